@@ -1,0 +1,1 @@
+"""Bridges to simulators: what captures frames and, where it can, takes realized ones back."""

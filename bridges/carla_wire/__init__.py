@@ -1,0 +1,1 @@
+"""CARLA's wire protocol: RPC and streams, one table of layouts per released version."""

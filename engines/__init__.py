@@ -1,0 +1,1 @@
+"""Engines: what makes a captured chunk photoreal."""

@@ -1,0 +1,70 @@
+"""Every error this package raises on purpose.
+
+RealMasterError
+  BridgeError            ConnectError, FrameTimeout, SensorMismatch, WireFormatError
+  EngineError            BuildError, PlanMismatch, OutOfMemory
+  RecordingError
+  PairError
+  ConfigError            also a ValueError
+  MissingDependency      also an ImportError
+
+A message says what was expected, what came, and what to do next, in one sentence.
+"""
+
+from __future__ import annotations
+
+
+class RealMasterError(Exception):
+    """Root of every error that realmaster_live raises on purpose."""
+
+
+class BridgeError(RealMasterError):
+    """A simulator could not be reached, read or restored."""
+
+
+class ConnectError(BridgeError):
+    """No usable server answers at the host and port."""
+
+
+class FrameTimeout(BridgeError):
+    """A frame that was due did not arrive in time."""
+
+
+class SensorMismatch(BridgeError):
+    """The simulator's actors or sensors are not the ones that were asked for."""
+
+
+class WireFormatError(BridgeError):
+    """Bytes from a peer do not follow the protocol."""
+
+
+class EngineError(RealMasterError):
+    """An engine cannot be made, or cannot realize a chunk."""
+
+
+class BuildError(EngineError):
+    """An engine could not be built from its checkpoint or graphs."""
+
+
+class PlanMismatch(EngineError):
+    """A compiled engine belongs to another GPU, runtime, shape or checkpoint."""
+
+
+class OutOfMemory(EngineError):
+    """The device has too little memory for the engine."""
+
+
+class RecordingError(RealMasterError):
+    """A recording is missing, damaged, or cannot be written."""
+
+
+class PairError(RealMasterError):
+    """A training pair cannot be made or read."""
+
+
+class ConfigError(RealMasterError, ValueError):
+    """An option is unknown, out of range, or contradicts another."""
+
+
+class MissingDependency(RealMasterError, ImportError):
+    """An optional package is not installed."""

@@ -1,0 +1,53 @@
+"""The four contracts of the live loop; a user's own class needs no import of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from realmaster_live.chunk import Chunk, ChunkSpec, Frame
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where frames come from: a simulator, a game, a recording."""
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames in order until the source ends; blocks while the next one is due."""
+
+    def close(self) -> None:
+        """Release and restore everything; may be called twice."""
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Where realized chunks go: a recording, a viewer, the simulator's own user."""
+
+    def write(self, chunk: Chunk) -> None:
+        """Take one realized chunk; `chunk.rendered` holds what the simulator drew."""
+
+    def close(self) -> None:
+        """Finish and release; may be called twice."""
+
+
+@runtime_checkable
+class Bridge(Source, Sink, Protocol):
+    """A simulator that both gives frames and takes the realized ones back."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What makes a captured chunk photoreal."""
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks this engine takes."""
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return `chunk.with_frames(...)`; carries state from one chunk to the next."""
+
+    def reset(self) -> None:
+        """Forget all earlier chunks: call it after a gap, a cut or a teleport."""
+
+    def close(self) -> None:
+        """Release the device; may be called twice."""

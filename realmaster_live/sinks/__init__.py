@@ -1,0 +1,1 @@
+"""Where realized chunks go besides a recording: one module a kind."""

@@ -1,0 +1,1 @@
+"""The synthetic-to-realistic stack: pairs, training, step distillation, evaluation."""
