@@ -1,0 +1,46 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes its own virtual environment.
+SHELL := /bin/bash
+PYTHON := $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null \
+	&& { command -v $$p; break; }; done)
+PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-all lint types bench clean python
+
+python:
+	@test -n "$(PYTHON)" || { echo "realmaster_live needs Python 3.11 or 3.12, and none was found ($$(python3 --version 2>&1)): install one and run make again" >&2; exit 2; }
+
+.venv-demo/done: setup.py pyproject.toml constraints.txt | python
+	@echo "Installing the demo into .venv-demo (about two minutes) ..."
+	@$(PYTHON) -m venv .venv-demo
+	@.venv-demo/bin/pip install $(PIP_FLAGS) -e '.[demo]'
+	@touch $@
+
+.venv-test/done: setup.py pyproject.toml constraints.txt | python
+	@echo "Installing the tests' environment into .venv-test (a few minutes: it holds torch) ..."
+	@$(PYTHON) -m venv .venv-test
+	@.venv-test/bin/pip install $(PIP_FLAGS) torch
+	@.venv-test/bin/pip install $(PIP_FLAGS) -e '.[demo,training,truth,dev]'
+	@touch $@
+
+demo: .venv-demo/done
+	.venv-demo/bin/realmaster demo --out demo-out
+
+test: .venv-test/done
+	.venv-test/bin/pytest
+
+test-all: .venv-test/done
+	.venv-test/bin/pytest -m 'not gpu'
+
+lint: .venv-test/done
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+
+types: .venv-test/done
+	.venv-test/bin/mypy
+
+bench: .venv-demo/done
+	.venv-demo/bin/realmaster bench
+
+clean:
+	rm -rf .venv-demo .venv-test demo-out build dist *.egg-info
