@@ -1,0 +1,270 @@
+"""The live loop: capture, realize, deliver, each on its own thread.
+
+    source --frames--> [capture thread] --chunks--> queue --> [caller's thread: engine]
+                                                                   |
+           sinks <-- [deliver thread] <-- queue <--realized chunks-+
+
+The first queue follows the drop policy; the second one always waits, because work that is done is
+worth delivering. A slow sink therefore slows the engine, and only then makes the first queue drop.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from itertools import islice
+from types import FrameType
+
+from realmaster_live.bounded_queue import BoundedQueue, Policy, QueueClosed
+from realmaster_live.chunk import Chunk, Frame
+from realmaster_live.chunker import Chunker, newest
+from realmaster_live.errors import ConfigError
+from realmaster_live.protocols import Engine, Sink, Source
+from realmaster_live.stats import Meter, Stats
+
+log = logging.getLogger(__name__)
+OWN_END_S = 2.0  # how long a source may take to give its next frame before it is closed under it
+CLOSED_END_S = 30.0  # how long it may then take to notice
+PROGRESS_EVERY_S = 0.25
+
+_Waiting = tuple[float, Chunk]  # since when (host monotonic clock, s), and what
+
+
+def run(
+    source: Source,
+    engine: Engine,
+    sinks: Sequence[Sink],
+    *,
+    policy: Policy = "block",
+    queue_chunks: int = 2,
+    max_frames: int | None = None,
+    on_progress: Callable[[Stats], None] | None = None,
+    resize: bool = False,
+    frame_step: int = 1,
+) -> Stats:
+    """Realize everything that `source` gives and hand it to every sink; blocks until the end.
+
+    The source, the engine and the sinks are closed on every way out. A source that fails ends the
+    run like one that stops: what it gave before is still realized and delivered, then its
+    exception is raised. An engine or a sink that fails ends it at once. On KeyboardInterrupt and
+    on SIGTERM (which raises SystemExit) what is realized already is still delivered.
+
+    Args:
+        source: gives the frames, of one camera.
+        engine: realizes the chunks, on the calling thread.
+        sinks: take each realized chunk one after another, on a thread of their own.
+        policy: "block" holds the source until the engine is ready; "drop_oldest" lets the newest
+            chunk win, and counts the loss.
+        queue_chunks: how many chunks may wait in front of the engine, and behind it.
+        max_frames: end after so many captured frames.
+        on_progress: called on this thread a few times a second, and once at the end, also when the
+            run fails.
+        resize: scale frames of another size to the engine's.
+        frame_step: what the source's frame numbers grow by from one frame to the next.
+
+    Raises:
+        ConfigError: an option is out of range, or a frame does not fit the engine.
+        Exception: the first one that the source, the engine or a sink raised.
+    """
+    with ExitStack() as exits:
+        for sink in sinks:
+            exits.callback(sink.close)
+        exits.callback(engine.close)
+        exits.callback(source.close)
+        if max_frames is not None and max_frames < 1:
+            raise ConfigError(
+                f"expected max_frames of 1 or more, got {max_frames}: or leave it out"
+            )
+        loop = _Loop(
+            source,
+            engine,
+            sinks,
+            chunker=Chunker(engine.spec, resize=resize, frame_step=frame_step),
+            inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
+            outbox=BoundedQueue(queue_chunks, "block"),
+            max_frames=max_frames,
+            on_progress=on_progress,
+        )
+        with _sigterm_raises():
+            loop.run()
+    return loop.meter.stats()
+
+
+class _Loop:
+    """What the three threads of one run share."""
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        *,
+        chunker: Chunker,
+        inbox: BoundedQueue[_Waiting],
+        outbox: BoundedQueue[Chunk],
+        max_frames: int | None,
+        on_progress: Callable[[Stats], None] | None,
+    ) -> None:
+        self.source = source
+        self.engine = engine
+        self.sinks = sinks
+        self.chunker = chunker
+        self.inbox = inbox
+        self.outbox = outbox
+        self.max_frames = max_frames
+        self.on_progress = on_progress
+        self.meter = Meter()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (("rm-capture", self._capture), ("rm-deliver", self._deliver))
+        ]
+        self._error: BaseException | None = None
+        self._error_lock = threading.Lock()
+
+    def run(self) -> None:
+        """Run until the source ends or something fails; raise the first exception of any thread."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            self._guarded(self._realize)
+        finally:
+            try:
+                self._wind_down()
+            finally:
+                self.outbox.close()  # holds something only if the winding down was interrupted
+        if self.on_progress is not None:
+            self.on_progress(self.meter.stats())
+        if self._error is not None:
+            raise self._error
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do one thread's work and keep the first exception of all threads."""
+        try:
+            work()
+        except QueueClosed:
+            pass  # another thread failed or was interrupted: its exception is the one to raise
+        except BaseException as error:
+            with self._error_lock:
+                self._error = self._error or error
+
+    def _wind_down(self) -> None:
+        """End both threads; what is realized already is still delivered unless a sink failed."""
+        capture, deliver = self._threads
+        self.inbox.close()
+        self.outbox.finish()
+        capture.join(OWN_END_S)
+        if capture.is_alive():  # it waits for a frame, and closing the source is what wakes it
+            self.source.close()
+            capture.join(CLOSED_END_S)
+        if capture.is_alive():
+            log.warning("the source still waits for a frame %g s after close()", CLOSED_END_S)
+        deliver.join()
+
+    def _capture(self) -> None:
+        try:
+            with closing(_generator(self.source.frames())) as frames:
+                self._group(frames)
+        except BaseException:
+            if not self.inbox.closed:  # else the source merely fell over its own closing
+                raise
+        finally:
+            self.inbox.finish()
+
+    def _group(self, frames: Iterator[Frame]) -> None:
+        chunker, last = self.chunker, None
+        for frame in islice(frames, self.max_frames):
+            now = time.monotonic()
+            if last is not None:
+                self.meter.sample("capture", now - last)
+            last = now
+            self.meter.touch()
+            lost, discarded = chunker.lost, chunker.discarded
+            chunk = chunker.push(frame)
+            self.meter.count(
+                captured=1,
+                lost_frames=chunker.lost - lost,
+                dropped_frames=chunker.discarded - discarded,
+            )
+            if self.inbox.closed:
+                return
+            if chunk is not None:
+                overtaken = self.inbox.put((time.monotonic(), chunk))
+                if overtaken is not None:
+                    self.meter.count(dropped_chunks=1, dropped_frames=len(overtaken[1]))
+        discarded = chunker.discarded
+        chunker.finish()
+        self.meter.count(dropped_frames=chunker.discarded - discarded)
+
+    def _realize(self) -> None:
+        next_index = None
+        reported = time.monotonic()
+        while (waiting := self.inbox.get()) is not None:
+            since, chunk = waiting
+            self.meter.sample("queue", time.monotonic() - since)
+            if chunk.dropped_before or (next_index is not None and chunk.index != next_index):
+                self.engine.reset()
+                kept = newest(chunk, self.engine.spec.first_frames)
+                self.meter.count(resets=1, dropped_frames=len(chunk) - len(kept))
+                chunk = kept
+            next_index = chunk.index + 1
+            began = time.monotonic()
+            realized = self.engine.realize(chunk)
+            self.meter.sample("engine", time.monotonic() - began)
+            self.outbox.put(realized)
+            if self.on_progress is not None and time.monotonic() - reported > PROGRESS_EVERY_S:
+                reported = time.monotonic()
+                self.on_progress(self.meter.stats())
+
+    def _deliver(self) -> None:
+        try:
+            while (chunk := self.outbox.get()) is not None:
+                began = time.monotonic()
+                for sink in self.sinks:
+                    sink.write(chunk)
+                ended = time.monotonic()
+                self.meter.sample("deliver", ended - began)
+                self.meter.sample("end_to_end", *(ended - chunk.captured_at))
+                self.meter.count(realized=len(chunk))
+                self.meter.touch()
+        except BaseException:
+            self.inbox.close()
+            self.outbox.close()
+            raise
+
+
+def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:
+    """Let the chunk after a dropped one say how many frames are missing before it."""
+    since, chunk = following
+    missing = dropped[1].dropped_before + len(dropped[1])
+    return since, replace(chunk, dropped_before=chunk.dropped_before + missing)
+
+
+def _generator(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+    """Give any iterator a `close`, so that a source's own cleaning up runs on its thread."""
+    yield from frames
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit meanwhile, unless the program has a handler of its own."""
+    free = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not free:
+        yield
+        return
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
