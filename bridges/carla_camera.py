@@ -1,0 +1,206 @@
+"""The cameras a bridge reads: the user's own or ours on a vehicle, with label cameras beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from realmaster_live.bridges.carla_geometry import relative_matrix, unreal_pose
+from realmaster_live.bridges.carla_session import CarlaSession
+from realmaster_live.errors import ConfigError, SensorMismatch
+
+PICTURE_SENSOR = "sensor.camera.rgb"
+LABEL_SENSORS: Mapping[str, str] = {
+    "depth": "sensor.camera.depth",
+    "semantic": "sensor.camera.semantic_segmentation",
+    "instance": "sensor.camera.instance_segmentation",
+    "flow": "sensor.camera.optical_flow",
+}
+EGO_ROLES = ("hero", "ego_vehicle")
+# What changes where a camera's pixels lie; a label camera copies these from its picture camera.
+OPTICS = (
+    "image_size_x", "image_size_y", "fov", "sensor_tick", "lens_circle_falloff",
+    "lens_circle_multiplier", "lens_k", "lens_kcube", "lens_x_size", "lens_y_size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """Where a camera sits on its vehicle, in CARLA's axes: metres, degrees."""
+
+    x: float = 1.5
+    y: float = 0.0
+    z: float = 1.7
+    pitch_deg: float = 0.0
+    yaw_deg: float = 0.0
+    roll_deg: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraSet:
+    """The sensors of one view. `picture` and each label draw the same pixels.
+
+    Attributes:
+        ego: the vehicle that carries them, or None for an adopted camera without one.
+        picture: the rgb camera; ours, or the user's own where it was adopted.
+        labels: label name -> our sensor.
+        every_tick: whether a picture comes each tick.
+    """
+
+    ego: Any | None
+    picture: Any
+    labels: Mapping[str, Any]
+    every_tick: bool
+
+    @property
+    def sensors(self) -> dict[str, Any]:
+        """Return name -> sensor of all of them, the picture's name being `rgb`."""
+        return {"rgb": self.picture, **self.labels}
+
+
+def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    """Return the label names, or raise ConfigError for an unknown one."""
+    unknown = sorted(set(labels) - set(LABEL_SENSORS))
+    if unknown:
+        raise ConfigError(
+            f"expected labels out of {', '.join(LABEL_SENSORS)}, got {', '.join(unknown)}: leave "
+            "the others out"
+        )
+    return tuple(dict.fromkeys(labels))
+
+
+def find_ego(world: Any, ego: str | int | None) -> Any:
+    """Return the vehicle of this role name or actor id, or the likeliest one for None."""
+    actors = world.get_actors()
+    vehicles = sorted(actors.filter("vehicle.*"), key=lambda actor: actor.id)
+    if isinstance(ego, int):
+        found = [v for v in vehicles if v.id == ego]
+    elif ego is not None:
+        found = [v for v in vehicles if v.attributes.get("role_name") == ego]
+    else:
+        found = [v for v in vehicles if v.attributes.get("role_name") in EGO_ROLES] or vehicles
+    if not found:
+        asked = "any vehicle" if ego is None else f"the vehicle {ego!r}"
+        raise SensorMismatch(
+            f"expected {asked}, got {_inventory(actors)}: give ego= one of these, or spawn it first"
+        )
+    return found[0]
+
+
+def find_camera(world: Any, camera_id: int) -> Any:
+    """Return the user's own rgb camera of this actor id."""
+    actors = world.get_actors()
+    camera = actors.find(camera_id)
+    if camera is None or camera.type_id != PICTURE_SENSOR:
+        got = "nothing of that id" if camera is None else f"a {camera.type_id}"
+        raise SensorMismatch(
+            f"expected an rgb camera with actor id {camera_id}, got {got} among "
+            f"{_inventory(actors)}: give adopt= one of the cameras"
+        )
+    return camera
+
+
+def spawn_cameras(
+    session: CarlaSession,
+    ego: Any,
+    *,
+    size: tuple[int, int],  # width, height in pixels
+    fov_deg: float,
+    mount: Mount,
+    labels: Sequence[str],
+) -> CameraSet:
+    """Spawn an rgb camera on `ego` and one label camera for each name, all at the same place."""
+    optics = {
+        "image_size_x": str(size[0]),
+        "image_size_y": str(size[1]),
+        "fov": str(fov_deg),
+        "role_name": "realmaster",
+    }
+    carla = session.carla
+    transform = carla.Transform(
+        carla.Location(mount.x, mount.y, mount.z),
+        carla.Rotation(mount.pitch_deg, mount.yaw_deg, mount.roll_deg),
+    )
+    spawn = _Spawner(session, optics, transform, ego)
+    picture = spawn(PICTURE_SENSOR)
+    beside = {name: spawn(LABEL_SENSORS[name]) for name in labels}
+    return CameraSet(ego=ego, picture=picture, labels=beside, every_tick=True)
+
+
+def adopt_camera(session: CarlaSession, camera: Any, *, labels: Sequence[str]) -> CameraSet:
+    """Use the user's own camera and spawn label cameras with its optics, parent and place.
+
+    A camera without a parent becomes the label cameras' parent itself, so that they follow when
+    its owner moves it.
+    """
+    carla, parent = session.carla, camera.parent
+    optics = {name: camera.attributes[name] for name in OPTICS if name in camera.attributes}
+    optics["role_name"] = "realmaster"
+    transform = carla.Transform()
+    if parent is not None:
+        snapshot = session.world.get_snapshot()
+        parts = [snapshot.find(actor.id) for actor in (parent, camera)]
+        if None in parts:
+            raise SensorMismatch(
+                f"expected camera {camera.id} and its parent {parent.id} in the world's state, got "
+                "a state without them: they were destroyed meanwhile, adopt another camera"
+            )
+        matrices = [part.get_transform().get_matrix() for part in parts]
+        location, angles = unreal_pose(relative_matrix(*matrices))
+        transform = carla.Transform(
+            carla.Location(*map(float, location)), carla.Rotation(*map(float, angles))
+        )
+    spawn = _Spawner(session, optics, transform, camera if parent is None else parent)
+    beside = {name: spawn(LABEL_SENSORS[name]) for name in labels}
+    every_tick = float(camera.attributes.get("sensor_tick", 0.0)) == 0.0
+    return CameraSet(ego=parent, picture=camera, labels=beside, every_tick=every_tick)
+
+
+def check_same_view(images: Mapping[str, Any]) -> None:
+    """Raise SensorMismatch unless all images of a frame show the same pixels of the same place."""
+    picture = images["rgb"]
+    place = np.array(picture.transform.get_matrix())
+    for name, image in images.items():
+        size = (image.width, image.height)
+        if size != (picture.width, picture.height) or abs(image.fov - picture.fov) > 1e-3:
+            raise SensorMismatch(
+                f"expected {name} of {picture.width}x{picture.height} at {picture.fov:g} degrees "
+                f"like its rgb camera, got {size[0]}x{size[1]} at {image.fov:g}: adopt a camera "
+                "whose size the label cameras can take"
+            )
+        offset = float(np.abs(np.array(image.transform.get_matrix()) - place).max())
+        if offset > 0.02:  # metres, or about a degree
+            raise SensorMismatch(
+                f"expected the {name} camera where its rgb camera is, got it {offset:.2f} away in "
+                f"frame {image.frame}: adopt a rigidly attached camera (a spring arm sways)"
+            )
+
+
+class _Spawner:
+    def __init__(
+        self, session: CarlaSession, optics: dict[str, str], place: Any, parent: Any
+    ) -> None:
+        self._session, self._optics, self._place, self._parent = session, optics, place, parent
+        self._library = session.world.get_blueprint_library()
+
+    def __call__(self, kind: str) -> Any:
+        blueprint = self._library.find(kind)
+        for name, value in self._optics.items():
+            if blueprint.has_attribute(name):
+                blueprint.set_attribute(name, value)
+        return self._session.spawn(blueprint, self._place, self._parent)
+
+
+def _inventory(actors: Any) -> str:
+    """Say which vehicles and cameras there are, by id and role."""
+
+    def listed(pattern: str) -> str:
+        found = sorted(actors.filter(pattern), key=lambda actor: actor.id)
+        named = [f"{a.id} ({a.type_id}, {a.attributes.get('role_name', '')!r})" for a in found]
+        more = [f"and {len(named) - 12} more"] if len(named) > 12 else []
+        return ", ".join(named[:12] + more) or "none"
+
+    return f"vehicles: {listed('vehicle.*')}; cameras: {listed('sensor.camera.*')}"

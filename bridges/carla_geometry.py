@@ -1,0 +1,92 @@
+"""CARLA's axes and camera model, converted to ours; see docs/conventions.md.
+
+CARLA (Unreal) is left-handed: x forward, y right, z up, metres, with pitch, yaw, roll in degrees.
+Ours is right-handed. World: x as CARLA's, y the negative of CARLA's, z up. Camera: x right,
+y down, z forward. Only this module flips axes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Matrix = NDArray[np.float64]
+
+# Ours from CARLA's: mirror the world's y axis. It is its own inverse.
+WORLD_FROM_UNREAL: Matrix = np.diag([1.0, -1.0, 1.0, 1.0])
+# Unreal's camera axes (forward, right, up) from ours (right, down, forward), as columns.
+UNREAL_FROM_CAMERA: Matrix = np.array(
+    [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+)
+
+
+def intrinsics(width: int, height: int, fov_deg: float) -> Matrix:
+    """Return K, (3, 3) pixels, of a CARLA camera with square pixels.
+
+    `fov_deg` is horizontal. Pixel (column 0, row 0) covers [0, 1) x [0, 1), so the principal point
+    is (width / 2, height / 2) and a pixel's centre is its index + 0.5.
+    """
+    focal = width / (2.0 * math.tan(math.radians(fov_deg) / 2.0))
+    return np.array([[focal, 0.0, width / 2.0], [0.0, focal, height / 2.0], [0.0, 0.0, 1.0]])
+
+
+def unreal_matrix(location: ArrayLike, rotation_deg: ArrayLike) -> Matrix:
+    """Return the (4, 4) matrix of a CARLA transform, still in CARLA's axes.
+
+    Args:
+        location: (3,) metres, x, y, z.
+        rotation_deg: (3,) pitch, yaw, roll.
+
+    Equals `carla.Transform.get_matrix()`, in float64.
+    """
+    pitch, yaw, roll = np.radians(np.asarray(rotation_deg, np.float64))
+    cp, sp, cy, sy = np.cos(pitch), np.sin(pitch), np.cos(yaw), np.sin(yaw)
+    cr, sr = np.cos(roll), np.sin(roll)
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [cp * cy, cy * sp * sr - sy * cr, -cy * sp * cr - sy * sr],
+        [cp * sy, sy * sp * sr + cy * cr, cy * sr - sy * sp * cr],
+        [sp, -cp * sr, cp * cr],
+    ]
+    matrix[:3, 3] = np.asarray(location, np.float64)
+    return matrix
+
+
+def unreal_pose(matrix: Matrix) -> tuple[Matrix, Matrix]:
+    """Return location (3,) metres and pitch, yaw, roll (3,) degrees of a CARLA matrix."""
+    pitch = math.asin(min(1.0, max(-1.0, matrix[2, 0])))
+    yaw = math.atan2(matrix[1, 0], matrix[0, 0])
+    roll = math.atan2(-matrix[2, 1], matrix[2, 2])
+    return matrix[:3, 3].copy(), np.degrees([pitch, yaw, roll])
+
+
+def relative_matrix(parent: ArrayLike, child: ArrayLike) -> Matrix:
+    """Return the (4, 4) CARLA matrix of `child` as seen from `parent`, both given in the world."""
+    return np.linalg.inv(np.asarray(parent, np.float64)) @ np.asarray(child, np.float64)
+
+
+def cam_to_world(unreal: ArrayLike) -> Matrix:
+    """Return our (4, 4) camera-to-world of a camera whose CARLA matrix is `unreal`."""
+    return WORLD_FROM_UNREAL @ np.asarray(unreal, np.float64) @ UNREAL_FROM_CAMERA
+
+
+def world_points(unreal_points: ArrayLike) -> NDArray[np.float64]:
+    """Return (N, 3) points of CARLA's world in ours."""
+    return np.asarray(unreal_points, np.float64) * np.diag(WORLD_FROM_UNREAL)[:3]
+
+
+def project(
+    points: NDArray[np.float64],  # (N, 3) in our world, metres
+    pose: Matrix,  # (4, 4) camera-to-world
+    camera: Matrix,  # (3, 3) pixels
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (N, 2) pixel positions and (N,) depths along the optical axis, metres.
+
+    A point behind the camera has a negative depth and no meaningful position.
+    """
+    inside = (np.asarray(points, np.float64) - pose[:3, 3]) @ pose[:3, :3]
+    image = inside @ camera.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return image[:, :2] / image[:, 2:], inside[:, 2]

@@ -1,0 +1,38 @@
+"""The drop-in door: one line that makes a user's own CARLA camera photoreal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from realmaster_live.protocols import Engine
+
+if TYPE_CHECKING:
+    from realmaster_live.bridges.carla_door import RealizedCamera
+
+
+def realize(
+    camera: Any, *, engine: Engine | str = "embedded", policy: str = "delay"
+) -> RealizedCamera:
+    """Return an object that behaves as `camera`, a carla rgb sensor, and delivers photoreal images.
+
+    Its `listen` hands out the simulator's own carla.Image objects with only their pixels replaced,
+    up to one chunk late. An engine given by name is loaded here and closed by `destroy`; an Engine
+    object stays the caller's.
+
+    Args:
+        camera: a spawned `sensor.camera.rgb` of the engine's size.
+        engine: an Engine, or the name or path of one.
+        policy: `delay`, the only one there is.
+    """
+    from realmaster_live.bridges.carla_door import RealizedCamera
+
+    if not isinstance(engine, str):
+        return RealizedCamera(camera, engine, policy=policy)
+    from realmaster_live.engines.load import load_engine
+
+    loaded = load_engine(engine)
+    try:
+        return RealizedCamera(camera, loaded, policy=policy, close_engine=True)
+    except BaseException:
+        loaded.close()
+        raise
