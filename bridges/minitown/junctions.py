@@ -1,0 +1,134 @@
+"""Right of way: which ways through a junction exclude each other, and who holds them now.
+
+A driver goes into a junction only when it holds its way: no holder or bystander is on a way that
+crosses it, nobody walks on a crossing that it passes, and its own exit has room. So whoever is
+inside can always leave, and the town never locks up.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.minitown.lanes import LaneMap
+from realmaster_live.bridges.minitown.roads import LaneKey, RoadNetwork
+
+CLEARANCE = 2.8  # metres between centre lines below which two ways exclude each other
+CROSSING_REACH = 15.0  # metres of the lanes before and behind a junction whose crossings count
+
+
+class Junctions:
+    """Holds of every junction lane, and walkers on every crossing."""
+
+    def __init__(self, network: RoadNetwork, lane_map: LaneMap) -> None:
+        self.ways = {key for key, lane in network.lanes.items() if lane.junction >= 0}
+        crossings_of = _crossings_of(network, lane_map)
+        self.along = {way: _along(way, crossings_of, lane_map) for way in self.ways}
+        self.ways_over: dict[int, set[LaneKey]] = defaultdict(set)
+        for way in self.ways:
+            for crossing, _ in self.along[way]:
+                self.ways_over[crossing].add(way)
+        self.conflicts = _conflicts(network, lane_map, self.ways)
+        self.holders: dict[LaneKey, set[int]] = defaultdict(set)
+        self.blocked: set[LaneKey] = set()
+        self.walking: dict[int, set[int]] = defaultdict(set)
+
+    def free(self, actor: int, way: LaneKey) -> bool:
+        """Return whether nobody else stands in the way of `actor`."""
+        if any(self.walking[crossing] for crossing, _ in self.along[way]):
+            return False
+        return not any(
+            other in self.blocked or self.holders[other] - {actor} for other in self.conflicts[way]
+        )
+
+    def take(self, actor: int, way: LaneKey) -> None:
+        """Let `actor` hold the way."""
+        self.holders[way].add(actor)
+
+    def leave(self, actor: int, way: LaneKey) -> None:
+        """Give the way back."""
+        self.holders[way].discard(actor)
+
+    def block(self, ways: Iterable[LaneKey]) -> None:
+        """Say which ways are taken by vehicles that hold nothing, for this tick."""
+        self.blocked = set(ways)
+
+    def may_walk(self, crossing: int) -> bool:
+        """Return whether no vehicle holds or blocks a way over the crossing."""
+        return not any(self.holders[way] or way in self.blocked for way in self.ways_over[crossing])
+
+
+def _along(
+    way: LaneKey, crossings_of: Mapping[LaneKey, list[tuple[int, float]]], lane_map: LaneMap
+) -> tuple[tuple[int, float], ...]:
+    """Return (crossing, metres from the way's start) of every crossing near the way."""
+    tracks = lane_map.tracks
+    found = list(crossings_of.get(way, ()))
+    for before in lane_map.predecessors[way]:
+        length = tracks[before].length
+        found += [
+            (crossing, s - length)
+            for crossing, s in crossings_of.get(before, ())
+            if length - s < CROSSING_REACH
+        ]
+    for after in tracks[way].lane.successors:
+        found += [
+            (crossing, s + tracks[way].length)
+            for crossing, s in crossings_of.get(after, ())
+            if s < CROSSING_REACH
+        ]
+    return tuple(found)
+
+
+def _crossings_of(
+    network: RoadNetwork, lane_map: LaneMap
+) -> dict[LaneKey, list[tuple[int, float]]]:
+    found: dict[LaneKey, list[tuple[int, float]]] = defaultdict(list)
+    for key, one in lane_map.tracks.items():
+        low, high = one.points[:, :2].min(axis=0) - 1.0, one.points[:, :2].max(axis=0) + 1.0
+        for crossing, (_, ends) in enumerate(network.crossings):
+            if (ends.max(axis=0) < low).any() or (ends.min(axis=0) > high).any():
+                continue
+            hit = _meeting(one.points[:, :2], ends)
+            if hit is not None:
+                found[key].append((crossing, float(np.interp(hit, range(len(one.s)), one.s))))
+    return found
+
+
+def _meeting(points: NDArray[np.float64], ends: NDArray[np.float64]) -> float | None:
+    """Return the fractional index where a polyline crosses the segment `ends`, or None."""
+    along = ends[1] - ends[0]
+    normal = np.array([-along[1], along[0]])
+    side = (points - ends[0]) @ normal
+    share = (points - ends[0]) @ along / (along @ along)
+    for i in np.flatnonzero(side[:-1] * side[1:] <= 0.0):
+        if side[i] == side[i + 1]:
+            continue
+        t = side[i] / (side[i] - side[i + 1])
+        if 0.0 <= share[i] * (1 - t) + share[i + 1] * t <= 1.0:
+            return float(i + t)
+    return None
+
+
+def _conflicts(
+    network: RoadNetwork, lane_map: LaneMap, ways: set[LaneKey]
+) -> dict[LaneKey, frozenset[LaneKey]]:
+    """Return for each way those it must not share the junction with.
+
+    Ways that start at the same lane are not among them: there one car simply follows another.
+    """
+    found: dict[LaneKey, set[LaneKey]] = {way: set() for way in ways}
+    for a in ways:
+        for b in ways:
+            if a >= b or network.lanes[a].junction != network.lanes[b].junction:
+                continue
+            if set(lane_map.predecessors[a]) & set(lane_map.predecessors[b]):
+                continue
+            pa, pb = lane_map.tracks[a].points[:, :2], lane_map.tracks[b].points[:, :2]
+            if np.linalg.norm(pa[:, None] - pb[None], axis=2).min() < CLEARANCE:
+                found[a].add(b)
+                found[b].add(a)
+    return {way: frozenset(others) for way, others in found.items()}

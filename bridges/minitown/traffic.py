@@ -1,0 +1,358 @@
+"""The town's own drivers: keep the lane, the distance, the lights and the right of way."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.minitown.actors import Actor
+from realmaster_live.bridges.minitown.junctions import Junctions
+from realmaster_live.bridges.minitown.lanes import LaneMap
+from realmaster_live.bridges.minitown.transforms import forward
+from realmaster_live.bridges.minitown.roads import LaneKey
+from realmaster_live.bridges.minitown.signals import GREEN, YELLOW, Signals
+from realmaster_live.bridges.minitown.vehicle import (
+    BRAKE_DECEL,
+    LOW_BEAM,
+    POSITION,
+    ROLLING_DECEL,
+    VehicleControl,
+)
+
+# The intelligent driver model (Treiber, Hennecke, Helbing 2000), its usual symbols and values.
+ACCEL, COMFORT, HEADWAY_S, STANDSTILL_M = 1.8, 2.5, 1.2, 2.5
+LINE_GAP = 1.0  # metres that a driver stops short of a line
+HARDEST = 7.0  # m/s^2
+SIGHT = 45.0  # metres
+ROOM = 3.0  # metres left free behind the last car of an exit
+DARK_SUN_DEG = 5.0  # sun altitude below which drivers switch their lamps on
+
+
+@dataclass(slots=True)
+class Driver:
+    """One driver's mind: the lanes it goes along, where it is on the first, what it holds."""
+
+    actor: Actor
+    route: list[LaneKey]
+    s: float
+    rng: np.random.Generator
+    holds: LaneKey | None = None
+    last: LaneKey | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What all drivers see this tick; arrays over all other bodies' outline points.
+
+    Attributes:
+        outline: (P, 2) metres. owner: (P,) actor ids. lanes: actor id -> lanes it is on, empty
+            when it follows no driver's rules. speed: actor id -> (vx, vy) m/s.
+        margin: (P,) metres added to half a car's width.
+    """
+
+    outline: NDArray[np.float64]
+    owner: NDArray[np.int64]
+    margin: NDArray[np.float64]
+    lanes: Mapping[int, LaneKey]
+    speed: Mapping[int, tuple[float, float]]
+
+
+class Traffic:
+    """Every driver of the town."""
+
+    def __init__(self, lane_map: LaneMap, junctions: Junctions, signals: Signals) -> None:
+        self.lane_map, self.junctions, self.signals = lane_map, junctions, signals
+        self.drivers: dict[int, Driver] = {}
+        self.endless = _endless(lane_map)
+
+    def add(self, actor: Actor, seed: int) -> bool:
+        """Give the vehicle a driver; False when no lane is near it."""
+        place = self.lane_map.nearest(actor.pose.x, actor.pose.y, actor.pose.yaw)
+        if place is None:
+            return False
+        rng = np.random.default_rng([seed, actor.id])
+        self.drivers[actor.id] = Driver(actor, [place.key], place.s, rng)
+        return True
+
+    def remove(self, actor_id: int) -> None:
+        """Take the driver out and give back what it held."""
+        driver = self.drivers.pop(actor_id, None)
+        for way in (driver.holds, driver.last) if driver else ():
+            if way is not None:
+                self.junctions.leave(actor_id, way)
+
+    def step(self, bodies: Iterable[Actor], sun_altitude_deg: float) -> None:
+        """Set every driver's pedals and wheel for this tick."""
+        for driver in self.drivers.values():
+            self._locate(driver)
+        bodies = list(bodies)
+        self.junctions.block(self._bystander_ways(bodies))
+        scene = self._look(bodies)
+        on_lane: dict[LaneKey, list[Driver]] = defaultdict(list)
+        for driver in self.drivers.values():
+            on_lane[driver.route[0]].append(driver)
+        for driver in self.drivers.values():
+            self._drive(driver, scene, on_lane)
+            assert driver.actor.vehicle is not None
+            lamps = POSITION | LOW_BEAM if sun_altitude_deg < DARK_SUN_DEG else 0
+            driver.actor.vehicle.lights = lamps
+
+    def _locate(self, driver: Driver) -> None:
+        """Bring a driver's place on its route up to date, and the route to its sight."""
+        pose, tracks = driver.actor.pose, self.lane_map.tracks
+        for _ in range(2):
+            x, y, _, heading = tracks[driver.route[0]].at(driver.s)
+            driver.s += (pose.x - x) * math.cos(heading) + (pose.y - y) * math.sin(heading)
+        while driver.s > tracks[driver.route[0]].length and len(driver.route) > 1:
+            driver.s -= tracks[driver.route[0]].length
+            passed = driver.route.pop(0)
+            if passed == driver.holds:
+                self._drop(driver)
+                driver.last, driver.holds = passed, None
+        ahead = tracks[driver.route[0]].length - driver.s
+        ahead += sum(tracks[key].length for key in driver.route[1:])
+        while ahead < SIGHT + 15.0:
+            after = tracks[driver.route[-1]].lane.successors
+            choices = [key for key in after if key in self.endless] or list(after)
+            if not choices:
+                break
+            driver.route.append(choices[int(driver.rng.integers(len(choices)))])
+            ahead += tracks[driver.route[-1]].length
+        if driver.last is not None and driver.s > driver.actor.extent[0] + 0.5:
+            self._drop(driver)
+
+    def _drop(self, driver: Driver) -> None:
+        if driver.last is not None:
+            self.junctions.leave(driver.actor.id, driver.last)
+            driver.last = None
+
+    def _bystander_ways(self, bodies: Iterable[Actor]) -> set[LaneKey]:
+        """Return the ways through junctions on which vehicles without a driver of ours are."""
+        found: set[LaneKey] = set()
+        for actor in bodies:
+            if actor.vehicle is None or actor.id in self.drivers:
+                continue
+            reach = actor.extent[1] + 1.5
+            places = self.lane_map.places(actor.pose.x, actor.pose.y)
+            found |= {
+                p.key for p in places if abs(p.offset) < reach and p.key in self.junctions.ways
+            }
+            speed = actor.vehicle.speed
+            for place in places:
+                one = self.lane_map.tracks[place.key]
+                aligned = math.cos(math.radians(place.yaw_deg - actor.pose.yaw)) > 0.7
+                if abs(place.offset) < 1.5 and aligned and one.length - place.s < 2.5 * speed:
+                    found |= set(one.lane.successors) & self.junctions.ways
+        return found
+
+    def _look(self, bodies: Iterable[Actor]) -> Scene:
+        outlines, owners, margins = [np.zeros((0, 2))], [], []
+        speed, lanes = {}, {}
+        for actor in bodies:
+            outline = actor.box.outline() if actor.vehicle else np.array([actor.pose[:2]])
+            outlines.append(outline)
+            owners += [actor.id] * len(outline)
+            margins += [0.3 if actor.vehicle else 0.45] * len(outline)
+            speed[actor.id] = actor.velocity[:2]
+            if actor.id in self.drivers:
+                lanes[actor.id] = self.drivers[actor.id].route[0]
+        return Scene(
+            np.concatenate(outlines), np.array(owners, np.int64), np.array(margins), lanes, speed
+        )
+
+    def _drive(self, driver: Driver, scene: Scene, on_lane: Mapping[LaneKey, list[Driver]]) -> None:
+        actor, vehicle = driver.actor, driver.actor.vehicle
+        assert vehicle is not None
+        speed = vehicle.speed
+        sight = min(SIGHT, max(14.0, 10.0 + speed * 2.0 + speed * speed / (2 * COMFORT)))
+        path, heading, limit, along = self._path(driver, sight)
+        wish = float(np.sqrt(limit**2 + 2 * 1.5 * np.maximum(along, 0.0)).min())
+        vehicle.speed_limit = self.lane_map.tracks[driver.route[0]].lane.speed_limit
+        gap, lead = self._leader(driver, scene, path, heading, along)
+        accel = idm(speed, wish, gap, lead)
+        line = self._line(driver, on_lane)
+        if line is not None:
+            accel = min(accel, idm(speed, wish, line - LINE_GAP + STANDSTILL_M, 0.0))
+        throttle, brake = pedals(accel, speed, vehicle.body.max_accel, vehicle.body.top_speed)
+        steer = self._steer(driver, path, along)
+        vehicle.control = VehicleControl(throttle=throttle, steer=steer, brake=brake)
+
+    def _path(
+        self, driver: Driver, sight: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return points, headings, speeds and distances from the vehicle's middle, metre by metre."""
+        points, headings, speeds, along = [], [], [], []
+        offset = -driver.s
+        for key in driver.route:
+            one = self.lane_map.tracks[key]
+            low = max(0, int(np.searchsorted(one.s, -offset - 6.0)))
+            high = int(np.searchsorted(one.s, sight - offset))
+            points.append(one.points[low:high, :2])
+            headings.append(one.heading[low:high])
+            speeds.append(one.speed[low:high])
+            along.append(one.s[low:high] + offset)
+            offset += one.length
+            if offset > sight:
+                break
+        return (
+            np.concatenate(points),
+            np.concatenate(headings),
+            np.concatenate(speeds),
+            np.concatenate(along),
+        )
+
+    def _leader(
+        self,
+        driver: Driver,
+        scene: Scene,
+        path: NDArray[np.float64],
+        heading: NDArray[np.float64],
+        along: NDArray[np.float64],
+    ) -> tuple[float, float]:
+        """Return metres to what is ahead in the path, and its m/s along the path."""
+        actor = driver.actor
+        reach = float(along[-1]) + 4.0
+        delta = scene.outline - (actor.pose.x, actor.pose.y)
+        near = np.flatnonzero((np.abs(delta) < reach).all(axis=1) & (scene.owner != actor.id))
+        mine = self._heeded(driver)
+        near = near[[scene.lanes.get(int(i), mine[0]) in mine for i in scene.owner[near]]]
+        if not len(near):
+            return math.inf, 0.0
+        points = scene.outline[near]
+        front = along > actor.extent[0] - 1.0
+        if not front.any():
+            return math.inf, 0.0
+        ahead, line, turned = along[front], path[front], heading[front]
+        dx = points[:, None, 0] - line[None, :, 0]
+        dy = points[:, None, 1] - line[None, :, 1]
+        k = (dx * dx + dy * dy).argmin(axis=1)
+        rows = np.arange(len(points))
+        cos, sin = np.cos(turned[k]), np.sin(turned[k])
+        side = np.abs(dy[rows, k] * cos - dx[rows, k] * sin)
+        more = dx[rows, k] * cos + dy[rows, k] * sin
+        hits = np.flatnonzero((side < actor.extent[1] + scene.margin[near]) & (np.abs(more) < 1.2))
+        if not len(hits):
+            return math.inf, 0.0
+        distance = ahead[k[hits]] + more[hits] - actor.extent[0]
+        first = int(distance.argmin())
+        vx, vy = scene.speed[int(scene.owner[near[hits[first]]])]
+        return float(distance[first]), float(vx * cos[hits[first]] + vy * sin[hits[first]])
+
+    def _heeded(self, driver: Driver) -> list[LaneKey]:
+        """Return the lanes whose cars this driver follows: its own and those that fork from it."""
+        lanes = list(driver.route)
+        for key in driver.route[:3]:
+            lanes += self.lane_map.tracks[key].lane.successors
+        for key in self.lane_map.predecessors[driver.route[0]]:
+            lanes += self.lane_map.tracks[key].lane.successors
+            lanes.append(key)
+        return lanes
+
+    def _line(self, driver: Driver, on_lane: Mapping[LaneKey, list[Driver]]) -> float | None:
+        """Return metres from the front bumper to the line to stop at, None when free to go."""
+        if len(driver.route) < 2 or driver.route[1] not in self.junctions.ways:
+            return None
+        here, way = self.lane_map.tracks[driver.route[0]], driver.route[1]
+        actor = driver.actor
+        assert actor.vehicle is not None
+        left = here.length - driver.s - actor.extent[0]
+        speed = actor.vehicle.speed
+        if left > 12.0 + speed * speed / (2 * COMFORT):
+            return None
+        if left < -1.0:
+            return None  # already over the line
+        state = self.signals.state(here.lane.signal)
+        stoppable = left > speed * speed / (2 * HARDEST) + 0.2
+        may_go = state == GREEN or (state == YELLOW and not stoppable)
+        if driver.holds == way:
+            if may_go or not stoppable:
+                return None
+            self.junctions.leave(actor.id, way)
+            driver.holds = None
+            return left
+        first = all(other.s <= driver.s or other is driver for other in on_lane[driver.route[0]])
+        if may_go and first and self.junctions.free(actor.id, way) and self._exit_room(driver):
+            self.junctions.take(actor.id, way)
+            driver.holds = way
+            return None
+        return left
+
+    def _exit_room(self, driver: Driver) -> bool:
+        """Return whether the lane after the junction has room for this vehicle."""
+        way = driver.route[1]
+        if len(driver.route) < 3:
+            return True
+        exit_lane = driver.route[2]
+        need = 2 * driver.actor.extent[0] + ROOM
+        for other in self.drivers.values():
+            if other is driver:
+                continue
+            if other.holds is not None and other.holds != way and exit_lane in other.route[:3]:
+                need += 2 * other.actor.extent[0] + ROOM
+            elif other.holds == way or other.last == way:
+                need += 2 * other.actor.extent[0] + ROOM
+        crossings = [s for _, s in self.junctions.along[way]]
+        length = self.lane_map.tracks[way].length
+        need += max([0.0, *(s - length for s in crossings)])
+        tails = [
+            other.s - other.actor.extent[0]
+            for other in self.drivers.values()
+            if other.route[0] == exit_lane and other is not driver and other.last is None
+        ]
+        return min(tails, default=math.inf) > need
+
+    def _steer(
+        self, driver: Driver, path: NDArray[np.float64], along: NDArray[np.float64]
+    ) -> float:
+        """Return the wheel, -1..1, that takes the rear axle along the path (pure pursuit)."""
+        actor, vehicle = driver.actor, driver.actor.vehicle
+        assert vehicle is not None
+        base = vehicle.body.wheelbase
+        fx, fy = forward(actor.pose.yaw)
+        rear = (actor.pose.x - fx * base / 2, actor.pose.y - fy * base / 2)
+        look = max(2.5, 0.35 * abs(vehicle.speed)) + 0.4 * base
+        wanted = look - base / 2
+        tx = float(np.interp(wanted, along, path[:, 0])) - rear[0]
+        ty = float(np.interp(wanted, along, path[:, 1])) - rear[1]
+        distance = max(math.hypot(tx, ty), 0.5)
+        sine = (fx * ty - fy * tx) / distance
+        angle = math.atan(2.0 * base * sine / distance)
+        lock = vehicle.full_lock
+        return max(-1.0, min(1.0, angle / lock))
+
+
+def idm(speed: float, wish: float, gap: float, lead: float) -> float:
+    """Return the acceleration in m/s^2 at `speed`, with `gap` metres to one going at `lead`."""
+    free = 1.0 - (speed / max(wish, 0.5)) ** 4
+    free = max(free, -COMFORT / ACCEL)
+    if not math.isfinite(gap):
+        return ACCEL * free
+    closing = speed * (speed - lead) / (2.0 * math.sqrt(ACCEL * COMFORT))
+    desired = STANDSTILL_M + max(0.0, speed * HEADWAY_S + closing)
+    return max(-HARDEST, ACCEL * (min(free, 1.0) - (desired / max(gap, 0.1)) ** 2))
+
+
+def pedals(accel: float, speed: float, strongest: float, top_speed: float) -> tuple[float, float]:
+    """Return (throttle, brake) that give `accel` m/s^2; a standing car keeps its brake on."""
+    if speed < 0.1 and accel <= 0.05:
+        return 0.0, 0.5
+    pull = strongest * max(0.05, 1.0 - abs(speed) / top_speed)
+    throttle = (accel + ROLLING_DECEL) / (pull + ROLLING_DECEL)
+    if throttle >= 0.0:
+        return min(1.0, throttle), 0.0
+    return 0.0, min(1.0, (-accel - ROLLING_DECEL) / BRAKE_DECEL)
+
+
+def _endless(lane_map: LaneMap) -> set[LaneKey]:
+    """Return the lanes from which a driver need never come to a dead end."""
+    good = set(lane_map.tracks)
+    while True:
+        kept = {key for key in good if good & set(lane_map.tracks[key].lane.successors)}
+        if kept == good:
+            return good
+        good = kept

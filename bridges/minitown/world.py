@@ -1,0 +1,309 @@
+"""The world: a town's actors and what becomes of them from tick to tick. No networking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from realmaster_live.bridges.minitown.actors import Actor, ActorError, make_actor
+from realmaster_live.bridges.minitown.blueprints import LIBRARY, LIGHT, NOT_SPAWNABLE, SPECTATOR
+from realmaster_live.bridges.minitown.boxes import overlap
+from realmaster_live.bridges.minitown.crowd import Crowd
+from realmaster_live.bridges.minitown.junctions import Junctions
+from realmaster_live.bridges.minitown.lanes import LaneMap
+from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
+from realmaster_live.bridges.minitown.roads import RoadNetwork
+from realmaster_live.bridges.minitown.scene import CameraView, Instance, SceneState, Weather
+from realmaster_live.bridges.minitown.settings import Settings
+from realmaster_live.bridges.minitown.signals import Signals
+from realmaster_live.bridges.minitown.traffic import Traffic
+from realmaster_live.bridges.minitown.vehicle import velocity_of
+
+SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
+SPAWN_HEADROOM = 3.0  # metres of height within which two bodies are in each other's way
+LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
+
+
+@dataclass(frozen=True)
+class Collision:
+    """Two actors touched; `impulse` is N s on the first one."""
+
+    actor: int
+    other: int
+    impulse: Vector
+
+
+class World:
+    """Every actor of one town, stepped by `step`; the same calls give the same world."""
+
+    def __init__(
+        self,
+        network: RoadNetwork,
+        *,
+        seed: int = 0,
+        extents: Mapping[str, Vector] | None = None,
+    ) -> None:
+        """Put the lights and the spectator into the town; `extents` overrides half sizes by model."""
+        self.network, self.seed, self.extents = network, seed, extents
+        self.settings, self.weather = Settings(), Weather()
+        self.frame, self.time_s = 0, 0.0
+        self.actors: dict[int, Actor] = {}
+        self.collisions: list[Collision] = []
+        self.lane_map = LaneMap(network)
+        self.signals = Signals(network)
+        self.junctions = Junctions(network, self.lane_map)
+        self.traffic = Traffic(self.lane_map, self.junctions, self.signals)
+        self.crowd = Crowd(network, self.junctions, self.signals, self.lane_map)
+        self._next_id = 1
+        self.spectator = self._add(SPECTATOR, Pose(z=20.0, pitch=-30.0))
+        self.light_actors: dict[int, int] = {}
+        for signal in network.signals.values():
+            actor = self._add(LIGHT, Pose(*signal.position, yaw=signal.yaw_deg))
+            actor.light = self.signals.lights[signal.id]
+            self.light_actors[signal.id] = actor.id
+
+    def spawn(
+        self,
+        type_id: str,
+        pose: Pose,
+        *,
+        attributes: Mapping[str, str] | None = None,
+        parent: int = 0,
+        attachment: int = 0,
+    ) -> Actor:
+        """Make an actor; with a `parent`, `pose` is in the parent's axes.
+
+        Raises:
+            ActorError: the blueprint or the parent is unknown, or the place is taken.
+        """
+        if type_id not in LIBRARY or type_id in NOT_SPAWNABLE:
+            raise ActorError(
+                f"expected a blueprint of the library, got {type_id!r}: "
+                "choose one of world.get_blueprint_library()"
+            )
+        if parent:
+            host = self.get(parent)
+            actor = self._add(type_id, compose(host.pose, pose), attributes)
+            actor.parent, actor.attachment, actor.relative = parent, attachment, pose
+            return actor
+        actor = make_actor(
+            self._next_id, LIBRARY[type_id], pose, attributes=attributes, extents=self.extents
+        )
+        if actor.moves and any(True for _ in self._touching(actor)):
+            raise ActorError(SPAWN_COLLISION)
+        self.actors[actor.id] = actor
+        self._next_id += 1
+        return actor
+
+    def spawn_free(
+        self, type_id: str, pose: Pose, attributes: Mapping[str, str] | None = None
+    ) -> Actor | None:
+        """Make an actor, or return None when the place is taken."""
+        try:
+            return self.spawn(type_id, pose, attributes=attributes)
+        except ActorError as error:
+            if str(error) == SPAWN_COLLISION:
+                return None
+            raise
+
+    def spawn_ego(
+        self,
+        spawn_index: int = 0,
+        *,
+        type_id: str = "vehicle.lincoln.mkz_2020",
+        autopilot: bool = True,
+    ) -> Actor:
+        """Make the vehicle that carries the cameras at the first free spawn point from an index."""
+        points = self.network.spawn_points
+        for n in range(len(points)):
+            point = points[(spawn_index + n) % len(points)]
+            pose = Pose(*point.location, yaw=point.yaw_deg)
+            actor = self.spawn_free(type_id, pose, {"role_name": "hero"})
+            if actor is None:
+                continue
+            if autopilot:
+                self.set_autopilot(actor.id, True)
+            return actor
+        raise ActorError(
+            f"expected a free spawn point, got {len(points)} taken ones: destroy some vehicles"
+        )
+
+    def populate(self, vehicles: int, walkers: int, seed: int) -> tuple[list[int], list[int]]:
+        """Add ambient traffic; returns the ids of the vehicles and walkers that found room."""
+        return self.crowd.populate(self, vehicles, walkers, seed)
+
+    def destroy(self, actor_id: int) -> bool:
+        """Remove an actor and what is mounted on it; False when there is no such actor."""
+        actor = self.actors.get(actor_id)
+        if actor is None or actor.type_id in NOT_SPAWNABLE:
+            return False
+        for other in list(self.actors.values()):
+            if other.parent == actor_id:
+                self.destroy(other.id)
+        self.traffic.remove(actor_id)
+        self.crowd.remove(actor_id)
+        del self.actors[actor_id]
+        return True
+
+    def get(self, actor_id: int) -> Actor:
+        """Return an actor; raise ActorError when there is none with the id."""
+        try:
+            return self.actors[actor_id]
+        except KeyError:
+            raise ActorError(
+                f"expected a living actor, got id {actor_id}: it was destroyed or never spawned"
+            ) from None
+
+    def set_autopilot(self, actor_id: int, on: bool) -> None:
+        """Give the wheel to the town's own driver, or take it back."""
+        actor = self.get(actor_id)
+        if actor.vehicle is None:
+            raise ActorError(f"expected a vehicle, got {actor.type_id}: it cannot drive itself")
+        self.traffic.remove(actor_id)
+        actor.vehicle.autopilot = on and self.traffic.add(actor, self.seed)
+
+    def set_pose(self, actor_id: int, pose: Pose) -> None:
+        """Put an actor at a pose of the world, mounted or not."""
+        actor = self.get(actor_id)
+        if actor.parent in self.actors:
+            host = matrix(self.actors[actor.parent].pose)
+            actor.relative = pose_of(np.linalg.inv(host) @ matrix(pose))
+        actor.pose = pose
+        if actor_id in self.traffic.drivers:
+            self.set_autopilot(actor_id, True)
+
+    def step(self, dt: float) -> int:
+        """Move the world on by `dt` seconds; returns the new frame number."""
+        self.frame += 1
+        self.time_s += dt
+        self.collisions = []
+        self.signals.step(dt)
+        bodies = [actor for actor in self.actors.values() if actor.moves]
+        self.traffic.step(bodies, self.weather.sun_altitude_angle)
+        vehicles = [actor for actor in bodies if actor.vehicle is not None]
+        before = {actor.id: (actor.pose, actor.velocity) for actor in bodies}
+        for actor in vehicles:
+            self._drive(actor, dt)
+        self.crowd.step(self, vehicles, dt)
+        for actor in bodies:
+            if actor.walker is not None and actor.walker.physics and actor.id not in self.crowd:
+                actor.pose = actor.walker.advance(actor.pose, dt)
+        self._collide(bodies, {key: pose for key, (pose, _) in before.items()}, dt)
+        for actor in bodies:
+            pose, velocity = before[actor.id]
+            actor.velocity = velocity_of(pose, actor.pose, dt)
+            actor.acceleration = tuple(  # type: ignore[assignment]
+                (new - old) / dt for new, old in zip(actor.velocity, velocity, strict=True)
+            )
+        self.mount()
+        return self.frame
+
+    def mount(self) -> None:
+        """Bring every mounted actor to where its parent is."""
+        for actor in self.actors.values():
+            if actor.parent in self.actors:
+                host = self.actors[actor.parent]
+                actor.pose = compose(host.pose, actor.relative)
+                actor.velocity, actor.acceleration = host.velocity, host.acceleration
+                actor.angular_velocity = host.angular_velocity
+
+    def at_light(self, actor: Actor) -> int:
+        """Return the id of the signal that holds for a vehicle where it is now, 0 for none."""
+        place = self.lane_map.nearest(actor.pose.x, actor.pose.y, actor.pose.yaw)
+        if place is None or actor.vehicle is None:
+            return 0
+        one = self.lane_map.tracks[place.key]
+        reach = max(LIGHT_RANGE, 3.0 + actor.vehicle.speed**2 / 10.0) + actor.extent[0]
+        return one.lane.signal if one.length - place.s < reach else 0
+
+    def scene_state(self) -> SceneState:
+        """Return what a renderer needs to draw this tick."""
+        return SceneState(
+            town_seed=self.network.seed,
+            frame=self.frame,
+            time_s=self.time_s,
+            weather=self.weather,
+            instances=tuple(self._instances()),
+        )
+
+    def camera_view(self, actor_id: int) -> CameraView:
+        """Return the pinhole of a camera actor, from its own attributes."""
+        actor = self.get(actor_id)
+        return CameraView(
+            cam_to_world=matrix(actor.pose),
+            width=int(actor.number("image_size_x", 800)),
+            height=int(actor.number("image_size_y", 600)),
+            fov_deg=actor.number("fov", 90.0),
+        )
+
+    def _add(self, type_id: str, pose: Pose, attributes: Mapping[str, str] | None = None) -> Actor:
+        actor = make_actor(
+            self._next_id, LIBRARY[type_id], pose, attributes=attributes, extents=self.extents
+        )
+        self.actors[actor.id] = actor
+        self._next_id += 1
+        return actor
+
+    def _touching(self, actor: Actor) -> Iterator[Actor]:
+        box = actor.box
+        for other in self.actors.values():
+            near = abs(other.pose.z - actor.pose.z) < SPAWN_HEADROOM
+            if other.moves and other.id != actor.id and near and overlap(box, other.box):
+                yield other
+
+    def _drive(self, actor: Actor, dt: float) -> None:
+        vehicle = actor.vehicle
+        assert vehicle is not None
+        if not vehicle.physics:
+            vehicle.stop()
+            actor.angular_velocity = ZERO
+            return
+        pose, yaw_rate = vehicle.advance(actor.pose, dt)
+        actor.angular_velocity = (0.0, 0.0, yaw_rate)
+        place = None if self.lane_map.flat else self.lane_map.nearest(pose.x, pose.y, pose.yaw)
+        ground = self.lane_map.level if place is None else place.z
+        actor.pose = pose._replace(z=ground, pitch=0.0 if place is None else place.pitch_deg)
+
+    def _collide(self, bodies: list[Actor], before: Mapping[int, Pose], dt: float) -> None:
+        """Undo the step of bodies that ran into each other, and note the collisions."""
+        solid = [actor for actor in bodies if actor.collides]
+        if len(solid) < 2:
+            return
+        places = np.array([actor.pose[:3] for actor in solid])
+        radius = np.array([actor.box.radius for actor in solid])
+        gap = np.linalg.norm(places[:, None, :2] - places[None, :, :2], axis=2)
+        near = (gap < radius[:, None] + radius) & (
+            np.abs(places[:, None, 2] - places[:, 2]) < SPAWN_HEADROOM
+        )
+        for i, j in np.argwhere(np.triu(near, 1)):
+            a, b = solid[i], solid[j]
+            if (a.vehicle is None and b.vehicle is None) or not overlap(a.box, b.box):
+                continue
+            va, vb = (velocity_of(before[one.id], one.pose, dt) for one in (a, b))
+            mass = min(one.vehicle.body.mass if one.vehicle else 75.0 for one in (a, b))
+            impulse: Vector = (mass * (vb[0] - va[0]), mass * (vb[1] - va[1]), 0.0)
+            back: Vector = (-impulse[0], -impulse[1], 0.0)
+            self.collisions += [Collision(a.id, b.id, impulse), Collision(b.id, a.id, back)]
+            for one in (a, b):
+                one.pose = before[one.id]
+                if one.vehicle is not None:
+                    one.vehicle.stop()
+
+    def _instances(self) -> Iterator[Instance]:
+        for actor in self.actors.values():
+            model = actor.blueprint.model
+            if not model:
+                continue
+            vehicle, walker, light = actor.vehicle, actor.walker, actor.light
+            yield Instance(
+                actor_id=actor.id,
+                model=model,
+                model_to_world=matrix(actor.feet),
+                paint=actor.paint,
+                wheel_spin=vehicle.spin if vehicle else 0.0,
+                wheel_steer=vehicle.wheel_angle if vehicle else 0.0,
+                stride=walker.stride if walker else 0.0,
+                lit=vehicle.lit() if vehicle else light.lit() if light else frozenset(),
+            )
