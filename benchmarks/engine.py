@@ -1,0 +1,87 @@
+"""Time of a chunk by stage, frames a second by picture size, and what the cached reference saves.
+
+Run `python benchmarks/engine.py [FOLDER]`; every figure printed is of this run on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+
+import numpy as np
+
+from realmaster_live.chunk import Chunk
+from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
+
+SIZES = ((384, 224), (448, 256), (512, 288))
+
+
+def chunk_of(engine: OnnxEngine, index: int, seed: int) -> Chunk:
+    """Return a chunk of random pictures: the graphs' time does not depend on the content."""
+    spec = engine.spec
+    shape = (spec.frames, spec.height, spec.width, 3)
+    return Chunk(
+        index=index,
+        camera="benchmark",
+        frames=np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8),
+        frame_ids=np.arange(spec.frames) + index * spec.frames,
+        timestamps=np.arange(spec.frames) / spec.fps,
+        captured_at=np.zeros(spec.frames),
+        intrinsics=np.eye(3),
+        cam_to_world=np.tile(np.eye(4), (spec.frames, 1, 1)),
+    )
+
+
+def measure(engine: OnnxEngine, chunks: int, warm: int = 3) -> dict[str, float]:
+    """Return the median milliseconds of each stage, and of the whole chunk as `chunk`."""
+    for index in range(warm + chunks):
+        engine.realize(chunk_of(engine, index, seed=index))
+    times = {stage: engine.timings[stage][warm:] for stage in STAGES}
+    whole = [sum(parts) for parts in zip(*times.values(), strict=True)]
+    figures = {stage: 1e3 * statistics.median(seconds) for stage, seconds in times.items()}
+    return {**figures, "chunk": 1e3 * statistics.median(whole)}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", help="an exported model; the shipped one by default")
+    parser.add_argument("--chunks", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
+    parser.add_argument("--steps", type=int, default=None)
+    arguments = parser.parse_args()
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"threads {arguments.threads or os.cpu_count()}; medians of {arguments.chunks} chunks, ms"
+    )
+    print(
+        f"{'size':>9}"
+        + "".join(f"{name:>9}" for name in (*STAGES, "chunk"))
+        + f"{'fps':>7}{'recomputed':>12}{'ratio':>7}"
+    )
+    for width, height in SIZES:
+        rows = []
+        for recompute in (False, True):
+            with OnnxEngine(
+                arguments.folder,
+                width=width,
+                height=height,
+                steps=arguments.steps,
+                threads=arguments.threads,
+                recompute_reference=recompute,
+            ) as engine:
+                rows.append(measure(engine, arguments.chunks))
+                frames = engine.spec.frames
+        cached, recomputed = rows
+        print(
+            f"{width:>5}x{height}"
+            + "".join(f"{cached[name]:>9.1f}" for name in cached)
+            + f"{1e3 * frames / cached['chunk']:>7.1f}{recomputed['chunk']:>12.1f}"
+            + f"{recomputed['chunk'] / cached['chunk']:>7.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""An engine that changes nothing: for wiring a bridge, and as the baseline of every measurement."""
+
+from __future__ import annotations
+
+from realmaster_live.chunk import Chunk, ChunkSpec
+
+
+class IdentityEngine:
+    """Answers every chunk with its own frames; `rendered` is filled as by any engine."""
+
+    def __init__(self, spec: ChunkSpec) -> None:
+        self._spec = spec
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks this engine takes."""
+        return self._spec
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return the chunk with a copy of its own frames."""
+        return chunk.with_frames(chunk.frames.copy())
+
+    def reset(self) -> None:
+        """Do nothing: there is no state."""
+
+    def close(self) -> None:
+        """Do nothing: there is no device."""
+
+    def __enter__(self) -> IdentityEngine:
+        """Return self."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()

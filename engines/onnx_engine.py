@@ -1,0 +1,309 @@
+"""ONNX Runtime on the CPU: the embedded default. Needs numpy and onnxruntime, not torch.
+
+Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the past, L layers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.engines.load import EMBEDDED_FOLDER, fitting_sizes
+from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.optional import require
+
+FORMAT = 1
+STAGES = ("encode", "context", "denoise", "decode", "commit")
+
+
+def rope_tables(
+    times: Sequence[float], rows: int, columns: int, widths: Sequence[int], theta: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cos and sin (len(times) * rows * columns, sum(widths) / 2), as in training."""
+    shape = (len(times), rows, columns)
+    axes = (
+        np.asarray(times, np.float64).reshape(-1, 1, 1),
+        np.arange(rows, dtype=np.float64).reshape(1, -1, 1),
+        np.arange(columns, dtype=np.float64).reshape(1, 1, -1),
+    )
+    angles = [
+        np.broadcast_to(axis, shape)[..., None]
+        * theta ** (-np.arange(0, width, 2, dtype=np.float64) / width)
+        for axis, width in zip(axes, widths, strict=True)
+    ]
+    table = np.concatenate(angles, -1).reshape(-1, sum(widths) // 2)
+    return np.cos(table).astype(np.float32), np.sin(table).astype(np.float32)
+
+
+class OnnxEngine:
+    """Realizes chunks with the four exported graphs, on the CPU.
+
+    Attributes:
+        timings: stage -> seconds of every chunk since the last reset, on the host's monotonic
+            clock; the stages are encode, context, denoise, decode and commit.
+        manifest: what the model is, how it was made and how exact its export is.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str | None = None,
+        *,
+        width: int = 512,
+        height: int = 288,
+        fps: float = 20.0,
+        steps: int | None = None,
+        seed: int = 0,
+        threads: int = 0,
+        recompute_reference: bool = False,
+    ) -> None:
+        """Load the graphs of `folder`, the shipped model by default.
+
+        `recompute_reference` computes the reference anew at every pass: slower, the same answer;
+        for measuring what the cache saves.
+        """
+        runtime = require("onnxruntime", extra="live")
+        self._runtime = runtime
+        self._folder = EMBEDDED_FOLDER if folder is None else Path(folder)
+        self.manifest = self._read_manifest()
+        profile = self.manifest["profile"]
+        self._stride = int(self.manifest["token_stride"])
+        if width % self._stride or height % self._stride or min(width, height) < self._stride:
+            raise EngineError(
+                f"expected a width and height that are multiples of {self._stride}, got "
+                f"{width}x{height}: use {self._fitting(width, height)}"
+            )
+        self._sigmas = self._choose_sigmas(steps)
+        self._spec = ChunkSpec(frames=profile["chunk_frames"], height=height, width=width, fps=fps)
+        self._recompute = recompute_reference
+        self._sessions = self._open(threads)
+        rows, columns = height // self._stride, width // self._stride
+        self._grid = rows, columns
+        self._rope = {
+            "widths": self.manifest["rope_widths"],
+            "theta": float(profile["rope_theta"]),
+        }
+        cos, sin = rope_tables([0.0], rows, columns, **self._rope)
+        self._cos, self._sin = self._value(cos), self._value(sin)
+        stride = int(self.manifest["latent_stride"])
+        latent = (1, profile["latent_channels"], height // stride, width // stride)
+        generator = np.random.Generator(np.random.Philox(seed))
+        # The same noise for every chunk: what differs between chunks is then the scene alone.
+        self._noise = generator.standard_normal(latent, dtype=np.float32)
+        self.reset()
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks this engine takes."""
+        return self._spec
+
+    def reset(self) -> None:
+        """Forget all earlier chunks, and the timings."""
+        profile = self.manifest["profile"]
+        spec = self._spec
+        memory = np.zeros((1, profile["memory"], spec.height // 8, spec.width // 8), np.float32)
+        self._encoder_memory = self._decoder_memory = self._value(memory)
+        self._past = Past(
+            layers=profile["layers"],
+            heads=profile["heads"],
+            head_width=profile["width"] // profile["heads"],
+            ring=profile["ring"],
+            sink=profile["sink"],
+        )
+        self.timings: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self._place_past()
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
+        self._check(chunk)
+        with self._timed("encode"):
+            guide, reference, self._encoder_memory = self._run(
+                "encode",
+                frames=self._value(np.ascontiguousarray(chunk.frames)),
+                memory=self._encoder_memory,
+            )
+        with self._timed("context"):
+            context = None if self._recompute else self._run_context(reference)
+        latent = self._sample(reference, context)
+        with self._timed("decode"):
+            frames, self._decoder_memory = self._run(
+                "decode", latent=latent, guide=guide, memory=self._decoder_memory
+            )
+        with self._timed("commit"):
+            _, kept = self._denoise(latent, 0.0, reference, context)
+            self._past.push(kept.numpy())
+            self._place_past()
+        return chunk.with_frames(frames.numpy())
+
+    def close(self) -> None:
+        """Release the sessions; may be called twice."""
+        self._sessions = {}
+
+    def __enter__(self) -> OnnxEngine:
+        """Return self."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+    def _sample(self, reference: Any, context: Any) -> Any:
+        """Return the clean latent: Euler steps along x_t = (1 - t) x_0 + t noise."""
+        x_t = self._noise
+        with self._timed("denoise"):
+            for t, t_next in zip(self._sigmas[:-1], self._sigmas[1:], strict=True):
+                x0, _ = self._denoise(self._value(x_t), t, reference, context)
+                x_t = x_t + np.float32((t_next - t) / t) * (x_t - x0.numpy())
+        return self._value(x_t)
+
+    def _run_context(self, reference: Any) -> Any:
+        """Return the reference's keys and values."""
+        return self._run("context", reference=reference, cos=self._cos, sin=self._sin)[0]
+
+    def _denoise(self, sample: Any, t: float, reference: Any, context: Any) -> Any:
+        """Return x0 and the target's keys and values; no context means: compute it here."""
+        context = self._run_context(reference) if context is None else context
+        return self._run(
+            "denoise",
+            sample=sample,
+            timestep=self._value(np.full(1, t, np.float32)),
+            reference=reference,
+            reference_kv=context,
+            past_kv=self._past_kv,
+            cos=self._cos,
+            sin=self._sin,
+            past_cos=self._past_cos,
+            past_sin=self._past_sin,
+        )
+
+    def _place_past(self) -> None:
+        """Hand the past and its rotations to the runtime, once a chunk."""
+        cos, sin = rope_tables(self._past.times(), *self._grid, **self._rope)
+        self._past_kv = self._value(self._past.joined())
+        self._past_cos, self._past_sin = self._value(cos), self._value(sin)
+
+    def _run(self, name: str, **inputs: Any) -> Any:
+        """Run a graph; values stay where they are."""
+        if not self._sessions:
+            raise EngineError("expected an open engine, got a closed one: make a new OnnxEngine")
+        session = self._sessions[name]
+        return session.run_with_ort_values([out.name for out in session.get_outputs()], inputs)
+
+    def _value(self, array: NDArray[Any]) -> Any:
+        """Return an OrtValue over the array's own memory."""
+        return self._runtime.OrtValue.ortvalue_from_numpy(array)
+
+    def _check(self, chunk: Chunk) -> None:
+        """Raise EngineError for frames of another shape."""
+        spec = self._spec
+        expected = (spec.frames, spec.height, spec.width, 3)
+        if chunk.frames.shape != expected:
+            _, height, width, _ = chunk.frames.shape
+            raise EngineError(
+                f"expected frames of shape {expected}, got {chunk.frames.shape}: make the engine "
+                f"for {self._fitting(width, height)} and chunk the frames by engine.spec"
+            )
+
+    def _fitting(self, width: int, height: int) -> str:
+        """Return the sizes near one that this model takes, as text."""
+        sizes = fitting_sizes(width, height, self._stride)
+        return " or ".join(f"{w}x{h}" for w, h in sizes)
+
+    def _read_manifest(self) -> dict[str, Any]:
+        """Return manifest.json, checked for its format and the files' sizes."""
+        path = self._folder / "manifest.json"
+        try:
+            manifest: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise BuildError(
+                f"expected a manifest at {path}, got {error}: export a checkpoint there"
+            ) from error
+        if manifest.get("format") != FORMAT:
+            raise BuildError(
+                f"expected manifest format {FORMAT}, got {manifest.get('format')} in {path}: "
+                "export the checkpoint again with this version"
+            )
+        for name, entry in manifest["files"].items():
+            file = self._folder / name
+            size = file.stat().st_size if file.exists() else 0
+            if size != entry["bytes"]:
+                raise BuildError(
+                    f"expected {name} of {entry['bytes']} bytes in {self._folder}, got {size}: "
+                    "install or export the model again"
+                )
+        return manifest
+
+    def _choose_sigmas(self, steps: int | None) -> list[float]:
+        """Return the noise levels of a number of steps, the model's own by default."""
+        levels: dict[str, list[float]] = self.manifest["sigmas"]
+        wanted = str(self.manifest["steps"] if steps is None else steps)
+        if wanted not in levels:
+            raise EngineError(
+                f"expected steps among {', '.join(levels)}, got {wanted}: choose one of them"
+            )
+        return levels[wanted]
+
+    def _open(self, threads: int) -> dict[str, Any]:
+        """Return the four sessions."""
+        options = self._runtime.SessionOptions()
+        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.log_severity_level = 3
+        # Idle threads that spin would take the cores from the other sessions and the simulator.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return {
+                name.removesuffix(".onnx"): self._runtime.InferenceSession(
+                    str(self._folder / name), options, providers=["CPUExecutionProvider"]
+                )
+                for name in self.manifest["files"]
+                if name.endswith(".onnx")
+            }
+        except Exception as error:  # onnxruntime's errors share no public base class
+            raise BuildError(
+                f"expected graphs that ONNX Runtime {self._runtime.__version__} loads, got "
+                f"{error} from {self._folder}: export the checkpoint again"
+            ) from error
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds that the block takes to `timings`."""
+        start = time.perf_counter()
+        yield
+        self.timings[stage].append(time.perf_counter() - start)
+
+
+class Past:
+    """The keys and values that earlier chunks left: the first `sink` and the last `ring`."""
+
+    def __init__(self, *, layers: int, heads: int, head_width: int, ring: int, sink: int) -> None:
+        self._nothing = np.zeros((layers, 2, 1, heads, 0, head_width), np.float32)
+        self._ring_size, self._sink_size = ring, sink
+        self._sink: list[NDArray[np.float32]] = []
+        self._ring: list[NDArray[np.float32]] = []  # newest last
+
+    def push(self, target_kv: NDArray[np.float32]) -> None:  # (L, 2, 1, heads, N, head width)
+        """Keep a clean target's keys and values; the oldest in the ring goes."""
+        if len(self._sink) < self._sink_size:
+            self._sink.append(target_kv)
+        else:
+            self._ring = [*self._ring, target_kv][-self._ring_size :]
+
+    def joined(self) -> NDArray[np.float32]:  # (L, 2, 1, heads, P, head width)
+        """Return what a target sees; P is 0 after a reset."""
+        kept = [*self._sink, *self._ring]
+        if len(kept) == 1:
+            return kept[0]
+        return np.concatenate(kept, 4) if kept else self._nothing
+
+    def times(self) -> list[float]:
+        """Return the kept chunks' times relative to the present one, in `joined`'s order."""
+        sink = [-float(self._ring_size + len(self._sink) - i) for i in range(len(self._sink))]
+        return sink + [-float(len(self._ring) - i) for i in range(len(self._ring))]

@@ -1,0 +1,70 @@
+"""In-context attention: which tokens see which, without a mask.
+
+Reference queries see the reference only. Target queries see the key groups
+{reference, target, past}, joined by concatenation: what is in the past is what may be seen.
+
+Legend: B batch, H heads, N tokens of a chunk, P tokens of the past, D channels of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Rope = tuple[Tensor, Tensor]  # cos and sin, each (N, D / 2) float32
+
+
+def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
+    """Rotate neighbouring channel pairs by their positions' angles, as Wan does (RoFormer eq. 34).
+
+    A pure function of its arguments: nothing is written in place, so it exports without scatter.
+    """
+    if torch.compiler.is_exporting():  # one node of opset 23 instead of eleven
+        tables = [table.expand(x.shape[0], -1, -1) for table in rope]
+        rotated: Tensor = torch.onnx.ops.rotary_embedding(x, *tables, interleaved=True)
+        return rotated
+    cos, sin = (table.to(x.dtype) for table in rope)
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+
+
+def attend(
+    query: Tensor,  # (B, H, N, D)
+    groups: Sequence[tuple[Tensor, Tensor]],  # keys and values, each (B, H, any, D)
+) -> Tensor:  # (B, H, N, D)
+    """Let the queries see every key of every group."""
+    key = torch.cat([group[0] for group in groups], 2)
+    value = torch.cat([group[1] for group in groups], 2)
+    return nn.functional.scaled_dot_product_attention(query, key, value)
+
+
+class Attention(nn.Module):
+    """Projections of one attention; parameter names are those of diffusers' WanAttention."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.to_out = nn.ModuleList([nn.Linear(width, width), nn.Identity()])
+        self.norm_q = nn.RMSNorm(width, eps=1e-6)
+        self.norm_k = nn.RMSNorm(width, eps=1e-6)
+
+    def split(self, x: Tensor) -> Tensor:  # (B, N, H * D) -> (B, H, N, D)
+        """Part the width into heads."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, N, W) -> 2 x (B, H, N, D)
+        """Return normalised, not yet rotated keys, and values."""
+        return self.split(self.norm_k(self.to_k(x))), self.split(self.to_v(x))
+
+    def query(self, x: Tensor) -> Tensor:  # (B, N, W) -> (B, H, N, D)
+        """Return normalised, not yet rotated queries."""
+        return self.split(self.norm_q(self.to_q(x)))
+
+    def out(self, x: Tensor) -> Tensor:  # (B, H, N, D) -> (B, N, W)
+        """Join the heads and project."""
+        return self.to_out[0](x.transpose(1, 2).flatten(2))

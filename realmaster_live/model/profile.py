@@ -1,0 +1,100 @@
+"""The sizes of a model: one frozen dataclass, shared by training, export and the tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from realmaster_live.errors import BuildError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Everything that decides the shape of a model's tensors, and how it is sampled.
+
+    Attributes:
+        name: what users ask for.
+        chunk_frames: frames in one chunk; they become one latent frame.
+        latent_channels: channels of a latent position.
+        patch: latent positions along one side of a token.
+        width: width of the transformer.
+        layers: transformer blocks.
+        heads: attention heads.
+        hidden: width inside a block's feed-forward.
+        frequency_width: sinusoids that describe a timestep.
+        rope_theta: base of the rotary frequencies.
+        ring: earlier chunks whose keys and values a target sees.
+        sink: first chunks after a reset that stay visible for ever.
+        steps: denoise steps of a chunk, unless a user asks for another number.
+        shift: timestep shift of flow matching.
+        fine: channels a frame at a quarter of the resolution.
+        middle: channels at an eighth.
+        deep: channels at a sixteenth.
+        memory: channels of the feature map carried from chunk to chunk, at an eighth.
+    """
+
+    name: str
+    chunk_frames: int = 4
+    latent_channels: int = 48
+    patch: int = 2
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    hidden: int = 1024
+    frequency_width: int = 64
+    rope_theta: float = 10_000.0
+    ring: int = 1
+    sink: int = 0
+    steps: int = 2
+    shift: float = 5.0
+    fine: int = 32
+    middle: int = 128
+    deep: int = 256
+    memory: int = 32
+
+    @property
+    def head_width(self) -> int:
+        """Return the channels of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def latent_stride(self) -> int:
+        """Return the pixels along one side of a latent position."""
+        return 16
+
+    @property
+    def token_stride(self) -> int:
+        """Return the pixels along one side of a token; heights and widths are multiples of it."""
+        return self.latent_stride * self.patch
+
+    @property
+    def token_channels(self) -> int:
+        """Return the latent values in one token."""
+        return self.latent_channels * self.patch**2
+
+    @property
+    def rope_widths(self) -> tuple[int, int, int]:
+        """Return the channels of a head that rotate with t, y and x (Wan's split)."""
+        side = 2 * (self.head_width // 6)
+        return self.head_width - 2 * side, side, side
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Profile:
+        """Return the profile that `as_dict` described; an unknown field is a BuildError."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise BuildError(
+                f"expected profile fields among {sorted(known)}, got {unknown}: "
+                "the checkpoint was written by another version; export it again"
+            )
+        return cls(**fields)
+
+
+EMBEDDED = Profile(name="embedded")
+"""The small model that is trained on minitown pairs and shipped with the package."""

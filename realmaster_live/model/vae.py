@@ -1,0 +1,160 @@
+"""A streaming autoencoder: four frames in, one latent out, and back under the render's guidance.
+
+A chunk's features of an eighth of the resolution are handed to the next chunk and nothing older
+reaches it, so any run length behaves like the two chunks that training sees.
+
+Legend: B batch, T frames of a chunk, H W pixels, C latent channels, M memory channels.
+A *quarter* tensor is (B * T, 48, H / 4, W / 4): every 4 x 4 pixels are 48 channels, in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from realmaster_live.model.profile import Profile
+
+CELL = 4  # pixels along one side of a quarter tensor's position
+CELL_CHANNELS = 3 * CELL * CELL
+
+
+def to_quarter(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> quarter
+    """Turn sRGB bytes into a quarter tensor."""
+    batch, time, height, width, _ = frames.shape
+    rows, columns = height // CELL, width // CELL
+    # Two moves of one axis each: ONNX Runtime does them many times faster than one general one.
+    strips = frames.reshape(batch * time, rows, CELL, width * 3).transpose(1, 2)
+    cells = strips.reshape(batch * time * CELL, rows * columns, CELL * 3).transpose(1, 2)
+    return cells.reshape(batch * time, CELL_CHANNELS, rows, columns).float() * (2.0 / 255.0) - 1.0
+
+
+def to_pixels(quarter: Tensor, frames: int) -> Tensor:  # quarter -> (B, T, H, W, 3)
+    """Undo the cells' folding; values and type stay."""
+    pictures, _, rows, columns = quarter.shape
+    cells = quarter.reshape(pictures * CELL, CELL * 3, rows * columns).transpose(1, 2)
+    strips = cells.reshape(pictures, CELL, rows, columns * CELL * 3).transpose(1, 2)
+    return strips.reshape(pictures // frames, frames, rows * CELL, columns * CELL, 3)
+
+
+def to_bytes(quarter: Tensor, frames: int) -> Tensor:  # quarter -> (B, T, H, W, 3) uint8
+    """Turn a quarter tensor into sRGB bytes, rounded and clipped."""
+    scaled = (quarter * 127.5 + 127.5).clamp(0.0, 255.0).round()
+    return to_pixels(scaled.to(torch.uint8), frames)
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside an untouched path.
+
+    There is no normalisation: statistics over a picture would differ between sizes and flicker.
+    """
+
+    def __init__(self, channels: int, extra: int = 0) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels + extra, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Return x plus the branch; `beside` is seen by the branch only."""
+        seen = x if beside is None else torch.cat((x, beside.to(x.dtype)), 1)
+        return x + self.conv2(torch.relu(self.conv1(seen)))
+
+
+class Encoder(nn.Module):
+    """Frames to latents."""
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.frames, self.kept = profile.chunk_frames, profile.memory
+        middle, deep = profile.middle, profile.deep
+        self.stem = nn.Conv2d(CELL_CHANNELS, 2 * profile.fine, 3, stride=2, padding=1)
+        self.mix = nn.Conv2d(2 * profile.fine * self.frames, middle, 1)
+        self.recall = Residual(middle, profile.memory)
+        self.down = nn.Conv2d(middle, deep, 2, stride=2)
+        self.deep = Residual(deep)
+        self.out = nn.Conv2d(deep, profile.latent_channels, 1)
+
+    def forward(self, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return raw latents (B, C, H / 16, W / 16) and the memory for the next chunk."""
+        x = torch.relu(self.stem(quarter))
+        x = self.mix(x.unflatten(0, (-1, self.frames)).flatten(1, 2))
+        kept = x[:, : self.kept]
+        x = self.down(torch.relu(self.recall(x, memory)))
+        return self.out(torch.relu(self.deep(x))), kept
+
+
+class GuidedDecoder(nn.Module):
+    """Latents and rendered frames to photoreal frames.
+
+    The latents say how things look, the render says where they are: every pixel is the rendered
+    pixel times a gain plus a rest, so paint, text and edges keep the full resolution.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.frames, self.kept, self.fine = profile.chunk_frames, profile.memory, profile.fine
+        fine, middle, deep = profile.fine, profile.middle, profile.deep
+        self.lift = nn.Conv2d(profile.latent_channels, deep, 3, padding=1)
+        self.deep = Residual(deep)
+        self.up = nn.Conv2d(deep, 4 * middle, 1)
+        self.guide = nn.Conv2d(CELL_CHANNELS, fine, 3, padding=1)
+        self.guide_down = nn.Conv2d(fine, 2 * fine, 2, stride=2)
+        self.guide_mix = nn.Conv2d(2 * fine * self.frames, middle, 1)
+        self.recall = Residual(middle, profile.memory)
+        self.middle = Residual(middle)
+        self.spread = nn.Conv2d(middle, self.frames * 4 * fine, 1)
+        self.fine1 = Residual(fine)
+        self.fine2 = Residual(fine)
+        self.rest = nn.Conv2d(fine, CELL_CHANNELS, 3, padding=1)
+        self.gain = nn.Conv2d(fine, CELL_CHANNELS, 1)
+        for layer in (self.rest, self.gain):
+            nn.init.zeros_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, latent: Tensor, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a quarter tensor of frames and the memory for the next chunk.
+
+        `quarter` holds the rendered frames; where it is all zero (mid grey) the latents alone
+        decide.
+        """
+        x = nn.functional.pixel_shuffle(self.up(torch.relu(self.deep(self.lift(latent)))), 2)
+        guide = torch.relu(self.guide(quarter))
+        below = torch.relu(self.guide_down(guide))
+        x = x + self.guide_mix(below.unflatten(0, (-1, self.frames)).flatten(1, 2))
+        kept = x[:, : self.kept]
+        x = self.middle(self.recall(x, memory))
+        x = self.spread(torch.relu(x)).unflatten(1, (self.frames, -1)).flatten(0, 1)
+        x = guide + nn.functional.pixel_shuffle(x, 2)
+        x = torch.relu(self.fine2(self.fine1(x)))
+        return quarter + quarter * self.gain(x) + self.rest(x), kept
+
+
+class StreamingAutoencoder(nn.Module):
+    """Encoder, guided decoder and the latents' statistics; latents outside are normalised."""
+
+    latents_mean: Tensor
+    latents_std: Tensor
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self.profile = profile
+        self.encoder = Encoder(profile)
+        self.decoder = GuidedDecoder(profile)
+        self.register_buffer("latents_mean", torch.zeros(profile.latent_channels))
+        self.register_buffer("latents_std", torch.ones(profile.latent_channels))
+
+    def empty_memory(self, batch: int, height: int, width: int) -> Tensor:
+        """Return the memory after a reset, (B, M, H / 8, W / 8) zeros."""
+        return torch.zeros(batch, self.profile.memory, height // 8, width // 8)
+
+    def encode(self, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return normalised latents (B, C, H / 16, W / 16) and the next memory."""
+        raw, kept = self.encoder(quarter, memory)
+        mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
+        return (raw - mean) / std, kept
+
+    def decode(self, latent: Tensor, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a quarter tensor of frames and the next memory; latents are normalised."""
+        mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
+        frames: tuple[Tensor, Tensor] = self.decoder(latent * std + mean, quarter, memory)
+        return frames
