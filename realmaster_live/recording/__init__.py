@@ -1,1 +1,7 @@
-"""The on-disk driving sequence: Recorder writes it, Recording reads it back as a Source."""
+"""The driving sequence on disk: Recorder writes it, Recording plays it back."""
+
+from realmaster_live.recording.about import About, Meta
+from realmaster_live.recording.playback import Recording
+from realmaster_live.recording.recorder import Recorder
+
+__all__ = ["About", "Meta", "Recorder", "Recording"]
