@@ -35,7 +35,7 @@ from realmaster_live.errors import BridgeError, ConnectError, FrameTimeout, Sens
 
 log = logging.getLogger(__name__)
 
-SETTLE_WAIT_S = 0.5  # a new sensor's stream is connected a moment after listen() returns
+SETTLE_WAIT_S = 0.05  # a new sensor's stream is connected a moment after listen() returns
 STALL_PROBE_S = 1.0
 OTHER_TICKER_S = 0.3
 
@@ -233,15 +233,17 @@ class CarlaBridge:
     def _settle(self) -> None:
         """Tick until every camera has delivered one and the same frame."""
         deadline = time.monotonic() + self.timeout_s
+        wait_s = SETTLE_WAIT_S
         while True:
             self._tick()
             try:
-                self._join.take_next(SETTLE_WAIT_S)
+                self._join.take_next(wait_s)
             except FrameTimeout:
                 if time.monotonic() > deadline:
                     raise
-                continue
-            return
+                wait_s = min(2.0 * wait_s, self.timeout_s)
+            else:
+                return
 
     def _tick(self) -> int:
         """Advance the world and return the number of the frame that this makes."""

@@ -82,8 +82,7 @@ class RealizedCamera:
             self._camera.id,
             self.delay_frames,
         )
-        every_tick = float(self._camera.attributes.get("sensor_tick", 0.0)) == 0.0
-        name = f"camera-{self._camera.id}"
+        name, every_tick = f"camera-{self._camera.id}", _sensor_tick_s(self._camera) == 0.0
         self._worker = _Worker(name, self._engine, callback, every_tick=every_tick)
         self._camera.listen(self._worker.put)
 
@@ -240,6 +239,31 @@ def _chunk(group: _Group, index: int, name: str) -> Chunk:
     )
 
 
+def picture_format(camera: Any) -> tuple[int, int, float]:
+    """Return width and height in pixels and frames a simulated second of a carla camera.
+
+    A world without a fixed time step has no frame rate: 20 is what it is taken for.
+    """
+    if camera.type_id != PICTURE_SENSOR:
+        raise _not_a_picture(camera)
+    tick_s = _sensor_tick_s(camera) or camera.get_world().get_settings().fixed_delta_seconds
+    return *_size(camera), 1.0 / (tick_s or 0.05)
+
+
+def _size(camera: Any) -> tuple[int, int]:
+    return int(camera.attributes["image_size_x"]), int(camera.attributes["image_size_y"])
+
+
+def _sensor_tick_s(camera: Any) -> float:
+    return float(camera.attributes.get("sensor_tick", 0.0))
+
+
+def _not_a_picture(camera: Any) -> ConfigError:
+    return ConfigError(
+        f"expected a {PICTURE_SENSOR}, got a {camera.type_id}: only colour can be realized"
+    )
+
+
 def _check(camera: Any, engine: Engine, policy: str) -> None:
     """Raise ConfigError for what cannot work, before anything is listened to."""
     if policy not in POLICIES:
@@ -248,11 +272,9 @@ def _check(camera: Any, engine: Engine, policy: str) -> None:
             "its last tick, so images can only come late"
         )
     if camera.type_id != PICTURE_SENSOR:
-        raise ConfigError(
-            f"expected a {PICTURE_SENSOR}, got a {camera.type_id}: only colour can be realized"
-        )
+        raise _not_a_picture(camera)
     spec = engine.spec
-    got = (int(camera.attributes["image_size_x"]), int(camera.attributes["image_size_y"]))
+    got = _size(camera)
     if got != (spec.width, spec.height):
         raise ConfigError(
             f"expected a camera of {spec.width}x{spec.height}, the one size this engine fits, got "

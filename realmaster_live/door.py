@@ -20,17 +20,18 @@ def realize(
     object stays the caller's.
 
     Args:
-        camera: a spawned `sensor.camera.rgb` of the engine's size.
-        engine: an Engine, or the name or path of one.
+        camera: a spawned `sensor.camera.rgb` of a size that the engine takes.
+        engine: an Engine, or the name or folder of one.
         policy: `delay`, the only one there is.
     """
-    from realmaster_live.bridges.carla_door import RealizedCamera
+    from realmaster_live.bridges.carla_door import RealizedCamera, picture_format
 
     if not isinstance(engine, str):
         return RealizedCamera(camera, engine, policy=policy)
     from realmaster_live.engines.load import load_engine
 
-    loaded = load_engine(engine)
+    width, height, fps = picture_format(camera)
+    loaded = load_engine(engine, width=width, height=height, fps=fps)
     try:
         return RealizedCamera(camera, loaded, policy=policy, close_engine=True)
     except BaseException:
