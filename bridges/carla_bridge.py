@@ -21,6 +21,7 @@ from realmaster_live.bridges.carla_camera import (
     adopt_camera,
     check_labels,
     check_same_view,
+    describe,
     find_camera,
     find_ego,
     spawn_cameras,
@@ -125,45 +126,27 @@ class CarlaBridge:
 
     def close(self) -> None:
         """Stop, destroy and restore; may be called twice and from any thread."""
-        with deferred_signals():
-            self._closed = True
-            self._join.close()
-            # A tick under way in another thread ends within the session's own timeout.
-            held = self._ticking.acquire(timeout=self.timeout_s + 1.0)
-            try:
-                self._session.close()
-            finally:
-                if held:
-                    self._ticking.release()
-            self._guard.disarm()
+        try:
+            with deferred_signals():
+                self._closed = True
+                self._join.close()
+                # A tick under way in another thread ends within the session's own timeout.
+                held = self._ticking.acquire(timeout=self.timeout_s + 1.0)
+                try:
+                    self._session.close()
+                finally:
+                    if held:
+                        self._ticking.release()
+        finally:
+            self._guard.disarm()  # outside: inside, the handlers in place are the deferring ones
 
     def describe(self) -> dict[str, Any]:
         """Return what a recording should remember of this run, as plain JSON values."""
-        world, session, cameras = self._session.world, self._session, self._cameras
-        weather = world.get_weather()
-        numbers = {n: getattr(weather, n) for n in dir(weather) if not n.startswith("_")}
-        settings = world.get_settings()
-        ego = cameras.ego
-        return {
-            "simulator": "carla",
-            "server": f"{session.host}:{session.port}",
-            **{f"{side}_version": text for side, text in asdict(session.versions).items()},
-            "map": world.get_map().name,
-            "weather": {n: value for n, value in numbers.items() if isinstance(value, float)},
-            "synchronous": settings.synchronous_mode,
-            "fixed_delta_s": settings.fixed_delta_seconds,
-            "we_tick": self._synchronous,
-            "ego": None if ego is None else _identity(ego),
-            "camera": {
-                **_identity(cameras.picture),
-                "adopted": self._adopt is not None,
-                "width": int(cameras.picture.attributes["image_size_x"]),
-                "height": int(cameras.picture.attributes["image_size_y"]),
-                "fov_deg": float(cameras.picture.attributes["fov"]),
-                "mount": None if self._adopt is not None else asdict(self._mount),
-            },
-            "labels": list(self._labels),
-        }
+        said = describe(self._session, self._cameras)
+        said["we_tick"] = self._synchronous
+        said["labels"] = list(self._labels)
+        said["camera"]["mount"] = None if self._adopt is not None else asdict(self._mount)
+        return said
 
     def __enter__(self) -> Self:
         return self
@@ -348,11 +331,3 @@ def _store(join: FrameJoin, name: str) -> Callable[[Any], None]:
         join.put(name, image.frame, (image, time.monotonic()))
 
     return callback
-
-
-def _identity(actor: Any) -> dict[str, Any]:
-    return {
-        "id": actor.id,
-        "type": actor.type_id,
-        "role_name": actor.attributes.get("role_name", ""),
-    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -177,6 +177,37 @@ def check_same_view(images: Mapping[str, Any]) -> None:
                 f"expected the {name} camera where its rgb camera is, got it {offset:.2f} away in "
                 f"frame {image.frame}: adopt a rigidly attached camera (a spring arm sways)"
             )
+
+
+def describe(session: CarlaSession, cameras: CameraSet) -> dict[str, Any]:
+    """Return server, world, vehicle and camera as plain JSON values."""
+    world, attributes = session.world, cameras.picture.attributes
+    weather, settings = world.get_weather(), world.get_settings()
+    numbers = {n: getattr(weather, n) for n in dir(weather) if not n.startswith("_")}
+    return {
+        "simulator": "carla",
+        "server": f"{session.host}:{session.port}",
+        **{f"{side}_version": version for side, version in asdict(session.versions).items()},
+        "map": world.get_map().name,
+        "weather": {n: value for n, value in numbers.items() if isinstance(value, float)},
+        "synchronous": settings.synchronous_mode,
+        "fixed_delta_s": settings.fixed_delta_seconds,
+        "ego": None if cameras.ego is None else _identity(cameras.ego),
+        "camera": {
+            **_identity(cameras.picture),
+            "width": int(attributes["image_size_x"]),
+            "height": int(attributes["image_size_y"]),
+            "fov_deg": float(attributes["fov"]),
+        },
+    }
+
+
+def _identity(actor: Any) -> dict[str, Any]:
+    return {
+        "id": actor.id,
+        "type": actor.type_id,
+        "role_name": actor.attributes.get("role_name", ""),
+    }
 
 
 class _Spawner:
