@@ -26,10 +26,10 @@ class Box(NamedTuple):
         return math.hypot(self.half_length, self.half_width)
 
     def outline(self) -> NDArray[np.float64]:
-        """Return (7, 2) float64: four corners, both middles of the sides, the centre."""
+        """Return (9, 2) float64 metres: the corners, the middles of the sides, the centre."""
         fx, fy = forward(self.yaw)
         a, b = self.half_length, self.half_width
-        local = np.array([(a, b), (a, -b), (-a, b), (-a, -b), (0, b), (0, -b), (0, 0)])
+        local = np.array([(i * a, j * b) for i in (-1, 0, 1) for j in (-1, 0, 1)])
         return local @ np.array([[fx, fy], [-fy, fx]]) + (self.x, self.y)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,15 @@ from realmaster_live.bridges.minitown.lanes import LaneMap
 from realmaster_live.bridges.minitown.roads import LaneKey, RoadNetwork
 
 CLEARANCE = 2.8  # metres between centre lines below which two ways exclude each other
+PATIENCE_S = 4.0  # of a driver who could go but for those who cross its way
 CROSSING_REACH = 15.0  # metres of the lanes before and behind a junction whose crossings count
+
+
+class Claim(NamedTuple):
+    """A driver that could go but for the others: its way, and since when, seconds."""
+
+    way: LaneKey
+    since_s: float
 
 
 class Junctions:
@@ -35,17 +44,31 @@ class Junctions:
         self.holders: dict[LaneKey, set[int]] = defaultdict(set)
         self.blocked: set[LaneKey] = set()
         self.walking: dict[int, set[int]] = defaultdict(set)
+        self.claims: dict[int, Claim] = {}
 
-    def free(self, actor: int, way: LaneKey) -> bool:
-        """Return whether nobody else stands in the way of `actor`."""
+    def free(self, actor: int, way: LaneKey, since_s: float, now_s: float) -> bool:
+        """Return whether nobody else stands in the way of `actor`, at the line since `since_s`.
+
+        Who has waited longer than PATIENCE_S goes before all that came later.
+        """
+        self.claims[actor] = Claim(way, since_s)
         if any(self.walking[crossing] for crossing, _ in self.along[way]):
             return False
+        conflicts = self.conflicts[way]
+        if any(other in self.blocked or self.holders[other] - {actor} for other in conflicts):
+            return False
         return not any(
-            other in self.blocked or self.holders[other] - {actor} for other in self.conflicts[way]
+            claim.way in conflicts and claim.since_s < min(since_s, now_s - PATIENCE_S)
+            for claim in self.claims.values()
         )
+
+    def forget(self, actor: int) -> None:
+        """Drop the claim of a driver that must wait for another reason."""
+        self.claims.pop(actor, None)
 
     def take(self, actor: int, way: LaneKey) -> None:
         """Let `actor` hold the way."""
+        self.claims.pop(actor, None)
         self.holders[way].add(actor)
 
     def leave(self, actor: int, way: LaneKey) -> None:
@@ -57,8 +80,11 @@ class Junctions:
         self.blocked = set(ways)
 
     def may_walk(self, crossing: int) -> bool:
-        """Return whether no vehicle holds or blocks a way over the crossing."""
-        return not any(self.holders[way] or way in self.blocked for way in self.ways_over[crossing])
+        """Return whether no vehicle holds, blocks or claims a way over the crossing."""
+        ways = self.ways_over[crossing]
+        if any(self.holders[way] or way in self.blocked for way in ways):
+            return False
+        return not any(claim.way in ways for claim in self.claims.values())
 
 
 def _along(

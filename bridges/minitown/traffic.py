@@ -43,6 +43,7 @@ class Driver:
     rng: np.random.Generator
     holds: LaneKey | None = None
     last: LaneKey | None = None
+    waits_since: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Traffic:
         self.lane_map, self.junctions, self.signals = lane_map, junctions, signals
         self.drivers: dict[int, Driver] = {}
         self.endless = _endless(lane_map)
+        self.now_s = 0.0
 
     def add(self, actor: Actor, seed: int) -> bool:
         """Give the vehicle a driver; False when no lane is near it."""
@@ -82,12 +84,14 @@ class Traffic:
     def remove(self, actor_id: int) -> None:
         """Take the driver out and give back what it held."""
         driver = self.drivers.pop(actor_id, None)
+        self.junctions.forget(actor_id)
         for way in (driver.holds, driver.last) if driver else ():
             if way is not None:
                 self.junctions.leave(actor_id, way)
 
-    def step(self, bodies: Iterable[Actor], sun_altitude_deg: float) -> None:
-        """Set every driver's pedals and wheel for this tick."""
+    def step(self, bodies: Iterable[Actor], now_s: float, sun_altitude_deg: float) -> None:
+        """Set every driver's pedals and wheel for this tick; `now_s` is the world's clock."""
+        self.now_s = now_s
         for driver in self.drivers.values():
             self._locate(driver)
         bodies = list(bodies)
@@ -276,11 +280,18 @@ class Traffic:
             driver.holds = None
             return left
         first = all(other.s <= driver.s or other is driver for other in on_lane[driver.route[0]])
-        if may_go and first and self.junctions.free(actor.id, way) and self._exit_room(driver):
-            self.junctions.take(actor.id, way)
-            driver.holds = way
-            return None
-        return left
+        if first and driver.waits_since is None:
+            driver.waits_since = self.now_s
+        if not (may_go and first and self._exit_room(driver)):
+            self.junctions.forget(actor.id)
+            return left
+        since = self.now_s if driver.waits_since is None else driver.waits_since
+        if not self.junctions.free(actor.id, way, since, self.now_s):
+            return left
+        driver.waits_since = None
+        self.junctions.take(actor.id, way)
+        driver.holds = way
+        return None
 
     def _exit_room(self, driver: Driver) -> bool:
         """Return whether the lane after the junction has room for this vehicle."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from realmaster_live.bridges.minitown.actors import Actor, ActorError, make_actor
 from realmaster_live.bridges.minitown.blueprints import LIBRARY, LIGHT, NOT_SPAWNABLE, SPECTATOR
-from realmaster_live.bridges.minitown.boxes import overlap
+from realmaster_live.bridges.minitown.boxes import box_of, overlap
 from realmaster_live.bridges.minitown.crowd import Crowd
 from realmaster_live.bridges.minitown.junctions import Junctions
 from realmaster_live.bridges.minitown.lanes import LaneMap
@@ -45,7 +45,7 @@ class World:
         seed: int = 0,
         extents: Mapping[str, Vector] | None = None,
     ) -> None:
-        """Put the lights and the spectator into the town; `extents` overrides half sizes by model."""
+        """Put lights and spectator into the town; `extents` overrides half sizes by model."""
         self.network, self.seed, self.extents = network, seed, extents
         self.settings, self.weather = Settings(), Weather()
         self.frame, self.time_s = 0, 0.0
@@ -181,7 +181,7 @@ class World:
         self.collisions = []
         self.signals.step(dt)
         bodies = [actor for actor in self.actors.values() if actor.moves]
-        self.traffic.step(bodies, self.weather.sun_altitude_angle)
+        self.traffic.step(bodies, self.time_s, self.weather.sun_altitude_angle)
         vehicles = [actor for actor in bodies if actor.vehicle is not None]
         before = {actor.id: (actor.pose, actor.velocity) for actor in bodies}
         for actor in vehicles:
@@ -286,10 +286,7 @@ class World:
             impulse: Vector = (mass * (vb[0] - va[0]), mass * (vb[1] - va[1]), 0.0)
             back: Vector = (-impulse[0], -impulse[1], 0.0)
             self.collisions += [Collision(a.id, b.id, impulse), Collision(b.id, a.id, back)]
-            for one in (a, b):
-                one.pose = before[one.id]
-                if one.vehicle is not None:
-                    one.vehicle.stop()
+            _part(a, b, before, (va, vb))
 
     def _instances(self) -> Iterator[Instance]:
         for actor in self.actors.values():
@@ -307,3 +304,23 @@ class World:
                 stride=walker.stride if walker else 0.0,
                 lit=vehicle.lit() if vehicle else light.lit() if light else frozenset(),
             )
+
+
+def _part(
+    a: Actor, b: Actor, before: Mapping[int, Pose], velocities: tuple[Vector, Vector]
+) -> None:
+    """Put back whichever of two overlapping bodies ran into the other; both if that is needed."""
+    away = (b.pose.x - a.pose.x, b.pose.y - a.pose.y)
+    was_clear = not overlap(box_of(before[a.id], a.extent), box_of(before[b.id], b.extent))
+    for one, sign, velocity in ((a, 1.0, velocities[0]), (b, -1.0, velocities[1])):
+        if sign * (away[0] * velocity[0] + away[1] * velocity[1]) > 0.0:
+            _put_back(one, before)
+    if was_clear and overlap(a.box, b.box):
+        _put_back(a, before)
+        _put_back(b, before)
+
+
+def _put_back(actor: Actor, before: Mapping[int, Pose]) -> None:
+    actor.pose = before[actor.id]
+    if actor.vehicle is not None:
+        actor.vehicle.stop()
