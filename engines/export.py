@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -139,13 +138,12 @@ def example_graphs(
     )
     memory = 0.1 * noise(1, profile.memory, height // 8, width // 8)
     latent = noise(
-        1, profile.latent_channels, patch_rows := rows * profile.patch, columns * profile.patch
+        1, profile.latent_channels, height // profile.latent_stride, width // profile.latent_stride
     )
-    assert patch_rows == height // profile.latent_stride
     kv_shape = (profile.layers, 2, 1, profile.heads)
     past = tokens + rows  # any number that is not `tokens`, so that the exporter keeps it apart
-    rope = {"widths": profile.rope_widths, "theta": profile.rope_theta}
-    cos, sin = (torch.from_numpy(x) for x in rope_tables([0.0], rows, columns, **rope))
+    tables = rope_tables([0.0], rows, columns, widths=profile.rope_widths, theta=profile.rope_theta)
+    cos, sin = (torch.from_numpy(table) for table in tables)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
     fine_axes = {2: stride // 4 * r, 3: stride // 4 * c}
@@ -348,7 +346,7 @@ def export(
     manifest = describe(profile, out, [graph.name for graph in graphs], figures, facts)
     aside = out / "manifest.part"
     aside.write_text(json.dumps(manifest, indent=2) + "\n")
-    os.replace(aside, out / "manifest.json")
+    aside.replace(out / "manifest.json")
     return manifest
 
 

@@ -35,7 +35,8 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, frequency_width) -> (B, W)
         """Return the embedding."""
-        return self.linear_2(nn.functional.silu(self.linear_1(x)))
+        out: Tensor = self.linear_2(nn.functional.silu(self.linear_1(x)))
+        return out
 
 
 class ConditionEmbedder(nn.Module):
@@ -51,7 +52,7 @@ class ConditionEmbedder(nn.Module):
         """Return the embedding (B, W) and the modulations (B, 6, W)."""
         embedding = self.time_embedder(timestep_sinusoids(timestep, self.frequency_width))
         modulation = self.time_proj(nn.functional.silu(embedding))
-        return embedding, modulation.unflatten(-1, (6, -1))
+        return embedding, torch.unflatten(modulation, -1, (6, -1))
 
 
 class Gelu(nn.Module):
@@ -161,7 +162,7 @@ class InContextTransformer(nn.Module):
         for block in self.blocks:
             x, key, value = block(x, modulation, rope, [])
             pairs += [rotate(key, rope), value]
-        return torch.stack(pairs).unflatten(0, (-1, 2))
+        return torch.unflatten(torch.stack(pairs), 0, (-1, 2))
 
     def denoise(
         self,
@@ -190,9 +191,9 @@ class InContextTransformer(nn.Module):
             ]
             x, key, value = block(x, modulation, rope, seen)
             pairs += [key, value]
-        shift, scale = (self.scale_shift_table + embedding[:, None]).split(1, 1)
+        shift, scale = (self.scale_shift_table + embedding[:, None]).chunk(2, 1)
         delta = self.proj_out(self.norm_out(x) * (1 + scale) + shift)
         rows = reference.shape[2] // self.profile.patch
-        delta = delta.transpose(1, 2).unflatten(2, (rows, -1))
+        delta = torch.unflatten(delta.transpose(1, 2), 2, (rows, -1))
         x0 = reference + nn.functional.pixel_shuffle(delta, self.profile.patch)
-        return x0, torch.stack(pairs).unflatten(0, (-1, 2))
+        return x0, torch.unflatten(torch.stack(pairs), 0, (-1, 2))

@@ -26,7 +26,7 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
         rotated: Tensor = torch.onnx.ops.rotary_embedding(x, *tables, interleaved=True)
         return rotated
     cos, sin = (table.to(x.dtype) for table in rope)
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
 
 
@@ -40,6 +40,16 @@ def attend(
     return nn.functional.scaled_dot_product_attention(query, key, value)
 
 
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm over the whole width, in the input's type under autocast."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x / rms(x) * weight."""
+        assert self.weight is not None
+        weight = self.weight.to(x.dtype)
+        return nn.functional.rms_norm(x, self.normalized_shape, weight, self.eps)
+
+
 class Attention(nn.Module):
     """Projections of one attention; parameter names are those of diffusers' WanAttention."""
 
@@ -50,12 +60,12 @@ class Attention(nn.Module):
         self.to_k = nn.Linear(width, width)
         self.to_v = nn.Linear(width, width)
         self.to_out = nn.ModuleList([nn.Linear(width, width), nn.Identity()])
-        self.norm_q = nn.RMSNorm(width, eps=1e-6)
-        self.norm_k = nn.RMSNorm(width, eps=1e-6)
+        self.norm_q = RMSNorm(width, eps=1e-6)
+        self.norm_k = RMSNorm(width, eps=1e-6)
 
     def split(self, x: Tensor) -> Tensor:  # (B, N, H * D) -> (B, H, N, D)
         """Part the width into heads."""
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
     def key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, N, W) -> 2 x (B, H, N, D)
         """Return normalised, not yet rotated keys, and values."""
@@ -67,4 +77,5 @@ class Attention(nn.Module):
 
     def out(self, x: Tensor) -> Tensor:  # (B, H, N, D) -> (B, N, W)
         """Join the heads and project."""
-        return self.to_out[0](x.transpose(1, 2).flatten(2))
+        out: Tensor = self.to_out[0](x.transpose(1, 2).flatten(2))
+        return out

@@ -56,7 +56,8 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
         """Return x plus the branch; `beside` is seen by the branch only."""
         seen = x if beside is None else torch.cat((x, beside.to(x.dtype)), 1)
-        return x + self.conv2(torch.relu(self.conv1(seen)))
+        branch: Tensor = self.conv2(torch.relu(self.conv1(seen)))
+        return x + branch
 
 
 class Encoder(nn.Module):
@@ -76,7 +77,7 @@ class Encoder(nn.Module):
     def forward(self, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return raw latents (B, C, H / 16, W / 16) and the memory for the next chunk."""
         x = torch.relu(self.stem(quarter))
-        x = self.mix(x.unflatten(0, (-1, self.frames)).flatten(1, 2))
+        x = self.mix(torch.unflatten(x, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
         x = self.down(torch.relu(self.recall(x, memory)))
         return self.out(torch.relu(self.deep(x))), kept
@@ -120,10 +121,10 @@ class GuidedDecoder(nn.Module):
         x = nn.functional.pixel_shuffle(self.up(torch.relu(self.deep(self.lift(latent)))), 2)
         guide = torch.relu(self.guide(quarter))
         below = torch.relu(self.guide_down(guide))
-        x = x + self.guide_mix(below.unflatten(0, (-1, self.frames)).flatten(1, 2))
+        x = x + self.guide_mix(torch.unflatten(below, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
         x = self.middle(self.recall(x, memory))
-        x = self.spread(torch.relu(x)).unflatten(1, (self.frames, -1)).flatten(0, 1)
+        x = torch.unflatten(self.spread(torch.relu(x)), 1, (self.frames, -1)).flatten(0, 1)
         x = guide + nn.functional.pixel_shuffle(x, 2)
         x = torch.relu(self.fine2(self.fine1(x)))
         return quarter + quarter * self.gain(x) + self.rest(x), kept

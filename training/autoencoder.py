@@ -1,0 +1,222 @@
+"""The pixel stages: the streaming autoencoder, then its guided decoder on the student's latents.
+
+Legend: B crops, K chunks of a crop, T frames of a chunk, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.vae import StreamingAutoencoder, to_pixels, to_quarter
+from realmaster_live.training.data import (
+    Clip,
+    crop_batch,
+    random_corner,
+    step_rng,
+    take,
+    torch_rng,
+)
+from realmaster_live.training.latents import LatentSequence
+from realmaster_live.training.looks import look
+from realmaster_live.training.loop import autocast
+from realmaster_live.training.losses import gradient_l1, l1, psnr, pyramid_l1, temporal_l1
+from realmaster_live.training.recipe import Recipe, StageRecipe
+
+
+def chunk_quarters(frames: Tensor, time: int) -> list[Tensor]:  # (B, K * T, H, W, 3) uint8
+    """Return K quarter tensors (B * T, 48, H / 4, W / 4), channels last for the convolutions."""
+    return [
+        to_quarter(chunk).contiguous(memory_format=torch.channels_last)
+        for chunk in frames.split(time, 1)  # type: ignore[no-untyped-call]
+    ]
+
+
+def picture_loss(got: Tensor, truth: Tensor, recipe: StageRecipe) -> Tensor:
+    """Return the weighted sum of what pictures (B, T, H, W, 3) may differ in."""
+    return (
+        l1(got, truth)
+        + recipe.gradient_weight * gradient_l1(got, truth)
+        + recipe.temporal_weight * temporal_l1(got, truth)
+        + recipe.pyramid_weight * pyramid_l1(got, truth)
+    )
+
+
+def decode_chunks(
+    autoencoder: StreamingAutoencoder,
+    latents: Sequence[Tensor],  # K of (B, C, H / 16, W / 16)
+    guides: Sequence[Tensor],  # K quarter tensors
+) -> Tensor:  # (B, K * T, H, W, 3)
+    """Decode consecutive chunks with carried memory."""
+    time = autoencoder.profile.chunk_frames
+    batch, _, h, w = latents[0].shape
+    memory = autoencoder.empty_memory(batch, 16 * h, 16 * w)
+    pictures = []
+    for latent, guide in zip(latents, guides, strict=True):
+        quarter, memory = autoencoder.decode(latent, guide, memory)
+        pictures.append(to_pixels(quarter.float(), time))
+    return torch.cat(pictures, 1)
+
+
+def encode_chunks(
+    autoencoder: StreamingAutoencoder, quarters: Sequence[Tensor], batch: int
+) -> list[Tensor]:
+    """Encode consecutive chunks with carried memory."""
+    _, _, h, w = quarters[0].shape
+    memory = autoencoder.empty_memory(batch, 4 * h, 4 * w)
+    latents = []
+    for quarter in quarters:
+        latent, memory = autoencoder.encode(quarter, memory)
+        latents.append(latent)
+    return latents
+
+
+class AutoencoderStage:
+    """Reconstructs the truth under the render's guidance, and both pictures without it."""
+
+    name = "autoencoder"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        autoencoder: StreamingAutoencoder,
+        clips: Sequence[Clip],
+        held_out: Sequence[Clip],
+        samples: Path,
+    ) -> None:
+        self.recipe, self.stage = recipe, recipe.autoencoder
+        self.module = autoencoder
+        self.clips, self.held_out, self.samples = clips, held_out, samples
+        self.looks = 0
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the loss of a batch of crops; noise on the latents keeps the decoder honest."""
+        stage, autoencoder = self.stage, self.module
+        time = autoencoder.profile.chunk_frames
+        rng = step_rng(self.recipe.seed, step, purpose=1)
+        sim, truth = crop_batch(
+            self.clips,
+            rng,
+            batch=stage.batch,
+            frames=stage.chunks * time,
+            height=stage.height,
+            width=stage.width,
+        )
+        generator = torch_rng(rng)
+        half = stage.batch // 2
+        mixed = torch.cat((truth[:half], sim[half:]))
+        sims, truths, plain = (chunk_quarters(x, time) for x in (sim, truth, mixed))
+        pairs = [torch.cat(two) for two in zip(truths, sims, strict=True)]
+        with autocast(self.recipe):
+            latents = [x.float() for x in encode_chunks(autoencoder, pairs, 2 * stage.batch)]
+            scale = torch.stack([x.detach().std((0, 2, 3)) for x in latents]).mean(0)
+            amount = torch.rand(2 * stage.batch, 1, 1, 1, generator=generator) * stage.noise
+            noisy = [
+                x + amount * scale[:, None, None] * torch.randn(x.shape, generator=generator)
+                for x in latents
+            ]
+            truth_latents = [x[: stage.batch] for x in noisy]
+            plain_latents = [torch.cat((x[:half], x[stage.batch + half :])) for x in latents]
+            nothing = [torch.zeros_like(x) for x in plain]
+            together = decode_chunks(
+                autoencoder,
+                [torch.cat(two) for two in zip(truth_latents, plain_latents, strict=True)],
+                [torch.cat(two) for two in zip(sims, nothing, strict=True)],
+            )
+        guided_truth = torch.cat([to_pixels(x, time) for x in truths], 1)
+        plain_truth = torch.cat([to_pixels(x, time) for x in plain], 1)
+        guided, unguided = together[: stage.batch], together[stage.batch :]
+        size = torch.stack([x.square().mean() for x in latents]).mean()
+        loss = picture_loss(guided, guided_truth, stage) + 1e-4 * size
+        loss = loss + stage.plain_weight * picture_loss(unguided, plain_truth, stage)
+        with torch.no_grad():
+            figures = {
+                "guided_db": psnr(guided, guided_truth).mean(),
+                "plain_db": psnr(unguided, plain_truth).mean(),
+            }
+        return {"loss": loss, **figures, "latent_rms": size.sqrt()}
+
+    def validate(self) -> dict[str, float]:
+        """Return PSNR of held-out truths decoded from their own latents."""
+        self.looks += 1
+        return look(
+            self.module, None, self.held_out, self.samples / f"autoencoder-{self.looks:02d}.png"
+        )
+
+
+class DecoderStage:
+    """Trains the guided decoder on latents that the student rolled out, mixed with true ones."""
+
+    name = "decoder"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        autoencoder: StreamingAutoencoder,
+        transformer: InContextTransformer,
+        sequences: Sequence[LatentSequence],
+        held_out: Sequence[Clip],
+        samples: Path,
+    ) -> None:
+        self.recipe, self.stage = recipe, recipe.decoder
+        self.module, self.transformer = autoencoder, transformer
+        self.module.encoder.requires_grad_(False)
+        self.sequences, self.held_out, self.samples = sequences, held_out, samples
+        self.looks = 0
+
+    def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:
+        """Return K latents (B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
+        stage, profile = self.stage, self.module.profile
+        time, stride = profile.chunk_frames, profile.latent_stride
+        picked, sims, truths = [], [], []
+        for _ in range(stage.batch):
+            sequence = self.sequences[int(rng.integers(len(self.sequences)))]
+            first = random_corner(rng, len(sequence), stage.chunks, 1)
+            _, _, h, w = sequence.target.shape
+            rows, columns = stage.height // stride, stage.width // stride
+            top = random_corner(rng, h, rows, 1)
+            left = random_corner(rng, w, columns, 1)
+            own = sequence.rollout is not None and rng.random() < stage.rollout_share
+            source = sequence.rollout if own and sequence.rollout is not None else sequence.target
+            piece = source[first : first + stage.chunks, :, top : top + rows, left : left + columns]
+            amount = stage.noise * rng.random() * (0.5 if own else 1.0)
+            noise = torch.randn(piece.shape, generator=torch_rng(rng))
+            picked.append(piece + amount * noise)
+            edge = left * stride
+            if sequence.mirror:  # boxes are cut before the picture is flipped
+                edge = sequence.clip.sim.shape[2] - edge - stage.width
+            sim, truth = take(
+                sequence.clip,
+                start=sequence.phase + first * time,
+                frames=stage.chunks * time,
+                box=(top * stride, edge, stage.height, stage.width),
+                mirror=sequence.mirror,
+            )
+            sims.append(sim)
+            truths.append(truth)
+        latents = list(torch.stack(picked, 1).unbind(0))
+        return latents, torch.from_numpy(np.stack(sims)), torch.from_numpy(np.stack(truths))
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the loss of a batch of crops."""
+        time = self.module.profile.chunk_frames
+        rng = step_rng(self.recipe.seed, step, purpose=4)
+        latents, sim, truth = self.batch(rng)
+        guides, truths = (chunk_quarters(x, time) for x in (sim, truth))
+        with autocast(self.recipe):
+            got = decode_chunks(self.module, latents, guides)
+        wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
+        with torch.no_grad():
+            decibels = psnr(got, wanted).mean()
+        return {"loss": picture_loss(got, wanted, self.stage), "db": decibels}
+
+    def validate(self) -> dict[str, float]:
+        """Return PSNR of held-out rollouts."""
+        self.looks += 1
+        picture = self.samples / f"decoder-{self.looks:02d}.png"
+        return look(self.module, self.transformer, self.held_out, picture)

@@ -1,0 +1,142 @@
+"""Pairs on disk, and crops of them as a pure function of (seed, step).
+
+A folder holds, for every clip, `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8,
+and `<clip>.json` with at least `seed`. Seeds from 1000 on are held out and never trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realmaster_live.errors import PairError
+
+HELD_OUT_FROM = 1000
+ALIGNMENT = 32  # pixels; crops start on a token's corner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """One rendered and path-traced clip; the arrays are mapped, not read."""
+
+    name: str
+    seed: int
+    facts: dict[str, Any]
+    sim: NDArray[np.uint8]  # (T, H, W, 3)
+    truth: NDArray[np.uint8]  # (T, H, W, 3)
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.sim)
+
+
+def read_clip(path: Path) -> Clip:
+    """Return the clip that a JSON file describes."""
+    facts = json.loads(path.read_text())
+    stem = path.with_suffix("")
+    try:
+        sim, truth = (
+            np.load(stem.with_name(f"{stem.name}.{kind}.npy"), mmap_mode="r")
+            for kind in ("sim", "truth")
+        )
+    except (OSError, ValueError) as error:
+        raise PairError(
+            f"expected {stem.name}.sim.npy and .truth.npy beside {path}, got {error}: "
+            "render the clip again"
+        ) from error
+    if sim.shape != truth.shape or sim.ndim != 4 or sim.dtype != np.uint8:
+        raise PairError(
+            f"expected two (T, H, W, 3) uint8 arrays of one shape for {stem.name}, got "
+            f"{sim.shape} {sim.dtype} and {truth.shape} {truth.dtype}: render the clip again"
+        )
+    return Clip(name=stem.name, seed=int(facts["seed"]), facts=facts, sim=sim, truth=truth)
+
+
+def find_clips(folder: Path | str, *, held_out: bool) -> list[Clip]:
+    """Return the finished clips of a folder, by name: the held-out ones or all others."""
+    clips = [read_clip(path) for path in sorted(Path(folder).glob("*.json"))]
+    wanted = [clip for clip in clips if (clip.seed >= HELD_OUT_FROM) == held_out]
+    if not wanted:
+        kind = f"seeds from {HELD_OUT_FROM}" if held_out else f"seeds below {HELD_OUT_FROM}"
+        raise PairError(
+            f"expected finished clips with {kind} in {folder}, got none of {len(clips)}: "
+            "make pairs first"
+        )
+    return wanted
+
+
+def step_rng(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
+    """Return the generator that decides everything random about a step."""
+    return np.random.Generator(np.random.Philox(key=[seed * 1009 + purpose, step]))
+
+
+def torch_rng(rng: np.random.Generator) -> torch.Generator:
+    """Return a torch generator that follows from a numpy one."""
+    return torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+
+def take(
+    clip: Clip,
+    *,
+    start: int,
+    frames: int,
+    box: tuple[int, int, int, int],  # top, left, height, width in pixels
+    mirror: bool,
+    backwards: bool = False,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return render and truth of a piece of a clip, each (frames, height, width, 3)."""
+    top, left, height, width = box
+    times = slice(start, start + frames)
+    pieces = []
+    for pixels in (clip.sim, clip.truth):
+        piece = pixels[times, top : top + height, left : left + width]
+        piece = piece[:, :, ::-1] if mirror else piece
+        pieces.append((piece[::-1] if backwards else piece).copy())
+    return pieces[0], pieces[1]
+
+
+def random_corner(rng: np.random.Generator, size: int, crop: int, step: int) -> int:
+    """Return a start in [0, size - crop] that is a multiple of `step`."""
+    return int(rng.integers((size - crop) // step + 1)) * step
+
+
+def crop_batch(
+    clips: Sequence[Clip],
+    rng: np.random.Generator,
+    *,
+    batch: int,
+    frames: int,
+    height: int,
+    width: int,
+    backwards_share: float = 0.2,
+) -> tuple[Tensor, Tensor]:
+    """Return random crops of render and truth, each (B, frames, height, width, 3) uint8."""
+    sims, truths = [], []
+    for _ in range(batch):
+        clip = clips[int(rng.integers(len(clips)))]
+        _, full_height, full_width, _ = clip.sim.shape
+        box = (
+            random_corner(rng, full_height, height, 1),
+            random_corner(rng, full_width, width, 1),
+            height,
+            width,
+        )
+        sim, truth = take(
+            clip,
+            start=random_corner(rng, len(clip), frames, 1),
+            frames=frames,
+            box=box,
+            mirror=bool(rng.random() < 0.5),
+            backwards=bool(rng.random() < backwards_share),
+        )
+        sims.append(sim)
+        truths.append(truth)
+    return torch.from_numpy(np.stack(sims)), torch.from_numpy(np.stack(truths))

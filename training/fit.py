@@ -1,0 +1,230 @@
+"""Train the embedded model on pairs, stage after stage: autoencoder, transformer, distill, decoder.
+
+`python -m realmaster_live.training.fit RECIPE --data DIR --out RUN` goes on where RUN was left.
+RUN/checkpoint always holds the best of the stages done so far, ready for export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
+from realmaster_live.training.data import Clip, find_clips, step_rng, torch_rng
+from realmaster_live.training.distill import DistillStage
+from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
+from realmaster_live.training.loop import Stage, check_fingerprint, latest, run_stage
+from realmaster_live.training.recipe import (
+    Recipe,
+    StageRecipe,
+    fingerprint,
+    load_recipe,
+    recipe_hash,
+)
+from realmaster_live.training.transformer import TransformerStage
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("autoencoder", "transformer", "distill", "decoder")
+PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
+LOOK_CLIPS = 3  # held-out clips looked at while training
+STATISTICS_CLIPS = 12
+
+
+class Run:
+    """A training run in its folder."""
+
+    def __init__(self, recipe: Recipe, data: Path, out: Path) -> None:
+        self.recipe, self.data, self.out = recipe, data, out
+        out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.autoencoder = StreamingAutoencoder(recipe.profile)
+        self.transformer = InContextTransformer(recipe.profile)
+        self.held_out = find_clips(data, held_out=True)[:LOOK_CLIPS]
+        self.stopping = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ask the running stage to save and end within a step (a signal handler)."""
+        self.stopping = True
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        with (self.out / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        logger.info("%s", entry)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts of the stages done so far."""
+        path = self.out / "checkpoint" / "facts.json"
+        facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return facts
+
+    def restore(self) -> None:
+        """Put the stages done so far into the networks."""
+        autoencoder, transformer = load_checkpoint(self.out / "checkpoint")
+        self.autoencoder.load_state_dict(autoencoder.state_dict())
+        self.transformer.load_state_dict(transformer.state_dict())
+
+    def clips_of(self, name: str) -> list[Clip]:
+        """Return a stage's clips: all finished ones at its start, the same ones when resumed."""
+        clips = find_clips(self.data, held_out=False)
+        found = latest(self.out / name)
+        if found is None:
+            return clips
+        kept = set(found[1]["clips"])
+        return [clip for clip in clips if clip.name in kept]
+
+    def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
+        """Return the latents of clips from every phase, as they are and mirrored."""
+        started = time.monotonic()
+        sequences = encode_clips(self.autoencoder, clips, phases=PHASES, mirrors=(False, True))
+        self.log({"encoded": len(sequences), "s": round(time.monotonic() - started, 1)})
+        return sequences
+
+    def stage(self, name: str, clips: list[Clip]) -> Stage:
+        """Return a stage over clips, with its networks prepared."""
+        samples = self.out / "samples"
+        if name == "autoencoder":
+            return AutoencoderStage(self.recipe, self.autoencoder, clips, self.held_out, samples)
+        sequences = self.sequences(clips)
+        if name == "decoder":
+            self.roll_out(sequences)
+            return DecoderStage(
+                self.recipe,
+                self.autoencoder,
+                self.transformer,
+                sequences,
+                self.held_out,
+                samples,
+            )
+        kind = TransformerStage if name == "transformer" else DistillStage
+        return kind(
+            self.recipe, self.autoencoder, self.transformer, sequences, self.held_out, samples
+        )
+
+    def roll_out(self, sequences: list[LatentSequence]) -> None:
+        """Let the student make every sequence's latents."""
+        profile = self.recipe.profile
+        started = time.monotonic()
+        for index, sequence in enumerate(sequences):
+            rng = torch_rng(step_rng(self.recipe.seed, index, purpose=5))
+            levels = sigmas(profile.steps, profile.shift)
+            made = roll_out(self.transformer, sequence.reference[:, None], levels, rng)
+            sequence.rollout = made[:, 0]
+        self.log({"rolled_out": len(sequences), "s": round(time.monotonic() - started, 1)})
+
+    def train(self) -> bool:
+        """Run the stages that are left; return False where a signal ended it."""
+        done = self.facts().get("stages", {})
+        if done:
+            self.restore()
+        for name in STAGES:
+            if name in done:
+                continue
+            clips = self.clips_of(name)
+            names = [clip.name for clip in clips]
+            conditions = {**fingerprint(self.recipe, name), "clips": names}
+            found = latest(self.out / name)
+            if found is not None:
+                check_fingerprint(found[1]["conditions"], conditions, self.out / name)
+            stage_recipe: StageRecipe = getattr(self.recipe, name)
+            self.log({"stage": name, "clips": len(clips), "frames": sum(map(len, clips))})
+            finished = run_stage(
+                self.stage(name, clips),
+                stage_recipe,
+                self.out / name,
+                facts={"clips": names, "conditions": conditions},
+                save_s=self.recipe.save_s,
+                validate_s=self.recipe.validate_s,
+                log=self.log,
+                stop=lambda: self.stopping,
+            )
+            if not finished:
+                return False
+            if name == "autoencoder":
+                set_statistics(self.autoencoder, clips[:STATISTICS_CLIPS])
+            self.hand_on(name, clips)
+        return True
+
+    def hand_on(self, name: str, clips: list[Clip]) -> None:
+        """Write the checkpoint with what this stage made."""
+        facts = self.facts()
+        found = latest(self.out / name)
+        assert found is not None
+        stages = {
+            **facts.get("stages", {}),
+            name: {
+                "steps": found[1]["step"],
+                "seconds": round(found[1]["elapsed_s"]),
+                "clips": len(clips),
+                "frames": sum(map(len, clips)),
+                "seeds": sorted({clip.seed for clip in clips}),
+            },
+        }
+        folder = self.out / "checkpoint"
+        save_checkpoint(folder, self.autoencoder, self.transformer)
+        facts = {
+            "recipe": recipe_hash(self.recipe),
+            "machine": f"{platform.machine()}, {self.recipe.threads} threads",
+            "stages": stages,
+        }
+        (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def fit(
+    recipe: Recipe,
+    data: Path | str,
+    out: Path | str,
+    *,
+    handle: Callable[[Run], None] = lambda run: None,
+) -> bool:
+    """Train, or go on training, the run in `out`; return False where it was asked to stop.
+
+    `handle` gets the run before it starts, to connect signals to `run.stop`.
+    """
+    run = Run(recipe, Path(data), Path(out))
+    handle(run)
+    return run.train()
+
+
+def connect_signals(run: Run) -> None:
+    """Let SIGTERM, SIGINT and SIGUSR1 save and end the run within a step."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, run.stop)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; the exit status is 0 for a finished run, 3 for a stopped one."""
+    parser = argparse.ArgumentParser(prog="realmaster_live.training.fit", description=__doc__)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--print-config", action="store_true")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    recipe = load_recipe(options.recipe)
+    if options.print_config:
+        sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
+        return 0
+    return 0 if fit(recipe, options.data, options.out, handle=connect_signals) else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

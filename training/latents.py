@@ -1,0 +1,173 @@
+"""Latents of whole clips, and rollouts of the transformer over them.
+
+Legend: B sequences, n chunks of a sequence, C latent channels, h w latent height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from realmaster_live.model.cache import RingCache
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.in_context import Rope
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.rope import rope_tables
+from realmaster_live.model.sampling import euler_step
+from realmaster_live.model.vae import StreamingAutoencoder, to_quarter
+from realmaster_live.training.data import Clip, take
+
+
+@dataclass(slots=True, kw_only=True)
+class LatentSequence:
+    """The consecutive chunks of one clip, as latents.
+
+    Attributes:
+        clip: where the frames are.
+        mirror: whether the pictures were flipped left to right.
+        phase: first frame of the first chunk.
+        reference: (n, C, h, w) of the render, normalised.
+        target: (n, C, h, w) of the truth, normalised.
+        rollout: (n, C, h, w) that the student made of the reference, once it was asked.
+    """
+
+    clip: Clip
+    mirror: bool
+    phase: int
+    reference: Tensor
+    target: Tensor
+    rollout: Tensor | None = None
+
+    def __len__(self) -> int:
+        """Return the number of chunks."""
+        return len(self.reference)
+
+
+@cache
+def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = (0.0,)) -> Rope:
+    """Return rotary tables as tensors."""
+    cos, sin = rope_tables(
+        times, rows, columns, widths=profile.rope_widths, theta=profile.rope_theta
+    )
+    return torch.from_numpy(cos), torch.from_numpy(sin)
+
+
+@torch.no_grad()
+def encode_clip(
+    autoencoder: StreamingAutoencoder, clip: Clip, *, mirror: bool, phase: int
+) -> LatentSequence:
+    """Encode render and truth of a clip, chunk by chunk with carried memory, from frame `phase`."""
+    profile = autoencoder.profile
+    count = (len(clip) - phase) // profile.chunk_frames
+    _, height, width, _ = clip.sim.shape
+    memory = autoencoder.empty_memory(2, height, width)
+    latents = []
+    for index in range(count):
+        start = phase + index * profile.chunk_frames
+        pair = take(
+            clip,
+            start=start,
+            frames=profile.chunk_frames,
+            box=(0, 0, height, width),
+            mirror=mirror,
+        )
+        quarter = to_quarter(torch.stack([torch.from_numpy(piece) for piece in pair]))
+        latent, memory = autoencoder.encode(quarter, memory)
+        latents.append(latent.float())
+    both = torch.stack(latents)
+    return LatentSequence(
+        clip=clip, mirror=mirror, phase=phase, reference=both[:, 0], target=both[:, 1]
+    )
+
+
+def encode_clips(
+    autoencoder: StreamingAutoencoder,
+    clips: Sequence[Clip],
+    *,
+    phases: Sequence[int] = (0,),
+    mirrors: Sequence[bool] = (False,),
+) -> list[LatentSequence]:
+    """Encode every clip from every phase, as it is and mirrored."""
+    return [
+        encode_clip(autoencoder, clip, mirror=mirror, phase=phase)
+        for clip in clips
+        for mirror in mirrors
+        for phase in phases
+    ]
+
+
+@torch.no_grad()
+def set_statistics(autoencoder: StreamingAutoencoder, clips: Sequence[Clip]) -> None:
+    """Measure the raw latents' mean and deviation per channel; later latents are normalised."""
+    autoencoder.latents_mean.zero_()
+    autoencoder.latents_std.fill_(1.0)
+    sequences = encode_clips(autoencoder, clips)
+    latents = torch.cat([torch.cat((s.reference, s.target)) for s in sequences])
+    autoencoder.latents_mean.copy_(latents.mean((0, 2, 3)))
+    autoencoder.latents_std.copy_(latents.std((0, 2, 3)).clamp_min(1e-3))
+
+
+def empty_past(reference_kv: Tensor) -> Tensor:
+    """Return the past after a reset: no keys."""
+    return reference_kv[..., :0, :]
+
+
+class Rollout:
+    """The transformer over consecutive chunks, as the live engine runs it.
+
+    The cache holds what the transformer itself made, without gradients.
+    """
+
+    def __init__(self, transformer: InContextTransformer, levels: Sequence[float]) -> None:
+        self.transformer, self.levels = transformer, list(levels)
+        self.cache = RingCache(transformer.profile)
+
+    def past_of(self, reference_kv: Tensor, rows: int, columns: int) -> tuple[Tensor, Rope]:
+        """Return the cached keys and values, and their rotations."""
+        times = tuple(self.cache.times())
+        rope = ropes(self.transformer.profile, rows, columns, times)
+        return self.cache.past(reference_kv), rope
+
+    def chunk(
+        self,
+        reference: Tensor,  # (B, C, h, w)
+        noise: Tensor,  # (B, C, h, w)
+        gradient_step: int | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the clean latent, and x0 of the step that keeps gradients, where one does."""
+        transformer, profile = self.transformer, self.transformer.profile
+        rows, columns = (side // profile.patch for side in reference.shape[2:])
+        rope = ropes(profile, rows, columns)
+        with torch.set_grad_enabled(gradient_step is not None):
+            context = transformer.context(reference, rope)
+        past, past_rope = self.past_of(context, rows, columns)
+        x_t, kept = noise, None
+        for step, (t, t_next) in enumerate(zip(self.levels[:-1], self.levels[1:], strict=True)):
+            time = torch.full((len(reference),), t)
+            with torch.set_grad_enabled(step == gradient_step):
+                x0, _ = transformer.denoise(x_t, time, reference, context, past, rope, past_rope)
+            if step == gradient_step:
+                kept = x0
+            x_t = euler_step(x_t, x0.detach().float(), t, t_next)
+        with torch.no_grad():
+            zero = torch.zeros(len(reference))
+            _, target_kv = transformer.denoise(x_t, zero, reference, context, past, rope, past_rope)
+        self.cache.push(target_kv)
+        return x_t, kept
+
+
+@torch.no_grad()
+def roll_out(
+    transformer: InContextTransformer,
+    references: Tensor,  # (n, B, C, h, w)
+    levels: Sequence[float],
+    generator: torch.Generator,
+) -> Tensor:  # (n, B, C, h, w)
+    """Return the latents of consecutive chunks; as in the engine, all share one noise."""
+    rollout = Rollout(transformer, levels)
+    noise = torch.randn(references.shape[1:], generator=generator)
+    return torch.stack([rollout.chunk(reference, noise)[0] for reference in references])

@@ -1,0 +1,90 @@
+"""Looks at held-out clips while training: a few figures and a picture a person can judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_quarter
+from realmaster_live.training.data import Clip
+from realmaster_live.training.latents import encode_clip, roll_out
+
+
+def psnr_bytes(got: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Return the peak signal to noise ratio in dB of two byte arrays."""
+    error = np.mean((got.astype(np.float32) - truth.astype(np.float32)) ** 2)
+    return float(10.0 * np.log10(255.0**2 / max(float(error), 1e-6)))
+
+
+@torch.no_grad()
+def decode_clip(
+    autoencoder: StreamingAutoencoder,
+    latents: Tensor,  # (n, C, h, w) normalised
+    guide: NDArray[np.uint8],  # (n * T, H, W, 3)
+    *,
+    plain: bool = False,
+) -> NDArray[np.uint8]:
+    """Return the frames of a clip's latents, with the render as guide unless `plain`."""
+    time = autoencoder.profile.chunk_frames
+    _, height, width, _ = guide.shape
+    memory = autoencoder.empty_memory(1, height, width)
+    frames = []
+    for index, latent in enumerate(latents):
+        chunk = torch.from_numpy(np.array(guide[index * time : (index + 1) * time]))
+        quarter = to_quarter(chunk[None])
+        quarter = torch.zeros_like(quarter) if plain else quarter
+        decoded, memory = autoencoder.decode(latent[None], quarter, memory)
+        frames.append(to_bytes(decoded.float(), time)[0].numpy())
+    return np.concatenate(frames)
+
+
+def look(
+    autoencoder: StreamingAutoencoder,
+    transformer: InContextTransformer | None,
+    clips: Sequence[Clip],
+    picture: Path,
+    *,
+    chunks: int = 4,
+) -> dict[str, float]:
+    """Return mean PSNR of render and realized frames; write rows of render | realized | truth.
+
+    Without a transformer the true latents are decoded, with and without the guide.
+    """
+    time = autoencoder.profile.chunk_frames
+    figures: dict[str, list[float]] = {}
+    rows = []
+    for clip in clips:
+        sequence = encode_clip(autoencoder, clip, mirror=False, phase=0)
+        count = min(chunks, len(sequence))
+        sim, truth = clip.sim[: count * time], clip.truth[: count * time]
+        target = sequence.target[:count]
+        results = {"render": sim, "true_latents": decode_clip(autoencoder, target, sim)}
+        if transformer is None:
+            results["plain"] = decode_clip(autoencoder, target, sim, plain=True)
+            shown = results["plain"]
+        else:
+            profile = transformer.profile
+            made = roll_out(
+                transformer,
+                sequence.reference[:count, None],
+                sigmas(profile.steps, profile.shift),
+                torch.Generator().manual_seed(0),
+            )[:, 0]
+            results["realized"] = shown = decode_clip(autoencoder, made, sim)
+            error = torch.nn.functional.mse_loss(made, target)
+            figures.setdefault("latent_mse", []).append(float(error))
+        for name, frames in results.items():
+            figures.setdefault(name, []).append(psnr_bytes(frames, truth))
+        last = count * time - 1
+        rows.append(np.concatenate((sim[last], shown[last], truth[last]), 1))
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(picture), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
+    return {name: round(float(np.mean(values)), 3) for name, values in figures.items()}

@@ -1,0 +1,137 @@
+"""Recipes: one TOML file, one frozen dataclass a table, unknown keys are errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.profile import EMBEDDED, Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecipe:
+    """How one stage is trained.
+
+    Attributes:
+        budget_s: wall-clock seconds, summed over resumes; the learning rate has decayed by then.
+        steps: the most optimizer steps; the stage ends at whichever comes first.
+        batch: samples a step.
+        height: crop height in pixels (pixel stages).
+        width: crop width in pixels (pixel stages).
+        chunks: consecutive chunks of a sample.
+        learning_rate: peak of the cosine schedule.
+        warm_up: steps of linear warm-up.
+        weight_decay: AdamW's.
+        ema: decay of the averaged weights that the stage hands on.
+        noise: largest noise on true latents (pixel stages) or on the past (transformer), in
+            standard deviations.
+        history_dropout: share of steps without a past.
+        gradient_weight: weight of the gradient loss.
+        temporal_weight: weight of the temporal loss.
+        pyramid_weight: weight of the pyramid loss.
+        plain_weight: weight of reconstruction without guidance (autoencoder).
+        rollout_share: share of samples whose latents are the student's own (decoder).
+    """
+
+    budget_s: float = 600.0
+    steps: int = 1_000_000
+    batch: int = 4
+    height: int = 160
+    width: int = 256
+    chunks: int = 2
+    learning_rate: float = 1e-3
+    warm_up: int = 50
+    weight_decay: float = 0.01
+    ema: float = 0.99
+    noise: float = 0.35
+    history_dropout: float = 0.15
+    gradient_weight: float = 0.5
+    temporal_weight: float = 0.1
+    pyramid_weight: float = 0.3
+    plain_weight: float = 0.5
+    rollout_share: float = 0.75
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A whole training run.
+
+    Attributes:
+        seed: of weights, batches, noise and timesteps.
+        threads: CPU threads of torch.
+        bfloat16: whether matrix products run in bfloat16.
+        save_s: seconds between saved states.
+        validate_s: seconds between looks at held-out clips.
+        profile: the model's sizes.
+        autoencoder: streaming autoencoder and guided decoder on true latents.
+        transformer: the teacher, by flow matching with x0 prediction.
+        distill: the few-step student, on its own rollouts.
+        decoder: the guided decoder on the student's latents.
+    """
+
+    seed: int = 0
+    threads: int = 2
+    bfloat16: bool = True
+    save_s: float = 90.0
+    validate_s: float = 150.0
+    profile: Profile = EMBEDDED
+    autoencoder: StageRecipe = field(default_factory=StageRecipe)
+    transformer: StageRecipe = field(default_factory=StageRecipe)
+    distill: StageRecipe = field(default_factory=StageRecipe)
+    decoder: StageRecipe = field(default_factory=StageRecipe)
+
+
+def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
+    """Raise ConfigError for a key that the dataclass lacks, naming the nearest one."""
+    known = [entry.name for entry in dataclasses.fields(kind)]
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}" if near else f"use one of {', '.join(known)}"
+            raise ConfigError(f"expected a known key in {where}, got {key!r}: {hint}")
+
+
+def parse_recipe(table: dict[str, Any]) -> Recipe:
+    """Return the recipe of a parsed TOML table."""
+    check_keys(Recipe, table, "the recipe")
+    values = dict(table)
+    if "profile" in values:
+        check_keys(Profile, values["profile"], "[profile]")
+        values["profile"] = dataclasses.replace(EMBEDDED, **values["profile"])
+    for name in ("autoencoder", "transformer", "distill", "decoder"):
+        if name in values:
+            check_keys(StageRecipe, values[name], f"[{name}]")
+            values[name] = StageRecipe(**values[name])
+    return Recipe(**values)
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """Return the recipe in a TOML file."""
+    try:
+        table = tomllib.loads(Path(path).read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"expected a recipe in TOML at {path}, got {error}: start from embedded.toml"
+        ) from error
+    return parse_recipe(table)
+
+
+def fingerprint(recipe: Recipe, stage: str) -> dict[str, Any]:
+    """Return what must not change when a stage is resumed; budgets and threads may."""
+    table = dataclasses.asdict(recipe)
+    entries = {f"{stage}.{k}": v for k, v in table[stage].items() if k != "budget_s"}
+    entries |= {"seed": recipe.seed, "bfloat16": recipe.bfloat16}
+    return entries | {f"profile.{k}": v for k, v in table["profile"].items()}
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return the sha256 of the resolved recipe."""
+    text = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

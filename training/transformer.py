@@ -1,0 +1,134 @@
+"""The teacher: flow matching with x0 prediction on pairs, with the chunk before as its past.
+
+Legend: B samples, C latent channels, h w latent height and width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import add_noise
+from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
+from realmaster_live.training.latents import LatentSequence, empty_past, ropes
+from realmaster_live.training.looks import look
+from realmaster_live.training.loop import autocast
+from realmaster_live.training.losses import huber
+from realmaster_live.training.recipe import Recipe
+
+PURE_NOISE_SHARE = 0.25  # of samples at t = 1, where every rollout begins
+WINDOW_SHARE = 0.5  # of steps that see a window instead of the whole picture
+WINDOW = (0.75, 0.75)  # of rows and columns
+
+
+def draw_timesteps(batch: int, shift: float, generator: torch.Generator) -> Tensor:  # (B,)
+    """Return shifted logit-normal timesteps (Esser et al. 2024), a share of them exactly 1."""
+    t = torch.sigmoid(torch.randn(batch, generator=generator))
+    t = shift * t / (1.0 + (shift - 1.0) * t)
+    return torch.where(torch.rand(batch, generator=generator) < PURE_NOISE_SHARE, 1.0, t)
+
+
+def latent_batch(
+    sequences: Sequence[LatentSequence],
+    rng: np.random.Generator,
+    *,
+    batch: int,
+    chunks: int,
+    patch: int,
+) -> tuple[Tensor, Tensor]:
+    """Return references and targets (chunks, B, C, h, w) of random consecutive chunks.
+
+    Half of the batches are a window of the picture, cut on token borders.
+    """
+    picked = []
+    for _ in range(batch):
+        sequence = sequences[int(rng.integers(len(sequences)))]
+        first = random_corner(rng, len(sequence), chunks, 1)
+        picked.append((sequence, slice(first, first + chunks)))
+    pair = torch.stack([torch.stack((s.reference[part], s.target[part])) for s, part in picked], 2)
+    if rng.random() < WINDOW_SHARE:
+        for axis, share in zip((-2, -1), WINDOW, strict=True):
+            side = pair.shape[axis]
+            size = max(1, round(side * share / patch)) * patch
+            pair = pair.narrow(axis, random_corner(rng, side, size, patch), size)
+    return pair[0], pair[1]
+
+
+class TransformerStage:
+    """Predicts the truth's latents from noise, the render's latents and the chunk before."""
+
+    name = "transformer"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        autoencoder: StreamingAutoencoder,
+        transformer: InContextTransformer,
+        sequences: Sequence[LatentSequence],
+        held_out: Sequence[Clip],
+        samples: Path,
+    ) -> None:
+        self.recipe, self.stage = recipe, recipe.transformer
+        self.module, self.autoencoder = transformer, autoencoder
+        self.sequences, self.held_out, self.samples = sequences, held_out, samples
+        self.looks = 0
+
+    @torch.no_grad()
+    def past(self, reference: Tensor, target: Tensor) -> Tensor:
+        """Return keys and values of the chunk before, as the ring would hold them."""
+        model = self.module
+        rows, columns = (side // model.profile.patch for side in reference.shape[2:])
+        rope = ropes(model.profile, rows, columns)
+        context = model.context(reference, rope)
+        nothing = ropes(model.profile, rows, columns, ())
+        zero = torch.zeros(len(reference))
+        kept = model.denoise(target, zero, reference, context, empty_past(context), rope, nothing)
+        return kept[1]
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the x0 loss of a batch; the past carries noise, and sometimes there is none."""
+        stage, model = self.stage, self.module
+        profile = model.profile
+        rng = step_rng(self.recipe.seed, step, purpose=2)
+        reference, target = latent_batch(
+            self.sequences, rng, batch=stage.batch, chunks=2, patch=profile.patch
+        )
+        generator = torch_rng(rng)
+        rows, columns = (side // profile.patch for side in reference.shape[3:])
+        rope = ropes(profile, rows, columns)
+        forgotten = bool(rng.random() < stage.history_dropout)
+        t = draw_timesteps(stage.batch, profile.shift, generator)
+        eps = torch.randn(target[1].shape, generator=generator)
+        amount = stage.noise * torch.rand(stage.batch, 1, 1, 1, generator=generator)
+        before = target[0] + amount * torch.randn(target[0].shape, generator=generator)
+        with autocast(self.recipe):
+            context = model.context(reference[1], rope)
+            past = empty_past(context) if forgotten else self.past(reference[0], before)
+            times = () if forgotten else (-1.0,)
+            x0, _ = model.denoise(
+                add_noise(target[1], eps, t),
+                t,
+                reference[1],
+                context,
+                past,
+                rope,
+                ropes(profile, rows, columns, times),
+            )
+        x0 = x0.float()
+        with torch.no_grad():
+            error = (x0 - target[1]).square().mean((1, 2, 3))
+            copied = (reference[1] - target[1]).square().mean()
+        figures = {"mse": error.mean(), "mse_reference": copied}
+        return {"loss": 2.0 * huber(x0, target[1]), **figures}
+
+    def validate(self) -> dict[str, float]:
+        """Return PSNR of held-out rollouts in the default number of steps."""
+        self.looks += 1
+        picture = self.samples / f"{self.name}-{self.looks:02d}.png"
+        return look(self.autoencoder, self.module, self.held_out, picture)
