@@ -14,8 +14,8 @@ from realmaster_live.bridges.minitown.bodies import (
     WALKER_EXTENT,
 )
 from realmaster_live.bridges.minitown.boxes import Box, box_of
-from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector
 from realmaster_live.bridges.minitown.signals import TrafficLight
+from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector
 from realmaster_live.bridges.minitown.vehicle import Vehicle
 from realmaster_live.bridges.minitown.walker import Walker
 from realmaster_live.errors import BridgeError

@@ -15,9 +15,9 @@ from realmaster_live.bridges.minitown.boxes import Box, box_of, overlap
 from realmaster_live.bridges.minitown.footpaths import Footpaths
 from realmaster_live.bridges.minitown.junctions import Junctions
 from realmaster_live.bridges.minitown.lanes import LaneMap
-from realmaster_live.bridges.minitown.transforms import Pose
 from realmaster_live.bridges.minitown.roads import RoadNetwork
 from realmaster_live.bridges.minitown.signals import GREEN, Signals
+from realmaster_live.bridges.minitown.transforms import Pose
 from realmaster_live.bridges.minitown.walker import Stroller, WalkerControl
 
 if TYPE_CHECKING:

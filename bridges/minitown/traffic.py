@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.minitown.actors import Actor
 from realmaster_live.bridges.minitown.junctions import Junctions
 from realmaster_live.bridges.minitown.lanes import LaneMap
-from realmaster_live.bridges.minitown.transforms import forward
 from realmaster_live.bridges.minitown.roads import LaneKey
 from realmaster_live.bridges.minitown.signals import GREEN, YELLOW, Signals
+from realmaster_live.bridges.minitown.transforms import forward
 from realmaster_live.bridges.minitown.vehicle import (
     BRAKE_DECEL,
     LOW_BEAM,
@@ -170,13 +170,12 @@ class Traffic:
         )
 
     def _drive(self, driver: Driver, scene: Scene, on_lane: Mapping[LaneKey, list[Driver]]) -> None:
-        actor, vehicle = driver.actor, driver.actor.vehicle
+        vehicle = driver.actor.vehicle
         assert vehicle is not None
         speed = vehicle.speed
         sight = min(SIGHT, max(14.0, 10.0 + speed * 2.0 + speed * speed / (2 * COMFORT)))
         path, heading, limit, along = self._path(driver, sight)
         wish = float(np.sqrt(limit**2 + 2 * 1.5 * np.maximum(along, 0.0)).min())
-        vehicle.speed_limit = self.lane_map.tracks[driver.route[0]].lane.speed_limit
         gap, lead = self._leader(driver, scene, path, heading, along)
         accel = idm(speed, wish, gap, lead)
         line = self._line(driver, on_lane)
@@ -303,9 +302,11 @@ class Traffic:
         for other in self.drivers.values():
             if other is driver:
                 continue
-            if other.holds is not None and other.holds != way and exit_lane in other.route[:3]:
-                need += 2 * other.actor.extent[0] + ROOM
-            elif other.holds == way or other.last == way:
+            if (
+                (other.holds is not None and other.holds != way and exit_lane in other.route[:3])
+                or other.holds == way
+                or other.last == way
+            ):
                 need += 2 * other.actor.extent[0] + ROOM
         crossings = [s for _, s in self.junctions.along[way]]
         length = self.lane_map.tracks[way].length

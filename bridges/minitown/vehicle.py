@@ -51,7 +51,6 @@ class Vehicle:
     autopilot: bool = False
     physics: bool = True
     constant_velocity: Vector | None = None
-    speed_limit: float = 8.3
 
     def advance(self, pose: Pose, dt: float) -> tuple[Pose, float]:
         """Return the pose after `dt` seconds and the yaw rate in degrees a second."""

@@ -13,16 +13,17 @@ from realmaster_live.bridges.minitown.boxes import box_of, overlap
 from realmaster_live.bridges.minitown.crowd import Crowd
 from realmaster_live.bridges.minitown.junctions import Junctions
 from realmaster_live.bridges.minitown.lanes import LaneMap
-from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
 from realmaster_live.bridges.minitown.roads import RoadNetwork
 from realmaster_live.bridges.minitown.scene import CameraView, Instance, SceneState, Weather
 from realmaster_live.bridges.minitown.settings import Settings
 from realmaster_live.bridges.minitown.signals import Signals
 from realmaster_live.bridges.minitown.traffic import Traffic
+from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
 from realmaster_live.bridges.minitown.vehicle import velocity_of
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
 SPAWN_HEADROOM = 3.0  # metres of height within which two bodies are in each other's way
+DEFAULT_LIMIT = 8.33  # m/s off the lanes
 LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
 
 
@@ -209,14 +210,20 @@ class World:
                 actor.velocity, actor.acceleration = host.velocity, host.acceleration
                 actor.angular_velocity = host.angular_velocity
 
-    def at_light(self, actor: Actor) -> int:
-        """Return the id of the signal that holds for a vehicle where it is now, 0 for none."""
-        place = self.lane_map.nearest(actor.pose.x, actor.pose.y, actor.pose.yaw)
-        if place is None or actor.vehicle is None:
-            return 0
-        one = self.lane_map.tracks[place.key]
-        reach = max(LIGHT_RANGE, 3.0 + actor.vehicle.speed**2 / 10.0) + actor.extent[0]
-        return one.lane.signal if one.length - place.s < reach else 0
+    def road_rules(self, actor: Actor) -> tuple[int, float]:
+        """Return what holds for a vehicle where it is: the signal's id, 0 for none, and m/s."""
+        driver = self.traffic.drivers.get(actor.id)
+        if driver is not None:
+            key, s = driver.route[0], driver.s
+        else:
+            place = self.lane_map.nearest(actor.pose.x, actor.pose.y, actor.pose.yaw)
+            if place is None:
+                return 0, DEFAULT_LIMIT
+            key, s = place.key, place.s
+        one = self.lane_map.tracks[key]
+        speed = actor.vehicle.speed if actor.vehicle is not None else 0.0
+        reach = max(LIGHT_RANGE, 3.0 + speed**2 / 10.0) + actor.extent[0]
+        return (one.lane.signal if one.length - s < reach else 0), one.lane.speed_limit
 
     def scene_state(self) -> SceneState:
         """Return what a renderer needs to draw this tick."""

@@ -1,0 +1,101 @@
+"""The RPC layer: msgpack-rpc as CARLA speaks it.
+
+A request is [0, id, name, [[is_async], argument, ...]], an answer [1, id, error, result]; they
+follow each other in the stream without any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from realmaster_live.errors import WireFormatError
+from realmaster_live.optional import require
+
+msgpack = require("msgpack", extra="minitown")
+
+MAX_MESSAGE = 64 << 20  # bytes; the largest honest request carries a whole OpenDRIVE map
+MAX_ITEMS = 1 << 20  # elements of one array
+
+VOID: list[Any] = [[False]]  # the result of a call that returns nothing
+
+
+class Request(NamedTuple):
+    """One call; `is_async`: the caller ignores the answer (send it all the same)."""
+
+    id: int
+    name: str
+    is_async: bool
+    args: list[Any]
+
+
+class Decoder:
+    """Turns received bytes into requests."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(
+            raw=False,
+            strict_map_key=False,
+            max_buffer_size=MAX_MESSAGE,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+            max_str_len=MAX_MESSAGE,
+            max_bin_len=MAX_MESSAGE,
+            max_ext_len=0,
+        )
+
+    def feed(self, data: bytes) -> Iterator[Request]:
+        """Take bytes; yield every request they complete.
+
+        Raises:
+            WireFormatError: the bytes are no requests; the connection cannot go on.
+        """
+        try:
+            self._unpacker.feed(data)
+            for message in self._unpacker:
+                yield _request(message)
+        except (ValueError, RecursionError, msgpack.UnpackException) as error:
+            raise WireFormatError(
+                f"expected msgpack-rpc requests, got bytes that do not decode ({error!r}): "
+                "connect a CARLA client to this port"
+            ) from error
+
+
+def _request(message: Any) -> Request:
+    match message:
+        case [0, int(number), str(name), [[bool(is_async), *_], *args]]:
+            return Request(number, name, is_async, args)
+    raise WireFormatError(
+        f"expected a request [0, id, name, [[async], ...]], got {repr(message)[:120]}: "
+        "connect a CARLA client to this port"
+    )
+
+
+def pack(item: Any) -> bytes:
+    """Return the msgpack bytes of lists, numbers, strings and bytes."""
+    return bytes(msgpack.packb(item, use_bin_type=True))
+
+
+def encode_request(request: Request) -> bytes:
+    """Return a request's bytes."""
+    return pack([0, request.id, request.name, [[request.is_async], *request.args]])
+
+
+def encode_answer(number: int, result: Any, error: str | None = None) -> bytes:
+    """Return an answer's bytes; with an `error` the client raises a RuntimeError."""
+    return pack([1, number, error, result])
+
+
+def value(result: Any) -> list[Any]:
+    """Return the result of a call that returns something."""
+    return [[1, result]]
+
+
+def value_refused(text: str) -> list[Any]:
+    """Return the failure of a call that returns something; the client raises `text`."""
+    return [[0, [text]]]
+
+
+def void_refused(text: str) -> list[Any]:
+    """Return the failure of a call that returns nothing; the client raises `text`."""
+    return [[True, [text]]]

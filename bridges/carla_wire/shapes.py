@@ -1,0 +1,126 @@
+"""The arrays of the RPC layer: build the ones we send, check the ones we are sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from realmaster_live.bridges.carla_wire.layouts import Layout
+from realmaster_live.errors import WireFormatError
+
+Triple = tuple[float, float, float]
+Six = tuple[float, float, float, float, float, float]
+
+
+class Description(NamedTuple):
+    """What a client asks to spawn, or what an actor was made from."""
+
+    uid: int
+    type_id: str
+    attributes: dict[str, str]
+
+
+def number(item: Any, what: str) -> float:
+    """Return a finite float; raise WireFormatError otherwise."""
+    if isinstance(item, (int, float)) and not isinstance(item, bool) and math.isfinite(item):
+        return float(item)
+    raise _unexpected("a finite number", what, item)
+
+
+def whole(item: Any, what: str) -> int:
+    """Return an int of 64 bits; raise WireFormatError otherwise."""
+    if isinstance(item, int) and not isinstance(item, bool) and abs(item) < 1 << 64:
+        return item
+    raise _unexpected("a whole number", what, item)
+
+
+def flag(item: Any, what: str) -> bool:
+    """Return a bool; raise WireFormatError otherwise."""
+    if isinstance(item, bool):
+        return item
+    raise _unexpected("a bool", what, item)
+
+
+def text(item: Any, what: str) -> str:
+    """Return a str; raise WireFormatError otherwise."""
+    if isinstance(item, str):
+        return item
+    raise _unexpected("a string", what, item)
+
+
+def array(item: Any, what: str, at_least: int = 0) -> list[Any]:
+    """Return a list of some length; raise WireFormatError otherwise."""
+    if isinstance(item, list) and len(item) >= at_least:
+        return item
+    raise _unexpected(f"an array of {at_least} or more", what, item)
+
+
+def triple(item: Any, what: str) -> Triple:
+    """Return three finite floats; raise WireFormatError otherwise."""
+    x, y, z = (number(part, what) for part in array(item, what, 3)[:3])
+    return x, y, z
+
+
+def transform(item: Any, what: str = "transform") -> Six:
+    """Return x, y, z, pitch, yaw, roll; raise WireFormatError otherwise."""
+    location, rotation = array(item, what, 2)[:2]
+    return (*triple(location, what), *triple(rotation, what))
+
+
+def description(item: Any) -> Description:
+    """Return what a client asks to spawn; raise WireFormatError otherwise."""
+    uid, type_id, attributes = array(item, "actor description", 3)[:3]
+    values = {}
+    for one in array(attributes, "attributes"):
+        name, _, held = array(one, "attribute", 3)[:3]
+        values[text(name, "attribute id")] = text(held, "attribute value")
+    return Description(whole(uid, "blueprint uid"), text(type_id, "blueprint id"), values)
+
+
+def optional(item: Any, what: str) -> Any:
+    """Return the value of an optional, or None."""
+    parts = array(item, what, 1)
+    return parts[1] if flag(parts[0], what) and len(parts) > 1 else None
+
+
+def place(pose: Sequence[float]) -> list[list[float]]:
+    """Return the wire's Transform of x, y, z, pitch, yaw, roll."""
+    return [list(pose[:3]), list(pose[3:6])]
+
+
+def box(
+    layout: Layout,
+    centre: Triple,
+    extent: Triple,
+    rotation: Triple = (0.0, 0.0, 0.0),
+    actor: int = 0,
+) -> list[Any]:
+    """Return the wire's BoundingBox."""
+    tail = [actor] if layout.box_has_actor else []
+    return [list(centre), list(extent), list(rotation), *tail]
+
+
+def attribute_values(layout: Layout, values: Iterable[tuple[str, str, str]]) -> list[Any]:
+    """Return the wire's attribute values of (id, kind, value)."""
+    return [[name, layout.attribute_kind(kind), held] for name, kind, held in values]
+
+
+def attribute_definition(
+    layout: Layout,
+    name: str,
+    kind: str,
+    default: str,
+    recommended: Sequence[str],
+    modifiable: bool,
+    restricted: bool,
+) -> list[Any]:
+    """Return the wire's definition of one attribute."""
+    number_of = layout.attribute_kind(kind)
+    return [name, number_of, default, list(recommended), modifiable, restricted]
+
+
+def _unexpected(wanted: str, what: str, item: Any) -> WireFormatError:
+    return WireFormatError(
+        f"expected {wanted} for {what}, got {repr(item)[:80]}: use a client of the server's version"
+    )

@@ -1,0 +1,199 @@
+"""Cameras: which are due, which share one drawing, and pixels straight into their messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.carla_wire.layouts import Layout
+from realmaster_live.bridges.carla_wire.streams import (
+    Head,
+    bgra_of,
+    flow_of,
+    image_buffer,
+    stamp_image,
+)
+from realmaster_live.bridges.minitown.actors import Actor, ActorError
+from realmaster_live.bridges.minitown.scene import CameraView, SceneState
+from realmaster_live.bridges.minitown.streams import Message
+
+FLOW = "optical_flow"
+DEPTH_RANGE = 1000.0  # metres that the 24 bits of a depth image span
+MAX_SIZE = 8192
+
+
+class Drawing(Protocol):
+    """What a renderer gives for one view; see `raster.Buffers`."""
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    semantic: NDArray[np.uint8]
+    instance: NDArray[np.int32]
+    flow: NDArray[np.float32] | None
+
+
+class Renderer(Protocol):
+    """What draws the town."""
+
+    def render(
+        self,
+        state: SceneState,
+        view: CameraView,
+        *,
+        flow_from: tuple[SceneState, CameraView] | None = None,
+    ) -> Drawing:
+        """Draw one view of one state."""
+
+
+@dataclass(eq=False)
+class Camera:
+    """A camera actor's own memory: its message buffers and when it is due.
+
+    `seen` is what an optical flow camera saw last.
+    """
+
+    actor: Actor
+    stream: int
+    kind: str
+    view: CameraView
+    due_s: float = 0.0
+    seen: tuple[SceneState, CameraView] | None = None
+    ring: list[Message] = field(default_factory=list)
+
+    def buffer(self) -> Message:
+        """Return a message that nobody is sending any more, marked as taken."""
+        free = next((message for message in self.ring if message.pending == 0), None)
+        if free is None:
+            size = 8 if self.kind == FLOW else 4
+            free = Message(image_buffer(self.view.width, self.view.height, size))
+            self.ring.append(free)
+        free.pending = 1
+        return free
+
+
+def make_camera(actor: Actor, stream: int, view: CameraView) -> Camera:
+    """Return the camera of an actor; raise ActorError for a size or angle nobody can draw."""
+    if not (1 <= view.width <= MAX_SIZE and 1 <= view.height <= MAX_SIZE):
+        raise ActorError(
+            f"expected image_size within 1..{MAX_SIZE}, got {view.width}x{view.height}: "
+            "set image_size_x and image_size_y"
+        )
+    if not 1.0 <= view.fov_deg <= 170.0:
+        raise ActorError(f"expected fov within 1..170 degrees, got {view.fov_deg:g}: set fov")
+    return Camera(actor, stream, actor.type_id.rsplit(".", 1)[1], view)
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One camera's image of one frame, not drawn yet."""
+
+    camera: Camera
+    view: CameraView
+    message: Message
+
+
+@dataclass(frozen=True)
+class Job:
+    """All images of one frame; each group of shots is one view, drawn once."""
+
+    state: SceneState
+    groups: list[list[Shot]]
+
+
+def plan(
+    cameras: Sequence[tuple[Camera, CameraView]], state: SceneState, time_s: float, layout: Layout
+) -> Job:
+    """Take a buffer for each camera that sees `view` now, stamp it, and group equal views."""
+    groups: dict[tuple[bytes, int, int, float], list[Shot]] = {}
+    for camera, view in cameras:
+        shot = Shot(camera, view, camera.buffer())
+        assert isinstance(shot.message.data, bytearray)
+        head = Head(layout.sensor_ids[camera.kind], state.frame, time_s, camera.actor.pose)
+        stamp_image(shot.message.data, head, view.width, view.height, view.fov_deg)
+        key = (view.cam_to_world.tobytes(), view.width, view.height, view.fov_deg)
+        groups.setdefault(key, []).append(shot)
+    return Job(state, list(groups.values()))
+
+
+def draw(job: Job, renderer: Renderer) -> None:
+    """Draw every shot of a job into its message; runs on the renderer's thread."""
+    for shots in job.groups:
+        here = (job.state, shots[0].view)
+        flows = [shot for shot in shots if shot.camera.kind == FLOW]
+        before = (flows[0].camera.seen or here) if flows else None
+        drawing = renderer.render(*here, flow_from=before)
+        for shot in shots:
+            fill(shot, drawing)
+        for shot in flows:
+            shot.camera.seen = here
+
+
+def fill(shot: Shot, drawing: Drawing) -> None:
+    """Write one kind of picture into a message, as CARLA encodes it."""
+    data, view = shot.message.data, shot.view
+    assert isinstance(data, bytearray)
+    kind = shot.camera.kind
+    if kind == FLOW:
+        assert drawing.flow is not None
+        flow = flow_of(data, view.width, view.height)
+        np.divide(drawing.flow, np.float32((view.width, view.height)), out=flow)
+        np.nan_to_num(flow, copy=False, nan=0.0)
+        return
+    pixels = bgra_of(data, view.width, view.height)
+    if kind == "rgb":
+        pixels[..., :3] = drawing.rgb[..., ::-1]
+    elif kind == "depth":
+        depth_bgr(drawing.depth, pixels)
+    elif kind == "semantic_segmentation":
+        pixels[..., :2] = 0
+        pixels[..., 2] = drawing.semantic
+    else:
+        pixels[..., 0] = (drawing.instance >> 8) & 255
+        pixels[..., 1] = drawing.instance & 255
+        pixels[..., 2] = drawing.semantic
+    pixels[..., 3] = 255
+
+
+def depth_bgr(depth: NDArray[np.float32], pixels: NDArray[np.uint8]) -> None:
+    """Write (H, W) metres into (H, W, 4) BGRA: R + 256 G + 65536 B of 2^24 - 1 is 1000 m."""
+    scaled = np.clip(depth, 0.0, DEPTH_RANGE).astype(np.float64)
+    scaled *= (2**24 - 1) / DEPTH_RANGE
+    packed = (scaled + 0.5).astype("<u4")
+    octets = packed.view(np.uint8).reshape(*packed.shape, 4)
+    pixels[..., 0], pixels[..., 1], pixels[..., 2] = octets[..., 2], octets[..., 1], octets[..., 0]
+
+
+class Blank:
+    """A renderer that draws nothing new: one fixed picture, to measure the wire alone."""
+
+    def __init__(self) -> None:
+        self._pictures: dict[tuple[int, int], Drawing] = {}
+
+    def render(
+        self,
+        state: SceneState,
+        view: CameraView,
+        *,
+        flow_from: tuple[SceneState, CameraView] | None = None,
+    ) -> Drawing:
+        """Return the fixed picture of the view's size."""
+        size = (view.height, view.width)
+        if size not in self._pictures:
+            self._pictures[size] = _Picture(view.width, view.height)
+        return self._pictures[size]
+
+
+class _Picture:
+    def __init__(self, width: int, height: int) -> None:
+        across = np.arange(width, dtype=np.uint8)[None, :]
+        down = np.arange(height, dtype=np.uint8)[:, None]
+        self.rgb = np.empty((height, width, 3), np.uint8)
+        self.rgb[..., 0], self.rgb[..., 1], self.rgb[..., 2] = across, down, across ^ down
+        self.depth = np.full((height, width), 10.0, np.float32)
+        self.semantic = np.full((height, width), 1, np.uint8)
+        self.instance = np.zeros((height, width), np.int32)
+        self.flow: NDArray[np.float32] | None = np.zeros((height, width, 2), np.float32)

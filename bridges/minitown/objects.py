@@ -1,0 +1,49 @@
+"""What stands still in the town, as CARLA lists it: environment objects and their boxes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from realmaster_live.bridges.minitown.scene import Mesh, StaticScene
+from realmaster_live.bridges.minitown.transforms import Vector
+
+ANY = (0, 255)  # CARLA's labels that ask for everything: None and Any
+NAMES = {3: "Building", 4: "Wall", 5: "Fence", 6: "Pole", 8: "Sign", 9: "Vegetation", 14: "Car"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentObject:
+    """One standing thing: its instance id, its class, its upright box in the world."""
+
+    id: int
+    label: int
+    centre: Vector
+    extent: Vector
+
+    @property
+    def name(self) -> str:
+        """A name that no other object has."""
+        return f"{NAMES.get(self.label, 'Object')}_{self.id}"
+
+
+def environment_objects(scene: StaticScene | None, label: int) -> list[EnvironmentObject]:
+    """Return what stands in a town, one class or all; nothing when the town is not drawn."""
+    parts: dict[int, list[Mesh]] = defaultdict(list)
+    for mesh in scene.meshes if scene is not None else ():
+        if mesh.instance:
+            parts[mesh.instance].append(mesh)
+    found = []
+    for number, meshes in sorted(parts.items()):
+        largest = max(meshes, key=lambda mesh: len(mesh.triangles)).semantic
+        if label not in ANY and label != largest:
+            continue
+        low = np.min([mesh.positions.min(axis=0) for mesh in meshes], axis=0)
+        high = np.max([mesh.positions.max(axis=0) for mesh in meshes], axis=0)
+        centre, half = ((low + high) / 2).tolist(), ((high - low) / 2).tolist()
+        found.append(
+            EnvironmentObject(id=number, label=largest, centre=tuple(centre), extent=tuple(half))
+        )
+    return found

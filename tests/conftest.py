@@ -1,0 +1,120 @@
+"""The embedded simulator as a process of its own, and real carla clients for it."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+READY = re.compile(r"ready on ([\w.]+):(\d+)")
+
+
+@dataclass(frozen=True)
+class MinitownServer:
+    host: str
+    port: int
+    process: subprocess.Popen
+
+    def client(self):
+        """Return a fresh carla.Client; eight workers, as one waits for the other in callbacks."""
+        carla = pytest.importorskip("carla")
+        client = carla.Client(self.host, self.port, 8)
+        client.set_timeout(10.0)
+        return client
+
+
+@contextlib.contextmanager
+def running_minitown(*options: str, log: list[str] | None = None) -> Iterator[MinitownServer]:
+    """Run a server on a free port; `log` collects the lines it writes to stderr."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "realmaster_live.bridges.minitown.server"),
+            *("--port", "0", *options),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    lines: list[str] = [] if log is None else log
+    reader = threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True)
+    reader.start()
+    try:
+        line = process.stdout.readline()
+        found = READY.search(line)
+        assert found, f"no ready line but {line!r}, {lines}"
+        yield MinitownServer(found[1], int(found[2]), process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join(5)
+        process.stdout.close()
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def minitown() -> Iterator[MinitownServer]:
+    """Town 7 with its pictures drawn."""
+    with running_minitown("--seed", "7") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def blank_minitown() -> Iterator[MinitownServer]:
+    """Town 7 that sends a fixed picture: quicker where only the protocol counts."""
+    with running_minitown("--seed", "7", "--no-raster") as server:
+        yield server
+
+
+def restored(server: MinitownServer) -> Iterator:
+    """Yield a client, and leave the world as it was: its settings, weather and actors."""
+    client = server.client()
+    world = client.get_world()
+    before = {actor.id for actor in _actors(world)}
+    settings, weather = world.get_settings(), world.get_weather()
+    yield client
+    world = client.get_world()
+    extra = [actor for actor in _actors(world) if actor.id not in before]
+    for actor in extra:
+        if actor.type_id.startswith("sensor.") and actor.is_listening():
+            actor.stop()
+    _destroy(client, extra)
+    world.set_weather(weather)
+    world.apply_settings(settings)
+    time.sleep(0.3)  # the client's threads end after stop()
+
+
+def _actors(world) -> Sequence:
+    if world.get_settings().synchronous_mode:
+        world.tick()
+    else:
+        world.wait_for_tick(5.0)
+    return list(world.get_actors())
+
+
+def _destroy(client, actors: Sequence) -> None:
+    import carla
+
+    client.apply_batch_sync([carla.command.DestroyActor(actor.id) for actor in actors], False)
+
+
+@pytest.fixture
+def carla_client(minitown):
+    """A client of the drawn town that cleans up after itself."""
+    yield from restored(minitown)
+
+
+@pytest.fixture
+def blank_client(blank_minitown):
+    """A client of the undrawn town that cleans up after itself."""
+    yield from restored(blank_minitown)
