@@ -1,0 +1,172 @@
+"""The game look: a software rasteriser that gives colour, depth, labels and motion in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import radians, tan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.minitown import lamps, sky
+from realmaster_live.bridges.minitown.look import LOOK_A, Look, lighting
+from realmaster_live.bridges.minitown.scene import (
+    CameraView,
+    Floats,
+    SceneState,
+    StaticScene,
+    Weather,
+)
+from realmaster_live.bridges.minitown.shading import (
+    Lens,
+    motion,
+    rain_streaks,
+    shade,
+    smooth_edges,
+)
+from realmaster_live.bridges.minitown.shadows import Shadows
+from realmaster_live.bridges.minitown.stage import Stage, Window
+from realmaster_live.bridges.minitown.surfaces import GLOW, SCALE, Surfaces, pack_surfaces
+
+GROUND = (1, 2, 10, 22, 24, 25)  # CARLA's road, sidewalk, terrain, ground, line, ground
+MAX_LAMPS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buffers:
+    """One rendered view; every array is the caller's own.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 sRGB. depth: (H, W) float32 metres along the optical axis, inf at sky.
+        semantic: (H, W) uint8 CARLA class, 11 at sky. instance: (H, W) int32, 0 for none.
+        flow: (H, W, 2) float32 pixels or None: x right, y down, this pixel minus where the same
+            surface point was in the earlier view; nan where that was behind the earlier camera.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: Floats
+    semantic: NDArray[np.uint8]
+    instance: NDArray[np.int32]
+    flow: Floats | None = None
+
+
+def window_of(view: CameraView, far: float = np.inf) -> Window:
+    """Return the camera's window: a world point p shows at cx + f r / d, cy - f u / d."""
+    pose = np.asarray(view.cam_to_world, np.float64)
+    rows = np.stack([pose[:3, 1], pose[:3, 2], pose[:3, 0]])
+    shift = -rows @ pose[:3, 3]
+    return Window(
+        view=np.concatenate([rows, shift[:, None]], axis=1).astype(np.float32),
+        focal=np.float32(view.width / 2 / tan(radians(view.fov_deg) / 2)),
+        cx=np.float32(view.width / 2),
+        cy=np.float32(view.height / 2),
+        width=view.width,
+        height=view.height,
+        perspective=True,
+        far=far,
+    )
+
+
+def lens_of(view: CameraView) -> Lens:
+    """Return the camera as the shading kernels take it."""
+    window = window_of(view)
+    eye = np.ascontiguousarray(view.cam_to_world[:3, 3], np.float32)
+    return Lens(rows=window.view, eye=eye, focal=window.focal, cx=window.cx, cy=window.cy)
+
+
+class Rasteriser:
+    """Draws a town in a game's look. One serves any number of cameras; not for two threads."""
+
+    def __init__(self, scene: StaticScene, *, look: Look = LOOK_A, shadow_size: int = 1024) -> None:
+        """Pack the town. `shadow_size` is the side of the sun's map in texels, 0 for no shadows."""
+        self.look = look
+        self._models = scene.models
+        self._surfaces, numbers = pack_surfaces(scene.materials)
+        grounds = {mesh.material for mesh in scene.meshes if mesh.semantic in GROUND}
+        rows = [number for name, number in numbers.items() if name in grounds]
+        self._surfaces.table.reshape(3, len(numbers), -1)[:, rows, SCALE] = look.texture_scale
+        self._stage = Stage(scene, numbers)
+        self._shadows = Shadows(self._stage, shadow_size)
+        self._street_lamps = lamps.street_lamps(scene)
+        self._noise = sky.cloud_noise()
+        self._state: SceneState | None = None
+        self._weather: Weather | None = None
+        self._buffers: dict[tuple[int, int], tuple[Floats, NDArray[np.int32]]] = {}
+
+    def render(
+        self,
+        state: SceneState,
+        view: CameraView,
+        *,
+        flow_from: tuple[SceneState, CameraView] | None = None,
+    ) -> Buffers:
+        """Draw one view of one state.
+
+        With `flow_from` (an earlier state and view) the flow is drawn too: this pixel minus where
+        the same surface point was then, moving instances included.
+        """
+        if state is not self._state:
+            self._stage.place(state.instances)
+            self._shadows.moved()
+            self._state = state
+        if state.weather != self._weather:
+            self._light = lighting(self.look, state.weather)
+            self._lit_surfaces = lit_surfaces(self._surfaces, state.weather)
+            self._weather = state.weather
+        size = (view.height, view.width)
+        if size not in self._buffers:
+            self._buffers[size] = np.empty(size, np.float32), np.empty(size, np.int32)
+        nearness, winner = self._buffers[size]
+        pose = np.asarray(view.cam_to_world, np.float64)
+        town, near = self._shadows.maps(sky.sun_direction(state.weather), pose[:3, 3], pose[:3, 0])
+        self._stage.draw(window_of(view, self.look.draw_distance), nearness, winner)
+        rgb = np.empty((*size, 3), np.uint8)
+        depth = np.empty(size, np.float32)
+        semantic = np.empty(size, np.uint8)
+        instance = np.empty(size, np.int32)
+        lens = lens_of(view)
+        shade(
+            self._stage.arrays,
+            self._lit_surfaces,
+            self._stage.paints,
+            self._light,
+            lens,
+            town,
+            near,
+            self._lamp_rows(state, pose[:3, 3]),
+            self._noise,
+            nearness,
+            winner,
+            rgb,
+            depth,
+            semantic,
+            instance,
+        )
+        if self.look.edge_aa:
+            jagged, rgb = rgb, np.empty_like(rgb)
+            smooth_edges(jagged, rgb)
+        if state.weather.precipitation > 0:
+            rain_streaks(rgb, state.weather.precipitation / 100.0, state.frame, 0.35)
+        flow = None
+        if flow_from is not None:
+            before, view_before = flow_from
+            flow = np.empty((*size, 2), np.float32)
+            moved = self._stage.place_before(before.instances)
+            motion(self._stage.arrays, moved, lens, lens_of(view_before), nearness, winner, flow)
+        return Buffers(rgb=rgb, depth=depth, semantic=semantic, instance=instance, flow=flow)
+
+    def _lamp_rows(self, state: SceneState, eye: NDArray[np.float64]) -> Floats:
+        """Return the nearest lights that are on (L, 12)."""
+        if not sky.lamps_on(state.weather):
+            return np.zeros((0, 12), np.float32)
+        lit = [*self._street_lamps, *lamps.headlights(state.instances, self._models)]
+        rows = [lamp.row() for lamp in lamps.nearest(lit, eye, MAX_LAMPS)]
+        return np.stack(rows) if rows else np.zeros((0, 12), np.float32)
+
+
+def lit_surfaces(surfaces: Surfaces, weather: Weather) -> Surfaces:
+    """Return the surfaces with the town's own lamps and windows on or off."""
+    table = surfaces.table.copy()
+    town = table[: len(surfaces.level)]
+    town[:, GLOW : GLOW + 3] *= 1.0 if sky.lamps_on(weather) else 0.0
+    return surfaces._replace(table=table)

@@ -1,0 +1,325 @@
+"""Compiled inner loops of the rasteriser: pose, project, cull, clip, fill.
+
+The picture is a visibility buffer: for each pixel the nearness q and the triangle's number.
+q is 1/depth for a camera and -depth for the sun's parallel view: larger is nearer in both.
+A view is a (3, 4) float32 matrix with rows right, up, forward that takes world points to view axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import ceil, floor
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.optional import require
+
+numba = require("numba", extra="minitown")
+prange = numba.prange
+
+# Everything of fastmath but the promise that no value is inf or nan: the sky's depth is inf.
+FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
+NEAR_M = 0.1
+BLOCK = 1024  # vertices or triangles that one work item handles
+WORKERS = 8  # fixed, so that the split of work never depends on the machine
+BANDS = 32  # horizontal bands, dealt to the workers in turn: sky and road cost differently
+
+Array = NDArray[Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def kernel(function: Function) -> Function:
+    """Compile to machine code, kept on disk."""
+    return cast(Function, numba.njit(cache=True, fastmath=FAST, nogil=True)(function))
+
+
+def parallel_kernel(function: Function) -> Function:
+    """Compile to machine code that uses all cores in its pranges, kept on disk."""
+    return cast(
+        Function, numba.njit(cache=True, fastmath=FAST, nogil=True, parallel=True)(function)
+    )
+
+
+@parallel_kernel
+def pose_vertices(
+    positions: Array,
+    normals: Array,
+    part: Array,
+    source: Array,
+    target: Array,
+    matrices: Array,
+    out: Array,
+    out_normals: Array,
+) -> None:
+    """Place each instance's vertices.
+
+    source: (I, 2) vertex range of the model. target: (I,) first vertex in `out`.
+    matrices: (I, P, 3, 4) float32 per part. out, out_normals: (V, 3) float32.
+    """
+    for i in prange(len(source)):
+        shift = target[i] - source[i, 0]
+        for v in range(source[i, 0], source[i, 1]):
+            m = matrices[i, part[v]]
+            x, y, z = positions[v, 0], positions[v, 1], positions[v, 2]
+            a, b, c = normals[v, 0], normals[v, 1], normals[v, 2]
+            for k in range(3):
+                out[v + shift, k] = m[k, 0] * x + m[k, 1] * y + m[k, 2] * z + m[k, 3]
+                out_normals[v + shift, k] = m[k, 0] * a + m[k, 1] * b + m[k, 2] * c
+
+
+@parallel_kernel
+def project(
+    positions: Array,
+    blocks: Array,
+    view: Array,
+    focal: float,
+    cx: float,
+    cy: float,
+    perspective: bool,
+    out: Array,
+) -> None:
+    """Project the vertices of `blocks` (B, 2) to pixels; out: (V, 3) float32 x, y, q.
+
+    q is negative for a vertex before the near plane.
+    """
+    for b in prange(len(blocks)):
+        for i in range(blocks[b, 0], blocks[b, 1]):
+            x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
+            right = view[0, 0] * x + view[0, 1] * y + view[0, 2] * z + view[0, 3]
+            up = view[1, 0] * x + view[1, 1] * y + view[1, 2] * z + view[1, 3]
+            depth = view[2, 0] * x + view[2, 1] * y + view[2, 2] * z + view[2, 3]
+            if not perspective:
+                out[i, 0] = cx + focal * right
+                out[i, 1] = cy - focal * up
+                out[i, 2] = -depth
+            elif depth >= np.float32(NEAR_M):
+                q = np.float32(1.0) / depth
+                out[i, 0] = cx + focal * right * q
+                out[i, 1] = cy - focal * up * q
+                out[i, 2] = q
+            else:
+                out[i, 2] = np.float32(-1.0)
+
+
+@parallel_kernel
+def cull(
+    screen: Array,
+    triangles: Array,
+    blocks: Array,
+    width: int,
+    height: int,
+    perspective: bool,
+    kept: Array,
+    counts: Array,
+) -> None:
+    """List the triangles that may cover a pixel's centre.
+
+    blocks: (B, 2) triangle ranges; block b writes its survivors from kept[blocks[b, 0]] on:
+    counts[b, 0] whole ones from the front, counts[b, 1] that cross the near plane from the back.
+    """
+    for b in prange(len(blocks)):
+        whole = 0
+        crossing = 0
+        for t in range(blocks[b, 0], blocks[b, 1]):
+            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            if perspective:
+                behind = (screen[i, 2] < 0) + (screen[j, 2] < 0) + (screen[k, 2] < 0)
+                if behind == 3:
+                    continue
+                if behind > 0:
+                    crossing += 1
+                    kept[blocks[b, 1] - crossing] = t
+                    continue
+            left = min(screen[i, 0], screen[j, 0], screen[k, 0])
+            right = max(screen[i, 0], screen[j, 0], screen[k, 0])
+            top = min(screen[i, 1], screen[j, 1], screen[k, 1])
+            bottom = max(screen[i, 1], screen[j, 1], screen[k, 1])
+            if right < 0 or bottom < 0 or left >= width or top >= height:
+                continue
+            half = np.float32(0.5)
+            if floor(left - half) == floor(right - half) or floor(top - half) == floor(
+                bottom - half
+            ):
+                continue
+            kept[blocks[b, 0] + whole] = t
+            whole += 1
+        counts[b, 0] = whole
+        counts[b, 1] = crossing
+
+
+@kernel
+def clip_near(
+    positions: Array,
+    triangles: Array,
+    blocks: Array,
+    counts: Array,
+    kept: Array,
+    view: Array,
+    focal: float,
+    cx: float,
+    cy: float,
+    out: Array,
+    source: Array,
+) -> int:
+    """Cut the crossing triangles at the near plane; out: (N, 3, 3) x, y, q. Returns how many.
+
+    Stops when `out` is full: the caller compares the answer with its length and grows it.
+    """
+    count = 0
+    near = np.float32(NEAR_M)
+    corner = np.zeros((3, 3), np.float32)
+    cut = np.zeros((4, 3), np.float32)
+    for b in range(len(blocks)):
+        for n in range(counts[b, 1]):
+            t = kept[blocks[b, 1] - 1 - n]
+            for k in range(3):
+                v = triangles[t, k]
+                for r in range(3):
+                    corner[k, r] = (
+                        view[r, 0] * positions[v, 0]
+                        + view[r, 1] * positions[v, 1]
+                        + view[r, 2] * positions[v, 2]
+                        + view[r, 3]
+                    )
+            m = 0
+            for k in range(3):
+                nxt = (k + 1) % 3
+                a, c = corner[k, 2], corner[nxt, 2]
+                if a >= near:
+                    cut[m] = corner[k]
+                    m += 1
+                if (a >= near) != (c >= near):
+                    share = (near - a) / (c - a)
+                    cut[m] = corner[k] + (corner[nxt] - corner[k]) * share
+                    cut[m, 2] = near
+                    m += 1
+            for k in range(1, m - 1):
+                if count == len(out):
+                    return count
+                for j, e in enumerate((0, k, k + 1)):
+                    q = np.float32(1.0) / cut[e, 2]
+                    out[count, j, 0] = cx + focal * cut[e, 0] * q
+                    out[count, j, 1] = cy - focal * cut[e, 1] * q
+                    out[count, j, 2] = q
+                source[count] = t
+                count += 1
+    return count
+
+
+@kernel
+def fill_triangle(
+    ax: float,
+    ay: float,
+    aq: float,
+    bx: float,
+    by: float,
+    bq: float,
+    cx: float,
+    cy: float,
+    cq: float,
+    t: int,
+    width: int,
+    top: int,
+    bottom: int,
+    nearness: Array,
+    winner: Array,
+) -> None:
+    """Put triangle t into the rows top <= y < bottom wherever it is nearer.
+
+    The plane is set up in double precision: a road's corner near the camera lies 1e5 px away.
+    """
+    abx, aby, acx, acy = bx - ax, by - ay, cx - ax, cy - ay
+    area = np.float64(abx) * acy - np.float64(acx) * aby
+    if abs(area) < 1e-6:
+        return
+    inverse = 1.0 / area
+    x0 = max(0, floor(min(ax, bx, cx) - 0.5))
+    x1 = min(width - 1, floor(max(ax, bx, cx) + 0.5))
+    y0 = max(top, floor(min(ay, by, cy) - 0.5))
+    y1 = min(bottom - 1, floor(max(ay, by, cy) + 0.5))
+    b_dx, b_dy = acy * inverse, -acx * inverse
+    c_dx, c_dy = -aby * inverse, abx * inverse
+    a_dx = -b_dx - c_dx
+    q_dx = b_dx * (bq - aq) + c_dx * (cq - aq)
+    fx = x0 + 0.5 - ax
+    for y in range(y0, y1 + 1):
+        fy = y + 0.5 - ay
+        wb = b_dx * fx + b_dy * fy
+        wc = c_dx * fx + c_dy * fy
+        wa = 1.0 - wb - wc
+        q = aq + wb * (bq - aq) + wc * (cq - aq)
+        low = 0.0
+        high = np.float64(x1 - x0)
+        if b_dx > 0:
+            low = max(low, -wb / b_dx)
+        elif b_dx < 0:
+            high = min(high, -wb / b_dx)
+        elif wb < 0:
+            continue
+        if c_dx > 0:
+            low = max(low, -wc / c_dx)
+        elif c_dx < 0:
+            high = min(high, -wc / c_dx)
+        elif wc < 0:
+            continue
+        if a_dx > 0:
+            low = max(low, -wa / a_dx)
+        elif a_dx < 0:
+            high = min(high, -wa / a_dx)
+        elif wa < 0:
+            continue
+        for x in range(ceil(low), floor(high) + 1):
+            here = np.float32(q + q_dx * x)
+            if here > nearness[y, x0 + x]:
+                nearness[y, x0 + x] = here
+                winner[y, x0 + x] = t
+
+
+@parallel_kernel
+def fill(
+    screen: Array,
+    triangles: Array,
+    blocks: Array,
+    counts: Array,
+    kept: Array,
+    cut: Array,
+    cut_source: Array,
+    cuts: int,
+    far: float,
+    nearness: Array,
+    winner: Array,
+) -> None:
+    """Draw every listed triangle; nearness, winner: (H, W), `far` and -1 where nothing is."""
+    height, width = nearness.shape
+    for worker in prange(WORKERS):
+        for band in range(worker, BANDS, WORKERS):
+            top, bottom = height * band // BANDS, height * (band + 1) // BANDS
+            for y in range(top, bottom):
+                for x in range(width):
+                    nearness[y, x] = far
+                    winner[y, x] = -1
+            for b in range(len(blocks)):
+                for n in range(blocks[b, 0], blocks[b, 0] + counts[b, 0]):
+                    t = kept[n]
+                    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                    yi, yj, yk = screen[i, 1], screen[j, 1], screen[k, 1]
+                    if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
+                        continue
+                    fill_triangle(
+                        screen[i, 0], yi, screen[i, 2],
+                        screen[j, 0], yj, screen[j, 2],
+                        screen[k, 0], yk, screen[k, 2],
+                        t, width, top, bottom, nearness, winner,
+                    )  # fmt: skip
+            for n in range(cuts):
+                yi, yj, yk = cut[n, 0, 1], cut[n, 1, 1], cut[n, 2, 1]
+                if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
+                    continue
+                fill_triangle(
+                    cut[n, 0, 0], yi, cut[n, 0, 2],
+                    cut[n, 1, 0], yj, cut[n, 1, 2],
+                    cut[n, 2, 0], yk, cut[n, 2, 2],
+                    cut_source[n], width, top, bottom, nearness, winner,
+                )  # fmt: skip

@@ -1,0 +1,469 @@
+"""Compiled shading: from the visibility buffer to colour, depth, labels and motion.
+
+Light is linear inside; colours are kept and shown as square roots (see surfaces.py).
+"""
+
+from __future__ import annotations
+
+from math import exp, floor, log2, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from realmaster_live.bridges.minitown.geometry import Arrays
+from realmaster_live.bridges.minitown.look import Lighting
+from realmaster_live.bridges.minitown.raster_kernels import (
+    WORKERS,
+    Array,
+    kernel,
+    parallel_kernel,
+    prange,
+)
+from realmaster_live.bridges.minitown.scene import Floats
+from realmaster_live.bridges.minitown.sky import CLOUD_EDGE, CLOUD_SCALE, CLOUD_SIDE
+from realmaster_live.bridges.minitown.surfaces import (
+    COAT,
+    CUTOUT,
+    GLOW,
+    METAL,
+    PAINT,
+    RED,
+    ROUGH,
+    SCALE,
+    Surfaces,
+)
+
+SKY_LABEL = 11
+F: Any = np.float32  # Any: compiled code mixes it with plain numbers
+ONE, HALF, ZERO, TINY = F(1.0), F(0.5), F(0.0), F(1e-12)
+
+
+class ShadowMap(NamedTuple):
+    """Nearness to the sun (N, N) of a window of the town; scale: texels a metre, 0 for none."""
+
+    nearness: Floats
+    rows: Floats  # (3, 4) right, up, forward
+    scale: np.float32
+    centre: np.float32
+
+
+class Lens(NamedTuple):
+    """A camera for the kernels: rows (3, 4), eye (3,), pixels."""
+
+    rows: Floats
+    eye: Floats
+    focal: np.float32
+    cx: np.float32
+    cy: np.float32
+
+
+@kernel
+def sky_colour(
+    x: float, y: float, z: float, light: Lighting, noise: Array
+) -> tuple[float, float, float]:
+    """Return the sky's linear colour towards the unit direction."""
+    up = max(z, ZERO)
+    share = sqrt(up)
+    sun = light.sun_direction
+    towards = max(x * sun[0] + y * sun[1] + z * sun[2], ZERO)
+    glow = towards * towards
+    glow *= glow
+    glow *= glow
+    halo = glow * glow
+    halo *= halo
+    halo *= halo
+    disc = ONE if towards > F(0.9994) else ZERO
+    glow = glow * F(0.10) + halo * F(0.30) + disc * F(6.0)
+    r = light.horizon[0] + (light.zenith[0] - light.horizon[0]) * share + light.sun_glow[0] * glow
+    g = light.horizon[1] + (light.zenith[1] - light.horizon[1]) * share + light.sun_glow[1] * glow
+    b = light.horizon[2] + (light.zenith[2] - light.horizon[2]) * share + light.sun_glow[2] * glow
+    if z > 0:
+        k = F(CLOUD_SCALE * CLOUD_SIDE) / (max(z, F(1e-3)) + F(0.08))
+        u, v = x * k, y * k
+        i, j = floor(u), floor(v)
+        fu, fv = u - i, v - j
+        m = CLOUD_SIDE - 1
+        n = (noise[j & m, i & m] * (1 - fu) + noise[j & m, (i + 1) & m] * fu) * (1 - fv) + (
+            noise[(j + 1) & m, i & m] * (1 - fu) + noise[(j + 1) & m, (i + 1) & m] * fu
+        ) * fv
+        c = min(max((n - light.cloud_threshold) / F(CLOUD_EDGE) + HALF, ZERO), ONE)
+        c = c * c * (F(3.0) - F(2.0) * c) * min(z / F(0.18), ONE)
+        r += (light.cloud[0] - r) * c
+        g += (light.cloud[1] - g) * c
+        b += (light.cloud[2] - b) * c
+    return F(r), F(g), F(b)
+
+
+@kernel
+def texel(texels: Array, offset: int, n: int, u: float, v: float, out: Array) -> None:
+    """Read a texture level (n, n, 4) at uv, bilinear, tiling, v upwards, into out (4,) 0..1."""
+    x = (u - floor(u)) * n - HALF
+    y = (ONE - (v - floor(v))) * n - HALF
+    i, j = floor(x), floor(y)
+    fx, fy = F(x - i), F(y - j)
+    m = n - 1
+    a = offset + (j & m) * n + (i & m)
+    b = offset + (j & m) * n + ((i + 1) & m)
+    c = offset + ((j + 1) & m) * n + (i & m)
+    d = offset + ((j + 1) & m) * n + ((i + 1) & m)
+    wa, wb, wc, wd = (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy
+    for k in range(4):
+        out[k] = (
+            texels[a, k] * wa + texels[b, k] * wb + texels[c, k] * wc + texels[d, k] * wd
+        ) * F(1 / 255)
+
+
+@kernel
+def sunlit(shadow: ShadowMap, x: float, y: float, z: float) -> float:
+    """Return the share 0..1 of sun that a point gets; 1 outside the map's window."""
+    if shadow.scale == 0:
+        return ONE
+    m = shadow.rows
+    u = shadow.centre + shadow.scale * (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) - HALF
+    v = shadow.centre - shadow.scale * (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) - HALF
+    n = len(shadow.nearness)
+    if u < 0 or v < 0 or u >= n - 1 or v >= n - 1:
+        return ONE
+    q = -(m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) + F(0.5) / shadow.scale + F(0.04)
+    i, j = int(v), int(u)
+    fv, fu = F(v - i), F(u - j)
+    near = shadow.nearness
+    return F(
+        ((near[i, j] <= q) * (ONE - fu) + (near[i, j + 1] <= q) * fu) * (ONE - fv)
+        + ((near[i + 1, j] <= q) * (ONE - fu) + (near[i + 1, j + 1] <= q) * fu) * fv
+    )
+
+
+@kernel
+def tone(r: float, g: float, b: float, light: Lighting, out: Array) -> None:
+    """Write one pixel (3,) uint8 of linear light."""
+    r, g, b = r * light.exposure, g * light.exposure, b * light.exposure
+    grey = F(0.30) * r + F(0.59) * g + F(0.11) * b
+    for k, value in enumerate((r, g, b)):
+        x = max(grey + (value - grey) * light.saturation, ZERO)
+        x = x * (ONE + x * F(0.16)) / (ONE + x * F(0.62))
+        x = (sqrt(x) - HALF) * light.contrast + HALF
+        out[k] = min(max(x * light.tint[k], ZERO), ONE) * F(255.0)
+
+
+@parallel_kernel
+def shade(
+    geometry: Arrays,
+    surfaces: Surfaces,
+    paints: Array,  # (I, 3) float32, square root of linear
+    light: Lighting,
+    lens: Lens,
+    town_shadow: ShadowMap,
+    near_shadow: ShadowMap,
+    lamps: Array,  # (L, 12) float32: position, direction, colour, cosine of the cone, range
+    noise: Array,
+    nearness: Array,
+    winner: Array,
+    rgb: Array,
+    depth: Array,
+    semantic: Array,
+    instance: Array,
+) -> None:
+    """Fill the four buffers (H, W, ...) from the visibility buffer."""
+    height, width = nearness.shape
+    view, eye = lens.rows, lens.eye
+    sun = light.sun_direction
+    materials = len(surfaces.level)
+    for worker in prange(WORKERS):
+        tap = np.zeros(4, np.float32)
+        for y in range(worker, height, WORKERS):
+            for x in range(width):
+                rx = (x + HALF - lens.cx) / lens.focal
+                ry = (lens.cy - y - HALF) / lens.focal
+                dx = view[0, 0] * rx + view[1, 0] * ry + view[2, 0]
+                dy = view[0, 1] * rx + view[1, 1] * ry + view[2, 1]
+                dz = view[0, 2] * rx + view[1, 2] * ry + view[2, 2]
+                inv = ONE / sqrt(dx * dx + dy * dy + dz * dz)
+                vx, vy, vz = -dx * inv, -dy * inv, -dz * inv
+                t = winner[y, x]
+                if t < 0:
+                    r, g, b = sky_colour(-vx, -vy, -vz, light, noise)
+                    haze = ONE - exp(-light.fog_per_m * F(500.0))
+                    haze *= ONE - min(max(-vz, ZERO), ONE) * F(0.7)
+                    tone(
+                        r + (light.fog[0] - r) * haze,
+                        g + (light.fog[1] - g) * haze,
+                        b + (light.fog[2] - b) * haze,
+                        light,
+                        rgb[y, x],
+                    )
+                    depth[y, x] = np.inf
+                    semantic[y, x] = SKY_LABEL
+                    instance[y, x] = 0
+                    continue
+                z = ONE / nearness[y, x]
+                px, py, pz = eye[0] + dx * z, eye[1] + dy * z, eye[2] + dz * z
+                i, j, k = (
+                    geometry.triangles[t, 0],
+                    geometry.triangles[t, 1],
+                    geometry.triangles[t, 2],
+                )
+                place, normal = geometry.positions, geometry.normals
+                ax, ay, az = place[i, 0], place[i, 1], place[i, 2]
+                bx, by, bz = place[j, 0] - ax, place[j, 1] - ay, place[j, 2] - az
+                cx, cy, cz = place[k, 0] - ax, place[k, 1] - ay, place[k, 2] - az
+                qx, qy, qz = px - ax, py - ay, pz - az
+                bb = bx * bx + by * by + bz * bz
+                bc = bx * cx + by * cy + bz * cz
+                cc = cx * cx + cy * cy + cz * cz
+                qb = qx * bx + qy * by + qz * bz
+                qc = qx * cx + qy * cy + qz * cz
+                scale = ONE / (bb * cc - bc * bc + F(1e-20))
+                wj = (cc * qb - bc * qc) * scale
+                wk = (bb * qc - bc * qb) * scale
+                wi = ONE - wj - wk
+                if light.faceted:
+                    nx, ny, nz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+                else:
+                    nx = wi * normal[i, 0] + wj * normal[j, 0] + wk * normal[k, 0]
+                    ny = wi * normal[i, 1] + wj * normal[j, 1] + wk * normal[k, 1]
+                    nz = wi * normal[i, 2] + wj * normal[j, 2] + wk * normal[k, 2]
+                unit = ONE / sqrt(nx * nx + ny * ny + nz * nz + TINY)
+                if nx * vx + ny * vy + nz * vz < 0:
+                    unit = -unit
+                nx, ny, nz = nx * unit, ny * unit, nz * unit
+                nv = nx * vx + ny * vy + nz * vz
+
+                row = geometry.surface[t]
+                number = row % materials
+                m = surfaces.table[row]
+                rough = m[ROUGH]
+                r, g, b = m[RED], m[RED + 1], m[RED + 2]
+                slot = geometry.slot[t]
+                if m[PAINT] > 0 and slot >= 0:
+                    r, g, b = paints[slot, 0], paints[slot, 1], paints[slot, 2]
+                side = surfaces.level[number, 0]
+                if side > 0:
+                    uv = geometry.uvs
+                    repeat = m[SCALE]
+                    u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
+                    v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
+                    steps = geometry.density[t] * repeat * side * z / lens.focal
+                    steps /= sqrt(max(nv, F(0.03)))
+                    level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
+                    chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
+                    offset = surfaces.offset[number]
+                    n = side
+                    for _ in range(chosen):
+                        offset += n * n
+                        n >>= 1
+                    texel(surfaces.texels, offset, n, u, v, tap)
+                    keep = light.texture_contrast
+                    mean = surfaces.mean[number]
+                    r *= mean[0] + (tap[0] - mean[0]) * keep
+                    g *= mean[1] + (tap[1] - mean[1]) * keep
+                    b *= mean[2] + (tap[2] - mean[2]) * keep
+                    rough = tap[3]
+                r, g, b = r * r, g * g, b * b
+                wet = light.wetness * max(nz - F(0.6), ZERO) * F(2.5)
+                if wet > 0:
+                    dark = ONE - F(0.5) * wet
+                    r, g, b = r * dark, g * dark, b * dark
+                    rough += (F(0.12) - rough) * F(0.8) * wet
+
+                # sun, through the shadow of the town and of what moves
+                facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
+                through = ZERO
+                if m[CUTOUT] > 0:
+                    facing, through = max(facing, ZERO) * F(0.7) + F(0.15), max(-facing, ZERO)
+                shade_free = ONE
+                nl = max(facing, ZERO) + through * HALF
+                if nl > 0 and (light.sun[0] + light.sun[1] + light.sun[2]) > 0:
+                    away = F(0.6) / max(town_shadow.scale, ONE) + F(0.03)
+                    shade_free = sunlit(town_shadow, px + nx * away, py + ny * away, pz + nz * away)
+                    if shade_free > 0:
+                        away = F(0.6) / max(near_shadow.scale, ONE) + F(0.03)
+                        shade_free = min(
+                            shade_free,
+                            sunlit(near_shadow, px + nx * away, py + ny * away, pz + nz * away),
+                        )
+                    nl *= shade_free
+                above = nz * HALF + HALF
+                lr = light.ambient[0] * above + light.bounce[0] * (ONE - above) + light.sun[0] * nl
+                lg = light.ambient[1] * above + light.bounce[1] * (ONE - above) + light.sun[1] * nl
+                lb = light.ambient[2] * above + light.bounce[2] * (ONE - above) + light.sun[2] * nl
+                for n in range(len(lamps)):
+                    lamp = lamps[n]
+                    tx, ty, tz = lamp[0] - px, lamp[1] - py, lamp[2] - pz
+                    d2 = tx * tx + ty * ty + tz * tz + F(0.05)
+                    if d2 > lamp[10] * lamp[10]:
+                        continue
+                    d = ONE / sqrt(d2)
+                    cone = -(tx * lamp[3] + ty * lamp[4] + tz * lamp[5]) * d
+                    if cone <= lamp[9]:
+                        continue
+                    fall = ONE - d2 / (lamp[10] * lamp[10])
+                    fall *= fall * (cone - lamp[9]) / (ONE - lamp[9])
+                    fall *= max((nx * tx + ny * ty + nz * tz) * d, ZERO) / (d2 * F(0.1) + ONE)
+                    lr += lamp[6] * fall
+                    lg += lamp[7] * fall
+                    lb += lamp[8] * fall
+                metal, coat = m[METAL], m[COAT]
+                diffuse = ONE - F(0.85) * metal
+                cr, cg, cb = r * lr * diffuse, g * lg * diffuse, b * lb * diffuse
+
+                # a highlight of the sun, and the sky or the ground in what is smooth
+                gloss = max(ONE - rough, coat)
+                if gloss > F(0.25) or metal > 0:
+                    edge = ONE - nv
+                    edge *= edge
+                    edge *= edge * (ONE - nv)
+                    f0 = F(0.04) + F(0.56) * metal
+                    strength = (f0 + (ONE - f0) * edge) * gloss * gloss * light.specular
+                    sx, sy, sz = 2 * nv * nx - vx, 2 * nv * ny - vy, 2 * nv * nz - vz
+                    if sz > F(-0.02):
+                        er, eg, eb = sky_colour(sx, sy, sz, light, noise)
+                        er, eg, eb = min(er, F(2.0)), min(eg, F(2.0)), min(eb, F(2.0))
+                    else:
+                        er, eg, eb = (
+                            light.bounce[0] * F(0.25),
+                            light.bounce[1] * F(0.25),
+                            light.bounce[2] * F(0.25),
+                        )
+                    tr, tg, tb = (
+                        ONE + (r - ONE) * metal,
+                        ONE + (g - ONE) * metal,
+                        ONE + (b - ONE) * metal,
+                    )
+                    cr += er * strength * tr
+                    cg += eg * strength * tg
+                    cb += eb * strength * tb
+                    if nl > 0:
+                        hx, hy, hz = sun[0] + vx, sun[1] + vy, sun[2] + vz
+                        nh = (nx * hx + ny * hy + nz * hz) / sqrt(hx * hx + hy * hy + hz * hz)
+                        shine = gloss * gloss * F(160.0) + F(8.0)
+                        peak = exp((nh - ONE) * shine) * shine * F(0.02) * gloss * shade_free
+                        peak *= light.specular
+                        cr += light.sun[0] * peak * tr
+                        cg += light.sun[1] * peak * tg
+                        cb += light.sun[2] * peak * tb
+                cr, cg, cb = cr + m[GLOW], cg + m[GLOW + 1], cb + m[GLOW + 2]
+                haze = ONE - exp(-light.fog_per_m * z / inv)
+                tone(
+                    cr + (light.fog[0] - cr) * haze,
+                    cg + (light.fog[1] - cg) * haze,
+                    cb + (light.fog[2] - cb) * haze,
+                    light,
+                    rgb[y, x],
+                )
+                depth[y, x] = z
+                semantic[y, x] = geometry.semantic[t]
+                instance[y, x] = geometry.instance[t]
+
+
+@parallel_kernel
+def smooth_edges(rgb: Array, out: Array) -> None:
+    """Blend pixels across steps in brightness; rgb, out: (H, W, 3) uint8."""
+    height, width = rgb.shape[0], rgb.shape[1]
+    for worker in prange(WORKERS):
+        for y in range(worker, height, WORKERS):
+            for x in range(width):
+                up, down = max(y - 1, 0), min(y + 1, height - 1)
+                left, right = max(x - 1, 0), min(x + 1, width - 1)
+                vertical = int(rgb[up, x, 1]) - int(rgb[down, x, 1])
+                across = int(rgb[y, left, 1]) - int(rgb[y, right, 1])
+                # blend along the edge's normal, where the contrast is
+                if abs(vertical) < 24 and abs(across) < 24:
+                    for k in range(3):
+                        out[y, x, k] = rgb[y, x, k]
+                elif abs(vertical) > abs(across):
+                    for k in range(3):
+                        out[y, x, k] = (
+                            2 * int(rgb[y, x, k]) + int(rgb[up, x, k]) + int(rgb[down, x, k])
+                        ) >> 2
+                else:
+                    for k in range(3):
+                        out[y, x, k] = (
+                            2 * int(rgb[y, x, k]) + int(rgb[y, left, k]) + int(rgb[y, right, k])
+                        ) >> 2
+
+
+@parallel_kernel
+def motion(
+    geometry: Arrays,
+    before: Array,  # (V, 3) float32, where each vertex was
+    lens: Lens,
+    lens_before: Lens,
+    nearness: Array,
+    winner: Array,
+    flow: Array,
+) -> None:
+    """Fill flow (H, W, 2): this pixel minus where its surface point was; nan if it was behind."""
+    height, width = nearness.shape
+    place = geometry.positions
+    old = lens_before.rows
+    for worker in prange(WORKERS):
+        for y in range(worker, height, WORKERS):
+            for x in range(width):
+                rx = (x + HALF - lens.cx) / lens.focal
+                ry = (lens.cy - y - HALF) / lens.focal
+                v = lens.rows
+                dx = v[0, 0] * rx + v[1, 0] * ry + v[2, 0]
+                dy = v[0, 1] * rx + v[1, 1] * ry + v[2, 1]
+                dz = v[0, 2] * rx + v[1, 2] * ry + v[2, 2]
+                t = winner[y, x]
+                if t < 0:
+                    px, py, pz, w = dx, dy, dz, ZERO
+                else:
+                    z = ONE / nearness[y, x]
+                    px, py, pz = lens.eye[0] + dx * z, lens.eye[1] + dy * z, lens.eye[2] + dz * z
+                    w = ONE
+                    if geometry.slot[t] >= 0:
+                        i, j, k = (
+                            geometry.triangles[t, 0],
+                            geometry.triangles[t, 1],
+                            geometry.triangles[t, 2],
+                        )
+                        ax, ay, az = place[i, 0], place[i, 1], place[i, 2]
+                        bx, by, bz = place[j, 0] - ax, place[j, 1] - ay, place[j, 2] - az
+                        cx, cy, cz = place[k, 0] - ax, place[k, 1] - ay, place[k, 2] - az
+                        qx, qy, qz = px - ax, py - ay, pz - az
+                        bb = bx * bx + by * by + bz * bz
+                        bc = bx * cx + by * cy + bz * cz
+                        cc = cx * cx + cy * cy + cz * cz
+                        qb = qx * bx + qy * by + qz * bz
+                        qc = qx * cx + qy * cy + qz * cz
+                        scale = ONE / (bb * cc - bc * bc + F(1e-20))
+                        wj = (cc * qb - bc * qc) * scale
+                        wk = (bb * qc - bc * qb) * scale
+                        wi = ONE - wj - wk
+                        px = wi * before[i, 0] + wj * before[j, 0] + wk * before[k, 0]
+                        py = wi * before[i, 1] + wj * before[j, 1] + wk * before[k, 1]
+                        pz = wi * before[i, 2] + wj * before[j, 2] + wk * before[k, 2]
+                right = old[0, 0] * px + old[0, 1] * py + old[0, 2] * pz + old[0, 3] * w
+                up = old[1, 0] * px + old[1, 1] * py + old[1, 2] * pz + old[1, 3] * w
+                ahead = old[2, 0] * px + old[2, 1] * py + old[2, 2] * pz + old[2, 3] * w
+                if ahead <= F(1e-3):
+                    flow[y, x, 0] = np.nan
+                    flow[y, x, 1] = np.nan
+                else:
+                    was_x = lens_before.cx + lens_before.focal * right / ahead
+                    was_y = lens_before.cy - lens_before.focal * up / ahead
+                    flow[y, x, 0] = x + HALF - was_x
+                    flow[y, x, 1] = y + HALF - was_y
+
+
+@kernel
+def rain_streaks(rgb: Array, amount: float, frame: int, opacity: float) -> None:
+    """Draw `amount` (0..1) of falling streaks over rgb (H, W, 3) uint8, the same for a frame."""
+    height, width = rgb.shape[0], rgb.shape[1]
+    state = np.uint64(frame * 2654435761 + 12345)
+    for _ in range(int(amount * width * height * 0.004)):
+        state = (state * np.uint64(6364136223846793005)) + np.uint64(1442695040888963407)
+        x = int((state >> np.uint64(33)) % np.uint64(width))
+        state = (state * np.uint64(6364136223846793005)) + np.uint64(1442695040888963407)
+        y = int((state >> np.uint64(33)) % np.uint64(height))
+        length = height // 30 + int((state >> np.uint64(20)) % np.uint64(height // 20 + 1))
+        for step in range(length):
+            row = y + step
+            column = x - step // 6
+            if row >= height or column < 0:
+                break
+            for k in range(3):
+                old = rgb[row, column, k]
+                rgb[row, column, k] = old + (F(205.0) - old) * F(opacity)
