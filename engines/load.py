@@ -21,7 +21,7 @@ def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, 
 
     def around(side: int) -> list[int]:
         lower = max(stride, side // stride * stride)
-        return [lower] if lower == side else [lower, lower + stride]
+        return [lower] if lower >= side else [lower, lower + stride]
 
     sizes = [(w, h) for w in around(width) for h in around(height)]
     return sorted(sizes, key=lambda size: (abs(size[0] - width) + abs(size[1] - height), size))

@@ -99,8 +99,8 @@ class Block(nn.Module):
         seen: list[tuple[Tensor, Tensor]],  # rotated keys and values of the other groups
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return x, and this group's unrotated keys and values (B, H, N, D)."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table + modulation).split(
-            1, 1
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table + modulation).chunk(
+            6, 1
         )
         y = self.norm1(x) * (1 + scale1) + shift1
         key, value = self.attn1.key_value(y)

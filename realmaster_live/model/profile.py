@@ -98,3 +98,18 @@ class Profile:
 
 EMBEDDED = Profile(name="embedded")
 """The small model that is trained on minitown pairs and shipped with the package."""
+
+TINY = Profile(
+    name="tiny",
+    latent_channels=8,
+    width=48,
+    layers=2,
+    heads=2,
+    hidden=64,
+    frequency_width=16,
+    fine=8,
+    middle=16,
+    deep=16,
+    memory=8,
+)
+"""The same network at a size for tests: milliseconds a pass."""

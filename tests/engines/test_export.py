@@ -1,0 +1,133 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from realmaster_live.engines.export import (
+    OPSET,
+    TOLERANCE,
+    WEIGHTS_FILE,
+    WeightFile,
+    check_parity,
+    example_graphs,
+    parity,
+    round_weights,
+)
+from realmaster_live.errors import BuildError
+from realmaster_live.model.checkpoint import load_checkpoint
+from realmaster_live.model.profile import TINY
+
+NAMES = ("encode", "context", "denoise", "decode")
+
+
+@pytest.fixture(scope="module")
+def graphs(tiny_model):
+    return {name: onnx.load(tiny_model / f"{name}.onnx") for name in NAMES}
+
+
+def test_opset_and_operations(graphs):
+    for name, model in graphs.items():
+        assert {entry.domain: entry.version for entry in model.opset_import}[""] == OPSET == 23
+        kinds = [node.op_type for node in model.graph.node]
+        assert "ScatterND" not in kinds, name
+    passes = [node.op_type for node in graphs["denoise"].graph.node]
+    assert passes.count("Attention") == TINY.layers
+    # three rotations a block: queries, own keys, the past's keys
+    assert passes.count("RotaryEmbedding") == 3 * TINY.layers
+
+
+def test_states_are_inputs_and_outputs(graphs):
+    sides = {
+        name: (
+            [value.name for value in model.graph.input],
+            [value.name for value in model.graph.output],
+        )
+        for name, model in graphs.items()
+    }
+    assert sides["encode"] == (["frames", "memory"], ["guide", "latent", "next_memory"])
+    assert sides["context"] == (["reference", "cos", "sin"], ["reference_kv"])
+    assert sides["denoise"][1] == ["x0", "target_kv"]
+    assert sides["decode"] == (["latent", "guide", "memory"], ["frames", "next_memory"])
+
+
+def test_weights_are_float16_once(tiny_model):
+    stored = set()
+    total = 0
+    for name in NAMES:
+        model = onnx.load(tiny_model / f"{name}.onnx", load_external_data=False)
+        for tensor in model.graph.initializer:
+            entry = {item.key: item.value for item in tensor.external_data}
+            if entry:
+                assert tensor.data_type == onnx.TensorProto.FLOAT16
+                assert entry["location"] == WEIGHTS_FILE
+                total += int(entry["length"])
+                stored.add((entry["offset"], entry["length"]))
+    distinct = sum(int(length) for _, length in stored)
+    assert 0 < distinct < total  # context and denoise share the transformer
+
+
+def test_manifest(tiny_model):
+    manifest = json.loads((tiny_model / "manifest.json").read_text())
+    for name, entry in manifest["files"].items():
+        data = (tiny_model / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    assert manifest["sigmas"]["2"] == pytest.approx([1.0, 5 / 6, 0.0])
+    assert manifest["profile"]["name"] == "tiny"
+    assert manifest["trained_on"] == {"data": "none: random weights"}
+    assert manifest["parity"]["denoise.x0"] <= TOLERANCE
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (96, 64), (32, 160)])
+def test_parity_at_other_sizes(tiny_checkpoint, tiny_model, height, width):
+    autoencoder, transformer = load_checkpoint(tiny_checkpoint)
+    round_weights(autoencoder)
+    round_weights(transformer)
+    figures = parity(example_graphs(autoencoder, transformer, height, width, 5), tiny_model)
+    assert figures.pop("decode.frames") <= 1.0
+    assert max(figures.values()) < 1e-4
+
+
+def test_rounding_to_float16_changes_little(tiny_checkpoint, tiny_model):
+    exact = parity(example_graphs(*load_checkpoint(tiny_checkpoint), 64, 96), tiny_model)
+    assert 0.0 < exact["denoise.x0"] < 0.02
+    assert exact["decode.frames"] <= 2.0
+
+
+def test_other_weights_fail_the_parity_gate(tiny_checkpoint, tiny_model, tmp_path):
+    shutil.copytree(tiny_checkpoint, tmp_path / "other")
+    path = tmp_path / "other" / "transformer.safetensors"
+    tensors = load_file(path)
+    tensors["proj_out.bias"] = tensors["proj_out.bias"] + 0.5
+    save_file(tensors, path)
+    figures = parity(example_graphs(*load_checkpoint(tmp_path / "other"), 64, 96), tiny_model)
+    with pytest.raises(BuildError, match=r"denoise\.x0"):
+        check_parity(figures)
+
+
+def test_nan_fails_the_parity_gate():
+    with pytest.raises(BuildError, match="nan"):
+        check_parity({"context.reference_kv": float("nan")})
+
+
+def test_same_bytes_are_stored_once():
+    weights = WeightFile()
+    first = weights.place(b"abc")
+    assert weights.place(b"xyz") != first
+    assert weights.place(b"abc") == first
+    offset, length = weights.place(b"xyz")
+    assert bytes(weights.data[offset : offset + length]) == b"xyz"
+
+
+def test_round_weights_keeps_small_tensors():
+    module = torch.nn.Linear(64, 64)
+    with torch.no_grad():
+        module.weight.fill_(1.0 + 2.0**-12)
+        module.bias.fill_(1.0 + 2.0**-12)
+    round_weights(module)
+    assert module.weight.unique().item() == 1.0
+    assert np.isclose(module.bias.unique().item(), 1.0 + 2.0**-12)

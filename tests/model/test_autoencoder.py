@@ -1,0 +1,111 @@
+import pytest
+import torch
+
+from realmaster_live.model.profile import TINY
+from realmaster_live.model.vae import (
+    StreamingAutoencoder,
+    to_bytes,
+    to_pixels,
+    to_quarter,
+)
+
+HEIGHT, WIDTH = 64, 96
+
+
+def make_autoencoder(seed: int = 0) -> StreamingAutoencoder:
+    torch.manual_seed(seed)
+    model = StreamingAutoencoder(TINY).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.copy_(0.1 * torch.randn(parameter.shape))
+        model.latents_mean.normal_(std=0.1)
+        model.latents_std.uniform_(0.5, 2.0)
+    return model
+
+
+def frames(count: int = 4, batch: int = 1, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, count, HEIGHT, WIDTH, 3)
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
+@torch.no_grad()
+def stream(model, clip):
+    encoder_memory = decoder_memory = model.empty_memory(1, HEIGHT, WIDTH)
+    out = []
+    for chunk in clip.split(4, 1):
+        quarter = to_quarter(chunk)
+        latent, encoder_memory = model.encode(quarter, encoder_memory)
+        decoded, decoder_memory = model.decode(latent, quarter, decoder_memory)
+        out.append(to_bytes(decoded, 4))
+    return torch.cat(out, 1)
+
+
+def test_folding_is_exact():
+    clip = frames(8, batch=2)
+    quarter = to_quarter(clip)
+    assert quarter.shape == (16, 48, HEIGHT // 4, WIDTH // 4)
+    assert torch.equal(to_bytes(quarter, 8), clip)
+    assert to_pixels(quarter, 8)[1, 3, 10, 20, 2] == pytest.approx(
+        clip[1, 3, 10, 20, 2].item() / 127.5 - 1.0, abs=1e-6
+    )
+
+
+def test_shapes():
+    model = make_autoencoder()
+    quarter = to_quarter(frames())
+    latent, memory = model.encode(quarter, model.empty_memory(1, HEIGHT, WIDTH))
+    assert latent.shape == (1, TINY.latent_channels, HEIGHT // 16, WIDTH // 16)
+    assert memory.shape == (1, TINY.memory, HEIGHT // 8, WIDTH // 8)
+    decoded, memory = model.decode(latent, quarter, memory)
+    assert decoded.shape == quarter.shape
+    assert memory.shape == (1, TINY.memory, HEIGHT // 8, WIDTH // 8)
+
+
+def test_streaming_is_deterministic_and_carries_memory():
+    model = make_autoencoder()
+    clip = frames(12)
+    streamed = stream(model, clip)
+    assert torch.equal(streamed, stream(model, clip))
+    alone = stream(model, clip[:, 8:])
+    assert not torch.equal(streamed[:, 8:], alone)
+
+
+def test_memory_reaches_back_one_chunk_in_each_half():
+    """Two chunks back nothing is left but what the latents' own memory carried one chunk on."""
+    model = make_autoencoder()
+    clip = frames(16)
+    changed = clip.clone()
+    changed[:, :4] = 255 - changed[:, :4]
+    one, other = stream(model, clip), stream(model, changed)
+    assert not torch.equal(one[:, 4:8], other[:, 4:8])
+    assert torch.equal(one[:, 12:], other[:, 12:])
+
+
+def test_batched_chunks_equal_single_ones():
+    model = make_autoencoder()
+    clip = frames(4, batch=2)
+    with torch.no_grad():
+        both, _ = model.encode(to_quarter(clip), model.empty_memory(2, HEIGHT, WIDTH))
+        second, _ = model.encode(to_quarter(clip[1:]), model.empty_memory(1, HEIGHT, WIDTH))
+    torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-5)
+
+
+def test_new_decoder_answers_with_the_render():
+    torch.manual_seed(0)
+    model = StreamingAutoencoder(TINY)
+    quarter = to_quarter(frames())
+    memory = model.empty_memory(1, HEIGHT, WIDTH)
+    decoded, _ = model.decode(torch.randn(1, TINY.latent_channels, 4, 6), quarter, memory)
+    assert torch.equal(decoded, quarter)
+
+
+def test_latents_are_normalised():
+    model = make_autoencoder()
+    quarter, memory = to_quarter(frames()), model.empty_memory(1, HEIGHT, WIDTH)
+    with torch.no_grad():
+        raw, _ = model.encoder(quarter, memory)
+        latent, _ = model.encode(quarter, memory)
+    back = latent * model.latents_std[:, None, None] + model.latents_mean[:, None, None]
+    torch.testing.assert_close(back, raw)
