@@ -1,0 +1,153 @@
+"""A world with an owner, to attach to: a plain carla client with a vehicle in minitown."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import carla
+import pytest
+
+
+class Owner:
+    """Whoever owns the world that a bridge attaches to: a plain carla client with a vehicle."""
+
+    def __init__(self, town) -> None:
+        self.carla = carla
+        self.town, self.host, self.port = town, town.host, town.port
+        self.client = town.client()
+        self.world = self.client.get_world()
+        self._free = iter(self.world.get_map().get_spawn_points())
+        self._spawned: list = []
+        self._original = self.world.get_settings()
+        self.hero = self.spawn_vehicle("hero")
+
+    def spawn_vehicle(self, role_name: str):
+        blueprint = self.world.get_blueprint_library().filter("vehicle.*")[0]
+        blueprint.set_attribute("role_name", role_name)
+        for place in self._free:
+            vehicle = self.world.try_spawn_actor(blueprint, place)
+            if vehicle is not None:
+                return self.adopt(vehicle)
+        raise LookupError("no free spawn point")
+
+    def adopt(self, actor):
+        """Destroy this actor too in the end, and wait until everybody sees it."""
+        self._spawned.append(actor)
+        self.wait_until(lambda: self.world.get_snapshot().find(actor.id) is not None)
+        return actor
+
+    def spawn_camera(self, place=None, *, parent="hero", **attributes):
+        blueprint = self.world.get_blueprint_library().find("sensor.camera.rgb")
+        for name, value in attributes.items():
+            blueprint.set_attribute(name, str(value))
+        place = place or carla.Transform(carla.Location(1.0, 0.0, 2.0))
+        parent = self.hero if parent == "hero" else None
+        return self.adopt(self.world.spawn_actor(blueprint, place, attach_to=parent))
+
+    def forget(self) -> None:
+        """Forget what was spawned: somebody loaded another world."""
+        self._spawned.clear()
+        self._free = iter(self.world.get_map().get_spawn_points())
+
+    def state(self) -> tuple:
+        """Return what a bridge must leave behind: settings, and which actors there are."""
+        snapshot = self.world.wait_for_tick(5.0)  # the list of actors comes with the next state
+        self.world.wait_for_tick(5.0)
+        settings = self.world.get_settings()
+        names = [n for n in dir(settings) if not n.startswith("_")]
+        values = {n: getattr(settings, n) for n in names}
+        return snapshot.id, values, sorted(actor.id for actor in self.world.get_actors())
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            time.sleep(0.005)
+
+    @contextmanager
+    def synchronous(self, fixed_delta_s: float = 0.05) -> Iterator[None]:
+        """Make the world synchronous, as an owner who ticks it himself would."""
+        settings = self.world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, fixed_delta_s
+        self.world.apply_settings(settings)
+        try:
+            yield
+        finally:
+            settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+            self.world.apply_settings(settings)
+
+    @contextmanager
+    def ticking(self, rate_hz: float = 40.0) -> Iterator[None]:
+        """Tick from another thread meanwhile."""
+        stopped = threading.Event()
+
+        def work() -> None:
+            while not stopped.wait(1.0 / rate_hz):
+                self.world.tick(5.0)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join(10.0)
+
+    def close(self) -> None:
+        self.world = self.client.get_world()
+        for actor in reversed(self._spawned):
+            if actor.is_alive:
+                actor.destroy()
+        self.world.apply_settings(self._original)
+
+
+@pytest.fixture
+def owner(blank_minitown) -> Iterator[Owner]:
+    """An owner in the shared town that sends fixed pictures."""
+    owner = Owner(blank_minitown)
+    yield owner
+    owner.close()
+
+
+@pytest.fixture(scope="module")
+def drawn_owner(minitown) -> Iterator[Owner]:
+    """An owner in the shared town that is drawn."""
+    owner = Owner(minitown)
+    yield owner
+    owner.close()
+
+
+class DoomedTown:
+    """A server of one's own, to kill."""
+
+    def __init__(self) -> None:
+        module = "realmaster_live.bridges.minitown.server"
+        command = [sys.executable, "-u", "-m", module, "--port", "0", "--no-raster"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        ready = self.process.stdout.readline()  # minitown ready on HOST:PORT (...
+        self.host, port = ready.split()[3].split(":")
+        self.port = int(port)
+
+    def client(self) -> carla.Client:
+        client = carla.Client(self.host, self.port, 8)
+        client.set_timeout(10.0)
+        return client
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def doomed() -> Iterator[Owner]:
+    """An owner in a town whose server the test kills."""
+    town = DoomedTown()
+    try:
+        yield Owner(town)
+    finally:
+        town.kill()
