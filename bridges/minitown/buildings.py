@@ -218,14 +218,18 @@ def _window_row(pen: Pen, front: Front, width: float, z: float, floor: float,
     bay = width / count
     low, high = z + front.sill, min(z + front.sill + front.high, z + floor - 0.2)
     wide = min(front.wide, bay - 0.5)
-    bays = [b for b in range(count) if not keep[0] <= b < keep[1]]
+    spans = [(0.0, width)] if keep[0] == keep[1] else [(0.0, keep[0] * bay), (keep[1] * bay, width)]
     walls, panes, uvs = [], [], []
-    for b in bays:
+    for x0, x1 in spans:
+        if x1 > x0:
+            walls += _face(x0, x1, z, low) + _face(x0, x1, high, z + floor)
+    for b in range(count):
+        if keep[0] <= b < keep[1]:
+            continue
         x0, x1 = b * bay, (b + 1) * bay
         a = (x0 + x1 - wide) / 2
         c = a + wide
         d = REVEAL_M
-        walls += _face(x0, x1, z, low) + _face(x0, x1, high, z + floor)
         walls += _face(x0, a, low, high) + _face(c, x1, low, high)
         walls += [
             [[a, 0, low], [a, d, low], [a, d, high], [a, 0, high]],
@@ -236,7 +240,7 @@ def _window_row(pen: Pen, front: Front, width: float, z: float, floor: float,
         column, row = rng.integers(ATLAS, size=2) / ATLAS
         k = 1 / ATLAS
         uvs.append([[column, row], [column + k, row], [column + k, row + k], [column, row + k]])
-        pen.box("stone", (a - 0.1, -0.07, low - 0.09), (c + 0.1, d, low), "xXyZ")
+        pen.box("stone", (a - 0.1, -0.07, low - 0.09), (c + 0.1, d, low), "yZ")
     if walls:
         pen.quads(front.wall, walls)
         pen.quads(front.frame, panes, uvs)
@@ -276,7 +280,7 @@ def _shop(pen: Pen, width: float, base: float, rng: np.random.Generator) -> None
     a = (width - wide) / 2
     corners = _face(a, a + wide, base - 0.78, base - 0.1, -0.09)
     u = wide / 3.2
-    pen.quads(board, corners, [[[0, 0.25], [u, 0.25], [u, 0.75], [0, 0.75]]])
+    pen.quads(board, corners, [[[u, 0.25], [0, 0.25], [0, 0.75], [u, 0.75]]])
     door = rng.uniform(0.6, width - 1.6)
     pen.quads("dark_trim", _face(door, door + 1.0, 0.0, 2.2, deep - 0.03))
     pen.quads("car_glass", _face(door + 0.1, door + 0.9, 0.25, 2.1, deep - 0.05))
@@ -339,7 +343,8 @@ def _ridge_roof(pen: Pen, plot: Plot, top: float, eave: float, roof: str, wall: 
     drop = eave * 0.72
     a, b = -eave, width + eave
     slopes = [
-        [[a, -eave, top - drop], [b, -eave, top - drop], [b, depth / 2, ridge], [a, depth / 2, ridge]],
+        [[a, -eave, top - drop], [b, -eave, top - drop],
+         [b, depth / 2, ridge], [a, depth / 2, ridge]],
         [[b, depth + eave, top - drop], [a, depth + eave, top - drop],
          [a, depth / 2, ridge], [b, depth / 2, ridge]],
     ]  # fmt: skip

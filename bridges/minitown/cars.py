@@ -1,4 +1,4 @@
-"""Cars, vans, pickups, trucks and buses as lofted bodies. Model axes: x forward, z up from the road.
+"""Cars, vans, pickups, trucks and buses as lofted bodies; x forward, z up from the road.
 
 A body is a row of sections. Each section's side swells out to the shoulder, leans in above it
 (tumblehome) and arches over to the middle; its lower edge rises over the wheels.
@@ -33,7 +33,8 @@ class Design:
         plan: half width, in car half widths. under: ground clearance, metres.
         screen, rear: x range of windscreen and rear window. glass: x ranges of side windows.
         axle: x of the front axle, metres. lean: tumblehome, metres in per metre up.
-        seams: x of the door gaps. cladding: dark plastic below. bar: height of the lamps, metres.
+        seams: x of the door gaps. cladding: dark plastic below. lamp, tail: heights of the lamps,
+            in car heights. frame_from: x behind which a truck is a bare frame.
     """
 
     top: Line
@@ -49,6 +50,7 @@ class Design:
     cladding: bool = False
     lamp: tuple[float, float] = (0.60, 0.76)
     tail: tuple[float, float] = (0.70, 0.86)
+    frame_from: float = -2.0
 
 
 def draw_car(
@@ -102,13 +104,18 @@ def _stations(body: Body, design: Design, fine: bool) -> Array:
     marks = {x * half for line in (design.top, design.plan) for x, _ in line}
     marks |= {x * half for span in (design.screen, design.rear, *design.glass) for x in span}
     spread = (1.0, 0.98, 0.88, 0.68, 0.38, 0.0) if fine else (1.0, 0.9, 0.5)
-    for axle in (design.axle, design.axle - body.wheelbase):
-        marks |= {axle + sign * arch * f for f in spread for sign in (-1, 1)}
-    stations = np.array(sorted(marks, reverse=True))
-    stations = stations[np.abs(stations) <= half + 1e-9]
-    keep = np.concatenate([[True], np.diff(stations) < (-0.012 if fine else -0.045)])
-    keep[-1] = True
-    return np.asarray(stations[keep])
+    arches = [
+        axle + sign * arch * f
+        for axle in (design.axle, design.axle - body.wheelbase)
+        for f in spread
+        for sign in (-1, 1)
+    ]
+    near = 0.012 if fine else 0.045
+    chosen = [half, -half]
+    for x in [*arches, *sorted(marks)]:  # what shapes the wheel arches goes first
+        if abs(x) < half and min(abs(x - other) for other in chosen) > near:
+            chosen.append(x)
+    return np.array(sorted(chosen, reverse=True))
 
 
 def _at(line: Line, x: Array, half: float) -> Array:
@@ -147,12 +154,13 @@ def _shell(body: Body, design: Design, paint: str, fine: bool) -> Shell:
     if not fine:
         rows = rows[:, COARSE]
     ring = np.concatenate([rows, rows[:, -2::-1] * [-1, 1]], axis=1)
+    ends = (paint, paint if design.frame_from < -1 else "car_trim")
     sides = list(COARSE[1:]) if not fine else list(range(1, ROWS))
     kinds = [row - 1 for row in sides] + [row - 1 for row in sides[::-1]] + [UNDER]
     sections = np.concatenate(
         [np.broadcast_to(x[:, None, None], (*ring.shape[:2], 1)), ring], axis=-1
     )
-    return loft(sections, lambda i, j: _material(design, paint, x / half, i, kinds[j]), paint)
+    return loft(sections, lambda i, j: _material(design, paint, x / half, i, kinds[j]), ends)
 
 
 def _material(design: Design, paint: str, x: Array, i: int, row: int) -> str:
@@ -160,6 +168,8 @@ def _material(design: Design, paint: str, x: Array, i: int, row: int) -> str:
     middle = (x[i] + x[i + 1]) / 2
     if row == UNDER:
         return "underbody"
+    if middle < design.frame_from:
+        return "car_trim"
     if row >= 7:
         spans = (design.screen, design.rear)
         return "car_glass" if any(a > middle > b for a, b in spans) else paint
@@ -187,20 +197,21 @@ def _lamps(builder: Builder, shell: Shell, body: Body, design: Design, semantic:
             corners = [[x, a, low_z], [x, b, low_z + 0.03], [x, b, high_z], [x, a, high_z - 0.04]]
             decal(pen, shell, material, corners, [-ahead, 0, 0], 0.012, cells)
     pen = builder.pen(semantic, instance, pose)
-    for ahead, z0, z1, y, material in (
-        (1, 0.36, 0.50, 0.48, "car_trim"),
-        (1, 0.25, 0.33, 0.66, "car_trim"),
-        (-1, 0.25, 0.34, 0.62, "car_trim"),
+    low = design.under
+    grille = (design.lamp[0] * height - 0.03, design.lamp[1] * height - 0.03)
+    for ahead, (bottom, top), y in (
+        (1, grille, 0.48 * wide),
+        (1, (low + 0.09, low + 0.2), 0.62 * wide),
+        (-1, (low + 0.09, low + 0.2), 0.62 * wide),
     ):
         x = ahead * (half + 1)
-        y *= wide
-        bottom, top = z0 * height, z1 * height
         corners = [[x, -y, bottom], [x, y, bottom], [x, y * 1.06, top], [x, -y * 1.06, top]]
-        decal(pen, shell, material, corners, [-ahead, 0, 0], 0.006, (1, 4) if not fine else (2, 6))
-    for ahead, z in ((1, 0.38), (-1, 0.52)):
-        x = ahead * (half + 1)
-        bottom, top = z * height, z * height + 0.115
-        corners = [[x, -0.26, bottom], [x, 0.26, bottom], [x, 0.26, top], [x, -0.26, top]]
+        cells = (2, 6) if fine else (1, 4)
+        decal(pen, shell, "car_trim", corners, [-ahead, 0, 0], 0.006, cells)
+    for ahead, bottom in ((1, grille[0] - 0.12), (-1, design.tail[0] * height - 0.02)):
+        x, side = ahead * (half + 1), -ahead * 0.26
+        top = bottom + 0.115
+        corners = [[x, side, bottom], [x, -side, bottom], [x, -side, top], [x, side, top]]
         decal(pen, shell, "plate", corners, [-ahead, 0, 0], 0.02, (1, 1))
 
 
@@ -224,11 +235,11 @@ def _details(builder: Builder, shell: Shell, body: Body, design: Design, paint: 
         reach = wide * 0.945
         z = belt + 0.07
         pen.ball(paint, [place, sign * (reach + 0.10), z + 0.04], [0.075, 0.115, 0.075], 5, 8)
-        pen.box("car_trim", (place - 0.03, min(sign * reach * 0.95, sign * (reach + 0.05)), z - 0.02),
-                (place + 0.03, max(sign * reach * 0.95, sign * (reach + 0.05)), z + 0.02))  # fmt: skip
+        near, far = sorted((sign * reach * 0.95, sign * (reach + 0.05)))
+        pen.box("car_trim", (place - 0.03, near, z - 0.02), (place + 0.03, far, z + 0.02))
     x = half + 1
-    corners = [[x, -0.07, 0.45 * height], [x, 0.07, 0.45 * height],
-               [x, 0.07, 0.49 * height], [x, -0.07, 0.49 * height]]  # fmt: skip
+    low = design.lamp[0] * height + 0.02
+    corners = [[x, -0.06, low], [x, 0.06, low], [x, 0.06, low + 0.06], [x, -0.06, low + 0.06]]
     decal(pen, shell, "chrome", corners, [-1, 0, 0], 0.014, (1, 1))
 
 

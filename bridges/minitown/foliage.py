@@ -14,8 +14,8 @@ Array = NDArray[np.float64]
 
 GROWN_M = 7.5
 KINDS = 5
-CARDS = 84
-CARD_M = 0.36
+CARDS = 80
+CARD_M = 0.29
 
 
 def tree(pen: Pen, rng: np.random.Generator, height: float, leaf: str | None = None) -> None:
@@ -96,7 +96,7 @@ def _cards(pen: Pen, leaf: str, lumps: list[tuple[Array, float]], rng: np.random
     cut = np.array([[0, 0], [0.7, 0.7], [0, 1.9], [-0.7, 0.7]]) * CARD_M / TILES[leaf]
     uvs = cut[None] + rng.random((CARDS, 1, 2))
     index = np.arange(CARDS)[:, None] * 4
-    triangles = np.concatenate([index + [0, 1, 2], index + [0, 2, 3]])
+    triangles = np.concatenate([index + np.array([0, 1, 2]), index + np.array([0, 2, 3])])
     pen.add(leaf, corners.reshape(-1, 3), normals.reshape(-1, 3), uvs.reshape(-1, 2), triangles)
 
 

@@ -1,4 +1,4 @@
-"""Lofted shells: sections joined along x, creased where they are sharp, with decals laid on them."""
+"""Lofted shells: sections joined along x, creased where sharp, with decals laid on them."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Shell:
     materials: NDArray[np.str_]
 
 
-def loft(sections: Array, material_of: Callable[[int, int], str], end: str) -> Shell:
+def loft(sections: Array, material_of: Callable[[int, int], str], ends: tuple[str, str]) -> Shell:
     """Join ring sections (S, R, 3) into a shell; `material_of(i, j)` paints quad i, j.
 
-    The rings are closed from their last point to their first; both ends are closed in `end`.
+    The rings are closed from their last point to their first; `ends` paints the caps.
     """
     stations, ring = sections.shape[:2]
     points = sections.reshape(-1, 3)
@@ -44,7 +44,7 @@ def loft(sections: Array, material_of: Callable[[int, int], str], end: str) -> S
         caps.append(sections[0 if number == 0 else -1].mean(axis=0)[None])
         for j in range(ring):
             triangles.append((centre, first + j, first + (j + 1) % ring))
-            materials.append(end)
+            materials.append(ends[number])
     return Shell(
         points=np.concatenate(caps),
         triangles=np.array(triangles, np.int64),
@@ -137,7 +137,7 @@ def decal(
     u3, v3 = u[..., None], v[..., None]
     flat = (1 - v3) * ((1 - u3) * a + u3 * b) + v3 * ((1 - u3) * d + u3 * c)
     points, uvs = project(shell, flat, direction, lift), np.stack([u, v], axis=-1)
-    on = np.isfinite(points).all(axis=-1)
+    on = np.asarray(np.isfinite(points).all(axis=-1), bool)
     rows, columns = on.all(axis=1), on.all(axis=0)
     if columns.sum() > rows.sum():
         points, uvs = points[:, columns], uvs[:, columns]

@@ -106,7 +106,7 @@ def _walls() -> list[Material]:
         _textured("brick_brown", textures.brick((0.38, 0.27, 0.21), (0.50, 0.47, 0.43), 33)),
         _textured("brick_yellow", textures.brick((0.66, 0.56, 0.40), (0.68, 0.64, 0.57), 35)),
         _textured("concrete", textures.concrete(47)),
-        _textured("roof_red", textures.roof_tiles((0.52, 0.27, 0.19))),
+        _textured("roof_red", textures.roof_tiles((0.50, 0.30, 0.23))),
         _textured("roof_slate", textures.roof_tiles((0.34, 0.34, 0.36))),
         _textured("wood", textures.speckle((0.42, 0.30, 0.20), 0.04, 51, 0.9), 0.7),
         _plain("stone", (0.66, 0.63, 0.58), 0.85),
@@ -172,7 +172,7 @@ def _openings() -> list[Material]:
 
 
 def _plants() -> list[Material]:
-    colors = ((0.27, 0.37, 0.14), (0.17, 0.28, 0.12), (0.37, 0.44, 0.17), (0.50, 0.37, 0.12))
+    colors = ((0.34, 0.43, 0.19), (0.25, 0.36, 0.17), (0.42, 0.49, 0.22), (0.54, 0.42, 0.18))
     found = [
         Material(
             name=name,
@@ -205,7 +205,8 @@ def _street() -> list[Material]:
 
 def _vehicles() -> list[Material]:
     found = [
-        Material(name="paint", base_color=(0.6, 0.6, 0.6), roughness=0.35, clearcoat=1.0, paint=True),
+        Material(name="paint", base_color=(0.6, 0.6, 0.6), roughness=0.35, clearcoat=1.0,
+                 paint=True),
         _plain("car_glass", (0.03, 0.035, 0.04), 0.04),
         _plain("car_trim", (0.045, 0.045, 0.05), 0.55),
         _plain("underbody", (0.02, 0.02, 0.02), 0.95),
@@ -215,7 +216,7 @@ def _vehicles() -> list[Material]:
         _plain("seam", (0.02, 0.02, 0.02), 0.8),
         _plain("cargo_white", (0.80, 0.80, 0.78), 0.45),
         _textured("plate", openings.number_plate(), 0.4),
-        Material(name="head_lamp", base_color=(0.80, 0.82, 0.84), roughness=0.08, clearcoat=1.0,
+        Material(name="head_lamp", base_color=(0.42, 0.44, 0.47), roughness=0.08, clearcoat=1.0,
                  emission=(1.0, 0.97, 0.88)),
         Material(name="tail_lamp", base_color=(0.38, 0.02, 0.02), roughness=0.12, clearcoat=1.0,
                  emission=(1.0, 0.06, 0.03)),

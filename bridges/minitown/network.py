@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown.layout import (
+    CORNER_TANGENT,
     CROSSING_DEPTH,
     LANE_WIDTH,
     SIDEWALK_WIDTH,
@@ -31,6 +32,7 @@ from realmaster_live.bridges.minitown.roads import (
 
 FIRST_CONNECTION = 1000  # OpenDRIVE road ids from here on are ways through junctions
 TURN_SPEED = 5.5
+KERB_CLEARANCE = 0.15  # metres between a turning lane's edge and the rounded kerb
 SPAWN_GAP = 9.0
 SPAWN_HEIGHT = 0.3
 
@@ -141,11 +143,23 @@ def _connections(layout: Layout) -> list[Connection]:
                             source_at_end=source.at_end,
                             target=leaves(target, j),
                             target_at_end=target.at_end,
-                            centre=connect((x0, y0, h0 + math.pi), (x1, y1, h1)),
+                            centre=connect(
+                                (x0, y0, h0 + math.pi), (x1, y1, h1), _tangent(turn, source, target)
+                            ),
                             turn=turn,
                         )
                     )
     return found
+
+
+def _tangent(turn: str, source: Arm, target: Arm) -> float:
+    """Return how long before the corner a right turn may begin so that its lane clears the kerb."""
+    if turn != "right":
+        return math.inf
+    half = (target.heading - source.heading - math.pi) % (2 * math.pi) / 2
+    spare = min(source.street.edge_width, target.street.edge_width) - KERB_CLEARANCE
+    edge_radius = CORNER_TANGENT / math.tan(half) + spare / (1 - math.cos(half))
+    return (edge_radius + LANE_WIDTH / 2) * math.tan(half)
 
 
 def _lane_pairs(turn: str, count_in: int, count_out: int) -> list[tuple[int, int]]:

@@ -28,7 +28,7 @@ def bays(street: Street) -> Array:
     """Return the starts of a street's parking bays, metres along it; (0,) where none may park."""
     room = street.path.length - 2 * BAY_MARGIN
     count = max(0, int(room // BAY_M)) if street.parking else 0
-    return BAY_MARGIN + (room - count * BAY_M) / 2 + BAY_M * np.arange(count)
+    return np.asarray(BAY_MARGIN + (room - count * BAY_M) / 2 + BAY_M * np.arange(count), float)
 
 
 def paint_lines(builder: Builder, layout: Layout, rng: np.random.Generator) -> None:
@@ -72,10 +72,8 @@ def _along(pen: Pen, street: Street, right: float, start: float, end: float) -> 
 
 def _across(pen: Pen, street: Street, s: float, start: float, end: float) -> None:
     x, y, heading = street.path.at(np.array([s]))[0]
-    local = frame(x, y, heading) @ np.array(
-        [[d, side, PAINT_Z, 1.0] for d, side in ((-0.05, start), (0.05, start), (0.05, end), (-0.05, end))]
-    ).T  # fmt: skip
-    pen.quads("line_white", local.T[:, :3])
+    place = pen.builder.pen(pen.semantic, pen.instance, frame(x, y, heading))
+    _rectangle(place, -0.05, 0.05, start, end)
 
 
 def _dashes(pen: Pen, street: Street, right: float) -> None:

@@ -111,8 +111,13 @@ def through(points: Points, tangent_m: float) -> Path:
     return Path(segments=tuple(segments))
 
 
-def connect(start: Sequence[float], end: Sequence[float]) -> Path:
-    """Return line-arc-line between two poses (x, y, heading) whose lines cross ahead."""
+def connect(
+    start: Sequence[float], end: Sequence[float], tangent_limit_m: float = math.inf
+) -> Path:
+    """Return line-arc-line between two poses (x, y, heading) whose lines cross ahead.
+
+    The arc starts no further than `tangent_limit_m` from where the lines cross.
+    """
     (x0, y0, h0), (x1, y1, h1) = start, end
     gap = np.array([x1 - x0, y1 - y0])
     turn = _wrap(h1 - h0)
@@ -121,7 +126,7 @@ def connect(start: Sequence[float], end: Sequence[float]) -> Path:
     ahead = np.array([math.cos(h0), math.sin(h0)])
     beyond = np.array([math.cos(h1), math.sin(h1)])
     first, last = np.linalg.solve(np.stack([ahead, beyond], axis=-1), gap)
-    tangent = float(min(first, last))
+    tangent = float(min(first, last, tangent_limit_m))
     if tangent <= 0:
         raise ValueError(f"connect needs lines that cross ahead; got {start} and {end}.")
     origin = np.array([x0, y0])

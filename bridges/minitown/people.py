@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from realmaster_live.bridges.minitown.shapes import Builder, Pen
+from realmaster_live.bridges.minitown.shapes import Builder, Pen, vec
 
 Point = tuple[float, float, float]
 PEDESTRIAN, RIDER = 12, 13
+RIDER_TORSO = (  # share of the way from hip to chest, half depth, half width
+    (-0.15, 0.08, 0.12), (0.0, 0.13, 0.17), (0.4, 0.115, 0.155), (0.85, 0.12, 0.185),
+    (1.08, 0.08, 0.13), (1.16, 0.05, 0.05),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +67,12 @@ def walker(builder: Builder, outfit: Outfit) -> dict[str, Point]:
         pivots[f"leg_{side}"] = (0.0, y, hip)
         arm = builder.pen(PEDESTRIAN, part=f"arm_{side}")
         y = sign * 0.215 * k
-        line = np.array([[0, y * 0.88, 1.44], [0, y, 1.40], [-0.01, y * 1.07, 1.14], [0.02, y * 1.1, 0.95],
-                         [0.04, y * 1.1, 0.88]]) * [1, 1, k]  # fmt: skip
-        arm.tube(outfit.top, line, np.array([0.05, 0.058, 0.046, 0.038, 0.034]) * k, 9, cap=True)
-        arm.ball(outfit.skin, line[-1] + [0.01, 0, -0.06], [0.035, 0.03, 0.075], 5, 8)
+        xs, zs = [0, -0.005, -0.01, 0.02, 0.04], [1.415, 1.30, 1.14, 0.95, 0.88]
+        ys = y * np.array([0.95, 1.03, 1.07, 1.1, 1.1])
+        line = np.stack([xs, ys, np.array(zs) * k], axis=-1)
+        arm.ball(outfit.top, line[0], np.array([0.062, 0.058, 0.06]) * k, 6, 9)
+        arm.tube(outfit.top, line, np.array([0.058, 0.055, 0.046, 0.038, 0.034]) * k, 9, cap=True)
+        arm.ball(outfit.skin, line[-1] + vec(0.01, 0, -0.06), [0.035, 0.03, 0.075], 5, 8)
         pivots[f"arm_{side}"] = (0.0, y, shoulder)
     return pivots
 
@@ -96,32 +102,31 @@ def _torso(pen: Pen, outfit: Outfit, k: float) -> None:
         chest = [[0.58, 0, 0.17, 0.22], [0.75, 0, 0.15, 0.20], *chest]
     _rings(pen, outfit.top, chest, k)
     if outfit.bag:
-        pen.box("cloth_black", (-0.30 * k, -0.15, 1.05 * k), (-0.10 * k, 0.15, 1.42 * k))
+        pen.ball("cloth_black", [-0.15 * k, 0, 1.24 * k], [0.12, 0.155, 0.21], 6, 10)
 
 
 def _head(pen: Pen, outfit: Outfit, centre: ArrayLike, k: float) -> None:
     middle = np.asarray(centre, float)
-    neck = [middle + [-0.01, 0, -0.19 * k], middle + [0, 0, -0.05 * k]]
+    neck = [middle + vec(-0.01, 0, -0.19 * k), middle + vec(0, 0, -0.05 * k)]
     pen.tube(outfit.skin, neck, 0.05 * k, 9)
     pen.ball(outfit.skin, middle, [0.098 * k, 0.077 * k, 0.12 * k], 8, 12)
-    pen.ball(outfit.skin, middle + [0.098 * k, 0, -0.01], [0.018, 0.014, 0.022], 4, 6)
-    pen.ball(outfit.hair, middle + [-0.02, 0, 0.025], [0.098 * k, 0.086 * k, 0.115 * k], 7, 12)
+    pen.ball(outfit.skin, middle + vec(0.098 * k, 0, -0.01), [0.018, 0.014, 0.022], 4, 6)
+    pen.ball(outfit.hair, middle + vec(-0.02, 0, 0.025), [0.098 * k, 0.086 * k, 0.115 * k], 7, 12)
     if outfit.long_hair:
-        pen.ball(outfit.hair, middle + [-0.065, 0, -0.08], [0.05, 0.085, 0.15], 6, 10)
+        pen.ball(outfit.hair, middle + vec(-0.065, 0, -0.08), [0.05, 0.085, 0.15], 6, 10)
 
 
 def rider(builder: Builder, outfit: Outfit, seat: Point, grips: Point, pedal: Point,
           helmet: str) -> None:  # fmt: skip
     """Draw somebody on a seat with hands at `grips` and feet at `pedal` (the right side's)."""
     pen = builder.pen(RIDER)
-    hip = np.array(seat) + [0, 0, 0.09]
+    hip = np.array(seat) + vec(0, 0, 0.09)
     reach = np.array([grips[0], 0, grips[2]]) - hip
     lean = np.array([reach[0] * 0.45, 0, 0])
-    chest = hip + [0, 0, 0.42] + lean
+    chest = hip + vec(0, 0, 0.42) + lean
     angle = np.linspace(0, 2 * np.pi, 13)
     rings = []
-    for along, deep, wide in ((-0.15, 0.08, 0.12), (0, 0.13, 0.17), (0.4, 0.115, 0.155),
-                              (0.85, 0.12, 0.185), (1.08, 0.08, 0.13), (1.16, 0.05, 0.05)):  # fmt: skip
+    for along, deep, wide in RIDER_TORSO:
         middle = hip + (chest - hip) * along
         rings.append(
             np.stack(
@@ -130,18 +135,18 @@ def rider(builder: Builder, outfit: Outfit, seat: Point, grips: Point, pedal: Po
             )
         )
     pen.patch(outfit.top, np.stack(rings))
-    head = chest + [0.09, 0, 0.27]
+    head = chest + vec(0.09, 0, 0.27)
     _head(pen, outfit, head, 0.98)
-    pen.ball(helmet, head + [-0.01, 0, 0.045], [0.135, 0.105, 0.115], 7, 12)
+    pen.ball(helmet, head + vec(-0.01, 0, 0.045), [0.135, 0.105, 0.115], 7, 12)
     for sign in (-1, 1):
         side = np.array([1, sign, 1])
-        shoulder = chest + [0, sign * 0.19, -0.02]
+        shoulder = chest + vec(0, sign * 0.19, -0.02)
         hand = np.array(grips) * side
-        elbow = (shoulder + hand) / 2 + [-0.05, sign * 0.06, -0.09]
+        elbow = (shoulder + hand) / 2 + vec(-0.05, sign * 0.06, -0.09)
         pen.tube(outfit.top, [shoulder, elbow, hand], [0.058, 0.046, 0.036], 8)
         pen.ball("cloth_black", hand, [0.05, 0.045, 0.04], 5, 8)
         foot = np.array(pedal) * side
-        thigh = hip + [0, sign * 0.10, -0.05]
-        bend = (thigh + foot) / 2 + [0.24, 0, 0.10]
-        pen.tube(outfit.legs, [thigh, bend, foot + [0, 0, 0.06]], [0.09, 0.066, 0.045], 9)
-        pen.ball("shoe", foot + [0.05, 0, 0.02], [0.14, 0.048, 0.05], 5, 8)
+        thigh = hip + vec(0, sign * 0.10, -0.05)
+        bend = (thigh + foot) / 2 + vec(0.24, 0, 0.10)
+        pen.tube(outfit.legs, [thigh, bend, foot + vec(0, 0, 0.06)], [0.09, 0.066, 0.045], 9)
+        pen.ball("shoe", foot + vec(0.05, 0, 0.02), [0.14, 0.048, 0.05], 5, 8)

@@ -83,7 +83,7 @@ def build_block(
         edge = side_line(road, -side if backwards else side)
         _row(builder, block, edge[::-1] if backwards else edge, outline, outside, taken, ids, rng)
     if not outside:
-        _trees(builder, outline, taken, ids, rng, 8 if block.garden else 4)
+        _trees(builder, outline, taken, ids, rng, 5 if block.garden else 3)
 
 
 def _row(builder: Builder, block: Block, edge: Array, outline: Array, outside: bool,
@@ -113,7 +113,7 @@ def _row(builder: Builder, block: Block, edge: Array, outline: Array, outside: b
 
 
 def _pose(edge: Array, run: Array, s: float, width: float, setback: float) -> Array:
-    """Return the pose of a plot whose front runs from s to s + width, beyond the ends if need be."""
+    """Return the pose of a plot whose front runs from s to s + width, past the ends too."""
     ends = []
     for where in (s, s + width):
         over = where - np.clip(where, 0.0, run[-1])
@@ -227,5 +227,8 @@ def _park(builder: Builder, outline: Array, ids: Iterator[int], rng: np.random.G
         for along in (-0.5, 0.5):
             seat = pose @ frame(radius * along, 1.9, 0)
             street.bench(builder.pen(street.STATIC, next(ids), seat))
-    blocked = [rectangle(frame(*middle, angle) @ frame(-30, -1.5, 0), 60.0, 3.0) for angle in (0.4, 0.4 + np.pi / 2)]  # fmt: skip  # noqa: E501
-    _trees(builder, outline, blocked, ids, rng, 20)
+    blocked = []
+    for angle in (0.4, 0.4 + np.pi / 2):
+        pose = frame(float(middle[0]), float(middle[1]), angle)
+        blocked.append(rectangle(pose @ frame(-30, -1.5, 0), 60.0, 3.0))
+    _trees(builder, outline, blocked, ids, rng, 14)

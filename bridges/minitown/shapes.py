@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,19 @@ from realmaster_live.bridges.minitown.scene import Mesh
 Array = NDArray[np.float64]
 Key = tuple[str, int, int, str]
 Piece = tuple[Array, Array, Array, NDArray[np.int64]]
+Index = NDArray[np.signedinteger[Any]]
+Nested = ArrayLike | Sequence[object]
 CELL_M = 40.0
+
+
+def vec(*values: float) -> Array:
+    """Return the values as one float array."""
+    return np.array(values, float)
+
+
+def _two_triangles(first: Index, a: int, b: int, c: int) -> Index:
+    """Split quads into triangles: corners (N, 1) and the steps to each one's other corners."""
+    return np.concatenate([first + np.array([0, a, b]), first + np.array([0, b, c])])
 
 
 def cross(a: Array, b: Array) -> Array:
@@ -69,7 +82,7 @@ class Pen:
     part: str
 
     def add(
-        self, material: str, points: Array, normals: Array, uvs: Array, triangles: Array
+        self, material: str, points: Array, normals: Array, uvs: Array, triangles: Index
     ) -> None:
         """Add triangles (T, 3) into points (V, 3) with normals (V, 3) and uvs (V, 2)."""
         turn, shift = self.pose[:3, :3], self.pose[:3, 3]
@@ -83,7 +96,7 @@ class Pen:
         for (material, _, _, _), pieces in drawing.pieces.items():
             self.add(paint if material == "paint" else material, *_merge(pieces))
 
-    def quads(self, material: str, corners: ArrayLike, uvs: ArrayLike | None = None) -> None:
+    def quads(self, material: str, corners: Nested, uvs: Nested | None = None) -> None:
         """Add flat quads (N, 4, 3); without uvs (N, 4, 2) the texture lies in metres."""
         points = np.asarray(corners, float).reshape(-1, 4, 3)
         normal = cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
@@ -93,7 +106,7 @@ class Pen:
         if uvs is None:
             uvs = self.flat_uvs(material, points, normals)
         count = np.arange(len(points))[:, None] * 4
-        triangles = np.concatenate([count + [0, 1, 2], count + [0, 2, 3]])
+        triangles = _two_triangles(count, 1, 2, 3)
         flat = np.asarray(uvs, float).reshape(-1, 2)
         self.add(material, points.reshape(-1, 3), normals.reshape(-1, 3), flat, triangles)
 
@@ -128,14 +141,17 @@ class Pen:
         if np.abs(points[:, 0] - points[:, -1]).max() < 1e-9:
             across[:, 0] = across[:, -1] = points[:, 1] - points[:, -2]
         normals = cross(across, down)
-        normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-12)
+        size = np.linalg.norm(normals, axis=-1, keepdims=True)
+        for end, beside in ((0, 1), (-1, -2)):  # a row may close in a single point
+            if size[end].max() < 1e-9:
+                normals[end] = normals[beside].mean(axis=0)
+                size[end] = np.linalg.norm(normals[end], axis=-1, keepdims=True)
+        normals /= np.maximum(size, 1e-12)
         if uvs is None:
             uvs = self.flat_uvs(material, points, normals)
         rows, columns = points.shape[:2]
         corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
-        triangles = np.concatenate(
-            [corner + [0, 1, columns + 1], corner + [0, columns + 1, columns]]
-        )
+        triangles = _two_triangles(corner, 1, columns + 1, columns)
         flat = (points.reshape(-1, 3), normals.reshape(-1, 3), uvs.reshape(-1, 2))
         self.add(material, *flat, triangles)
 
@@ -144,11 +160,11 @@ class Pen:
         self.quads(material, np.stack([left[:-1], right[:-1], right[1:], left[1:]], axis=1))
 
     def tube(
-        self, material: str, points: ArrayLike, radii: ArrayLike, sides: int = 8, cap: bool = False
+        self, material: str, points: Nested, radii: Nested, sides: int = 8, cap: bool = False
     ) -> None:
         """Add a round tube along points (N, 3) with radii (N,); `cap` closes its far end."""
         line = np.asarray(points, float)
-        radius = np.broadcast_to(np.asarray(radii, float), (len(line),))
+        radius: Array = np.broadcast_to(np.asarray(radii, float), (len(line),))
         along = np.gradient(line, axis=0)
         along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-12)
         aside = cross(along, np.where(np.abs(along[:, 2:]) > 0.9, [1.0, 0, 0], [0, 0, 1.0]))
@@ -159,7 +175,7 @@ class Pen:
         grid = (line + ring * radius[:, None]).transpose(1, 0, 2)
         run = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
         tile = self.builder.tiles.get(material, 1.0)
-        around = np.broadcast_to(angle * radius.max() / tile, grid.shape[:2])
+        around = np.broadcast_to(angle * float(radius.max()) / tile, grid.shape[:2])
         uvs = np.stack([around, np.broadcast_to(run[:, None] / tile, grid.shape[:2])], axis=-1)
         self.patch(material, grid, uvs)
         if cap:
@@ -174,12 +190,12 @@ class Pen:
         normal = cross(rim[1] - rim[0], rim[2] - rim[1])
         if abs(normal[2]) > np.hypot(normal[0], normal[1]):
             normal = normal * np.sign(normal[2])
-        normals = np.repeat(normal[None] / max(np.linalg.norm(normal), 1e-12), count + 1, axis=0)
+        normals = np.repeat(normal[None] / np.linalg.norm(normal), count + 1, axis=0)
         triangles = np.stack([0 * index, index + 1, (index + 1) % count + 1], axis=1)
         self.add(material, points, normals, self.flat_uvs(material, points, normals), triangles)
 
     def ball(
-        self, material: str, centre: ArrayLike, radii: ArrayLike, rings: int = 6, sides: int = 10
+        self, material: str, centre: Nested, radii: Nested, rings: int = 6, sides: int = 10
     ) -> None:
         """Add an ellipsoid with radii (3,)."""
         lat = np.linspace(-np.pi / 2, np.pi / 2, rings + 1)[:, None]
@@ -194,9 +210,7 @@ class Pen:
         uvs = np.stack([lon + 0 * lat, lat + 0 * lon], axis=-1) * radii.max()
         columns = sides + 1
         corner = (np.arange(rings)[:, None] * columns + np.arange(sides)).reshape(-1, 1)
-        triangles = np.concatenate(
-            [corner + [0, 1, columns + 1], corner + [0, columns + 1, columns]]
-        )
+        triangles = _two_triangles(corner, 1, columns + 1, columns)
         uvs = uvs / self.builder.tiles.get(material, 1.0)
         flat = (points.reshape(-1, 3), normals.reshape(-1, 3), uvs.reshape(-1, 2))
         self.add(material, *flat, triangles)

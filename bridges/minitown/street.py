@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from realmaster_live.bridges.minitown.shapes import Builder, Pen, frame
+from realmaster_live.bridges.minitown.shapes import Builder, Pen, frame, vec
 
 POLES, LIGHTS, SIGNS, STATIC, FENCES = 6, 7, 8, 20, 5
 MAST_REACH = 3.4
@@ -66,7 +66,7 @@ def sign(pen: Pen, face: int) -> None:
     pen.tube("steel", [[0, 0, 0], [0, 0, 2.75]], 0.03, sides=6)
     angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
     disc = np.stack([0 * angle, np.cos(angle), np.sin(angle)], axis=-1) * 0.32
-    front = disc + [-0.05, 0, 2.45]
+    front = disc + vec(-0.05, 0, 2.45)
     centre = 0.25 + 0.5 * np.array([face % 2, 1 - face // 2])
     uvs = centre + 0.245 * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     middle = np.concatenate([front.mean(axis=0)[None], front])
@@ -74,7 +74,7 @@ def sign(pen: Pen, face: int) -> None:
     triangles = np.stack([0 * index, index + 1, (index + 1) % 20 + 1], axis=1)
     normals = np.tile([-1.0, 0, 0], (21, 1))
     pen.add("sign_faces", middle, normals, np.concatenate([[centre], uvs]), triangles)
-    pen.fan("steel", front + [0.015, 0, 0])
+    pen.fan("steel", front + vec(0.015, 0, 0))
 
 
 def bench(pen: Pen) -> None:

@@ -56,7 +56,7 @@ def asphalt() -> Picture:
     broad = noise(2, 1.4, 512)
     crack = np.exp(-np.abs(noise(3, 1.6, 512)) * 60) * (noise(4, 1.3, 512) > 0.5)
     patch = np.where(noise(5, 2.2, 512) > 1.35, -0.035, 0.0)
-    return picture((0.355, 0.352, 0.35), 0.022 * fine, 0.014 * broad, -0.13 * crack, patch)
+    return picture((0.385, 0.38, 0.375), 0.022 * fine, 0.014 * broad, -0.13 * crack, patch)
 
 
 def slabs(color: Color, rows: int = 4, columns: int = 4) -> Picture:

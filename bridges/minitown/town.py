@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.minitown import foliage, street
 from realmaster_live.bridges.minitown.ground import KERB_HEIGHT, lay_ground
 from realmaster_live.bridges.minitown.layout import LANE_WIDTH, Layout, Street, make_layout
-from realmaster_live.bridges.minitown.materials import PAINTS, TILES, make_materials
+from realmaster_live.bridges.minitown.materials import LEAVES, PAINTS, TILES, make_materials
 from realmaster_live.bridges.minitown.models import draw_parked, make_models
 from realmaster_live.bridges.minitown.network import block_loops
 from realmaster_live.bridges.minitown.paint import BAY_M, bays, paint_lines
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 FIRST_INSTANCE = 10_000
 VEGETATION, CAR = 9, 14
 SLOT_M = 3.0
-MAX_PARKED = 70
+MAX_PARKED = 50
 
 
 def build_town(network: RoadNetwork) -> StaticScene:
@@ -68,16 +68,16 @@ def _at(road: Street, s: float, right: float, flip: bool, z: float = KERB_HEIGHT
     return frame(x, y, heading + (math.pi if flip else 0.0), z)
 
 
-def _furnish(builder: Builder, road: Street, side: int, ids: "count[int]",
+def _furnish(builder: Builder, road: Street, side: int, ids: count[int],
              rng: np.random.Generator) -> None:  # fmt: skip
     """Set lamps, trees and small things along one kerb, one in a slot of 3 m."""
     slots = int((road.path.length - 5.0) // SLOT_M)
     kerb = side * road.half_width
     flip = side < 0
-    leaf = str(rng.choice(foliage.LEAVES[:3]))
-    leafy = rng.random() < 0.75
+    leaf = str(rng.choice(LEAVES[:3]))
+    leafy = rng.random() < 0.65
     style = 0 if road.lanes > 1 else int(road.id % 2)
-    offset = 1 if side > 0 else 5
+    offset = 1 if side > 0 else 6
     busy = False
     for slot in range(slots):
         s = 2.5 + (slot + 0.5) * SLOT_M
@@ -89,7 +89,7 @@ def _furnish(builder: Builder, road: Street, side: int, ids: "count[int]",
             street.lamp(
                 builder.pen(street.POLES, next(ids), _at(road, s, kerb + side * 0.55, flip)), style
             )
-        elif leafy and slot % 3 == offset % 3:
+        elif leafy and slot % 4 == offset % 4:
             pose = _at(road, s, kerb + side * 0.95, flip)
             street.tree_pit(
                 builder, pose[0, 3], pose[1, 3], math.atan2(pose[1, 0], pose[0, 0]), KERB_HEIGHT
@@ -114,7 +114,7 @@ def _furnish(builder: Builder, road: Street, side: int, ids: "count[int]",
                 drawers[thing % 5](builder.pen(street.STATIC, next(ids), near))
 
 
-def _park(builder: Builder, layout: Layout, ids: "count[int]", rng: np.random.Generator) -> None:
+def _park(builder: Builder, layout: Layout, ids: count[int], rng: np.random.Generator) -> None:
     """Leave cars in some of the parking bays."""
     names = ("hatchback", "sedan", "suv", "van", "pickup")
     places = [(road, start, side) for road in layout.streets.values()
