@@ -1,0 +1,81 @@
+"""Words on pictures and labels as colours: what people look at, never what a model is fed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.optional import require
+
+cv2 = require("cv2", extra="live")
+
+Picture = NDArray[np.uint8]  # (H, W, 3) sRGB
+INK = (28, 32, 38)
+NEAR_M = 2.0  # where the depth colours begin; they end at the far plane, in equal ratios
+FAR_M = 250.0
+_BASE_PX = 22.0  # height of OpenCV's font at scale 1
+
+
+def write_text(
+    picture: Picture,
+    text: str,
+    at: tuple[int, int],
+    *,
+    size_px: float,
+    color: tuple[int, int, int] = INK,
+) -> None:
+    """Draw `text` into `picture` with its baseline beginning at `at`, (x, y)."""
+    scale = size_px / _BASE_PX
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, cv2.LINE_AA)
+
+
+def text_width(text: str, size_px: float) -> int:
+    """Return how many pixels `write_text` needs across."""
+    (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size_px / _BASE_PX, 1)
+    return int(width)
+
+
+def tag(picture: Picture, text: str, *, size_px: float = 13.0) -> None:
+    """Write `text` on a dark plate into the upper left corner of `picture`."""
+    margin = round(size_px * 0.6)
+    width = text_width(text, size_px) + 2 * margin
+    height = round(size_px * 1.9)
+    plate = picture[margin : margin + height, margin : margin + width]
+    plate[:] = (plate * 0.35).astype(np.uint8)
+    base = margin + round(height * 0.5 + size_px * 0.36)
+    write_text(picture, text, (2 * margin, base), size_px=size_px, color=(255, 255, 255))
+
+
+def depth_colors(depth: NDArray[np.float32]) -> Picture:
+    """Return (H, W) metres as colours: near is bright, each doubling a step darker."""
+    metres = np.clip(depth, NEAR_M, FAR_M)
+    nearness = 1.0 - np.log(metres / NEAR_M) / np.log(FAR_M / NEAR_M)
+    return _mapped(nearness, cv2.COLORMAP_MAGMA)
+
+
+def instance_colors(instance: NDArray[np.int32]) -> Picture:
+    """Return (H, W) ids as colours that differ between neighbours; no object is dark."""
+    hue = (instance.astype(np.int64) * 2654435761 % 2**32) / 2**32
+    colors = _mapped(hue, cv2.COLORMAP_HSV)
+    colors[instance == 0] = (24, 26, 30)
+    return colors
+
+
+def _mapped(values: NDArray[Any], colormap: int) -> Picture:
+    grey = np.rint(np.clip(values, 0.0, 1.0) * 255).astype(np.uint8)
+    colors: Picture = np.ascontiguousarray(cv2.applyColorMap(grey, colormap)[..., ::-1])
+    return colors
+
+
+def png_bytes(picture: Picture) -> bytes:
+    """Return `picture` as a PNG file."""
+    _, encoded = cv2.imencode(".png", picture[..., ::-1])
+    return bytes(encoded)
+
+
+def jpeg_bytes(picture: Picture, *, quality: int = 85) -> bytes:
+    """Return `picture` as a JPEG file."""
+    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return bytes(encoded)

@@ -1,0 +1,78 @@
+"""One video file that shows what was rendered beside what was realized."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import Chunk
+from realmaster_live.drawing import tag
+from realmaster_live.errors import RecordingError
+from realmaster_live.recording.streams import PictureWriter
+
+GAP_PX = 4
+
+
+def side_by_side(chunk: Chunk, row: int) -> NDArray[np.uint8]:
+    """Return the rendered and the realized picture of one frame next to each other."""
+    realized = chunk.frames[row]
+    rendered = realized if chunk.rendered is None else chunk.rendered[row]
+    gap = np.zeros((realized.shape[0], GAP_PX, 3), np.uint8)
+    return np.concatenate([rendered, gap, realized], axis=1)
+
+
+class SideBySideVideo:
+    """A sink that blocks while it encodes; the file plays in any browser.
+
+    Args:
+        path: the .mp4 to write; replaced if it is there.
+        fps: pictures a second.
+        captions: written into the two halves; None for bare pictures.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float,
+        *,
+        captions: tuple[str, str] | None = ("simulator", "realized"),
+    ) -> None:
+        self.path = Path(path)
+        self.fps = fps
+        self.captions = captions
+        self._writer: PictureWriter | None = None
+
+    def __enter__(self) -> SideBySideVideo:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def write(self, chunk: Chunk) -> None:
+        """Append one chunk."""
+        for row in range(len(chunk)):
+            picture = side_by_side(chunk, row)
+            height, width = picture.shape[:2]
+            if self.captions is not None:
+                left, right = self.captions
+                tag(picture, left)
+                tag(picture[:, chunk.frames.shape[2] + GAP_PX :], right)
+            if self._writer is None:
+                self._writer = self._open((width, height))
+            self._writer.write(picture)
+
+    def close(self) -> None:
+        """Finish the file; may be called twice."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, size: tuple[int, int]) -> PictureWriter:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordingError(
+                f"expected to write in {self.path.parent}, got {error}: choose another place"
+            ) from error
+        return PictureWriter(self.path, size, self.fps, preset="veryfast", crf=20)

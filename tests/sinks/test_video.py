@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from realmaster_live.errors import RecordingError
+from realmaster_live.recording.streams import read_pictures
+from realmaster_live.sinks.video import GAP_PX, SideBySideVideo
+
+
+def test_both_halves_are_in_the_film(tmp_path, chunk_at):
+    with SideBySideVideo(tmp_path / "out" / "film.mp4", 20, captions=None) as video:
+        for index in range(3):
+            video.write(chunk_at(index))
+    pictures = list(read_pictures(tmp_path / "out" / "film.mp4"))
+    assert len(pictures) == 12
+    chunk = chunk_at(2)
+    width = chunk.frames.shape[2]
+    left, right = pictures[10][:, :width], pictures[10][:, width + GAP_PX :]
+    assert abs(left.astype(int) - chunk.rendered[2]).mean() < 4
+    assert abs(right.astype(int) - chunk.frames[2]).mean() < 4
+
+
+def test_captions_name_the_halves(tmp_path, chunk_at):
+    for captions in (None, ("simulator", "realized")):
+        with SideBySideVideo(tmp_path / f"{captions is None}.mp4", 20, captions=captions) as video:
+            video.write(chunk_at(0))
+    bare = next(read_pictures(tmp_path / "True.mp4")).astype(int)
+    named = next(read_pictures(tmp_path / "False.mp4")).astype(int)
+    assert abs(bare - named)[:40, :96].mean() > 10
+    assert abs(bare - named)[45:].mean() < 4
+
+
+def test_the_chunk_itself_is_not_written_on(tmp_path, chunk_at):
+    chunk = chunk_at(0)
+    with SideBySideVideo(tmp_path / "film.mp4", 20) as video:
+        video.write(chunk)
+    np.testing.assert_array_equal(chunk.frames, chunk_at(0).frames)
+
+
+def test_an_unwritable_place_is_a_recording_error(tmp_path, chunk_at):
+    (tmp_path / "file").write_text("")
+    video = SideBySideVideo(tmp_path / "file" / "film.mp4", 20)
+    with pytest.raises(RecordingError, match="another place"):
+        video.write(chunk_at(0))
+    video.close()
