@@ -1,0 +1,198 @@
+"""Paired clips: the same drive in the game look and path-traced, pixel for pixel.
+
+Usage: python -m realmaster_live.bridges.minitown.pairs --out DIR --seeds 0:24 --frames 12
+
+Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, and `<clip>.json`
+written last: a clip without it is not finished and is made again. Towns from seed 1000 on are held
+out: nothing is ever trained on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.minitown.look import LOOKS
+from realmaster_live.bridges.minitown.network import make_network
+from realmaster_live.bridges.minitown.pathtrace import PathTracer
+from realmaster_live.bridges.minitown.raster import Rasteriser
+from realmaster_live.bridges.minitown.scene import CameraView, SceneState, StaticScene, Weather
+from realmaster_live.bridges.minitown.town import build_town
+from realmaster_live.bridges.minitown.transforms import Pose
+from realmaster_live.bridges.minitown.world import World
+from realmaster_live.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+WARM_UP_S = (6.0, 26.0)  # a drive starts after the traffic has spread out
+VEHICLES, WALKERS = 34, 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drive:
+    """One clip to be made; everything about it follows from `seed` and `number`."""
+
+    seed: int
+    number: int
+    weather: Weather
+    spawn_index: int
+    warm_up_s: float
+    mount: Pose
+    fov_deg: float
+
+    @property
+    def name(self) -> str:
+        """The clip's file name without an ending."""
+        return f"town{self.seed:04d}-{self.number}"
+
+
+def plan_drive(seed: int, number: int) -> Drive:
+    """Draw a drive: a daytime weather, a place, a camera a little different from the last one."""
+    rng = np.random.default_rng((seed, number, 77))
+    return Drive(
+        seed=seed,
+        number=number,
+        weather=draw_weather(rng),
+        spawn_index=int(rng.integers(1000)),
+        warm_up_s=float(rng.uniform(*WARM_UP_S)),
+        mount=Pose(x=1.5, z=float(rng.uniform(1.45, 2.0)), pitch=float(rng.uniform(-4.0, 1.0))),
+        fov_deg=float(rng.uniform(70.0, 90.0)),
+    )
+
+
+def draw_weather(rng: np.random.Generator) -> Weather:
+    """Draw a daytime weather: clear, partly cloudy, overcast, low sun, or wet."""
+    kind = rng.choice(
+        ["clear", "cloudy", "overcast", "low sun", "wet"], p=[0.3, 0.2, 0.2, 0.15, 0.15]
+    )
+    clouds = {"clear": (0, 20), "cloudy": (25, 60), "overcast": (75, 100), "low sun": (0, 40)}
+    altitude = (7.0, 18.0) if kind == "low sun" else (25.0, 70.0)
+    wet = kind == "wet"
+    return Weather(
+        cloudiness=float(rng.uniform(*clouds.get(str(kind), (50, 95)))),
+        precipitation_deposits=float(rng.uniform(30, 80)) if wet else 0.0,
+        wetness=float(rng.uniform(40, 90)) if wet else 0.0,
+        sun_azimuth_angle=float(rng.uniform(0.0, 360.0)),
+        sun_altitude_angle=float(rng.uniform(*altitude)),
+    )
+
+
+def drive(
+    drive_plan: Drive, scene: StaticScene, *, frames: int, width: int, height: int, dt: float
+) -> Iterator[tuple[SceneState, CameraView]]:
+    """Yield what a front camera sees on `frames` ticks of `dt` seconds; the ego drives itself."""
+    world = World(make_network(drive_plan.seed), seed=drive_plan.number)
+    world.weather = drive_plan.weather
+    ego = world.spawn_ego(drive_plan.spawn_index)
+    world.populate(VEHICLES, WALKERS, drive_plan.number)
+    size = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(drive_plan.fov_deg)}
+    camera = world.spawn("sensor.camera.rgb", drive_plan.mount, attributes=size, parent=ego.id)
+    for _ in range(round(drive_plan.warm_up_s / dt)):
+        world.step(dt)
+    for _ in range(frames):
+        world.step(dt)
+        yield world.scene_state(), world.camera_view(camera.id)
+
+
+def save_atomically(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write an array beside its place and move it there."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, array)
+    partial.replace(path)
+
+
+def render_clip(
+    plan: Drive,
+    scene: StaticScene,
+    out: Path,
+    *,
+    frames: int,
+    width: int,
+    height: int,
+    dt: float,
+    spp: int,
+    look: str = "A",
+) -> None:
+    """Draw one drive in both looks and write its three files."""
+    started = time.monotonic()
+    rasteriser, tracer = Rasteriser(scene, look=LOOKS[look]), PathTracer(scene, spp=spp)
+    sim = np.empty((frames, height, width, 3), np.uint8)
+    truth = np.empty_like(sim)
+    moments = drive(plan, scene, frames=frames, width=width, height=height, dt=dt)
+    for index, (state, view) in enumerate(moments):
+        sim[index] = rasteriser.render(state, view).rgb
+        truth[index] = tracer.render(state, view)
+    save_atomically(out / f"{plan.name}.sim.npy", sim)
+    save_atomically(out / f"{plan.name}.truth.npy", truth)
+    wall_s = time.monotonic() - started
+    facts = asdict(plan) | {"dt": dt, "spp": spp, "look": look, "wall_s": round(wall_s, 1)}
+    partial = out / f"{plan.name}.json.partial"
+    partial.write_text(json.dumps(facts, indent=1))
+    partial.replace(out / f"{plan.name}.json")
+    logger.info("%s: %d frames, %.2f s a frame", plan.name, frames, wall_s / frames)
+
+
+def parse_range(text: str) -> range:
+    """Return the seeds of "a:b" or "a"."""
+    first, _, last = text.partition(":")
+    try:
+        return range(int(first), int(last) if last else int(first) + 1)
+    except ValueError:
+        raise ConfigError(
+            f"expected seeds as 3 or 0:24, got {text!r}: give whole numbers"
+        ) from None
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of "512x288"."""
+    try:
+        width, height = map(int, text.lower().split("x"))
+    except ValueError:
+        raise ConfigError(f"expected a size as 512x288, got {text!r}: give WxH") from None
+    return width, height
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make every clip that is not there yet."""
+    parser = argparse.ArgumentParser(description="Make paired clips of the town in both looks.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=parse_range, default=range(24))
+    parser.add_argument("--drives", type=int, default=2, help="clips of each town")
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--size", type=parse_size, default=(512, 288))
+    parser.add_argument("--dt", type=float, default=0.05, help="seconds between frames")
+    parser.add_argument("--spp", type=int, default=12, help="path-traced samples a pixel")
+    parser.add_argument("--look", choices=sorted(LOOKS), default="A")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args.out.mkdir(parents=True, exist_ok=True)
+    width, height = args.size
+    for number in range(args.drives):
+        for seed in args.seeds:
+            plan = plan_drive(seed, number)
+            if (args.out / f"{plan.name}.json").exists():
+                continue
+            render_clip(
+                plan,
+                build_town(make_network(seed)),
+                args.out,
+                frames=args.frames,
+                width=width,
+                height=height,
+                dt=args.dt,
+                spp=args.spp,
+                look=args.look,
+            )
+
+
+if __name__ == "__main__":
+    main()
