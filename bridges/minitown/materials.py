@@ -52,7 +52,7 @@ TILES: dict[str, float] = {
     "wood": 1.5,
     **{name: 2.0 for name in WALLS if name.startswith("brick")},
     **{name: 3.0 for name in PLASTERS},
-    **{name: 2.2 for name in LEAVES},
+    **{name: 1.7 for name in LEAVES},
     **{name: 2.4 for name in AWNINGS},
 }
 
@@ -96,7 +96,7 @@ def _ground() -> list[Material]:
         _textured("soil", textures.speckle((0.30, 0.24, 0.18), 0.05, 21)),
         _textured("gravel", textures.speckle((0.50, 0.48, 0.45), 0.06, 23, 0.2)),
         _textured("line_white", textures.speckle((0.80, 0.80, 0.78), 0.03, 25, 0.8), 0.7),
-        _plain("manhole", (0.22, 0.21, 0.20), 0.5, 1.0),
+        _plain("manhole", (0.25, 0.245, 0.24), 0.5),
     ]
 
 

@@ -67,10 +67,10 @@ def walker(builder: Builder, outfit: Outfit) -> dict[str, Point]:
         pivots[f"leg_{side}"] = (0.0, y, hip)
         arm = builder.pen(PEDESTRIAN, part=f"arm_{side}")
         y = sign * 0.215 * k
-        xs, zs = [0, -0.005, -0.01, 0.02, 0.04], [1.415, 1.30, 1.14, 0.95, 0.88]
-        ys = y * np.array([0.95, 1.03, 1.07, 1.1, 1.1])
+        xs, zs = [0, -0.005, -0.01, 0.02, 0.04], [1.405, 1.30, 1.14, 0.95, 0.88]
+        ys = y * np.array([0.86, 0.97, 1.05, 1.1, 1.1])
         line = np.stack([xs, ys, np.array(zs) * k], axis=-1)
-        arm.ball(outfit.top, line[0], np.array([0.062, 0.058, 0.06]) * k, 6, 9)
+        arm.ball(outfit.top, line[0], np.array([0.062, 0.066, 0.056]) * k, 6, 9)
         arm.tube(outfit.top, line, np.array([0.058, 0.055, 0.046, 0.038, 0.034]) * k, 9, cap=True)
         arm.ball(outfit.skin, line[-1] + vec(0.01, 0, -0.06), [0.035, 0.03, 0.075], 5, 8)
         pivots[f"arm_{side}"] = (0.0, y, shoulder)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown import foliage, street
-from realmaster_live.bridges.minitown.buildings import KINDS, Plot
+from realmaster_live.bridges.minitown.buildings import KINDS
 from realmaster_live.bridges.minitown.ground import KERB_HEIGHT, side_line
 from realmaster_live.bridges.minitown.layout import SIDEWALK_WIDTH, Street
+from realmaster_live.bridges.minitown.roofs import Plot
 from realmaster_live.bridges.minitown.shapes import Builder, frame
 
 Array = NDArray[np.float64]
