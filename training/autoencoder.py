@@ -22,7 +22,7 @@ from realmaster_live.training.data import (
     take,
     torch_rng,
 )
-from realmaster_live.training.latents import LatentSequence
+from realmaster_live.training.latents import LatentSequence, long_enough
 from realmaster_live.training.looks import look
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import gradient_l1, l1, psnr, pyramid_l1, temporal_l1
@@ -166,7 +166,8 @@ class DecoderStage:
         self.recipe, self.stage = recipe, recipe.decoder
         self.module, self.transformer = autoencoder, transformer
         self.module.encoder.requires_grad_(False)
-        self.sequences, self.held_out, self.samples = sequences, held_out, samples
+        self.sequences = long_enough(sequences, self.stage.chunks)
+        self.held_out, self.samples = held_out, samples
         self.looks = 0
 
     def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:

@@ -17,7 +17,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, step_rng, torch_rng
-from realmaster_live.training.latents import LatentSequence, Rollout
+from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
 from realmaster_live.training.looks import look
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
@@ -41,7 +41,8 @@ class DistillStage:
     ) -> None:
         self.recipe, self.stage = recipe, recipe.distill
         self.module, self.autoencoder = transformer, autoencoder
-        self.sequences, self.held_out, self.samples = sequences, held_out, samples
+        self.sequences = long_enough(sequences, self.stage.chunks)
+        self.held_out, self.samples = held_out, samples
         self.looks = 0
 
     def loss(self, step: int) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Train the embedded model on pairs, stage after stage: autoencoder, transformer, distill, decoder.
+"""Train the embedded model on pairs: autoencoder, transformer, distill, decoder, joint.
 
 `python -m realmaster_live.training.fit RECIPE --data DIR --out RUN` goes on where RUN was left.
 RUN/checkpoint always holds the best of the stages done so far, ready for export.
@@ -28,6 +28,7 @@ from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
 from realmaster_live.training.data import Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
+from realmaster_live.training.joint import JointStage
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
 from realmaster_live.training.loop import Stage, check_fingerprint, latest, run_stage
 from realmaster_live.training.recipe import (
@@ -41,7 +42,7 @@ from realmaster_live.training.transformer import TransformerStage
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("autoencoder", "transformer", "distill", "decoder")
+STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
 PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
 LOOK_CLIPS = 3  # held-out clips looked at while training
 STATISTICS_CLIPS = 12
@@ -114,8 +115,12 @@ class Run:
                 self.held_out,
                 samples,
             )
-        kind = TransformerStage if name == "transformer" else DistillStage
-        return kind(
+        kinds: dict[str, type[TransformerStage | DistillStage | JointStage]] = {
+            "transformer": TransformerStage,
+            "distill": DistillStage,
+            "joint": JointStage,
+        }
+        return kinds[name](
             self.recipe, self.autoencoder, self.transformer, sequences, self.held_out, samples
         )
 

@@ -12,6 +12,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from realmaster_live.errors import PairError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Rope
@@ -109,6 +110,17 @@ def set_statistics(autoencoder: StreamingAutoencoder, clips: Sequence[Clip]) -> 
     latents = torch.cat([torch.cat((s.reference, s.target)) for s in sequences])
     autoencoder.latents_mean.copy_(latents.mean((0, 2, 3)))
     autoencoder.latents_std.copy_(latents.std((0, 2, 3)).clamp_min(1e-3))
+
+
+def long_enough(sequences: Sequence[LatentSequence], chunks: int) -> list[LatentSequence]:
+    """Return the sequences of at least so many chunks; PairError where there is none."""
+    usable = [sequence for sequence in sequences if len(sequence) >= chunks]
+    if not usable:
+        raise PairError(
+            f"expected clips of at least {chunks} chunks, got {len(sequences)} shorter sequences: "
+            "render longer clips, or lower `chunks` in the recipe"
+        )
+    return usable
 
 
 def empty_past(reference_kv: Tensor) -> Tensor:

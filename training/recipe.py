@@ -74,6 +74,7 @@ class Recipe:
         transformer: the teacher, by flow matching with x0 prediction.
         distill: the few-step student, on its own rollouts.
         decoder: the guided decoder on the student's latents.
+        joint: student and decoder together, on pixels.
     """
 
     seed: int = 0
@@ -86,6 +87,7 @@ class Recipe:
     transformer: StageRecipe = field(default_factory=StageRecipe)
     distill: StageRecipe = field(default_factory=StageRecipe)
     decoder: StageRecipe = field(default_factory=StageRecipe)
+    joint: StageRecipe = field(default_factory=StageRecipe)
 
 
 def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
@@ -105,7 +107,7 @@ def parse_recipe(table: dict[str, Any]) -> Recipe:
     if "profile" in values:
         check_keys(Profile, values["profile"], "[profile]")
         values["profile"] = dataclasses.replace(EMBEDDED, **values["profile"])
-    for name in ("autoencoder", "transformer", "distill", "decoder"):
+    for name in ("autoencoder", "transformer", "distill", "decoder", "joint"):
         if name in values:
             check_keys(StageRecipe, values[name], f"[{name}]")
             values[name] = StageRecipe(**values[name])

@@ -16,12 +16,13 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import add_noise
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
-from realmaster_live.training.latents import LatentSequence, empty_past, ropes
+from realmaster_live.training.latents import LatentSequence, empty_past, long_enough, ropes
 from realmaster_live.training.looks import look
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
 from realmaster_live.training.recipe import Recipe
 
+CHUNKS = 2  # the chunk before, and the one with the loss
 PURE_NOISE_SHARE = 0.25  # of samples at t = 1, where every rollout begins
 WINDOW_SHARE = 0.5  # of steps that see a window instead of the whole picture
 WINDOW = (0.75, 0.75)  # of rows and columns
@@ -76,7 +77,8 @@ class TransformerStage:
     ) -> None:
         self.recipe, self.stage = recipe, recipe.transformer
         self.module, self.autoencoder = transformer, autoencoder
-        self.sequences, self.held_out, self.samples = sequences, held_out, samples
+        self.sequences = long_enough(sequences, CHUNKS)
+        self.held_out, self.samples = held_out, samples
         self.looks = 0
 
     @torch.no_grad()
@@ -97,7 +99,7 @@ class TransformerStage:
         profile = model.profile
         rng = step_rng(self.recipe.seed, step, purpose=2)
         reference, target = latent_batch(
-            self.sequences, rng, batch=stage.batch, chunks=2, patch=profile.patch
+            self.sequences, rng, batch=stage.batch, chunks=CHUNKS, patch=profile.patch
         )
         generator = torch_rng(rng)
         rows, columns = (side // profile.patch for side in reference.shape[3:])

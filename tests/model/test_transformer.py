@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_ring_rollout_equals_recomputing_the_past(ring, sink):
         context = model.context(reference, rope)
         past = torch.cat([kept[i] for i in seen], 4) if seen else context[..., :0, :]
         x = noise
-        for t, t_next in zip(levels[:-1], levels[1:], strict=True):
+        for t, t_next in itertools.pairwise(levels):
             time = torch.full((1,), t)
             x0, _ = model.denoise(x, time, reference, context, past, rope, past_rope)
             x = euler_step(x, x0, t, t_next)

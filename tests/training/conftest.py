@@ -46,4 +46,5 @@ def recipe():
         transformer=stage,
         distill=stage,
         decoder=stage,
+        joint=stage,
     )

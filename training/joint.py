@@ -1,0 +1,110 @@
+"""The last stage: transformer and guided decoder together, on pixels of their own rollouts.
+
+Whole pictures run exactly as in the live engine; the gradient goes through the decoder into one
+denoise step, so latents are judged by what is seen of them.
+
+Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
+from realmaster_live.training.autoencoder import chunk_quarters, decode_chunks, picture_loss
+from realmaster_live.training.data import Clip, random_corner, step_rng, take, torch_rng
+from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
+from realmaster_live.training.looks import look
+from realmaster_live.training.loop import autocast
+from realmaster_live.training.losses import huber, psnr
+from realmaster_live.training.recipe import Recipe
+
+LATENT_WEIGHT = 0.05  # keeps the latents what the encoder and the cache know
+LAST_STEP_SHARE = 0.75  # of samples whose gradient goes through the last denoise step
+
+
+class JointStage:
+    """Trains the transformer and the decoder on the pictures that they make together."""
+
+    name = "joint"
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        autoencoder: StreamingAutoencoder,
+        transformer: InContextTransformer,
+        sequences: Sequence[LatentSequence],
+        held_out: Sequence[Clip],
+        samples: Path,
+    ) -> None:
+        self.recipe, self.stage = recipe, recipe.joint
+        self.autoencoder, self.transformer = autoencoder, transformer
+        autoencoder.encoder.requires_grad_(False)
+        self.module = nn.ModuleDict({"decoder": autoencoder.decoder, "transformer": transformer})
+        self.sequences = long_enough(sequences, self.stage.chunks)
+        self.held_out, self.samples = held_out, samples
+        self.looks = 0
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return reference and target (K, B, C, h, w), render and truth (B, K * T, H, W, 3)."""
+        stage, time = self.stage, self.transformer.profile.chunk_frames
+        latents, sims, truths = [], [], []
+        for _ in range(stage.batch):
+            sequence = self.sequences[int(rng.integers(len(self.sequences)))]
+            first = random_corner(rng, len(sequence), stage.chunks, 1)
+            part = slice(first, first + stage.chunks)
+            latents.append(torch.stack((sequence.reference[part], sequence.target[part])))
+            sim, truth = take(
+                sequence.clip,
+                start=sequence.phase + first * time,
+                frames=stage.chunks * time,
+                box=(0, 0, *sequence.clip.sim.shape[1:3]),
+                mirror=sequence.mirror,
+            )
+            sims.append(sim)
+            truths.append(truth)
+        reference, target = torch.stack(latents, 2)
+        return (
+            reference,
+            target,
+            torch.from_numpy(np.stack(sims)),
+            torch.from_numpy(np.stack(truths)),
+        )
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the picture loss of a batch of rollouts."""
+        stage, profile = self.stage, self.transformer.profile
+        time = profile.chunk_frames
+        rng = step_rng(self.recipe.seed, step, purpose=6)
+        reference, target, sim, truth = self.batch(rng)
+        noise = torch.randn(reference.shape[1:], generator=torch_rng(rng))
+        rollout = Rollout(self.transformer, sigmas(profile.steps, profile.shift))
+        last = rng.random() < LAST_STEP_SHARE
+        chosen = profile.steps - 1 if last else int(rng.integers(profile.steps))
+        guides, truths = (chunk_quarters(x, time) for x in (sim, truth))
+        with autocast(self.recipe):
+            latents = []
+            for chunk in reference:
+                _, x0 = rollout.chunk(chunk, noise, gradient_step=chosen)
+                assert x0 is not None
+                latents.append(x0.float())
+            got = decode_chunks(self.autoencoder, latents, guides)
+        wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
+        beside = huber(torch.stack(latents), target)
+        loss = picture_loss(got, wanted, stage) + LATENT_WEIGHT * beside
+        with torch.no_grad():
+            figures = {"db": psnr(got, wanted).mean(), "latent_huber": beside}
+        return {"loss": loss, **figures}
+
+    def validate(self) -> dict[str, float]:
+        """Return PSNR of held-out rollouts."""
+        self.looks += 1
+        picture = self.samples / f"joint-{self.looks:02d}.png"
+        return look(self.autoencoder, self.transformer, self.held_out, picture)
