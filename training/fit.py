@@ -30,7 +30,7 @@ from realmaster_live.training.data import Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
 from realmaster_live.training.joint import JointStage
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
-from realmaster_live.training.loop import Stage, check_fingerprint, latest, run_stage
+from realmaster_live.training.loop import Stage, autocast, check_fingerprint, latest, run_stage
 from realmaster_live.training.recipe import (
     Recipe,
     StageRecipe,
@@ -46,6 +46,7 @@ STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
 PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
 LOOK_CLIPS = 3  # held-out clips looked at while training
 STATISTICS_CLIPS = 12
+ROLLOUT_BATCH = 8
 
 
 class Run:
@@ -59,6 +60,7 @@ class Run:
         self.autoencoder = StreamingAutoencoder(recipe.profile)
         self.transformer = InContextTransformer(recipe.profile)
         self.held_out = find_clips(data, held_out=True)[:LOOK_CLIPS]
+        self.encoded: dict[str, list[LatentSequence]] = {}
         self.stopping = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
@@ -93,9 +95,17 @@ class Run:
         return [clip for clip in clips if clip.name in kept]
 
     def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
-        """Return the latents of clips from every phase, as they are and mirrored."""
+        """Return the latents of clips from every phase, as they are and mirrored.
+
+        The encoder stands still after its stage, so each clip is encoded once.
+        """
         started = time.monotonic()
-        sequences = encode_clips(self.autoencoder, clips, phases=PHASES, mirrors=(False, True))
+        for clip in clips:
+            if clip.name not in self.encoded:
+                self.encoded[clip.name] = encode_clips(
+                    self.autoencoder, [clip], phases=PHASES, mirrors=(False, True)
+                )
+        sequences = [sequence for clip in clips for sequence in self.encoded[clip.name]]
         self.log({"encoded": len(sequences), "s": round(time.monotonic() - started, 1)})
         return sequences
 
@@ -125,14 +135,25 @@ class Run:
         )
 
     def roll_out(self, sequences: list[LatentSequence]) -> None:
-        """Let the student make every sequence's latents."""
+        """Let the student make every sequence's latents, sequences of one shape together."""
         profile = self.recipe.profile
+        levels = sigmas(profile.steps, profile.shift)
         started = time.monotonic()
-        for index, sequence in enumerate(sequences):
+        groups: dict[torch.Size, list[LatentSequence]] = {}
+        for sequence in sequences:
+            groups.setdefault(sequence.reference.shape, []).append(sequence)
+        batches = [
+            group[first : first + ROLLOUT_BATCH]
+            for group in groups.values()
+            for first in range(0, len(group), ROLLOUT_BATCH)
+        ]
+        for index, batch in enumerate(batches):
             rng = torch_rng(step_rng(self.recipe.seed, index, purpose=5))
-            levels = sigmas(profile.steps, profile.shift)
-            made = roll_out(self.transformer, sequence.reference[:, None], levels, rng)
-            sequence.rollout = made[:, 0]
+            references = torch.stack([sequence.reference for sequence in batch], 1)
+            with autocast(self.recipe):
+                made = roll_out(self.transformer, references, levels, rng)
+            for sequence, latents in zip(batch, made.unbind(1), strict=True):
+                sequence.rollout = latents.float()
         self.log({"rolled_out": len(sequences), "s": round(time.monotonic() - started, 1)})
 
     def train(self) -> bool:

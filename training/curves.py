@@ -1,0 +1,74 @@
+"""Draws a run's metrics.jsonl as one picture: what a stage's held-out clips gained over time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT, MARGIN = 900, 360, 48  # pixels
+COLOURS = {
+    "render": (140, 140, 140),
+    "plain": (200, 160, 60),
+    "true_latents": (60, 150, 60),
+    "realized": (40, 60, 200),
+}  # BGR, as OpenCV draws
+
+
+def held_out_looks(metrics: Path) -> list[dict[str, Any]]:
+    """Return the looks at held-out clips in order, each with `seconds` since the run's start."""
+    looks: list[dict[str, Any]] = []
+    before, last = 0.0, 0.0
+    stage = ""
+    for line in metrics.read_text().splitlines():
+        entry = json.loads(line)
+        if entry.get("stage", stage) != stage:
+            before, last, stage = before + last, 0.0, entry["stage"]
+        last = entry["s"] if "loss" in entry else last
+        if "held_out" in entry:
+            looks.append({"stage": stage, "seconds": before + last, **entry["held_out"]})
+    return looks
+
+
+def draw_curves(looks: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT, WIDTH, 3) BGR
+    """Return the picture: PSNR in dB over training seconds, a line a kind of picture."""
+    image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
+    values = [look[name] for look in looks for name in COLOURS if name in look]
+    low, high = np.floor(min(values)), np.ceil(max(values))
+    end = max(look["seconds"] for look in looks) or 1.0
+
+    def place(seconds: float, decibels: float) -> tuple[int, int]:
+        x = MARGIN + (WIDTH - 2 * MARGIN) * seconds / end
+        y = HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * (decibels - low) / max(high - low, 1.0)
+        return round(x), round(y)
+
+    def write(text: str, at: tuple[int, int], colour: tuple[int, int, int] = (0, 0, 0)) -> None:
+        cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+
+    for decibels in np.arange(low, high + 1, 2.0):
+        start, stop = place(0.0, decibels), place(end, decibels)
+        cv2.line(image, start, stop, (225, 225, 225), 1)
+        write(f"{decibels:.0f} dB", (4, start[1] + 4))
+    stages: list[str] = []
+    for look in looks:
+        if look["stage"] not in stages:
+            stages.append(look["stage"])
+            x, _ = place(look["seconds"], low)
+            write(look["stage"], (x, HEIGHT - MARGIN + 16 + 13 * (len(stages) % 2)))
+    for index, (name, colour) in enumerate(COLOURS.items()):
+        points = [place(look["seconds"], look[name]) for look in looks if name in look]
+        cv2.polylines(image, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
+        for point in points:
+            cv2.circle(image, point, 3, colour, -1, cv2.LINE_AA)
+        write(name, (MARGIN + 130 * index, 20), colour)
+    write(f"training seconds, {end:.0f} in all", (WIDTH - 260, HEIGHT - 6))
+    return image
+
+
+def write_curves(metrics: Path, picture: Path) -> None:
+    """Draw a run's curves to a PNG file."""
+    cv2.imwrite(str(picture), draw_curves(held_out_looks(metrics)))
