@@ -15,7 +15,7 @@ STAGES: Mapping[str, str] = {
     "queue": "a chunk waits for the engine",
     "engine": "the engine realizes a chunk",
     "deliver": "all sinks take a chunk",
-    "end_to_end": "from a frame's capture until the sinks have it",
+    "end_to_end": "from capture to delivery of a frame",
 }
 KEPT = 65_536  # latencies a stage: an hour of frames at 18 fps, so that memory stays bounded
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -14,6 +12,7 @@ from typing import Any
 
 from realmaster_live.chunk import ChunkSpec
 from realmaster_live.errors import RecordingError
+from realmaster_live.host import describe_host
 
 META = "meta.json"
 FORMAT = "realmaster-recording"
@@ -60,7 +59,7 @@ class Meta:
     lost_frames: int = 0
     sha256: Mapping[str, str] = field(default_factory=dict)
     software: str = field(default_factory=lambda: f"realmaster-live {version('realmaster-live')}")
-    host: Mapping[str, Any] = field(default_factory=lambda: describe_host())
+    host: Mapping[str, Any] = field(default_factory=describe_host)
 
     def write(self, folder: Path) -> None:
         """Replace meta.json in one step."""
@@ -111,28 +110,6 @@ def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def describe_host() -> dict[str, Any]:
-    """Return what the machine says of itself: processor, cores, memory, system, Python."""
-    return {
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-        if hasattr(os, "sysconf")
-        else None,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-    }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _damaged(path: Path, got: object) -> RecordingError:

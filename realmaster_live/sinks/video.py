@@ -15,11 +15,9 @@ from realmaster_live.recording.streams import PictureWriter
 GAP_PX = 4
 
 
-def side_by_side(chunk: Chunk, row: int) -> NDArray[np.uint8]:
-    """Return the rendered and the realized picture of one frame next to each other."""
-    realized = chunk.frames[row]
-    rendered = realized if chunk.rendered is None else chunk.rendered[row]
-    gap = np.zeros((realized.shape[0], GAP_PX, 3), np.uint8)
+def side_by_side(rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return two pictures of one size, (H, W, 3) uint8, next to each other."""
+    gap = np.zeros((rendered.shape[0], GAP_PX, 3), np.uint8)
     return np.concatenate([rendered, gap, realized], axis=1)
 
 
@@ -52,16 +50,21 @@ class SideBySideVideo:
 
     def write(self, chunk: Chunk) -> None:
         """Append one chunk."""
-        for row in range(len(chunk)):
-            picture = side_by_side(chunk, row)
-            height, width = picture.shape[:2]
-            if self.captions is not None:
-                left, right = self.captions
-                tag(picture, left)
-                tag(picture[:, chunk.frames.shape[2] + GAP_PX :], right)
-            if self._writer is None:
-                self._writer = self._open((width, height))
-            self._writer.write(picture)
+        rendered = chunk.frames if chunk.rendered is None else chunk.rendered
+        for left, right in zip(rendered, chunk.frames, strict=True):
+            self.add(left, right)
+
+    def add(self, rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> None:
+        """Append one frame, (H, W, 3) uint8 sRGB each."""
+        picture = side_by_side(rendered, realized)
+        height, width = picture.shape[:2]
+        if self.captions is not None:
+            left, right = self.captions
+            tag(picture, left)
+            tag(picture[:, rendered.shape[1] + GAP_PX :], right)
+        if self._writer is None:
+            self._writer = self._open((width, height))
+        self._writer.write(picture)
 
     def close(self) -> None:
         """Finish the file; may be called twice."""

@@ -96,10 +96,11 @@ class LiveView:
         now = time.monotonic()
         since = now - self._last_write if self._last_write is not None else 0.0
         self._last_write = now
+        rendered = chunk.frames if chunk.rendered is None else chunk.rendered
         stay = min(LONGEST_S, since / len(chunk))
         shown = [
             _Shown(
-                picture=side_by_side(chunk, row),
+                picture=side_by_side(rendered[row], chunk.frames[row]),
                 frame_id=int(chunk.frame_ids[row]),
                 captured_at=float(chunk.captured_at[row]),
                 stay_s=stay,

@@ -1,0 +1,101 @@
+"""The embedded simulator as a process of its own, for the demo and the benchmark."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from realmaster_live.errors import ConnectError
+from realmaster_live.optional import require
+
+READY = re.compile(r"ready on [\w.]+:(\d+)")
+START_S = 180.0  # the first start compiles the rasteriser
+STOP_S = 10.0
+CARS = ("lincoln", "tesla.model3", "audi", "mercedes.coupe", "nissan", "citroen", "mini")
+
+
+@contextmanager
+def local_town(
+    *, seed: int, vehicles: int, walkers: int, port: int = 0, state_log: Path | None = None
+) -> Iterator[int]:
+    """Run minitown as long as the context lasts; gives its port.
+
+    Raises:
+        ConnectError: it did not start; the message holds what it said last.
+    """
+    options = {"seed": seed, "vehicles": vehicles, "walkers": walkers, "port": port}
+    command = [sys.executable, "-m", "realmaster_live.bridges.minitown.server"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    if state_log is not None:
+        command.append(f"--state-log={state_log}")
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+        try:
+            yield _wait_until_ready(process, said)
+        finally:
+            _stop(process)
+
+
+def pick_ego(port: int, *, host: str = "127.0.0.1", timeout_s: float = 20.0) -> int:
+    """Return the actor id of a car that drives by itself in the town.
+
+    Raises:
+        ConnectError: the town has none, or does not answer.
+    """
+    carla = require("carla", extra="carla")
+    client = carla.Client(host, port, 1)
+    client.set_timeout(timeout_s)
+    try:
+        world = client.get_world()
+        world.wait_for_tick(timeout_s)
+        vehicles = sorted(world.get_actors().filter("vehicle.*"), key=lambda actor: actor.id)
+    except RuntimeError as error:
+        raise ConnectError(
+            f"expected a town at {host}:{port}, got {error}: start it again"
+        ) from error
+    for maker in CARS:
+        for vehicle in vehicles:
+            if maker in vehicle.type_id:
+                return int(vehicle.id)
+    raise ConnectError(
+        f"expected a car in the town at {host}:{port}, got {len(vehicles)} other vehicles: start "
+        "it with more vehicles"
+    )
+
+
+def _wait_until_ready(process: subprocess.Popen[str], said: IO[str]) -> int:
+    assert process.stdout is not None
+    late = threading.Timer(START_S, process.kill)
+    late.start()
+    try:
+        for line in process.stdout:
+            found = READY.search(line)
+            if found:
+                return int(found[1])
+    finally:
+        late.cancel()
+    process.wait()
+    said.seek(0)
+    last = (said.read().strip().splitlines() or ["nothing"])[-1]
+    raise ConnectError(
+        f"expected the embedded town to start, got exit status {process.returncode} and {last!r}: "
+        "run realmaster minitown to see why"
+    )
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
