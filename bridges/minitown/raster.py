@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import radians, tan
 
 import numpy as np
@@ -19,6 +19,7 @@ from realmaster_live.bridges.minitown.scene import (
 )
 from realmaster_live.bridges.minitown.shading import (
     Lens,
+    guide,
     motion,
     rain_streaks,
     shade,
@@ -105,21 +106,11 @@ class Rasteriser:
         With `flow_from` (an earlier state and view) the flow is drawn too: this pixel minus where
         the same surface point was then, moving instances included.
         """
-        if state is not self._state:
-            self._stage.place(state.instances)
-            self._shadows.moved()
-            self._state = state
-        if state.weather != self._weather:
-            self._light = lighting(self.look, state.weather)
-            self._lit_surfaces = lit_surfaces(self._surfaces, state.weather)
-            self._weather = state.weather
+        self._prepare(state)
         size = (view.height, view.width)
-        if size not in self._buffers:
-            self._buffers[size] = np.empty(size, np.float32), np.empty(size, np.int32)
-        nearness, winner = self._buffers[size]
         pose = np.asarray(view.cam_to_world, np.float64)
         town, near = self._shadows.maps(sky.sun_direction(state.weather), pose[:3, 3], pose[:3, 0])
-        self._stage.draw(window_of(view, self.look.draw_distance), nearness, winner)
+        nearness, winner = self._visible(view)
         rgb = np.empty((*size, 3), np.uint8)
         depth = np.empty(size, np.float32)
         semantic = np.empty(size, np.uint8)
@@ -154,6 +145,59 @@ class Rasteriser:
             moved = self._stage.place_before(before.instances)
             motion(self._stage.arrays, moved, lens, lens_of(view_before), nearness, winner, flow)
         return Buffers(rgb=rgb, depth=depth, semantic=semantic, instance=instance, flow=flow)
+
+    def guides(
+        self, state: SceneState, view: CameraView, *, times: int = 2
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return what a denoiser wants: albedo and normals (H, W, 3), and depth (H, W), float32.
+
+        Albedo is linear, normals are in world axes; both are means of `times` by `times` samples
+        a pixel. Depth is the middle sample's in metres, inf at sky.
+        """
+        self._prepare(state)
+        fine = replace(view, width=times * view.width, height=times * view.height)
+        nearness, winner = self._visible(fine)
+        albedo = np.empty((fine.height, fine.width, 3), np.float32)
+        normals = np.empty_like(albedo)
+        guide(
+            self._stage.arrays,
+            self._lit_surfaces,
+            self._stage.paints,
+            self._light,
+            lens_of(fine),
+            nearness,
+            winner,
+            albedo,
+            normals,
+        )
+        blocks = (view.height, times, view.width, times, 3)
+        middle = nearness[times // 2 :: times, times // 2 :: times]
+        with np.errstate(divide="ignore"):
+            depth = np.float32(1.0) / middle
+        return (
+            albedo.reshape(blocks).mean(axis=(1, 3)),
+            normals.reshape(blocks).mean(axis=(1, 3)),
+            depth,
+        )
+
+    def _prepare(self, state: SceneState) -> None:
+        """Place what moves and set the light, unless they are as they were."""
+        if state is not self._state:
+            self._stage.place(state.instances)
+            self._shadows.moved()
+            self._state = state
+        if state.weather != self._weather:
+            self._light = lighting(self.look, state.weather)
+            self._lit_surfaces = lit_surfaces(self._surfaces, state.weather)
+            self._weather = state.weather
+
+    def _visible(self, view: CameraView) -> tuple[Floats, NDArray[np.int32]]:
+        """Return nearness and triangle of each pixel, in buffers kept for the view's size."""
+        size = (view.height, view.width)
+        if size not in self._buffers:
+            self._buffers[size] = np.empty(size, np.float32), np.empty(size, np.int32)
+        self._stage.draw(window_of(view, self.look.draw_distance), *self._buffers[size])
+        return self._buffers[size]
 
     def _lamp_rows(self, state: SceneState, eye: NDArray[np.float64]) -> Floats:
         """Return the nearest lights that are on (L, 12)."""

@@ -114,6 +114,68 @@ def texel(texels: Array, offset: int, n: int, u: float, v: float, out: Array) ->
 
 
 @kernel
+def weights(geometry: Arrays, t: int, px: float, py: float, pz: float) -> tuple[Any, Any, Any]:
+    """Return the shares of triangle t's corners at a point of its plane."""
+    place = geometry.positions
+    i, j, k = geometry.triangles[t, 0], geometry.triangles[t, 1], geometry.triangles[t, 2]
+    ax, ay, az = place[i, 0], place[i, 1], place[i, 2]
+    bx, by, bz = place[j, 0] - ax, place[j, 1] - ay, place[j, 2] - az
+    cx, cy, cz = place[k, 0] - ax, place[k, 1] - ay, place[k, 2] - az
+    qx, qy, qz = px - ax, py - ay, pz - az
+    bb = bx * bx + by * by + bz * bz
+    bc = bx * cx + by * cy + bz * cz
+    cc = cx * cx + cy * cy + cz * cz
+    qb = qx * bx + qy * by + qz * bz
+    qc = qx * cx + qy * cy + qz * cz
+    scale = ONE / (bb * cc - bc * bc + F(1e-20))
+    wj = (cc * qb - bc * qc) * scale
+    wk = (bb * qc - bc * qb) * scale
+    return ONE - wj - wk, wj, wk
+
+
+@kernel
+def surface_at(
+    geometry: Arrays,
+    surfaces: Surfaces,
+    light: Lighting,
+    t: int,
+    wi: float,
+    wj: float,
+    wk: float,
+    pixel_m: float,
+    out: Array,
+) -> None:
+    """Read the texture of triangle t into out (4,): colour (square root of linear), roughness.
+
+    pixel_m: what a pixel covers there, in metres. Without a texture, out becomes 1 and the
+    material's roughness.
+    """
+    row = geometry.surface[t]
+    number = row % len(surfaces.level)
+    side = surfaces.level[number, 0]
+    if side == 0:
+        out[0], out[1], out[2], out[3] = ONE, ONE, ONE, surfaces.table[row, ROUGH]
+        return
+    uv = geometry.uvs
+    i, j, k = geometry.triangles[t, 0], geometry.triangles[t, 1], geometry.triangles[t, 2]
+    repeat = surfaces.table[row, SCALE]
+    u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
+    v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
+    steps = geometry.density[t] * repeat * side * pixel_m
+    level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
+    chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
+    offset = surfaces.offset[number]
+    n = side
+    for _ in range(chosen):
+        offset += n * n
+        n >>= 1
+    texel(surfaces.texels, offset, n, u, v, out)
+    mean = surfaces.mean[number]
+    for c in range(3):
+        out[c] = mean[c] + (out[c] - mean[c]) * light.texture_contrast
+
+
+@kernel
 def sunlit(shadow: ShadowMap, x: float, y: float, z: float) -> float:
     """Return the share 0..1 of sun that a point gets; 1 outside the map's window."""
     if shadow.scale == 0:
@@ -168,7 +230,6 @@ def shade(
     height, width = nearness.shape
     view, eye = lens.rows, lens.eye
     sun = light.sun_direction
-    materials = len(surfaces.level)
     for worker in prange(WORKERS):
         tap = np.zeros(4, np.float32)
         for y in range(worker, height, WORKERS):
@@ -203,21 +264,19 @@ def shade(
                     geometry.triangles[t, 1],
                     geometry.triangles[t, 2],
                 )
+                wi, wj, wk = weights(geometry, t, px, py, pz)
                 place, normal = geometry.positions, geometry.normals
-                ax, ay, az = place[i, 0], place[i, 1], place[i, 2]
-                bx, by, bz = place[j, 0] - ax, place[j, 1] - ay, place[j, 2] - az
-                cx, cy, cz = place[k, 0] - ax, place[k, 1] - ay, place[k, 2] - az
-                qx, qy, qz = px - ax, py - ay, pz - az
-                bb = bx * bx + by * by + bz * bz
-                bc = bx * cx + by * cy + bz * cz
-                cc = cx * cx + cy * cy + cz * cz
-                qb = qx * bx + qy * by + qz * bz
-                qc = qx * cx + qy * cy + qz * cz
-                scale = ONE / (bb * cc - bc * bc + F(1e-20))
-                wj = (cc * qb - bc * qc) * scale
-                wk = (bb * qc - bc * qb) * scale
-                wi = ONE - wj - wk
                 if light.faceted:
+                    bx, by, bz = (
+                        place[j, 0] - place[i, 0],
+                        place[j, 1] - place[i, 1],
+                        place[j, 2] - place[i, 2],
+                    )
+                    cx, cy, cz = (
+                        place[k, 0] - place[i, 0],
+                        place[k, 1] - place[i, 1],
+                        place[k, 2] - place[i, 2],
+                    )
                     nx, ny, nz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
                 else:
                     nx = wi * normal[i, 0] + wj * normal[j, 0] + wk * normal[k, 0]
@@ -229,36 +288,14 @@ def shade(
                 nx, ny, nz = nx * unit, ny * unit, nz * unit
                 nv = nx * vx + ny * vy + nz * vz
 
-                row = geometry.surface[t]
-                number = row % materials
-                m = surfaces.table[row]
-                rough = m[ROUGH]
+                m = surfaces.table[geometry.surface[t]]
                 r, g, b = m[RED], m[RED + 1], m[RED + 2]
                 slot = geometry.slot[t]
                 if m[PAINT] > 0 and slot >= 0:
                     r, g, b = paints[slot, 0], paints[slot, 1], paints[slot, 2]
-                side = surfaces.level[number, 0]
-                if side > 0:
-                    uv = geometry.uvs
-                    repeat = m[SCALE]
-                    u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
-                    v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
-                    steps = geometry.density[t] * repeat * side * z / lens.focal
-                    steps /= sqrt(max(nv, F(0.03)))
-                    level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
-                    chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
-                    offset = surfaces.offset[number]
-                    n = side
-                    for _ in range(chosen):
-                        offset += n * n
-                        n >>= 1
-                    texel(surfaces.texels, offset, n, u, v, tap)
-                    keep = light.texture_contrast
-                    mean = surfaces.mean[number]
-                    r *= mean[0] + (tap[0] - mean[0]) * keep
-                    g *= mean[1] + (tap[1] - mean[1]) * keep
-                    b *= mean[2] + (tap[2] - mean[2]) * keep
-                    rough = tap[3]
+                pixel_m = z / (lens.focal * sqrt(max(nv, F(0.03))))
+                surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
+                r, g, b, rough = r * tap[0], g * tap[1], b * tap[2], tap[3]
                 r, g, b = r * r, g * g, b * b
                 wet = light.wetness * max(nz - F(0.6), ZERO) * F(2.5)
                 if wet > 0:
@@ -357,6 +394,73 @@ def shade(
 
 
 @parallel_kernel
+def guide(
+    geometry: Arrays,
+    surfaces: Surfaces,
+    paints: Array,
+    light: Lighting,
+    lens: Lens,
+    nearness: Array,
+    winner: Array,
+    albedo: Array,
+    normals: Array,
+) -> None:
+    """Fill albedo (H, W, 3), linear, and world normals (H, W, 3): 0 at the sky."""
+    height, width = nearness.shape
+    rows = lens.rows
+    for worker in prange(WORKERS):
+        tap = np.zeros(4, np.float32)
+        for y in range(worker, height, WORKERS):
+            for x in range(width):
+                t = winner[y, x]
+                if t < 0:
+                    for c in range(3):
+                        albedo[y, x, c] = normals[y, x, c] = ZERO
+                    continue
+                rx = (x + HALF - lens.cx) / lens.focal
+                ry = (lens.cy - y - HALF) / lens.focal
+                z = ONE / nearness[y, x]
+                dx = rows[0, 0] * rx + rows[1, 0] * ry + rows[2, 0]
+                dy = rows[0, 1] * rx + rows[1, 1] * ry + rows[2, 1]
+                dz = rows[0, 2] * rx + rows[1, 2] * ry + rows[2, 2]
+                wi, wj, wk = weights(
+                    geometry,
+                    t,
+                    lens.eye[0] + dx * z,
+                    lens.eye[1] + dy * z,
+                    lens.eye[2] + dz * z,
+                )
+                n = geometry.normals
+                i, j, k = (
+                    geometry.triangles[t, 0],
+                    geometry.triangles[t, 1],
+                    geometry.triangles[t, 2],
+                )
+                nx = wi * n[i, 0] + wj * n[j, 0] + wk * n[k, 0]
+                ny = wi * n[i, 1] + wj * n[j, 1] + wk * n[k, 1]
+                nz = wi * n[i, 2] + wj * n[j, 2] + wk * n[k, 2]
+                unit = ONE / sqrt(nx * nx + ny * ny + nz * nz + TINY)
+                facing = (nx * dx + ny * dy + nz * dz) * unit
+                if facing > 0:
+                    unit = -unit
+                normals[y, x, 0], normals[y, x, 1], normals[y, x, 2] = (
+                    nx * unit,
+                    ny * unit,
+                    nz * unit,
+                )
+                cosine = abs(facing) / sqrt(dx * dx + dy * dy + dz * dz)
+                pixel_m = z / (lens.focal * sqrt(max(cosine, F(0.03))))
+                surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
+                m = surfaces.table[geometry.surface[t]]
+                slot = geometry.slot[t]
+                for c in range(3):
+                    base = m[RED + c]
+                    if m[PAINT] > 0 and slot >= 0:
+                        base = paints[slot, c]
+                    albedo[y, x, c] = base * base * tap[c] * tap[c]
+
+
+@parallel_kernel
 def smooth_edges(rgb: Array, out: Array) -> None:
     """Blend pixels across steps in brightness; rgb, out: (H, W, 3) uint8."""
     height, width = rgb.shape[0], rgb.shape[1]
@@ -395,7 +499,6 @@ def motion(
 ) -> None:
     """Fill flow (H, W, 2): this pixel minus where its surface point was; nan if it was behind."""
     height, width = nearness.shape
-    place = geometry.positions
     old = lens_before.rows
     for worker in prange(WORKERS):
         for y in range(worker, height, WORKERS):
@@ -419,19 +522,7 @@ def motion(
                             geometry.triangles[t, 1],
                             geometry.triangles[t, 2],
                         )
-                        ax, ay, az = place[i, 0], place[i, 1], place[i, 2]
-                        bx, by, bz = place[j, 0] - ax, place[j, 1] - ay, place[j, 2] - az
-                        cx, cy, cz = place[k, 0] - ax, place[k, 1] - ay, place[k, 2] - az
-                        qx, qy, qz = px - ax, py - ay, pz - az
-                        bb = bx * bx + by * by + bz * bz
-                        bc = bx * cx + by * cy + bz * cz
-                        cc = cx * cx + cy * cy + cz * cz
-                        qb = qx * bx + qy * by + qz * bz
-                        qc = qx * cx + qy * cy + qz * cz
-                        scale = ONE / (bb * cc - bc * bc + F(1e-20))
-                        wj = (cc * qb - bc * qc) * scale
-                        wk = (bb * qc - bc * qb) * scale
-                        wi = ONE - wj - wk
+                        wi, wj, wk = weights(geometry, t, px, py, pz)
                         px = wi * before[i, 0] + wj * before[j, 0] + wk * before[k, 0]
                         py = wi * before[i, 1] + wj * before[j, 1] + wk * before[k, 1]
                         pz = wi * before[i, 2] + wj * before[j, 2] + wk * before[k, 2]
