@@ -1,0 +1,215 @@
+"""The whole chain: minitown in its own process, the real carla client, our command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from realmaster_live.cli import main
+from realmaster_live.recording import Recording
+
+ATTACH = ("--engine", "identity", "--size", "128x64", "--timeout", "5")
+
+
+def realmaster(*arguments, **options):
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from realmaster_live.cli import main; sys.exit(main())",
+    ]
+    return subprocess.Popen([*command, *map(str, arguments)], text=True, **options)
+
+
+@pytest.fixture
+def town_with_a_car(minitown, carla_client):
+    """A hero in town 7; gives the port and a look at what is left of the world."""
+    world = carla_client.get_world()
+    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+    blueprint.set_attribute("role_name", "hero")
+    car = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
+    car.set_simulate_physics(False)
+    world.wait_for_tick(5.0)
+    yield minitown.port, world
+
+
+def sensors(world):
+    world.wait_for_tick(5.0)
+    return list(world.get_actors().filter("sensor.*"))
+
+
+def until(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_attach_records_and_replay_plays_it_again(town_with_a_car, tmp_path, capsys):
+    port, world = town_with_a_car
+    first, second = tmp_path / "first", tmp_path / "second"
+    flags = ["--port", str(port), *ATTACH, "--seconds", "1"]
+    assert main(["record", str(first), *flags, "--video", str(tmp_path / "film.mp4")]) == 0
+    out = capsys.readouterr().out
+    assert "20 frames captured, 20 realized, 0 lost by the source, 0 dropped" in out
+    assert "end to end" in out
+    assert not sensors(world)
+    assert not world.get_settings().synchronous_mode
+    recording = Recording(first)
+    assert recording.meta.complete
+    assert recording.meta.about.engine == "identity"
+    assert recording.meta.about.source["map"].endswith("MiniTown07")
+    assert (tmp_path / "film.mp4").stat().st_size > 1000
+
+    assert main(["replay", str(first), "--engine", "identity", "--out", str(second)]) == 0
+    before, after = list(recording.frames()), list(Recording(second).frames())
+    assert [frame.frame_id for frame in after] == [frame.frame_id for frame in before]
+    for name in ("depth", "semantic", "instance"):
+        np.testing.assert_array_equal(after[9].labels[name], before[9].labels[name])
+    np.testing.assert_array_equal(after[9].cam_to_world, before[9].cam_to_world)
+    assert abs(after[9].image.astype(int) - before[9].image).mean() < 4
+    assert Recording(second).meta.about.source["replayed_from"] == "first"
+
+
+def test_replay_at_another_size(town_with_a_car, tmp_path):
+    port, _ = town_with_a_car
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["record", str(first), "--port", str(port), *ATTACH, "--seconds", "0.4"]) == 0
+    flags = ["--engine", "identity", "--size", "64x32", "--out", str(second)]
+    assert main(["replay", str(first), *flags]) == 0
+    before, after = next(Recording(first).frames()), next(Recording(second).frames())
+    assert after.image.shape == (32, 64, 3)
+    np.testing.assert_allclose(after.intrinsics[:2] * 2, before.intrinsics[:2])
+
+
+def test_passive_leaves_the_clock_alone_and_counts_losses(town_with_a_car, tmp_path):
+    port, world = town_with_a_car
+    before = world.get_settings()
+    flags = ["--port", str(port), *ATTACH, "--passive", "--seconds", "1", "--labels", "none"]
+    assert main(["record", str(tmp_path / "drive"), *flags]) == 0
+    after = world.get_settings()
+    assert (after.synchronous_mode, after.fixed_delta_seconds) == (
+        before.synchronous_mode,
+        before.fixed_delta_seconds,
+    )
+    recording = Recording(tmp_path / "drive")
+    assert recording.meta.about.policy == "drop_oldest"
+    numbers = recording.rows["frame_id"].to_pylist()
+    missing = numbers[-1] - numbers[0] + 1 - len(numbers)
+    assert sum(recording.rows["dropped_before"].to_pylist()[1:]) >= missing
+
+
+def test_an_ego_that_is_not_there_is_status_1(minitown, capsys):
+    flags = ["--port", str(minitown.port), *ATTACH, "--ego", "nobody"]
+    assert main(["attach", *flags]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("realmaster: error: ")
+    assert "nobody" in error
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_restore_the_world_and_keep_the_recording(
+    town_with_a_car, tmp_path, number, status
+):
+    port, world = town_with_a_car
+    folder = tmp_path / "drive"
+    process = realmaster("record", folder, "--port", port, *ATTACH, stdout=subprocess.PIPE)
+    until(lambda: (folder / "frames.arrows").exists())
+    time.sleep(0.5)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "frames captured" in out
+    assert not sensors(world)
+    assert not world.get_settings().synchronous_mode
+    recording = Recording(folder)
+    assert recording.meta.complete
+    assert len(list(recording.frames())) == len(recording) > 0
+
+
+def test_a_server_that_dies_ends_the_run_and_the_recording_plays(tmp_path):
+    from realmaster_live.local_town import local_town, pick_ego
+
+    folder = tmp_path / "drive"
+    with local_town(seed=7, vehicles=3, walkers=0) as port:
+        flags = ["--port", port, "--ego", pick_ego(port), *ATTACH]
+        process = realmaster(
+            "record", folder, *flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        until(lambda: (folder / "frames.arrows").exists())
+        time.sleep(0.5)
+        (server,) = _listening(port)
+        os.kill(server, signal.SIGKILL)
+        began = time.monotonic()
+        _, error = process.communicate(timeout=40)
+    assert time.monotonic() - began < 25
+    assert process.returncode == 1
+    assert error.splitlines()[-1].startswith("realmaster: error: expected ")
+    recording = Recording(folder)
+    assert recording.meta.complete
+    assert len(list(recording.frames())) == len(recording) > 0
+
+
+def _listening(port):
+    """Return the ids of the processes that were started for this port."""
+    import psutil
+
+    children = psutil.Process().children(recursive=True)
+    return [
+        child.pid
+        for child in children
+        if any(c.status == "LISTEN" and c.laddr.port == port for c in child.net_connections())
+    ]
+
+
+def test_the_demo_leaves_everything_behind(tmp_path):
+    out = tmp_path / "demo"
+    flags = ["--seconds", "1.2", "--size", "128x64", "--engine", "identity"]
+    process = realmaster("demo", "--out", out, *flags, stdout=subprocess.PIPE)
+    text, _ = process.communicate(timeout=170)
+    assert process.returncode == 0
+    assert "24 frames captured, 24 realized" in text
+    recording = Recording(out / "recording")
+    assert recording.meta.about.seed == 7
+    assert len(list(recording.pairs())) == 24
+    states = (out / "recording" / "scene.jsonl").read_text().splitlines()
+    logged = {json.loads(line)["frame"] for line in states}
+    assert logged >= set(recording.rows["frame_id"].to_pylist())
+    sheet = cv2.imread(str(out / "contact-sheet.png"))
+    assert sheet.shape[0] > 5 * 64
+    assert sheet.shape[1] > 5 * 128
+    film = cv2.VideoCapture(str(out / "side-by-side.mp4"))
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 24
+    film.release()
+    assert "data:image/jpeg" in (out / "report.html").read_text()
+
+
+def test_bench_prints_every_size(tmp_path):
+    out = tmp_path / "bench.json"
+    flags = ["--sizes", "64x32,128x64", "--seconds", "0.8", "--engine", "identity", "--out", out]
+    process = realmaster("bench", *flags, stdout=subprocess.PIPE)
+    text, _ = process.communicate(timeout=170)
+    assert process.returncode == 0
+    assert "64x32 identity: 16 frames captured" in text
+    results = json.loads(out.read_text())
+    assert [result["width"] for result in results] == [64, 128]
+    for result in results:
+        assert result["fps"] == pytest.approx(
+            result["stats"]["realized"] / result["stats"]["wall_s"]
+        )
+        assert result["stats"]["latency_ms"]["engine"]["count"] == 4
+        assert result["recomputed"] is None
+
+
+def test_the_town_says_why_it_does_not_start(minitown):
+    from realmaster_live.errors import ConnectError
+    from realmaster_live.local_town import local_town
+
+    taken = local_town(seed=7, vehicles=0, walkers=0, port=minitown.port)
+    with pytest.raises(ConnectError, match="realmaster minitown"), taken:
+        pass
