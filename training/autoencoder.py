@@ -108,25 +108,25 @@ class AutoencoderStage:
             width=stage.width,
         )
         generator = torch_rng(rng)
-        half = stage.batch // 2
-        mixed = torch.cat((truth[:half], sim[half:]))
-        sims, truths, plain = (chunk_quarters(x, time) for x in (sim, truth, mixed))
-        pairs = [torch.cat(two) for two in zip(truths, sims, strict=True)]
+        few = max(1, stage.batch // 4)  # pictures of each kind that are decoded without guidance
+        sims, truths = chunk_quarters(sim, time), chunk_quarters(truth, time)
+        plain = chunk_quarters(torch.cat((truth[:few], sim[:few])), time)
+        seen = chunk_quarters(torch.cat((truth, sim[:few])), time)
         with autocast(self.recipe):
-            latents = [x.float() for x in encode_chunks(autoencoder, pairs, 2 * stage.batch)]
+            latents = [x.float() for x in encode_chunks(autoencoder, seen, stage.batch + few)]
             scale = torch.stack([x.detach().std((0, 2, 3)) for x in latents]).mean(0)
-            amount = torch.rand(2 * stage.batch, 1, 1, 1, generator=generator) * stage.noise
+            amount = torch.rand(len(latents[0]), 1, 1, 1, generator=generator) * stage.noise
             noisy = [
                 x + amount * scale[:, None, None] * torch.randn(x.shape, generator=generator)
                 for x in latents
             ]
-            truth_latents = [x[: stage.batch] for x in noisy]
-            plain_latents = [torch.cat((x[:half], x[stage.batch + half :])) for x in latents]
-            nothing = [torch.zeros_like(x) for x in plain]
             together = decode_chunks(
                 autoencoder,
-                [torch.cat(two) for two in zip(truth_latents, plain_latents, strict=True)],
-                [torch.cat(two) for two in zip(sims, nothing, strict=True)],
+                [torch.cat((x[: stage.batch], x[:few], x[stage.batch :])) for x in noisy],
+                [
+                    torch.cat((guide, torch.zeros_like(nothing)))
+                    for guide, nothing in zip(sims, plain, strict=True)
+                ],
             )
         guided_truth = torch.cat([to_pixels(x, time) for x in truths], 1)
         plain_truth = torch.cat([to_pixels(x, time) for x in plain], 1)

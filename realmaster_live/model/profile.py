@@ -50,7 +50,7 @@ class Profile:
     shift: float = 5.0
     fine: int = 32
     middle: int = 128
-    deep: int = 256
+    deep: int = 192
     memory: int = 32
 
     @property

@@ -42,6 +42,24 @@ def to_bytes(quarter: Tensor, frames: int) -> Tensor:  # quarter -> (B, T, H, W,
     return to_pixels(scaled.to(torch.uint8), frames)
 
 
+class Halve(nn.Conv2d):
+    """A 2 x 2 convolution of stride 2.
+
+    Outside of an export it runs as folding and a 1 x 1 convolution: the same sums, whose gradients
+    are several times faster on a CPU than those of a strided convolution.
+    """
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__(inside, outside, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a tensor of half the height and width."""
+        if torch.compiler.is_exporting():
+            return super().forward(x)
+        weight = self.weight.flatten(1)[:, :, None, None]
+        return nn.functional.conv2d(nn.functional.pixel_unshuffle(x, 2), weight, self.bias)
+
+
 class Residual(nn.Module):
     """Two 3 x 3 convolutions beside an untouched path.
 
@@ -67,10 +85,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.frames, self.kept = profile.chunk_frames, profile.memory
         middle, deep = profile.middle, profile.deep
-        self.stem = nn.Conv2d(CELL_CHANNELS, 2 * profile.fine, 3, stride=2, padding=1)
+        self.stem = Halve(CELL_CHANNELS, 2 * profile.fine)
         self.mix = nn.Conv2d(2 * profile.fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
-        self.down = nn.Conv2d(middle, deep, 2, stride=2)
+        self.down = Halve(middle, deep)
         self.deep = Residual(deep)
         self.out = nn.Conv2d(deep, profile.latent_channels, 1)
 
@@ -98,7 +116,7 @@ class GuidedDecoder(nn.Module):
         self.deep = Residual(deep)
         self.up = nn.Conv2d(deep, 4 * middle, 1)
         self.guide = nn.Conv2d(CELL_CHANNELS, fine, 3, padding=1)
-        self.guide_down = nn.Conv2d(fine, 2 * fine, 2, stride=2)
+        self.guide_down = Halve(fine, 2 * fine)
         self.guide_mix = nn.Conv2d(2 * fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
         self.middle = Residual(middle)

@@ -3,6 +3,7 @@ import torch
 
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.vae import (
+    Halve,
     StreamingAutoencoder,
     to_bytes,
     to_pixels,
@@ -109,3 +110,12 @@ def test_latents_are_normalised():
         latent, _ = model.encode(quarter, memory)
     back = latent * model.latents_std[:, None, None] + model.latents_mean[:, None, None]
     torch.testing.assert_close(back, raw)
+
+
+def test_halving_in_the_graph_is_the_same(monkeypatch):
+    torch.manual_seed(0)
+    layer = Halve(5, 7)
+    x = torch.randn(2, 5, 6, 8)
+    folded = layer(x)
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    torch.testing.assert_close(layer(x), folded)
