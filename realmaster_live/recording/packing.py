@@ -45,14 +45,20 @@ class Packing:
     unpack: Callable[[NDArray[Any]], NDArray[Any]]
 
 
-def _halves(words: NDArray[np.uint32]) -> NDArray[np.uint16]:
-    return np.concatenate([words >> 16, words & 0xFFFF]).astype(np.uint16)
+def _stacked(words: NDArray[np.uint32], *, low_bits: int) -> NDArray[np.uint16]:
+    rows, width = words.shape
+    picture = np.empty((2 * rows, width), np.uint16)
+    np.right_shift(words, np.uint32(low_bits), out=picture[:rows], casting="same_kind")
+    np.bitwise_and(words, np.uint32(2**low_bits - 1), out=picture[rows:], casting="same_kind")
+    return picture
 
 
-def _words(picture: NDArray[np.uint16]) -> NDArray[np.uint32]:
-    high, low = np.split(picture.astype(np.uint32), 2)
-    joined: NDArray[np.uint32] = (high << np.uint32(16)) | low
-    return joined
+def _joined(picture: NDArray[np.uint16], *, low_bits: int) -> NDArray[np.uint32]:
+    rows = len(picture) // 2
+    words: NDArray[np.uint32] = picture[:rows].astype(np.uint32)
+    words <<= np.uint32(low_bits)
+    words |= picture[rows:]
+    return words
 
 
 def pack_depth(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
@@ -60,38 +66,39 @@ def pack_depth(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
 
     What is farther than 1000 m, or not a number, is stored as 1000 m: CARLA's own far plane.
     """
-    metres = np.nan_to_num(depth.astype(np.float64), nan=DEPTH_FAR_M, posinf=DEPTH_FAR_M)
-    code = np.rint(np.clip(metres, 0.0, DEPTH_FAR_M) / np.float64(DEPTH_STEP_M))
-    words = code.astype(np.uint32)
-    return np.concatenate([words >> 8, words & 0xFF]).astype(np.uint16)
+    near = np.fmax(np.fmin(depth, np.float32(DEPTH_FAR_M)), np.float32(0))
+    code = near.astype(np.float64)
+    code /= np.float64(DEPTH_STEP_M)
+    code += 0.5
+    return _stacked(code.astype(np.uint32), low_bits=8)
 
 
 def unpack_depth(picture: NDArray[np.uint16]) -> NDArray[np.float32]:
     """(2H, W) -> (H, W) float32 metres."""
-    high, low = np.split(picture.astype(np.uint32), 2)
-    metres: NDArray[np.float32] = ((high << 8) | low).astype(np.float32) * DEPTH_STEP_M
+    metres: NDArray[np.float32] = _joined(picture, low_bits=8).astype(np.float32)
+    metres *= DEPTH_STEP_M
     return metres
 
 
 def pack_instance(instance: NDArray[np.int32]) -> NDArray[np.uint16]:
     """(H, W) int32 -> (2H, W): the class above, the id below."""
-    return _halves(np.ascontiguousarray(instance).view(np.uint32))
+    return _stacked(np.ascontiguousarray(instance).view(np.uint32), low_bits=16)
 
 
 def unpack_instance(picture: NDArray[np.uint16]) -> NDArray[np.int32]:
     """(2H, W) -> (H, W) int32."""
-    return _words(picture).view(np.int32)
+    return _joined(picture, low_bits=16).view(np.int32)
 
 
 def pack_flow(flow: NDArray[np.float32]) -> NDArray[np.uint16]:
     """(H, W, 2) float32 -> (4H, W): high halves of x then y, then the low halves."""
     stacked = np.concatenate([flow[..., 0], flow[..., 1]])
-    return _halves(np.ascontiguousarray(stacked).view(np.uint32))
+    return _stacked(np.ascontiguousarray(stacked).view(np.uint32), low_bits=16)
 
 
 def unpack_flow(picture: NDArray[np.uint16]) -> NDArray[np.float32]:
     """(4H, W) -> (H, W, 2) float32."""
-    return np.stack(np.split(_words(picture).view(np.float32), 2), axis=-1)
+    return np.stack(np.split(_joined(picture, low_bits=16).view(np.float32), 2), axis=-1)
 
 
 def _same(array: NDArray[Any]) -> NDArray[Any]:
