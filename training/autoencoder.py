@@ -37,13 +37,13 @@ def chunk_quarters(frames: Tensor, time: int) -> list[Tensor]:  # (B, K * T, H, 
     ]
 
 
-def picture_loss(got: Tensor, truth: Tensor, recipe: StageRecipe) -> Tensor:
-    """Return the weighted sum of what pictures (B, T, H, W, 3) may differ in."""
+def picture_loss(error: Tensor, recipe: StageRecipe) -> Tensor:
+    """Return the weighted sum of what pictures may differ in; `error` is (B, T, H, W, 3)."""
     return (
-        l1(got, truth)
-        + recipe.gradient_weight * gradient_l1(got, truth)
-        + recipe.temporal_weight * temporal_l1(got, truth)
-        + recipe.pyramid_weight * pyramid_l1(got, truth)
+        l1(error)
+        + recipe.gradient_weight * gradient_l1(error)
+        + recipe.temporal_weight * temporal_l1(error)
+        + recipe.pyramid_weight * pyramid_l1(error)
     )
 
 
@@ -128,17 +128,16 @@ class AutoencoderStage:
                     for guide, nothing in zip(sims, plain, strict=True)
                 ],
             )
-        guided_truth = torch.cat([to_pixels(x, time) for x in truths], 1)
-        plain_truth = torch.cat([to_pixels(x, time) for x in plain], 1)
-        guided, unguided = together[: stage.batch], together[stage.batch :]
+        wanted = torch.cat(
+            [to_pixels(torch.cat(x), time) for x in zip(truths, plain, strict=True)], 1
+        )
+        error = together - wanted
+        guided, unguided = error[: stage.batch], error[stage.batch :]
         size = torch.stack([x.square().mean() for x in latents]).mean()
-        loss = picture_loss(guided, guided_truth, stage) + 1e-4 * size
-        loss = loss + stage.plain_weight * picture_loss(unguided, plain_truth, stage)
+        loss = picture_loss(guided, stage) + 1e-4 * size
+        loss = loss + stage.plain_weight * picture_loss(unguided, stage)
         with torch.no_grad():
-            figures = {
-                "guided_db": psnr(guided, guided_truth).mean(),
-                "plain_db": psnr(unguided, plain_truth).mean(),
-            }
+            figures = {"guided_db": psnr(guided).mean(), "plain_db": psnr(unguided).mean()}
         return {"loss": loss, **figures, "latent_rms": size.sqrt()}
 
     def validate(self) -> dict[str, float]:
@@ -212,9 +211,10 @@ class DecoderStage:
         with autocast(self.recipe):
             got = decode_chunks(self.module, latents, guides)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
+        error = got - wanted
         with torch.no_grad():
-            decibels = psnr(got, wanted).mean()
-        return {"loss": picture_loss(got, wanted, self.stage), "db": decibels}
+            decibels = psnr(error).mean()
+        return {"loss": picture_loss(error, self.stage), "db": decibels}
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out rollouts."""

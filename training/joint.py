@@ -98,9 +98,10 @@ class JointStage:
             got = decode_chunks(self.autoencoder, latents, guides)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
         beside = huber(torch.stack(latents), target)
-        loss = picture_loss(got, wanted, stage) + LATENT_WEIGHT * beside
+        error = got - wanted
+        loss = picture_loss(error, stage) + LATENT_WEIGHT * beside
         with torch.no_grad():
-            figures = {"db": psnr(got, wanted).mean(), "latent_huber": beside}
+            figures = {"db": psnr(error).mean(), "latent_huber": beside}
         return {"loss": loss, **figures}
 
     def validate(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Losses as pure functions of float tensors; every mean is over all elements.
 
-Legend: B batch, T frames, H W pixels; pictures are (B, T, H, W, 3) in [-1, 1].
+Legend: B batch, T frames, H W pixels; an `error` is what was made minus the truth, of pictures
+(B, T, H, W, 3) in [-1, 1].
 """
 
 from __future__ import annotations
@@ -10,34 +11,32 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def l1(got: Tensor, truth: Tensor) -> Tensor:
-    """Return mean |got - truth|."""
-    return (got - truth).abs().mean()
+def l1(error: Tensor) -> Tensor:
+    """Return mean |error|."""
+    return error.abs().mean()
 
 
-def gradient_l1(got: Tensor, truth: Tensor) -> Tensor:  # (B, T, H, W, 3)
-    """Return the mean difference of horizontal plus that of vertical neighbour differences.
+def gradient_l1(error: Tensor) -> Tensor:  # (B, T, H, W, 3)
+    """Return the mean |horizontal| plus the mean |vertical| neighbour difference of the error.
 
     Blurred edges cost here what they hardly cost in `l1` (Mathieu et al. 2016, eq. 6, alpha 1).
     """
-    error = got - truth
     across = (error[:, :, :, 1:] - error[:, :, :, :-1]).abs().mean()
     down = (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
     return across + down
 
 
-def temporal_l1(got: Tensor, truth: Tensor) -> Tensor:  # (B, T, H, W, 3)
-    """Return the mean difference of the changes from frame to frame: what flickers costs."""
-    error = got - truth
+def temporal_l1(error: Tensor) -> Tensor:  # (B, T, H, W, 3)
+    """Return the mean |change| of the error from frame to frame: what flickers costs."""
     return (error[:, 1:] - error[:, :-1]).abs().mean()
 
 
-def pyramid_l1(got: Tensor, truth: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
-    """Return the sum over `levels` halvings of the mean difference of 2 x 2 averages.
+def pyramid_l1(error: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
+    """Return the sum over `levels` halvings of the mean |2 x 2 average| of the error.
 
     Large-scale tone and colour errors count as often as there are levels.
     """
-    error = (got - truth).flatten(0, 1).movedim(-1, 1)
+    error = error.flatten(0, 1).movedim(-1, 1)
     total = error.new_zeros(())
     for _ in range(levels):
         error = functional.avg_pool2d(error, 2)
@@ -50,7 +49,7 @@ def huber(got: Tensor, truth: Tensor, delta: float = 1.0) -> Tensor:
     return functional.huber_loss(got, truth, delta=delta)
 
 
-def psnr(got: Tensor, truth: Tensor, peak: float = 2.0) -> Tensor:  # first axis B -> (B,)
+def psnr(error: Tensor, peak: float = 2.0) -> Tensor:  # first axis B -> (B,)
     """Return the peak signal to noise ratio in dB; `peak` is the range of values."""
-    error = (got - truth).square().flatten(1).mean(1)
-    return 10.0 * torch.log10(peak**2 / error.clamp_min(1e-12))
+    square = error.square().flatten(1).mean(1)
+    return 10.0 * torch.log10(peak**2 / square.clamp_min(1e-12))
