@@ -102,7 +102,7 @@ class Crowd:
         for type_id, model in VEHICLES.items():
             by_model.setdefault(model, []).append(type_id)
         models, shares = list(SHARE), np.array(list(SHARE.values()))
-        points = [p for p in world.network.spawn_points if p.lane in world.traffic.endless]
+        points = world.network.spawn_points
         placed: list[int] = []
         for n in rng.permutation(len(points)):
             if len(placed) >= count:
@@ -111,6 +111,8 @@ class Crowd:
             type_id = str(rng.choice(by_model[model]))
             pose = Pose(*points[n].location[:2], self.lane_map.level, yaw=points[n].yaw_deg)
             half = BODIES[model].extent
+            if points[n].lane not in world.traffic.lanes_for(half[0]):
+                continue
             room = box_of(pose, (half[0] + SPAWN_ROOM, half[1] + 0.2, half[2]))
             if any(a.moves and overlap(room, a.box) for a in world.actors.values()):
                 continue

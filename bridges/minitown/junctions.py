@@ -18,6 +18,7 @@ from realmaster_live.bridges.minitown.lanes import LaneMap
 from realmaster_live.bridges.minitown.roads import LaneKey, RoadNetwork
 
 CLEARANCE = 2.8  # metres between centre lines below which two ways exclude each other
+LONG_CLEARANCE = 6.0  # the same when one of the two vehicles is long: its ends swing out
 PATIENCE_S = 4.0  # of a driver who could go but for those who cross its way
 CROSSING_REACH = 15.0  # metres of the lanes before and behind a junction whose crossings count
 
@@ -40,7 +41,12 @@ class Junctions:
         for way in self.ways:
             for crossing, _ in self.along[way]:
                 self.ways_over[crossing].add(way)
-        self.conflicts = _conflicts(network, lane_map, self.ways)
+        gaps = _gaps(network, lane_map, self.ways)
+        self.conflicts, self.long_conflicts = (
+            {way: frozenset(w for w, gap in near.items() if gap < least) for way, near in gaps.items()}
+            for least in (CLEARANCE, LONG_CLEARANCE)
+        )
+        self.long: set[int] = set()
         self.holders: dict[LaneKey, set[int]] = defaultdict(set)
         self.blocked: set[LaneKey] = set()
         self.walking: dict[int, set[int]] = defaultdict(set)
@@ -54,8 +60,11 @@ class Junctions:
         self.claims[actor] = Claim(way, since_s)
         if any(self.walking[crossing] for crossing, _ in self.along[way]):
             return False
-        conflicts = self.conflicts[way]
+        wide = self.long_conflicts[way]
+        conflicts = wide if actor in self.long else self.conflicts[way]
         if any(other in self.blocked or self.holders[other] - {actor} for other in conflicts):
+            return False
+        if any((self.holders[other] & self.long) - {actor} for other in wide):
             return False
         return not any(
             claim.way in conflicts and claim.since_s < min(since_s, now_s - PATIENCE_S)
@@ -139,14 +148,14 @@ def _meeting(points: NDArray[np.float64], ends: NDArray[np.float64]) -> float | 
     return None
 
 
-def _conflicts(
+def _gaps(
     network: RoadNetwork, lane_map: LaneMap, ways: set[LaneKey]
-) -> dict[LaneKey, frozenset[LaneKey]]:
-    """Return for each way those it must not share the junction with.
+) -> dict[LaneKey, dict[LaneKey, float]]:
+    """Return for each way its distance, metres, to every other way of its junction.
 
-    Ways that start at the same lane are not among them: there one car simply follows another.
+    Ways that start at the same lane are left out: there one car simply follows another.
     """
-    found: dict[LaneKey, set[LaneKey]] = {way: set() for way in ways}
+    found: dict[LaneKey, dict[LaneKey, float]] = {way: {} for way in sorted(ways)}
     for a in ways:
         for b in ways:
             if a >= b or network.lanes[a].junction != network.lanes[b].junction:
@@ -154,7 +163,6 @@ def _conflicts(
             if set(lane_map.predecessors[a]) & set(lane_map.predecessors[b]):
                 continue
             pa, pb = lane_map.tracks[a].points[:, :2], lane_map.tracks[b].points[:, :2]
-            if np.linalg.norm(pa[:, None] - pb[None], axis=2).min() < CLEARANCE:
-                found[a].add(b)
-                found[b].add(a)
-    return {way: frozenset(others) for way, others in found.items()}
+            gap = float(np.linalg.norm(pa[:, None] - pb[None], axis=2).min())
+            found[a][b] = found[b][a] = gap
+    return found

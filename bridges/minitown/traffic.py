@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown.actors import Actor
 from realmaster_live.bridges.minitown.junctions import Junctions
-from realmaster_live.bridges.minitown.lanes import LaneMap
+from realmaster_live.bridges.minitown.lanes import LaneMap, Track
 from realmaster_live.bridges.minitown.roads import LaneKey
 from realmaster_live.bridges.minitown.signals import GREEN, YELLOW, Signals
 from realmaster_live.bridges.minitown.transforms import forward
@@ -29,6 +29,9 @@ ACCEL, COMFORT, HEADWAY_S, STANDSTILL_M = 1.8, 2.5, 1.2, 2.5
 LINE_GAP = 1.0  # metres that a driver stops short of a line
 HARDEST = 7.0  # m/s^2
 SIGHT = 45.0  # metres
+LOOK_M, LOOK_S = 2.5, 0.4  # a driver steers to a point so far ahead, in metres and in seconds
+LONG = 4.0  # metres of half length above which a driver keeps to wide bends and left turns
+LONG_BEND_SPEED = 7.4  # m/s that the bend of a lane must allow for long vehicles: 28 m of radius
 ROOM = 3.0  # metres left free behind the last car of an exit
 DARK_SUN_DEG = 5.0  # sun altitude below which drivers switch their lamps on
 
@@ -69,8 +72,13 @@ class Traffic:
     def __init__(self, lane_map: LaneMap, junctions: Junctions, signals: Signals) -> None:
         self.lane_map, self.junctions, self.signals = lane_map, junctions, signals
         self.drivers: dict[int, Driver] = {}
-        self.endless = _endless(lane_map)
+        self._endless = _endless(lane_map, set(lane_map.tracks))
+        self._roomy = _endless(lane_map, {k for k, t in lane_map.tracks.items() if _is_roomy(t)})
         self.now_s = 0.0
+
+    def lanes_for(self, half_length: float) -> set[LaneKey]:
+        """Return the lanes that a vehicle may take: a long one swings too wide to turn right."""
+        return self._roomy if half_length > LONG else self._endless
 
     def add(self, actor: Actor, seed: int) -> bool:
         """Give the vehicle a driver; False when no lane is near it."""
@@ -79,6 +87,8 @@ class Traffic:
             return False
         rng = np.random.default_rng([seed, actor.id])
         self.drivers[actor.id] = Driver(actor, [place.key], place.s, rng)
+        if actor.extent[0] > LONG:
+            self.junctions.long.add(actor.id)
         return True
 
     def remove(self, actor_id: int) -> None:
@@ -122,9 +132,11 @@ class Traffic:
         ahead += sum(tracks[key].length for key in driver.route[1:])
         while ahead < SIGHT + 15.0:
             after = tracks[driver.route[-1]].lane.successors
-            choices = [key for key in after if key in self.endless] or list(after)
-            if not choices:
+            if not after:
                 break
+            ways = self.lanes_for(driver.actor.extent[0])
+            open_ended = [key for key in after if key in self._endless]
+            choices = [key for key in after if key in ways] or open_ended or list(after)
             driver.route.append(choices[int(driver.rng.integers(len(choices)))])
             ahead += tracks[driver.route[-1]].length
         if driver.last is not None and driver.s > driver.actor.extent[0] + 0.5:
@@ -321,21 +333,22 @@ class Traffic:
     def _steer(
         self, driver: Driver, path: NDArray[np.float64], along: NDArray[np.float64]
     ) -> float:
-        """Return the wheel, -1..1, that takes the rear axle along the path (pure pursuit)."""
+        """Return the wheel, -1..1, that takes the vehicle's middle along the path.
+
+        Pure pursuit (Coulter 1992) of the bicycle's middle: from the curvature 2 sin(a) / L to a
+        point at the distance L, a seen from where the middle moves, follows the wheels' angle.
+        """
         actor, vehicle = driver.actor, driver.actor.vehicle
         assert vehicle is not None
-        base = vehicle.body.wheelbase
-        fx, fy = forward(actor.pose.yaw)
-        rear = (actor.pose.x - fx * base / 2, actor.pose.y - fy * base / 2)
-        look = max(2.5, 0.35 * abs(vehicle.speed)) + 0.4 * base
-        wanted = look - base / 2
-        tx = float(np.interp(wanted, along, path[:, 0])) - rear[0]
-        ty = float(np.interp(wanted, along, path[:, 1])) - rear[1]
-        distance = max(math.hypot(tx, ty), 0.5)
-        sine = (fx * ty - fy * tx) / distance
-        angle = math.atan(2.0 * base * sine / distance)
-        lock = vehicle.full_lock
-        return max(-1.0, min(1.0, angle / lock))
+        look = max(LOOK_M, LOOK_S * abs(vehicle.speed)) + 0.25 * vehicle.body.wheelbase
+        dx = float(np.interp(look, along, path[:, 0])) - actor.pose.x
+        dy = float(np.interp(look, along, path[:, 1])) - actor.pose.y
+        slip = math.atan(0.5 * math.tan(vehicle.wheel_angle))
+        turn = math.atan2(dy, dx) - math.radians(actor.pose.yaw) - slip
+        bend = 2.0 * math.sin(turn) / max(math.hypot(dx, dy), 0.5) * vehicle.body.wheelbase
+        bend = max(-1.5, min(1.5, bend))
+        angle = math.atan(bend / math.sqrt(1.0 - bend * bend / 4.0))
+        return max(-1.0, min(1.0, angle / vehicle.full_lock))
 
 
 def idm(speed: float, wish: float, gap: float, lead: float) -> float:
@@ -360,9 +373,15 @@ def pedals(accel: float, speed: float, strongest: float, top_speed: float) -> tu
     return 0.0, min(1.0, (-accel - ROLLING_DECEL) / BRAKE_DECEL)
 
 
-def _endless(lane_map: LaneMap) -> set[LaneKey]:
-    """Return the lanes from which a driver need never come to a dead end."""
-    good = set(lane_map.tracks)
+def _is_roomy(track: Track) -> bool:
+    """Return whether two long vehicles can pass each other, or turn without a wide swing."""
+    if track.lane.junction >= 0:
+        return track.lane.turn != "right"
+    return float(track.speed.min()) > LONG_BEND_SPEED
+
+
+def _endless(lane_map: LaneMap, good: set[LaneKey]) -> set[LaneKey]:
+    """Return the lanes of a set from which a driver can go on for ever within it."""
     while True:
         kept = {key for key in good if good & set(lane_map.tracks[key].lane.successors)}
         if kept == good:
