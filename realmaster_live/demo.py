@@ -18,6 +18,7 @@ from realmaster_live.local_town import local_town, pick_ego
 from realmaster_live.progress import console, tracked
 from realmaster_live.protocols import Engine
 from realmaster_live.recording import Recorder, Recording
+from realmaster_live.recording.about import SCENE
 from realmaster_live.report import Report, write_report
 from realmaster_live.sinks.video import SideBySideVideo
 from realmaster_live.stats import Stats
@@ -25,7 +26,6 @@ from realmaster_live.stats import Stats
 VEHICLES, WALKERS = 24, 24
 MOMENTS = 5
 COLUMNS = ("simulator", "realized", "classes", "objects", "depth")
-STATE_LOG = "scene.jsonl"  # what minitown needs to path-trace any recorded frame later
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]
 
     width, height = demo.size
     ages = LatencyLog()
-    state_log = folder / STATE_LOG
+    state_log = folder / SCENE
     state_log.unlink(missing_ok=True)
     town = local_town(seed=demo.seed, vehicles=VEHICLES, walkers=WALKERS, state_log=state_log)
     with town as port, contextlib.ExitStack() as stack:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from realmaster_live.cli import attach, bench, demo, doctor, replay
+from realmaster_live.cli import attach, bench, demo, doctor, replay, truth
 from realmaster_live.cli.options import Parser
 from realmaster_live.config import flags_from
 from realmaster_live.errors import ConfigError, RealMasterError
+from realmaster_live.optional import require
 
 USAGE, FAULT, INTERRUPTED = 2, 1, 130
 
@@ -32,12 +33,33 @@ VERBS = {
     "attach": Verb("realize a running CARLA world", attach.add, attach.run),
     "record": Verb("attach, and keep everything in a folder", attach.add_record, attach.run),
     "replay": Verb("realize a recording again", replay.add, replay.run),
+    "truth": Verb(
+        "path-trace frames that were recorded in the embedded town", truth.add, truth.run
+    ),
     "bench": Verb("measure the whole chain on this machine", bench.add, bench.run),
     "doctor": Verb(
         "say what is installed, what is missing, and how to get it", doctor.add, doctor.run
     ),
 }
-MINITOWN = "serve the embedded town to any CARLA client (its own flags: minitown --help)"
+# verbs whose module has a main(arguments) and flags of its own: the module, its extra, a summary
+MODULES = {
+    "minitown": (
+        "realmaster_live.bridges.minitown.server",
+        "minitown",
+        "serve the embedded town to any CARLA client",
+    ),
+    "pairs": (
+        "realmaster_live.bridges.minitown.pairs",
+        "truth",
+        "make paired clips, as the game draws them and path-traced",
+    ),
+    "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
+    "evaluate": (
+        "realmaster_live.training.evaluate.held_out",
+        "training",
+        "measure a model on held-out clips",
+    ),
+}
 
 
 def parser() -> Parser:
@@ -51,7 +73,8 @@ def parser() -> Parser:
         )
         verb.add(sub)
         sub.add_argument("--config", metavar="FILE", help=f"TOML with a table [{name}] of flags")
-    verbs.add_parser("minitown", help=MINITOWN)
+    for name, (_, _, summary) in MODULES.items():
+        verbs.add_parser(name, help=summary)
     return top
 
 
@@ -60,10 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        if arguments[:1] == ["minitown"]:
-            from realmaster_live.bridges.minitown.server import main as serve
-
-            return serve(arguments[1:])
+        if arguments[:2] == ["minitown", "truth"]:
+            arguments = arguments[1:]
+        if arguments and arguments[0] in MODULES:
+            module, extra, _ = MODULES[arguments[0]]
+            return require(module, extra=extra).main(arguments[1:]) or 0
         options = parse(arguments)
         return VERBS[options.verb].run(options)
     except ConfigError as error:

@@ -15,6 +15,7 @@ from realmaster_live.errors import RecordingError
 from realmaster_live.host import describe_host
 
 META = "meta.json"
+SCENE = "scene.jsonl"  # minitown's state log, where there is one: frames can be traced from it
 FORMAT = "realmaster-recording"
 FORMAT_VERSION = 1
 

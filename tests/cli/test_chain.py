@@ -167,12 +167,19 @@ def _listening(port):
     ]
 
 
-def test_the_demo_leaves_everything_behind(tmp_path):
-    out = tmp_path / "demo"
+@pytest.fixture(scope="module")
+def demo_out(tmp_path_factory):
+    """What a short demo prints, and the folder that it leaves."""
+    out = tmp_path_factory.mktemp("demo")
     flags = ["--seconds", "1.2", "--size", "128x64", "--engine", "identity"]
     process = realmaster("demo", "--out", out, *flags, stdout=subprocess.PIPE)
     text, _ = process.communicate(timeout=170)
     assert process.returncode == 0
+    return text, out
+
+
+def test_the_demo_leaves_everything_behind(demo_out):
+    text, out = demo_out
     assert "24 frames captured, 24 realized" in text
     recording = Recording(out / "recording")
     assert recording.meta.about.seed == 7
@@ -187,6 +194,30 @@ def test_the_demo_leaves_everything_behind(tmp_path):
     assert film.get(cv2.CAP_PROP_FRAME_COUNT) == 24
     film.release()
     assert "data:image/jpeg" in (out / "report.html").read_text()
+
+
+def test_recorded_frames_can_be_path_traced(demo_out, tmp_path, capsys):
+    pytest.importorskip("mitsuba")
+    _, out = demo_out
+    flags = ["--every", "20", "--spp", "2", "--out", str(tmp_path)]
+    assert main(["minitown", "truth", str(out / "recording"), *flags]) == 0
+    frames = {frame.frame_id: frame for frame in Recording(out / "recording").frames()}
+    traced = sorted(tmp_path.glob("*.png"))
+    assert capsys.readouterr().out == "".join(f"wrote {path}\n" for path in traced)
+    assert [int(path.stem) for path in traced] == list(frames)[::20]
+    sky = frames[int(traced[0].stem)].labels["semantic"] == 11
+    picture = cv2.imread(str(traced[0])).astype(int)
+    assert picture.shape == (64, 128, 3)
+    assert picture[sky].mean() > picture[~sky].mean() + 10  # the same view: its sky is the bright
+
+
+def test_only_a_recorded_scene_can_be_traced(town_with_a_car, tmp_path, capsys):
+    port, _ = town_with_a_car
+    folder = tmp_path / "drive"
+    assert main(["record", str(folder), "--port", str(port), *ATTACH, "--seconds", "0.2"]) == 0
+    assert main(["minitown", "truth", str(folder)]) == 1
+    assert "scene.jsonl" in capsys.readouterr().err
+    assert main(["truth", str(folder), "--every", "0"]) == 2
 
 
 def test_bench_prints_every_size(tmp_path):

@@ -1,0 +1,75 @@
+"""The photoreal truth of a recording made in the embedded town: its frames, path-traced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from realmaster_live.drawing import png_bytes
+from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.recording import Recording
+from realmaster_live.recording.about import SCENE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What to trace.
+
+    Attributes:
+        recording: its folder. out: folder for one PNG a frame, named by the frame's number.
+        every: take each so-manieth frame. spp: samples a pixel.
+    """
+
+    recording: Path
+    out: Path
+    every: int = 20
+    spp: int = 12
+
+
+def trace(truth: Truth) -> Iterator[Path]:
+    """Yield the path of each picture once it is written; seconds a frame.
+
+    Raises:
+        RecordingError: the recording holds no scene, or not the scene of a frame.
+        ConfigError: `every` or `spp` is below 1.
+    """
+    if min(truth.every, truth.spp) < 1:
+        raise ConfigError(
+            f"expected every and spp of 1 or more, got {truth.every} and {truth.spp}: raise them"
+        )
+    from realmaster_live.bridges.minitown.network import make_network
+    from realmaster_live.bridges.minitown.pathtrace import PathTracer
+    from realmaster_live.bridges.minitown.state import read_states
+    from realmaster_live.bridges.minitown.town import build_town
+
+    recording = Recording(truth.recording, verify=False)
+    log = truth.recording / SCENE
+    if not log.exists():
+        raise RecordingError(
+            f"expected {log}, got no such file: only drives of realmaster demo, or with minitown's "
+            "--state-log put there, can be traced"
+        )
+    wanted = set(recording.rows["frame_id"].to_pylist()[:: truth.every])
+    camera = recording.meta.about.source.get("camera", {}).get("id")
+    tracer = None
+    truth.out.mkdir(parents=True, exist_ok=True)
+    for logged in read_states(log):
+        state = logged.state
+        if state.frame not in wanted:
+            continue
+        view = next((one.view for one in logged.cameras if one.actor_id == camera), None)
+        if view is None:
+            raise RecordingError(
+                f"expected camera {camera} at frame {state.frame} of {log}, got none: record again"
+            )
+        tracer = tracer or PathTracer(build_town(make_network(state.town_seed)), spp=truth.spp)
+        path = truth.out / f"{state.frame:08d}.png"
+        path.write_bytes(png_bytes(tracer.render(state, view)))
+        wanted.remove(state.frame)
+        yield path
+    if wanted:
+        raise RecordingError(
+            f"expected the scene of every frame in {log}, got none for {len(wanted)} of them: "
+            "record again"
+        )
