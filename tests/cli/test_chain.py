@@ -220,21 +220,36 @@ def test_only_a_recorded_scene_can_be_traced(town_with_a_car, tmp_path, capsys):
     assert main(["truth", str(folder), "--every", "0"]) == 2
 
 
-def test_bench_prints_every_size(tmp_path):
+def test_bench_prints_and_keeps_its_figures(tmp_path):
     out = tmp_path / "bench.json"
-    flags = ["--sizes", "64x32,128x64", "--seconds", "0.8", "--engine", "identity", "--out", out]
+    flags = ["--sizes", "64x32", "--seconds", "0.8", "--engine", "identity", "--out", out]
     process = realmaster("bench", *flags, stdout=subprocess.PIPE)
     text, _ = process.communicate(timeout=170)
     assert process.returncode == 0
-    assert "64x32 identity: 16 frames captured" in text
+    assert "64x32 identity: 16 frames captured, 16 realized" in text
+    (result,) = json.loads(out.read_text())
+    assert result["fps"] == pytest.approx(result["stats"]["realized"] / result["stats"]["wall_s"])
+    assert result["recomputed"] is None
+
+
+@pytest.mark.slow
+def test_bench_measures_every_size_with_and_without_the_cache(tiny_model, tmp_path):
+    out = tmp_path / "bench.json"
+    flags = ["--sizes", "64x32,128x64", "--seconds", "0.8", "--engine", tiny_model, "--out", out]
+    process = realmaster("bench", *flags, stdout=subprocess.PIPE)
+    text, _ = process.communicate(timeout=170)
+    assert process.returncode == 0
+    assert text.count("16 frames captured, 16 realized") == 4
+    assert text.count("the reference cache: ") == 2
     results = json.loads(out.read_text())
     assert [result["width"] for result in results] == [64, 128]
     for result in results:
-        assert result["fps"] == pytest.approx(
-            result["stats"]["realized"] / result["stats"]["wall_s"]
-        )
-        assert result["stats"]["latency_ms"]["engine"]["count"] == 4
-        assert result["recomputed"] is None
+        cached, recomputed = result["stats"], result["recomputed"]
+        assert result["fps"] == pytest.approx(cached["realized"] / cached["wall_s"])
+        assert cached["latency_ms"]["engine"]["count"] == 16 / 4
+        ratio = recomputed["latency_ms"]["engine"]["p50"] / cached["latency_ms"]["engine"]["p50"]
+        assert result["engine_ratio"] == pytest.approx(ratio)
+        assert result["host"]["cores"] == os.cpu_count()
 
 
 def test_the_town_says_why_it_does_not_start(minitown):
