@@ -168,12 +168,12 @@ class Episode:
             return frame
 
     async def load(self, name: str, reset_settings: bool) -> None:
-        """Start another town, or this one again.
+        """Start another town, or with an empty name this one again.
 
         Raises:
             ActorError: the name is not one of our towns'.
         """
-        number = town_number(name)
+        number = town_number(name or self.town.network.name)
         if number is None:
             raise ActorError(f"expected a map MiniTown00, MiniTown01, ..., got {name!r}: load one")
         town = self.town
