@@ -14,7 +14,7 @@ from realmaster_live.bridges.minitown.surfaces import to_linear
 
 GROUND_WORDS = ("asphalt", "pave", "plaza", "kerb", "gravel", "brick", "roof", "grass", "soil")
 BUMP = 0.012
-LEAF_TRANSMISSION = 0.7  # of the diffuse light, on principledthin's scale of 0 to 2
+LEAF_TRANSMISSION = 0.9  # of the diffuse light, on principledthin's scale of 0 to 2
 WET_DARKENING, WET_ROUGHNESS = 0.45, 0.16
 LAMP_RADIANCE = 2.2  # of emission 1, by day and night: a lamp that shows but does not blind
 
@@ -90,10 +90,14 @@ def glow(mi: Any, material: Material) -> Any:
     )
 
 
-def facing(positions: Floats, normals: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return the faces wound so that each one's own normal agrees with its vertices'."""
+def facing(
+    positions: Floats,  # (V, 3)
+    faces: NDArray[np.int32],  # (T, 3)
+    outward: Floats,  # (T, 3) any length
+) -> NDArray[np.int32]:
+    """Return the faces wound so that each one's own normal agrees with `outward`."""
     a, b, c = (positions[faces[:, k]] for k in range(3))
-    against = np.einsum("ij,ij->i", np.cross(b - a, c - a), normals[faces].sum(axis=1)) < 0
+    against = np.einsum("ij,ij->i", np.cross(b - a, c - a), outward) < 0
     return np.where(against[:, None], faces[:, ::-1], faces)
 
 
@@ -136,8 +140,19 @@ def by_traits(mi: Any) -> Any:
     )
 
 
-def mesh(mi: Any, name: str, pieces: Sequence[Piece], bsdf: Any, emitter: Any | None) -> Any:
-    """Return one Mitsuba mesh of the pieces."""
+def mesh(
+    mi: Any,
+    name: str,
+    pieces: Sequence[Piece],
+    bsdf: Any,
+    *,
+    emitter: Any | None = None,
+    eye: NDArray[np.float64] | None = None,  # (3,) metres, CARLA's axes
+) -> Any:
+    """Return one Mitsuba mesh of the pieces; with an `eye`, every triangle turns towards it.
+
+    An emitter shines to the front of its triangles only, so that lamps are made to face the eye.
+    """
     starts = np.cumsum([0] + [len(piece.positions) for piece in pieces])
     mirror = np.array([1.0, -1.0, 1.0], np.float32)
     positions = np.concatenate([piece.positions for piece in pieces]) * mirror
@@ -145,6 +160,11 @@ def mesh(mi: Any, name: str, pieces: Sequence[Piece], bsdf: Any, emitter: Any | 
     faces = np.concatenate(
         [piece.triangles + start for piece, start in zip(pieces, starts[:-1], strict=True)]
     )
+    outward = normals[faces].sum(axis=1)
+    if eye is not None:
+        ahead = (eye * mirror - positions).astype(np.float32)
+        normals = normals * np.where((normals * ahead).sum(axis=1) < 0, -1, 1)[:, None]
+        outward = ahead[faces].sum(axis=1)
     properties = mi.Properties()
     properties["mesh_bsdf"] = bsdf
     if emitter is not None:
@@ -167,7 +187,10 @@ def mesh(mi: Any, name: str, pieces: Sequence[Piece], bsdf: Any, emitter: Any | 
     fields = mi.traverse(made)
     fields["vertex_positions"] = positions.astype(np.float32).ravel()
     fields["vertex_normals"] = normals.astype(np.float32).ravel()
-    fields["vertex_texcoords"] = np.concatenate([piece.uvs for piece in pieces]).ravel()
-    fields["faces"] = facing(positions, normals, faces).astype(np.uint32).ravel()
+    upright = np.array([0, 1], np.float32) + np.array([1, -1], np.float32) * np.concatenate(
+        [piece.uvs for piece in pieces]
+    )
+    fields["vertex_texcoords"] = upright.ravel()  # Mitsuba's v runs down, ours up
+    fields["faces"] = facing(positions, faces, outward).astype(np.uint32).ravel()
     fields.update()
     return made

@@ -16,8 +16,10 @@ from realmaster_live.bridges.minitown.scene import Floats, Weather
 
 Array = NDArray[np.float64]
 TURBIDITY = 2.6
-KCD_TO_UNIT = 1 / 20.0
+KCD_TO_UNIT = 1 / 11.0  # a little more than the paper: houses round a street add their own
 SUN_IRRADIANCE = 4.6
+BLUER = np.array([0.84, 0.98, 1.18])  # the paper's sky is whiter than a camera's
+BRIGHTEST_CLEAR = 1.6  # keeps colour in the sky round the sun, as a film's shoulder does
 OVERCAST_ZENITH = 0.55
 NIGHT = np.array([0.0045, 0.0055, 0.0085])  # a town's sky glow, far above real starlight
 PEREZ = {  # the paper's appendix A.2: slope and offset in turbidity of A, B, C, D, E
@@ -77,7 +79,8 @@ def preetham(directions: Array, sun: Array) -> Array:
     luminance = np.maximum(zenith["Y"], 0.3) * spread("Y") * KCD_TO_UNIT
     x, y = zenith["x"] * spread("x"), zenith["y"] * spread("y")
     xyz = np.stack([x / y, np.ones_like(x), (1 - x - y) / y], axis=-1) * luminance[..., None]
-    return np.maximum(xyz @ XYZ_TO_RGB.T, 0.0)
+    linear = np.maximum(xyz @ XYZ_TO_RGB.T, 0.0) * BLUER
+    return linear / (1.0 + linear.max(axis=-1, keepdims=True) / BRIGHTEST_CLEAR)
 
 
 def sun_irradiance(weather: Weather) -> Array:
@@ -117,7 +120,8 @@ def horizontal(weather: Weather) -> float:
     sun = float(sun_irradiance(weather).mean()) * up
     light = float(np.clip(weather.sun_altitude_angle / 35.0, 0.06, 1.0))
     overcast = float(np.clip((weather.cloudiness - 20.0) / 70.0, 0.0, 1.0))
-    return sun + day * light * (0.8 + 0.35 * overcast) + 0.02 * (1 - day)
+    walls = 0.3 * float(sun_irradiance(weather).mean())  # a low sun lights what stands upright
+    return sun * 0.8 + walls + day * light * (0.8 + 0.35 * overcast) + 0.02 * (1 - day)
 
 
 def environment(weather: Weather, height: int = 256) -> Floats:

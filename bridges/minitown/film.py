@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.minitown import daylight, sky
 from realmaster_live.bridges.minitown.scene import Floats, Weather
 
-MIDDLE = 0.62  # exposure that puts sunlit asphalt a little below mid grey
+MIDDLE = 0.8  # exposure that puts sunlit asphalt a little below mid grey
 ADAPTATION = 0.78  # how far the exposure follows the light: 1 makes night as bright as day
 BRIGHTEST_EXPOSURE = 22.0
 SATURATION = 0.94

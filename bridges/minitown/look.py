@@ -50,7 +50,7 @@ class Look:
     lod_bias: float = 0.0
     faceted: bool = False
     edge_aa: bool = True
-    draw_distance: float = 250.0
+    draw_distance: float = 1000.0
 
 
 LOOK_A = Look(

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ from realmaster_live.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-WARM_UP_S = (6.0, 26.0)  # a drive starts after the traffic has spread out
+WARM_UP_S = (4.0, 14.0)  # a drive starts after the traffic has spread out
 VEHICLES, WALKERS = 34, 40
 
 
@@ -134,7 +135,15 @@ def render_clip(
     save_atomically(out / f"{plan.name}.sim.npy", sim)
     save_atomically(out / f"{plan.name}.truth.npy", truth)
     wall_s = time.monotonic() - started
-    facts = asdict(plan) | {"dt": dt, "spp": spp, "look": look, "wall_s": round(wall_s, 1)}
+    facts = asdict(plan) | {
+        "frames": frames,
+        "size": [width, height],
+        "dt": dt,
+        "spp": spp,
+        "look": look,
+        "wall_s": round(wall_s, 1),
+        "complete": True,
+    }
     partial = out / f"{plan.name}.json.partial"
     partial.write_text(json.dumps(facts, indent=1))
     partial.replace(out / f"{plan.name}.json")
@@ -176,22 +185,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     width, height = args.size
-    for number in range(args.drives):
-        for seed in args.seeds:
-            plan = plan_drive(seed, number)
-            if (args.out / f"{plan.name}.json").exists():
-                continue
-            render_clip(
-                plan,
-                build_town(make_network(seed)),
-                args.out,
-                frames=args.frames,
-                width=width,
-                height=height,
-                dt=args.dt,
-                spp=args.spp,
-                look=args.look,
-            )
+    for number, seed in product(range(args.drives), args.seeds):
+        plan = plan_drive(seed, number)
+        if (args.out / f"{plan.name}.json").exists():
+            continue
+        render_clip(
+            plan,
+            build_town(make_network(seed)),
+            args.out,
+            frames=args.frames,
+            width=width,
+            height=height,
+            dt=args.dt,
+            spp=args.spp,
+            look=args.look,
+        )
 
 
 if __name__ == "__main__":

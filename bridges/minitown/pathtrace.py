@@ -35,7 +35,7 @@ MIRROR = np.diag([1.0, -1.0, 1.0])
 OLDEST_LLVM = 16  # Mitsuba's generated code makes older ones abort the process
 MAX_DEPTH = 4  # bounces that a daylit street needs
 FAR_M = 2000.0
-DRAW_DISTANCE_M = 250.0
+DRAW_DISTANCE_M = 300.0
 MAX_LAMPS = 14
 Colour = tuple[float, float, float]
 
@@ -185,7 +185,12 @@ class PathTracer:
             )
         return self._bsdfs[key]
 
-    def _meshes(self, prefix: str, groups: dict[Group, list[brdfs.Piece]]) -> dict[str, Any]:
+    def _meshes(
+        self,
+        prefix: str,
+        groups: dict[Group, list[brdfs.Piece]],
+        eye: NDArray[np.float64] | None = None,
+    ) -> dict[str, Any]:
         """Return one Mitsuba mesh a group, in the groups' own order."""
         made = {}
         for number, group in enumerate(sorted(groups)):
@@ -196,7 +201,8 @@ class PathTracer:
                 name,
                 groups[group],
                 self._bsdf(group),
-                brdfs.glow(self._mi, lamp) if lamp else None,
+                emitter=brdfs.glow(self._mi, lamp) if lamp else None,
+                eye=eye if lamp else None,
             )
         return made
 
@@ -261,7 +267,7 @@ class PathTracer:
                         traits=traits,
                     )
                 )
-        return self._meshes("moving", groups)
+        return self._meshes("moving", groups, eye)
 
     def _sky_emitters(self, weather: Weather) -> dict[str, Any]:
         """Return the sky's map, turned from y up to z up, and the sun."""

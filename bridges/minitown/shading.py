@@ -462,29 +462,40 @@ def guide(
 
 @parallel_kernel
 def smooth_edges(rgb: Array, out: Array) -> None:
-    """Blend pixels across steps in brightness; rgb, out: (H, W, 3) uint8."""
+    """Soften what contrasts with its neighbours; rgb, out: (H, W, 3) uint8."""
     height, width = rgb.shape[0], rgb.shape[1]
     for worker in prange(WORKERS):
         for y in range(worker, height, WORKERS):
+            up, down = max(y - 1, 0), min(y + 1, height - 1)
             for x in range(width):
-                up, down = max(y - 1, 0), min(y + 1, height - 1)
                 left, right = max(x - 1, 0), min(x + 1, width - 1)
-                vertical = int(rgb[up, x, 1]) - int(rgb[down, x, 1])
-                across = int(rgb[y, left, 1]) - int(rgb[y, right, 1])
-                # blend along the edge's normal, where the contrast is
-                if abs(vertical) < 24 and abs(across) < 24:
-                    for k in range(3):
-                        out[y, x, k] = rgb[y, x, k]
-                elif abs(vertical) > abs(across):
-                    for k in range(3):
-                        out[y, x, k] = (
-                            2 * int(rgb[y, x, k]) + int(rgb[up, x, k]) + int(rgb[down, x, k])
-                        ) >> 2
-                else:
-                    for k in range(3):
-                        out[y, x, k] = (
-                            2 * int(rgb[y, x, k]) + int(rgb[y, left, k]) + int(rgb[y, right, k])
-                        ) >> 2
+                middle = int(rgb[y, x, 1])
+                contrast = max(
+                    abs(middle - int(rgb[up, x, 1])),
+                    abs(middle - int(rgb[down, x, 1])),
+                    abs(middle - int(rgb[y, left, 1])),
+                    abs(middle - int(rgb[y, right, 1])),
+                )
+                share = min(max(contrast - 12, 0), 48)  # of 48 parts
+                for k in range(3):
+                    old = int(rgb[y, x, k])
+                    if share == 0:
+                        out[y, x, k] = old
+                        continue
+                    cross = (
+                        int(rgb[up, x, k])
+                        + int(rgb[down, x, k])
+                        + int(rgb[y, left, k])
+                        + int(rgb[y, right, k])
+                    )
+                    corners = (
+                        int(rgb[up, left, k])
+                        + int(rgb[up, right, k])
+                        + int(rgb[down, left, k])
+                        + int(rgb[down, right, k])
+                    )
+                    soft = (4 * old + 2 * cross + corners) // 16
+                    out[y, x, k] = old + (soft - old) * share // 48
 
 
 @parallel_kernel
