@@ -263,7 +263,8 @@ class Episode:
         if not self._is_due(sensor):
             return []
         if kind == "gnss":
-            return [sensors.gnss_body(sensor, self.town.origin)]
+            ellipsoid = self.layout.ellipsoid
+            return [sensors.gnss_body(sensor, self.town.origin, ellipsoid=ellipsoid)]
         return [sensors.imu_body(sensor)]
 
     def _shots(self) -> Job | None:

@@ -11,25 +11,46 @@ from realmaster_live.bridges.carla_wire.rpc import pack
 from realmaster_live.bridges.minitown.actors import Actor
 from realmaster_live.bridges.minitown.transforms import Pose, matrix
 
-EARTH_RADIUS = 6378137.0  # metres, as CARLA's GeoLocation has it
+EARTH_RADIUS = 6378137.0  # metres, as both projections have it
+ECCENTRICITY_2 = 6.69437999014e-3  # of WGS84, squared
 GRAVITY = 9.81
 
 
-def geolocation(pose: Pose, latitude_0: float, longitude_0: float) -> tuple[float, float, float]:
-    """Return latitude and longitude in degrees and altitude in metres of a place (Mercator)."""
-    scale = math.cos(math.radians(latitude_0))
-    east = scale * math.radians(longitude_0) * EARTH_RADIUS + pose.x
-    north = (
-        scale * EARTH_RADIUS * math.log(math.tan(math.radians(90.0 + latitude_0) / 2.0)) - pose.y
-    )
-    longitude = math.degrees(east / (EARTH_RADIUS * scale))
-    latitude = math.degrees(2.0 * math.atan(math.exp(north / (EARTH_RADIUS * scale)))) - 90.0
-    return latitude, longitude, pose.z
+def on_sphere(pose: Pose, origin: tuple[float, float]) -> tuple[float, float, float]:
+    """Return latitude, longitude (degrees) and altitude of a place by Mercator on a sphere.
+
+    `origin` is the latitude and longitude of the map's zero; x is east and y is south.
+    """
+    scale = math.cos(math.radians(origin[0]))
+    radius = EARTH_RADIUS * scale
+    north = radius * math.log(math.tan(math.radians(90.0 + origin[0]) / 2.0)) - pose.y
+    longitude = origin[1] + math.degrees(pose.x / radius)
+    return math.degrees(2.0 * math.atan(math.exp(north / radius))) - 90.0, longitude, pose.z
 
 
-def gnss_body(sensor: Actor, origin: tuple[float, float]) -> bytes:
+def on_ellipsoid(pose: Pose, origin: tuple[float, float]) -> tuple[float, float, float]:
+    """Return the same by the transverse Mercator of WGS84 with x east and y north.
+
+    Second order about the map's zero (Snyder 1987, eq. 8-17 and 8-18): a town is small.
+    """
+    start = math.radians(origin[0])
+    middle = start + pose.y / (2.0 * _meridian_radius(start))
+    foot = start + pose.y / _meridian_radius(middle)
+    across = EARTH_RADIUS / math.sqrt(1.0 - ECCENTRICITY_2 * math.sin(foot) ** 2)
+    share = pose.x / across
+    latitude = foot - across * math.tan(foot) / _meridian_radius(foot) * share**2 / 2.0
+    longitude = origin[1] + math.degrees(share / math.cos(foot))
+    return math.degrees(latitude), longitude, pose.z
+
+
+def gnss_body(sensor: Actor, origin: tuple[float, float], *, ellipsoid: bool) -> bytes:
     """Return a GNSS message's body; `origin` is the map's latitude and longitude."""
-    return pack(geolocation(sensor.pose, *origin))
+    return pack((on_ellipsoid if ellipsoid else on_sphere)(sensor.pose, origin))
+
+
+def _meridian_radius(latitude: float) -> float:
+    bulge = 1.0 - ECCENTRICITY_2 * math.sin(latitude) ** 2
+    return EARTH_RADIUS * (1.0 - ECCENTRICITY_2) / bulge**1.5
 
 
 def imu_reading(sensor: Actor) -> tuple[list[float], list[float], float]:

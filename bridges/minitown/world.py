@@ -194,6 +194,8 @@ class World:
         self._collide(bodies, {key: pose for key, (pose, _) in before.items()}, dt)
         for actor in bodies:
             pose, velocity = before[actor.id]
+            if actor.vehicle is not None:
+                pose = pose._replace(z=actor.pose.z)  # being put on the ground is no motion
             actor.velocity = velocity_of(pose, actor.pose, dt)
             actor.acceleration = tuple(  # type: ignore[assignment]
                 (new - old) / dt for new, old in zip(actor.velocity, velocity, strict=True)
