@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--no-compare",
         dest="compare",
         action="store_false",
-        help="leave out the run without the reference cache",
+        help="do not time the engine without its reference cache",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures as JSON")
     flags.add_engine(parser)
@@ -50,11 +50,12 @@ def run(options: argparse.Namespace) -> int:
         results.append(result.as_dict())
         title = f"{result.width}x{result.height} {bench.engine}"
         show_stats(result.stats, title)
-        if result.recomputed is not None:
-            show_stats(result.recomputed, f"{title}, reference recomputed at every step")
+        if result.ratio is not None:
             console().print(
-                f"the reference cache: {result.fps_ratio:.2f} times the frames a second, "
-                f"the engine alone {result.engine_ratio:.2f} times as fast"
+                f"the engine alone: {result.engine_ms:.1f} ms a chunk, "
+                f"{result.recomputed_ms:.1f} ms with its reference recomputed at every step: "
+                f"{result.ratio:.2f} times as long",
+                soft_wrap=True,
             )
     if options.out is not None:
         try:
