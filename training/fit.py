@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,7 +31,7 @@ from realmaster_live.training.data import Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
 from realmaster_live.training.joint import JointStage
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
-from realmaster_live.training.loop import Stage, autocast, check_fingerprint, latest, run_stage
+from realmaster_live.training.loop import autocast, check_fingerprint, latest, run_stage
 from realmaster_live.training.recipe import (
     Recipe,
     StageRecipe,
@@ -47,6 +48,9 @@ PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
 LOOK_CLIPS = 3  # held-out clips looked at while training
 STATISTICS_CLIPS = 12
 ROLLOUT_BATCH = 8
+
+
+AnyStage = AutoencoderStage | TransformerStage | DistillStage | DecoderStage | JointStage
 
 
 class Run:
@@ -91,8 +95,8 @@ class Run:
         found = latest(self.out / name)
         if found is None:
             return clips
-        kept = set(found[1]["clips"])
-        return [clip for clip in clips if clip.name in kept]
+        by_name = {clip.name: clip for clip in clips}
+        return [by_name[name] for name in found[1]["clips"] if name in by_name]
 
     def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
         """Return the latents of clips from every phase, as they are and mirrored.
@@ -109,7 +113,7 @@ class Run:
         self.log({"encoded": len(sequences), "s": round(time.monotonic() - started, 1)})
         return sequences
 
-    def stage(self, name: str, clips: list[Clip]) -> Stage:
+    def stage(self, name: str, clips: list[Clip]) -> AnyStage:
         """Return a stage over clips, with its networks prepared."""
         samples = self.out / "samples"
         if name == "autoencoder":
@@ -165,21 +169,24 @@ class Run:
             if name in done:
                 continue
             clips = self.clips_of(name)
-            names = [clip.name for clip in clips]
-            conditions = {**fingerprint(self.recipe, name), "clips": names}
+            conditions = fingerprint(self.recipe, name)
             found = latest(self.out / name)
             if found is not None:
                 check_fingerprint(found[1]["conditions"], conditions, self.out / name)
+                expected, usable = found[1]["clips"], [clip.name for clip in clips]
+                check_fingerprint({"clips": expected}, {"clips": usable}, self.out / name)
             stage_recipe: StageRecipe = getattr(self.recipe, name)
             self.log({"stage": name, "clips": len(clips), "frames": sum(map(len, clips))})
+            stage = self.stage(name, clips)
             finished = run_stage(
-                self.stage(name, clips),
+                stage,
                 stage_recipe,
                 self.out / name,
-                facts={"clips": names, "conditions": conditions},
+                facts=partial(self.conditions, clips, conditions),
                 save_s=self.recipe.save_s,
                 validate_s=self.recipe.validate_s,
                 log=self.log,
+                refresh=partial(self.refresh, stage, clips),
                 stop=lambda: self.stopping,
             )
             if not finished:
@@ -188,6 +195,25 @@ class Run:
                 set_statistics(self.autoencoder, clips[:STATISTICS_CLIPS])
             self.hand_on(name, clips)
         return True
+
+    @staticmethod
+    def conditions(clips: list[Clip], conditions: dict[str, Any]) -> dict[str, Any]:
+        """Return what a state must be resumed with."""
+        return {"clips": [clip.name for clip in clips], "conditions": conditions}
+
+    def refresh(self, stage: AnyStage, clips: list[Clip]) -> None:
+        """Let a running stage learn from clips that were finished since it last looked."""
+        known = {clip.name for clip in clips}
+        new = [c for c in find_clips(self.data, held_out=False) if c.name not in known]
+        if not new:
+            return
+        if not isinstance(stage, AutoencoderStage):
+            sequences = self.sequences(new)
+            if isinstance(stage, DecoderStage):
+                self.roll_out(sequences)
+            stage.sequences += sequences
+        clips += new  # the autoencoder's stage holds this very list
+        self.log({"stage": stage.name, "new_clips": len(new), "clips": len(clips)})
 
     def hand_on(self, name: str, clips: list[Clip]) -> None:
         """Write the checkpoint with what this stage made."""

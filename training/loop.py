@@ -171,15 +171,17 @@ def run_stage(
     recipe: StageRecipe,
     folder: Path,
     *,
-    facts: Mapping[str, Any],
+    facts: Callable[[], Mapping[str, Any]],
     save_s: float,
     validate_s: float,
     log: Callable[[dict[str, Any]], None],
+    refresh: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train a stage to its end, resuming where it was; return False where `stop` ended it.
 
-    At the end the module holds the averaged weights.
+    `facts` says what a saved state is saved with; `refresh` is called after every look at the
+    held-out clips. At the end the module holds the averaged weights.
     """
     state = StageState(stage.module, recipe)
     found = latest(folder)
@@ -201,7 +203,7 @@ def run_stage(
                  **figures, "grad": round(norm, 4)})  # fmt: skip
         stopping = stop()
         if finished or stopping or now - saved_at > save_s:
-            state.save(folder, {**facts, "finished": finished})
+            state.save(folder, {**facts(), "finished": finished})
             saved_at = now
         if stopping and not finished:
             return False
@@ -210,5 +212,6 @@ def run_stage(
             log({"stage": stage.name, "step": state.step, "held_out": stage.validate()})
             if not finished:
                 state.put(trained)
+                refresh()
             validated_at = last = time.monotonic()  # looking is not training
     return True

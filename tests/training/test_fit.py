@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from realmaster_live.training.fit import STAGES, Run, fit
 from realmaster_live.training.latents import encode_clip, roll_out
 from realmaster_live.training.loop import StageState, latest, learning_rate
 from realmaster_live.training.recipe import StageRecipe
+from realmaster_live.training.transformer import TransformerStage
 
 
 def stop_after(steps: int):
@@ -196,3 +198,32 @@ def test_sigterm_saves_and_the_command_resumes(pairs, tmp_path):
     assert process.wait(30) == 3
     assert latest(tmp_path / "run" / "autoencoder") is not None
     assert subprocess.run(command, stdout=subprocess.DEVNULL, timeout=120).returncode == 0
+
+
+def test_clips_finished_during_a_stage_are_learnt_from(recipe, pairs, tmp_path):
+    """New clips join at a look at the held-out ones, and a resumed stage knows them."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for path in pairs.iterdir():
+        if path.name.startswith(("clip0001", "clip1000")):
+            shutil.copy(path, data)
+    recipe = dataclasses.replace(recipe, validate_s=0.0)
+    look = TransformerStage.validate
+
+    def deliver(stage):
+        for path in pairs.glob("clip0002.*"):
+            shutil.copy(path, data)
+        return look(stage)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransformerStage, "validate", deliver)
+        assert fit(recipe, data, tmp_path / "run")
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert {"stage": "transformer", "new_clips": 1, "clips": 2} in entries
+    found = latest(tmp_path / "run" / "transformer")
+    assert found is not None
+    assert found[1]["clips"] == ["clip0001", "clip0002"]
+    facts = json.loads((tmp_path / "run" / "checkpoint" / "facts.json").read_text())
+    assert facts["stages"]["autoencoder"]["clips"] == 1
+    assert facts["stages"]["joint"]["clips"] == 2
