@@ -30,19 +30,19 @@ class MinitownServer:
 
 
 @contextlib.contextmanager
-def running_minitown(*options: str, log: list[str] | None = None) -> Iterator[MinitownServer]:
-    """Run a server on a free port; `log` collects the lines it writes to stderr."""
+def running_minitown(*options: str, port: int = 0) -> Iterator[MinitownServer]:
+    """Run a server, on a free port unless one is given."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "realmaster_live.bridges.minitown.server"),
-            *("--port", "0", *options),
+            *("--port", str(port), *options),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
-    lines: list[str] = [] if log is None else log
+    lines: list[str] = []
     reader = threading.Thread(target=lines.extend, args=(process.stderr,), daemon=True)
     reader.start()
     try:
@@ -74,6 +74,12 @@ def blank_minitown() -> Iterator[MinitownServer]:
     """Town 7 that sends a fixed picture: quicker where only the protocol counts."""
     with running_minitown("--seed", "7", "--no-raster") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def running():
+    """The function that runs a server with options of the test's own."""
+    return running_minitown
 
 
 def restored(server: MinitownServer) -> Iterator:

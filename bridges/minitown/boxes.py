@@ -30,7 +30,7 @@ class Box(NamedTuple):
         fx, fy = forward(self.yaw)
         a, b = self.half_length, self.half_width
         local = np.array([(i * a, j * b) for i in (-1, 0, 1) for j in (-1, 0, 1)])
-        return local @ np.array([[fx, fy], [-fy, fx]]) + (self.x, self.y)
+        return np.asarray(local @ np.array([[fx, fy], [-fy, fx]]) + (self.x, self.y))
 
 
 def box_of(pose: Pose, extent: tuple[float, float, float]) -> Box:

@@ -151,11 +151,13 @@ def control_vehicle(episode: Episode, actor_id: Any, control: Any) -> None:
     """Set a vehicle's pedals and wheel."""
     items = shapes.array(control, "vehicle control", 7)
     throttle, steer, brake = (shapes.number(item, "vehicle control") for item in items[:3])
-    flags = [shapes.flag(item, "vehicle control") for item in items[3:6]]
+    hand_brake, reverse, manual = (shapes.flag(item, "vehicle control") for item in items[3:6])
     gear = shapes.whole(items[6], "gear")
     if abs(gear) > 100:
         raise ActorError(f"expected a gear within -100..100, got {gear}: set another")
-    vehicle_of(episode, actor_id).control = VehicleControl(throttle, steer, brake, *flags, gear)
+    vehicle_of(episode, actor_id).control = VehicleControl(
+        throttle, steer, brake, hand_brake, reverse, manual, gear
+    )
 
 
 def control_walker(episode: Episode, actor_id: Any, control: Any) -> None:

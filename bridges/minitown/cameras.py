@@ -29,11 +29,25 @@ MAX_SIZE = 8192
 class Drawing(Protocol):
     """What a renderer gives for one view; see `raster.Buffers`."""
 
-    rgb: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-    semantic: NDArray[np.uint8]
-    instance: NDArray[np.int32]
-    flow: NDArray[np.float32] | None
+    @property
+    def rgb(self) -> NDArray[np.uint8]:
+        """(H, W, 3) sRGB."""
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """(H, W) metres along the optical axis."""
+
+    @property
+    def semantic(self) -> NDArray[np.uint8]:
+        """(H, W) CARLA classes."""
+
+    @property
+    def instance(self) -> NDArray[np.int32]:
+        """(H, W) ids."""
+
+    @property
+    def flow(self) -> NDArray[np.float32] | None:
+        """(H, W, 2) pixels since the earlier view; x right, y down."""
 
 
 class Renderer(Protocol):
@@ -140,7 +154,7 @@ def fill(shot: Shot, drawing: Drawing) -> None:
     if kind == FLOW:
         assert drawing.flow is not None
         flow = flow_of(data, view.width, view.height)
-        np.divide(drawing.flow, np.float32((view.width, view.height)), out=flow)
+        np.divide(drawing.flow, np.array((view.width, view.height), np.float32), out=flow)
         np.nan_to_num(flow, copy=False, nan=0.0)
         return
     pixels = bgra_of(data, view.width, view.height)

@@ -27,6 +27,7 @@ SHARE = {
     "sedan": 0.27, "hatchback": 0.24, "suv": 0.18, "van": 0.08, "pickup": 0.07, "truck": 0.03,
     "bus": 0.03, "motorcycle": 0.05, "bicycle": 0.05,
 }  # fmt: skip
+NEAR = 8.0  # metres beyond which no vehicle reaches a walker
 SPAWN_ROOM = 3.0  # metres kept free before and behind an ambient vehicle when it is put down
 
 
@@ -109,7 +110,8 @@ class Crowd:
                 break
             model = str(rng.choice(models, p=shares / shares.sum()))
             type_id = str(rng.choice(by_model[model]))
-            pose = Pose(*points[n].location[:2], self.lane_map.level, yaw=points[n].yaw_deg)
+            x, y, _ = points[n].location
+            pose = Pose(x, y, self.lane_map.level, yaw=points[n].yaw_deg)
             half = BODIES[model].extent
             if points[n].lane not in world.traffic.lanes_for(half[0]):
                 continue
@@ -134,7 +136,7 @@ class Crowd:
         )
 
     def _walkers(self, world: World, count: int, rng: np.random.Generator) -> list[int]:
-        placed = []
+        placed: list[int] = []
         types = list(WALKERS)
         lengths = np.array([path.length for path in self.paths.paths])
         for _ in range(count if len(lengths) else 0):
@@ -161,4 +163,8 @@ class Crowd:
 
 
 def _in_the_way(box: Box, others: list[Box]) -> bool:
-    return any(overlap(box, other) for other in others)
+    return any(
+        overlap(box, other)
+        for other in others
+        if abs(other.x - box.x) < NEAR and abs(other.y - box.y) < NEAR
+    )

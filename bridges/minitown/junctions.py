@@ -43,7 +43,10 @@ class Junctions:
                 self.ways_over[crossing].add(way)
         gaps = _gaps(network, lane_map, self.ways)
         self.conflicts, self.long_conflicts = (
-            {way: frozenset(w for w, gap in near.items() if gap < least) for way, near in gaps.items()}
+            {
+                way: frozenset(w for w, gap in near.items() if gap < least)
+                for way, near in gaps.items()
+            }
             for least in (CLEARANCE, LONG_CLEARANCE)
         )
         self.long: set[int] = set()

@@ -8,7 +8,6 @@ import itertools
 import logging
 import socket
 from collections.abc import Mapping
-from typing import Any
 
 from realmaster_live.bridges.carla_wire.rpc import (
     Decoder,
@@ -95,13 +94,13 @@ class RpcServer:
         name = request.name
         log.debug("call %s%s", name, " (no answer wanted)" if request.is_async else "")
         if name in CALLS:
-            result = await CALLS[name].answer(self.episode, name, request.args)
-            return encode_answer(request.id, result)
+            answer = await CALLS[name].answer(self.episode, name, request.args)
+            return encode_answer(request.id, answer)
         text = f"minitown does not do {name}: use a full CARLA server for it"
         if name not in self._told:
             self._told.add(name)
             log.warning("a client calls %s, which minitown does not do", name[:80])
         if name not in DECLINED:
             return encode_answer(request.id, None, text)
-        result: Any = void_refused(text) if DECLINED[name] == "void" else value_refused(text)
-        return encode_answer(request.id, result)
+        refuse = void_refused if DECLINED[name] == "void" else value_refused
+        return encode_answer(request.id, refuse(text))

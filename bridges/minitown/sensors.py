@@ -50,7 +50,7 @@ def gnss_body(sensor: Actor, origin: tuple[float, float], *, ellipsoid: bool) ->
 
 def _meridian_radius(latitude: float) -> float:
     bulge = 1.0 - ECCENTRICITY_2 * math.sin(latitude) ** 2
-    return EARTH_RADIUS * (1.0 - ECCENTRICITY_2) / bulge**1.5
+    return EARTH_RADIUS * (1.0 - ECCENTRICITY_2) / (bulge * math.sqrt(bulge))
 
 
 def imu_reading(sensor: Actor) -> tuple[list[float], list[float], float]:

@@ -39,7 +39,7 @@ class Settings:
         delta = float(step[1]) if len(step) == 2 and step[0] else None
         if delta is not None and not 0.0 <= delta <= MAX_DELTA_S:
             raise ValueError(
-                f"expected fixed_delta_seconds in 0..{MAX_DELTA_S:g}, got {delta}: set a smaller one"
+                f"expected fixed_delta_seconds in 0..{MAX_DELTA_S:g}, got {delta}: set less"
             )
         given["fixed_delta_seconds"] = delta or None
         return cls(**given)

@@ -8,28 +8,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown.actors import Actor
+from realmaster_live.bridges.minitown.driving import (
+    COMFORT,
+    HARDEST,
+    STANDSTILL_M,
+    idm,
+    pedals,
+    steer,
+    wished_speed,
+)
 from realmaster_live.bridges.minitown.junctions import Junctions
 from realmaster_live.bridges.minitown.lanes import LaneMap, Track
 from realmaster_live.bridges.minitown.roads import LaneKey
+from realmaster_live.bridges.minitown.sight import Scene, leader, look, path_ahead
 from realmaster_live.bridges.minitown.signals import GREEN, YELLOW, Signals
-from realmaster_live.bridges.minitown.transforms import forward
-from realmaster_live.bridges.minitown.vehicle import (
-    BRAKE_DECEL,
-    LOW_BEAM,
-    POSITION,
-    ROLLING_DECEL,
-    VehicleControl,
-)
+from realmaster_live.bridges.minitown.vehicle import LOW_BEAM, POSITION, VehicleControl
 
-# The intelligent driver model (Treiber, Hennecke, Helbing 2000), its usual symbols and values.
-ACCEL, COMFORT, HEADWAY_S, STANDSTILL_M = 1.8, 2.5, 1.2, 2.5
 LINE_GAP = 1.0  # metres that a driver stops short of a line
-HARDEST = 7.0  # m/s^2
 SIGHT = 45.0  # metres
-LOOK_M, LOOK_S = 2.5, 0.4  # a driver steers to a point so far ahead, in metres and in seconds
 LONG = 4.0  # metres of half length above which a driver keeps to wide bends and left turns
 LONG_BEND_SPEED = 7.4  # m/s that the bend of a lane must allow for long vehicles: 28 m of radius
 ROOM = 3.0  # metres left free behind the last car of an exit
@@ -47,23 +45,6 @@ class Driver:
     holds: LaneKey | None = None
     last: LaneKey | None = None
     waits_since: float | None = None
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What all drivers see this tick; arrays over all other bodies' outline points.
-
-    Attributes:
-        outline: (P, 2) metres. owner: (P,) actor ids. lanes: actor id -> lanes it is on, empty
-            when it follows no driver's rules. speed: actor id -> (vx, vy) m/s.
-        margin: (P,) metres added to half a car's width.
-    """
-
-    outline: NDArray[np.float64]
-    owner: NDArray[np.int64]
-    margin: NDArray[np.float64]
-    lanes: Mapping[int, LaneKey]
-    speed: Mapping[int, tuple[float, float]]
 
 
 class Traffic:
@@ -106,7 +87,7 @@ class Traffic:
             self._locate(driver)
         bodies = list(bodies)
         self.junctions.block(self._bystander_ways(bodies))
-        scene = self._look(bodies)
+        scene = look(bodies, {key: driver.route[0] for key, driver in self.drivers.items()})
         on_lane: dict[LaneKey, list[Driver]] = defaultdict(list)
         for driver in self.drivers.values():
             on_lane[driver.route[0]].append(driver)
@@ -166,106 +147,30 @@ class Traffic:
                     found |= set(one.lane.successors) & self.junctions.ways
         return found
 
-    def _look(self, bodies: Iterable[Actor]) -> Scene:
-        outlines, owners, margins = [np.zeros((0, 2))], [], []
-        speed, lanes = {}, {}
-        for actor in bodies:
-            outline = actor.box.outline() if actor.vehicle else np.array([actor.pose[:2]])
-            outlines.append(outline)
-            owners += [actor.id] * len(outline)
-            margins += [0.3 if actor.vehicle else 0.45] * len(outline)
-            speed[actor.id] = actor.velocity[:2]
-            if actor.id in self.drivers:
-                lanes[actor.id] = self.drivers[actor.id].route[0]
-        return Scene(
-            np.concatenate(outlines), np.array(owners, np.int64), np.array(margins), lanes, speed
-        )
-
     def _drive(self, driver: Driver, scene: Scene, on_lane: Mapping[LaneKey, list[Driver]]) -> None:
-        vehicle = driver.actor.vehicle
+        actor, vehicle = driver.actor, driver.actor.vehicle
         assert vehicle is not None
         speed = vehicle.speed
         sight = min(SIGHT, max(14.0, 10.0 + speed * 2.0 + speed * speed / (2 * COMFORT)))
-        path, heading, limit, along = self._path(driver, sight)
-        wish = float(np.sqrt(limit**2 + 2 * 1.5 * np.maximum(along, 0.0)).min())
-        gap, lead = self._leader(driver, scene, path, heading, along)
-        accel = idm(speed, wish, gap, lead)
+        path = path_ahead(self.lane_map, driver.route, driver.s, sight)
+        if path is None:
+            vehicle.control = VehicleControl(brake=1.0)
+            return
+        wish = wished_speed(path)
+        accel = idm(speed, wish, *leader(actor, path, scene, self._heeded(driver)))
         line = self._line(driver, on_lane)
         if line is not None:
             accel = min(accel, idm(speed, wish, line - LINE_GAP + STANDSTILL_M, 0.0))
         throttle, brake = pedals(accel, speed, vehicle.body.max_accel, vehicle.body.top_speed)
-        steer = self._steer(driver, path, along)
-        vehicle.control = VehicleControl(throttle=throttle, steer=steer, brake=brake)
+        wheel = steer(vehicle, actor.pose, path)
+        vehicle.control = VehicleControl(throttle=throttle, steer=wheel, brake=brake)
 
-    def _path(
-        self, driver: Driver, sight: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return points, headings, speeds and distances from the vehicle's middle, metre by metre."""
-        points, headings, speeds, along = [], [], [], []
-        offset = -driver.s
-        for key in driver.route:
-            one = self.lane_map.tracks[key]
-            low = max(0, int(np.searchsorted(one.s, -offset - 6.0)))
-            high = int(np.searchsorted(one.s, sight - offset))
-            points.append(one.points[low:high, :2])
-            headings.append(one.heading[low:high])
-            speeds.append(one.speed[low:high])
-            along.append(one.s[low:high] + offset)
-            offset += one.length
-            if offset > sight:
-                break
-        return (
-            np.concatenate(points),
-            np.concatenate(headings),
-            np.concatenate(speeds),
-            np.concatenate(along),
-        )
-
-    def _leader(
-        self,
-        driver: Driver,
-        scene: Scene,
-        path: NDArray[np.float64],
-        heading: NDArray[np.float64],
-        along: NDArray[np.float64],
-    ) -> tuple[float, float]:
-        """Return metres to what is ahead in the path, and its m/s along the path."""
-        actor = driver.actor
-        reach = float(along[-1]) + 4.0
-        delta = scene.outline - (actor.pose.x, actor.pose.y)
-        near = np.flatnonzero((np.abs(delta) < reach).all(axis=1) & (scene.owner != actor.id))
-        mine = self._heeded(driver)
-        near = near[[scene.lanes.get(int(i), mine[0]) in mine for i in scene.owner[near]]]
-        if not len(near):
-            return math.inf, 0.0
-        points = scene.outline[near]
-        front = along > actor.extent[0] - 1.0
-        if not front.any():
-            return math.inf, 0.0
-        ahead, line, turned = along[front], path[front], heading[front]
-        dx = points[:, None, 0] - line[None, :, 0]
-        dy = points[:, None, 1] - line[None, :, 1]
-        k = (dx * dx + dy * dy).argmin(axis=1)
-        rows = np.arange(len(points))
-        cos, sin = np.cos(turned[k]), np.sin(turned[k])
-        side = np.abs(dy[rows, k] * cos - dx[rows, k] * sin)
-        more = dx[rows, k] * cos + dy[rows, k] * sin
-        hits = np.flatnonzero((side < actor.extent[1] + scene.margin[near]) & (np.abs(more) < 1.2))
-        if not len(hits):
-            return math.inf, 0.0
-        distance = ahead[k[hits]] + more[hits] - actor.extent[0]
-        first = int(distance.argmin())
-        vx, vy = scene.speed[int(scene.owner[near[hits[first]]])]
-        return float(distance[first]), float(vx * cos[hits[first]] + vy * sin[hits[first]])
-
-    def _heeded(self, driver: Driver) -> list[LaneKey]:
+    def _heeded(self, driver: Driver) -> set[LaneKey]:
         """Return the lanes whose cars this driver follows: its own and those that fork from it."""
-        lanes = list(driver.route)
-        for key in driver.route[:3]:
-            lanes += self.lane_map.tracks[key].lane.successors
-        for key in self.lane_map.predecessors[driver.route[0]]:
-            lanes += self.lane_map.tracks[key].lane.successors
-            lanes.append(key)
+        before = self.lane_map.predecessors[driver.route[0]]
+        lanes = {*driver.route, *before}
+        for key in (*driver.route[:3], *before):
+            lanes.update(self.lane_map.tracks[key].lane.successors)
         return lanes
 
     def _line(self, driver: Driver, on_lane: Mapping[LaneKey, list[Driver]]) -> float | None:
@@ -314,11 +219,8 @@ class Traffic:
         for other in self.drivers.values():
             if other is driver:
                 continue
-            if (
-                (other.holds is not None and other.holds != way and exit_lane in other.route[:3])
-                or other.holds == way
-                or other.last == way
-            ):
+            inside = way in (other.holds, other.last)
+            if inside or (other.holds is not None and exit_lane in other.route[:3]):
                 need += 2 * other.actor.extent[0] + ROOM
         crossings = [s for _, s in self.junctions.along[way]]
         length = self.lane_map.tracks[way].length
@@ -329,48 +231,6 @@ class Traffic:
             if other.route[0] == exit_lane and other is not driver and other.last is None
         ]
         return min(tails, default=math.inf) > need
-
-    def _steer(
-        self, driver: Driver, path: NDArray[np.float64], along: NDArray[np.float64]
-    ) -> float:
-        """Return the wheel, -1..1, that takes the vehicle's middle along the path.
-
-        Pure pursuit (Coulter 1992) of the bicycle's middle: from the curvature 2 sin(a) / L to a
-        point at the distance L, a seen from where the middle moves, follows the wheels' angle.
-        """
-        actor, vehicle = driver.actor, driver.actor.vehicle
-        assert vehicle is not None
-        look = max(LOOK_M, LOOK_S * abs(vehicle.speed)) + 0.25 * vehicle.body.wheelbase
-        dx = float(np.interp(look, along, path[:, 0])) - actor.pose.x
-        dy = float(np.interp(look, along, path[:, 1])) - actor.pose.y
-        slip = math.atan(0.5 * math.tan(vehicle.wheel_angle))
-        turn = math.atan2(dy, dx) - math.radians(actor.pose.yaw) - slip
-        bend = 2.0 * math.sin(turn) / max(math.hypot(dx, dy), 0.5) * vehicle.body.wheelbase
-        bend = max(-1.5, min(1.5, bend))
-        angle = math.atan(bend / math.sqrt(1.0 - bend * bend / 4.0))
-        return max(-1.0, min(1.0, angle / vehicle.full_lock))
-
-
-def idm(speed: float, wish: float, gap: float, lead: float) -> float:
-    """Return the acceleration in m/s^2 at `speed`, with `gap` metres to one going at `lead`."""
-    free = 1.0 - (speed / max(wish, 0.5)) ** 4
-    free = max(free, -COMFORT / ACCEL)
-    if not math.isfinite(gap):
-        return ACCEL * free
-    closing = speed * (speed - lead) / (2.0 * math.sqrt(ACCEL * COMFORT))
-    desired = STANDSTILL_M + max(0.0, speed * HEADWAY_S + closing)
-    return max(-HARDEST, ACCEL * (min(free, 1.0) - (desired / max(gap, 0.1)) ** 2))
-
-
-def pedals(accel: float, speed: float, strongest: float, top_speed: float) -> tuple[float, float]:
-    """Return (throttle, brake) that give `accel` m/s^2; a standing car keeps its brake on."""
-    if speed < 0.1 and accel <= 0.05:
-        return 0.0, 0.5
-    pull = strongest * max(0.05, 1.0 - abs(speed) / top_speed)
-    throttle = (accel + ROLLING_DECEL) / (pull + ROLLING_DECEL)
-    if throttle >= 0.0:
-        return min(1.0, throttle), 0.0
-    return 0.0, min(1.0, (-accel - ROLLING_DECEL) / BRAKE_DECEL)
 
 
 def _is_roomy(track: Track) -> bool:

@@ -118,6 +118,12 @@ def velocity_of(before: Pose, after: Pose, dt: float) -> Vector:
     return ((after.x - before.x) / dt, (after.y - before.y) / dt, (after.z - before.z) / dt)
 
 
+def change(before: Vector, after: Vector, dt: float) -> Vector:
+    """Return how fast a velocity changed, m/s^2."""
+    x, y, z = ((new - old) / dt for new, old in zip(after, before, strict=True))
+    return x, y, z
+
+
 def _limited(value: float, most: float) -> float:
     return max(-most, min(most, value))
 

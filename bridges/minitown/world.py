@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from realmaster_live.bridges.minitown.actors import Actor, ActorError, make_actor
 from realmaster_live.bridges.minitown.blueprints import LIBRARY, LIGHT, NOT_SPAWNABLE, SPECTATOR
-from realmaster_live.bridges.minitown.boxes import box_of, overlap
+from realmaster_live.bridges.minitown.boxes import overlap
+from realmaster_live.bridges.minitown.collisions import HEADROOM, Collision, collide
 from realmaster_live.bridges.minitown.crowd import Crowd
 from realmaster_live.bridges.minitown.junctions import Junctions
 from realmaster_live.bridges.minitown.lanes import LaneMap
@@ -19,21 +19,11 @@ from realmaster_live.bridges.minitown.settings import Settings
 from realmaster_live.bridges.minitown.signals import Signals
 from realmaster_live.bridges.minitown.traffic import Traffic
 from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
-from realmaster_live.bridges.minitown.vehicle import velocity_of
+from realmaster_live.bridges.minitown.vehicle import change, velocity_of
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
-SPAWN_HEADROOM = 3.0  # metres of height within which two bodies are in each other's way
 DEFAULT_LIMIT = 8.33  # m/s off the lanes
 LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
-
-
-@dataclass(frozen=True)
-class Collision:
-    """Two actors touched; `impulse` is N s on the first one."""
-
-    actor: int
-    other: int
-    impulse: Vector
 
 
 class World:
@@ -179,7 +169,6 @@ class World:
         """Move the world on by `dt` seconds; returns the new frame number."""
         self.frame += 1
         self.time_s += dt
-        self.collisions = []
         self.signals.step(dt)
         bodies = [actor for actor in self.actors.values() if actor.moves]
         self.traffic.step(bodies, self.time_s, self.weather.sun_altitude_angle)
@@ -191,15 +180,13 @@ class World:
         for actor in bodies:
             if actor.walker is not None and actor.walker.physics and actor.id not in self.crowd:
                 actor.pose = actor.walker.advance(actor.pose, dt)
-        self._collide(bodies, {key: pose for key, (pose, _) in before.items()}, dt)
+        self.collisions = collide(bodies, {key: pose for key, (pose, _) in before.items()}, dt)
         for actor in bodies:
             pose, velocity = before[actor.id]
             if actor.vehicle is not None:
                 pose = pose._replace(z=actor.pose.z)  # being put on the ground is no motion
             actor.velocity = velocity_of(pose, actor.pose, dt)
-            actor.acceleration = tuple(  # type: ignore[assignment]
-                (new - old) / dt for new, old in zip(actor.velocity, velocity, strict=True)
-            )
+            actor.acceleration = change(velocity, actor.velocity, dt)
         self.mount()
         return self.frame
 
@@ -258,7 +245,7 @@ class World:
     def _touching(self, actor: Actor) -> Iterator[Actor]:
         box = actor.box
         for other in self.actors.values():
-            near = abs(other.pose.z - actor.pose.z) < SPAWN_HEADROOM
+            near = abs(other.pose.z - actor.pose.z) < HEADROOM
             if other.moves and other.id != actor.id and near and overlap(box, other.box):
                 yield other
 
@@ -274,28 +261,6 @@ class World:
         place = None if self.lane_map.flat else self.lane_map.nearest(pose.x, pose.y, pose.yaw)
         ground = self.lane_map.level if place is None else place.z
         actor.pose = pose._replace(z=ground, pitch=0.0 if place is None else place.pitch_deg)
-
-    def _collide(self, bodies: list[Actor], before: Mapping[int, Pose], dt: float) -> None:
-        """Undo the step of bodies that ran into each other, and note the collisions."""
-        solid = [actor for actor in bodies if actor.collides]
-        if len(solid) < 2:
-            return
-        places = np.array([actor.pose[:3] for actor in solid])
-        radius = np.array([actor.box.radius for actor in solid])
-        gap = np.linalg.norm(places[:, None, :2] - places[None, :, :2], axis=2)
-        near = (gap < radius[:, None] + radius) & (
-            np.abs(places[:, None, 2] - places[:, 2]) < SPAWN_HEADROOM
-        )
-        for i, j in np.argwhere(np.triu(near, 1)):
-            a, b = solid[i], solid[j]
-            if (a.vehicle is None and b.vehicle is None) or not overlap(a.box, b.box):
-                continue
-            va, vb = (velocity_of(before[one.id], one.pose, dt) for one in (a, b))
-            mass = min(one.vehicle.body.mass if one.vehicle else 75.0 for one in (a, b))
-            impulse: Vector = (mass * (vb[0] - va[0]), mass * (vb[1] - va[1]), 0.0)
-            back: Vector = (-impulse[0], -impulse[1], 0.0)
-            self.collisions += [Collision(a.id, b.id, impulse), Collision(b.id, a.id, back)]
-            _part(a, b, before, (va, vb))
 
     def _instances(self) -> Iterator[Instance]:
         for actor in self.actors.values():
@@ -313,23 +278,3 @@ class World:
                 stride=walker.stride if walker else 0.0,
                 lit=vehicle.lit() if vehicle else light.lit() if light else frozenset(),
             )
-
-
-def _part(
-    a: Actor, b: Actor, before: Mapping[int, Pose], velocities: tuple[Vector, Vector]
-) -> None:
-    """Put back whichever of two overlapping bodies ran into the other; both if that is needed."""
-    away = (b.pose.x - a.pose.x, b.pose.y - a.pose.y)
-    was_clear = not overlap(box_of(before[a.id], a.extent), box_of(before[b.id], b.extent))
-    for one, sign, velocity in ((a, 1.0, velocities[0]), (b, -1.0, velocities[1])):
-        if sign * (away[0] * velocity[0] + away[1] * velocity[1]) > 0.0:
-            _put_back(one, before)
-    if was_clear and overlap(a.box, b.box):
-        _put_back(a, before)
-        _put_back(b, before)
-
-
-def _put_back(actor: Actor, before: Mapping[int, Pose]) -> None:
-    actor.pose = before[actor.id]
-    if actor.vehicle is not None:
-        actor.vehicle.stop()

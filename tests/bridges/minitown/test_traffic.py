@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.minitown.boxes import Box, overlap
+from realmaster_live.bridges.minitown.driving import idm, pedals
 from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.signals import GREEN, RED, YELLOW
-from realmaster_live.bridges.minitown.traffic import idm, pedals
 from realmaster_live.bridges.minitown.transforms import Pose
 from realmaster_live.bridges.minitown.world import World
 
@@ -78,7 +78,7 @@ def test_a_car_waits_for_red_and_goes_at_green():
     length = world.lane_map.tracks[point.lane].length
     assert driver.route[0] == point.lane and car.vehicle.speed < 0.05
     assert 0.0 < length - driver.s - car.extent[0] < 4.0
-    assert world.at_light(car) == light.signal.id
+    assert world.road_rules(car)[0] == light.signal.id
     light.show(GREEN)
     for _ in range(round(6.0 / DT)):
         world.step(DT)
