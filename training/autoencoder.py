@@ -143,9 +143,10 @@ class AutoencoderStage:
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out truths decoded from their own latents."""
         self.looks += 1
-        return look(
-            self.module, None, self.held_out, self.samples / f"autoencoder-{self.looks:02d}.png"
-        )
+        with autocast(self.recipe):
+            return look(
+                self.module, None, self.held_out, self.samples / f"autoencoder-{self.looks:02d}.png"
+            )
 
 
 class DecoderStage:
@@ -220,4 +221,5 @@ class DecoderStage:
         """Return PSNR of held-out rollouts."""
         self.looks += 1
         picture = self.samples / f"decoder-{self.looks:02d}.png"
-        return look(self.module, self.transformer, self.held_out, picture)
+        with autocast(self.recipe):
+            return look(self.module, self.transformer, self.held_out, picture)

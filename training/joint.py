@@ -108,4 +108,5 @@ class JointStage:
         """Return PSNR of held-out rollouts."""
         self.looks += 1
         picture = self.samples / f"joint-{self.looks:02d}.png"
-        return look(self.autoencoder, self.transformer, self.held_out, picture)
+        with autocast(self.recipe):
+            return look(self.autoencoder, self.transformer, self.held_out, picture)

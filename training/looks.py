@@ -52,7 +52,7 @@ def look(
     clips: Sequence[Clip],
     picture: Path,
     *,
-    chunks: int = 4,
+    chunks: int = 2,
 ) -> dict[str, float]:
     """Return mean PSNR of render and realized frames; write rows of render | realized | truth.
 

@@ -133,4 +133,5 @@ class TransformerStage:
         """Return PSNR of held-out rollouts in the default number of steps."""
         self.looks += 1
         picture = self.samples / f"{self.name}-{self.looks:02d}.png"
-        return look(self.autoencoder, self.module, self.held_out, picture)
+        with autocast(self.recipe):
+            return look(self.autoencoder, self.module, self.held_out, picture)
