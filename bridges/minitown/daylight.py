@@ -80,7 +80,7 @@ def preetham(directions: Array, sun: Array) -> Array:
     x, y = zenith["x"] * spread("x"), zenith["y"] * spread("y")
     xyz = np.stack([x / y, np.ones_like(x), (1 - x - y) / y], axis=-1) * luminance[..., None]
     linear = np.maximum(xyz @ XYZ_TO_RGB.T, 0.0) * BLUER
-    return linear / (1.0 + linear.max(axis=-1, keepdims=True) / BRIGHTEST_CLEAR)
+    return np.asarray(linear / (1.0 + linear.max(axis=-1, keepdims=True) / BRIGHTEST_CLEAR))
 
 
 def sun_irradiance(weather: Weather) -> Array:

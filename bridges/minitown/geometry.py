@@ -61,7 +61,7 @@ def texture_density(positions: Floats, uvs: Floats, triangles: Ints) -> Floats:
     area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
     p, q, r = (uvs[triangles[:, k]].astype(np.float64) for k in range(3))
     flat = (q - p)[:, 0] * (r - p)[:, 1] - (q - p)[:, 1] * (r - p)[:, 0]
-    return np.sqrt(np.abs(flat) / np.maximum(area, 1e-9)).astype(np.float32)
+    return np.asarray(np.sqrt(np.abs(flat) / np.maximum(area, 1e-9)), np.float32)
 
 
 def concatenate(meshes: Sequence[Mesh], surfaces: Mapping[str, int]) -> Arrays:
@@ -106,7 +106,7 @@ def in_chunks(whole: Arrays) -> tuple[Arrays, Chunks]:
     start = 0
     for chunk, (end, size) in enumerate(zip(ends, sizes, strict=True)):
         members = order[end - size : end]
-        used, local = np.unique(whole.triangles[members], return_inverse=True)
+        used, local = np.unique(whole.triangles[members].astype(np.int64), return_inverse=True)
         vertex_ids.append(used)
         triangles[end - size : end] = local.reshape(-1, 3) + start
         vertices[chunk] = start, start + len(used)

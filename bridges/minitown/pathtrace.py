@@ -87,7 +87,7 @@ def pixel_rays(view: CameraView) -> NDArray[np.float64]:
 
 def lengths(view: CameraView) -> Floats:
     """Return metres along the ray for each metre of depth (H, W)."""
-    return np.linalg.norm(pixel_rays(view), axis=-1).astype(np.float32)
+    return np.asarray(np.linalg.norm(pixel_rays(view), axis=-1), np.float32)
 
 
 class PathTracer:
@@ -148,7 +148,7 @@ class PathTracer:
         else:
             ray = mi.Ray3f(mi.Point3f(*origin.tolist()), mi.Vector3f(directions.T))
             reach = np.array(scene.ray_intersect(ray).t)
-        return (reach / length).reshape(view.height, view.width).astype(np.float32)
+        return np.asarray((reach / length).reshape(view.height, view.width), np.float32)
 
     def _build(self, state: SceneState, view: CameraView) -> Any:
         """Return Mitsuba's scene of one frame; only what moves is made anew."""

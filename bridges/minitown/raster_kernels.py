@@ -27,6 +27,7 @@ WORKERS = 8  # fixed, so that the split of work never depends on the machine
 BANDS = 32  # horizontal bands, dealt to the workers in turn: sky and road cost differently
 
 Array = NDArray[Any]
+Scalar = Any  # a plain number or one of numpy's: compiled code takes both
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -39,6 +40,13 @@ def parallel_kernel(function: Function) -> Function:
     """Compile to machine code that uses all cores in its pranges, kept on disk."""
     return cast(
         Function, numba.njit(cache=True, fastmath=FAST, nogil=True, parallel=True)(function)
+    )
+
+
+def inlined(function: Function) -> Function:
+    """Compile as part of the kernels that call it: a call would pass every array anew."""
+    return cast(
+        Function, numba.njit(cache=True, fastmath=FAST, nogil=True, forceinline=True)(function)
     )
 
 
@@ -74,9 +82,9 @@ def project(
     positions: Array,
     blocks: Array,
     view: Array,
-    focal: float,
-    cx: float,
-    cy: float,
+    focal: Scalar,
+    cx: Scalar,
+    cy: Scalar,
     perspective: bool,
     out: Array,
 ) -> None:
@@ -157,9 +165,9 @@ def clip_near(
     counts: Array,
     kept: Array,
     view: Array,
-    focal: float,
-    cx: float,
-    cy: float,
+    focal: Scalar,
+    cx: Scalar,
+    cy: Scalar,
     out: Array,
     source: Array,
 ) -> int:
@@ -216,8 +224,8 @@ def fill_triangle(
     bx: float,
     by: float,
     bq: float,
-    cx: float,
-    cy: float,
+    cx: Scalar,
+    cy: Scalar,
     cq: float,
     t: int,
     width: int,
@@ -287,7 +295,7 @@ def fill(
     cut: Array,
     cut_source: Array,
     cuts: int,
-    far: float,
+    far: Scalar,
     nearness: Array,
     winner: Array,
 ) -> None:

@@ -15,6 +15,8 @@ from realmaster_live.bridges.minitown.look import Lighting
 from realmaster_live.bridges.minitown.raster_kernels import (
     WORKERS,
     Array,
+    Scalar,
+    inlined,
     kernel,
     parallel_kernel,
     prange,
@@ -35,7 +37,8 @@ from realmaster_live.bridges.minitown.surfaces import (
 
 SKY_LABEL = 11
 F: Any = np.float32  # Any: compiled code mixes it with plain numbers
-ONE, HALF, ZERO, TINY = F(1.0), F(0.5), F(0.0), F(1e-12)
+# compiled code computes in double precision wherever an integer meets a float32: hence F() often
+ONE, TWO, HALF, ZERO, TINY = F(1.0), F(2.0), F(0.5), F(0.0), F(1e-12)
 
 
 class ShadowMap(NamedTuple):
@@ -57,9 +60,9 @@ class Lens(NamedTuple):
     cy: np.float32
 
 
-@kernel
+@inlined
 def sky_colour(
-    x: float, y: float, z: float, light: Lighting, noise: Array
+    x: Scalar, y: Scalar, z: Scalar, light: Lighting, noise: Array
 ) -> tuple[float, float, float]:
     """Return the sky's linear colour towards the unit direction."""
     up = max(z, ZERO)
@@ -81,10 +84,10 @@ def sky_colour(
         k = F(CLOUD_SCALE * CLOUD_SIDE) / (max(z, F(1e-3)) + F(0.08))
         u, v = x * k, y * k
         i, j = floor(u), floor(v)
-        fu, fv = u - i, v - j
+        fu, fv = F(u - F(i)), F(v - F(j))
         m = CLOUD_SIDE - 1
-        n = (noise[j & m, i & m] * (1 - fu) + noise[j & m, (i + 1) & m] * fu) * (1 - fv) + (
-            noise[(j + 1) & m, i & m] * (1 - fu) + noise[(j + 1) & m, (i + 1) & m] * fu
+        n = (noise[j & m, i & m] * (ONE - fu) + noise[j & m, (i + 1) & m] * fu) * (ONE - fv) + (
+            noise[(j + 1) & m, i & m] * (ONE - fu) + noise[(j + 1) & m, (i + 1) & m] * fu
         ) * fv
         c = min(max((n - light.cloud_threshold) / F(CLOUD_EDGE) + HALF, ZERO), ONE)
         c = c * c * (F(3.0) - F(2.0) * c) * min(z / F(0.18), ONE)
@@ -94,13 +97,14 @@ def sky_colour(
     return F(r), F(g), F(b)
 
 
-@kernel
-def texel(texels: Array, offset: int, n: int, u: float, v: float, out: Array) -> None:
+@inlined
+def texel(texels: Array, offset: int, n: int, u: Scalar, v: Scalar, out: Array) -> None:
     """Read a texture level (n, n, 4) at uv, bilinear, tiling, v upwards, into out (4,) 0..1."""
-    x = (u - floor(u)) * n - HALF
-    y = (ONE - (v - floor(v))) * n - HALF
+    size = F(n)
+    x = (u - F(floor(u))) * size - HALF
+    y = (ONE - (v - F(floor(v)))) * size - HALF
     i, j = floor(x), floor(y)
-    fx, fy = F(x - i), F(y - j)
+    fx, fy = x - F(i), y - F(j)
     m = n - 1
     a = offset + (j & m) * n + (i & m)
     b = offset + (j & m) * n + ((i + 1) & m)
@@ -109,12 +113,15 @@ def texel(texels: Array, offset: int, n: int, u: float, v: float, out: Array) ->
     wa, wb, wc, wd = (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy
     for k in range(4):
         out[k] = (
-            texels[a, k] * wa + texels[b, k] * wb + texels[c, k] * wc + texels[d, k] * wd
+            F(texels[a, k]) * wa
+            + F(texels[b, k]) * wb
+            + F(texels[c, k]) * wc
+            + F(texels[d, k]) * wd
         ) * F(1 / 255)
 
 
-@kernel
-def weights(geometry: Arrays, t: int, px: float, py: float, pz: float) -> tuple[Any, Any, Any]:
+@inlined
+def weights(geometry: Arrays, t: int, px: Scalar, py: Scalar, pz: Scalar) -> tuple[Any, Any, Any]:
     """Return the shares of triangle t's corners at a point of its plane."""
     place = geometry.positions
     i, j, k = geometry.triangles[t, 0], geometry.triangles[t, 1], geometry.triangles[t, 2]
@@ -133,16 +140,16 @@ def weights(geometry: Arrays, t: int, px: float, py: float, pz: float) -> tuple[
     return ONE - wj - wk, wj, wk
 
 
-@kernel
+@inlined
 def surface_at(
     geometry: Arrays,
     surfaces: Surfaces,
     light: Lighting,
     t: int,
-    wi: float,
-    wj: float,
-    wk: float,
-    pixel_m: float,
+    wi: Scalar,
+    wj: Scalar,
+    wk: Scalar,
+    pixel_m: Scalar,
     out: Array,
 ) -> None:
     """Read the texture of triangle t into out (4,): colour (square root of linear), roughness.
@@ -161,7 +168,7 @@ def surface_at(
     repeat = surfaces.table[row, SCALE]
     u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
     v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
-    steps = geometry.density[t] * repeat * side * pixel_m
+    steps = geometry.density[t] * repeat * F(side) * pixel_m
     level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
     chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
     offset = surfaces.offset[number]
@@ -170,13 +177,13 @@ def surface_at(
         offset += n * n
         n >>= 1
     texel(surfaces.texels, offset, n, u, v, out)
-    mean = surfaces.mean[number]
     for c in range(3):
-        out[c] = mean[c] + (out[c] - mean[c]) * light.texture_contrast
+        mean = surfaces.mean[number, c]
+        out[c] = mean + (out[c] - mean) * light.texture_contrast
 
 
-@kernel
-def sunlit(shadow: ShadowMap, x: float, y: float, z: float) -> float:
+@inlined
+def sunlit(shadow: ShadowMap, x: Scalar, y: Scalar, z: Scalar) -> Scalar:
     """Return the share 0..1 of sun that a point gets; 1 outside the map's window."""
     if shadow.scale == 0:
         return ONE
@@ -188,24 +195,32 @@ def sunlit(shadow: ShadowMap, x: float, y: float, z: float) -> float:
         return ONE
     q = -(m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) + F(0.5) / shadow.scale + F(0.04)
     i, j = int(v), int(u)
-    fv, fu = F(v - i), F(u - j)
+    fv, fu = v - F(i), u - F(j)
     near = shadow.nearness
-    return F(
-        ((near[i, j] <= q) * (ONE - fu) + (near[i, j + 1] <= q) * fu) * (ONE - fv)
-        + ((near[i + 1, j] <= q) * (ONE - fu) + (near[i + 1, j + 1] <= q) * fu) * fv
-    )
+    return (F(near[i, j] <= q) * (ONE - fu) + F(near[i, j + 1] <= q) * fu) * (ONE - fv) + (
+        F(near[i + 1, j] <= q) * (ONE - fu) + F(near[i + 1, j + 1] <= q) * fu
+    ) * fv
 
 
-@kernel
-def tone(r: float, g: float, b: float, light: Lighting, out: Array) -> None:
-    """Write one pixel (3,) uint8 of linear light."""
+@inlined
+def tone(r: Scalar, g: Scalar, b: Scalar, light: Lighting) -> tuple[Any, Any, Any]:
+    """Return one pixel's three bytes, as float32, of linear light."""
     r, g, b = r * light.exposure, g * light.exposure, b * light.exposure
     grey = F(0.30) * r + F(0.59) * g + F(0.11) * b
-    for k, value in enumerate((r, g, b)):
-        x = max(grey + (value - grey) * light.saturation, ZERO)
-        x = x * (ONE + x * F(0.16)) / (ONE + x * F(0.62))
-        x = (sqrt(x) - HALF) * light.contrast + HALF
-        out[k] = min(max(x * light.tint[k], ZERO), ONE) * F(255.0)
+    r = max(grey + (r - grey) * light.saturation, ZERO)
+    g = max(grey + (g - grey) * light.saturation, ZERO)
+    b = max(grey + (b - grey) * light.saturation, ZERO)
+    r = sqrt(r * (ONE + r * F(0.16)) / (ONE + r * F(0.62)))
+    g = sqrt(g * (ONE + g * F(0.16)) / (ONE + g * F(0.62)))
+    b = sqrt(b * (ONE + b * F(0.16)) / (ONE + b * F(0.62)))
+    r = ((r - HALF) * light.contrast + HALF) * light.tint[0]
+    g = ((g - HALF) * light.contrast + HALF) * light.tint[1]
+    b = ((b - HALF) * light.contrast + HALF) * light.tint[2]
+    return (
+        min(max(r, ZERO), ONE) * F(255.0),
+        min(max(g, ZERO), ONE) * F(255.0),
+        min(max(b, ZERO), ONE) * F(255.0),
+    )
 
 
 @parallel_kernel
@@ -230,12 +245,13 @@ def shade(
     height, width = nearness.shape
     view, eye = lens.rows, lens.eye
     sun = light.sun_direction
+    table = surfaces.table
     for worker in prange(WORKERS):
         tap = np.zeros(4, np.float32)
         for y in range(worker, height, WORKERS):
             for x in range(width):
-                rx = (x + HALF - lens.cx) / lens.focal
-                ry = (lens.cy - y - HALF) / lens.focal
+                rx = (F(x) + HALF - lens.cx) / lens.focal
+                ry = (lens.cy - F(y) - HALF) / lens.focal
                 dx = view[0, 0] * rx + view[1, 0] * ry + view[2, 0]
                 dy = view[0, 1] * rx + view[1, 1] * ry + view[2, 1]
                 dz = view[0, 2] * rx + view[1, 2] * ry + view[2, 2]
@@ -246,12 +262,11 @@ def shade(
                     r, g, b = sky_colour(-vx, -vy, -vz, light, noise)
                     haze = ONE - exp(-light.fog_per_m * F(500.0))
                     haze *= ONE - min(max(-vz, ZERO), ONE) * F(0.7)
-                    tone(
+                    rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = tone(
                         r + (light.fog[0] - r) * haze,
                         g + (light.fog[1] - g) * haze,
                         b + (light.fog[2] - b) * haze,
                         light,
-                        rgb[y, x],
                     )
                     depth[y, x] = np.inf
                     semantic[y, x] = SKY_LABEL
@@ -288,10 +303,10 @@ def shade(
                 nx, ny, nz = nx * unit, ny * unit, nz * unit
                 nv = nx * vx + ny * vy + nz * vz
 
-                m = surfaces.table[geometry.surface[t]]
-                r, g, b = m[RED], m[RED + 1], m[RED + 2]
+                row = geometry.surface[t]
+                r, g, b = table[row, RED], table[row, RED + 1], table[row, RED + 2]
                 slot = geometry.slot[t]
-                if m[PAINT] > 0 and slot >= 0:
+                if table[row, PAINT] > 0 and slot >= 0:
                     r, g, b = paints[slot, 0], paints[slot, 1], paints[slot, 2]
                 pixel_m = z / (lens.focal * sqrt(max(nv, F(0.03))))
                 surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
@@ -306,7 +321,7 @@ def shade(
                 # sun, through the shadow of the town and of what moves
                 facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
                 through = ZERO
-                if m[CUTOUT] > 0:
+                if table[row, CUTOUT] > 0:
                     facing, through = max(facing, ZERO) * F(0.7) + F(0.15), max(-facing, ZERO)
                 shade_free = ONE
                 nl = max(facing, ZERO) + through * HALF
@@ -325,22 +340,21 @@ def shade(
                 lg = light.ambient[1] * above + light.bounce[1] * (ONE - above) + light.sun[1] * nl
                 lb = light.ambient[2] * above + light.bounce[2] * (ONE - above) + light.sun[2] * nl
                 for n in range(len(lamps)):
-                    lamp = lamps[n]
-                    tx, ty, tz = lamp[0] - px, lamp[1] - py, lamp[2] - pz
+                    tx, ty, tz = lamps[n, 0] - px, lamps[n, 1] - py, lamps[n, 2] - pz
                     d2 = tx * tx + ty * ty + tz * tz + F(0.05)
-                    if d2 > lamp[10] * lamp[10]:
+                    if d2 > lamps[n, 10] * lamps[n, 10]:
                         continue
                     d = ONE / sqrt(d2)
-                    cone = -(tx * lamp[3] + ty * lamp[4] + tz * lamp[5]) * d
-                    if cone <= lamp[9]:
+                    cone = -(tx * lamps[n, 3] + ty * lamps[n, 4] + tz * lamps[n, 5]) * d
+                    if cone <= lamps[n, 9]:
                         continue
-                    fall = ONE - d2 / (lamp[10] * lamp[10])
-                    fall *= fall * (cone - lamp[9]) / (ONE - lamp[9])
+                    fall = ONE - d2 / (lamps[n, 10] * lamps[n, 10])
+                    fall *= fall * (cone - lamps[n, 9]) / (ONE - lamps[n, 9])
                     fall *= max((nx * tx + ny * ty + nz * tz) * d, ZERO) / (d2 * F(0.1) + ONE)
-                    lr += lamp[6] * fall
-                    lg += lamp[7] * fall
-                    lb += lamp[8] * fall
-                metal, coat = m[METAL], m[COAT]
+                    lr += lamps[n, 6] * fall
+                    lg += lamps[n, 7] * fall
+                    lb += lamps[n, 8] * fall
+                metal, coat = table[row, METAL], table[row, COAT]
                 diffuse = ONE - F(0.85) * metal
                 cr, cg, cb = r * lr * diffuse, g * lg * diffuse, b * lb * diffuse
 
@@ -352,7 +366,7 @@ def shade(
                     edge *= edge * (ONE - nv)
                     f0 = F(0.04) + F(0.56) * metal
                     strength = (f0 + (ONE - f0) * edge) * gloss * gloss * light.specular
-                    sx, sy, sz = 2 * nv * nx - vx, 2 * nv * ny - vy, 2 * nv * nz - vz
+                    sx, sy, sz = TWO * nv * nx - vx, TWO * nv * ny - vy, TWO * nv * nz - vz
                     if sz > F(-0.02):
                         er, eg, eb = sky_colour(sx, sy, sz, light, noise)
                         er, eg, eb = min(er, F(2.0)), min(eg, F(2.0)), min(eb, F(2.0))
@@ -379,14 +393,17 @@ def shade(
                         cr += light.sun[0] * peak * tr
                         cg += light.sun[1] * peak * tg
                         cb += light.sun[2] * peak * tb
-                cr, cg, cb = cr + m[GLOW], cg + m[GLOW + 1], cb + m[GLOW + 2]
+                cr, cg, cb = (
+                    cr + table[row, GLOW],
+                    cg + table[row, GLOW + 1],
+                    cb + table[row, GLOW + 2],
+                )
                 haze = ONE - exp(-light.fog_per_m * z / inv)
-                tone(
+                rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = tone(
                     cr + (light.fog[0] - cr) * haze,
                     cg + (light.fog[1] - cg) * haze,
                     cb + (light.fog[2] - cb) * haze,
                     light,
-                    rgb[y, x],
                 )
                 depth[y, x] = z
                 semantic[y, x] = geometry.semantic[t]
@@ -407,7 +424,7 @@ def guide(
 ) -> None:
     """Fill albedo (H, W, 3), linear, and world normals (H, W, 3): 0 at the sky."""
     height, width = nearness.shape
-    rows = lens.rows
+    rows, table = lens.rows, surfaces.table
     for worker in prange(WORKERS):
         tap = np.zeros(4, np.float32)
         for y in range(worker, height, WORKERS):
@@ -417,8 +434,8 @@ def guide(
                     for c in range(3):
                         albedo[y, x, c] = normals[y, x, c] = ZERO
                     continue
-                rx = (x + HALF - lens.cx) / lens.focal
-                ry = (lens.cy - y - HALF) / lens.focal
+                rx = (F(x) + HALF - lens.cx) / lens.focal
+                ry = (lens.cy - F(y) - HALF) / lens.focal
                 z = ONE / nearness[y, x]
                 dx = rows[0, 0] * rx + rows[1, 0] * ry + rows[2, 0]
                 dy = rows[0, 1] * rx + rows[1, 1] * ry + rows[2, 1]
@@ -451,11 +468,11 @@ def guide(
                 cosine = abs(facing) / sqrt(dx * dx + dy * dy + dz * dz)
                 pixel_m = z / (lens.focal * sqrt(max(cosine, F(0.03))))
                 surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
-                m = surfaces.table[geometry.surface[t]]
+                row = geometry.surface[t]
                 slot = geometry.slot[t]
                 for c in range(3):
-                    base = m[RED + c]
-                    if m[PAINT] > 0 and slot >= 0:
+                    base = table[row, RED + c]
+                    if table[row, PAINT] > 0 and slot >= 0:
                         base = paints[slot, c]
                     albedo[y, x, c] = base * base * tap[c] * tap[c]
 
@@ -514,8 +531,8 @@ def motion(
     for worker in prange(WORKERS):
         for y in range(worker, height, WORKERS):
             for x in range(width):
-                rx = (x + HALF - lens.cx) / lens.focal
-                ry = (lens.cy - y - HALF) / lens.focal
+                rx = (F(x) + HALF - lens.cx) / lens.focal
+                ry = (lens.cy - F(y) - HALF) / lens.focal
                 v = lens.rows
                 dx = v[0, 0] * rx + v[1, 0] * ry + v[2, 0]
                 dy = v[0, 1] * rx + v[1, 1] * ry + v[2, 1]
@@ -546,12 +563,12 @@ def motion(
                 else:
                     was_x = lens_before.cx + lens_before.focal * right / ahead
                     was_y = lens_before.cy - lens_before.focal * up / ahead
-                    flow[y, x, 0] = x + HALF - was_x
-                    flow[y, x, 1] = y + HALF - was_y
+                    flow[y, x, 0] = F(x) + HALF - was_x
+                    flow[y, x, 1] = F(y) + HALF - was_y
 
 
 @kernel
-def rain_streaks(rgb: Array, amount: float, frame: int, opacity: float) -> None:
+def rain_streaks(rgb: Array, amount: Scalar, frame: int, opacity: Scalar) -> None:
     """Draw `amount` (0..1) of falling streaks over rgb (H, W, 3) uint8, the same for a frame."""
     height, width = rgb.shape[0], rgb.shape[1]
     state = np.uint64(frame * 2654435761 + 12345)

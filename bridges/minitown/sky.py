@@ -33,7 +33,8 @@ def lamps_on(weather: Weather) -> bool:
 
 def sun_share(weather: Weather) -> float:
     """Return how much of the clear sun comes through the clouds and above the horizon, 0..1."""
-    through = 1.0 - float(np.clip((weather.cloudiness - 25.0) / 60.0, 0.0, 1.0)) ** 0.8
+    cloud = float(np.clip((weather.cloudiness - 25.0) / 60.0, 0.0, 1.0))
+    through = 1.0 - float(cloud**0.8)
     above = float(np.clip(weather.sun_altitude_angle / 6.0, 0.0, 1.0))
     return through * above
 
@@ -47,7 +48,7 @@ def sun_tint(weather: Weather) -> NDArray[np.float64]:
 
 def fog_per_m(weather: Weather) -> float:
     """Return the extinction of air a metre: haze always, fog and dust as the weather says."""
-    fog = (weather.fog_density / 100.0) ** 1.5 * 0.09
+    fog = float((weather.fog_density / 100.0) ** 1.5) * 0.09
     dust = weather.dust_storm / 100.0 * 0.03
     rain = weather.precipitation / 100.0 * 0.006
     return 0.0006 + fog + dust + rain
