@@ -26,8 +26,8 @@ class Layout:
         sensors: names in the order of their type ids. first_attribute: number of the kind "bool".
         box_has_actor: a bounding box ends with its actor's id. spawn_has_socket: spawning with a
             parent names a socket, and a SpawnActor command carries attachment and socket.
-        ellipsoid: GNSS is the transverse Mercator of the WGS84 ellipsoid with y to the north (the
-            release does not flip CARLA's y), otherwise Mercator on a sphere with y to the south.
+        transverse: GNSS is a transverse Mercator of scale 0.9996 with CARLA's y to the north (so
+            does this release), otherwise a Mercator with CARLA's y to the south.
     """
 
     version: str
@@ -35,7 +35,7 @@ class Layout:
     first_attribute: int
     box_has_actor: bool
     spawn_has_socket: bool
-    ellipsoid: bool
+    transverse: bool
     sensor_ids: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ LAYOUTS: Mapping[str, Layout] = {
             first_attribute=0,
             box_has_actor=False,
             spawn_has_socket=False,
-            ellipsoid=False,
+            transverse=False,
         ),
         Layout(
             version="0.9.16",
@@ -67,7 +67,7 @@ LAYOUTS: Mapping[str, Layout] = {
             first_attribute=1,
             box_has_actor=True,
             spawn_has_socket=True,
-            ellipsoid=True,
+            transverse=True,
         ),
     )
 }  # fmt: skip

@@ -263,8 +263,8 @@ class Episode:
         if not self._is_due(sensor):
             return []
         if kind == "gnss":
-            ellipsoid = self.layout.ellipsoid
-            return [sensors.gnss_body(sensor, self.town.origin, ellipsoid=ellipsoid)]
+            transverse = self.layout.transverse
+            return [sensors.gnss_body(sensor, self.town.origin, transverse=transverse)]
         return [sensors.imu_body(sensor)]
 
     def _shots(self) -> Job | None:

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.minitown.cameras import Camera, Shot, depth_bgr, fill
+from realmaster_live.bridges.minitown.cameras import Camera, Shot, depth_bgr, fill, label_bgr
 from realmaster_live.bridges.minitown.scene import CameraView
-from realmaster_live.bridges.minitown.sensors import on_ellipsoid, on_sphere
+from realmaster_live.bridges.minitown.sensors import mercator, transverse_mercator
 from realmaster_live.bridges.minitown.streams import Message
 from realmaster_live.bridges.minitown.transforms import Pose
 
@@ -50,18 +50,18 @@ def test_gnss_is_the_maps_own_projection(blank_client):
     fix = heard.get(timeout=5)
     place = car.get_location()
     told = world.get_map().transform_to_geolocation(place)
-    assert fix.latitude == pytest.approx(told.latitude, abs=3e-7)
-    assert fix.longitude == pytest.approx(told.longitude, abs=3e-7)
+    assert fix.latitude == pytest.approx(told.latitude, abs=1e-9)
+    assert fix.longitude == pytest.approx(told.longitude, abs=1e-9)
     assert fix.altitude == pytest.approx(place.z, abs=1e-3)
 
 
 def test_both_projections_agree_but_for_their_north():
     for x, y in ((0.0, 0.0), (250.0, -180.0), (-90.0, 300.0)):
-        sphere = on_sphere(Pose(x, y, 2.0), (49.0, 8.0))
-        ellipsoid = on_ellipsoid(Pose(x, -y, 2.0), (49.0, 8.0))
-        assert sphere == pytest.approx(ellipsoid, abs=3e-5)  # a sphere is 0.3 % off
-    north, _, _ = on_sphere(Pose(0.0, -111.0), (49.0, 8.0))
-    _, east, _ = on_sphere(Pose(73.0, 0.0), (49.0, 8.0))
+        one = mercator(Pose(x, y, 2.0), (49.0, 8.0))
+        other = transverse_mercator(Pose(x * 0.9996, -y * 0.9996, 2.0), (49.0, 8.0))
+        assert one == pytest.approx(other, abs=1e-6)
+    north, _, _ = mercator(Pose(0.0, -111.0), (49.0, 8.0))
+    _, east, _ = mercator(Pose(73.0, 0.0), (49.0, 8.0))
     assert north - 49.0 == pytest.approx(0.001, rel=0.02)
     assert east - 8.0 == pytest.approx(0.001, rel=0.02)
 
@@ -155,7 +155,7 @@ def test_depth_code_is_carlas():
     depth_bgr(depth, pixels)
     code = pixels[..., 2].astype(float) + 256.0 * pixels[..., 1] + 65536.0 * pixels[..., 0]
     metres = code / (2**24 - 1) * 1000.0
-    assert np.allclose(metres, np.minimum(depth, 1000.0), atol=1e-4)
+    assert np.allclose(metres, np.minimum(depth, 1000.0), atol=1.5e-4)
 
 
 def test_buffers_in_flight_are_not_reused():
@@ -172,3 +172,14 @@ def test_buffers_in_flight_are_not_reused():
     assert bytes(first.data[-4:]) == bytes([3, 2, 1, 255])
     first.pending = 0
     assert camera.buffer() is first
+
+
+def test_label_code_is_carlas():
+    semantic = np.array([[1, 14, 255]], np.uint8)
+    instance = np.array([[0, 0x1234, 0x71FF]], np.int32)
+    pixels = np.full((1, 3, 4), 7, np.uint8)
+    label_bgr(semantic, None, pixels)
+    assert pixels[0].tolist() == [[0, 0, 1, 255], [0, 0, 14, 255], [0, 0, 255, 255]]
+    label_bgr(semantic, instance, pixels)
+    told = [[0, 0, 1, 255], [0x12, 0x34, 14, 255], [0x71, 0xFF, 255, 255]]
+    assert pixels[0].tolist() == told
