@@ -14,6 +14,8 @@ import pytest
 from realmaster_live.cli import main
 from realmaster_live.recording import Recording
 
+LONGEST_S = 400  # a cold start compiles the rasteriser, and the machine may be busy
+pytestmark = pytest.mark.timeout(2 * LONGEST_S)
 ATTACH = ("--engine", "identity", "--size", "128x64", "--timeout", "5")
 
 
@@ -24,6 +26,16 @@ def realmaster(*arguments, **options):
         "import sys; from realmaster_live.cli import main; sys.exit(main())",
     ]
     return subprocess.Popen([*command, *map(str, arguments)], text=True, **options)
+
+
+def ended(process):
+    """Return what the process wrote, once it has ended; end it if it does not."""
+    try:
+        return process.communicate(timeout=LONGEST_S)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        process.communicate(timeout=30)
+        raise
 
 
 @pytest.fixture
@@ -43,7 +55,7 @@ def sensors(world):
     return list(world.get_actors().filter("sensor.*"))
 
 
-def until(condition, seconds=30.0):
+def until(condition, seconds=LONGEST_S):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -122,7 +134,7 @@ def test_signals_restore_the_world_and_keep_the_recording(
     until(lambda: (folder / "frames.arrows").exists())
     time.sleep(0.5)
     process.send_signal(number)
-    out, _ = process.communicate(timeout=30)
+    out, _ = ended(process)
     assert process.returncode == status
     assert "frames captured" in out
     assert not sensors(world)
@@ -146,8 +158,8 @@ def test_a_server_that_dies_ends_the_run_and_the_recording_plays(tmp_path):
         (server,) = _listening(port)
         os.kill(server, signal.SIGKILL)
         began = time.monotonic()
-        _, error = process.communicate(timeout=40)
-    assert time.monotonic() - began < 25
+        _, error = ended(process)
+    assert time.monotonic() - began < 60
     assert process.returncode == 1
     assert error.splitlines()[-1].startswith("realmaster: error: expected ")
     recording = Recording(folder)
@@ -173,7 +185,7 @@ def demo_out(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo")
     flags = ["--seconds", "1.2", "--size", "128x64", "--engine", "identity"]
     process = realmaster("demo", "--out", out, *flags, stdout=subprocess.PIPE)
-    text, _ = process.communicate(timeout=170)
+    text, _ = ended(process)
     assert process.returncode == 0
     return text, out
 
@@ -196,6 +208,7 @@ def test_the_demo_leaves_everything_behind(demo_out):
     assert "data:image/jpeg" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_recorded_frames_can_be_path_traced(demo_out, tmp_path, capsys):
     pytest.importorskip("mitsuba")
     _, out = demo_out
@@ -224,7 +237,7 @@ def test_bench_prints_and_keeps_its_figures(tmp_path):
     out = tmp_path / "bench.json"
     flags = ["--sizes", "64x32", "--seconds", "0.8", "--engine", "identity", "--out", out]
     process = realmaster("bench", *flags, stdout=subprocess.PIPE)
-    text, _ = process.communicate(timeout=170)
+    text, _ = ended(process)
     assert process.returncode == 0
     assert "64x32 identity: 16 frames captured, 16 realized" in text
     (result,) = json.loads(out.read_text())
@@ -237,7 +250,7 @@ def test_bench_measures_every_size_with_and_without_the_cache(tiny_model, tmp_pa
     out = tmp_path / "bench.json"
     flags = ["--sizes", "64x32,128x64", "--seconds", "0.8", "--engine", tiny_model, "--out", out]
     process = realmaster("bench", *flags, stdout=subprocess.PIPE)
-    text, _ = process.communicate(timeout=170)
+    text, _ = ended(process)
     assert process.returncode == 0
     assert text.count("16 frames captured, 16 realized") == 2
     assert text.count("with its reference recomputed") == 2
