@@ -30,7 +30,7 @@ def box(low, high, material, semantic, instance=0, part=""):
         outward = CORNERS[list(face)].mean(0) - 0.5
         normals += [normal * np.sign(normal @ outward)] * 4
     quads = np.arange(6)[:, None] * 4
-    triangles = np.concatenate([quads + [0, 1, 2], quads + [0, 2, 3]])
+    triangles = np.concatenate([quads + np.array(half) for half in ((0, 1, 2), (0, 2, 3))])
     uvs = np.tile([[0, 0], [1, 0], [1, 1], [0, 1]], (6, 1)) * 4.0
     return Mesh(
         positions=positions.astype(np.float32),
@@ -65,12 +65,12 @@ def street():
         Material(name="leaf", base_color=(0.2, 0.5, 0.1), cutout=True),
     ]
     ground = box((-60, -60, -1), (160, 60, 0), "asphalt", ROAD)
-    houses = [
-        box((10 + 24 * i, side * 9 - 6 * (side < 0), 0), (26 + 24 * i, side * 9 + 6 * (side > 0), 12),
-            "brick", BUILDING, instance=100 + 2 * i + (side > 0))
-        for i in range(4)
-        for side in (-1, 1)
-    ]  # fmt: skip
+    houses = []
+    for number in range(8):
+        x, low = 10 + 24 * (number // 2), 9 if number % 2 else -15
+        houses.append(
+            box((x, low, 0), (x + 16, low + 6, 12), "brick", BUILDING, instance=100 + number)
+        )
     lamp = box((14, 5, 6), (14.4, 5.4, 6.3), "lamp", POLE, instance=50)
     tree = box((20, -7.5, 2), (22, -6, 4), "leaf", 9, instance=51)
     places = {

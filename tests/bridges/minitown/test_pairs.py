@@ -1,0 +1,46 @@
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mitsuba")
+pytest.importorskip("pyoidn")
+
+from realmaster_live.bridges.minitown import pairs
+from realmaster_live.errors import ConfigError
+
+
+def test_a_plan_follows_from_its_seed():
+    assert pairs.plan_drive(3, 0) == pairs.plan_drive(3, 0)
+    plans = [pairs.plan_drive(seed, 0) for seed in range(8)]
+    assert all(a.weather != b.weather for a, b in pairwise(plans))
+    assert all(plan.weather.sun_altitude_angle > 0 for plan in plans)
+    assert all(70 <= plan.fov_deg <= 90 for plan in plans)
+
+
+def test_seeds_and_sizes_are_read_or_refused():
+    assert pairs.parse_range("0:3") == range(3)
+    assert pairs.parse_range("7") == range(7, 8)
+    assert pairs.parse_size("512x288") == (512, 288)
+    with pytest.raises(ConfigError, match="0:24"):
+        pairs.parse_range("a:b")
+    with pytest.raises(ConfigError, match="512x288"):
+        pairs.parse_size("512")
+
+
+def test_a_clip_is_written_whole_and_only_once(tmp_path):
+    asked = ["--seeds", "1000", "--frames", "2", "--size", "96x54", "--spp", "2", "--drives", "1"]
+    pairs.main(["--out", str(tmp_path), *asked])
+    sim = np.load(tmp_path / "town1000-0.sim.npy")
+    truth = np.load(tmp_path / "town1000-0.truth.npy")
+    assert sim.shape == truth.shape == (2, 54, 96, 3)
+    assert sim.dtype == truth.dtype == np.uint8
+    facts = json.loads((tmp_path / "town1000-0.json").read_text())
+    assert facts["complete"] and facts["seed"] == 1000 and facts["size"] == [96, 54]
+    # the two looks show the same edges: their brightness rises and falls together
+    a, b = (clip.astype(float).mean(-1).ravel() for clip in (sim, truth))
+    assert np.corrcoef(a, b)[0, 1] > 0.6
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    pairs.main(["--out", str(tmp_path), *asked])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
