@@ -11,7 +11,7 @@ from typing import Any, Literal
 from realmaster_live.bridges.carla_wire.rpc import VOID, value, value_refused, void_refused
 from realmaster_live.bridges.minitown.actors import ActorError
 from realmaster_live.bridges.minitown.episode import Episode
-from realmaster_live.errors import BridgeError
+from realmaster_live.errors import RealMasterError
 
 Returns = Literal["value", "void", "raw"]
 CONNECTION: ContextVar[int] = ContextVar("connection")  # number of the connection that calls
@@ -34,7 +34,7 @@ class Call:
             result = self.function(episode, *args)
             if inspect.isawaitable(result):
                 result = await result
-        except BridgeError as error:
+        except RealMasterError as error:
             return self.refusal(str(error) if isinstance(error, ActorError) else f"{name}: {error}")
         if self.returns == "value":
             return value(result)

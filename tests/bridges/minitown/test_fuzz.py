@@ -126,9 +126,7 @@ def test_a_subscriber_that_never_reads_does_not_stop_the_others(blank_client, bl
         assert world.wait_for_tick(5.0).frame - first > 10
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.binary(min_size=1, max_size=200))
 def test_random_bytes(blank_minitown, data):
     with connect(blank_minitown) as sock:
@@ -146,9 +144,7 @@ ITEMS = st.recursive(
 )  # fmt: skip
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(name=st.sampled_from(sorted(set(CALLS) - {"tick_cue"})), args=st.lists(ITEMS, max_size=4))
 def test_random_arguments_are_answered(blank_minitown, name, args):
     answer = ask(blank_minitown, name, args)

@@ -7,11 +7,24 @@ import time
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.minitown.cameras import Camera, Shot, depth_bgr, fill, label_bgr
+from realmaster_live.bridges.carla_wire.layouts import layout_of
+from realmaster_live.bridges.minitown.cameras import (
+    Blank,
+    Camera,
+    Shot,
+    depth_bgr,
+    draw,
+    fill,
+    label_bgr,
+    make_camera,
+    plan,
+)
+from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.scene import CameraView
 from realmaster_live.bridges.minitown.sensors import mercator, transverse_mercator
 from realmaster_live.bridges.minitown.streams import Message
 from realmaster_live.bridges.minitown.transforms import Pose
+from realmaster_live.bridges.minitown.world import World
 
 carla = pytest.importorskip("carla")
 
@@ -147,6 +160,33 @@ def test_flow_is_the_motion_of_the_picture(carla_client):
     assert ground[1] == pytest.approx(expected, rel=0.1)
     on_car = flow[96:104, 98:102].reshape(-1, 2)
     assert np.abs(on_car).max() < 2e-3  # the camera moves with the car
+
+
+class Counting(Blank):
+    """The fixed picture, counting how often it is asked for."""
+
+    calls = 0
+
+    def render(self, *args, **options):
+        self.calls += 1
+        return super().render(*args, **options)
+
+
+def test_equal_views_are_drawn_once():
+    world = World(make_network(7), seed=7)
+    kinds = ("rgb", "depth", "semantic_segmentation", "instance_segmentation", "optical_flow")
+    cameras = []
+    for stream, kind in enumerate([*kinds, "rgb"]):
+        place = Pose(1.0, 2.0, 3.0, yaw=0.0 if stream < len(kinds) else 90.0)
+        actor = world.spawn(f"sensor.camera.{kind}", place)
+        view = world.camera_view(actor.id)
+        cameras.append((make_camera(actor, stream, view), view))
+    renderer = Counting()
+    job = plan(cameras, world.scene_state(), 0.0, layout_of("0.9.16"))
+    draw(job, renderer)
+    assert renderer.calls == 2
+    shots = [shot for group in job.groups for shot in group]
+    assert len(shots) == 6 and all(shot.message.pending == 1 for shot in shots)
 
 
 def test_depth_code_is_carlas():

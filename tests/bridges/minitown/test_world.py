@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.minitown.actors import ActorError
+from realmaster_live.bridges.minitown.bodies import BODIES, WALKER_EXTENT
+from realmaster_live.bridges.minitown.models import make_models
 from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.scene import Weather
 from realmaster_live.bridges.minitown.state import LoggedCamera, StateLog, read_states
@@ -171,6 +173,13 @@ def test_scene_state_shows_every_body(world):
     lamps = [i.lit for i in state.instances if i.model == "traffic_light"]
     assert all(len(lit) == 1 for lit in lamps)
     assert frozenset({"lamp_green"}) in lamps and frozenset({"lamp_red"}) in lamps
+
+
+def test_bodies_are_as_large_as_the_models_that_are_drawn():
+    for name, model in make_models().items():
+        expected = BODIES[name].extent if name in BODIES else WALKER_EXTENT
+        if name != "traffic_light":
+            assert model.extent == pytest.approx(expected, abs=0.02), name
 
 
 def test_same_seed_same_world():
