@@ -19,13 +19,12 @@ WET_DARKENING, WET_ROUGHNESS = 0.45, 0.16
 LAMP_RADIANCE = 2.2  # of emission 1, by day and night: a lamp that shows but does not blind
 
 
-def bitmap(mi: Any, pixels: NDArray[Any], *, filtered: bool = True) -> dict[str, Any]:
+def bitmap(mi: Any, pixels: NDArray[Any]) -> dict[str, Any]:
     """Return a linear texture; a copy, since Mitsuba refuses read-only arrays."""
     return {
         "type": "bitmap",
         "bitmap": mi.Bitmap(np.array(pixels, np.float32, order="C", copy=True)),
         "raw": True,
-        "filter_type": "bilinear" if filtered else "nearest",
     }
 
 

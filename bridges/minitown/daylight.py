@@ -118,7 +118,7 @@ def horizontal(weather: Weather) -> float:
     day = sky.day_share(weather)
     up = max(sin(radians(weather.sun_altitude_angle)), 0.0)
     sun = float(sun_irradiance(weather).mean()) * up
-    light = float(np.clip(weather.sun_altitude_angle / 35.0, 0.06, 1.0))
+    light = float(np.clip(weather.sun_altitude_angle / 35.0, 0.2, 1.0))  # dusk stays dusky
     overcast = float(np.clip((weather.cloudiness - 20.0) / 70.0, 0.0, 1.0))
     walls = 0.3 * float(sun_irradiance(weather).mean())  # a low sun lights what stands upright
     return sun * 0.8 + walls + day * light * (0.8 + 0.35 * overcast) + 0.02 * (1 - day)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown import daylight, sky
 from realmaster_live.bridges.minitown.scene import Floats, Weather
+from realmaster_live.bridges.minitown.sky import CLEAR_PER_M
 
 MIDDLE = 0.8  # exposure that puts sunlit asphalt a little below mid grey
 ADAPTATION = 0.78  # how far the exposure follows the light: 1 makes night as bright as day
@@ -46,9 +47,11 @@ def through_air(
     horizon = np.array([[np.cos(a), np.sin(a), 0.06] for a in np.linspace(0, 6.28, 12)])
     colour = daylight.sky_radiance(horizon / np.linalg.norm(horizon, axis=1)[:, None], weather)
     air = np.minimum(colour.mean(axis=0), 1.2 * colour.mean())
+    droplets = float(np.clip((sky.fog_per_m(weather) - CLEAR_PER_M) / 0.01, 0.0, 1.0))
+    air = air + (air.mean() - air) * 0.8 * droplets  # fog scatters all colours alike
     dust = weather.dust_storm / 100.0
     air = air * (1 - dust) + air.mean() * np.array([1.25, 0.98, 0.65]) * dust
-    clear = sky.fog_per_m(weather) < 0.002
+    clear = sky.fog_per_m(weather) < 3 * CLEAR_PER_M  # the sky's own colour holds its haze
     reach = np.where(np.isfinite(distance), distance, 0.0 if clear else 600.0)
     through = np.exp(-sky.fog_per_m(weather) * reach)[..., None]
     return np.asarray(linear * through + air * (1 - through), np.float32)

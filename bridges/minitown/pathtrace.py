@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown import brdfs, daylight, film, lamps, sky
+from realmaster_live.bridges.minitown.overlays import rain_streaks
 from realmaster_live.bridges.minitown.pose import SWITCHED, part_to_world
 from realmaster_live.bridges.minitown.raster import Rasteriser
 from realmaster_live.bridges.minitown.scene import (
@@ -27,7 +28,6 @@ from realmaster_live.bridges.minitown.scene import (
     StaticScene,
     Weather,
 )
-from realmaster_live.bridges.minitown.shading import rain_streaks
 from realmaster_live.optional import require
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import cos, sin
 
 import numpy as np
@@ -52,14 +51,3 @@ def part_to_world(part: str, model: Model, instance: Instance) -> NDArray[np.flo
 def parts_of(model: Model) -> tuple[str, ...]:
     """Return the model's part names, sorted, the body "" first."""
     return tuple(sorted({mesh.part for mesh in model.meshes}))
-
-
-def reach(models: Iterable[Model]) -> dict[str, float]:
-    """Return for each model the radius in metres, about its origin, that holds every vertex."""
-    return {
-        model.name: max(
-            (float(np.linalg.norm(mesh.positions, axis=1).max()) for mesh in model.meshes),
-            default=0.0,
-        )
-        for model in models
-    }

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown import lamps, sky
 from realmaster_live.bridges.minitown.look import LOOK_A, Look, lighting
+from realmaster_live.bridges.minitown.overlays import motion, rain_streaks, smooth_edges
+from realmaster_live.bridges.minitown.sampling import Lens
 from realmaster_live.bridges.minitown.scene import (
     CameraView,
     Floats,
@@ -17,14 +19,7 @@ from realmaster_live.bridges.minitown.scene import (
     StaticScene,
     Weather,
 )
-from realmaster_live.bridges.minitown.shading import (
-    Lens,
-    guide,
-    motion,
-    rain_streaks,
-    shade,
-    smooth_edges,
-)
+from realmaster_live.bridges.minitown.shading import guide, shade
 from realmaster_live.bridges.minitown.shadows import Shadows
 from realmaster_live.bridges.minitown.stage import Stage, Window
 from realmaster_live.bridges.minitown.surfaces import GLOW, SCALE, Surfaces, pack_surfaces

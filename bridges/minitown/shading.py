@@ -1,28 +1,29 @@
-"""Compiled shading: from the visibility buffer to colour, depth, labels and motion.
-
-Light is linear inside; colours are kept and shown as square roots (see surfaces.py).
-"""
+"""Compiled shading: from the visibility buffer to colour, depth and labels."""
 
 from __future__ import annotations
 
-from math import exp, floor, log2, sqrt
-from typing import Any, NamedTuple
+from math import exp, sqrt
 
 import numpy as np
 
 from realmaster_live.bridges.minitown.geometry import Arrays
 from realmaster_live.bridges.minitown.look import Lighting
-from realmaster_live.bridges.minitown.raster_kernels import (
-    WORKERS,
-    Array,
-    Scalar,
-    inlined,
-    kernel,
-    parallel_kernel,
-    prange,
+from realmaster_live.bridges.minitown.raster_kernels import WORKERS, Array, parallel_kernel, prange
+from realmaster_live.bridges.minitown.sampling import (
+    HALF,
+    ONE,
+    TINY,
+    TWO,
+    ZERO,
+    F,
+    Lens,
+    ShadowMap,
+    sky_colour,
+    sunlit,
+    surface_at,
+    tone,
+    weights,
 )
-from realmaster_live.bridges.minitown.scene import Floats
-from realmaster_live.bridges.minitown.sky import CLOUD_EDGE, CLOUD_SCALE, CLOUD_SIDE
 from realmaster_live.bridges.minitown.surfaces import (
     COAT,
     CUTOUT,
@@ -30,197 +31,10 @@ from realmaster_live.bridges.minitown.surfaces import (
     METAL,
     PAINT,
     RED,
-    ROUGH,
-    SCALE,
     Surfaces,
 )
 
 SKY_LABEL = 11
-F: Any = np.float32  # Any: compiled code mixes it with plain numbers
-# compiled code computes in double precision wherever an integer meets a float32: hence F() often
-ONE, TWO, HALF, ZERO, TINY = F(1.0), F(2.0), F(0.5), F(0.0), F(1e-12)
-
-
-class ShadowMap(NamedTuple):
-    """Nearness to the sun (N, N) of a window of the town; scale: texels a metre, 0 for none."""
-
-    nearness: Floats
-    rows: Floats  # (3, 4) right, up, forward
-    scale: np.float32
-    centre: np.float32
-
-
-class Lens(NamedTuple):
-    """A camera for the kernels: rows (3, 4), eye (3,), pixels."""
-
-    rows: Floats
-    eye: Floats
-    focal: np.float32
-    cx: np.float32
-    cy: np.float32
-
-
-@inlined
-def sky_colour(
-    x: Scalar, y: Scalar, z: Scalar, light: Lighting, noise: Array
-) -> tuple[float, float, float]:
-    """Return the sky's linear colour towards the unit direction."""
-    up = max(z, ZERO)
-    share = sqrt(up)
-    sun = light.sun_direction
-    towards = max(x * sun[0] + y * sun[1] + z * sun[2], ZERO)
-    glow = towards * towards
-    glow *= glow
-    glow *= glow
-    halo = glow * glow
-    halo *= halo
-    halo *= halo
-    disc = ONE if towards > F(0.9994) else ZERO
-    glow = glow * F(0.10) + halo * F(0.30) + disc * F(6.0)
-    r = light.horizon[0] + (light.zenith[0] - light.horizon[0]) * share + light.sun_glow[0] * glow
-    g = light.horizon[1] + (light.zenith[1] - light.horizon[1]) * share + light.sun_glow[1] * glow
-    b = light.horizon[2] + (light.zenith[2] - light.horizon[2]) * share + light.sun_glow[2] * glow
-    if z > 0:
-        k = F(CLOUD_SCALE * CLOUD_SIDE) / (max(z, F(1e-3)) + F(0.08))
-        u, v = x * k, y * k
-        i, j = floor(u), floor(v)
-        fu, fv = F(u - F(i)), F(v - F(j))
-        m = CLOUD_SIDE - 1
-        n = (noise[j & m, i & m] * (ONE - fu) + noise[j & m, (i + 1) & m] * fu) * (ONE - fv) + (
-            noise[(j + 1) & m, i & m] * (ONE - fu) + noise[(j + 1) & m, (i + 1) & m] * fu
-        ) * fv
-        c = min(max((n - light.cloud_threshold) / F(CLOUD_EDGE) + HALF, ZERO), ONE)
-        c = c * c * (F(3.0) - F(2.0) * c) * min(z / F(0.18), ONE)
-        r += (light.cloud[0] - r) * c
-        g += (light.cloud[1] - g) * c
-        b += (light.cloud[2] - b) * c
-    return F(r), F(g), F(b)
-
-
-@inlined
-def texel(texels: Array, offset: int, n: int, u: Scalar, v: Scalar, out: Array) -> None:
-    """Read a texture level (n, n, 4) at uv, bilinear, tiling, v upwards, into out (4,) 0..1."""
-    size = F(n)
-    x = (u - F(floor(u))) * size - HALF
-    y = (ONE - (v - F(floor(v)))) * size - HALF
-    i, j = floor(x), floor(y)
-    fx, fy = x - F(i), y - F(j)
-    m = n - 1
-    a = offset + (j & m) * n + (i & m)
-    b = offset + (j & m) * n + ((i + 1) & m)
-    c = offset + ((j + 1) & m) * n + (i & m)
-    d = offset + ((j + 1) & m) * n + ((i + 1) & m)
-    wa, wb, wc, wd = (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy
-    for k in range(4):
-        out[k] = (
-            F(texels[a, k]) * wa
-            + F(texels[b, k]) * wb
-            + F(texels[c, k]) * wc
-            + F(texels[d, k]) * wd
-        ) * F(1 / 255)
-
-
-@inlined
-def weights(geometry: Arrays, t: int, px: Scalar, py: Scalar, pz: Scalar) -> tuple[Any, Any, Any]:
-    """Return the shares of triangle t's corners at a point of its plane."""
-    place = geometry.positions
-    i, j, k = geometry.triangles[t, 0], geometry.triangles[t, 1], geometry.triangles[t, 2]
-    ax, ay, az = place[i, 0], place[i, 1], place[i, 2]
-    bx, by, bz = place[j, 0] - ax, place[j, 1] - ay, place[j, 2] - az
-    cx, cy, cz = place[k, 0] - ax, place[k, 1] - ay, place[k, 2] - az
-    qx, qy, qz = px - ax, py - ay, pz - az
-    bb = bx * bx + by * by + bz * bz
-    bc = bx * cx + by * cy + bz * cz
-    cc = cx * cx + cy * cy + cz * cz
-    qb = qx * bx + qy * by + qz * bz
-    qc = qx * cx + qy * cy + qz * cz
-    scale = ONE / (bb * cc - bc * bc + F(1e-20))
-    wj = (cc * qb - bc * qc) * scale
-    wk = (bb * qc - bc * qb) * scale
-    return ONE - wj - wk, wj, wk
-
-
-@inlined
-def surface_at(
-    geometry: Arrays,
-    surfaces: Surfaces,
-    light: Lighting,
-    t: int,
-    wi: Scalar,
-    wj: Scalar,
-    wk: Scalar,
-    pixel_m: Scalar,
-    out: Array,
-) -> None:
-    """Read the texture of triangle t into out (4,): colour (square root of linear), roughness.
-
-    pixel_m: what a pixel covers there, in metres. Without a texture, out becomes 1 and the
-    material's roughness.
-    """
-    row = geometry.surface[t]
-    number = row % len(surfaces.level)
-    side = surfaces.level[number, 0]
-    if side == 0:
-        out[0], out[1], out[2], out[3] = ONE, ONE, ONE, surfaces.table[row, ROUGH]
-        return
-    uv = geometry.uvs
-    i, j, k = geometry.triangles[t, 0], geometry.triangles[t, 1], geometry.triangles[t, 2]
-    repeat = surfaces.table[row, SCALE]
-    u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
-    v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
-    steps = geometry.density[t] * repeat * F(side) * pixel_m
-    level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
-    chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
-    offset = surfaces.offset[number]
-    n = side
-    for _ in range(chosen):
-        offset += n * n
-        n >>= 1
-    texel(surfaces.texels, offset, n, u, v, out)
-    for c in range(3):
-        mean = surfaces.mean[number, c]
-        out[c] = mean + (out[c] - mean) * light.texture_contrast
-
-
-@inlined
-def sunlit(shadow: ShadowMap, x: Scalar, y: Scalar, z: Scalar) -> Scalar:
-    """Return the share 0..1 of sun that a point gets; 1 outside the map's window."""
-    if shadow.scale == 0:
-        return ONE
-    m = shadow.rows
-    u = shadow.centre + shadow.scale * (m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3]) - HALF
-    v = shadow.centre - shadow.scale * (m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3]) - HALF
-    n = len(shadow.nearness)
-    if u < 0 or v < 0 or u >= n - 1 or v >= n - 1:
-        return ONE
-    q = -(m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3]) + F(0.5) / shadow.scale + F(0.04)
-    i, j = int(v), int(u)
-    fv, fu = v - F(i), u - F(j)
-    near = shadow.nearness
-    return (F(near[i, j] <= q) * (ONE - fu) + F(near[i, j + 1] <= q) * fu) * (ONE - fv) + (
-        F(near[i + 1, j] <= q) * (ONE - fu) + F(near[i + 1, j + 1] <= q) * fu
-    ) * fv
-
-
-@inlined
-def tone(r: Scalar, g: Scalar, b: Scalar, light: Lighting) -> tuple[Any, Any, Any]:
-    """Return one pixel's three bytes, as float32, of linear light."""
-    r, g, b = r * light.exposure, g * light.exposure, b * light.exposure
-    grey = F(0.30) * r + F(0.59) * g + F(0.11) * b
-    r = max(grey + (r - grey) * light.saturation, ZERO)
-    g = max(grey + (g - grey) * light.saturation, ZERO)
-    b = max(grey + (b - grey) * light.saturation, ZERO)
-    r = sqrt(r * (ONE + r * F(0.16)) / (ONE + r * F(0.62)))
-    g = sqrt(g * (ONE + g * F(0.16)) / (ONE + g * F(0.62)))
-    b = sqrt(b * (ONE + b * F(0.16)) / (ONE + b * F(0.62)))
-    r = ((r - HALF) * light.contrast + HALF) * light.tint[0]
-    g = ((g - HALF) * light.contrast + HALF) * light.tint[1]
-    b = ((b - HALF) * light.contrast + HALF) * light.tint[2]
-    return (
-        min(max(r, ZERO), ONE) * F(255.0),
-        min(max(g, ZERO), ONE) * F(255.0),
-        min(max(b, ZERO), ONE) * F(255.0),
-    )
 
 
 @parallel_kernel
@@ -475,114 +289,3 @@ def guide(
                     if table[row, PAINT] > 0 and slot >= 0:
                         base = paints[slot, c]
                     albedo[y, x, c] = base * base * tap[c] * tap[c]
-
-
-@parallel_kernel
-def smooth_edges(rgb: Array, out: Array) -> None:
-    """Soften what contrasts with its neighbours; rgb, out: (H, W, 3) uint8."""
-    height, width = rgb.shape[0], rgb.shape[1]
-    for worker in prange(WORKERS):
-        for y in range(worker, height, WORKERS):
-            up, down = max(y - 1, 0), min(y + 1, height - 1)
-            for x in range(width):
-                left, right = max(x - 1, 0), min(x + 1, width - 1)
-                middle = int(rgb[y, x, 1])
-                contrast = max(
-                    abs(middle - int(rgb[up, x, 1])),
-                    abs(middle - int(rgb[down, x, 1])),
-                    abs(middle - int(rgb[y, left, 1])),
-                    abs(middle - int(rgb[y, right, 1])),
-                )
-                share = min(max(contrast - 12, 0), 48)  # of 48 parts
-                for k in range(3):
-                    old = int(rgb[y, x, k])
-                    if share == 0:
-                        out[y, x, k] = old
-                        continue
-                    cross = (
-                        int(rgb[up, x, k])
-                        + int(rgb[down, x, k])
-                        + int(rgb[y, left, k])
-                        + int(rgb[y, right, k])
-                    )
-                    corners = (
-                        int(rgb[up, left, k])
-                        + int(rgb[up, right, k])
-                        + int(rgb[down, left, k])
-                        + int(rgb[down, right, k])
-                    )
-                    soft = (4 * old + 2 * cross + corners) // 16
-                    out[y, x, k] = old + (soft - old) * share // 48
-
-
-@parallel_kernel
-def motion(
-    geometry: Arrays,
-    before: Array,  # (V, 3) float32, where each vertex was
-    lens: Lens,
-    lens_before: Lens,
-    nearness: Array,
-    winner: Array,
-    flow: Array,
-) -> None:
-    """Fill flow (H, W, 2): this pixel minus where its surface point was; nan if it was behind."""
-    height, width = nearness.shape
-    old = lens_before.rows
-    for worker in prange(WORKERS):
-        for y in range(worker, height, WORKERS):
-            for x in range(width):
-                rx = (F(x) + HALF - lens.cx) / lens.focal
-                ry = (lens.cy - F(y) - HALF) / lens.focal
-                v = lens.rows
-                dx = v[0, 0] * rx + v[1, 0] * ry + v[2, 0]
-                dy = v[0, 1] * rx + v[1, 1] * ry + v[2, 1]
-                dz = v[0, 2] * rx + v[1, 2] * ry + v[2, 2]
-                t = winner[y, x]
-                if t < 0:
-                    px, py, pz, w = dx, dy, dz, ZERO
-                else:
-                    z = ONE / nearness[y, x]
-                    px, py, pz = lens.eye[0] + dx * z, lens.eye[1] + dy * z, lens.eye[2] + dz * z
-                    w = ONE
-                    if geometry.slot[t] >= 0:
-                        i, j, k = (
-                            geometry.triangles[t, 0],
-                            geometry.triangles[t, 1],
-                            geometry.triangles[t, 2],
-                        )
-                        wi, wj, wk = weights(geometry, t, px, py, pz)
-                        px = wi * before[i, 0] + wj * before[j, 0] + wk * before[k, 0]
-                        py = wi * before[i, 1] + wj * before[j, 1] + wk * before[k, 1]
-                        pz = wi * before[i, 2] + wj * before[j, 2] + wk * before[k, 2]
-                right = old[0, 0] * px + old[0, 1] * py + old[0, 2] * pz + old[0, 3] * w
-                up = old[1, 0] * px + old[1, 1] * py + old[1, 2] * pz + old[1, 3] * w
-                ahead = old[2, 0] * px + old[2, 1] * py + old[2, 2] * pz + old[2, 3] * w
-                if ahead <= F(1e-3):
-                    flow[y, x, 0] = np.nan
-                    flow[y, x, 1] = np.nan
-                else:
-                    was_x = lens_before.cx + lens_before.focal * right / ahead
-                    was_y = lens_before.cy - lens_before.focal * up / ahead
-                    flow[y, x, 0] = F(x) + HALF - was_x
-                    flow[y, x, 1] = F(y) + HALF - was_y
-
-
-@kernel
-def rain_streaks(rgb: Array, amount: Scalar, frame: int, opacity: Scalar) -> None:
-    """Draw `amount` (0..1) of falling streaks over rgb (H, W, 3) uint8, the same for a frame."""
-    height, width = rgb.shape[0], rgb.shape[1]
-    state = np.uint64(frame * 2654435761 + 12345)
-    for _ in range(int(amount * width * height * 0.004)):
-        state = (state * np.uint64(6364136223846793005)) + np.uint64(1442695040888963407)
-        x = int((state >> np.uint64(33)) % np.uint64(width))
-        state = (state * np.uint64(6364136223846793005)) + np.uint64(1442695040888963407)
-        y = int((state >> np.uint64(33)) % np.uint64(height))
-        length = height // 30 + int((state >> np.uint64(20)) % np.uint64(height // 20 + 1))
-        for step in range(length):
-            row = y + step
-            column = x - step // 6
-            if row >= height or column < 0:
-                break
-            for k in range(3):
-                old = rgb[row, column, k]
-                rgb[row, column, k] = old + (F(205.0) - old) * F(opacity)

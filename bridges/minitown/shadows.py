@@ -7,8 +7,8 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.bridges.minitown.sampling import ShadowMap
 from realmaster_live.bridges.minitown.scene import Floats
-from realmaster_live.bridges.minitown.shading import ShadowMap
 from realmaster_live.bridges.minitown.stage import Stage, Window
 
 NEAR_SIDE_M = 80.0  # window of the moving things' map

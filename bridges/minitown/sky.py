@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown.scene import Floats, Weather
 
+CLEAR_PER_M = 0.0006  # extinction of clear air
 CLOUD_SIDE = 512
 CLOUD_SCALE = 0.11  # tiles of the cloud layer a unit of horizontal / vertical direction
 CLOUD_EDGE = 0.22  # softness of the clouds' borders, in units of the noise
@@ -51,7 +52,7 @@ def fog_per_m(weather: Weather) -> float:
     fog = float((weather.fog_density / 100.0) ** 1.5) * 0.09
     dust = weather.dust_storm / 100.0 * 0.03
     rain = weather.precipitation / 100.0 * 0.006
-    return 0.0006 + fog + dust + rain
+    return CLEAR_PER_M + fog + dust + rain
 
 
 @cache

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.minitown import raster_kernels as kernels
 from realmaster_live.bridges.minitown.geometry import (
     Arrays,
-    Chunks,
     PackedModel,
     concatenate,
     in_chunks,
@@ -88,11 +87,6 @@ class Stage:
         self._cuts = np.zeros((FIRST_CUTS, 3, 3), np.float32)
         self._cut_source = np.zeros(FIRST_CUTS, np.int32)
         self._lay_out([])
-
-    @property
-    def chunks(self) -> Chunks:
-        """The static town's pieces."""
-        return self._chunks
 
     def place(self, instances: Sequence[Instance]) -> None:
         """Pose the instances; only those that changed since the last call are worked on."""
