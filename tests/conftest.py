@@ -11,6 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+from street import SIZE, make_chunk
+
+from realmaster_live import ChunkSpec
 
 READY = re.compile(r"ready on ([\w.]+):(\d+)")
 
@@ -124,3 +127,13 @@ def carla_client(minitown):
 def blank_client(blank_minitown):
     """A client of the undrawn town that cleans up after itself."""
     yield from restored(blank_minitown)
+
+
+@pytest.fixture
+def spec():
+    return ChunkSpec(frames=4, height=SIZE[1], width=SIZE[0], fps=20)
+
+
+@pytest.fixture
+def chunk_at():
+    return make_chunk

@@ -15,7 +15,7 @@ from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.protocols import Sink, Source
 from realmaster_live.recording import About, Recorder, Recording
 
-PARTS = str(Path(__file__).with_name("conftest.py"))
+PARTS = str(Path(__file__).parents[1] / "parts" / "street.py")
 ABOUT = About(
     engine="inverting",
     engine_sha256="ab12",

@@ -1,9 +1,10 @@
+"""A drawn street with labels: what tests of recordings and sinks write down."""
+
 import time
 
 import numpy as np
-import pytest
 
-from realmaster_live import Chunk, ChunkSpec
+from realmaster_live import Chunk
 
 SIZE = (96, 64)  # width, height
 
@@ -49,13 +50,3 @@ def make_chunk(index, *, frames=4, labels=("depth", "semantic", "instance", "flo
         labels={name: np.stack([values[name] for _, values in pictures]) for name in labels},
     )
     return chunk.with_frames(255 - rendered)
-
-
-@pytest.fixture
-def spec():
-    return ChunkSpec(frames=4, height=SIZE[1], width=SIZE[0], fps=20)
-
-
-@pytest.fixture
-def chunk_at():
-    return make_chunk
