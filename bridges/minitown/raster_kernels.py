@@ -7,6 +7,7 @@ A view is a (3, 4) float32 matrix with rows right, up, forward that takes world 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from math import ceil, floor
 from typing import Any, TypeVar, cast
@@ -16,6 +17,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.optional import require
 
+# Threads that wait must sleep, not spin: the simulator shares its cores with the engine. Measured
+# on two busy cores: 58 ms of processor a frame instead of 99.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 numba = require("numba", extra="minitown")
 prange = numba.prange
 
