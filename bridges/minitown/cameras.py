@@ -155,7 +155,8 @@ def fill(shot: Shot, drawing: Drawing) -> None:
     if kind == FLOW:
         assert drawing.flow is not None
         flow = flow_of(data, view.width, view.height)
-        np.divide(drawing.flow, np.array((view.width, view.height), np.float32), out=flow)
+        unit = np.array((view.width / 2, -view.height / 2), np.float32)  # Unreal's: half, y up
+        np.divide(drawing.flow, unit, out=flow)
         np.nan_to_num(flow, copy=False, nan=0.0)
         return
     pixels = bgra_of(data, view.width, view.height)
