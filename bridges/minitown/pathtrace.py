@@ -73,6 +73,7 @@ def load_mitsuba() -> Any:
                 "three times slower; install libllvm19 or set DRJIT_LIBLLVM_PATH"
             )
             mi.set_variant("scalar_rgb")
+        mi.set_log_level(mi.LogLevel.Error)  # it warns of single bad samples, which are dropped
     return mi
 
 
