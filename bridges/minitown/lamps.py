@@ -79,7 +79,7 @@ def street_lamps(scene: StaticScene) -> tuple[Lamp, ...]:
                     position=middle - (0.0, 0.0, 0.15),
                     direction=np.array([0.0, 0.0, -1.0]),
                     colour=LAMP_COLOUR,
-                    gain=1.6,
+                    gain=7.0,
                     cone=0.15,
                     reach=LAMP_REACH_M,
                 )
@@ -101,7 +101,7 @@ def headlights(instances: Iterable[Instance], models: Mapping[str, Model]) -> li
                 position=pose[:3, :3] @ np.array([extent[0] + 0.1, 0.0, 0.75]) + pose[:3, 3],
                 direction=direction / np.linalg.norm(direction),
                 colour=HEADLIGHT_COLOUR,
-                gain=3.0,
+                gain=8.0,
                 cone=0.90,
                 reach=HEADLIGHT_REACH_M,
             )

@@ -195,7 +195,12 @@ def _street() -> list[Material]:
         _plain("iron", (0.11, 0.11, 0.12), 0.5),
         _plain("hydrant", (0.60, 0.10, 0.08), 0.4),
         _plain("mailbox", (0.10, 0.20, 0.42), 0.35),
-        _plain("lens_off", (0.80, 0.80, 0.76), 0.2),
+        Material(
+            name="lens_lamp",
+            base_color=(0.80, 0.80, 0.76),
+            roughness=0.2,
+            emission=(1.0, 0.85, 0.6),
+        ),
         _textured("sign_faces", openings.sign_faces(), 0.4),
         Material(name="lens_red", base_color=(0.30, 0.03, 0.03), roughness=0.3, emission=red),
         Material(name="lens_yellow", base_color=(0.32, 0.22, 0.03), roughness=0.3, emission=yellow),
