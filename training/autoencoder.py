@@ -25,7 +25,14 @@ from realmaster_live.training.data import (
 from realmaster_live.training.latents import LatentSequence, long_enough
 from realmaster_live.training.looks import look
 from realmaster_live.training.loop import autocast
-from realmaster_live.training.losses import gradient_l1, l1, psnr, pyramid_l1, temporal_l1
+from realmaster_live.training.losses import (
+    chroma_l1,
+    gradient_l1,
+    l1,
+    psnr,
+    pyramid_l1,
+    temporal_l1,
+)
 from realmaster_live.training.recipe import Recipe, StageRecipe
 
 
@@ -44,6 +51,7 @@ def picture_loss(error: Tensor, recipe: StageRecipe) -> Tensor:
         + recipe.gradient_weight * gradient_l1(error)
         + recipe.temporal_weight * temporal_l1(error)
         + recipe.pyramid_weight * pyramid_l1(error)
+        + recipe.chroma_weight * chroma_l1(error)
     )
 
 

@@ -1,7 +1,7 @@
-"""The last stage: transformer and guided decoder together, on pixels of their own rollouts.
+"""The last stage: encoder, transformer and guided decoder together, on pixels of their rollouts.
 
-Whole pictures run exactly as in the live engine; the gradient goes through the decoder into one
-denoise step, so latents are judged by what is seen of them.
+Whole pictures run exactly as in the live engine; the gradient goes through the decoder and one
+denoise step into the encoder, so latents are judged by what is seen of them.
 
 Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
 """
@@ -18,7 +18,12 @@ from torch import Tensor, nn
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
-from realmaster_live.training.autoencoder import chunk_quarters, decode_chunks, picture_loss
+from realmaster_live.training.autoencoder import (
+    chunk_quarters,
+    decode_chunks,
+    encode_chunks,
+    picture_loss,
+)
 from realmaster_live.training.data import Clip, random_corner, step_rng, take, torch_rng
 from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
 from realmaster_live.training.looks import look
@@ -26,12 +31,12 @@ from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber, psnr
 from realmaster_live.training.recipe import Recipe
 
-LATENT_WEIGHT = 0.05  # keeps the latents what the encoder and the cache know
+LATENT_WEIGHT = 0.02  # keeps the latents near what the autoencoder made them
 LAST_STEP_SHARE = 0.75  # of samples whose gradient goes through the last denoise step
 
 
 class JointStage:
-    """Trains the transformer and the decoder on the pictures that they make together."""
+    """Trains all networks on the pictures that they make together."""
 
     name = "joint"
 
@@ -46,21 +51,20 @@ class JointStage:
     ) -> None:
         self.recipe, self.stage = recipe, recipe.joint
         self.autoencoder, self.transformer = autoencoder, transformer
-        autoencoder.encoder.requires_grad_(False)
-        self.module = nn.ModuleDict({"decoder": autoencoder.decoder, "transformer": transformer})
+        autoencoder.requires_grad_(True)
+        self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
         self.sequences = long_enough(sequences, self.stage.chunks)
         self.held_out, self.samples = held_out, samples
         self.looks = 0
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return reference and target (K, B, C, h, w), render and truth (B, K * T, H, W, 3)."""
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
         stage, time = self.stage, self.transformer.profile.chunk_frames
         latents, sims, truths = [], [], []
         for _ in range(stage.batch):
             sequence = self.sequences[int(rng.integers(len(self.sequences)))]
             first = random_corner(rng, len(sequence), stage.chunks, 1)
-            part = slice(first, first + stage.chunks)
-            latents.append(torch.stack((sequence.reference[part], sequence.target[part])))
+            latents.append(sequence.target[first : first + stage.chunks])
             sim, truth = take(
                 sequence.clip,
                 start=sequence.phase + first * time,
@@ -70,29 +74,24 @@ class JointStage:
             )
             sims.append(sim)
             truths.append(truth)
-        reference, target = torch.stack(latents, 2)
-        return (
-            reference,
-            target,
-            torch.from_numpy(np.stack(sims)),
-            torch.from_numpy(np.stack(truths)),
-        )
+        both = [torch.from_numpy(np.stack(frames)) for frames in (sims, truths)]
+        return torch.stack(latents, 1), both[0], both[1]
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the picture loss of a batch of rollouts."""
         stage, profile = self.stage, self.transformer.profile
         time = profile.chunk_frames
         rng = step_rng(self.recipe.seed, step, purpose=6)
-        reference, target, sim, truth = self.batch(rng)
-        noise = torch.randn(reference.shape[1:], generator=torch_rng(rng))
+        target, sim, truth = self.batch(rng)
+        noise = torch.randn(target.shape[1:], generator=torch_rng(rng))
         rollout = Rollout(self.transformer, sigmas(profile.steps, profile.shift))
         last = rng.random() < LAST_STEP_SHARE
         chosen = profile.steps - 1 if last else int(rng.integers(profile.steps))
         guides, truths = (chunk_quarters(x, time) for x in (sim, truth))
         with autocast(self.recipe):
             latents = []
-            for chunk in reference:
-                _, x0 = rollout.chunk(chunk, noise, gradient_step=chosen)
+            for reference in encode_chunks(self.autoencoder, guides, stage.batch):
+                _, x0 = rollout.chunk(reference.float(), noise, gradient_step=chosen)
                 assert x0 is not None
                 latents.append(x0.float())
             got = decode_chunks(self.autoencoder, latents, guides)

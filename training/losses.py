@@ -44,6 +44,15 @@ def pyramid_l1(error: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
     return total
 
 
+def chroma_l1(error: Tensor, size: int = 4) -> Tensor:  # (B, T, H, W, 3)
+    """Return the mean |error minus its mean over the channels| of size x size averages.
+
+    Brightness dominates the other losses: without this one a tint is learnt last.
+    """
+    pooled = functional.avg_pool2d(error.flatten(0, 1).movedim(-1, 1), size)
+    return (pooled - pooled.mean(1, keepdim=True)).abs().mean()
+
+
 def huber(got: Tensor, truth: Tensor, delta: float = 1.0) -> Tensor:
     """Return mean e^2 / 2 for |e| < delta, else delta (|e| - delta / 2) (Huber 1964)."""
     return functional.huber_loss(got, truth, delta=delta)

@@ -36,6 +36,7 @@ class StageRecipe:
         gradient_weight: weight of the gradient loss.
         temporal_weight: weight of the temporal loss.
         pyramid_weight: weight of the pyramid loss.
+        chroma_weight: weight of the colour loss.
         plain_weight: weight of reconstruction without guidance (autoencoder).
         rollout_share: share of samples whose latents are the student's own (decoder).
     """
@@ -55,6 +56,7 @@ class StageRecipe:
     gradient_weight: float = 0.5
     temporal_weight: float = 0.1
     pyramid_weight: float = 0.3
+    chroma_weight: float = 3.0
     plain_weight: float = 0.5
     rollout_share: float = 0.75
 

@@ -105,7 +105,9 @@ class GuidedDecoder(nn.Module):
     """Latents and rendered frames to photoreal frames.
 
     The latents say how things look, the render says where they are: every pixel is the rendered
-    pixel times a gain plus a rest, so paint, text and edges keep the full resolution.
+    pixel times a gain plus a rest, so paint, text and edges keep the full resolution. Light and
+    tint, which change slowly over a picture, also come straight from the latents, as one gain and
+    offset per colour and latent position (after Gharbi et al. 2017, section 3.2).
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -125,7 +127,8 @@ class GuidedDecoder(nn.Module):
         self.fine2 = Residual(fine)
         self.rest = nn.Conv2d(fine, CELL_CHANNELS, 3, padding=1)
         self.gain = nn.Conv2d(fine, CELL_CHANNELS, 1)
-        for layer in (self.rest, self.gain):
+        self.tone = nn.Conv2d(profile.latent_channels, 6, 1)
+        for layer in (self.rest, self.gain, self.tone):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
@@ -145,7 +148,18 @@ class GuidedDecoder(nn.Module):
         x = torch.unflatten(self.spread(torch.relu(x)), 1, (self.frames, -1)).flatten(0, 1)
         x = guide + nn.functional.pixel_shuffle(x, 2)
         x = torch.relu(self.fine2(self.fine1(x)))
-        return quarter + quarter * self.gain(x) + self.rest(x), kept
+        frames = quarter + quarter * self.gain(x) + self.rest(x)
+        gain, offset = self.tones(latent)
+        return frames + frames * gain + offset, kept
+
+    def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 48, H / 4, W / 4)
+        """Return smooth gains and offsets, the same for all frames of a chunk."""
+        smooth = nn.functional.interpolate(
+            self.tone(latent), scale_factor=4.0, mode="bilinear", align_corners=False
+        )
+        every = smooth.repeat_interleave(self.frames, 0) if len(latent) > 1 else smooth
+        gain, offset = (half.repeat(1, CELL * CELL, 1, 1) for half in every.chunk(2, 1))
+        return gain, offset
 
 
 class StreamingAutoencoder(nn.Module):

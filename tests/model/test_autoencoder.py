@@ -119,3 +119,15 @@ def test_halving_in_the_graph_is_the_same(monkeypatch):
     folded = layer(x)
     monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
     torch.testing.assert_close(layer(x), folded)
+
+
+def test_tones_are_smooth_and_shared_by_the_frames_of_a_chunk():
+    model = make_autoencoder()
+    latent = torch.randn(2, TINY.latent_channels, 4, 6)
+    gain, offset = model.decoder.tones(latent)
+    assert gain.shape == offset.shape == (8, 48, HEIGHT // 4, WIDTH // 4)
+    pixels = to_pixels(offset, 4)
+    assert torch.equal(pixels[:, 0], pixels[:, 3])
+    assert torch.equal(pixels[0, 0, 0, 0], pixels[0, 0, 3, 3])  # a cell's pixels share one tone
+    expected = model.decoder.tone(latent)[1, 3:, 0, 0]  # the corner is not mixed with others
+    torch.testing.assert_close(pixels[1, 0, 0, 0], expected)

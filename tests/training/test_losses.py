@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from realmaster_live.training.losses import (
+    chroma_l1,
     gradient_l1,
     huber,
     l1,
@@ -41,6 +42,14 @@ def test_pyramid_by_hand():
     got = picture([[1.0, -1.0, 2.0, 2.0], [1.0, -1.0, 2.0, 2.0], [0.0] * 4, [0.0] * 4])
     # halved: [[0, 2], [0, 0]] -> 0.5; halved again: 0.5
     assert pyramid_l1(got, levels=2).item() == pytest.approx(1.0)
+
+
+def test_chroma_by_hand():
+    assert chroma_l1(picture([[1.0, -1.0], [0.5, 2.0]]), size=2).item() == pytest.approx(0.0)
+    red = torch.zeros(1, 1, 2, 2, 3)
+    red[..., 0] = 3.0
+    # 3, 0, 0 minus 1: |2|, |-1|, |-1|
+    assert chroma_l1(red, size=2).item() == pytest.approx(4.0 / 3.0)
 
 
 def test_huber_by_hand():
