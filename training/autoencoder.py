@@ -23,7 +23,7 @@ from realmaster_live.training.data import (
     torch_rng,
 )
 from realmaster_live.training.latents import LatentSequence, long_enough
-from realmaster_live.training.looks import look
+from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import (
     chroma_l1,
@@ -100,7 +100,6 @@ class AutoencoderStage:
         self.recipe, self.stage = recipe, recipe.autoencoder
         self.module = autoencoder
         self.clips, self.held_out, self.samples = clips, held_out, samples
-        self.looks = 0
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a batch of crops; noise on the latents keeps the decoder honest."""
@@ -150,11 +149,8 @@ class AutoencoderStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out truths decoded from their own latents."""
-        self.looks += 1
         with autocast(self.recipe):
-            return look(
-                self.module, None, self.held_out, self.samples / f"autoencoder-{self.looks:02d}.png"
-            )
+            return look(self.module, None, self.held_out, next_picture(self.samples, self.name))
 
 
 class DecoderStage:
@@ -176,7 +172,6 @@ class DecoderStage:
         self.module.encoder.requires_grad_(False)
         self.sequences = long_enough(sequences, self.stage.chunks)
         self.held_out, self.samples = held_out, samples
-        self.looks = 0
 
     def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return K latents (B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
@@ -227,7 +222,6 @@ class DecoderStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out rollouts."""
-        self.looks += 1
-        picture = self.samples / f"decoder-{self.looks:02d}.png"
+        picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
             return look(self.module, self.transformer, self.held_out, picture)

@@ -18,7 +18,7 @@ from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, step_rng, torch_rng
 from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
-from realmaster_live.training.looks import look
+from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
 from realmaster_live.training.recipe import Recipe
@@ -43,7 +43,6 @@ class DistillStage:
         self.module, self.autoencoder = transformer, autoencoder
         self.sequences = long_enough(sequences, self.stage.chunks)
         self.held_out, self.samples = held_out, samples
-        self.looks = 0
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the mean x0 loss over the chunks of a batch of rollouts."""
@@ -67,7 +66,6 @@ class DistillStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out rollouts in the default number of steps."""
-        self.looks += 1
-        picture = self.samples / f"{self.name}-{self.looks:02d}.png"
+        picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
             return look(self.autoencoder, self.module, self.held_out, picture)

@@ -26,7 +26,7 @@ from realmaster_live.training.autoencoder import (
 )
 from realmaster_live.training.data import Clip, random_corner, step_rng, take, torch_rng
 from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
-from realmaster_live.training.looks import look
+from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber, psnr
 from realmaster_live.training.recipe import Recipe
@@ -55,7 +55,6 @@ class JointStage:
         self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
         self.sequences = long_enough(sequences, self.stage.chunks)
         self.held_out, self.samples = held_out, samples
-        self.looks = 0
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
@@ -105,7 +104,6 @@ class JointStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out rollouts."""
-        self.looks += 1
-        picture = self.samples / f"joint-{self.looks:02d}.png"
+        picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
             return look(self.autoencoder, self.transformer, self.held_out, picture)

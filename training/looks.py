@@ -18,6 +18,11 @@ from realmaster_live.training.data import Clip
 from realmaster_live.training.latents import encode_clip, roll_out
 
 
+def next_picture(folder: Path, name: str) -> Path:
+    """Return `name-NN.png`, numbered after those that a stage wrote before it was resumed."""
+    return folder / f"{name}-{len(list(folder.glob(f'{name}-*.png'))) + 1:02d}.png"
+
+
 def psnr_bytes(got: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     """Return the peak signal to noise ratio in dB of two byte arrays."""
     error = np.mean((got.astype(np.float32) - truth.astype(np.float32)) ** 2)

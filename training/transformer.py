@@ -17,7 +17,7 @@ from realmaster_live.model.sampling import add_noise
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
 from realmaster_live.training.latents import LatentSequence, empty_past, long_enough, ropes
-from realmaster_live.training.looks import look
+from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
 from realmaster_live.training.recipe import Recipe
@@ -79,7 +79,6 @@ class TransformerStage:
         self.module, self.autoencoder = transformer, autoencoder
         self.sequences = long_enough(sequences, CHUNKS)
         self.held_out, self.samples = held_out, samples
-        self.looks = 0
 
     @torch.no_grad()
     def past(self, reference: Tensor, target: Tensor) -> Tensor:
@@ -131,7 +130,6 @@ class TransformerStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of held-out rollouts in the default number of steps."""
-        self.looks += 1
-        picture = self.samples / f"{self.name}-{self.looks:02d}.png"
+        picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
             return look(self.autoencoder, self.module, self.held_out, picture)
