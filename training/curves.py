@@ -22,15 +22,15 @@ COLOURS = {
 def held_out_looks(metrics: Path) -> list[dict[str, Any]]:
     """Return the looks at held-out clips in order, each with `seconds` since the run's start."""
     looks: list[dict[str, Any]] = []
-    before, last = 0.0, 0.0
-    stage = ""
+    total = 0.0
+    clocks: dict[str, float] = {}  # a stage's clock may start again where it was resumed
     for line in metrics.read_text().splitlines():
         entry = json.loads(line)
-        if entry.get("stage", stage) != stage:
-            before, last, stage = before + last, 0.0, entry["stage"]
-        last = entry["s"] if "loss" in entry else last
+        if "loss" in entry:
+            total += max(0.0, entry["s"] - clocks.get(entry["stage"], 0.0))
+            clocks[entry["stage"]] = entry["s"]
         if "held_out" in entry:
-            looks.append({"stage": stage, "seconds": before + last, **entry["held_out"]})
+            looks.append({"stage": entry["stage"], "seconds": total, **entry["held_out"]})
     return looks
 
 
