@@ -23,7 +23,7 @@ from realmaster_live.report import Report, write_report
 from realmaster_live.sinks.video import SideBySideVideo
 from realmaster_live.stats import Stats
 
-VEHICLES, WALKERS = 24, 24
+VEHICLES, WALKERS = 40, 40
 MOMENTS = 5
 COLUMNS = ("simulator", "realized", "classes", "objects", "depth")
 
@@ -43,7 +43,7 @@ class Demo:
     fps: float = 20.0
     size: tuple[int, int] = (512, 288)
     engine: str = "embedded"
-    seed: int = 7
+    seed: int = 25  # the shipped model was never trained on this town
 
 
 @dataclass

@@ -14,7 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=flags.seconds, default=20.0, help="of simulated driving (default: 20)"
     )
-    parser.add_argument("--seed", type=int, default=7, help="which town (default: 7)")
+    parser.add_argument("--seed", type=int, default=25, help="which town (default: 25)")
     flags.add_size(parser)
     flags.add_engine(parser)
 
