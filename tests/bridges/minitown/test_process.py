@@ -1,5 +1,6 @@
 """The server as a process: its options, its ready line, its end, its state log."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -30,14 +31,18 @@ def test_ends_cleanly_on_a_signal_while_clients_listen(number, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        port = int(process.stdout.readline().split(":")[1].split()[0])
-        with socket.create_connection(("127.0.0.1", port)), socket.socket() as stream:
-            stream.connect(("127.0.0.1", port + 1))
-            stream.sendall(b"\x01\0\0\0")
-            assert stream.recv(1000)
-            time.sleep(0.3)
-            process.send_signal(number)
-            assert process.wait(10) == 0
+        try:
+            ready = re.search(r":(\d+) \(streams on (\d+),", process.stdout.readline())
+            port, stream_port = map(int, ready.groups())
+            with socket.create_connection(("127.0.0.1", port)), socket.socket() as stream:
+                stream.connect(("127.0.0.1", stream_port))
+                stream.sendall(b"\x01\0\0\0")
+                assert stream.recv(1000)
+                time.sleep(0.3)
+                process.send_signal(number)
+                assert process.wait(10) == 0
+        finally:
+            process.kill()
         assert "Traceback" not in process.stderr.read()
     frames = [logged.state.frame for logged in read_states(log)]
     assert len(frames) > 2 and np.all(np.diff(frames) == 1)
