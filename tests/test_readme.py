@@ -43,7 +43,8 @@ def test_make_targets_exist() -> None:
 
 
 def test_extras_exist() -> None:
-    named = re.findall(r"realmaster-live\[([a-z,]+)\]", README)
+    named = re.findall(r"pip install '\.\[([a-z,]+)\]'", README)
+    assert named
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for extra in {name for group in named for name in group.split(",")}:
         assert re.search(rf"^{extra} = \[", pyproject, re.MULTILINE), extra
