@@ -29,7 +29,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_quarter
+from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_bytes, to_cells
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Encode(nn.Module):
 
     def forward(self, frames: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the folded frames, which `decode` takes back, the latent and the memory."""
-        guide = to_quarter(frames[None])
+        guide = to_cells(frames[None])
         return guide, *self.autoencoder.encode(guide, memory)
 
 
@@ -146,7 +146,7 @@ def example_graphs(
     cos, sin = (torch.from_numpy(table) for table in tables)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
-    fine_axes = {2: stride // 4 * r, 3: stride // 4 * c}
+    cell_axes = {2: stride // CELL * r, 3: stride // CELL * c}
     memory_axes = {2: stride // 8 * r, 3: stride // 8 * c}
     latent_axes = {2: profile.patch * r, 3: profile.patch * c}
     return [
@@ -194,8 +194,8 @@ def example_graphs(
         Graph(
             name="decode",
             module=Decode(autoencoder),
-            inputs={"latent": latent, "guide": to_quarter(frames[None]), "memory": memory},
-            free={"latent": latent_axes, "guide": fine_axes, "memory": memory_axes},
+            inputs={"latent": latent, "guide": to_cells(frames[None]), "memory": memory},
+            free={"latent": latent_axes, "guide": cell_axes, "memory": memory_axes},
             outputs=["frames", "next_memory"],
         ),
     ]

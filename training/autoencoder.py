@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.vae import StreamingAutoencoder, to_pixels, to_quarter
+from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_cells, to_pixels
 from realmaster_live.training.data import (
     Clip,
     crop_batch,
@@ -36,10 +36,10 @@ from realmaster_live.training.losses import (
 from realmaster_live.training.recipe import Recipe, StageRecipe
 
 
-def chunk_quarters(frames: Tensor, time: int) -> list[Tensor]:  # (B, K * T, H, W, 3) uint8
-    """Return K quarter tensors (B * T, 48, H / 4, W / 4), channels last for the convolutions."""
+def chunk_cells(frames: Tensor, time: int) -> list[Tensor]:  # (B, K * T, H, W, 3) uint8
+    """Return K tensors of cells (B * T, 12, H / 2, W / 2), channels last for the convolutions."""
     return [
-        to_quarter(chunk).contiguous(memory_format=torch.channels_last)
+        to_cells(chunk).contiguous(memory_format=torch.channels_last)
         for chunk in frames.split(time, 1)  # type: ignore[no-untyped-call]
     ]
 
@@ -58,7 +58,7 @@ def picture_loss(error: Tensor, recipe: StageRecipe) -> Tensor:
 def decode_chunks(
     autoencoder: StreamingAutoencoder,
     latents: Sequence[Tensor],  # K of (B, C, H / 16, W / 16)
-    guides: Sequence[Tensor],  # K quarter tensors
+    guides: Sequence[Tensor],  # K tensors of cells
 ) -> Tensor:  # (B, K * T, H, W, 3)
     """Decode consecutive chunks with carried memory."""
     time = autoencoder.profile.chunk_frames
@@ -66,20 +66,20 @@ def decode_chunks(
     memory = autoencoder.empty_memory(batch, 16 * h, 16 * w)
     pictures = []
     for latent, guide in zip(latents, guides, strict=True):
-        quarter, memory = autoencoder.decode(latent, guide, memory)
-        pictures.append(to_pixels(quarter.float(), time))
+        cells, memory = autoencoder.decode(latent, guide, memory)
+        pictures.append(to_pixels(cells.float(), time))
     return torch.cat(pictures, 1)
 
 
 def encode_chunks(
-    autoencoder: StreamingAutoencoder, quarters: Sequence[Tensor], batch: int
+    autoencoder: StreamingAutoencoder, pictures: Sequence[Tensor], batch: int
 ) -> list[Tensor]:
     """Encode consecutive chunks with carried memory."""
-    _, _, h, w = quarters[0].shape
-    memory = autoencoder.empty_memory(batch, 4 * h, 4 * w)
+    _, _, h, w = pictures[0].shape
+    memory = autoencoder.empty_memory(batch, CELL * h, CELL * w)
     latents = []
-    for quarter in quarters:
-        latent, memory = autoencoder.encode(quarter, memory)
+    for cells in pictures:
+        latent, memory = autoencoder.encode(cells, memory)
         latents.append(latent)
     return latents
 
@@ -116,9 +116,9 @@ class AutoencoderStage:
         )
         generator = torch_rng(rng)
         few = max(1, stage.batch // 4)  # pictures of each kind that are decoded without guidance
-        sims, truths = chunk_quarters(sim, time), chunk_quarters(truth, time)
-        plain = chunk_quarters(torch.cat((truth[:few], sim[:few])), time)
-        seen = chunk_quarters(torch.cat((truth, sim[:few])), time)
+        sims, truths = chunk_cells(sim, time), chunk_cells(truth, time)
+        plain = chunk_cells(torch.cat((truth[:few], sim[:few])), time)
+        seen = chunk_cells(torch.cat((truth, sim[:few])), time)
         with autocast(self.recipe):
             latents = [x.float() for x in encode_chunks(autoencoder, seen, stage.batch + few)]
             scale = torch.stack([x.detach().std((0, 2, 3)) for x in latents]).mean(0)
@@ -211,7 +211,7 @@ class DecoderStage:
         time = self.module.profile.chunk_frames
         rng = step_rng(self.recipe.seed, step, purpose=4)
         latents, sim, truth = self.batch(rng)
-        guides, truths = (chunk_quarters(x, time) for x in (sim, truth))
+        guides, truths = (chunk_cells(x, time) for x in (sim, truth))
         with autocast(self.recipe):
             got = decode_chunks(self.module, latents, guides)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)

@@ -19,7 +19,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
 from realmaster_live.training.autoencoder import (
-    chunk_quarters,
+    chunk_cells,
     decode_chunks,
     encode_chunks,
     picture_loss,
@@ -86,7 +86,7 @@ class JointStage:
         rollout = Rollout(self.transformer, sigmas(profile.steps, profile.shift))
         last = rng.random() < LAST_STEP_SHARE
         chosen = profile.steps - 1 if last else int(rng.integers(profile.steps))
-        guides, truths = (chunk_quarters(x, time) for x in (sim, truth))
+        guides, truths = (chunk_cells(x, time) for x in (sim, truth))
         with autocast(self.recipe):
             latents = []
             for reference in encode_chunks(self.autoencoder, guides, stage.batch):

@@ -19,7 +19,7 @@ from realmaster_live.model.in_context import Rope
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step
-from realmaster_live.model.vae import StreamingAutoencoder, to_quarter
+from realmaster_live.model.vae import StreamingAutoencoder, to_cells
 from realmaster_live.training.data import Clip, take
 
 
@@ -76,8 +76,8 @@ def encode_clip(
             box=(0, 0, height, width),
             mirror=mirror,
         )
-        quarter = to_quarter(torch.stack([torch.from_numpy(piece) for piece in pair]))
-        latent, memory = autoencoder.encode(quarter, memory)
+        cells = to_cells(torch.stack([torch.from_numpy(piece) for piece in pair]))
+        latent, memory = autoencoder.encode(cells, memory)
         latents.append(latent.float())
     both = torch.stack(latents)
     return LatentSequence(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_quarter
+from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
 from realmaster_live.training.data import Clip
 from realmaster_live.training.latents import encode_clip, roll_out
 
@@ -44,9 +44,9 @@ def decode_clip(
     frames = []
     for index, latent in enumerate(latents):
         chunk = torch.from_numpy(np.array(guide[index * time : (index + 1) * time]))
-        quarter = to_quarter(chunk[None])
-        quarter = torch.zeros_like(quarter) if plain else quarter
-        decoded, memory = autoencoder.decode(latent[None], quarter, memory)
+        cells = to_cells(chunk[None])
+        cells = torch.zeros_like(cells) if plain else cells
+        decoded, memory = autoencoder.decode(latent[None], cells, memory)
         frames.append(to_bytes(decoded.float(), time)[0].numpy())
     return np.concatenate(frames)
 

@@ -28,7 +28,8 @@ class Profile:
         sink: first chunks after a reset that stay visible for ever.
         steps: denoise steps of a chunk, unless a user asks for another number.
         shift: timestep shift of flow matching.
-        fine: channels a frame at a quarter of the resolution.
+        half: channels a frame at half of the resolution.
+        fine: channels a frame at a quarter.
         middle: channels at an eighth.
         deep: channels at a sixteenth.
         memory: channels of the feature map carried from chunk to chunk, at an eighth.
@@ -48,6 +49,7 @@ class Profile:
     sink: int = 0
     steps: int = 2
     shift: float = 5.0
+    half: int = 32
     fine: int = 32
     middle: int = 128
     deep: int = 192
@@ -107,6 +109,7 @@ TINY = Profile(
     heads=2,
     hidden=64,
     frequency_width=16,
+    half=8,
     fine=8,
     middle=16,
     deep=16,

@@ -4,7 +4,7 @@ A chunk's features of an eighth of the resolution are handed to the next chunk a
 reaches it, so any run length behaves like the two chunks that training sees.
 
 Legend: B batch, T frames of a chunk, H W pixels, C latent channels, M memory channels.
-A *quarter* tensor is (B * T, 48, H / 4, W / 4): every 4 x 4 pixels are 48 channels, in [-1, 1].
+*Cells* are (B * T, 12, H / 2, W / 2): every 2 x 2 pixels are 12 channels, in [-1, 1].
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from realmaster_live.model.profile import Profile
 
-CELL = 4  # pixels along one side of a quarter tensor's position
+CELL = 2  # pixels along one side of a cell
 CELL_CHANNELS = 3 * CELL * CELL
 
 
-def to_quarter(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> quarter
-    """Turn sRGB bytes into a quarter tensor."""
+def to_cells(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> cells
+    """Turn sRGB bytes into cells; channels run over row, column and colour."""
     batch, time, height, width, _ = frames.shape
     rows, columns = height // CELL, width // CELL
     # Two moves of one axis each: ONNX Runtime does them many times faster than one general one.
@@ -28,36 +28,42 @@ def to_quarter(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> quarter
     return cells.reshape(batch * time, CELL_CHANNELS, rows, columns).float() * (2.0 / 255.0) - 1.0
 
 
-def to_pixels(quarter: Tensor, frames: int) -> Tensor:  # quarter -> (B, T, H, W, 3)
-    """Undo the cells' folding; values and type stay."""
-    pictures, _, rows, columns = quarter.shape
-    cells = quarter.reshape(pictures * CELL, CELL * 3, rows * columns).transpose(1, 2)
-    strips = cells.reshape(pictures, CELL, rows, columns * CELL * 3).transpose(1, 2)
-    return strips.reshape(pictures // frames, frames, rows * CELL, columns * CELL, 3)
+def to_pixels(cells: Tensor, frames: int) -> Tensor:  # cells -> (B, T, H, W, 3)
+    """Undo the folding into cells; values and type stay."""
+    pictures, _, rows, columns = cells.shape
+    strips = cells.reshape(pictures * CELL, CELL * 3, rows * columns).transpose(1, 2)
+    lines = strips.reshape(pictures, CELL, rows, columns * CELL * 3).transpose(1, 2)
+    return lines.reshape(pictures // frames, frames, rows * CELL, columns * CELL, 3)
 
 
-def to_bytes(quarter: Tensor, frames: int) -> Tensor:  # quarter -> (B, T, H, W, 3) uint8
-    """Turn a quarter tensor into sRGB bytes, rounded and clipped."""
-    scaled = (quarter * 127.5 + 127.5).clamp(0.0, 255.0).round()
+def to_bytes(cells: Tensor, frames: int) -> Tensor:  # cells -> (B, T, H, W, 3) uint8
+    """Turn cells into sRGB bytes, rounded and clipped."""
+    scaled = (cells * 127.5 + 127.5).clamp(0.0, 255.0).round()
     return to_pixels(scaled.to(torch.uint8), frames)
 
 
-class Halve(nn.Conv2d):
-    """A 2 x 2 convolution of stride 2.
+class Fold(nn.Conv2d):
+    """A convolution of stride `factor` whose kernel spans `reach` steps, odd, in both directions.
 
-    Outside of an export it runs as folding and a 1 x 1 convolution: the same sums, whose gradients
-    are several times faster on a CPU than those of a strided convolution.
+    Outside of an export it runs as folding and a convolution of stride 1: the same sums, whose
+    gradients are several times faster on a CPU than those of a strided convolution.
     """
 
-    def __init__(self, inside: int, outside: int) -> None:
-        super().__init__(inside, outside, 2, stride=2)
+    def __init__(self, inside: int, outside: int, factor: int = 2, reach: int = 1) -> None:
+        super().__init__(
+            inside, outside, factor * reach, stride=factor, padding=factor * (reach // 2)
+        )
+        self.factor, self.reach = factor, reach
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor of half the height and width."""
+        """Return a tensor `factor` times lower and narrower."""
         if torch.compiler.is_exporting():
             return super().forward(x)
-        weight = self.weight.flatten(1)[:, :, None, None]
-        return nn.functional.conv2d(nn.functional.pixel_unshuffle(x, 2), weight, self.bias)
+        steps = (self.reach, self.factor)
+        weight = self.weight.unflatten(3, steps).unflatten(2, steps)
+        weight = weight.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+        folded = nn.functional.pixel_unshuffle(x, self.factor)
+        return nn.functional.conv2d(folded, weight, self.bias, padding=self.reach // 2)
 
 
 class Residual(nn.Module):
@@ -85,16 +91,16 @@ class Encoder(nn.Module):
         super().__init__()
         self.frames, self.kept = profile.chunk_frames, profile.memory
         middle, deep = profile.middle, profile.deep
-        self.stem = Halve(CELL_CHANNELS, 2 * profile.fine)
+        self.stem = Fold(CELL_CHANNELS, 2 * profile.fine, 4)
         self.mix = nn.Conv2d(2 * profile.fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
-        self.down = Halve(middle, deep)
+        self.down = Fold(middle, deep)
         self.deep = Residual(deep)
         self.out = nn.Conv2d(deep, profile.latent_channels, 1)
 
-    def forward(self, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return raw latents (B, C, H / 16, W / 16) and the memory for the next chunk."""
-        x = torch.relu(self.stem(quarter))
+        x = torch.relu(self.stem(cells))
         x = self.mix(torch.unflatten(x, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
         x = self.down(torch.relu(self.recall(x, memory)))
@@ -104,58 +110,63 @@ class Encoder(nn.Module):
 class GuidedDecoder(nn.Module):
     """Latents and rendered frames to photoreal frames.
 
-    The latents say how things look, the render says where they are: every pixel is the rendered
-    pixel times a gain plus a rest, so paint, text and edges keep the full resolution. Light and
-    tint, which change slowly over a picture, also come straight from the latents, as one gain and
-    offset per colour and latent position (after Gharbi et al. 2017, section 3.2).
+    The latents say how things look, the render says where they are. Every pixel is the rendered
+    pixel times a gain plus a rest that half-resolution features decide, so paint and text stay
+    sharp and a game's jagged edges can be smoothed. Light and tint, which change slowly over a
+    picture, also come straight from the latents, as one gain and offset per colour and latent
+    position (after Gharbi et al. 2017, section 3.2).
     """
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.frames, self.kept, self.fine = profile.chunk_frames, profile.memory, profile.fine
-        fine, middle, deep = profile.fine, profile.middle, profile.deep
+        fine, middle, deep, half = profile.fine, profile.middle, profile.deep, profile.half
         self.lift = nn.Conv2d(profile.latent_channels, deep, 3, padding=1)
         self.deep = Residual(deep)
         self.up = nn.Conv2d(deep, 4 * middle, 1)
-        self.guide = nn.Conv2d(CELL_CHANNELS, fine, 3, padding=1)
-        self.guide_down = Halve(fine, 2 * fine)
+        self.guide = Fold(CELL_CHANNELS, fine, reach=3)
+        self.guide_down = Fold(fine, 2 * fine)
         self.guide_mix = nn.Conv2d(2 * fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
         self.middle = Residual(middle)
         self.spread = nn.Conv2d(middle, self.frames * 4 * fine, 1)
         self.fine1 = Residual(fine)
-        self.fine2 = Residual(fine)
-        self.rest = nn.Conv2d(fine, CELL_CHANNELS, 3, padding=1)
-        self.gain = nn.Conv2d(fine, CELL_CHANNELS, 1)
+        self.half_spread = nn.Conv2d(fine, half, 1)
+        self.half_guide = nn.Conv2d(CELL_CHANNELS, half, 3, padding=1)
+        self.half_mix = nn.Conv2d(half, half, 3, padding=1)
+        self.rest = nn.Conv2d(half, CELL_CHANNELS, 3, padding=1)
+        self.gain = nn.Conv2d(half, CELL_CHANNELS, 1)
         self.tone = nn.Conv2d(profile.latent_channels, 6, 1)
         for layer in (self.rest, self.gain, self.tone):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
-    def forward(self, latent: Tensor, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a quarter tensor of frames and the memory for the next chunk.
+    def forward(self, latent: Tensor, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cells of frames and the memory for the next chunk.
 
-        `quarter` holds the rendered frames; where it is all zero (mid grey) the latents alone
+        `cells` hold the rendered frames; where they are all zero (mid grey) the latents alone
         decide.
         """
         x = nn.functional.pixel_shuffle(self.up(torch.relu(self.deep(self.lift(latent)))), 2)
-        guide = torch.relu(self.guide(quarter))
+        guide = torch.relu(self.guide(cells))
         below = torch.relu(self.guide_down(guide))
         x = x + self.guide_mix(torch.unflatten(below, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
         x = self.middle(self.recall(x, memory))
         x = torch.unflatten(self.spread(torch.relu(x)), 1, (self.frames, -1)).flatten(0, 1)
-        x = guide + nn.functional.pixel_shuffle(x, 2)
-        x = torch.relu(self.fine2(self.fine1(x)))
-        frames = quarter + quarter * self.gain(x) + self.rest(x)
+        x = torch.relu(self.fine1(guide + nn.functional.pixel_shuffle(x, 2)))
+        x = nn.functional.interpolate(self.half_spread(x), scale_factor=2.0, mode="nearest")
+        x = torch.relu(x + self.half_guide(cells))
+        x = torch.relu(self.half_mix(x))
+        frames = cells + cells * self.gain(x) + self.rest(x)
         gain, offset = self.tones(latent)
         return frames + frames * gain + offset, kept
 
-    def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 48, H / 4, W / 4)
+    def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 12, H / 2, W / 2)
         """Return smooth gains and offsets, the same for all frames of a chunk."""
         smooth = nn.functional.interpolate(
-            self.tone(latent), scale_factor=4.0, mode="bilinear", align_corners=False
+            self.tone(latent), scale_factor=8.0, mode="bilinear", align_corners=False
         )
         every = smooth.repeat_interleave(self.frames, 0) if len(latent) > 1 else smooth
         gain, offset = (half.repeat(1, CELL * CELL, 1, 1) for half in every.chunk(2, 1))
@@ -180,14 +191,14 @@ class StreamingAutoencoder(nn.Module):
         """Return the memory after a reset, (B, M, H / 8, W / 8) zeros."""
         return torch.zeros(batch, self.profile.memory, height // 8, width // 8)
 
-    def encode(self, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return normalised latents (B, C, H / 16, W / 16) and the next memory."""
-        raw, kept = self.encoder(quarter, memory)
+        raw, kept = self.encoder(cells, memory)
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         return (raw - mean) / std, kept
 
-    def decode(self, latent: Tensor, quarter: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a quarter tensor of frames and the next memory; latents are normalised."""
+    def decode(self, latent: Tensor, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cells of frames and the next memory; latents are normalised."""
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
-        frames: tuple[Tensor, Tensor] = self.decoder(latent * std + mean, quarter, memory)
+        frames: tuple[Tensor, Tensor] = self.decoder(latent * std + mean, cells, memory)
         return frames

@@ -16,7 +16,7 @@ from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.profile import EMBEDDED, TINY
 from realmaster_live.model.rope import rope_tables as training_tables
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.model.vae import to_bytes, to_quarter
+from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.protocols import Engine
 from realmaster_live.training.latents import Rollout
 
@@ -68,11 +68,11 @@ def test_equals_the_torch_network(engine, tiny_checkpoint):
     noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
     encoder_memory = decoder_memory = autoencoder.empty_memory(1, HEIGHT, WIDTH)
     for index, got in enumerate(run(engine)):
-        quarter = to_quarter(torch.from_numpy(make_chunk(index).frames)[None])
+        cells = to_cells(torch.from_numpy(make_chunk(index).frames)[None])
         with torch.no_grad():
-            reference, encoder_memory = autoencoder.encode(quarter, encoder_memory)
+            reference, encoder_memory = autoencoder.encode(cells, encoder_memory)
             latent, _ = rollout.chunk(reference, noise)
-            decoded, decoder_memory = autoencoder.decode(latent, quarter, decoder_memory)
+            decoded, decoder_memory = autoencoder.decode(latent, cells, decoder_memory)
         expected = to_bytes(decoded, 4)[0].numpy()
         difference = np.abs(got.astype(int) - expected.astype(int))
         assert difference.max() <= 2

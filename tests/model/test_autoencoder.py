@@ -3,11 +3,11 @@ import torch
 
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.vae import (
-    Halve,
+    Fold,
     StreamingAutoencoder,
     to_bytes,
     to_pixels,
-    to_quarter,
+    to_cells,
 )
 
 HEIGHT, WIDTH = 64, 96
@@ -36,31 +36,31 @@ def stream(model, clip):
     encoder_memory = decoder_memory = model.empty_memory(1, HEIGHT, WIDTH)
     out = []
     for chunk in clip.split(4, 1):
-        quarter = to_quarter(chunk)
-        latent, encoder_memory = model.encode(quarter, encoder_memory)
-        decoded, decoder_memory = model.decode(latent, quarter, decoder_memory)
+        cells = to_cells(chunk)
+        latent, encoder_memory = model.encode(cells, encoder_memory)
+        decoded, decoder_memory = model.decode(latent, cells, decoder_memory)
         out.append(to_bytes(decoded, 4))
     return torch.cat(out, 1)
 
 
 def test_folding_is_exact():
     clip = frames(8, batch=2)
-    quarter = to_quarter(clip)
-    assert quarter.shape == (16, 48, HEIGHT // 4, WIDTH // 4)
-    assert torch.equal(to_bytes(quarter, 8), clip)
-    assert to_pixels(quarter, 8)[1, 3, 10, 20, 2] == pytest.approx(
+    cells = to_cells(clip)
+    assert cells.shape == (16, 12, HEIGHT // 2, WIDTH // 2)
+    assert torch.equal(to_bytes(cells, 8), clip)
+    assert to_pixels(cells, 8)[1, 3, 10, 20, 2] == pytest.approx(
         clip[1, 3, 10, 20, 2].item() / 127.5 - 1.0, abs=1e-6
     )
 
 
 def test_shapes():
     model = make_autoencoder()
-    quarter = to_quarter(frames())
-    latent, memory = model.encode(quarter, model.empty_memory(1, HEIGHT, WIDTH))
+    cells = to_cells(frames())
+    latent, memory = model.encode(cells, model.empty_memory(1, HEIGHT, WIDTH))
     assert latent.shape == (1, TINY.latent_channels, HEIGHT // 16, WIDTH // 16)
     assert memory.shape == (1, TINY.memory, HEIGHT // 8, WIDTH // 8)
-    decoded, memory = model.decode(latent, quarter, memory)
-    assert decoded.shape == quarter.shape
+    decoded, memory = model.decode(latent, cells, memory)
+    assert decoded.shape == cells.shape
     assert memory.shape == (1, TINY.memory, HEIGHT // 8, WIDTH // 8)
 
 
@@ -88,34 +88,35 @@ def test_batched_chunks_equal_single_ones():
     model = make_autoencoder()
     clip = frames(4, batch=2)
     with torch.no_grad():
-        both, _ = model.encode(to_quarter(clip), model.empty_memory(2, HEIGHT, WIDTH))
-        second, _ = model.encode(to_quarter(clip[1:]), model.empty_memory(1, HEIGHT, WIDTH))
+        both, _ = model.encode(to_cells(clip), model.empty_memory(2, HEIGHT, WIDTH))
+        second, _ = model.encode(to_cells(clip[1:]), model.empty_memory(1, HEIGHT, WIDTH))
     torch.testing.assert_close(both[1:], second, atol=1e-5, rtol=1e-5)
 
 
 def test_new_decoder_answers_with_the_render():
     torch.manual_seed(0)
     model = StreamingAutoencoder(TINY)
-    quarter = to_quarter(frames())
+    cells = to_cells(frames())
     memory = model.empty_memory(1, HEIGHT, WIDTH)
-    decoded, _ = model.decode(torch.randn(1, TINY.latent_channels, 4, 6), quarter, memory)
-    assert torch.equal(decoded, quarter)
+    decoded, _ = model.decode(torch.randn(1, TINY.latent_channels, 4, 6), cells, memory)
+    assert torch.equal(decoded, cells)
 
 
 def test_latents_are_normalised():
     model = make_autoencoder()
-    quarter, memory = to_quarter(frames()), model.empty_memory(1, HEIGHT, WIDTH)
+    cells, memory = to_cells(frames()), model.empty_memory(1, HEIGHT, WIDTH)
     with torch.no_grad():
-        raw, _ = model.encoder(quarter, memory)
-        latent, _ = model.encode(quarter, memory)
+        raw, _ = model.encoder(cells, memory)
+        latent, _ = model.encode(cells, memory)
     back = latent * model.latents_std[:, None, None] + model.latents_mean[:, None, None]
     torch.testing.assert_close(back, raw)
 
 
-def test_halving_in_the_graph_is_the_same(monkeypatch):
+@pytest.mark.parametrize(("factor", "reach"), [(2, 1), (4, 1), (2, 3)])
+def test_folding_in_the_graph_is_the_same(monkeypatch, factor, reach):
     torch.manual_seed(0)
-    layer = Halve(5, 7)
-    x = torch.randn(2, 5, 6, 8)
+    layer = Fold(5, 7, factor, reach)
+    x = torch.randn(2, 5, 8, 12)
     folded = layer(x)
     monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
     torch.testing.assert_close(layer(x), folded)
@@ -125,9 +126,9 @@ def test_tones_are_smooth_and_shared_by_the_frames_of_a_chunk():
     model = make_autoencoder()
     latent = torch.randn(2, TINY.latent_channels, 4, 6)
     gain, offset = model.decoder.tones(latent)
-    assert gain.shape == offset.shape == (8, 48, HEIGHT // 4, WIDTH // 4)
+    assert gain.shape == offset.shape == (8, 12, HEIGHT // 2, WIDTH // 2)
     pixels = to_pixels(offset, 4)
     assert torch.equal(pixels[:, 0], pixels[:, 3])
-    assert torch.equal(pixels[0, 0, 0, 0], pixels[0, 0, 3, 3])  # a cell's pixels share one tone
+    assert torch.equal(pixels[0, 0, 0, 0], pixels[0, 0, 1, 1])  # a cell's pixels share one tone
     expected = model.decoder.tone(latent)[1, 3:, 0, 0]  # the corner is not mixed with others
     torch.testing.assert_close(pixels[1, 0, 0, 0], expected)

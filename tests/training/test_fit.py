@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import load_checkpoint
-from realmaster_live.model.vae import to_quarter
+from realmaster_live.model.vae import to_cells
 from realmaster_live.training.data import find_clips, take
 from realmaster_live.training.fit import STAGES, Run, fit
 from realmaster_live.training.latents import encode_clip, roll_out
@@ -113,7 +113,7 @@ def test_latents_belong_to_their_frames(recipe, pairs, tmp_path):
     pair = torch.from_numpy(np.stack((sim, truth)))
     with torch.no_grad():
         expected, _ = run.autoencoder.encode(
-            to_quarter(pair), run.autoencoder.empty_memory(2, *clip.sim.shape[1:3])
+            to_cells(pair), run.autoencoder.empty_memory(2, *clip.sim.shape[1:3])
         )
     torch.testing.assert_close(sequence.reference[0], expected[0])
     torch.testing.assert_close(sequence.target[0], expected[1])
