@@ -19,10 +19,9 @@ from realmaster_live.training.data import (
     crop_batch,
     random_corner,
     step_rng,
-    take,
     torch_rng,
 )
-from realmaster_live.training.latents import LatentSequence, long_enough
+from realmaster_live.training.latents import LatentSequence, draw_window, long_enough, pixels
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import (
@@ -94,12 +93,12 @@ class AutoencoderStage:
         recipe: Recipe,
         autoencoder: StreamingAutoencoder,
         clips: Sequence[Clip],
-        held_out: Sequence[Clip],
+        looked_at: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.autoencoder
         self.module = autoencoder
-        self.clips, self.held_out, self.samples = clips, held_out, samples
+        self.clips, self.looked_at, self.samples = clips, looked_at, samples
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a batch of crops; noise on the latents keeps the decoder honest."""
@@ -148,9 +147,9 @@ class AutoencoderStage:
         return {"loss": loss, **figures, "latent_rms": size.sqrt()}
 
     def validate(self) -> dict[str, float]:
-        """Return PSNR of held-out truths decoded from their own latents."""
+        """Return PSNR of validation truths decoded from their own latents."""
         with autocast(self.recipe):
-            return look(self.module, None, self.held_out, next_picture(self.samples, self.name))
+            return look(self.module, None, self.looked_at, next_picture(self.samples, self.name))
 
 
 class DecoderStage:
@@ -164,47 +163,36 @@ class DecoderStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        held_out: Sequence[Clip],
+        looked_at: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.decoder
         self.module, self.transformer = autoencoder, transformer
         self.module.encoder.requires_grad_(False)
         self.sequences = long_enough(sequences, self.stage.chunks)
-        self.held_out, self.samples = held_out, samples
+        self.looked_at, self.samples = looked_at, samples
 
     def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return K latents (B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
         stage, profile = self.stage, self.module.profile
-        time, stride = profile.chunk_frames, profile.latent_stride
+        stride = profile.latent_stride
         picked, sims, truths = [], [], []
         for _ in range(stage.batch):
             sequence = self.sequences[int(rng.integers(len(self.sequences)))]
             first = random_corner(rng, len(sequence), stage.chunks, 1)
-            _, _, h, w = sequence.target.shape
-            rows, columns = stage.height // stride, stage.width // stride
-            top = random_corner(rng, h, rows, 1)
-            left = random_corner(rng, w, columns, 1)
+            window = draw_window(
+                sequence, rng, rows=stage.height // stride, columns=stage.width // stride, step=1
+            )
             own = sequence.rollout is not None and rng.random() < stage.rollout_share
             source = sequence.rollout if own and sequence.rollout is not None else sequence.target
-            piece = source[first : first + stage.chunks, :, top : top + rows, left : left + columns]
+            piece = window.of(source[first : first + stage.chunks])
             amount = stage.noise * rng.random() * (0.5 if own else 1.0)
-            noise = torch.randn(piece.shape, generator=torch_rng(rng))
-            picked.append(piece + amount * noise)
-            edge = left * stride
-            if sequence.mirror:  # boxes are cut before the picture is flipped
-                edge = sequence.clip.sim.shape[2] - edge - stage.width
-            sim, truth = take(
-                sequence.clip,
-                start=sequence.phase + first * time,
-                frames=stage.chunks * time,
-                box=(top * stride, edge, stage.height, stage.width),
-                mirror=sequence.mirror,
-            )
+            picked.append(piece + amount * torch.randn(piece.shape, generator=torch_rng(rng)))
+            sim, truth = pixels(sequence, profile, window, first=first, chunks=stage.chunks)
             sims.append(sim)
             truths.append(truth)
         latents = list(torch.stack(picked, 1).unbind(0))
-        return latents, torch.from_numpy(np.stack(sims)), torch.from_numpy(np.stack(truths))
+        return latents, torch.stack(sims), torch.stack(truths)
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the loss of a batch of crops."""
@@ -221,7 +209,7 @@ class DecoderStage:
         return {"loss": picture_loss(error, self.stage), "db": decibels}
 
     def validate(self) -> dict[str, float]:
-        """Return PSNR of held-out rollouts."""
+        """Return PSNR of validation rollouts."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.module, self.transformer, self.held_out, picture)
+            return look(self.module, self.transformer, self.looked_at, picture)

@@ -1,4 +1,4 @@
-"""Draws a run's metrics.jsonl as one picture: what a stage's held-out clips gained over time."""
+"""Draws a run's metrics.jsonl as one picture: what a stage's validation clips gained over time."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COLOURS = {
 }  # BGR, as OpenCV draws
 
 
-def held_out_looks(metrics: Path) -> list[dict[str, Any]]:
-    """Return the looks at held-out clips in order, each with `seconds` since the run's start."""
+def validation_looks(metrics: Path) -> list[dict[str, Any]]:
+    """Return the looks at validation clips in order, each with `seconds` since the run's start."""
     looks: list[dict[str, Any]] = []
     total = 0.0
     clocks: dict[str, float] = {}  # a stage's clock may start again where it was resumed
@@ -29,8 +29,8 @@ def held_out_looks(metrics: Path) -> list[dict[str, Any]]:
         if "loss" in entry:
             total += max(0.0, entry["s"] - clocks.get(entry["stage"], 0.0))
             clocks[entry["stage"]] = entry["s"]
-        if "held_out" in entry:
-            looks.append({"stage": entry["stage"], "seconds": total, **entry["held_out"]})
+        if "validation" in entry:
+            looks.append({"stage": entry["stage"], "seconds": total, **entry["validation"]})
     return looks
 
 
@@ -71,4 +71,4 @@ def draw_curves(looks: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT
 
 def write_curves(metrics: Path, picture: Path) -> None:
     """Draw a run's curves to a PNG file."""
-    cv2.imwrite(str(picture), draw_curves(held_out_looks(metrics)))
+    cv2.imwrite(str(picture), draw_curves(validation_looks(metrics)))

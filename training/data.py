@@ -1,7 +1,8 @@
 """Pairs on disk, and crops of them as a pure function of (seed, step).
 
 A folder holds, for every clip, `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8,
-and `<clip>.json` with at least `seed`. Seeds from 1000 on are held out and never trained on.
+and `<clip>.json` with at least `seed`. The seed says what a clip is for: training, validation
+(looked at while training, to choose by) or held out (for the figures that are reported).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from realmaster_live.errors import PairError
 
-HELD_OUT_FROM = 1000
+VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seeds
+Split = Literal["training", "validation", "held out"]
 ALIGNMENT = 32  # pixels; crops start on a token's corner
 
 
@@ -36,6 +38,18 @@ class Clip:
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.sim)
+
+    @property
+    def split(self) -> Split:
+        """Return what the clip is for."""
+        if self.seed >= HELD_OUT_FROM:
+            return "held out"
+        return "validation" if self.seed >= VALIDATION_FROM else "training"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width in pixels."""
+        return self.sim.shape[1], self.sim.shape[2]
 
 
 def read_clip(path: Path) -> Clip:
@@ -60,15 +74,14 @@ def read_clip(path: Path) -> Clip:
     return Clip(name=stem.name, seed=int(facts["seed"]), facts=facts, sim=sim, truth=truth)
 
 
-def find_clips(folder: Path | str, *, held_out: bool) -> list[Clip]:
-    """Return the finished clips of a folder, by name: the held-out ones or all others."""
+def find_clips(folder: Path | str, split: Split) -> list[Clip]:
+    """Return the finished clips of a folder that are for one thing, by name."""
     clips = [read_clip(path) for path in sorted(Path(folder).glob("*.json"))]
-    wanted = [clip for clip in clips if (clip.seed >= HELD_OUT_FROM) == held_out]
+    wanted = [clip for clip in clips if clip.split == split]
     if not wanted:
-        kind = f"seeds from {HELD_OUT_FROM}" if held_out else f"seeds below {HELD_OUT_FROM}"
         raise PairError(
-            f"expected finished clips with {kind} in {folder}, got none of {len(clips)}: "
-            "make pairs first"
+            f"expected finished clips for {split} in {folder}, got none of {len(clips)}: make "
+            f"pairs (seeds from {VALIDATION_FROM} validate, from {HELD_OUT_FROM} are held out)"
         )
     return wanted
 

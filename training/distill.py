@@ -36,13 +36,13 @@ class DistillStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        held_out: Sequence[Clip],
+        looked_at: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.distill
         self.module, self.autoencoder = transformer, autoencoder
         self.sequences = long_enough(sequences, self.stage.chunks)
-        self.held_out, self.samples = held_out, samples
+        self.looked_at, self.samples = looked_at, samples
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the mean x0 loss over the chunks of a batch of rollouts."""
@@ -65,7 +65,7 @@ class DistillStage:
         return {"loss": torch.stack(losses).mean(), "rollout_mse": torch.stack(errors).mean()}
 
     def validate(self) -> dict[str, float]:
-        """Return PSNR of held-out rollouts in the default number of steps."""
+        """Return PSNR of validation rollouts in the default number of steps."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.autoencoder, self.module, self.held_out, picture)
+            return look(self.autoencoder, self.module, self.looked_at, picture)

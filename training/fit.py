@@ -43,9 +43,8 @@ from realmaster_live.training.transformer import TransformerStage
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
 PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
-LOOK_CLIPS = 3  # held-out clips looked at while training
+LOOK_CLIPS = 4  # validation clips looked at while training
 STATISTICS_CLIPS = 12
 ROLLOUT_BATCH = 8
 
@@ -56,14 +55,14 @@ AnyStage = AutoencoderStage | TransformerStage | DistillStage | DecoderStage | J
 class Run:
     """A training run in its folder."""
 
-    def __init__(self, recipe: Recipe, data: Path, out: Path) -> None:
-        self.recipe, self.data, self.out = recipe, data, out
+    def __init__(self, recipe: Recipe, data: Path, out: Path, start: Path | None = None) -> None:
+        self.recipe, self.data, self.out, self.start = recipe, data, out, start
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.autoencoder = StreamingAutoencoder(recipe.profile)
         self.transformer = InContextTransformer(recipe.profile)
-        self.held_out = find_clips(data, held_out=True)[:LOOK_CLIPS]
+        self.looked_at = find_clips(data, "validation")[:LOOK_CLIPS]
         self.encoded: dict[str, list[LatentSequence]] = {}
         self.stopping = False
 
@@ -83,15 +82,15 @@ class Run:
         facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return facts
 
-    def restore(self) -> None:
-        """Put the stages done so far into the networks."""
-        autoencoder, transformer = load_checkpoint(self.out / "checkpoint")
+    def restore(self, checkpoint: Path) -> None:
+        """Put a checkpoint into the networks."""
+        autoencoder, transformer = load_checkpoint(checkpoint)
         self.autoencoder.load_state_dict(autoencoder.state_dict())
         self.transformer.load_state_dict(transformer.state_dict())
 
     def clips_of(self, name: str) -> list[Clip]:
         """Return a stage's clips: all finished ones at its start, the same ones when resumed."""
-        clips = find_clips(self.data, held_out=False)
+        clips = find_clips(self.data, "training")
         found = latest(self.out / name)
         if found is None:
             return clips
@@ -117,7 +116,7 @@ class Run:
         """Return a stage over clips, with its networks prepared."""
         samples = self.out / "samples"
         if name == "autoencoder":
-            return AutoencoderStage(self.recipe, self.autoencoder, clips, self.held_out, samples)
+            return AutoencoderStage(self.recipe, self.autoencoder, clips, self.looked_at, samples)
         sequences = self.sequences(clips)
         if name == "decoder":
             self.roll_out(sequences)
@@ -126,7 +125,7 @@ class Run:
                 self.autoencoder,
                 self.transformer,
                 sequences,
-                self.held_out,
+                self.looked_at,
                 samples,
             )
         kinds: dict[str, type[TransformerStage | DistillStage | JointStage]] = {
@@ -135,7 +134,7 @@ class Run:
             "joint": JointStage,
         }
         return kinds[name](
-            self.recipe, self.autoencoder, self.transformer, sequences, self.held_out, samples
+            self.recipe, self.autoencoder, self.transformer, sequences, self.looked_at, samples
         )
 
     def roll_out(self, sequences: list[LatentSequence]) -> None:
@@ -164,8 +163,10 @@ class Run:
         """Run the stages that are left; return False where a signal ended it."""
         done = self.facts().get("stages", {})
         if done:
-            self.restore()
-        for name in STAGES:
+            self.restore(self.out / "checkpoint")
+        elif self.start is not None:
+            self.restore(self.start)
+        for name in self.recipe.stages:
             if name in done:
                 continue
             clips = self.clips_of(name)
@@ -204,7 +205,7 @@ class Run:
     def refresh(self, stage: AnyStage, clips: list[Clip]) -> None:
         """Let a running stage learn from clips that were finished since it last looked."""
         known = {clip.name for clip in clips}
-        new = [c for c in find_clips(self.data, held_out=False) if c.name not in known]
+        new = [c for c in find_clips(self.data, "training") if c.name not in known]
         if not new:
             return
         if not isinstance(stage, AutoencoderStage):
@@ -245,13 +246,15 @@ def fit(
     data: Path | str,
     out: Path | str,
     *,
+    start: Path | str | None = None,
     handle: Callable[[Run], None] = lambda run: None,
 ) -> bool:
     """Train, or go on training, the run in `out`; return False where it was asked to stop.
 
-    `handle` gets the run before it starts, to connect signals to `run.stop`.
+    A new run begins with the weights of the checkpoint `start`, where one is given. `handle`
+    gets the run before it starts, to connect signals to `run.stop`.
     """
-    run = Run(recipe, Path(data), Path(out))
+    run = Run(recipe, Path(data), Path(out), Path(start) if start else None)
     handle(run)
     return run.train()
 
@@ -268,6 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
     parser.add_argument("--print-config", action="store_true")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
@@ -275,7 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.print_config:
         sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
         return 0
-    return 0 if fit(recipe, options.data, options.out, handle=connect_signals) else 3
+    finished = fit(recipe, options.data, options.out, start=options.start, handle=connect_signals)
+    return 0 if finished else 3
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The last stage: encoder, transformer and guided decoder together, on pixels of their rollouts.
 
-Whole pictures run exactly as in the live engine; the gradient goes through the decoder and one
+Pictures run exactly as in the live engine; the gradient goes through the decoder and one
 denoise step into the encoder, so latents are judged by what is seen of them.
 
 Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
@@ -24,14 +24,23 @@ from realmaster_live.training.autoencoder import (
     encode_chunks,
     picture_loss,
 )
-from realmaster_live.training.data import Clip, random_corner, step_rng, take, torch_rng
-from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
+from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
+from realmaster_live.training.latents import (
+    LatentSequence,
+    Rollout,
+    draw_alike,
+    draw_window,
+    long_enough,
+    pixels,
+)
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
-from realmaster_live.training.losses import huber, psnr
+from realmaster_live.training.losses import feature_distance, huber, psnr
 from realmaster_live.training.recipe import Recipe
+from realmaster_live.training.vgg import vgg
 
 LATENT_WEIGHT = 0.02  # keeps the latents near what the autoencoder made them
+FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # frames of a sample, rows and columns
 LAST_STEP_SHARE = 0.75  # of samples whose gradient goes through the last denoise step
 
 
@@ -46,7 +55,7 @@ class JointStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        held_out: Sequence[Clip],
+        looked_at: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.joint
@@ -54,27 +63,28 @@ class JointStage:
         autoencoder.requires_grad_(True)
         self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
         self.sequences = long_enough(sequences, self.stage.chunks)
-        self.held_out, self.samples = held_out, samples
+        self.looked_at, self.samples = looked_at, samples
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
-        stage, time = self.stage, self.transformer.profile.chunk_frames
+        stage, profile = self.stage, self.transformer.profile
+        whole = rng.random() < stage.whole_share
         latents, sims, truths = [], [], []
-        for _ in range(stage.batch):
-            sequence = self.sequences[int(rng.integers(len(self.sequences)))]
+        for sequence in draw_alike(self.sequences, rng, stage.batch):
             first = random_corner(rng, len(sequence), stage.chunks, 1)
-            latents.append(sequence.target[first : first + stage.chunks])
-            sim, truth = take(
-                sequence.clip,
-                start=sequence.phase + first * time,
-                frames=stage.chunks * time,
-                box=(0, 0, *sequence.clip.sim.shape[1:3]),
-                mirror=sequence.mirror,
+            _, _, h, w = sequence.target.shape
+            window = draw_window(
+                sequence,
+                rng,
+                rows=h if whole else stage.height // profile.latent_stride,
+                columns=w if whole else stage.width // profile.latent_stride,
+                step=profile.patch,
             )
+            latents.append(window.of(sequence.target[first : first + stage.chunks]))
+            sim, truth = pixels(sequence, profile, window, first=first, chunks=stage.chunks)
             sims.append(sim)
             truths.append(truth)
-        both = [torch.from_numpy(np.stack(frames)) for frames in (sims, truths)]
-        return torch.stack(latents, 1), both[0], both[1]
+        return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths)
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the picture loss of a batch of rollouts."""
@@ -98,12 +108,29 @@ class JointStage:
         beside = huber(torch.stack(latents), target)
         error = got - wanted
         loss = picture_loss(error, stage) + LATENT_WEIGHT * beside
+        figures = {"latent_huber": beside}
+        if stage.perceptual_weight:
+            figures["features"] = self.features(rng, got, wanted)
+            loss = loss + stage.perceptual_weight * figures["features"]
         with torch.no_grad():
-            figures = {"db": psnr(error).mean(), "latent_huber": beside}
+            figures["db"] = psnr(error).mean()
         return {"loss": loss, **figures}
 
+    def features(self, rng: np.random.Generator, got: Tensor, wanted: Tensor) -> Tensor:
+        """Return the VGG distance (Johnson et al. 2016) of a window of a few random frames."""
+        _, time, height, width, _ = got.shape
+        rows, columns = min(FEATURE_WINDOW[0], height), min(FEATURE_WINDOW[1], width)
+        top = random_corner(rng, height, rows, 1)
+        left = random_corner(rng, width, columns, 1)
+        times = sorted(rng.choice(time, FEATURE_FRAMES, replace=False).tolist())
+        seen = [x[:, times, top : top + rows, left : left + columns] for x in (got, wanted)]
+        with autocast(self.recipe):
+            maps = vgg()(torch.cat(seen).flatten(0, 1))
+        halves = [x.float().chunk(2) for x in maps]
+        return feature_distance(*zip(*halves, strict=True))
+
     def validate(self) -> dict[str, float]:
-        """Return PSNR of held-out rollouts."""
+        """Return PSNR of validation rollouts."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.autoencoder, self.transformer, self.held_out, picture)
+            return look(self.autoencoder, self.transformer, self.looked_at, picture)

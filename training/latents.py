@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
-from realmaster_live.training.data import Clip, take
+from realmaster_live.training.data import Clip, random_corner, take
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,6 +111,61 @@ def set_statistics(autoencoder: StreamingAutoencoder, clips: Sequence[Clip]) -> 
     latents = torch.cat([torch.cat((s.reference, s.target)) for s in sequences])
     autoencoder.latents_mean.copy_(latents.mean((0, 2, 3)))
     autoencoder.latents_std.copy_(latents.std((0, 2, 3)).clamp_min(1e-3))
+
+
+def draw_alike(
+    sequences: Sequence[LatentSequence], rng: np.random.Generator, batch: int
+) -> list[LatentSequence]:
+    """Return random sequences of one picture size; each size is as likely as its sequences."""
+    first = sequences[int(rng.integers(len(sequences)))]
+    alike = [s for s in sequences if s.target.shape[2:] == first.target.shape[2:]]
+    return [first, *(alike[int(rng.integers(len(alike)))] for _ in range(batch - 1))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A part of a latent picture: corner and size in latent positions."""
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+    def of(self, latents: Tensor) -> Tensor:  # (..., h, w) -> (..., rows, columns)
+        """Return the part of latents."""
+        return latents[..., self.top : self.top + self.rows, self.left : self.left + self.columns]
+
+
+def draw_window(
+    sequence: LatentSequence, rng: np.random.Generator, *, rows: int, columns: int, step: int
+) -> Window:
+    """Return a random window, no larger than the picture, whose corner is a multiple of `step`."""
+    _, _, h, w = sequence.target.shape
+    rows, columns = min(rows, h), min(columns, w)
+    return Window(
+        top=random_corner(rng, h, rows, step),
+        left=random_corner(rng, w, columns, step),
+        rows=rows,
+        columns=columns,
+    )
+
+
+def pixels(
+    sequence: LatentSequence, profile: Profile, window: Window, *, first: int, chunks: int
+) -> tuple[Tensor, Tensor]:
+    """Return render and truth (chunks * T, H, W, 3) uint8 of what a window's latents show."""
+    stride, time = profile.latent_stride, profile.chunk_frames
+    edge, width = window.left * stride, window.columns * stride
+    if sequence.mirror:  # boxes are cut before the picture is flipped
+        edge = sequence.clip.size[1] - edge - width
+    sim, truth = take(
+        sequence.clip,
+        start=sequence.phase + first * time,
+        frames=chunks * time,
+        box=(window.top * stride, edge, window.rows * stride, width),
+        mirror=sequence.mirror,
+    )
+    return torch.from_numpy(sim), torch.from_numpy(truth)
 
 
 def long_enough(sequences: Sequence[LatentSequence], chunks: int) -> list[LatentSequence]:

@@ -1,4 +1,4 @@
-"""Looks at held-out clips while training: a few figures and a picture a person can judge."""
+"""Looks at validation clips while training: a few figures and a picture a person can judge."""
 
 from __future__ import annotations
 

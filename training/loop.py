@@ -40,7 +40,7 @@ class Stage(Protocol):
         """Return `loss` and what else is worth logging, for the batch of a step."""
 
     def validate(self) -> dict[str, float]:
-        """Return figures on held-out clips with the module's present weights."""
+        """Return figures on validation clips with the module's present weights."""
 
 
 def autocast(recipe: Recipe) -> torch.autocast:
@@ -181,7 +181,7 @@ def run_stage(
     """Train a stage to its end, resuming where it was; return False where `stop` ended it.
 
     `facts` says what a saved state is saved with; `refresh` is called after every look at the
-    held-out clips. At the end the module holds the averaged weights.
+    validation clips. At the end the module holds the averaged weights.
     """
     state = StageState(stage.module, recipe)
     found = latest(folder)
@@ -209,7 +209,7 @@ def run_stage(
             return False
         if finished or now - validated_at > validate_s:
             trained = state.use_averaged()
-            log({"stage": stage.name, "step": state.step, "held_out": stage.validate()})
+            log({"stage": stage.name, "step": state.step, "validation": stage.validate()})
             if not finished:
                 state.put(trained)
                 refresh()

@@ -6,6 +6,8 @@ Legend: B batch, T frames, H W pixels; an `error` is what was made minus the tru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -51,6 +53,24 @@ def chroma_l1(error: Tensor, size: int = 4) -> Tensor:  # (B, T, H, W, 3)
     """
     pooled = functional.avg_pool2d(error.flatten(0, 1).movedim(-1, 1), size)
     return (pooled - pooled.mean(1, keepdim=True)).abs().mean()
+
+
+def feature_distance(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Return an LPIPS-style distance of feature maps, each (N, C, h, w).
+
+    Channels are normalised to unit length at every place; squared differences are summed over
+    channels, averaged over places, and summed over the maps (Zhang et al. 2018, eq. 1, with all
+    channel weights 1: not comparable with the official LPIPS).
+    """
+    distances = [
+        (unit(a) - unit(b)).square().sum(1).mean() for a, b in zip(left, right, strict=True)
+    ]
+    return torch.stack(distances).sum()
+
+
+def unit(features: Tensor) -> Tensor:  # (N, C, h, w)
+    """Return features of length 1 at every place."""
+    return features / (features.norm(dim=1, keepdim=True) + 1e-8)
 
 
 def huber(got: Tensor, truth: Tensor, delta: float = 1.0) -> Tensor:

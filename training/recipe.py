@@ -14,6 +14,8 @@ from typing import Any
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.profile import EMBEDDED, Profile
 
+STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecipe:
@@ -25,6 +27,7 @@ class StageRecipe:
         batch: samples a step.
         height: crop height in pixels (pixel stages).
         width: crop width in pixels (pixel stages).
+        whole_share: share of steps that see whole pictures instead of crops (joint).
         chunks: consecutive chunks of a sample.
         learning_rate: peak of the cosine schedule.
         warm_up: steps of linear warm-up.
@@ -37,6 +40,7 @@ class StageRecipe:
         temporal_weight: weight of the temporal loss.
         pyramid_weight: weight of the pyramid loss.
         chroma_weight: weight of the colour loss.
+        perceptual_weight: weight of the VGG feature loss (joint); 0 needs no pretrained network.
         plain_weight: weight of reconstruction without guidance (autoencoder).
         rollout_share: share of samples whose latents are the student's own (decoder).
     """
@@ -46,6 +50,7 @@ class StageRecipe:
     batch: int = 4
     height: int = 160
     width: int = 256
+    whole_share: float = 0.5
     chunks: int = 2
     learning_rate: float = 1e-3
     warm_up: int = 50
@@ -57,6 +62,7 @@ class StageRecipe:
     temporal_weight: float = 0.1
     pyramid_weight: float = 0.3
     chroma_weight: float = 3.0
+    perceptual_weight: float = 0.0
     plain_weight: float = 0.5
     rollout_share: float = 0.75
 
@@ -70,7 +76,8 @@ class Recipe:
         threads: CPU threads of torch.
         bfloat16: whether matrix products run in bfloat16.
         save_s: seconds between saved states.
-        validate_s: seconds between looks at held-out clips.
+        validate_s: seconds between looks at validation clips.
+        stages: the stages of the run, in order.
         profile: the model's sizes.
         autoencoder: streaming autoencoder and guided decoder on true latents.
         transformer: the teacher, by flow matching with x0 prediction.
@@ -84,6 +91,7 @@ class Recipe:
     bfloat16: bool = True
     save_s: float = 90.0
     validate_s: float = 150.0
+    stages: tuple[str, ...] = STAGES
     profile: Profile = EMBEDDED
     autoencoder: StageRecipe = field(default_factory=StageRecipe)
     transformer: StageRecipe = field(default_factory=StageRecipe)
@@ -102,6 +110,16 @@ def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
             raise ConfigError(f"expected a known key in {where}, got {key!r}: {hint}")
 
 
+def check_stages(names: list[str]) -> tuple[str, ...]:
+    """Return the stages, or raise ConfigError where they are unknown or out of order."""
+    if not names or names != [name for name in STAGES if name in names]:
+        raise ConfigError(
+            f"expected stages among {', '.join(STAGES)}, in this order, got {names}: "
+            "leave out what is not to run"
+        )
+    return tuple(names)
+
+
 def parse_recipe(table: dict[str, Any]) -> Recipe:
     """Return the recipe of a parsed TOML table."""
     check_keys(Recipe, table, "the recipe")
@@ -109,7 +127,9 @@ def parse_recipe(table: dict[str, Any]) -> Recipe:
     if "profile" in values:
         check_keys(Profile, values["profile"], "[profile]")
         values["profile"] = dataclasses.replace(EMBEDDED, **values["profile"])
-    for name in ("autoencoder", "transformer", "distill", "decoder", "joint"):
+    if "stages" in values:
+        values["stages"] = check_stages(values["stages"])
+    for name in STAGES:
         if name in values:
             check_keys(StageRecipe, values[name], f"[{name}]")
             values[name] = StageRecipe(**values[name])

@@ -16,7 +16,14 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import add_noise
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
-from realmaster_live.training.latents import LatentSequence, empty_past, long_enough, ropes
+from realmaster_live.training.latents import (
+    LatentSequence,
+    draw_alike,
+    draw_window,
+    empty_past,
+    long_enough,
+    ropes,
+)
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
@@ -25,7 +32,7 @@ from realmaster_live.training.recipe import Recipe
 CHUNKS = 2  # the chunk before, and the one with the loss
 PURE_NOISE_SHARE = 0.25  # of samples at t = 1, where every rollout begins
 WINDOW_SHARE = 0.5  # of steps that see a window instead of the whole picture
-WINDOW = (0.75, 0.75)  # of rows and columns
+WINDOW = 0.75  # of rows and of columns
 
 
 def draw_timesteps(batch: int, shift: float, generator: torch.Generator) -> Tensor:  # (B,)
@@ -48,16 +55,14 @@ def latent_batch(
     Half of the batches are a window of the picture, cut on token borders.
     """
     picked = []
-    for _ in range(batch):
-        sequence = sequences[int(rng.integers(len(sequences)))]
+    for sequence in draw_alike(sequences, rng, batch):
         first = random_corner(rng, len(sequence), chunks, 1)
         picked.append((sequence, slice(first, first + chunks)))
     pair = torch.stack([torch.stack((s.reference[part], s.target[part])) for s, part in picked], 2)
     if rng.random() < WINDOW_SHARE:
-        for axis, share in zip((-2, -1), WINDOW, strict=True):
-            side = pair.shape[axis]
-            size = max(1, round(side * share / patch)) * patch
-            pair = pair.narrow(axis, random_corner(rng, side, size, patch), size)
+        rows, columns = (max(1, round(side * WINDOW / patch)) * patch for side in pair.shape[-2:])
+        window = draw_window(picked[0][0], rng, rows=rows, columns=columns, step=patch)
+        pair = window.of(pair)
     return pair[0], pair[1]
 
 
@@ -72,13 +77,13 @@ class TransformerStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        held_out: Sequence[Clip],
+        looked_at: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.transformer
         self.module, self.autoencoder = transformer, autoencoder
         self.sequences = long_enough(sequences, CHUNKS)
-        self.held_out, self.samples = held_out, samples
+        self.looked_at, self.samples = looked_at, samples
 
     @torch.no_grad()
     def past(self, reference: Tensor, target: Tensor) -> Tensor:
@@ -129,7 +134,7 @@ class TransformerStage:
         return {"loss": 2.0 * huber(x0, target[1]), **figures}
 
     def validate(self) -> dict[str, float]:
-        """Return PSNR of held-out rollouts in the default number of steps."""
+        """Return PSNR of validation rollouts in the default number of steps."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.autoencoder, self.module, self.held_out, picture)
+            return look(self.autoencoder, self.module, self.looked_at, picture)

@@ -6,8 +6,8 @@ from realmaster_live.model.vae import (
     Fold,
     StreamingAutoencoder,
     to_bytes,
-    to_pixels,
     to_cells,
+    to_pixels,
 )
 
 HEIGHT, WIDTH = 64, 96

@@ -26,7 +26,7 @@ def write_pair(folder, seed: int, frames: int = 12) -> None:
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
-    for seed in (1, 2, 3, 1000, 1001):
+    for seed in (1, 2, 3, 900, 1000, 1001):
         write_pair(folder, seed)
     return folder
 

@@ -3,7 +3,7 @@ import json
 import cv2
 import numpy as np
 
-from realmaster_live.training.curves import COLOURS, HEIGHT, WIDTH, held_out_looks, write_curves
+from realmaster_live.training.curves import COLOURS, HEIGHT, WIDTH, validation_looks, write_curves
 
 
 def test_seconds_run_on_over_stages(tmp_path):
@@ -11,13 +11,13 @@ def test_seconds_run_on_over_stages(tmp_path):
     entries = [
         {"stage": "autoencoder", "clips": 3, "frames": 36},
         {"stage": "autoencoder", "step": 20, "s": 30.0, "loss": 1.0},
-        {"stage": "autoencoder", "step": 20, "held_out": {"render": 15.0, "plain": 18.0}},
+        {"stage": "autoencoder", "step": 20, "validation": {"render": 15.0, "plain": 18.0}},
         {"encoded": 24, "s": 9.0},
         {"stage": "joint", "step": 10, "s": 12.0, "loss": 0.5},
-        {"stage": "joint", "step": 10, "held_out": {"render": 15.0, "realized": 22.0}},
+        {"stage": "joint", "step": 10, "validation": {"render": 15.0, "realized": 22.0}},
     ]
     metrics.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    looks = held_out_looks(metrics)
+    looks = validation_looks(metrics)
     assert [look["seconds"] for look in looks] == [30.0, 42.0]
     assert looks[1]["realized"] == 22.0
     write_curves(metrics, tmp_path / "curves.png")

@@ -12,27 +12,27 @@ EMBEDDED_RECIPE = "training/recipes/embedded.toml"
 
 
 def test_held_out_seeds_stay_apart(pairs):
-    assert [clip.seed for clip in find_clips(pairs, held_out=False)] == [1, 2, 3]
-    assert [clip.seed for clip in find_clips(pairs, held_out=True)] == [1000, 1001]
+    assert [clip.seed for clip in find_clips(pairs, "training")] == [1, 2, 3]
+    assert [clip.seed for clip in find_clips(pairs, "held out")] == [1000, 1001]
 
 
 def test_no_clips_is_an_error(tmp_path):
-    with pytest.raises(PairError, match="seeds below 1000"):
-        find_clips(tmp_path, held_out=False)
+    with pytest.raises(PairError, match="for training"):
+        find_clips(tmp_path, "training")
 
 
 def test_unfinished_and_unequal_clips_are_errors(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"seed": 1}))
     with pytest.raises(PairError, match=r"a\.sim\.npy"):
-        find_clips(tmp_path, held_out=False)
+        find_clips(tmp_path, "training")
     np.save(tmp_path / "a.sim.npy", np.zeros((4, 32, 32, 3), np.uint8))
     np.save(tmp_path / "a.truth.npy", np.zeros((4, 32, 64, 3), np.uint8))
     with pytest.raises(PairError, match="one shape"):
-        find_clips(tmp_path, held_out=False)
+        find_clips(tmp_path, "training")
 
 
 def test_batches_are_a_function_of_seed_and_step(pairs):
-    clips = find_clips(pairs, held_out=False)
+    clips = find_clips(pairs, "training")
 
     def batch(seed, step):
         return crop_batch(clips, step_rng(seed, step), batch=3, frames=8, height=32, width=64)
@@ -44,7 +44,7 @@ def test_batches_are_a_function_of_seed_and_step(pairs):
 
 
 def test_take_keeps_pairs_aligned(pairs):
-    clip = find_clips(pairs, held_out=False)[0]
+    clip = find_clips(pairs, "training")[0]
     sim, truth = take(clip, start=2, frames=4, box=(4, 8, 16, 32), mirror=True, backwards=True)
     assert np.array_equal(sim[::-1, :, ::-1], clip.sim[2:6, 4:20, 8:40])
     assert np.array_equal(truth[::-1, :, ::-1], clip.truth[2:6, 4:20, 8:40])

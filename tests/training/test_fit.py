@@ -16,10 +16,10 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.vae import to_cells
 from realmaster_live.training.data import find_clips, take
-from realmaster_live.training.fit import STAGES, Run, fit
+from realmaster_live.training.fit import Run, fit
 from realmaster_live.training.latents import encode_clip, roll_out
 from realmaster_live.training.loop import StageState, latest, learning_rate
-from realmaster_live.training.recipe import StageRecipe
+from realmaster_live.training.recipe import STAGES, StageRecipe
 from realmaster_live.training.transformer import TransformerStage
 
 
@@ -82,7 +82,7 @@ def test_other_conditions_are_refused_on_resume(recipe, pairs, tmp_path):
         fit(changed, pairs, tmp_path)
 
 
-def test_training_lowers_the_loss_on_held_out_clips(recipe, pairs, tmp_path):
+def test_training_lowers_the_loss_on_validation_clips(recipe, pairs, tmp_path):
     """The colour matrix is learnt: pictures of unseen seeds come nearer to their truth."""
     longer = {
         "autoencoder": {"steps": 60, "learning_rate": 3e-3},
@@ -96,8 +96,8 @@ def test_training_lowers_the_loss_on_held_out_clips(recipe, pairs, tmp_path):
         recipe = dataclasses.replace(recipe, **{name: stage})
     assert fit(recipe, pairs, tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    looks = [line["held_out"] for line in lines if line.get("stage") == "joint" and
-             "held_out" in line]  # fmt: skip
+    looks = [line["validation"] for line in lines if line.get("stage") == "joint" and
+             "validation" in line]  # fmt: skip
     assert looks[-1]["realized"] > looks[-1]["render"] + 3.0
     assert (tmp_path / "samples" / "joint-01.png").stat().st_size > 1000
 
@@ -105,7 +105,7 @@ def test_training_lowers_the_loss_on_held_out_clips(recipe, pairs, tmp_path):
 def test_latents_belong_to_their_frames(recipe, pairs, tmp_path):
     """A mirrored sequence from phase 2 holds what encoding those very frames gives."""
     run = Run(recipe, pairs, tmp_path)
-    clip = find_clips(pairs, held_out=False)[0]
+    clip = find_clips(pairs, "training")[0]
     sequence = encode_clip(run.autoencoder, clip, mirror=True, phase=2)
     assert len(sequence) == 2
     box = (0, 0, *clip.sim.shape[1:3])
@@ -122,7 +122,7 @@ def test_latents_belong_to_their_frames(recipe, pairs, tmp_path):
 def test_decoder_batches_pair_latents_with_their_pixels(recipe, pairs, tmp_path):
     """Decoding nothing but a crop's own latents is possible only if they belong together."""
     run = Run(recipe, pairs, tmp_path)
-    clips = find_clips(pairs, held_out=False)
+    clips = find_clips(pairs, "training")
     stage = dataclasses.replace(recipe.decoder, noise=0.0, rollout_share=0.0, batch=8)
     run.recipe = dataclasses.replace(recipe, decoder=stage)
     decoder = run.stage("decoder", clips)
@@ -205,7 +205,7 @@ def test_clips_finished_during_a_stage_are_learnt_from(recipe, pairs, tmp_path):
     data = tmp_path / "data"
     data.mkdir()
     for path in pairs.iterdir():
-        if path.name.startswith(("clip0001", "clip1000")):
+        if path.name.startswith(("clip0001", "clip0900")):
             shutil.copy(path, data)
     recipe = dataclasses.replace(recipe, validate_s=0.0)
     look = TransformerStage.validate

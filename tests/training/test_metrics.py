@@ -10,11 +10,11 @@ from realmaster_live.training.evaluate import held_out
 from realmaster_live.training.evaluate.metrics import (
     flicker,
     kid,
-    perceptual,
     psnr,
     sharpness,
     ssim,
 )
+from realmaster_live.training.losses import feature_distance
 
 GREY = np.full((2, 32, 48, 3), 100, np.uint8)
 
@@ -52,12 +52,12 @@ def test_blur_is_less_sharp():
     assert sharpness(GREY) == 0.0
 
 
-def test_perceptual_by_hand():
+def test_feature_distance_by_hand():
     left = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
     right = torch.tensor([5.0, 0.0]).view(1, 2, 1, 1)
     # unit vectors (0.6, 0.8) and (1, 0): 0.16 + 0.64
-    assert perceptual([left], [right]) == pytest.approx(0.8, abs=1e-5)
-    assert perceptual([left], [2 * left]) == pytest.approx(0.0, abs=1e-6)
+    assert float(feature_distance([left], [right])) == pytest.approx(0.8, abs=1e-5)
+    assert float(feature_distance([left], [2 * left])) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_kid_by_hand():
@@ -77,7 +77,7 @@ def test_identity_is_no_better_than_the_render(pairs, tmp_path, monkeypatch):
 
     monkeypatch.setattr(held_out, "mobilenet", lambda: network)
     monkeypatch.setattr(held_out, "CROP", 32)
-    clip = find_clips(pairs, held_out=True)[0]
+    clip = find_clips(pairs, "held out")[0]
     _, height, width, _ = clip.sim.shape
     engine = IdentityEngine(ChunkSpec(frames=4, height=height, width=width, fps=20.0))
     result = held_out.evaluate(engine, pairs, out_dir=tmp_path)
@@ -111,4 +111,4 @@ def test_mobilenet_weights_know_pictures_apart():
     busy = torch.from_numpy(noisy(frames=1).repeat(3, 1).repeat(2, 2))
     with torch.no_grad():
         (same, _), (other, _) = mobilenet()(flat), mobilenet()(busy)
-    assert perceptual(same, other) > 0.1
+    assert feature_distance(same, other) > 0.1

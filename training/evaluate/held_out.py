@@ -25,12 +25,12 @@ from realmaster_live.training.data import HELD_OUT_FROM, Clip, find_clips
 from realmaster_live.training.evaluate.metrics import (
     flicker,
     kid,
-    perceptual,
     psnr,
     sharpness,
     ssim,
 )
 from realmaster_live.training.evaluate.mobilenet import mobilenet
+from realmaster_live.training.losses import feature_distance
 
 CROP = 224  # pixels, MobileNetV2's own input size
 DRIFT_CHUNKS = 60
@@ -129,7 +129,7 @@ def evaluate(
 
     With `out_dir` they are also written to evaluation.json, beside a contact sheet.
     """
-    clips = find_clips(data_dir, held_out=True)[:most_clips]
+    clips = find_clips(data_dir, "held out")[:most_clips]
     network = mobilenet()
     names = ("render", "realized")
     scores: dict[str, dict[str, list[float]]] = {
@@ -153,7 +153,7 @@ def evaluate(
             entry = scores[name]
             entry["psnr_db"] += psnr(frames, truth)
             entry["ssim"] += ssim(frames, truth)
-            entry["features"].append(perceptual(taps, truth_taps))
+            entry["features"].append(float(feature_distance(taps, truth_taps)))
             entry["flicker"] += flicker(frames, truth)
             entry["sharpness"].append(sharpness(frames))
         changes = flicker(realized, truth)
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--clips", type=int, default=None, help="at most so many")
     options = parser.parse_args(arguments)
-    first = find_clips(options.data, held_out=True)[0]
+    first = find_clips(options.data, "held out")[0]
     _, height, width, _ = first.sim.shape
     engine = load_engine(options.engine, width=width, height=height, steps=options.steps)
     with closing(engine):

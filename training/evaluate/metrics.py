@@ -5,12 +5,9 @@ Legend: T frames, H W pixels, N samples, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 Bytes = NDArray[np.uint8]  # (T, H, W, 3) sRGB
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -49,20 +46,6 @@ def sharpness(frames: Bytes) -> float:
     """Return the mean absolute Laplacian of luma, in levels: blurred pictures have less."""
     luma = frames.astype(np.float32) @ LUMA
     return float(np.mean([np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean() for image in luma]))
-
-
-def perceptual(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
-    """Return an LPIPS-style distance of feature maps, each (N, C, h, w).
-
-    Channels are normalised to unit length at every place; squared differences are summed over
-    channels, averaged over places, and summed over the maps (Zhang et al. 2018, eq. 1, with all
-    channel weights 1: not comparable with the official LPIPS).
-    """
-    total = 0.0
-    for a, b in zip(left, right, strict=True):
-        a, b = (x / (x.norm(dim=1, keepdim=True) + 1e-8) for x in (a, b))
-        total += float((a - b).square().sum(1).mean())
-    return total
 
 
 def kid(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:  # (N, C), (M, C)
