@@ -169,7 +169,8 @@ class DecoderStage:
         self.recipe, self.stage = recipe, recipe.decoder
         self.module, self.transformer = autoencoder, transformer
         self.module.encoder.requires_grad_(False)
-        self.sequences = long_enough(sequences, self.stage.chunks)
+        self.chunks = self.stage.chunks
+        self.sequences = long_enough(sequences, self.chunks)
         self.looked_at, self.samples = looked_at, samples
 
     def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:

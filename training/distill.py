@@ -41,7 +41,8 @@ class DistillStage:
     ) -> None:
         self.recipe, self.stage = recipe, recipe.distill
         self.module, self.autoencoder = transformer, autoencoder
-        self.sequences = long_enough(sequences, self.stage.chunks)
+        self.chunks = self.stage.chunks
+        self.sequences = long_enough(sequences, self.chunks)
         self.looked_at, self.samples = looked_at, samples
 
     def loss(self, step: int) -> dict[str, Tensor]:

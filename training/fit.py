@@ -212,7 +212,7 @@ class Run:
             sequences = self.sequences(new)
             if isinstance(stage, DecoderStage):
                 self.roll_out(sequences)
-            stage.sequences += sequences
+            stage.sequences += [s for s in sequences if len(s) >= stage.chunks]
         clips += new  # the autoencoder's stage holds this very list
         self.log({"stage": stage.name, "new_clips": len(new), "clips": len(clips)})
 

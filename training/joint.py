@@ -62,16 +62,20 @@ class JointStage:
         self.autoencoder, self.transformer = autoencoder, transformer
         autoencoder.requires_grad_(True)
         self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
-        self.sequences = long_enough(sequences, self.stage.chunks)
+        self.chunks = 1
+        long_enough(sequences, self.stage.chunks)
+        self.sequences = [*sequences]
         self.looked_at, self.samples = looked_at, samples
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
         stage, profile = self.stage, self.transformer.profile
+        chunks = 1 if rng.random() < stage.single_share else stage.chunks
+        usable = [sequence for sequence in self.sequences if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
         latents, sims, truths = [], [], []
-        for sequence in draw_alike(self.sequences, rng, stage.batch):
-            first = random_corner(rng, len(sequence), stage.chunks, 1)
+        for sequence in draw_alike(usable, rng, stage.batch):
+            first = random_corner(rng, len(sequence), chunks, 1)
             _, _, h, w = sequence.target.shape
             window = draw_window(
                 sequence,
@@ -80,8 +84,8 @@ class JointStage:
                 columns=w if whole else stage.width // profile.latent_stride,
                 step=profile.patch,
             )
-            latents.append(window.of(sequence.target[first : first + stage.chunks]))
-            sim, truth = pixels(sequence, profile, window, first=first, chunks=stage.chunks)
+            latents.append(window.of(sequence.target[first : first + chunks]))
+            sim, truth = pixels(sequence, profile, window, first=first, chunks=chunks)
             sims.append(sim)
             truths.append(truth)
         return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths)

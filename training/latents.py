@@ -93,12 +93,13 @@ def encode_clips(
     phases: Sequence[int] = (0,),
     mirrors: Sequence[bool] = (False,),
 ) -> list[LatentSequence]:
-    """Encode every clip from every phase, as it is and mirrored."""
+    """Encode every clip from every phase that leaves a chunk, as it is and mirrored."""
     return [
         encode_clip(autoencoder, clip, mirror=mirror, phase=phase)
         for clip in clips
         for mirror in mirrors
         for phase in phases
+        if phase + autoencoder.profile.chunk_frames <= len(clip)
     ]
 
 

@@ -29,6 +29,7 @@ class StageRecipe:
         width: crop width in pixels (pixel stages).
         whole_share: share of steps that see whole pictures instead of crops (joint).
         chunks: consecutive chunks of a sample.
+        single_share: share of steps that see one chunk without a past (joint).
         learning_rate: peak of the cosine schedule.
         warm_up: steps of linear warm-up.
         weight_decay: AdamW's.
@@ -51,6 +52,7 @@ class StageRecipe:
     height: int = 160
     width: int = 256
     whole_share: float = 0.5
+    single_share: float = 0.5
     chunks: int = 2
     learning_rate: float = 1e-3
     warm_up: int = 50

@@ -82,7 +82,8 @@ class TransformerStage:
     ) -> None:
         self.recipe, self.stage = recipe, recipe.transformer
         self.module, self.autoencoder = transformer, autoencoder
-        self.sequences = long_enough(sequences, CHUNKS)
+        self.chunks = CHUNKS
+        self.sequences = long_enough(sequences, self.chunks)
         self.looked_at, self.samples = looked_at, samples
 
     @torch.no_grad()
