@@ -1,27 +1,30 @@
-"""The in-context video transformer: rendered latents in, photoreal latents out.
+"""The in-context video transformer: rendered latents in, photoreal latents out, at every size.
 
-Where a part exists in diffusers' WanTransformer3DModel its parameters have the same names.
+Where a part exists in diffusers' WanTransformer3DModel its parameters have the same names, and
+without a reference the network is that one: its checkpoints load as they are.
 
-Legend: B batch, C latent channels, h w latent height and width, N tokens of a chunk, P tokens of
-the past, L layers, H heads, D channels of a head, W width.
+Legend: B batch, C latent channels, F latent frames of a chunk, h w latent height and width, N its
+tokens, P tokens of the past, M tokens of a prompt, L layers, H heads, D channels of a head, W
+width. A *latent* is (B, C, F, h, w), or (B, C, h, w) where a chunk is one latent frame.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.model.in_context import Attention, Rope, attend, rotate
+from realmaster_live.model.in_context import Attention, Pair, Rope, attend, rotate
 from realmaster_live.model.profile import Profile
 
 
-def timestep_sinusoids(timestep: Tensor, width: int) -> Tensor:  # (B,) in [0, 1] -> (B, width)
+def timestep_sinusoids(timestep: Tensor, width: int) -> Tensor:  # (...) in [0, 1] -> (..., width)
     """Return cosines and sines of 1000 t at `width / 2` frequencies."""
     half = width // 2
     rates = torch.exp(-math.log(10_000.0) * torch.arange(half, device=timestep.device) / half)
-    angles = 1000.0 * timestep[:, None].float() * rates
+    angles = 1000.0 * timestep[..., None].float() * rates
     return torch.cat((angles.cos(), angles.sin()), -1)
 
 
@@ -39,18 +42,40 @@ class TimeEmbedder(nn.Module):
         return out
 
 
+class TextEmbedder(nn.Module):
+    """Two linear layers on the text encoder's embeddings."""
+
+    def __init__(self, text_width: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(text_width, width)
+        self.linear_2 = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, M, text width) -> (B, M, W)
+        """Return the prompt's tokens."""
+        hidden = nn.functional.gelu(self.linear_1(x), approximate="tanh")
+        out: Tensor = self.linear_2(hidden)
+        return out
+
+
 class ConditionEmbedder(nn.Module):
-    """Turns a timestep into an embedding and the six modulations of a block."""
+    """Turns timesteps into embeddings and six modulations of a block, and prompts into tokens."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.frequency_width = profile.frequency_width
         self.time_embedder = TimeEmbedder(profile.frequency_width, profile.width)
         self.time_proj = nn.Linear(profile.width, 6 * profile.width)
+        if profile.text_width:
+            self.text_embedder = TextEmbedder(profile.text_width, profile.width)
 
     def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embedding (B, W) and the modulations (B, 6, W)."""
-        embedding = self.time_embedder(timestep_sinusoids(timestep, self.frequency_width))
+        """Return embeddings (B, n, W) and modulations (B, n, 6, W).
+
+        `timestep` is (B,), then n = 1 serves all tokens, or (B, N), one for each token.
+        """
+        each = timestep[:, None] if timestep.ndim == 1 else timestep
+        waves = timestep_sinusoids(each, self.frequency_width)
+        embedding = self.time_embedder(waves.to(self.time_proj.weight.dtype))
         modulation = self.time_proj(nn.functional.silu(embedding))
         return embedding, torch.unflatten(modulation, -1, (6, -1))
 
@@ -81,33 +106,41 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, both modulated by the timestep (adaLN)."""
+    """Self-attention, attention to a prompt, feed-forward; the timestep modulates (adaLN)."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(profile.width, eps=1e-6, elementwise_affine=False)
-        self.attn1 = Attention(profile.width, profile.heads)
-        self.norm3 = nn.LayerNorm(profile.width, eps=1e-6, elementwise_affine=False)
-        self.ffn = FeedForward(profile.width, profile.hidden)
-        self.scale_shift_table = nn.Parameter(torch.zeros(1, 6, profile.width))
+        width = profile.width
+        self.norm1 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.attn1 = Attention(width, profile.heads)
+        if profile.text_width:
+            self.norm2 = nn.LayerNorm(width, eps=1e-6)
+            self.attn2 = Attention(width, profile.heads)
+        self.norm3 = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.ffn = FeedForward(width, profile.hidden)
+        self.scale_shift_table = nn.Parameter(torch.zeros(1, 6, width))
 
     def forward(
         self,
         x: Tensor,  # (B, N, W)
-        modulation: Tensor,  # (B, 6, W)
+        modulation: Tensor,  # (B, 1 or N, 6, W)
         rope: Rope,
-        seen: list[tuple[Tensor, Tensor]],  # rotated keys and values of the other groups
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return x, and this group's unrotated keys and values (B, H, N, D)."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table + modulation).chunk(
-            6, 1
+        seen: Sequence[Pair],  # rotated keys and values of the other groups
+        prompt: Pair | None,
+    ) -> tuple[Tensor, Pair]:
+        """Return x, and this group's unrotated keys and values."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table + modulation).unbind(
+            -2
         )
         y = self.norm1(x) * (1 + scale1) + shift1
         key, value = self.attn1.key_value(y)
         query = rotate(self.attn1.query(y), rope)
         x = x + gate1 * self.attn1.out(attend(query, [*seen, (rotate(key, rope), value)]))
+        if prompt is not None:
+            query = self.attn2.query(self.norm2(x))
+            x = x + self.attn2.out(attend(query, [prompt]))
         y = self.norm3(x) * (1 + scale2) + shift2
-        return x + gate2 * self.ffn(y), key, value
+        return x + gate2 * self.ffn(y), (key, value)
 
 
 class InContextTransformer(nn.Module):
@@ -120,13 +153,14 @@ class InContextTransformer(nn.Module):
         self.patch_embedding = nn.Conv3d(
             profile.latent_channels, width, (1, patch, patch), (1, patch, patch)
         )
-        self.reference_embedding = nn.Linear(profile.token_channels, width)
-        self.stream_embedding = nn.Parameter(0.02 * torch.randn(2, width))  # reference, target
         self.condition_embedder = ConditionEmbedder(profile)
         self.blocks = nn.ModuleList(Block(profile) for _ in range(profile.layers))
         self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
         self.scale_shift_table = nn.Parameter(torch.zeros(1, 2, width))
         self.proj_out = nn.Linear(width, profile.token_channels)
+        if profile.aligned:
+            self.reference_embedding = nn.Linear(profile.token_channels, width)
+            self.stream_embedding = nn.Parameter(0.02 * torch.randn(2, width))  # reference, target
         self._start()
 
     def _start(self) -> None:
@@ -140,60 +174,145 @@ class InContextTransformer(nn.Module):
             with torch.no_grad():
                 block.scale_shift_table[:, (2, 5)] = 0.5
 
-    def tokens(self, latent: Tensor) -> Tensor:  # (B, C, h, w) -> (B, N, C * patch * patch)
+    def tokens(self, latent: Tensor) -> Tensor:  # latent -> (B, N, C * patch * patch)
         """Cut latents into tokens, channels first inside a token."""
-        return nn.functional.pixel_unshuffle(latent, self.profile.patch).flatten(2).transpose(1, 2)
+        if latent.ndim == 4:
+            cut = nn.functional.pixel_unshuffle(latent, self.profile.patch)
+            return cut.flatten(2).transpose(1, 2)
+        cut = nn.functional.pixel_unshuffle(latent.transpose(1, 2), self.profile.patch)
+        return cut.flatten(3).transpose(2, 3).flatten(1, 2)
 
-    def embed(self, tokens: Tensor) -> Tensor:  # (B, N, C * patch * patch) -> (B, N, W)
+    def latent(self, tokens: Tensor, like: Tensor) -> Tensor:  # (B, N, patch * patch * C) -> latent
+        """Join predicted tokens, channels last inside a token, into a latent of `like`'s shape."""
+        patch = self.profile.patch
+        rows = like.shape[-2] // patch
+        channels_first = torch.unflatten(tokens, 2, (patch * patch, -1)).transpose(2, 3).flatten(2)
+        if like.ndim == 4:
+            grid = torch.unflatten(channels_first.transpose(1, 2), 2, (rows, -1))
+            return nn.functional.pixel_shuffle(grid, patch)
+        frames = torch.unflatten(channels_first, 1, (like.shape[2], -1)).transpose(2, 3)
+        grid = torch.unflatten(frames, 3, (rows, -1))
+        return nn.functional.pixel_shuffle(grid, patch).transpose(1, 2)
+
+    def embed(self, latent: Tensor) -> Tensor:  # latent -> (B, N, W)
         """Apply the patch embedding as the matrix product that it is."""
         weight = self.patch_embedding.weight.flatten(1)
-        return nn.functional.linear(tokens, weight, self.patch_embedding.bias)
+        return nn.functional.linear(self.tokens(latent), weight, self.patch_embedding.bias)
+
+    def embed_reference(self, reference: Tensor) -> Tensor:  # latent -> (B, N, W)
+        """Return the reference's tokens."""
+        x = self.embed(reference)
+        return x + self.stream_embedding[0] if self.profile.aligned else x
+
+    def embed_target(self, sample: Tensor, reference: Tensor) -> Tensor:  # latents -> (B, N, W)
+        """Return the target's tokens; in an aligned profile each also sees its reference token."""
+        x = self.embed(sample)
+        if not self.profile.aligned:
+            return x
+        return x + self.stream_embedding[1] + self.reference_embedding(self.tokens(reference))
+
+    def prompt(self, text: Tensor) -> Tensor:  # (B, M, text width) -> (L, 2, B, H, M, D)
+        """Return the prompt's keys and values for every block, once a prompt."""
+        tokens = self.condition_embedder.text_embedder(text)
+        pairs = [part for block in self.blocks for part in block.attn2.key_value(tokens)]
+        return torch.unflatten(torch.stack(pairs), 0, (-1, 2))
+
+    def through_blocks(
+        self,
+        x: Tensor,  # (B, N, W)
+        modulation: Tensor,  # (B, 1 or N, 6, W)
+        rope: Rope,
+        seen: Sequence[Sequence[Pair]],  # for each block; empty where nothing else is seen
+        prompt_kv: Tensor | None,  # (L, 2, B, H, M, D)
+    ) -> tuple[Tensor, list[Pair]]:
+        """Return the last block's output and every block's unrotated keys and values."""
+        pairs: list[Pair] = []
+        for index, block in enumerate(self.blocks):
+            prompt = None if prompt_kv is None else (prompt_kv[index, 0], prompt_kv[index, 1])
+            x, pair = block(x, modulation, rope, seen[index] if seen else (), prompt)
+            pairs.append(pair)
+        return x, pairs
+
+    def predict(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        sample: Tensor,
+        timestep: Tensor,
+        reference: Tensor | None,
+    ) -> Tensor:
+        """Return x0 from the last block's output, however the profile predicts it."""
+        shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(-2)
+        out = self.latent(self.proj_out(self.norm_out(x) * (1 + scale) + shift), sample)
+        if self.profile.prediction == "velocity":
+            return sample - timestep.view(-1, *[1] * (sample.ndim - 1)) * out
+        assert reference is not None
+        return reference + out
 
     def context(
         self,
-        reference: Tensor,  # (B, C, h, w)
+        reference: Tensor,  # latent
         rope: Rope,
+        prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
     ) -> Tensor:  # (L, 2, B, H, N, D)
         """Return the reference's rotated keys and its values, once a chunk."""
-        timestep = torch.zeros_like(reference[:, 0, 0, 0], dtype=torch.float32)
-        _, modulation = self.condition_embedder(timestep)
-        x = self.embed(self.tokens(reference)) + self.stream_embedding[0]
-        pairs: list[Tensor] = []
-        for block in self.blocks:
-            x, key, value = block(x, modulation, rope, [])
-            pairs += [rotate(key, rope), value]
-        return torch.unflatten(torch.stack(pairs), 0, (-1, 2))
+        _, modulation = self.condition_embedder(
+            torch.zeros(len(reference), device=reference.device)
+        )
+        _, pairs = self.through_blocks(
+            self.embed_reference(reference), modulation, rope, (), prompt_kv
+        )
+        rotated = [part for key, value in pairs for part in (rotate(key, rope), value)]
+        return torch.unflatten(torch.stack(rotated), 0, (-1, 2))
 
     def denoise(
         self,
-        sample: Tensor,  # (B, C, h, w) (1 - t) x0 + t noise
+        sample: Tensor,  # latent (1 - t) x0 + t noise
         timestep: Tensor,  # (B,) float32 t in [0, 1]
-        reference: Tensor,  # (B, C, h, w)
+        reference: Tensor,  # latent
         reference_kv: Tensor,  # (L, 2, B, H, N, D) from `context`
         past_kv: Tensor,  # (L, 2, B, H, P, D) of earlier targets, keys unrotated; P may be 0
         rope: Rope,
         past_rope: Rope,  # (P, D / 2) each
+        prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
     ) -> tuple[Tensor, Tensor]:
-        """Return x0 (B, C, h, w) and this target's keys (unrotated) and values.
+        """Return x0 (a latent) and this target's keys (unrotated) and values.
 
         At t = 0 on the clean target, the second answer is what the ring keeps.
         """
         embedding, modulation = self.condition_embedder(timestep)
-        aligned = self.tokens(reference)
-        x = self.embed(self.tokens(sample)) + self.stream_embedding[1]
-        x = x + self.reference_embedding(aligned)
-        pairs: list[Tensor] = []
-        for index, block in enumerate(self.blocks):
-            reference_pair, past_pair = reference_kv[index], past_kv[index]
-            seen = [
-                (reference_pair[0], reference_pair[1]),
-                (rotate(past_pair[0], past_rope), past_pair[1]),
-            ]
-            x, key, value = block(x, modulation, rope, seen)
-            pairs += [key, value]
-        shift, scale = (self.scale_shift_table + embedding[:, None]).chunk(2, 1)
-        delta = self.proj_out(self.norm_out(x) * (1 + scale) + shift)
-        rows = reference.shape[2] // self.profile.patch
-        delta = torch.unflatten(delta.transpose(1, 2), 2, (rows, -1))
-        x0 = reference + nn.functional.pixel_shuffle(delta, self.profile.patch)
-        return x0, torch.unflatten(torch.stack(pairs), 0, (-1, 2))
+        seen = [
+            [(known[0], known[1]), (rotate(past[0], past_rope), past[1])]
+            for known, past in zip(reference_kv.unbind(0), past_kv.unbind(0), strict=True)
+        ]
+        x, pairs = self.through_blocks(
+            self.embed_target(sample, reference), modulation, rope, seen, prompt_kv
+        )
+        kept = torch.unflatten(torch.stack([part for pair in pairs for part in pair]), 0, (-1, 2))
+        return self.predict(x, embedding, sample, timestep, reference), kept
+
+    def whole(
+        self,
+        sample: Tensor,  # latent (1 - t) x0 + t noise
+        timestep: Tensor,  # (B,) float32 t in [0, 1]
+        rope: Rope,  # of the sample; the reference has the same positions
+        reference: Tensor | None = None,  # latent
+        prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
+    ) -> Tensor:
+        """Return x0 with every token seeing every token: the public, uncached form of an IC-LoRA.
+
+        Without a reference this is the text-to-video model itself. The reference's tokens are
+        clean: their timestep is 0.
+        """
+        if reference is None:
+            embedding, modulation = self.condition_embedder(timestep)
+            x, _ = self.through_blocks(self.embed(sample), modulation, rope, (), prompt_kv)
+            return self.predict(x, embedding, sample, timestep, None)
+        target, known = self.embed_target(sample, reference), self.embed_reference(reference)
+        count = target.shape[1]
+        each = timestep[:, None].expand(-1, count)
+        each = torch.cat((each, torch.zeros_like(each)), 1)
+        embedding, modulation = self.condition_embedder(each)
+        both = (torch.cat((rope[0], rope[0])), torch.cat((rope[1], rope[1])))
+        x, _ = self.through_blocks(torch.cat((target, known), 1), modulation, both, (), prompt_kv)
+        return self.predict(x[:, :count], embedding[:, :count], sample, timestep, reference)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 Rope = tuple[Tensor, Tensor]  # cos and sin, each (N, D / 2) float32
+Pair = tuple[Tensor, Tensor]  # keys and values, each (B, H, N, D)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
@@ -32,9 +33,11 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
 
 def attend(
     query: Tensor,  # (B, H, N, D)
-    groups: Sequence[tuple[Tensor, Tensor]],  # keys and values, each (B, H, any, D)
+    groups: Sequence[Pair],
 ) -> Tensor:  # (B, H, N, D)
     """Let the queries see every key of every group."""
+    if len(groups) == 1:
+        return nn.functional.scaled_dot_product_attention(query, *groups[0])
     key = torch.cat([group[0] for group in groups], 2)
     value = torch.cat([group[1] for group in groups], 2)
     return nn.functional.scaled_dot_product_attention(query, key, value)

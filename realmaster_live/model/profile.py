@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from realmaster_live.errors import BuildError
 
@@ -15,13 +15,21 @@ class Profile:
 
     Attributes:
         name: what users ask for.
-        chunk_frames: frames in one chunk; they become one latent frame.
+        chunk_frames: frames in one chunk.
+        chunk_latents: latent frames that they become.
         latent_channels: channels of a latent position.
+        latent_stride: pixels along one side of a latent position.
         patch: latent positions along one side of a token.
         width: width of the transformer.
         layers: transformer blocks.
         heads: attention heads.
         hidden: width inside a block's feed-forward.
+        text_width: channels of the text encoder's embeddings; 0 where there are no prompts.
+        aligned: whether each target token also receives its reference token through a layer of its
+            own (diffusers' model has no such layer).
+        prediction: "x0", as a change of the reference, or "velocity".
+        experts: transformers of this shape; two share the noise levels at `expert_boundary`.
+        expert_boundary: timestep from which on the first expert serves.
         frequency_width: sinusoids that describe a timestep.
         rope_theta: base of the rotary frequencies.
         ring: earlier chunks whose keys and values a target sees.
@@ -37,12 +45,19 @@ class Profile:
 
     name: str
     chunk_frames: int = 4
+    chunk_latents: int = 1
     latent_channels: int = 48
+    latent_stride: int = 16
     patch: int = 2
     width: int = 256
     layers: int = 6
     heads: int = 4
     hidden: int = 1024
+    text_width: int = 0
+    aligned: bool = True
+    prediction: Literal["x0", "velocity"] = "x0"
+    experts: int = 1
+    expert_boundary: float = 1.0
     frequency_width: int = 64
     rope_theta: float = 10_000.0
     ring: int = 1
@@ -59,11 +74,6 @@ class Profile:
     def head_width(self) -> int:
         """Return the channels of one attention head."""
         return self.width // self.heads
-
-    @property
-    def latent_stride(self) -> int:
-        """Return the pixels along one side of a latent position."""
-        return 16
 
     @property
     def token_stride(self) -> int:
@@ -116,3 +126,48 @@ TINY = Profile(
     memory=8,
 )
 """The same network at a size for tests: milliseconds a pass."""
+
+WAN_1_3B = Profile(
+    name="wan-1.3b-480",
+    chunk_frames=12,
+    chunk_latents=3,
+    latent_channels=16,
+    latent_stride=8,
+    width=1536,
+    layers=30,
+    heads=12,
+    hidden=8960,
+    text_width=4096,
+    aligned=False,
+    prediction="velocity",
+    frequency_width=256,
+    ring=1,
+    sink=1,
+)
+"""Wan2.1-T2V-1.3B (Apache-2.0), made chunk-causal: 480 x 832 live on one GPU."""
+
+WAN_5B = replace(
+    WAN_1_3B,
+    name="wan-5b-704",
+    latent_channels=48,
+    latent_stride=16,
+    width=3072,
+    heads=24,
+    hidden=14336,
+)
+"""Wan2.2-TI2V-5B (Apache-2.0): 704 x 1280, cheaper there than the smaller model's finer tokens."""
+
+WAN_A14B = replace(
+    WAN_1_3B,
+    name="wan-a14b",
+    width=5120,
+    layers=40,
+    heads=40,
+    hidden=13824,
+    steps=4,
+    experts=2,
+    expert_boundary=0.875,
+)
+"""Wan2.2-T2V-A14B (Apache-2.0): two experts of 14B, for recordings, not live."""
+
+PROFILES = {profile.name: profile for profile in (EMBEDDED, WAN_1_3B, WAN_5B, WAN_A14B)}

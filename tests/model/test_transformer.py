@@ -52,50 +52,6 @@ def test_new_model_answers_with_its_reference():
 
 
 @torch.no_grad()
-def test_cached_context_equals_joint_attention():
-    """One attention over [reference | target] with the asymmetric rule is what the cache gives."""
-    model = make_transformer()
-    reference, sample = latents(2, 1)
-    rope, time = rope_of(), torch.full((1,), 0.7)
-    context = model.context(reference, rope)
-    cached, _ = model.denoise(
-        sample, time, reference, context, context[..., :0, :], rope, rope_of(())
-    )
-
-    _, clean = model.condition_embedder(torch.zeros(1))
-    embedding, noisy = model.condition_embedder(time)
-    x = model.embed(model.tokens(reference)) + model.stream_embedding[0]
-    y = model.embed(model.tokens(sample)) + model.stream_embedding[1]
-    y = y + model.reference_embedding(model.tokens(reference))
-    tokens = x.shape[1]
-    mask = torch.ones(2 * tokens, 2 * tokens, dtype=torch.bool)
-    mask[:tokens, tokens:] = False  # reference queries see the reference only
-    for block in model.blocks:
-        table = block.scale_shift_table
-        parts = [
-            torch.cat([(table + m)[:, i : i + 1].expand(-1, tokens, -1) for m in (clean, noisy)], 1)
-            for i in range(6)
-        ]
-        both = torch.cat((x, y), 1)
-        h = block.norm1(both) * (1 + parts[1]) + parts[0]
-        key, value = block.attn1.key_value(h)
-        twice = tuple(torch.cat((t, t)) for t in rope)
-        out = torch.nn.functional.scaled_dot_product_attention(
-            rotate(block.attn1.query(h), twice), rotate(key, twice), value, attn_mask=mask
-        )
-        both = both + parts[2] * block.attn1.out(out)
-        h = block.norm3(both) * (1 + parts[4]) + parts[3]
-        both = both + parts[5] * block.ffn(h)
-        x, y = both[:, :tokens], both[:, tokens:]
-    shift, scale = (model.scale_shift_table + embedding[:, None]).chunk(2, 1)
-    delta = model.proj_out(model.norm_out(y) * (1 + scale) + shift)
-    delta = delta.transpose(1, 2).reshape(1, -1, ROWS, COLUMNS)
-    joint = reference + torch.nn.functional.pixel_shuffle(delta, TINY.patch)
-    assert (joint - reference).abs().max() > 0.1
-    torch.testing.assert_close(cached, joint, atol=1e-5, rtol=1e-5)
-
-
-@torch.no_grad()
 def test_context_is_the_same_at_every_step():
     model = make_transformer()
     reference = latents(1, 2)[0]
