@@ -1,0 +1,314 @@
+"""LoRA files: safetensors in the three key schemes that Wan's tools read, with facts of our own.
+
+| scheme | key of a block's self-attention query | scale |
+| diffusers | `transformer.blocks.0.attn1.to_q.lora_A.weight` | JSON in the header |
+| comfyui | `diffusion_model.blocks.0.self_attn.q.lora_A.weight` | `.alpha` tensor |
+| musubi | `lora_unet_blocks_0_self_attn_q.lora_down.weight` | `.alpha` tensor |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor, nn
+
+from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.model.lora import Adapter, LowRank, linear_layers
+
+Scheme = Literal["diffusers", "comfyui", "musubi"]
+Expert = Literal["high_noise", "low_noise"]
+Positions = Literal["shared", "continued"]
+
+CONFIG_KEY = "lora_adapter_metadata"  # diffusers' own header key: the peft configuration as JSON
+PREFIXES: dict[Scheme, str] = {
+    "diffusers": "transformer.",
+    "comfyui": "diffusion_model.",
+    "musubi": "lora_unet_",
+}
+HALVES: dict[Scheme, tuple[str, str]] = {
+    "diffusers": ("lora_A", "lora_B"),
+    "comfyui": ("lora_A", "lora_B"),
+    "musubi": ("lora_down", "lora_up"),
+}
+WAN_NAMES = {"ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2"} | {
+    f"{attention}.{ours}": f"{original}.{theirs}"
+    for attention, original in (("attn1", "self_attn"), ("attn2", "cross_attn"))
+    for ours, theirs in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
+}
+"""Layers of a block: diffusers' name to the original Wan's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraFacts:
+    """What a LoRA file says about itself, as strings in the safetensors header.
+
+    Attributes:
+        base_model: id of the model that it was trained on.
+        base_sha256: hash of that model's weights; empty when it was not taken.
+        licence: licence of the adapter, as an SPDX id or a name.
+        reference_downscale_factor: times that the reference is smaller than the target.
+        positions: whether reference tokens have the target's rotary positions or follow them.
+        trigger: words that a prompt must hold; empty for none.
+        expert: which of the two experts of Wan2.2-A14B it is for; None for single models.
+    """
+
+    base_model: str
+    base_sha256: str = ""
+    licence: str
+    reference_downscale_factor: int = 1
+    positions: Positions = "shared"
+    trigger: str = ""
+    expert: Expert | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference_downscale_factor < 1:
+            raise ConfigError(
+                "expected reference_downscale_factor of at least 1, got "
+                f"{self.reference_downscale_factor}: give 1 for a reference as large as the target"
+            )
+        if self.positions not in get_args(Positions):
+            raise ConfigError(
+                f"expected positions among {get_args(Positions)}, got {self.positions!r}: "
+                "give shared unless the reference follows the target"
+            )
+        if self.expert is not None and self.expert not in get_args(Expert):
+            raise ConfigError(
+                f"expected expert among {get_args(Expert)}, got {self.expert!r}: "
+                "leave it out for a model of one expert"
+            )
+
+    def header(self) -> dict[str, str]:
+        """Return the facts as safetensors metadata; a fact that is None is left out."""
+        fields = dataclasses.asdict(self)
+        return {name: str(value) for name, value in fields.items() if value is not None}
+
+    @classmethod
+    def from_header(cls, header: dict[str, str]) -> LoraFacts | None:
+        """Return the facts that `header` wrote, or None where another tool wrote the file."""
+        if "base_model" not in header or "licence" not in header:
+            return None
+        names = {field.name for field in dataclasses.fields(cls)}
+        fields: dict[str, Any] = {name: header[name] for name in names & header.keys()}
+        if "reference_downscale_factor" in fields:
+            fields["reference_downscale_factor"] = int(fields["reference_downscale_factor"])
+        return cls(**fields)
+
+
+def save(path: Path, adapter: Adapter, *, scheme: Scheme, facts: LoraFacts) -> None:
+    """Write an adapter; a reader sees the old file or the new one, never half of one.
+
+    The strength is not written: it belongs to the run.
+
+    Raises:
+        ConfigError: the scheme is unknown, or has no name for one of the adapted layers.
+        BuildError: a weight is not finite.
+    """
+    if scheme not in PREFIXES:
+        raise ConfigError(
+            f"expected a scheme among {tuple(PREFIXES)}, got {scheme!r}: "
+            "take the one that your other tools read"
+        )
+    tensors: dict[str, Tensor] = {}
+    down, up = HALVES[scheme]
+    for name, low_rank in adapter.low_ranks.items():
+        stem = _stem(name, scheme)
+        if stem is None:
+            raise ConfigError(
+                f"expected layers among {tuple(WAN_NAMES)} in blocks, got {name}: "
+                "save it in the diffusers scheme"
+            )
+        tensors[f"{stem}.{down}.weight"] = low_rank.down.detach().cpu().contiguous()
+        tensors[f"{stem}.{up}.weight"] = low_rank.up.detach().cpu().contiguous()
+        if scheme != "diffusers":
+            tensors[f"{stem}.alpha"] = torch.tensor(low_rank.alpha)
+    _check_finite(tensors, source=f"the adapter for {path.name}")
+    header = {"format": "pt", **facts.header()}
+    if scheme == "diffusers":
+        header[CONFIG_KEY] = json.dumps(_peft_config(adapter), indent=2, sort_keys=True)
+    aside = path.with_name(f"{path.name}.part")
+    with aside.open("wb") as file:
+        file.write(_sorted_header(serialize(tensors, metadata=header)))
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+def read_facts(path: Path) -> LoraFacts | None:
+    """Return what a LoRA file says about itself; None where another tool wrote it."""
+    return _facts(path, _read(path)[1])
+
+
+def load(
+    path: Path,
+    module: nn.Module,
+    *,
+    base_sha256: str | None = None,
+    expert: Expert | None = None,
+) -> Adapter:
+    """Attach the adapter of a LoRA file, in any of the schemes, to a module.
+
+    Args:
+        path: a safetensors file.
+        module: the transformer; changed in place once the whole file is known to fit.
+        base_sha256: when given, the file must have been trained on these weights.
+        expert: when given, the file must be for this expert.
+
+    Raises:
+        BuildError: the file is damaged, does not fit the module, or is for other weights.
+    """
+    tensors, header = _read(path)
+    facts = _facts(path, header)
+    for name, wanted in (("base_sha256", base_sha256), ("expert", expert)):
+        got = getattr(facts, name, None) or None
+        if wanted is not None and got != wanted:
+            raise BuildError(
+                f"expected a LoRA file with {name} {wanted}, got {path} with {got}: "
+                f"give the file that belongs to it, or leave {name} out to skip this check"
+            )
+    scheme = _scheme(path, tensors)
+    _check_finite(tensors, source=str(path))
+    config = _config(path, header) if scheme == "diffusers" else {}
+    low_ranks: dict[str, LowRank] = {}
+    wrong: list[str] = []
+    left = dict(tensors)
+    for name, layer in linear_layers(module).items():
+        stem = _stem(name, scheme)
+        if stem is None:
+            continue
+        down, up = (
+            left.pop(f"{stem}.{new}.weight", left.pop(f"{stem}.{old}.weight", None))
+            for new, old in (("lora_A", "lora_down"), ("lora_B", "lora_up"))
+        )
+        alpha = left.pop(f"{stem}.alpha", None)
+        if down is None and up is None and alpha is None:
+            continue
+        if down is None or up is None:
+            wrong.append(f"{stem} has no {'lora_A' if down is None else 'lora_B'}")
+        elif alpha is not None and alpha.numel() != 1:
+            wrong.append(f"{stem} alpha {tuple(alpha.shape)} != ()")
+        elif down.ndim != 2 or down.numel() == 0 or up.shape != (layer.out_features, down.shape[0]):
+            want = (layer.out_features, down.shape[0])
+            wrong.append(f"{stem} lora_B {tuple(up.shape)} != {want}")
+        elif down.shape[1] != layer.in_features:
+            want = (down.shape[0], layer.in_features)
+            wrong.append(f"{stem} lora_A {tuple(down.shape)} != {want}")
+        else:
+            scale = _alpha(config, name, down.shape[0]) if alpha is None else float(alpha)
+            low_ranks[name] = LowRank(down.float(), up.float(), alpha=scale)
+    wrong += [f"{key} unknown" for key in sorted(left)]
+    if wrong:
+        base = f" for {facts.base_model}" if facts else ""
+        raise BuildError(
+            f"expected the layers of {type(module).__name__}, got {path}{base} with {len(wrong)} "
+            f"that differ ({'; '.join(wrong[:3])}): use the LoRA with the model it was trained on"
+        )
+    return Adapter(module, low_ranks)
+
+
+def _stem(name: str, scheme: Scheme) -> str | None:
+    """Return a layer's key without its last words; None where the scheme has no name for it."""
+    if scheme == "diffusers":
+        return PREFIXES[scheme] + name
+    match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
+    if match is None or match[2] not in WAN_NAMES:
+        return None
+    wan = f"blocks.{match[1]}.{WAN_NAMES[match[2]]}"
+    return PREFIXES[scheme] + (wan.replace(".", "_") if scheme == "musubi" else wan)
+
+
+def _scheme(path: Path, tensors: dict[str, Tensor]) -> Scheme:
+    """Tell the scheme from the keys."""
+    for scheme, prefix in PREFIXES.items():
+        if any(key.startswith(prefix) for key in tensors):
+            return scheme
+    raise BuildError(
+        f"expected keys that begin with one of {tuple(PREFIXES.values())}, got {path} with "
+        f"{', '.join(sorted(tensors)[:3]) or 'no tensors'}: save the LoRA in one of the schemes "
+        f"{tuple(PREFIXES)}"
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a file's tensors and its header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise BuildError(
+            f"expected a safetensors file at {path}, got {error}: save the LoRA as safetensors"
+        ) from error
+
+
+def _sorted_header(data: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted: equal adapters then hash equal.
+
+    The library writes them in another order every time; offsets count from the header's end.
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    text = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
+def _facts(path: Path, header: dict[str, str]) -> LoraFacts | None:
+    try:
+        return LoraFacts.from_header(header)
+    except ValueError as error:
+        raise BuildError(
+            f"expected readable facts in the header of {path}, got {error}: save the LoRA again"
+        ) from error
+
+
+def _check_finite(tensors: dict[str, Tensor], *, source: str) -> None:
+    for key, tensor in tensors.items():
+        if not tensor.float().isfinite().all():
+            raise BuildError(
+                f"expected finite weights, got NaN or infinity in {key} of {source}: "
+                "go back to a checkpoint from before the training diverged"
+            )
+
+
+def _config(path: Path, header: dict[str, str]) -> dict[str, Any]:
+    """Return the peft configuration that diffusers keeps in the header; empty without one."""
+    try:
+        config: dict[str, Any] = json.loads(header.get(CONFIG_KEY, "{}"))
+        return {key.removeprefix("transformer."): value for key, value in config.items()}
+    except (ValueError, AttributeError) as error:
+        raise BuildError(
+            f"expected a JSON object as {CONFIG_KEY} in {path}, got {error}: save the LoRA again"
+        ) from error
+
+
+def _alpha(config: dict[str, Any], name: str, rank: int) -> float:
+    """Return a layer's alpha by peft's rules; the rank itself where nothing says otherwise."""
+    alpha = config.get("lora_alpha", rank)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", name):
+            alpha = value
+            break
+    return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
+
+
+def _peft_config(adapter: Adapter) -> dict[str, Any]:
+    """Return the header's configuration, from which diffusers builds its LoraConfig."""
+    first = next(iter(adapter.low_ranks.values()))
+    layers = adapter.low_ranks.items()
+    config = {
+        "peft_type": "LORA",
+        "r": first.rank,
+        "lora_alpha": first.alpha,
+        "rank_pattern": {name: each.rank for name, each in layers if each.rank != first.rank},
+        "alpha_pattern": {name: each.alpha for name, each in layers if each.alpha != first.alpha},
+        "target_modules": list(adapter.low_ranks),
+    }
+    return {f"transformer.{key}": value for key, value in config.items()}
