@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from realmaster_live.chunk import ChunkSpec
+from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, EngineError
+from realmaster_live.optional import require
 from realmaster_live.protocols import Engine
 
 EMBEDDED_FOLDER = Path(__file__).parent / "weights" / "embedded"
@@ -27,6 +28,31 @@ def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, 
     return sorted(sizes, key=lambda size: (abs(size[0] - width) + abs(size[1] - height), size))
 
 
+def fitting(width: int, height: int, stride: int) -> str:
+    """Return the sizes near one that a model takes, as text."""
+    return " or ".join(f"{w}x{h}" for w, h in fitting_sizes(width, height, stride))
+
+
+def check_size(width: int, height: int, stride: int) -> None:
+    """Raise EngineError for a size that is no multiple of a model's token stride."""
+    if width % stride or height % stride or min(width, height) < stride:
+        raise EngineError(
+            f"expected a width and height that are multiples of {stride}, got "
+            f"{width}x{height}: use {fitting(width, height, stride)}"
+        )
+
+
+def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int) -> None:
+    """Raise EngineError for a chunk of another shape than an engine's."""
+    expected = (spec.frames, spec.height, spec.width, 3)
+    if chunk.frames.shape != expected:
+        _, height, width, _ = chunk.frames.shape
+        raise EngineError(
+            f"expected frames of shape {expected}, got {chunk.frames.shape}: make the engine "
+            f"for {fitting(width, height, stride)} and chunk the frames by engine.spec"
+        )
+
+
 def load_engine(
     name: str = "embedded",
     *,
@@ -36,22 +62,45 @@ def load_engine(
     steps: int | None = None,
     seed: int = 0,
     threads: int = 0,
+    device: str = "cpu",
 ) -> Engine:
-    """Return the engine called `embedded` or `identity`, or the one exported to a folder.
+    """Return the engine called `embedded` or `identity`, or the one of a folder.
 
-    `steps` is the number of denoise steps a chunk (the model's own by default), `threads` the
-    number of CPU threads (0: all cores). Raises ConfigError for a name that is neither.
+    A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a
+    checkpoint) in torch. `steps` is the number of denoise steps a chunk (the model's own by
+    default), `threads` the number of CPU threads (0: all cores), `device` where a checkpoint runs.
+    Raises ConfigError for a name that is none of them, and for an export on another device.
     """
     if name == "identity":
         return IdentityEngine(ChunkSpec(frames=CHUNK_FRAMES, height=height, width=width, fps=fps))
     folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
-    if name != "embedded" and not (folder / "manifest.json").is_file():
-        raise ConfigError(
-            f"expected 'embedded', 'identity' or a folder with manifest.json, got {name!r}: "
-            "export a checkpoint to a folder with realmaster export"
-        )
-    from realmaster_live.engines.onnx_engine import OnnxEngine
+    if name == "embedded" or (folder / "manifest.json").is_file():
+        if device != "cpu":
+            raise ConfigError(
+                f"expected device 'cpu' for the exported model {name!r}, got {device!r}: "
+                "give the checkpoint's folder to run elsewhere"
+            )
+        from realmaster_live.engines.onnx_engine import OnnxEngine
 
-    return OnnxEngine(
-        folder, width=width, height=height, fps=fps, steps=steps, seed=seed, threads=threads
+        return OnnxEngine(
+            folder, width=width, height=height, fps=fps, steps=steps, seed=seed, threads=threads
+        )
+    if not (folder / "profile.json").is_file():
+        raise ConfigError(
+            "expected 'embedded', 'identity' or a folder with manifest.json (an export) or "
+            f"profile.json (a checkpoint), got {name!r}: give the folder that realmaster export "
+            "or training wrote"
+        )
+    require("torch", extra="training")
+    from realmaster_live.engines.torch_engine import TorchEngine
+
+    return TorchEngine(
+        folder,
+        width=width,
+        height=height,
+        fps=fps,
+        steps=steps,
+        seed=seed,
+        threads=threads,
+        device=device,
     )
