@@ -78,7 +78,8 @@ class Adapter:
     """Low-rank products attached to the linear layers of one module.
 
     While attached, the module's own parameters are frozen and only `parameters()` take gradients.
-    The strength is a Python number: a compiled or captured graph keeps the one that it saw.
+    The strength is a Python number: a compiled or captured graph, and keys and values that were
+    cached for a prompt or a reference, keep the one that they saw.
 
     Args:
         module: the transformer; changed in place.

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -12,7 +13,8 @@ from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_files import LoraFacts, load, read_facts, save
-from realmaster_live.model.profile import TINY
+from realmaster_live.model.profile import TINY, WAN_1_3B
+from realmaster_live.training.latents import ropes
 
 SCHEMES = ("diffusers", "comfyui", "musubi")
 FIRST_KEYS = {
@@ -200,6 +202,50 @@ def test_own_transformer_round_trip(tmp_path, scheme):
     assert all(
         torch.equal(a, b) for a, b in zip(loaded.parameters(), saved.parameters(), strict=True)
     )
+
+
+OUR_WAN = dataclasses.replace(
+    WAN_1_3B,
+    width=24,
+    layers=2,
+    heads=2,
+    hidden=32,
+    text_width=16,
+    frequency_width=16,
+    latent_channels=4,
+)
+
+
+@torch.no_grad()
+def velocity_of_ours(model: InContextTransformer) -> torch.Tensor:
+    """Give the Wan profile of our network the inputs of `answer`."""
+    generator = torch.Generator().manual_seed(1)
+    latent = torch.randn(1, 4, 2, 4, 4, generator=generator)
+    text = torch.randn(1, 3, 16, generator=generator)
+    timestep, rope = torch.tensor([0.5]), ropes(OUR_WAN, 2, 2, (0.0, 1.0))
+    x0 = model.whole(latent, timestep, rope, prompt_kv=model.prompt(text))
+    return (latent - x0) / timestep
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_adapter_from_diffusers_acts_on_our_network_as_on_theirs(tmp_path, wan, config):
+    model = InContextTransformer(OUR_WAN).eval()
+    model.load_state_dict(wan.state_dict())
+    base = velocity_of_ours(model)
+    path, theirs = written_by_diffusers(tmp_path, config)
+    load(path, model)
+    torch.testing.assert_close(velocity_of_ours(model), theirs, rtol=0, atol=1e-5)
+    assert not torch.allclose(base, theirs, atol=1e-2)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_adapter_of_our_network_acts_in_diffusers(tmp_path, wan, scheme):
+    path = tmp_path / "lora.safetensors"
+    model = InContextTransformer(OUR_WAN).eval()
+    model.load_state_dict(wan.state_dict())
+    save(path, attach_trained(model), scheme=scheme, facts=FACTS)
+    pipeline_of(wan).load_lora_weights(tmp_path, weight_name=path.name)
+    torch.testing.assert_close(answer(wan), velocity_of_ours(model), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
