@@ -70,7 +70,8 @@ def feature_distance(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
 
 def unit(features: Tensor) -> Tensor:  # (N, C, h, w)
     """Return features of length 1 at every place."""
-    return features / (features.norm(dim=1, keepdim=True) + 1e-8)
+    length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    return features / (length + 1e-8)
 
 
 def huber(got: Tensor, truth: Tensor, delta: float = 1.0) -> Tensor:

@@ -1,4 +1,4 @@
-"""`realmaster doctor`: what is installed, what is missing, and how to get it."""
+"""`realmaster doctor`: what is installed, what is missing, and what a profile would need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
+from realmaster_live.cli.options import size
 from realmaster_live.doctor import Finding, examine
+from realmaster_live.errors import ConfigError
+
+DEFAULT_SIZES = {  # profile -> (width, height)
+    "embedded": (512, 288),
+    "wan-1.3b-480": (832, 480),
+    "wan-5b-704": (1280, 704),
+    "wan-a14b": (832, 480),
+}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,10 +26,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="where to look for a CARLA server")
     parser.add_argument("--port", type=int, default=2000)
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--profile", metavar="NAME", help="say what this model needs")
+    parser.add_argument("--size", type=size, help="picture size, e.g. 832x480")
+    parser.add_argument("--steps", type=int, choices=(1, 2, 4, 8), help="denoise steps")
+    parser.add_argument("--gpu", metavar="NAME", default="h100", help="h100, a100, l40s, rtx4090")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings; 1 if something that the demo needs is missing."""
+    if options.profile:
+        sys.stdout.write(_needs(options))
+        return 0
     findings = examine(host=options.host, port=options.port)
     if options.json:
         text = json.dumps([asdict(finding) for finding in findings], indent=2)
@@ -28,6 +44,37 @@ def run(options: argparse.Namespace) -> int:
         text = "\n".join(_lines(findings))
     sys.stdout.write(text + "\n")
     return int(any(finding.state == "missing" for finding in findings))
+
+
+def _needs(options: argparse.Namespace) -> str:
+    """Return what a profile needs at a picture size, and what a GPU could do at most."""
+    from realmaster_live.engines.load import check_size
+    from realmaster_live.model.cost import GPUS, cost
+    from realmaster_live.model.profile import PROFILES
+
+    for kind, name, known in (
+        ("profile", options.profile, PROFILES),
+        ("GPU", options.gpu, GPUS),
+    ):
+        if name not in known:
+            raise ConfigError(f"expected a {kind} among {', '.join(known)}, got {name!r}: use one")
+    profile = PROFILES[options.profile]
+    width, height = options.size or DEFAULT_SIZES[profile.name]
+    check_size(width, height, profile.token_stride)
+    need = cost(profile, height=height, width=width, steps=options.steps)
+    tflops, source = GPUS[options.gpu]
+    experts = f" in {profile.experts} experts" if profile.experts > 1 else ""
+    return (
+        f"{profile.name} at {width}x{height}, {options.steps or profile.steps} steps, "
+        f"{profile.chunk_frames} frames a chunk\n"
+        f"  parameters   {need.parameters / 1e9:.3f} billion{experts}\n"
+        f"  work         {need.flop / 1e12:.3g} TFLOP a chunk, without the autoencoder\n"
+        f"  memory       {need.bytes / 1e9:.2f} GB in bfloat16: weights "
+        f"{need.weight_bytes / 1e9:.2f}, keys and values {need.kv_bytes / 1e9:.2f}, activations "
+        f"{need.activation_bytes / 1e9:.2f}\n"
+        f"  {options.gpu:11}  at most {need.frames_per_second(profile, tflops):.0f} frames/s at "
+        f"{tflops:.0f} TFLOP/s ({source}), by arithmetic\n"
+    )
 
 
 def _lines(findings: Sequence[Finding]) -> Iterator[str]:

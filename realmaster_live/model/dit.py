@@ -202,19 +202,25 @@ class InContextTransformer(nn.Module):
     def embed_reference(self, reference: Tensor) -> Tensor:  # latent -> (B, N, W)
         """Return the reference's tokens."""
         x = self.embed(reference)
-        return x + self.stream_embedding[0] if self.profile.aligned else x
+        if self.profile.aligned:
+            x = x + self.stream_embedding[0]
+        return x
 
     def embed_target(self, sample: Tensor, reference: Tensor) -> Tensor:  # latents -> (B, N, W)
         """Return the target's tokens; in an aligned profile each also sees its reference token."""
         x = self.embed(sample)
-        if not self.profile.aligned:
-            return x
-        return x + self.stream_embedding[1] + self.reference_embedding(self.tokens(reference))
+        if self.profile.aligned:
+            aligned = self.reference_embedding(self.tokens(reference))
+            x = x + self.stream_embedding[1] + aligned
+        return x
 
     def prompt(self, text: Tensor) -> Tensor:  # (B, M, text width) -> (L, 2, B, H, M, D)
         """Return the prompt's keys and values for every block, once a prompt."""
         tokens = self.condition_embedder.text_embedder(text)
-        pairs = [part for block in self.blocks for part in block.attn2.key_value(tokens)]
+        pairs: list[Tensor] = []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            pairs += block.attn2.key_value(tokens)
         return torch.unflatten(torch.stack(pairs), 0, (-1, 2))
 
     def through_blocks(

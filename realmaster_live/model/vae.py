@@ -60,7 +60,7 @@ class Fold(nn.Conv2d):
         if torch.compiler.is_exporting():
             return super().forward(x)
         steps = (self.reach, self.factor)
-        weight = self.weight.unflatten(3, steps).unflatten(2, steps)
+        weight = torch.unflatten(torch.unflatten(self.weight, 3, steps), 2, steps)
         weight = weight.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
         folded = nn.functional.pixel_unshuffle(x, self.factor)
         return nn.functional.conv2d(folded, weight, self.bias, padding=self.reach // 2)

@@ -45,3 +45,24 @@ def test_it_works_where_nothing_is_installed():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "processor" in done.stdout
+
+
+def test_a_profile_says_what_it_needs(capsys):
+    assert main(["doctor", "--profile", "wan-1.3b-480"]) == 0
+    text = capsys.readouterr().out
+    assert "wan-1.3b-480 at 832x480, 2 steps, 12 frames a chunk" in text
+    assert "101 TFLOP" in text
+    assert "1.419 billion" in text
+    assert "at most 95 frames/s at 798 TFLOP/s (measured), by arithmetic" in text
+    assert main(["doctor", "--profile", "wan-a14b", "--gpu", "a100"]) == 0
+    assert "in 2 experts" in capsys.readouterr().out
+
+
+def test_unknown_profiles_gpus_and_sizes_say_what_there_is(capsys):
+    for flags, expected in (
+        (["--profile", "wan"], "expected a profile among embedded, wan-1.3b-480"),
+        (["--profile", "embedded", "--gpu", "z80"], "expected a GPU among h100"),
+        (["--profile", "wan-5b-704", "--size", "1280x720"], "use 1280x704 or 1280x736"),
+    ):
+        assert main(["doctor", *flags]) != 0
+        assert expected in capsys.readouterr().err
