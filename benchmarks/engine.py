@@ -1,6 +1,8 @@
 """Time of a chunk by stage, frames a second by picture size, and what the cached reference saves.
 
 Run `python benchmarks/engine.py [FOLDER]`; every figure printed is of this run on this machine.
+With `--torch` the torch engine, eager and with random weights of the same profile, is timed in the
+same run, and the last column is its time over ONNX Runtime's.
 """
 
 from __future__ import annotations
@@ -9,6 +11,9 @@ import argparse
 import os
 import platform
 import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +23,7 @@ from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 SIZES = ((384, 224), (448, 256), (512, 288))
 
 
-def chunk_of(engine: OnnxEngine, index: int, seed: int) -> Chunk:
+def chunk_of(engine: Any, index: int, seed: int) -> Chunk:
     """Return a chunk of random pictures: the graphs' time does not depend on the content."""
     spec = engine.spec
     shape = (spec.frames, spec.height, spec.width, 3)
@@ -34,7 +39,7 @@ def chunk_of(engine: OnnxEngine, index: int, seed: int) -> Chunk:
     )
 
 
-def measure(engine: OnnxEngine, chunks: int, warm: int = 3) -> dict[str, float]:
+def measure(engine: Any, chunks: int, warm: int = 3) -> dict[str, float]:
     """Return the median milliseconds of each stage, and of the whole chunk as `chunk`."""
     for index in range(warm + chunks):
         engine.realize(chunk_of(engine, index, seed=index))
@@ -44,6 +49,26 @@ def measure(engine: OnnxEngine, chunks: int, warm: int = 3) -> dict[str, float]:
     return {**figures, "chunk": 1e3 * statistics.median(whole)}
 
 
+def torch_chunk(
+    fields: dict[str, Any], *, width: int, height: int, steps: int | None, threads: int, chunks: int
+) -> float:
+    """Return the torch engine's median milliseconds of a chunk, for a profile's fields."""
+    from realmaster_live.engines.torch_engine import TorchEngine
+    from realmaster_live.model.checkpoint import save_checkpoint
+    from realmaster_live.model.dit import InContextTransformer
+    from realmaster_live.model.profile import Profile
+    from realmaster_live.model.vae import StreamingAutoencoder
+
+    profile = Profile.from_dict(fields)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder)
+        save_checkpoint(checkpoint, StreamingAutoencoder(profile), InContextTransformer(profile))
+        with TorchEngine(
+            checkpoint, width=width, height=height, steps=steps, threads=threads
+        ) as engine:
+            return measure(engine, chunks)["chunk"]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,6 +76,7 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--torch", action="store_true", help="also time torch, eager on the CPU")
     arguments = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
@@ -60,6 +86,7 @@ def main() -> None:
         f"{'size':>9}"
         + "".join(f"{name:>9}" for name in (*STAGES, "chunk"))
         + f"{'fps':>7}{'recomputed':>12}{'ratio':>7}"
+        + (f"{'torch':>9}{'ratio':>7}" if arguments.torch else "")
     )
     for width, height in SIZES:
         rows = []
@@ -73,13 +100,24 @@ def main() -> None:
                 recompute_reference=recompute,
             ) as engine:
                 rows.append(measure(engine, arguments.chunks))
-                frames = engine.spec.frames
+                frames, fields = engine.spec.frames, engine.manifest["profile"]
         cached, recomputed = rows
+        eager = ""
+        if arguments.torch:
+            taken = torch_chunk(
+                fields,
+                width=width,
+                height=height,
+                steps=arguments.steps,
+                threads=arguments.threads or os.cpu_count() or 1,
+                chunks=arguments.chunks,
+            )
+            eager = f"{taken:>9.1f}{taken / cached['chunk']:>7.2f}"
         print(
             f"{width:>5}x{height}"
             + "".join(f"{cached[name]:>9.1f}" for name in cached)
             + f"{1e3 * frames / cached['chunk']:>7.1f}{recomputed['chunk']:>12.1f}"
-            + f"{recomputed['chunk'] / cached['chunk']:>7.2f}"
+            + f"{recomputed['chunk'] / cached['chunk']:>7.2f}{eager}"
         )
 
 

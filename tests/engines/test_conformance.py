@@ -1,0 +1,208 @@
+"""What every engine must do, whatever runs the network."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.engines.identity_engine import IdentityEngine
+from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
+from realmaster_live.engines.torch_engine import TorchEngine
+from realmaster_live.errors import EngineError
+from realmaster_live.protocols import Engine
+
+WIDTH, HEIGHT = 96, 64
+SPEC = ChunkSpec(frames=4, height=HEIGHT, width=WIDTH, fps=20.0)
+LEVELS, MEAN_LEVELS = 2, 0.05  # how far two engines may be apart: an export rounds its weights
+WARM, STEADY = 4, 20  # chunks
+
+NETWORKS = [
+    "onnx",
+    "torch",
+    pytest.param("torch compiled", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    pytest.param("torch cuda", marks=pytest.mark.gpu),
+    pytest.param("torch cuda compiled", marks=[pytest.mark.gpu, pytest.mark.slow]),
+]
+
+
+def make_chunk(index: int, width: int = WIDTH, height: int = HEIGHT) -> Chunk:
+    frames = np.random.default_rng(index).integers(0, 256, (4, height, width, 3), np.uint8)
+    return Chunk(
+        index=index,
+        camera="front",
+        frames=frames,
+        frame_ids=np.arange(4) + index * 4,
+        timestamps=np.arange(4) / 20.0,
+        captured_at=np.zeros(4),
+        intrinsics=np.eye(3),
+        cam_to_world=np.tile(np.eye(4), (4, 1, 1)),
+        labels={"depth": np.ones((4, height, width), np.float32)},
+    )
+
+
+def run(engine: Engine, count: int = 3) -> list[np.ndarray]:
+    return [engine.realize(make_chunk(index)).frames for index in range(count)]
+
+
+@pytest.fixture
+def open_engine(request, tiny_checkpoint):
+    """A function that opens an engine by name; all of them are closed in the end."""
+    opened, compiled = [], False
+
+    def open_one(name: str, **options) -> Engine:
+        nonlocal compiled
+        options = {"width": WIDTH, "height": HEIGHT, "threads": 1, **options}
+        if name == "identity":
+            engine = IdentityEngine(SPEC)
+        elif name == "onnx":
+            engine = OnnxEngine(request.getfixturevalue("tiny_model"), **options)
+        else:
+            if "cuda" in name:
+                if not torch.cuda.is_available():
+                    pytest.skip("needs a CUDA device")
+                options["device"] = "cuda"
+            compiled = "compiled" in name
+            engine = TorchEngine(tiny_checkpoint, compile=compiled, **options)
+        opened.append(engine)
+        return engine
+
+    yield open_one
+    for engine in opened:
+        engine.close()
+    if compiled:
+        torch.compiler.reset()  # torch compiles a function for only so many engines
+
+
+@pytest.mark.parametrize("name", ["identity", *NETWORKS])
+def test_carries_everything_but_the_pixels(open_engine, name):
+    engine = open_engine(name)
+    assert isinstance(engine, Engine)
+    assert engine.spec == SPEC
+    chunk = make_chunk(0)
+    before = chunk.frames.copy()
+    realized = engine.realize(chunk)
+    assert realized.frames.dtype == np.uint8
+    assert realized.rendered is chunk.frames
+    for field in ("frame_ids", "timestamps", "captured_at", "intrinsics", "cam_to_world"):
+        assert getattr(realized, field) is getattr(chunk, field)
+    assert realized.labels["depth"] is chunk.labels["depth"]
+    assert np.array_equal(chunk.frames, before)
+    assert np.array_equal(realized.frames, before) == (name == "identity")
+
+
+@pytest.mark.parametrize("name", ["identity", *NETWORKS])
+def test_answers_stay_as_they_are(open_engine, name):
+    """The next chunk is not written over the frames that a sink still holds."""
+    engine = open_engine(name)
+    first = engine.realize(make_chunk(0)).frames
+    kept = first.copy()
+    engine.realize(make_chunk(1))
+    assert np.array_equal(first, kept)
+
+
+@pytest.mark.parametrize("name", ["identity", *NETWORKS])
+def test_takes_frames_that_are_read_only(open_engine, name):
+    chunk = make_chunk(0)
+    expected = open_engine(name).realize(chunk).frames
+    chunk.frames.flags.writeable = False
+    assert np.array_equal(open_engine(name).realize(chunk).frames, expected)
+
+
+@pytest.mark.parametrize("name", NETWORKS[1:])
+def test_answers_as_the_exported_graphs(open_engine, name):
+    """Five chunks with ring and memories."""
+    pairs = zip(run(open_engine(name), 5), run(open_engine("onnx"), 5), strict=True)
+    for got, expected in pairs:
+        difference = np.abs(got.astype(int) - expected.astype(int))
+        assert difference.max() <= LEVELS
+        assert difference.mean() < MEAN_LEVELS
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_is_deterministic_and_reset_equals_a_new_engine(open_engine, name):
+    engine = open_engine(name)
+    once = run(engine)
+    carried = engine.realize(make_chunk(0)).frames
+    assert not np.array_equal(carried, once[0])  # the past has a say
+    engine.reset()
+    assert all(np.array_equal(a, b) for a, b in zip(run(engine), once, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(run(open_engine(name)), once, strict=True))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_another_seed_or_number_of_steps_differs(open_engine, name):
+    base = run(open_engine(name), 1)[0]
+    for options in ({"seed": 1}, {"steps": 1}, {"steps": 4}):
+        assert not np.array_equal(run(open_engine(name, **options), 1)[0], base), options
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_recomputed_reference_gives_the_same_pictures(open_engine, name):
+    cached, recomputed = (
+        run(open_engine(name, recompute_reference=choice)) for choice in (False, True)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(cached, recomputed, strict=True))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_times_every_stage(open_engine, name):
+    engine = open_engine(name)
+    assert not any(engine.timings.values())
+    run(engine, 2)
+    assert tuple(engine.timings) == STAGES
+    assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in engine.timings.values())
+    engine.reset()
+    assert not any(engine.timings.values())
+
+
+@pytest.mark.parametrize("name", ["identity", *NETWORKS])
+def test_closes_twice(open_engine, name):
+    with open_engine(name) as engine:
+        engine.realize(make_chunk(0))
+    engine.close()
+    engine.reset()
+    if name != "identity":
+        with pytest.raises(EngineError, match="open engine, got a closed one: make a new"):
+            engine.realize(make_chunk(0))
+
+
+@pytest.mark.parametrize("name", ["onnx", "torch"])
+def test_refuses_what_does_not_fit(open_engine, name):
+    with pytest.raises(EngineError, match="multiples of 32, got 640x360: use 640x352 or 640x384"):
+        open_engine(name, width=640, height=360)
+    with pytest.raises(EngineError, match="steps among 1, 2, 4, got 3"):
+        open_engine(name, steps=3)
+    with pytest.raises(EngineError, match=r"\(4, 64, 96, 3\), got \(4, 60, 96, 3\).*96x64"):
+        open_engine(name).realize(make_chunk(0, height=60))
+
+
+def live_tensors() -> tuple[int, int]:
+    """Return how many tensors live, and their bytes; a compiler's symbolic ones do not count."""
+    gc.collect()
+    tensors = [x for x in gc.get_objects() if type(x) in (torch.Tensor, torch.nn.Parameter)]
+    return len(tensors), sum(x.numel() * x.element_size() for x in tensors)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_memory_is_steady(open_engine, name):
+    engine = open_engine(name)
+    chunk = make_chunk(0)
+    for _ in range(WARM):
+        engine.realize(chunk)
+    before, device = live_tensors(), torch.cuda.memory_allocated() if "cuda" in name else 0
+    peaks = []
+    tracemalloc.start()
+    try:
+        for _ in range(STEADY):
+            tracemalloc.reset_peak()
+            engine.realize(chunk)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert all(now <= then for now, then in zip(live_tensors(), before, strict=True))
+    assert max(peaks[-5:]) <= max(peaks[:5]) + 8192  # bytes: timings and the tracer's own
+    if device:
+        assert torch.cuda.memory_allocated() == device

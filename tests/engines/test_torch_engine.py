@@ -1,0 +1,186 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from street import make_chunk
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from realmaster_live.engines.export import STEP_CHOICES as EXPORTED_STEPS
+from realmaster_live.engines.load import load_engine
+from realmaster_live.engines.torch_engine import (
+    STEP_CHOICES,
+    Ring,
+    TorchEngine,
+    find_device,
+    out_of_memory,
+)
+from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
+from realmaster_live.model.cache import RingCache
+from realmaster_live.model.checkpoint import AUTOENCODER_FILE, read_tensors, write_tensors
+from realmaster_live.model.profile import TINY, Profile
+
+WIDTH, HEIGHT = 96, 64
+SIZE = {"width": WIDTH, "height": HEIGHT, "threads": 1}
+
+
+def noisy(index):
+    chunk = make_chunk(index)
+    shape = chunk.frames.shape
+    return chunk.with_frames(np.random.default_rng(index).integers(0, 256, shape, np.uint8))
+
+
+class Recorder(TorchDispatchMode):
+    """Notes the types and shapes that every operation is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        tensors = [x for x in args if isinstance(x, torch.Tensor) and x.is_floating_point()]
+        name = func.overloadpacket.__name__
+        self.seen.setdefault(name, []).append([(x.dtype, tuple(x.shape)) for x in tensors])
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("ring", "sink"), [(1, 0), (3, 0), (2, 2), (0, 1), (0, 0)])
+def test_the_ring_keeps_what_training_kept(ring, sink):
+    profile = Profile.from_dict({**TINY.as_dict(), "ring": ring, "sink": sink})
+    ours, theirs = Ring(profile, 2, 3, torch.device("cpu")), RingCache(profile)
+    shape = (profile.layers, 2, 1, profile.heads, 6, profile.head_width)
+    place = ours.kept.data_ptr()
+    for index in range(9):
+        kv = torch.full(shape, float(index))
+        ours.push(kv)
+        theirs.push(kv)
+        kept, (cos, sin) = ours.past()
+        assert torch.equal(kept, theirs.past(kv))
+        assert ours.times() == theirs.times()
+        assert len(cos) == len(sin) == kept.shape[4]
+    assert ours.kept.data_ptr() == place
+    ours.reset()
+    assert ours.past()[0].shape[4] == 0
+    ours.push(torch.full(shape, 7.0))
+    assert ours.past()[0].eq(7.0).all()
+
+
+def test_rotations_follow_the_slots():
+    profile = Profile.from_dict({**TINY.as_dict(), "ring": 2})
+    ring = Ring(profile, 2, 3, torch.device("cpu"))
+    kv = torch.zeros(profile.layers, 2, 1, profile.heads, 6, profile.head_width)
+    by_time = {}
+    for _ in range(6):
+        ring.push(kv)
+        cos, _ = ring.past()[1]
+        for slot, moment in enumerate(ring.times()):
+            table = cos[slot * 6 : (slot + 1) * 6].clone()
+            assert torch.equal(by_time.setdefault(moment, table), table)
+    assert set(by_time) == {-1.0, -2.0}
+    assert not torch.equal(by_time[-1.0], by_time[-2.0])
+
+
+def test_bf16_keeps_norms_rotations_and_the_time_embedder_in_float32(tiny_checkpoint):
+    with TorchEngine(tiny_checkpoint, **SIZE) as engine:
+        expected = [engine.realize(noisy(index)).frames for index in range(3)]
+    with TorchEngine(tiny_checkpoint, precision="bf16", **SIZE) as engine, Recorder() as recorder:
+        got = [engine.realize(noisy(index)).frames for index in range(3)]
+    for a, b in zip(got, expected, strict=True):
+        difference = np.abs(a.astype(int) - b.astype(int))
+        assert 0 < difference.mean() < 0.5
+        assert difference.max() <= 4
+    seen = recorder.seen
+    types = {name: {dtype for call in calls for dtype, _ in call} for name, calls in seen.items()}
+    assert types["conv2d"] == types["scaled_dot_product_attention"] == {torch.bfloat16}
+    assert types["layer_norm"] == types["rms_norm"] == {torch.float32}
+    # the tables of a rotation have its operand's type, and nothing else multiplies two tensors
+    assert [torch.bfloat16] * 2 not in [[dtype for dtype, _ in call] for call in seen["mul"]]
+    rows = {torch.float32: set(), torch.bfloat16: set()}
+    for (dtype, shape), *_ in seen["linear"]:
+        rows[dtype].add(shape[-2])
+    assert rows == {torch.float32: {1}, torch.bfloat16: {WIDTH * HEIGHT // 32**2}}
+
+
+def test_threads_are_put_back(tiny_checkpoint):
+    before = torch.get_num_threads()
+    with TorchEngine(tiny_checkpoint, **{**SIZE, "threads": before + 1}) as engine:
+        engine.realize(make_chunk(0))
+    assert torch.get_num_threads() == before
+
+
+def test_takes_the_steps_of_an_export():
+    assert STEP_CHOICES == EXPORTED_STEPS
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_build_errors(tiny_checkpoint, tmp_path, value):
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_checkpoint, folder)
+    tensors = read_tensors(folder / AUTOENCODER_FILE)
+    tensors["decoder.rest.weight"].view(-1)[3] = value
+    write_tensors(folder / AUTOENCODER_FILE, tensors)
+    with pytest.raises(
+        BuildError, match=r"finite .* got 1 of .* autoencoder\.decoder\.rest\.weight"
+    ):
+        TorchEngine(folder, **SIZE)
+
+
+def test_what_is_not_there_is_named(tiny_checkpoint, tmp_path):
+    with pytest.raises(BuildError, match=r"profile\.json"):
+        TorchEngine(tmp_path / "nowhere", **SIZE)
+    with pytest.raises(EngineError, match=r"CUDA device 99, got \d+ devices .* use device='cpu'"):
+        TorchEngine(tiny_checkpoint, device="cuda:99", **SIZE)
+    for name in ("warp", "meta"):
+        with pytest.raises(EngineError, match=f"'cpu', 'cuda' or 'cuda:N', got '{name}'"):
+            find_device(name)
+    with pytest.raises(EngineError, match="fp32 or bf16, got 'fp8'"):
+        TorchEngine(tiny_checkpoint, precision="fp8", **SIZE)
+
+
+def test_too_large_a_picture_says_what_it_would_take(tiny_checkpoint):
+    side = 2**22  # 4 * 3 * side * side bytes of frames: more than any machine has
+    with pytest.raises(OutOfMemory, match=r"expected \d+ bytes more memory on cpu .* 2097152x2097"):
+        TorchEngine(tiny_checkpoint, width=side, height=side)
+
+
+def test_cuda_out_of_memory_says_what_was_asked_and_free(tiny_checkpoint):
+    with TorchEngine(tiny_checkpoint, **SIZE) as engine:
+        spec = engine.spec
+    error = torch.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB "
+        "of which 1.50 GiB is free. Process 1 has 77.60 GiB memory in use."
+    )
+    known = out_of_memory(error, spec, torch.device("cuda", 0), 32)
+    assert str(known) == (
+        "expected 20.00 GiB more memory on cuda:0 for 96x64, got 1.50 GiB free: use a smaller "
+        "size, such as 32x32, or free memory there"
+    )
+    assert out_of_memory(RuntimeError("shapes differ"), spec, torch.device("cpu"), 32) is None
+
+
+def test_load_engine_opens_a_checkpoint(tiny_checkpoint, tiny_model):
+    with load_engine(str(tiny_checkpoint), width=WIDTH, height=HEIGHT, threads=1) as engine:
+        assert isinstance(engine, TorchEngine)
+        assert engine.spec.width == WIDTH
+    with pytest.raises(EngineError, match="CUDA device 99"):
+        load_engine(str(tiny_checkpoint), device="cuda:99")
+    with pytest.raises(ConfigError, match=r"device 'cpu' for the exported model .* got 'cuda'"):
+        load_engine(str(tiny_model), device="cuda")
+    with pytest.raises(ConfigError, match=r"manifest\.json .* profile\.json .* got 'nowhere'"):
+        load_engine("nowhere")
+
+
+def test_runs_without_onnx(tiny_checkpoint):
+    code = (
+        "import sys\n"
+        "from realmaster_live.engines.load import load_engine\n"
+        f"load_engine({str(tiny_checkpoint)!r}, width={WIDTH}, height={HEIGHT})\n"
+        "print([name for name in ('onnx', 'onnxruntime', 'realmaster_live.training')"
+        " if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == ["[]"]
