@@ -15,7 +15,6 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from realmaster_live.bridges.minitown.look import LOOKS
 from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.pathtrace import PathTracer
 from realmaster_live.bridges.minitown.raster import Rasteriser
-from realmaster_live.bridges.minitown.scene import CameraView, SceneState, StaticScene, Weather
+from realmaster_live.bridges.minitown.scene import CameraView, SceneState, Weather
 from realmaster_live.bridges.minitown.town import build_town
 from realmaster_live.bridges.minitown.transforms import Pose
 from realmaster_live.bridges.minitown.world import World
@@ -87,7 +86,7 @@ def draw_weather(rng: np.random.Generator) -> Weather:
 
 
 def drive(
-    drive_plan: Drive, scene: StaticScene, *, frames: int, width: int, height: int, dt: float
+    drive_plan: Drive, *, frames: int, width: int, height: int, dt: float
 ) -> Iterator[tuple[SceneState, CameraView]]:
     """Yield what a front camera sees on `frames` ticks of `dt` seconds; the ego drives itself."""
     world = World(make_network(drive_plan.seed), seed=drive_plan.number)
@@ -111,27 +110,27 @@ def save_atomically(path: Path, array: NDArray[np.uint8]) -> None:
     partial.replace(path)
 
 
+class Painters:
+    """Both looks of one town, built once for all of its drives."""
+
+    def __init__(self, seed: int, *, spp: int, look: str = "A") -> None:
+        scene = build_town(make_network(seed))
+        self.spp, self.look = spp, look
+        self.rasteriser = Rasteriser(scene, look=LOOKS[look])
+        self.tracer = PathTracer(scene, spp=spp)
+
+
 def render_clip(
-    plan: Drive,
-    scene: StaticScene,
-    out: Path,
-    *,
-    frames: int,
-    width: int,
-    height: int,
-    dt: float,
-    spp: int,
-    look: str = "A",
+    plan: Drive, painters: Painters, out: Path, *, frames: int, width: int, height: int, dt: float
 ) -> None:
     """Draw one drive in both looks and write its three files."""
     started = time.monotonic()
-    rasteriser, tracer = Rasteriser(scene, look=LOOKS[look]), PathTracer(scene, spp=spp)
     sim = np.empty((frames, height, width, 3), np.uint8)
     truth = np.empty_like(sim)
-    moments = drive(plan, scene, frames=frames, width=width, height=height, dt=dt)
+    moments = drive(plan, frames=frames, width=width, height=height, dt=dt)
     for index, (state, view) in enumerate(moments):
-        sim[index] = rasteriser.render(state, view).rgb
-        truth[index] = tracer.render(state, view)
+        sim[index] = painters.rasteriser.render(state, view).rgb
+        truth[index] = painters.tracer.render(state, view)
     save_atomically(out / f"{plan.name}.sim.npy", sim)
     save_atomically(out / f"{plan.name}.truth.npy", truth)
     wall_s = time.monotonic() - started
@@ -139,8 +138,8 @@ def render_clip(
         "frames": frames,
         "size": [width, height],
         "dt": dt,
-        "spp": spp,
-        "look": look,
+        "spp": painters.spp,
+        "look": painters.look,
         "wall_s": round(wall_s, 1),
         "complete": True,
     }
@@ -185,21 +184,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     width, height = args.size
-    for number, seed in product(range(args.drives), args.seeds):
-        plan = plan_drive(seed, number)
-        if (args.out / f"{plan.name}.json").exists():
+    for seed in args.seeds:
+        plans = [plan_drive(seed, number) for number in range(args.drives)]
+        missing = [plan for plan in plans if not (args.out / f"{plan.name}.json").exists()]
+        if not missing:
             continue
-        render_clip(
-            plan,
-            build_town(make_network(seed)),
-            args.out,
-            frames=args.frames,
-            width=width,
-            height=height,
-            dt=args.dt,
-            spp=args.spp,
-            look=args.look,
-        )
+        painters = Painters(seed, spp=args.spp, look=args.look)
+        for plan in missing:
+            render_clip(
+                plan,
+                painters,
+                args.out,
+                frames=args.frames,
+                width=width,
+                height=height,
+                dt=args.dt,
+            )
 
 
 if __name__ == "__main__":
