@@ -6,9 +6,11 @@ output. Height and width are free multiples of the profile's token stride.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -348,6 +350,19 @@ def export(
     aside.write_text(json.dumps(manifest, indent=2) + "\n")
     aside.replace(out / "manifest.json")
     return manifest
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="realmaster export", description=__doc__)
+    parser.add_argument("checkpoint", type=Path, help="the folder that training wrote")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    manifest = export(options.checkpoint, options.out)
+    size = sum(entry["bytes"] for entry in manifest["files"].values())
+    sys.stdout.write(f"{options.out}: {len(manifest['files'])} files, {size / 2**20:.1f} MiB\n")
+    return 0
 
 
 def describe(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.chunk import Chunk, ChunkSpec
-from realmaster_live.engines.load import EMBEDDED_FOLDER, fitting_sizes
+from realmaster_live.engines.load import EMBEDDED_FOLDER, check_frames, check_size
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.optional import require
 
@@ -76,11 +76,7 @@ class OnnxEngine:
         self.manifest = self._read_manifest()
         profile = self.manifest["profile"]
         self._stride = int(self.manifest["token_stride"])
-        if width % self._stride or height % self._stride or min(width, height) < self._stride:
-            raise EngineError(
-                f"expected a width and height that are multiples of {self._stride}, got "
-                f"{width}x{height}: use {self._fitting(width, height)}"
-            )
+        check_size(width, height, self._stride)
         self._sigmas = self._choose_sigmas(steps)
         self._spec = ChunkSpec(frames=profile["chunk_frames"], height=height, width=width, fps=fps)
         self._recompute = recompute_reference
@@ -123,7 +119,7 @@ class OnnxEngine:
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
-        self._check(chunk)
+        check_frames(chunk, self._spec, self._stride)
         with self._timed("encode"):
             guide, reference, self._encoder_memory = self._run(
                 "encode",
@@ -200,22 +196,6 @@ class OnnxEngine:
     def _value(self, array: NDArray[Any]) -> Any:
         """Return an OrtValue over the array's own memory."""
         return self._runtime.OrtValue.ortvalue_from_numpy(array)
-
-    def _check(self, chunk: Chunk) -> None:
-        """Raise EngineError for frames of another shape."""
-        spec = self._spec
-        expected = (spec.frames, spec.height, spec.width, 3)
-        if chunk.frames.shape != expected:
-            _, height, width, _ = chunk.frames.shape
-            raise EngineError(
-                f"expected frames of shape {expected}, got {chunk.frames.shape}: make the engine "
-                f"for {self._fitting(width, height)} and chunk the frames by engine.spec"
-            )
-
-    def _fitting(self, width: int, height: int) -> str:
-        """Return the sizes near one that this model takes, as text."""
-        sizes = fitting_sizes(width, height, self._stride)
-        return " or ".join(f"{w}x{h}" for w, h in sizes)
 
     def _read_manifest(self) -> dict[str, Any]:
         """Return manifest.json, checked for its format and the files' sizes."""
@@ -294,7 +274,8 @@ class Past:
         if len(self._sink) < self._sink_size:
             self._sink.append(target_kv)
         else:
-            self._ring = [*self._ring, target_kv][-self._ring_size :]
+            kept = [*self._ring, target_kv]
+            self._ring = kept[len(kept) - min(len(kept), self._ring_size) :]
 
     def joined(self) -> NDArray[np.float32]:  # (L, 2, 1, heads, P, head width)
         """Return what a target sees; P is 0 after a reset."""

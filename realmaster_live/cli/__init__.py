@@ -54,6 +54,11 @@ MODULES = {
         "make paired clips, as the game draws them and path-traced",
     ),
     "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
+    "export": (
+        "realmaster_live.engines.export",
+        "training",
+        "turn a checkpoint into the graphs that run without torch",
+    ),
     "evaluate": (
         "realmaster_live.training.evaluate.held_out",
         "training",

@@ -64,7 +64,8 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
         "--engine",
         default="embedded",
         metavar="NAME",
-        help="embedded, identity, or the folder of an exported model (default: embedded)",
+        help="embedded, identity, or the folder of an exported model or a checkpoint"
+        " (default: embedded)",
     )
 
 

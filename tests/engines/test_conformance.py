@@ -205,5 +205,6 @@ def test_memory_is_steady(open_engine, name):
     finally:
         tracemalloc.stop()
     assert all(now <= then for now, then in zip(live_tensors(), before, strict=True))
-    assert peaks[-1] - peaks[WARM] < STEADY * TIMINGS_BYTES
+    early, late = peaks[WARM : WARM + 5], peaks[-5:]  # the least of some: others allocate too
+    assert min(late) - min(early) < STEADY * TIMINGS_BYTES
     assert (torch.cuda.memory_allocated() if "cuda" in name else 0) <= device

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from realmaster_live.cli import main
 from realmaster_live.engines.export import (
     OPSET,
     TOLERANCE,
@@ -131,3 +132,9 @@ def test_round_weights_keeps_small_tensors():
     round_weights(module)
     assert module.weight.unique().item() == 1.0
     assert np.isclose(module.bias.unique().item(), 1.0 + 2.0**-12)
+
+
+def test_command_line_exports_a_checkpoint(tiny_checkpoint, tmp_path, capsys):
+    assert main(["export", str(tiny_checkpoint), "--out", str(tmp_path / "out")]) == 0
+    assert "5 files" in capsys.readouterr().out
+    assert (tmp_path / "out" / "manifest.json").is_file()

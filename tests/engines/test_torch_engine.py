@@ -10,9 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from realmaster_live.engines.export import STEP_CHOICES as EXPORTED_STEPS
 from realmaster_live.engines.load import load_engine
+from realmaster_live.engines.torch_buffers import Ring
 from realmaster_live.engines.torch_engine import (
     STEP_CHOICES,
-    Ring,
     TorchEngine,
     find_device,
     out_of_memory,
