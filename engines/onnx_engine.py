@@ -5,6 +5,7 @@ Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the pa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -198,7 +199,7 @@ class OnnxEngine:
         return self._runtime.OrtValue.ortvalue_from_numpy(array)
 
     def _read_manifest(self) -> dict[str, Any]:
-        """Return manifest.json, checked for its format and the files' sizes."""
+        """Return manifest.json, checked for its format and the files' hashes."""
         path = self._folder / "manifest.json"
         try:
             manifest: dict[str, Any] = json.loads(path.read_text())
@@ -213,10 +214,12 @@ class OnnxEngine:
             )
         for name, entry in manifest["files"].items():
             file = self._folder / name
-            size = file.stat().st_size if file.exists() else 0
-            if size != entry["bytes"]:
+            content = file.read_bytes() if file.exists() else b""
+            digest = hashlib.sha256(content).hexdigest()
+            if digest != entry["sha256"]:
                 raise BuildError(
-                    f"expected {name} of {entry['bytes']} bytes in {self._folder}, got {size}: "
+                    f"expected {name} of {entry['bytes']} bytes with sha256 {entry['sha256'][:12]} "
+                    f"in {self._folder}, got {len(content)} bytes with {digest[:12]}: "
                     "install or export the model again"
                 )
         return manifest

@@ -141,9 +141,12 @@ def test_damaged_models_are_build_errors(tiny_model, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model, copy)
     weights = copy / "weights.bin"
-    weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(BuildError, match=r"weights\.bin"):
-        OnnxEngine(copy, width=WIDTH, height=HEIGHT)
+    whole = weights.read_bytes()
+    for damaged in (whole[:-1], bytes([whole[0] ^ 1]) + whole[1:]):  # cut short, edited
+        weights.write_bytes(damaged)
+        with pytest.raises(BuildError, match=rf"weights\.bin.*got {len(damaged)} bytes"):
+            OnnxEngine(copy, width=WIDTH, height=HEIGHT)
+    weights.write_bytes(whole)
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps({**manifest, "format": 99}))
     with pytest.raises(BuildError, match="format 1, got 99"):

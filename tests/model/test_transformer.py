@@ -211,3 +211,22 @@ def test_rope_tables_are_exact_far_from_zero():
     fastest = sum(TINY.rope_widths[:2]) // 2  # the first rotation of x turns one radian a token
     assert cos[3999, fastest] == pytest.approx(np.cos(3999.0), abs=1e-7)
     assert sin[3999, fastest] == pytest.approx(np.sin(3999.0), abs=1e-7)
+
+
+@torch.no_grad()
+def test_sink_keeps_its_attention_over_a_thousand_chunks():
+    """Positions are relative to the present: what the sink scores never changes, however long."""
+    profile = dataclasses.replace(TINY, ring=2, sink=1)
+    cache = RingCache(profile)
+    tokens = ROWS * COLUMNS
+    shape = (profile.layers, 2, 1, profile.heads, tokens, profile.head_width)
+    generator = torch.Generator().manual_seed(0)
+    kept = [torch.randn(shape, generator=generator) for _ in range(4)]
+    query = rotate(torch.randn(shape[2:], generator=generator), rope_of())
+    scores = []
+    for index in range(1000):
+        cache.push(kept[min(index, 3)])
+        key = rotate(cache.past(kept[0])[0, 0], rope_of(tuple(cache.times())))
+        scores.append((query @ key[..., :tokens, :].transpose(-1, -2)).softmax(-1))
+    assert cache.times()[0] == -3.0
+    torch.testing.assert_close(scores[-1], scores[3], atol=1e-5, rtol=0)
