@@ -87,8 +87,8 @@ def test_identity_is_no_better_than_the_render(pairs, tmp_path, monkeypatch):
     assert result["drift"]["first_passage_db"] == result["drift"]["last_passage_db"]
     assert result["drift"]["chunks"] == 63
     assert (tmp_path / "evaluation.json").exists()
-    sheet = cv2.imread(str(tmp_path / "held_out.png"))
-    assert sheet.shape == (24 + 4 * height, 3 * width, 3)
+    sheet = cv2.imread(str(tmp_path / "held_out.jpg"))
+    assert sheet.shape == (24 + 2 * height, 3 * width, 3)  # a row a clip
 
 
 def test_mobilenet_has_the_published_number_of_parameters():
