@@ -22,7 +22,6 @@ from realmaster_live.errors import PairError
 
 VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seeds
 Split = Literal["training", "validation", "held out"]
-ALIGNMENT = 32  # pixels; crops start on a token's corner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,8 +62,8 @@ class JointStage:
         self.autoencoder, self.transformer = autoencoder, transformer
         autoencoder.requires_grad_(True)
         self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
-        self.chunks = 1
-        long_enough(sequences, self.stage.chunks)
+        long_enough(sequences, self.stage.chunks)  # or its error
+        self.chunks = 1  # single chunks are learnt from too
         self.sequences = [*sequences]
         self.looked_at, self.samples = looked_at, samples
 

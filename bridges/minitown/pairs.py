@@ -3,8 +3,9 @@
 Usage: python -m realmaster_live.bridges.minitown.pairs --out DIR --seeds 0:24 --frames 12
 
 Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, and `<clip>.json`
-written last: a clip without it is not finished and is made again. Towns from seed 1000 on are held
-out: nothing is ever trained on them.
+written last: a clip without it is not finished and is made again. Training also needs a few towns
+with seeds 900:1000, to look at while it runs; towns from seed 1000 on are held out: nothing is ever
+trained on them.
 """
 
 from __future__ import annotations

@@ -44,3 +44,16 @@ def test_a_clip_is_written_whole_and_only_once(tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     pairs.main(["--out", str(tmp_path), *asked])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_clip_does_not_depend_on_the_drives_made_before_it(tmp_path):
+    """A town is built once for its drives, whose weathers differ: nothing of one may stay."""
+    asked = ["--seeds", "5", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "2"]
+    assert pairs.plan_drive(5, 0).weather != pairs.plan_drive(5, 1).weather
+    names = [f"town0005-1.{kind}.npy" for kind in ("sim", "truth")]
+    pairs.main(["--out", str(tmp_path), *asked])
+    after_another = [np.load(tmp_path / name) for name in names]
+    (tmp_path / "town0005-1.json").unlink()
+    pairs.main(["--out", str(tmp_path), *asked])
+    alone = [np.load(tmp_path / name) for name in names]
+    assert all(np.array_equal(a, b) for a, b in zip(after_another, alone, strict=True))
