@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from diffusers import WanTransformer3DModel
+from tiny_wan import answer_wan, make_wan
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.dit import InContextTransformer
@@ -30,29 +31,6 @@ def answer_ours(model: InContextTransformer) -> torch.Tensor:
     context = model.context(reference, rope)
     nothing, never = context[..., :0, :], ropes(TINY, 2, 3, ())
     return model.denoise(sample, torch.full((1,), 0.7), reference, context, nothing, rope, never)[0]
-
-
-def make_wan() -> WanTransformer3DModel:
-    torch.manual_seed(0)
-    return WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=2,
-        attention_head_dim=12,
-        in_channels=4,
-        out_channels=4,
-        text_dim=16,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
-        rope_max_seq_len=32,
-    ).eval()
-
-
-def answer_wan(model: WanTransformer3DModel) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    latent = torch.randn(1, 4, 2, 4, 4, generator=generator)
-    text = torch.randn(1, 3, 16, generator=generator)
-    return model(latent, torch.tensor([500.0]), text, return_dict=False)[0]
 
 
 MODELS = {"ours": (make_ours, answer_ours), "wan": (make_wan, answer_wan)}

@@ -8,6 +8,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tiny_wan import answer_wan, make_wan
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.dit import InContextTransformer
@@ -34,28 +35,9 @@ FACTS = LoraFacts(
 )
 
 
-def make_wan(heads: int = 2) -> WanTransformer3DModel:
-    torch.manual_seed(0)
-    return WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=heads,
-        attention_head_dim=12,
-        in_channels=4,
-        out_channels=4,
-        text_dim=16,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
-        rope_max_seq_len=32,
-    ).eval()
-
-
 @torch.no_grad()
 def answer(model: WanTransformer3DModel) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(1)
-    latent = torch.randn(1, 4, 2, 4, 4, generator=generator)
-    text = torch.randn(1, 3, 16, generator=generator)
-    return model(latent, torch.tensor([500.0]), text, return_dict=False)[0]
+    return answer_wan(model)
 
 
 def pipeline_of(transformer: WanTransformer3DModel) -> WanPipeline:
