@@ -65,7 +65,8 @@ def parameters(profile: Profile) -> int:
     ends = (token * width + width) + (width * token + token) + 2 * width
     if profile.aligned:
         ends += (token * width + width) + 2 * width
-    return profile.layers * block + embedders + ends
+    learnt = len(profile.prompts) * profile.prompt_tokens * profile.text_width
+    return profile.layers * block + embedders + ends + learnt
 
 
 def pass_flop(profile: Profile, queries: int, keys: int) -> float:
@@ -75,7 +76,7 @@ def pass_flop(profile: Profile, queries: int, keys: int) -> float:
     attention = 2 * keys * width
     if profile.text_width:
         linear += 2 * width * width  # query and output; keys and values are kept for a prompt
-        attention += 2 * PROMPT_TOKENS * width
+        attention += 2 * (profile.prompt_tokens or PROMPT_TOKENS) * width
     ends = 2 * profile.token_channels * width
     return 2.0 * queries * (profile.layers * (linear + attention) + ends)
 

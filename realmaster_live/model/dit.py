@@ -161,10 +161,13 @@ class InContextTransformer(nn.Module):
         if profile.aligned:
             self.reference_embedding = nn.Linear(profile.token_channels, width)
             self.stream_embedding = nn.Parameter(0.02 * torch.randn(2, width))  # reference, target
+        if profile.prompts:
+            shape = (len(profile.prompts), profile.prompt_tokens, profile.text_width)
+            self.prompt_embedding = nn.Parameter(torch.randn(shape))
         self._start()
 
     def _start(self) -> None:
-        """Start as the identity on the reference, with half-open gates that let gradients in."""
+        """Start as the identity on the reference, whatever the prompt, with half-open gates."""
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
         nn.init.normal_(self.condition_embedder.time_proj.weight, std=0.02)
@@ -173,6 +176,9 @@ class InContextTransformer(nn.Module):
             assert isinstance(block, Block)
             with torch.no_grad():
                 block.scale_shift_table[:, (2, 5)] = 0.5
+            if self.profile.text_width:
+                nn.init.zeros_(block.attn2.to_out[0].weight)
+                nn.init.zeros_(block.attn2.to_out[0].bias)
 
     def tokens(self, latent: Tensor) -> Tensor:  # latent -> (B, N, C * patch * patch)
         """Cut latents into tokens, channels first inside a token."""

@@ -24,7 +24,10 @@ class Profile:
         layers: transformer blocks.
         heads: attention heads.
         hidden: width inside a block's feed-forward.
-        text_width: channels of the text encoder's embeddings; 0 where there are no prompts.
+        text_width: channels of a prompt's embeddings; 0 where there are no prompts.
+        prompts: names of the prompts whose embeddings are learnt with the model; none where a text
+            encoder makes them. The first is the one without a prompt.
+        prompt_tokens: tokens of a learnt prompt.
         aligned: whether each target token also receives its reference token through a layer of its
             own (diffusers' model has no such layer).
         prediction: "x0", as a change of the reference, or "velocity".
@@ -54,6 +57,8 @@ class Profile:
     heads: int = 4
     hidden: int = 1024
     text_width: int = 0
+    prompts: tuple[str, ...] = ()
+    prompt_tokens: int = 0
     aligned: bool = True
     prediction: Literal["x0", "velocity"] = "x0"
     experts: int = 1
@@ -105,10 +110,15 @@ class Profile:
                 f"expected profile fields among {sorted(known)}, got {unknown}: "
                 "the checkpoint was written by another version; export it again"
             )
-        return cls(**fields)
+        return cls(**{**fields, "prompts": tuple(fields.get("prompts", ()))})
 
 
-EMBEDDED = Profile(name="embedded")
+EMBEDDED = Profile(
+    name="embedded",
+    text_width=64,
+    prompts=("as simulated", "clear", "rain", "snow", "fog", "night", "overcast"),
+    prompt_tokens=4,
+)
 """The small model that is trained on minitown pairs and shipped with the package."""
 
 TINY = Profile(
