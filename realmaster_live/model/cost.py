@@ -113,6 +113,6 @@ def cost(
         parameters=count,
         flop=flop,
         weight_bytes=BYTES * count,
-        kv_bytes=BYTES * 2 * profile.layers * profile.width * (keys + PROMPT_TOKENS),
+        kv_bytes=BYTES * 2 * profile.layers * profile.width * (keys + (profile.prompt_tokens or PROMPT_TOKENS)),
         activation_bytes=BYTES * tokens * (2 * profile.width + 2 * profile.hidden),
     )
