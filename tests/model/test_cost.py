@@ -30,7 +30,7 @@ def test_a_denoise_pass_does_the_work_that_torch_counts(profile, rows, columns):
         sample, heads = torch.empty(shape), (profile.layers, 2, 1, profile.heads)
         kv, past_kv, prompt = (
             torch.empty(*heads, count, profile.head_width)
-            for count in (tokens, past, PROMPT_TOKENS)
+            for count in (tokens, past, profile.prompt_tokens or PROMPT_TOKENS)
         )
         rope, past_rope = (
             (torch.empty(count, profile.head_width // 2),) * 2 for count in (tokens, past)
