@@ -15,7 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.minitown.look import LOOKS
 from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.pathtrace import PathTracer
+from realmaster_live.bridges.minitown.prompts import AS_SIMULATED, PROMPTS, weather_for
 from realmaster_live.bridges.minitown.raster import Rasteriser
 from realmaster_live.bridges.minitown.scene import CameraView, SceneState, Weather
 from realmaster_live.bridges.minitown.town import build_town
@@ -39,10 +40,11 @@ VEHICLES, WALKERS = 34, 40
 
 @dataclass(frozen=True, kw_only=True)
 class Drive:
-    """One clip to be made; everything about it follows from `seed` and `number`."""
+    """One clip to be made; everything about it follows from `seed`, `number` and `prompt`."""
 
     seed: int
     number: int
+    prompt: str
     weather: Weather
     spawn_index: int
     warm_up_s: float
@@ -52,15 +54,20 @@ class Drive:
     @property
     def name(self) -> str:
         """The clip's file name without an ending."""
-        return f"town{self.seed:04d}-{self.number}"
+        name = f"town{self.seed:04d}-{self.number}"
+        return name if self.prompt == AS_SIMULATED else f"{name}-{self.prompt}"
 
 
-def plan_drive(seed: int, number: int) -> Drive:
-    """Draw a drive: a daytime weather, a place, a camera a little different from the last one."""
+def plan_drive(seed: int, number: int, prompt: str = AS_SIMULATED) -> Drive:
+    """Draw a drive: a daytime weather, a place, a camera a little different from the last one.
+
+    The prompt changes nothing but the truth.
+    """
     rng = np.random.default_rng((seed, number, 77))
     return Drive(
         seed=seed,
         number=number,
+        prompt=prompt,
         weather=draw_weather(rng),
         spawn_index=int(rng.integers(1000)),
         warm_up_s=float(rng.uniform(*WARM_UP_S)),
@@ -115,10 +122,18 @@ class Painters:
     """Both looks of one town, built once for all of its drives."""
 
     def __init__(self, seed: int, *, spp: int, look: str = "A") -> None:
-        scene = build_town(make_network(seed))
+        self.scene = build_town(make_network(seed))
         self.spp, self.look = spp, look
-        self.rasteriser = Rasteriser(scene, look=LOOKS[look])
-        self.tracer = PathTracer(scene, spp=spp)
+        self.rasteriser = Rasteriser(self.scene, look=LOOKS[look])
+        self.tracers: dict[bool, PathTracer] = {}
+
+    def truth(self, state: SceneState, view: CameraView, prompt: str) -> NDArray[np.uint8]:
+        """Return the photograph (H, W, 3) of a moment as a prompt wants it."""
+        snow = prompt == "snow"
+        if snow not in self.tracers:
+            self.tracers[snow] = PathTracer(self.scene, spp=self.spp, snow=snow)
+        shown = replace(state, weather=weather_for(prompt, state.weather))
+        return self.tracers[snow].render(shown, view)
 
 
 def render_clip(
@@ -131,7 +146,7 @@ def render_clip(
     moments = drive(plan, frames=frames, width=width, height=height, dt=dt)
     for index, (state, view) in enumerate(moments):
         sim[index] = painters.rasteriser.render(state, view).rgb
-        truth[index] = painters.tracer.render(state, view)
+        truth[index] = painters.truth(state, view, plan.prompt)
     save_atomically(out / f"{plan.name}.sim.npy", sim)
     save_atomically(out / f"{plan.name}.truth.npy", truth)
     wall_s = time.monotonic() - started
@@ -161,6 +176,14 @@ def parse_range(text: str) -> range:
         ) from None
 
 
+def parse_prompts(text: str) -> list[str]:
+    """Return the prompts of "rain,snow" or "all"."""
+    names = list(PROMPTS) if text == "all" else [name.strip() for name in text.split(",")]
+    for name in names:
+        weather_for(name, Weather())  # or its error
+    return names
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Return (width, height) of "512x288"."""
     try:
@@ -181,12 +204,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dt", type=float, default=0.05, help="seconds between frames")
     parser.add_argument("--spp", type=int, default=12, help="path-traced samples a pixel")
     parser.add_argument("--look", choices=sorted(LOOKS), default="A")
+    parser.add_argument(
+        "--prompts",
+        type=parse_prompts,
+        default=[AS_SIMULATED],
+        help="such as rain,snow or all: the drives of a town take turns",
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     width, height = args.size
     for seed in args.seeds:
-        plans = [plan_drive(seed, number) for number in range(args.drives)]
+        plans = [
+            plan_drive(seed, number, args.prompts[(seed + number) % len(args.prompts)])
+            for number in range(args.drives)
+        ]
         missing = [plan for plan in plans if not (args.out / f"{plan.name}.json").exists()]
         if not missing:
             continue

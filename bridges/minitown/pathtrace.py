@@ -28,6 +28,7 @@ from realmaster_live.bridges.minitown.scene import (
     StaticScene,
     Weather,
 )
+from realmaster_live.bridges.minitown.snow import snow_flakes, under_snow
 from realmaster_live.optional import require
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ MAX_DEPTH = 4  # bounces that a daylit street needs
 FAR_M = 2000.0
 DRAW_DISTANCE_M = 300.0
 MAX_LAMPS = 14
+SNOWFALL = 0.6  # share of the densest
 Colour = tuple[float, float, float]
 
 
@@ -94,11 +96,17 @@ def lengths(view: CameraView) -> Floats:
 class PathTracer:
     """Path traces views of one town. Builds what stands still once; not for two threads."""
 
-    def __init__(self, scene: StaticScene, *, spp: int = 16, denoise: bool = True) -> None:
-        """Take the town; `spp` is samples a pixel, `denoise` False keeps their grain."""
+    def __init__(
+        self, scene: StaticScene, *, spp: int = 16, denoise: bool = True, snow: bool = False
+    ) -> None:
+        """Take the town; `spp` is samples a pixel, `denoise` False keeps their grain.
+
+        With `snow` it lies on the ground and falls.
+        """
         self._mi = load_mitsuba()
         self._oidn = require("pyoidn", extra="truth") if denoise else None
-        self._scene = scene
+        self._snow = snow
+        self._scene = scene = under_snow(scene) if snow else scene
         self._spp = spp
         self._guide = Rasteriser(scene, shadow_size=0)
         self._integrator = self._mi.load_dict(
@@ -115,6 +123,8 @@ class PathTracer:
         picture = film.develop(film.through_air(linear, distance, state.weather), state.weather)
         if state.weather.precipitation > 0:
             rain_streaks(picture, state.weather.precipitation / 100.0, state.frame, 0.16)
+        if self._snow:
+            snow_flakes(picture, SNOWFALL, state.frame)
         return picture
 
     def radiance(self, state: SceneState, view: CameraView) -> tuple[Floats, Floats]:
