@@ -1,0 +1,329 @@
+"""What is run and copied for a chunk, on buffers at fixed addresses: the same on every device.
+
+A program knows the graphs' inputs and outputs and nothing of who computes them, so ONNX Runtime on
+the host's memory and TensorRT on a GPU's run the same one.
+
+Legend: N tokens of a chunk, P tokens of the past, L layers, D channels of a head.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.engines.onnx_engine import rope_tables
+from realmaster_live.engines.slots import Slots, growing_moves
+from realmaster_live.errors import BuildError
+
+ALIGNMENT = 512  # bytes; TensorRT asks for 256
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "uint8": 1, "int64": 8, "bool": 1}
+PAST = "past"  # the one dimension that stays free, and the name of its tensors
+
+WIRES = {  # (graph, its input or output) -> buffer, where the two names differ
+    ("encode", "frames"): "captured",
+    ("encode", "memory"): "encoder_memory",
+    ("encode", "next_memory"): "next_encoder_memory",
+    ("encode", "latent"): "reference",
+    ("decode", "latent"): "sample",
+    ("decode", "memory"): "decoder_memory",
+    ("decode", "next_memory"): "next_decoder_memory",
+    ("decode", "frames"): "realized",
+}
+STEP_INPUTS = ("timestep", "factor")  # one constant for each denoise step and one for the commit
+PAST_INPUTS = ("past_kv", "past_cos", "past_sin")
+MEMORIES = ("encoder_memory", "decoder_memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """An input or output of a graph; `shape` may hold the text "past" once."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str
+
+    def at(self, past: int) -> tuple[int, ...]:
+        """Return the shape for a number of the past's tokens."""
+        return tuple(past if isinstance(size, str) else size for size in self.shape)
+
+    def bytes_at(self, past: int) -> int:
+        """Return the bytes for a number of the past's tokens."""
+        return math.prod(self.at(past)) * ITEM_BYTES[self.dtype]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Port:
+        """Return the port that `as_dict` described."""
+        return cls(name=fields["name"], shape=tuple(fields["shape"]), dtype=fields["dtype"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The inputs and outputs of one graph, in its order."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the ports, ready for JSON."""
+        return {
+            "inputs": [port.as_dict() for port in self.inputs],
+            "outputs": [port.as_dict() for port in self.outputs],
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Ports:
+        """Return the ports that `as_dict` described."""
+        inputs, outputs = (
+            tuple(Port.from_dict(each) for each in fields[side]) for side in ("inputs", "outputs")
+        )
+        return cls(inputs=inputs, outputs=outputs)
+
+
+class Device(Protocol):
+    """Who runs a program; addresses are numbers of its own."""
+
+    def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
+        """Run a graph on its inputs' and outputs' addresses, with so many tokens of the past."""
+
+    def copy(self, target: int, source: int, count: int) -> None:
+        """Copy bytes that do not overlap."""
+
+    def copy_rows(self, target: int, source: int, pitch: int, width: int, rows: int) -> None:
+        """Copy packed rows of `width` bytes to rows that begin `pitch` bytes apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What a program must know of a model beside its graphs.
+
+    Attributes:
+        rows: tokens from top to bottom. columns: from left to right.
+        latents: latent frames of a chunk.
+        sink: first chunks that stay. ring: last chunks that stay.
+        sigmas: noise levels of the steps, from 1 to 0.
+        rope_widths: channels of a head that rotate with t, y and x. rope_theta: their base.
+    """
+
+    rows: int
+    columns: int
+    latents: int
+    sink: int
+    ring: int
+    sigmas: tuple[float, ...]
+    rope_widths: tuple[int, ...]
+    rope_theta: float
+
+    @property
+    def tokens(self) -> int:
+        """Return the tokens of a chunk."""
+        return self.rows * self.columns * self.latents
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Return the numbers of the past's tokens that occur, 0 first."""
+        return tuple(self.tokens * held for held in range(self.sink + self.ring + 1))
+
+    def rope(self, times: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the rotary tables of chunks at times that are counted in chunks."""
+        frames = [time * self.latents + frame for time in times for frame in range(self.latents)]
+        return rope_tables(frames, self.rows, self.columns, self.rope_widths, self.rope_theta)
+
+
+class Layout:
+    """Named buffers in one piece of memory, none of which overlaps another."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def add(self, name: str, count: int) -> None:
+        """Place a buffer; the same name again must not be larger."""
+        if name in self._places:
+            assert count <= self._places[name][1], name
+            return
+        self._places[name] = (self.bytes, count)
+        self.bytes += -(-max(count, 1) // ALIGNMENT) * ALIGNMENT
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether a buffer has this name."""
+        return name in self._places
+
+    def __iter__(self) -> Any:
+        """Iterate over the names."""
+        return iter(self._places)
+
+    def offset(self, name: str) -> int:
+        """Return where a buffer begins."""
+        return self._places[name][0]
+
+    def size(self, name: str) -> int:
+        """Return a buffer's bytes."""
+        return self._places[name][1]
+
+
+class ChunkProgram:
+    """The passes of a chunk over named buffers.
+
+    Attributes:
+        layout: the buffers' places in one piece of memory.
+        constants: what the buffers hold that never change, by name.
+        given: inputs that no graph makes and the caller sets, by name, such as a prompt's.
+        slots: what is kept of earlier chunks.
+    """
+
+    def __init__(self, graphs: Mapping[str, Ports], sizes: Sizes) -> None:
+        self.graphs, self.sizes = graphs, sizes
+        self.slots = Slots(sink=sizes.sink, ring=sizes.ring)
+        self.layout = Layout()
+        self.constants: dict[str, NDArray[Any]] = {}
+        self.given: dict[str, Port] = {}
+        self._constants()
+        self._buffers()
+        kept = next(port for port in graphs["denoise"].outputs if port.name == "target_kv")
+        *outer, _, width = kept.at(0)
+        self._rows = math.prod(outer)
+        self._row_bytes = sizes.tokens * width * ITEM_BYTES[kept.dtype]
+        self.layout.add("one_row", self._row_bytes * max(sizes.sink + sizes.ring, 1))
+
+    @property
+    def past(self) -> int:
+        """Return the tokens of the past that the next chunk sees."""
+        return self.sizes.tokens * self.slots.held
+
+    def reset(self) -> None:
+        """Forget all chunks; the caller also fills the `MEMORIES` with zeros."""
+        self.slots = Slots(sink=self.sizes.sink, ring=self.sizes.ring)
+
+    def encode(self, device: Device, base: int) -> None:
+        """Encode the captured frames."""
+        self._run(device, base, "encode")
+        self._carry(device, base, "encoder_memory")
+
+    def context(self, device: Device, base: int) -> None:
+        """Compute the reference's keys and values."""
+        self._run(device, base, "context")
+
+    def denoise(self, device: Device, base: int) -> None:
+        """Go from noise to the clean latent."""
+        for step in range(len(self.sizes.sigmas) - 1):
+            self._run(device, base, "denoise", step=str(step), **self._samples(step))
+
+    def decode(self, device: Device, base: int) -> None:
+        """Decode the latent to realized frames."""
+        self._run(device, base, "decode", sample=self._clean)
+        self._carry(device, base, "decoder_memory")
+
+    def commit(self, device: Device, base: int) -> None:
+        """Compute the clean target's keys and values and keep them in place of the oldest."""
+        self._run(
+            device, base, "denoise", step="commit", sample=self._clean, next_sample="spare_sample"
+        )
+        self.place(device, base)
+
+    def place(self, device: Device, base: int) -> None:
+        """Write `target_kv` into its slot; the past grows first while it is not full."""
+        slot, after = self.slots.target, self.slots.push()
+        if slot is None:
+            return
+        past, size = base + self.layout.offset("past_kv"), self._row_bytes
+        if after.held > self.slots.held:
+            aside, old = base + self.layout.offset("one_row"), size * self.slots.held
+            for start, end in growing_moves(self._rows, old, size * after.held) if old else ():
+                device.copy(aside, past + start, old)
+                device.copy(past + end, aside, old)
+        source = base + self.layout.offset("target_kv")
+        device.copy_rows(past + slot * size, source, size * after.held, size, self._rows)
+        self.slots = after
+
+    def addresses(
+        self, graph: str, base: int, *, step: str = "commit", **renamed: str
+    ) -> dict[str, int]:
+        """Return the address of each input and output of a graph."""
+        ports = self.graphs[graph]
+        return {
+            port.name: base + self.layout.offset(self._buffer(graph, port.name, step, renamed))
+            for port in (*ports.inputs, *ports.outputs)
+        }
+
+    def _run(self, device: Device, base: int, graph: str, **options: str) -> None:
+        device.run(graph, self.past, self.addresses(graph, base, **options))
+
+    def _carry(self, device: Device, base: int, name: str) -> None:
+        """Keep a graph's memory for the next chunk."""
+        if name in self.layout:
+            target, source = (base + self.layout.offset(each) for each in (name, f"next_{name}"))
+            device.copy(target, source, self.layout.size(name))
+
+    def _samples(self, step: int) -> dict[str, str]:
+        """Return the two buffers of a step: noise first, then two that take turns."""
+        sample = f"sample.{step % 2}" if step else "noise"
+        return {"sample": sample, "next_sample": f"sample.{(step + 1) % 2}"}
+
+    @property
+    def _clean(self) -> str:
+        """Return the buffer of the clean latent."""
+        return f"sample.{(len(self.sizes.sigmas) - 1) % 2}"
+
+    def _buffer(self, graph: str, port: str, step: str, renamed: Mapping[str, str]) -> str:
+        """Return the buffer behind an input or output."""
+        name = WIRES.get((graph, port), port)
+        if name in renamed:
+            return renamed[name]
+        if name in STEP_INPUTS:
+            return f"{name}.{step}"
+        if name in ("past_cos", "past_sin"):
+            return f"{name}.{self.slots.chunks}"
+        return name
+
+    def _constants(self) -> None:
+        """Make the timesteps, the factors of Euler's steps and the rotary tables."""
+        levels = self.sizes.sigmas
+        for step, (t, t_next) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+            self.constants[f"timestep.{step}"] = np.full(1, t, np.float32)
+            self.constants[f"factor.{step}"] = np.full(1, (t_next - t) / t, np.float32)
+        for name in STEP_INPUTS:
+            self.constants[f"{name}.commit"] = np.zeros(1, np.float32)
+        self.constants["cos"], self.constants["sin"] = self.sizes.rope([0.0])
+        for state in self.slots.states():
+            cos, sin = self.sizes.rope(state.times)
+            self.constants[f"past_cos.{state.chunks}"] = cos
+            self.constants[f"past_sin.{state.chunks}"] = sin
+
+    def _buffers(self) -> None:
+        """Place every buffer; what nobody makes is the caller's to give."""
+        for name, values in self.constants.items():
+            self.layout.add(name, values.nbytes)
+        longest = self.sizes.lengths[-1]
+        made = {
+            WIRES.get((graph, port.name), port.name)
+            for graph, ports in self.graphs.items()
+            for port in ports.outputs
+        }
+        known = {*made, *MEMORIES, *STEP_INPUTS, *PAST_INPUTS, "captured", "sample", "cos", "sin"}
+        for graph, ports in self.graphs.items():
+            for port in (*ports.inputs, *ports.outputs):
+                name = WIRES.get((graph, port.name), port.name)
+                if name == "sample":
+                    for each in ("noise", "sample.0", "sample.1", "spare_sample"):
+                        self.layout.add(each, port.bytes_at(0))
+                elif name not in ("next_sample", *STEP_INPUTS, "past_cos", "past_sin"):
+                    if name not in known:
+                        self.given[name] = port
+                    self.layout.add(name, port.bytes_at(longest))
+        missing = [
+            name for name in ("captured", "realized", "target_kv") if name not in self.layout
+        ]
+        if missing:
+            raise BuildError(
+                f"expected graphs with {', '.join(missing)}, got {sorted(self.graphs)} without: "
+                "export the checkpoint again with this version"
+            )

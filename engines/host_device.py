@@ -1,0 +1,95 @@
+"""A chunk's program on the host: ONNX Runtime on memory at fixed addresses, as a GPU would have it.
+
+It answers whether graphs, buffers and program are right before a compiler or a GPU is involved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram
+from realmaster_live.optional import require
+
+ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "bfloat16": 16}  # ONNX's numbers
+
+
+class HostDevice:
+    """Runs prepared graphs in ONNX Runtime; an address is a place in one array of bytes."""
+
+    def __init__(self, program: ChunkProgram, folder: Path, *, threads: int = 0) -> None:
+        """Open the graphs of a folder, which must have the program's inputs and outputs."""
+        runtime = require("onnxruntime", extra="live")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self._program = program
+        self._sessions = {
+            name: runtime.InferenceSession(
+                str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+            for name in program.graphs
+        }
+        self.memory = np.zeros(program.layout.bytes, np.uint8)
+        for name, values in program.constants.items():
+            self.write(name, values)
+
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Fill a buffer from its beginning."""
+        start = self._program.layout.offset(name)
+        self.memory[start : start + values.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
+
+    def read(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Return a copy of a buffer's beginning."""
+        start = self._program.layout.offset(name)
+        count = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        return self.memory[start : start + count].copy().view(dtype).reshape(shape)
+
+    def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
+        """Run a graph."""
+        ports, binding = self._program.graphs[graph], self._sessions[graph].io_binding()
+        begin = self.memory.ctypes.data
+        for side, bind in (
+            (ports.inputs, binding.bind_input),
+            (ports.outputs, binding.bind_output),
+        ):
+            for port in side:
+                kind, shape = ELEMENT_TYPES[port.dtype], port.at(past)
+                bind(port.name, "cpu", 0, kind, shape, begin + addresses[port.name])
+        self._sessions[graph].run_with_iobinding(binding)
+
+    def copy(self, target: int, source: int, count: int) -> None:
+        """Copy bytes."""
+        self.memory[target : target + count] = self.memory[source : source + count]
+
+    def copy_rows(self, target: int, source: int, pitch: int, width: int, rows: int) -> None:
+        """Copy packed rows to rows further apart."""
+        packed = self.memory[source : source + rows * width].reshape(rows, width)
+        spread = np.lib.stride_tricks.as_strided(
+            self.memory[target:], (rows, width), (pitch, 1), writeable=True
+        )
+        spread[...] = packed
+
+
+def realize_on_host(
+    program: ChunkProgram,
+    device: HostDevice,
+    frames: NDArray[np.uint8],  # (T, H, W, 3)
+    *,
+    fresh: bool = False,
+) -> NDArray[np.uint8]:
+    """Return the frames (T, H, W, 3) that a program realizes; `fresh` forgets earlier chunks."""
+    if fresh:
+        program.reset()
+        for name in MEMORIES:
+            device.write(name, np.zeros(program.layout.size(name), np.uint8))
+    device.write("captured", frames)
+    for stage in (program.encode, program.context, program.denoise, program.decode):
+        stage(device, 0)
+    realized = device.read("realized", frames.shape, np.uint8)
+    program.commit(device, 0)
+    return realized

@@ -1,0 +1,364 @@
+"""Exported graphs, rewritten for a compiler: plain weights, fixed sizes, a precision in the graph.
+
+An export keeps its weights as float16 behind casts and leaves the picture size free. A strongly
+typed compiler takes precision from the graph alone, so it is written there: products in bfloat16
+with float32 between them, as torch's autocast has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+
+from realmaster_live.engines.chunk_program import Port, Ports
+from realmaster_live.errors import BuildError
+
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
+TIMESTEP = "timestep"
+HALF_SUFFIX = ".float16"  # of the names that an export gives to stored weights
+WEIGHTS_FILE = "weights.bin"
+ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped
+INSIDE = 1024  # bytes below which a tensor stays inside its graph
+SMALL = 64  # values of a constant that a shape is computed from
+SHAPE_STEPS = (
+    *("Add", "Cast", "Concat", "Div", "Expand", "Gather", "Mul", "Reshape", "Slice", "Squeeze"),
+    *("Sub", "Unsqueeze"),
+)
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Return an exported graph with its weights inside, in float32 under their own names."""
+    model = onnx.load(path)
+    stored = {tensor.name: tensor for tensor in model.graph.initializer}
+    kept = []
+    for node in model.graph.node:
+        half = stored.get(node.input[0]) if node.op_type == "Cast" else None
+        if half is None or half.name != node.output[0] + HALF_SUFFIX:
+            kept.append(node)
+            continue
+        values = numpy_helper.to_array(half).astype(np.float32)
+        half.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    return model
+
+
+def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
+    """Return a tensor's dimensions; a free one is its name or expression."""
+    return tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
+
+
+def fix_sizes(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int | str]], symbols: Mapping[str, int]
+) -> None:
+    """Write sizes into a graph's inputs and infer those of its outputs, in place.
+
+    Args:
+        model: the graph.
+        shapes: shapes that are known by an input's name; a text in one stays free.
+        symbols: values of the names in the other inputs' free dimensions, such as rows.
+
+    Raises:
+        BuildError: a dimension stays unknown.
+    """
+    for value in model.graph.input:
+        shape = shapes.get(value.name) or [_evaluate(d, symbols) for d in shape_of(value)]
+        unknown = [d for d in shape if isinstance(d, str) and value.name not in shapes]
+        if unknown or len(shape) != len(shape_of(value)):
+            raise BuildError(
+                f"expected sizes for input {value.name} of {model.graph.name or 'the graph'}, got "
+                f"{tuple(shape)} for {shape_of(value)}: export the checkpoint again with this "
+                "version"
+            )
+        _set_shape(value, shape)
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    while _fold_shapes(model):
+        pass
+    for value in model.graph.output:
+        if any(isinstance(d, str) or d < 0 for d in shape_of(value)):
+            raise BuildError(
+                f"expected a size for every dimension of output {value.name}, got "
+                f"{shape_of(value)}: export the checkpoint again with this version"
+            )
+
+
+def _fold_shapes(model: onnx.ModelProto) -> bool:
+    """Infer shapes and replace what follows from them alone; False once nothing more does."""
+    graph = model.graph
+    inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
+    for value, known in zip(graph.output, inferred.output, strict=True):
+        value.CopyFrom(known)
+    shapes = {v.name: shape_of(v) for v in (*inferred.value_info, *inferred.input)}
+    small = {t.name: t for t in graph.initializer if np.prod(t.dims) <= SMALL}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        shape = shapes.get(node.input[0]) if node.op_type == "Shape" else None
+        if shape is not None and all(isinstance(d, int) for d in _sliced(node, shape)):
+            values = np.asarray(_sliced(node, shape), np.int64)
+        elif node.op_type in SHAPE_STEPS and all(n in small for n in node.input if n):
+            values = _answer(node, [small[n] for n in node.input if n], model)
+        else:
+            kept.append(node)
+            continue
+        small[node.output[0]] = numpy_helper.from_array(values, node.output[0])
+        graph.initializer.append(small[node.output[0]])
+    folded = len(kept) < len(graph.node)
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(kept)
+    _drop_unused_weights(model)
+    return folded
+
+
+def _sliced(node: onnx.NodeProto, shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the dimensions that a Shape node gives."""
+    places = {a.name: a.i for a in node.attribute}
+    return shape[places.get("start", 0) : places.get("end", len(shape))]
+
+
+def _answer(
+    node: onnx.NodeProto, inputs: Sequence[onnx.TensorProto], model: onnx.ModelProto
+) -> NDArray[Any]:
+    """Return what a node makes of constants."""
+    graph = helper.make_graph(
+        [node], "constant", [], [onnx.ValueInfoProto(name=node.output[0])], inputs
+    )
+    alone = helper.make_model(graph, opset_imports=model.opset_import)
+    answer: NDArray[Any] = ReferenceEvaluator(alone).run(None, {})[0]
+    return np.asarray(answer)
+
+
+def _evaluate(dimension: int | str, symbols: Mapping[str, int]) -> int | str:
+    """Return the number of an expression such as 32*rows, or the text where a name is unknown."""
+    if isinstance(dimension, int):
+        return dimension
+    number = 1
+    for factor in dimension.split("*"):
+        if factor.isdecimal():
+            number *= int(factor)
+        elif factor in symbols:
+            number *= symbols[factor]
+        else:
+            return dimension
+    return number
+
+
+def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
+    kind = value.type.tensor_type.elem_type
+    value.CopyFrom(helper.make_tensor_value_info(value.name, kind, list(shape)))
+
+
+def bytes_at_the_edges(model: onnx.ModelProto) -> None:
+    """Make uint8 inputs float right away and uint8 outputs last of all, in place.
+
+    TensorRT takes bytes as inputs and outputs only, and moves no bytes in between. Every uint8 is
+    a float32 exactly.
+    """
+    graph = model.graph
+    first, last = [], []
+    for value in graph.input:
+        if value.type.tensor_type.elem_type == TensorProto.UINT8:
+            wide = f"{value.name}.wide"
+            _rename_uses(graph.node, value.name, wide)
+            first.append(helper.make_node("Cast", [value.name], [wide], to=TensorProto.FLOAT))
+    for node in graph.node:
+        if node.op_type == "Cast" and _attribute(node, "to") == TensorProto.UINT8:
+            node.attribute[0].i = TensorProto.FLOAT
+    for value in graph.output:
+        if value.type.tensor_type.elem_type == TensorProto.UINT8:
+            wide = f"{value.name}.wide"
+            for node in graph.node:
+                node.output[:] = [wide if name == value.name else name for name in node.output]
+            last.append(helper.make_node("Cast", [wide], [value.name], to=TensorProto.UINT8))
+    nodes = [*first, *graph.node, *last]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def add_euler_step(
+    model: onnx.ModelProto, *, sample: str = "sample", clean: str = "x0", factor: str = "factor"
+) -> None:
+    """Let a denoise graph also take the step x + factor (x - x0), in place.
+
+    The step is k_diffusion's `sample_euler` with factor = (t_next - t) / t; the new output is
+    `next_sample`, so nothing but the graph has to compute on the device.
+    """
+    graph = model.graph
+    shape = next(shape_of(value) for value in graph.output if value.name == clean)
+    graph.node.extend(
+        [
+            helper.make_node("Sub", [sample, clean], ["euler.noise"]),
+            helper.make_node("Mul", ["euler.noise", factor], ["euler.change"]),
+            helper.make_node("Add", [sample, "euler.change"], ["next_sample"]),
+        ]
+    )
+    graph.input.append(helper.make_tensor_value_info(factor, TensorProto.FLOAT, [1]))
+    graph.output.append(
+        helper.make_tensor_value_info("next_sample", TensorProto.FLOAT, list(shape))
+    )
+
+
+def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
+    """Compute products in bfloat16, in place; all else stays float32.
+
+    Norms, modulations, rotations, softmax's surroundings and residual sums stay float32, and so do
+    the products that depend on the timestep alone: the time embedder.
+
+    Args:
+        model: a float32 graph.
+        narrow: inputs and outputs that become bfloat16 themselves, where the graph has them.
+    """
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    follows = {value.name for value in graph.input} - {TIMESTEP}
+    rounded: dict[str, str] = {}
+    narrowed: dict[str, onnx.TensorProto] = {}
+    nodes: list[onnx.NodeProto] = []
+    narrow = set(narrow)
+    for value in graph.input:
+        if value.name in narrow:
+            value.type.tensor_type.elem_type = TensorProto.BFLOAT16
+            wide = f"{value.name}.wide"
+            _rename_uses(graph.node, value.name, wide)
+            nodes.append(helper.make_node("Cast", [value.name], [wide], to=TensorProto.FLOAT))
+            follows.add(wide)
+    for node in graph.node:
+        if follows.isdisjoint(node.input):
+            nodes.append(node)
+            continue
+        follows.update(node.output)
+        if node.op_type not in PRODUCTS:
+            nodes.append(node)
+            continue
+        for place, name in enumerate(node.input):
+            if not name:
+                continue
+            if name in weights:
+                node.input[place] = f"{name}.bfloat16"
+                if node.input[place] not in narrowed:
+                    narrowed[node.input[place]] = _bfloat16(weights[name], node.input[place])
+                continue
+            if name not in rounded:
+                rounded[name] = f"{name}.bfloat16"
+                to = TensorProto.BFLOAT16
+                nodes.append(helper.make_node("Cast", [name], [rounded[name]], to=to))
+            node.input[place] = rounded[name]
+        answer = node.output[0]
+        node.output[0] = f"{answer}.product"
+        nodes.append(node)
+        nodes.append(helper.make_node("Cast", [node.output[0]], [answer], to=TensorProto.FLOAT))
+    for value in graph.output:
+        if value.name in narrow:
+            value.type.tensor_type.elem_type = TensorProto.BFLOAT16
+            wide = f"{value.name}.wide"
+            for node in nodes:
+                node.output[:] = [wide if name == value.name else name for name in node.output]
+            _rename_uses(nodes, value.name, wide)
+            nodes.append(helper.make_node("Cast", [wide], [value.name], to=TensorProto.BFLOAT16))
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(narrowed.values())
+    _drop_unused_weights(model)
+
+
+def emulate_bfloat16(model: onnx.ModelProto) -> None:
+    """Let a bfloat16 graph run where there are no bfloat16 kernels, in place.
+
+    Every product takes the rounded values in float32, adds in float32 and rounds its answer, as a
+    GPU's matrix units do.
+    """
+    graph = model.graph
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.op_type not in PRODUCTS or not any(n.endswith(".bfloat16") for n in node.input):
+            nodes.append(node)
+            continue
+        for place, name in enumerate(node.input):
+            if name.endswith(".bfloat16"):
+                wide = f"{node.output[0]}.{place}"
+                nodes.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
+                node.input[place] = wide
+        answer = node.output[0]
+        node.output[0] = f"{answer}.exact"
+        cast = helper.make_node("Cast", [node.output[0]], [answer], to=TensorProto.BFLOAT16)
+        nodes += [node, cast]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+
+
+def ports_of(model: onnx.ModelProto) -> Ports:
+    """Return the inputs and outputs of a graph whose sizes are fixed."""
+
+    def port(value: onnx.ValueInfoProto) -> Port:
+        kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+        name = {"float": "float32"}.get(kind, kind)
+        return Port(name=value.name, shape=shape_of(value), dtype=name)
+
+    graph = model.graph
+    return Ports(inputs=tuple(map(port, graph.input)), outputs=tuple(map(port, graph.output)))
+
+
+def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
+    """Write graphs beside one file of their large weights, each distinct tensor once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places: dict[str, tuple[int, int]] = {}
+    with (folder / WEIGHTS_FILE).open("wb") as file:
+        for name, model in models.items():
+            for tensor in model.graph.initializer:
+                raw = numpy_helper.to_array(tensor).tobytes() if not tensor.raw_data else None
+                raw = tensor.raw_data if raw is None else raw
+                if len(raw) < INSIDE:
+                    continue
+                key = hashlib.sha256(raw).hexdigest()
+                if key not in places:
+                    file.write(bytes(-file.tell() % ALIGNMENT))
+                    places[key] = (file.tell(), len(raw))
+                    file.write(raw)
+                offset, length = places[key]
+                outside = TensorProto(
+                    name=tensor.name,
+                    data_type=tensor.data_type,
+                    dims=tensor.dims,
+                    data_location=TensorProto.EXTERNAL,
+                )
+                facts = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
+                for fact, value in facts.items():
+                    outside.external_data.add(key=fact, value=value)
+                tensor.CopyFrom(outside)
+            (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+
+def _bfloat16(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
+    """Return an initializer rounded to the nearest bfloat16, ties to even."""
+    bits = numpy_helper.to_array(tensor).astype(np.float32).view(np.uint32)
+    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+    return TensorProto(
+        name=name, data_type=TensorProto.BFLOAT16, dims=tensor.dims, raw_data=rounded.tobytes()
+    )
+
+
+def _drop_unused_weights(model: onnx.ModelProto) -> None:
+    used = {name for node in model.graph.node for name in node.input}
+    used |= {value.name for value in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def _rename_uses(nodes: Iterable[onnx.NodeProto], name: str, other: str) -> None:
+    for node in nodes:
+        node.input[:] = [other if each == name else each for each in node.input]
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> Any:
+    return next(helper.get_attribute_value(a) for a in node.attribute if a.name == name)

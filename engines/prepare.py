@@ -1,0 +1,82 @@
+"""An export's four graphs at one picture size and precision, and what their program must know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from realmaster_live.engines.chunk_program import PAST, Ports, Sizes
+from realmaster_live.engines.plan_graphs import (
+    add_euler_step,
+    bytes_at_the_edges,
+    emulate_bfloat16,
+    fix_sizes,
+    ports_of,
+    read_graph,
+    shape_of,
+    to_bfloat16,
+    write_graphs,
+)
+
+GRAPHS = ("encode", "context", "denoise", "decode")  # each may take what an earlier one makes
+KEPT_SUFFIX = "_kv"  # keys and values, whose type is the products'
+
+
+def sizes_of(manifest: Mapping[str, Any], *, width: int, height: int, steps: int) -> Sizes:
+    """Return the sizes of an exported model at a picture size."""
+    profile, stride = manifest["profile"], manifest["token_stride"]
+    return Sizes(
+        rows=height // stride,
+        columns=width // stride,
+        latents=profile["chunk_latents"],
+        sink=profile["sink"],
+        ring=profile["ring"],
+        sigmas=tuple(manifest["sigmas"][str(steps)]),
+        rope_widths=tuple(manifest["rope_widths"]),
+        rope_theta=float(profile["rope_theta"]),
+    )
+
+
+def prepare_graphs(
+    exported: Path,
+    out: Path,
+    sizes: Sizes,
+    *,
+    precision: str,
+    emulate: bool = False,
+) -> dict[str, Ports]:
+    """Write an export's graphs ready for a compiler; return their inputs and outputs.
+
+    `emulate` writes what computes the same without bfloat16 kernels.
+    """
+    half = sum(sizes.rope_widths) // 2
+    table, past_table = (sizes.tokens, half), (PAST, half)
+    shapes: dict[str, tuple[int | str, ...]] = {
+        **{"cos": table, "sin": table, "past_cos": past_table, "past_sin": past_table},
+    }
+    symbols = {"rows": sizes.rows, "columns": sizes.columns}
+    models: dict[str, onnx.ModelProto] = {}
+    for name in GRAPHS:
+        model = models[name] = read_graph(exported / f"{name}.onnx")
+        for value in model.graph.input:
+            if value.name == "past_kv":
+                *outer, _, width = shape_of(value)
+                shapes["past_kv"] = (*outer, PAST, width)
+        fix_sizes(model, shapes, symbols)
+        bytes_at_the_edges(model)
+        if name == "denoise":
+            add_euler_step(model)
+        for value in model.graph.output:
+            shapes[value.name] = shape_of(value)
+        if precision == "bf16":
+            values = (*model.graph.input, *model.graph.output)
+            kept = [value.name for value in values if value.name.endswith(KEPT_SUFFIX)]
+            to_bfloat16(model, kept)
+            if emulate:
+                emulate_bfloat16(model)
+    ports = {name: ports_of(model) for name, model in models.items()}
+    write_graphs(models, out)
+    return ports
