@@ -1,7 +1,9 @@
 """What the torch engine keeps from chunk to chunk: the ring, memories and buffers, in place.
 
-Legend: N tokens of a chunk, S slots of the ring, P tokens of the past, L layers, D channels of a
-head.
+Every tensor here stays at its address, so CUDA graphs can be recorded over them.
+
+Legend: N tokens of a chunk, S slots of the ring, P tokens of the past, M tokens of a prompt, L
+layers, D channels of a head, C latent channels, F latent frames of a chunk.
 """
 
 from __future__ import annotations
@@ -9,48 +11,88 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from realmaster_live.chunk import ChunkSpec
-from realmaster_live.model.in_context import Rope
+from realmaster_live.model.in_context import Pair, Rope, rotate
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 
 
 class Ring:
-    """The keys and values that earlier chunks left, in one tensor that is written in place.
+    """The keys and values that earlier chunks left, in tensors that are written in place.
 
     The first `profile.sink` slots keep the first chunks, the others the last `profile.ring`. The
     order of keys does not matter to attention: the oldest slot is overwritten where it is, and the
-    rotations follow.
+    rotations follow: once a chunk all keys are rotated to their times relative to the next one.
     """
 
-    def __init__(self, profile: Profile, rows: int, columns: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        rows: int,
+        columns: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.profile, self.rows, self.columns = profile, rows, columns
-        self.tokens = rows * columns
-        places = (profile.sink + profile.ring) * self.tokens
+        self.tokens = profile.chunk_latents * rows * columns
+        self.places = (profile.sink + profile.ring) * self.tokens
         head = profile.head_width
-        shape = (profile.layers, 2, 1, profile.heads, places, head)
-        self.kept = torch.zeros(shape, device=device)  # (L, 2, 1, heads, S * N, D), unrotated keys
-        self.cos, self.sin = torch.zeros(2, places, head // 2, device=device)
+        shape = (profile.layers, 2, 1, profile.heads, self.places, head)
+        # (L, 2, 1, heads, S * N, D) unrotated keys, values; and (L, 1, heads, S * N, D)
+        self.kept = torch.zeros(shape, dtype=dtype, device=device)
+        self.rotated = torch.zeros_like(self.kept[:, 0])
+        self.cos, self.sin = torch.zeros(2, self.places, head // 2, device=device)
+        self._tables: dict[tuple[float, ...], Rope] = {}
         self.reset()
 
     def reset(self) -> None:
         """Forget all chunks."""
         self.count = 0
-        self._placed: list[float] = []
+        self._placed: tuple[float, ...] = ()
 
-    def push(self, target_kv: Tensor) -> None:  # (L, 2, 1, heads, N, D)
-        """Keep a clean target's keys and values in place of the oldest in the ring."""
+    @property
+    def seen(self) -> int:
+        """Return P: how many tokens of the past the next target sees."""
+        return min(self.count, self.profile.sink + self.profile.ring) * self.tokens
+
+    @property
+    def slot(self) -> int | None:
+        """Return where the next chunk is kept; None where nothing is."""
         sink, ring = self.profile.sink, self.profile.ring
         if self.count < sink:
-            slot = self.count
-        elif ring:
-            slot = sink + (self.count - sink) % ring
-        else:
+            return self.count
+        return sink + (self.count - sink) % ring if ring else None
+
+    def write(self, pairs: list[Pair], slot: int) -> None:
+        """Keep a clean target's unrotated keys and its values, (1, heads, N, D) of each layer."""
+        begin, end = slot * self.tokens, (slot + 1) * self.tokens
+        for layer, pair in enumerate(pairs):
+            for part, tensor in enumerate(pair):
+                self.kept[layer, part, :, :, begin:end].copy_(tensor)
+
+    def step(self) -> None:
+        """Count the chunk that was written and place the tables of the new times."""
+        if self.slot is not None:
+            self.count += 1
+        times = tuple(self.times())
+        if times == self._placed:
             return
-        self.kept[..., slot * self.tokens : (slot + 1) * self.tokens, :].copy_(target_kv)
-        self.count += 1
+        if times not in self._tables:
+            device = self.cos.device
+            cos, sin = tables(self.profile, times, self.rows, self.columns)
+            self._tables[times] = cos.to(device), sin.to(device)
+        cos, sin = self._tables[times]
+        self.cos[: len(cos)].copy_(cos)
+        self.sin[: len(sin)].copy_(sin)
+        self._placed = times
+
+    def turn(self, seen: int) -> None:
+        """Rotate the first `seen` kept keys by the placed tables."""
+        rope = self.cos[:seen], self.sin[:seen]
+        for layer in range(self.profile.layers):
+            key = self.kept[layer, 0, :, :, :seen]
+            self.rotated[layer, :, :, :seen].copy_(rotate(key, rope))
 
     def times(self) -> list[float]:
         """Return each filled slot's time relative to the present chunk.
@@ -63,24 +105,32 @@ class Ring:
             -1.0 - (newest - slot) % ring for slot in range(min(newest + 1, ring))
         ]
 
-    def past(self) -> tuple[Tensor, Rope]:
-        """Return views of what a target sees, P = 0 after a reset, and of its rotations."""
-        times = self.times()
-        seen = len(times) * self.tokens
-        if times != self._placed:
-            cos, sin = tables(self.profile, times, self.rows, self.columns)
-            self.cos[:seen].copy_(cos)
-            self.sin[:seen].copy_(sin)
-            self._placed = times
-        return self.kept[..., :seen, :], (self.cos[:seen], self.sin[:seen])
+    def past(self, seen: int) -> list[Pair]:
+        """Return views of every layer's first `seen` rotated keys and values."""
+        return [
+            (self.rotated[layer, :, :, :seen], self.kept[layer, 1, :, :, :seen])
+            for layer in range(self.profile.layers)
+        ]
 
 
-def tables(profile: Profile, times: list[float], rows: int, columns: int) -> Rope:
+def tables(profile: Profile, times: tuple[float, ...], rows: int, columns: int) -> Rope:
     """Return the rotary tables of chunks at some times, on the host."""
     cos, sin = rope_tables(
-        times, rows, columns, widths=profile.rope_widths, theta=profile.rope_theta
+        times,
+        rows,
+        columns,
+        widths=profile.rope_widths,
+        theta=profile.rope_theta,
+        frames=profile.chunk_latents,
     )
     return torch.from_numpy(cos), torch.from_numpy(sin)
+
+
+def latent_shape(profile: Profile, height: int, width: int) -> tuple[int, ...]:
+    """Return a chunk's (1, C, F, h, w), without F where it is 1."""
+    frames = (profile.chunk_latents,) if profile.chunk_latents > 1 else ()
+    grid = height // profile.latent_stride, width // profile.latent_stride
+    return (1, profile.latent_channels, *frames, *grid)
 
 
 class Buffers:
@@ -93,25 +143,35 @@ class Buffers:
         device: torch.device,
         levels: list[float],
         seed: int,
+        dtype: torch.dtype = torch.float32,  # of keys and values
+        prompt_tokens: int = 0,
     ) -> None:
         frames = (spec.frames, spec.height, spec.width, 3)
         cuda = device.type == "cuda"
         self.sent = torch.empty(frames, dtype=torch.uint8, pin_memory=cuda)
         self.received = torch.empty_like(self.sent, pin_memory=True) if cuda else None
         self.frames = torch.empty_like(self.sent, device=device) if cuda else self.sent
+        self.decoded = torch.empty_like(self.frames)
         memory = (1, profile.memory, spec.height // 8, spec.width // 8)
         self.encoder_memory, self.decoder_memory = torch.zeros(2, *memory, device=device)
+        cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
+        self.guide = torch.zeros(cells, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
-        self.ring = Ring(profile, rows, columns, device)
-        cos, sin = tables(profile, [0.0], rows, columns)
+        self.ring = Ring(profile, rows, columns, device, dtype)
+        cos, sin = tables(profile, (0.0,), rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
-        stride = profile.latent_stride
-        latent = (1, profile.latent_channels, spec.height // stride, spec.width // stride)
+        latent = latent_shape(profile, spec.height, spec.width)
         generator = np.random.Generator(np.random.Philox(seed))
         # The same noise for every chunk: what differs between chunks is then the scene alone.
         noise = generator.standard_normal(latent, dtype=np.float32)
         self.noise = torch.from_numpy(noise).to(device)
+        self.reference, self.latent = torch.zeros_like(self.noise), torch.zeros_like(self.noise)
+        pairs, head = (profile.layers, 2, 1, profile.heads), profile.head_width
+        tokens = self.ring.tokens
+        self.context = torch.zeros(*pairs, tokens, head, dtype=dtype, device=device)
+        prompt = torch.zeros(*pairs, prompt_tokens, head, dtype=dtype, device=device)
+        self.prompt_kv = prompt if prompt_tokens else None
 
     def reset(self) -> None:
         """Forget all chunks."""
@@ -119,17 +179,16 @@ class Buffers:
         self.decoder_memory.zero_()
         self.ring.reset()
 
-    def send(self, frames: NDArray[np.uint8]) -> Tensor:
-        """Return the frames on the device, before the copy is done."""
+    def send(self, frames: NDArray[np.uint8]) -> None:
+        """Put frames on the device; returns before the copy is done."""
         self.sent.numpy()[...] = frames
         if self.frames is not self.sent:
             self.frames.copy_(self.sent, non_blocking=True)
-        return self.frames
 
-    def receive(self, frames: Tensor) -> NDArray[np.uint8]:
-        """Return frames in memory of the caller's own; waits for the device."""
+    def receive(self) -> NDArray[np.uint8]:
+        """Return the decoded frames in memory of the caller's own; waits for the device."""
         if self.received is None:
-            return frames.numpy()
-        self.received.copy_(frames, non_blocking=True)
-        torch.cuda.current_stream(frames.device).synchronize()
+            return self.decoded.numpy().copy()
+        self.received.copy_(self.decoded, non_blocking=True)
+        torch.cuda.current_stream(self.decoded.device).synchronize()
         return self.received.numpy().copy()

@@ -2,15 +2,16 @@
 
 It takes a checkpoint as training wrote it, so nothing has to be exported first.
 
-Legend: T frames of a chunk, H W pixels.
+Legend: T frames of a chunk, H W pixels, P tokens of the past, M tokens of a prompt.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,48 +19,35 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.load import check_frames, check_size, fitting_sizes
 from realmaster_live.engines.onnx_engine import STAGES
 from realmaster_live.engines.torch_buffers import Buffers
+from realmaster_live.engines.torch_graphs import Graphs
+from realmaster_live.engines.torch_stages import Stages
 from realmaster_live.errors import BuildError, EngineError, OutOfMemory
 from realmaster_live.model.checkpoint import load_checkpoint
-from realmaster_live.model.dit import ConditionEmbedder, InContextTransformer
-from realmaster_live.model.in_context import Rope
-from realmaster_live.model.sampling import euler_step, sigmas
-from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.precision import mix_precision
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.prompts import AS_SIMULATED, Fade, PromptTable, check_prompt
 
 Precision = Literal["fp32", "bf16"]
+Networks = tuple[StreamingAutoencoder, InContextTransformer]
 STEP_CHOICES = (1, 2, 4)  # as of an export: every engine takes the same
+WARM_RUNS = 2  # before a recording: libraries choose and allocate in the first
+ATTENTION = (  # fastest first; the last one takes anything
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+)
 ASKED = re.compile(r"(?:ried|nable) to allocate ([\d.]+ ?\w+)")  # torch's and numpy's words
 FREE = re.compile(r"of which ([\d.]+ ?\w+) is free")
-
-
-def keep_float32(module: nn.Module) -> None:
-    """Keep a module of one input out of autocast, in place."""
-    forward = module.forward
-
-    def in_float32(x: Tensor) -> Any:
-        with torch.autocast(x.device.type, enabled=False):
-            return forward(x.float())
-
-    module.forward = in_float32
-
-
-def mix_precision(module: nn.Module) -> None:
-    """Prepare a network for autocast, in place: products in bfloat16, the delicate in float32.
-
-    Norms and the time embedder leave autocast; as normalised keys and queries are float32 then, so
-    are their rotations. Weights of products are stored as bfloat16.
-    """
-    for child in module.children():
-        if isinstance(child, (ConditionEmbedder, nn.LayerNorm, nn.RMSNorm)):
-            keep_float32(child)
-        elif isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv3d)):
-            child.to(torch.bfloat16)
-        else:
-            mix_precision(child)
 
 
 def check_finite(module: nn.Module, name: str) -> None:
@@ -107,30 +95,37 @@ def out_of_memory(
     )
 
 
-def stage_functions(
-    autoencoder: StreamingAutoencoder, transformer: InContextTransformer
-) -> dict[str, Callable[..., Any]]:
-    """Return the stages of a chunk as functions of tensors alone, for eager use or a compiler."""
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Let cuDNN give equal answers in every run, and no TF32 where float32 was asked for."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.allow_tf32
+    cudnn.deterministic, cudnn.allow_tf32 = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.allow_tf32 = before
 
-    def encode(frames: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        guide = to_cells(frames[None])
-        return guide, *autoencoder.encode(guide, memory)
 
-    def context(reference: Tensor, rope: Rope) -> Tensor:
-        return transformer.context(reference, rope)
+def attention_kernels(device: torch.device, profile: Profile) -> list[SDPBackend]:
+    """Return the attentions that work on a CUDA device in bfloat16, fastest first."""
+    shape = (1, profile.heads, 64, profile.head_width)
+    query = torch.zeros(shape, dtype=torch.bfloat16, device=device)
+    try:
+        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+            nn.functional.scaled_dot_product_attention(query, query, query)
+    except RuntimeError:  # this cuDNN, or this head, has none
+        return list(ATTENTION[1:])
+    return list(ATTENTION)
 
-    def denoise(*inputs: Any) -> Tensor:
-        return transformer.denoise(*inputs)[0]
 
-    def commit(*inputs: Any) -> Tensor:
-        return transformer.denoise(*inputs)[1]
-
-    def decode(latent: Tensor, guide: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        cells, kept = autoencoder.decode(latent, guide, memory)
-        return to_bytes(cells, autoencoder.profile.chunk_frames)[0], kept
-
-    stages = (encode, context, denoise, decode, commit)
-    return dict(zip(STAGES, stages, strict=True))
+def learnt_prompts(transformer: InContextTransformer) -> PromptTable:
+    """Return the embeddings that were learnt with a model; empty where there are none."""
+    names = transformer.profile.prompts
+    if not names:
+        return PromptTable({})
+    values = transformer.prompt_embedding.detach().float().cpu().numpy()
+    return PromptTable(dict(zip(names, values, strict=True)))
 
 
 class TorchEngine:
@@ -141,11 +136,12 @@ class TorchEngine:
     Attributes:
         profile: the sizes of the model.
         device: where it runs.
+        prompts: the prompts that it has embeddings of.
     """
 
     def __init__(
         self,
-        checkpoint_dir: Path | str,
+        checkpoint: Path | str | Networks,
         *,
         width: int,  # pixels
         height: int,  # pixels
@@ -154,24 +150,38 @@ class TorchEngine:
         seed: int = 0,
         device: str = "cpu",
         compile: bool = False,
+        graphs: bool = True,
         threads: int = 0,
         precision: Precision = "fp32",
         recompute_reference: bool = False,
+        prompt: str | None = None,
+        prompts: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
-        """Load a checkpoint folder; with `compile`, also compile it for every length of the past.
+        """Load a checkpoint folder, or take its networks over: they are moved and changed in place.
 
-        `compile` takes a minute or so and uses CUDA graphs on a CUDA device. `threads` are CPU
-        threads while a chunk is realized (0: torch's own number). `precision` bf16 is meant for
-        CUDA: products in bfloat16, norms, rotations and the time embedder in float32.
-        `recompute_reference` computes the reference anew at every pass: slower, the same answer.
+        `compile` compiles the blocks and the autoencoder, which takes a minute or so. `graphs`
+        records CUDA graphs on a CUDA device, and is nothing elsewhere. `threads` are CPU threads
+        while a chunk is realized (0: torch's own number). `precision` bf16 is meant for CUDA:
+        products, attention, keys and values in bfloat16, norms, rotations and the time embedder in
+        float32. `recompute_reference` computes the reference anew at every pass: slower, the same
+        answer. `prompt` is the first one; `prompts` are embeddings (M, C) by name beside those
+        that the model learnt.
         """
         self.device = find_device(device)
         if precision not in get_args(Precision):
             raise EngineError(f"expected precision fp32 or bf16, got {precision!r}: use one")
-        autoencoder, transformer = load_checkpoint(Path(checkpoint_dir))
+        self._networks: Networks | None = (
+            checkpoint if isinstance(checkpoint, tuple) else load_checkpoint(Path(checkpoint))
+        )
+        autoencoder, transformer = self._networks
         check_finite(autoencoder, "autoencoder")
         check_finite(transformer, "transformer")
         profile = self.profile = transformer.profile
+        if profile.experts != 1:
+            raise EngineError(
+                f"expected a profile of one expert, got {profile.experts} in {profile.name}: "
+                "run each expert as a profile with experts=1"
+            )
         stride = profile.token_stride
         check_size(width, height, stride)
         steps = profile.steps if steps is None else steps
@@ -182,28 +192,46 @@ class TorchEngine:
             )
         self._sigmas = sigmas(steps, profile.shift)
         self._spec = ChunkSpec(frames=profile.chunk_frames, height=height, width=width, fps=fps)
-        self._threads, self._recompute, self._precision = threads, recompute_reference, precision
+        self._threads, self._precision = threads, precision
         self._cuda = self.device.type == "cuda"
-        self._graphs = compile and self._cuda
+        self._graphs = Graphs() if graphs and self._cuda else None
         self._seconds: dict[str, list[float]] = {}
         self._pending: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+        self.prompts = PromptTable({**learnt_prompts(transformer), **(prompts or {})})
+        self._prompt_kv: dict[str, Tensor] = {}
+        first = prompt or next(iter(self.prompts), AS_SIMULATED)
+        self._check_prompt(first)
+        self._fade, self._faded_from = Fade(first), first
+        bf16 = precision == "bf16"
         with self._memory_checked():
             self._buffers: Buffers | None = Buffers(
-                profile, self._spec, self.device, self._sigmas, seed
+                profile,
+                self._spec,
+                self.device,
+                self._sigmas,
+                seed,
+                torch.bfloat16 if bf16 else torch.float32,
+                len(self.prompts[first]) if self.prompts else 0,
             )
-            for network in (autoencoder, transformer):
+            for network in self._networks:
                 network.requires_grad_(False)
-                if precision == "bf16":
+                if bf16:
                     mix_precision(network)
                 network.to(self.device)
-        self._stages = stage_functions(autoencoder, transformer)
-        self.reset()
+            self._attention = (
+                attention_kernels(self.device, profile) if bf16 and self._cuda else None
+            )
+        self._stages: Stages | None = Stages(
+            autoencoder, transformer, self._buffers, self._sigmas, recompute=recompute_reference
+        )
+        if self.prompts:
+            with self._running():
+                self._show(self._prompt(first))
         if compile:
-            mode = "reduce-overhead" if self._graphs else None
-            self._stages = {
-                name: torch.compile(stage, dynamic=False, mode=mode)
-                for name, stage in self._stages.items()
-            }
+            for part in (*transformer.blocks, autoencoder.encoder, autoencoder.decoder):
+                part.compile(dynamic=False)
+        self.reset()
+        if compile or self._graphs is not None:
             self._warm_up()
 
     @property
@@ -222,11 +250,21 @@ class TorchEngine:
         return self._seconds
 
     def reset(self) -> None:
-        """Forget all earlier chunks, and the timings."""
+        """Forget all earlier chunks, and the timings; the prompt stays."""
         self._collect()
         self._seconds = {stage: [] for stage in STAGES}
         if self._buffers is not None:
             self._buffers.reset()
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
+        self._check_prompt(prompt)
+        buffers = self._open_buffers()
+        self._fade.start(prompt, fade_chunks)
+        if buffers.prompt_kv is not None:
+            self._from_kv = buffers.prompt_kv.clone()
+            with self._running():
+                self._prompt(prompt)
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
@@ -236,7 +274,11 @@ class TorchEngine:
     def close(self) -> None:
         """Release the networks and all buffers; may be called twice."""
         self._collect()
-        self._stages, self._buffers = {}, None
+        if self._graphs is not None:
+            self._graphs.clear()
+        self._networks = self._buffers = None
+        self._prompt_kv = {}
+        self._stages = None
         if self._cuda:
             torch.cuda.empty_cache()
 
@@ -248,69 +290,116 @@ class TorchEngine:
         """Close."""
         self.close()
 
+    def _open_buffers(self) -> Buffers:
+        """Return the buffers; EngineError after `close`."""
+        if self._buffers is None:
+            raise EngineError("expected an open engine, got a closed one: make a new TorchEngine")
+        return self._buffers
+
+    def _check_prompt(self, prompt: str) -> None:
+        """Raise EngineError for a prompt without an embedding."""
+        check_prompt(prompt, tuple(self.prompts) or (AS_SIMULATED,))
+
+    def _prompt(self, name: str) -> Tensor:
+        """Return a prompt's keys and values, computed once."""
+        if name not in self._prompt_kv:
+            buffers = self._open_buffers()
+            text = torch.from_numpy(self.prompts[name])[None].to(self.device)
+            assert buffers.prompt_kv is not None
+            assert self._networks is not None
+            answer = self._networks[1].prompt(text)
+            if answer.shape != buffers.prompt_kv.shape:
+                raise EngineError(
+                    f"expected prompts of {buffers.prompt_kv.shape[4]} tokens, got "
+                    f"{answer.shape[4]} of {name!r}: embed all with the same text encoder"
+                )
+            self._prompt_kv[name] = answer.to(buffers.prompt_kv.dtype)
+        return self._prompt_kv[name]
+
+    def _show(self, prompt_kv: Tensor) -> None:
+        """Put a prompt's keys and values where the passes read them."""
+        shown = self._open_buffers().prompt_kv
+        assert shown is not None
+        shown.copy_(prompt_kv)
+
+    def _fade_on(self) -> None:
+        """Move the prompt on at a chunk's edge."""
+        if not self._fade.step() or not self.prompts:
+            return
+        new, weight = self._prompt(self._fade.prompt), self._fade.weight
+        self._show(new if weight == 1.0 else torch.lerp(self._from_kv, new, weight))
+
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the photoreal frames of a chunk and carry the state on."""
-        buffers = self._buffers
-        if buffers is None:
-            raise EngineError("expected an open engine, got a closed one: make a new TorchEngine")
+        buffers = self._open_buffers()
+        stages, ring = self._stages, buffers.ring
+        assert stages is not None
+        seen, slot = ring.seen, ring.slot
         with self._running():
+            self._fade_on()
             with self._timed("encode"):
-                guide, reference, memory = self._run(
-                    "encode", buffers.send(frames), buffers.encoder_memory
-                )
-                buffers.encoder_memory.copy_(memory)
+                buffers.send(frames)
+                self._run(("encode",), stages.encode)
             with self._timed("context"):
-                context = None if self._recompute else self._context(buffers, reference)
-            latent = buffers.noise
+                if not stages.recompute:
+                    self._run(("context",), stages.context)
             with self._timed("denoise"):
-                for t, t_next in zip(self._sigmas[:-1], self._sigmas[1:], strict=True):
-                    x0 = self._pass("denoise", buffers, latent, t, reference, context)
-                    latent = euler_step(latent, x0, t, t_next)
+                self._run(("denoise", seen), partial(stages.denoise, seen))
             with self._timed("decode"):
-                decoded, memory = self._run("decode", latent, guide, buffers.decoder_memory)
-                buffers.decoder_memory.copy_(memory)
-                answer = buffers.receive(decoded)
+                self._run(("decode",), stages.decode)
+                answer = buffers.receive()
             self._collect()  # nothing to wait for: the frames have arrived
             with self._timed("commit"):
-                kept = self._pass("commit", buffers, latent, 0.0, reference, context)
-                buffers.ring.push(kept)
+                self._run(("commit", seen, slot), partial(stages.commit, seen, slot))
+                ring.step()
+                after = ring.seen
+                if after:
+                    self._run(("turn", after), partial(stages.turn, after))
         return answer
 
-    def _context(self, buffers: Buffers, reference: Tensor) -> Any:
-        """Return the reference's keys and values."""
-        return self._run("context", reference, buffers.rope)[0]
-
-    def _pass(
-        self,
-        stage: str,
-        buffers: Buffers,
-        sample: Tensor,
-        t: float,
-        reference: Tensor,
-        context: Tensor | None,
-    ) -> Any:
-        """Return what a pass through the transformer is for; no context: compute it here."""
-        context = self._context(buffers, reference) if context is None else context
-        past, past_rope = buffers.ring.past()
-        inputs = (sample, buffers.timesteps[t], reference, context, past, buffers.rope, past_rope)
-        return self._run(stage, *inputs)[0]
-
-    def _run(self, stage: str, *inputs: Any) -> tuple[Tensor, ...]:
-        """Run a stage; what a CUDA graph answers is copied, as its next run overwrites it."""
-        answer = self._stages[stage](*inputs)
-        answers = answer if isinstance(answer, tuple) else (answer,)
-        return tuple(tensor.clone() for tensor in answers) if self._graphs else answers
+    def _run(self, key: tuple[Any, ...], work: Callable[[], None]) -> None:
+        """Do a piece of work, from its CUDA graph where there is one."""
+        if self._graphs is None:
+            work()
+        else:
+            self._graphs.run(key, work)
 
     def _warm_up(self) -> None:
-        """Compile and record for every length of the past, then forget it all."""
+        """Compile, choose kernels and record for every state of the past, then forget it all."""
         spec, profile = self._spec, self.profile
         black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
-        # Of a new length, CUDA graphs run the first call, record the second and replay the third.
-        for _ in range(3 if self._graphs else 1):
+        states = profile.sink + 2 * profile.ring + 1
+        for _ in range(WARM_RUNS if self._graphs is not None else 1):
             self.reset()
-            for _ in range(profile.sink + profile.ring + 1):
+            for _ in range(states):
                 self._advance(black)
+        if self._graphs is not None:
+            with self._running():
+                self._record(self._graphs, states)
         self.reset()
+
+    def _record(self, graphs: Graphs, states: int) -> None:
+        """Record every stage for so many chunks after a reset; recording runs nothing."""
+        stages, ring = self._stages, self._open_buffers().ring
+        assert stages is not None
+        torch.cuda.synchronize(self.device)
+        self.reset()
+        for _ in range(states):
+            seen, slot = ring.seen, ring.slot
+            work: dict[tuple[Any, ...], Callable[[], None]] = {
+                ("encode",): stages.encode,
+                ("context",): stages.context,
+                ("denoise", seen): partial(stages.denoise, seen),
+                ("decode",): stages.decode,
+                ("commit", seen, slot): partial(stages.commit, seen, slot),
+            }
+            ring.step()
+            after = ring.seen
+            if after:
+                work["turn", after] = partial(stages.turn, after)
+            for key, piece in work.items():
+                if key not in graphs:
+                    graphs.record(key, piece)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -325,10 +414,9 @@ class TorchEngine:
             )
             if self._cuda:
                 stack.enter_context(torch.cuda.device(self.device))
-                # TF32 would make fp32 something else; reruns are to be equal bit for bit.
-                stack.enter_context(
-                    torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
-                )
+                stack.enter_context(exact_convolutions())
+            if self._attention is not None:
+                stack.enter_context(sdpa_kernel(self._attention, set_priority=True))
             if self._threads and self._threads != threads:
                 torch.set_num_threads(self._threads)
                 stack.callback(torch.set_num_threads, threads)

@@ -6,9 +6,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"chunk", "protocols", "errors", "optional"}
+CORE = {"chunk", "protocols", "errors", "optional", "prompts"}
 # the live side runs without torch: only these may import it
-TORCH_ALLOWED = ("engines/export.py", "engines/torch_engine.py", "engines/torch_buffers.py")
+TORCH_ALLOWED = (
+    "engines/export.py",
+    "engines/torch_engine.py",
+    "engines/torch_buffers.py",
+    "engines/torch_graphs.py",
+    "engines/torch_stages.py",
+)
 HEAVY = {"torch", "diffusers", "peft", "tensorrt", "pycuda", "transformers"}
 
 # package -> what of realmaster_live its modules may import at module level or below

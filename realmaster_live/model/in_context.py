@@ -20,15 +20,17 @@ Pair = tuple[Tensor, Tensor]  # keys and values, each (B, H, N, D)
 def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
     """Rotate neighbouring channel pairs by their positions' angles, as Wan does (RoFormer eq. 34).
 
+    The products are float32 products whatever the type of `x`, which is also the answer's.
     A pure function of its arguments: nothing is written in place, so it exports without scatter.
     """
     if torch.compiler.is_exporting():  # one node of opset 23 instead of eleven
         tables = [table.expand(x.shape[0], -1, -1) for table in rope]
         rotated: Tensor = torch.onnx.ops.rotary_embedding(x, *tables, interleaved=True)
         return rotated
-    cos, sin = (table.to(x.dtype) for table in rope)
-    even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1).flatten(-2)
+    cos, sin = rope
+    even, odd = torch.unflatten(x.float(), -1, (-1, 2)).unbind(-1)
+    turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), -1)
+    return turned.flatten(-2).to(x.dtype)
 
 
 def attend(

@@ -18,18 +18,22 @@ def rope_tables(
     *,
     widths: tuple[int, int, int],
     theta: float,
+    frames: int = 1,  # latent frames of a chunk
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cos and sin, each (len(times) * rows * columns, D / 2) float32.
+    """Return cos and sin, each (len(times) * frames * rows * columns, D / 2) float32.
 
     Times are relative to the present chunk, so a run is unbounded: the chunk before is always -1.
+    Positions count latent frames: frame f of the chunk at time t is at t * frames + f.
     """
+    present = np.arange(frames, dtype=np.float64)
+    moments = (np.asarray(times, np.float64)[:, None] * frames + present).reshape(-1, 1, 1)
     axes = (
-        np.asarray(times, np.float64)[:, None, None],
+        moments,
         np.arange(rows, dtype=np.float64)[None, :, None],
         np.arange(columns, dtype=np.float64)[None, None, :],
     )
     angles = [
-        np.broadcast_to(axis, (len(times), rows, columns))[..., None]
+        np.broadcast_to(axis, (len(moments), rows, columns))[..., None]
         * theta ** (-np.arange(0, width, 2, dtype=np.float64) / width)
         for axis, width in zip(axes, widths, strict=True)
     ]

@@ -1,9 +1,11 @@
 """A streaming autoencoder: four frames in, one latent out, and back under the render's guidance.
 
-A chunk's features of an eighth of the resolution are handed to the next chunk and nothing older
-reaches it, so any run length behaves like the two chunks that training sees.
+The features of those frames at an eighth of the resolution are handed to the next four and nothing
+older reaches them, so any run length behaves like the two steps that training sees. A chunk of
+several latent frames is so many such steps.
 
-Legend: B batch, T frames of a chunk, H W pixels, C latent channels, M memory channels.
+Legend: B batch, T frames of a chunk, H W pixels, C latent channels, F latent frames of a chunk, s
+latent stride, M memory channels. A *latent* is (B, C, F, H / s, W / s), without F where it is 1.
 *Cells* are (B * T, 12, H / 2, W / 2): every 2 x 2 pixels are 12 channels, in [-1, 1].
 """
 
@@ -16,6 +18,12 @@ from realmaster_live.model.profile import Profile
 
 CELL = 2  # pixels along one side of a cell
 CELL_CHANNELS = 3 * CELL * CELL
+MEMORY_STRIDE = 8  # pixels along one side of a position of the memory
+
+
+def latent_frames(profile: Profile) -> int:
+    """Return the frames that one latent frame stands for."""
+    return profile.chunk_frames // profile.chunk_latents
 
 
 def to_cells(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> cells
@@ -89,17 +97,17 @@ class Encoder(nn.Module):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        self.frames, self.kept = profile.chunk_frames, profile.memory
+        self.frames, self.kept = latent_frames(profile), profile.memory
         middle, deep = profile.middle, profile.deep
         self.stem = Fold(CELL_CHANNELS, 2 * profile.fine, 4)
         self.mix = nn.Conv2d(2 * profile.fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
-        self.down = Fold(middle, deep)
+        self.down = Fold(middle, deep, profile.latent_stride // MEMORY_STRIDE)
         self.deep = Residual(deep)
         self.out = nn.Conv2d(deep, profile.latent_channels, 1)
 
     def forward(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return raw latents (B, C, H / 16, W / 16) and the memory for the next chunk."""
+        """Return raw latents (B, C, H / s, W / s) of T / F frames, and the next memory."""
         x = torch.relu(self.stem(cells))
         x = self.mix(torch.unflatten(x, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
@@ -119,11 +127,12 @@ class GuidedDecoder(nn.Module):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        self.frames, self.kept, self.fine = profile.chunk_frames, profile.memory, profile.fine
+        self.frames, self.kept, self.fine = latent_frames(profile), profile.memory, profile.fine
+        self.stride, self.rise = profile.latent_stride, profile.latent_stride // MEMORY_STRIDE
         fine, middle, deep, half = profile.fine, profile.middle, profile.deep, profile.half
         self.lift = nn.Conv2d(profile.latent_channels, deep, 3, padding=1)
         self.deep = Residual(deep)
-        self.up = nn.Conv2d(deep, 4 * middle, 1)
+        self.up = nn.Conv2d(deep, self.rise**2 * middle, 1)
         self.guide = Fold(CELL_CHANNELS, fine, reach=3)
         self.guide_down = Fold(fine, 2 * fine)
         self.guide_mix = nn.Conv2d(2 * fine * self.frames, middle, 1)
@@ -143,12 +152,13 @@ class GuidedDecoder(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, latent: Tensor, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cells of frames and the memory for the next chunk.
+        """Return cells of T / F frames and the next memory.
 
         `cells` hold the rendered frames; where they are all zero (mid grey) the latents alone
         decide.
         """
-        x = nn.functional.pixel_shuffle(self.up(torch.relu(self.deep(self.lift(latent)))), 2)
+        x = self.up(torch.relu(self.deep(self.lift(latent))))
+        x = nn.functional.pixel_shuffle(x, self.rise) if self.rise > 1 else x
         guide = torch.relu(self.guide(cells))
         below = torch.relu(self.guide_down(guide))
         x = x + self.guide_mix(torch.unflatten(below, 0, (-1, self.frames)).flatten(1, 2))
@@ -166,7 +176,7 @@ class GuidedDecoder(nn.Module):
     def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 12, H / 2, W / 2)
         """Return smooth gains and offsets, the same for all frames of a chunk."""
         smooth = nn.functional.interpolate(
-            self.tone(latent), scale_factor=8.0, mode="bilinear", align_corners=False
+            self.tone(latent), scale_factor=self.stride / CELL, mode="bilinear", align_corners=False
         )
         every = smooth.repeat_interleave(self.frames, 0) if len(latent) > 1 else smooth
         gain, offset = (half.repeat(1, CELL * CELL, 1, 1) for half in every.chunk(2, 1))
@@ -192,13 +202,35 @@ class StreamingAutoencoder(nn.Module):
         return torch.zeros(batch, self.profile.memory, height // 8, width // 8)
 
     def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return normalised latents (B, C, H / 16, W / 16) and the next memory."""
-        raw, kept = self.encoder(cells, memory)
-        mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
-        return (raw - mean) / std, kept
+        """Return a chunk's normalised latent and the next memory."""
+        latents = []
+        for part in self.steps(cells):
+            raw, memory = self.encoder(part, memory)
+            mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
+            latents.append((raw - mean) / std)
+        return latents[0] if len(latents) == 1 else torch.stack(latents, 2), memory
 
     def decode(self, latent: Tensor, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cells of frames and the next memory; latents are normalised."""
+        """Return cells of a chunk's frames and the next memory; the latent is normalised."""
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
-        frames: tuple[Tensor, Tensor] = self.decoder(latent * std + mean, cells, memory)
-        return frames
+        decoded = []
+        for one, part in zip(self.frames_of(latent), self.steps(cells), strict=True):
+            frames, memory = self.decoder(one * std + mean, part, memory)
+            decoded.append(frames)
+        if len(decoded) == 1:
+            return decoded[0], memory
+        count = latent_frames(self.profile)
+        return torch.cat([torch.unflatten(x, 0, (-1, count)) for x in decoded], 1).flatten(
+            0, 1
+        ), memory
+
+    def steps(self, cells: Tensor) -> list[Tensor]:
+        """Part a chunk's cells by latent frame."""
+        if self.profile.chunk_latents == 1:
+            return [cells]
+        each = torch.unflatten(cells, 0, (-1, self.profile.chunk_frames))
+        return [part.flatten(0, 1) for part in each.chunk(self.profile.chunk_latents, 1)]
+
+    def frames_of(self, latent: Tensor) -> list[Tensor]:
+        """Part a chunk's latent by latent frame."""
+        return [latent] if latent.ndim == 4 else list(latent.unbind(2))

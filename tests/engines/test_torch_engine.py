@@ -32,6 +32,14 @@ def noisy(index):
     return chunk.with_frames(np.random.default_rng(index).integers(0, 256, shape, np.uint8))
 
 
+def push(ring, kv):
+    """Keep a chunk as the engine does."""
+    if ring.slot is not None:
+        ring.write([(layer[0], layer[1]) for layer in kv], ring.slot)
+    ring.step()
+    ring.turn(ring.seen)
+
+
 class Recorder(TorchDispatchMode):
     """Notes the types and shapes that every operation is given."""
 
@@ -54,39 +62,39 @@ def test_the_ring_keeps_what_training_kept(ring, sink):
     place = ours.kept.data_ptr()
     for index in range(9):
         kv = torch.full(shape, float(index))
-        ours.push(kv)
+        push(ours, kv)
         theirs.push(kv)
-        kept, (cos, sin) = ours.past()
-        assert torch.equal(kept, theirs.past(kv))
+        assert torch.equal(ours.kept[..., : ours.seen, :], theirs.past(kv))
         assert ours.times() == theirs.times()
-        assert len(cos) == len(sin) == kept.shape[4]
     assert ours.kept.data_ptr() == place
     ours.reset()
-    assert ours.past()[0].shape[4] == 0
-    ours.push(torch.full(shape, 7.0))
-    assert ours.past()[0].eq(7.0).all()
+    assert ours.seen == 0
+    push(ours, torch.full(shape, 7.0))
+    assert all(value.eq(7.0).all() for _, value in ours.past(ours.seen))
 
 
 def test_rotations_follow_the_slots():
     profile = Profile.from_dict({**TINY.as_dict(), "ring": 2})
     ring = Ring(profile, 2, 3, torch.device("cpu"))
-    kv = torch.zeros(profile.layers, 2, 1, profile.heads, 6, profile.head_width)
+    kv = torch.ones(profile.layers, 2, 1, profile.heads, 6, profile.head_width)
     by_time = {}
     for _ in range(6):
-        ring.push(kv)
-        cos, _ = ring.past()[1]
+        push(ring, kv)
+        keys = ring.past(ring.seen)[1][0]
         for slot, moment in enumerate(ring.times()):
-            table = cos[slot * 6 : (slot + 1) * 6].clone()
-            assert torch.equal(by_time.setdefault(moment, table), table)
+            key = keys[..., slot * 6 : (slot + 1) * 6, :].clone()
+            assert torch.equal(by_time.setdefault(moment, key), key)
     assert set(by_time) == {-1.0, -2.0}
     assert not torch.equal(by_time[-1.0], by_time[-2.0])
 
 
-def test_bf16_keeps_norms_rotations_and_the_time_embedder_in_float32(tiny_checkpoint):
+def test_bf16_keeps_what_is_delicate_in_float32(tiny_checkpoint):
     with TorchEngine(tiny_checkpoint, **SIZE) as engine:
         expected = [engine.realize(noisy(index)).frames for index in range(3)]
     with TorchEngine(tiny_checkpoint, precision="bf16", **SIZE) as engine, Recorder() as recorder:
         got = [engine.realize(noisy(index)).frames for index in range(3)]
+        ring = engine._buffers.ring
+        kept = {ring.kept.dtype, ring.rotated.dtype, engine._buffers.context.dtype}
     for a, b in zip(got, expected, strict=True):
         difference = np.abs(a.astype(int) - b.astype(int))
         assert 0 < difference.mean() < 0.5
@@ -94,9 +102,13 @@ def test_bf16_keeps_norms_rotations_and_the_time_embedder_in_float32(tiny_checkp
     seen = recorder.seen
     types = {name: {dtype for call in calls for dtype, _ in call} for name, calls in seen.items()}
     assert types["conv2d"] == types["scaled_dot_product_attention"] == {torch.bfloat16}
-    assert types["layer_norm"] == types["rms_norm"] == {torch.float32}
-    # the tables of a rotation have its operand's type, and nothing else multiplies two tensors
+    assert types["layer_norm"] == {torch.float32}
+    # rotations and modulations multiply float32, and nothing else multiplies two tensors
     assert [torch.bfloat16] * 2 not in [[dtype for dtype, _ in call] for call in seen["mul"]]
+    # keys, values and queries need no conversion in front of attention
+    kinds = [[dtype for dtype, _ in call] for call in seen["scaled_dot_product_attention"]]
+    assert kinds == [[torch.bfloat16] * 3] * len(kinds)
+    assert kept == {torch.bfloat16}
     rows = {torch.float32: set(), torch.bfloat16: set()}
     for (dtype, shape), *_ in seen["linear"]:
         rows[dtype].add(shape[-2])

@@ -1,0 +1,43 @@
+"""Mixed precision: products in bfloat16, what is delicate in float32; for use under autocast."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from realmaster_live.model.dit import ConditionEmbedder
+
+
+class Float32LayerNorm(nn.LayerNorm):
+    """A LayerNorm whose input and answer are float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the normalised tokens."""
+        return super().forward(x.float())
+
+
+class Float32ConditionEmbedder(ConditionEmbedder):
+    """A ConditionEmbedder that leaves autocast for timesteps."""
+
+    def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings and modulations, float32."""
+        with torch.autocast(timestep.device.type, enabled=False):
+            return super().forward(timestep)
+
+
+def mix_precision(module: nn.Module) -> None:
+    """Prepare a network for autocast, in place; a second time changes nothing.
+
+    Weights of products become bfloat16. The time embedder, the modulations, the residual stream
+    and its norms stay float32; keys, queries and values are bfloat16, so attention is, and so is
+    what a ring keeps.
+    """
+    for child in module.children():
+        if isinstance(child, ConditionEmbedder):
+            child.__class__ = Float32ConditionEmbedder
+        elif isinstance(child, nn.LayerNorm):
+            child.__class__ = Float32LayerNorm
+        elif isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv3d)):
+            child.to(torch.bfloat16)
+        else:
+            mix_precision(child)

@@ -1,0 +1,56 @@
+"""Networks of random weights, made where they will run: for timing a profile without its files."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from realmaster_live.model.dit import Block, InContextTransformer
+from realmaster_live.model.precision import mix_precision
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.vae import GuidedDecoder, StreamingAutoencoder
+
+GAIN = 0.5  # of a layer: its weights deviate by GAIN / sqrt(inputs)
+TOUCH = 0.1  # of the decoder's last layers: pictures stay near the render
+
+
+def random_networks(
+    profile: Profile, device: torch.device, *, bf16: bool = False, seed: int = 0
+) -> tuple[StreamingAutoencoder, InContextTransformer]:
+    """Return both networks with random weights in which every part has a say.
+
+    They are shaped on the meta device first: no float32 copy of what ends as bfloat16 ever exists.
+    """
+    with torch.device("meta"):
+        networks = StreamingAutoencoder(profile), InContextTransformer(profile)
+    generator = torch.Generator(device).manual_seed(seed)
+    for network in networks:
+        network.requires_grad_(False)
+        if bf16:
+            mix_precision(network)
+        network.to_empty(device=device)
+        fill(network, generator)
+    autoencoder, transformer = networks
+    autoencoder.latents_mean.zero_()
+    autoencoder.latents_std.fill_(1.0)
+    return autoencoder.eval(), transformer.eval()
+
+
+def fill(network: nn.Module, generator: torch.Generator) -> None:
+    """Give every parameter a random or neutral value, in place."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+                parameter.fill_(1.0 if name == "weight" else 0.0)
+            elif name == "bias":
+                parameter.zero_()
+            elif name == "weight":
+                parameter.normal_(std=GAIN / parameter[0].numel() ** 0.5, generator=generator)
+            else:
+                parameter.normal_(generator=generator)
+                parameter.mul_(TOUCH)
+        if isinstance(module, Block):
+            module.scale_shift_table[:, (2, 5)] = 0.5  # the gates, as before training
+        if isinstance(module, GuidedDecoder):
+            for layer in (module.rest, module.gain, module.tone):
+                layer.weight.mul_(TOUCH)

@@ -1,0 +1,110 @@
+"""Prompts: names, texts and embeddings of weathers and looks.
+
+A prompt is a name with an embedding: learnt with a small model, or a text encoder's answer for a
+large one. Legend: M tokens of a prompt, C channels of a text encoder.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import EngineError
+
+AS_SIMULATED = "as simulated"  # the prompt of a model that has none
+
+PRESETS: Mapping[str, str] = {
+    "clear": (
+        "A photorealistic dash camera video of a drive on a clear sunny day: blue sky, crisp "
+        "shadows, dry asphalt, natural colours, sharp detail."
+    ),
+    "rain": (
+        "A photorealistic dash camera video of a drive in steady rain: wet reflective asphalt, "
+        "puddles, falling raindrops, dark clouds, muted colours."
+    ),
+    "snow": (
+        "A photorealistic dash camera video of a drive in winter: snow on the ground, roofs and "
+        "trees, falling snowflakes, tyre tracks on the road, a pale sky."
+    ),
+    "fog": (
+        "A photorealistic dash camera video of a drive in dense fog: distant cars and houses fade "
+        "into white haze, soft light without shadows, damp asphalt."
+    ),
+    "night": (
+        "A photorealistic dash camera video of a drive at night: street lamps, headlights and lit "
+        "windows, dark sky, glowing tail lights, a little camera noise."
+    ),
+    "overcast": (
+        "A photorealistic dash camera video of a drive under a closed grey sky: soft even light, "
+        "no hard shadows, muted natural colours, dry asphalt."
+    ),
+}
+"""The weathers' names, and what a text encoder is told of them."""
+
+
+class PromptTable(Mapping[str, NDArray[np.float32]]):
+    """Embeddings (M, C) float32 by name; the first is the one of an engine that is told none."""
+
+    def __init__(self, embeddings: Mapping[str, NDArray[np.float32]]) -> None:
+        self._embeddings = dict(embeddings)
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """Return a prompt's embedding; EngineError for one that has none."""
+        check_prompt(name, tuple(self._embeddings))
+        return self._embeddings[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._embeddings)
+
+    def __len__(self) -> int:
+        """Return the number of prompts."""
+        return len(self._embeddings)
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a prompt has an embedding."""
+        return name in self._embeddings
+
+
+def check_prompt(name: str, known: tuple[str, ...]) -> None:
+    """Raise EngineError for a prompt that a model has no embedding of; it offers the nearest."""
+    if name in known:
+        return
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+    raise EngineError(
+        f"expected a prompt that this model has an embedding of, got {name!r}: "
+        f"use {' or '.join(map(repr, near))}"
+    )
+
+
+class Fade:
+    """Which prompt the next chunk has, and how much of it: from 0, the one before, to 1.
+
+    Attributes:
+        prompt: the prompt that is shown or faded to.
+        weight: its share of the present chunk.
+    """
+
+    def __init__(self, prompt: str) -> None:
+        self.prompt, self.weight = prompt, 1.0
+        self._mixed = self._done = 0
+
+    def start(self, prompt: str, chunks: int) -> None:
+        """Let the next `chunks` chunks mix two prompts; those after them have the new one alone."""
+        if chunks < 0:
+            raise EngineError(
+                f"expected fade_chunks of 0 or more, got {chunks}: 0 switches at the next chunk"
+            )
+        self.prompt, self.weight = prompt, 0.0
+        self._mixed, self._done = chunks, 0
+
+    def step(self) -> bool:
+        """Move on to the next chunk; return whether its weight is another one."""
+        if self.weight == 1.0:
+            return False
+        self._done += 1
+        self.weight = min(1.0, self._done / (self._mixed + 1))
+        return True
