@@ -1,5 +1,7 @@
 """Pairs on disk, and crops of them as a pure function of (seed, step).
 
+Tensors are made on torch's default device.
+
 A folder holds, for every clip, `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8,
 and `<clip>.json` with at least `seed`. The seed says what a clip is for: training, validation
 (looked at while training, to choose by) or held out (for the figures that are reported).
@@ -10,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +25,10 @@ from realmaster_live.errors import PairError
 
 VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seeds
 Split = Literal["training", "validation", "held out"]
+AS_SIMULATED = "as simulated"  # the prompt of a clip that shows what was simulated
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Clip:
     """One rendered and path-traced clip; the arrays are mapped, not read."""
 
@@ -50,6 +54,18 @@ class Clip:
         """Return height and width in pixels."""
         return self.sim.shape[1], self.sim.shape[2]
 
+    @property
+    def prompt(self) -> str:
+        """Return the prompt whose weather the truth shows."""
+        return str(self.facts.get("prompt", AS_SIMULATED))
+
+    @cached_property
+    def pixels(self) -> tuple[Tensor, Tensor]:
+        """Return render and truth; on a CPU they stay mapped, elsewhere they stay in memory."""
+        device = torch.get_default_device()
+        render, truth = (torch.from_numpy(x).to(device) for x in (self.sim, self.truth))
+        return render, truth
+
 
 def read_clip(path: Path) -> Clip:
     """Return the clip that a JSON file describes."""
@@ -57,7 +73,7 @@ def read_clip(path: Path) -> Clip:
     stem = path.with_suffix("")
     try:
         sim, truth = (
-            np.load(stem.with_name(f"{stem.name}.{kind}.npy"), mmap_mode="r")
+            np.load(stem.with_name(f"{stem.name}.{kind}.npy"), mmap_mode="c")
             for kind in ("sim", "truth")
         )
     except (OSError, ValueError) as error:
@@ -92,7 +108,8 @@ def step_rng(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
 
 def torch_rng(rng: np.random.Generator) -> torch.Generator:
     """Return a torch generator that follows from a numpy one."""
-    return torch.Generator().manual_seed(int(rng.integers(2**62)))
+    generator = torch.Generator(torch.get_default_device())
+    return generator.manual_seed(int(rng.integers(2**62)))
 
 
 def take(
@@ -103,16 +120,15 @@ def take(
     box: tuple[int, int, int, int],  # top, left, height, width in pixels
     mirror: bool,
     backwards: bool = False,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return render and truth of a piece of a clip, each (frames, height, width, 3)."""
+) -> tuple[Tensor, Tensor]:
+    """Return render and truth of a piece of a clip, each (frames, height, width, 3) uint8."""
     top, left, height, width = box
-    times = slice(start, start + frames)
-    pieces = []
-    for pixels in (clip.sim, clip.truth):
-        piece = pixels[times, top : top + height, left : left + width]
-        piece = piece[:, :, ::-1] if mirror else piece
-        pieces.append((piece[::-1] if backwards else piece).copy())
-    return pieces[0], pieces[1]
+    flipped = [0] * backwards + [2] * mirror
+    render, truth = (
+        x[start : start + frames, top : top + height, left : left + width].flip(flipped)
+        for x in clip.pixels
+    )
+    return render, truth
 
 
 def random_corner(rng: np.random.Generator, size: int, crop: int, step: int) -> int:
@@ -151,4 +167,4 @@ def crop_batch(
         )
         sims.append(sim)
         truths.append(truth)
-    return torch.from_numpy(np.stack(sims)), torch.from_numpy(np.stack(truths))
+    return torch.stack(sims), torch.stack(truths)

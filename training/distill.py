@@ -17,7 +17,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, step_rng, torch_rng
-from realmaster_live.training.latents import LatentSequence, Rollout, long_enough
+from realmaster_live.training.latents import LatentSequence, Rollout, long_enough, prompt_kv
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
@@ -49,7 +49,7 @@ class DistillStage:
         """Return the mean x0 loss over the chunks of a batch of rollouts."""
         stage, profile = self.stage, self.module.profile
         rng = step_rng(self.recipe.seed, step, purpose=3)
-        reference, target = latent_batch(
+        reference, target, names = latent_batch(
             self.sequences, rng, batch=stage.batch, chunks=stage.chunks, patch=profile.patch
         )
         generator = torch_rng(rng)
@@ -57,9 +57,10 @@ class DistillStage:
         rollout = Rollout(self.module, sigmas(profile.steps, profile.shift))
         losses, errors = [], []
         with autocast(self.recipe):
+            prompt = prompt_kv(self.module, names)
             for index in range(stage.chunks):
                 chosen = int(rng.integers(profile.steps))
-                clean, x0 = rollout.chunk(reference[index], noise, gradient_step=chosen)
+                clean, x0 = rollout.chunk(reference[index], noise, prompt, gradient_step=chosen)
                 assert x0 is not None
                 losses.append(2.0 * huber(x0.float(), target[index]))
                 errors.append((clean - target[index]).square().mean())

@@ -22,12 +22,13 @@ from typing import Any
 
 import torch
 
-from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
+from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.model.checkpoint import load_checkpoint, load_into, save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
-from realmaster_live.training.data import Clip, find_clips, step_rng, torch_rng
+from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
 from realmaster_live.training.joint import JointStage
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
@@ -45,7 +46,7 @@ from realmaster_live.training.vgg import vgg
 logger = logging.getLogger(__name__)
 
 PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
-LOOK_CLIPS = 4  # validation clips looked at while training
+LOOK_CLIPS = 32  # most validation clips looked at while training
 STATISTICS_CLIPS = 12
 ROLLOUT_BATCH = 8
 
@@ -57,7 +58,9 @@ class Run:
     """A training run in its folder."""
 
     def __init__(self, recipe: Recipe, data: Path, out: Path, start: Path | None = None) -> None:
+        """Make the networks on torch's default device."""
         self.recipe, self.data, self.out, self.start = recipe, data, out, start
+        self.device = torch.get_default_device()
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
@@ -84,19 +87,31 @@ class Run:
         return facts
 
     def restore(self, checkpoint: Path) -> None:
-        """Put a checkpoint into the networks."""
-        autoencoder, transformer = load_checkpoint(checkpoint)
-        self.autoencoder.load_state_dict(autoencoder.state_dict())
-        self.transformer.load_state_dict(transformer.state_dict())
+        """Put a checkpoint into the networks; what it lacks stays as it is in a new model."""
+        for own, read in zip(
+            (self.autoencoder, self.transformer), load_checkpoint(checkpoint), strict=True
+        ):
+            load_into(own, {**own.state_dict(), **read.state_dict()}, source=str(checkpoint))
 
     def clips_of(self, name: str) -> list[Clip]:
         """Return a stage's clips: all finished ones at its start, the same ones when resumed."""
         clips = find_clips(self.data, "training")
+        self.check_prompts([*clips, *self.looked_at])
         found = latest(self.out / name)
         if found is None:
             return clips
         by_name = {clip.name: clip for clip in clips}
         return [by_name[name] for name in found[1]["clips"] if name in by_name]
+
+    def check_prompts(self, clips: list[Clip]) -> None:
+        """Raise PairError where a clip shows a prompt that the model has no place for."""
+        known = self.recipe.profile.prompts or (AS_SIMULATED,)
+        strange = sorted({clip.prompt for clip in clips} - {*known})
+        if strange:
+            raise PairError(
+                f"expected clips of the prompts {', '.join(known)} in {self.data}, got {strange}: "
+                "name them in the profile's `prompts`, or train on other clips"
+            )
 
     def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
         """Return the latents of clips from every phase, as they are and mirrored.
@@ -155,7 +170,8 @@ class Run:
             rng = torch_rng(step_rng(self.recipe.seed, index, purpose=5))
             references = torch.stack([sequence.reference for sequence in batch], 1)
             with autocast(self.recipe):
-                made = roll_out(self.transformer, references, levels, rng)
+                names = [sequence.clip.prompt for sequence in batch]
+                made = roll_out(self.transformer, references, levels, rng, names)
             for sequence, latents in zip(batch, made.unbind(1), strict=True):
                 sequence.rollout = latents.float()
         self.log({"rolled_out": len(sequences), "s": round(time.monotonic() - started, 1)})
@@ -200,6 +216,12 @@ class Run:
             self.hand_on(name, clips)
         return True
 
+    def machine(self) -> str:
+        """Return what the run trains on, in words."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{platform.machine()}, {self.recipe.threads} threads"
+
     @staticmethod
     def conditions(clips: list[Clip], conditions: dict[str, Any]) -> dict[str, Any]:
         """Return what a state must be resumed with."""
@@ -238,7 +260,7 @@ class Run:
         save_checkpoint(folder, self.autoencoder, self.transformer)
         facts = {
             "recipe": recipe_hash(self.recipe),
-            "machine": f"{platform.machine()}, {self.recipe.threads} threads",
+            "machine": self.machine(),
             "stages": stages,
         }
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -262,6 +284,19 @@ def fit(
     return run.train()
 
 
+def use_device(name: str) -> None:
+    """Make a device torch's default one and let it use what training may: TF32, tuned kernels."""
+    if torch.device(name).type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                f"expected a CUDA device for {name!r}, got none that torch {torch.__version__} "
+                "sees: use --device cpu, or install an NVIDIA driver and a CUDA build of torch"
+            )
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+    torch.set_default_device(name)
+
+
 def connect_signals(run: Run) -> None:
     """Let SIGTERM, SIGINT and SIGUSR1 save and end the run within a step."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
@@ -276,12 +311,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
     parser.add_argument("--print-config", action="store_true")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     recipe = load_recipe(options.recipe)
     if options.print_config:
         sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
         return 0
+    use_device(options.device)
     finished = fit(recipe, options.data, options.out, start=options.start, handle=connect_signals)
     return 0 if finished else 3
 

@@ -32,6 +32,7 @@ from realmaster_live.training.latents import (
     draw_window,
     long_enough,
     pixels,
+    prompt_kv,
 )
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
@@ -67,13 +68,13 @@ class JointStage:
         self.sequences = [*sequences]
         self.looked_at, self.samples = looked_at, samples
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+        """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8, prompts."""
         stage, profile = self.stage, self.transformer.profile
         chunks = 1 if rng.random() < stage.single_share else stage.chunks
         usable = [sequence for sequence in self.sequences if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
-        latents, sims, truths = [], [], []
+        latents, sims, truths, names = [], [], [], []
         for sequence in draw_alike(usable, rng, stage.batch):
             first = random_corner(rng, len(sequence), chunks, 1)
             _, _, h, w = sequence.target.shape
@@ -88,14 +89,15 @@ class JointStage:
             sim, truth = pixels(sequence, profile, window, first=first, chunks=chunks)
             sims.append(sim)
             truths.append(truth)
-        return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths)
+            names.append(sequence.clip.prompt)
+        return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths), names
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the picture loss of a batch of rollouts."""
         stage, profile = self.stage, self.transformer.profile
         time = profile.chunk_frames
         rng = step_rng(self.recipe.seed, step, purpose=6)
-        target, sim, truth = self.batch(rng)
+        target, sim, truth, names = self.batch(rng)
         noise = torch.randn(target.shape[1:], generator=torch_rng(rng))
         rollout = Rollout(self.transformer, sigmas(profile.steps, profile.shift))
         last = rng.random() < LAST_STEP_SHARE
@@ -103,8 +105,9 @@ class JointStage:
         guides, truths = (chunk_cells(x, time) for x in (sim, truth))
         with autocast(self.recipe):
             latents = []
+            prompt = prompt_kv(self.transformer, names)
             for reference in encode_chunks(self.autoencoder, guides, stage.batch):
-                _, x0 = rollout.chunk(reference.float(), noise, gradient_step=chosen)
+                _, x0 = rollout.chunk(reference.float(), noise, prompt, gradient_step=chosen)
                 assert x0 is not None
                 latents.append(x0.float())
             got = decode_chunks(self.autoencoder, latents, guides)

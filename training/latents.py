@@ -55,7 +55,8 @@ def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = 
     cos, sin = rope_tables(
         times, rows, columns, widths=profile.rope_widths, theta=profile.rope_theta
     )
-    return torch.from_numpy(cos), torch.from_numpy(sin)
+    device = torch.get_default_device()
+    return torch.from_numpy(cos).to(device), torch.from_numpy(sin).to(device)
 
 
 @torch.no_grad()
@@ -77,7 +78,7 @@ def encode_clip(
             box=(0, 0, height, width),
             mirror=mirror,
         )
-        cells = to_cells(torch.stack([torch.from_numpy(piece) for piece in pair]))
+        cells = to_cells(torch.stack(pair))
         latent, memory = autoencoder.encode(cells, memory)
         latents.append(latent.float())
     both = torch.stack(latents)
@@ -166,7 +167,16 @@ def pixels(
         box=(window.top * stride, edge, window.rows * stride, width),
         mirror=sequence.mirror,
     )
-    return torch.from_numpy(sim), torch.from_numpy(truth)
+    return sim, truth
+
+
+def prompt_kv(transformer: InContextTransformer, names: Sequence[str]) -> Tensor | None:
+    """Return the learnt prompts' keys and values (L, 2, B, H, M, D); None where there are none."""
+    known = transformer.profile.prompts
+    if not known:
+        return None
+    places = torch.tensor([known.index(name) for name in names])
+    return transformer.prompt(transformer.prompt_embedding[places])
 
 
 def long_enough(sequences: Sequence[LatentSequence], chunks: int) -> list[LatentSequence]:
@@ -205,6 +215,7 @@ class Rollout:
         self,
         reference: Tensor,  # (B, C, h, w)
         noise: Tensor,  # (B, C, h, w)
+        prompt: Tensor | None = None,  # (L, 2, B, H, M, D) keys and values
         gradient_step: int | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the clean latent, and x0 of the step that keeps gradients, where one does."""
@@ -212,19 +223,23 @@ class Rollout:
         rows, columns = (side // profile.patch for side in reference.shape[2:])
         rope = ropes(profile, rows, columns)
         with torch.set_grad_enabled(gradient_step is not None):
-            context = transformer.context(reference, rope)
+            context = transformer.context(reference, rope, prompt)
         past, past_rope = self.past_of(context, rows, columns)
         x_t, kept = noise, None
         for step, (t, t_next) in enumerate(zip(self.levels[:-1], self.levels[1:], strict=True)):
             time = torch.full((len(reference),), t)
             with torch.set_grad_enabled(step == gradient_step):
-                x0, _ = transformer.denoise(x_t, time, reference, context, past, rope, past_rope)
+                x0, _ = transformer.denoise(
+                    x_t, time, reference, context, past, rope, past_rope, prompt
+                )
             if step == gradient_step:
                 kept = x0
             x_t = euler_step(x_t, x0.detach().float(), t, t_next)
         with torch.no_grad():
             zero = torch.zeros(len(reference))
-            _, target_kv = transformer.denoise(x_t, zero, reference, context, past, rope, past_rope)
+            _, target_kv = transformer.denoise(
+                x_t, zero, reference, context, past, rope, past_rope, prompt
+            )
         self.cache.push(target_kv)
         return x_t, kept
 
@@ -235,8 +250,10 @@ def roll_out(
     references: Tensor,  # (n, B, C, h, w)
     levels: Sequence[float],
     generator: torch.Generator,
+    names: Sequence[str],  # B prompts
 ) -> Tensor:  # (n, B, C, h, w)
     """Return the latents of consecutive chunks; as in the engine, all share one noise."""
     rollout = Rollout(transformer, levels)
+    prompt = prompt_kv(transformer, names)
     noise = torch.randn(references.shape[1:], generator=generator)
-    return torch.stack([rollout.chunk(reference, noise)[0] for reference in references])
+    return torch.stack([rollout.chunk(reference, noise, prompt)[0] for reference in references])

@@ -14,7 +14,7 @@ from torch import Tensor
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
-from realmaster_live.training.data import Clip
+from realmaster_live.training.data import AS_SIMULATED, Clip
 from realmaster_live.training.latents import encode_clip, roll_out
 
 
@@ -44,10 +44,10 @@ def decode_clip(
     frames = []
     for index, latent in enumerate(latents):
         chunk = torch.from_numpy(np.array(guide[index * time : (index + 1) * time]))
-        cells = to_cells(chunk[None])
+        cells = to_cells(chunk[None].to(latent.device))
         cells = torch.zeros_like(cells) if plain else cells
         decoded, memory = autoencoder.decode(latent[None], cells, memory)
-        frames.append(to_bytes(decoded.float(), time)[0].numpy())
+        frames.append(to_bytes(decoded.float(), time)[0].cpu().numpy())
     return np.concatenate(frames)
 
 
@@ -61,7 +61,8 @@ def look(
 ) -> dict[str, float]:
     """Return mean PSNR of render and realized frames; write rows of render | realized | truth.
 
-    Without a transformer the true latents are decoded, with and without the guide.
+    Clips with a prompt have figures of their own. Without a transformer the true latents are
+    decoded, with and without the guide.
     """
     time = autoencoder.profile.chunk_frames
     figures: dict[str, list[float]] = {}
@@ -81,12 +82,14 @@ def look(
                 transformer,
                 sequence.reference[:count, None],
                 sigmas(profile.steps, profile.shift),
-                torch.Generator().manual_seed(0),
+                torch.Generator(torch.get_default_device()).manual_seed(0),
+                [clip.prompt],
             )[:, 0]
             results["realized"] = shown = decode_clip(autoencoder, made, sim)
             error = torch.nn.functional.mse_loss(made, target)
             figures.setdefault("latent_mse", []).append(float(error))
-        for name, frames in results.items():
+        for kind, frames in results.items():
+            name = kind if clip.prompt == AS_SIMULATED else f"{kind}, {clip.prompt}"
             figures.setdefault(name, []).append(psnr_bytes(frames, truth))
         last = count * time - 1
         rows.append(np.concatenate((sim[last], shown[last], truth[last]), 1))

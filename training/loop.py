@@ -48,7 +48,8 @@ def autocast(recipe: Recipe) -> torch.autocast:
 
     Casts are not cached: a cast made without gradients would serve the pass that needs them.
     """
-    return torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16, cache_enabled=False)
+    device = torch.get_default_device().type
+    return torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16, cache_enabled=False)
 
 
 def learning_rate(recipe: StageRecipe, step: int, elapsed_s: float) -> float:
@@ -70,6 +71,7 @@ class StageState:
             lr=recipe.learning_rate,
             betas=(0.9, 0.95),
             weight_decay=recipe.weight_decay,
+            fused=torch.get_default_device().type == "cuda",
         )
         self.averaged = {k: p.detach().clone() for k, p in self.parameters.items()}
         self.step, self.elapsed_s = 0, 0.0
@@ -124,9 +126,13 @@ class StageState:
         full = self.module.state_dict()
         for name, parameter in self.parameters.items():
             full[name] = tensors[f"weights.{name}"]
-            self.averaged[name] = tensors[f"averaged.{name}"].clone()
+            self.averaged[name].copy_(tensors[f"averaged.{name}"])
             prefix = f"optimizer.{name}."
-            entries = {k: v.clone() for k, v in tensors.items() if k.startswith(prefix)}
+            entries = {
+                k: v.to(parameter.device, copy=True)
+                for k, v in tensors.items()
+                if k.startswith(prefix)
+            }
             if entries:
                 self.optimizer.state[parameter] = {
                     k.removeprefix(prefix): v for k, v in entries.items()

@@ -154,7 +154,9 @@ def fingerprint(recipe: Recipe, stage: str) -> dict[str, Any]:
     table = dataclasses.asdict(recipe)
     entries = {f"{stage}.{k}": v for k, v in table[stage].items() if k != "budget_s"}
     entries |= {"seed": recipe.seed, "bfloat16": recipe.bfloat16}
-    return entries | {f"profile.{k}": v for k, v in table["profile"].items()}
+    entries |= {f"profile.{k}": v for k, v in table["profile"].items()}
+    as_saved: dict[str, Any] = json.loads(json.dumps(entries))
+    return as_saved
 
 
 def recipe_hash(recipe: Recipe) -> str:

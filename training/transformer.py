@@ -22,6 +22,7 @@ from realmaster_live.training.latents import (
     draw_window,
     empty_past,
     long_enough,
+    prompt_kv,
     ropes,
 )
 from realmaster_live.training.looks import look, next_picture
@@ -49,8 +50,8 @@ def latent_batch(
     batch: int,
     chunks: int,
     patch: int,
-) -> tuple[Tensor, Tensor]:
-    """Return references and targets (chunks, B, C, h, w) of random consecutive chunks.
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Return references and targets (chunks, B, C, h, w) of random consecutive chunks, and prompts.
 
     Half of the batches are a window of the picture, cut on token borders.
     """
@@ -63,7 +64,7 @@ def latent_batch(
         rows, columns = (max(1, round(side * WINDOW / patch)) * patch for side in pair.shape[-2:])
         window = draw_window(picked[0][0], rng, rows=rows, columns=columns, step=patch)
         pair = window.of(pair)
-    return pair[0], pair[1]
+    return pair[0], pair[1], [s.clip.prompt for s, _ in picked]
 
 
 class TransformerStage:
@@ -87,23 +88,23 @@ class TransformerStage:
         self.looked_at, self.samples = looked_at, samples
 
     @torch.no_grad()
-    def past(self, reference: Tensor, target: Tensor) -> Tensor:
+    def past(self, reference: Tensor, target: Tensor, prompt: Tensor | None) -> Tensor:
         """Return keys and values of the chunk before, as the ring would hold them."""
         model = self.module
         rows, columns = (side // model.profile.patch for side in reference.shape[2:])
         rope = ropes(model.profile, rows, columns)
-        context = model.context(reference, rope)
+        context = model.context(reference, rope, prompt)
         nothing = ropes(model.profile, rows, columns, ())
         zero = torch.zeros(len(reference))
-        kept = model.denoise(target, zero, reference, context, empty_past(context), rope, nothing)
-        return kept[1]
+        past = empty_past(context)
+        return model.denoise(target, zero, reference, context, past, rope, nothing, prompt)[1]
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the x0 loss of a batch; the past carries noise, and sometimes there is none."""
         stage, model = self.stage, self.module
         profile = model.profile
         rng = step_rng(self.recipe.seed, step, purpose=2)
-        reference, target = latent_batch(
+        reference, target, names = latent_batch(
             self.sequences, rng, batch=stage.batch, chunks=CHUNKS, patch=profile.patch
         )
         generator = torch_rng(rng)
@@ -115,8 +116,9 @@ class TransformerStage:
         amount = stage.noise * torch.rand(stage.batch, 1, 1, 1, generator=generator)
         before = target[0] + amount * torch.randn(target[0].shape, generator=generator)
         with autocast(self.recipe):
-            context = model.context(reference[1], rope)
-            past = empty_past(context) if forgotten else self.past(reference[0], before)
+            prompt = prompt_kv(model, names)
+            context = model.context(reference[1], rope, prompt)
+            past = empty_past(context) if forgotten else self.past(reference[0], before, prompt)
             times = () if forgotten else (-1.0,)
             x0, _ = model.denoise(
                 add_noise(target[1], eps, t),
@@ -126,6 +128,7 @@ class TransformerStage:
                 past,
                 rope,
                 ropes(profile, rows, columns, times),
+                prompt,
             )
         x0 = x0.float()
         with torch.no_grad():

@@ -177,8 +177,8 @@ class InContextTransformer(nn.Module):
             with torch.no_grad():
                 block.scale_shift_table[:, (2, 5)] = 0.5
             if self.profile.text_width:
-                nn.init.zeros_(block.attn2.to_out[0].weight)
-                nn.init.zeros_(block.attn2.to_out[0].bias)
+                for parameter in block.attn2.to_out.parameters():
+                    nn.init.zeros_(parameter)
 
     def tokens(self, latent: Tensor) -> Tensor:  # latent -> (B, N, C * patch * patch)
         """Cut latents into tokens, channels first inside a token."""

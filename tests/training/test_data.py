@@ -45,7 +45,8 @@ def test_batches_are_a_function_of_seed_and_step(pairs):
 
 def test_take_keeps_pairs_aligned(pairs):
     clip = find_clips(pairs, "training")[0]
-    sim, truth = take(clip, start=2, frames=4, box=(4, 8, 16, 32), mirror=True, backwards=True)
+    pair = take(clip, start=2, frames=4, box=(4, 8, 16, 32), mirror=True, backwards=True)
+    sim, truth = (x.numpy() for x in pair)
     assert np.array_equal(sim[::-1, :, ::-1], clip.sim[2:6, 4:20, 8:40])
     assert np.array_equal(truth[::-1, :, ::-1], clip.truth[2:6, 4:20, 8:40])
 

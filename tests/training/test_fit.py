@@ -111,7 +111,7 @@ def test_latents_belong_to_their_frames(recipe, pairs, tmp_path):
     assert len(sequence) == 2
     box = (0, 0, *clip.sim.shape[1:3])
     sim, truth = take(clip, start=2, frames=4, box=box, mirror=True)
-    pair = torch.from_numpy(np.stack((sim, truth)))
+    pair = torch.stack((sim, truth))
     with torch.no_grad():
         expected, _ = run.autoencoder.encode(
             to_cells(pair), run.autoencoder.empty_memory(2, *clip.sim.shape[1:3])
@@ -137,7 +137,7 @@ def test_decoder_batches_pair_latents_with_their_pixels(recipe, pairs, tmp_path)
             )
             _, height, width, _ = truth.shape
             cells = truth.reshape(time, height // stride, stride, width // stride, stride, 3)
-            sequence.target[index, 0] = torch.from_numpy(cells.mean((0, 2, 4, 5)))
+            sequence.target[index, 0] = cells.float().mean((0, 2, 4, 5))
     latents, _, truths = decoder.batch(np.random.default_rng(0))
     for index, latent in enumerate(latents):
         pixels = truths[:, index * time : (index + 1) * time].float()
@@ -151,7 +151,7 @@ def test_checkpoint_of_a_run_rolls_out(recipe, pairs, tmp_path):
     profile = transformer.profile
     made = roll_out(
         transformer, torch.zeros(2, 1, profile.latent_channels, 4, 6), [1.0, 0.0],
-        torch.Generator().manual_seed(0),
+        torch.Generator().manual_seed(0), ["as simulated"],
     )  # fmt: skip
     assert made.isfinite().all()
 
@@ -267,7 +267,7 @@ def test_clips_of_one_chunk_and_of_several_sizes_are_learnt_from(recipe, pairs, 
     joint = run.stage("joint", find_clips(data, "training"))
     seen = set()
     for step in range(40):
-        target, sim, truth = joint.batch(np.random.default_rng(step))
+        target, sim, truth, _ = joint.batch(np.random.default_rng(step))
         assert sim.shape == truth.shape
         assert sim.shape[1] == 4 * len(target)
         assert tuple(sim.shape[2:4]) == tuple(16 * side for side in target.shape[3:])
