@@ -28,7 +28,6 @@ from realmaster_live.engines.torch_buffers import Buffers
 from realmaster_live.engines.torch_graphs import Graphs
 from realmaster_live.engines.torch_stages import Stages
 from realmaster_live.errors import BuildError, EngineError, OutOfMemory
-from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
@@ -119,6 +118,15 @@ def attention_kernels(device: torch.device, profile: Profile) -> list[SDPBackend
     return list(ATTENTION)
 
 
+def open_networks(checkpoint: Path | str | Networks) -> Networks:
+    """Return the networks of a checkpoint folder, or those that are given."""
+    if isinstance(checkpoint, tuple):
+        return checkpoint
+    from realmaster_live.model.checkpoint import load_checkpoint  # which needs safetensors
+
+    return load_checkpoint(Path(checkpoint))
+
+
 def learnt_prompts(transformer: InContextTransformer) -> PromptTable:
     """Return the embeddings that were learnt with a model; empty where there are none."""
     names = transformer.profile.prompts
@@ -170,9 +178,7 @@ class TorchEngine:
         self.device = find_device(device)
         if precision not in get_args(Precision):
             raise EngineError(f"expected precision fp32 or bf16, got {precision!r}: use one")
-        self._networks: Networks | None = (
-            checkpoint if isinstance(checkpoint, tuple) else load_checkpoint(Path(checkpoint))
-        )
+        self._networks: Networks | None = open_networks(checkpoint)
         autoencoder, transformer = self._networks
         check_finite(autoencoder, "autoencoder")
         check_finite(transformer, "transformer")

@@ -1,0 +1,421 @@
+"""Times the engines on one device, at every profile's full size, on random weights.
+
+Run `PYTHONPATH=. python benchmarks/gpu/engines.py --out DIR`; needs torch and numpy. Every row is in
+DIR/engines.json as soon as it is measured, and DIR/engines.md is the table. A variant that fails
+is a row with its error, and after `--limit-s` seconds what is left is not started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import platform
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from realmaster_live.chunk import Chunk
+from realmaster_live.engines.onnx_engine import STAGES
+from realmaster_live.engines.torch_engine import Networks, TorchEngine
+from realmaster_live.model.cost import cost, pass_flop
+from realmaster_live.model.profile import PROFILES, TINY, Profile
+from realmaster_live.model.random_weights import random_networks
+from realmaster_live.model.sampling import euler_step, sigmas
+
+ORDER = ("wan-1.3b-480", "embedded", "wan-5b-704", "wan-a14b")
+SIZES = {
+    "tiny": ("96x64",),
+    "embedded": ("512x288", "1280x704"),
+    "wan-1.3b-480": ("832x480",),
+    "wan-5b-704": ("1280x704",),
+    "wan-a14b": ("832x480",),
+}
+TEXT_TOKENS = 512  # of Wan's prompts
+LEVELS, MEAN_LEVELS = 2, 0.05  # float32 on two devices: the largest and the mean difference
+BF16_MEAN_LEVELS = 1.0  # bfloat16 against float32
+COLUMNS = ("profile", "size", "steps", "mode", "reference", *STAGES, "chunk_ms", "fps",
+           "fps_without_commit", "tflops", "peak_gb", "note")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One way to run a profile at a size: how it is launched, and what is kept of the reference.
+
+    `mode` is eager, graphs (CUDA graphs) or compiled (and graphs); `reference` is cached,
+    recomputed in every pass, or stock: joined on the frame axis, all seeing all, nothing kept.
+    """
+
+    profile: str
+    width: int
+    height: int
+    steps: int
+    mode: str
+    reference: str
+
+
+class LimitReached(BaseException):
+    """The time is over; no Exception, so that a compiler does not take it for a fault of its own."""
+
+
+class Report:
+    """The rows so far, on disk after each."""
+
+    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
+        self.folder, self.facts = folder, facts
+        self.rows: list[dict[str, Any]] = []
+        folder.mkdir(parents=True, exist_ok=True)
+        self.write()
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a row, write everything and print it."""
+        self.rows.append(row)
+        self.write()
+        print(json.dumps(row), flush=True)
+
+    def write(self) -> None:
+        """Write both files."""
+        data = {"facts": self.facts, "rows": self.rows}
+        (self.folder / "engines.json").write_text(json.dumps(data, indent=2) + "\n")
+        lines = [f"- {name}: {value}" for name, value in self.facts.items()]
+        lines += ["", "Milliseconds are medians of chunks in the steady state.", ""]
+        lines += ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+        lines += [
+            "| " + " | ".join(shown(row.get(name, "")) for name in COLUMNS) + " |"
+            for row in self.rows
+        ]
+        (self.folder / "engines.md").write_text("\n".join(lines) + "\n")
+
+
+def shown(value: Any) -> str:
+    """Return a cell's text."""
+    return f"{value:.2f}" if isinstance(value, float) else str(value).replace("|", "/")
+
+
+def seconds_of(work: Callable[[], Any], device: torch.device, runs: int) -> float:
+    """Return the median seconds of some work, by CUDA's events or the host's clock."""
+    work()
+    times = []
+    for _ in range(runs):
+        if device.type == "cuda":
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            work()
+            end.record()
+            end.synchronize()
+            times.append(start.elapsed_time(end) / 1e3)
+        else:
+            begin = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def ceilings(device: torch.device) -> dict[str, str]:
+    """Return what the device reaches on a large product, a copy and Wan's attention."""
+    cuda = device.type == "cuda"
+    side = 8192 if cuda else 512
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    taken = seconds_of(lambda: a @ b, device, 20 if cuda else 2)
+    found = {f"bf16 product of {side}^3": f"{2 * side**3 / taken / 1e12:.3g} TFLOP/s"}
+    source = torch.zeros(2**30 if cuda else 2**24, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    taken = seconds_of(lambda: target.copy_(source), device, 20 if cuda else 2)
+    found["copy, read and written"] = f"{2 * source.numel() / taken / 1e12:.3g} TB/s"
+    if cuda:
+        shape, keys = (1, 12, 4680, 128), (1, 12, 18720, 128)
+        query = torch.randn(shape, device=device, dtype=torch.bfloat16)
+        key, value = (torch.randn(keys, device=device, dtype=torch.bfloat16) for _ in range(2))
+        attend = torch.nn.functional.scaled_dot_product_attention
+        for kind in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+            try:
+                with sdpa_kernel(kind):
+                    taken = seconds_of(lambda: attend(query, key, value), device, 10)
+                work = 4 * 12 * 4680 * 18720 * 128
+                found[f"{kind.name} of 4680 over 18720"] = f"{work / taken / 1e12:.3g} TFLOP/s"
+            except RuntimeError as error:
+                found[kind.name] = one_line(error)
+    return found
+
+
+def one_line(error: BaseException) -> str:
+    """Return an error's type and the beginning of its text."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def profile_of(name: str) -> Profile:
+    """Return a profile; of two experts one, which serves one noise range."""
+    return replace(TINY if name == "tiny" else PROFILES[name], experts=1)
+
+
+def variants_of(name: str, size: str) -> Iterator[Variant]:
+    """Return a profile's variants at a size, the most telling first."""
+    width, height = (int(side) for side in size.split("x"))
+    ways = [("graphs", "cached", 2), ("compiled", "cached", 2)]
+    if name != "wan-a14b":
+        ways += [("compiled", "cached", 4), ("compiled", "recomputed", 2)]
+        ways += [("compiled", "recomputed", 4), ("compiled", "stock", 2), ("compiled", "stock", 4)]
+        ways += [("graphs", "cached", 4), ("eager", "cached", 2)]
+    for mode, reference, steps in ways:
+        yield Variant(
+            profile=name, width=width, height=height, steps=steps, mode=mode, reference=reference
+        )
+
+
+def chunk_of(engine: Any, index: int) -> Chunk:
+    """Return a chunk of random pictures: the time does not depend on the content."""
+    spec = engine.spec
+    shape = (spec.frames, spec.height, spec.width, 3)
+    return Chunk(
+        index=index,
+        camera="benchmark",
+        frames=np.random.default_rng(index).integers(0, 256, shape, dtype=np.uint8),
+        frame_ids=np.arange(spec.frames) + index * spec.frames,
+        timestamps=np.arange(spec.frames) / spec.fps,
+        captured_at=np.zeros(spec.frames),
+        intrinsics=np.eye(3),
+        cam_to_world=np.tile(np.eye(4), (spec.frames, 1, 1)),
+    )
+
+
+def engine_of(variant: Variant, networks: Networks, device: torch.device) -> TorchEngine:
+    """Return the torch engine of a variant."""
+    profile = networks[1].profile
+    prompts = None
+    if profile.text_width and not profile.prompts:
+        shape = (TEXT_TOKENS, profile.text_width)
+        prompts = {"clear": np.random.default_rng(0).standard_normal(shape, dtype=np.float32)}
+    return TorchEngine(
+        networks,
+        width=variant.width,
+        height=variant.height,
+        steps=variant.steps,
+        device=str(device),
+        compile=variant.mode == "compiled",
+        graphs=variant.mode != "eager" and variant.reference != "stock",  # its own has no graph
+        precision="bf16",
+        recompute_reference=variant.reference == "recomputed",
+        prompts=prompts,
+    )
+
+
+def flop_of(variant: Variant, profile: Profile) -> float:
+    """Return the transformer's work on a chunk, by model/cost.py's counting."""
+    picture = cost(profile, height=variant.height, width=variant.width, steps=variant.steps)
+    tokens = picture.tokens
+    if variant.reference == "stock":
+        return variant.steps * pass_flop(profile, 2 * tokens, 2 * tokens)
+    if variant.reference == "recomputed":
+        return picture.flop + variant.steps * pass_flop(profile, tokens, tokens)
+    return picture.flop
+
+
+def time_engine(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, Any]:
+    """Return the stages' medians once the ring is full."""
+    profile = engine.profile
+    warm = profile.sink + profile.ring + 2
+    given = [chunk_of(engine, index) for index in range(2)]
+    for index in range(warm):
+        engine.realize(given[index % 2])
+    begin = time.perf_counter()
+    for index in range(chunks):
+        engine.realize(given[index % 2])
+    timings = engine.timings  # waits for the device
+    wall = (time.perf_counter() - begin) / chunks
+    stages = {stage: 1e3 * statistics.median(timings[stage][warm:]) for stage in STAGES}
+    chunk = sum(stages.values())
+    passes = stages["context"] + stages["denoise"] + stages["commit"]
+    return {
+        **stages,
+        "chunk_ms": chunk,
+        "wall_ms": 1e3 * wall,
+        "passes_ms": passes,
+        "fps": 1e3 * profile.chunk_frames / chunk,
+        "fps_without_commit": 1e3 * profile.chunk_frames / (chunk - stages["commit"]),
+        "tflops": flop_of(variant, profile) / passes / 1e9,
+    }
+
+
+def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, Any]:
+    """Return the time of all denoise steps the stock way, which keeps nothing and has no past."""
+    buffers, transformer = engine._open_buffers(), engine._networks[1]
+    levels = sigmas(variant.steps, engine.profile.shift)
+    steps = list(zip(levels[:-1], levels[1:], strict=True))
+
+    def denoise() -> None:
+        x = buffers.noise
+        for t, t_next in steps:
+            x0 = transformer.whole(
+                x, buffers.timesteps[t], buffers.rope, buffers.reference, buffers.prompt_kv
+            )
+            x = euler_step(x, x0, t, t_next)
+        buffers.latent.copy_(x)
+
+    with engine._running():
+        taken = seconds_of(denoise, engine.device, chunks)
+    return {
+        "denoise": 1e3 * taken,
+        "passes_ms": 1e3 * taken,
+        "tflops": flop_of(variant, engine.profile) / taken / 1e12,
+        "note": "passes only, no graph, no past",
+    }
+
+
+def measure(
+    variant: Variant, networks: Networks, device: torch.device, chunks: int
+) -> dict[str, Any]:
+    """Return a variant's row."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    begin = time.perf_counter()
+    with engine_of(variant, networks, device) as engine:
+        ready = time.perf_counter() - begin
+        timed = time_stock if variant.reference == "stock" else time_engine
+        row = {**asdict(variant), "ready_s": ready, **timed(variant, engine, chunks)}
+    row["size"] = f"{variant.width}x{variant.height}"
+    if device.type == "cuda":
+        row["peak_gb"] = torch.cuda.max_memory_allocated(device) / 1e9
+        row["reserved_gb"] = torch.cuda.max_memory_reserved(device) / 1e9
+    return row
+
+
+def compared(a: list[np.ndarray], b: list[np.ndarray]) -> tuple[int, float]:
+    """Return the largest and the mean difference, in levels of 255."""
+    differences = [np.abs(x.astype(int) - y.astype(int)) for x, y in zip(a, b, strict=True)]
+    return max(int(x.max()) for x in differences), float(np.mean([x.mean() for x in differences]))
+
+
+def parity(name: str, device: torch.device) -> Iterator[dict[str, Any]]:
+    """Compare float32 on the device with the CPU, and bfloat16 with float32, on five chunks."""
+    profile = profile_of(name)
+    networks = random_networks(profile, torch.device("cpu"))
+    width, height = (int(side) for side in SIZES[name][0].split("x"))
+
+    def pictures(**options: Any) -> list[np.ndarray]:
+        with TorchEngine(deepcopy(networks), width=width, height=height, **options) as engine:
+            return [engine.realize(chunk_of(engine, index)).frames for index in range(5)]
+
+    expected = pictures(device="cpu")
+    exact = pictures(device=str(device))
+    for mode, got, against, mean_limit, limit in (
+        ("fp32", exact, expected, MEAN_LEVELS, LEVELS),
+        ("bf16", pictures(device=str(device), precision="bf16"), exact, BF16_MEAN_LEVELS, 255),
+    ):
+        most, mean = compared(got, against)
+        passed = most <= limit and mean <= mean_limit
+        note = f"largest {most} (limit {limit}), mean {mean:.4f} (limit {mean_limit}) levels"
+        yield {
+            "profile": name,
+            "size": SIZES[name][0],
+            "mode": f"parity {mode}",
+            "passed": passed,
+            "largest": most,
+            "mean": mean,
+            "note": ("passed: " if passed else "FAILED: ") + note,
+        }
+
+
+def other_engines() -> Iterator[dict[str, Any]]:
+    """Say which of the other engines are there, or why not."""
+    for module, what in (("onnxruntime", "ONNX Runtime"), ("tensorrt", "TensorRT")):
+        try:
+            found = importlib.import_module(module)
+            note = f"{what} {found.__version__}"
+            if module == "onnxruntime":
+                note += " with " + ", ".join(found.get_available_providers())
+        except Exception as error:  # a broken install fails in its own ways
+            note = f"not there: {one_line(error)}"
+        yield {"profile": "-", "mode": module, "note": note}
+
+
+def facts_of(device: torch.device) -> dict[str, Any]:
+    """Return the machine and the versions."""
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else platform.processor()
+    return {
+        "device": name or platform.machine(),
+        "torch": torch.__version__,
+        "CUDA": torch.version.cuda or "none",
+        "cuDNN": torch.backends.cudnn.version() if cuda else "none",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        **ceilings(device),
+    }
+
+
+def run_profile(
+    name: str, sizes: tuple[str, ...], device: torch.device, chunks: int, report: Report
+) -> None:
+    """Add the rows of a profile; an error is a row."""
+    begin = time.perf_counter()
+    try:
+        networks = random_networks(profile_of(name), device, bf16=True)
+    except RuntimeError as error:
+        report.add({"profile": name, "mode": "weights", "note": one_line(error)})
+        return
+    print(f"{name}: weights in {time.perf_counter() - begin:.1f} s", flush=True)
+    for size in sizes:
+        for variant in variants_of(name, size):
+            try:
+                row = measure(variant, networks, device, chunks)
+            except Exception as error:  # whatever it is, the other variants are still wanted
+                row = {**asdict(variant), "size": size, "note": one_line(error)}
+            for block in (*networks[1].blocks, networks[0].encoder, networks[0].decoder):
+                block._compiled_call_impl = None  # eager again; what is compiled stays cached
+            report.add(row)
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def main() -> None:
+    """Measure everything that fits into the time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profiles", default=",".join(ORDER))
+    parser.add_argument("--sizes", help="WIDTHxHEIGHT,... of every profile instead of its own")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--chunks", type=int, default=12, help="timed in the steady state")
+    parser.add_argument("--limit-s", type=float, default=270.0)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+
+    def over(number: int, frame: Any) -> None:
+        raise LimitReached
+
+    signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, arguments.limit_s, 5.0)  # again, should one be lost
+    report = Report(arguments.out, {})
+    try:
+        report.facts = facts_of(device)
+        print(json.dumps(report.facts, indent=2), flush=True)
+        for row in other_engines():
+            report.add(row)
+        for name in arguments.profiles.split(","):
+            sizes = tuple(arguments.sizes.split(",")) if arguments.sizes else SIZES[name]
+            run_profile(name, sizes, device, arguments.chunks, report)
+            torch.compiler.reset()
+            if name in ("embedded", "tiny"):
+                try:
+                    for row in parity(name, device):
+                        report.add(row)
+                except RuntimeError as error:
+                    report.add({"profile": name, "mode": "parity", "note": one_line(error)})
+    except LimitReached:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        report.add({"profile": "-", "note": f"the rest was left out after {arguments.limit_s} s"})
+
+
+if __name__ == "__main__":
+    main()
