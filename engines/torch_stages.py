@@ -11,7 +11,7 @@ from torch import Tensor
 
 from realmaster_live.engines.torch_buffers import Buffers
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.in_context import Pair
+from realmaster_live.model.in_context import Pair, rotate
 from realmaster_live.model.sampling import euler_step
 from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
 
@@ -43,10 +43,14 @@ class Stages:
         buffers.encoder_memory.copy_(memory)
 
     def context(self) -> None:
-        """Compute the reference's keys and values."""
-        buffers = self.buffers
-        kept = self.transformer.context(buffers.reference, buffers.rope, buffers.prompt_kv)
-        buffers.context.copy_(kept)
+        """Compute the reference's keys, rotated, and its values."""
+        buffers, transformer = self.buffers, self.transformer
+        _, modulation = transformer.condition_embedder(buffers.timesteps[0.0])
+        x = transformer.embed_reference(buffers.reference).float()
+        _, pairs = transformer.through_blocks(x, modulation, buffers.rope, (), buffers.prompt_kv)
+        for kept, (key, value) in zip(buffers.context, pairs, strict=True):
+            kept[0].copy_(rotate(key, buffers.rope))
+            kept[1].copy_(value)
 
     def denoise(self, seen: int) -> None:
         """Turn noise into the chunk's latent, P = `seen`."""
@@ -90,7 +94,8 @@ class Stages:
             [[*pair] for pair in zip(known, past, strict=True)] if seen else [[x] for x in known]
         )
         embedding, modulation = transformer.condition_embedder(buffers.timesteps[t])
-        x = transformer.embed_target(sample, buffers.reference)
+        # float32 from the first block on, also under autocast: then one compilation serves all
+        x = transformer.embed_target(sample, buffers.reference).float()
         hidden, pairs = transformer.through_blocks(
             x, modulation, buffers.rope, groups, buffers.prompt_kv
         )

@@ -1,8 +1,8 @@
 """Times the engines on one device, at every profile's full size, on random weights.
 
-Run `PYTHONPATH=. python benchmarks/gpu/engines.py --out DIR`; needs torch and numpy. Every row is in
-DIR/engines.json as soon as it is measured, and DIR/engines.md is the table. A variant that fails
-is a row with its error, and after `--limit-s` seconds what is left is not started.
+Run `PYTHONPATH=. python benchmarks/gpu/engines.py --out DIR`; it needs torch and numpy. Every row
+is in DIR/engines.json as soon as it is measured, and DIR/engines.md is the table. A variant that
+fails is a row with its error, and after `--limit-s` seconds what is left is not started.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Variant:
 
 
 class LimitReached(BaseException):
-    """The time is over; no Exception, so that a compiler does not take it for a fault of its own."""
+    """The time is over; no Exception, or a compiler takes it for a fault of its own."""
 
 
 class Report:
@@ -251,7 +252,7 @@ def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, 
     """Return the time of all denoise steps the stock way, which keeps nothing and has no past."""
     buffers, transformer = engine._open_buffers(), engine._networks[1]
     levels = sigmas(variant.steps, engine.profile.shift)
-    steps = list(zip(levels[:-1], levels[1:], strict=True))
+    steps = list(pairwise(levels))
 
     def denoise() -> None:
         x = buffers.noise
