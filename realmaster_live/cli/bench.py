@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from realmaster_live.cli import options as flags
 from realmaster_live.errors import ConfigError
+from realmaster_live.optional import require
+
+COMPARED = ("embedded", "mid-size")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +29,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=7, help="which town (default: 7)")
     parser.add_argument(
-        "--no-compare",
-        dest="compare",
-        action="store_false",
-        help="do not time the engine without its reference cache",
+        "--compare",
+        action=argparse.BooleanOptionalAction,
+        help="time the cached reference against the stock ways, instead of the chain (needs torch);"
+        " with --no-compare the chain alone, without the engine's two times",
+    )
+    parser.add_argument("--only", choices=COMPARED, help="of --compare: one of the two networks")
+    parser.add_argument(
+        "--rounds", type=int, help="of --compare (default: 15 embedded, 3 mid-size)"
+    )
+    parser.add_argument(
+        "--bf16", action="store_true", help="of --compare: torch computes in bfloat16"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures as JSON")
     flags.add_engine(parser)
@@ -35,6 +47,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, and keep the figures if asked to."""
+    if options.compare:
+        figures: Any = compare(options)
+    else:
+        figures = list(measure_chain(options))
+    if options.out is not None:
+        try:
+            options.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"expected to write {options.out}, got {error}: choose another --out"
+            ) from error
+    return 0
+
+
+def measure_chain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the figures of every size, printed."""
     from realmaster_live.bench import Bench, run_bench
     from realmaster_live.progress import console, show_stats
 
@@ -43,11 +71,9 @@ def run(options: argparse.Namespace) -> int:
         seconds=options.seconds,
         engine=options.engine,
         seed=options.seed,
-        compare=options.compare,
+        compare=options.compare is not False,
     )
-    results = []
     for result in run_bench(bench):
-        results.append(result.as_dict())
         title = f"{result.width}x{result.height} {bench.engine}"
         show_stats(result.stats, title)
         if result.ratio is not None:
@@ -57,11 +83,34 @@ def run(options: argparse.Namespace) -> int:
                 f"{result.ratio:.2f} times as long",
                 soft_wrap=True,
             )
-    if options.out is not None:
-        try:
-            options.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(
-                f"expected to write {options.out}, got {error}: choose another --out"
-            ) from error
-    return 0
+        yield result.as_dict()
+
+
+def compare(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the figures of all ways, printed."""
+    require("torch", extra="training")
+    from dataclasses import replace
+
+    from realmaster_live.cli import compare as table
+    from realmaster_live.host import describe_host
+    from realmaster_live.model.ways import CASES, STEPS
+    from realmaster_live.model.ways import compare as compare_ways
+    from realmaster_live.progress import console
+
+    out = console()
+    rows: list[dict[str, Any]] = []
+    copied: dict[str, float] = {}
+    for name in COMPARED if options.only is None else (options.only,):
+        case = replace(CASES[name], bf16=options.bf16, rounds=options.rounds or CASES[name].rounds)
+        size = f"{case.width}x{case.height}"
+        title = f"{name}, the transformer alone at {size}{', bf16' if case.bf16 else ''}"
+        found = compare_ways(title, case)
+        rows += table.show_rows(row.as_dict() for row in found)
+        if name == "embedded":
+            folder = None if options.engine == "embedded" else options.engine
+            shape = (folder, case.width, case.height)
+            rows += table.show_rows(table.engine_rows(*shape, steps=STEPS, rounds=case.rounds))
+            copied = table.host_bytes(*shape)
+            out.print(table.show_bytes(size, copied), soft_wrap=True)
+    out.print("\n" + table.NOTES, soft_wrap=True)
+    return {"rows": rows, "bytes_a_frame": copied, "host": describe_host()}

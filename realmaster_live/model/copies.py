@@ -1,0 +1,54 @@
+"""Counts the bytes that torch copies: what data flow costs beside arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+COPIES = ("cat", "stack", "clone", "copy_", "_to_copy")  # operators that only move values
+
+
+class CopyCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts, while it is entered, the bytes that copying operators write.
+
+    Counted by torch's dispatcher, operator by operator, so it is exact on every device; what a
+    kernel moves inside itself is not seen. Use it under `torch.no_grad`, not `inference_mode`,
+    which hides operators.
+
+    Attributes:
+        written: operator -> bytes.
+        across: bytes that went from one device to another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.written: Counter[str] = Counter()
+        self.across = 0
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes in all."""
+        return self.written.total()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator, and count its result if it copies."""
+        run: Callable[..., Any] = func
+        result = run(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        if name in COPIES and isinstance(result, torch.Tensor):
+            size = result.numel() * result.element_size()
+            self.written[name] += size
+            source = args[1] if name == "copy_" else args[0]
+            if isinstance(source, torch.Tensor) and source.device != result.device:
+                self.across += size
+        return result

@@ -1,0 +1,159 @@
+"""A chunk to measure with: a network of random weights in its steady state, whatever its size.
+
+Legend: L layers, B batch, H heads, M tokens of a prompt, D channels of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from realmaster_live.model.cache import RingCache
+from realmaster_live.model.dit import Block, InContextTransformer
+from realmaster_live.model.in_context import Rope
+from realmaster_live.model.joined import Clip, DiffusersForm, predict_joined
+from realmaster_live.model.precision import mix_precision
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.rope import rope_tables
+from realmaster_live.model.sampling import euler_step, sigmas
+
+Answer = tuple[Tensor, Tensor | None]  # x0, and what a chunk leaves for later ones if anything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What to run.
+
+    Attributes:
+        width, height: pixels of a picture. rounds: of all ways in turn; medians are taken over
+            them. bf16: autocast to bfloat16, weights of products stored so.
+    """
+
+    profile: Profile
+    width: int
+    height: int
+    rounds: int
+    bf16: bool = False
+
+
+class Scene:
+    """A chunk in the steady state: random weights, latents, text, and a past that is full."""
+
+    def __init__(self, case: Case, seed: int = 0) -> None:
+        profile = self.profile = case.profile
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.model = InContextTransformer(profile).eval().requires_grad_(False)
+            wake(self.model)
+        self.bf16 = case.bf16
+        if case.bf16:
+            mix_precision(self.model)
+        rows, columns = case.height // profile.token_stride, case.width // profile.token_stride
+        frames = (profile.chunk_latents,) if profile.chunk_latents > 1 else ()
+        side = (rows * profile.patch, columns * profile.patch)
+        self.noise, self.reference, *others = (
+            torch.randn(1, profile.latent_channels, *frames, *side, generator=generator)
+            for _ in range(2 + 2 * (profile.sink + profile.ring))
+        )
+        self.text: Tensor | None = None
+        self.prompt_kv: Tensor | None = None
+        if profile.text_width:
+            shape = (1, profile.prompt_tokens, profile.text_width)
+            self.text = torch.randn(shape, generator=generator)
+            self.prompt_kv = self.model.prompt(self.text)
+        self._grid, self._frames = (rows, columns), profile.chunk_latents
+        self.rope = self.positions(0.0)
+        self.cache = RingCache(profile)
+        past = list(zip(others[::2], others[1::2], strict=True))
+        zero = torch.zeros(1)
+        self.no_past = (self.rope[0][:0], self.rope[1][:0])
+        for latent, known in past:
+            context = self.model.context(known, self.rope, self.prompt_kv)
+            empty = context[..., :0, :]
+            _, kept = self.model.denoise(
+                latent, zero, known, context, empty, self.rope, self.no_past, self.prompt_kv
+            )
+            self.cache.push(kept)
+        ropes = [self.positions(time) for time in self.cache.times()]
+        self.past_rope = torch.cat([r[0] for r in ropes]), torch.cat([r[1] for r in ropes])
+        self.past: list[Clip] = [
+            (latent, known, rope) for (latent, known), rope in zip(past, ropes, strict=True)
+        ]
+
+    @property
+    def tokens(self) -> int:
+        """Return the tokens of a chunk."""
+        return len(self.rope[0])
+
+    def positions(self, chunk: float) -> Rope:
+        """Return the positions of a chunk that is so many chunks from the present one."""
+        first = chunk * self._frames
+        cos, sin = rope_tables(
+            [first + frame for frame in range(self._frames)],
+            *self._grid,
+            widths=self.profile.rope_widths,
+            theta=self.profile.rope_theta,
+        )
+        return torch.from_numpy(cos), torch.from_numpy(sin)
+
+    def cached(self, steps: int, *, past: bool, again: bool = False) -> Answer:
+        """Denoise, and commit where there is a past; `again`: a new reference at every pass."""
+        model = self.model
+
+        def context() -> Tensor:
+            return model.context(self.reference, self.rope, self.prompt_kv)
+
+        kept_context = context() if not again else None
+        like = self.cache.past(self.noise)
+        past_kv, past_rope = (like, self.past_rope) if past else (like[..., :0, :], self.no_past)
+
+        def denoise(sample: Tensor, t: float) -> tuple[Tensor, Tensor]:
+            return model.denoise(
+                sample,
+                torch.full((1,), t),
+                self.reference,
+                context() if kept_context is None else kept_context,
+                past_kv,
+                self.rope,
+                past_rope,
+                self.prompt_kv,
+            )
+
+        x0 = self._sample(steps, lambda sample, t: denoise(sample, t)[0])
+        return x0, denoise(x0, 0.0)[1] if past else None
+
+    def joined(self, steps: int, *, past: bool, theirs: DiffusersForm | None = None) -> Answer:
+        """Denoise with all clips joined; `theirs`: by diffusers' network."""
+        clips = self.past if past else []
+
+        def predict(sample: Tensor, t: float) -> Tensor:
+            inputs = sample, torch.full((1,), t), self.rope, self.reference, clips
+            if theirs is None:
+                return predict_joined(self.model, *inputs, self.prompt_kv)
+            assert self.text is not None
+            return theirs.predict(*inputs, self.text)
+
+        return self._sample(steps, predict), None
+
+    def _sample(self, steps: int, predict: Callable[[Tensor, float], Tensor]) -> Tensor:
+        levels = sigmas(steps, self.profile.shift)
+        latent = self.noise
+        for t, t_next in pairwise(levels):
+            latent = euler_step(latent, predict(latent, t), t, t_next)
+        return latent
+
+
+def wake(model: InContextTransformer) -> None:
+    """Give the layers that start at zero something to say, in place."""
+    nn.init.normal_(model.proj_out.weight, std=0.02)
+    for block in model.blocks:
+        assert isinstance(block, Block)
+        if model.profile.text_width:
+            out = block.attn2.to_out[0]
+            assert isinstance(out, nn.Linear)
+            nn.init.normal_(out.weight, std=0.02)

@@ -1,0 +1,73 @@
+"""`realmaster bench --compare` at a tiny size: its rows, its file, and equal answers."""
+
+import dataclasses
+import json
+
+import pytest
+
+from realmaster_live.cli import main, parse
+from realmaster_live.errors import ConfigError
+
+
+@pytest.fixture
+def tiny_cases(monkeypatch):
+    pytest.importorskip("torch")
+    from realmaster_live.model import ways
+    from realmaster_live.model.profile import TINY
+    from realmaster_live.model.scene import Case
+
+    tiny = Case(profile=TINY, width=128, height=64, rounds=2)
+    small = dataclasses.replace(
+        ways.MID_SIZE, width=48, layers=2, heads=2, hidden=64, text_width=20, prompt_tokens=3
+    )
+    monkeypatch.setitem(ways.CASES, "embedded", tiny)
+    monkeypatch.setitem(ways.CASES, "mid-size", dataclasses.replace(tiny, profile=small))
+
+
+def test_every_way_has_its_row_and_equal_ways_answer_alike(
+    tiny_cases, tiny_model, tmp_path, capsys
+):
+    pytest.importorskip("diffusers")
+    out = tmp_path / "figures.json"
+    command = ["bench", "--compare", "--rounds", "1", "--engine", str(tiny_model)]
+    assert main([*command, "--out", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    found = [(row["case"].partition(",")[0], row["steps"], row["way"]) for row in figures["rows"]]
+    ours = ["cached reference", "recomputed every pass", "joined, past as frames"]
+    ours += ["cached, no past", "joined, no past"]
+    network, whole = ours, ours[:2]
+    wan = [*ours, "diffusers, no past"]
+    parts = (("embedded", network), ("embedded", whole), ("mid-size", wan))
+    assert found == [(case, s, way) for case, names in parts for s in (1, 2, 4) for way in names]
+    printed = capsys.readouterr().out
+    assert all(f"{steps:>5}  {way}" in printed for _, steps, way in found)
+    for row in figures["rows"]:
+        assert (row["difference"] is None) == (row["equals"] is None)
+        if row["way"] == "recomputed every pass":
+            assert row["difference"] == 0.0
+        if row["way"] == "diffusers, no past":
+            assert row["difference"] <= 1e-5
+    pictures = 3 * 128 * 64
+    assert figures["bytes_a_frame"]["pipeline"] == pytest.approx(pictures, rel=0.2)
+    assert figures["bytes_a_frame"]["device"] == 2 * pictures
+
+
+def test_one_network_alone_in_bfloat16(tiny_cases, tmp_path, capsys):
+    pytest.importorskip("diffusers")
+    out = tmp_path / "figures.json"
+    command = ["bench", "--compare", "--only", "mid-size", "--rounds", "1", "--bf16"]
+    assert main([*command, "--out", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    assert {row["case"].partition(",")[0] for row in figures["rows"]} == {"mid-size"}
+    assert figures["bytes_a_frame"] == {}
+    worst = {row["way"]: row["difference"] for row in figures["rows"] if row["equals"]}
+    assert worst["recomputed every pass"] == 0.0
+    assert worst["diffusers, no past"] <= 0.1  # of latents that deviate by 1
+    assert "bf16" in capsys.readouterr().out
+
+
+def test_the_chain_is_compared_unless_told_otherwise():
+    assert parse(["bench"]).compare is None
+    assert parse(["bench", "--no-compare"]).compare is False
+    with pytest.raises(ConfigError, match="--only"):
+        parse(["bench", "--compare", "--only", "wan"])

@@ -1,0 +1,79 @@
+"""The ways that are timed against each other really are the same network."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from realmaster_live.model.copies import CopyCounter
+from realmaster_live.model.cost import cost
+from realmaster_live.model.joined import DiffusersForm, predict_joined
+from realmaster_live.model.profile import TINY
+from realmaster_live.model.scene import Case, Scene
+from realmaster_live.model.ways import MID_SIZE, ways
+
+WAN = dataclasses.replace(
+    MID_SIZE, width=48, layers=2, heads=2, hidden=64, text_width=20, prompt_tokens=3
+)
+
+
+@pytest.fixture(scope="module", params=[TINY, WAN], ids=lambda profile: profile.name)
+def scene(request):
+    return Scene(Case(profile=request.param, width=128, height=64, rounds=1))
+
+
+@pytest.fixture
+def half():
+    return torch.full((1,), 0.5)
+
+
+@torch.no_grad()
+def test_joined_without_a_past_is_the_whole_form(scene, half):
+    inputs = scene.noise, half, scene.rope
+    got = predict_joined(scene.model, *inputs, scene.reference, [], scene.prompt_kv)
+    expected = scene.model.whole(*inputs, reference=scene.reference, prompt_kv=scene.prompt_kv)
+    torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-6)
+    longer = predict_joined(scene.model, *inputs, scene.reference, scene.past, scene.prompt_kv)
+    assert (longer - got).abs().max() > 1e-4  # the past has a say
+
+
+@torch.no_grad()
+def test_joined_is_what_diffusers_answers(half):
+    pytest.importorskip("diffusers")
+    scene = Scene(Case(profile=WAN, width=128, height=64, rounds=1))
+    inputs = scene.noise, half, scene.rope, scene.reference, scene.past
+    got = DiffusersForm(scene.model).predict(*inputs, scene.text)
+    expected = predict_joined(scene.model, *inputs, scene.prompt_kv)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
+    assert (expected - scene.noise).abs().max() > 1e-2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_recomputed_equals_cached_to_the_last_bit(scene, steps):
+    x0, kept = scene.cached(steps, past=True)
+    again, kept_again = scene.cached(steps, past=True, again=True)
+    assert torch.equal(x0, again) and torch.equal(kept, kept_again)
+    alone, nothing = scene.cached(steps, past=False)
+    assert nothing is None
+    assert (x0 - alone).abs().max() > 1e-4  # the past has a say
+
+
+def test_the_cached_way_is_expected_to_cost_what_the_profile_does(scene):
+    first = ways(scene)[0]
+    expected = cost(scene.profile, height=64, width=128, steps=2).flop
+    assert first.flop(2) == pytest.approx(expected, rel=1e-9)
+
+
+@torch.no_grad()
+def test_copies_are_counted_by_what_they_write():
+    x = torch.zeros(3, 5)
+    with CopyCounter() as counter:
+        torch.cat((x, x))
+        torch.stack((x, x))
+        x.copy_(x + x)
+        x.to(torch.bfloat16)
+        (x @ x.T).relu()
+    assert counter.written == {"cat": 120, "stack": 120, "copy_": 60, "_to_copy": 30}
+    assert counter.bytes == 330
+    assert counter.across == 0
