@@ -1,0 +1,378 @@
+"""The embedded model with 8-bit integers: is it faster on this CPU, smaller, and what is lost?
+
+Run `python benchmarks/int8.py --pairs DIR` (a folder that `realmaster pairs` wrote). Every variant
+is a whole model folder made from the shipped one; all variants realize the same held-out chunks in
+turn, in one run, so that the ratios do not depend on what else the machine does. Layers that
+compute in integers are calibrated on training clips. `--keep DIR` leaves the folders there, for
+`realmaster evaluate --engine DIR/NAME`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import re
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+from realmaster_live.engines.load import EMBEDDED_FOLDER
+from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.training.data import Clip, find_clips
+from realmaster_live.training.evaluate.held_out import as_chunk
+from realmaster_live.training.evaluate.metrics import psnr
+
+SIZES = ((384, 224), (512, 288))
+GRAPHS = ("encode", "context", "denoise", "decode")
+SMALL = 1024  # initializers with fewer values stay as they are
+LAST = re.compile(r"decoder\.(gain|rest|tone)\.")  # the layers that write pixels
+CALIBRATION_CHUNKS = 8
+
+Frames = NDArray[np.uint8]  # (T, H, W, 3)
+Graphs = dict[str, onnx.ModelProto]
+
+
+def plain(path: Path) -> onnx.ModelProto:
+    """Return a shipped graph with its float16 weights as float32 initializers of its own."""
+    model = onnx.load(path)
+    halves = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type == "Cast" and node.input[0] in halves:
+            values = numpy_helper.to_array(halves[node.input[0]]).astype(np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+        else:
+            nodes.append(node)
+    kept = [t for t in model.graph.initializer if t.name not in halves]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(kept)
+    return model
+
+
+def channel_axes(model: onnx.ModelProto) -> dict[str, int]:
+    """Return weight -> the axis of its output channels: 0 of a Conv, the last of a MatMul."""
+    axes = {}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul", "Gemm") and len(node.input) > 1:
+            axes[node.input[1]] = 0 if node.op_type == "Conv" else -1
+    return axes
+
+
+def store(model: onnx.ModelProto, *, keep: re.Pattern[str] | None) -> None:
+    """Store large weights as int8 a channel, symmetric; what matches `keep` as float16.
+
+    A Cast and a product with the scales give float32 back, and the runtime folds both when it
+    loads the graph: the work of a chunk stays the same.
+    """
+    axes, graph = channel_axes(model), model.graph
+    initializers, nodes = [], []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if tensor.data_type != TensorProto.FLOAT or values.size < SMALL:
+            initializers.append(tensor)
+            continue
+        if tensor.name not in axes or (keep is not None and keep.search(tensor.name)):
+            name = f"{tensor.name}.half"
+            initializers.append(numpy_helper.from_array(values.astype(np.float16), name))
+            nodes.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+            continue
+        others = tuple(i for i in range(values.ndim) if i != axes[tensor.name] % values.ndim)
+        scales = np.abs(values).max(others, keepdims=True) / 127.0
+        scales = np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
+        levels = np.clip(np.rint(values / scales), -127, 127).astype(np.int8)
+        parts = {"levels": levels, "scales": scales}
+        for kind, array in parts.items():
+            initializers.append(numpy_helper.from_array(array, f"{tensor.name}.{kind}"))
+        names = [f"{tensor.name}.{kind}" for kind in ("levels", "wide", "scales")]
+        nodes += [
+            helper.make_node("Cast", [names[0]], [names[1]], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [names[1], names[2]], [tensor.name]),
+        ]
+    nodes += graph.node
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(initializers)
+    graph.node.extend(nodes)
+
+
+class Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """Inputs of a graph, one after another."""
+
+    def __init__(self, inputs: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        self._inputs: Iterator[Mapping[str, NDArray[Any]]] = iter(inputs)
+
+    def get_next(self) -> Mapping[str, NDArray[Any]] | None:
+        """Return the next inputs, None at the end."""
+        return next(self._inputs, None)
+
+
+def calibration(graphs: Graphs, clips: Sequence[Clip]) -> dict[str, list[dict[str, Any]]]:
+    """Return inputs of `encode` and `decode` from training clips, memories carried.
+
+    The decoder gets the truth's own latents, which are what denoising aims at.
+    """
+    sessions = {
+        name: onnxruntime.InferenceSession(
+            graphs[name].SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for name in ("encode", "decode")
+    }
+    found: dict[str, list[dict[str, Any]]] = {"encode": [], "decode": []}
+    for clip in clips[: CALIBRATION_CHUNKS // 2]:
+        height, width = clip.size
+        channels = sessions["encode"].get_inputs()[1].shape[1]
+        empty = np.zeros((1, channels, height // 8, width // 8), np.float32)
+        memories = {"sim": empty, "truth": empty, "decode": empty}
+        for start in (0, 4)[: len(clip) // 4]:
+            latents = {}
+            for kind in ("sim", "truth"):
+                frames = np.ascontiguousarray(getattr(clip, kind)[start : start + 4])
+                inputs = {"frames": frames, "memory": memories[kind]}
+                guide, latents[kind], memories[kind] = sessions["encode"].run(None, inputs)
+                if kind == "sim":
+                    found["encode"].append(inputs)
+                    folded = guide
+            latent = latents["truth"]
+            inputs = {"latent": latent, "guide": folded, "memory": memories["decode"]}
+            found["decode"].append(inputs)
+            memories["decode"] = sessions["decode"].run(None, inputs)[1]
+    return found
+
+
+def matmuls(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
+    """Return a graph whose MatMuls compute in int8, activations scaled as they come."""
+    onnx.save(model, scratch / "in.onnx")
+    quantize_dynamic(
+        scratch / "in.onnx",
+        scratch / "out.onnx",
+        op_types_to_quantize=["MatMul"],
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+    )
+    return onnx.load(scratch / "out.onnx")
+
+
+def convolutions(
+    model: onnx.ModelProto,
+    scratch: Path,
+    inputs: Sequence[Mapping[str, NDArray[Any]]],
+    *,
+    keep: re.Pattern[str] | None,
+) -> onnx.ModelProto:
+    """Return a graph whose convolutions compute in int8, with scales from calibration inputs."""
+    kept = [
+        node.name
+        for node in model.graph.node
+        if keep is not None and node.op_type == "Conv" and keep.search(node.input[1])
+    ]
+    onnx.save(model, scratch / "in.onnx")
+    quantize_static(
+        scratch / "in.onnx",
+        scratch / "out.onnx",
+        Calibration(inputs),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        nodes_to_exclude=kept,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    return onnx.load(scratch / "out.onnx")
+
+
+def write_model(folder: Path, graphs: Graphs) -> Path:
+    """Write a model folder: the shipped manifest with these graphs and their hashes."""
+    folder.mkdir(exist_ok=True)
+    manifest = json.loads((EMBEDDED_FOLDER / "manifest.json").read_text())
+    manifest["files"] = {}
+    for name, model in graphs.items():
+        path = folder / f"{name}.onnx"
+        onnx.save(model, path)
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["files"][path.name] = {"sha256": digest, "bytes": len(content)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A model folder, and the bytes of its weights in one file with float16 instead of float32."""
+
+    folder: Path
+    weight_bytes: int
+
+
+def distinct_bytes(models: Graphs) -> int:
+    """Return the bytes of all distinct large initializers: what one shared file would hold.
+
+    What is float32 here is stored as float16.
+    """
+    seen: dict[str, int] = {}
+    for model in models.values():
+        for tensor in model.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            if values.size >= SMALL:
+                size = 2 * values.size if values.dtype == np.float32 else values.nbytes
+                seen[hashlib.sha256(values.tobytes()).hexdigest()] = size
+    return sum(seen.values())
+
+
+def build(pairs: Path, root: Path, *, compute: bool) -> dict[str, Variant]:
+    """Return the variants by name, the shipped precision first."""
+    scratch = root / "scratch"
+    scratch.mkdir(exist_ok=True)
+
+    def load() -> Graphs:
+        return {name: plain(EMBEDDED_FOLDER / f"{name}.onnx") for name in GRAPHS}
+
+    def made(name: str, graphs: Graphs) -> Variant:
+        folder = write_model(root / name.replace(" ", "-").replace(",", ""), graphs)
+        return Variant(folder=folder, weight_bytes=distinct_bytes(graphs))
+
+    variants = {"float32": made("float32", load())}
+    stored: list[tuple[str, re.Pattern[str] | None]] = [
+        ("weights int8", None),
+        ("weights int8, last layers float16", LAST),
+        ("weights int8, decoder float16", re.compile(r"decoder\.")),
+    ]
+    for name, keep in stored:
+        graphs = load()
+        for model in graphs.values():
+            store(model, keep=keep)
+        variants[name] = made(name, graphs)
+    if not compute:
+        return variants
+    exact = load()
+    inputs = calibration(exact, find_clips(pairs, "training"))
+    products = {name: matmuls(exact[name], scratch) for name in ("context", "denoise")}
+    encode = convolutions(exact["encode"], scratch, inputs["encode"], keep=None)
+    decode = convolutions(exact["decode"], scratch, inputs["decode"], keep=None)
+    partly = convolutions(exact["decode"], scratch, inputs["decode"], keep=LAST)
+    changes: dict[str, Graphs] = {
+        "int8 transformer": products,
+        "int8 encoder": {"encode": encode},
+        "int8 decoder": {"decode": decode},
+        "int8 decoder, last layers float32": {"decode": partly},
+        "int8 all": {**products, "encode": encode, "decode": decode},
+        "int8 all, last layers float32": {**products, "encode": encode, "decode": partly},
+    }
+    for name, changed in changes.items():
+        variants[name] = made(name, {**exact, **changed})
+    return variants
+
+
+def middle(frames: Frames, width: int, height: int) -> Frames:
+    """Return the middle of pictures."""
+    top, left = (frames.shape[1] - height) // 2, (frames.shape[2] - width) // 2
+    return np.ascontiguousarray(frames[:, top : top + height, left : left + width])
+
+
+def realize(
+    engines: Mapping[str, OnnxEngine], clips: Sequence[Clip], width: int, height: int
+) -> tuple[dict[str, list[Frames]], list[Frames], dict[str, list[float]]]:
+    """Return every engine's frames, the truth's, and every engine's milliseconds of a chunk."""
+    made: dict[str, list[Frames]] = {name: [] for name in engines}
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    truth = []
+    for clip in clips:
+        for engine in engines.values():
+            engine.reset()
+        for index in range(len(clip) // 4):
+            part = slice(4 * index, 4 * index + 4)
+            truth.append(middle(clip.truth[part], width, height))
+            chunk = as_chunk(middle(clip.sim[part], width, height), index, 20.0)
+            for name, engine in engines.items():
+                began = time.perf_counter()
+                made[name].append(engine.realize(chunk).frames.copy())
+                taken[name].append(1e3 * (time.perf_counter() - began))
+    return made, truth, taken
+
+
+def mean_psnr(left: Sequence[Frames], right: Sequence[Frames]) -> float:
+    """Return the mean over all frames, dB."""
+    return statistics.fmean(value for a, b in zip(left, right, strict=True) for value in psnr(a, b))
+
+
+def show(say: Callable[[str], object], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rows of a size."""
+    say(
+        f"{'':36}{'chunk ms':>9}{'float32/it':>11}{'truth dB':>9}"
+        f"{'lost':>7}{'of f32 dB':>10}{'MB':>7}"
+    )
+    for row in rows:
+        say(
+            f"{row['variant']:36}{row['ms']:>9.1f}{row['speed']:>11.2f}{row['truth_db']:>9.2f}"
+            f"{row['lost_db']:>7.2f}{row['float32_db']:>10.1f}{row['weight_bytes'] / 1e6:>7.2f}"
+        )
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--clips", type=int, default=8, help="held-out clips (default: 8)")
+    parser.add_argument("--only-weights", action="store_true", help="only the smaller files")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the models")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures as JSON")
+    options = parser.parse_args()
+    logging.disable(logging.WARNING)  # the quantiser's advice to pre-process
+    rows: list[dict[str, Any]] = []
+    with ExitStack() as stack:
+        root = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        root.mkdir(parents=True, exist_ok=True)
+        variants = build(options.pairs, root, compute=not options.only_weights)
+        clips = find_clips(options.pairs, "held out")[: options.clips]
+        for width, height in SIZES:
+            engines = {
+                name: stack.enter_context(OnnxEngine(v.folder, width=width, height=height))
+                for name, v in variants.items()
+            }
+            made, truth, taken = realize(engines, clips, width, height)
+            best = mean_psnr(made["float32"], truth)
+            found = []
+            for name, variant in variants.items():
+                pairs = zip(taken["float32"], taken[name], strict=True)
+                got = mean_psnr(made[name], truth)
+                found.append(
+                    {
+                        "size": f"{width}x{height}",
+                        "variant": name,
+                        "ms": statistics.median(taken[name]),
+                        "speed": statistics.median(whole / own for whole, own in pairs),
+                        "truth_db": got,
+                        "lost_db": best - got,
+                        "float32_db": mean_psnr(made[name], made["float32"]),
+                        "weight_bytes": variant.weight_bytes,
+                    }
+                )
+            print(f"{width}x{height}, {len(truth)} chunks of {len(clips)} held-out clips")
+            show(print, found)
+            rows += found
+    if options.out is not None:
+        options.out.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
