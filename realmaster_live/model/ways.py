@@ -30,7 +30,7 @@ MID_SIZE = replace(
 
 
 CASES = {
-    "embedded": Case(profile=EMBEDDED, width=512, height=288, rounds=15),
+    "embedded": Case(profile=EMBEDDED, width=512, height=288, rounds=9),
     "mid-size": Case(profile=MID_SIZE, width=384, height=224, rounds=3),
 }
 
