@@ -35,9 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         " with --no-compare the chain alone, without the engine's two times",
     )
     parser.add_argument("--only", choices=COMPARED, help="of --compare: one of the two networks")
-    parser.add_argument(
-        "--rounds", type=int, help="of --compare (default: 9 embedded, 3 mid-size)"
-    )
+    parser.add_argument("--rounds", type=int, help="of --compare (default: 9 embedded, 3 mid-size)")
     parser.add_argument(
         "--bf16", action="store_true", help="of --compare: torch computes in bfloat16"
     )
