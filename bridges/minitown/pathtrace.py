@@ -67,7 +67,10 @@ def load_mitsuba() -> Any:
         os.environ["DRJIT_LIBLLVM_PATH"] = str(llvm)
     mi = require("mitsuba", extra="truth")
     if mi.variant() is None:
-        if "DRJIT_LIBLLVM_PATH" in os.environ:
+        drjit = require("drjit", extra="truth")
+        if drjit.has_backend(drjit.JitBackend.CUDA):
+            mi.set_variant("cuda_ad_rgb")
+        elif "DRJIT_LIBLLVM_PATH" in os.environ:
             mi.set_variant("llvm_ad_rgb")
         else:
             log.warning(
