@@ -21,17 +21,22 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
+from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
+from realmaster_live.engines.torch_buffers import latent_shape
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
+from realmaster_live.model.cost import PROMPT_TOKENS
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_bytes, to_cells
+from realmaster_live.prompts import PROMPTS_FILE, PromptTable
 
 logger = logging.getLogger(__name__)
 
@@ -64,9 +69,11 @@ class Context(nn.Module):
         super().__init__()
         self.transformer = transformer
 
-    def forward(self, reference: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(
+        self, reference: Tensor, cos: Tensor, sin: Tensor, prompt_kv: Tensor | None = None
+    ) -> Tensor:
         """Return (L, 2, 1, heads, N, head width)."""
-        return self.transformer.context(reference, (cos, sin))
+        return self.transformer.context(reference, (cos, sin), prompt_kv)
 
 
 class Denoise(nn.Module):
@@ -87,10 +94,18 @@ class Denoise(nn.Module):
         sin: Tensor,
         past_cos: Tensor,
         past_sin: Tensor,
+        prompt_kv: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return x0 and the target's unrotated keys and values."""
         return self.transformer.denoise(
-            sample, timestep, reference, reference_kv, past_kv, (cos, sin), (past_cos, past_sin)
+            sample,
+            timestep,
+            reference,
+            reference_kv,
+            past_kv,
+            (cos, sin),
+            (past_cos, past_sin),
+            prompt_kv,
         )
 
 
@@ -124,8 +139,12 @@ def example_graphs(
     height: int,
     width: int,
     seed: int = 0,
+    prompt_tokens: int = 0,
 ) -> list[Graph]:
-    """Return the four graphs with example inputs of a picture size."""
+    """Return the four graphs with example inputs of a picture size.
+
+    `prompt_tokens` are those of a text encoder's prompts, where they are not learnt.
+    """
     profile = transformer.profile
     generator = torch.Generator().manual_seed(seed)
 
@@ -134,23 +153,31 @@ def example_graphs(
 
     stride = profile.token_stride
     rows, columns = height // stride, width // stride
-    tokens = rows * columns
+    tokens = profile.chunk_latents * rows * columns
     frames = torch.randint(
         0, 256, (profile.chunk_frames, height, width, 3), generator=generator, dtype=torch.uint8
     )
     memory = 0.1 * noise(1, profile.memory, height // 8, width // 8)
-    latent = noise(
-        1, profile.latent_channels, height // profile.latent_stride, width // profile.latent_stride
-    )
+    latent = noise(*latent_shape(profile, height, width))
     kv_shape = (profile.layers, 2, 1, profile.heads)
     past = tokens + rows  # any number that is not `tokens`, so that the exporter keeps it apart
-    tables = rope_tables([0.0], rows, columns, widths=profile.rope_widths, theta=profile.rope_theta)
+    tables = rope_tables(
+        [0.0],
+        rows,
+        columns,
+        widths=profile.rope_widths,
+        theta=profile.rope_theta,
+        frames=profile.chunk_latents,
+    )
     cos, sin = (torch.from_numpy(table) for table in tables)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
     cell_axes = {2: stride // CELL * r, 3: stride // CELL * c}
     memory_axes = {2: stride // 8 * r, 3: stride // 8 * c}
-    latent_axes = {2: profile.patch * r, 3: profile.patch * c}
+    latent_axes = {latent.ndim - 2: profile.patch * r, latent.ndim - 1: profile.patch * c}
+    shape = (*kv_shape, prompt_tokens or profile.prompt_tokens, profile.head_width)
+    prompt = {"prompt_kv": noise(*shape)} if profile.text_width else {}
+    prompt_axes: dict[str, dict[int, Any]] = {name: {} for name in prompt}
     return [
         Graph(
             name="encode",
@@ -162,8 +189,13 @@ def example_graphs(
         Graph(
             name="context",
             module=Context(transformer),
-            inputs={"reference": latent, "cos": cos, "sin": sin},
-            free={"reference": latent_axes, "cos": {0: Dim.AUTO}, "sin": {0: Dim.AUTO}},
+            inputs={"reference": latent, "cos": cos, "sin": sin, **prompt},
+            free={
+                "reference": latent_axes,
+                "cos": {0: Dim.AUTO},
+                "sin": {0: Dim.AUTO},
+                **prompt_axes,
+            },
             outputs=["reference_kv"],
         ),
         Graph(
@@ -179,6 +211,7 @@ def example_graphs(
                 "sin": sin,
                 "past_cos": past_cos,
                 "past_sin": past_sin,
+                **prompt,
             },
             free={
                 "sample": latent_axes,
@@ -190,6 +223,7 @@ def example_graphs(
                 "sin": {0: Dim.AUTO},
                 "past_cos": {0: p},
                 "past_sin": {0: p},
+                **prompt_axes,
             },
             outputs=["x0", "target_kv"],
         ),
@@ -286,6 +320,20 @@ def round_weights(module: nn.Module) -> None:
                 tensor.copy_(tensor.half())
 
 
+def prompt_pairs(
+    transformer: InContextTransformer, checkpoint_dir: Path
+) -> dict[str, NDArray[np.float32]]:
+    """Return the keys and values (L, 2, 1, heads, M, head width) of every prompt there is."""
+    path = checkpoint_dir / PROMPTS_FILE
+    kept = PromptTable.load(path) if path.exists() else {}
+    profile = transformer.profile
+    known = {name: torch.from_numpy(kept[name]) for name in kept}
+    if profile.prompts:
+        known = dict(zip(profile.prompts, transformer.prompt_embedding, strict=True)) | known
+    with torch.no_grad():
+        return {name: transformer.prompt(text[None]).numpy() for name, text in known.items()}
+
+
 def parity(graphs: list[Graph], folder: Path) -> dict[str, float]:
     """Return each output's largest difference between torch and ONNX Runtime; bytes in levels."""
     figures = {}
@@ -332,7 +380,9 @@ def export(
     profile = transformer.profile
     round_weights(autoencoder)
     round_weights(transformer)
-    graphs = example_graphs(autoencoder, transformer, height, width)
+    pairs = prompt_pairs(transformer, checkpoint)
+    tokens = next(iter(pairs.values())).shape[4] if pairs else PROMPT_TOKENS
+    graphs = example_graphs(autoencoder, transformer, height, width, prompt_tokens=tokens)
     weights = WeightFile()
     for graph in graphs:
         model = to_onnx(graph)
@@ -340,12 +390,15 @@ def export(
         onnx.save(model, out / f"{graph.name}.onnx")
         logger.info("exported %s: %d nodes", graph.name, len(model.graph.node))
     (out / WEIGHTS_FILE).write_bytes(weights.data)
+    if pairs:
+        np.save(out / PROMPT_PAIRS_FILE, np.stack(list(pairs.values())))
     figures = parity(graphs, out)
     check_parity(figures)
     if facts is None:
         path = checkpoint / "facts.json"
         facts = json.loads(path.read_text()) if path.exists() else {}
-    manifest = describe(profile, out, [graph.name for graph in graphs], figures, facts)
+    names = [graph.name for graph in graphs]
+    manifest = describe(profile, out, names, list(pairs), figures, facts)
     aside = out / "manifest.part"
     aside.write_text(json.dumps(manifest, indent=2) + "\n")
     aside.replace(out / "manifest.json")
@@ -369,17 +422,20 @@ def describe(
     profile: Profile,
     out: Path,
     names: list[str],
+    prompts: list[str],
     figures: Mapping[str, float],
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the manifest of exported files."""
     files = [*(f"{name}.onnx" for name in names), WEIGHTS_FILE]
+    files += [PROMPT_PAIRS_FILE] if prompts else []
     return {
         "format": FORMAT,
         "profile": profile.as_dict(),
         "token_stride": profile.token_stride,
         "latent_stride": profile.latent_stride,
         "rope_widths": list(profile.rope_widths),
+        "prompts": prompts,
         "steps": profile.steps,
         "sigmas": {str(steps): sigmas(steps, profile.shift) for steps in STEP_CHOICES},
         "opset": OPSET,

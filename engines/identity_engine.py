@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.prompts import AS_SIMULATED, check_prompt
 
 
 class IdentityEngine:
@@ -19,6 +20,10 @@ class IdentityEngine:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with a copy of its own frames."""
         return chunk.with_frames(chunk.frames.copy())
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Take the prompt that changes nothing; EngineError for any other."""
+        check_prompt(prompt, (AS_SIMULATED,))
 
     def reset(self) -> None:
         """Do nothing: there is no state."""

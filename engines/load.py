@@ -8,6 +8,7 @@ from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.optional import require
+from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import Engine
 
 EMBEDDED_FOLDER = Path(__file__).parent / "weights" / "embedded"
@@ -63,16 +64,22 @@ def load_engine(
     seed: int = 0,
     threads: int = 0,
     device: str = "cpu",
+    prompt: str | None = None,
 ) -> Engine:
     """Return the engine called `embedded` or `identity`, or the one of a folder.
 
     A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a
     checkpoint) in torch. `steps` is the number of denoise steps a chunk (the model's own by
-    default), `threads` the number of CPU threads (0: all cores), `device` where a checkpoint runs.
+    default), `threads` the number of CPU threads (0: all cores), `device` where a checkpoint runs,
+    `prompt` the first prompt (the model's own by default).
     Raises ConfigError for a name that is none of them, and for an export on another device.
     """
     if name == "identity":
-        return IdentityEngine(ChunkSpec(frames=CHUNK_FRAMES, height=height, width=width, fps=fps))
+        identity = IdentityEngine(
+            ChunkSpec(frames=CHUNK_FRAMES, height=height, width=width, fps=fps)
+        )
+        identity.set_prompt(prompt or AS_SIMULATED)
+        return identity
     folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
     if name == "embedded" or (folder / "manifest.json").is_file():
         if device != "cpu":
@@ -83,7 +90,14 @@ def load_engine(
         from realmaster_live.engines.onnx_engine import OnnxEngine
 
         return OnnxEngine(
-            folder, width=width, height=height, fps=fps, steps=steps, seed=seed, threads=threads
+            folder,
+            width=width,
+            height=height,
+            fps=fps,
+            steps=steps,
+            seed=seed,
+            threads=threads,
+            prompt=prompt,
         )
     if not (folder / "profile.json").is_file():
         raise ConfigError(
@@ -103,4 +117,5 @@ def load_engine(
         seed=seed,
         threads=threads,
         device=device,
+        prompt=prompt,
     )

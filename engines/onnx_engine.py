@@ -21,18 +21,26 @@ from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.load import EMBEDDED_FOLDER, check_frames, check_size
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.optional import require
+from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 FORMAT = 1
+PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
 STAGES = ("encode", "context", "denoise", "decode", "commit")
 
 
 def rope_tables(
-    times: Sequence[float], rows: int, columns: int, widths: Sequence[int], theta: float
+    times: Sequence[float],
+    rows: int,
+    columns: int,
+    widths: Sequence[int],
+    theta: float,
+    frames: int = 1,  # latent frames of a chunk
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cos and sin (len(times) * rows * columns, sum(widths) / 2), as in training."""
-    shape = (len(times), rows, columns)
+    """Return cos and sin (times * frames * rows * columns, sum(widths) / 2), as in training."""
+    moments = np.asarray(times, np.float64)[:, None] * frames + np.arange(frames)
+    shape = (moments.size, rows, columns)
     axes = (
-        np.asarray(times, np.float64).reshape(-1, 1, 1),
+        moments.reshape(-1, 1, 1),
         np.arange(rows, dtype=np.float64).reshape(1, -1, 1),
         np.arange(columns, dtype=np.float64).reshape(1, 1, -1),
     )
@@ -65,11 +73,12 @@ class OnnxEngine:
         seed: int = 0,
         threads: int = 0,
         recompute_reference: bool = False,
+        prompt: str | None = None,
     ) -> None:
         """Load the graphs of `folder`, the shipped model by default.
 
         `recompute_reference` computes the reference anew at every pass: slower, the same answer;
-        for measuring what the cache saves.
+        for measuring what the cache saves. `prompt` is the first one, the model's first by default.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -87,14 +96,24 @@ class OnnxEngine:
         self._rope = {
             "widths": self.manifest["rope_widths"],
             "theta": float(profile["rope_theta"]),
+            "frames": int(profile.get("chunk_latents", 1)),
         }
         cos, sin = rope_tables([0.0], rows, columns, **self._rope)
         self._cos, self._sin = self._value(cos), self._value(sin)
         stride = int(self.manifest["latent_stride"])
-        latent = (1, profile["latent_channels"], height // stride, width // stride)
+        count = self._rope["frames"]
+        frames = (count,) if count > 1 else ()
+        latent = (1, profile["latent_channels"], *frames, height // stride, width // stride)
         generator = np.random.Generator(np.random.Philox(seed))
         # The same noise for every chunk: what differs between chunks is then the scene alone.
         self._noise = generator.standard_normal(latent, dtype=np.float32)
+        self._prompts = self._read_prompts()
+        first = prompt or next(iter(self._prompts), AS_SIMULATED)
+        check_prompt(first, self._prompts or (AS_SIMULATED,))
+        self._fade = Fade(first)
+        self._shown = self._prompts.get(first)
+        self._faded_from = self._shown
+        self._prompt = self._prompt_inputs()
         self.reset()
 
     @property
@@ -102,8 +121,14 @@ class OnnxEngine:
         """The chunks this engine takes."""
         return self._spec
 
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
+        check_prompt(prompt, self._prompts or (AS_SIMULATED,))
+        self._fade.start(prompt, fade_chunks)
+        self._faded_from = self._shown
+
     def reset(self) -> None:
-        """Forget all earlier chunks, and the timings."""
+        """Forget all earlier chunks, and the timings; the prompt stays."""
         profile = self.manifest["profile"]
         spec = self._spec
         memory = np.zeros((1, profile["memory"], spec.height // 8, spec.width // 8), np.float32)
@@ -121,6 +146,8 @@ class OnnxEngine:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
         check_frames(chunk, self._spec, self._stride)
+        if self._fade.step() and self._prompts:
+            self._fade_on()
         with self._timed("encode"):
             guide, reference, self._encoder_memory = self._run(
                 "encode",
@@ -138,7 +165,7 @@ class OnnxEngine:
             _, kept = self._denoise(latent, 0.0, reference, context)
             self._past.push(kept.numpy())
             self._place_past()
-        return chunk.with_frames(frames.numpy())
+        return with_prompt(chunk.with_frames(frames.numpy()), self._fade)
 
     def close(self) -> None:
         """Release the sessions; may be called twice."""
@@ -161,9 +188,21 @@ class OnnxEngine:
                 x_t = x_t + np.float32((t_next - t) / t) * (x_t - x0.numpy())
         return self._value(x_t)
 
+    def _fade_on(self) -> None:
+        """Mix the prompts' keys and values for the next chunk."""
+        new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
+        assert self._faded_from is not None
+        self._shown = new if weight == 1.0 else self._faded_from * (1 - weight) + new * weight
+        self._prompt = self._prompt_inputs()
+
+    def _prompt_inputs(self) -> dict[str, Any]:
+        """Return what the graphs are told of the prompt; nothing where they take none."""
+        return {} if self._shown is None else {"prompt_kv": self._value(self._shown)}
+
     def _run_context(self, reference: Any) -> Any:
         """Return the reference's keys and values."""
-        return self._run("context", reference=reference, cos=self._cos, sin=self._sin)[0]
+        rope = {"cos": self._cos, "sin": self._sin}
+        return self._run("context", reference=reference, **rope, **self._prompt)[0]
 
     def _denoise(self, sample: Any, t: float, reference: Any, context: Any) -> Any:
         """Return x0 and the target's keys and values; no context means: compute it here."""
@@ -179,6 +218,7 @@ class OnnxEngine:
             sin=self._sin,
             past_cos=self._past_cos,
             past_sin=self._past_sin,
+            **self._prompt,
         )
 
     def _place_past(self) -> None:
@@ -223,6 +263,14 @@ class OnnxEngine:
                     "install or export the model again"
                 )
         return manifest
+
+    def _read_prompts(self) -> dict[str, NDArray[np.float32]]:
+        """Return the keys and values of every prompt, (L, 2, 1, heads, M, head width) by name."""
+        names = self.manifest.get("prompts", [])
+        if not names:
+            return {}
+        pairs = np.load(self._folder / PROMPT_PAIRS_FILE, allow_pickle=False)
+        return dict(zip(names, pairs, strict=True))
 
     def _choose_sigmas(self, steps: int | None) -> list[float]:
         """Return the noise levels of a number of steps, the model's own by default."""

@@ -33,7 +33,14 @@ from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
-from realmaster_live.prompts import AS_SIMULATED, Fade, PromptTable, check_prompt
+from realmaster_live.prompts import (
+    AS_SIMULATED,
+    PROMPTS_FILE,
+    Fade,
+    PromptTable,
+    check_prompt,
+    with_prompt,
+)
 
 Precision = Literal["fp32", "bf16"]
 Networks = tuple[StreamingAutoencoder, InContextTransformer]
@@ -136,6 +143,30 @@ def learnt_prompts(transformer: InContextTransformer) -> PromptTable:
     return PromptTable(dict(zip(names, values, strict=True)))
 
 
+def known_prompts(
+    transformer: InContextTransformer,
+    checkpoint: Path | str | Networks,
+    given: Mapping[str, NDArray[np.float32]],
+) -> PromptTable:
+    """Return the learnt prompts, those that lie beside a checkpoint, and those that are given."""
+    path = None if isinstance(checkpoint, tuple) else Path(checkpoint) / PROMPTS_FILE
+    kept = PromptTable.load(path) if path is not None and path.exists() else PromptTable({})
+    known = PromptTable({**learnt_prompts(transformer), **kept, **given}, texts=kept.texts)
+    width = transformer.profile.text_width
+    for name, embedding in known.items():
+        if embedding.ndim != 2 or embedding.shape[1] != width:
+            raise EngineError(
+                f"expected embeddings (tokens, {width}), got {embedding.shape} of {name!r}: "
+                "use the text encoder that the model was trained with"
+            )
+    if width and not known:
+        raise EngineError(
+            f"expected embeddings of prompts for {transformer.profile.name}, got none: embed some "
+            f"with realmaster_live.model.text_encoder, which writes {PROMPTS_FILE}"
+        )
+    return known
+
+
 class TorchEngine:
     """Realizes chunks with a checkpoint's networks.
 
@@ -203,11 +234,11 @@ class TorchEngine:
         self._graphs = Graphs() if graphs and self._cuda else None
         self._seconds: dict[str, list[float]] = {}
         self._pending: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
-        self.prompts = PromptTable({**learnt_prompts(transformer), **(prompts or {})})
+        self.prompts = known_prompts(transformer, checkpoint, prompts or {})
         self._prompt_kv: dict[str, Tensor] = {}
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         self._check_prompt(first)
-        self._fade, self._faded_from = Fade(first), first
+        self._fade = Fade(first)
         bf16 = precision == "bf16"
         with self._memory_checked():
             self._buffers: Buffers | None = Buffers(
@@ -275,7 +306,7 @@ class TorchEngine:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
         check_frames(chunk, self._spec, self.profile.token_stride)
-        return chunk.with_frames(self._advance(chunk.frames))
+        return with_prompt(chunk.with_frames(self._advance(chunk.frames)), self._fade)
 
     def close(self) -> None:
         """Release the networks and all buffers; may be called twice."""
@@ -304,7 +335,7 @@ class TorchEngine:
 
     def _check_prompt(self, prompt: str) -> None:
         """Raise EngineError for a prompt without an embedding."""
-        check_prompt(prompt, tuple(self.prompts) or (AS_SIMULATED,))
+        check_prompt(prompt, self.prompts or (AS_SIMULATED,))
 
     def _prompt(self, name: str) -> Tensor:
         """Return a prompt's keys and values, computed once."""

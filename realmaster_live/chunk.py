@@ -85,6 +85,8 @@ class Chunk:
         dropped_before: frames lost between the chunk before and this one.
         rendered: (T, H, W, 3) uint8 sRGB, the simulator's own picture once an engine has replaced
             `frames`; None before.
+        prompt: what an engine showed or faded to; None before, and from an engine without prompts.
+        prompt_weight: the prompt's share, less than 1 while it is faded to.
     """
 
     index: int
@@ -98,6 +100,8 @@ class Chunk:
     labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     dropped_before: int = 0
     rendered: NDArray[np.uint8] | None = None
+    prompt: str | None = None
+    prompt_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Check that all arrays agree, once, at the border."""

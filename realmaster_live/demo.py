@@ -35,7 +35,8 @@ class Demo:
     Attributes:
         out: folder for everything that is left behind.
         seconds: of simulated driving. fps: simulated frames a second.
-        size: (width, height) of the pictures. engine: its name. seed: which town.
+        size: (width, height) of the pictures. engine: its name. prompt: what it shows, its
+            own by default. seed: which town.
     """
 
     out: Path = Path("demo-out")
@@ -43,6 +44,7 @@ class Demo:
     fps: float = 20.0
     size: tuple[int, int] = (512, 288)
     engine: str = "embedded"
+    prompt: str | None = None
     seed: int = 25  # the shipped model was never trained on this town
 
 
@@ -109,7 +111,7 @@ def _load(demo: Demo) -> Engine:
     from realmaster_live.engines.load import load_engine
 
     width, height = demo.size
-    return load_engine(demo.engine, width=width, height=height, fps=demo.fps)
+    return load_engine(demo.engine, width=width, height=height, fps=demo.fps, prompt=demo.prompt)
 
 
 def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]]:

@@ -7,12 +7,20 @@ large one. Legend: M tokens of a prompt, C channels of a text encoder.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import EngineError
+from realmaster_live.chunk import Chunk
+from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.optional import require
+
+PROMPTS_FILE = "prompts.safetensors"  # beside a checkpoint
 
 AS_SIMULATED = "as simulated"  # the prompt of a model that has none
 
@@ -46,13 +54,30 @@ PRESETS: Mapping[str, str] = {
 
 
 class PromptTable(Mapping[str, NDArray[np.float32]]):
-    """Embeddings (M, C) float32 by name; the first is the one of an engine that is told none."""
+    """Embeddings (M, C) float32 by name; the first is the one of an engine that is told none.
 
-    def __init__(self, embeddings: Mapping[str, NDArray[np.float32]]) -> None:
+    A prompt is also found by its text.
+
+    Attributes:
+        encoder: what made the embeddings, "" where they were learnt.
+        texts: name -> what the encoder was told.
+    """
+
+    def __init__(
+        self,
+        embeddings: Mapping[str, NDArray[np.float32]],
+        *,
+        encoder: str = "",
+        texts: Mapping[str, str] | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.texts = {name: (texts or {}).get(name, name) for name in embeddings}
         self._embeddings = dict(embeddings)
+        self._names = {text: name for name, text in self.texts.items()}
 
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
+    def __getitem__(self, prompt: str) -> NDArray[np.float32]:
         """Return a prompt's embedding; EngineError for one that has none."""
+        name = self._names.get(prompt, prompt)
         check_prompt(name, tuple(self._embeddings))
         return self._embeddings[name]
 
@@ -64,16 +89,54 @@ class PromptTable(Mapping[str, NDArray[np.float32]]):
         """Return the number of prompts."""
         return len(self._embeddings)
 
-    def __contains__(self, name: object) -> bool:
-        """Return whether a prompt has an embedding."""
-        return name in self._embeddings
+    def __contains__(self, prompt: object) -> bool:
+        """Return whether a name or a text has an embedding."""
+        return prompt in self._embeddings or prompt in self._names
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file whose tensors are named by `key`."""
+        safetensors = require("safetensors.numpy", extra="training")
+        about = {"encoder": self.encoder, "texts": json.dumps(self.texts)}
+        tensors = {
+            key(self.encoder, self.texts[name]): np.ascontiguousarray(embedding)
+            for name, embedding in self.items()
+        }
+        aside = path.with_suffix(".part")
+        safetensors.save_file(tensors, aside, metadata=about)
+        aside.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> PromptTable:
+        """Read what `save` wrote.
+
+        Raises:
+            BuildError: the file is damaged, or a text is not the one that was embedded.
+        """
+        safetensors = require("safetensors", extra="training")
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                about = file.metadata()
+                texts, encoder = json.loads(about["texts"]), about["encoder"]
+                embeddings = {
+                    name: file.get_tensor(key(encoder, text)) for name, text in texts.items()
+                }
+        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            raise BuildError(
+                f"expected prompts in {path}, got {error}: embed them again"
+            ) from error
+        return cls(embeddings, encoder=encoder, texts=texts)
 
 
-def check_prompt(name: str, known: tuple[str, ...]) -> None:
+def key(encoder: str, text: str) -> str:
+    """Return the sha256 under which an encoder's embedding of a text is kept."""
+    return hashlib.sha256(f"{encoder}\0{text}".encode()).hexdigest()
+
+
+def check_prompt(name: str, known: Collection[str]) -> None:
     """Raise EngineError for a prompt that a model has no embedding of; it offers the nearest."""
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4) or list(known)
     raise EngineError(
         f"expected a prompt that this model has an embedding of, got {name!r}: "
         f"use {' or '.join(map(repr, near))}"
@@ -108,3 +171,8 @@ class Fade:
         self._done += 1
         self.weight = min(1.0, self._done / (self._mixed + 1))
         return True
+
+
+def with_prompt(chunk: Chunk, fade: Fade) -> Chunk:
+    """Return a chunk that says what prompt it shows."""
+    return replace(chunk, prompt=fade.prompt, prompt_weight=fade.weight)

@@ -16,7 +16,7 @@ import platform
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -160,8 +160,8 @@ def profile_of(name: str) -> Profile:
     return replace(TINY if name == "tiny" else PROFILES[name], experts=1)
 
 
-def variants_of(name: str, size: str) -> Iterator[Variant]:
-    """Return a profile's variants at a size, the most telling first."""
+def variants_of(name: str, size: str, modes: Sequence[str]) -> Iterator[Variant]:
+    """Return a profile's variants at a size in some modes, the most telling first."""
     width, height = (int(side) for side in size.split("x"))
     ways = [("graphs", "cached", 2), ("compiled", "cached", 2)]
     if name != "wan-a14b":
@@ -169,6 +169,8 @@ def variants_of(name: str, size: str) -> Iterator[Variant]:
         ways += [("compiled", "recomputed", 4), ("compiled", "stock", 2), ("compiled", "stock", 4)]
         ways += [("graphs", "cached", 4), ("eager", "cached", 2)]
     for mode, reference, steps in ways:
+        if mode not in modes:
+            continue
         yield Variant(
             profile=name, width=width, height=height, steps=steps, mode=mode, reference=reference
         )
@@ -356,7 +358,12 @@ def facts_of(device: torch.device) -> dict[str, Any]:
 
 
 def run_profile(
-    name: str, sizes: tuple[str, ...], device: torch.device, chunks: int, report: Report
+    name: str,
+    sizes: tuple[str, ...],
+    modes: Sequence[str],
+    device: torch.device,
+    chunks: int,
+    report: Report,
 ) -> None:
     """Add the rows of a profile; an error is a row."""
     begin = time.perf_counter()
@@ -367,7 +374,7 @@ def run_profile(
         return
     print(f"{name}: weights in {time.perf_counter() - begin:.1f} s", flush=True)
     for size in sizes:
-        for variant in variants_of(name, size):
+        for variant in variants_of(name, size, modes):
             try:
                 row = measure(variant, networks, device, chunks)
             except Exception as error:  # whatever it is, the other variants are still wanted
@@ -385,12 +392,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profiles", default=",".join(ORDER))
     parser.add_argument("--sizes", help="WIDTHxHEIGHT,... of every profile instead of its own")
+    parser.add_argument("--modes", default="graphs,compiled,eager")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--chunks", type=int, default=12, help="timed in the steady state")
     parser.add_argument("--limit-s", type=float, default=270.0)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    device = torch.device(arguments.device)
+    device, modes = torch.device(arguments.device), arguments.modes.split(",")
 
     def over(number: int, frame: Any) -> None:
         raise LimitReached
@@ -405,7 +413,7 @@ def main() -> None:
             report.add(row)
         for name in arguments.profiles.split(","):
             sizes = tuple(arguments.sizes.split(",")) if arguments.sizes else SIZES[name]
-            run_profile(name, sizes, device, arguments.chunks, report)
+            run_profile(name, sizes, modes, device, arguments.chunks, report)
             torch.compiler.reset()
             if name in ("embedded", "tiny"):
                 try:

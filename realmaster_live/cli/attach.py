@@ -56,6 +56,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=flags.seconds, default=10.0, help="for server and frames")
     flags.add_size(parser)
     flags.add_engine(parser)
+    flags.add_prompt(parser)
     flags.add_view(parser)
     flags.add_video(parser)
 
@@ -88,7 +89,11 @@ def run(options: argparse.Namespace) -> int:
         world = bridge.describe()
         camera = world["camera"]  # an adopted one has a size of its own
         engine = load_engine(
-            options.engine, width=camera["width"], height=camera["height"], fps=options.fps
+            options.engine,
+            width=camera["width"],
+            height=camera["height"],
+            fps=options.fps,
+            prompt=options.prompt,
         )
         stack.callback(engine.close)
         about = about_run(options.engine, engine, world, policy=policy)

@@ -17,6 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=25, help="which town (default: 25)")
     flags.add_size(parser)
     flags.add_engine(parser)
+    flags.add_prompt(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
             seconds=options.seconds,
             size=options.size,
             engine=options.engine,
+            prompt=options.prompt,
             seed=options.seed,
         )
     )

@@ -69,6 +69,15 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    """Add --prompt."""
+    parser.add_argument(
+        "--prompt",
+        metavar="NAME",
+        help="the weather or look to show, such as rain (default: as simulated)",
+    )
+
+
 def add_size(parser: argparse.ArgumentParser) -> None:
     """Add --size."""
     parser.add_argument(

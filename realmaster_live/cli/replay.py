@@ -15,6 +15,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="record the result in a new folder")
     parser.add_argument("--size", type=flags.size, metavar="WxH", help="default: as recorded")
     flags.add_engine(parser)
+    flags.add_prompt(parser)
     flags.add_view(parser)
     flags.add_video(parser)
 
@@ -30,7 +31,9 @@ def run(options: argparse.Namespace) -> int:
         recording = stack.enter_context(Recording(options.recording, pace=options.view))
         recorded = recording.meta.spec
         width, height = options.size or (recorded.width, recorded.height)
-        engine = load_engine(options.engine, width=width, height=height, fps=recorded.fps)
+        engine = load_engine(
+            options.engine, width=width, height=height, fps=recorded.fps, prompt=options.prompt
+        )
         stack.callback(engine.close)
         about = recording.meta.about
         source = {**about.source, "replayed_from": recording.folder.name}

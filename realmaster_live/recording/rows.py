@@ -35,8 +35,11 @@ SCHEMA = pa.schema(
         ("engine_sha256", pa.string()),
         ("policy", pa.string()),
         ("seed", pa.int64()),
+        ("prompt", pa.string()),  # none where the engine has no prompts
+        ("prompt_weight", pa.float64()),  # less than 1 while it is faded to
     ]
 )
+LATER = ("prompt", "prompt_weight")  # older recordings have no such columns
 
 
 class RowWriter:
@@ -71,6 +74,8 @@ class RowWriter:
             pa.array([about.engine_sha256] * count),
             pa.array([about.policy] * count),
             pa.array([about.seed] * count, pa.int64()),
+            pa.array([chunk.prompt] * count, pa.string()),
+            pa.array([chunk.prompt_weight] * count),
         ]
         try:
             self._stream.write_batch(pa.record_batch(columns, schema=SCHEMA))
@@ -112,6 +117,9 @@ def read_rows(folder: Path) -> Any:
     path = table if table.exists() else journal
     try:
         rows = parquet.read_table(table) if table.exists() else _read_journal(journal)
+        for name in LATER:
+            if name not in rows.column_names:
+                rows = rows.append_column(name, pa.nulls(len(rows), SCHEMA.field(name).type))
         return rows.cast(SCHEMA)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise RecordingError(
@@ -124,13 +132,14 @@ def _read_journal(path: Path) -> Any:
     """Read every whole batch; a killed process may have left half of one at the end."""
     batches = []
     with path.open("rb") as file:
+        stream = ipc.open_stream(file)
         try:
-            for batch in ipc.open_stream(file):
+            for batch in stream:
                 batches.append(batch)
         except (pa.ArrowInvalid, OSError):
             if not batches:
                 raise
-    return pa.Table.from_batches(batches, SCHEMA)
+    return pa.Table.from_batches(batches, stream.schema)
 
 
 def _unwritable(path: Path, error: Exception) -> RecordingError:

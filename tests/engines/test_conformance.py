@@ -17,7 +17,7 @@ from realmaster_live.protocols import Engine
 WIDTH, HEIGHT = 96, 64
 SPEC = ChunkSpec(frames=4, height=HEIGHT, width=WIDTH, fps=20.0)
 LEVELS, MEAN_LEVELS = 2, 0.05  # how far two engines may be apart: an export rounds its weights
-WARM, STEADY = 10, 20  # chunks
+WARM, STEADY = 20, 20  # chunks; Python specialises code for longer than one would think
 TIMINGS_BYTES = 600  # what a chunk may leave: a float for every stage, and the tracer's own
 
 NETWORKS = [
@@ -178,6 +178,70 @@ def test_refuses_what_does_not_fit(open_engine, name):
         open_engine(name, steps=3)
     with pytest.raises(EngineError, match=r"\(4, 64, 96, 3\), got \(4, 60, 96, 3\).*96x64"):
         open_engine(name).realize(make_chunk(0, height=60))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_prompt_takes_effect_at_the_next_chunk(open_engine, name):
+    """There, not before; the prompt that is shown already changes no bit; a reset keeps it."""
+    base, engine = run(open_engine(name), 4), open_engine(name)
+    got = []
+    for index in range(4):
+        if index == 2:
+            engine.set_prompt("rain")
+        got.append(engine.realize(make_chunk(index)))
+    assert [chunk.prompt for chunk in got] == ["as simulated"] * 2 + ["rain"] * 2
+    assert [chunk.prompt_weight for chunk in got] == [1.0] * 4
+    same = [np.array_equal(a.frames, b) for a, b in zip(got, base, strict=True)]
+    assert same == [True, True, False, False]
+    engine.reset()
+    rain = run(engine, 2)
+    begun = run(open_engine(name, prompt="rain"), 2)
+    assert all(np.array_equal(a, b) for a, b in zip(rain, begun, strict=True))
+    engine.reset()
+    engine.set_prompt("rain")
+    assert all(np.array_equal(a, b) for a, b in zip(run(engine, 2), rain, strict=True))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_fade_goes_from_one_prompt_to_the_other(open_engine, name):
+    engine = open_engine(name)
+    run(engine, 2)
+    engine.set_prompt("rain", fade_chunks=3)
+    shown = [engine.realize(make_chunk(9)) for _ in range(5)]
+    assert [chunk.prompt_weight for chunk in shown] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert {chunk.prompt for chunk in shown} == {"rain"}
+    # of one chunk after a reset, however the weights got there: nearer to rain with each step
+    pictures = {}
+    for done in range(5):
+        mixed = open_engine(name)
+        mixed.set_prompt("rain", fade_chunks=3)
+        run(mixed, done)
+        mixed.reset()
+        chunk = mixed.realize(make_chunk(5))
+        pictures[chunk.prompt_weight] = chunk.frames.astype(int)
+    distances = [np.abs(pictures[w] - pictures[1.0]).mean() for w in (0.25, 0.5, 0.75, 1.0)]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[0] > distances[2] > distances[3] == 0.0
+
+
+@pytest.mark.parametrize("name", ["identity", "onnx", "torch"])
+def test_refuses_a_prompt_without_an_embedding(open_engine, name):
+    near = "'as simulated'" if name == "identity" else "'rain'"
+    engine = open_engine(name)
+    with pytest.raises(EngineError, match=f"embedding of, got 'rian': use {near}"):
+        engine.set_prompt("rian")
+    if name != "identity":
+        with pytest.raises(EngineError, match="fade_chunks of 0 or more, got -1"):
+            engine.set_prompt("rain", fade_chunks=-1)
+        with pytest.raises(EngineError, match="got 'rian'"):
+            open_engine(name, prompt="rian")
+
+
+@pytest.mark.parametrize("name", NETWORKS[1:])
+def test_answers_as_the_exported_graphs_in_rain(open_engine, name):
+    engines = open_engine(name, prompt="rain"), open_engine("onnx", prompt="rain")
+    for got, expected in zip(*(run(engine) for engine in engines), strict=True):
+        assert np.abs(got.astype(int) - expected.astype(int)).max() <= LEVELS
 
 
 def live_tensors() -> tuple[int, int]:

@@ -37,7 +37,7 @@ def test_opset_and_operations(graphs):
         kinds = [node.op_type for node in model.graph.node]
         assert "ScatterND" not in kinds, name
     passes = [node.op_type for node in graphs["denoise"].graph.node]
-    assert passes.count("Attention") == TINY.layers
+    assert passes.count("Attention") == 2 * TINY.layers  # in each block one over the prompt
     # three rotations a block: queries, own keys, the past's keys
     assert passes.count("RotaryEmbedding") == 3 * TINY.layers
 
@@ -51,7 +51,7 @@ def test_states_are_inputs_and_outputs(graphs):
         for name, model in graphs.items()
     }
     assert sides["encode"] == (["frames", "memory"], ["guide", "latent", "next_memory"])
-    assert sides["context"] == (["reference", "cos", "sin"], ["reference_kv"])
+    assert sides["context"] == (["reference", "cos", "sin", "prompt_kv"], ["reference_kv"])
     assert sides["denoise"][1] == ["x0", "target_kv"]
     assert sides["decode"] == (["latent", "guide", "memory"], ["frames", "next_memory"])
 
@@ -136,5 +136,5 @@ def test_round_weights_keeps_small_tensors():
 
 def test_command_line_exports_a_checkpoint(tiny_checkpoint, tmp_path, capsys):
     assert main(["export", str(tiny_checkpoint), "--out", str(tmp_path / "out")]) == 0
-    assert "5 files" in capsys.readouterr().out
+    assert "6 files" in capsys.readouterr().out
     assert (tmp_path / "out" / "manifest.json").is_file()

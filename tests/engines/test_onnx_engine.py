@@ -18,7 +18,7 @@ from realmaster_live.model.rope import rope_tables as training_tables
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.protocols import Engine
-from realmaster_live.training.latents import Rollout
+from realmaster_live.training.latents import Rollout, prompt_kv
 
 WIDTH, HEIGHT = 96, 64
 
@@ -67,11 +67,12 @@ def test_equals_the_torch_network(engine, tiny_checkpoint):
     shape = (1, TINY.latent_channels, HEIGHT // 16, WIDTH // 16)
     noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
     encoder_memory = decoder_memory = autoencoder.empty_memory(1, HEIGHT, WIDTH)
+    prompt = prompt_kv(transformer, ["as simulated"]).detach()
     for index, got in enumerate(run(engine)):
         cells = to_cells(torch.from_numpy(make_chunk(index).frames)[None])
         with torch.no_grad():
             reference, encoder_memory = autoencoder.encode(cells, encoder_memory)
-            latent, _ = rollout.chunk(reference, noise)
+            latent, _ = rollout.chunk(reference, noise, prompt)
             decoded, decoder_memory = autoencoder.decode(latent, cells, decoder_memory)
         expected = to_bytes(decoded, 4)[0].numpy()
         difference = np.abs(got.astype(int) - expected.astype(int))
