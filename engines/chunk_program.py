@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -195,6 +196,11 @@ class ChunkProgram:
         self.layout.add("one_row", self._row_bytes * max(sizes.sink + sizes.ring, 1))
 
     @property
+    def latent(self) -> Port:
+        """Return the latent that noise is drawn for."""
+        return next(port for port in self.graphs["denoise"].inputs if port.name == "sample")
+
+    @property
     def past(self) -> int:
         """Return the tokens of the past that the next chunk sees."""
         return self.sizes.tokens * self.slots.held
@@ -223,7 +229,10 @@ class ChunkProgram:
         self._carry(device, base, "decoder_memory")
 
     def commit(self, device: Device, base: int) -> None:
-        """Compute the clean target's keys and values and keep them in place of the oldest."""
+        """Compute the clean target's keys and values and keep them in place of the oldest.
+
+        `advance` then makes them part of the past.
+        """
         self._run(
             device, base, "denoise", step="commit", sample=self._clean, next_sample="spare_sample"
         )
@@ -242,7 +251,10 @@ class ChunkProgram:
                 device.copy(past + end, aside, old)
         source = base + self.layout.offset("target_kv")
         device.copy_rows(past + slot * size, source, size * after.held, size, self._rows)
-        self.slots = after
+
+    def advance(self) -> None:
+        """Go on to the next chunk."""
+        self.slots = self.slots.push()
 
     def addresses(
         self, graph: str, base: int, *, step: str = "commit", **renamed: str
@@ -287,7 +299,7 @@ class ChunkProgram:
     def _constants(self) -> None:
         """Make the timesteps, the factors of Euler's steps and the rotary tables."""
         levels = self.sizes.sigmas
-        for step, (t, t_next) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+        for step, (t, t_next) in enumerate(pairwise(levels)):
             self.constants[f"timestep.{step}"] = np.full(1, t, np.float32)
             self.constants[f"factor.{step}"] = np.full(1, (t_next - t) / t, np.float32)
         for name in STEP_INPUTS:

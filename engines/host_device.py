@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram
+from realmaster_live.engines.weight_names import round_to_bfloat16
 from realmaster_live.optional import require
 
 ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "bfloat16": 16}  # ONNX's numbers
@@ -43,11 +44,17 @@ class HostDevice:
         start = self._program.layout.offset(name)
         self.memory[start : start + values.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
 
+    def give(self, name: str, values: NDArray[np.float32]) -> None:
+        """Fill an input that the program leaves to the caller, in the input's own type."""
+        narrow = self._program.given[name].dtype == "bfloat16"
+        self.write(name, round_to_bfloat16(values) if narrow else values)
+
     def read(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """Return a copy of a buffer's beginning."""
         start = self._program.layout.offset(name)
         count = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        return self.memory[start : start + count].copy().view(dtype).reshape(shape)
+        values: NDArray[Any] = self.memory[start : start + count].copy().view(dtype)
+        return values.reshape(shape)
 
     def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
         """Run a graph."""
@@ -92,4 +99,5 @@ def realize_on_host(
         stage(device, 0)
     realized = device.read("realized", frames.shape, np.uint8)
     program.commit(device, 0)
+    program.advance()
     return realized

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from realmaster_live.engines.chunk_program import Port, Ports
+from realmaster_live.engines.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError
 
 Precision = Literal["fp32", "bf16"]
@@ -122,7 +123,7 @@ def _fold_shapes(model: onnx.ModelProto) -> bool:
 
 def _sliced(node: onnx.NodeProto, shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Return the dimensions that a Shape node gives."""
-    places = {a.name: a.i for a in node.attribute}
+    places: dict[str, int] = {str(each.name): int(each.i) for each in node.attribute}
     return shape[places.get("start", 0) : places.get("end", len(shape))]
 
 
@@ -244,12 +245,12 @@ def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
             if not name:
                 continue
             if name in weights:
-                node.input[place] = f"{name}.bfloat16"
+                node.input[place] = f"{name}{NARROW_SUFFIX}"
                 if node.input[place] not in narrowed:
                     narrowed[node.input[place]] = _bfloat16(weights[name], node.input[place])
                 continue
             if name not in rounded:
-                rounded[name] = f"{name}.bfloat16"
+                rounded[name] = f"{name}{NARROW_SUFFIX}"
                 to = TensorProto.BFLOAT16
                 nodes.append(helper.make_node("Cast", [name], [rounded[name]], to=to))
             node.input[place] = rounded[name]
@@ -280,11 +281,11 @@ def emulate_bfloat16(model: onnx.ModelProto) -> None:
     graph = model.graph
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        if node.op_type not in PRODUCTS or not any(n.endswith(".bfloat16") for n in node.input):
+        if node.op_type not in PRODUCTS or not any(n.endswith(NARROW_SUFFIX) for n in node.input):
             nodes.append(node)
             continue
         for place, name in enumerate(node.input):
-            if name.endswith(".bfloat16"):
+            if name.endswith(NARROW_SUFFIX):
                 wide = f"{node.output[0]}.{place}"
                 nodes.append(helper.make_node("Cast", [name], [wide], to=TensorProto.FLOAT))
                 node.input[place] = wide
@@ -308,6 +309,24 @@ def ports_of(model: onnx.ModelProto) -> Ports:
     return Ports(inputs=tuple(map(port, graph.input)), outputs=tuple(map(port, graph.output)))
 
 
+def content_hash(model: onnx.ModelProto) -> str:
+    """Return a hash of everything that a graph computes with, wherever its weights lie."""
+    content = hashlib.sha256()
+    for tensor in model.graph.initializer:
+        content.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
+        content.update(hashlib.sha256(_raw(tensor)).digest())
+    for part in (model.graph.node, model.graph.input, model.graph.output, model.opset_import):
+        for each in part:
+            content.update(each.SerializeToString(deterministic=True))
+    return content.hexdigest()
+
+
+def _raw(tensor: onnx.TensorProto) -> bytes:
+    """Return a tensor's bytes, however the message holds them."""
+    raw: bytes = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+    return raw
+
+
 def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
     """Write graphs beside one file of their large weights, each distinct tensor once."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -315,8 +334,7 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
     with (folder / WEIGHTS_FILE).open("wb") as file:
         for name, model in models.items():
             for tensor in model.graph.initializer:
-                raw = numpy_helper.to_array(tensor).tobytes() if not tensor.raw_data else None
-                raw = tensor.raw_data if raw is None else raw
+                raw = _raw(tensor)
                 if len(raw) < INSIDE:
                     continue
                 key = hashlib.sha256(raw).hexdigest()
@@ -339,9 +357,8 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
 
 
 def _bfloat16(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    """Return an initializer rounded to the nearest bfloat16, ties to even."""
-    bits = numpy_helper.to_array(tensor).astype(np.float32).view(np.uint32)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")
+    """Return an initializer rounded to bfloat16."""
+    rounded = round_to_bfloat16(numpy_helper.to_array(tensor))
     return TensorProto(
         name=name, data_type=TensorProto.BFLOAT16, dims=tensor.dims, raw_data=rounded.tobytes()
     )

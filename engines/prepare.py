@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from realmaster_live.engines.chunk_program import PAST, Ports, Sizes
+from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
 from realmaster_live.engines.plan_graphs import (
     add_euler_step,
     bytes_at_the_edges,
+    content_hash,
     emulate_bfloat16,
     fix_sizes,
     ports_of,
@@ -20,6 +25,8 @@ from realmaster_live.engines.plan_graphs import (
     to_bfloat16,
     write_graphs,
 )
+from realmaster_live.engines.weight_names import Names, follow_narrowed, weight_names
+from realmaster_live.errors import BuildError
 
 GRAPHS = ("encode", "context", "denoise", "decode")  # each may take what an earlier one makes
 KEPT_SUFFIX = "_kv"  # keys and values, whose type is the products'
@@ -40,6 +47,41 @@ def sizes_of(manifest: Mapping[str, Any], *, width: int, height: int, steps: int
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Graphs that were written for a compiler, by name.
+
+    Attributes:
+        ports: their inputs and outputs.
+        contents: hashes of what they compute, weights included.
+        names: torch's parameter names to their weights' names.
+    """
+
+    ports: dict[str, Ports]
+    contents: dict[str, str]
+    names: Names
+
+
+def read_prompts(
+    exported: Path, manifest: Mapping[str, Any]
+) -> dict[str, NDArray[np.float32]]:  # (L, 2, 1, heads, M, head width) each
+    """Return an export's prompts as keys and values by name; none where the model takes none.
+
+    Raises:
+        BuildError: the model takes prompts, and the export has none.
+    """
+    names = manifest.get("prompts", [])
+    if manifest["profile"]["text_width"] and not names:
+        raise BuildError(
+            f"expected prompts with a model of profile {manifest['profile']['name']}, got none in "
+            f"{exported}: put their embeddings into the checkpoint's folder and export again"
+        )
+    if not names:
+        return {}
+    pairs = np.load(exported / PROMPT_PAIRS_FILE, allow_pickle=False)
+    return dict(zip(names, pairs, strict=True))
+
+
 def prepare_graphs(
     exported: Path,
     out: Path,
@@ -47,10 +89,12 @@ def prepare_graphs(
     *,
     precision: str,
     emulate: bool = False,
-) -> dict[str, Ports]:
-    """Write an export's graphs ready for a compiler; return their inputs and outputs.
+    parameters: Mapping[str, NDArray[np.float32]] | None = None,
+) -> Prepared:
+    """Write an export's graphs ready for a compiler, and say what they are.
 
-    `emulate` writes what computes the same without bfloat16 kernels.
+    `emulate` writes what computes the same without bfloat16 kernels. `parameters` are torch's, by
+    whose values the weights' names are found.
     """
     half = sum(sizes.rope_widths) // 2
     table, past_table = (sizes.tokens, half), (PAST, half)
@@ -59,12 +103,15 @@ def prepare_graphs(
     }
     symbols = {"rows": sizes.rows, "columns": sizes.columns}
     models: dict[str, onnx.ModelProto] = {}
+    names: Names = {}
     for name in GRAPHS:
         model = models[name] = read_graph(exported / f"{name}.onnx")
         for value in model.graph.input:
             if value.name == "past_kv":
                 *outer, _, width = shape_of(value)
                 shapes["past_kv"] = (*outer, PAST, width)
+        if parameters is not None:
+            names |= weight_names(parameters, {name: model})
         fix_sizes(model, shapes, symbols)
         bytes_at_the_edges(model)
         if name == "denoise":
@@ -75,8 +122,13 @@ def prepare_graphs(
             values = (*model.graph.input, *model.graph.output)
             kept = [value.name for value in values if value.name.endswith(KEPT_SUFFIX)]
             to_bfloat16(model, kept)
+            follow_narrowed(names.get(name, {}), model)
             if emulate:
                 emulate_bfloat16(model)
-    ports = {name: ports_of(model) for name, model in models.items()}
+    prepared = Prepared(
+        ports={name: ports_of(model) for name, model in models.items()},
+        contents={name: content_hash(model) for name, model in models.items()},
+        names=names,
+    )
     write_graphs(models, out)
-    return ports
+    return prepared

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent
 CORE = {"chunk", "protocols", "errors", "optional", "prompts"}
 # the live side runs without torch: only these may import it
 TORCH_ALLOWED = (
+    "engines/build.py",
     "engines/export.py",
     "engines/torch_engine.py",
     "engines/torch_buffers.py",

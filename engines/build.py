@@ -1,0 +1,371 @@
+"""A checkpoint to TensorRT plans: merge, export, check, compile, and write down what was made.
+
+Everything lands in one folder: `graphs/` (the export, which ONNX Runtime also runs), `prepared/`
+(the same at one size and precision), a plan for each graph, and `plans.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.engines.chunk_program import ChunkProgram, Sizes
+from realmaster_live.engines.cuda_driver import Gpu, find_gpu
+from realmaster_live.engines.export import STEP_CHOICES, export, round_weights
+from realmaster_live.engines.load import check_size, fitting_sizes
+from realmaster_live.engines.plans import (
+    GRAPHS_FOLDER,
+    MANIFEST,
+    describe_files,
+    plan_key,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
+from realmaster_live.engines.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
+from realmaster_live.engines.rehearsal import COLUMNS, ROWS, compare, rehearse
+from realmaster_live.engines.trt import Flavour, compile_plan, find_flavour
+from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
+from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
+from realmaster_live.model.cost import BYTES, cost
+from realmaster_live.model.lora_files import load as load_lora
+from realmaster_live.model.profile import PROFILES, Profile
+from realmaster_live.prompts import PROMPTS_FILE
+
+logger = logging.getLogger(__name__)
+
+PREPARED_FOLDER, MERGED_FOLDER = "prepared", "merged"
+SOURCE_FILE, TIMING_FILE = "source.json", "timing.cache"
+CHECKPOINT_FILES = (
+    *("profile.json", "transformer.safetensors", "autoencoder.safetensors"),
+    PROMPTS_FILE,
+)
+COPIES = 2  # of the transformer's weights: the plans of context and denoise hold their own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to build.
+
+    Attributes:
+        checkpoint: folder that training wrote. out: folder for everything that is made.
+        width, height: pixels of a frame.
+        steps: denoise steps a chunk unless an engine is told otherwise; None takes the model's.
+        profile: name that the checkpoint must have; None takes any.
+        loras: files and strengths, merged in this order.
+        precision: bf16 or fp32.
+        refit: whether weights can be exchanged later without building again; bf16 only.
+        compiler: tensorrt or tensorrt_rtx; None takes what is installed.
+    """
+
+    checkpoint: Path
+    out: Path
+    width: int
+    height: int
+    steps: int | None = None
+    profile: str | None = None
+    loras: tuple[tuple[Path, float], ...] = ()
+    precision: str = "bf16"
+    refit: bool = False
+    compiler: str | None = None
+
+
+def build(request: Request, report: Callable[[str], None] = logger.info) -> dict[str, Any]:
+    """Make or renew a build; return its manifest. Plans whose key is unchanged are kept.
+
+    Raises:
+        ConfigError: the request contradicts itself or the checkpoint.
+        BuildError: a step failed, or an answer is beyond its tolerance.
+        OutOfMemory: the GPU here is too small.
+        MissingDependency: no TensorRT is installed.
+    """
+    profile = check_request(request)
+    gpu = find_gpu()
+    flavour = find_flavour(request.compiler, gpu=gpu is not None)
+    check_machine(request, profile, flavour, gpu)
+    report(f"{flavour.name} {flavour.version}, {_gpu_text(gpu)}")
+    before = _former(request.out)
+    source = _source(request)
+    exported = request.out / GRAPHS_FOLDER
+    manifest, parameters = _export(request, source, exported, report)
+    sizes = sizes_of(
+        manifest,
+        width=request.width,
+        height=request.height,
+        steps=request.steps or manifest["steps"],
+    )
+    folder = request.out / PREPARED_FOLDER
+    prepared = prepare_graphs(
+        exported, folder, sizes, precision=request.precision, parameters=parameters
+    )
+    report(f"prepared the graphs for {request.width}x{request.height}, {request.precision}")
+    rehearsal = rehearse(exported, manifest, precision=request.precision)
+    report(
+        f"parity with ONNX Runtime: {rehearsal['levels']:.0f} levels at most, "
+        f"{rehearsal['mean_levels']:.3g} on average"
+    )
+    built_for = {
+        "flavour": flavour.name,
+        "version": flavour.version,
+        "sm": gpu.sm if gpu else None,
+        "driver": gpu.driver if gpu else None,
+        "precision": request.precision,
+        "refit": request.refit,
+    }
+    plans = _compile(request, flavour, prepared, sizes, built_for, before, report)
+    record = {
+        **built_for,
+        "gpu": gpu.name if gpu else None,
+        "width": request.width,
+        "height": request.height,
+        "steps": len(sizes.sigmas) - 1,
+        "sizes": asdict(sizes),
+        "profile": profile.as_dict(),
+        "sigmas": manifest["sigmas"],
+        "prompts": manifest.get("prompts", []),
+        **source,
+        "onnx": {name: prepared.contents[name] for name in GRAPHS},
+        "graphs": {name: prepared.ports[name].as_dict() for name in GRAPHS},
+        "plans": plans,
+        "files": _files(request.out, list(plans.values())),
+        "weight_names": prepared.names,
+        "parity": {"export": manifest["parity"], "program": rehearsal, "plans": None},
+        "memory_bytes": ChunkProgram(prepared.ports, sizes).layout.bytes,
+    }
+    write_manifest(request.out, record)
+    if gpu is None:
+        report("no NVIDIA GPU here: the plans' own parity is not checked, and they cannot run here")
+    else:
+        record["parity"]["plans"] = _check_plans(request, exported, sizes)
+        write_manifest(request.out, record)
+        report(f"parity of the plans: {record['parity']['plans']['levels']:.0f} levels at most")
+    _forget(before, plans, request.out)
+    return record
+
+
+def check_request(request: Request) -> Profile:
+    """Return the checkpoint's profile, once everything that was asked for fits it."""
+    if request.profile is not None and request.profile not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise ConfigError(
+            f"expected a profile among {known}, got {request.profile!r}: use one of them"
+        )
+    path = request.checkpoint / "profile.json"
+    try:
+        profile = Profile.from_dict(json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise BuildError(
+            f"expected a checkpoint with profile.json in {request.checkpoint}, got {error}: "
+            "give the folder that training wrote"
+        ) from error
+    if request.profile not in (None, profile.name):
+        raise ConfigError(
+            f"expected a checkpoint of {request.profile}, got one of {profile.name} in "
+            f"{request.checkpoint}: give --profile {profile.name}, or another checkpoint"
+        )
+    if profile.experts > 1:
+        raise ConfigError(
+            f"expected a profile of one expert, got {profile.name} with {profile.experts}: "
+            "run it in torch, which plans cannot replace yet"
+        )
+    check_size(request.width, request.height, profile.token_stride)
+    if request.steps is not None and request.steps not in STEP_CHOICES:
+        raise ConfigError(
+            f"expected steps among {', '.join(map(str, STEP_CHOICES))}, got {request.steps}: "
+            "choose one of them"
+        )
+    if request.refit and request.precision != "bf16":
+        raise ConfigError(
+            f"expected --precision bf16 with --refit, got {request.precision}: leave one out"
+        )
+    for file, _ in request.loras:
+        if not file.is_file():
+            raise ConfigError(f"expected a LoRA file at {file}, got none: check the path")
+    return profile
+
+
+def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu | None) -> None:
+    """Raise what keeps this machine from building or from holding what is built."""
+    if gpu is None:
+        if not flavour.builds_without_gpu or request.refit:
+            asked = "refittable plans" if request.refit else f"a plan of {flavour.name}"
+            raise BuildError(
+                f"expected an NVIDIA GPU to build {asked}, got none: build on the machine that "
+                "will run it, or leave --refit out and use tensorrt_rtx, which builds without one"
+            )
+        return
+    if not flavour.serves(gpu.sm):
+        raise BuildError(
+            f"expected a GPU that {flavour.name} has code for, got {gpu.name} (SM {gpu.sm}): "
+            "install tensorrt for it, or use the torch engine"
+        )
+    need = memory_needed(request, profile)
+    if need > gpu.total_bytes:
+        width, height = fitting_sizes(
+            request.width // 2, request.height // 2, profile.token_stride
+        )[0]
+        raise OutOfMemory(
+            f"expected about {need / 1e9:.1f} GB of GPU memory for {profile.name} at "
+            f"{request.width}x{request.height}, got {gpu.total_bytes / 1e9:.1f} GB of {gpu.name}: "
+            f"use a smaller size such as {width}x{height}, or a smaller profile"
+        )
+
+
+def memory_needed(request: Request, profile: Profile) -> int:
+    """Return the bytes that the plans and their buffers take on the GPU, by arithmetic."""
+    need = cost(profile, height=request.height, width=request.width)
+    scale = {"bf16": 1, "fp32": 4 // BYTES}[request.precision]
+    return scale * (COPIES * need.weight_bytes + need.kv_bytes + need.activation_bytes)
+
+
+def _source(request: Request) -> dict[str, Any]:
+    """Return what the graphs are made from, by hashes."""
+    return {
+        "checkpoint": {name: sha256_of(request.checkpoint / name) for name in CHECKPOINT_FILES},
+        "loras": [
+            {"file": path.name, "sha256": sha256_of(path), "strength": strength}
+            for path, strength in request.loras
+        ],
+    }
+
+
+def _export(
+    request: Request,
+    source: Mapping[str, Any],
+    exported: Path,
+    report: Callable[[str], None],
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """Return the export's manifest and torch's parameters; an unchanged export is kept."""
+    autoencoder, transformer = load_checkpoint(request.checkpoint)
+    folder = request.checkpoint
+    for path, strength in request.loras:
+        adapter = load_lora(path, transformer)
+        adapter.strength = strength
+        adapter.merge()
+        adapter.detach()
+        report(f"merged {path.name} at strength {strength:g}")
+    note = exported / SOURCE_FILE
+    if note.is_file() and json.loads(note.read_text()) == source and _whole(exported):
+        manifest: dict[str, Any] = json.loads((exported / "manifest.json").read_text())
+        report("kept the exported graphs: checkpoint and LoRAs are unchanged")
+    else:
+        if request.loras:
+            folder = request.out / MERGED_FOLDER
+            save_checkpoint(folder, autoencoder, transformer)
+            if (request.checkpoint / PROMPTS_FILE).is_file():
+                shutil.copy(request.checkpoint / PROMPTS_FILE, folder)
+        stride = transformer.profile.token_stride
+        started = time.monotonic()
+        manifest = export(folder, exported, height=ROWS * stride, width=COLUMNS * stride)
+        note.write_text(json.dumps(source))
+        report(f"exported {len(GRAPHS)} graphs in {time.monotonic() - started:.0f} s")
+    round_weights(transformer)
+    parameters = {name: value.numpy() for name, value in transformer.state_dict().items()}
+    return manifest, parameters
+
+
+def _whole(exported: Path) -> bool:
+    """Say whether an export's files are as its manifest says."""
+    path = exported / "manifest.json"
+    if not path.is_file():
+        return False
+    files = json.loads(path.read_text())["files"]
+    return all(sha256_of(exported / name) == entry["sha256"] for name, entry in files.items())
+
+
+def _compile(
+    request: Request,
+    flavour: Flavour,
+    prepared: Prepared,
+    sizes: Sizes,
+    built_for: Mapping[str, Any],
+    before: Mapping[str, Any],
+    report: Callable[[str], None],
+) -> dict[str, str]:
+    """Return graph -> file of its plan, compiled unless an equal one is there."""
+    plans = {}
+    for name in GRAPHS:
+        ports = prepared.ports[name]
+        facts = {**built_for, "onnx": prepared.contents[name], "shapes": ports.as_dict()}
+        file = f"{name}-{plan_key({**facts, 'lengths': sizes.lengths})}.plan"
+        plans[name] = file
+        known = before.get("files", {}).get(file)
+        if known is not None and sha256_of(request.out / file) == known["sha256"]:
+            report(f"{name}: kept, nothing changed")
+            continue
+        started = time.monotonic()
+        plan = compile_plan(
+            flavour,
+            request.out / PREPARED_FOLDER / f"{name}.onnx",
+            ports,
+            lengths=sizes.lengths,
+            refit=request.refit,
+            timing_cache=request.out / TIMING_FILE,
+            report=report,
+        )
+        (request.out / file).write_bytes(plan)
+        seconds = time.monotonic() - started
+        report(f"{name}: {len(plan) / 2**20:.1f} MiB in {seconds:.0f} s")
+    return plans
+
+
+def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, float]:
+    """Return how far the plans on this GPU are from ONNX Runtime; BuildError beyond the gate."""
+    from realmaster_live.engines.onnx_engine import OnnxEngine
+    from realmaster_live.engines.trt_engine import TrtEngine
+
+    steps = len(sizes.sigmas) - 1
+    try:
+        with (
+            OnnxEngine(exported, width=request.width, height=request.height, steps=steps) as truth,
+            TrtEngine(request.out) as engine,
+        ):
+            return compare(
+                truth,
+                lambda chunk, fresh: engine.realize(chunk).frames,
+                sizes.sink + 2 * sizes.ring + 1,
+                request.precision,
+            )
+    except BuildError:
+        (request.out / MANIFEST).unlink()
+        raise
+
+
+def _files(out: Path, plans: list[str]) -> dict[str, dict[str, Any]]:
+    """Return hash and size of everything that a build is made of."""
+    made = [
+        path.relative_to(out).as_posix()
+        for folder in (GRAPHS_FOLDER, PREPARED_FOLDER)
+        for path in sorted((out / folder).iterdir())
+    ]
+    return describe_files(out, [*plans, *made])
+
+
+def _former(out: Path) -> dict[str, Any]:
+    """Return the manifest of the build that is there, or nothing where it cannot be trusted."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        return read_manifest(out)
+    except BuildError:
+        return {}
+
+
+def _forget(before: Mapping[str, Any], plans: Mapping[str, str], out: Path) -> None:
+    """Delete the plans of the former build that are no longer used."""
+    for file in set(before.get("plans", {}).values()) - set(plans.values()):
+        (out / file).unlink(missing_ok=True)
+
+
+def _gpu_text(gpu: Gpu | None) -> str:
+    if gpu is None:
+        return "no NVIDIA GPU: the memory check is skipped"
+    return f"{gpu.name}, SM {gpu.sm}, driver {gpu.driver}, {gpu.total_bytes / 1e9:.0f} GB"

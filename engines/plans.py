@@ -1,0 +1,117 @@
+"""The record of a build: what its plans are for, their hashes, and which of them may be loaded.
+
+A plan is executable content. It is loaded only if its hash stands in a manifest, and the manifest's
+own hash in a list that `realmaster build` keeps for this user: files from elsewhere are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import BuildError, PlanMismatch
+
+FORMAT = 1
+MANIFEST = "plans.json"
+GRAPHS_FOLDER = "graphs"  # inside a build: the graphs that its plans were made from
+BUILT_FOR = {  # field of a manifest -> what to do where the present machine has another value
+    "flavour": "install the one that the plans were built with, or build them again",
+    "version": "plans need their exact version: build them again, or install that one",
+    "sm": "plans are for one GPU architecture: build them again on this GPU",
+    "driver": "build them again for this driver",
+    "width": "build them again for this size, or ask for the built one",
+    "height": "build them again for this size, or ask for the built one",
+    "precision": "build them again with this precision",
+}
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's hash, or that of nothing where it is missing."""
+    if not path.is_file():
+        return hashlib.sha256().hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def plan_key(facts: Mapping[str, Any]) -> str:
+    """Return the name of a plan in the cache: a hash of everything that decides its bytes."""
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def trust_file() -> Path:
+    """Return the list of manifests that this user built."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "realmaster-live" / "built-plans.txt"
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a build's manifest and note its hash in `trust_file`."""
+    text = json.dumps({"format": FORMAT, **manifest}, indent=2) + "\n"
+    trusted = trust_file()
+    trusted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with trusted.open("a") as file:
+        file.write(hashlib.sha256(text.encode()).hexdigest() + "\n")
+    aside = folder / f"{MANIFEST}.part"
+    aside.write_text(text)
+    aside.replace(folder / MANIFEST)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of a build that this user made, all of its files' hashes checked.
+
+    Raises:
+        BuildError: there is none, somebody else wrote it, or a file was cut or changed since.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_text()
+        manifest: dict[str, Any] = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise BuildError(
+            f"expected the manifest of a build at {path}, got {error}: run realmaster build"
+        ) from error
+    if manifest.get("format") != FORMAT:
+        raise BuildError(
+            f"expected manifest format {FORMAT}, got {manifest.get('format')} in {path}: "
+            "run realmaster build again with this version"
+        )
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    trusted = trust_file()
+    if not trusted.is_file() or digest not in trusted.read_text().split():
+        raise BuildError(
+            f"expected {path} as realmaster build wrote it for this user, got a file with sha256 "
+            f"{digest[:12]} that is not in {trusted}: plans run code, so build them here"
+        )
+    for name, entry in manifest["files"].items():
+        file = folder / name
+        digest = sha256_of(file)
+        if digest != entry["sha256"]:
+            size = file.stat().st_size if file.is_file() else 0
+            raise BuildError(
+                f"expected {name} of {entry['bytes']} bytes with sha256 {entry['sha256'][:12]} in "
+                f"{folder}, got {size} bytes with {digest[:12]}: run realmaster build again"
+            )
+    return manifest
+
+
+def check_fits(manifest: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
+    """Raise PlanMismatch for the first field in which a build differs from what is there."""
+    for field, remedy in BUILT_FOR.items():
+        if field in present and manifest[field] != present[field]:
+            raise PlanMismatch(
+                f"expected {field} {manifest[field]}, for which the plans in {folder} were built, "
+                f"got {present[field]}: {remedy}"
+            )
+
+
+def describe_files(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+    """Return hash and size of files in a folder, by name."""
+    return {
+        name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
+        for name in names
+    }

@@ -1,0 +1,107 @@
+"""The parity gate: prepared graphs and a chunk's program against ONNX Runtime's own engine.
+
+It runs before anything is compiled, on a few tokens, whatever the size of the plans: graphs leave
+the picture size free until they are prepared.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import Chunk
+from realmaster_live.engines.chunk_program import ChunkProgram
+from realmaster_live.engines.host_device import HostDevice, realize_on_host
+from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
+from realmaster_live.errors import BuildError
+
+ROWS, COLUMNS = 2, 3  # tokens of the rehearsal's picture
+GATES = {"fp32": (1.0, 0.02), "bf16": (6.0, 0.25)}  # levels: the largest difference, the mean
+SEED = 0
+
+
+def noise_for(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
+    """Return the noise that every chunk starts from: the same in all engines."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    return generator.standard_normal(shape, dtype=np.float32)
+
+
+def rehearse(exported: Path, manifest: Mapping[str, Any], *, precision: str) -> dict[str, float]:
+    """Return how far the program on the host is from the ONNX engine, in levels of a byte.
+
+    The chunks go through every length of the past and once round the ring.
+
+    Raises:
+        BuildError: it is further than the precision's gate.
+    """
+    stride = manifest["token_stride"]
+    width, height = COLUMNS * stride, ROWS * stride
+    sizes = sizes_of(manifest, width=width, height=height, steps=manifest["steps"])
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = prepare_graphs(
+            exported, Path(folder), sizes, precision=precision, emulate=precision == "bf16"
+        )
+        program = ChunkProgram(prepared.ports, sizes)
+        device = HostDevice(program, Path(folder))
+        device.write("noise", noise_for(program.latent.at(0), SEED))
+        prompts = list(read_prompts(exported, manifest).values())
+        if "prompt_kv" in program.given:
+            device.give("prompt_kv", prompts[0])
+
+        def realize(chunk: Chunk, fresh: bool) -> NDArray[np.uint8]:
+            return realize_on_host(program, device, chunk.frames, fresh=fresh)
+
+        with OnnxEngine(exported, width=width, height=height, seed=SEED) as engine:
+            return compare(engine, realize, sizes.sink + 2 * sizes.ring + 1, precision)
+
+
+def compare(
+    truth: Any,  # an engine
+    realize: Callable[[Chunk, bool], NDArray[np.uint8]],
+    chunks: int,
+    precision: str,
+) -> dict[str, float]:
+    """Return the largest and the mean difference to an engine over chunks of noise.
+
+    Raises:
+        BuildError: one is beyond the precision's gate.
+    """
+    largest, means = 0.0, []
+    for index in range(chunks):
+        chunk = noise_chunk(truth.spec, index)
+        expected = truth.realize(chunk).frames.astype(np.int16)
+        got = realize(chunk, index == 0).astype(np.int16)
+        difference = np.abs(got - expected)
+        largest = max(largest, float(difference.max()))
+        means.append(float(difference.mean()))
+    figures = {"levels": largest, "mean_levels": float(f"{np.mean(means):.3g}")}
+    for name, limit in zip(figures, GATES[precision], strict=True):
+        if not figures[name] <= limit:
+            raise BuildError(
+                f"expected {name} of {precision} within {limit} of ONNX Runtime, got "
+                f"{figures[name]:.3g}: build with --precision fp32, or report the versions"
+            )
+    return {**figures, "chunks": float(chunks)}
+
+
+def noise_chunk(spec: Any, index: int) -> Chunk:
+    """Return a chunk whose frames are noise that follows from its number."""
+    count = spec.frames
+    shape = (count, spec.height, spec.width, 3)
+    return Chunk(
+        index=index,
+        camera="parity",
+        frames=np.random.default_rng(index).integers(0, 256, shape, np.uint8),
+        frame_ids=np.arange(count) + index * count,
+        timestamps=np.arange(count) / spec.fps,
+        captured_at=np.zeros(count),
+        intrinsics=np.eye(3),
+        cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
+        labels={},
+    )

@@ -1,0 +1,278 @@
+"""One interface over the compilers: TensorRT 10 and 11, and TensorRT for RTX.
+
+Networks are strongly typed everywhere: precision is in the graph. TensorRT needs its GPU to build;
+TensorRT for RTX builds without one, for the RTX cards of all architectures it knows.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.engines.chunk_program import Ports
+from realmaster_live.engines.weight_names import NARROW_SUFFIX, round_to_bfloat16
+from realmaster_live.errors import BuildError, MissingDependency
+
+logger = logging.getLogger(__name__)
+
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
+INSTALL = "run pip install 'realmaster-live[trt-rtx]' (RTX cards, and builds without a GPU) or "
+INSTALL += "pip install 'realmaster-live[tensorrt]' (data-centre GPUs such as the H100)"
+PROGRESS_S = 5.0  # seconds between two lines about the same phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavour:
+    """A compiler that is installed.
+
+    Attributes:
+        name: the module's name. version: all of its version. api: the module.
+    """
+
+    name: str
+    version: str
+    api: Any
+
+    @property
+    def major(self) -> int:
+        """Return the first number of the version."""
+        return int(self.version.split(".")[0])
+
+    @property
+    def builds_without_gpu(self) -> bool:
+        """Say whether a plan can be built where no GPU is."""
+        return self.name == "tensorrt_rtx"
+
+    @property
+    def network_flags(self) -> int:
+        """Return the flags that make a network strongly typed; from TensorRT 11 on it always is."""
+        if self.name == "tensorrt" and self.major == 10:
+            return 1 << int(self.api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        return 0
+
+    def serves(self, sm: int) -> bool:
+        """Say whether plans run on a GPU of this compute capability, such as 90."""
+        known = getattr(self.api, "ComputeCapability", None)
+        if self.name == "tensorrt" or known is None:
+            return True
+        return f"SM{sm}" in known.__members__
+
+
+def find_flavour(wanted: str | None = None, *, gpu: bool) -> Flavour:
+    """Return the installed compiler, TensorRT first where there is a GPU.
+
+    Raises:
+        MissingDependency: none is installed, or not the wanted one.
+    """
+    names = FLAVOURS if gpu else tuple(reversed(FLAVOURS))
+    failed = []
+    for name in (wanted,) if wanted else names:
+        try:
+            api = importlib.import_module(name)
+        except (ImportError, OSError) as error:  # a library that the module loads may be missing
+            failed.append(f"{name}: {error}")
+            continue
+        if hasattr(api, "Builder"):  # tensorrt without its libraries imports as an empty package
+            return Flavour(name=name, version=str(api.__version__), api=api)
+        failed.append(f"{name}: it has no Builder")
+    raise MissingDependency(
+        f"expected a TensorRT, got none that imports ({'; '.join(failed)}): {INSTALL}"
+    )
+
+
+def compile_plan(
+    flavour: Flavour,
+    path: Path,
+    ports: Ports,
+    *,
+    lengths: Sequence[int],  # tokens of the past, one optimization profile each
+    refit: bool = False,
+    timing_cache: Path | None = None,
+    report: Callable[[str], None] = logger.info,
+) -> bytes:
+    """Return the plan of a prepared graph.
+
+    A graph that takes the past gets one optimization profile for each length, in order, all with
+    fixed shapes; its weights are in the plan once.
+
+    Raises:
+        BuildError: the compiler takes the graph, or one of its operations, not.
+    """
+    trt = flavour.api
+    log = _make_log(trt)
+    builder = trt.Builder(log)
+    network = builder.create_network(flavour.network_flags)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse_from_file(str(path)):
+        errors = [str(parser.get_error(index)) for index in range(parser.num_errors)]
+        raise BuildError(
+            f"expected a graph that {flavour.name} {flavour.version} reads, got {path.name} with "
+            f"{'; '.join(errors[:3])}: use another version of {flavour.name}"
+        )
+    if any(port.dtype == "float32" for port in ports.inputs) and not _is_bfloat16(network, trt):
+        _let_attention_decompose(network, trt)
+    config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)  # float32 is float32
+    if refit:
+        config.set_flag(trt.BuilderFlag.REFIT)
+    for past in lengths if any("past" in port.shape for port in ports.inputs) else ():
+        profile = builder.create_optimization_profile()
+        for port in ports.inputs:
+            if "past" in port.shape:
+                profile.set_shape(port.name, *[port.at(past)] * 3)
+        config.add_optimization_profile(profile)
+    config.progress_monitor = _make_monitor(trt, path.stem, report)
+    cache = None
+    if timing_cache is not None and flavour.name == "tensorrt":
+        kept = timing_cache.read_bytes() if timing_cache.exists() else b""
+        cache = config.create_timing_cache(kept)
+        config.set_timing_cache(cache, ignore_mismatch=False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise BuildError(
+            f"expected a plan of {path.stem} from {flavour.name} {flavour.version}, got "
+            f"{'; '.join(log.errors[-2:]) or 'nothing'}: try --precision fp32, or another version"
+        )
+    if cache is not None and timing_cache is not None:
+        timing_cache.write_bytes(bytes(cache.serialize()))
+    return bytes(plan)
+
+
+def _is_bfloat16(network: Any, trt: Any) -> bool:
+    """Say whether a network's attention takes bfloat16, for which there are fused kernels."""
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.type == getattr(trt.LayerType, "ATTENTION_INPUT", None):
+            return bool(layer.get_input(0).dtype == trt.bfloat16)
+    return True
+
+
+def _let_attention_decompose(network: Any, trt: Any) -> None:
+    """Let attention be computed as products and softmax: no fused kernel takes float32."""
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        if layer.type == getattr(trt.LayerType, "ATTENTION_OUTPUT", None):
+            layer.__class__ = trt.IAttentionBoundaryLayer
+            layer.attention.decomposable = True
+
+
+def _make_log(trt: Any) -> Any:
+    """Return a TensorRT logger that keeps its errors and hands warnings to logging."""
+
+    class Log(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.errors.append(message)
+            elif severity == trt.ILogger.WARNING:
+                logger.debug("%s", message)
+
+    return Log()
+
+
+def _make_monitor(trt: Any, graph: str, report: Callable[[str], None]) -> Any:
+    """Return a progress monitor that reports the outermost phases."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+            self.reported = time.monotonic()
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.steps[phase] = steps
+
+        def phase_finish(self, phase: str) -> None:
+            self.steps.pop(phase, None)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            now = time.monotonic()
+            if now - self.reported > PROGRESS_S:
+                self.reported = now
+                report(f"{graph}: {phase}, step {step + 1} of {self.steps.get(phase, step + 1)}")
+            return True
+
+    return Monitor()
+
+
+class Plan:
+    """A plan on the GPU: an engine, and what its contexts need.
+
+    Attributes:
+        takes_past: whether it has a profile for each length of the past.
+    """
+
+    def __init__(self, flavour: Flavour, content: bytes, name: str, ports: Ports) -> None:
+        """Deserialize a plan, whose hash was checked, in the current CUDA context."""
+        self._trt, self._name, self._ports = flavour.api, name, ports
+        self._log = _make_log(flavour.api)
+        self._runtime = flavour.api.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(content)
+        if self._engine is None:
+            raise BuildError(
+                f"expected a plan of {name} that {flavour.name} {flavour.version} loads, got "
+                f"{self.last_error}: run realmaster build again on this GPU"
+            )
+        self.takes_past = any("past" in port.shape for port in ports.inputs)
+
+    @property
+    def last_error(self) -> str:
+        """Return what TensorRT complained of last."""
+        return self._log.errors[-1] if self._log.errors else "no reason"
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Return the memory that a context needs while it runs."""
+        return int(self._engine.device_memory_size_v2)
+
+    def open(self, profile: int, past: int, scratch: int, stream: int) -> Any:
+        """Return a context for one length of the past, on scratch memory that others share."""
+        strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        context = self._engine.create_execution_context(strategy)
+        if context is None:
+            raise BuildError(
+                f"expected a context of {self._name}, got {self.last_error}: run realmaster build "
+                "again on this GPU"
+            )
+        context.set_device_memory(scratch, self.scratch_bytes)
+        if self.takes_past:
+            context.set_optimization_profile_async(profile, stream)
+            for port in self._ports.inputs:
+                if "past" in port.shape:
+                    context.set_input_shape(port.name, port.at(past))
+        return context
+
+    def refit(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Exchange weights by their names in the graph."""
+        trt = self._trt
+        refitter = trt.Refitter(self._engine, self._log)
+        kept = []  # TensorRT reads the arrays when it refits
+        for name, values in weights.items():
+            narrow = name.endswith(NARROW_SUFFIX)
+            stored = round_to_bfloat16(values) if narrow else np.ascontiguousarray(values)
+            kept.append(stored)
+            kind = trt.DataType.BF16 if narrow else trt.DataType.FLOAT
+            given = trt.Weights(kind, stored.ctypes.data, stored.size)
+            if not refitter.set_named_weights(name, given):
+                raise BuildError(
+                    f"expected {name} among the weights of {self._name} that can be refitted, got "
+                    f"{self.last_error}: build with --lora instead"
+                )
+        missing = refitter.get_missing_weights()
+        if missing or not refitter.refit_cuda_engine():
+            raise BuildError(
+                f"expected {self._name} to take {len(weights)} weights, got "
+                f"{f'{missing[:3]} missing' if missing else self.last_error}: build with --lora "
+                "instead"
+            )

@@ -1,0 +1,309 @@
+"""TensorRT on an NVIDIA GPU: the plans of a build, run on buffers that never move.
+
+Nothing is allocated for a chunk. Frames go in, are realized and come out on three streams; the
+pass that fills the ring runs while the caller already has the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
+from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
+from realmaster_live.engines.cuda_memory import CudaMemory
+from realmaster_live.engines.load import check_frames
+from realmaster_live.engines.onnx_engine import STAGES
+from realmaster_live.engines.plans import GRAPHS_FOLDER, check_fits, read_manifest
+from realmaster_live.engines.prepare import read_prompts
+from realmaster_live.engines.rehearsal import noise_for
+from realmaster_live.engines.trt import Flavour, Plan, find_flavour
+from realmaster_live.engines.weight_names import refit_weights, round_to_bfloat16
+from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
+
+
+class TrtDevice:
+    """Runs a program's graphs as TensorRT plans, in the order of one stream."""
+
+    def __init__(
+        self, plans: Mapping[str, Plan], memory: CudaMemory, lengths: tuple[int, ...]
+    ) -> None:
+        """Open a plan's context for each length of the past; all share one scratch memory."""
+        self._memory, self._plans = memory, plans
+        scratch = memory.add(max(plan.scratch_bytes for plan in plans.values()))
+        self._contexts = {
+            (name, past): plan.open(place, past, scratch, memory.compute.handle)
+            for name, plan in plans.items()
+            for place, past in enumerate(lengths)
+            if place == 0 or plan.takes_past
+        }
+        memory.compute.synchronize()
+        self.copy, self.copy_rows = memory.copy, memory.copy_rows
+
+    def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
+        """Put a graph on the stream."""
+        context = self._contexts[graph, past if self._plans[graph].takes_past else 0]
+        for name, address in addresses.items():
+            context.set_tensor_address(name, address)
+        if not context.execute_async_v3(self._memory.compute.handle):
+            raise EngineError(
+                f"expected TensorRT to run {graph}, got {self._plans[graph].last_error}: "
+                "run realmaster build again"
+            )
+
+
+class TrtEngine:
+    """Realizes chunks with the plans that `realmaster build` made on this machine.
+
+    Attributes:
+        manifest: what the model is, and what the plans were built for.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        width: int | None = None,  # pixels
+        height: int | None = None,  # pixels
+        fps: float = 20.0,
+        steps: int | None = None,
+        seed: int = 0,
+        device: int = 0,
+        graphs: bool = True,
+        prompt: str | None = None,
+    ) -> None:
+        """Load a build's folder; size, steps and prompt are the build's unless given.
+
+        `device` is the GPU's number. With `graphs`, the work of each stage is recorded once and
+        launched as one CUDA graph.
+
+        Raises:
+            PlanMismatch: the build is for another GPU, driver, compiler or picture size.
+            BuildError: the folder holds no build of this user, or a file of it was changed.
+        """
+        self._folder = Path(folder)
+        self.manifest = manifest = read_manifest(self._folder)
+        gpu = find_gpu(device)
+        if gpu is None:
+            raise EngineError(
+                f"expected an NVIDIA GPU for the plans in {self._folder}, got none: use the folder "
+                f"{self._folder / GRAPHS_FOLDER}, which runs on the CPU"
+            )
+        flavour = find_flavour(manifest["flavour"], gpu=True)
+        present = {"flavour": flavour.name, "version": flavour.version, "sm": gpu.sm}
+        present |= {"driver": gpu.driver, "width": width, "height": height}
+        free = {name for name in ("sm", "driver") if manifest[name] is None}  # built without a GPU
+        free |= {name for name in ("width", "height") if present[name] is None}
+        asked = {name: value for name, value in present.items() if name not in free}
+        check_fits(manifest, asked, self._folder)
+        self._profile, self._steps = manifest["profile"], steps or manifest["steps"]
+        self._spec = ChunkSpec(
+            frames=self._profile["chunk_frames"],
+            height=manifest["height"],
+            width=manifest["width"],
+            fps=fps,
+        )
+        ports = {name: Ports.from_dict(each) for name, each in manifest["graphs"].items()}
+        self._program = ChunkProgram(ports, self._sizes())
+        self._memory: CudaMemory | None = None
+        self._device: TrtDevice | None = None
+        self._plans: dict[str, Plan] = {}
+        self._events: dict[str, tuple[Any, Any]] = {}
+        self._prompts = read_prompts(self._folder / GRAPHS_FOLDER, manifest)
+        first = prompt or next(iter(self._prompts), AS_SIMULATED)
+        check_prompt(first, self._prompts or (AS_SIMULATED,))
+        self._fade = Fade(first)
+        self._shown = self._faded_from = self._prompts.get(first)
+        self._open(flavour, device, seed)
+        self._recorded: dict[tuple[str, int], RecordedGraph] | None = None
+        self._seconds: dict[str, list[float]] = {}
+        self._pending: list[str] = []
+        self.reset()
+        self._warm_up()
+        if graphs:
+            self._recorded = {}
+            self._warm_up()
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks this engine takes."""
+        return self._spec
+
+    @property
+    def timings(self) -> dict[str, list[float]]:
+        """Return stage -> seconds of every chunk since the last reset; waits for the device.
+
+        The clock is CUDA's; `commit` runs while the caller already has the frames.
+        """
+        self._collect()
+        return self._seconds
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
+        check_prompt(prompt, self._prompts or (AS_SIMULATED,))
+        self._fade.start(prompt, fade_chunks)
+        self._faded_from = self._shown
+
+    def reset(self) -> None:
+        """Forget all earlier chunks, and the timings; the prompt stays."""
+        self._collect()
+        self._seconds = {stage: [] for stage in STAGES}
+        self._program.reset()
+        if self._memory is not None:
+            layout = self._program.layout
+            with self._memory.current():
+                for name in MEMORIES:
+                    self._memory.clear(self._memory.base + layout.offset(name), layout.size(name))
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
+        stride = self._spec.height // self._program.sizes.rows
+        check_frames(chunk, self._spec, stride)
+        memory = self._opened()
+        if self._fade.step() and self._prompts:
+            new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
+            assert self._faded_from is not None
+            mixed = self._faded_from * (1 - weight) + new * weight
+            self._shown = new if weight == 1.0 else mixed
+            self._collect()  # the last commit still reads the prompt before
+            with memory.current():
+                self._give_prompt(memory)
+        return with_prompt(chunk.with_frames(self._advance(chunk.frames)), self._fade)
+
+    def refit(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
+        """Exchange weights by torch's names, such as those that a LoRA's merge changed.
+
+        Raises:
+            BuildError: the plans were built without --refit, or do not hold a weight by itself.
+        """
+        memory = self._opened()
+        if not self.manifest["refit"]:
+            raise BuildError(
+                f"expected plans that can be refitted, got {self._folder} built without: run "
+                "realmaster build with --refit"
+            )
+        self._collect()
+        with memory.current():
+            for graph, weights in refit_weights(self.manifest["weight_names"], parameters).items():
+                self._plans[graph].refit(weights)
+
+    def close(self) -> None:
+        """Release the plans and all memory; may be called twice."""
+        if self._memory is None:
+            return
+        self._collect()
+        with self._memory.current():
+            for recorded in (self._recorded or {}).values():
+                recorded.close()
+            self._recorded, self._device = None, None
+            self._plans.clear()
+            self._events.clear()
+        self._memory.close()
+        self._memory = None
+
+    def __enter__(self) -> TrtEngine:
+        """Return self."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+    def _sizes(self) -> Sizes:
+        """Return the build's sizes, with the noise levels of the steps."""
+        fields = dict(self.manifest["sizes"])
+        levels = self.manifest["sigmas"]
+        if str(self._steps) not in levels:
+            raise EngineError(
+                f"expected steps among {', '.join(levels)}, got {self._steps}: choose one of them"
+            )
+        fields["sigmas"] = tuple(levels[str(self._steps)])
+        fields["rope_widths"] = tuple(fields["rope_widths"])
+        return Sizes(**fields)
+
+    def _open(self, flavour: Flavour, index: int, seed: int) -> None:
+        """Take the memory, fill what never changes, and open the plans."""
+        program, spec = self._program, self._spec
+        frames = (spec.frames, spec.height, spec.width, 3)
+        self._memory = memory = CudaMemory(program.layout.bytes, frames, index=index)
+        with memory.current():
+            noise = noise_for(program.latent.at(0), seed)
+            for name, values in {**program.constants, "noise": noise}.items():
+                memory.write(memory.base + program.layout.offset(name), values)
+            self._give_prompt(memory)
+            self._plans = {
+                name: Plan(flavour, (self._folder / file).read_bytes(), name, program.graphs[name])
+                for name, file in self.manifest["plans"].items()
+            }
+            self._device = TrtDevice(self._plans, memory, program.sizes.lengths)
+            self._events = {stage: (memory.event(), memory.event()) for stage in STAGES}
+
+    def _give_prompt(self, memory: CudaMemory) -> None:
+        """Put the prompt that is shown where the graphs read it."""
+        port = self._program.given.get("prompt_kv")
+        if port is not None and self._shown is not None:
+            narrow = port.dtype == "bfloat16"
+            values = round_to_bfloat16(self._shown) if narrow else self._shown
+            memory.write(memory.base + self._program.layout.offset("prompt_kv"), values)
+
+    def _opened(self) -> CudaMemory:
+        """Return the memory of an open engine."""
+        if self._memory is None:
+            raise EngineError("expected an open engine, got a closed one: make a new TrtEngine")
+        return self._memory
+
+    def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the photoreal frames of a chunk and carry the state on."""
+        memory, program = self._opened(), self._program
+        self._collect()
+        with memory.current():
+            memory.send(frames, memory.base + program.layout.offset("captured"))
+            for stage in STAGES[:-1]:
+                self._run(memory, stage)
+            memory.start_receiving(memory.base + program.layout.offset("realized"))
+            self._run(memory, STAGES[-1])
+            program.advance()
+            return memory.received()
+
+    def _run(self, memory: CudaMemory, stage: str) -> None:
+        """Put a stage on the compute stream, recorded or not, between two events."""
+        device, base = self._device, memory.base
+        assert device is not None
+        work: Callable[[Any, int], None] = getattr(self._program, stage)
+        start, end = self._events[stage]
+        start.record(memory.compute)
+        if self._recorded is None:
+            work(device, base)
+        else:
+            key = stage, self._program.slots.chunks
+            if key not in self._recorded:
+                stream = memory.compute.handle
+                self._recorded[key] = RecordedGraph(stream, lambda: work(device, base))
+            self._recorded[key].launch()
+        end.record(memory.compute)
+        self._pending.append(stage)
+
+    def _warm_up(self) -> None:
+        """Run every state of the past once, then forget it all."""
+        spec = self._spec
+        black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
+        for _ in self._program.slots.states():
+            self._advance(black)
+        self.reset()
+
+    def _collect(self) -> None:
+        """Wait for the last chunk, and note how long its stages took."""
+        if self._memory is None or not self._pending:
+            return
+        with self._memory.current():
+            for stage in self._pending:
+                start, end = self._events[stage]
+                end.synchronize()
+                self._seconds[stage].append(start.time_till(end) / 1e3)
+        self._pending = []

@@ -1,0 +1,148 @@
+"""A chunk's program on the host's memory, against the ONNX engine."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from realmaster_live.engines.chunk_program import (
+    ALIGNMENT,
+    ChunkProgram,
+    Layout,
+    Port,
+    Ports,
+)
+from realmaster_live.engines.host_device import HostDevice, realize_on_host
+from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.prepare import prepare_graphs, sizes_of
+from realmaster_live.engines.rehearsal import GATES, compare, noise_for, rehearse
+from realmaster_live.errors import BuildError
+
+WIDTH, HEIGHT = 96, 64
+
+
+@pytest.fixture
+def manifest(tiny_model):
+    return json.loads((tiny_model / "manifest.json").read_text())
+
+
+def make(tiny_model, manifest, folder, *, precision="fp32", steps=2):
+    """A program and its device, at the size of the tests."""
+    sizes = sizes_of(manifest, width=WIDTH, height=HEIGHT, steps=steps)
+    prepared = prepare_graphs(
+        tiny_model, folder, sizes, precision=precision, emulate=precision == "bf16"
+    )
+    program = ChunkProgram(prepared.ports, sizes)
+    device = HostDevice(program, folder, threads=1)
+    device.write("noise", noise_for(program.latent.at(0), 0))
+    return program, device
+
+
+@pytest.mark.parametrize(("sink", "ring", "steps"), [(0, 1, 2), (1, 2, 1), (2, 3, 4), (1, 0, 2)])
+def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, steps):
+    """Slots overwritten in place are as good as a list that is joined anew."""
+    manifest["profile"] |= {"sink": sink, "ring": ring}
+    program, device = make(tiny_model, manifest, tmp_path, steps=steps)
+    with OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, steps=steps, threads=1) as truth:
+        truth.manifest["profile"] |= {"sink": sink, "ring": ring}
+        truth.reset()
+        figures = compare(
+            truth,
+            lambda chunk, fresh: realize_on_host(program, device, chunk.frames, fresh=fresh),
+            sink + 2 * ring + 2,
+            "fp32",
+        )
+    assert figures["levels"] <= 1.0
+    assert figures["mean_levels"] < 0.01
+
+
+def test_a_reset_forgets_everything(tiny_model, manifest, tmp_path):
+    program, device = make(tiny_model, manifest, tmp_path)
+    frames = np.random.default_rng(0).integers(0, 256, (4, HEIGHT, WIDTH, 3), np.uint8)
+    first = realize_on_host(program, device, frames)
+    second = realize_on_host(program, device, frames)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(realize_on_host(program, device, frames, fresh=True), first)
+    assert np.array_equal(realize_on_host(program, device, frames), second)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_rehearsal_passes_its_gate(tiny_model, manifest, precision):
+    figures = rehearse(tiny_model, manifest, precision=precision)
+    largest, mean = GATES[precision]
+    assert figures["levels"] <= largest
+    assert (figures["mean_levels"] <= mean) and figures["chunks"] == 3.0
+    assert (figures["mean_levels"] > 0.01) == (precision == "bf16")
+
+
+def test_a_wrong_answer_fails_the_gate(tiny_model):
+    with (
+        OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, threads=1) as truth,
+        pytest.raises(BuildError, match="expected levels of bf16 within 6"),
+    ):
+        compare(truth, lambda chunk, fresh: 255 - chunk.frames, 2, "bf16")
+
+
+def test_layout_keeps_buffers_apart(tiny_model, manifest, tmp_path):
+    manifest["profile"] |= {"sink": 1, "ring": 2}
+    program, _ = make(tiny_model, manifest, tmp_path)
+    layout = program.layout
+    places = sorted((layout.offset(name), layout.size(name), name) for name in layout)
+    for (start, size, name), (after, _, _) in pairwise(places):
+        assert start % ALIGNMENT == 0 and start + size <= after, name
+    assert places[-1][0] + places[-1][1] <= layout.bytes
+    past = next(p for p in program.graphs["denoise"].inputs if p.name == "past_kv")
+    assert layout.size("past_kv") == past.bytes_at(3 * program.sizes.tokens)
+
+
+def test_every_input_and_output_has_an_address(tiny_model, manifest, tmp_path):
+    program, _ = make(tiny_model, manifest, tmp_path)
+    assert program.given == {}
+    base = 1 << 40
+    found = {}
+    for step in ("0", "1", "commit"):
+        options = {"sample": "noise", "next_sample": "sample.1"}
+        found[step] = program.addresses("denoise", base, step=step, **options)
+        ports = program.graphs["denoise"]
+        assert found[step].keys() == {p.name for p in (*ports.inputs, *ports.outputs)}
+        assert all(
+            base <= address < base + program.layout.bytes for address in found[step].values()
+        )
+    assert len({each["timestep"] for each in found.values()}) == 3
+    encode, context = program.addresses("encode", base), program.addresses("context", base)
+    assert encode["latent"] == context["reference"] == found["0"]["reference"]
+    assert context["reference_kv"] == found["0"]["reference_kv"]
+    assert encode["guide"] == program.addresses("decode", base, sample="noise")["guide"]
+
+
+def test_an_input_that_no_graph_makes_is_the_callers(tiny_model, manifest, tmp_path):
+    program, _ = make(tiny_model, manifest, tmp_path)
+    graphs = dict(program.graphs)
+    prompt = Port(name="prompt_kv", shape=(2, 2, 1, 2, 4, 24), dtype="bfloat16")
+    denoise = graphs["denoise"]
+    graphs["denoise"] = Ports(inputs=(*denoise.inputs, prompt), outputs=denoise.outputs)
+    program = ChunkProgram(graphs, program.sizes)
+    assert program.given == {"prompt_kv": prompt}
+    assert program.layout.size("prompt_kv") == 2 * 2 * 2 * 4 * 24 * 2
+
+
+def test_graphs_without_frames_are_refused(tiny_model, manifest, tmp_path):
+    program, _ = make(tiny_model, manifest, tmp_path)
+    graphs = {name: ports for name, ports in program.graphs.items() if name != "decode"}
+    with pytest.raises(BuildError, match="expected graphs with realized"):
+        ChunkProgram(graphs, program.sizes)
+
+
+def test_ports_survive_json(tiny_model, manifest, tmp_path):
+    program, _ = make(tiny_model, manifest, tmp_path, precision="bf16")
+    for ports in program.graphs.values():
+        assert Ports.from_dict(json.loads(json.dumps(ports.as_dict()))) == ports
+
+
+def test_layout_takes_a_name_twice():
+    layout = Layout()
+    layout.add("a", 10)
+    layout.add("b", 1)
+    layout.add("a", 10)
+    assert (layout.offset("a"), layout.offset("b"), layout.bytes) == (0, ALIGNMENT, 2 * ALIGNMENT)
