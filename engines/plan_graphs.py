@@ -135,8 +135,8 @@ def _answer(
         [node], "constant", [], [onnx.ValueInfoProto(name=node.output[0])], inputs
     )
     alone = helper.make_model(graph, opset_imports=model.opset_import)
-    answer: NDArray[Any] = ReferenceEvaluator(alone).run(None, {})[0]
-    return np.asarray(answer)
+    answers: Any = ReferenceEvaluator(alone).run(None, {})
+    return np.asarray(answers[0])
 
 
 def _evaluate(dimension: int | str, symbols: Mapping[str, int]) -> int | str:

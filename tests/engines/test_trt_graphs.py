@@ -26,7 +26,7 @@ from realmaster_live.errors import BuildError
 from realmaster_live.model.profile import TINY
 
 WIDTH, HEIGHT = 96, 64
-ATTENTIONS = TINY.layers * (2 if TINY.text_width else 1)
+IN_A_BLOCK = 2 if TINY.text_width else 1  # to tokens, and to a prompt
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def test_structure(prepared, precision):
         assert kinds["ScatterND"] == 0
         assert kinds["Shape"] == 0 or name == "denoise"  # what is fixed is folded
         assert kinds["Attention"] == {
-            "denoise": ATTENTIONS,
-            "context": ATTENTIONS - 1,  # the last layer gives its keys and values only
+            "denoise": IN_A_BLOCK * TINY.layers,
+            "context": IN_A_BLOCK * (TINY.layers - 1),  # of the last, keys and values are all
         }.get(name, 0)
 
 

@@ -10,13 +10,12 @@ from realmaster_live.engines.chunk_program import (
     ALIGNMENT,
     ChunkProgram,
     Layout,
-    Port,
     Ports,
 )
 from realmaster_live.engines.host_device import HostDevice, realize_on_host
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.prepare import prepare_graphs, sizes_of
-from realmaster_live.engines.rehearsal import GATES, compare, noise_for, rehearse
+from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
+from realmaster_live.engines.rehearsal import GATES, compare, noise_chunk, noise_for, rehearse
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64
@@ -36,6 +35,7 @@ def make(tiny_model, manifest, folder, *, precision="fp32", steps=2):
     program = ChunkProgram(prepared.ports, sizes)
     device = HostDevice(program, folder, threads=1)
     device.write("noise", noise_for(program.latent.at(0), 0))
+    device.give("prompt_kv", next(iter(read_prompts(tiny_model, manifest).values())))
     return program, device
 
 
@@ -98,7 +98,6 @@ def test_layout_keeps_buffers_apart(tiny_model, manifest, tmp_path):
 
 def test_every_input_and_output_has_an_address(tiny_model, manifest, tmp_path):
     program, _ = make(tiny_model, manifest, tmp_path)
-    assert program.given == {}
     base = 1 << 40
     found = {}
     for step in ("0", "1", "commit"):
@@ -116,15 +115,32 @@ def test_every_input_and_output_has_an_address(tiny_model, manifest, tmp_path):
     assert encode["guide"] == program.addresses("decode", base, sample="noise")["guide"]
 
 
-def test_an_input_that_no_graph_makes_is_the_callers(tiny_model, manifest, tmp_path):
-    program, _ = make(tiny_model, manifest, tmp_path)
-    graphs = dict(program.graphs)
-    prompt = Port(name="prompt_kv", shape=(2, 2, 1, 2, 4, 24), dtype="bfloat16")
-    denoise = graphs["denoise"]
-    graphs["denoise"] = Ports(inputs=(*denoise.inputs, prompt), outputs=denoise.outputs)
-    program = ChunkProgram(graphs, program.sizes)
-    assert program.given == {"prompt_kv": prompt}
-    assert program.layout.size("prompt_kv") == 2 * 2 * 2 * 4 * 24 * 2
+@pytest.mark.parametrize(("precision", "item"), [("fp32", 4), ("bf16", 2)])
+def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precision, item):
+    program, device = make(tiny_model, manifest, tmp_path, precision=precision)
+    prompts = read_prompts(tiny_model, manifest)
+    first, *_, last = prompts.values()
+    assert list(program.given) == ["prompt_kv"]
+    assert program.given["prompt_kv"].at(0) == first.shape
+    assert program.layout.size("prompt_kv") == first.size * item
+    frames = np.random.default_rng(0).integers(0, 256, (4, HEIGHT, WIDTH, 3), np.uint8)
+    before = realize_on_host(program, device, frames, fresh=True)
+    device.give("prompt_kv", last)
+    after = realize_on_host(program, device, frames, fresh=True)
+    assert not np.array_equal(before, after)
+    with OnnxEngine(
+        tiny_model, width=WIDTH, height=HEIGHT, threads=1, prompt=list(prompts)[-1]
+    ) as truth:
+        expected = truth.realize(noise_chunk(truth.spec, 0)).frames
+    assert np.abs(after.astype(int) - expected).max() <= GATES[precision][0]
+
+
+def test_a_model_without_its_prompts_is_refused(tiny_model, manifest):
+    manifest["prompts"] = []
+    with pytest.raises(BuildError, match="expected prompts with a model of profile tiny"):
+        read_prompts(tiny_model, manifest)
+    manifest["profile"]["text_width"] = 0
+    assert read_prompts(tiny_model, manifest) == {}
 
 
 def test_graphs_without_frames_are_refused(tiny_model, manifest, tmp_path):

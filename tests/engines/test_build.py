@@ -1,0 +1,209 @@
+"""`realmaster build`, from the command line to the manifest."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from realmaster_live.cli import main
+from realmaster_live.engines import build as module
+from realmaster_live.engines.build import (
+    GRAPHS_FOLDER,
+    SOURCE_FILE,
+    Request,
+    build,
+    check_machine,
+    check_request,
+    memory_needed,
+)
+from realmaster_live.engines.cuda_driver import Gpu
+from realmaster_live.engines.plans import read_manifest
+from realmaster_live.engines.trt import Flavour
+from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
+from realmaster_live.model.checkpoint import load_checkpoint
+from realmaster_live.model.lora import attach
+from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.profile import TINY, WAN_1_3B
+
+WIDTH, HEIGHT = 96, 64
+CARD = Gpu(name="a card", sm=90, driver="580.1", total_bytes=16 * 10**9)
+FULL = Flavour(name="tensorrt", version="11.4.0.106", api=None)
+RTX = Flavour(name="tensorrt_rtx", version="1.7.1.116", api=None)
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+def request_for(checkpoint, out, **options):
+    fields = {"checkpoint": checkpoint, "out": out, "width": WIDTH, "height": HEIGHT}
+    return Request(**{**fields, **options})
+
+
+@pytest.fixture
+def out(tmp_path, tiny_checkpoint, tiny_model):
+    """A folder in which an earlier build has left the export of the same checkpoint."""
+    folder = tmp_path / "build"
+    shutil.copytree(tiny_model, folder / GRAPHS_FOLDER)
+    source = module._source(request_for(tiny_checkpoint, folder))
+    (folder / GRAPHS_FOLDER / SOURCE_FILE).write_text(json.dumps(source))
+    return folder
+
+
+@pytest.mark.timeout(600)
+def test_builds_and_keeps_what_did_not_change(tiny_checkpoint, out):
+    pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    lines = []
+    request = request_for(tiny_checkpoint, out, compiler="tensorrt_rtx")
+    first = build(request, lines.append)
+    assert first["parity"]["program"]["levels"] <= 6
+    assert read_manifest(out)["plans"] == first["plans"]
+    assert {name.split("-")[0] for name in first["plans"].values()} == {
+        *("encode", "context", "denoise", "decode")
+    }
+    assert first["flavour"] == "tensorrt_rtx" and first["version"].count(".") == 3
+    assert "blocks.0.attn1.to_q.weight" in first["weight_names"]["denoise"]
+    assert any("kept the exported graphs" in line for line in lines)
+    lines.clear()
+    again = build(request_for(tiny_checkpoint, out, compiler="tensorrt_rtx", steps=1), lines.append)
+    assert again["plans"] == first["plans"] and again["steps"] == 1
+    assert sum("kept, nothing changed" in line for line in lines) == 4
+    plan = out / first["plans"]["decode"]
+    whole = plan.read_bytes()
+    plan.write_bytes(whole[:-1])
+    with pytest.raises(BuildError, match=f"expected {plan.name} of {len(whole)} bytes"):
+        read_manifest(out)
+    lines.clear()
+    repaired = build(request, lines.append)  # a damaged plan is no plan
+    assert read_manifest(out)["plans"] == repaired["plans"]
+    assert not any("kept, nothing changed" in line for line in lines)
+
+
+def test_an_engine_without_a_gpu_says_what_runs_instead(tiny_checkpoint, out):
+    pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    from realmaster_live.engines.cuda_driver import find_gpu
+    from realmaster_live.engines.trt_engine import TrtEngine
+
+    if find_gpu() is not None:
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(BuildError, match=r"expected the manifest of a build at .*plans\.json"):
+        TrtEngine(out)
+    module.write_manifest(out, {"files": {}, "flavour": "tensorrt_rtx"})
+    with pytest.raises(EngineError, match=r"got none: use the folder .*graphs, which runs on"):
+        TrtEngine(out)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_lora_is_merged_first(tiny_checkpoint, tmp_path):
+    pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    _, transformer = load_checkpoint(tiny_checkpoint)
+    adapter = attach(transformer, rank=2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for low_rank in adapter.low_ranks.values():
+            low_rank.up.normal_(std=0.2, generator=torch.Generator().manual_seed(1))
+    file = tmp_path / "snow.safetensors"
+    save(file, adapter, scheme="diffusers", facts=LoraFacts(base_model="tiny", licence="MIT"))
+    out = tmp_path / "build"
+    command = ["build", "--checkpoint", str(tiny_checkpoint), "--out", str(out)]
+    command += ["--size", f"{WIDTH}x{HEIGHT}", "--compiler", "tensorrt_rtx"]
+    assert main([*command, "--lora", f"{file}:0.5", "--precision", "fp32"]) == 0
+    manifest = read_manifest(out)
+    (entry,) = manifest["loras"]
+    assert (entry["file"], entry["strength"]) == ("snow.safetensors", 0.5)
+    adapter.strength = 0.5
+    adapter.merge()
+    _, merged = load_checkpoint(out / "merged")
+    name = "blocks.1.attn1.to_k.weight"
+    assert torch.equal(merged.state_dict()[name], transformer.state_dict()[name])
+    _, base = load_checkpoint(tiny_checkpoint)
+    assert not np.array_equal(merged.state_dict()[name], base.state_dict()[name])
+    plain = tmp_path / "plain"
+    assert main([*command[:3], "--out", str(plain), *command[5:], "--precision", "fp32"]) == 0
+    other = read_manifest(plain)
+    assert other["plans"]["encode"] == manifest["plans"]["encode"]  # no LoRA reaches it
+    assert other["plans"]["denoise"] != manifest["plans"]["denoise"]
+
+
+def test_what_does_not_fit_the_checkpoint_is_refused(tiny_checkpoint, tmp_path):
+    def check(**options):
+        checkpoint = options.pop("checkpoint", tiny_checkpoint)
+        return check_request(request_for(checkpoint, tmp_path, **options))
+
+    assert check().name == TINY.name
+    with pytest.raises(ConfigError, match=r"expected a profile among embedded, .*, got 'vam'"):
+        check(profile="vam")
+    with pytest.raises(ConfigError, match="checkpoint of embedded, got one of tiny"):
+        check(profile="embedded")
+    with pytest.raises(EngineError, match="multiples of 32, got 100x64: use 96x64 or 128x64"):
+        check(width=100)
+    with pytest.raises(ConfigError, match="steps among 1, 2, 4, got 3"):
+        check(steps=3)
+    with pytest.raises(ConfigError, match="--precision bf16 with --refit, got fp32"):
+        check(refit=True, precision="fp32")
+    with pytest.raises(ConfigError, match="expected a LoRA file at"):
+        check(loras=((tmp_path / "none.safetensors", 1.0),))
+    with pytest.raises(BuildError, match=r"expected a checkpoint with profile\.json in"):
+        check(checkpoint=tmp_path)
+
+
+def test_machines_that_cannot_build_or_hold_it(tmp_path):
+    request = request_for(tmp_path, tmp_path, width=832, height=480)
+    check_machine(request, WAN_1_3B, FULL, CARD)
+    check_machine(request, WAN_1_3B, RTX, None)
+    with pytest.raises(BuildError, match="expected an NVIDIA GPU to build a plan of tensorrt, got"):
+        check_machine(request, WAN_1_3B, FULL, None)
+    refit = request_for(tmp_path, tmp_path, refit=True)
+    with pytest.raises(BuildError, match="expected an NVIDIA GPU to build refittable plans"):
+        check_machine(refit, WAN_1_3B, RTX, None)
+    small = Gpu(name="a small card", sm=89, driver="580.1", total_bytes=6 * 10**9)
+    need = memory_needed(request, WAN_1_3B)
+    assert 5 * 10**9 < need < 14 * 10**9
+    with pytest.raises(OutOfMemory, match=r"GB of a small card: use a smaller size such as 416x"):
+        check_machine(request, WAN_1_3B, FULL, small)
+    wide = request_for(tmp_path, tmp_path, width=832, height=480, precision="fp32")
+    assert memory_needed(wide, WAN_1_3B) == 2 * need
+
+
+def test_a_card_without_code_is_refused(tmp_path):
+    rtx = pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    flavour = Flavour(name="tensorrt_rtx", version=rtx.__version__, api=rtx)
+    with pytest.raises(BuildError, match=r"has code for, got a card \(SM 90\): install tensorrt"):
+        check_machine(request_for(tmp_path, tmp_path), TINY, flavour, CARD)
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "said"),
+    [
+        (["--size", "100x64"], 1, "multiples of 32, got 100x64"),
+        (["--size", "96x64", "--profile", "vam"], 2, "expected a profile among embedded"),
+        (["--size", "96x64", "--precision", "fp8"], 2, "fp8 is not offered: its scales need"),
+        (["--size", "96x64", "--precision", "int4"], 2, "expected bf16 or fp32, got 'int4'"),
+        (["--size", "big"], 2, "expected a size such as 512x288"),
+        ([], 2, "arguments are required: --size"),
+        (["--size", "96x64", "--lora", "gone.safetensors:0.8"], 2, "a LoRA file at gone."),
+    ],
+)
+def test_errors_as_a_user_sees_them(tiny_checkpoint, tmp_path, capsys, flags, status, said):
+    command = ["build", "--checkpoint", str(tiny_checkpoint), "--out", str(tmp_path / "out")]
+    assert main([*command, *flags]) == status
+    error = capsys.readouterr().err
+    assert error.startswith("realmaster: error: ") and said in error
+    assert error.count("\n") == 1
+
+
+def test_no_checkpoint(tmp_path, capsys):
+    command = ["build", "--checkpoint", str(tmp_path), "--out", str(tmp_path), "--size", "96x64"]
+    assert main(command) == 1
+    assert "expected a checkpoint with profile.json in" in capsys.readouterr().err
+
+
+def test_help(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["build", "--help"])
+    text = capsys.readouterr().out
+    for flag in ("--checkpoint", "--lora FILE[:STRENGTH]", "--precision bf16|fp32", "--refit"):
+        assert flag in text
