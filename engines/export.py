@@ -28,6 +28,7 @@ from torch.export import Dim
 
 from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
 from realmaster_live.engines.torch_buffers import latent_shape
+from realmaster_live.engines.torch_engine import check_finite
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.cost import PROMPT_TOKENS
@@ -377,6 +378,8 @@ def export(
     checkpoint, out = Path(checkpoint_dir), Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     autoencoder, transformer = load_checkpoint(checkpoint)
+    check_finite(autoencoder, "autoencoder")
+    check_finite(transformer, "transformer")
     profile = transformer.profile
     round_weights(autoencoder)
     round_weights(transformer)

@@ -70,9 +70,9 @@ def load_engine(
 
     A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a
     checkpoint) in torch. `steps` is the number of denoise steps a chunk (the model's own by
-    default), `threads` the number of CPU threads (0: all cores), `device` where a checkpoint runs,
+    default), `threads` the number of CPU threads (0: all cores), `device` where it runs,
     `prompt` the first prompt (the model's own by default).
-    Raises ConfigError for a name that is none of them, and for an export on another device.
+    Raises ConfigError for a name that is none of them.
     """
     if name == "identity":
         identity = IdentityEngine(
@@ -82,11 +82,6 @@ def load_engine(
         return identity
     folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
     if name == "embedded" or (folder / "manifest.json").is_file():
-        if device != "cpu":
-            raise ConfigError(
-                f"expected device 'cpu' for the exported model {name!r}, got {device!r}: "
-                "give the checkpoint's folder to run elsewhere"
-            )
         from realmaster_live.engines.onnx_engine import OnnxEngine
 
         return OnnxEngine(
@@ -97,6 +92,7 @@ def load_engine(
             steps=steps,
             seed=seed,
             threads=threads,
+            device=device,
             prompt=prompt,
         )
     if not (folder / "profile.json").is_file():

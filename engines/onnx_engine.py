@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the embedded default. Needs numpy and onnxruntime, not torch.
+"""ONNX Runtime: the embedded default, on the CPU. Needs numpy and onnxruntime, not torch.
 
 Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the past, L layers.
 """
@@ -25,6 +25,10 @@ from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_promp
 
 FORMAT = 1
 PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
+PROVIDERS = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+}
 STAGES = ("encode", "context", "denoise", "decode", "commit")
 
 
@@ -54,7 +58,7 @@ def rope_tables(
 
 
 class OnnxEngine:
-    """Realizes chunks with the four exported graphs, on the CPU.
+    """Realizes chunks with the four exported graphs.
 
     Attributes:
         timings: stage -> seconds of every chunk since the last reset, on the host's monotonic
@@ -74,11 +78,15 @@ class OnnxEngine:
         threads: int = 0,
         recompute_reference: bool = False,
         prompt: str | None = None,
+        device: str = "cpu",
+        providers: Sequence[str] = (),
     ) -> None:
         """Load the graphs of `folder`, the shipped model by default.
 
         `recompute_reference` computes the reference anew at every pass: slower, the same answer;
-        for measuring what the cache saves. `prompt` is the first one, the model's first by default.
+        for measuring what the cache saves. `prompt` is the first one, the model's by default.
+        `device` cuda takes ONNX Runtime's CUDA provider; `providers` are others by name, such as
+        TensorrtExecutionProvider, in front of it.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -90,7 +98,7 @@ class OnnxEngine:
         self._sigmas = self._choose_sigmas(steps)
         self._spec = ChunkSpec(frames=profile["chunk_frames"], height=height, width=width, fps=fps)
         self._recompute = recompute_reference
-        self._sessions = self._open(threads)
+        self._sessions = self._open(threads, self._choose_providers(device, providers))
         rows, columns = height // self._stride, width // self._stride
         self._grid = rows, columns
         self._rope = {
@@ -282,7 +290,21 @@ class OnnxEngine:
             )
         return levels[wanted]
 
-    def _open(self, threads: int) -> dict[str, Any]:
+    def _choose_providers(self, device: str, wanted: Sequence[str]) -> list[str]:
+        """Return the providers of a device; EngineError for one that is not there."""
+        if device not in PROVIDERS:
+            raise EngineError(f"expected device 'cpu' or 'cuda', got {device!r}: use one")
+        there = self._runtime.get_available_providers()
+        chosen = list(dict.fromkeys([*wanted, *PROVIDERS[device]]))
+        missing = [name for name in chosen if name not in there]
+        if missing:
+            raise EngineError(
+                f"expected {missing[0]} in ONNX Runtime {self._runtime.__version__}, got "
+                f"{', '.join(there)}: use device='cpu', or pip install onnxruntime-gpu"
+            )
+        return chosen
+
+    def _open(self, threads: int, providers: list[str]) -> dict[str, Any]:
         """Return the four sessions."""
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
@@ -292,7 +314,7 @@ class OnnxEngine:
         try:
             return {
                 name.removesuffix(".onnx"): self._runtime.InferenceSession(
-                    str(self._folder / name), options, providers=["CPUExecutionProvider"]
+                    str(self._folder / name), options, providers=providers
                 )
                 for name in self.manifest["files"]
                 if name.endswith(".onnx")

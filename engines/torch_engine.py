@@ -28,9 +28,11 @@ from realmaster_live.engines.torch_buffers import Buffers
 from realmaster_live.engines.torch_graphs import Graphs
 from realmaster_live.engines.torch_stages import Stages
 from realmaster_live.errors import BuildError, EngineError, OutOfMemory
+from realmaster_live.model.cost import cost
 from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.lora import Adapter
 from realmaster_live.model.precision import mix_precision
-from realmaster_live.model.profile import Profile
+from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.prompts import (
@@ -87,17 +89,25 @@ def find_device(name: str) -> torch.device:
 
 
 def out_of_memory(
-    error: BaseException, spec: ChunkSpec, device: torch.device, stride: int
+    error: BaseException, spec: ChunkSpec, device: torch.device, profile: Profile
 ) -> OutOfMemory | None:
     """Return what to raise for a failed allocation; None where the error is another one."""
     asked, free = ASKED.search(str(error)), FREE.search(str(error))
     if asked is None:
         return None
-    width, height = fitting_sizes(spec.width // 2, spec.height // 2, stride)[0]
+    need = cost(profile, height=spec.height, width=spec.width).bytes
+    width, height = fitting_sizes(spec.width // 2, spec.height // 2, profile.token_stride)[0]
+    fitting = [
+        (known.bytes, other.name)
+        for other in PROFILES.values()
+        if (known := cost(other, height=spec.height, width=spec.width)).bytes < need / 2
+    ]
+    smaller = f", a smaller profile, such as {max(fitting)[1]}," if fitting else ""
     return OutOfMemory(
-        f"expected {asked[1]} more memory on {device} for {spec.width}x{spec.height}, got "
-        f"{free[1] + ' free' if free else 'less'}: use a smaller size, such as {width}x{height}, "
-        "or free memory there"
+        f"expected {asked[1]} more memory on {device} for {spec.width}x{spec.height}, for which "
+        f"{profile.name} needs about {need / 2**30:.2g} GiB in bf16, got "
+        f"{free[1] + ' free' if free else 'less'}: use a smaller size, such as {width}x{height}"
+        f"{smaller} or free memory there"
     )
 
 
@@ -132,6 +142,15 @@ def open_networks(checkpoint: Path | str | Networks) -> Networks:
     from realmaster_live.model.checkpoint import load_checkpoint  # which needs safetensors
 
     return load_checkpoint(Path(checkpoint))
+
+
+def attach_file(transformer: InContextTransformer, path: Path | str | None) -> Adapter | None:
+    """Attach a LoRA file's adapter, if there is one."""
+    if path is None:
+        return None
+    from realmaster_live.model.lora_files import load  # which needs safetensors
+
+    return load(Path(path), transformer)
 
 
 def learnt_prompts(transformer: InContextTransformer) -> PromptTable:
@@ -195,6 +214,8 @@ class TorchEngine:
         recompute_reference: bool = False,
         prompt: str | None = None,
         prompts: Mapping[str, NDArray[np.float32]] | None = None,
+        adapter: Path | str | None = None,
+        strength: float = 1.0,
     ) -> None:
         """Load a checkpoint folder, or take its networks over: they are moved and changed in place.
 
@@ -204,7 +225,7 @@ class TorchEngine:
         products, attention, keys and values in bfloat16, norms, rotations and the time embedder in
         float32. `recompute_reference` computes the reference anew at every pass: slower, the same
         answer. `prompt` is the first one; `prompts` are embeddings (M, C) by name beside those
-        that the model learnt.
+        that the model learnt. `adapter` is a LoRA file, merged into the weights at `strength`.
         """
         self.device = find_device(device)
         if precision not in get_args(Precision):
@@ -238,8 +259,9 @@ class TorchEngine:
         self._prompt_kv: dict[str, Tensor] = {}
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         self._check_prompt(first)
-        self._fade = Fade(first)
+        self._fade, self._shown = Fade(first), first
         bf16 = precision == "bf16"
+        self._adapter = attach_file(transformer, adapter)
         with self._memory_checked():
             self._buffers: Buffers | None = Buffers(
                 profile,
@@ -255,6 +277,9 @@ class TorchEngine:
                 if bf16:
                     mix_precision(network)
                 network.to(self.device)
+            if self._adapter is not None:
+                self._adapter.strength = strength
+                self._adapter.merge()
             self._attention = (
                 attention_kernels(self.device, profile) if bf16 and self._cuda else None
             )
@@ -302,6 +327,25 @@ class TorchEngine:
             self._from_kv = buffers.prompt_kv.clone()
             with self._running():
                 self._prompt(prompt)
+
+    @property
+    def strength(self) -> float:
+        """Return how much of the adapter is in the weights; 0 is the base model, bit for bit."""
+        return 0.0 if self._adapter is None else self._adapter.strength
+
+    def set_strength(self, strength: float) -> None:
+        """Merge another share of the adapter, from the next chunk on."""
+        self._open_buffers()
+        if self._adapter is None:
+            raise EngineError(
+                f"expected an engine with an adapter, got none to set to {strength}: make the "
+                "engine with adapter=FILE"
+            )
+        self._adapter.strength = strength
+        self._prompt_kv = {}  # they went through layers that have just changed
+        if self.prompts and self._fade.weight in (0.0, 1.0):
+            with self._running():
+                self._show(self._prompt(self._shown))
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
@@ -364,6 +408,7 @@ class TorchEngine:
         if not self._fade.step() or not self.prompts:
             return
         new, weight = self._prompt(self._fade.prompt), self._fade.weight
+        self._shown = self._fade.prompt if weight == 1.0 else self._shown
         self._show(new if weight == 1.0 else torch.lerp(self._from_kv, new, weight))
 
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -465,8 +510,7 @@ class TorchEngine:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            stride = self.profile.token_stride
-            known = out_of_memory(error, self._spec, self.device, stride)
+            known = out_of_memory(error, self._spec, self.device, self.profile)
             if known is None:
                 raise
             raise known from error

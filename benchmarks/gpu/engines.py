@@ -28,7 +28,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from realmaster_live.chunk import Chunk
-from realmaster_live.engines.onnx_engine import STAGES
+from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 from realmaster_live.engines.torch_engine import Networks, TorchEngine
 from realmaster_live.model.cost import cost, pass_flop
 from realmaster_live.model.profile import PROFILES, TINY, Profile
@@ -329,6 +329,27 @@ def parity(name: str, device: torch.device) -> Iterator[dict[str, Any]]:
         }
 
 
+def exported(chunks: int) -> Iterator[dict[str, Any]]:
+    """Time the shipped model in ONNX Runtime's CUDA and TensorRT providers, where they are."""
+    for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
+        row: dict[str, Any] = {"profile": "embedded", "size": SIZES["embedded"][0]}
+        row |= {"mode": f"onnxruntime {provider}"}
+        width, height = (int(side) for side in SIZES["embedded"][0].split("x"))
+        try:
+            with OnnxEngine(
+                width=width, height=height, device="cuda", providers=[provider]
+            ) as engine:
+                for index in range(chunks + 3):
+                    engine.realize(chunk_of(engine, index))
+                times = engine.timings
+            stages = {stage: 1e3 * statistics.median(times[stage][3:]) for stage in STAGES}
+            row |= {**stages, "chunk_ms": sum(stages.values())}
+            row["fps"] = 1e3 * engine.spec.frames / row["chunk_ms"]
+        except Exception as error:  # each provider fails in its own ways
+            row["note"] = one_line(error)
+        yield row
+
+
 def other_engines() -> Iterator[dict[str, Any]]:
     """Say which of the other engines are there, or why not."""
     for module, what in (("onnxruntime", "ONNX Runtime"), ("tensorrt", "TensorRT")):
@@ -421,6 +442,9 @@ def main() -> None:
                         report.add(row)
                 except RuntimeError as error:
                     report.add({"profile": name, "mode": "parity", "note": one_line(error)})
+        if device.type == "cuda":
+            for row in exported(arguments.chunks):
+                report.add(row)
     except LimitReached:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         report.add({"profile": "-", "note": f"the rest was left out after {arguments.limit_s} s"})

@@ -16,6 +16,7 @@ from realmaster_live.engines.export import (
     WeightFile,
     check_parity,
     example_graphs,
+    export,
     parity,
     round_weights,
 )
@@ -138,3 +139,17 @@ def test_command_line_exports_a_checkpoint(tiny_checkpoint, tmp_path, capsys):
     assert main(["export", str(tiny_checkpoint), "--out", str(tmp_path / "out")]) == 0
     assert "6 files" in capsys.readouterr().out
     assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_exported(tiny_checkpoint, tmp_path, value):
+    shutil.copytree(tiny_checkpoint, tmp_path / "bad")
+    path = tmp_path / "bad" / "transformer.safetensors"
+    tensors = load_file(path)
+    tensors["blocks.1.ffn.net.2.bias"][3] = value
+    save_file(tensors, path)
+    with pytest.raises(
+        BuildError, match=r"got 1 of 48 .* transformer\.blocks\.1\.ffn\.net\.2\.bias"
+    ):
+        export(tmp_path / "bad", tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -202,3 +202,18 @@ def test_past_keeps_the_sink_and_the_newest():
         past.push(np.full((1, 2, 1, 1, 1, 2), value, np.float32))
     assert past.joined()[0, 0, 0, 0, :, 0].tolist() == [0.0, 3.0, 4.0]
     assert past.times() == [-3.0, -2.0, -1.0]
+
+
+def test_a_provider_that_is_not_there_is_named(tiny_model):
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    if "CUDAExecutionProvider" in there:
+        pytest.skip("has the CUDA provider")
+    options = {"width": WIDTH, "height": HEIGHT}
+    with pytest.raises(EngineError, match=f"CUDAExecutionProvider in .*got .*{there[-1]}: use dev"):
+        OnnxEngine(tiny_model, device="cuda", **options)
+    with pytest.raises(EngineError, match="'cpu' or 'cuda', got 'warp'"):
+        OnnxEngine(tiny_model, device="warp", **options)
+    with pytest.raises(EngineError, match="expected TensorrtExecutionProvider"):
+        OnnxEngine(tiny_model, providers=["TensorrtExecutionProvider"], **options)

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from street import make_chunk
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.export import STEP_CHOICES as EXPORTED_STEPS
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.torch_buffers import Ring
@@ -19,8 +21,17 @@ from realmaster_live.engines.torch_engine import (
 )
 from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.model.cache import RingCache
-from realmaster_live.model.checkpoint import AUTOENCODER_FILE, read_tensors, write_tensors
-from realmaster_live.model.profile import TINY, Profile
+from realmaster_live.model.checkpoint import (
+    AUTOENCODER_FILE,
+    load_checkpoint,
+    read_tensors,
+    write_tensors,
+)
+from realmaster_live.model.cost import cost
+from realmaster_live.model.lora import attach
+from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.profile import TINY, WAN_1_3B, WAN_5B, Profile
+from realmaster_live.model.random_weights import random_networks
 
 WIDTH, HEIGHT = 96, 64
 SIZE = {"width": WIDTH, "height": HEIGHT, "threads": 1}
@@ -164,12 +175,17 @@ def test_cuda_out_of_memory_says_what_was_asked_and_free(tiny_checkpoint):
         "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.10 GiB "
         "of which 1.50 GiB is free. Process 1 has 77.60 GiB memory in use."
     )
-    known = out_of_memory(error, spec, torch.device("cuda", 0), 32)
+    device = torch.device("cuda", 0)
+    large = ChunkSpec(frames=12, height=704, width=1280, fps=20.0)
+    known = out_of_memory(error, large, device, WAN_5B)
+    need = cost(WAN_5B, height=704, width=1280).bytes / 2**30
     assert str(known) == (
-        "expected 20.00 GiB more memory on cuda:0 for 96x64, got 1.50 GiB free: use a smaller "
-        "size, such as 32x32, or free memory there"
+        "expected 20.00 GiB more memory on cuda:0 for 1280x704, for which wan-5b-704 needs about "
+        f"{need:.2g} GiB in bf16, got 1.50 GiB free: use a smaller size, such as 640x352, a "
+        "smaller profile, such as embedded, or free memory there"
     )
-    assert out_of_memory(RuntimeError("shapes differ"), spec, torch.device("cpu"), 32) is None
+    assert "profile" not in str(out_of_memory(error, spec, device, TINY))
+    assert out_of_memory(RuntimeError("shapes differ"), spec, device, TINY) is None
 
 
 def test_load_engine_opens_a_checkpoint(tiny_checkpoint, tiny_model):
@@ -178,8 +194,10 @@ def test_load_engine_opens_a_checkpoint(tiny_checkpoint, tiny_model):
         assert engine.spec.width == WIDTH
     with pytest.raises(EngineError, match="CUDA device 99"):
         load_engine(str(tiny_checkpoint), device="cuda:99")
-    with pytest.raises(ConfigError, match=r"device 'cpu' for the exported model .* got 'cuda'"):
-        load_engine(str(tiny_model), device="cuda")
+    with pytest.raises(EngineError, match="'cpu' or 'cuda', got 'warp'"):
+        load_engine(str(tiny_model), device="warp")
+    rain = load_engine(str(tiny_model), width=WIDTH, height=HEIGHT, prompt="rain")
+    assert rain.realize(make_chunk(0)).prompt == "rain"
     with pytest.raises(ConfigError, match=r"manifest\.json .* profile\.json .* got 'nowhere'"):
         load_engine("nowhere")
 
@@ -196,3 +214,94 @@ def test_runs_without_onnx(tiny_checkpoint):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.split() == ["[]"]
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny_checkpoint, tmp_path_factory):
+    """A LoRA file whose products are not zero."""
+    _, transformer = load_checkpoint(tiny_checkpoint)
+    attached = attach(transformer, rank=2, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for low_rank in attached.low_ranks.values():
+            low_rank.up.normal_(std=0.3, generator=torch.Generator().manual_seed(1))
+    path = tmp_path_factory.mktemp("adapter") / "lora.safetensors"
+    facts = LoraFacts(base_model="tiny", licence="Apache-2.0")
+    save(path, attached, scheme="diffusers", facts=facts)
+    return path
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_an_adapters_strength_is_set_between_chunks(tiny_checkpoint, adapter, precision):
+    def pictures(engine):
+        engine.reset()
+        return [engine.realize(noisy(index)).frames for index in range(2)]
+
+    options = {**SIZE, "precision": precision}
+    with TorchEngine(tiny_checkpoint, **options) as engine:
+        base = pictures(engine)
+        with pytest.raises(EngineError, match=r"with an adapter, got none to set to 0\.5"):
+            engine.set_strength(0.5)
+    with TorchEngine(tiny_checkpoint, adapter=adapter, **options) as engine:
+        full = pictures(engine)
+        engine.set_strength(0.0)
+        assert all(np.array_equal(a, b) for a, b in zip(pictures(engine), base, strict=True))
+        engine.set_strength(1.0)
+        assert all(np.array_equal(a, b) for a, b in zip(pictures(engine), full, strict=True))
+        assert not any(np.array_equal(a, b) for a, b in zip(full, base, strict=True))
+
+
+def test_runs_chunks_of_several_latent_frames():
+    """Wan's shape: three latent frames of stride 8 a chunk, a sink, and prompts that are given."""
+    profile = replace(
+        WAN_1_3B, width=48, layers=2, heads=2, hidden=64, text_width=12, frequency_width=16,
+        latent_channels=4, middle=16, deep=16, fine=8, half=8, memory=8,
+    )  # fmt: skip
+    prompts = {
+        name: np.random.default_rng(seed).standard_normal((5, 12), np.float32)
+        for seed, name in enumerate(("clear", "rain"))
+    }
+
+    def pictures(prompt="clear", chunks=4, **options):
+        networks = random_networks(profile, torch.device("cpu"))
+        given = {**SIZE, "prompts": prompts, "prompt": prompt, **options}
+        with TorchEngine(networks, **given) as engine:
+            clips = [np.tile(noisy(index).frames, (3, 1, 1, 1)) for index in range(chunks)]
+            return [engine._advance(frames) for frames in clips]
+
+    base = pictures()
+    assert base[0].shape == (12, HEIGHT, WIDTH, 3)
+    again = pictures(recompute_reference=True)
+    assert all(np.array_equal(a, b) for a, b in zip(base, again, strict=True))
+    assert not np.array_equal(pictures("rain")[0], base[0])
+    close = pictures(precision="bf16")
+    assert (
+        max(np.abs(a.astype(int) - b.astype(int)).mean() for a, b in zip(close, base, strict=True))
+        < 1
+    )
+    networks = random_networks(profile, torch.device("cpu"))
+    with pytest.raises(EngineError, match=r"embeddings of prompts for wan-1\.3b-480, got none"):
+        TorchEngine(networks, **SIZE)
+    with pytest.raises(EngineError, match=r"\(tokens, 12\), got \(5, 9\) of 'clear'"):
+        TorchEngine(networks, prompts={"clear": np.zeros((5, 9), np.float32)}, **SIZE)
+    with pytest.raises(EngineError, match="of one expert, got 2"):
+        TorchEngine(random_networks(replace(profile, experts=2), torch.device("cpu")), **SIZE)
+
+
+def test_blocks_are_compiled_once_for_all_layers(tiny_checkpoint, monkeypatch):
+    """One compilation for each set of keys that a block sees, however many blocks there are."""
+    compile_one = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self, **o: compile_one(self, backend=counted, **o)
+    )
+    graphs = []
+
+    def counted(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    with TorchEngine(tiny_checkpoint, compile=True, precision="bf16", **SIZE) as engine:
+        engine.realize(noisy(0))
+    torch.compiler.reset()
+    # the reference, targets without and with a past; the encoder and the decoder
+    assert len(graphs) == 3 + 2

@@ -2,7 +2,6 @@ import copy
 
 import pytest
 import torch
-from diffusers import WanTransformer3DModel
 from tiny_wan import answer_wan, make_wan
 
 from realmaster_live.errors import BuildError, ConfigError
@@ -28,9 +27,11 @@ def answer_ours(model: InContextTransformer) -> torch.Tensor:
     shape = (2, 1, TINY.latent_channels, 2 * TINY.patch, 3 * TINY.patch)
     reference, sample = torch.randn(shape, generator=generator)
     rope = ropes(TINY, 2, 3)
-    context = model.context(reference, rope)
+    prompt = model.prompt(model.prompt_embedding[1:2])
+    context = model.context(reference, rope, prompt)
     nothing, never = context[..., :0, :], ropes(TINY, 2, 3, ())
-    return model.denoise(sample, torch.full((1,), 0.7), reference, context, nothing, rope, never)[0]
+    timestep = torch.full((1,), 0.7)
+    return model.denoise(sample, timestep, reference, context, nothing, rope, never, prompt)[0]
 
 
 MODELS = {"ours": (make_ours, answer_ours), "wan": (make_wan, answer_wan)}
@@ -71,8 +72,7 @@ def test_adapts_every_projection_and_no_other_layer(pair):
     adapter = attach(model, rank=RANK, generator=seeded())
     blocks = [name for name in linear_layers(model) if name.startswith("blocks.")]
     assert list(adapter.low_ranks) == blocks
-    attentions = 2 if isinstance(model, WanTransformer3DModel) else 1
-    assert len(blocks) == 2 * (4 * attentions + 2)
+    assert len(blocks) == 2 * (4 * 2 + 2)  # self- and cross-attention, and the feed-forward
     shapes = [tuple(each.shape) for each in adapter.parameters()]
     layers = linear_layers(model)
     assert shapes == [
