@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from typing import Literal
 
 from realmaster_live.host import describe_host
@@ -30,6 +29,7 @@ PACKAGES = {  # extra -> (distribution, what for)
     "truth": (("mitsuba", "path-traced truth"), ("pyoidn", "its denoiser")),
     "training": (("torch", "training"), ("diffusers", "base models"), ("peft", "adapters")),
     "tensorrt": (("tensorrt", "the GPU engine"), ("pycuda", "its buffers and streams")),
+    "trt-rtx": (("tensorrt-rtx-cu13", "the GPU engine on RTX cards"),),
 }
 NEEDED = ("live", "carla", "minitown")  # by the demo; the rest is for special uses
 LICENCES = (
@@ -107,9 +107,6 @@ def _gpu() -> Iterator[Finding]:
             state="absent",
             detail="none seen; the embedded engine runs on the processor",
         )
-    rtx = find_spec("tensorrt_rtx")
-    if rtx is not None:
-        yield Finding(group="gpu", name="tensorrt_rtx", state="ok", detail=version("tensorrt-rtx"))
     if ctypes.util.find_library("cuda") is not None:
         yield Finding(group="gpu", name="libcuda", state="ok", detail="found by the loader")
 
