@@ -66,6 +66,8 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.autoencoder = StreamingAutoencoder(recipe.profile)
         self.transformer = InContextTransformer(recipe.profile)
+        if self.device.type == "cuda":  # as its convolutions want them
+            self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.looked_at = find_clips(data, "validation")[:LOOK_CLIPS]
         self.encoded: dict[str, list[LatentSequence]] = {}
         self.stopping = False
