@@ -51,3 +51,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release the device; may be called twice."""
+
+
+@runtime_checkable
+class PromptedEngine(Engine, Protocol):
+    """An engine that can be told what the world should look like."""
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Ask for a prompt from the next chunk on, crossing over within `fade_chunks` chunks."""

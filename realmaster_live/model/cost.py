@@ -69,6 +69,11 @@ def parameters(profile: Profile) -> int:
     return profile.layers * block + embedders + ends + learnt
 
 
+def prompt_tokens(profile: Profile) -> int:
+    """Return the tokens of a prompt: learnt ones, or a text encoder's."""
+    return profile.prompt_tokens or PROMPT_TOKENS
+
+
 def pass_flop(profile: Profile, queries: int, keys: int) -> float:
     """Return the work of one pass: so many tokens that see so many keys."""
     width = profile.width
@@ -76,7 +81,7 @@ def pass_flop(profile: Profile, queries: int, keys: int) -> float:
     attention = 2 * keys * width
     if profile.text_width:
         linear += 2 * width * width  # query and output; keys and values are kept for a prompt
-        attention += 2 * (profile.prompt_tokens or PROMPT_TOKENS) * width
+        attention += 2 * prompt_tokens(profile) * width
     ends = 2 * profile.token_channels * width
     return 2.0 * queries * (profile.layers * (linear + attention) + ends)
 
@@ -113,6 +118,10 @@ def cost(
         parameters=count,
         flop=flop,
         weight_bytes=BYTES * count,
-        kv_bytes=BYTES * 2 * profile.layers * profile.width * (keys + (profile.prompt_tokens or PROMPT_TOKENS)),
+        kv_bytes=BYTES
+        * 2
+        * profile.layers
+        * profile.width
+        * (keys + prompt_tokens(profile)),
         activation_bytes=BYTES * tokens * (2 * profile.width + 2 * profile.hidden),
     )

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from realmaster_live.chunk import Chunk
 from realmaster_live.engines.load import load_engine
-from realmaster_live.protocols import Engine
-from realmaster_live.training.data import HELD_OUT_FROM, Clip, find_clips
+from realmaster_live.protocols import Engine, PromptedEngine
+from realmaster_live.training.data import AS_SIMULATED, HELD_OUT_FROM, Clip, find_clips
 from realmaster_live.training.evaluate.metrics import (
     flicker,
     kid,
@@ -30,6 +30,7 @@ from realmaster_live.training.evaluate.metrics import (
     ssim,
 )
 from realmaster_live.training.evaluate.mobilenet import mobilenet
+from realmaster_live.training.evaluate.prompted import prompted_figures
 from realmaster_live.training.losses import feature_distance
 
 CROP = 224  # pixels, MobileNetV2's own input size
@@ -127,9 +128,12 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return figures of render and realized frames against the truth of held-out clips.
 
-    With `out_dir` they are also written to evaluation.json, beside a contact sheet.
+    Clips with a prompt have figures of their own (`prompted`), where the folder holds training
+    clips of the same prompts. With `out_dir` they are also written to evaluation.json, beside a
+    contact sheet.
     """
-    clips = find_clips(data_dir, "held out")[:most_clips]
+    found = find_clips(data_dir, "held out")
+    clips = [clip for clip in found if clip.prompt == AS_SIMULATED][:most_clips]
     network = mobilenet()
     names = ("render", "realized")
     scores: dict[str, dict[str, list[float]]] = {
@@ -182,6 +186,22 @@ def evaluate(
     result["seam_ratio"] = round(float(np.mean(seams)), 3)
     result["drift"] = {key: round(v, 3) for key, v in drift(engine, clips[0]).items()}
     result["psnr_db_by_clip"] = per_clip
+    asked = [clip for clip in found if clip.prompt != AS_SIMULATED]
+    if asked and isinstance(engine, PromptedEngine):
+
+        def realize(clip: Clip, prompt: str) -> NDArray[np.uint8]:
+            engine.set_prompt(prompt)
+            return realize_frames(engine, clip.sim)
+
+        @torch.no_grad()
+        def features_of(frames: NDArray[np.uint8]) -> torch.Tensor:
+            pooled_features: torch.Tensor = network(crops(frames))[1]
+            return pooled_features
+
+        training = find_clips(data_dir, "training")
+        result["prompted"] = prompted_figures(
+            realize, asked, training, features_of, engine.spec.frames
+        )
     if out_dir is not None:
         out = Path(out_dir)
         write_sheet(out / "held_out.jpg", rows[:SHEET_ROWS], ("render", "realized", "truth"))

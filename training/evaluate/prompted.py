@@ -1,0 +1,112 @@
+"""What prompts do: does a frame realized under "snow" look like path-traced snow?
+
+A small classifier, which has only seen path-traced training towns, names the prompt of realized
+frames of held-out towns; and these are compared with the truth of their prompt.
+
+Legend: N crops, D features of a crop, K prompts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from realmaster_live.training.data import AS_SIMULATED, Clip
+from realmaster_live.training.evaluate.metrics import psnr
+
+MOST_CLIPS = 40  # training clips of a prompt
+DECAY = 1e-3  # of the classifier's weights
+FITS = 200  # at most so many evaluations of L-BFGS
+
+Features = Callable[[NDArray[np.uint8]], Tensor]  # frames (T, H, W, 3) -> (N, D)
+Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
+
+
+class PromptClassifier:
+    """Multinomial logistic regression on features of frames.
+
+    Attributes:
+        names: the prompts that it can tell apart.
+        counts: training clips of each.
+    """
+
+    def __init__(self, clips: Sequence[Clip], features: Features) -> None:
+        """Learn from the truths of clips with prompts, the same number of clips of each."""
+        known = Counter(clip.prompt for clip in clips if clip.prompt != AS_SIMULATED)
+        self.names = sorted(known)
+        most = min([MOST_CLIPS, *known.values()])
+        self.counts = dict.fromkeys(self.names, most)
+        seen, labels = [], []
+        for label, name in enumerate(self.names):
+            for clip in [c for c in clips if c.prompt == name][:most]:
+                rows = features(clip.truth)
+                seen.append(rows)
+                labels.append(torch.full((len(rows),), label))
+        x, y = torch.cat(seen), torch.cat(labels)
+        self._features = features
+        self._mean, self._std = x.mean(0), x.std(0) + 1e-6
+        self._layer = nn.Linear(x.shape[1], len(self.names))
+        nn.init.zeros_(self._layer.weight)
+        nn.init.zeros_(self._layer.bias)
+        self._fit((x - self._mean) / self._std, y)
+
+    def _fit(self, x: Tensor, y: Tensor) -> None:
+        """Minimise cross entropy plus weight decay, a convex problem."""
+        optimizer = torch.optim.LBFGS(
+            self._layer.parameters(), max_iter=FITS, line_search_fn="strong_wolfe"
+        )
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(self._layer(x), y)
+            loss = loss + DECAY * self._layer.weight.square().sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def name(self, frames: NDArray[np.uint8]) -> str:  # (T, H, W, 3)
+        """Return the likeliest prompt of frames, by the mean over their crops."""
+        scores = self._layer((self._features(frames) - self._mean) / self._std)
+        return self.names[int(scores.log_softmax(1).mean(0).argmax())]
+
+
+def prompted_figures(
+    realize: Realize,
+    clips: Sequence[Clip],
+    training: Sequence[Clip],
+    features: Features,
+    chunk_frames: int,
+) -> dict[str, Any]:
+    """Return, for every prompt of the held-out `clips`, how near the engine comes to its truth.
+
+    PSNR in dB of the render, of the frames realized without the prompt and with it; the shares of
+    chunks that the classifier names rightly, of realized frames and of the truth itself.
+    """
+    classifier = PromptClassifier(training, features)
+    figures: dict[str, Any] = {"classifier_clips": classifier.counts}
+    for name in [known for known in classifier.names if known in {c.prompt for c in clips}]:
+        scores: dict[str, list[float]] = {"render_db": [], "as_simulated_db": [], "prompted_db": []}
+        named: dict[str, list[bool]] = {"recognised": [], "truth_recognised": []}
+        for clip in [clip for clip in clips if clip.prompt == name]:
+            made = realize(clip, name)
+            truth = np.asarray(clip.truth[: len(made)])
+            scores["render_db"] += psnr(np.asarray(clip.sim[: len(made)]), truth)
+            scores["as_simulated_db"] += psnr(realize(clip, AS_SIMULATED), truth)
+            scores["prompted_db"] += psnr(made, truth)
+            for start in range(0, len(made), chunk_frames):
+                part = slice(start, start + chunk_frames)
+                named["recognised"].append(classifier.name(made[part]) == name)
+                named["truth_recognised"].append(classifier.name(truth[part]) == name)
+        means = {key: float(np.mean(values)) for key, values in scores.items()}
+        means |= {key: float(np.mean(values)) for key, values in named.items()}
+        figures[name] = {key: round(value, 3) for key, value in means.items()}
+        figures[name]["chunks"] = len(named["recognised"])
+    return figures
