@@ -197,26 +197,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make every clip that is not there yet."""
     parser = argparse.ArgumentParser(description="Make paired clips of the town in both looks.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=parse_range, default=range(24))
+    parser.add_argument("--seeds", default="0:24", help="such as 3 or 0:24")
     parser.add_argument("--drives", type=int, default=2, help="clips of each town")
     parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--size", type=parse_size, default=(512, 288))
+    parser.add_argument("--size", default="512x288", metavar="WxH")
     parser.add_argument("--dt", type=float, default=0.05, help="seconds between frames")
     parser.add_argument("--spp", type=int, default=12, help="path-traced samples a pixel")
     parser.add_argument("--look", choices=sorted(LOOKS), default="A")
     parser.add_argument(
         "--prompts",
-        type=parse_prompts,
-        default=[AS_SIMULATED],
+        default=AS_SIMULATED,
         help="such as rain,snow or all: the drives of a town take turns",
     )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    seeds, prompts = parse_range(args.seeds), parse_prompts(args.prompts)
+    width, height = parse_size(args.size)
     args.out.mkdir(parents=True, exist_ok=True)
-    width, height = args.size
-    for seed in args.seeds:
+    for seed in seeds:
         plans = [
-            plan_drive(seed, number, args.prompts[(seed + number) % len(args.prompts)])
+            plan_drive(seed, number, prompts[(seed + number) % len(prompts)])
             for number in range(args.drives)
         ]
         missing = [plan for plan in plans if not (args.out / f"{plan.name}.json").exists()]

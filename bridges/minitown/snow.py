@@ -52,8 +52,8 @@ def snowed(material: Material) -> Material:
         return material
     base = np.asarray(material.base_color)
     if material.texture is None:
-        colour = base + (SNOW - base) * share
-        return replace(material, base_color=tuple(map(float, colour)), roughness=SNOW_ROUGHNESS)
+        red, green, blue = map(float, base + (SNOW - base) * share)
+        return replace(material, base_color=(red, green, blue), roughness=SNOW_ROUGHNESS)
     snow = patches(len(material.texture), share)[..., None]
     picture = material.texture / 255.0 * base
     grain = 1.0 + 0.06 * (material.texture.mean(-1, keepdims=True) / 255.0 - 0.5)

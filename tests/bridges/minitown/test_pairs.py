@@ -57,3 +57,33 @@ def test_a_clip_does_not_depend_on_the_drives_made_before_it(tmp_path):
     pairs.main(["--out", str(tmp_path), *asked])
     alone = [np.load(tmp_path / name) for name in names]
     assert all(np.array_equal(a, b) for a, b in zip(after_another, alone, strict=True))
+
+
+def test_prompts_change_the_truth_alone(tmp_path):
+    asked = ["--seeds", "6", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "1"]
+    names = {}
+    for prompt in ("as simulated", "snow", "night"):
+        pairs.main(["--out", str(tmp_path), *asked, "--prompts", prompt])
+        names[prompt] = pairs.plan_drive(6, 0, prompt).name
+        facts = json.loads((tmp_path / f"{names[prompt]}.json").read_text())
+        assert facts["prompt"] == prompt
+    assert names["as simulated"] == "town0006-0"
+    assert names["snow"] == "town0006-0-snow"
+    sims = [np.load(tmp_path / f"{name}.sim.npy") for name in names.values()]
+    assert all(np.array_equal(sims[0], other) for other in sims[1:])
+    plain, snow, night = (np.load(tmp_path / f"{n}.truth.npy")[0] for n in names.values())
+    assert night.mean() < 0.75 * plain.mean()
+    lower = slice(36, None)  # the ground
+    assert snow[lower].mean() > plain[lower].mean() + 10
+
+
+def test_drives_of_a_town_take_turns_at_the_prompts(tmp_path):
+    asked = ["--seeds", "6", "--frames", "1", "--size", "64x32", "--spp", "1", "--drives", "2"]
+    pairs.main(["--out", str(tmp_path), *asked, "--prompts", "rain, fog"])
+    made = sorted(path.stem for path in tmp_path.glob("*.json"))
+    assert made == ["town0006-0-rain", "town0006-1-fog"]
+
+
+def test_unknown_prompts_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"rain, snow.*'hail'"):
+        pairs.main(["--out", str(tmp_path), "--prompts", "rain,hail"])
