@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from realmaster_live.errors import BuildError
 from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder
 
 PROFILE_FILE = "profile.json"
-TRANSFORMER_FILE = "transformer.safetensors"
+TRANSFORMER_FILES = ("transformer.safetensors", "transformer_2.safetensors")
+"""One an expert; the first serves the noisier timesteps, as where diffusers keeps Wan2.2's."""
 AUTOENCODER_FILE = "autoencoder.safetensors"
 
 
@@ -59,26 +61,59 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> 
 
 
 def save_checkpoint(
-    folder: Path, autoencoder: StreamingAutoencoder, transformer: InContextTransformer
+    folder: Path, autoencoder: StreamingAutoencoder, *transformers: InContextTransformer
 ) -> None:
-    """Write both networks and their profile into a folder."""
+    """Write the networks, a transformer for each expert, and their profile into a folder."""
+    profile = transformers[0].profile
+    check_experts(profile, len(transformers))
     folder.mkdir(parents=True, exist_ok=True)
     write_tensors(folder / AUTOENCODER_FILE, autoencoder.state_dict())
-    write_tensors(folder / TRANSFORMER_FILE, transformer.state_dict())
-    text = json.dumps(transformer.profile.as_dict(), indent=2)
-    (folder / PROFILE_FILE).write_text(text + "\n")
+    for name, transformer in zip(TRANSFORMER_FILES, transformers, strict=False):
+        write_tensors(folder / name, transformer.state_dict())
+    (folder / PROFILE_FILE).write_text(json.dumps(profile.as_dict(), indent=2) + "\n")
 
 
-def load_checkpoint(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
-    """Return the two networks of a checkpoint folder, in evaluation mode."""
+def read_profile(folder: Path) -> Profile:
+    """Return the profile of a checkpoint folder."""
     try:
-        profile = Profile.from_dict(json.loads((folder / PROFILE_FILE).read_text()))
+        return Profile.from_dict(json.loads((folder / PROFILE_FILE).read_text()))
     except (OSError, ValueError) as error:
         raise BuildError(
             f"expected a checkpoint with {PROFILE_FILE} in {folder}, got {error}: "
             "give the folder that training wrote"
         ) from error
-    autoencoder, transformer = StreamingAutoencoder(profile), InContextTransformer(profile)
-    for module, name in ((autoencoder, AUTOENCODER_FILE), (transformer, TRANSFORMER_FILE)):
+
+
+def load_networks(folder: Path) -> Networks:
+    """Return the networks of a checkpoint folder, in evaluation mode.
+
+    Raises:
+        BuildError: a file is damaged, does not fit the profile, or is missing for an expert.
+    """
+    profile = read_profile(folder)
+    names = TRANSFORMER_FILES[: profile.experts]
+    missing = [name for name in names if not (folder / name).is_file()]
+    if profile.experts > 1 and missing:
+        raise BuildError(
+            f"expected {' and '.join(names)} for the {profile.experts} experts of {profile.name} "
+            f"in {folder}, got no {missing[0]}: put the file of each expert there"
+        )
+    autoencoder = StreamingAutoencoder(profile)
+    transformers = [InContextTransformer(profile) for _ in names]
+    modules = (autoencoder, *transformers)
+    for module, name in zip(modules, (AUTOENCODER_FILE, *names), strict=True):
         load_into(module, read_tensors(folder / name), source=name)
-    return autoencoder.eval(), transformer.eval()
+        module.eval()
+    return autoencoder, *transformers
+
+
+def load_checkpoint(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
+    """Return the two networks of a checkpoint folder whose profile has one expert."""
+    profile = read_profile(folder)
+    if profile.experts != 1:
+        raise BuildError(
+            f"expected a checkpoint of one expert, got {profile.name} with {profile.experts} in "
+            f"{folder}: run it in the torch engine, which takes each expert at its own timesteps"
+        )
+    autoencoder, *transformers = load_networks(folder)
+    return autoencoder, transformers[0]

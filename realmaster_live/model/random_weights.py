@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from realmaster_live.model.dit import Block, InContextTransformer
+from realmaster_live.model.networks import Networks
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import GuidedDecoder, StreamingAutoencoder
@@ -16,24 +17,25 @@ TOUCH = 0.1  # of the decoder's last layers: pictures stay near the render
 
 def random_networks(
     profile: Profile, device: torch.device, *, bf16: bool = False, seed: int = 0
-) -> tuple[StreamingAutoencoder, InContextTransformer]:
-    """Return both networks with random weights in which every part has a say.
+) -> Networks:
+    """Return the networks with random weights in which every part has a say.
 
     They are shaped on the meta device first: no float32 copy of what ends as bfloat16 ever exists.
     """
     with torch.device("meta"):
-        networks = StreamingAutoencoder(profile), InContextTransformer(profile)
+        autoencoder = StreamingAutoencoder(profile)
+        transformers = [InContextTransformer(profile) for _ in range(profile.experts)]
     generator = torch.Generator(device).manual_seed(seed)
-    for network in networks:
+    for network in (autoencoder, *transformers):
         network.requires_grad_(False)
         if bf16:
             mix_precision(network)
         network.to_empty(device=device)
         fill(network, generator)
-    autoencoder, transformer = networks
+        network.eval()
     autoencoder.latents_mean.zero_()
     autoencoder.latents_std.fill_(1.0)
-    return autoencoder.eval(), transformer.eval()
+    return autoencoder, *transformers
 
 
 def fill(network: nn.Module, generator: torch.Generator) -> None:
