@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from realmaster_live.chunk import ChunkSpec
+from realmaster_live.engines.slots import Slots
 from realmaster_live.model.in_context import Pair, Rope, rotate
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
@@ -21,9 +22,11 @@ from realmaster_live.model.rope import rope_tables
 class Ring:
     """The keys and values that earlier chunks left, in tensors that are written in place.
 
-    The first `profile.sink` slots keep the first chunks, the others the last `profile.ring`. The
-    order of keys does not matter to attention: the oldest slot is overwritten where it is, and the
-    rotations follow: once a chunk all keys are rotated to their times relative to the next one.
+    Rotations follow the slots: once a chunk all keys are rotated to their times relative to the
+    next one.
+
+    Attributes:
+        slots: which chunks are kept where.
     """
 
     def __init__(
@@ -48,21 +51,13 @@ class Ring:
 
     def reset(self) -> None:
         """Forget all chunks."""
-        self.count = 0
+        self.slots = Slots(sink=self.profile.sink, ring=self.profile.ring)
         self._placed: tuple[float, ...] = ()
 
     @property
     def seen(self) -> int:
         """Return P: how many tokens of the past the next target sees."""
-        return min(self.count, self.profile.sink + self.profile.ring) * self.tokens
-
-    @property
-    def slot(self) -> int | None:
-        """Return where the next chunk is kept; None where nothing is."""
-        sink, ring = self.profile.sink, self.profile.ring
-        if self.count < sink:
-            return self.count
-        return sink + (self.count - sink) % ring if ring else None
+        return self.slots.held * self.tokens
 
     def write(self, pairs: list[Pair], slot: int) -> None:
         """Keep a clean target's unrotated keys and its values, (1, heads, N, D) of each layer."""
@@ -73,9 +68,8 @@ class Ring:
 
     def step(self) -> None:
         """Count the chunk that was written and place the tables of the new times."""
-        if self.slot is not None:
-            self.count += 1
-        times = tuple(self.times())
+        self.slots = self.slots.push()
+        times = self.slots.times
         if times == self._placed:
             return
         if times not in self._tables:
@@ -93,17 +87,6 @@ class Ring:
         for layer in range(self.profile.layers):
             key = self.kept[layer, 0, :, :, :seen]
             self.rotated[layer, :, :, :seen].copy_(rotate(key, rope))
-
-    def times(self) -> list[float]:
-        """Return each filled slot's time relative to the present chunk.
-
-        Sink chunks stay just beyond the ring, however long the run.
-        """
-        sink, ring = min(self.count, self.profile.sink), self.profile.ring
-        newest = self.count - sink - 1
-        return [-float(ring + sink - slot) for slot in range(sink)] + [
-            -1.0 - (newest - slot) % ring for slot in range(min(newest + 1, ring))
-        ]
 
     def past(self, seen: int) -> list[Pair]:
         """Return views of every layer's first `seen` rotated keys and values."""
@@ -133,6 +116,31 @@ def latent_shape(profile: Profile, height: int, width: int) -> tuple[int, ...]:
     return (1, profile.latent_channels, *frames, *grid)
 
 
+class Kept:
+    """What the passes of one transformer leave for later ones.
+
+    Attributes:
+        ring: keys and values of earlier chunks.
+        context: the reference's rotated keys and values, (L, 2, 1, heads, N, D).
+        prompt_kv: the prompt's keys and values, (L, 2, 1, heads, M, D); None without prompts.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        rows: int,
+        columns: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        prompt_tokens: int = 0,
+    ) -> None:
+        self.ring = Ring(profile, rows, columns, device, dtype)
+        pairs, head = (profile.layers, 2, 1, profile.heads), profile.head_width
+        self.context = torch.zeros(*pairs, self.ring.tokens, head, dtype=dtype, device=device)
+        prompt = torch.zeros(*pairs, prompt_tokens, head, dtype=dtype, device=device)
+        self.prompt_kv = prompt if prompt_tokens else None
+
+
 class Buffers:
     """Everything that stays where it is from chunk to chunk; pinned on the host beside CUDA."""
 
@@ -145,6 +153,7 @@ class Buffers:
         seed: int,
         dtype: torch.dtype = torch.float32,  # of keys and values
         prompt_tokens: int = 0,
+        experts: int = 1,
     ) -> None:
         frames = (spec.frames, spec.height, spec.width, 3)
         cuda = device.type == "cuda"
@@ -157,7 +166,9 @@ class Buffers:
         cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
-        self.ring = Ring(profile, rows, columns, device, dtype)
+        self.kept = [
+            Kept(profile, rows, columns, device, dtype, prompt_tokens) for _ in range(experts)
+        ]
         cos, sin = tables(profile, (0.0,), rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
@@ -167,17 +178,28 @@ class Buffers:
         noise = generator.standard_normal(latent, dtype=np.float32)
         self.noise = torch.from_numpy(noise).to(device)
         self.reference, self.latent = torch.zeros_like(self.noise), torch.zeros_like(self.noise)
-        pairs, head = (profile.layers, 2, 1, profile.heads), profile.head_width
-        tokens = self.ring.tokens
-        self.context = torch.zeros(*pairs, tokens, head, dtype=dtype, device=device)
-        prompt = torch.zeros(*pairs, prompt_tokens, head, dtype=dtype, device=device)
-        self.prompt_kv = prompt if prompt_tokens else None
 
     def reset(self) -> None:
         """Forget all chunks."""
         self.encoder_memory.zero_()
         self.decoder_memory.zero_()
-        self.ring.reset()
+        for kept in self.kept:
+            kept.ring.reset()
+
+    @property
+    def slots(self) -> Slots:
+        """Return which chunks are kept where; it is the same for all transformers."""
+        return self.kept[0].ring.slots
+
+    @property
+    def seen(self) -> int:
+        """Return P: how many tokens of the past the next target sees."""
+        return self.kept[0].ring.seen
+
+    def step(self) -> None:
+        """Count the chunk that was written."""
+        for kept in self.kept:
+            kept.ring.step()
 
     def send(self, frames: NDArray[np.uint8]) -> None:
         """Put frames on the device; returns before the copy is done."""

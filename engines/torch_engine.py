@@ -7,9 +7,8 @@ Legend: T frames of a chunk, H W pixels, P tokens of the past, M tokens of a pro
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,44 +17,33 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch import nn
+from torch.nn.attention import sdpa_kernel
 
 from realmaster_live.chunk import Chunk, ChunkSpec
-from realmaster_live.engines.load import check_frames, check_size, fitting_sizes
+from realmaster_live.engines.load import check_frames, check_size
 from realmaster_live.engines.onnx_engine import STAGES
 from realmaster_live.engines.torch_buffers import Buffers
+from realmaster_live.engines.torch_device import (
+    attention_kernels,
+    exact_convolutions,
+    find_device,
+    out_of_memory,
+)
+from realmaster_live.engines.torch_expert import Expert, attach_file, known_prompts
 from realmaster_live.engines.torch_graphs import Graphs
 from realmaster_live.engines.torch_stages import Stages
-from realmaster_live.errors import BuildError, EngineError, OutOfMemory
-from realmaster_live.model.cost import cost
-from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.lora import Adapter
+from realmaster_live.model.networks import Networks, check_experts, expert_at
 from realmaster_live.model.precision import mix_precision
-from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.model.vae import StreamingAutoencoder
-from realmaster_live.prompts import (
-    AS_SIMULATED,
-    PROMPTS_FILE,
-    Fade,
-    PromptTable,
-    check_prompt,
-    with_prompt,
-)
+from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 Precision = Literal["fp32", "bf16"]
-Networks = tuple[StreamingAutoencoder, InContextTransformer]
+Adapters = Path | str | Sequence[Path | str | None]
 STEP_CHOICES = (1, 2, 4)  # as of an export: every engine takes the same
 WARM_RUNS = 2  # before a recording: libraries choose and allocate in the first
-ATTENTION = (  # fastest first; the last one takes anything
-    SDPBackend.CUDNN_ATTENTION,
-    SDPBackend.FLASH_ATTENTION,
-    SDPBackend.EFFICIENT_ATTENTION,
-    SDPBackend.MATH,
-)
-ASKED = re.compile(r"(?:ried|nable) to allocate ([\d.]+ ?\w+)")  # torch's and numpy's words
-FREE = re.compile(r"of which ([\d.]+ ?\w+) is free")
 
 
 def check_finite(module: nn.Module, name: str) -> None:
@@ -69,121 +57,34 @@ def check_finite(module: nn.Module, name: str) -> None:
             )
 
 
-def find_device(name: str) -> torch.device:
-    """Return the CPU or a CUDA device that is there; EngineError for any other."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise EngineError(f"expected device 'cpu', 'cuda' or 'cuda:N', got {name!r}: use one")
-    if device.type == "cpu":
-        return torch.device("cpu")
-    index, count = device.index or 0, torch.cuda.device_count()
-    if index >= count:
-        raise EngineError(
-            f"expected CUDA device {index}, got {count} devices that torch {torch.__version__} "
-            "sees: use device='cpu', or install an NVIDIA driver and a CUDA build of torch"
-        )
-    return torch.device("cuda", index)
-
-
-def out_of_memory(
-    error: BaseException, spec: ChunkSpec, device: torch.device, profile: Profile
-) -> OutOfMemory | None:
-    """Return what to raise for a failed allocation; None where the error is another one."""
-    asked, free = ASKED.search(str(error)), FREE.search(str(error))
-    if asked is None:
-        return None
-    need = cost(profile, height=spec.height, width=spec.width).bytes
-    width, height = fitting_sizes(spec.width // 2, spec.height // 2, profile.token_stride)[0]
-    fitting = [
-        (known.bytes, other.name)
-        for other in PROFILES.values()
-        if (known := cost(other, height=spec.height, width=spec.width)).bytes < need / 2
-    ]
-    smaller = f", a smaller profile, such as {max(fitting)[1]}," if fitting else ""
-    return OutOfMemory(
-        f"expected {asked[1]} more memory on {device} for {spec.width}x{spec.height}, for which "
-        f"{profile.name} needs about {need / 2**30:.2g} GiB in bf16, got "
-        f"{free[1] + ' free' if free else 'less'}: use a smaller size, such as {width}x{height}"
-        f"{smaller} or free memory there"
-    )
-
-
-@contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Let cuDNN give equal answers in every run, and no TF32 where float32 was asked for."""
-    cudnn = torch.backends.cudnn
-    before = cudnn.deterministic, cudnn.allow_tf32
-    cudnn.deterministic, cudnn.allow_tf32 = True, False
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.allow_tf32 = before
-
-
-def attention_kernels(device: torch.device, profile: Profile) -> list[SDPBackend]:
-    """Return the attentions that work on a CUDA device in bfloat16, fastest first."""
-    shape = (1, profile.heads, 64, profile.head_width)
-    query = torch.zeros(shape, dtype=torch.bfloat16, device=device)
-    try:
-        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
-            nn.functional.scaled_dot_product_attention(query, query, query)
-    except RuntimeError:  # this cuDNN, or this head, has none
-        return list(ATTENTION[1:])
-    return list(ATTENTION)
-
-
-def open_networks(checkpoint: Path | str | Networks) -> Networks:
-    """Return the networks of a checkpoint folder, or those that are given."""
+def open_networks(checkpoint: Path | Networks) -> Networks:
+    """Return the networks of a checkpoint folder, or those that are given; all are finite."""
     if isinstance(checkpoint, tuple):
-        return checkpoint
-    from realmaster_live.model.checkpoint import load_checkpoint  # which needs safetensors
+        networks = checkpoint
+    else:
+        from realmaster_live.model.checkpoint import load_networks  # which needs safetensors
 
-    return load_checkpoint(Path(checkpoint))
-
-
-def attach_file(transformer: InContextTransformer, path: Path | str | None) -> Adapter | None:
-    """Attach a LoRA file's adapter, if there is one."""
-    if path is None:
-        return None
-    from realmaster_live.model.lora_files import load  # which needs safetensors
-
-    return load(Path(path), transformer)
+        networks = load_networks(checkpoint)
+    autoencoder, *transformers = networks
+    check_experts(transformers[0].profile, len(transformers))
+    check_finite(autoencoder, "autoencoder")
+    for place, transformer in enumerate(transformers):
+        check_finite(transformer, f"transformer_{place + 1}" if place else "transformer")
+    return networks
 
 
-def learnt_prompts(transformer: InContextTransformer) -> PromptTable:
-    """Return the embeddings that were learnt with a model; empty where there are none."""
-    names = transformer.profile.prompts
-    if not names:
-        return PromptTable({})
-    values = transformer.prompt_embedding.detach().float().cpu().numpy()
-    return PromptTable(dict(zip(names, values, strict=True)))
-
-
-def known_prompts(
-    transformer: InContextTransformer,
-    checkpoint: Path | str | Networks,
-    given: Mapping[str, NDArray[np.float32]],
-) -> PromptTable:
-    """Return the learnt prompts, those that lie beside a checkpoint, and those that are given."""
-    path = None if isinstance(checkpoint, tuple) else Path(checkpoint) / PROMPTS_FILE
-    kept = PromptTable.load(path) if path is not None and path.exists() else PromptTable({})
-    known = PromptTable({**learnt_prompts(transformer), **kept, **given}, texts=kept.texts)
-    width = transformer.profile.text_width
-    for name, embedding in known.items():
-        if embedding.ndim != 2 or embedding.shape[1] != width:
-            raise EngineError(
-                f"expected embeddings (tokens, {width}), got {embedding.shape} of {name!r}: "
-                "use the text encoder that the model was trained with"
-            )
-    if width and not known:
+def adapter_files(adapter: Adapters | None, experts: int) -> list[Path | str | None]:
+    """Return each expert's LoRA file; EngineError where there are not as many as experts."""
+    if adapter is None:
+        return [None] * experts
+    files: list[Path | str | None] = []
+    files += [adapter] if isinstance(adapter, (Path, str)) else adapter
+    if len(files) != experts:
         raise EngineError(
-            f"expected embeddings of prompts for {transformer.profile.name}, got none: embed some "
-            f"with realmaster_live.model.text_encoder, which writes {PROMPTS_FILE}"
+            f"expected {experts} LoRA files, one an expert, got {len(files)}: give a sequence, the "
+            "expert for the noisier timesteps first, with None for one without"
         )
-    return known
+    return files
 
 
 class TorchEngine:
@@ -214,7 +115,7 @@ class TorchEngine:
         recompute_reference: bool = False,
         prompt: str | None = None,
         prompts: Mapping[str, NDArray[np.float32]] | None = None,
-        adapter: Path | str | None = None,
+        adapter: Adapters | None = None,
         strength: float = 1.0,
     ) -> None:
         """Load a checkpoint folder, or take its networks over: they are moved and changed in place.
@@ -225,21 +126,18 @@ class TorchEngine:
         products, attention, keys and values in bfloat16, norms, rotations and the time embedder in
         float32. `recompute_reference` computes the reference anew at every pass: slower, the same
         answer. `prompt` is the first one; `prompts` are embeddings (M, C) by name beside those
-        that the model learnt. `adapter` is a LoRA file, merged into the weights at `strength`.
+        that the model learnt. `adapter` is a LoRA file, merged into the weights at `strength`; for
+        a profile of two experts it is a file for each. An expert that serves none of the steps is
+        left where it is.
         """
         self.device = find_device(device)
         if precision not in get_args(Precision):
             raise EngineError(f"expected precision fp32 or bf16, got {precision!r}: use one")
-        self._networks: Networks | None = open_networks(checkpoint)
-        autoencoder, transformer = self._networks
-        check_finite(autoencoder, "autoencoder")
-        check_finite(transformer, "transformer")
-        profile = self.profile = transformer.profile
-        if profile.experts != 1:
-            raise EngineError(
-                f"expected a profile of one expert, got {profile.experts} in {profile.name}: "
-                "run each expert as a profile with experts=1"
-            )
+        folder = None if isinstance(checkpoint, tuple) else Path(checkpoint)
+        given = checkpoint if isinstance(checkpoint, tuple) else Path(checkpoint)
+        autoencoder, *transformers = open_networks(given)
+        profile = self.profile = transformers[0].profile
+        files = adapter_files(adapter, profile.experts)
         stride = profile.token_stride
         check_size(width, height, stride)
         steps = profile.steps if steps is None else steps
@@ -255,13 +153,14 @@ class TorchEngine:
         self._graphs = Graphs() if graphs and self._cuda else None
         self._seconds: dict[str, list[float]] = {}
         self._pending: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
-        self.prompts = known_prompts(transformer, checkpoint, prompts or {})
-        self._prompt_kv: dict[str, Tensor] = {}
+        levels = self._sigmas[:-1]
+        places = sorted({expert_at(profile, t) for t in levels})
+        tables = {each: known_prompts(transformers[each], folder, prompts or {}) for each in places}
+        self.prompts = tables[places[0]]
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         self._check_prompt(first)
         self._fade, self._shown = Fade(first), first
         bf16 = precision == "bf16"
-        self._adapter = attach_file(transformer, adapter)
         with self._memory_checked():
             self._buffers: Buffers | None = Buffers(
                 profile,
@@ -271,26 +170,44 @@ class TorchEngine:
                 seed,
                 torch.bfloat16 if bf16 else torch.float32,
                 len(self.prompts[first]) if self.prompts else 0,
+                len(places),
             )
-            for network in self._networks:
-                network.requires_grad_(False)
+            experts = {}
+            for place, kept in zip(places, self._buffers.kept, strict=True):
+                file, network = files[place], transformers[place]
+                experts[place] = Expert(
+                    network,
+                    self._buffers,
+                    kept,
+                    prompts=tables[place],
+                    adapter=None if file is None else attach_file(network, file, place),
+                    recompute=recompute_reference,
+                )
+            for part in (autoencoder, *(expert.transformer for expert in experts.values())):
+                part.requires_grad_(False)
                 if bf16:
-                    mix_precision(network)
-                network.to(self.device)
-            if self._adapter is not None:
-                self._adapter.strength = strength
-                self._adapter.merge()
+                    mix_precision(part)
+                part.to(self.device)
+            for expert in experts.values():
+                if expert.adapter is not None:
+                    expert.adapter.strength = strength
+                    expert.adapter.merge()
             self._attention = (
                 attention_kernels(self.device, profile) if bf16 and self._cuda else None
             )
+        self._recompute = recompute_reference
         self._stages: Stages | None = Stages(
-            autoencoder, transformer, self._buffers, self._sigmas, recompute=recompute_reference
+            autoencoder,
+            [experts[expert_at(profile, t)] for t in levels],
+            self._buffers,
+            self._sigmas,
         )
         if self.prompts:
             with self._running():
-                self._show(self._prompt(first))
+                self._show(first)
         if compile:
-            for part in (*transformer.blocks, autoencoder.encoder, autoencoder.decoder):
+            blocks = [block for each in experts.values() for block in each.transformer.blocks]
+            for part in (*blocks, autoencoder.encoder, autoencoder.decoder):
                 part.compile(dynamic=False)
         self.reset()
         if compile or self._graphs is not None:
@@ -321,31 +238,31 @@ class TorchEngine:
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
         self._check_prompt(prompt)
-        buffers = self._open_buffers()
+        stages = self._open_stages()
         self._fade.start(prompt, fade_chunks)
-        if buffers.prompt_kv is not None:
-            self._from_kv = buffers.prompt_kv.clone()
+        if self.prompts:
             with self._running():
-                self._prompt(prompt)
+                for expert in stages.experts:
+                    expert.start_fade(prompt)
 
     @property
     def strength(self) -> float:
         """Return how much of the adapter is in the weights; 0 is the base model, bit for bit."""
-        return 0.0 if self._adapter is None else self._adapter.strength
+        return next((adapter.strength for adapter in self._adapters()), 0.0)
 
     def set_strength(self, strength: float) -> None:
-        """Merge another share of the adapter, from the next chunk on."""
-        self._open_buffers()
-        if self._adapter is None:
+        """Merge another share of the adapters, from the next chunk on."""
+        stages = self._open_stages()
+        if not self._adapters():
             raise EngineError(
                 f"expected an engine with an adapter, got none to set to {strength}: make the "
                 "engine with adapter=FILE"
             )
-        self._adapter.strength = strength
-        self._prompt_kv = {}  # they went through layers that have just changed
+        for expert in stages.experts:
+            expert.set_strength(strength)
         if self.prompts and self._fade.weight in (0.0, 1.0):
             with self._running():
-                self._show(self._prompt(self._shown))
+                self._show(self._shown)
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
@@ -357,9 +274,7 @@ class TorchEngine:
         self._collect()
         if self._graphs is not None:
             self._graphs.clear()
-        self._networks = self._buffers = None
-        self._prompt_kv = {}
-        self._stages = None
+        self._buffers = self._stages = None
         if self._cuda:
             torch.cuda.empty_cache()
 
@@ -371,59 +286,46 @@ class TorchEngine:
         """Close."""
         self.close()
 
-    def _open_buffers(self) -> Buffers:
-        """Return the buffers; EngineError after `close`."""
-        if self._buffers is None:
+    def _open_stages(self) -> Stages:
+        """Return the stages; EngineError after `close`."""
+        if self._stages is None:
             raise EngineError("expected an open engine, got a closed one: make a new TorchEngine")
-        return self._buffers
+        return self._stages
+
+    def _adapters(self) -> list[Adapter]:
+        """Return the experts' adapters."""
+        experts = self._stages.experts if self._stages is not None else []
+        return [expert.adapter for expert in experts if expert.adapter is not None]
 
     def _check_prompt(self, prompt: str) -> None:
         """Raise EngineError for a prompt without an embedding."""
         check_prompt(prompt, self.prompts or (AS_SIMULATED,))
 
-    def _prompt(self, name: str) -> Tensor:
-        """Return a prompt's keys and values, computed once."""
-        if name not in self._prompt_kv:
-            buffers = self._open_buffers()
-            text = torch.from_numpy(self.prompts[name])[None].to(self.device)
-            assert buffers.prompt_kv is not None
-            assert self._networks is not None
-            answer = self._networks[1].prompt(text)
-            if answer.shape != buffers.prompt_kv.shape:
-                raise EngineError(
-                    f"expected prompts of {buffers.prompt_kv.shape[4]} tokens, got "
-                    f"{answer.shape[4]} of {name!r}: embed all with the same text encoder"
-                )
-            self._prompt_kv[name] = answer.to(buffers.prompt_kv.dtype)
-        return self._prompt_kv[name]
-
-    def _show(self, prompt_kv: Tensor) -> None:
-        """Put a prompt's keys and values where the passes read them."""
-        shown = self._open_buffers().prompt_kv
-        assert shown is not None
-        shown.copy_(prompt_kv)
+    def _show(self, prompt: str, weight: float = 1.0) -> None:
+        """Let every expert see a prompt, or a mix of it and the one before."""
+        for expert in self._open_stages().experts:
+            expert.show(prompt, weight)
 
     def _fade_on(self) -> None:
         """Move the prompt on at a chunk's edge."""
         if not self._fade.step() or not self.prompts:
             return
-        new, weight = self._prompt(self._fade.prompt), self._fade.weight
-        self._shown = self._fade.prompt if weight == 1.0 else self._shown
-        self._show(new if weight == 1.0 else torch.lerp(self._from_kv, new, weight))
+        prompt, weight = self._fade.prompt, self._fade.weight
+        self._shown = prompt if weight == 1.0 else self._shown
+        self._show(prompt, weight)
 
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the photoreal frames of a chunk and carry the state on."""
-        buffers = self._open_buffers()
-        stages, ring = self._stages, buffers.ring
-        assert stages is not None
-        seen, slot = ring.seen, ring.slot
+        stages = self._open_stages()
+        buffers = stages.buffers
+        seen, slot = buffers.seen, buffers.slots.target
         with self._running():
             self._fade_on()
             with self._timed("encode"):
                 buffers.send(frames)
                 self._run(("encode",), stages.encode)
             with self._timed("context"):
-                if not stages.recompute:
+                if not self._recompute:
                     self._run(("context",), stages.context)
             with self._timed("denoise"):
                 self._run(("denoise", seen), partial(stages.denoise, seen))
@@ -433,8 +335,8 @@ class TorchEngine:
             self._collect()  # nothing to wait for: the frames have arrived
             with self._timed("commit"):
                 self._run(("commit", seen, slot), partial(stages.commit, seen, slot))
-                ring.step()
-                after = ring.seen
+                buffers.step()
+                after = buffers.seen
                 if after:
                     self._run(("turn", after), partial(stages.turn, after))
         return answer
@@ -462,12 +364,12 @@ class TorchEngine:
 
     def _record(self, graphs: Graphs, states: int) -> None:
         """Record every stage for so many chunks after a reset; recording runs nothing."""
-        stages, ring = self._stages, self._open_buffers().ring
-        assert stages is not None
+        stages = self._open_stages()
+        buffers = stages.buffers
         torch.cuda.synchronize(self.device)
         self.reset()
         for _ in range(states):
-            seen, slot = ring.seen, ring.slot
+            seen, slot = buffers.seen, buffers.slots.target
             work: dict[tuple[Any, ...], Callable[[], None]] = {
                 ("encode",): stages.encode,
                 ("context",): stages.context,
@@ -475,8 +377,8 @@ class TorchEngine:
                 ("decode",): stages.decode,
                 ("commit", seen, slot): partial(stages.commit, seen, slot),
             }
-            ring.step()
-            after = ring.seen
+            buffers.step()
+            after = buffers.seen
             if after:
                 work["turn", after] = partial(stages.turn, after)
             for key, piece in work.items():

@@ -13,6 +13,8 @@ TORCH_ALLOWED = (
     "engines/export.py",
     "engines/torch_engine.py",
     "engines/torch_buffers.py",
+    "engines/torch_device.py",
+    "engines/torch_expert.py",
     "engines/torch_graphs.py",
     "engines/torch_stages.py",
 )

@@ -29,8 +29,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from realmaster_live.chunk import Chunk
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
-from realmaster_live.engines.torch_engine import Networks, TorchEngine
+from realmaster_live.engines.torch_engine import TorchEngine
 from realmaster_live.model.cost import cost, pass_flop
+from realmaster_live.model.networks import Networks
 from realmaster_live.model.profile import PROFILES, TINY, Profile
 from realmaster_live.model.random_weights import random_networks
 from realmaster_live.model.sampling import euler_step, sigmas
@@ -252,7 +253,9 @@ def time_engine(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str,
 
 def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, Any]:
     """Return the time of all denoise steps the stock way, which keeps nothing and has no past."""
-    buffers, transformer = engine._open_buffers(), engine._networks[1]
+    stages = engine._open_stages()
+    buffers, (expert,) = stages.buffers, stages.experts
+    transformer, prompt_kv = expert.transformer, expert.kept.prompt_kv
     levels = sigmas(variant.steps, engine.profile.shift)
     steps = list(pairwise(levels))
 
@@ -260,7 +263,7 @@ def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, 
         x = buffers.noise
         for t, t_next in steps:
             x0 = transformer.whole(
-                x, buffers.timesteps[t], buffers.rope, buffers.reference, buffers.prompt_kv
+                x, buffers.timesteps[t], buffers.rope, buffers.reference, prompt_kv
             )
             x = euler_step(x, x0, t, t_next)
         buffers.latent.copy_(x)

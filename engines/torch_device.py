@@ -1,0 +1,92 @@
+"""Where the torch engine runs: the device, its attention kernels, and what it says when full."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from realmaster_live.chunk import ChunkSpec
+from realmaster_live.engines.load import fitting_sizes
+from realmaster_live.errors import EngineError, OutOfMemory
+from realmaster_live.model.cost import cost
+from realmaster_live.model.profile import PROFILES, Profile
+
+ATTENTION = (  # fastest first; the last one takes anything
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+)
+ASKED = re.compile(r"(?:ried|nable) to allocate ([\d.]+ ?\w+)")  # torch's and numpy's words
+FREE = re.compile(r"of which ([\d.]+ ?\w+) is free")
+
+
+def find_device(name: str) -> torch.device:
+    """Return the CPU or a CUDA device that is there; EngineError for any other."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise EngineError(f"expected device 'cpu', 'cuda' or 'cuda:N', got {name!r}: use one")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    index, count = device.index or 0, torch.cuda.device_count()
+    if index >= count:
+        raise EngineError(
+            f"expected CUDA device {index}, got {count} devices that torch {torch.__version__} "
+            "sees: use device='cpu', or install an NVIDIA driver and a CUDA build of torch"
+        )
+    return torch.device("cuda", index)
+
+
+def out_of_memory(
+    error: BaseException, spec: ChunkSpec, device: torch.device, profile: Profile
+) -> OutOfMemory | None:
+    """Return what to raise for a failed allocation; None where the error is another one."""
+    asked, free = ASKED.search(str(error)), FREE.search(str(error))
+    if asked is None:
+        return None
+    need = cost(profile, height=spec.height, width=spec.width).bytes
+    width, height = fitting_sizes(spec.width // 2, spec.height // 2, profile.token_stride)[0]
+    fitting = [
+        (known.bytes, other.name)
+        for other in PROFILES.values()
+        if (known := cost(other, height=spec.height, width=spec.width)).bytes < need / 2
+    ]
+    smaller = f", a smaller profile, such as {max(fitting)[1]}," if fitting else ""
+    return OutOfMemory(
+        f"expected {asked[1]} more memory on {device} for {spec.width}x{spec.height}, for which "
+        f"{profile.name} needs about {need / 2**30:.2g} GiB in bf16, got "
+        f"{free[1] + ' free' if free else 'less'}: use a smaller size, such as {width}x{height}"
+        f"{smaller} or free memory there"
+    )
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Let cuDNN give equal answers in every run, and no TF32 where float32 was asked for."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.allow_tf32
+    cudnn.deterministic, cudnn.allow_tf32 = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.allow_tf32 = before
+
+
+def attention_kernels(device: torch.device, profile: Profile) -> list[SDPBackend]:
+    """Return the attentions that work on a CUDA device in bfloat16, fastest first."""
+    shape = (1, profile.heads, 64, profile.head_width)
+    query = torch.zeros(shape, dtype=torch.bfloat16, device=device)
+    try:
+        with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+            nn.functional.scaled_dot_product_attention(query, query, query)
+    except RuntimeError:  # this cuDNN, or this head, has none
+        return list(ATTENTION[1:])
+    return list(ATTENTION)
