@@ -1,10 +1,10 @@
 """The embedded model with 8-bit integers: is it faster on this CPU, smaller, and what is lost?
 
 Run `python benchmarks/int8.py --pairs DIR` (a folder that `realmaster pairs` wrote). Every variant
-is a whole model folder made from the shipped one; all variants realize the same held-out chunks in
-turn, in one run, so that the ratios do not depend on what else the machine does. Layers that
-compute in integers are calibrated on training clips. `--keep DIR` leaves the folders there, for
-`realmaster evaluate --engine DIR/NAME`.
+is a whole model folder made from a float16 export, by default the shipped one; all variants realize
+the same held-out chunks in turn, in one run, so that the ratios do not depend on what else the
+machine does. Layers that compute in integers are calibrated on training clips. `--keep DIR` leaves
+the folders there, for `realmaster evaluate --engine DIR/NAME`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import logging
 import re
+import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +26,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    QuantFormat,
-    QuantType,
-    quantize_dynamic,
-    quantize_static,
-)
 
 from realmaster_live.engines.load import EMBEDDED_FOLDER
-from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
+from realmaster_live.engines.quantize import (
+    LAST,
+    Graphs,
+    calibration_inputs,
+    choose,
+    quantize_convolutions,
+    quantize_products,
+)
 from realmaster_live.training.data import Clip, find_clips
 from realmaster_live.training.evaluate.held_out import as_chunk
 from realmaster_live.training.evaluate.metrics import psnr
@@ -46,11 +46,8 @@ from realmaster_live.training.evaluate.metrics import psnr
 SIZES = ((384, 224), (512, 288))
 GRAPHS = ("encode", "context", "denoise", "decode")
 SMALL = 1024  # initializers with fewer values stay as they are
-LAST = re.compile(r"decoder\.(gain|rest|tone)\.")  # the layers that write pixels
-CALIBRATION_CHUNKS = 8
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3)
-Graphs = dict[str, onnx.ModelProto]
 
 
 def plain(path: Path) -> onnx.ModelProto:
@@ -116,96 +113,14 @@ def store(model: onnx.ModelProto, *, keep: re.Pattern[str] | None) -> None:
     graph.node.extend(nodes)
 
 
-class Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Inputs of a graph, one after another."""
-
-    def __init__(self, inputs: Sequence[Mapping[str, NDArray[Any]]]) -> None:
-        self._inputs: Iterator[Mapping[str, NDArray[Any]]] = iter(inputs)
-
-    def get_next(self) -> Mapping[str, NDArray[Any]] | None:
-        """Return the next inputs, None at the end."""
-        return next(self._inputs, None)
-
-
-def calibration(graphs: Graphs, clips: Sequence[Clip]) -> dict[str, list[dict[str, Any]]]:
-    """Return inputs of `encode` and `decode` from training clips, memories carried.
-
-    The decoder gets the truth's own latents, which are what denoising aims at.
-    """
-    sessions = {
-        name: onnxruntime.InferenceSession(
-            graphs[name].SerializeToString(), providers=["CPUExecutionProvider"]
-        )
-        for name in ("encode", "decode")
-    }
-    found: dict[str, list[dict[str, Any]]] = {"encode": [], "decode": []}
-    for clip in clips[: CALIBRATION_CHUNKS // 2]:
-        height, width = clip.size
-        channels = sessions["encode"].get_inputs()[1].shape[1]
-        empty = np.zeros((1, channels, height // 8, width // 8), np.float32)
-        memories = {"sim": empty, "truth": empty, "decode": empty}
-        for start in (0, 4)[: len(clip) // 4]:
-            latents = {}
-            for kind in ("sim", "truth"):
-                frames = np.ascontiguousarray(getattr(clip, kind)[start : start + 4])
-                inputs = {"frames": frames, "memory": memories[kind]}
-                guide, latents[kind], memories[kind] = sessions["encode"].run(None, inputs)
-                if kind == "sim":
-                    found["encode"].append(inputs)
-                    folded = guide
-            latent = latents["truth"]
-            inputs = {"latent": latent, "guide": folded, "memory": memories["decode"]}
-            found["decode"].append(inputs)
-            memories["decode"] = sessions["decode"].run(None, inputs)[1]
-    return found
-
-
-def matmuls(model: onnx.ModelProto, scratch: Path) -> onnx.ModelProto:
-    """Return a graph whose MatMuls compute in int8, activations scaled as they come."""
-    onnx.save(model, scratch / "in.onnx")
-    quantize_dynamic(
-        scratch / "in.onnx",
-        scratch / "out.onnx",
-        op_types_to_quantize=["MatMul"],
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-    )
-    return onnx.load(scratch / "out.onnx")
-
-
-def convolutions(
-    model: onnx.ModelProto,
-    scratch: Path,
-    inputs: Sequence[Mapping[str, NDArray[Any]]],
-    *,
-    keep: re.Pattern[str] | None,
-) -> onnx.ModelProto:
-    """Return a graph whose convolutions compute in int8, with scales from calibration inputs."""
-    kept = [
-        node.name
-        for node in model.graph.node
-        if keep is not None and node.op_type == "Conv" and keep.search(node.input[1])
-    ]
-    onnx.save(model, scratch / "in.onnx")
-    quantize_static(
-        scratch / "in.onnx",
-        scratch / "out.onnx",
-        Calibration(inputs),
-        quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=["Conv"],
-        nodes_to_exclude=kept,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    return onnx.load(scratch / "out.onnx")
-
-
-def write_model(folder: Path, graphs: Graphs) -> Path:
-    """Write a model folder: the shipped manifest with these graphs and their hashes."""
+def write_model(model: Path, folder: Path, graphs: Graphs) -> Path:
+    """Write a model folder: the manifest and prompts of `model` with these graphs."""
     folder.mkdir(exist_ok=True)
-    manifest = json.loads((EMBEDDED_FOLDER / "manifest.json").read_text())
-    manifest["files"] = {}
+    manifest = json.loads((model / "manifest.json").read_text())
+    if manifest.get("prompts"):
+        shutil.copy(model / PROMPT_PAIRS_FILE, folder)
+    manifest["precision"] = "int8" if folder.name.startswith("int8") else "float16"
+    manifest["files"] = {n: f for n, f in manifest["files"].items() if n == PROMPT_PAIRS_FILE}
     for name, model in graphs.items():
         path = folder / f"{name}.onnx"
         onnx.save(model, path)
@@ -239,16 +154,14 @@ def distinct_bytes(models: Graphs) -> int:
     return sum(seen.values())
 
 
-def build(pairs: Path, root: Path, *, compute: bool) -> dict[str, Variant]:
+def build(model: Path, pairs: Path, root: Path, *, compute: bool) -> dict[str, Variant]:
     """Return the variants by name, the shipped precision first."""
-    scratch = root / "scratch"
-    scratch.mkdir(exist_ok=True)
 
     def load() -> Graphs:
-        return {name: plain(EMBEDDED_FOLDER / f"{name}.onnx") for name in GRAPHS}
+        return {name: plain(model / f"{name}.onnx") for name in GRAPHS}
 
     def made(name: str, graphs: Graphs) -> Variant:
-        folder = write_model(root / name.replace(" ", "-").replace(",", ""), graphs)
+        folder = write_model(model, root / name.replace(" ", "-").replace(",", ""), graphs)
         return Variant(folder=folder, weight_bytes=distinct_bytes(graphs))
 
     variants = {"float32": made("float32", load())}
@@ -259,17 +172,18 @@ def build(pairs: Path, root: Path, *, compute: bool) -> dict[str, Variant]:
     ]
     for name, keep in stored:
         graphs = load()
-        for model in graphs.values():
-            store(model, keep=keep)
+        for graph in graphs.values():
+            store(graph, keep=keep)
         variants[name] = made(name, graphs)
     if not compute:
         return variants
     exact = load()
-    inputs = calibration(exact, find_clips(pairs, "training"))
-    products = {name: matmuls(exact[name], scratch) for name in ("context", "denoise")}
-    encode = convolutions(exact["encode"], scratch, inputs["encode"], keep=None)
-    decode = convolutions(exact["decode"], scratch, inputs["decode"], keep=None)
-    partly = convolutions(exact["decode"], scratch, inputs["decode"], keep=LAST)
+    clips = choose(find_clips(pairs, "training"))
+    inputs = calibration_inputs(exact["encode"], exact["decode"], clips)
+    products = {name: quantize_products(exact[name]) for name in ("context", "denoise")}
+    encode = quantize_convolutions(exact["encode"], inputs["encode"])
+    decode = quantize_convolutions(exact["decode"], inputs["decode"], keep=None)
+    partly = quantize_convolutions(exact["decode"], inputs["decode"])
     changes: dict[str, Graphs] = {
         "int8 transformer": products,
         "int8 encoder": {"encode": encode},
@@ -332,17 +246,23 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=EMBEDDED_FOLDER,
+        metavar="DIR",
+        help="a float16 export (default: the shipped model)",
+    )
     parser.add_argument("--clips", type=int, default=8, help="held-out clips (default: 8)")
     parser.add_argument("--only-weights", action="store_true", help="only the smaller files")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for the models")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures as JSON")
     options = parser.parse_args()
-    logging.disable(logging.WARNING)  # the quantiser's advice to pre-process
     rows: list[dict[str, Any]] = []
     with ExitStack() as stack:
         root = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         root.mkdir(parents=True, exist_ok=True)
-        variants = build(options.pairs, root, compute=not options.only_weights)
+        variants = build(options.model, options.pairs, root, compute=not options.only_weights)
         clips = find_clips(options.pairs, "held out")[: options.clips]
         for width, height in SIZES:
             engines = {

@@ -1,4 +1,4 @@
-"""Checkpoint to ONNX: four graphs, one shared file of float16 weights, and a manifest.
+"""Checkpoint to ONNX: four graphs, one shared file of float16 or int8 weights, and a manifest.
 
 The graphs are `encode`, `context`, `denoise` and `decode`; every state is an explicit input and
 output. Height and width are free multiples of the profile's token stride.
@@ -6,16 +6,15 @@ output. Height and width are free multiples of the profile's token stride.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import logging
-import sys
+import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import onnx
@@ -26,9 +25,17 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.export import Dim
 
-from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
+from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
+from realmaster_live.engines.quantize import (
+    MEAN_LEVELS,
+    Sample,
+    agreement,
+    check_agreement,
+    choose,
+    quantize,
+)
 from realmaster_live.engines.torch_buffers import latent_shape
-from realmaster_live.engines.torch_engine import check_finite
+from realmaster_live.engines.torch_engine import TorchEngine, check_finite
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.cost import PROMPT_TOKENS
@@ -48,6 +55,7 @@ STEP_CHOICES = (1, 2, 4)
 SMALL = 1024  # initializers with fewer values stay float32 inside the graph
 ALIGNMENT = 4096  # of a tensor in the weights file, so that it can be mapped
 TOLERANCE = 2e-3  # largest difference of latents between torch and ONNX Runtime
+Precision = Literal["float16", "int8"]  # how weights are stored; int8 also computes in integers
 
 
 class Encode(nn.Module):
@@ -239,7 +247,7 @@ def example_graphs(
 
 
 class WeightFile:
-    """The weights of all graphs, each distinct tensor once, as float16."""
+    """The weights of all graphs, each distinct tensor once, as float16 or int8."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -255,30 +263,38 @@ class WeightFile:
         return self.places[key]
 
     def move_weights(self, model: onnx.ModelProto) -> None:
-        """Replace a graph's large float32 initializers by float16 in this file and a Cast."""
+        """Move a graph's large initializers to this file; float32 as float16, with a Cast."""
         graph = model.graph
         kept, casts = [], []
         for tensor in graph.initializer:
-            if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < SMALL:
+            size = np.prod(tensor.dims)
+            if size >= SMALL and tensor.data_type == TensorProto.INT8:
+                kept.append(self.moved(tensor.name, numpy_helper.to_array(tensor)))
+            elif size >= SMALL and tensor.data_type == TensorProto.FLOAT:
+                half = numpy_helper.to_array(tensor).astype("<f2")
+                name = f"{tensor.name}.float16"
+                kept.append(self.moved(name, half))
+                casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+            else:
                 kept.append(tensor)
-                continue
-            values = numpy_helper.to_array(tensor).astype("<f2")
-            offset, length = self.place(values.tobytes())
-            half = TensorProto(
-                name=f"{tensor.name}.float16",
-                data_type=TensorProto.FLOAT16,
-                dims=tensor.dims,
-                data_location=TensorProto.EXTERNAL,
-            )
-            places = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
-            for key, value in places.items():
-                half.external_data.add(key=key, value=value)
-            kept.append(half)
-            casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=TensorProto.FLOAT))
         nodes = [*casts, *graph.node]
         del graph.initializer[:], graph.node[:]
         graph.initializer.extend(kept)
         graph.node.extend(nodes)
+
+    def moved(self, name: str, values: NDArray[Any]) -> TensorProto:
+        """Return an initializer whose values lie in this file."""
+        offset, length = self.place(values.tobytes())
+        tensor = TensorProto(
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
+            dims=values.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        places = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
+        for key, value in places.items():
+            tensor.external_data.add(key=key, value=value)
+        return tensor
 
 
 def to_onnx(graph: Graph) -> onnx.ModelProto:
@@ -363,6 +379,28 @@ def check_parity(figures: Mapping[str, float]) -> None:
             )
 
 
+def check_export(graphs: list[Graph], models: Mapping[str, onnx.ModelProto]) -> dict[str, float]:
+    """Return the parity of float32 graphs before they are quantized, checked."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, model in models.items():
+            onnx.save(model, Path(folder, f"{name}.onnx"))
+        figures = parity(graphs, Path(folder))
+    check_parity(figures)
+    return figures
+
+
+def compare_int8(
+    checkpoint: Path, out: Path, samples: Sequence[Sample], prompts: Sequence[str]
+) -> dict[str, float]:
+    """Return how far a finished int8 export is from the checkpoint in torch, in float32."""
+
+    def engines(width: int, height: int) -> tuple[TorchEngine, OnnxEngine]:
+        exact = TorchEngine(checkpoint, width=width, height=height)
+        return exact, OnnxEngine(out, width=width, height=height)
+
+    return agreement(engines, samples, prompts)
+
+
 def export(
     checkpoint_dir: Path | str,
     out_dir: Path | str,
@@ -370,11 +408,21 @@ def export(
     height: int = 288,
     width: int = 512,
     facts: Mapping[str, Any] | None = None,
+    precision: Precision = "float16",
+    calibrate: Sequence[Sample] = (),
+    mean_levels: float = MEAN_LEVELS,
 ) -> dict[str, Any]:
     """Write the graphs, the weights and `manifest.json` of a checkpoint; return the manifest.
 
     `facts` says what the checkpoint was trained on; by default it is the checkpoint's facts.json.
+    `precision` float16 stores the weights so and computes in float32. int8 stores about half of
+    that and computes in integers, with scales that are calibrated on some of the clips of
+    `calibrate`; the manifest's parity then also says how far its pictures are from torch's.
+    Raises BuildError where that is more than `mean_levels` (of 255) in the mean.
     """
+    if precision not in get_args(Precision):
+        raise BuildError(f"expected precision float16 or int8, got {precision!r}: use one")
+    samples = choose(calibrate) if precision == "int8" else []
     checkpoint, out = Path(checkpoint_dir), Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     autoencoder, transformer = load_checkpoint(checkpoint)
@@ -386,39 +434,44 @@ def export(
     pairs = prompt_pairs(transformer, checkpoint)
     tokens = next(iter(pairs.values())).shape[4] if pairs else PROMPT_TOKENS
     graphs = example_graphs(autoencoder, transformer, height, width, prompt_tokens=tokens)
+    models = {graph.name: to_onnx(graph) for graph in graphs}
+    figures = {}
+    if precision == "int8":
+        figures = check_export(graphs, models)
+        models = quantize(models, samples)
     weights = WeightFile()
-    for graph in graphs:
-        model = to_onnx(graph)
+    for name, model in models.items():
         weights.move_weights(model)
-        onnx.save(model, out / f"{graph.name}.onnx")
-        logger.info("exported %s: %d nodes", graph.name, len(model.graph.node))
+        onnx.save(model, out / f"{name}.onnx")
+        logger.info("exported %s: %d nodes", name, len(model.graph.node))
     (out / WEIGHTS_FILE).write_bytes(weights.data)
     if pairs:
         np.save(out / PROMPT_PAIRS_FILE, np.stack(list(pairs.values())))
-    figures = parity(graphs, out)
-    check_parity(figures)
+    if precision == "float16":
+        figures = parity(graphs, out)
+        check_parity(figures)
     if facts is None:
         path = checkpoint / "facts.json"
         facts = json.loads(path.read_text()) if path.exists() else {}
-    names = [graph.name for graph in graphs]
-    manifest = describe(profile, out, names, list(pairs), figures, facts)
-    aside = out / "manifest.part"
-    aside.write_text(json.dumps(manifest, indent=2) + "\n")
-    aside.replace(out / "manifest.json")
+    manifest = describe(profile, out, list(models), list(pairs), figures, facts, precision)
+    if precision == "int8":
+        with tempfile.TemporaryDirectory(dir=out) as unchecked:
+            for name in manifest["files"]:
+                Path(unchecked, name).hardlink_to(out / name)
+            write_manifest(Path(unchecked), manifest)
+            found = compare_int8(checkpoint, Path(unchecked), samples, list(pairs))
+        check_agreement(found, mean_levels)
+        manifest["parity"] |= {name: float(f"{value:.3g}") for name, value in found.items()}
+        manifest["calibration_clips"] = len(samples)
+    write_manifest(out, manifest)
     return manifest
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="realmaster export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="the folder that training wrote")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    manifest = export(options.checkpoint, options.out)
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    sys.stdout.write(f"{options.out}: {len(manifest['files'])} files, {size / 2**20:.1f} MiB\n")
-    return 0
+def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Write manifest.json, whole or not at all."""
+    aside = out / "manifest.part"
+    aside.write_text(json.dumps(manifest, indent=2) + "\n")
+    aside.replace(out / "manifest.json")
 
 
 def describe(
@@ -428,12 +481,14 @@ def describe(
     prompts: list[str],
     figures: Mapping[str, float],
     facts: Mapping[str, Any],
+    precision: Precision,
 ) -> dict[str, Any]:
     """Return the manifest of exported files."""
     files = [*(f"{name}.onnx" for name in names), WEIGHTS_FILE]
     files += [PROMPT_PAIRS_FILE] if prompts else []
     return {
         "format": FORMAT,
+        "precision": precision,
         "profile": profile.as_dict(),
         "token_stride": profile.token_stride,
         "latent_stride": profile.latent_stride,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ PROVIDERS = {
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
 }
 STAGES = ("encode", "context", "denoise", "decode", "commit")
+VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}  # /proc/cpuinfo's names
 
 
 def rope_tables(
@@ -55,6 +57,21 @@ def rope_tables(
     ]
     table = np.concatenate(angles, -1).reshape(-1, sum(widths) // 2)
     return np.cos(table).astype(np.float32), np.sin(table).astype(np.float32)
+
+
+def multiplies_bytes_exactly(
+    machine: str = platform.machine(), cpuinfo: Path = Path("/proc/cpuinfo")
+) -> bool:
+    """Return whether products of unsigned with signed bytes are exact on this processor.
+
+    Before VNNI x86 added pairs of them in 16 bits that saturate; where nothing is known of an x86
+    processor it counts as one of those.
+    """
+    if machine.lower() not in ("x86_64", "amd64", "i386", "i686"):
+        return True
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    flags = (line.partition(":")[2] for line in text.splitlines() if line.startswith("flags"))
+    return bool(VNNI & set(next(flags, "").split()))
 
 
 class OnnxEngine:
@@ -311,6 +328,9 @@ class OnnxEngine:
         options.log_severity_level = 3
         # Idle threads that spin would take the cores from the other sessions and the simulator.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if self.manifest.get("precision") == "int8" and not multiplies_bytes_exactly():
+            # Convolutions then run in float32 between their roundings: as exact, only slower.
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             return {
                 name.removesuffix(".onnx"): self._runtime.InferenceSession(

@@ -56,7 +56,7 @@ MODULES = {
     ),
     "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
     "export": (
-        "realmaster_live.engines.export",
+        "realmaster_live.cli.export",
         "training",
         "turn a checkpoint into the graphs that run without torch",
     ),

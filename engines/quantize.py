@@ -1,0 +1,267 @@
+"""8-bit integers: float32 graphs to graphs whose products and convolutions compute in int8.
+
+Products of the transformer scale their activations as they come; convolutions of the autoencoder
+have fixed scales, found on pictures. The decoder's last layers, which write pixels, stay float32:
+they hold a few thousand weights and nearly all of the loss.
+
+Legend: T frames of a chunk, H W pixels.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+
+from realmaster_live.chunk import Chunk
+from realmaster_live.engines.rehearsal import noise_chunk
+from realmaster_live.errors import BuildError
+from realmaster_live.prompts import AS_SIMULATED
+from realmaster_live.protocols import PromptedEngine
+
+LAST = re.compile(r"decoder\.(gain|rest|tone)\.")  # the decoder's layers that write pixels
+CLIPS, CHUNKS = 8, 2  # of the calibration: clips, and chunks from the beginning of each
+MEAN_LEVELS = 2.0  # of the gate: the mean difference of int8 pictures from torch's in float32
+
+Frames = NDArray[np.uint8]  # (T, H, W, 3)
+Graphs = dict[str, onnx.ModelProto]
+Inputs = dict[str, NDArray[Any]]
+
+
+class Sample(Protocol):
+    """A clip to calibrate on; without a truth the decoder gets the render's own latents."""
+
+    @property
+    def sim(self) -> Frames:
+        """The rendered frames, of any number."""
+
+    @property
+    def truth(self) -> Frames | None:
+        """How they should look."""
+
+    @property
+    def prompt(self) -> str:
+        """The prompt whose weather the truth shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """Frames without a truth."""
+
+    sim: Frames
+    truth: None = None
+    prompt: str = AS_SIMULATED
+
+
+class Calibration(CalibrationDataReader):  # type: ignore[misc]
+    """Inputs of a graph, one after another."""
+
+    def __init__(self, inputs: Sequence[Inputs]) -> None:
+        self._inputs: Iterator[Inputs] = iter(inputs)
+
+    def get_next(self) -> Inputs | None:
+        """Return the next inputs, None at the end."""
+        return next(self._inputs, None)
+
+
+def choose(samples: Sequence[Sample], most: int = CLIPS) -> list[Sample]:
+    """Return samples that lie evenly in the list; BuildError for none."""
+    if not samples:
+        raise BuildError(
+            "expected clips to calibrate int8 on, got none: give --calibrate a folder of pairs, "
+            "or a .npy of frames (T, H, W, 3)"
+        )
+    places = np.unique(np.linspace(0, len(samples) - 1, most).round().astype(int))
+    return [samples[place] for place in places]
+
+
+def calibration_inputs(
+    encode: onnx.ModelProto, decode: onnx.ModelProto, samples: Sequence[Sample]
+) -> dict[str, list[Inputs]]:
+    """Return inputs of `encode` and `decode` from the first chunks of samples, memories carried.
+
+    The decoder gets the truth's own latents, which are what denoising aims at.
+    """
+    sessions = {
+        name: onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        for name, model in (("encode", encode), ("decode", decode))
+    }
+    shapes = {value.name: value.shape for value in sessions["encode"].get_inputs()}
+    size, channels = shapes["frames"][0], shapes["memory"][1]
+    found: dict[str, list[Inputs]] = {"encode": [], "decode": []}
+    for sample in samples:
+        _, height, width, _ = sample.sim.shape
+        empty = np.zeros((1, channels, height // 8, width // 8), np.float32)
+        films = {"sim": sample.sim}
+        if sample.truth is not None:
+            films["truth"] = sample.truth
+        memories = dict.fromkeys((*films, "decode"), empty)
+        for start in range(0, min(len(sample.sim) // size, CHUNKS) * size, size):
+            guides, latents = {}, {}
+            for kind, film in films.items():
+                frames = np.ascontiguousarray(film[start : start + size])
+                inputs = {"frames": frames, "memory": memories[kind]}
+                outputs = sessions["encode"].run(["guide", "latent", "next_memory"], inputs)
+                guides[kind], latents[kind], memories[kind] = outputs
+                if kind == "sim":
+                    found["encode"].append(inputs)
+            latent = latents.get("truth", latents["sim"])
+            inputs = {"latent": latent, "guide": guides["sim"], "memory": memories["decode"]}
+            found["decode"].append(inputs)
+            memories["decode"] = sessions["decode"].run(["next_memory"], inputs)[0]
+    return found
+
+
+@contextmanager
+def without_advice() -> Iterator[None]:
+    """Drop the quantizer's advice to infer shapes and fuse nodes first, which it logs as root."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "pre-processing" not in record.getMessage()
+
+    root = logging.getLogger()
+    root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(wanted)
+
+
+def quantize_products(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph whose MatMuls compute in int8, activations scaled as they come.
+
+    Weights take 7 of the 8 bits: sums of two products with 8-bit unsigned activations then fit 16
+    bits, so that x86 processors without VNNI do not saturate.
+    """
+    with tempfile.TemporaryDirectory() as folder, without_advice():
+        before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
+        onnx.save(model, before)
+        quantize_dynamic(
+            before,
+            after,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(after)
+
+
+def quantize_convolutions(
+    model: onnx.ModelProto, inputs: Sequence[Inputs], *, keep: re.Pattern[str] | None = LAST
+) -> onnx.ModelProto:
+    """Return a graph whose convolutions compute in int8, with scales from calibration inputs.
+
+    Convolutions whose weights match `keep` stay as they are. Unsigned activations with signed
+    weights need VNNI on x86, or the graph as it stands: without fusion of its QDQ pairs.
+    """
+    kept = [
+        node.name
+        for node in model.graph.node
+        if keep is not None and node.op_type == "Conv" and keep.search(node.input[1])
+    ]
+    with tempfile.TemporaryDirectory() as folder, without_advice():
+        before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
+        onnx.save(model, before)
+        quantize_static(
+            before,
+            after,
+            Calibration(inputs),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=kept,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(after)
+
+
+def quantize(graphs: Graphs, samples: Sequence[Sample]) -> Graphs:
+    """Return the four graphs in int8, calibrated on the samples."""
+    inputs = calibration_inputs(graphs["encode"], graphs["decode"], samples)
+    return {
+        name: quantize_convolutions(model, inputs[name])
+        if name in inputs
+        else quantize_products(model)
+        for name, model in graphs.items()
+    }
+
+
+def realize(engine: PromptedEngine, sample: Sample, prompts: Sequence[str]) -> Frames:
+    """Return the first chunks of a sample as an engine realizes them from a reset."""
+    size = engine.spec.frames
+    engine.set_prompt(sample.prompt if sample.prompt in prompts else (*prompts, AS_SIMULATED)[0])
+    engine.reset()
+    count = min(len(sample.sim) // size, CHUNKS)
+    return np.concatenate(
+        [engine.realize(_chunk(engine, sample, index)).frames.copy() for index in range(count)]
+    )
+
+
+def _chunk(engine: PromptedEngine, sample: Sample, index: int) -> Chunk:
+    size = engine.spec.frames
+    frames = np.ascontiguousarray(sample.sim[index * size : (index + 1) * size])
+    return replace(noise_chunk(engine.spec, index), frames=frames)
+
+
+def agreement(
+    engines: Callable[[int, int], tuple[PromptedEngine, PromptedEngine]],
+    samples: Sequence[Sample],
+    prompts: Sequence[str],
+) -> dict[str, float]:
+    """Return how far pictures are apart of the two engines of a width and a height, exact first.
+
+    `int8.max_levels` and `int8.mean_levels` are levels of 255; `int8.psnr_change_db` is the mean
+    over frames of the second engine's PSNR to the truth minus the exact one's, where there is a
+    truth.
+    """
+    largest, means, changes = 0.0, [], []
+    sizes = {sample.sim.shape[1:3] for sample in samples}
+    for height, width in sorted(sizes):
+        with ExitStack() as stack:
+            pair = [stack.enter_context(closing(engine)) for engine in engines(width, height)]
+            for sample in samples:
+                if sample.sim.shape[1:3] != (height, width):
+                    continue
+                exact, other = (realize(engine, sample, prompts) for engine in pair)
+                difference = np.abs(exact.astype(np.int16) - other)
+                largest = max(largest, float(difference.max()))
+                means.append(float(difference.mean()))
+                if sample.truth is not None:
+                    truth = np.asarray(sample.truth[: len(exact)], np.float32)
+                    errors = [((made - truth) ** 2).mean((1, 2, 3)) for made in (exact, other)]
+                    changes.append(float(10.0 * np.log10(errors[0] / errors[1]).mean()))
+    figures = {"int8.max_levels": largest, "int8.mean_levels": float(np.mean(means))}
+    if changes:
+        figures["int8.psnr_change_db"] = float(np.mean(changes))
+    return figures
+
+
+def check_agreement(figures: Mapping[str, float], limit: float = MEAN_LEVELS) -> None:
+    """Raise BuildError where int8 pictures are too far from those of float32."""
+    mean = figures["int8.mean_levels"]
+    if not mean <= limit:
+        raise BuildError(
+            f"expected int8 pictures within {limit} levels of float32 in the mean, got "
+            f"{mean:.3g}: calibrate on clips like those to realize, or use --precision float16"
+        )
