@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict
 
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
+from realmaster_live.engines.plans import GRAPHS_FOLDER, MANIFEST
 from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import PromptedEngine
 
 EMBEDDED_FOLDER = Path(__file__).parent / "weights" / "embedded"
 CHUNK_FRAMES = 4  # of the identity engine: as the embedded model's
@@ -54,6 +56,28 @@ def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int) -> None:
         )
 
 
+class Options(TypedDict):
+    """What every engine that runs a network takes."""
+
+    width: int  # pixels
+    height: int  # pixels
+    fps: float
+    steps: int | None
+    seed: int
+    prompt: str | None
+
+
+def gpu_number(device: str, folder: Path) -> int:
+    """Return N of `cuda:N`, for plans; EngineError for another device."""
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and (not number or number.isdecimal()):
+        return int(number or 0)
+    raise EngineError(
+        f"expected device 'cuda' or 'cuda:N' for the plans in {folder}, got {device!r}: use one, "
+        f"or the folder {folder / GRAPHS_FOLDER}, which runs on the CPU"
+    )
+
+
 def load_engine(
     name: str = "embedded",
     *,
@@ -63,14 +87,15 @@ def load_engine(
     steps: int | None = None,
     seed: int = 0,
     threads: int = 0,
-    device: str = "cpu",
+    device: str | None = None,
     prompt: str | None = None,
-) -> Engine:
+) -> PromptedEngine:
     """Return the engine called `embedded` or `identity`, or the one of a folder.
 
     A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a
-    checkpoint) in torch. `steps` is the number of denoise steps a chunk (the model's own by
-    default), `threads` the number of CPU threads (0: all cores), `device` where it runs,
+    checkpoint) in torch, one with plans.json (a build) in TensorRT. `steps` is the number of
+    denoise steps a chunk (the model's own by default), `threads` the number of CPU threads (0: all
+    cores), `device` where it runs (plans on the first GPU by default, all else on the CPU),
     `prompt` the first prompt (the model's own by default).
     Raises ConfigError for a name that is none of them.
     """
@@ -81,37 +106,24 @@ def load_engine(
         identity.set_prompt(prompt or AS_SIMULATED)
         return identity
     folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
+    options = Options(width=width, height=height, fps=fps, steps=steps, seed=seed, prompt=prompt)
     if name == "embedded" or (folder / "manifest.json").is_file():
         from realmaster_live.engines.onnx_engine import OnnxEngine
 
-        return OnnxEngine(
-            folder,
-            width=width,
-            height=height,
-            fps=fps,
-            steps=steps,
-            seed=seed,
-            threads=threads,
-            device=device,
-            prompt=prompt,
-        )
-    if not (folder / "profile.json").is_file():
-        raise ConfigError(
-            "expected 'embedded', 'identity' or a folder with manifest.json (an export) or "
-            f"profile.json (a checkpoint), got {name!r}: give the folder that realmaster export "
-            "or training wrote"
-        )
-    require("torch", extra="training")
-    from realmaster_live.engines.torch_engine import TorchEngine
+        return OnnxEngine(folder, threads=threads, device=device or "cpu", **options)
+    if (folder / MANIFEST).is_file():
+        number = gpu_number(device or "cuda", folder)
+        require("onnx", extra="training")  # which the graphs of a build are read with
+        from realmaster_live.engines.trt_engine import TrtEngine
 
-    return TorchEngine(
-        folder,
-        width=width,
-        height=height,
-        fps=fps,
-        steps=steps,
-        seed=seed,
-        threads=threads,
-        device=device,
-        prompt=prompt,
+        return TrtEngine(folder, device=number, **options)
+    if (folder / "profile.json").is_file():
+        require("torch", extra="training")
+        from realmaster_live.engines.torch_engine import TorchEngine
+
+        return TorchEngine(folder, threads=threads, device=device or "cpu", **options)
+    raise ConfigError(
+        "expected 'embedded', 'identity' or a folder with manifest.json (an export), profile.json "
+        f"(a checkpoint) or {MANIFEST} (a build), got {name!r}: give the folder that realmaster "
+        "export, training or realmaster build wrote"
     )

@@ -125,19 +125,11 @@ class Kept:
         prompt_kv: the prompt's keys and values, (L, 2, 1, heads, M, D); None without prompts.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        rows: int,
-        columns: int,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        prompt_tokens: int = 0,
-    ) -> None:
-        self.ring = Ring(profile, rows, columns, device, dtype)
-        pairs, head = (profile.layers, 2, 1, profile.heads), profile.head_width
-        self.context = torch.zeros(*pairs, self.ring.tokens, head, dtype=dtype, device=device)
-        prompt = torch.zeros(*pairs, prompt_tokens, head, dtype=dtype, device=device)
+    def __init__(self, ring: Ring, prompt_tokens: int) -> None:
+        self.ring = ring
+        layers, two, one, heads, _, head = ring.kept.shape
+        self.context = ring.kept.new_zeros(layers, two, one, heads, ring.tokens, head)
+        prompt = ring.kept.new_zeros(layers, two, one, heads, prompt_tokens, head)
         self.prompt_kv = prompt if prompt_tokens else None
 
 
@@ -166,9 +158,8 @@ class Buffers:
         cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
-        self.kept = [
-            Kept(profile, rows, columns, device, dtype, prompt_tokens) for _ in range(experts)
-        ]
+        rings = [Ring(profile, rows, columns, device, dtype) for _ in range(experts)]
+        self.kept = [Kept(ring, prompt_tokens) for ring in rings]
         cos, sin = tables(profile, (0.0,), rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -19,9 +20,16 @@ from realmaster_live.engines.build import (
     memory_needed,
 )
 from realmaster_live.engines.cuda_driver import Gpu
+from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.plans import read_manifest
 from realmaster_live.engines.trt import Flavour
-from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
+from realmaster_live.errors import (
+    BuildError,
+    ConfigError,
+    EngineError,
+    MissingDependency,
+    OutOfMemory,
+)
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_files import LoraFacts, save
@@ -94,6 +102,23 @@ def test_an_engine_without_a_gpu_says_what_runs_instead(tiny_checkpoint, out):
     module.write_manifest(out, {"files": {}, "flavour": "tensorrt_rtx"})
     with pytest.raises(EngineError, match=r"got none: use the folder .*graphs, which runs on"):
         TrtEngine(out)
+    with pytest.raises(EngineError, match=r"expected an NVIDIA GPU for the plans in .* got none"):
+        load_engine(str(out))
+    for device in ("cpu", "cuda:x"):
+        with pytest.raises(EngineError, match=f"'cuda' or 'cuda:N' for .*, got '{device}': use"):
+            load_engine(str(out), device=device)
+
+
+def test_plans_without_tensorrt_say_what_to_install(out, monkeypatch):
+    """One sentence, whatever GPU is there."""
+    monkeypatch.setattr("realmaster_live.engines.trt_engine.find_gpu", lambda index: CARD)
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    module.write_manifest(out, {"files": {}, "flavour": "tensorrt"})
+    with pytest.raises(MissingDependency) as caught:
+        load_engine(str(out), device="cuda:0")
+    message = str(caught.value)
+    assert message.startswith("expected a TensorRT, got none that imports (tensorrt: ")
+    assert "pip install" in message and "\n" not in message
 
 
 @pytest.mark.slow

@@ -8,10 +8,14 @@ import pytest
 import torch
 
 from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.engines.build import Request, build
+from realmaster_live.engines.cuda_driver import find_gpu
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 from realmaster_live.engines.torch_engine import TorchEngine
-from realmaster_live.errors import EngineError
+from realmaster_live.engines.trt import find_flavour
+from realmaster_live.engines.trt_engine import TrtEngine
+from realmaster_live.errors import EngineError, MissingDependency
 from realmaster_live.protocols import Engine
 
 WIDTH, HEIGHT = 96, 64
@@ -26,7 +30,9 @@ NETWORKS = [
     pytest.param("torch compiled", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
     pytest.param("torch cuda", marks=pytest.mark.gpu),
     pytest.param("torch cuda compiled", marks=[pytest.mark.gpu, pytest.mark.slow]),
+    pytest.param("trt", marks=[pytest.mark.gpu, pytest.mark.timeout(1800)]),
 ]
+CAN_RECOMPUTE = NETWORKS[:-1]  # plans keep the reference
 
 
 def make_chunk(index: int, width: int = WIDTH, height: int = HEIGHT) -> Chunk:
@@ -48,6 +54,34 @@ def run(engine: Engine, count: int = 3) -> list[np.ndarray]:
     return [engine.realize(make_chunk(index)).frames for index in range(count)]
 
 
+@pytest.fixture(scope="module")
+def plans(tiny_checkpoint, tmp_path_factory):
+    """The checkpoint, built in float32 for the GPU here."""
+    gpu = find_gpu()
+    if gpu is None:
+        pytest.skip("TensorRT's plans run on an NVIDIA GPU, and none is here")
+    pytest.importorskip("pycuda.driver", exc_type=ImportError)
+    try:
+        flavour = find_flavour(gpu=True)
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    if not flavour.serves(gpu.sm):
+        pytest.skip(f"{flavour.name} {flavour.version} makes no plans for SM {gpu.sm}")
+    folder = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        build(
+            Request(
+                checkpoint=tiny_checkpoint,
+                out=folder / "plans",
+                width=WIDTH,
+                height=HEIGHT,
+                precision="fp32",
+            )
+        )
+        yield folder / "plans"
+
+
 @pytest.fixture
 def open_engine(request, tiny_checkpoint):
     """A function that opens an engine by name; all of them are closed in the end."""
@@ -60,6 +94,9 @@ def open_engine(request, tiny_checkpoint):
             engine = IdentityEngine(SPEC)
         elif name == "onnx":
             engine = OnnxEngine(request.getfixturevalue("tiny_model"), **options)
+        elif name == "trt":
+            plans, _ = request.getfixturevalue("plans"), options.pop("threads")
+            engine = TrtEngine(plans, **options)
         else:
             if "cuda" in name:
                 if not torch.cuda.is_available():
@@ -140,7 +177,7 @@ def test_another_seed_or_number_of_steps_differs(open_engine, name):
         assert not np.array_equal(run(open_engine(name, **options), 1)[0], base), options
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", CAN_RECOMPUTE)
 def test_a_recomputed_reference_gives_the_same_pictures(open_engine, name):
     cached, recomputed = (
         run(open_engine(name, recompute_reference=choice)) for choice in (False, True)

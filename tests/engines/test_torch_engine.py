@@ -194,7 +194,9 @@ def test_load_engine_opens_a_checkpoint(tiny_checkpoint, tiny_model):
         load_engine(str(tiny_model), device="warp")
     rain = load_engine(str(tiny_model), width=WIDTH, height=HEIGHT, prompt="rain")
     assert rain.realize(make_chunk(0)).prompt == "rain"
-    with pytest.raises(ConfigError, match=r"manifest\.json .* profile\.json .* got 'nowhere'"):
+    with pytest.raises(
+        ConfigError, match=r"manifest\.json .*profile\.json .*plans\.json .* got 'nowhere'"
+    ):
         load_engine("nowhere")
 
 
