@@ -1,0 +1,191 @@
+import hashlib
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from realmaster_live.cli import main
+from realmaster_live.cli.export import read_clips
+from realmaster_live.engines import onnx_engine
+from realmaster_live.engines.export import WEIGHTS_FILE, export
+from realmaster_live.engines.onnx_engine import OnnxEngine, multiplies_bytes_exactly
+from realmaster_live.engines.quantize import (
+    LAST,
+    Rendered,
+    check_agreement,
+    choose,
+    realize,
+)
+from realmaster_live.errors import BuildError
+
+WIDTH, HEIGHT = 96, 64
+# Random weights make latents unlike those of the pictures that the decoder was calibrated on.
+LEVELS = 8.0
+NAMES = ("encode", "context", "denoise", "decode")
+
+
+@pytest.fixture(scope="module")
+def film():
+    """Smooth moving pictures: (8, H, W, 3) uint8."""
+    t, y, x = np.meshgrid(np.arange(8), np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
+    waves = [np.sin((x + 3 * t) / 9), np.cos((y - t) / 7), np.sin((x + y + t) / 13)]
+    return (127.5 + 120 * np.stack(waves, -1)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def int8_model(tiny_checkpoint, film, tmp_path_factory):
+    """The tiny checkpoint, calibrated on a file of frames."""
+    folder = tmp_path_factory.mktemp("int8")
+    np.save(folder / "film.npy", film)
+    clips = read_clips(folder / "film.npy")
+    out = folder / "out"
+    export(
+        tiny_checkpoint,
+        out,
+        height=HEIGHT,
+        width=WIDTH,
+        precision="int8",
+        calibrate=clips,
+        mean_levels=LEVELS,
+    )
+    return out
+
+
+def realized(folder, film):
+    with OnnxEngine(folder, width=WIDTH, height=HEIGHT, threads=1) as engine:
+        prompts = engine.manifest["prompts"]
+        return realize(engine, Rendered(sim=film), prompts).astype(np.int16)
+
+
+def test_agrees_with_float16(int8_model, tiny_model, film):
+    difference = np.abs(realized(int8_model, film) - realized(tiny_model, film))
+    assert 0 < difference.mean() < LEVELS
+    assert difference.max() < 64
+
+
+def test_manifest_says_precision_and_agreement(int8_model, tiny_model):
+    manifest = json.loads((int8_model / "manifest.json").read_text())
+    assert manifest["precision"] == "int8"
+    assert json.loads((tiny_model / "manifest.json").read_text())["precision"] == "float16"
+    assert 0 < manifest["parity"]["int8.mean_levels"] <= LEVELS
+    assert manifest["parity"]["int8.max_levels"] >= 1
+    assert "int8.psnr_change_db" not in manifest["parity"]  # frames alone have no truth
+    for name, entry in manifest["files"].items():
+        data = (int8_model / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    kept = {path.name for path in int8_model.iterdir()}
+    assert kept == {*manifest["files"], "manifest.json"}
+
+
+def test_weights_are_bytes_once_and_the_last_layers_are_not(int8_model, tiny_model):
+    stored, total = set(), 0
+    for name in NAMES:
+        model = onnx.load(int8_model / f"{name}.onnx", load_external_data=False)
+        for tensor in model.graph.initializer:
+            entry = {item.key: item.value for item in tensor.external_data}
+            if entry:
+                assert entry["location"] == WEIGHTS_FILE
+                total += int(entry["length"])
+                stored.add((entry["offset"], int(entry["length"])))
+        kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+        assert onnx.TensorProto.INT8 in kinds.values(), name
+        last = [kind for tensor, kind in kinds.items() if LAST.search(tensor)]
+        assert bool(last) == (name == "decode")
+        assert onnx.TensorProto.INT8 not in last
+    assert 0 < sum(length for _, length in stored) < total  # context and denoise share
+    size = (int8_model / WEIGHTS_FILE).stat().st_size
+    assert size < (tiny_model / WEIGHTS_FILE).stat().st_size
+
+
+def test_inputs_are_those_of_float16(int8_model, tiny_model):
+    for name in NAMES:
+        left, right = (
+            onnx.load(folder / f"{name}.onnx", load_external_data=False).graph
+            for folder in (int8_model, tiny_model)
+        )
+        assert [v.name for v in left.input] == [v.name for v in right.input]
+        assert [v.name for v in left.output] == [v.name for v in right.output]
+
+
+def test_changed_files_are_refused(int8_model, tmp_path):
+    for path in int8_model.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (tmp_path / WEIGHTS_FILE).open("r+b") as file:
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    with pytest.raises(BuildError, match=r"weights\.bin"):
+        OnnxEngine(tmp_path, width=WIDTH, height=HEIGHT)
+
+
+def test_without_vnni_convolutions_are_not_fused(int8_model, film, monkeypatch, tmp_path):
+    """The same frames either way; the runtime's optimized graphs show which way was taken."""
+    import onnxruntime
+
+    frames, kinds = {}, {}
+    for exact in (True, False):
+        monkeypatch.setattr(onnx_engine, "multiplies_bytes_exactly", lambda exact=exact: exact)
+        frames[exact] = realized(int8_model, film)
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(tmp_path / "decode.onnx")
+        options.log_severity_level = 3
+        monkeypatch.setattr(onnxruntime, "SessionOptions", lambda options=options: options)
+        with OnnxEngine(int8_model, width=WIDTH, height=HEIGHT, threads=1):
+            optimized = onnx.load(tmp_path / "decode.onnx", load_external_data=False)
+        monkeypatch.undo()
+        kinds[exact] = {node.op_type for node in optimized.graph.node}
+    assert "QLinearConv" in kinds[True]
+    assert "QLinearConv" not in kinds[False]
+    difference = np.abs(frames[True] - frames[False])
+    assert difference.mean() < 0.25
+    assert difference.max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exact"),
+    [
+        ("x86_64", "fpu avx2 avx512f avx512_vnni", True),
+        ("AMD64", "fpu avx2 avx_vnni", True),
+        ("x86_64", "fpu amx_int8", True),
+        ("x86_64", "fpu avx2 avx512f", False),
+        ("aarch64", "asimd", True),
+    ],
+)
+def test_processors_that_saturate_are_known(tmp_path, machine, flags, exact):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert multiplies_bytes_exactly(machine, cpuinfo) is exact
+
+
+def test_an_unknown_x86_counts_as_one_that_saturates(tmp_path):
+    assert not multiplies_bytes_exactly("x86_64", tmp_path / "none")
+    if platform.system() == "Linux":
+        assert multiplies_bytes_exactly() == multiplies_bytes_exactly(
+            platform.machine(), Path("/proc/cpuinfo")
+        )
+
+
+def test_wrong_requests_say_what_to_give(tiny_checkpoint, tmp_path, film):
+    with pytest.raises(BuildError, match="clips to calibrate int8 on, got none"):
+        export(tiny_checkpoint, tmp_path / "out", precision="int8")
+    with pytest.raises(BuildError, match="float16 or int8, got 'int4'"):
+        export(tiny_checkpoint, tmp_path / "out", precision="int4")
+    with pytest.raises(BuildError, match=r"within 2\.0 levels .* got 3"):
+        check_agreement({"int8.mean_levels": 3.0})
+    with pytest.raises(BuildError, match="got nan"):
+        check_agreement({"int8.mean_levels": float("nan")})
+    with pytest.raises(SystemExit):
+        main(["export", str(tiny_checkpoint), "--out", str(tmp_path), "--precision", "int8"])
+    assert not (tmp_path / "out").exists()
+    np.save(tmp_path / "grey.npy", film[..., 0])
+    flags = ["--precision", "int8", "--calibrate", str(tmp_path / "grey.npy")]
+    assert main(["export", str(tiny_checkpoint), "--out", str(tmp_path / "out"), *flags]) == 1
+
+
+def test_samples_lie_evenly():
+    films = [Rendered(sim=np.zeros((4, 32, 32, 3), np.uint8)) for _ in range(21)]
+    chosen = choose(films, 5)
+    places = [next(i for i, film in enumerate(films) if film is got) for got in chosen]
+    assert places == [0, 5, 10, 15, 20]
+    assert len(choose(films[:2], 5)) == 2
