@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from realmaster_live.cli import attach, bench, build, demo, doctor, replay, truth
+from realmaster_live.cli import attach, bench, build, demo, doctor, prompts, replay, truth
 from realmaster_live.cli.options import Parser
 from realmaster_live.config import flags_from
 from realmaster_live.errors import ConfigError, RealMasterError
@@ -37,6 +37,9 @@ VERBS = {
         "path-trace frames that were recorded in the embedded town", truth.add, truth.run
     ),
     "build": Verb("compile a checkpoint to TensorRT plans", build.add, build.run),
+    "prompts": Verb(
+        "list a model's prompts, or embed some with a text encoder", prompts.add, prompts.run
+    ),
     "bench": Verb("measure the whole chain on this machine", bench.add, bench.run),
     "doctor": Verb(
         "say what is installed, what is missing, and how to get it", doctor.add, doctor.run

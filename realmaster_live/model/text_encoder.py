@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realmaster_live.errors import BuildError
 from realmaster_live.optional import require
 from realmaster_live.prompts import PRESETS, PROMPTS_FILE, PromptTable
 
@@ -60,14 +61,25 @@ def embed_prompts(
     encoder: str | Path,
     prompts: Mapping[str, str] = PRESETS,
     tokens: int = TEXT_TOKENS,
+    width: int | None = None,
 ) -> PromptTable:
-    """Embed texts by name and keep them beside a checkpoint; what is there already stays."""
+    """Embed texts by name and keep them beside a checkpoint; what is there already stays.
+
+    Raises:
+        BuildError: the encoder has not `width` channels, the model's, where that is given.
+    """
     path = checkpoint_dir / PROMPTS_FILE
     known = PromptTable.load(path) if path.exists() else PromptTable({}, encoder=str(encoder))
     if known.encoder != str(encoder):
         known = PromptTable({}, encoder=str(encoder))
     new = {name: text for name, text in prompts.items() if known.texts.get(name) != text}
     fresh = embed_text(list(new.values()), encoder=encoder, tokens=tokens) if new else ()
+    for name, embedding in zip(new, fresh, strict=True):
+        if width is not None and embedding.shape[1] != width:
+            raise BuildError(
+                f"expected embeddings of {width} channels, got {embedding.shape[1]} of {name!r} "
+                f"from {encoder}: use the text encoder that the model was trained with"
+            )
     table = PromptTable(
         {**known, **dict(zip(new, fresh, strict=True))},
         encoder=str(encoder),

@@ -1,34 +1,17 @@
 import numpy as np
 import pytest
-import torch
+from tiny_umt5 import save_encoder
 
 from realmaster_live.model.text_encoder import embed_prompts, embed_text
 
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
 TEXTS = ["rain falls", "snow falls on the road"]
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """A random UMT5 encoder and a tokenizer of whole words, laid out as in a diffusers pipeline."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    folder = tmp_path_factory.mktemp("encoder")
-    words = ["<pad>", "</s>", "<unk>", "rain", "snow", "falls", "on", "the", "road"]
-    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
-    fast = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    )
-    fast.save_pretrained(folder / "tokenizer")
-    torch.manual_seed(0)
-    config = transformers.UMT5Config(
-        vocab_size=9, d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2
-    )
-    transformers.UMT5EncoderModel(config).save_pretrained(folder / "text_encoder")
-    return folder
+    return save_encoder(tmp_path_factory.mktemp("encoder"))
 
 
 def test_embeddings_are_zero_behind_the_text(encoder):

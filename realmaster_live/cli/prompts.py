@@ -1,0 +1,97 @@
+"""`realmaster prompts`: which prompts a model knows, and new ones through a text encoder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.optional import require
+from realmaster_live.prompts import PRESETS, PROMPTS_FILE, PromptTable
+
+LEARNT = "learnt with the model"
+EXPORTED = "in the exported graphs"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `prompts`."""
+    parser.add_argument(
+        "checkpoint", type=Path, help="the folder of a checkpoint, or, to list only, of an export"
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="PATH_OR_ID",
+        help="a UMT5 encoder and its tokenizer that transformers loads: embed the weather presets"
+        " and every --prompt, and keep them in the checkpoint's folder",
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a text to embed as well; may be repeated",
+    )
+
+
+def known(folder: Path) -> dict[str, str]:
+    """Return name -> origin or text of the prompts of a checkpoint or an export."""
+    manifest = folder / "manifest.json"
+    if manifest.is_file():
+        return dict.fromkeys(_read(manifest).get("prompts", ()), EXPORTED)
+    profile = folder / "profile.json"
+    if not profile.is_file():
+        raise ConfigError(
+            f"expected a checkpoint (profile.json) or an export (manifest.json) in {folder}, got "
+            "neither: give the folder that training or realmaster export wrote"
+        )
+    kept = folder / PROMPTS_FILE
+    texts: Mapping[str, str] = PromptTable.load(kept).texts if kept.is_file() else {}
+    return {**dict.fromkeys(_read(profile).get("prompts", ()), LEARNT), **texts}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Embed, where there is an encoder, and list a prompt a line."""
+    if options.encoder is not None:
+        _embed(options.checkpoint, options.encoder, options.prompt)
+    elif options.prompt:
+        raise ConfigError(
+            f"expected --encoder with --prompt {options.prompt[0]!r}, got none: name the text "
+            "encoder that the model was trained with"
+        )
+    found = known(options.checkpoint)
+    for name, text in found.items():
+        sys.stdout.write(f"{name}\n" if name == text else f"{name}: {text}\n")
+    if not found:
+        sys.stdout.write(f"{options.checkpoint} knows no prompts\n")
+    return 0
+
+
+def _embed(folder: Path, encoder: str, texts: list[str]) -> None:
+    """Write the embeddings of the presets and some texts beside a checkpoint."""
+    for module in ("torch", "transformers", "safetensors"):
+        require(module, extra="training")
+    from realmaster_live.model.checkpoint import read_profile
+    from realmaster_live.model.text_encoder import embed_prompts
+
+    profile = read_profile(folder)
+    if profile.prompts or not profile.text_width:
+        raise ConfigError(
+            f"expected a model whose prompts a text encoder makes, got {profile.name}, which has "
+            f"{'learnt its own' if profile.prompts else 'none'}: leave --encoder out to list them"
+        )
+    prompts = {**PRESETS, **{text: text for text in texts if text not in PRESETS}}
+    embed_prompts(folder, encoder=encoder, prompts=prompts, width=profile.text_width)
+
+
+def _read(path: Path) -> dict[str, list[str]]:
+    """Return a JSON object."""
+    try:
+        fields: dict[str, list[str]] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BuildError(
+            f"expected JSON in {path}, got {error}: train or export the model again"
+        ) from error
+    return fields
