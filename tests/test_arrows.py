@@ -11,6 +11,7 @@ CORE = {"chunk", "protocols", "errors", "optional", "prompts"}
 TORCH_ALLOWED = (
     "engines/build.py",
     "engines/export.py",
+    "engines/export_graphs.py",
     "engines/torch_engine.py",
     "engines/torch_buffers.py",
     "engines/torch_device.py",

@@ -10,7 +10,7 @@ import pytest
 from realmaster_live.cli import main
 from realmaster_live.cli.export import read_clips
 from realmaster_live.engines import onnx_engine
-from realmaster_live.engines.export import WEIGHTS_FILE, export
+from realmaster_live.engines.export import export
 from realmaster_live.engines.onnx_engine import OnnxEngine, multiplies_bytes_exactly
 from realmaster_live.engines.quantize import (
     LAST,
@@ -19,6 +19,7 @@ from realmaster_live.engines.quantize import (
     choose,
     realize,
 )
+from realmaster_live.engines.weight_file import WEIGHTS_FILE
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64

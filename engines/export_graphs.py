@@ -1,0 +1,243 @@
+"""The four graphs of a model, ready to export: modules, example inputs, free axes, and the tracer.
+
+Legend: T frames of a chunk, H W pixels, N tokens of a chunk, M tokens of a prompt, L layers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from realmaster_live.engines.torch_buffers import latent_shape
+from realmaster_live.errors import BuildError
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.rope import rope_tables
+from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_bytes, to_cells
+
+OPSET = 23  # the first with Attention, RMSNormalization and RotaryEmbedding
+
+
+class Encode(nn.Module):
+    """(T, H, W, 3) uint8, memory -> guide (T, 48, H/4, W/4), latent, next memory."""
+
+    def __init__(self, autoencoder: StreamingAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, frames: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the folded frames, which `decode` takes back, the latent and the memory."""
+        guide = to_cells(frames[None])
+        return guide, *self.autoencoder.encode(guide, memory)
+
+
+class Context(nn.Module):
+    """Reference latent -> its rotated keys and values."""
+
+    def __init__(self, transformer: InContextTransformer) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(
+        self, reference: Tensor, cos: Tensor, sin: Tensor, prompt_kv: Tensor | None = None
+    ) -> Tensor:
+        """Return (L, 2, 1, heads, N, head width)."""
+        return self.transformer.context(reference, (cos, sin), prompt_kv)
+
+
+class Denoise(nn.Module):
+    """One denoise pass; at timestep 0 its keys and values fill the ring."""
+
+    def __init__(self, transformer: InContextTransformer) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        reference: Tensor,
+        reference_kv: Tensor,
+        past_kv: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        past_cos: Tensor,
+        past_sin: Tensor,
+        prompt_kv: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return x0 and the target's unrotated keys and values."""
+        return self.transformer.denoise(
+            sample,
+            timestep,
+            reference,
+            reference_kv,
+            past_kv,
+            (cos, sin),
+            (past_cos, past_sin),
+            prompt_kv,
+        )
+
+
+class Decode(nn.Module):
+    """Latent, guide, memory -> (T, H, W, 3) uint8, next memory."""
+
+    def __init__(self, autoencoder: StreamingAutoencoder) -> None:
+        super().__init__()
+        self.autoencoder = autoencoder
+
+    def forward(self, latent: Tensor, guide: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return frames and memory."""
+        frames, kept = self.autoencoder.decode(latent, guide, memory)
+        return to_bytes(frames, self.autoencoder.profile.chunk_frames)[0], kept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graph:
+    """One graph to export: the module, example inputs, free axes, names of the outputs."""
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    free: dict[str, dict[int, Any]]
+    outputs: list[str]
+
+
+def example_graphs(
+    autoencoder: StreamingAutoencoder,
+    transformer: InContextTransformer,
+    height: int,
+    width: int,
+    seed: int = 0,
+    prompt_tokens: int = 0,
+) -> list[Graph]:
+    """Return the four graphs with example inputs of a picture size.
+
+    `prompt_tokens` are those of a text encoder's prompts, where they are not learnt.
+    """
+    profile = transformer.profile
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    stride = profile.token_stride
+    rows, columns = height // stride, width // stride
+    tokens = profile.chunk_latents * rows * columns
+    frames = torch.randint(
+        0, 256, (profile.chunk_frames, height, width, 3), generator=generator, dtype=torch.uint8
+    )
+    memory = 0.1 * noise(1, profile.memory, height // 8, width // 8)
+    latent = noise(*latent_shape(profile, height, width))
+    kv_shape = (profile.layers, 2, 1, profile.heads)
+    past = tokens + rows  # any number that is not `tokens`, so that the exporter keeps it apart
+    tables = rope_tables(
+        [0.0],
+        rows,
+        columns,
+        widths=profile.rope_widths,
+        theta=profile.rope_theta,
+        frames=profile.chunk_latents,
+    )
+    cos, sin = (torch.from_numpy(table) for table in tables)
+    past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
+    r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
+    cell_axes = {2: stride // CELL * r, 3: stride // CELL * c}
+    memory_axes = {2: stride // 8 * r, 3: stride // 8 * c}
+    latent_axes = {latent.ndim - 2: profile.patch * r, latent.ndim - 1: profile.patch * c}
+    shape = (*kv_shape, prompt_tokens or profile.prompt_tokens, profile.head_width)
+    prompt = {"prompt_kv": noise(*shape)} if profile.text_width else {}
+    prompt_axes: dict[str, dict[int, Any]] = {name: {} for name in prompt}
+    return [
+        Graph(
+            name="encode",
+            module=Encode(autoencoder),
+            inputs={"frames": frames, "memory": memory},
+            free={"frames": {1: stride * r, 2: stride * c}, "memory": memory_axes},
+            outputs=["guide", "latent", "next_memory"],
+        ),
+        Graph(
+            name="context",
+            module=Context(transformer),
+            inputs={"reference": latent, "cos": cos, "sin": sin, **prompt},
+            free={
+                "reference": latent_axes,
+                "cos": {0: Dim.AUTO},
+                "sin": {0: Dim.AUTO},
+                **prompt_axes,
+            },
+            outputs=["reference_kv"],
+        ),
+        Graph(
+            name="denoise",
+            module=Denoise(transformer),
+            inputs={
+                "sample": noise(*latent.shape),
+                "timestep": torch.full((1,), 0.5),
+                "reference": latent,
+                "reference_kv": noise(*kv_shape, tokens, profile.head_width),
+                "past_kv": noise(*kv_shape, past, profile.head_width),
+                "cos": cos,
+                "sin": sin,
+                "past_cos": past_cos,
+                "past_sin": past_sin,
+                **prompt,
+            },
+            free={
+                "sample": latent_axes,
+                "timestep": {},
+                "reference": latent_axes,
+                "reference_kv": {4: Dim.AUTO},
+                "past_kv": {4: p},
+                "cos": {0: Dim.AUTO},
+                "sin": {0: Dim.AUTO},
+                "past_cos": {0: p},
+                "past_sin": {0: p},
+                **prompt_axes,
+            },
+            outputs=["x0", "target_kv"],
+        ),
+        Graph(
+            name="decode",
+            module=Decode(autoencoder),
+            inputs={"latent": latent, "guide": to_cells(frames[None]), "memory": memory},
+            free={"latent": latent_axes, "guide": cell_axes, "memory": memory_axes},
+            outputs=["frames", "next_memory"],
+        ),
+    ]
+
+
+def to_onnx(graph: Graph) -> onnx.ModelProto:
+    """Return the graph of a module, traced by torch's dynamo exporter."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        program = torch.onnx.export(
+            graph.module.eval(),
+            (),
+            kwargs=graph.inputs,
+            dynamic_shapes=graph.free,
+            output_names=graph.outputs,
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise BuildError(
+            f"expected an ONNX program of {graph.name}, got none: check the torch version"
+        )
+    model: onnx.ModelProto = program.model_proto
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    del model.graph.value_info[:]
+    scatters = [node.name for node in model.graph.node if node.op_type == "ScatterND"]
+    if scatters:
+        raise BuildError(
+            f"expected no ScatterND in {graph.name}, got {scatters}: "
+            "write the operation without an assignment in place"
+        )
+    return model

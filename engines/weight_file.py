@@ -1,0 +1,66 @@
+"""One file for the weights of all graphs, each distinct tensor once, as float16 or int8."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+WEIGHTS_FILE = "weights.bin"
+SMALL = 1024  # initializers with fewer values stay float32 inside the graph
+ALIGNMENT = 4096  # of a tensor in the file, so that it can be mapped
+
+
+class WeightFile:
+    """The weights of all graphs, each distinct tensor once, as float16 or int8."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.places: dict[str, tuple[int, int]] = {}
+
+    def place(self, raw: bytes) -> tuple[int, int]:
+        """Return offset and length of the bytes, which are appended if they are new."""
+        key = hashlib.sha256(raw).hexdigest()
+        if key not in self.places:
+            self.data.extend(bytes(-len(self.data) % ALIGNMENT))
+            self.places[key] = (len(self.data), len(raw))
+            self.data.extend(raw)
+        return self.places[key]
+
+    def move_weights(self, model: onnx.ModelProto) -> None:
+        """Move a graph's large initializers to this file; float32 as float16, with a Cast."""
+        graph = model.graph
+        kept, casts = [], []
+        for tensor in graph.initializer:
+            size = np.prod(tensor.dims)
+            if size >= SMALL and tensor.data_type == TensorProto.INT8:
+                kept.append(self.moved(tensor.name, numpy_helper.to_array(tensor)))
+            elif size >= SMALL and tensor.data_type == TensorProto.FLOAT:
+                half = numpy_helper.to_array(tensor).astype("<f2")
+                name = f"{tensor.name}.float16"
+                kept.append(self.moved(name, half))
+                casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+            else:
+                kept.append(tensor)
+        nodes = [*casts, *graph.node]
+        del graph.initializer[:], graph.node[:]
+        graph.initializer.extend(kept)
+        graph.node.extend(nodes)
+
+    def moved(self, name: str, values: NDArray[Any]) -> TensorProto:
+        """Return an initializer whose values lie in this file."""
+        offset, length = self.place(values.tobytes())
+        tensor = TensorProto(
+            name=name,
+            data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
+            dims=values.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        places = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
+        for key, value in places.items():
+            tensor.external_data.add(key=key, value=value)
+        return tensor
