@@ -98,7 +98,7 @@ def cost(
     """Return the cost of a chunk in the steady state, when ring and sink are full.
 
     `cached` False is the public form of an IC-LoRA: reference tokens go through every denoise pass
-    and see the target. `reference_downscale` is how many times smaller the reference is.
+    and see the target. Each expert keeps keys and values of its own. `reference_downscale` is how many times smaller the reference is.
     """
     steps = profile.steps if steps is None else steps
     grid = (height // profile.token_stride) * (width // profile.token_stride)
@@ -106,22 +106,20 @@ def cost(
     known = tokens // reference_downscale**2
     past = (profile.ring + profile.sink) * tokens
     keys = tokens + known + past
-    commit = pass_flop(profile, tokens, keys)
+    denoise = pass_flop(profile, tokens, keys)
+    around = denoise  # the pass that fills the ring
     if cached:
-        flop = pass_flop(profile, known, known) + (steps + 1) * pass_flop(profile, tokens, keys)
+        around += pass_flop(profile, known, known)
     else:
-        flop = steps * pass_flop(profile, tokens + known, keys) + commit
+        denoise = pass_flop(profile, tokens + known, keys)
     count = profile.experts * parameters(profile)
+    kv_channels = profile.experts * 2 * profile.layers * profile.width
     return Cost(
         tokens=tokens,
         reference_tokens=known,
         parameters=count,
-        flop=flop,
+        flop=profile.experts * around + steps * denoise,
         weight_bytes=BYTES * count,
-        kv_bytes=BYTES
-        * 2
-        * profile.layers
-        * profile.width
-        * (keys + prompt_tokens(profile)),
+        kv_bytes=kv_channels * (keys + prompt_tokens(profile)) * BYTES,
         activation_bytes=BYTES * tokens * (2 * profile.width + 2 * profile.hidden),
     )

@@ -1,12 +1,14 @@
 """The arithmetic of a profile's cost against the real network on meta tensors."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from realmaster_live.model.cost import PROMPT_TOKENS, cost, parameters, pass_flop
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.profile import EMBEDDED, PROFILES, TINY, WAN_1_3B, WAN_5B
+from realmaster_live.model.profile import EMBEDDED, PROFILES, TINY, WAN_1_3B, WAN_5B, WAN_A14B
 
 
 @pytest.mark.parametrize("profile", [*PROFILES.values(), TINY], ids=lambda profile: profile.name)
@@ -73,3 +75,14 @@ def test_a_latent_frame_of_the_small_profile_keeps_287_megabytes():
     frames = 4 * WAN_1_3B.chunk_latents  # reference, sink, ring, present
     prompt = 4 * WAN_1_3B.layers * WAN_1_3B.width * PROMPT_TOKENS
     assert (whole.kv_bytes - prompt) / frames == pytest.approx(287.5e6, rel=1e-3)
+
+
+def test_each_expert_has_passes_and_keys_of_its_own():
+    one = dataclasses.replace(WAN_A14B, experts=1)
+    single, both = (cost(p, height=480, width=832, steps=4) for p in (one, WAN_A14B))
+    known, tokens = both.reference_tokens, both.tokens
+    keys = tokens + known + (one.ring + one.sink) * tokens
+    around = pass_flop(one, known, known) + pass_flop(one, tokens, keys)
+    assert both.flop == pytest.approx(single.flop + around)
+    assert both.kv_bytes == 2 * single.kv_bytes
+    assert both.parameters == 2 * single.parameters
