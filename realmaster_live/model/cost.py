@@ -98,7 +98,8 @@ def cost(
     """Return the cost of a chunk in the steady state, when ring and sink are full.
 
     `cached` False is the public form of an IC-LoRA: reference tokens go through every denoise pass
-    and see the target. Each expert keeps keys and values of its own. `reference_downscale` is how many times smaller the reference is.
+    and see the target. `reference_downscale` is how many times smaller the reference is. Each
+    expert makes its own passes over the reference and the clean target, and keeps their keys.
     """
     steps = profile.steps if steps is None else steps
     grid = (height // profile.token_stride) * (width // profile.token_stride)
