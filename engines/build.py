@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.engines.calibrate import Calibration, calibrate
 from realmaster_live.engines.chunk_program import ChunkProgram, Sizes
 from realmaster_live.engines.cuda_driver import Gpu, find_gpu
 from realmaster_live.engines.export import STEP_CHOICES, export, round_weights
+from realmaster_live.engines.fp8 import SMALLEST_SM
 from realmaster_live.engines.load import check_size, fitting_sizes
 from realmaster_live.engines.plans import (
     GRAPHS_FOLDER,
@@ -32,6 +34,7 @@ from realmaster_live.engines.plans import (
     write_manifest,
 )
 from realmaster_live.engines.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
+from realmaster_live.engines.quantize import Sample
 from realmaster_live.engines.rehearsal import COLUMNS, ROWS, compare, rehearse
 from realmaster_live.engines.trt import Flavour, compile_plan, find_flavour
 from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
@@ -62,7 +65,8 @@ class Request:
         steps: denoise steps a chunk unless an engine is told otherwise; None takes the model's.
         profile: name that the checkpoint must have; None takes any.
         loras: files and strengths, merged in this order.
-        precision: bf16 or fp32.
+        precision: bf16, fp32 or fp8.
+        calibrate: clips by which fp8 scales its activations.
         refit: whether weights can be exchanged later without building again; bf16 only.
         compiler: tensorrt or tensorrt_rtx; None takes what is installed.
     """
@@ -75,6 +79,7 @@ class Request:
     profile: str | None = None
     loras: tuple[tuple[Path, float], ...] = ()
     precision: str = "bf16"
+    calibrate: Sequence[Sample] = ()
     refit: bool = False
     compiler: str | None = None
 
@@ -104,11 +109,26 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         steps=request.steps or manifest["steps"],
     )
     folder = request.out / PREPARED_FOLDER
+    calibration = Calibration(peaks={}, source={})
+    if request.precision == "fp8":
+        calibration = calibrate(exported, manifest, request.calibrate, parameters)
+        report("calibrated on {clips} clips, {chunks} chunks".format(**calibration.source))
     prepared = prepare_graphs(
-        exported, folder, sizes, precision=request.precision, parameters=parameters
+        exported,
+        folder,
+        sizes,
+        precision=request.precision,
+        parameters=parameters,
+        peaks=calibration.peaks,
     )
     report(f"prepared the graphs for {request.width}x{request.height}, {request.precision}")
-    rehearsal = rehearse(exported, manifest, precision=request.precision)
+    rehearsal = rehearse(
+        exported,
+        manifest,
+        precision=request.precision,
+        parameters=parameters,
+        peaks=calibration.peaks,
+    )
     report(
         f"parity with ONNX Runtime: {rehearsal['levels']:.0f} levels at most, "
         f"{rehearsal['mean_levels']:.3g} on average"
@@ -135,6 +155,7 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         **source,
         "onnx": {name: prepared.contents[name] for name in GRAPHS},
         "graphs": {name: prepared.ports[name].as_dict() for name in GRAPHS},
+        "calibration": calibration.source or None,
         "plans": plans,
         "files": _files(request.out, list(plans.values())),
         "weight_names": prepared.names,
@@ -187,6 +208,12 @@ def check_request(request: Request) -> Profile:
         raise ConfigError(
             f"expected --precision bf16 with --refit, got {request.precision}: leave one out"
         )
+    if (request.precision == "fp8") != bool(request.calibrate):
+        raise ConfigError(
+            f"expected --calibrate with --precision fp8 and with nothing else, got "
+            f"{request.precision} and {len(request.calibrate)} clips: give a folder of pairs or a "
+            ".npy of frames (T, H, W, 3) with fp8 alone"
+        )
     for file, _ in request.loras:
         if not file.is_file():
             raise ConfigError(f"expected a LoRA file at {file}, got none: check the path")
@@ -208,6 +235,11 @@ def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu
             f"expected a GPU that {flavour.name} has code for, got {gpu.name} (SM {gpu.sm}): "
             "install tensorrt for it, or use the torch engine"
         )
+    if request.precision == "fp8" and gpu.sm < SMALLEST_SM:
+        raise BuildError(
+            f"expected a GPU of SM {SMALLEST_SM} or later for --precision fp8, got {gpu.name} "
+            f"(SM {gpu.sm}): use --precision bf16"
+        )
     need = memory_needed(request, profile)
     if need > gpu.total_bytes:
         width, height = fitting_sizes(
@@ -223,7 +255,7 @@ def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu
 def memory_needed(request: Request, profile: Profile) -> int:
     """Return the bytes that the plans and their buffers take on the GPU, by arithmetic."""
     need = cost(profile, height=request.height, width=request.width)
-    scale = {"bf16": 1, "fp32": 4 // BYTES}[request.precision]
+    scale = {"bf16": 1, "fp8": 1, "fp32": 4 // BYTES}[request.precision]
     return scale * (COPIES * need.weight_bytes + need.kv_bytes + need.activation_bytes)
 
 
@@ -309,6 +341,7 @@ def _compile(
             ports,
             lengths=sizes.lengths,
             refit=request.refit,
+            smallest_sm=SMALLEST_SM if request.precision == "fp8" else 0,
             timing_cache=request.out / TIMING_FILE,
             report=report,
         )

@@ -22,7 +22,7 @@ from realmaster_live.engines.chunk_program import Port, Ports
 from realmaster_live.engines.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 TIMESTEP = "timestep"

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from realmaster_live.engines.chunk_program import PAST, Ports, Sizes
+from realmaster_live.engines.fp8 import Peaks, block_weights, listen, quantize_linears
 from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
 from realmaster_live.engines.plan_graphs import (
     add_euler_step,
@@ -29,6 +30,7 @@ from realmaster_live.engines.weight_names import Names, follow_narrowed, weight_
 from realmaster_live.errors import BuildError
 
 GRAPHS = ("encode", "context", "denoise", "decode")  # each may take what an earlier one makes
+WITH_BLOCKS = ("context", "denoise")
 KEPT_SUFFIX = "_kv"  # keys and values, whose type is the products'
 
 
@@ -90,11 +92,14 @@ def prepare_graphs(
     precision: str,
     emulate: bool = False,
     parameters: Mapping[str, NDArray[np.float32]] | None = None,
+    peaks: Peaks | None = None,
+    heard: dict[str, list[str]] | None = None,
 ) -> Prepared:
     """Write an export's graphs ready for a compiler, and say what they are.
 
     `emulate` writes what computes the same without bfloat16 kernels. `parameters` are torch's, by
-    whose values the weights' names are found.
+    whose values the weights' names are found; fp8 needs them, and the `peaks` of a calibration.
+    `heard`, if given, is filled with the activations that bf16 graphs then also tell the peaks of.
     """
     half = sum(sizes.rope_widths) // 2
     table, past_table = (sizes.tokens, half), (PAST, half)
@@ -118,11 +123,23 @@ def prepare_graphs(
             add_euler_step(model)
         for value in model.graph.output:
             shapes[value.name] = shape_of(value)
-        if precision == "bf16":
+        if precision != "fp32":
             values = (*model.graph.input, *model.graph.output)
             kept = [value.name for value in values if value.name.endswith(KEPT_SUFFIX)]
             to_bfloat16(model, kept)
             follow_narrowed(names.get(name, {}), model)
+            weights = block_weights(names.get(name, {}))
+            if not weights and name in WITH_BLOCKS and (precision == "fp8" or heard is not None):
+                raise BuildError(
+                    f"expected the weights of the transformer's blocks in {name}, got none that "
+                    f"{exported} shares with the checkpoint: export that checkpoint"
+                )
+            if heard is not None:
+                heard[name] = listen(model, weights, name)
+            if precision == "fp8":
+                quantize_linears(model, weights, (peaks or {}).get(name, {}), emulate=emulate)
+                left = {tensor.name for tensor in model.graph.initializer}
+                names[name] = {k: v for k, v in names[name].items() if v["weight"] in left}
             if emulate:
                 emulate_bfloat16(model)
     prepared = Prepared(

@@ -81,12 +81,14 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
         return next(self._inputs, None)
 
 
-def choose(samples: Sequence[Sample], most: int = CLIPS) -> list[Sample]:
+def choose(
+    samples: Sequence[Sample], most: int = CLIPS, *, precision: str = "int8"
+) -> list[Sample]:
     """Return samples that lie evenly in the list; BuildError for none."""
     if not samples:
         raise BuildError(
-            "expected clips to calibrate int8 on, got none: give --calibrate a folder of pairs, "
-            "or a .npy of frames (T, H, W, 3)"
+            f"expected clips to calibrate {precision} on, got none: give --calibrate a folder of "
+            "pairs, or a .npy of frames (T, H, W, 3)"
         )
     places = np.unique(np.linspace(0, len(samples) - 1, most).round().astype(int))
     return [samples[place] for place in places]

@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from realmaster_live.chunk import Chunk
 from realmaster_live.engines.chunk_program import ChunkProgram
+from realmaster_live.engines.fp8 import Peaks
 from realmaster_live.engines.host_device import HostDevice, realize_on_host
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
 from realmaster_live.errors import BuildError
 
 ROWS, COLUMNS = 2, 3  # tokens of the rehearsal's picture
-GATES = {"fp32": (1.0, 0.02), "bf16": (6.0, 0.25)}  # levels: the largest difference, the mean
+GATES = {  # levels: the largest difference, the mean
+    **{"fp32": (1.0, 0.02), "bf16": (6.0, 0.25)},
+    "fp8": (8.0, 1.0),
+}
 SEED = 0
 
 
@@ -32,10 +36,18 @@ def noise_for(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return generator.standard_normal(shape, dtype=np.float32)
 
 
-def rehearse(exported: Path, manifest: Mapping[str, Any], *, precision: str) -> dict[str, float]:
+def rehearse(
+    exported: Path,
+    manifest: Mapping[str, Any],
+    *,
+    precision: str,
+    parameters: Mapping[str, NDArray[np.float32]] | None = None,
+    peaks: Peaks | None = None,
+) -> dict[str, float]:
     """Return how far the program on the host is from the ONNX engine, in levels of a byte.
 
-    The chunks go through every length of the past and once round the ring.
+    The chunks go through every length of the past and once round the ring. fp8 needs torch's
+    parameters and the peaks of a calibration.
 
     Raises:
         BuildError: it is further than the precision's gate.
@@ -45,7 +57,13 @@ def rehearse(exported: Path, manifest: Mapping[str, Any], *, precision: str) -> 
     sizes = sizes_of(manifest, width=width, height=height, steps=manifest["steps"])
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare_graphs(
-            exported, Path(folder), sizes, precision=precision, emulate=precision == "bf16"
+            exported,
+            Path(folder),
+            sizes,
+            precision=precision,
+            emulate=precision != "fp32",
+            parameters=parameters,
+            peaks=peaks,
         )
         program = ChunkProgram(prepared.ports, sizes)
         device = HostDevice(program, Path(folder))

@@ -95,13 +95,15 @@ def compile_plan(
     *,
     lengths: Sequence[int],  # tokens of the past, one optimization profile each
     refit: bool = False,
+    smallest_sm: int = 0,
     timing_cache: Path | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> bytes:
     """Return the plan of a prepared graph.
 
     A graph that takes the past gets one optimization profile for each length, in order, all with
-    fixed shapes; its weights are in the plan once.
+    fixed shapes; its weights are in the plan once. Where a plan is built for many cards,
+    `smallest_sm` limits it to those from that architecture on.
 
     Raises:
         BuildError: the compiler takes the graph, or one of its operations, not.
@@ -129,6 +131,8 @@ def compile_plan(
             if "past" in port.shape:
                 profile.set_shape(port.name, *[port.at(past)] * 3)
         config.add_optimization_profile(profile)
+    if smallest_sm and flavour.builds_without_gpu:
+        _limit(config, trt, smallest_sm)
     config.progress_monitor = _make_monitor(trt, path.stem, report)
     cache = None
     if timing_cache is not None and flavour.name == "tensorrt":
@@ -153,6 +157,19 @@ def _is_bfloat16(network: Any, trt: Any) -> bool:
         if layer.type == getattr(trt.LayerType, "ATTENTION_INPUT", None):
             return bool(layer.get_input(0).dtype == trt.bfloat16)
     return True
+
+
+def _limit(config: Any, trt: Any, smallest_sm: int) -> None:
+    """Build for the architectures from `smallest_sm` on, which the module names SM and a number."""
+    known = {
+        int(name.removeprefix("SM")): value
+        for name, value in trt.ComputeCapability.__members__.items()
+        if name.startswith("SM")
+    }
+    served = [value for sm, value in sorted(known.items()) if sm >= smallest_sm]
+    config.num_compute_capabilities = len(served)
+    for place, value in enumerate(served):
+        config.set_compute_capability(value, place)
 
 
 def _let_attention_decompose(network: Any, trt: Any) -> None:

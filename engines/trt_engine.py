@@ -17,6 +17,7 @@ from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
 from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.cuda_memory import CudaMemory
+from realmaster_live.engines.fp8 import SMALLEST_SM
 from realmaster_live.engines.load import check_frames
 from realmaster_live.engines.onnx_engine import STAGES
 from realmaster_live.engines.plans import GRAPHS_FOLDER, check_fits, read_manifest
@@ -24,7 +25,7 @@ from realmaster_live.engines.prepare import read_prompts
 from realmaster_live.engines.rehearsal import noise_for
 from realmaster_live.engines.trt import Flavour, Plan, find_flavour
 from realmaster_live.engines.weight_names import refit_weights, round_to_bfloat16
-from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.errors import BuildError, EngineError, PlanMismatch
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 
@@ -94,6 +95,11 @@ class TrtEngine:
             raise EngineError(
                 f"expected an NVIDIA GPU for the plans in {self._folder}, got none: use the folder "
                 f"{self._folder / GRAPHS_FOLDER}, which runs on the CPU"
+            )
+        if manifest.get("precision") == "fp8" and gpu.sm < SMALLEST_SM:
+            raise PlanMismatch(
+                f"expected a GPU of SM {SMALLEST_SM} or later for the fp8 plans in {self._folder}, "
+                f"got {gpu.name} (SM {gpu.sm}): build with --precision bf16"
             )
         flavour = find_flavour(manifest["flavour"], gpu=True)
         present = {"flavour": flavour.name, "version": flavour.version, "sm": gpu.sm}

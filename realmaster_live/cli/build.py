@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from realmaster_live.cli.export import read_clips
 from realmaster_live.cli.options import size
 from realmaster_live.optional import require
 
@@ -30,8 +31,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--precision",
         type=precision,
         default="bf16",
-        metavar="bf16|fp32",
-        help="of products; norms, rotations and the time embedder are float32 (default: bf16)",
+        metavar="bf16|fp32|fp8",
+        help="of products; norms, rotations and the time embedder are float32. fp8: linear layers "
+        "of the blocks in E4M3, the rest as in bf16; needs --calibrate (default: bf16)",
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="PAIRS|FRAMES.npy",
+        help="for fp8: a folder of pairs, whose training clips are used, or frames (T, H, W, 3) "
+        "uint8 in a .npy",
     )
     parser.add_argument(
         "--refit", action="store_true", help="let weights be exchanged later; bf16, needs the GPU"
@@ -55,14 +64,9 @@ def lora(text: str) -> tuple[Path, float]:
 
 
 def precision(text: str) -> str:
-    """Return bf16 or fp32."""
-    if text == "fp8":
-        raise argparse.ArgumentTypeError(
-            "fp8 is not offered: its scales need a calibration run that this version has not, "
-            "so use bf16"
-        )
-    if text not in ("bf16", "fp32"):
-        raise argparse.ArgumentTypeError(f"expected bf16 or fp32, got {text!r}")
+    """Return bf16, fp32 or fp8."""
+    if text not in ("bf16", "fp32", "fp8"):
+        raise argparse.ArgumentTypeError(f"expected bf16, fp32 or fp8, got {text!r}")
     return text
 
 
@@ -88,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         profile=options.profile,
         loras=tuple(options.lora),
         precision=options.precision,
+        calibrate=read_clips(options.calibrate) if options.calibrate else (),
         refit=options.refit,
         compiler=options.compiler,
     )

@@ -205,8 +205,8 @@ def test_a_card_without_code_is_refused(tmp_path):
     [
         (["--size", "100x64"], 1, "multiples of 32, got 100x64"),
         (["--size", "96x64", "--profile", "vam"], 2, "expected a profile among embedded"),
-        (["--size", "96x64", "--precision", "fp8"], 2, "fp8 is not offered: its scales need"),
-        (["--size", "96x64", "--precision", "int4"], 2, "expected bf16 or fp32, got 'int4'"),
+        (["--size", "96x64", "--precision", "fp8"], 2, "expected --calibrate with --precision fp8"),
+        (["--size", "96x64", "--precision", "int4"], 2, "expected bf16, fp32 or fp8, got 'int4'"),
         (["--size", "big"], 2, "expected a size such as 512x288"),
         ([], 2, "arguments are required: --size"),
         (["--size", "96x64", "--lora", "gone.safetensors:0.8"], 2, "a LoRA file at gone."),
@@ -230,5 +230,5 @@ def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["build", "--help"])
     text = capsys.readouterr().out
-    for flag in ("--checkpoint", "--lora FILE[:STRENGTH]", "--precision bf16|fp32", "--refit"):
+    for flag in ("--checkpoint", "--lora FILE[:STRENGTH]", "--precision bf16|fp32|fp8", "--refit"):
         assert flag in text
