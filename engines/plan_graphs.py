@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -23,7 +23,6 @@ from realmaster_live.engines.weight_names import NARROW_SUFFIX, round_to_bfloat1
 from realmaster_live.errors import BuildError
 
 Precision = Literal["fp32", "bf16", "fp8"]
-PRECISIONS: tuple[str, ...] = get_args(Precision)
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 TIMESTEP = "timestep"
 HALF_SUFFIX = ".float16"  # of the names that an export gives to stored weights
