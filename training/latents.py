@@ -53,7 +53,12 @@ class LatentSequence:
 def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = (0.0,)) -> Rope:
     """Return rotary tables as tensors."""
     cos, sin = rope_tables(
-        times, rows, columns, widths=profile.rope_widths, theta=profile.rope_theta
+        times,
+        rows,
+        columns,
+        widths=profile.rope_widths,
+        theta=profile.rope_theta,
+        frames=profile.chunk_latents,
     )
     device = torch.get_default_device()
     return torch.from_numpy(cos).to(device), torch.from_numpy(sin).to(device)
@@ -198,7 +203,8 @@ def empty_past(reference_kv: Tensor) -> Tensor:
 class Rollout:
     """The transformer over consecutive chunks, as the live engine runs it.
 
-    The cache holds what the transformer itself made, without gradients.
+    The cache holds what the transformer itself made, without gradients. Where a chunk is several
+    latent frames, latents are (B, C, F, h, w).
     """
 
     def __init__(self, transformer: InContextTransformer, levels: Sequence[float]) -> None:
@@ -220,7 +226,7 @@ class Rollout:
     ) -> tuple[Tensor, Tensor | None]:
         """Return the clean latent, and x0 of the step that keeps gradients, where one does."""
         transformer, profile = self.transformer, self.transformer.profile
-        rows, columns = (side // profile.patch for side in reference.shape[2:])
+        rows, columns = (side // profile.patch for side in reference.shape[-2:])
         rope = ropes(profile, rows, columns)
         with torch.set_grad_enabled(gradient_step is not None):
             context = transformer.context(reference, rope, prompt)
