@@ -4,7 +4,7 @@ RealMasterError
   BridgeError            ConnectError, FrameTimeout, SensorMismatch, WireFormatError
   EngineError            BuildError, PlanMismatch, OutOfMemory
   RecordingError
-  PairError
+  PairError              DiskFull
   ConfigError            also a ValueError
   MissingDependency      also an ImportError
 
@@ -60,6 +60,10 @@ class RecordingError(RealMasterError):
 
 class PairError(RealMasterError):
     """A training pair cannot be made or read."""
+
+
+class DiskFull(PairError):
+    """There is no room left for what is being made; nothing that was finished is lost."""
 
 
 class ConfigError(RealMasterError, ValueError):

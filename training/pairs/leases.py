@@ -1,0 +1,160 @@
+"""Leases: who is making which object just now.
+
+A lease is a file that only one process can create. Its holder touches it as a sign of life; one that
+has not been touched for long, or whose process is gone, is taken over. Should its holder turn out to
+be alive after all, no harm is done: both make the same object, and one of the two stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+LEASES = "leases"
+BEATS = 4  # signs of life in the time after which a lease expires
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who holds a lease: a process, by everything that tells it from another."""
+
+    token: str
+    host: str
+    pid: int
+    started: str
+
+    @classmethod
+    def this_process(cls) -> Self:
+        """Return this process, under a token of its own."""
+        pid = os.getpid()
+        return cls(token=uuid.uuid4().hex, host=_host(), pid=pid, started=_start_of(pid))
+
+    @property
+    def gone(self) -> bool:
+        """Whether the process is known to have ended: only its own machine can tell."""
+        return self.host == _host() and _start_of(self.pid) != self.started
+
+
+class Lease:
+    """A lease that this process holds; a context manager that keeps it alive and gives it back.
+
+    Attributes:
+        orphaned: whether it was taken over from a process that died with it.
+    """
+
+    def __init__(self, path: Path, holder: Holder, expiry_s: float, *, orphaned: bool) -> None:
+        self.path, self.orphaned = path, orphaned
+        self._holder, self._expiry_s = holder, expiry_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{path.stem}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        if read_holder(self.path) == self._holder:
+            self.path.unlink(missing_ok=True)
+
+    def _beat(self) -> None:
+        """Touch the file until the end, or until another holds it."""
+        while not self._ended.wait(self._expiry_s / BEATS):
+            if read_holder(self.path) != self._holder:
+                return
+            with suppress(OSError):  # a full disk or a moment without the network: the next beat
+                os.utime(self.path)
+
+
+def take(dataset: Path, key: str, expiry_s: float) -> Lease | None:
+    """Return the lease of a key, or None while another process holds it."""
+    path, holder = dataset / LEASES / f"{key}.json", Holder.this_process()
+    orphaned = False
+    if is_stale(path, expiry_s):
+        orphaned = _break(path, read_holder(path))
+    return Lease(path, holder, expiry_s, orphaned=orphaned) if _create(path, holder) else None
+
+
+def is_stale(path: Path, expiry_s: float) -> bool:
+    """Whether a lease is there and its holder is gone or has been silent for `expiry_s`."""
+    try:
+        touched = path.stat().st_mtime
+        holder = read_holder(path)
+        silent_s = _now(path.parent) - touched
+    except FileNotFoundError:
+        return False
+    return silent_s > expiry_s or (holder is not None and holder.gone)
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Return who holds a lease; None where it is gone or was left half written."""
+    try:
+        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _create(path: Path, holder: Holder) -> bool:
+    """Create a lease; False where there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(file, json.dumps(asdict(holder)).encode())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(file)
+    return True
+
+
+def _break(path: Path, judged: Holder | None) -> bool:
+    """Take a stale lease away; False where another process was quicker."""
+    aside = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        path.rename(aside)
+    except FileNotFoundError:
+        return False
+    mine = read_holder(aside) == judged
+    if not mine:  # a new holder came in between: put its lease back unless there is one again
+        with suppress(OSError):
+            os.link(aside, path)
+    aside.unlink(missing_ok=True)
+    return mine
+
+
+def _now(folder: Path) -> float:
+    """Return the time by the clock of the file system, which all machines of a store share."""
+    probe = folder / f".{uuid.uuid4().hex}.part"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _host() -> str:
+    """Return a name of the machine, and of the container where process ids are its own."""
+    space = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {space.readlink() if space.is_symlink() else ''}".strip()
+
+
+def _start_of(pid: int) -> str:
+    """Return when a process started, "" where there is none (a pid may be given out again)."""
+    try:
+        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    state, *_, started = told.rpartition(")")[2].split()[:20]
+    return "" if state in "ZX" else started

@@ -1,0 +1,188 @@
+"""The manifest: Parquet files that say which clips there are and what was made of them.
+
+`manifest/stage=<name>/` grows by one small file a commit, so that any number of processes can append
+without a lock. Readers merge all of them: of several rows of a key the newest counts. `compact` puts
+the files of a stage together; rows are in the new file before the old ones go.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import PairError
+from realmaster_live.optional import require
+from realmaster_live.training.pairs.stage import Clip, Value
+from realmaster_live.training.pairs.store import part_of, settle
+
+pa = require("pyarrow", extra="training")
+parquet = require("pyarrow.parquet", extra="training")
+
+DONE, FAILED, QUARANTINED = "done", "failed", "quarantined"
+CLIPS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("clip_id", "source", "kind")),
+        *((name, pa.int64()) for name in ("first", "frames")),
+        ("fps", pa.float64()),
+        *((name, pa.int64()) for name in ("stride", "width", "height")),
+        *((name, pa.string()) for name in ("town", "route", "weather")),
+        ("seed", pa.int64()),
+        *((name, pa.string()) for name in ("prompt", "licence")),
+        ("labels", pa.list_(pa.string())),
+        ("truth", pa.bool_()),
+        ("sha256", pa.string()),
+    ]
+)
+ROWS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("clip_id", "key", "inputs", "parameters_hash")),
+        *((name, pa.string()) for name in ("model", "model_sha256", "licence")),
+        ("version", pa.int64()),
+        ("status", pa.string()),
+        ("attempts", pa.int64()),
+        ("wall_s", pa.float64()),
+        ("error", pa.string()),
+        ("facts", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("written_s", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What became of one clip in one stage.
+
+    Attributes:
+        clip_id: of which clip.
+        key: name of the object.
+        inputs: stage name -> key of the file it was made of.
+        parameters_hash: of the stage. version: of the stage.
+        model: id of the stage's network. model_sha256: of its weights. licence: of the network.
+        status: "done", "failed" (it will be tried again) or "quarantined".
+        attempts: how often it was tried.
+        wall_s: seconds that the last attempt took.
+        error: traceback of the last attempt, or "".
+        facts: what the stage told about the file.
+        sha256: of the object's bytes. bytes: its size.
+        written_s: when the row was written, Unix time.
+    """
+
+    clip_id: str
+    key: str
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    parameters_hash: str = ""
+    model: str = ""
+    model_sha256: str = ""
+    licence: str = ""
+    version: int = 1
+    status: str = DONE
+    attempts: int = 1
+    wall_s: float = 0.0
+    error: str = ""
+    facts: Mapping[str, Value] = field(default_factory=dict)
+    sha256: str = ""
+    bytes: int = 0
+    written_s: float = field(default_factory=time.time)
+
+
+def read_clips(dataset: Path) -> list[Clip]:
+    """Return the clips of a dataset in the order of the plan."""
+    path = dataset / "manifest" / "clips.parquet"
+    if not path.exists():
+        raise PairError(
+            f"expected the plan of a dataset at {path}, got nothing: "
+            f"run realmaster pairs plan {dataset} SOURCE"
+        )
+    known = {entry.name for entry in fields(Clip)}
+    found = parquet.read_table(path).to_pylist()
+    return [
+        Clip(**{k: v for k, v in row.items() if k in known} | {"labels": tuple(row["labels"])})
+        for row in found
+    ]
+
+
+def write_clips(dataset: Path, clips: Iterable[Clip]) -> None:
+    """Replace the plan of a dataset."""
+    told = [asdict(clip) | {"labels": list(clip.labels)} for clip in clips]
+    write_table(dataset / "manifest" / "clips.parquet", pa.Table.from_pylist(told, schema=CLIPS))
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Write a pyarrow Table as Parquet: whole or not at all."""
+    with part_of(path) as part:
+        parquet.write_table(table, part)
+        settle(part, path)
+
+
+def append(dataset: Path, stage: str, written: Sequence[Row]) -> Path:
+    """Add rows to the manifest of a stage; returns the new part file."""
+    told = [
+        asdict(row) | {"inputs": json.dumps(dict(row.inputs)), "facts": json.dumps(dict(row.facts))}
+        for row in written
+    ]
+    name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
+    path = stage_folder(dataset, stage) / name
+    write_table(path, pa.Table.from_pylist(told, schema=ROWS))
+    return path
+
+
+def rows(dataset: Path, stage: str) -> list[Row]:
+    """Return the newest row of every key of a stage."""
+    return list(Ledger(dataset, stage).refresh().values())
+
+
+def stage_folder(dataset: Path, stage: str) -> Path:
+    """Return the folder of a stage's part files."""
+    return dataset / "manifest" / f"stage={stage}"
+
+
+class Ledger:
+    """The newest row of every key of a stage; `refresh` reads only what others have added."""
+
+    def __init__(self, dataset: Path, stage: str) -> None:
+        self.folder = stage_folder(dataset, stage)
+        self.newest: dict[str, Row] = {}
+        self._seen: set[str] = set()
+
+    def refresh(self) -> Mapping[str, Row]:
+        """Return key -> newest row, as the disk has it now."""
+        while not self._read_new():
+            pass
+        return self.newest
+
+    def _read_new(self) -> bool:
+        """Read unseen part files; False where one was compacted away between listing and reading."""
+        names = {path.name for path in self.folder.glob("part-*.parquet")}
+        for name in sorted(names - self._seen):
+            try:
+                found = parquet.ParquetFile(self.folder / name).read().to_pylist()
+            except FileNotFoundError:
+                return False
+            self._seen.add(name)
+            for told in found:
+                told |= {"inputs": json.loads(told["inputs"]), "facts": json.loads(told["facts"])}
+                row = Row(**told)
+                older = self.newest.get(row.key)
+                if older is None or older.written_s <= row.written_s:
+                    self.newest[row.key] = row
+        return True
+
+
+def compact(dataset: Path, stage: str, *, least: int = 64) -> None:
+    """Put the part files of a stage together where there are at least `least`.
+
+    Several processes may do so at once: a row is always in one file or more.
+    """
+    old = list(stage_folder(dataset, stage).glob("part-*.parquet"))
+    if len(old) < max(least, 2):
+        return
+    append(dataset, stage, rows(dataset, stage))
+    for path in old:
+        path.unlink(missing_ok=True)
