@@ -1,0 +1,54 @@
+"""What a distilled student loses first: colour, motion and steadiness, as figures of sequences.
+
+All work on pictures (C = 3) and on latents alike.
+
+Legend: B samples, T frames in order, C channels, h w places. A *sequence* is (B, T, C, h, w).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def as_sequence(chunks: Tensor) -> Tensor:  # (n, B, C, h, w) or (n, B, C, F, h, w)
+    """Return consecutive chunks as a sequence, T = n or n F."""
+    if chunks.ndim == 5:
+        return chunks.transpose(0, 1)
+    return chunks.permute(1, 0, 3, 2, 4, 5).flatten(1, 2)
+
+
+def chroma(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
+    """Return the mean |channel minus the mean of its place's channels|: 0 where all is grey."""
+    return (x - x.mean(2, keepdim=True)).abs().mean((1, 2, 3, 4))
+
+
+def temporal_variance(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
+    """Return the variance over time at a place, averaged over channels and places."""
+    return x.var(1, correction=0).mean((1, 2, 3))
+
+
+def colours(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B, T, C)
+    """Return the mean of every channel of every frame."""
+    return x.mean((3, 4))
+
+
+def contrasts(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B, T, C)
+    """Return the deviation of every channel of every frame."""
+    return x.std((3, 4), correction=0)
+
+
+def drift(got: Tensor, truth: Tensor) -> Tensor:  # two of (B, T, C, h, w) -> (B,)
+    """Return how much colour and contrast have left the truth's since the first third of frames.
+
+    The offset of a frame is what its mean and deviation differ by from the truth's, a channel; the
+    answer is the mean |change| of the offset from the first third to the last, in deviations of the
+    truth's channel. A constant tint is no drift, and neither is what the scene itself does.
+    """
+    third = max(1, truth.shape[1] // 3)
+    scale = contrasts(truth).mean(1).clamp_min(1e-6)  # (B, C)
+    changes = []
+    for measure in (colours, contrasts):
+        offset = measure(got) - measure(truth)
+        change = offset[:, -third:].mean(1) - offset[:, :third].mean(1)
+        changes.append((change.abs() / scale).mean(1))
+    return (changes[0] + changes[1]) / 2
