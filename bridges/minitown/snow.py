@@ -15,9 +15,9 @@ from realmaster_live.bridges.minitown.scene import Material, StaticScene
 SNOW = np.array([0.94, 0.95, 0.98])  # sRGB
 SNOW_ROUGHNESS = 0.95
 COVER = {  # share of a surface that lies under snow, by the start of its material's name
-    "asphalt": 0.5,
+    "asphalt": 0.7,
     "line": 0.5,
-    "manhole": 0.3,
+    "manhole": 0.5,
     "pavement": 0.8,
     "kerb": 0.7,
     "plaza": 0.85,
@@ -28,7 +28,7 @@ COVER = {  # share of a surface that lies under snow, by the start of its materi
     "roof": 0.95,
     "leaf": 0.6,
 }
-EDGE = 0.8  # softness of the border between snow and ground, in units of the noise
+DRIFTS = 0.25  # how much thicker or thinner the cover is from place to place
 
 
 def cover_of(name: str) -> float:
@@ -36,13 +36,16 @@ def cover_of(name: str) -> float:
     return max((share for start, share in COVER.items() if name.startswith(start)), default=0.0)
 
 
-def patches(side: int, share: float) -> NDArray[np.float64]:
-    """Return how much snow (side, side) in 0..1 lies where; it tiles."""
+def drifts(side: int, share: float) -> NDArray[np.float64]:
+    """Return how much snow (side, side) in 0..1 lies where; it tiles.
+
+    The cover is nearly even: bare patches would lie where no picture without snow says so.
+    """
     noise = sky.cloud_noise().astype(np.float64)
     step = max(len(noise) // side, 1)
     repeats = max(side // len(noise), 1)
     field = np.tile(noise[::step, ::step], (repeats, repeats))[:side, :side]
-    return np.clip((share - field) / EDGE + 0.5, 0.0, 1.0)
+    return np.clip(share + DRIFTS * (0.5 - field), 0.0, 1.0)
 
 
 def snowed(material: Material) -> Material:
@@ -54,7 +57,7 @@ def snowed(material: Material) -> Material:
     if material.texture is None:
         red, green, blue = map(float, base + (SNOW - base) * share)
         return replace(material, base_color=(red, green, blue), roughness=SNOW_ROUGHNESS)
-    snow = patches(len(material.texture), share)[..., None]
+    snow = drifts(len(material.texture), share)[..., None]
     picture = material.texture / 255.0 * base
     grain = 1.0 + 0.06 * (material.texture.mean(-1, keepdims=True) / 255.0 - 0.5)
     picture = picture + (SNOW * grain - picture) * snow

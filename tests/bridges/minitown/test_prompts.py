@@ -4,7 +4,7 @@ import pytest
 from realmaster_live.bridges.minitown import daylight, sky
 from realmaster_live.bridges.minitown.prompts import PROMPTS, weather_for
 from realmaster_live.bridges.minitown.scene import Material, Weather
-from realmaster_live.bridges.minitown.snow import patches, snow_flakes, snowed
+from realmaster_live.bridges.minitown.snow import drifts, snow_flakes, snowed
 from realmaster_live.model.profile import EMBEDDED
 
 NOON = Weather(cloudiness=10.0, sun_altitude_angle=55.0, sun_azimuth_angle=40.0)
@@ -41,8 +41,8 @@ def test_snow_lies_on_the_ground_and_not_on_walls():
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_patches_cover_about_their_share(share):
-    assert patches(128, share).mean() == pytest.approx(share, abs=0.12)
+def test_drifts_cover_about_their_share(share):
+    assert drifts(128, share).mean() == pytest.approx(share, abs=0.12)
 
 
 def test_flakes_are_the_same_for_a_frame_and_fall():
