@@ -1,11 +1,15 @@
 """Paired clips: the same drive in the game look and path-traced, pixel for pixel.
 
 Usage: python -m realmaster_live.bridges.minitown.pairs --out DIR --seeds 0:24 --frames 12
+       python -m realmaster_live.bridges.minitown.pairs --out DIR --look B --truth-from PAIRS
 
 Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, and `<clip>.json`
-written last: a clip without it is not finished and is made again. Training also needs a few towns
-with seeds 900:1000, to look at while it runs; towns from seed 1000 on are held out: nothing is ever
-trained on them.
+written last: a clip without it is not finished and is made again. The JSON lists the traffic lights
+of every frame too. With --truth-from, the clips of another folder are driven again and only their
+render is drawn: in another look, or to list the lights of clips that have no such list.
+
+Training also needs a few towns with seeds 900:1000, to look at while it runs; towns from seed 1000
+on are held out: nothing is ever trained on them.
 """
 
 from __future__ import annotations
@@ -13,14 +17,19 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
+import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.bridges.minitown.drives import Drive, drive, plan_drive
+from realmaster_live.bridges.minitown.lights_seen import lights_seen
 from realmaster_live.bridges.minitown.look import LOOKS
 from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.pathtrace import PathTracer
@@ -28,86 +37,11 @@ from realmaster_live.bridges.minitown.prompts import AS_SIMULATED, PROMPTS, weat
 from realmaster_live.bridges.minitown.raster import Rasteriser
 from realmaster_live.bridges.minitown.scene import CameraView, SceneState, Weather
 from realmaster_live.bridges.minitown.town import build_town
-from realmaster_live.bridges.minitown.transforms import Pose
-from realmaster_live.bridges.minitown.world import World
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, PairError
 
 logger = logging.getLogger(__name__)
 
-WARM_UP_S = (4.0, 14.0)  # a drive starts after the traffic has spread out
-VEHICLES, WALKERS = 34, 40
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drive:
-    """One clip to be made; everything about it follows from `seed`, `number` and `prompt`."""
-
-    seed: int
-    number: int
-    prompt: str
-    weather: Weather
-    spawn_index: int
-    warm_up_s: float
-    mount: Pose
-    fov_deg: float
-
-    @property
-    def name(self) -> str:
-        """The clip's file name without an ending."""
-        name = f"town{self.seed:04d}-{self.number}"
-        return name if self.prompt == AS_SIMULATED else f"{name}-{self.prompt}"
-
-
-def plan_drive(seed: int, number: int, prompt: str = AS_SIMULATED) -> Drive:
-    """Draw a drive: a daytime weather, a place, a camera a little different from the last one.
-
-    The prompt changes nothing but the truth.
-    """
-    rng = np.random.default_rng((seed, number, 77))
-    return Drive(
-        seed=seed,
-        number=number,
-        prompt=prompt,
-        weather=draw_weather(rng),
-        spawn_index=int(rng.integers(1000)),
-        warm_up_s=float(rng.uniform(*WARM_UP_S)),
-        mount=Pose(x=1.5, z=float(rng.uniform(1.45, 2.0)), pitch=float(rng.uniform(-4.0, 1.0))),
-        fov_deg=float(rng.uniform(70.0, 90.0)),
-    )
-
-
-def draw_weather(rng: np.random.Generator) -> Weather:
-    """Draw a daytime weather: clear, partly cloudy, overcast, low sun, or wet."""
-    kind = rng.choice(
-        ["clear", "cloudy", "overcast", "low sun", "wet"], p=[0.3, 0.2, 0.2, 0.15, 0.15]
-    )
-    clouds = {"clear": (0, 20), "cloudy": (25, 60), "overcast": (75, 100), "low sun": (0, 40)}
-    altitude = (7.0, 18.0) if kind == "low sun" else (25.0, 70.0)
-    wet = kind == "wet"
-    return Weather(
-        cloudiness=float(rng.uniform(*clouds.get(str(kind), (50, 95)))),
-        precipitation_deposits=float(rng.uniform(30, 80)) if wet else 0.0,
-        wetness=float(rng.uniform(40, 90)) if wet else 0.0,
-        sun_azimuth_angle=float(rng.uniform(0.0, 360.0)),
-        sun_altitude_angle=float(rng.uniform(*altitude)),
-    )
-
-
-def drive(
-    drive_plan: Drive, *, frames: int, width: int, height: int, dt: float
-) -> Iterator[tuple[SceneState, CameraView]]:
-    """Yield what a front camera sees on `frames` ticks of `dt` seconds; the ego drives itself."""
-    world = World(make_network(drive_plan.seed), seed=drive_plan.number)
-    world.weather = drive_plan.weather
-    ego = world.spawn_ego(drive_plan.spawn_index)
-    world.populate(VEHICLES, WALKERS, drive_plan.number)
-    size = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(drive_plan.fov_deg)}
-    camera = world.spawn("sensor.camera.rgb", drive_plan.mount, attributes=size, parent=ego.id)
-    for _ in range(round(drive_plan.warm_up_s / dt)):
-        world.step(dt)
-    for _ in range(frames):
-        world.step(dt)
-        yield world.scene_state(), world.camera_view(camera.id)
+SAME_DRIVE_LEVELS = 0.5  # a render of the same moment differs by rounding only
 
 
 def save_atomically(path: Path, array: NDArray[np.uint8]) -> None:
@@ -126,29 +60,55 @@ class Painters:
         self.spp, self.look = spp, look
         self.rasteriser = Rasteriser(self.scene, look=LOOKS[look])
         self.tracers: dict[bool, PathTracer] = {}
+        self._rasterisers = {look: self.rasteriser}
 
-    def truth(self, state: SceneState, view: CameraView, prompt: str) -> NDArray[np.uint8]:
-        """Return the photograph (H, W, 3) of a moment as a prompt wants it."""
+    def in_look(self, look: str) -> Rasteriser:
+        """Return the town as one look draws it."""
+        if look not in self._rasterisers:
+            self._rasterisers[look] = Rasteriser(self.scene, look=LOOKS[look])
+        return self._rasterisers[look]
+
+    def truth(
+        self, state: SceneState, view: CameraView, prompt: str
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return two photographs (H, W, 3) of a moment as a prompt wants it.
+
+        The second shows it while no drop or flake is in the air.
+        """
         snow = prompt == "snow"
         if snow not in self.tracers:
             self.tracers[snow] = PathTracer(self.scene, spp=self.spp, snow=snow)
         shown = replace(state, weather=weather_for(prompt, state.weather))
-        return self.tracers[snow].render(shown, view)
+        tracer = self.tracers[snow]
+        calm = tracer.calm(shown, view)
+        return tracer.with_falling(calm, shown), calm
+
+
+def write_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Write a clip's JSON beside its place and move it there: now the clip is finished."""
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps(facts))
+    partial.replace(path)
 
 
 def render_clip(
     plan: Drive, painters: Painters, out: Path, *, frames: int, width: int, height: int, dt: float
 ) -> None:
-    """Draw one drive in both looks and write its three files."""
+    """Draw one drive in both looks and write its files."""
     started = time.monotonic()
     sim = np.empty((frames, height, width, 3), np.uint8)
-    truth = np.empty_like(sim)
+    truth, calm = np.empty_like(sim), np.empty_like(sim)
+    lights = []
     moments = drive(plan, frames=frames, width=width, height=height, dt=dt)
     for index, (state, view) in enumerate(moments):
-        sim[index] = painters.rasteriser.render(state, view).rgb
-        truth[index] = painters.truth(state, view, plan.prompt)
+        drawn = painters.rasteriser.render(state, view)
+        sim[index] = drawn.rgb
+        lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
+        truth[index], calm[index] = painters.truth(state, view, plan.prompt)
     save_atomically(out / f"{plan.name}.sim.npy", sim)
     save_atomically(out / f"{plan.name}.truth.npy", truth)
+    if not np.array_equal(truth, calm):
+        save_atomically(out / f"{plan.name}.calm.npy", calm)
     wall_s = time.monotonic() - started
     facts = asdict(plan) | {
         "frames": frames,
@@ -156,13 +116,52 @@ def render_clip(
         "dt": dt,
         "spp": painters.spp,
         "look": painters.look,
+        "lights": lights,
         "wall_s": round(wall_s, 1),
         "complete": True,
     }
-    partial = out / f"{plan.name}.json.partial"
-    partial.write_text(json.dumps(facts, indent=1))
-    partial.replace(out / f"{plan.name}.json")
+    write_facts(out / f"{plan.name}.json", facts)
     logger.info("%s: %d frames, %.2f s a frame", plan.name, frames, wall_s / frames)
+
+
+def redraw_clip(source: Path, painters: Painters, out: Path) -> None:
+    """Drive the clip of a JSON file again and draw its render in the painters' look.
+
+    The truth is shared by a hard link where that is possible. Raises PairError where the drive is
+    no longer the one that the truth shows.
+    """
+    facts = json.loads(source.read_text())
+    name, frames, (width, height) = source.stem, facts["frames"], facts["size"]
+    plan = plan_drive(facts["seed"], facts["number"], facts.get("prompt", AS_SIMULATED))
+    known = np.load(source.with_name(f"{name}.sim.npy"), mmap_mode="r")
+    sim = np.empty((frames, height, width, 3), np.uint8)
+    lights = []
+    moments = drive(plan, frames=frames, width=width, height=height, dt=facts["dt"])
+    for index, (state, view) in enumerate(moments):
+        if index in (0, frames - 1):
+            again = painters.in_look(facts["look"]).render(state, view).rgb
+            off = float(np.abs(again.astype(np.int16) - known[index]).mean())
+            if off > SAME_DRIVE_LEVELS:
+                raise PairError(
+                    f"expected frame {index} of {source} to be drawn as it was, got {off:.1f} "
+                    "levels of difference: the town has changed since, make the pairs anew"
+                )
+        drawn = painters.rasteriser.render(state, view)
+        sim[index] = drawn.rgb
+        lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
+    save_atomically(out / f"{name}.sim.npy", sim)
+    share(source.with_name(f"{name}.truth.npy"), out / f"{name}.truth.npy")
+    write_facts(out / source.name, facts | {"look": painters.look, "lights": lights})
+    logger.info("%s: %d frames in look %s", name, frames, painters.look)
+
+
+def share(source: Path, target: Path) -> None:
+    """Link a file, or copy it where it cannot be linked."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def parse_range(text: str) -> range:
@@ -197,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make every clip that is not there yet."""
     parser = argparse.ArgumentParser(description="Make paired clips of the town in both looks.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", default="0:24", help="such as 3 or 0:24")
+    parser.add_argument("--seeds", help="such as 3 or 0:24 (0:24; all of --truth-from)")
     parser.add_argument("--drives", type=int, default=2, help="clips of each town")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--size", default="512x288", metavar="WxH")
@@ -209,11 +208,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         default=AS_SIMULATED,
         help="such as rain,snow or all: the drives of a town take turns",
     )
+    parser.add_argument(
+        "--truth-from",
+        type=Path,
+        metavar="PAIRS",
+        help="draw the clips of this folder again and share their truth; only --out, --seeds and "
+        "--look count",
+    )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    seeds, prompts = parse_range(args.seeds), parse_prompts(args.prompts)
-    width, height = parse_size(args.size)
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.truth_from is not None:
+        redraw(args.truth_from, args.out, args.seeds, look=args.look)
+        return
+    seeds, prompts = parse_range(args.seeds or "0:24"), parse_prompts(args.prompts)
+    width, height = parse_size(args.size)
     for seed in seeds:
         plans = [
             plan_drive(seed, number, prompts[(seed + number) % len(prompts)])
@@ -233,6 +242,24 @@ def main(argv: Sequence[str] | None = None) -> None:
                 height=height,
                 dt=args.dt,
             )
+
+
+def redraw(source: Path, out: Path, seeds: str | None, *, look: str) -> None:
+    """Draw the clips of a folder again that are not in `out` yet, town by town."""
+    if source.resolve() == out.resolve():
+        raise ConfigError(f"expected --out beside --truth-from, got {out} for both: name another")
+    wanted = parse_range(seeds) if seeds else None
+    towns: dict[int, list[Path]] = {}
+    for path in sorted(source.glob("*.json")):
+        seed = int(json.loads(path.read_text())["seed"])
+        if (wanted is None or seed in wanted) and not (out / path.name).exists():
+            towns.setdefault(seed, []).append(path)
+    if not towns and not any(out.glob("*.json")):
+        raise PairError(f"expected finished clips in {source}, got none: name a folder of pairs")
+    for seed, paths in towns.items():
+        painters = Painters(seed, spp=0, look=look)
+        for path in paths:
+            redraw_clip(path, painters, out)
 
 
 if __name__ == "__main__":
