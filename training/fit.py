@@ -14,7 +14,7 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -28,11 +28,18 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
+from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
 from realmaster_live.training.joint import JointStage
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
-from realmaster_live.training.loop import autocast, check_fingerprint, latest, run_stage
+from realmaster_live.training.loop import (
+    Every,
+    StageState,
+    autocast,
+    check_fingerprint,
+    run_stage,
+)
 from realmaster_live.training.recipe import (
     Recipe,
     StageRecipe,
@@ -57,9 +64,20 @@ AnyStage = AutoencoderStage | TransformerStage | DistillStage | DecoderStage | J
 class Run:
     """A training run in its folder."""
 
-    def __init__(self, recipe: Recipe, data: Path, out: Path, start: Path | None = None) -> None:
-        """Make the networks on torch's default device."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Path,
+        out: Path,
+        start: Path | None = None,
+        accepted: Collection[str] = (),
+    ) -> None:
+        """Make the networks on torch's default device.
+
+        A resumed stage may differ from what it was trained under in the `accepted` keys.
+        """
         self.recipe, self.data, self.out, self.start = recipe, data, out, start
+        self.accepted = accepted
         self.device = torch.get_default_device()
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
@@ -194,19 +212,19 @@ class Run:
             conditions = fingerprint(self.recipe, name)
             found = latest(self.out / name)
             if found is not None:
-                check_fingerprint(found[1]["conditions"], conditions, self.out / name)
-                expected, usable = found[1]["clips"], [clip.name for clip in clips]
-                check_fingerprint({"clips": expected}, {"clips": usable}, self.out / name)
+                saved = {**found[1]["conditions"], "clips": found[1]["clips"]}
+                wanted = {**conditions, "clips": [clip.name for clip in clips]}
+                check_fingerprint(saved, wanted, self.out / name, self.accepted)
             stage_recipe: StageRecipe = getattr(self.recipe, name)
             self.log({"stage": name, "clips": len(clips), "frames": sum(map(len, clips))})
             stage = self.stage(name, clips)
             finished = run_stage(
                 stage,
-                stage_recipe,
+                StageState(stage.module, stage_recipe.optimization),
                 self.out / name,
                 facts=partial(self.conditions, clips, conditions),
-                save_s=self.recipe.save_s,
-                validate_s=self.recipe.validate_s,
+                save=Every(seconds=self.recipe.save_s),
+                validate=Every(seconds=self.recipe.validate_s),
                 log=self.log,
                 refresh=partial(self.refresh, stage, clips),
                 stop=lambda: self.stopping,
@@ -274,6 +292,7 @@ def fit(
     out: Path | str,
     *,
     start: Path | str | None = None,
+    accepted: Collection[str] = (),
     handle: Callable[[Run], None] = lambda run: None,
 ) -> bool:
     """Train, or go on training, the run in `out`; return False where it was asked to stop.
@@ -281,7 +300,7 @@ def fit(
     A new run begins with the weights of the checkpoint `start`, where one is given. `handle`
     gets the run before it starts, to connect signals to `run.stop`.
     """
-    run = Run(recipe, Path(data), Path(out), Path(start) if start else None)
+    run = Run(recipe, Path(data), Path(out), Path(start) if start else None, accepted)
     handle(run)
     return run.train()
 
@@ -312,6 +331,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
+    parser.add_argument(
+        "--accept-change",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="go on although this entry of the saved conditions changed; may be repeated",
+    )
     parser.add_argument("--print-config", action="store_true")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
     options = parser.parse_args(arguments)
@@ -321,7 +347,14 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
         return 0
     use_device(options.device)
-    finished = fit(recipe, options.data, options.out, start=options.start, handle=connect_signals)
+    finished = fit(
+        recipe,
+        options.data,
+        options.out,
+        start=options.start,
+        accepted=options.accept_change,
+        handle=connect_signals,
+    )
     return 0 if finished else 3
 
 

@@ -1,30 +1,30 @@
-"""The loop of a stage: optimizer, schedule, averaged weights, and a state that resumes exactly.
+"""The loop of a stage: accumulation, optimizer, averaged weights, and a state that resumes exactly.
 
 Everything random about a step is a pure function of (seed, step), so the position is the step.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.errors import ConfigError
-from realmaster_live.model.checkpoint import load_into, read_tensors, write_tensors
-from realmaster_live.training.recipe import Recipe, StageRecipe
+from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.model.checkpoint import read_tensors
+from realmaster_live.training.checkpoints import latest, write_state
+from realmaster_live.training.optimization import Optimization, averaging, learning_rate
+from realmaster_live.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
-LATEST = "LATEST"
-FINAL_RATE = 0.02  # of the peak learning rate, at the end
+WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
 
 class Stage(Protocol):
@@ -37,107 +37,128 @@ class Stage(Protocol):
         """What is trained: its parameters that require gradients."""
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return `loss` and what else is worth logging, for the batch of a step."""
+        """Return `loss` and what else is worth logging, for a batch.
 
-    def validate(self) -> dict[str, float]:
+        Batches are counted through: step s of an optimizer that accumulates n of them takes the
+        batches s n to s n + n - 1.
+        """
+
+    def validate(self) -> dict[str, Any]:
         """Return figures on validation clips with the module's present weights."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Every:
+    """How often something is done: whichever of steps and seconds comes first."""
+
+    steps: int = 0  # 0: never by steps
+    seconds: float = math.inf
+
+    def due(self, step: int, waited_s: float) -> bool:
+        """Say whether it is time, after `step` and that long after the last time."""
+        return bool(self.steps and step % self.steps == 0) or waited_s > self.seconds
+
+
 def autocast(recipe: Recipe) -> torch.autocast:
-    """Return the context that runs matrix products in bfloat16, where the recipe says so.
+    """Return the context that runs matrix products in bfloat16, where the recipe says so."""
+    return mixed(recipe.bfloat16)
+
+
+def mixed(bfloat16: bool) -> torch.autocast:
+    """Return the context that runs matrix products in bfloat16, or leaves them.
 
     Casts are not cached: a cast made without gradients would serve the pass that needs them.
     """
     device = torch.get_default_device().type
-    return torch.autocast(device, torch.bfloat16, enabled=recipe.bfloat16, cache_enabled=False)
+    return torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
 
 
-def learning_rate(recipe: StageRecipe, step: int, elapsed_s: float) -> float:
-    """Return the rate: linear warm-up, then a cosine over steps or seconds, whichever is ahead."""
-    progress = min(1.0, max(step / recipe.steps, elapsed_s / recipe.budget_s))
-    cosine = 0.5 * (1.0 + math.cos(math.pi * progress))
-    warm = min(1.0, (step + 1) / max(1, recipe.warm_up))
-    return recipe.learning_rate * warm * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine)
+def alone(parameters: Sequence[nn.Parameter]) -> None:
+    """Leave the gradients as they are: the only process has the whole batch."""
 
 
 class StageState:
-    """Weights, averaged weights, optimizer moments, step and elapsed seconds of a stage."""
+    """Weights, averaged weights, optimizer moments, step and elapsed seconds of a stage.
 
-    def __init__(self, module: nn.Module, recipe: StageRecipe) -> None:
-        self.module, self.recipe = module, recipe
+    `weights_file` names what holds the trained weights in a saved state; averaged weights and
+    moments are beside it. `average` makes the gradients of several processes equal.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        options: Optimization,
+        *,
+        weights_file: str = WEIGHTS,
+        average: Callable[[Sequence[nn.Parameter]], None] = alone,
+    ) -> None:
+        self.module, self.options = module, options
+        self.weights_file, self.average = weights_file, average
         self.parameters = {k: p for k, p in module.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(),
-            lr=recipe.learning_rate,
-            betas=(0.9, 0.95),
-            weight_decay=recipe.weight_decay,
-            fused=torch.get_default_device().type == "cuda",
-        )
+        self.optimizer = options.optimizer(self.parameters.values())
         self.averaged = {k: p.detach().clone() for k, p in self.parameters.items()}
         self.step, self.elapsed_s = 0, 0.0
 
-    def update(self, loss: Tensor) -> float:
-        """Take one optimizer step and return the gradient's norm."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.step, self.elapsed_s)
+    def ended(self) -> bool:
+        """Say whether all steps, or all seconds, are done."""
+        return self.step >= self.options.steps or self.elapsed_s >= self.options.budget_s
+
+    def add(self, loss: Tensor) -> None:
+        """Add a loss's gradients to those of the step."""
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+
+    def update(self, loss: Tensor) -> float:
+        """Add the last loss of a step, take the step, and return the gradient's norm."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.options, self.step, self.elapsed_s)
+        self.add(loss)
+        self.average([*self.parameters.values()])
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.options.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        decay = min(self.recipe.ema, self.step / (self.step + 20.0))
+        decay = averaging(self.options, self.step)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 self.averaged[name].lerp_(parameter, 1.0 - decay)
         return float(norm)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return everything but the numbers, by name."""
-        tensors: dict[str, Tensor] = {f"weights.{k}": p for k, p in self.parameters.items()}
-        tensors |= {f"averaged.{k}": p for k, p in self.averaged.items()}
+    def files(self) -> dict[str, dict[str, Tensor]]:
+        """Return everything but the numbers: safetensors files by name, tensors by name."""
+        moments: dict[str, Tensor] = {f"averaged.{k}": p for k, p in self.averaged.items()}
         for name, parameter in self.parameters.items():
             for kind, value in self.optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{kind}"] = value
-        return tensors
+                moments[f"optimizer.{name}.{kind}"] = value
+        return {self.weights_file: {**self.parameters}, OPTIMIZER: moments}
 
     def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
-        """Write `step=N` beside the older one, then move LATEST to it, then drop the older."""
-        target = folder / f"step={self.step}"
-        aside = folder / "part"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        write_tensors(aside / "state.safetensors", self.tensors())
-        numbers = {"step": self.step, "elapsed_s": self.elapsed_s, **facts}
-        (aside / "state.json").write_text(json.dumps(numbers, indent=2) + "\n")
-        shutil.rmtree(target, ignore_errors=True)
-        aside.rename(target)
-        pointer = folder / f"{LATEST}.part"
-        pointer.write_text(target.name)
-        pointer.replace(folder / LATEST)
-        for older in folder.glob("step=*"):
-            if older != target:
-                shutil.rmtree(older)
+        """Write `step=N` into the folder of saved states."""
+        write_state(folder, self.step, self.files(), {"elapsed_s": self.elapsed_s, **facts})
 
-    def load(self, folder: Path) -> None:
-        """Restore what `save` wrote."""
-        tensors = read_tensors(folder / "state.safetensors")
-        numbers = json.loads((folder / "state.json").read_text())
+    def load(self, state: Path, numbers: Mapping[str, Any]) -> None:
+        """Restore what `save` wrote, from what `latest` returned."""
+        weights, moments = (read_tensors(state / name) for name in (self.weights_file, OPTIMIZER))
+        wanted = {k: p.shape for k, p in self.parameters.items()}
+        differ = {k for k in wanted.keys() | weights.keys()
+                  if k not in weights or wanted.get(k) != weights[k].shape}  # fmt: skip
+        if differ:
+            raise BuildError(
+                f"expected the {len(wanted)} trained tensors of this recipe, got {state} with "
+                f"{len(differ)} that differ ({', '.join(sorted(differ)[:3])}): restore the recipe "
+                "that it was saved with, or start a new run"
+            )
         self.step, self.elapsed_s = numbers["step"], numbers["elapsed_s"]
-        full = self.module.state_dict()
+        self.put(weights)
         for name, parameter in self.parameters.items():
-            full[name] = tensors[f"weights.{name}"]
-            self.averaged[name].copy_(tensors[f"averaged.{name}"])
+            self.averaged[name].copy_(moments[f"averaged.{name}"])
             prefix = f"optimizer.{name}."
             entries = {
-                k: v.to(parameter.device, copy=True)
-                for k, v in tensors.items()
+                k.removeprefix(prefix): v.to(parameter.device, copy=True)
+                for k, v in moments.items()
                 if k.startswith(prefix)
             }
             if entries:
-                self.optimizer.state[parameter] = {
-                    k.removeprefix(prefix): v for k, v in entries.items()
-                }
-        load_into(self.module, full, source=str(folder))
+                self.optimizer.state[parameter] = entries
 
     def use_averaged(self) -> dict[str, Tensor]:
         """Put the averaged weights into the module and return the trained ones."""
@@ -152,72 +173,100 @@ class StageState:
                 parameter.copy_(weights[name])
 
 
-def latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return the newest saved state of a stage and its numbers, or None before the first."""
-    if not (folder / LATEST).is_file():
-        return None
-    state = folder / (folder / LATEST).read_text()
-    numbers: dict[str, Any] = json.loads((state / "state.json").read_text())
-    return state, numbers
+def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, str]:
+    """Return what changed, by key, as `old -> new`."""
+    keys = sorted(k for k in {*saved, *wanted} if saved.get(k) != wanted.get(k))
+    return {k: f"{saved.get(k)!r:.200} -> {wanted.get(k)!r:.200}" for k in keys}
 
 
-def check_fingerprint(saved: Mapping[str, Any], wanted: Mapping[str, Any], folder: Path) -> None:
-    """Raise ConfigError where a resumed stage would go on under other conditions."""
-    changed = [k for k in sorted({*saved, *wanted}) if saved.get(k) != wanted.get(k)]
+def check_fingerprint(
+    saved: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    folder: Path,
+    accepted: Collection[str] = (),
+) -> None:
+    """Raise ConfigError where a resumed stage would go on under other conditions.
+
+    A key in `accepted` may have changed.
+    """
+    changed = differences(saved, wanted)
+    for key in sorted(changed.keys() & {*accepted}):
+        logger.warning("%s: goes on with %s %s", folder, key, changed.pop(key))
     if changed:
-        shown = "; ".join(f"{k} {saved.get(k)!r} -> {wanted.get(k)!r}" for k in changed[:3])
+        shown = "; ".join(f"{key} {text}" for key, text in changed.items())
         raise ConfigError(
             f"expected the conditions that {folder} was trained under, got {len(changed)} "
-            f"changed ({shown}): restore them, or start a new run"
+            f"changed ({shown}): restore them, start a new run, or go on with "
+            f"{' '.join(f'--accept-change {key}' for key in changed)}"
         )
 
 
 def run_stage(
     stage: Stage,
-    recipe: StageRecipe,
+    state: StageState,
     folder: Path,
     *,
     facts: Callable[[], Mapping[str, Any]],
-    save_s: float,
-    validate_s: float,
+    save: Every,
+    validate: Every,
     log: Callable[[dict[str, Any]], None],
+    log_steps: int = 20,
+    writes: bool = True,
     refresh: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Train a stage to its end, resuming where it was; return False where `stop` ended it.
 
     `facts` says what a saved state is saved with; `refresh` is called after every look at the
-    validation clips. At the end the module holds the averaged weights.
+    validation clips; a process that does not write neither saves nor logs nor looks. `stop` is
+    asked once a step. At the end the module holds the averaged weights.
     """
-    state = StageState(stage.module, recipe)
     found = latest(folder)
     if found is not None:
-        state.load(found[0])
+        state.load(*found)
         logger.info("%s: resumed at step %d", stage.name, state.step)
+    finished = state.ended()
+    if finished:
+        state.put(state.averaged)
     saved_at = validated_at = last = time.monotonic()
-    finished = False
     while not finished:
-        parts = stage.loss(state.step)
-        norm = state.update(parts["loss"])
+        norm, figures = one_step(stage, state)
         now = time.monotonic()
         state.elapsed_s += now - last
         last = now
-        finished = state.step >= recipe.steps or state.elapsed_s >= recipe.budget_s
-        if state.step % 20 == 0 or finished:
-            figures = {k: round(float(v.detach()), 5) for k, v in parts.items()}
+        finished = state.ended()
+        if writes and (state.step % log_steps == 0 or finished):
+            shown = {k: round(float(v), 5) for k, v in figures.items()}
             log({"stage": stage.name, "step": state.step, "s": round(state.elapsed_s, 1),
-                 **figures, "grad": round(norm, 4)})  # fmt: skip
+                 **shown, "grad": round(norm, 4)})  # fmt: skip
         stopping = stop()
-        if finished or stopping or now - saved_at > save_s:
+        if writes and (finished or stopping or save.due(state.step, now - saved_at)):
             state.save(folder, {**facts(), "finished": finished})
             saved_at = now
         if stopping and not finished:
             return False
-        if finished or now - validated_at > validate_s:
+        if finished or validate.due(state.step, now - validated_at):
             trained = state.use_averaged()
-            log({"stage": stage.name, "step": state.step, "validation": stage.validate()})
+            if writes:
+                log({"stage": stage.name, "step": state.step, "validation": stage.validate()})
             if not finished:
                 state.put(trained)
                 refresh()
             validated_at = last = time.monotonic()  # looking is not training
     return True
+
+
+def one_step(stage: Stage, state: StageState) -> tuple[float, dict[str, Tensor]]:
+    """Take one optimizer step; return the gradient's norm and the batches' mean figures."""
+    count = state.options.accumulate
+    seen: list[dict[str, Tensor]] = []
+    for batch in range(count):
+        parts = stage.loss(state.step * count + batch)
+        seen.append({name: value.detach() for name, value in parts.items()})
+        share = parts["loss"] / count if count > 1 else parts["loss"]
+        if batch + 1 < count:
+            state.add(share)
+    norm = state.update(share)
+    names = dict.fromkeys(name for figures in seen for name in figures)
+    means = {n: torch.stack([f[n] for f in seen if n in f]).mean() for n in names}
+    return norm, means

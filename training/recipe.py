@@ -13,6 +13,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.profile import EMBEDDED, Profile
+from realmaster_live.training.optimization import Optimization
 
 STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
 
@@ -67,6 +68,18 @@ class StageRecipe:
     perceptual_weight: float = 0.0
     plain_weight: float = 0.5
     rollout_share: float = 0.75
+
+    @property
+    def optimization(self) -> Optimization:
+        """Return the options of the optimizer."""
+        return Optimization(
+            steps=self.steps,
+            budget_s=self.budget_s,
+            learning_rate=self.learning_rate,
+            warm_up=self.warm_up,
+            weight_decay=self.weight_decay,
+            ema=self.ema,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,12 @@ from safetensors.torch import load_file
 from realmaster_live.errors import ConfigError, MissingDependency
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.vae import to_cells
+from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import find_clips, take
 from realmaster_live.training.fit import Run, fit
 from realmaster_live.training.latents import encode_clip, roll_out
-from realmaster_live.training.loop import StageState, latest, learning_rate
+from realmaster_live.training.loop import StageState
+from realmaster_live.training.optimization import learning_rate
 from realmaster_live.training.recipe import STAGES, StageRecipe
 from realmaster_live.training.transformer import TransformerStage
 from realmaster_live.training.vgg import vgg
@@ -157,7 +159,7 @@ def test_checkpoint_of_a_run_rolls_out(recipe, pairs, tmp_path):
 
 
 def test_learning_rate_by_hand():
-    stage = StageRecipe(steps=100, budget_s=10.0, learning_rate=1.0, warm_up=10)
+    stage = StageRecipe(steps=100, budget_s=10.0, learning_rate=1.0, warm_up=10).optimization
     assert learning_rate(stage, 0, 0.0) == pytest.approx(0.1)
     assert learning_rate(stage, 50, 0.0) == pytest.approx(0.02 + 0.98 * 0.5)
     assert learning_rate(stage, 20, 5.0) == pytest.approx(0.02 + 0.98 * 0.5)

@@ -1,0 +1,132 @@
+"""Saved states of a run: written aside, hashed, synced, renamed; a broken newest falls back one.
+
+```
+FOLDER/step=N/{*.safetensors, state.json, MANIFEST.sha256}   FOLDER/LATEST
+```
+A process that dies at any moment leaves the states before as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.checkpoint import write_tensors
+
+logger = logging.getLogger(__name__)
+
+LATEST, MANIFEST, NUMBERS = "LATEST", "MANIFEST.sha256", "state.json"
+KEPT = 2  # states: the newest and the one to fall back to
+
+
+def write_state(
+    folder: Path, step: int, files: Mapping[str, Mapping[str, Tensor]], numbers: Mapping[str, Any]
+) -> Path:
+    """Write `step=N` with safetensors files by name and JSON numbers; LATEST then names it.
+
+    States of later steps, which a run that fell back has left, and all but the newest two go.
+    """
+    target, aside = folder / f"step={step}", folder / "part"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    for name, tensors in files.items():
+        write_tensors(aside / name, dict(tensors))
+    write_synced(aside / NUMBERS, json.dumps({"step": step, **numbers}, indent=2) + "\n")
+    lines = [f"{digest_of(path)}  {path.name}\n" for path in sorted(aside.iterdir())]
+    write_synced(aside / MANIFEST, "".join(lines))
+    sync_folder(aside)
+    shutil.rmtree(target, ignore_errors=True)
+    aside.rename(target)
+    sync_folder(folder)
+    pointer = folder / f"{LATEST}.part"
+    write_synced(pointer, target.name)
+    pointer.replace(folder / LATEST)
+    sync_folder(folder)
+    saved = states(folder)
+    for each in saved:
+        if step_of(each) > step or each in saved[: saved.index(target) - KEPT + 1]:
+            shutil.rmtree(each)
+    return target
+
+
+def latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest whole state and its numbers, or None before the first was saved.
+
+    Raises:
+        ConfigError: states were saved and none of them is whole: a run never begins anew by itself.
+    """
+    saved = states(folder)
+    pointer = folder / LATEST
+    if pointer.is_file():
+        named = folder / pointer.read_text().strip()
+        saved = [each for each in saved if step_of(each) <= step_of(named)]
+    problems = []
+    for state in reversed(saved):
+        problem = damage(state)
+        if problem is None:
+            numbers: dict[str, Any] = json.loads((state / NUMBERS).read_text())
+            return state, numbers
+        logger.error("%s is broken (%s): falling back to the state before it", state, problem)
+        problems.append(f"{state.name}: {problem}")
+    if problems or pointer.is_file():
+        raise ConfigError(
+            f"expected a whole saved state in {folder}, got {'; '.join(problems) or 'none'}: put "
+            "one back from a copy, or remove the folder to begin anew"
+        )
+    return None
+
+
+def states(folder: Path) -> list[Path]:
+    """Return the folders of saved states, the newest last."""
+    found = [path for path in folder.glob("step=*") if path.name[5:].isdecimal()]
+    return sorted(found, key=step_of)
+
+
+def step_of(state: Path) -> int:
+    """Return the step in a state's name; -1 where there is none."""
+    text = state.name.removeprefix("step=")
+    return int(text) if text.isdecimal() else -1
+
+
+def damage(state: Path) -> str | None:
+    """Return what is wrong with a state, or None where every file is as it was hashed."""
+    try:
+        entries = [line.split("  ", 1) for line in (state / MANIFEST).read_text().splitlines()]
+        for digest, name in entries:
+            if digest_of(state / name) != digest:
+                return f"{name} is not what was written"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None if entries else f"{MANIFEST} is empty"
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Write a text and wait until it is on the disk."""
+    with path.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
