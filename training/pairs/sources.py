@@ -1,0 +1,188 @@
+"""The pixels of a clip, cut out of where it comes from: a recording, a pair, a video, pictures.
+
+Pictures are cut to the clip's aspect around their centre and made smaller by areas; labels by
+their nearest pixel, so no class or depth arises that was not there. Up to 15 pixels a side are
+rather cut than resampled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import LABEL_DTYPES
+from realmaster_live.errors import PairError
+from realmaster_live.recording.about import Meta
+from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.training.pairs import videos
+from realmaster_live.training.pairs.stage import Clip
+
+MULTIPLE = 16  # of a clip's width and height
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def read_frames(clip: Clip) -> NDArray[np.uint8]:
+    """Return the rendered frames of a clip, (T, H, W, 3) RGB.
+
+    Raises:
+        PairError: they are damaged, gone, or not all of one size.
+    """
+    return _fitted(clip, _pictures(clip))
+
+
+def read_truth(clip: Clip) -> NDArray[np.uint8]:
+    """Return the photoreal frames that the source itself holds, (T, H, W, 3) RGB.
+
+    Raises:
+        PairError: the source has none.
+    """
+    if not clip.truth:
+        raise PairError(
+            f"expected a source with a truth of its own for {clip.clip_id}, got {clip.source} "
+            "without: edit anchors and propagate them"
+        )
+    return _fitted(clip, iter(_array(clip, "truth")))
+
+
+def read_label(clip: Clip, name: str) -> NDArray[Any]:
+    """Return a label of every frame, (T, H, W) or (T, H, W, 2), of the dtypes in LABEL_DTYPES.
+
+    Flow stays in pixels of the clip and is there only for clips of stride 1.
+
+    Raises:
+        PairError: the source has no such label.
+    """
+    if name not in clip.labels or (name == "flow" and clip.stride > 1):
+        have = ", ".join(clip.labels) or "no labels"
+        raise PairError(
+            f"expected the label {name} of {clip.clip_id}, got {have} at stride {clip.stride}: "
+            "record with it, or choose a stage that does without"
+        )
+    if clip.kind == "pairs":
+        labels = iter(_array(clip, name))
+    else:
+        folder = Path(clip.source)
+        path = folder / Meta.read(folder).streams[name]
+        labels = (
+            PACKINGS[name].unpack(frame.to_ndarray()) for frame in videos.decode(path, span(clip))
+        )
+    return np.stack([_nearest(x, clip.height, clip.width, name) for x in labels]).astype(
+        LABEL_DTYPES[name]
+    )
+
+
+def span(clip: Clip) -> range:
+    """Return the indices of a clip's frames within its source."""
+    return range(clip.first, clip.first + clip.frames * clip.stride, clip.stride)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, in the order of the numbers in their names."""
+    found = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    return sorted(found, key=lambda path: _natural(path.name))
+
+
+def window(
+    height: int, width: int, to_height: int, to_width: int
+) -> tuple[int, int, int, int]:  # top, left, height, width
+    """Return the centred part of a picture that becomes a clip's frame."""
+    if 0 <= height - to_height < MULTIPLE and 0 <= width - to_width < MULTIPLE:
+        rows, columns = to_height, to_width
+    else:
+        scale = min(height / to_height, width / to_width)
+        rows, columns = round(to_height * scale), round(to_width * scale)
+    return (height - rows) // 2, (width - columns) // 2, rows, columns
+
+
+def _fitted(clip: Clip, pictures: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    frames = np.empty((clip.frames, clip.height, clip.width, 3), np.uint8)
+    size = None
+    for index, picture in enumerate(pictures):
+        size = size or picture.shape
+        if picture.shape != size:
+            raise PairError(
+                f"expected pictures of one size in {clip.source}, got {picture.shape[:2]} after "
+                f"{size[:2]} at frame {clip.first + index * clip.stride}: plan it again"
+            )
+        height, width, _ = picture.shape
+        top, left, rows, columns = window(height, width, clip.height, clip.width)
+        part = picture[top : top + rows, left : left + columns]
+        if part.shape == frames.shape[1:]:
+            frames[index] = part
+        else:
+            frames[index] = cv2.resize(part, frames.shape[2:0:-1], interpolation=cv2.INTER_AREA)
+    return frames
+
+
+def _nearest(label: NDArray[Any], to_height: int, to_width: int, name: str) -> NDArray[Any]:
+    height, width = label.shape[:2]
+    top, left, rows, columns = window(height, width, to_height, to_width)
+    down = top + ((np.arange(to_height) + 0.5) * rows / to_height).astype(int)
+    across = left + ((np.arange(to_width) + 0.5) * columns / to_width).astype(int)
+    small: NDArray[Any] = label[down[:, None], across]
+    return small * [to_width / columns, to_height / rows] if name == "flow" else small
+
+
+def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
+    source = Path(clip.source)
+    match clip.kind:
+        case "recording":
+            path = source / Meta.read(source).streams["sim"]
+            return map(videos.to_rgb, videos.decode(path, span(clip)))
+        case "video":
+            return map(videos.to_rgb, videos.decode(source, span(clip)))
+        case "pairs":
+            return iter(_array(clip, "sim"))
+        case "images":
+            paths = list_pictures(source)
+            _check_length(clip, len(paths))
+            wanted = span(clip)
+            return map(read_picture, islice(paths, wanted.start, wanted.stop, wanted.step))
+    raise PairError(
+        f"expected a source of kind recording, pairs, video or images, got {clip.kind!r} for "
+        f"{clip.clip_id}: plan again with this version"
+    )
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Return a picture file, (H, W, 3) RGB; PairError where it is damaged."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if bgr is None:
+        raise PairError(
+            f"expected a picture in {path}, got other bytes: restore the file or leave it out"
+        )
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _array(clip: Clip, name: str) -> NDArray[Any]:
+    path = Path(clip.source).with_suffix(f".{name}.npy")
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise PairError(
+            f"expected an array in {path}, got {error}: render the clip again"
+        ) from error
+    _check_length(clip, len(array))
+    wanted = span(clip)
+    part: NDArray[Any] = array[wanted.start : wanted.stop : wanted.step]
+    return part
+
+
+def _check_length(clip: Clip, length: int) -> None:
+    if span(clip)[-1] >= length:
+        raise PairError(
+            f"expected frame {span(clip)[-1]} in {clip.source}, got {length} frames: plan again"
+        )
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which frame 9 comes before frame 10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

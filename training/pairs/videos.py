@@ -1,0 +1,226 @@
+"""Video files: photoreal clips in H.264, grey maps without loss, and any frame of any file.
+
+Colour is sRGB uint8 in arrays and BT.709 in files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import PairError
+from realmaster_live.optional import require
+
+av = require("av", extra="live")
+
+H264 = {"crf": "10", "preset": "fast"}  # about 45 dB from the original
+FFV1 = {"level": "3", "g": "1", "slicecrc": "1"}
+SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
+UNDATED = (".avi",)  # containers whose frames have no times of their own
+UNSPECIFIED, HD_ROWS = 2, 720  # a file that names no colour matrix: BT.709 from HD on, or BT.601
+PICTURE_ERRORS = (av.FFmpegError, OSError, IndexError, ValueError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFacts:
+    """What a video file says before it is decoded.
+
+    Attributes:
+        width: pixels. height: pixels.
+        fps: frames a second. times: (T,) seconds at which the frames are shown.
+    """
+
+    width: int
+    height: int
+    fps: float
+    times: NDArray[np.float64]
+
+
+def write_video(
+    path: Path,
+    frames: NDArray[np.uint8],  # (T, H, W, 3) RGB
+    fps: float,
+) -> None:
+    """Write pictures as H.264 with full colour resolution; OSError where the disk is full."""
+    coded = (
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
+            format="yuv444p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        for frame in frames
+    )
+    _write(
+        path,
+        coded,
+        frames.shape[1:3],
+        "libx264",
+        "yuv444p",
+        fps,
+        {"crf": str(CRF), "preset": "fast"},
+    )
+
+
+def read_video(path: Path) -> NDArray[np.uint8]:
+    """Return all pictures of a video, (T, H, W, 3) RGB."""
+    return np.stack([to_rgb(frame) for frame in decode(path)])
+
+
+def write_gray(
+    path: Path,
+    maps: NDArray[np.uint8],  # (T, H, W)
+    fps: float,
+) -> None:
+    """Write grey maps as FFV1: they come back as they were."""
+    coded = (av.VideoFrame.from_ndarray(np.ascontiguousarray(x), format="gray") for x in maps)
+    _write(
+        path, coded, maps.shape[1:3], "ffv1", "gray", fps, {"level": "3", "g": "1", "slicecrc": "1"}
+    )
+
+
+def read_gray(path: Path) -> NDArray[np.uint8]:
+    """Return the maps that `write_gray` wrote, (T, H, W)."""
+    return np.stack([frame.to_ndarray() for frame in decode(path)])
+
+
+def to_rgb(frame: Any) -> NDArray[np.uint8]:
+    """Return a decoded frame as (H, W, 3) sRGB."""
+    unnamed = frame.colorspace == UNSPECIFIED and frame.height >= HD_ROWS
+    converted = frame.reformat(format="rgb24", src_colorspace="ITU709" if unnamed else None)
+    picture: NDArray[np.uint8] = converted.to_ndarray()
+    return picture
+
+
+def describe(path: Path) -> VideoFacts:
+    """Return size, rate and times of a video without decoding it; PairError where it has none."""
+    width, height, fps, stamps, base = _facts(path, _version(path))
+    times = np.array(stamps) * float(base)
+    return VideoFacts(width=width, height=height, fps=fps, times=times)
+
+
+def decode(path: Path, wanted: range | None = None) -> Iterator[Any]:
+    """Yield the av.VideoFrame of every wanted index, from the key frame before the first.
+
+    Raises:
+        PairError: the file is damaged, or has not so many frames.
+    """
+    stamps = _facts(path, _version(path))[3]
+    wanted = range(len(stamps)) if wanted is None else wanted
+    if not wanted:
+        return
+    found = 0
+    for frame in _sought(path, stamps, wanted):
+        found += 1
+        yield frame
+    if found == 0:
+        for index, frame in enumerate(_frames(path)):
+            if index in wanted:
+                found += 1
+                yield frame
+            if found == len(wanted):
+                break
+    if found == len(wanted):
+        return
+    raise PairError(
+        f"expected frames {wanted[0]} to {wanted[-1]} in {path}, got {found} of {len(wanted)}: "
+        "restore the file from a copy, or plan again"
+    )
+
+
+def _sought(path: Path, stamps: Sequence[int], wanted: range) -> Iterator[Any]:
+    """Yield wanted frames from the key frame before them, or none where that cannot be trusted."""
+    if wanted[0] == 0 or wanted[-1] >= len(stamps) or path.suffix.lower() in UNDATED:
+        return
+    waiting = {stamps[index] for index in wanted}
+    began = False
+    try:
+        for frame in _frames(path, start=stamps[wanted[0]]):
+            if not began and frame.pts > stamps[wanted[0]]:
+                return  # the container found no earlier key frame
+            if frame.pts in waiting:
+                began = True
+                waiting.remove(frame.pts)
+                yield frame
+            if not waiting:
+                return
+    except PairError:
+        if began:
+            raise  # else frames before the wanted ones need what lies before the key frame
+
+
+def _frames(path: Path, start: int = 0) -> Iterator[Any]:
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+            if start:
+                container.seek(start, stream=stream)
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise ValueError("a damaged frame")
+                yield frame
+    except PICTURE_ERRORS as error:
+        raise _unplayable(path, error) from error
+
+
+@lru_cache(maxsize=64)
+def _facts(path: Path, version: tuple[int, int]) -> tuple[int, int, float, list[int], Fraction]:
+    """Return width, height, rate, the frames' stamps in order, and their unit in seconds."""
+    del version  # a file that was replaced is looked at again
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
+            stamps = sorted(p.pts for p in packets if p.pts is not None)
+            size = stream.codec_context.width, stream.codec_context.height
+            rate, base = stream.average_rate or stream.guessed_rate, stream.time_base
+    except PICTURE_ERRORS as error:
+        raise _unplayable(path, error) from error
+    if not stamps or len(stamps) < len(packets) or not rate or min(size) < 1:
+        raise _unplayable(path, f"{len(stamps)} dated frames of {size[0]}x{size[1]}")
+    return *size, float(rate), stamps, base
+
+
+def _version(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise _unplayable(path, error) from error
+    return facts.st_mtime_ns, facts.st_size
+
+
+def _write(
+    path: Path,
+    frames: Iterable[Any],
+    size: tuple[int, ...],  # height, width
+    codec: str,
+    pixel_format: str,
+    fps: float,
+    options: Mapping[str, str],
+) -> None:
+    with av.open(path, "w") as container:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = container.add_stream(codec, rate=rate, options=dict(options))
+        stream.pix_fmt = pixel_format
+        stream.height, stream.width = size
+        context = stream.codec_context
+        context.thread_count = 1  # the same bytes on every machine
+        if pixel_format != "gray":
+            context.colorspace, context.color_primaries, context.color_trc = 1, 1, 13
+            context.color_range = 1
+        for number, frame in enumerate(frames):
+            frame.pts, frame.time_base = number, 1 / rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _unplayable(path: Path, got: object) -> PairError:
+    return PairError(
+        f"expected a playable video in {path}, got {got}: restore the file from a copy or leave "
+        "it out"
+    )
