@@ -55,15 +55,7 @@ def write_video(
         )
         for frame in frames
     )
-    _write(
-        path,
-        coded,
-        frames.shape[1:3],
-        "libx264",
-        "yuv444p",
-        fps,
-        {"crf": str(CRF), "preset": "fast"},
-    )
+    _write(path, coded, frames.shape[1:3], "libx264", "yuv444p", fps, H264)
 
 
 def read_video(path: Path) -> NDArray[np.uint8]:
