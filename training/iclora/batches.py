@@ -1,0 +1,213 @@
+"""Batches of latent pairs as a pure function of (seed, step), each from clips of one shape.
+
+Legend: n consecutive chunks, B samples, C latent channels, F latent frames of a clip, f of a chunk,
+h w latent height and width, M tokens of a prompt. A chunk's latents are (B, C, f, h, w), or
+(B, C, h, w) where a chunk is one latent frame, as the transformer takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realmaster_live.errors import PairError
+from realmaster_live.model.profile import Profile
+from realmaster_live.training.data import step_rng
+
+SHAPE, SAMPLE = 20, 21  # purposes of random numbers
+Shape = tuple[int, int, int, int]  # C, F, h, w
+
+
+class LatentPair(Protocol):
+    """The latents of a whole clip, rendered and photoreal."""
+
+    @property
+    def prompt(self) -> str:
+        """Return the clip's prompt."""
+
+    @property
+    def reference(self) -> Tensor:
+        """Return the render's latents (C, F, h, w), normalised."""
+
+    @property
+    def target(self) -> Tensor:
+        """Return the wanted latents, of the same shape."""
+
+    @property
+    def text(self) -> Tensor | None:
+        """Return the prompt's embedding (M, channels), where a text encoder made one."""
+
+
+class LatentPairs(Protocol):
+    """Clips to train on, by number."""
+
+    @property
+    def shapes(self) -> Sequence[Shape]:
+        """Return the shape of every clip's latents."""
+
+    @property
+    def weights(self) -> Sequence[float]:
+        """Return how often every clip is wanted, relative to the others."""
+
+    def read(self, index: int) -> LatentPair:
+        """Return a clip's latents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentBatch:
+    """Consecutive chunks of several clips, on torch's default device.
+
+    Attributes:
+        reference: (n, B, C, f, h, w) or (n, B, C, h, w) float32 of the render, normalised.
+        target: of the same shape, of what is wanted.
+        prompts: one a sample.
+        text: (B, M, channels) embeddings of the prompts, where a text encoder made them.
+        samples: numbers of the samples in the run: what is random about one follows from its own.
+        first: index of the first chunk in its clip, one a sample.
+    """
+
+    reference: Tensor
+    target: Tensor
+    prompts: tuple[str, ...]
+    text: Tensor | None
+    samples: tuple[int, ...]
+    first: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self.prompts)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The clips of one shape: their numbers, and how often they are wanted, summed up."""
+
+    indices: NDArray[np.int64]
+    summed: NDArray[np.float64]
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Return a random clip's number."""
+        place = np.searchsorted(self.summed, rng.random() * self.summed[-1], side="right")
+        return int(self.indices[min(int(place), len(self.indices) - 1)])
+
+
+class Batches:
+    """Draws batches of a fixed size from clips of one shape each."""
+
+    def __init__(
+        self,
+        pairs: LatentPairs,
+        profile: Profile,
+        *,
+        seed: int,
+        batch: int,
+        chunks: int,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
+        """Sort the clips of at least `chunks` chunks by shape.
+
+        `share` (i, n) keeps every n-th sample of a batch, from the i-th on: what one of n processes
+        has to do.
+        """
+        if batch % share[1]:
+            raise PairError(
+                f"expected a batch that {share[1]} processes can share, got {batch}: make it a "
+                f"multiple of {share[1]}"
+            )
+        self.pairs, self.profile, self.seed = pairs, profile, seed
+        self.batch, self.chunks, self.share = batch, chunks, share
+        self.buckets: dict[Shape, Bucket] = {}
+        weights, shapes = np.asarray(pairs.weights, np.float64), pairs.shapes
+        for shape in sorted({*shapes}):
+            self._check(shape)
+            indices = np.array([i for i, each in enumerate(shapes) if each == shape], np.int64)
+            indices = indices[weights[indices] > 0]
+            if len(indices) and self.chunks_of(shape) >= chunks:
+                self.buckets[shape] = Bucket(indices, np.cumsum(weights[indices]))
+        if not self.buckets:
+            raise PairError(
+                f"expected clips of at least {chunks} chunks of {profile.chunk_latents} latent "
+                f"frames, got {len(shapes)} clips of shapes {sorted({*shapes})[:3]}: encode longer "
+                "clips, or lower `chunks` in the recipe"
+            )
+
+    def chunks_of(self, shape: Shape) -> int:
+        """Return the whole chunks in a clip."""
+        return shape[1] // self.profile.chunk_latents
+
+    def draw(self, step: int, *, from_start: bool = False) -> LatentBatch:
+        """Return the batch of a step; `from_start` takes the first chunks of the clips."""
+        totals = np.cumsum([bucket.summed[-1] for bucket in self.buckets.values()])
+        place = step_rng(self.seed, step, SHAPE).random() * totals[-1]
+        chosen = min(int(np.searchsorted(totals, place, side="right")), len(totals) - 1)
+        shape = list(self.buckets)[chosen]
+        mine, of = self.share
+        samples = range(step * self.batch + mine, (step + 1) * self.batch, of)
+        drawn = [self._sample(shape, number, from_start=from_start) for number in samples]
+        texts = [pair.text for pair, _, _ in drawn]
+        device = torch.get_default_device()
+        latents = torch.stack([both for _, both, _ in drawn], 2).to(device)
+        return LatentBatch(
+            reference=latents[0],
+            target=latents[1],
+            prompts=tuple(pair.prompt for pair, _, _ in drawn),
+            text=stack_texts(texts),
+            samples=tuple(samples),
+            first=tuple(first for _, _, first in drawn),
+        )
+
+    def _sample(
+        self, shape: Shape, number: int, *, from_start: bool
+    ) -> tuple[LatentPair, Tensor, int]:
+        """Return a clip, its chunks (2, n, C, ...) and the index of the first of them."""
+        rng = step_rng(self.seed, number, SAMPLE)
+        pair = self.pairs.read(self.buckets[shape].draw(rng))
+        first = int(rng.integers(self.chunks_of(shape) - self.chunks + 1))
+        first = 0 if from_start else first
+        both = torch.stack((pair.reference.float(), pair.target.float()))
+        return pair, cut(both, self.profile, first=first, chunks=self.chunks), first
+
+    def _check(self, shape: Shape) -> None:
+        """Raise PairError for latents that the model cannot take."""
+        profile = self.profile
+        if shape[0] != profile.latent_channels or any(side % profile.patch for side in shape[2:]):
+            raise PairError(
+                f"expected latents of {profile.latent_channels} channels and sides that are "
+                f"multiples of {profile.patch} for {profile.name}, got {shape}: encode the clips "
+                "with this model's autoencoder"
+            )
+
+
+def cut(latents: Tensor, profile: Profile, *, first: int, chunks: int) -> Tensor:
+    """Return consecutive chunks (..., n, C, f, h, w) of a clip's latents (..., C, F, h, w).
+
+    Where a chunk is one latent frame there is no axis f.
+    """
+    size = profile.chunk_latents
+    part = latents[..., first * size : (first + chunks) * size, :, :]
+    apart = torch.unflatten(part, -3, (chunks, size)).movedim(-4, -5)
+    return apart.squeeze(-3) if size == 1 else apart
+
+
+def stack_texts(texts: Sequence[Tensor | None]) -> Tensor | None:
+    """Return prompts' embeddings (B, M, channels); None where there are none.
+
+    Raises:
+        PairError: some clips have an embedding and some have none, or lengths differ.
+    """
+    known = [text for text in texts if text is not None]
+    if not known:
+        return None
+    if len(known) < len(texts) or len({text.shape for text in known}) > 1:
+        shapes = sorted({str(tuple(text.shape)) for text in known})
+        raise PairError(
+            f"expected an embedding of one length for every prompt, got {len(known)} of "
+            f"{len(texts)} of shapes {', '.join(shapes)}: embed all prompts with the same encoder"
+        )
+    return torch.stack([text.float() for text in known]).to(torch.get_default_device())
