@@ -1,8 +1,8 @@
 """Leases: who is making which object just now.
 
-A lease is a file that only one process can create. Its holder touches it as a sign of life; one that
-has not been touched for long, or whose process is gone, is taken over. Should its holder turn out to
-be alive after all, no harm is done: both make the same object, and one of the two stays.
+A lease is a file that only one process can create. Its holder touches it as a sign of life; one
+that has not been touched for long, or whose process is gone, is taken over. Should its holder turn
+out to be alive after all, no harm is done: both make the same object, and one of the two stays.
 """
 
 from __future__ import annotations

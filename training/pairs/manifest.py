@@ -1,8 +1,8 @@
 """The manifest: Parquet files that say which clips there are and what was made of them.
 
-`manifest/stage=<name>/` grows by one small file a commit, so that any number of processes can append
-without a lock. Readers merge all of them: of several rows of a key the newest counts. `compact` puts
-the files of a stage together; rows are in the new file before the old ones go.
+`manifest/stage=<name>/` grows by one small file a commit, so that any number of processes can
+append without a lock. Readers merge all of them: of several rows of a key the newest counts.
+`compact` puts the files of a stage together; rows are in the new file before the old ones go.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Ledger:
         return self.newest
 
     def _read_new(self) -> bool:
-        """Read unseen part files; False where one was compacted away between listing and reading."""
+        """Read unseen part files; False where one was compacted away since they were listed."""
         names = {path.name for path in self.folder.glob("part-*.parquet")}
         for name in sorted(names - self._seen):
             try:

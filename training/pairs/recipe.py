@@ -1,7 +1,7 @@
 """Recipes of a dataset: pairs.toml, one table a stage, one frozen dataclass a table.
 
-The recipe is kept, resolved, in the dataset. A table that is named after a module of your own, such as
-["my_package.blur"], is a stage too.
+The recipe is kept, resolved, in the dataset. A table that is named after a module of your own, such
+as ["my_package.blur"], is a stage too.
 """
 
 from __future__ import annotations
@@ -159,6 +159,12 @@ def _table(name: str, table: Mapping[str, Any], above: str = "") -> str:
     ]
     inner = [_table(k, v, f"{header}.") for k, v in table.items() if isinstance(v, dict)]
     return "\n".join([*lines, "", *inner])
+
+
+def read_recipe(dataset: Path) -> Recipe:
+    """Return the recipe that a dataset keeps, or the defaults."""
+    path = dataset / FILE
+    return load_recipe(path if path.exists() else None)
 
 
 def differences(

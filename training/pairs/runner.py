@@ -6,99 +6,31 @@ object aside, moves it to its place, and only then writes the manifest row: the 
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from realmaster_live.errors import ConfigError, DiskFull, MissingDependency, PairError
+from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
 from realmaster_live.training.pairs import leases
+from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import (
-    DONE, FAILED, QUARANTINED, Ledger, Row, append, read_clips, rows,
-)  # fmt: skip
-from realmaster_live.training.pairs.recipe import Recipe, read_recipe
-from realmaster_live.training.pairs.stage import Clip, Job, Stage, StageSpec
-from realmaster_live.training.pairs.stages import PER_CLIP, make_stage, short_name
-from realmaster_live.training.pairs.store import object_path, part_of, room_for, settle
+    DONE,
+    FAILED,
+    QUARANTINED,
+    Ledger,
+    Row,
+    append,
+)
+from realmaster_live.training.pairs.stage import Clip, Job, Value
+from realmaster_live.training.pairs.store import Stored, part_of, room_for, settle
 
 logger = logging.getLogger(__name__)
 
-
-class Chain:
-    """The stages of a dataset and the keys of their files, under one recipe.
-
-    Args:
-        dataset: its folder.
-        recipe: by default the one that the dataset keeps.
-    """
-
-    def __init__(self, dataset: Path, recipe: Recipe | None = None) -> None:
-        self.dataset = dataset
-        self.recipe = recipe or read_recipe(dataset)
-        self._names = {short_name(name): name for name in (*PER_CLIP, *self.recipe.own)}
-        self._stages: dict[str, Stage] = {}
-        self._keys: dict[tuple[str, str], str] = {}
-
-    @cached_property
-    def clips(self) -> Sequence[Clip]:
-        """Return the clips of the plan."""
-        return read_clips(self.dataset)
-
-    def stage(self, name: str) -> Stage:
-        """Return a stage; the same one each time, and without networks until it runs."""
-        name = short_name(name)
-        if name not in self._names:
-            raise ConfigError(
-                f"expected a stage among {', '.join(self._names)}, got {name!r}: name one of them"
-            )
-        if name not in self._stages:
-            whole = self._names[name]
-            self._stages[name] = make_stage(whole, self.recipe.config(whole), self.dataset)
-        return self._stages[name]
-
-    def spec(self, name: str) -> StageSpec:
-        """Return what decides the keys of a stage."""
-        return self.stage(name).spec
-
-    def key(self, name: str, clip: Clip) -> str:
-        """Return the key of a stage's file of a clip, made or not."""
-        place = (short_name(name), clip.clip_id)
-        if place not in self._keys:
-            self._keys[place] = self.spec(name).key(clip, self.inputs(name, clip))
-        return self._keys[place]
-
-    def inputs(self, name: str, clip: Clip) -> dict[str, str]:
-        """Return earlier stage -> key of the file that a stage reads of a clip."""
-        return {earlier: self.key(earlier, clip) for earlier in self.spec(name).after}
-
-    def path(self, name: str, clip: Clip) -> Path:
-        """Return where a stage's file of a clip is, or would be."""
-        return object_path(self.dataset, self.key(name, clip), self.spec(name).suffix)
-
-    def needed(self, goals: Sequence[str]) -> list[str]:
-        """Return the goals and every stage that they read, earlier ones first."""
-        found: list[str] = []
-        for goal in goals:
-            for name in (*self.needed(self.spec(goal).after), short_name(goal)):
-                if name not in found:
-                    found.append(name)
-        return found
-
-    def rows(self, name: str) -> dict[str, Row]:
-        """Return clip_id -> newest row of a stage, where there is one under this recipe.
-
-        A row that says done while its file is gone does not count.
-        """
-        newest = {row.key: row for row in rows(self.dataset, short_name(name))}
-        found = {}
-        for clip in self.clips:
-            row = newest.get(self.key(name, clip))
-            if row and (row.status != DONE or self.path(name, clip).exists()):
-                found[clip.clip_id] = replace(row, clip_id=clip.clip_id)
-        return found
+DIED = "the process that made it died: killed, crashed, or out of memory"
 
 
 def object_of(dataset: Path, stage: str, clip: Clip) -> Path | None:
@@ -118,3 +50,147 @@ def objects_of(dataset: Path, stage: str) -> dict[str, Path]:
 def rows_of(dataset: Path, stage: str) -> dict[str, Row]:
     """Return clip_id -> newest row of a stage under the dataset's recipe, of whatever status."""
     return Chain(dataset).rows(stage)
+
+
+class Worker:
+    """Makes the missing files of one stage; holds the stage, and so its networks, all the while.
+
+    Args:
+        chain: the dataset and its recipe.
+        name: of the stage.
+        shard: i of n: where among the clips it begins. What the others have not begun when its own
+            share is finished, it makes too.
+    """
+
+    def __init__(self, chain: Chain, name: str, *, shard: tuple[int, int] = (0, 1)) -> None:
+        self.chain, self.stage = chain, chain.stage(name)
+        self.spec, self.run_config = self.stage.spec, chain.recipe.run
+        self.ledger = Ledger(chain.dataset, self.spec.name)
+        self.earlier = {name: Ledger(chain.dataset, name) for name in self.spec.after}
+        share, shares = shard
+        clips = list(enumerate(chain.clips))
+        own = [clip for index, clip in clips if index % shares == share]
+        self.clips = [*own, *(clip for index, clip in clips if index % shares != share)]
+
+    def run(self, *, limit: int | None = None, wanted: Callable[[], bool] = lambda: True) -> int:
+        """Make what is missing and can be made; returns how many were made.
+
+        Args:
+            limit: make no more than this.
+            wanted: asked before each clip; the worker ends where it says no.
+
+        Raises:
+            DiskFull: there is no room. ConfigError, MissingDependency: the stage cannot run.
+        """
+        for ledger in (self.ledger, *self.earlier.values()):
+            ledger.refresh()
+        waiting, made = deque(self.clips), 0
+        while waiting and wanted() and (limit is None or made < limit):
+            clip = waiting.popleft()
+            status = self.attempt(clip)
+            made += status == DONE
+            if status == FAILED:
+                waiting.append(clip)  # once more, after its neighbours
+        return made
+
+    def attempt(self, clip: Clip) -> str | None:
+        """Try one clip; returns the status of the row that was written, None where none was."""
+        key = self.chain.key(self.spec.name, clip)
+        if self._is_settled(clip, key) or not self._is_ready(clip):
+            return None
+        with room_for(self.chain.dataset / leases.LEASES):
+            lease = leases.take(self.chain.dataset, key, self.run_config.lease_s)
+        if lease is None:
+            return None
+        with lease:
+            self.ledger.refresh()  # another may have made it since
+            if self._is_settled(clip, key):
+                return None
+            died = lease.orphaned and self._record_failure(clip, key, DIED, wall_s=0.0)
+            if died == QUARANTINED:
+                return QUARANTINED
+            return self._make(clip, key)
+
+    def _is_settled(self, clip: Clip, key: str) -> bool:
+        """Whether a clip is made or given up."""
+        row = self.ledger.newest.get(key)
+        if row is None or row.status == FAILED:
+            return False
+        return row.status == QUARANTINED or self.chain.path(self.spec.name, clip).exists()
+
+    def _is_ready(self, clip: Clip) -> bool:
+        """Whether all files are there that the stage reads of a clip."""
+        for name, key in self.chain.inputs(self.spec.name, clip).items():
+            row = self.earlier[name].newest.get(key)
+            if row is None or row.status != DONE or not self.chain.path(name, clip).exists():
+                return False
+        return True
+
+    def _make(self, clip: Clip, key: str) -> str | None:
+        """Have the stage make a file, give it its place, and write the row."""
+        path, started = self.chain.path(self.spec.name, clip), time.monotonic()
+        inputs = {name: self.chain.path(name, clip) for name in self.spec.after}
+        try:
+            with part_of(path) as part:
+                told = self.stage.run(Job(clip=clip, inputs=inputs, attempt=self._tried(key)), part)
+                facts = json.loads(json.dumps(dict(told)))
+                self.ledger.refresh()
+                if self._is_settled(clip, key):  # our lease had expired, and another was quicker
+                    return None
+                stored = settle(part, path)
+        except (ConfigError, MissingDependency, DiskFull):
+            raise
+        except Exception:
+            wall_s = time.monotonic() - started
+            return self._record_failure(clip, key, traceback.format_exc(), wall_s=wall_s)
+        wall_s = time.monotonic() - started
+        return self._record(clip, key, DONE, wall_s=wall_s, facts=facts, stored=stored)
+
+    def _tried(self, key: str) -> int:
+        """Return how often a key was tried."""
+        row = self.ledger.newest.get(key)
+        return 0 if row is None or row.status == DONE else row.attempts
+
+    def _record_failure(self, clip: Clip, key: str, error: str, *, wall_s: float) -> str:
+        """Write that a clip failed, and whether it is given up."""
+        tried = self._tried(key) + 1
+        status = QUARANTINED if tried >= self.run_config.attempts else FAILED
+        reason = error.strip().rpartition("\n")[2]
+        logger.warning(
+            "%s %s: %s (attempt %d): %s", self.spec.name, clip.clip_id, status, tried, reason
+        )
+        return self._record(clip, key, status, wall_s=wall_s, error=error)
+
+    def _record(
+        self,
+        clip: Clip,
+        key: str,
+        status: str,
+        *,
+        wall_s: float,
+        error: str = "",
+        facts: Mapping[str, Value] | None = None,
+        stored: Stored | None = None,
+    ) -> str:
+        """Write the row of an attempt; returns its status."""
+        spec = self.spec
+        row = Row(
+            clip_id=clip.clip_id,
+            key=key,
+            inputs=self.chain.inputs(spec.name, clip),
+            parameters_hash=spec.parameters_hash,
+            model=spec.model,
+            model_sha256=spec.model_sha256,
+            licence=spec.licence,
+            version=spec.version,
+            status=status,
+            attempts=self._tried(key) + 1,
+            wall_s=wall_s,
+            error=error,
+            facts=facts or {},
+            sha256="" if stored is None else stored.sha256,
+            bytes=0 if stored is None else stored.bytes,
+        )
+        append(self.chain.dataset, spec.name, [row])
+        self.ledger.refresh()
+        return status

@@ -1,13 +1,12 @@
 """Which module makes what: the stages of a dataset by name, imported when they are asked for.
 
 A module of a per-clip stage has a dataclass `<Name>Config` and `make(config, dataset) -> Stage`; a
-module of a whole-dataset step has `<Name>Config` and a function of its own name. A name with a dot is
-a module of the user's own, which holds a per-clip stage.
+module of a whole-dataset step has `<Name>Config` and a function of its own name. A name with a dot
+is a module of the user's own, which holds a per-clip stage.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -49,8 +48,8 @@ def short_name(name: str) -> str:
 def config_of(name: str) -> type[Any]:
     """Return the dataclass that holds a stage's options."""
     word = "".join(part.capitalize() for part in short_name(name).split("_"))
-    kind = getattr(module_of(name), f"{word}Config", None)
-    if kind is None or not dataclasses.is_dataclass(kind):
+    kind: type[Any] | None = getattr(module_of(name), f"{word}Config", None)
+    if kind is None:
         raise ConfigError(
             f"expected a dataclass {word}Config in the module of the stage {name!r}, got none: "
             "add one with a default for every option"

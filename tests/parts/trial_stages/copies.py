@@ -1,0 +1,48 @@
+"""A stage that writes a line a clip: small enough to be killed at any point."""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from realmaster_live.errors import PairError
+from realmaster_live.training.pairs.stage import Job, StageSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiesConfig:
+    """Options of the stage; `journal` is a file that hears of every call, and decides nothing."""
+
+    text: str = "copy"
+    bytes: int = 100
+    wait_s: float = 0.0
+    poison: tuple[str, ...] = ()
+    crash: tuple[str, ...] = ()
+    journal: str = ""
+
+
+class Copies:
+    def __init__(self, config: CopiesConfig) -> None:
+        self.config = config
+
+    @property
+    def spec(self) -> StageSpec:
+        parameters = {"text": self.config.text, "bytes": self.config.bytes}
+        return StageSpec(name="copies", version=1, suffix=".txt", parameters=parameters)
+
+    def run(self, job: Job, target: Path) -> dict:
+        config, name = self.config, job.clip.clip_id
+        if config.journal:
+            with Path(config.journal).open("a") as file:
+                file.write(f"{name} {os.getpid()}\n")
+        time.sleep(config.wait_s)
+        if name in config.poison:
+            raise PairError(f"expected another clip, got {name}: leave it out")
+        if name in config.crash:
+            os.abort()
+        target.write_text(f"{config.text} of {name}\n".ljust(config.bytes, "."))
+        return {"attempt": job.attempt}
+
+
+def make(config: CopiesConfig, dataset: Path) -> Copies:
+    return Copies(config)
