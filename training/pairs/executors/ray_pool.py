@@ -1,0 +1,75 @@
+"""Workers as actors of Ray: it places them on machines and GPUs; keys travel, frames never do."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from realmaster_live.errors import RealMasterError
+from realmaster_live.optional import require
+from realmaster_live.training.pairs.chain import Chain
+from realmaster_live.training.pairs.executors import Died, Task
+from realmaster_live.training.pairs.runner import Worker
+
+HEADROOM = 1  # processors beyond the workers' own: Ray places nothing where all are taken
+
+
+def start(task: Task) -> RayWorker:
+    """Start an actor, on the cluster of RAY_ADDRESS or else on one of this machine's own."""
+    return RayWorker(task)
+
+
+class Actor:
+    """What runs in an actor: one worker, so that networks are loaded once."""
+
+    def work(self, task: Task) -> int:
+        """Work on a share of a stage; returns how many clips were made."""
+        return Worker(Chain(task.dataset), task.stage, shard=task.shard).run(limit=task.limit)
+
+
+class RayWorker:
+    """An actor that was started."""
+
+    def __init__(self, task: Task) -> None:
+        self._ray = _connect(task)
+        remote = self._ray.remote(num_cpus=task.run.num_cpus, num_gpus=task.run.num_gpus)(Actor)
+        self._actor = remote.remote()
+        self._made = self._actor.work.remote(task)
+
+    def poll(self) -> bool:
+        """Return whether it still works; raises Died, or the error that ended it."""
+        ended, _ = self._ray.wait([self._made], timeout=0)
+        if not ended:
+            return True
+        try:
+            self._ray.get(self._made)
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise (cause if isinstance(cause, RealMasterError) else error) from error
+        except self._ray.exceptions.RayActorError as error:
+            raise Died(str(error)) from error
+        return False
+
+    def stop(self) -> None:
+        """End it; its lease is found abandoned."""
+        self._ray.kill(self._actor)
+
+
+def _connect(task: Task) -> Any:
+    """Return the ray module, connected."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = require("ray", extra="ray")
+    if ray.is_initialized():
+        return ray
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(logging_level="warning")
+        return ray
+    workers = task.shard[1]
+    ray.init(
+        num_cpus=round(workers * task.run.num_cpus + 0.5) + HEADROOM,
+        include_dashboard=False,
+        logging_level="warning",
+        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
+    )
+    return ray

@@ -1,0 +1,81 @@
+"""Workers as tasks of a Slurm array: each runs `realmaster pairs work` of its share."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+
+from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.training.pairs.executors import Task
+from realmaster_live.training.pairs.store import part_of, settle
+
+WARNING_S = 60  # before the time limit: enough to give a lease back
+
+
+def start(task: Task) -> SlurmArray:
+    """Submit the array of all shares; `task.shard` says how many there are."""
+    return SlurmArray(task)
+
+
+def script(task: Task) -> str:
+    """Return the batch script of an array."""
+    shares = task.shard[1]
+    dataset = task.dataset.resolve()
+    command = [sys.executable, "-m", "realmaster_live", "pairs", "work", str(dataset)]
+    command += ["--stage", task.stage]
+    if task.limit is not None:
+        command += ["--limit", str(task.limit)]
+    options = [
+        f"--job-name=realmaster-{task.stage}",
+        f"--array=0-{shares - 1}",
+        f"--output={dataset}/logs/{task.stage}-%A-%a.log",
+        f"--signal=B:TERM@{WARNING_S}",
+        *task.run.sbatch,
+    ]
+    lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in options), ""]
+    lines.append(f'exec {shlex.join(command)} --shard "$SLURM_ARRAY_TASK_ID/{shares}"')
+    return "\n".join(lines) + "\n"
+
+
+class SlurmArray:
+    """An array job that was submitted; it goes on when whoever submitted it is gone."""
+
+    def __init__(self, task: Task) -> None:
+        sbatch = shutil.which("sbatch")
+        if sbatch is None:
+            raise ConfigError(
+                "expected the command sbatch of Slurm, got none on PATH: run this on a machine "
+                "that submits jobs, or take --executor local"
+            )
+        self._logs = task.dataset.resolve() / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        path = self._logs / f"{task.stage}.sbatch"
+        with part_of(path) as part:
+            part.write_text(script(task), encoding="utf-8")
+            settle(part, path)
+        self._stage = task.stage
+        self._waiting = subprocess.Popen(
+            [sbatch, "--wait", str(path)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def poll(self) -> bool:
+        """Return whether the array is queued or runs; raises PairError where a task failed."""
+        status = self._waiting.poll()
+        if status:
+            _, told = self._waiting.communicate()
+            raise PairError(
+                f"expected the array job of {self._stage} to succeed, got exit status {status} "
+                f"{told.strip()}: read {self._logs}, and run the same command again to go on"
+            )
+        return status is None
+
+    def stop(self) -> None:
+        """Stop waiting for it."""
+        if self._waiting.poll() is None:
+            self._waiting.terminate()
+        self._waiting.communicate()
