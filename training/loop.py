@@ -80,8 +80,8 @@ def alone(parameters: Sequence[nn.Parameter]) -> None:
 class StageState:
     """Weights, averaged weights, optimizer moments, step and elapsed seconds of a stage.
 
-    `weights_file` names what holds the trained weights in a saved state; averaged weights and
-    moments are beside it. `average` makes the gradients of several processes equal.
+    `weights_file` names what holds the trained weights in a saved state, `optimizer_file` what
+    holds averaged weights and moments. `average` makes the gradients of several processes equal.
     """
 
     def __init__(
@@ -90,10 +90,12 @@ class StageState:
         options: Optimization,
         *,
         weights_file: str = WEIGHTS,
+        optimizer_file: str = OPTIMIZER,
         average: Callable[[Sequence[nn.Parameter]], None] = alone,
     ) -> None:
         self.module, self.options = module, options
-        self.weights_file, self.average = weights_file, average
+        self.weights_file, self.optimizer_file = weights_file, optimizer_file
+        self.average = average
         self.parameters = {k: p for k, p in module.named_parameters() if p.requires_grad}
         self.optimizer = options.optimizer(self.parameters.values())
         self.averaged = {k: p.detach().clone() for k, p in self.parameters.items()}
@@ -129,7 +131,7 @@ class StageState:
         for name, parameter in self.parameters.items():
             for kind, value in self.optimizer.state.get(parameter, {}).items():
                 moments[f"optimizer.{name}.{kind}"] = value
-        return {self.weights_file: {**self.parameters}, OPTIMIZER: moments}
+        return {self.weights_file: {**self.parameters}, self.optimizer_file: moments}
 
     def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """Write `step=N` into the folder of saved states."""
@@ -137,7 +139,8 @@ class StageState:
 
     def load(self, state: Path, numbers: Mapping[str, Any]) -> None:
         """Restore what `save` wrote, from what `latest` returned."""
-        weights, moments = (read_tensors(state / name) for name in (self.weights_file, OPTIMIZER))
+        files = (self.weights_file, self.optimizer_file)
+        weights, moments = (read_tensors(state / name) for name in files)
         wanted = {k: p.shape for k, p in self.parameters.items()}
         differ = {k for k in wanted.keys() | weights.keys()
                   if k not in weights or wanted.get(k) != weights[k].shape}  # fmt: skip
