@@ -27,6 +27,13 @@ def temporal_variance(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
     return x.var(1, correction=0).mean((1, 2, 3))
 
 
+def texture(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
+    """Return the mean |difference| of neighbours, across plus down: what blurring takes away."""
+    across = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3, 4))
+    down = (x[..., 1:, :] - x[..., :-1, :]).abs().mean((1, 2, 3, 4))
+    return across + down
+
+
 def colours(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B, T, C)
     """Return the mean of every channel of every frame."""
     return x.mean((3, 4))

@@ -1,0 +1,236 @@
+"""Distribution matching with a critic, and a discriminator on the real side.
+
+DMD2, Yin et al. 2024.
+
+The teacher and the critic are asked about noised samples of the student, the discriminator about
+those and about noised truths. All of them see the truth as past: a rollout that has left it is
+pulled back.
+
+Legend: n chunks, B samples. Samples and truths are (n, B, ...), a sample's chunks at one time t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import add_noise
+from realmaster_live.training.distillation.discriminator import LatentDiscriminator
+from realmaster_live.training.distillation.losses import (
+    AdversarialForm,
+    GuidanceForm,
+    adversarial_loss,
+    data_forcing,
+    discriminator_loss,
+    flow_loss,
+    guided,
+    matching_gradient,
+    r1_penalty,
+    surrogate,
+)
+from realmaster_live.training.distillation.moments import as_sequence
+from realmaster_live.training.distillation.views import (
+    View,
+    forced_views,
+    predict,
+    prompt_kv,
+)
+from realmaster_live.training.iclora.batches import LatentBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DMD2Config:
+    """How samples are judged.
+
+    Attributes:
+        weight: of the matching gradient; 0 needs neither critic nor teacher.
+        critic_steps: optimizer steps of critic and discriminator for each one of the student.
+        guidance: classifier-free guidance of the teacher, over the prompt; the reference stays.
+        guidance_form: "standard", where 1 is none, or "extra", where 0 is none and w is the
+            standard w + 1.
+        forcing_weight: of the data-forcing term, 0 to 1.
+        gan_weight: of the adversarial loss; 0 needs no discriminator.
+        gan_form: "non-saturating" or "hinge".
+        r1_weight: of the discriminator's gradient penalty.
+        t_min: least noise of a judged sample. t_max: most.
+        shift: timestep shift of the noise.
+        width: channels of the discriminator. depth: its layers.
+    """
+
+    weight: float = 1.0
+    critic_steps: int = 5
+    guidance: float = 1.0
+    guidance_form: GuidanceForm = "standard"
+    forcing_weight: float = 0.0
+    gan_weight: float = 0.03
+    gan_form: AdversarialForm = "non-saturating"
+    r1_weight: float = 0.0
+    t_min: float = 0.02
+    t_max: float = 0.98
+    shift: float = 5.0
+    width: int = 64
+    depth: int = 3
+
+    def __post_init__(self) -> None:
+        for name, choices in (("guidance_form", GuidanceForm), ("gan_form", AdversarialForm)):
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(
+                    f"expected {name} among {', '.join(get_args(choices))}, got "
+                    f"{getattr(self, name)!r}: take one of them"
+                )
+        if self.critic_steps < 1:
+            raise ConfigError(
+                f"expected critic_steps of at least 1, got {self.critic_steps}: 5 is usual"
+            )
+        if not 0.0 < self.t_min < self.t_max <= 1.0:
+            raise ConfigError(
+                f"expected 0 < t_min < t_max <= 1, got {self.t_min} and {self.t_max}: "
+                "0.02 and 0.98 are usual"
+            )
+
+    @property
+    def guides(self) -> bool:
+        """Say whether the teacher is also asked without the prompt."""
+        return self.guidance != (1.0 if self.guidance_form == "standard" else 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noised:
+    """Chunks of samples at one time each: t (B,), noise and x_t (n, B, ...)."""
+
+    t: Tensor
+    noise: Tensor
+    x_t: Tensor
+
+
+def draw_times(config: DMD2Config, batch: int, generator: torch.Generator) -> Tensor:  # (B,)
+    """Return uniform times, shifted (Esser et al. 2024, eq. 23) and clipped to what is judged."""
+    t = torch.rand(batch, generator=generator)
+    t = config.shift * t / (1.0 + (config.shift - 1.0) * t)
+    return t.clamp(config.t_min, config.t_max)
+
+
+def noised(chunks: Tensor, t: Tensor, noise: Tensor) -> Noised:
+    """Return chunks (n, B, ...) under a noise, each sample at its own time."""
+    x_t = torch.stack([add_noise(x, eps, t) for x, eps in zip(chunks, noise, strict=True)])
+    return Noised(t=t, noise=noise, x_t=x_t)
+
+
+class Matching:
+    """The teacher, the critic and the discriminator of one distillation.
+
+    Attributes:
+        critic: starts as the teacher and learns the student's distribution; None without matching.
+        discriminator: None without the adversarial loss.
+    """
+
+    def __init__(
+        self,
+        config: DMD2Config,
+        *,
+        teacher: InContextTransformer | None,
+        critic: InContextTransformer | None,
+        discriminator: LatentDiscriminator | None,
+    ) -> None:
+        self.config, self.teacher = config, teacher
+        self.critic, self.discriminator = critic, discriminator
+
+    def student_terms(
+        self, made: Tensor, batch: LatentBatch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the weighted terms of samples with gradients."""
+        config = self.config
+        t = draw_times(config, made.shape[1], generator)
+        eps = torch.randn(made.shape, generator=generator)
+        terms = {}
+        if config.weight:
+            terms["matching"] = config.weight * self.matching(made, batch, t, eps)
+        if self.discriminator is not None:
+            logits = self.logits(noised(made, t, eps), batch.reference)
+            terms["gan"] = config.gan_weight * adversarial_loss(logits, config.gan_form)
+        return terms
+
+    def matching(self, made: Tensor, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
+        """Return the surrogate of the matching gradient, with data forcing where it is asked."""
+        assert self.teacher is not None and self.critic is not None
+        config = self.config
+        x = made.detach()
+        with torch.no_grad():
+            at_x = noised(x, t, eps)
+            fake = scores(self.critic, at_x, views_of(self.critic, batch))
+            seen = views_of(self.teacher, batch)
+            plain = views_of(self.teacher, batch, plain=True) if config.guides else None
+            real = self.real(at_x, seen, plain)
+            gradients = [matching_gradient(*each) for each in zip(x, fake, real, strict=True)]
+            if config.forcing_weight:
+                truth = self.real(noised(batch.target, t, eps), seen, plain)
+                gradients = [
+                    gradient + config.forcing_weight * data_forcing(*each)
+                    for gradient, each in zip(
+                        gradients, zip(x, real, truth, strict=True), strict=True
+                    )
+                ]
+        return surrogate(made, torch.stack(gradients))
+
+    def real(self, at: Noised, seen: list[View], plain: list[View] | None) -> Tensor:
+        """Return the teacher's x0, under guidance where views without the prompt are given."""
+        assert self.teacher is not None
+        conditional = scores(self.teacher, at, seen)
+        if plain is None:
+            return conditional
+        without = scores(self.teacher, at, plain)
+        return guided(conditional, without, self.config.guidance, self.config.guidance_form)
+
+    def critic_loss(self, made: Tensor, batch: LatentBatch, generator: torch.Generator) -> Tensor:
+        """Return the critic's flow loss on samples of the student."""
+        assert self.critic is not None
+        t = draw_times(self.config, made.shape[1], generator)
+        at = noised(made, t, torch.randn(made.shape, generator=generator))
+        predicted = scores(self.critic, at, views_of(self.critic, batch))
+        losses = [flow_loss(got, x0, t) for got, x0 in zip(predicted, made, strict=True)]
+        return torch.stack(losses).mean()
+
+    def discriminator_loss(
+        self, made: Tensor, batch: LatentBatch, generator: torch.Generator
+    ) -> Tensor:
+        """Return what the discriminator pays for truths and samples under the same noise."""
+        config = self.config
+        t = draw_times(config, made.shape[1], generator)
+        eps = torch.randn(made.shape, generator=generator)
+        fake = self.logits(noised(made, t, eps), batch.reference)
+        at_truth = noised(batch.target, t, eps)
+        if not config.r1_weight:
+            real = self.logits(at_truth, batch.reference)
+            return discriminator_loss(real, fake, config.gan_form)
+        inputs = at_truth.x_t.transpose(0, 1).requires_grad_()  # samples first
+        watched = Noised(t=t, noise=eps, x_t=inputs.transpose(0, 1))
+        real = self.logits(watched, batch.reference)
+        penalty = r1_penalty(real, inputs)
+        return discriminator_loss(real, fake, config.gan_form) + config.r1_weight * penalty
+
+    def logits(self, at: Noised, references: Tensor) -> Tensor:
+        """Return the discriminator's answers to whole samples, (B, T, h, w)."""
+        assert self.discriminator is not None
+        x_t, reference = (as_sequence(x).transpose(1, 2) for x in (at.x_t, references))
+        out: Tensor = self.discriminator(x_t, reference, at.t)
+        return out.float()
+
+
+def scores(network: InContextTransformer, at: Noised, views: list[View]) -> Tensor:
+    """Return a network's x0 of every chunk, (n, B, ...)."""
+    return torch.stack(
+        [predict(network, x_t, at.t, seen) for x_t, seen in zip(at.x_t, views, strict=True)]
+    )
+
+
+def views_of(
+    network: InContextTransformer, batch: LatentBatch, *, plain: bool = False
+) -> list[View]:
+    """Return what a network sees of every chunk when the past is the truth's."""
+    prompt = prompt_kv(network, batch, plain=plain)
+    return forced_views(network, batch.reference, batch.target, prompt)

@@ -1,0 +1,153 @@
+"""Recipes of distillation: one TOML file, one frozen dataclass a table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.training.distillation.dmd2 import DMD2Config
+from realmaster_live.training.distillation.gates import GatesConfig
+from realmaster_live.training.distillation.regress import RegressConfig
+from realmaster_live.training.optimization import Optimization
+from realmaster_live.training.recipe import check_keys
+
+Method = Literal["regress", "dmd2", "self-forcing"]
+Trains = Literal["weights", "adapter"]
+
+STUDENT = Optimization(
+    steps=1000, learning_rate=2e-6, beta1=0.0, beta2=0.999, schedule="constant", ema_from=200
+)
+JUDGE = dataclasses.replace(STUDENT, learning_rate=4e-7)  # critic and discriminator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillRecipe:
+    """A whole distillation.
+
+    Attributes:
+        method: "regress" (teacher forcing, paired terms only), "dmd2" (teacher forcing, samples of
+            the student's own steps, also judged) or "self-forcing" (rollouts, paired terms, judged
+            where [dmd2] has weights).
+        student_steps: denoise steps of the student; 0 takes the profile's.
+        trains: "weights" for all of them, or "adapter" for a LoRA of the teacher's base.
+        rank: of a new adapter; an adapter of the teacher's goes on with its own.
+        critic_trains: of the critic, which starts as the teacher.
+        same_step: whether all chunks of a rollout take the gradient through the same step.
+        seed: of batches, noise and steps.
+        threads: CPU threads of torch.
+        bfloat16: whether matrix products run in bfloat16.
+        batch: samples of a batch. chunks: consecutive chunks of a sample.
+        save_s: seconds between saved states. save_steps: the student's steps between them, 0 none.
+        validate_s, validate_steps: the same between looks at validation clips.
+        student: the student's optimizer; its steps are the run's.
+        critic: the critic's. discriminator: the discriminator's.
+        regress: the paired terms. dmd2: the judged ones. gates: what a student must pass.
+    """
+
+    method: Method = "regress"
+    student_steps: int = 0
+    trains: Trains = "weights"
+    rank: int = 32
+    critic_trains: Trains = "weights"
+    same_step: bool = False
+    seed: int = 0
+    threads: int = 2
+    bfloat16: bool = True
+    batch: int = 4
+    chunks: int = 3
+    save_s: float = 300.0
+    save_steps: int = 0
+    validate_s: float = 600.0
+    validate_steps: int = 0
+    student: Optimization = STUDENT
+    critic: Optimization = JUDGE
+    discriminator: Optimization = JUDGE
+    regress: RegressConfig = field(default_factory=RegressConfig)
+    dmd2: DMD2Config = field(default_factory=DMD2Config)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+
+    def __post_init__(self) -> None:
+        for name, choices in (("method", Method), ("trains", Trains), ("critic_trains", Trains)):
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(
+                    f"expected {name} among {', '.join(get_args(choices))}, got "
+                    f"{getattr(self, name)!r}: take one of them"
+                )
+        for name in ("batch", "chunks", "rank"):
+            if getattr(self, name) < 1:
+                raise ConfigError(
+                    f"expected {name} of at least 1, got {getattr(self, name)}: raise it"
+                )
+
+    @property
+    def matches(self) -> bool:
+        """Say whether a critic and the teacher judge the student's samples."""
+        return self.method != "regress" and self.dmd2.weight > 0
+
+    @property
+    def discriminates(self) -> bool:
+        """Say whether a discriminator does."""
+        return self.method != "regress" and self.dmd2.gan_weight > 0
+
+    @property
+    def asks_teacher(self) -> bool:
+        """Say whether the teacher is needed after the student has started as it."""
+        return self.matches or (self.method == "regress" and self.regress.consistency_weight > 0)
+
+
+TABLES: Mapping[str, type[Any]] = {
+    "regress": RegressConfig,
+    "dmd2": DMD2Config,
+    "gates": GatesConfig,
+}
+OPTIMIZERS: Mapping[str, Optimization] = {
+    "student": STUDENT, "critic": JUDGE, "discriminator": JUDGE,
+}  # fmt: skip
+
+
+def parse_recipe(table: Mapping[str, Any]) -> DistillRecipe:
+    """Return the recipe of a parsed TOML table; unknown keys are errors."""
+    check_keys(DistillRecipe, dict(table), "the recipe")
+    values = dict(table)
+    for name in (*TABLES, *OPTIMIZERS):
+        if name in values:
+            if not isinstance(values[name], dict):
+                raise ConfigError(f"expected a table [{name}], got {values[name]!r}: make it one")
+            kind = TABLES.get(name, Optimization)
+            check_keys(kind, values[name], f"[{name}]")
+            begin = OPTIMIZERS.get(name)
+            values[name] = (
+                dataclasses.replace(begin, **values[name]) if begin else kind(**values[name])
+            )
+    return DistillRecipe(**values)
+
+
+def load_recipe(path: Path | str) -> DistillRecipe:
+    """Return the recipe in a TOML file."""
+    try:
+        table = tomllib.loads(Path(path).read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"expected a recipe in TOML at {path}, got {error}: start from distill-embedded.toml"
+        ) from error
+    return parse_recipe(table)
+
+
+FREE = ("threads", "save_s", "save_steps", "validate_s", "validate_steps", "gates")
+
+
+def fingerprint(recipe: DistillRecipe) -> dict[str, Any]:
+    """Return what must not change when a run is resumed, flat, ready for JSON."""
+    flat: dict[str, Any] = {}
+    for name, value in json.loads(json.dumps(dataclasses.asdict(recipe))).items():
+        if name in FREE:
+            continue
+        entries = value.items() if isinstance(value, dict) else ()
+        flat |= {f"{name}.{k}": v for k, v in entries if k != "budget_s"} or {name: value}
+    return flat

@@ -1,0 +1,171 @@
+"""Direct regression of x0 on the paired truth at the few timesteps that the engine uses.
+
+The past is the truth's, with noise and sometimes forgotten, so that the student does not lean on
+it (causal teacher forcing); the noisy sample is a noised truth, or what the student itself reached
+by its earlier steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import add_noise, euler_step
+from realmaster_live.training.data import torch_rng
+from realmaster_live.training.distillation.losses import (
+    chroma_matching,
+    consistency_loss,
+    variance_matching,
+)
+from realmaster_live.training.distillation.moments import as_sequence
+from realmaster_live.training.distillation.views import (
+    View,
+    forced_views,
+    predict,
+    prompt_kv,
+)
+from realmaster_live.training.iclora.batches import LatentBatch
+from realmaster_live.training.losses import huber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegressConfig:
+    """Weights of the paired terms, and how the past is given.
+
+    Attributes:
+        weight: of the Huber distance to the truth.
+        consistency_weight: of the Huber distance to the student's own answer one step further
+            along the teacher's path; 0 does not ask the teacher.
+        chroma_weight: of chroma's squared log ratio to the truth's.
+        variance_weight: of the same of the temporal variance; needs several latent frames.
+        history_noise: largest noise on the true past, in standard deviations.
+        history_dropout: share of chunks without a past.
+        own_share: share of batches whose samples the student reached by its own earlier steps.
+    """
+
+    weight: float = 1.0
+    consistency_weight: float = 0.0
+    chroma_weight: float = 0.0
+    variance_weight: float = 0.0
+    history_noise: float = 0.2
+    history_dropout: float = 0.15
+    own_share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What the student made of a batch, and how far from clean it began.
+
+    Attributes:
+        x0: (n, B, ...) predictions, with gradients.
+        start: (n, B, ...) noisy samples that they are predictions of. steps: of what step, n.
+        views: what the student saw, n; empty where the ring held its own chunks.
+    """
+
+    x0: Tensor
+    start: Tensor
+    steps: tuple[int, ...]
+    views: tuple[View, ...] = ()
+
+
+def noised_history(
+    targets: Tensor, rng: np.random.Generator, amount: float
+) -> Tensor:  # (n, B, ...)
+    """Return the truth with up to `amount` deviations of noise, another amount a sample."""
+    generator = torch_rng(rng)
+    scale = amount * torch.rand(targets.shape[:2], generator=generator)
+    noise = torch.randn(targets.shape, generator=generator)
+    return targets + scale.view(*targets.shape[:2], *[1] * (targets.ndim - 2)) * noise
+
+
+@torch.no_grad()
+def reach(
+    student: InContextTransformer, noise: Tensor, seen: View, levels: Sequence[float], step: int
+) -> Tensor:
+    """Return the sample that a step begins with after the student's own earlier steps."""
+    x_t = noise
+    for t, t_next in pairwise(levels[: step + 1]):
+        x0 = predict(student, x_t, torch.full((len(noise),), t), seen)
+        x_t = euler_step(x_t, x0, t, t_next)
+    return x_t
+
+
+def teacher_forced(
+    student: InContextTransformer,
+    batch: LatentBatch,
+    config: RegressConfig,
+    levels: Sequence[float],
+    rng: np.random.Generator,
+    *,
+    own: bool | None = None,
+) -> Made:
+    """Predict every chunk of a batch from one random step each, with the truth as past.
+
+    `own` says whether samples come of the student's own steps; None draws it.
+    """
+    own = bool(rng.random() < config.own_share) if own is None else own
+    steps = tuple(int(step) for step in rng.integers(len(levels) - 1, size=len(batch.target)))
+    forgotten = rng.random(len(batch.target)) < config.history_dropout
+    history = noised_history(batch.target, rng, config.history_noise)
+    noise = torch.randn(batch.target.shape, generator=torch_rng(rng))
+    views = forced_views(student, batch.reference, history, prompt_kv(student, batch))
+    seen = [
+        each.without_past() if drop else each for each, drop in zip(views, forgotten, strict=True)
+    ]
+    starts, answers = [], []
+    for index, step in enumerate(steps):
+        t = torch.full((len(noise[index]),), levels[step])
+        if own:
+            start = reach(student, noise[index], seen[index], levels, step)
+        else:
+            start = add_noise(batch.target[index], noise[index], t)
+        starts.append(start)
+        answers.append(predict(student, start, t, seen[index]))
+    return Made(x0=torch.stack(answers), start=torch.stack(starts), steps=steps, views=tuple(seen))
+
+
+def paired_terms(made: Tensor, targets: Tensor, config: RegressConfig) -> dict[str, Tensor]:
+    """Return the weighted terms that compare samples (n, B, ...) with their own truth."""
+    terms = {}
+    if config.weight:
+        terms["regress"] = config.weight * huber(made, targets)
+    got, truth = as_sequence(made), as_sequence(targets)
+    if config.chroma_weight:
+        terms["chroma"] = config.chroma_weight * chroma_matching(got, truth)
+    if config.variance_weight and truth.shape[1] > 1:
+        terms["variance"] = config.variance_weight * variance_matching(got, truth)
+    return terms
+
+
+def consistency_term(
+    student: InContextTransformer,
+    teacher: InContextTransformer,
+    made: Made,
+    batch: LatentBatch,
+    levels: Sequence[float],
+) -> Tensor:
+    """Return the consistency loss of teacher-forced predictions, 0 for those of the last step.
+
+    The teacher takes one Euler step from where the student was asked; the student's answer there
+    is the target.
+    """
+    with torch.no_grad():
+        views = forced_views(teacher, batch.reference, batch.target, prompt_kv(teacher, batch))
+    losses = []
+    for index, step in enumerate(made.steps):
+        t, t_next = levels[step], levels[step + 1]
+        if t_next == 0.0:
+            continue
+        with torch.no_grad():
+            times = torch.full((len(made.start[index]),), t)
+            x0 = predict(teacher, made.start[index], times, views[index])
+            further = euler_step(made.start[index], x0, t, t_next)
+            target = predict(student, further, torch.full_like(times, t_next), made.views[index])
+        losses.append(consistency_loss(made.x0[index], target))
+    return torch.stack(losses).mean() if losses else made.x0.new_zeros(())

@@ -1,0 +1,43 @@
+"""Rollouts of several chunks as the live engine makes them, each with its own ground truth.
+
+The key-value ring holds what the student made itself; the gradient goes through one random step of
+every chunk (Self Forcing, Huang et al. 2025, section 3.2 and algorithm 1). What the pairs add is
+that every chunk of a long rollout has a truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.training.latents import Rollout
+
+
+def rolled_out(
+    student: InContextTransformer,
+    references: Tensor,  # (n, B, ...)
+    noise: Tensor,  # (B, ...), as in the engine one for all chunks
+    prompt: Tensor | None,
+    levels: Sequence[float],
+    steps: Sequence[int],  # the one with gradients, for each chunk
+) -> tuple[Tensor, Tensor]:
+    """Return x0 of the chosen steps, with gradients, and the clean chunks; each (n, B, ...)."""
+    rollout = Rollout(student, levels)
+    answers, clean = [], []
+    for reference, step in zip(references, steps, strict=True):
+        finished, x0 = rollout.chunk(reference, noise, prompt, gradient_step=step)
+        assert x0 is not None
+        answers.append(x0.float())
+        clean.append(finished)
+    return torch.stack(answers), torch.stack(clean)
+
+
+def draw_steps(rng: np.random.Generator, *, chunks: int, steps: int, same: bool) -> list[int]:
+    """Return a random step for each chunk, or the same one for all."""
+    if same:
+        return [int(rng.integers(steps))] * chunks
+    return [int(step) for step in rng.integers(steps, size=chunks)]

@@ -1,0 +1,121 @@
+"""What a network sees of a chunk besides the noisy sample, under teacher forcing.
+
+Legend: n chunks, B samples, L layers, H heads, N tokens of a chunk, P tokens of the past, M tokens
+of a prompt, D channels of a head. A latent is (B, C, F, h, w), without F where a chunk is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from realmaster_live.model.cache import RingCache
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.in_context import Rope
+from realmaster_live.training.iclora.batches import LatentBatch
+from realmaster_live.training.latents import ropes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """The reference, the past and the prompt of one chunk, as one network keeps them.
+
+    Attributes:
+        reference: latent of the render. context: (L, 2, B, H, N, D), its keys and values.
+        past: (L, 2, B, H, P, D) of earlier clean targets.
+        prompt: (L, 2, B, H, M, D), or None.
+    """
+
+    reference: Tensor
+    context: Tensor
+    past: Tensor
+    rope: Rope
+    past_rope: Rope
+    prompt: Tensor | None
+
+    def without_past(self) -> View:
+        """Return what is seen after a reset."""
+        cos, sin = self.past_rope
+        return replace(self, past=self.past[..., :0, :], past_rope=(cos[:0], sin[:0]))
+
+
+def prompt_kv(
+    network: InContextTransformer, batch: LatentBatch, *, plain: bool = False
+) -> Tensor | None:
+    """Return the prompts' keys and values (L, 2, B, H, M, D); None for a model without prompts.
+
+    `plain` is without a prompt: the first of the learnt ones, or a text of zeros.
+    """
+    known = network.profile.prompts
+    if known:
+        places = [0 if plain else known.index(name) for name in batch.prompts]
+        return network.prompt(network.prompt_embedding[torch.tensor(places)])
+    if batch.text is None:
+        return None
+    return network.prompt(torch.zeros_like(batch.text) if plain else batch.text)
+
+
+def view(
+    network: InContextTransformer, reference: Tensor, prompt: Tensor | None, ring: RingCache
+) -> View:
+    """Return what a network sees of a chunk after those in its ring."""
+    profile = network.profile
+    rows, columns = (side // profile.patch for side in reference.shape[-2:])
+    rope = ropes(profile, rows, columns)
+    context = network.context(reference, rope, prompt)
+    return View(
+        reference=reference,
+        context=context,
+        past=ring.past(context),
+        rope=rope,
+        past_rope=ropes(profile, rows, columns, tuple(ring.times())),
+        prompt=prompt,
+    )
+
+
+def predict(network: InContextTransformer, x_t: Tensor, t: Tensor, seen: View) -> Tensor:
+    """Return x0 of a noisy sample at times (B,), in float32."""
+    return _pass(network, x_t, t, seen)[0].float()
+
+
+@torch.no_grad()
+def remember(network: InContextTransformer, clean: Tensor, seen: View, ring: RingCache) -> None:
+    """Push a clean target's keys and values into the ring."""
+    zero = torch.zeros(len(clean))
+    ring.push(_pass(network, clean, zero, seen)[1])
+
+
+def _pass(
+    network: InContextTransformer, x_t: Tensor, t: Tensor, seen: View
+) -> tuple[Tensor, Tensor]:
+    return network.denoise(
+        x_t,
+        t,
+        seen.reference,
+        seen.context,
+        seen.past,
+        seen.rope,
+        seen.past_rope,
+        seen.prompt,
+    )
+
+
+def forced_views(
+    network: InContextTransformer,
+    references: Tensor,  # (n, B, ...)
+    history: Tensor,  # (n, B, ...), the targets that are seen once they are past
+    prompt: Tensor | None,
+) -> list[View]:
+    """Return what is seen of every chunk when the chunks before it are `history`.
+
+    The past takes no gradient; the reference and the prompt do.
+    """
+    ring = RingCache(network.profile)
+    views = []
+    for index, (reference, clean) in enumerate(zip(references, history, strict=True)):
+        views.append(view(network, reference, prompt, ring))
+        if index + 1 < len(references):
+            remember(network, clean, views[-1], ring)
+    return views
