@@ -12,6 +12,7 @@ from realmaster_live.errors import ConfigError, MissingDependency
 from realmaster_live.optional import require
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+OLDEST = (0, 42)  # of diffusers: has all the classes, and takes `dtype`
 OFFLOADS = ("none", "model", "sequential")
 
 
@@ -50,12 +51,13 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
 
     Raises:
         ConfigError: the weights are not here and cannot be fetched.
-        MissingDependency: diffusers is not installed, or too old for this class.
+        MissingDependency: diffusers is not installed, or too old.
     """
     diffusers = require("diffusers", extra="pairs")
-    if not hasattr(diffusers, name):
+    major, minor = map(int, diffusers.__version__.split(".")[:2])
+    if (major, minor) < OLDEST:
         raise MissingDependency(
-            f"expected diffusers with {name}, got {diffusers.__version__}: "
+            f"expected diffusers {OLDEST[0]}.{OLDEST[1]} or newer, got {diffusers.__version__}: "
             "run pip install -U 'realmaster-live[pairs]'"
         )
     dtype: Any = DTYPES[weights.dtype]
@@ -63,7 +65,7 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
         pipeline = getattr(diffusers, name).from_pretrained(
             weights.folder or weights.model,
             revision=weights.revision or None,
-            torch_dtype={"default": dtype, float32: torch.float32} if float32 else dtype,
+            dtype={"default": dtype, float32: torch.float32} if float32 else dtype,
             local_files_only=bool(weights.folder),
         )
     except OSError as error:  # every error of the hub and of a folder's files is one
