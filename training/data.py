@@ -3,7 +3,8 @@
 Tensors are made on torch's default device.
 
 A folder holds, for every clip, `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8,
-and `<clip>.json` with at least `seed`. The seed says what a clip is for: training, validation
+and `<clip>.json` with at least `seed`; where drops or flakes fall also `<clip>.calm.npy`, the truth
+without them. The seed says what a clip is for: training, validation
 (looked at while training, to choose by) or held out (for the figures that are reported).
 """
 
@@ -37,6 +38,7 @@ class Clip:
     facts: dict[str, Any]
     sim: NDArray[np.uint8]  # (T, H, W, 3)
     truth: NDArray[np.uint8]  # (T, H, W, 3)
+    calm: NDArray[np.uint8] | None = None  # (T, H, W, 3)
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -61,9 +63,13 @@ class Clip:
 
     @cached_property
     def pixels(self) -> tuple[Tensor, Tensor]:
-        """Return render and truth; on a CPU they stay mapped, elsewhere they stay in memory."""
+        """Return render and calm truth; on a CPU they stay mapped, elsewhere they stay in memory.
+
+        Nobody can learn from a picture where a drop will be in another: see `falling`.
+        """
         device = torch.get_default_device()
-        render, truth = (torch.from_numpy(x).to(device) for x in (self.sim, self.truth))
+        shown = self.truth if self.calm is None else self.calm
+        render, truth = (torch.from_numpy(x).to(device) for x in (self.sim, shown))
         return render, truth
 
 
@@ -86,7 +92,15 @@ def read_clip(path: Path) -> Clip:
             f"expected two (T, H, W, 3) uint8 arrays of one shape for {stem.name}, got "
             f"{sim.shape} {sim.dtype} and {truth.shape} {truth.dtype}: render the clip again"
         )
-    return Clip(name=stem.name, seed=int(facts["seed"]), facts=facts, sim=sim, truth=truth)
+    still = stem.with_name(f"{stem.name}.calm.npy")
+    return Clip(
+        name=stem.name,
+        seed=int(facts["seed"]),
+        facts=facts,
+        sim=sim,
+        truth=truth,
+        calm=np.load(still, mmap_mode="c") if still.exists() else None,
+    )
 
 
 def find_clips(folder: Path | str, split: Split) -> list[Clip]:

@@ -25,6 +25,7 @@ from realmaster_live.training.autoencoder import (
     picture_loss,
 )
 from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
+from realmaster_live.training.falling import FALLING, opacity, with_falling
 from realmaster_live.training.latents import (
     LatentSequence,
     Rollout,
@@ -45,6 +46,23 @@ FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # frames of a sample, rows and c
 LAST_STEP_SHARE = 0.75  # of samples whose gradient goes through the last denoise step
 
 
+def draw_falling(
+    calm: Tensor,  # (B, K * T, H, W, 3) in [-1, 1]
+    noise: Tensor,  # (K, B, C, h, w)
+    prompts: Sequence[str],
+    frames: int,
+) -> tuple[Tensor, Tensor]:
+    """Return the pictures with what their prompts let fall, and its cover (B, K * T, H, W)."""
+    stride = calm.shape[2] // noise.shape[-2]
+    cover = calm.new_zeros(calm.shape[:-1])
+    for index, prompt in enumerate(prompts):
+        if kind := FALLING.get(prompt):
+            each = opacity(noise[:, index], kind, frames=frames, stride=stride)
+            cover[index] = each.flatten(0, 1)
+            calm[index] = with_falling(calm[index], cover[index], kind)
+    return calm, cover
+
+
 class JointStage:
     """Trains all networks on the pictures that they make together."""
 
@@ -63,6 +81,8 @@ class JointStage:
         self.autoencoder, self.transformer = autoencoder, transformer
         autoencoder.requires_grad_(True)
         self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
+        for name, parameter in self.module.named_parameters():
+            parameter.requires_grad_(not name.startswith(self.stage.frozen))
         long_enough(sequences, self.stage.chunks)  # or its error
         self.chunks = 1  # single chunks are learnt from too
         self.sequences = [*sequences]
@@ -73,6 +93,10 @@ class JointStage:
         stage, profile = self.stage, self.transformer.profile
         chunks = 1 if rng.random() < stage.single_share else stage.chunks
         usable = [sequence for sequence in self.sequences if len(sequence) >= chunks]
+        if rng.random() < stage.falling_share:
+            falling = [s for s in self.sequences if s.clip.calm is not None]
+            chunks = min(chunks, max(map(len, falling)))
+            usable = [sequence for sequence in falling if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
         latents, sims, truths, names = [], [], [], []
         for sequence in draw_alike(usable, rng, stage.batch):
@@ -98,7 +122,7 @@ class JointStage:
         time = profile.chunk_frames
         rng = step_rng(self.recipe.seed, step, purpose=6)
         target, sim, truth, names = self.batch(rng)
-        noise = torch.randn(target.shape[1:], generator=torch_rng(rng))
+        noise = torch.randn(target.shape, generator=torch_rng(rng))
         rollout = Rollout(self.transformer, sigmas(profile.steps, profile.shift))
         last = rng.random() < LAST_STEP_SHARE
         chosen = profile.steps - 1 if last else int(rng.integers(profile.steps))
@@ -106,16 +130,21 @@ class JointStage:
         with autocast(self.recipe):
             latents = []
             prompt = prompt_kv(self.transformer, names)
-            for reference in encode_chunks(self.autoencoder, guides, stage.batch):
-                _, x0 = rollout.chunk(reference.float(), noise, prompt, gradient_step=chosen)
+            references = encode_chunks(self.autoencoder, guides, stage.batch)
+            for reference, eps in zip(references, noise, strict=True):
+                _, x0 = rollout.chunk(reference.float(), eps, prompt, gradient_step=chosen)
                 assert x0 is not None
                 latents.append(x0.float())
             got = decode_chunks(self.autoencoder, latents, guides)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
+        wanted, cover = draw_falling(wanted, noise, names, time)
         beside = huber(torch.stack(latents), target)
         error = got - wanted
         loss = picture_loss(error, stage) + LATENT_WEIGHT * beside
         figures = {"latent_huber": beside}
+        if cover.any():
+            figures["falling"] = (error.abs().mean(-1) * cover).sum() / cover.sum()
+            loss = loss + stage.falling_weight * figures["falling"]
         if stage.perceptual_weight:
             figures["features"] = self.features(rng, got, wanted)
             loss = loss + stage.perceptual_weight * figures["features"]

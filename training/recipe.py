@@ -45,6 +45,10 @@ class StageRecipe:
         perceptual_weight: weight of the VGG feature loss (joint); 0 needs no pretrained network.
         plain_weight: weight of reconstruction without guidance (autoencoder).
         rollout_share: share of samples whose latents are the student's own (decoder).
+        falling_share: share of steps that see only clips in which drops or flakes fall (joint).
+        falling_weight: weight of the error where they are (joint).
+        frozen: parts of the networks that stay as they are, by the start of their parameters'
+            names, such as "autoencoder.encoder" (joint).
     """
 
     budget_s: float = 600.0
@@ -68,6 +72,9 @@ class StageRecipe:
     perceptual_weight: float = 0.0
     plain_weight: float = 0.5
     rollout_share: float = 0.75
+    falling_share: float = 0.0
+    falling_weight: float = 1.0
+    frozen: tuple[str, ...] = ()
 
     @property
     def optimization(self) -> Optimization:
@@ -147,7 +154,9 @@ def parse_recipe(table: dict[str, Any]) -> Recipe:
     for name in STAGES:
         if name in values:
             check_keys(StageRecipe, values[name], f"[{name}]")
-            values[name] = StageRecipe(**values[name])
+            stage = dict(values[name])
+            stage["frozen"] = tuple(stage.get("frozen", ()))
+            values[name] = StageRecipe(**stage)
     return Recipe(**values)
 
 
