@@ -200,6 +200,12 @@ class InContextTransformer(nn.Module):
         grid = torch.unflatten(frames, 3, (rows, -1))
         return nn.functional.pixel_shuffle(grid, patch).transpose(1, 2)
 
+    def spread(self, timestep: Tensor, like: Tensor) -> Tensor:
+        """Return timesteps (B,) or (B, N) as what multiplies a latent of `like`'s shape."""
+        if timestep.ndim == 1:
+            return timestep.view(-1, *[1] * (like.ndim - 1))
+        return self.latent(timestep[..., None].expand(-1, -1, self.profile.token_channels), like)
+
     def embed(self, latent: Tensor) -> Tensor:  # latent -> (B, N, W)
         """Apply the patch embedding as the matrix product that it is."""
         weight = self.patch_embedding.weight.flatten(1)
@@ -257,7 +263,7 @@ class InContextTransformer(nn.Module):
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(-2)
         out = self.latent(self.proj_out(self.norm_out(x) * (1 + scale) + shift), sample)
         if self.profile.prediction == "velocity":
-            return sample - timestep.view(-1, *[1] * (sample.ndim - 1)) * out
+            return sample - self.spread(timestep, sample) * out
         assert reference is not None
         return reference + out
 
@@ -280,7 +286,7 @@ class InContextTransformer(nn.Module):
     def denoise(
         self,
         sample: Tensor,  # latent (1 - t) x0 + t noise
-        timestep: Tensor,  # (B,) float32 t in [0, 1]
+        timestep: Tensor,  # (B,) float32 t in [0, 1], or (B, N) where tokens differ
         reference: Tensor,  # latent
         reference_kv: Tensor,  # (L, 2, B, H, N, D) from `context`
         past_kv: Tensor,  # (L, 2, B, H, P, D) of earlier targets, keys unrotated; P may be 0
