@@ -1,0 +1,187 @@
+"""One step of a distillation: some steps of critic and discriminator, then one of the student.
+
+Steps are optimizer steps, however many batches each takes, so the ratio does not depend on
+accumulation. What is random about a batch follows from (seed, its number).
+
+Legend: n chunks, B samples. A batch's latents are (n, B, ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.training.data import step_rng, torch_rng
+from realmaster_live.training.distillation.dmd2 import Matching
+from realmaster_live.training.distillation.recipe import DistillRecipe
+from realmaster_live.training.distillation.regress import (
+    consistency_term,
+    paired_terms,
+    teacher_forced,
+)
+from realmaster_live.training.distillation.self_forcing import draw_steps, rolled_out
+from realmaster_live.training.distillation.views import prompt_kv
+from realmaster_live.training.iclora.batches import Batches, LatentBatch, LatentPairs
+from realmaster_live.training.loop import OPTIMIZER, WEIGHTS, StageState, mixed
+
+STUDENT, JUDGES = 31, 32  # purposes of random numbers
+
+
+class DistillState(StageState):
+    """The student's state, with those of critic and discriminator beside it in every save.
+
+    Attributes:
+        judges: their states by name; each has taken `ratio` steps for one of the student.
+    """
+
+    def __init__(
+        self, student: nn.Module, recipe: DistillRecipe, judges: Mapping[str, nn.Module]
+    ) -> None:
+        super().__init__(student, recipe.student)
+        self.ratio = recipe.dmd2.critic_steps
+        self.judges = {
+            name: StageState(
+                module,
+                getattr(recipe, name),
+                weights_file=f"{name}.{WEIGHTS}",
+                optimizer_file=f"{name}.{OPTIMIZER}",
+            )
+            for name, module in judges.items()
+        }
+
+    def files(self) -> dict[str, dict[str, Tensor]]:
+        """Return the files of all of them."""
+        files = super().files()
+        for judge in self.judges.values():
+            files |= judge.files()
+        return files
+
+    def load(self, state: Path, numbers: Mapping[str, Any]) -> None:
+        """Restore all of them."""
+        super().load(state, numbers)
+        for judge in self.judges.values():
+            judge.load(state, {**numbers, "step": self.ratio * self.step})
+
+
+@contextmanager
+def frozen(*modules: nn.Module | None) -> Iterator[None]:
+    """Let no parameter of some modules take gradients."""
+    taken = [p for each in modules if each is not None for p in each.parameters()]
+    required = [parameter for parameter in taken if parameter.requires_grad]
+    for parameter in required:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in required:
+            parameter.requires_grad_(True)
+
+
+class DistillStage:
+    """Trains a student by any of the methods; see `DistillRecipe.method`."""
+
+    def __init__(
+        self,
+        recipe: DistillRecipe,
+        student: InContextTransformer,
+        matching: Matching,
+        pairs: LatentPairs,
+        validate: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.recipe, self.module, self.matching = recipe, student, matching
+        self.name: str = recipe.method
+        profile = student.profile
+        self.levels = sigmas(recipe.student_steps or profile.steps, profile.shift)
+        self.batches, self.judged = (
+            Batches(pairs, profile, seed=seed, batch=recipe.batch, chunks=recipe.chunks)
+            for seed in (2 * recipe.seed, 2 * recipe.seed + 1)
+        )
+        judges = {"critic": matching.critic, "discriminator": matching.discriminator}
+        self.state = DistillState(
+            student, recipe, {name: each for name, each in judges.items() if each is not None}
+        )
+        self._validate = validate
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the student's loss of a batch; the judges take their steps before the first."""
+        figures: dict[str, Tensor] = {}
+        count = self.recipe.student.accumulate
+        if step % count == 0:
+            for index in range(self.state.ratio if self.state.judges else 0):
+                figures = self.train_judges(step // count * self.state.ratio + index)
+        rng = step_rng(self.recipe.seed, step, STUDENT)
+        batch = self.batches.draw(step)
+        judges = (self.matching.critic, self.matching.discriminator)
+        with mixed(self.recipe.bfloat16), frozen(*judges):
+            made, terms = self.make(batch, rng)
+            terms |= paired_terms(made, batch.target, self.recipe.regress)
+            if self.recipe.method != "regress":
+                terms |= self.matching.student_terms(made, batch, torch_rng(rng))
+        with torch.no_grad():
+            figures["mse"] = (made - batch.target).square().mean()
+        return {"loss": torch.stack([*terms.values()]).sum(), **terms, **figures}
+
+    def make(
+        self, batch: LatentBatch, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return samples (n, B, ...) with gradients, and the terms that only their maker knows."""
+        recipe, student = self.recipe, self.module
+        if recipe.method == "self-forcing":
+            noise = torch.randn(batch.target.shape[1:], generator=torch_rng(rng))
+            steps = draw_steps(
+                rng, chunks=recipe.chunks, steps=len(self.levels) - 1, same=recipe.same_step
+            )
+            prompt = prompt_kv(student, batch)
+            made, _ = rolled_out(student, batch.reference, noise, prompt, self.levels, steps)
+            return made, {}
+        own = True if recipe.method == "dmd2" else None
+        forced = teacher_forced(student, batch, recipe.regress, self.levels, rng, own=own)
+        weight = recipe.regress.consistency_weight
+        if recipe.method == "dmd2" or not weight:
+            return forced.x0, {}
+        assert self.matching.teacher is not None
+        term = consistency_term(student, self.matching.teacher, forced, batch, self.levels)
+        return forced.x0, {"consistency": weight * term}
+
+    def train_judges(self, step: int) -> dict[str, Tensor]:
+        """Take one optimizer step of critic and discriminator on the student's samples."""
+        count = self.recipe.critic.accumulate
+        figures: dict[str, Tensor] = {}
+        for part in range(count):
+            losses = self.judge_losses(step * count + part)
+            for name, loss in losses.items():
+                state, share = self.state.judges[name], loss / count
+                if part + 1 < count:
+                    state.add(share)
+                else:
+                    state.update(share)
+                figures[f"{name}_loss"] = loss.detach()
+        return figures
+
+    def judge_losses(self, index: int) -> dict[str, Tensor]:
+        """Return the loss of each judge for a batch."""
+        rng = step_rng(self.recipe.seed, index, JUDGES)
+        batch = self.judged.draw(index)
+        losses = {}
+        with mixed(self.recipe.bfloat16):
+            with frozen(self.module), torch.no_grad():
+                made = self.make(batch, rng)[0].detach()
+            if self.matching.critic is not None:
+                losses["critic"] = self.matching.critic_loss(made, batch, torch_rng(rng))
+            if self.matching.discriminator is not None:
+                losses["discriminator"] = self.matching.discriminator_loss(
+                    made, batch, torch_rng(rng)
+                )
+        return losses
+
+    def validate(self) -> dict[str, Any]:
+        """Return the gates' verdict on the student's present weights."""
+        return self._validate()

@@ -1,0 +1,226 @@
+"""Distil a teacher into a student of a few steps, and hand on the best that passes the gates.
+
+`realmaster distill RECIPE --data SHARDS --teacher CHECKPOINT|BASE+ADAPTER --out RUN` goes on where
+RUN was left. RUN/checkpoint holds the best student so far: a checkpoint, or adapter.safetensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import platform
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.model.lora_files import save as save_lora
+from realmaster_live.prompts import PROMPTS_FILE
+from realmaster_live.training.checkpoints import latest, write_synced
+from realmaster_live.training.distillation.discriminator import LatentDiscriminator
+from realmaster_live.training.distillation.dmd2 import Matching
+from realmaster_live.training.distillation.gates import Verdict
+from realmaster_live.training.distillation.networks import Teacher, open_frozen, open_trained
+from realmaster_live.training.distillation.recipe import (
+    DistillRecipe,
+    fingerprint,
+)
+from realmaster_live.training.distillation.stage import DistillStage
+from realmaster_live.training.distillation.validation import Validation
+from realmaster_live.training.iclora.batches import LatentPairs
+from realmaster_live.training.loop import Every, check_fingerprint, run_stage
+
+logger = logging.getLogger(__name__)
+
+ADAPTER_FILE = "adapter.safetensors"
+STOPPED, FAILED = 3, 4  # exit statuses
+
+
+class Run:
+    """A distillation in its folder.
+
+    Attributes:
+        stage: what is trained.
+        best: the verdict on what RUN/checkpoint holds, or None before the first look.
+    """
+
+    def __init__(
+        self,
+        recipe: DistillRecipe,
+        pairs: LatentPairs,
+        validation: LatentPairs,
+        teacher: Teacher,
+        out: Path,
+        accepted: Collection[str] = (),
+    ) -> None:
+        """Open the networks on torch's default device."""
+        self.recipe, self.teacher, self.out, self.accepted = recipe, teacher, out, accepted
+        out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.autoencoder, frozen = open_frozen(teacher)
+        student, self.adapter = open_trained(
+            teacher, recipe.trains, rank=recipe.rank, seed=recipe.seed
+        )
+        profile = student.profile
+        if recipe.student_steps:
+            profile = student.profile = dataclasses.replace(profile, steps=recipe.student_steps)
+        critic = discriminator = None
+        if recipe.matches:
+            critic, _ = open_trained(
+                teacher, recipe.critic_trains, rank=recipe.rank, seed=recipe.seed + 1
+            )
+        if recipe.discriminates:
+            discriminator = LatentDiscriminator(
+                profile.latent_channels, width=recipe.dmd2.width, depth=recipe.dmd2.depth
+            )
+        matching = Matching(
+            recipe.dmd2,
+            teacher=frozen if recipe.asks_teacher else None,
+            critic=critic,
+            discriminator=discriminator,
+        )
+        self.stage = DistillStage(recipe, student, matching, pairs, self.look)
+        self.validation = Validation(
+            validation,
+            self.autoencoder,
+            recipe.gates,
+            self.stage.levels,
+            bfloat16=recipe.bfloat16,
+        )
+        self.checkpoint = out / "checkpoint"
+        self.best: Verdict | None = None
+        self.stopping = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ask the run to save and end within a step (a signal handler)."""
+        self.stopping = True
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        with (self.out / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        logger.info("%s", entry)
+
+    def look(self) -> dict[str, Any]:
+        """Judge the student; hand it on where it is the best so far."""
+        verdict = self.validation.verdict(self.stage.module)
+        if verdict.failed:
+            logger.warning("step %d: %s", self.stage.state.step, verdict.line())
+        if verdict.better_than(self.best):
+            self.best = verdict
+            self.hand_on(verdict)
+        return verdict.as_dict()
+
+    def hand_on(self, verdict: Verdict) -> None:
+        """Write RUN/checkpoint: the networks or the adapter, and what is known of them."""
+        folder = self.checkpoint
+        folder.mkdir(parents=True, exist_ok=True)
+        lora = self.teacher.lora_facts()
+        if self.adapter is not None:
+            save_lora(folder / ADAPTER_FILE, self.adapter, scheme="diffusers", facts=lora)
+        else:
+            save_checkpoint(folder, self.autoencoder, self.stage.module)
+            prompts = self.teacher.base / PROMPTS_FILE
+            if prompts.exists():
+                shutil.copyfile(prompts, folder / PROMPTS_FILE)
+        facts = {
+            **self.teacher.facts(),
+            "base_model": lora.base_model,
+            "base_sha256": lora.base_sha256,
+            "licence": lora.licence,
+            "distilled": {
+                "method": self.recipe.method,
+                "step": self.stage.state.step,
+                "steps": len(self.stage.levels) - 1,
+                "recipe": recipe_hash(self.recipe),
+                **self.teacher.identity(),
+                "machine": machine(self.recipe.threads),
+                "gates": verdict.as_dict(),
+                "undistilled": self.undistilled(),
+            },
+        }
+        write_synced(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+
+    def undistilled(self) -> dict[str, Any]:
+        """Return the verdict on the teacher in the student's few steps, taken before step 1."""
+        path = self.out / "undistilled.json"
+        if not path.exists():
+            verdict = self.validation.verdict(self.stage.module).as_dict()
+            write_synced(path, json.dumps(verdict, indent=2) + "\n")
+            self.log({"stage": "undistilled", "step": 0, "validation": verdict})
+        told: dict[str, Any] = json.loads(path.read_text())
+        return told
+
+    def train(self) -> bool:
+        """Train to the end; return False where a signal ended it."""
+        conditions = fingerprint(self.recipe) | self.teacher.identity()
+        folder = self.out / "ckpt"
+        found = latest(folder)
+        if found is not None:
+            check_fingerprint(found[1]["conditions"], conditions, folder, self.accepted)
+            self.best = known_verdict(self.checkpoint, self.recipe)
+        self.undistilled()
+        return run_stage(
+            self.stage,
+            self.stage.state,
+            folder,
+            facts=lambda: {"conditions": conditions},
+            save=Every(steps=self.recipe.save_steps, seconds=self.recipe.save_s),
+            validate=Every(steps=self.recipe.validate_steps, seconds=self.recipe.validate_s),
+            log=self.log,
+            stop=lambda: self.stopping,
+        )
+
+
+def known_verdict(checkpoint: Path, recipe: DistillRecipe) -> Verdict | None:
+    """Return the verdict on what a checkpoint holds, under the recipe's limits."""
+    path = checkpoint / "facts.json"
+    if not path.exists():
+        return None
+    told = json.loads(path.read_text())["distilled"]["gates"]
+    return Verdict(figures=told["figures"], limits=recipe.gates.limits(), space=told["space"])
+
+
+def recipe_hash(recipe: DistillRecipe) -> str:
+    """Return the sha256 of the resolved recipe."""
+    text = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def machine(threads: int) -> str:
+    """Return what a run trains on, in words."""
+    if torch.get_default_device().type == "cuda":
+        return torch.cuda.get_device_name(torch.get_default_device())
+    return f"{platform.machine()}, {threads} threads"
+
+
+def distill(
+    recipe: DistillRecipe,
+    pairs: LatentPairs,
+    validation: LatentPairs,
+    teacher: Teacher,
+    out: Path | str,
+    *,
+    accepted: Collection[str] = (),
+    handle: Callable[[Run], None] = lambda run: None,
+) -> Verdict | None:
+    """Distil, or go on distilling, in `out`; return the verdict on what is handed on.
+
+    None is for a run that was asked to stop. `handle` gets the run before it starts, to connect
+    signals to `run.stop`. A state that was saved under other conditions is a ConfigError, but for
+    keys in `accepted`.
+    """
+    run = Run(recipe, pairs, validation, teacher, Path(out), accepted)
+    handle(run)
+    if not run.train():
+        return None
+    if run.best is None:  # a finished run whose folder of results was removed
+        run.look()
+    return run.best

@@ -1,0 +1,120 @@
+"""Whole clips rolled out as the live engine does, beside their truth: what the gates look at.
+
+Legend: n chunks, B samples, T frames, C channels, h w places. A *sequence* is (B, T, C, h, w).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from realmaster_live.errors import PairError
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.vae import CELL, CELL_CHANNELS, StreamingAutoencoder, to_pixels
+from realmaster_live.training.distillation.gates import GatesConfig, Rolled, Verdict, judge
+from realmaster_live.training.distillation.moments import as_sequence
+from realmaster_live.training.distillation.views import prompt_kv
+from realmaster_live.training.iclora.batches import LatentBatch, LatentPairs, cut, stack_texts
+from realmaster_live.training.latents import Rollout
+from realmaster_live.training.loop import mixed
+
+SEES = 0.02  # deviation of a decoded truth in [-1, 1] below which a decoder shows nothing
+
+
+class Validation:
+    """The validation clips, and how a student is judged on them."""
+
+    def __init__(
+        self,
+        pairs: LatentPairs,
+        autoencoder: StreamingAutoencoder | None,
+        config: GatesConfig,
+        levels: Sequence[float],
+        *,
+        bfloat16: bool,
+    ) -> None:
+        self.pairs, self.config = pairs, config
+        self.levels, self.bfloat16 = levels, bfloat16
+        if not pairs.shapes:
+            raise PairError(
+                "expected clips to validate on, got none: give some clips to the split val"
+            )
+        self.autoencoder = autoencoder
+
+    def verdict(self, student: InContextTransformer) -> Verdict:
+        """Return what the gates say of a student's rollouts; every clip has the same seed."""
+        autoencoder = self.autoencoder
+        if autoencoder is not None and not self._shows(student, autoencoder):
+            autoencoder = None
+        rollouts = self._rollouts(student, autoencoder)
+        return judge(rollouts, self.config, space="latents" if autoencoder is None else "pictures")
+
+    def _shows(self, student: InContextTransformer, autoencoder: StreamingAutoencoder) -> bool:
+        """Say whether latents alone make pictures: an untrained decoder would pass every gate."""
+        clip = self._clip(student, 0)
+        return bool(pictures(autoencoder, clip.target).std() > SEES)
+
+    def _clip(self, student: InContextTransformer, index: int) -> LatentBatch:
+        """Return all chunks of a clip, as a batch of one sample."""
+        pair, profile = self.pairs.read(index), student.profile
+        chunks = pair.target.shape[1] // profile.chunk_latents
+        if not chunks:
+            raise PairError(
+                f"expected clips of at least {profile.chunk_latents} latent frames to validate on, "
+                f"got one of {pair.target.shape[1]}: encode longer clips"
+            )
+        both = torch.stack((pair.reference.float(), pair.target.float()))
+        latents = cut(both, profile, first=0, chunks=chunks).to(torch.get_default_device())
+        return LatentBatch(
+            reference=latents[0][:, None],
+            target=latents[1][:, None],
+            prompts=(pair.prompt,),
+            text=stack_texts([pair.text]),
+            samples=(0,),
+            first=(0,),
+        )
+
+    @torch.no_grad()
+    def _rollouts(
+        self, student: InContextTransformer, autoencoder: StreamingAutoencoder | None
+    ) -> Iterator[Rolled]:
+        for index in range(min(self.config.clips, len(self.pairs.shapes))):
+            clip = self._clip(student, index)
+            generator = torch.Generator(torch.get_default_device()).manual_seed(0)
+            noise = torch.randn(clip.target.shape[1:], generator=generator)
+            with mixed(self.bfloat16):
+                rollout, prompt = Rollout(student, self.levels), prompt_kv(student, clip)
+                made = torch.stack(
+                    [rollout.chunk(chunk, noise, prompt)[0] for chunk in clip.reference]
+                )
+            got, truth = as_sequence(made.float()), as_sequence(clip.target)
+            seen = (got, truth)
+            if autoencoder is not None:
+                seen = (pictures(autoencoder, made.float()), pictures(autoencoder, clip.target))
+            yield Rolled(
+                got=got,
+                truth=truth,
+                render=as_sequence(clip.reference),
+                seen=seen[0],
+                seen_truth=seen[1],
+            )
+
+
+@torch.no_grad()
+def pictures(autoencoder: StreamingAutoencoder, chunks: Tensor) -> Tensor:
+    """Return consecutive chunks (n, B, ...) as a sequence of pictures, decoded without the render.
+
+    The render would lend its own colour and texture to a student that has lost them.
+    """
+    profile = autoencoder.profile
+    batch = chunks.shape[1]
+    height, width = (side * profile.latent_stride for side in chunks.shape[-2:])
+    memory = autoencoder.empty_memory(batch, height, width)
+    grey = torch.zeros(batch * profile.chunk_frames, CELL_CHANNELS, height // CELL, width // CELL)
+    frames = []
+    for latent in chunks:
+        cells, memory = autoencoder.decode(latent, grey, memory)
+        frames.append(to_pixels(cells.float(), profile.chunk_frames))
+    return torch.cat(frames, 1).movedim(-1, 2)
