@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.model.profile import EMBEDDED, Profile
 from realmaster_live.training.optimization import Optimization
 
+METHODS = ("stages", "ic-lora")
 STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
 
 
@@ -132,6 +134,16 @@ def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
             raise ConfigError(f"expected a known key in {where}, got {key!r}: {hint}")
 
 
+def method_of(table: dict[str, Any]) -> str:
+    """Return what a recipe is for: the embedded model's stages unless it says otherwise."""
+    method = str(table.get("method", METHODS[0]))
+    if method not in METHODS:
+        raise ConfigError(
+            f"expected a method among {', '.join(METHODS)}, got {method!r}: take one of them"
+        )
+    return method
+
+
 def check_stages(names: list[str]) -> tuple[str, ...]:
     """Return the stages, or raise ConfigError where they are unknown or out of order."""
     if not names or names != [name for name in STAGES if name in names]:
@@ -144,8 +156,8 @@ def check_stages(names: list[str]) -> tuple[str, ...]:
 
 def parse_recipe(table: dict[str, Any]) -> Recipe:
     """Return the recipe of a parsed TOML table."""
-    check_keys(Recipe, table, "the recipe")
-    values = dict(table)
+    values = {k: v for k, v in table.items() if k != "method"}
+    check_keys(Recipe, values, "the recipe")
     if "profile" in values:
         check_keys(Profile, values["profile"], "[profile]")
         values["profile"] = dataclasses.replace(EMBEDDED, **values["profile"])
@@ -160,15 +172,36 @@ def parse_recipe(table: dict[str, Any]) -> Recipe:
     return Recipe(**values)
 
 
-def load_recipe(path: Path | str) -> Recipe:
-    """Return the recipe in a TOML file."""
+def read_table(path: Path | str) -> dict[str, Any]:
+    """Return the parsed TOML of a recipe, whatever its method."""
     try:
-        table = tomllib.loads(Path(path).read_text())
+        return tomllib.loads(Path(path).read_text())
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(
             f"expected a recipe in TOML at {path}, got {error}: start from embedded.toml"
         ) from error
-    return parse_recipe(table)
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """Return the recipe in a TOML file."""
+    return parse_recipe(read_table(path))
+
+
+def toml_of(table: Mapping[str, Any]) -> str:
+    """Return a nested table of plain values as TOML; `read_table` reads the same table."""
+    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
+    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
+    for name, inner in table.items():
+        if isinstance(inner, Mapping):
+            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in inner.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """Return a plain value as TOML writes it."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    return repr(value) if isinstance(value, float) else json.dumps(value)
 
 
 def fingerprint(recipe: Recipe, stage: str) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""What a step is given besides the render: noise, past, prefix, prompt; all from (seed, step).
+
+Legend: n consecutive chunks, B samples, C latent channels, f latent frames of a chunk, h w latent
+height and width, N tokens of a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.profile import Profile
+from realmaster_live.training.data import step_rng
+from realmaster_live.training.iclora.timesteps import Timesteps
+
+STEP, NOISE = 22, 23  # purposes of random numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """How often a step is given what.
+
+    Attributes:
+        chunks: consecutive chunks of a sample; the loss is on one, those before are its past. 0
+            takes as many as the model's sink and ring hold, and one more.
+        first_latent: share of samples whose first latent frame of the chunk is given clean and is
+            not in the loss. Where a chunk is one latent frame, their past is given clean.
+        history_noise: largest noise on the past, as a share of t = 1.
+        history_dropout: share of steps shortly after a reset: a clip's first chunks, with too few
+            before them, or none, to fill sink and ring.
+        reference_dropout: share of steps without the render.
+        caption_dropout: share of samples with the empty prompt.
+    """
+
+    chunks: int = 0
+    first_latent: float = 0.2
+    history_noise: float = 0.2
+    history_dropout: float = 0.15
+    reference_dropout: float = 0.05
+    caption_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        shares = ("first_latent", "history_noise", "history_dropout", "reference_dropout",
+                  "caption_dropout")  # fmt: skip
+        for name in shares:
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(
+                    f"expected {name} in 0..1, got {getattr(self, name)}: it is a share"
+                )
+        if self.chunks < 0:
+            raise ConfigError(f"expected chunks of 0 or more, got {self.chunks}: 0 fits the model")
+
+    def chunks_for(self, profile: Profile) -> int:
+        """Return the chunks of a sample."""
+        return self.chunks or profile.sink + profile.ring + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepPlan:
+    """What all samples of a batch share.
+
+    Attributes:
+        past: chunks before the one with the loss.
+        from_start: whether the first of them is the clip's first.
+        reference: whether the render is given.
+    """
+
+    past: int
+    from_start: bool
+    reference: bool
+
+
+def plan_step(conditions: Conditions, profile: Profile, *, seed: int, step: int) -> StepPlan:
+    """Return the plan of a batch."""
+    rng = step_rng(seed, step, STEP)
+    most = conditions.chunks_for(profile) - 1
+    full, given = rng.random(2) >= (conditions.history_dropout, conditions.reference_dropout)
+    few = int(rng.integers(max(1, most)))
+    return StepPlan(past=most if full else few, from_start=not full, reference=bool(given))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleDraws:
+    """What is random about the samples of a batch.
+
+    Attributes:
+        t: (B,) float32 timesteps.
+        noise: like a chunk's latent, the noise that is taken away.
+        history: (n - 1, ...) like the chunks of the past, the noise on them.
+        history_t: (B,) float32, how much of it.
+        clean_first: (B,) bool, whether the prefix is given clean.
+        no_caption: (B,) bool, whether the prompt is the empty one.
+    """
+
+    t: Tensor
+    noise: Tensor
+    history: Tensor
+    history_t: Tensor
+    clean_first: Tensor
+    no_caption: Tensor
+
+
+def draw_samples(
+    conditions: Conditions,
+    timesteps: Timesteps,
+    *,
+    seed: int,
+    samples: Sequence[int],
+    like: Tensor,  # (n, B, C, f, h, w) or (n, B, C, h, w)
+    tokens: int,
+    span: tuple[float, float] = (0.0, 1.0),
+) -> SampleDraws:
+    """Return the draws of samples by their numbers; on every device and machine the same."""
+    device = like.device
+    t, noise, past, amount, first, caption = [], [], [], [], [], []
+    for number in samples:
+        rng = step_rng(seed, number, NOISE)
+        t.append(timesteps.draw(rng, tokens, span))
+        amount.append(conditions.history_noise * rng.random())
+        first.append(rng.random() < conditions.first_latent)
+        caption.append(rng.random() < conditions.caption_dropout)
+        generator = torch.Generator("cpu").manual_seed(int(rng.integers(2**62)))
+        shape = (len(like), *like.shape[2:])
+        both = torch.randn(shape, generator=generator, device="cpu")
+        noise.append(both[-1])
+        past.append(both[:-1])
+    return SampleDraws(
+        t=torch.tensor(t, device=device),
+        noise=torch.stack(noise).to(device),
+        history=torch.stack(past, 1).to(device),
+        history_t=torch.tensor(amount, device=device),
+        clean_first=torch.tensor(first, device=device),
+        no_caption=torch.tensor(caption, device=device),
+    )
+
+
+def levels(t: Tensor, clean_first: Tensor, like: Tensor) -> Tensor:
+    """Return t for every latent frame, (B, 1, f, 1, 1), or (B, 1, 1, 1) of a one-frame chunk.
+
+    It is 0 at a first frame that is given clean.
+    """
+    if like.ndim == 4:
+        return t.view(-1, 1, 1, 1)
+    each = t[:, None].expand(-1, like.shape[2]).clone()
+    each[clean_first, 0] = 0.0
+    return each[:, None, :, None, None]
+
+
+def token_levels(each: Tensor, tokens: int) -> Tensor:
+    """Return timesteps as the transformer takes them: (B,), or (B, N) where frames differ."""
+    flat = each.flatten(1)
+    if flat.shape[1] == 1 or bool((flat == flat[:, :1]).all()):
+        return flat[:, 0]
+    return flat.repeat_interleave(tokens // flat.shape[1], 1)
+
+
+def masked_error(
+    got: Tensor,  # x0 as predicted
+    wanted: Tensor,  # x0
+    each: Tensor,  # levels
+    *,
+    velocity: bool,
+) -> Tensor:  # (B,)
+    """Return each sample's mean squared error over the latent frames with noise.
+
+    It is the squared error of x0, or of the velocity v = eps - x0, which is that of x0 over t
+    (Lipman et al. 2023, eq. 23), times a mask of the noisy frames, divided by the mask's mean.
+    """
+    mask = (each > 0).to(got.dtype)
+    error = (got - wanted) / each.clamp_min(1e-6) if velocity else got - wanted
+    squared = (error * mask).square().flatten(1).mean(1)
+    return squared / mask.flatten(1).mean(1)

@@ -1,0 +1,68 @@
+"""Frozen linear layers in int8: half of bfloat16's memory, each row with a scale of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Int8Product(torch.autograd.Function):
+    """x W^T with W in int8: it is widened for the product, forwards and backwards, never kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
+        """Return x (codes * scale)^T."""
+        ctx.save_for_backward(codes, scale)
+        return nn.functional.linear(x, widened(codes, scale, x.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Return the gradient of x; the weight is frozen."""
+        (gradient,) = gradients
+        codes, scale = ctx.saved_tensors
+        return gradient @ widened(codes, scale, gradient.dtype), None, None
+
+
+class Int8Linear(nn.Linear):
+    """A linear layer whose weight is codes (out, in) int8 times scale (out, 1) float32."""
+
+    codes: Tensor
+    scale: Tensor
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """Return the widened weight, a copy."""
+        return widened(self.codes, self.scale, torch.float32)
+
+    def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
+        """Return x W^T + b, in bfloat16 under autocast."""
+        device = x.device.type
+        if torch.is_autocast_enabled(device):
+            x = x.to(torch.get_autocast_dtype(device))
+        out: Tensor = Int8Product.apply(x, self.codes, self.scale)  # type: ignore[no-untyped-call]
+        return out if self.bias is None else out + self.bias.to(out.dtype)
+
+
+def widened(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return codes * scale in a type."""
+    return codes.to(dtype) * scale.to(dtype)
+
+
+@torch.no_grad()
+def freeze_int8(module: nn.Module) -> None:
+    """Turn the linear layers of a module's blocks into int8 ones, in place.
+
+    The largest error of a weight is 1/254 of the largest in its row. Adapters may be attached
+    before or after; what is merged into such a layer is lost.
+    """
+    for name, layer in list(module.named_modules()):
+        if type(layer) is not nn.Linear or not name.startswith("blocks."):
+            continue
+        weight = layer.weight.float()
+        scale = weight.abs().amax(1, keepdim=True).clamp_min(1e-12) / 127.0
+        del layer.weight
+        layer.__class__ = Int8Linear
+        layer.register_buffer("codes", (weight / scale).round().to(torch.int8))
+        layer.register_buffer("scale", scale)

@@ -1,0 +1,176 @@
+"""Recipes of an IC-LoRA: one TOML file, a frozen dataclass a table, unknown keys are errors.
+
+The defaults are starting values of our own, in the range of public trainers; RealMaster's are not
+public.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.lora import DEFAULT_TARGETS
+from realmaster_live.training.iclora.base import BaseConfig
+from realmaster_live.training.iclora.conditions import Conditions
+from realmaster_live.training.iclora.timesteps import Timesteps
+from realmaster_live.training.optimization import Optimization
+from realmaster_live.training.recipe import check_keys, read_table
+
+METHOD = "ic-lora"
+Weights = Literal["fp32", "bf16", "int8"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterConfig:
+    """The adapter's size.
+
+    Attributes:
+        rank: inner size of the products.
+        alpha: they are multiplied by alpha / rank.
+        targets: ends of the names of the linear layers that get one.
+        trigger: words that prompts must hold, for the header.
+        licence: of the adapter, for the header.
+    """
+
+    rank: int = 32
+    alpha: float = 32.0
+    targets: tuple[str, ...] = DEFAULT_TARGETS
+    trigger: str = ""
+    licence: str = "Apache-2.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What saves memory.
+
+    Attributes:
+        bfloat16: whether products run in bfloat16.
+        weights: how the frozen weights of products are stored: fp32, bf16 or int8.
+        checkpointing: whether blocks are computed again on the way back.
+    """
+
+    bfloat16: bool = True
+    weights: Weights = "bf16"
+    checkpointing: bool = True
+
+    def __post_init__(self) -> None:
+        if self.weights not in get_args(Weights):
+            raise ConfigError(
+                f"expected weights among {', '.join(get_args(Weights))}, got {self.weights!r}: "
+                "take one of them"
+            )
+        if self.weights == "bf16" and not self.bfloat16:
+            raise ConfigError(
+                "expected products in bfloat16 of weights in bf16, got bfloat16 = false: set it, "
+                'or weights = "fp32"'
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """Looks at validation clips while training.
+
+    Attributes:
+        every: optimizer steps from one to the next.
+        clips: most clips that are looked at.
+        chunks: most consecutive chunks of a clip.
+        steps: denoise steps; 0 takes the model's own number.
+        seed: of the noise, as of the live engine's.
+    """
+
+    every: int = 250
+    clips: int = 4
+    chunks: int = 4
+    steps: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IcLoraRecipe:
+    """A whole run.
+
+    Attributes:
+        method: "ic-lora".
+        seed: of the adapter, batches, noise and timesteps.
+        threads: CPU threads of torch; 0 leaves its own number.
+        batch: samples of a batch, over all processes; a step takes `accumulate` of them.
+        save_steps: optimizer steps from one saved state to the next.
+        log_steps: optimizer steps from one line of the log to the next.
+        tensorboard: whether the log is also written for TensorBoard.
+        base: the frozen model. adapter: its adapter.
+        conditions: what a step is given. timesteps: noise levels.
+        optimizer: how the adapter is optimised.
+        memory: what saves memory. validation: looks while training.
+    """
+
+    method: str = METHOD
+    seed: int = 0
+    threads: int = 0
+    batch: int = 1
+    save_steps: int = 250
+    log_steps: int = 20
+    tensorboard: bool = False
+    base: BaseConfig = field(default_factory=BaseConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    conditions: Conditions = field(default_factory=Conditions)
+    timesteps: Timesteps = field(default_factory=Timesteps)
+    optimizer: Optimization = field(default_factory=Optimization)
+    memory: Memory = field(default_factory=Memory)
+    validation: Validation = field(default_factory=Validation)
+
+
+TABLES: dict[str, type[Any]] = {
+    "base": BaseConfig,
+    "adapter": AdapterConfig,
+    "conditions": Conditions,
+    "timesteps": Timesteps,
+    "optimizer": Optimization,
+    "memory": Memory,
+    "validation": Validation,
+}
+FREE = (
+    "threads",
+    "save_steps",
+    "log_steps",
+    "tensorboard",
+    "base.checkpoint",
+    "optimizer.budget_s",
+)
+"""What may change when a run is resumed; so may [validation]."""
+
+
+def parse_recipe(table: dict[str, Any]) -> IcLoraRecipe:
+    """Return the recipe of a parsed TOML table."""
+    check_keys(IcLoraRecipe, table, "the recipe")
+    values = dict(table)
+    if values.get("method", METHOD) != METHOD:
+        raise ConfigError(f"expected method {METHOD!r}, got {values['method']!r}: name it so")
+    for name, kind in TABLES.items():
+        if name in values:
+            entries = values[name]
+            check_keys(kind, entries, f"[{name}]")
+            lists = {k: tuple(v) for k, v in entries.items() if isinstance(v, list)}
+            values[name] = kind(**{**entries, **lists})
+    return IcLoraRecipe(**values)
+
+
+def load_recipe(path: Path | str) -> IcLoraRecipe:
+    """Return the recipe in a TOML file."""
+    return parse_recipe(read_table(path))
+
+
+def fingerprint(recipe: IcLoraRecipe, *, data_sha256: str, base_sha256: str) -> dict[str, Any]:
+    """Return what must not change when a run is resumed, by flat keys."""
+    table = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": each for inner, each in value.items()}
+        else:
+            flat[key] = value
+    kept = {k: v for k, v in flat.items() if k not in FREE and not k.startswith("validation.")}
+    return {**kept, "data.sha256": data_sha256, "base.sha256": base_sha256}

@@ -1,0 +1,155 @@
+"""Looks at validation clips while training, through what the live engine does to a chunk.
+
+Legend: n consecutive chunks, C latent channels, F latent frames of a clip, f of a chunk, h w latent
+height and width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.training.iclora.base import Base
+from realmaster_live.training.iclora.batches import LatentBatch, LatentPair, LatentPairs, cut
+from realmaster_live.training.iclora.conditions import SampleDraws
+from realmaster_live.training.iclora.pictures import grid, painter_of
+from realmaster_live.training.iclora.stage import IcLoraStage, LossBins, prompt_keys
+from realmaster_live.training.latents import Rollout
+from realmaster_live.training.loop import mixed
+
+LEVELS = tuple((i + 0.5) / 5 for i in range(5))  # of the validation loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """The chunks of a validation clip, as a batch of one."""
+
+    name: str
+    batch: LatentBatch
+
+
+def open_clips(pairs: LatentPairs, profile: Profile, *, clips: int, chunks: int) -> list[Clip]:
+    """Return the first chunks of the first clips that are long enough for one."""
+    opened: list[Clip] = []
+    for index, shape in enumerate(pairs.shapes):
+        count = min(chunks, shape[1] // profile.chunk_latents)
+        if count and len(opened) < clips:
+            batch = batch_of(pairs.read(index), profile, chunks=count)
+            opened.append(Clip(name=f"{index:03d}", batch=batch))
+    return opened
+
+
+def batch_of(pair: LatentPair, profile: Profile, *, chunks: int) -> LatentBatch:
+    """Return the first chunks of a clip as a batch of one."""
+    both = torch.stack((pair.reference.float(), pair.target.float()))
+    latents = cut(both, profile, first=0, chunks=chunks)[:, :, None]
+    latents = latents.to(torch.get_default_device())
+    text = None if pair.text is None else pair.text.float()[None].to(latents.device)
+    return LatentBatch(
+        reference=latents[0],
+        target=latents[1],
+        prompts=(pair.prompt,),
+        text=text,
+        samples=(0,),
+        first=(0,),
+    )
+
+
+def engine_noise(like: Tensor, seed: int) -> Tensor:
+    """Return the noise that the live engine begins every chunk with, of `like`'s shape."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    noise = generator.standard_normal(tuple(like.shape), dtype=np.float32)
+    return torch.from_numpy(noise).to(like.device)
+
+
+@torch.no_grad()
+def realize(
+    model: InContextTransformer, batch: LatentBatch, *, steps: int, seed: int
+) -> Tensor:  # (n, B, C, f, h, w) or (n, B, C, h, w)
+    """Return the latents that the engine makes of a batch's references, chunk after chunk."""
+    rollout = Rollout(model, sigmas(steps or model.profile.steps, model.profile.shift))
+    prompt = prompt_keys(model, batch)
+    noise = engine_noise(batch.reference[0], seed)
+    return torch.stack([rollout.chunk(each, noise, prompt)[0] for each in batch.reference])
+
+
+@torch.no_grad()
+def level_losses(stage: IcLoraStage, batch: LatentBatch, *, seed: int) -> dict[str, float]:
+    """Return the loss of the last chunk at fixed noise levels; the noise is always the same."""
+    bins, (low, high) = LossBins(), stage.span
+    noise = engine_noise(batch.target[-1], seed)
+    for level in LEVELS:
+        t = torch.full((1,), low + (high - low) * level, device=noise.device)
+        draws = SampleDraws(
+            t=t,
+            noise=noise,
+            history=torch.zeros_like(batch.target[:-1]),
+            history_t=torch.zeros_like(t),
+            clean_first=torch.zeros_like(t, dtype=torch.bool),
+            no_caption=torch.zeros_like(t, dtype=torch.bool),
+        )
+        bins.add(t, stage.losses(batch, batch.reference, batch.target, draws))
+    return bins.take()
+
+
+class Look:
+    """Figures of validation clips, and a picture of each: rows are render, realized, wanted."""
+
+    def __init__(
+        self,
+        base: Base,
+        stage: IcLoraStage,
+        pairs: LatentPairs,
+        *,
+        clips: int,
+        chunks: int,
+        steps: int,
+        seed: int,
+    ) -> None:
+        self.base, self.stage, self.steps, self.seed = base, stage, steps, seed
+        self.clips = open_clips(pairs, base.profile, clips=clips, chunks=chunks)
+        self.paint = painter_of(base)
+
+    def __call__(self, folder: Path) -> dict[str, Any]:
+        """Return mean squared errors of latents, as made and of the render, and losses by t.
+
+        One of two experts makes nothing alone: it has losses only.
+        """
+        figures: dict[str, list[float]] = {}
+        levels: dict[str, list[float]] = {}
+        alone = self.base.expert is None
+        for clip in self.clips:
+            for name, loss in level_losses(self.stage, clip.batch, seed=self.seed).items():
+                levels.setdefault(name, []).append(loss)
+            if alone:
+                for name, value in self.realized(clip, folder).items():
+                    figures.setdefault(name, []).append(value)
+        return {
+            **{name: round(float(np.mean(values)), 5) for name, values in figures.items()},
+            "loss_by_t": {name: round(float(np.mean(v)), 5) for name, v in levels.items()},
+        }
+
+    @torch.no_grad()
+    def realized(self, clip: Clip, folder: Path) -> dict[str, float]:
+        """Return the errors of a rollout, and write its picture."""
+        batch = clip.batch
+        with mixed(self.stage.bfloat16):
+            made = realize(self.stage.module, batch, steps=self.steps, seed=self.seed).float()
+        clips = (batch.reference, made, batch.target)
+        strips = [self.paint(latents[:, 0]) for latents in clips]
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = cv2.cvtColor(grid(strips, len(made)), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(folder / f"{clip.name}.png"), picture)
+        return {
+            "mse": float((made - batch.target).square().mean()),
+            "mse_reference": float((batch.reference - batch.target).square().mean()),
+        }

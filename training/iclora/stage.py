@@ -1,0 +1,249 @@
+"""The loss of an IC-LoRA: noise is taken from target tokens that see the clean render.
+
+The render's tokens have timestep 0 and the target's positions, see themselves only, and are in no
+loss; the target's see both and the past through the ring, as in the live engine.
+
+Legend: n consecutive chunks, B samples, C latent channels, f latent frames of a chunk, h w latent
+height and width, L layers, H heads, N tokens of a chunk, M tokens of a prompt, D head channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from realmaster_live.errors import PairError
+from realmaster_live.model.cache import RingCache
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.in_context import Rope
+from realmaster_live.model.sampling import add_noise
+from realmaster_live.training.iclora.batches import Batches, LatentBatch
+from realmaster_live.training.iclora.conditions import (
+    Conditions,
+    SampleDraws,
+    draw_samples,
+    levels,
+    masked_error,
+    plan_step,
+    token_levels,
+)
+from realmaster_live.training.iclora.timesteps import Timesteps
+from realmaster_live.training.latents import empty_past, ropes
+from realmaster_live.training.loop import mixed
+
+BINS = 10  # of t, in the log
+
+
+class LossBins:
+    """The mean loss at noise levels: one number for all of them does not tell convergence."""
+
+    def __init__(self) -> None:
+        self.sums, self.counts = [0.0] * BINS, [0] * BINS
+
+    def add(self, t: Tensor, losses: Tensor) -> None:
+        """Count the losses (B,) of samples at t (B,)."""
+        for level, loss in zip(t.tolist(), losses.tolist(), strict=True):
+            place = min(int(level * BINS), BINS - 1)
+            self.sums[place] += loss
+            self.counts[place] += 1
+
+    def take(self) -> dict[str, float]:
+        """Return the means since the last time, by the bin's borders, and begin anew."""
+        means = {
+            f"{i / BINS:.1f}-{(i + 1) / BINS:.1f}": round(total / count, 5)
+            for i, (total, count) in enumerate(zip(self.sums, self.counts, strict=True))
+            if count
+        }
+        self.__init__()  # type: ignore[misc]
+        return means
+
+
+class IcLoraStage:
+    """Trains what requires gradients in a transformer, which is its adapter."""
+
+    name = "ic-lora"
+
+    def __init__(
+        self,
+        transformer: InContextTransformer,
+        batches: Batches,
+        *,
+        conditions: Conditions,
+        timesteps: Timesteps,
+        span: tuple[float, float] = (0.0, 1.0),
+        empty_text: Tensor | None = None,  # (M, channels)
+        bfloat16: bool = False,
+        checkpointing: bool = False,
+        look: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        self.module, self.batches = transformer, batches
+        self.conditions, self.timesteps, self.span = conditions, timesteps, span
+        self.empty_text, self.bfloat16 = empty_text, bfloat16
+        self.checkpointing, self.look = checkpointing, look
+        self.bins = LossBins()
+
+    def loss(self, step: int) -> dict[str, Tensor]:
+        """Return the loss of a batch."""
+        profile, seed = self.module.profile, self.batches.seed
+        plan = plan_step(self.conditions, profile, seed=seed, step=step)
+        batch = self.batches.draw(step, from_start=plan.from_start)
+        reference, target = (x[: plan.past + 1] for x in (batch.reference, batch.target))
+        if not plan.reference:
+            reference = torch.zeros_like(reference)
+        draws = draw_samples(
+            self.conditions,
+            self.timesteps,
+            seed=seed,
+            samples=batch.samples,
+            like=target,
+            tokens=tokens_of(self.module, target),
+            span=self.span,
+        )
+        losses = self.losses(batch, reference, target, draws, seen=plan.reference)
+        self.bins.add(draws.t, losses.detach())
+        return {"loss": losses.mean()}
+
+    def losses(
+        self,
+        batch: LatentBatch,
+        reference: Tensor,  # (n, B, C, f, h, w) or (n, B, C, h, w)
+        target: Tensor,
+        draws: SampleDraws,
+        *,
+        seen: bool = True,
+    ) -> Tensor:  # (B,)
+        """Return each sample's loss on its last chunk; unless `seen` the render has no keys."""
+        model, wanted = self.module, target[-1]
+        each = levels(draws.t, draws.clean_first, wanted)
+        sample = (1.0 - each) * wanted + each * draws.noise
+        rope = rope_of(model, wanted)
+        with mixed(self.bfloat16), checkpointed(model, self.checkpointing):
+            prompt = prompt_keys(model, batch, draws.no_caption, self.empty_text)
+            context = model.context(reference[-1], rope, prompt)
+            context = context if seen else empty_past(context)
+            past, past_rope = self.past(reference, target, draws, prompt, context, seen=seen)
+            x0, _ = model.denoise(
+                sample,
+                token_levels(each, tokens_of(model, target)),
+                reference[-1],
+                context,
+                past,
+                rope,
+                past_rope,
+                prompt,
+            )
+        velocity = model.profile.prediction == "velocity"
+        return masked_error(x0.float(), wanted, each, velocity=velocity)
+
+    @torch.no_grad()
+    def past(
+        self,
+        reference: Tensor,
+        target: Tensor,
+        draws: SampleDraws,
+        prompt: Tensor | None,
+        like: Tensor,
+        *,
+        seen: bool,
+    ) -> tuple[Tensor, Rope]:
+        """Return what sink and ring hold of the noised earlier chunks, and their rotations."""
+        model, cache = self.module, RingCache(self.module.profile)
+        rope, zero = rope_of(model, target[0]), torch.zeros(target.shape[1])
+        amount = draws.history_t
+        if target[0].ndim == 4:  # the prefix is the chunk before
+            amount = torch.where(draws.clean_first, 0.0, amount)
+        for index in range(len(target) - 1):
+            context = model.context(reference[index], rope, prompt)
+            context = context if seen else empty_past(context)
+            noised = add_noise(target[index], draws.history[index], amount)
+            past, turns = cache.past(context), rope_of(model, target[0], tuple(cache.times()))
+            _, kept = model.denoise(
+                noised, zero, reference[index], context, past, rope, turns, prompt
+            )
+            cache.push(kept)
+        return cache.past(like), rope_of(model, target[0], tuple(cache.times()))
+
+    def validate(self) -> dict[str, Any]:
+        """Return what a look at the validation clips tells."""
+        return self.look()
+
+
+def tokens_of(model: InContextTransformer, latents: Tensor) -> int:
+    """Return the tokens of a chunk."""
+    frames = latents.shape[-3] if model.profile.chunk_latents > 1 else 1
+    return frames * latents.shape[-2] * latents.shape[-1] // model.profile.patch**2
+
+
+def rope_of(model: InContextTransformer, latent: Tensor, times: tuple[float, ...] = (0.0,)) -> Rope:
+    """Return the rotations of a chunk, or of chunks at other times."""
+    rows, columns = (side // model.profile.patch for side in latent.shape[-2:])
+    return ropes(model.profile, rows, columns, times)
+
+
+def prompt_keys(
+    model: InContextTransformer,
+    batch: LatentBatch,
+    no_caption: Tensor | None = None,  # (B,) bool
+    empty_text: Tensor | None = None,  # (M, channels)
+) -> Tensor | None:  # (L, 2, B, H, M, D)
+    """Return the prompts' keys and values, with gradients; the empty prompt where one is dropped.
+
+    A model that learnt its prompts takes them by name, and its first one for the empty one.
+    """
+    profile = model.profile
+    dropped = torch.zeros(len(batch), dtype=torch.bool) if no_caption is None else no_caption
+    if profile.prompts:
+        names = [
+            profile.prompts[0] if drop else name
+            for name, drop in zip(batch.prompts, dropped.tolist(), strict=True)
+        ]
+        check_prompts(profile.prompts, names)
+        places = torch.tensor([profile.prompts.index(name) for name in names])
+        return model.prompt(model.prompt_embedding[places])
+    if not profile.text_width:
+        return None
+    if batch.text is None:
+        raise PairError(
+            f"expected embeddings of the prompts for {profile.name}, got clips without: encode "
+            "them with the model's text encoder"
+        )
+    text = batch.text
+    if bool(dropped.any()):
+        if empty_text is None:
+            raise PairError(
+                "expected an embedding of the empty prompt, got none: encode it beside the others, "
+                "or set caption_dropout = 0"
+            )
+        text = torch.where(dropped[:, None, None].to(text.device), empty_text.to(text), text)
+    return model.prompt(text)
+
+
+def check_prompts(known: Sequence[str], names: Sequence[str]) -> None:
+    """Raise PairError for a prompt that the model did not learn."""
+    strange = sorted({*names} - {*known})
+    if strange:
+        raise PairError(
+            f"expected clips of the prompts {', '.join(known)}, got {strange}: train on clips of "
+            "these, or name the others in the model's profile"
+        )
+
+
+@contextmanager
+def checkpointed(model: nn.Module, enabled: bool) -> Iterator[None]:
+    """Keep only the inputs of blocks for the way back, and compute the rest again."""
+    blocks: list[Any] = list(model.blocks) if enabled else []  # type: ignore[arg-type]
+    for block in blocks:
+        block.forward = partial(
+            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+        )
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward

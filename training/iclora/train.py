@@ -1,0 +1,235 @@
+"""A run that trains an IC-LoRA in its folder, and goes on where it was left.
+
+```
+RUN/config.toml env.json metrics.jsonl samples/step=N/*.png adapter.safetensors facts.json
+RUN/ckpt/step=N/{adapter.safetensors, optimizer.safetensors, state.json, MANIFEST.sha256} LATEST
+```
+RUN/adapter.safetensors holds the averaged weights of the last look, and of the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import platform
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from realmaster_live.model.lora import Adapter, attach
+from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.optional import require
+from realmaster_live.training.checkpoints import digest_of, latest
+from realmaster_live.training.iclora.base import load_base, prepare
+from realmaster_live.training.iclora.batches import Batches, LatentPairs
+from realmaster_live.training.iclora.processes import Processes
+from realmaster_live.training.iclora.recipe import IcLoraRecipe, fingerprint
+from realmaster_live.training.iclora.samples import Look
+from realmaster_live.training.iclora.stage import IcLoraStage
+from realmaster_live.training.loop import Every, StageState, check_fingerprint, run_stage
+from realmaster_live.training.recipe import toml_of
+
+logger = logging.getLogger(__name__)
+
+ADAPTER = "adapter.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """What a run learns from.
+
+    Attributes:
+        training: clips to train on.
+        validation: clips to look at, or None.
+        sha256: of all of it, for the fingerprint.
+        empty_text: (M, channels) embedding of the empty prompt, where a text encoder made one.
+    """
+
+    training: LatentPairs
+    validation: LatentPairs | None
+    sha256: str
+    empty_text: Tensor | None = None
+
+
+class IcLoraRun:
+    """A training run in its folder."""
+
+    def __init__(
+        self, recipe: IcLoraRecipe, data: Data, out: Path, *, accepted: Collection[str] = ()
+    ) -> None:
+        """Load the base model; a resumed run may differ in the `accepted` keys."""
+        self.recipe, self.data, self.out, self.accepted = recipe, data, out, accepted
+        self.stopping = False
+        if recipe.threads:
+            torch.set_num_threads(recipe.threads)
+        self.processes = Processes()
+        device = torch.get_default_device()
+        if device.type == "cuda" and self.processes.share[1] > 1:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.set_default_device(device)
+        self.base = load_base(recipe.base)
+        prepare(self.base, weights=recipe.memory.weights, device=device)
+        self.adapter = self.attach()
+        self.log_to_tensorboard: Any = None
+        if recipe.tensorboard and self.processes.first:
+            tensorboard = require("torch.utils.tensorboard", extra="tensorboard")
+            self.log_to_tensorboard = tensorboard.SummaryWriter(out / "tensorboard")
+
+    def attach(self) -> Adapter:
+        """Return the new adapter; it is the same on every device."""
+        options = self.recipe.adapter
+        return attach(
+            self.base.transformer,
+            rank=options.rank,
+            alpha=options.alpha,
+            targets=options.targets,
+            generator=torch.Generator("cpu").manual_seed(self.recipe.seed),
+        )
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ask the run to save and end within a step (a signal handler)."""
+        self.stopping = True
+
+    def train(self) -> bool:
+        """Train to the end; return False where a signal ended it."""
+        try:
+            return self._train()
+        finally:
+            if self.log_to_tensorboard is not None:
+                self.log_to_tensorboard.close()
+            self.processes.close()
+
+    def _train(self) -> bool:
+        recipe, saved_in = self.recipe, self.out / "ckpt"
+        wanted = fingerprint(recipe, data_sha256=self.data.sha256, base_sha256=self.base.sha256)
+        found = latest(saved_in)
+        if found is not None:
+            check_fingerprint(found[1]["fingerprint"], wanted, saved_in, self.accepted)
+        stage = self.stage()
+        state = StageState(
+            stage.module, recipe.optimizer, weights_file=ADAPTER, average=self.processes.average
+        )
+        if self.processes.first:
+            self.describe()
+        if self.data.validation is not None and recipe.validation.clips:
+            options = recipe.validation
+            look = Look(
+                self.base,
+                stage,
+                self.data.validation,
+                clips=options.clips,
+                chunks=options.chunks,
+                steps=options.steps,
+                seed=options.seed,
+            )
+            stage.look = lambda: self.look(look, state.step)
+        self.processes.wait()
+        finished = run_stage(
+            stage,
+            state,
+            saved_in,
+            facts=lambda: {"fingerprint": wanted, "processes": self.processes.share[1]},
+            save=Every(steps=recipe.save_steps),
+            validate=Every(steps=recipe.validation.every),
+            log=lambda entry: self.log({**entry, **self.bins(stage, entry)}),
+            log_steps=recipe.log_steps,
+            writes=self.processes.first,
+            stop=lambda: self.processes.any(self.stopping),
+        )
+        if finished and self.processes.first:
+            self.write_adapter()
+            self.write_facts(state)
+        self.processes.wait()
+        return finished
+
+    def stage(self) -> IcLoraStage:
+        """Return the stage over this process's share of the batches."""
+        recipe, profile = self.recipe, self.base.profile
+        batches = Batches(
+            self.data.training,
+            profile,
+            seed=recipe.seed,
+            batch=recipe.batch,
+            chunks=recipe.conditions.chunks_for(profile),
+            share=self.processes.share,
+        )
+        return IcLoraStage(
+            self.base.transformer,
+            batches,
+            conditions=recipe.conditions,
+            timesteps=recipe.timesteps,
+            span=self.base.span,
+            empty_text=self.data.empty_text,
+            bfloat16=recipe.memory.bfloat16,
+            checkpointing=recipe.memory.checkpointing,
+        )
+
+    def look(self, look: Look, step: int) -> dict[str, Any]:
+        """Return figures with the averaged weights, which are also what is handed on."""
+        self.write_adapter()
+        return look(self.out / "samples" / f"step={step}")
+
+    @staticmethod
+    def bins(stage: IcLoraStage, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return the loss by noise level since the last line with a loss."""
+        return {"loss_by_t": stage.bins.take()} if "loss" in entry else {}
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl, and the same to TensorBoard where it is asked for."""
+        with (self.out / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        logger.info("%s", entry)
+        if self.log_to_tensorboard is not None:
+            for name, value in flat(entry).items():
+                self.log_to_tensorboard.add_scalar(name, value, entry.get("step", 0))
+
+    def describe(self) -> None:
+        """Write what the run is made of: the resolved recipe, and the machine."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "config.toml").write_text(toml_of(dataclasses.asdict(self.recipe)))
+        facts = {"python": platform.python_version(), "torch": torch.__version__,
+                 "device": str(torch.get_default_device()), "machine": platform.machine(),
+                 "processes": self.processes.share[1]}  # fmt: skip
+        (self.out / "env.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+    def write_adapter(self) -> None:
+        """Write the adapter's present weights with what they belong to."""
+        base, options = self.base, self.recipe.adapter
+        facts = LoraFacts(
+            base_model=base.name,
+            base_sha256=base.sha256,
+            licence=options.licence,
+            trigger=options.trigger,
+            expert=base.expert,
+        )
+        save(self.out / ADAPTER, self.adapter, scheme="diffusers", facts=facts)
+
+    def write_facts(self, state: StageState) -> None:
+        """Write what the finished adapter is and was trained on."""
+        base = self.base
+        facts = {
+            "base": {"name": base.name, "sha256": base.sha256, "licence": base.licence},
+            "data_sha256": self.data.sha256,
+            "steps": state.step,
+            "seconds": round(state.elapsed_s),
+            "recipe_sha256": digest_of(self.out / "config.toml"),
+        }
+        (self.out / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def flat(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return the numbers of a nested entry by paths of names."""
+    numbers: dict[str, float] = {}
+    for name, value in entry.items():
+        if isinstance(value, dict):
+            numbers |= flat(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)) and name != "step":
+            numbers[f"{prefix}{name}"] = float(value)
+    return numbers
