@@ -27,7 +27,7 @@ LICENCE = "Apache-2.0"  # of a checkpoint whose facts name none: the package's o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teacher:
-    """Where a teacher is.
+    """Where a teacher is, or what a student starts as.
 
     Attributes:
         base: the checkpoint's folder. adapter: a LoRA file over it, if any.
@@ -70,11 +70,11 @@ class Teacher:
             base_model=read_profile(self.base).name, base_sha256=base_sha256, licence=licence
         )
 
-    def identity(self) -> dict[str, str]:
-        """Return the hashes of the teacher's weights."""
-        hashes = {"teacher.base": digest_of(self.base / TRANSFORMER_FILES[0])}
+    def identity(self, name: str) -> dict[str, str]:
+        """Return the hashes of the weights, under keys that begin with `name`."""
+        hashes = {f"{name}.base": digest_of(self.base / TRANSFORMER_FILES[0])}
         if self.adapter is not None:
-            hashes["teacher.adapter"] = digest_of(self.adapter)
+            hashes[f"{name}.adapter"] = digest_of(self.adapter)
         return hashes
 
 

@@ -19,8 +19,10 @@ from typing import Any
 
 import torch
 
+from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.lora_files import save as save_lora
+from realmaster_live.model.profile import Profile
 from realmaster_live.prompts import PROMPTS_FILE
 from realmaster_live.training.checkpoints import latest, write_synced
 from realmaster_live.training.distillation.discriminator import LatentDiscriminator
@@ -57,17 +59,20 @@ class Run:
         validation: LatentPairs,
         teacher: Teacher,
         out: Path,
+        start: Teacher | None = None,
         accepted: Collection[str] = (),
     ) -> None:
         """Open the networks on torch's default device."""
         self.recipe, self.teacher, self.out, self.accepted = recipe, teacher, out, accepted
+        self.start = start or teacher
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.autoencoder, frozen = open_frozen(teacher)
         student, self.adapter = open_trained(
-            teacher, recipe.trains, rank=recipe.rank, seed=recipe.seed
+            self.start, recipe.trains, rank=recipe.rank, seed=recipe.seed
         )
+        check_alike(frozen.profile, student.profile)
         profile = student.profile
         if recipe.student_steps:
             profile = student.profile = dataclasses.replace(profile, steps=recipe.student_steps)
@@ -122,16 +127,16 @@ class Run:
         """Write RUN/checkpoint: the networks or the adapter, and what is known of them."""
         folder = self.checkpoint
         folder.mkdir(parents=True, exist_ok=True)
-        lora = self.teacher.lora_facts()
+        lora = self.start.lora_facts()
         if self.adapter is not None:
             save_lora(folder / ADAPTER_FILE, self.adapter, scheme="diffusers", facts=lora)
         else:
             save_checkpoint(folder, self.autoencoder, self.stage.module)
-            prompts = self.teacher.base / PROMPTS_FILE
+            prompts = self.start.base / PROMPTS_FILE
             if prompts.exists():
                 shutil.copyfile(prompts, folder / PROMPTS_FILE)
         facts = {
-            **self.teacher.facts(),
+            **self.start.facts(),
             "base_model": lora.base_model,
             "base_sha256": lora.base_sha256,
             "licence": lora.licence,
@@ -140,7 +145,7 @@ class Run:
                 "step": self.stage.state.step,
                 "steps": len(self.stage.levels) - 1,
                 "recipe": recipe_hash(self.recipe),
-                **self.teacher.identity(),
+                **self.origins(),
                 "machine": machine(self.recipe.threads),
                 "gates": verdict.as_dict(),
                 "undistilled": self.undistilled(),
@@ -148,8 +153,12 @@ class Run:
         }
         write_synced(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
 
+    def origins(self) -> dict[str, str]:
+        """Return the hashes of what the teacher and the student began as."""
+        return {**self.teacher.identity("teacher"), **self.start.identity("start")}
+
     def undistilled(self) -> dict[str, Any]:
-        """Return the verdict on the teacher in the student's few steps, taken before step 1."""
+        """Return the verdict on the student as it began, in its few steps."""
         path = self.out / "undistilled.json"
         if not path.exists():
             verdict = self.validation.verdict(self.stage.module).as_dict()
@@ -160,7 +169,7 @@ class Run:
 
     def train(self) -> bool:
         """Train to the end; return False where a signal ended it."""
-        conditions = fingerprint(self.recipe) | self.teacher.identity()
+        conditions = fingerprint(self.recipe) | self.origins()
         folder = self.out / "ckpt"
         found = latest(folder)
         if found is not None:
@@ -176,6 +185,16 @@ class Run:
             validate=Every(steps=self.recipe.validate_steps, seconds=self.recipe.validate_s),
             log=self.log,
             stop=lambda: self.stopping,
+        )
+
+
+def check_alike(teacher: Profile, student: Profile) -> None:
+    """Raise ConfigError where a student cannot be held to a teacher."""
+    one, other = (dataclasses.replace(each, name="", steps=1) for each in (teacher, student))
+    if one != other:
+        raise ConfigError(
+            f"expected a student of the teacher's sizes, got {student.name} for {teacher.name}: "
+            "start from the teacher, or from a student of it"
         )
 
 
@@ -208,16 +227,18 @@ def distill(
     teacher: Teacher,
     out: Path | str,
     *,
+    start: Teacher | None = None,
     accepted: Collection[str] = (),
     handle: Callable[[Run], None] = lambda run: None,
 ) -> Verdict | None:
     """Distil, or go on distilling, in `out`; return the verdict on what is handed on.
 
-    None is for a run that was asked to stop. `handle` gets the run before it starts, to connect
+    The student begins as `start`, and else as the teacher; the critic begins as the teacher. None
+    is for a run that was asked to stop. `handle` gets the run before it starts, to connect
     signals to `run.stop`. A state that was saved under other conditions is a ConfigError, but for
     keys in `accepted`.
     """
-    run = Run(recipe, pairs, validation, teacher, Path(out), accepted)
+    run = Run(recipe, pairs, validation, teacher, Path(out), start, accepted)
     handle(run)
     if not run.train():
         return None
