@@ -54,6 +54,32 @@ class RunProgress:
         self._progress.update(self._task, completed=stats.realized, figures=figures)
 
 
+class CountProgress:
+    """A bar for things that are counted; says nothing where standard error is not a terminal."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._progress = rich_progress.Progress(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(bar_width=32),
+            rich_progress.TextColumn("{task.completed} of {task.total}{task.fields[figures]}"),
+            rich_progress.TimeElapsedColumn(),
+            console=console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task(title, total=total, figures="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def update(self, completed: int, figures: str = "") -> None:
+        """Show how many there are, and something to tell beside it."""
+        self._progress.update(self._task, completed=completed, figures=figures and f"  {figures}")
+
+
 def tracked(items: Iterable[Any], title: str, total: int | None = None) -> Iterable[Any]:
     """Yield `items` with a bar."""
     tracking: Iterable[Any] = rich_progress.track(

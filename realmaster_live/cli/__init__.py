@@ -53,9 +53,9 @@ MODULES = {
         "serve the embedded town to any CARLA client",
     ),
     "pairs": (
-        "realmaster_live.bridges.minitown.pairs",
-        "truth",
-        "make paired clips, as the game draws them and path-traced",
+        "realmaster_live.cli.pairs",
+        "training",
+        "make photoreal pairs from recordings, stage by stage",
     ),
     "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
     "export": (

@@ -12,7 +12,8 @@ import os
 import socket
 import threading
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -42,45 +43,44 @@ class Holder:
         return self.host == _host() and _start_of(self.pid) != self.started
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease that this process holds; a context manager that keeps it alive and gives it back.
+    """A lease that this process holds; `orphaned` where it was taken from one that died with it."""
 
-    Attributes:
-        orphaned: whether it was taken over from a process that died with it.
-    """
-
-    def __init__(self, path: Path, holder: Holder, expiry_s: float, *, orphaned: bool) -> None:
-        self.path, self.orphaned = path, orphaned
-        self._holder, self._expiry_s = holder, expiry_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"lease-{path.stem}", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        if read_holder(self.path) == self._holder:
-            self.path.unlink(missing_ok=True)
-
-    def _beat(self) -> None:
-        """Touch the file until the end, or until another holds it."""
-        while not self._ended.wait(self._expiry_s / BEATS):
-            if read_holder(self.path) != self._holder:
-                return
-            with suppress(OSError):  # a full disk or a moment without the network: the next beat
-                os.utime(self.path)
+    key: str
+    orphaned: bool
 
 
-def take(dataset: Path, key: str, expiry_s: float) -> Lease | None:
-    """Return the lease of a key, or None while another process holds it."""
+@contextmanager
+def hold(dataset: Path, key: str, expiry_s: float) -> Iterator[Lease | None]:
+    """Hold the lease of a key, and keep it alive; yields None where another process holds it."""
     path, holder = dataset / LEASES / f"{key}.json", Holder.this_process()
-    orphaned = False
-    if is_stale(path, expiry_s):
-        orphaned = _break(path, read_holder(path))
-    return Lease(path, holder, expiry_s, orphaned=orphaned) if _create(path, holder) else None
+    ended = threading.Event()
+    beat = threading.Thread(
+        target=_beat, args=(path, holder, expiry_s, ended), name=f"lease-{key[:8]}", daemon=True
+    )
+    try:  # from before the file is there: whatever ends this process in good order gives it back
+        orphaned = is_stale(path, expiry_s) and _break(path, read_holder(path))
+        if not _create(path, holder):
+            yield None
+            return
+        beat.start()
+        yield Lease(key=key, orphaned=orphaned)
+    finally:
+        ended.set()
+        if beat.ident is not None:
+            beat.join()
+        if read_holder(path) == holder:
+            path.unlink(missing_ok=True)
+
+
+def _beat(path: Path, holder: Holder, expiry_s: float, ended: threading.Event) -> None:
+    """Touch a lease until the end, or until another holds it."""
+    while not ended.wait(expiry_s / BEATS):
+        if read_holder(path) != holder:
+            return
+        with suppress(OSError):  # a full disk or a moment without the network: the next beat
+            os.utime(path)
 
 
 def is_stale(path: Path, expiry_s: float) -> bool:
@@ -88,7 +88,7 @@ def is_stale(path: Path, expiry_s: float) -> bool:
     try:
         touched = path.stat().st_mtime
         holder = read_holder(path)
-        silent_s = _now(path.parent) - touched
+        silent_s = now(path.parent) - touched
     except FileNotFoundError:
         return False
     return silent_s > expiry_s or (holder is not None and holder.gone)
@@ -134,7 +134,7 @@ def _break(path: Path, judged: Holder | None) -> bool:
     return mine
 
 
-def _now(folder: Path) -> float:
+def now(folder: Path) -> float:
     """Return the time by the clock of the file system, which all machines of a store share."""
     probe = folder / f".{uuid.uuid4().hex}.part"
     probe.touch()

@@ -182,8 +182,8 @@ def differences(
     return found
 
 
-def keep_recipe(dataset: Path, given: Path | None, *, accept_change: bool = False) -> Recipe:
-    """Return the recipe of a dataset and keep it there, resolved.
+def choose_recipe(dataset: Path, given: Path | None, *, accept_change: bool = False) -> Recipe:
+    """Return the recipe to work by.
 
     Args:
         dataset: its folder.
@@ -203,7 +203,14 @@ def keep_recipe(dataset: Path, given: Path | None, *, accept_change: bool = Fals
             f"expected the recipe that {path} keeps, got one that differs in "
             f"{'; '.join(changed)}: leave --recipe out, or give --accept-change to go on with it"
         )
-    with part_of(path) as part:
-        part.write_text(to_toml(tables), encoding="utf-8")
-        settle(part, path)
     return Recipe(tables=tables)
+
+
+def keep_recipe(dataset: Path, recipe: Recipe) -> None:
+    """Write a recipe into its dataset, resolved."""
+    path, text = dataset / FILE, to_toml(recipe.resolved())
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    with part_of(path) as part:
+        part.write_text(text, encoding="utf-8")
+        settle(part, path)

@@ -12,11 +12,12 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
-from realmaster_live.training.pairs import leases
 from realmaster_live.training.pairs.chain import Chain
+from realmaster_live.training.pairs.leases import LEASES, hold
 from realmaster_live.training.pairs.manifest import (
     DONE,
     FAILED,
@@ -50,6 +51,15 @@ def objects_of(dataset: Path, stage: str) -> dict[str, Path]:
 def rows_of(dataset: Path, stage: str) -> dict[str, Row]:
     """Return clip_id -> newest row of a stage under the dataset's recipe, of whatever status."""
     return Chain(dataset).rows(stage)
+
+
+def give_another_chance(chain: Chain, stage: str) -> int:
+    """Take the clips of a stage out of quarantine, with no attempt counted; returns how many."""
+    given_up = [row for row in chain.rows(stage).values() if row.status == QUARANTINED]
+    again = [replace(row, status=FAILED, attempts=0, written_s=time.time()) for row in given_up]
+    if again:
+        append(chain.dataset, chain.spec(stage).name, again)
+    return len(again)
 
 
 class Worker:
@@ -98,11 +108,10 @@ class Worker:
         key = self.chain.key(self.spec.name, clip)
         if self._is_settled(clip, key) or not self._is_ready(clip):
             return None
-        with room_for(self.chain.dataset / leases.LEASES):
-            lease = leases.take(self.chain.dataset, key, self.run_config.lease_s)
-        if lease is None:
-            return None
-        with lease:
+        dataset, expiry_s = self.chain.dataset, self.run_config.lease_s
+        with room_for(dataset / LEASES / key), hold(dataset, key, expiry_s) as lease:
+            if lease is None:
+                return None
             self.ledger.refresh()  # another may have made it since
             if self._is_settled(clip, key):
                 return None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import DONE, FAILED, QUARANTINED, Ledger, Row
+from realmaster_live.training.pairs.stage import Clip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +20,9 @@ class StageStatus:
         clips: all of them. done, failed, quarantined: those with a row that says so.
         ready: not made yet, and all that the stage reads is there (failed ones too).
         blocked: not made, and something that the stage reads is missing.
-        wall_s: measured seconds a clip (median), None where nothing was measured.
         bytes: of the files that are there.
-        bytes_each: measured bytes a clip (mean), None where nothing was measured.
+        seconds_left: of one worker, for what waits; None where nothing was measured yet.
+        bytes_left: of the files to come; None where nothing was measured yet.
         errors: clip_id -> last line of the traceback, of failed and quarantined clips.
     """
 
@@ -32,21 +33,15 @@ class StageStatus:
     quarantined: int
     ready: int
     blocked: int
-    wall_s: float | None
     bytes: int
-    bytes_each: float | None
+    seconds_left: float | None
+    bytes_left: float | None
     errors: dict[str, str]
 
     @property
     def waiting(self) -> int:
         """Return how many clips have no file yet and have not been given up."""
         return self.clips - self.done - self.quarantined
-
-    def seconds_left(self, workers: int = 1) -> float | None:
-        """Return the wall-clock seconds that what waits takes; None where nobody knows."""
-        if not self.waiting:
-            return 0.0
-        return None if self.wall_s is None else self.waiting * self.wall_s / workers
 
 
 class Watch:
@@ -67,25 +62,24 @@ class Watch:
             ledger.refresh()
         if not self._looked:
             self._look_for_files()
-        found: list[Row] = []
+        made: list[tuple[Clip, Row]] = []
+        waiting: list[Clip] = []
+        errors: dict[str, str] = {}
         done = failed = quarantined = ready = 0
         for clip in chain.clips:
             row = self._ledger.newest.get(chain.key(self.name, clip))
             status = None if row is None or self._is_gone(row) else row.status
-            if row is not None and status is not None:
-                found.append(row)
+            if row is not None and status == DONE:
+                made.append((clip, row))
+            elif row is not None and status is not None:
+                errors[clip.clip_id] = row.error.strip().rpartition("\n")[2]
             done += status == DONE
             failed += status == FAILED
             quarantined += status == QUARANTINED
             if status not in (DONE, QUARANTINED):
+                waiting.append(clip)
                 inputs = chain.inputs(self.name, clip).items()
                 ready += all(self._is_there(earlier, key) for earlier, key in inputs)
-        made = [row for row in found if row.status == DONE]
-        measured = made or [
-            row
-            for row in self._ledger.newest.values()
-            if row.status == DONE and row.parameters_hash == spec.parameters_hash
-        ]
         return StageStatus(
             stage=spec.name,
             clips=len(chain.clips),
@@ -94,14 +88,10 @@ class Watch:
             quarantined=quarantined,
             ready=ready,
             blocked=len(chain.clips) - done - quarantined - ready,
-            wall_s=statistics.median(row.wall_s for row in measured) if measured else None,
-            bytes=sum(row.bytes for row in made),
-            bytes_each=statistics.fmean(row.bytes for row in measured) if measured else None,
-            errors={
-                row.clip_id: row.error.strip().rpartition("\n")[2]
-                for row in found
-                if row.status != DONE
-            },
+            bytes=sum(row.bytes for _, row in made),
+            seconds_left=_to_come([(clip, row.wall_s) for clip, row in made], waiting),
+            bytes_left=_to_come([(clip, row.bytes) for clip, row in made], waiting),
+            errors=errors,
         )
 
     def attempts(self) -> int:
@@ -124,31 +114,19 @@ class Watch:
         return row is not None and row.status == DONE
 
 
+def _to_come(measured: Sequence[tuple[Clip, float]], waiting: Sequence[Clip]) -> float | None:
+    """Return what the waiting clips cost: the median cost of a pixel, times their pixels."""
+    if not waiting:
+        return 0.0
+    if not measured:
+        return None
+    return statistics.median(c / _pixels(clip) for clip, c in measured) * sum(map(_pixels, waiting))
+
+
+def _pixels(clip: Clip) -> int:
+    return clip.frames * clip.width * clip.height
+
+
 def read_status(chain: Chain, names: Sequence[str]) -> list[StageStatus]:
     """Return the counts of several stages."""
     return [Watch(chain, name).look() for name in names]
-
-
-def worded(seconds: float | None) -> str:
-    """Return a duration for people, such as 3 h 20 min."""
-    if seconds is None:
-        return "unknown"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def worded_bytes(count: float | None) -> str:
-    """Return an amount of bytes for people, such as 41 GB."""
-    if count is None:
-        return "unknown"
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from realmaster_live.errors import DiskFull
+from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
 
 OBJECTS, PART = "objects", ".part"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -94,7 +94,7 @@ def settle(part: Path, path: Path) -> Stored:
 
 def is_full(error: BaseException, path: Path) -> bool:
     """Whether an error comes from a full disk, however the library that met it words it."""
-    if isinstance(error, DiskFull):
+    if isinstance(error, DiskFull | ConfigError | MissingDependency):
         return False
     chain: BaseException | None = error
     while chain is not None:

@@ -1,0 +1,88 @@
+"""What a run will cost, from what was measured: there is no price list."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from realmaster_live.training.pairs.status import StageStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a stage still has to do.
+
+    Attributes:
+        stage: its name.
+        make: clips to be made. reuse: clips that are there. given_up: clips in quarantine.
+        seconds: of wall clock; None where nothing was measured.
+        bytes: of the files to come; None where nothing was measured.
+    """
+
+    stage: str
+    make: int
+    reuse: int
+    given_up: int
+    seconds: float | None
+    bytes: float | None
+
+    def line(self) -> str:
+        """Return the estimate for the terminal."""
+        text = f"{self.stage}: {self.make} to make, {self.reuse} reused"
+        if self.given_up:
+            text += f", {self.given_up} in quarantine"
+        if not self.make:
+            return text
+        if self.seconds is None:
+            return f"{text}; time and bytes unknown until one is made"
+        return f"{text}; about {worded(self.seconds)} and {worded_bytes(self.bytes)}, as measured"
+
+
+def estimate(status: StageStatus, workers: int) -> Cost:
+    """Return what is left of a stage for so many workers."""
+    seconds = status.seconds_left
+    return Cost(
+        stage=status.stage,
+        make=status.waiting,
+        reuse=status.done,
+        given_up=status.quarantined,
+        seconds=None if seconds is None else seconds / max(1, min(workers, status.waiting)),
+        bytes=status.bytes_left,
+    )
+
+
+def lacks_room(dataset: Path, needed: float | None) -> str | None:
+    """Return a warning where the files to come do not fit on the disk."""
+    free = shutil.disk_usage(dataset).free
+    if needed is None or needed <= free:
+        return None
+    return (
+        f"about {worded_bytes(needed)} are to come and {worded_bytes(free)} are free: "
+        "the run will stop when the disk is full, and go on when there is room again"
+    )
+
+
+def worded(seconds: float | None) -> str:
+    """Return a duration for people, such as 3 h 20 min."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def worded_bytes(count: float | None) -> str:
+    """Return an amount of bytes for people, such as 41 GB."""
+    if count is None:
+        return "unknown"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
