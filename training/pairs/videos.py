@@ -24,6 +24,7 @@ H264 = {"crf": "10", "preset": "fast"}  # about 45 dB from the original
 FFV1 = {"level": "3", "g": "1", "slicecrc": "1"}
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
 UNDATED = (".avi",)  # containers whose frames have no times of their own
+ROUNDING = 2  # frames by which a whole file may fall short of its duration
 UNSPECIFIED, HD_ROWS = 2, 720  # a file that names no colour matrix: BT.709 from HD on, or BT.601
 PICTURE_ERRORS = (av.FFmpegError, OSError, IndexError, ValueError)
 
@@ -35,12 +36,14 @@ class VideoFacts:
     Attributes:
         width: pixels. height: pixels.
         fps: frames a second. times: (T,) seconds at which the frames are shown.
+        missing: frames behind the last one that the file's duration promises.
     """
 
     width: int
     height: int
     fps: float
     times: NDArray[np.float64]
+    missing: int = 0
 
 
 def write_video(
@@ -90,9 +93,7 @@ def to_rgb(frame: Any) -> NDArray[np.uint8]:
 
 def describe(path: Path) -> VideoFacts:
     """Return size, rate and times of a video without decoding it; PairError where it has none."""
-    width, height, fps, stamps, base = _facts(path, _version(path))
-    times = np.array(stamps) * float(base)
-    return VideoFacts(width=width, height=height, fps=fps, times=times)
+    return _facts(path, _version(path))[0]
 
 
 def decode(path: Path, wanted: range | None = None) -> Iterator[Any]:
@@ -101,7 +102,7 @@ def decode(path: Path, wanted: range | None = None) -> Iterator[Any]:
     Raises:
         PairError: the file is damaged, or has not so many frames.
     """
-    stamps = _facts(path, _version(path))[3]
+    _, stamps = _facts(path, _version(path))
     wanted = range(len(stamps)) if wanted is None else wanted
     if not wanted:
         return
@@ -161,21 +162,31 @@ def _frames(path: Path, start: int = 0) -> Iterator[Any]:
 
 
 @lru_cache(maxsize=64)
-def _facts(path: Path, version: tuple[int, int]) -> tuple[int, int, float, list[int], Fraction]:
-    """Return width, height, rate, the frames' stamps in order, and their unit in seconds."""
+def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]:
+    """Return what a file says, and the frames' stamps in order in the unit of the container."""
     del version  # a file that was replaced is looked at again
     try:
         with av.open(path) as container:
             stream = container.streams.video[0]
             packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
             stamps = sorted(p.pts for p in packets if p.pts is not None)
-            size = stream.codec_context.width, stream.codec_context.height
+            width, height = stream.codec_context.width, stream.codec_context.height
             rate, base = stream.average_rate or stream.guessed_rate, stream.time_base
+            alone = len(container.streams) == 1  # else the duration may be the sound's
+            promised = (container.duration or 0) / av.time_base * float(rate or 0) * alone
     except PICTURE_ERRORS as error:
         raise _unplayable(path, error) from error
-    if not stamps or len(stamps) < len(packets) or not rate or min(size) < 1:
-        raise _unplayable(path, f"{len(stamps)} dated frames of {size[0]}x{size[1]}")
-    return *size, float(rate), stamps, base
+    if not stamps or len(stamps) < len(packets) or not rate or min(width, height) < 1:
+        raise _unplayable(path, f"{len(stamps)} dated frames of {width}x{height}")
+    missing = round(promised) - len(stamps)
+    facts = VideoFacts(
+        width=width,
+        height=height,
+        fps=float(rate),
+        times=np.array(stamps) * float(base),
+        missing=missing if missing > ROUNDING else 0,
+    )
+    return facts, stamps
 
 
 def _version(path: Path) -> tuple[int, int]:

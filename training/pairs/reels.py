@@ -1,0 +1,229 @@
+"""What can be cut into clips: the frames of one camera in a folder or file, and where they break.
+
+Four kinds: a recording, a pair of a render and its truth, a video, a folder of pictures. A video
+`drive.mp4` may have a `drive.json` beside it, and a folder of pictures an `about.json` in it, with
+any of town, route, weather, seed, prompt, licence and (for pictures) fps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import LABEL_DTYPES
+from realmaster_live.errors import PairError
+from realmaster_live.recording import Recording
+from realmaster_live.recording.about import META
+from realmaster_live.training.data import AS_SIMULATED, read_clip
+from realmaster_live.training.pairs import videos
+from realmaster_live.training.pairs.sources import list_pictures
+from realmaster_live.training.pairs.weather import in_words
+
+JUMP = 1.5  # times the usual step between two frames: something is missing
+SIM = ".sim.npy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reel:
+    """Consecutive frames of one camera, as their source describes them.
+
+    Attributes:
+        path: as Clip.source. kind: as Clip.kind.
+        sizes: (T, 2) width and height of every frame, pixels; (0, 0) where it cannot be read.
+        fps: frames a second; None where nothing tells.
+        breaks: index of a frame -> why no clip may hold both it and the frame before it.
+        unreadable: index of a frame -> why no clip may hold it.
+        speeds: (T,) of the camera, metres a second; None where nothing tells.
+        town, route, weather, seed, prompt, licence, labels, truth: as in Clip.
+    """
+
+    path: Path
+    kind: str
+    sizes: NDArray[np.int64]
+    fps: float | None
+    breaks: Mapping[int, str] = field(default_factory=dict)
+    unreadable: Mapping[int, str] = field(default_factory=dict)
+    speeds: NDArray[np.float64] | None = None
+    town: str = ""
+    route: str = ""
+    weather: str = ""
+    seed: int | None = None
+    prompt: str = ""
+    licence: str = ""
+    labels: tuple[str, ...] = ()
+    truth: bool = False
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.sizes)
+
+    @property
+    def name(self) -> str:
+        """Return what to call it."""
+        return self.path.name if self.path.is_dir() else self.path.stem
+
+
+def find_reels(path: Path) -> list[tuple[str, Path]]:
+    """Return kind and path of everything below a path that can be cut into clips, in order."""
+    if path.is_file():
+        if path.suffix.lower() in videos.SUFFIXES:
+            return [("video", path)]
+        is_pair = path.suffix == ".json" and path.with_suffix(SIM).exists()
+        return [("pairs", path)] if is_pair else []
+    if not path.is_dir():
+        return []
+    if (path / META).exists():
+        return [("recording", path)]
+    inside = sorted(path.iterdir())
+    pairs = [child for child in inside if child.name.endswith(SIM)]
+    if pairs:
+        return [
+            ("pairs", child.with_name(child.name.removesuffix(SIM) + ".json")) for child in pairs
+        ]
+    found = [("images", path)] if list_pictures(path) else []
+    for child in inside:
+        if not child.name.startswith("."):
+            found += find_reels(child)
+    return found
+
+
+def describe(kind: str, path: Path) -> Reel:
+    """Return the reel of a path that `find_reels` found.
+
+    Raises:
+        PairError, RecordingError: it is damaged, unfinished, or of another kind.
+    """
+    makers = {"recording": _recording, "pairs": _pair, "video": _video, "images": _images}
+    return makers[kind](path)
+
+
+def _recording(path: Path) -> Reel:
+    recording = Recording(path)
+    about, spec = recording.meta.about, recording.meta.spec
+    stamps = np.array(recording.rows["timestamp"].to_pylist(), np.float64)
+    dropped = recording.rows["dropped_before"].to_pylist()
+    files = [path / recording.meta.streams[name] for name in ("sim", *recording.labels)]
+    length = min(len(stamps), *(len(videos.describe(file).times) for file in files))
+    poses = np.array(recording.rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
+    fps = _rate(stamps) or spec.fps
+    gaps = {i: f"a gap of {n} frames at {i}" for i, n in enumerate(dropped) if n > 0}
+    return Reel(
+        path=path,
+        kind="recording",
+        sizes=np.tile([spec.width, spec.height], (length, 1)),
+        fps=fps,
+        breaks={**_jumps(stamps), **gaps},
+        unreadable={i: "the recording was cut short" for i in range(length, len(stamps))},
+        speeds=np.linalg.norm(np.diff(poses[:, :3, 3], axis=0, prepend=poses[:1, :3, 3]), axis=1)
+        * fps,
+        labels=tuple(recording.labels),
+        **_told(dict(about.source) | {"seed": about.seed}, route=path.name),
+    )
+
+
+def _pair(path: Path) -> Reel:
+    if not path.exists():
+        raise PairError(
+            f"expected {path.name} beside {path.stem}{SIM}, got none, so the clip is not finished: "
+            "let the renderer finish it"
+        )
+    clip = read_clip(path)
+    facts, (height, width) = clip.facts, clip.size
+    labels = (name for name in LABEL_DTYPES if path.with_suffix(f".{name}.npy").exists())
+    town = f"minitown-{clip.seed}"
+    shown = {} if clip.prompt == AS_SIMULATED else {"weather": clip.prompt}
+    return Reel(
+        path=path,
+        kind="pairs",
+        sizes=np.tile([width, height], (len(clip), 1)),
+        fps=round(1.0 / facts["dt"], 3) if "dt" in facts else None,
+        labels=tuple(labels),
+        truth=True,
+        **_told({"town": town, **facts, **shown}, route=str(facts.get("number", path.stem))),
+    )
+
+
+def _video(path: Path) -> Reel:
+    facts = videos.describe(path)
+    length = len(facts.times)
+    return Reel(
+        path=path,
+        kind="video",
+        sizes=np.tile([facts.width, facts.height], (length, 1)),
+        fps=_rate(facts.times) or facts.fps,
+        breaks=_jumps(facts.times),
+        unreadable={length + i: "the file is damaged or cut short" for i in range(facts.missing)},
+        **_told(_facts_beside(path.with_suffix(".json")), route=path.stem),
+    )
+
+
+def _images(path: Path) -> Reel:
+    pictures = list_pictures(path)
+    told = _facts_beside(path / "about.json")
+    sizes, unreadable = np.zeros((len(pictures), 2), np.int64), {}
+    for index, picture in enumerate(pictures):
+        try:
+            facts = videos.describe(picture)
+        except PairError:
+            unreadable[index] = f"the picture {picture.name} is damaged"
+        else:
+            sizes[index] = facts.width, facts.height
+    changes = np.flatnonzero((sizes[1:] != sizes[:-1]).any(axis=1)) + 1
+    return Reel(
+        path=path,
+        kind="images",
+        sizes=sizes,
+        fps=float(told["fps"]) if "fps" in told else None,
+        breaks={int(i): f"another size, {sizes[i][0]}x{sizes[i][1]}, at {i}" for i in changes},
+        unreadable=unreadable,
+        **_told(told, route=path.name),
+    )
+
+
+def _told(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
+    """Return what a description says of where and when, as fields of a Reel."""
+    seed = facts.get("seed")
+    return {
+        "town": str(facts.get("town") or facts.get("map") or "").rpartition("/")[2],
+        "route": str(facts.get("route") or route),
+        "weather": in_words(facts.get("weather")),
+        "seed": None if seed is None else int(seed),
+        "prompt": str(facts.get("prompt") or ""),
+        "licence": str(facts.get("licence") or ""),
+    }
+
+
+def _facts_beside(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        return dict(facts)
+    except (OSError, ValueError, TypeError) as error:
+        raise PairError(
+            f"expected a JSON object with town, route and so on in {path}, got {error}: mend it or "
+            "delete it"
+        ) from error
+
+
+def _rate(times: NDArray[np.float64]) -> float | None:
+    """Return the frames a second of most steps; None of fewer than two frames."""
+    if len(times) < 2:
+        return None
+    step = float(np.median(np.diff(times)))
+    return round(1.0 / step, 3) if step > 0 else None
+
+
+def _jumps(times: NDArray[np.float64]) -> dict[int, str]:
+    rate = _rate(times)
+    if rate is None:
+        return {}
+    steps = np.diff(times) * rate
+    odd = np.flatnonzero((steps > JUMP) | (steps <= 0)) + 1
+    return {int(i): f"a jump of {times[i] - times[i - 1]:.2f} s at {i}" for i in odd}

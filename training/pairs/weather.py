@@ -1,0 +1,32 @@
+"""Weather in words, from the numbers in which CARLA and the embedded town tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+NIGHT_BELOW_DEG, FOG_FROM, RAIN_FROM, WET_FROM = 0.0, 30.0, 15.0, 40.0
+SKIES = ((70.0, "overcast"), (25.0, "cloudy"), (0.0, "clear"))  # by per cent of clouds
+
+
+def in_words(weather: object) -> str:
+    """Return weather such as "night rain": text as it is, CARLA's parameters by what is seen."""
+    if isinstance(weather, Mapping):
+        return _of_parameters(weather)
+    return weather.strip() if isinstance(weather, str) else ""
+
+
+def _of_parameters(weather: Mapping[str, Any]) -> str:
+    if not weather:
+        return ""
+    seen = {
+        "night": weather.get("sun_altitude_angle", 45.0) < NIGHT_BELOW_DEG,
+        "rain": weather.get("precipitation", 0.0) >= RAIN_FROM,
+        "fog": weather.get("fog_density", 0.0) >= FOG_FROM,
+    }
+    words = [word for word, is_seen in seen.items() if is_seen]
+    if words:
+        return " ".join(words)
+    clouds = weather.get("cloudiness", 0.0)
+    sky = next(word for least, word in SKIES if clouds >= least or least == 0.0)
+    return f"wet {sky}" if weather.get("wetness", 0.0) >= WET_FROM else sky
