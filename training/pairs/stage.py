@@ -36,7 +36,7 @@ class Clip:
         licence: of the source.
         labels: label streams that the source has, such as depth and instance.
         truth: whether the source holds the photoreal clip itself (a second renderer made it).
-        sha256: of the frames' bytes, (T, H, W, 3) uint8 RGB, followed by the truth's if there is one.
+        sha256: of the frames' bytes, (T, H, W, 3) uint8 RGB, then of the truth's if there is one.
     """
 
     clip_id: str
