@@ -40,7 +40,7 @@ from realmaster_live.engines.quantize import (
     quantize_products,
 )
 from realmaster_live.training.data import Clip, find_clips
-from realmaster_live.training.evaluate.held_out import as_chunk
+from realmaster_live.training.evaluate.pictures import as_chunk
 from realmaster_live.training.evaluate.metrics import psnr
 
 SIZES = ((384, 224), (512, 288))

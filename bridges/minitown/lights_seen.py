@@ -22,6 +22,7 @@ from realmaster_live.bridges.minitown.signals import LAMPS
 NEAREST_M, FARTHEST_M = 1.0, 80.0
 DEPTH_SLACK_M = 0.06  # a lens is a flat disc in front of its body; its hood is farther off
 SUBPIXELS = 4  # bits of a polygon's corners
+READABLE_PX, READABLE_SHARE = 3.0, 0.5  # of a lit lamp, for its colour to be told
 LENS_CORNERS = 13  # a lens is a fan: its middle and twelve points of its rim
 
 
@@ -59,6 +60,14 @@ def lights_seen(
                     }
                 )
     return seen
+
+
+def is_readable(light: dict[str, Any]) -> bool:
+    """Return whether a light of `lights_seen` shows enough pixels to tell its colour."""
+    left, top, right, bottom = light["lamps"][light["state"]]
+    return bool(min(right - left, bottom - top) >= READABLE_PX) and (
+        light["visible"] >= READABLE_SHARE
+    )
 
 
 def heads(

@@ -20,8 +20,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown.drives import Drive, drive, plan_drive
-from realmaster_live.bridges.minitown.lights_seen import lights_seen
+from realmaster_live.bridges.minitown.lights_seen import is_readable, lights_seen
 from realmaster_live.bridges.minitown.look import LOOKS
 from realmaster_live.bridges.minitown.network import make_network
 from realmaster_live.bridges.minitown.pathtrace import PathTracer
@@ -41,6 +42,7 @@ from realmaster_live.errors import ConfigError, PairError
 
 logger = logging.getLogger(__name__)
 
+MOST_DRIVES = 100  # tried of a town in search of traffic lights
 SAME_DRIVE_LEVELS = 0.5  # a render of the same moment differs by rounding only
 
 
@@ -209,6 +211,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="such as rain,snow or all: the drives of a town take turns",
     )
     parser.add_argument(
+        "--with-lights",
+        action="store_true",
+        help="take the first drives of each town on which traffic lights can be read",
+    )
+    parser.add_argument(
         "--truth-from",
         type=Path,
         metavar="PAIRS",
@@ -224,10 +231,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     seeds, prompts = parse_range(args.seeds or "0:24"), parse_prompts(args.prompts)
     width, height = parse_size(args.size)
     for seed in seeds:
-        plans = [
-            plan_drive(seed, number, prompts[(seed + number) % len(prompts)])
-            for number in range(args.drives)
-        ]
+        drives: Iterable[int] = range(args.drives)
+        if args.with_lights:
+            drives = islice(
+                drives_with_lights(seed, args.frames, width, height, args.dt), args.drives
+            )
+        plans = [plan_drive(seed, n, prompts[(seed + n) % len(prompts)]) for n in drives]
         missing = [plan for plan in plans if not (args.out / f"{plan.name}.json").exists()]
         if not missing:
             continue
@@ -242,6 +251,21 @@ def main(argv: Sequence[str] | None = None) -> None:
                 height=height,
                 dt=args.dt,
             )
+
+
+def drives_with_lights(seed: int, frames: int, width: int, height: int, dt: float) -> Iterator[int]:
+    """Yield the numbers of a town's drives that begin and end with a light that can be read."""
+    painters = Painters(seed, spp=0)
+    for number in range(MOST_DRIVES):
+        seen = []
+        moments = drive(plan_drive(seed, number), frames=frames, width=width, height=height, dt=dt)
+        for index, (state, view) in enumerate(moments):
+            if index in (0, frames - 1):
+                depth = painters.rasteriser.render(state, view).depth
+                lights = lights_seen(painters.scene.models, state, view, depth)
+                seen.append(any(is_readable(light) for light in lights))
+        if all(seen):
+            yield number
 
 
 def redraw(source: Path, out: Path, seeds: str | None, *, look: str) -> None:

@@ -6,7 +6,7 @@ import torch
 from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.evaluate import held_out
+from realmaster_live.training.evaluate import held_out, pictures
 from realmaster_live.training.evaluate.metrics import (
     flicker,
     kid,
@@ -76,7 +76,7 @@ def test_identity_is_no_better_than_the_render(pairs, tmp_path, monkeypatch):
         return [x], x.mean((2, 3))
 
     monkeypatch.setattr(held_out, "mobilenet", lambda: network)
-    monkeypatch.setattr(held_out, "CROP", 32)
+    monkeypatch.setattr(pictures, "CROP", 32)
     clip = find_clips(pairs, "held out")[0]
     _, height, width, _ = clip.sim.shape
     engine = IdentityEngine(ChunkSpec(frames=4, height=height, width=width, fps=20.0))
@@ -85,7 +85,7 @@ def test_identity_is_no_better_than_the_render(pairs, tmp_path, monkeypatch):
     assert result["frames"] == 24
     assert result["realized"] == result["render"]
     assert result["drift"]["first_passage_db"] == result["drift"]["last_passage_db"]
-    assert result["drift"]["chunks"] == 63
+    assert result["drift"]["seconds"] >= 60 * 0.99
     assert (tmp_path / "evaluation.json").exists()
     sheet = cv2.imread(str(tmp_path / "held_out.jpg"))
     assert sheet.shape == (24 + 2 * height, 3 * width, 3)  # a row a clip

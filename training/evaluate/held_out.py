@@ -1,6 +1,9 @@
 """Evaluate an engine on held-out clips: render against truth, and realized against truth.
 
 `python -m realmaster_live.training.evaluate.held_out --data DIR --out DIR [--engine NAME]`
+
+Clips say in their JSON what they show: a look of the game (A where nothing is said; models are
+trained on A alone), a prompt, and where traffic lights are.
 """
 
 from __future__ import annotations
@@ -8,20 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
 from realmaster_live.engines.load import load_engine
+from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine, PromptedEngine
-from realmaster_live.training.data import AS_SIMULATED, HELD_OUT_FROM, Clip, find_clips
+from realmaster_live.training.data import AS_SIMULATED, HELD_OUT_FROM, Clip, Split, read_clip
+from realmaster_live.training.evaluate.bars import bars_of, table
+from realmaster_live.training.evaluate.lights import LightCount
 from realmaster_live.training.evaluate.metrics import (
     flicker,
     kid,
@@ -30,127 +34,91 @@ from realmaster_live.training.evaluate.metrics import (
     ssim,
 )
 from realmaster_live.training.evaluate.mobilenet import mobilenet
+from realmaster_live.training.evaluate.pictures import crops, realize_frames, write_sheet
 from realmaster_live.training.evaluate.prompted import prompted_figures
+from realmaster_live.training.evaluate.rollout import drift
+from realmaster_live.training.evaluate.warp import motion_of, warp_error
 from realmaster_live.training.losses import feature_distance
 
-CROP = 224  # pixels, MobileNetV2's own input size
-DRIFT_CHUNKS = 60
 SHEET_ROWS = 12
+TRAINED_LOOK = "A"
+
+Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
+Network = Callable[[torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]
 
 
-def as_chunk(frames: NDArray[np.uint8], index: int, fps: float) -> Chunk:
-    """Return frames as a chunk of a camera that stands at the origin."""
-    count = len(frames)
-    return Chunk(
-        index=index,
-        camera="held-out",
-        frames=np.ascontiguousarray(frames),
-        frame_ids=np.arange(count) + index * count,
-        timestamps=(np.arange(count) + index * count) / fps,
-        captured_at=np.zeros(count),
-        intrinsics=np.eye(3),
-        cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
-    )
+def look_of(clip: Clip) -> str:
+    """Return the look of the game that a clip was rendered in."""
+    return str(clip.facts.get("look", TRAINED_LOOK))
 
 
-def realize_frames(engine: Engine, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a clip's whole chunks (n * T, H, W, 3) as the engine realizes them from a reset."""
-    engine.reset()
-    size = engine.spec.frames
-    return np.concatenate(
-        [
-            engine.realize(as_chunk(frames[start : start + size], index, engine.spec.fps)).frames
-            for index, start in enumerate(range(0, len(frames) - size + 1, size))
-        ]
-    )
+def gather(folders: Sequence[Path], split: Split) -> list[Clip]:
+    """Return the clips of several folders; of two with one name and look the first counts.
 
-
-def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CROP, CROP, 3)
-    """Return side-by-side crops of the frames' middle, as many as fit."""
-    _, height, width, _ = frames.shape
-    top = (height - CROP) // 2
-    lefts = np.linspace(0, width - CROP, max(1, width // CROP)).astype(int)
-    pieces = [frames[:, top : top + CROP, left : left + CROP] for left in lefts]
-    return torch.from_numpy(np.concatenate(pieces))
-
-
-def drift(engine: Engine, clip: Clip, chunks: int = DRIFT_CHUNKS) -> dict[str, float]:
-    """Play a clip to and fro without a reset; compare its first passage with its last.
-
-    Returns the PSNR (dB) of both passages over the same frames, and the mean colour's shift in
-    levels. Only forward passages are compared.
+    Raises PairError where there is none.
     """
-    size = engine.spec.frames
-    count = len(clip) // size
-    forward = np.arange(count * size)
-    order = np.concatenate((forward, forward[::-1]))
-    engine.reset()
-    made: dict[int, NDArray[np.uint8]] = {}
-    passages = max(3, chunks // count | 1)  # odd: the last one goes forward again
-    for index in range(passages * count):
-        place = index % (2 * count)
-        times = order[place * size : (place + 1) * size]
-        result = engine.realize(as_chunk(clip.sim[times], index, engine.spec.fps)).frames
-        if index < count or index >= (passages - 1) * count:
-            made[index] = result
-    first = np.concatenate([made[i] for i in range(count)])
-    last = np.concatenate([made[(passages - 1) * count + i] for i in range(count)])
-    truth = clip.truth[: count * size]
-    shift = np.abs(first.mean((0, 1, 2)) - last.mean((0, 1, 2))).max()
+    found: dict[tuple[str, str], Clip] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        clip = read_clip(path)
+        if clip.split == split:
+            found.setdefault((clip.name, look_of(clip)), clip)
+    if not found:
+        raise PairError(
+            f"expected clips for {split} in {', '.join(map(str, folders))}, got none: make pairs "
+            f"(seeds from {HELD_OUT_FROM} are held out)"
+        )
+    return list(found.values())
+
+
+def realizer(engine: Engine) -> Realize:
+    """Return a function that realizes clips, each of them and each prompt once."""
+    made: dict[tuple[str, str, str], NDArray[np.uint8]] = {}
+
+    def realize(clip: Clip, prompt: str) -> NDArray[np.uint8]:
+        key = (clip.name, look_of(clip), prompt)
+        if key not in made:
+            if isinstance(engine, PromptedEngine):
+                engine.set_prompt(prompt)
+            made[key] = realize_frames(engine, clip.sim)
+        return made[key]
+
+    return realize
+
+
+def pictures_of(clip: Clip, realized: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """Return a clip's render, realized frames and truth, cut to whole chunks."""
+    count = len(realized)
     return {
-        "chunks": passages * count,
-        "first_passage_db": float(np.mean(psnr(first, truth))),
-        "last_passage_db": float(np.mean(psnr(last, truth))),
-        "colour_shift_levels": float(shift),
+        "render": np.asarray(clip.sim[:count]),
+        "realized": realized,
+        "truth": np.asarray(clip.truth[:count]),
     }
 
 
-def write_sheet(
-    path: Path, rows: Sequence[tuple[NDArray[np.uint8], ...]], labels: Sequence[str]
-) -> None:
-    """Write a contact sheet: one row a picture triple, labelled above."""
-    width = rows[0][0].shape[1]
-    head = np.full((24, width * len(labels), 3), 255, np.uint8)
-    for column, label in enumerate(labels):
-        place = (column * width + 8, 17)
-        cv2.putText(head, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
-    sheet = np.concatenate([head, *(np.concatenate(row, 1) for row in rows)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
-
-
-def evaluate(
-    engine: Engine,
-    data_dir: Path | str,
-    *,
-    out_dir: Path | str | None = None,
-    most_clips: int | None = None,
+def plain_figures(
+    clips: Sequence[Clip], realize: Realize, network: Network, chunk_frames: int
 ) -> dict[str, Any]:
-    """Return figures of render and realized frames against the truth of held-out clips.
-
-    Clips with a prompt have figures of their own (`prompted`), where the folder holds training
-    clips of the same prompts. With `out_dir` they are also written to evaluation.json, beside a
-    contact sheet.
-    """
-    found = find_clips(data_dir, "held out")
-    clips = [clip for clip in found if clip.prompt == AS_SIMULATED][:most_clips]
-    network = mobilenet()
+    """Return the figures of clips without a prompt: pictures, changes between them, features."""
     names = ("render", "realized")
     scores: dict[str, dict[str, list[float]]] = {
         name: {key: [] for key in ("psnr_db", "ssim", "features", "flicker", "sharpness")}
         for name in names
     }
     pooled: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*names, "truth")}
+    warps: dict[str, list[float]] = {name: [] for name in (*names, "truth")}
     seams: list[float] = []
-    rows, per_clip = [], {}
+    per_clip = {}
     for clip in clips:
-        realized = realize_frames(engine, clip.sim)
-        truth = np.asarray(clip.truth[: len(realized)])
-        pictures = {"render": np.asarray(clip.sim[: len(realized)]), "realized": realized}
+        pictures = pictures_of(clip, realize(clip, AS_SIMULATED))
+        truth = pictures["truth"]
+        motion = motion_of(pictures["render"])
+        for name, frames in pictures.items():
+            warps[name] += warp_error(frames, motion)
         with torch.no_grad():
             truth_taps, features = network(crops(truth))
         pooled["truth"].append(features.numpy())
-        for name, frames in pictures.items():
+        for name in names:
+            frames = pictures[name]
             with torch.no_grad():
                 taps, features = network(crops(frames))
             pooled[name].append(features.numpy())
@@ -160,18 +128,17 @@ def evaluate(
             entry["features"].append(float(feature_distance(taps, truth_taps)))
             entry["flicker"] += flicker(frames, truth)
             entry["sharpness"].append(sharpness(frames))
-        changes = flicker(realized, truth)
-        size = engine.spec.frames
-        at_seams = [c for i, c in enumerate(changes) if (i + 1) % size == 0]
-        inside = [c for i, c in enumerate(changes) if (i + 1) % size]
-        seams.append(float(np.mean(at_seams) / np.mean(inside)))
+        changes = flicker(pictures["realized"], truth)
+        at_seams = [c for i, c in enumerate(changes) if (i + 1) % chunk_frames == 0]
+        inside = [c for i, c in enumerate(changes) if (i + 1) % chunk_frames]
+        if at_seams:
+            seams.append(float(np.mean(at_seams) / np.mean(inside)))
         per_clip[clip.name] = {
-            name: round(float(np.mean(psnr(frames, truth))), 2) for name, frames in pictures.items()
+            name: round(float(np.mean(psnr(pictures[name], truth))), 2) for name in names
         }
-        rows.append((pictures["render"][-1], realized[-1], truth[-1]))
     result: dict[str, Any] = {
         "clips": len(clips),
-        "frames": sum(len(entry) for entry in (scores["render"]["psnr_db"],)),
+        "frames": len(scores["render"]["psnr_db"]),
         "seeds": sorted({clip.seed for clip in clips}),
         "held_out_from_seed": HELD_OUT_FROM,
     }
@@ -183,28 +150,115 @@ def evaluate(
     result["truth_sharpness"] = round(
         float(np.mean([sharpness(np.asarray(clip.truth)) for clip in clips])), 4
     )
-    result["seam_ratio"] = round(float(np.mean(seams)), 3)
-    result["drift"] = {key: round(v, 3) for key, v in drift(engine, clips[0]).items()}
+    result["seam_ratio"] = round(float(np.mean(seams)), 3) if seams else None
+    result["warp"] = {name: float(np.mean(errors)) for name, errors in warps.items()}
     result["psnr_db_by_clip"] = per_clip
-    asked = [clip for clip in found if clip.prompt != AS_SIMULATED]
-    if asked and isinstance(engine, PromptedEngine):
+    return result
 
-        def realize(clip: Clip, prompt: str) -> NDArray[np.uint8]:
-            engine.set_prompt(prompt)
-            return realize_frames(engine, clip.sim)
+
+def gains_of(clips: Sequence[Clip], realize: Realize) -> dict[str, dict[str, float]]:
+    """Return each clip's mean PSNR in dB, of its render and realized, by name."""
+    gains = {}
+    for clip in clips:
+        shown = pictures_of(clip, realize(clip, AS_SIMULATED))
+        gains[clip.name] = {
+            name: float(np.mean(psnr(shown[name], shown["truth"])))
+            for name in ("render", "realized")
+        }
+    return gains
+
+
+def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -> dict[str, Any]:
+    """Return the gain in PSNR on drives in a look never trained on, beside the trained one's."""
+    names = {clip.name for clip in clips} & {clip.name for clip in other}
+    trained, strange = (
+        gains_of([clip for clip in some if clip.name in names], realize) for some in (clips, other)
+    )
+
+    def mean(gains: dict[str, dict[str, float]], key: str) -> float:
+        return round(float(np.mean([entry[key] for entry in gains.values()])), 4)
+
+    return {
+        "clips": len(names),
+        "render_db": mean(strange, "render"),
+        "realized_db": mean(strange, "realized"),
+        "gain_db": round(mean(strange, "realized") - mean(strange, "render"), 4),
+        "gain_a_db": round(mean(trained, "realized") - mean(trained, "render"), 4),
+        "psnr_db_by_clip": {
+            name: {key: round(value, 2) for key, value in entry.items()}
+            for name, entry in strange.items()
+        },
+    }
+
+
+def light_figures(clips: Sequence[Clip], realize: Realize) -> dict[str, Any]:
+    """Return how well traffic lights keep their state, under each clip's own prompt."""
+    count = LightCount()
+    by_prompt: dict[str, LightCount] = {}
+    for clip in [clip for clip in clips if "lights" in clip.facts]:
+        pictures = pictures_of(clip, realize(clip, clip.prompt))
+        for counter in (count, by_prompt.setdefault(clip.prompt, LightCount())):
+            counter.add(pictures, clip.facts["lights"])
+    shares = {prompt: counter.figures() for prompt, counter in by_prompt.items()}
+    return count.figures() | {"kept_by_prompt": {p: s["kept"] for p, s in shares.items()}}
+
+
+def evaluate(
+    engine: Engine,
+    data: Path | str | Sequence[Path],
+    *,
+    out_dir: Path | str | None = None,
+    most_clips: int | None = None,
+) -> dict[str, Any]:
+    """Return figures of render and realized frames against the truth of held-out clips.
+
+    `data` is a folder of pairs, or several. Clips with a prompt have figures of their own
+    (`prompted`), where a folder holds training clips of the same prompts; so have clips of look B
+    (`look_b`), where the same drives are there in look A. `bars` is the list of what an embedded
+    model has to reach. With `out_dir` all is also written to evaluation.json, beside a contact
+    sheet.
+    """
+    folders = [Path(data)] if isinstance(data, Path | str) else list(data)
+    found = gather(folders, "held out")
+    trained = [clip for clip in found if look_of(clip) == TRAINED_LOOK]
+    clips = [clip for clip in trained if clip.prompt == AS_SIMULATED][:most_clips]
+    if not clips:
+        raise PairError(
+            f"expected held-out clips of look {TRAINED_LOOK} without a prompt in "
+            f"{', '.join(map(str, folders))}, got none of {len(found)}: make such pairs"
+        )
+    network, realize = mobilenet(), realizer(engine)
+    result = plain_figures(clips, realize, network, engine.spec.frames)
+    longest = max(clips, key=len)
+    if isinstance(engine, PromptedEngine):
+        engine.set_prompt(AS_SIMULATED)
+    result["drift"] = {key: round(v, 3) for key, v in drift(engine, longest).items()}
+    other = [
+        clip for clip in found if look_of(clip) != TRAINED_LOOK and clip.prompt == AS_SIMULATED
+    ]
+    if {clip.name for clip in other} & {clip.name for clip in clips}:
+        result["look_b"] = other_look(clips, other, realize)
+    result["lights"] = light_figures(trained if most_clips is None else clips, realize)
+    asked = [clip for clip in trained if clip.prompt != AS_SIMULATED]
+    if asked and isinstance(engine, PromptedEngine):
 
         @torch.no_grad()
         def features_of(frames: NDArray[np.uint8]) -> torch.Tensor:
             pooled_features: torch.Tensor = network(crops(frames))[1]
             return pooled_features
 
-        training = find_clips(data_dir, "training")
+        training = gather(folders, "training")
         result["prompted"] = prompted_figures(
             realize, asked, training, features_of, engine.spec.frames
         )
+    result["bars"] = [bar.facts() for bar in bars_of(result)]
     if out_dir is not None:
         out = Path(out_dir)
-        write_sheet(out / "held_out.jpg", rows[:SHEET_ROWS], ("render", "realized", "truth"))
+        rows = [
+            tuple(frames[-1] for frames in pictures_of(clip, realize(clip, AS_SIMULATED)).values())
+            for clip in clips[:SHEET_ROWS]
+        ]
+        write_sheet(out / "held_out.jpg", rows, ("render", "realized", "truth"))
         (out / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
 
@@ -212,18 +266,27 @@ def evaluate(
 def main(arguments: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("engine", nargs="?", default="embedded", help="a name or a folder")
+    parser.add_argument("--data", type=Path, required=True, nargs="+", help="folders of pairs")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--engine", default="embedded", help="a name or an exported folder")
     parser.add_argument("--steps", type=int, default=None)
+    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all cores")
     parser.add_argument("--clips", type=int, default=None, help="at most so many")
     options = parser.parse_args(arguments)
-    first = find_clips(options.data, "held out")[0]
+    first = gather(options.data, "held out")[0]
     _, height, width, _ = first.sim.shape
-    engine = load_engine(options.engine, width=width, height=height, steps=options.steps)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    engine = load_engine(
+        options.engine,
+        width=width,
+        height=height,
+        steps=options.steps,
+        threads=options.threads,
+    )
     with closing(engine):
         result = evaluate(engine, options.data, out_dir=options.out, most_clips=options.clips)
-    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(json.dumps(result, indent=2) + "\n\n" + table(bars_of(result)) + "\n")
     return 0
 
 

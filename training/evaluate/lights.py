@@ -1,0 +1,98 @@
+"""Whether a traffic light still shows what it showed: the colours of its lamps, read from pixels.
+
+A light is an entry of a clip's `lights`, as the pairs' generator lists them for every frame: its
+`state`, the share of the lit lamp that is `visible`, and the box of each lamp (left, top, right,
+bottom in pixels).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST_PX, LEAST_VISIBLE = 3.0, 0.5  # of the lit lamp; below, its colour is anyone's guess
+FAINTEST = 16.0  # levels of its own colour that a lamp needs to be taken for lit
+STATES = ("red", "yellow", "green")
+
+
+def is_readable(light: Mapping[str, Any]) -> bool:
+    """Return whether a light is large and free enough to be judged."""
+    left, top, right, bottom = light["lamps"][light["state"]]
+    return bool(
+        min(right - left, bottom - top) >= SMALLEST_PX and light["visible"] >= LEAST_VISIBLE
+    )
+
+
+def lens(frame: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.float32]:
+    """Return the pixels (N, 3) whose middle is in the ellipse of a box; N is 0 outside."""
+    left, top, right, bottom = box
+    x0, y0 = max(int(left), 0), max(int(top), 0)
+    part = frame[y0 : max(int(bottom) + 1, 0), x0 : max(int(right) + 1, 0)].astype(np.float32)
+    y, x = np.indices(part.shape[:2])
+    across = (x + x0 + 0.5 - (left + right) / 2) / max((right - left) / 2, 0.5)
+    down = (y + y0 + 0.5 - (top + bottom) / 2) / max((bottom - top) / 2, 0.5)
+    inside: NDArray[np.float32] = part[across**2 + down**2 <= 1.0]
+    return inside
+
+
+def glow(pixels: NDArray[np.float32], state: str) -> float:
+    """Return by how many levels a lens (N, 3) is of its own colour: red, yellow or green."""
+    if not len(pixels):
+        return 0.0
+    red, green, blue = pixels.mean(0)
+    own = {
+        "red": red - max(green, blue),
+        "yellow": min(red, green) - blue,
+        "green": green - red,
+    }
+    return float(own[state])
+
+
+def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
+    """Return the state whose lamp shows most of its own colour, or "none"."""
+    found = {state: glow(lens(frame, light["lamps"][state]), state) for state in STATES}
+    state = max(found, key=lambda name: found[name])
+    return state if found[state] >= FAINTEST else "none"
+
+
+class LightCount:
+    """Counts, over frames, how often the lights that can be read in the truth are read rightly."""
+
+    def __init__(self) -> None:
+        self.listed = self.readable = 0
+        self.right: Counter[str] = Counter()
+        self.by_state: dict[str, Counter[str]] = {state: Counter() for state in STATES}
+
+    def add(
+        self,
+        pictures: Mapping[str, NDArray[np.uint8]],
+        lights: Sequence[Sequence[Mapping[str, Any]]],
+    ) -> None:
+        """Count the lights of the frames (T, H, W, 3) of render, realized and truth."""
+        for index in range(len(pictures["truth"])):
+            self.listed += len(lights[index])
+            for light in filter(is_readable, lights[index]):
+                self.readable += 1
+                state = light["state"]
+                read = {name: read_state(frames[index], light) for name, frames in pictures.items()}
+                self.right.update(name for name in read if read[name] == state)
+                if read["truth"] == state:
+                    self.by_state[state][read["realized"]] += 1
+
+    def figures(self) -> dict[str, Any]:
+        """Return counts and shares; `kept` is of the lights that are read rightly in the truth."""
+        judged = sum(sum(reads.values()) for reads in self.by_state.values())
+        kept = sum(self.by_state[state][state] for state in STATES)
+        return {
+            "listed": self.listed,
+            "readable": self.readable,
+            "judged": judged,
+            "kept": kept / judged if judged else None,
+            "render_right": self.right["render"] / self.readable if self.readable else None,
+            "truth_right": self.right["truth"] / self.readable if self.readable else None,
+            "read_as": {state: dict(reads) for state, reads in self.by_state.items() if reads},
+        }

@@ -1,0 +1,69 @@
+"""Clips as an engine plays them, and as a person and a network look at them.
+
+Legend: T frames, H W pixels, N crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realmaster_live.chunk import Chunk
+from realmaster_live.protocols import Engine
+
+CROP = 224  # pixels, MobileNetV2's own input size
+
+
+def as_chunk(frames: NDArray[np.uint8], index: int, fps: float) -> Chunk:
+    """Return frames as a chunk of a camera that stands at the origin."""
+    count = len(frames)
+    return Chunk(
+        index=index,
+        camera="held-out",
+        frames=np.ascontiguousarray(frames),
+        frame_ids=np.arange(count) + index * count,
+        timestamps=(np.arange(count) + index * count) / fps,
+        captured_at=np.zeros(count),
+        intrinsics=np.eye(3),
+        cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
+    )
+
+
+def realize_frames(engine: Engine, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a clip's whole chunks (n * T, H, W, 3) as the engine realizes them from a reset."""
+    engine.reset()
+    size = engine.spec.frames
+    return np.concatenate(
+        [
+            engine.realize(as_chunk(frames[start : start + size], index, engine.spec.fps)).frames
+            for index, start in enumerate(range(0, len(frames) - size + 1, size))
+        ]
+    )
+
+
+def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CROP, CROP, 3)
+    """Return side-by-side crops of the frames' middle, as many as fit."""
+    _, height, width, _ = frames.shape
+    top = (height - CROP) // 2
+    lefts = np.linspace(0, width - CROP, max(1, width // CROP)).astype(int)
+    pieces = [frames[:, top : top + CROP, left : left + CROP] for left in lefts]
+    return torch.from_numpy(np.concatenate(pieces))
+
+
+def write_sheet(
+    path: Path, rows: Sequence[tuple[NDArray[np.uint8], ...]], labels: Sequence[str]
+) -> None:
+    """Write a contact sheet: one row a picture of each label, labelled above."""
+    width = rows[0][0].shape[1]
+    head = np.full((24, width * len(labels), 3), 255, np.uint8)
+    for column, label in enumerate(labels):
+        place = (column * width + 8, 17)
+        cv2.putText(head, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    sheet = np.concatenate([head, *(np.concatenate(row, 1) for row in rows)])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])

@@ -1,0 +1,69 @@
+"""What becomes of pictures over a long rollout: a clip played to and fro without a reset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.protocols import Engine
+from realmaster_live.training.data import Clip
+from realmaster_live.training.evaluate.metrics import psnr
+from realmaster_live.training.evaluate.pictures import as_chunk
+
+ROLLOUT_S = 60.0
+
+
+def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, float]:
+    """Play a clip to and fro for `seconds`; compare its passages with the first one.
+
+    Only forward passages over the same frames are compared: the PSNR (dB) of the first and the last
+    one, the largest shift of a channel's mean in levels and in percent of the first passage's mean,
+    and of its contrast (standard deviation) in percent. `worst_…` is of any passage, the others of
+    the last one.
+    """
+    size = engine.spec.frames
+    count = len(clip) // size
+    forward = np.arange(count * size)
+    order = np.concatenate((forward, forward[::-1]))
+    truth = np.asarray(clip.truth[: count * size])
+    passages = max(3, round(seconds * engine.spec.fps / size) // count | 1)  # the last goes forward
+    engine.reset()
+    means, contrasts, first_and_last = [], [], []
+    for passage in range(passages):
+        times = order[count * size * (passage % 2) :]
+        made = np.concatenate(
+            [
+                engine.realize(
+                    as_chunk(
+                        clip.sim[times[place * size : (place + 1) * size]],
+                        passage * count + place,
+                        engine.spec.fps,
+                    )
+                ).frames
+                for place in range(count)
+            ]
+        )
+        if passage % 2 == 0:
+            means.append(made.mean((0, 1, 2)))
+            contrasts.append(made.std((0, 1, 2)))
+        if passage in (0, passages - 1):
+            first_and_last.append(float(np.mean(psnr(made, truth))))
+    means_percent, contrast_percent = percent_of_first(means), percent_of_first(contrasts)
+    return {
+        "chunks": passages * count,
+        "seconds": passages * count * size / engine.spec.fps,
+        "first_passage_db": first_and_last[0],
+        "last_passage_db": first_and_last[1],
+        "colour_shift_levels": float(np.abs(means[-1] - means[0]).max()),
+        "colour_percent": means_percent[-1],
+        "contrast_percent": contrast_percent[-1],
+        "worst_colour_percent": max(means_percent),
+        "worst_contrast_percent": max(contrast_percent),
+    }
+
+
+def percent_of_first(values: Sequence[NDArray[np.float64]]) -> list[float]:
+    """Return each entry's largest change from the first, in percent of the first."""
+    return [float(100.0 * (np.abs(value - values[0]) / values[0]).max()) for value in values]
