@@ -1,4 +1,4 @@
-"""Wan VACE at a size for tests: diffusers' own classes with random weights, saved like the hub's."""
+"""Wan VACE at a size for tests: diffusers' classes, random weights, saved like the hub's."""
 
 from pathlib import Path
 

@@ -114,11 +114,11 @@ def lies_well(alignment: Alignment, config: AnchorsConfig) -> bool:
 class AnchorsStage:
     """Writes the edited frames of a clip above each other, in order of time, as a PNG."""
 
-    def __init__(self, config: AnchorsConfig) -> None:
-        """Check the options; the editor is loaded by the first clip."""
+    def __init__(self, config: AnchorsConfig, editor: Editor | None = None) -> None:
+        """Check the options; without an `editor` that is loaded, the first clip loads one."""
         self.config = config
         self.kind: EditorKind = find_editor(config.editor, config.accept_licence)
-        self._loaded: Editor | None = None
+        self._loaded = editor
 
     @property
     def spec(self) -> StageSpec:

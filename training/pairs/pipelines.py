@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
             f"expected diffusers {OLDEST[0]}.{OLDEST[1]} or newer, got {diffusers.__version__}: "
             "run pip install -U 'realmaster-live[pairs]'"
         )
+    if weights.folder and not Path(weights.folder).is_dir():
+        raise ConfigError(missing_weights(weights, licence, FileNotFoundError("no such folder")))
     dtype: Any = DTYPES[weights.dtype]
     try:
         pipeline = getattr(diffusers, name).from_pretrained(
@@ -81,6 +84,11 @@ def place(pipeline: Any, weights: Weights) -> Any:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if weights.offload == "none":
         return pipeline.to(device)
+    if device == "cpu":
+        raise ConfigError(
+            f"expected a GPU for offload = {weights.offload!r}, got device cpu: write "
+            'offload = "none"'
+        )
     require("accelerate", extra="pairs")
     if weights.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
@@ -92,26 +100,38 @@ def place(pipeline: Any, weights: Weights) -> Any:
 def missing_weights(weights: Weights, licence: str, error: OSError) -> str:
     """Return one sentence: which weights lack, why, and what to run or accept."""
     if weights.folder:
-        there = Path(weights.folder).is_dir()
         return (
             f"expected {weights.model} in diffusers' layout in {weights.folder}, got "
-            f"{_first_line(error) if there else 'no such folder'}: run hf download "
-            f"{weights.model} --local-dir {weights.folder}"
+            f"{_first_line(error)}: run hf download {weights.model} --local-dir {weights.folder}"
         )
-    gated = type(error).__name__ == "GatedRepoError" or "gated" in str(error).lower()
-    if gated:
+    chain = list(_causes(error))
+    kinds = {type(cause).__name__ for cause in chain}
+    if "GatedRepoError" in kinds:
         return (
             f"expected access to {weights.model}, which its owner gates: accept its licence "
             f"({licence}) at https://huggingface.co/{weights.model}, then run hf auth login and "
             f"hf download {weights.model}"
         )
+    if "RepositoryNotFoundError" in kinds:
+        return (
+            f"expected the model {weights.model} on the hub, got none that this account may see: "
+            "check its name, or run hf auth login"
+        )
     return (
         f"expected the weights of {weights.model} (licence {licence}) in the hub's cache or from "
-        f"the hub, got {_first_line(error)}: run hf download {weights.model} where there is a "
+        f"the hub, got {_first_line(chain[-1])}: run hf download {weights.model} where there is a "
         "network, or name a copy with `folder`"
     )
 
 
-def _first_line(error: OSError) -> str:
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, the hub's own below that of diffusers, and what lies below them."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__} ({lines[0].rstrip('.') if lines else 'no message'})"

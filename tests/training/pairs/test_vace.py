@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -101,7 +103,7 @@ def test_more_anchors_are_spread_evenly() -> None:
 def test_pieces_cover_a_clip_once_and_overlap_as_told(frames, window, overlap) -> None:
     pieces = windows(frames, window, overlap)
     made = list(range(pieces[0].stop))
-    for before, piece in zip(pieces, pieces[1:], strict=False):
+    for before, piece in pairwise(pieces):
         assert piece.start == before.stop - overlap
         made += range(piece.start + overlap, piece.stop)
     assert made == list(range(frames))
