@@ -281,7 +281,9 @@ def _collect(options: argparse.Namespace) -> int:
     from realmaster_live.training.pairs.collect import find_garbage
     from realmaster_live.training.pairs.cost import worded_bytes
 
-    found = find_garbage(Chain(options.dataset), superseded=options.superseded)
+    chain = Chain(options.dataset)
+    _ = chain.clips  # or its error: this is no dataset
+    found = find_garbage(chain, superseded=options.superseded)
     if not options.dry_run:
         found.remove()
     print(

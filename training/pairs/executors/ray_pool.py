@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from realmaster_live.errors import RealMasterError
@@ -65,11 +68,24 @@ def _connect(task: Task) -> Any:
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level="warning")
         return ray
-    workers = task.shard[1]
-    ray.init(
-        num_cpus=round(workers * task.run.num_cpus + 0.5) + HEADROOM,
-        include_dashboard=False,
-        logging_level="warning",
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
-    )
+    with _importing_as_here():
+        ray.init(
+            num_cpus=math.ceil(task.shard[1] * task.run.num_cpus) + HEADROOM,
+            include_dashboard=False,
+            logging_level="warning",
+        )
     return ray
+
+
+@contextmanager
+def _importing_as_here() -> Iterator[None]:
+    """Let processes that are started meanwhile find every module that this one finds."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

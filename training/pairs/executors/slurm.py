@@ -67,10 +67,10 @@ class SlurmArray:
         """Return whether the array is queued or runs; raises PairError where a task failed."""
         status = self._waiting.poll()
         if status:
-            _, told = self._waiting.communicate()
+            told = self._told().rpartition("\n")[2]
             raise PairError(
                 f"expected the array job of {self._stage} to succeed, got exit status {status} "
-                f"{told.strip()}: read {self._logs}, and run the same command again to go on"
+                f"({told}): read {self._logs}, and run the same command again to go on"
             )
         return status is None
 
@@ -78,4 +78,10 @@ class SlurmArray:
         """Stop waiting for it."""
         if self._waiting.poll() is None:
             self._waiting.terminate()
-        self._waiting.communicate()
+            self._waiting.wait()
+        if self._waiting.stderr is not None:
+            self._waiting.stderr.close()
+
+    def _told(self) -> str:
+        """Return what sbatch said."""
+        return "" if self._waiting.stderr is None else self._waiting.stderr.read().strip()
