@@ -25,7 +25,6 @@ from realmaster_live.model.checkpoint import write_tensors
 logger = logging.getLogger(__name__)
 
 LATEST, MANIFEST, NUMBERS = "LATEST", "MANIFEST.sha256", "state.json"
-KEPT = 2  # states: the newest and the one to fall back to
 
 
 def write_state(
@@ -33,7 +32,8 @@ def write_state(
 ) -> Path:
     """Write `step=N` with safetensors files by name and JSON numbers; LATEST then names it.
 
-    States of later steps, which a run that fell back has left, and all but the newest two go.
+    The newest whole one before it stays, to fall back to; others go, also those of later steps,
+    which a run that fell back has left.
     """
     target, aside = folder / f"step={step}", folder / "part"
     shutil.rmtree(aside, ignore_errors=True)
@@ -51,9 +51,10 @@ def write_state(
     write_synced(pointer, target.name)
     pointer.replace(folder / LATEST)
     sync_folder(folder)
-    saved = states(folder)
-    for each in saved:
-        if step_of(each) > step or each in saved[: saved.index(target) - KEPT + 1]:
+    earlier = [each for each in reversed(states(folder)) if step_of(each) < step]
+    kept = {target, next((each for each in earlier if damage(each) is None), target)}
+    for each in states(folder):
+        if each not in kept:
             shutil.rmtree(each)
     return target
 

@@ -1,7 +1,8 @@
-"""Train the embedded model on pairs: autoencoder, transformer, distill, decoder, joint.
+"""Train on pairs what a recipe's `method` names; the same command goes on where RUN was left.
 
-`python -m realmaster_live.training.fit RECIPE --data DIR --out RUN` goes on where RUN was left.
-RUN/checkpoint always holds the best of the stages done so far, ready for export.
+`realmaster fit RECIPE --data DIR --out RUN`. "stages" trains the embedded model: autoencoder,
+transformer, distill, decoder, joint; RUN/checkpoint always holds the best of the stages done so
+far, ready for export. "ic-lora" trains an adapter of a larger model: RUN/adapter.safetensors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -31,6 +32,8 @@ from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
+from realmaster_live.training.iclora.recipe import parse_recipe as parse_ic_lora
+from realmaster_live.training.iclora.train import IcLoraRun
 from realmaster_live.training.joint import JointStage
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
 from realmaster_live.training.loop import (
@@ -44,8 +47,11 @@ from realmaster_live.training.recipe import (
     Recipe,
     StageRecipe,
     fingerprint,
-    load_recipe,
+    method_of,
+    parse_recipe,
+    read_table,
     recipe_hash,
+    toml_of,
 )
 from realmaster_live.training.transformer import TransformerStage
 from realmaster_live.training.vgg import vgg
@@ -56,9 +62,17 @@ PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
 LOOK_CLIPS = 32  # most validation clips looked at while training
 STATISTICS_CLIPS = 12
 ROLLOUT_BATCH = 8
+STOPPED = 3  # exit status of a run that a signal ended: the same command goes on
 
 
 AnyStage = AutoencoderStage | TransformerStage | DistillStage | DecoderStage | JointStage
+
+
+class Stoppable(Protocol):
+    """A run that a signal ends."""
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ask the run to save and end within a step (a signal handler)."""
 
 
 class Run:
@@ -318,31 +332,49 @@ def use_device(name: str) -> None:
     torch.set_default_device(name)
 
 
-def connect_signals(run: Run) -> None:
+def connect_signals(run: Stoppable) -> None:
     """Let SIGTERM, SIGINT and SIGUSR1 save and end the run within a step."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, run.stop)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; the exit status is 0 for a finished run, 3 for a stopped one."""
-    parser = argparse.ArgumentParser(prog="realmaster_live.training.fit", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    flags = argparse.ArgumentParser(prog="realmaster fit", description=__doc__)
+    flags.add_argument("recipe", type=Path)
+    flags.add_argument("--data", type=Path, help="a folder of pairs, or of shards (ic-lora)")
+    flags.add_argument("--out", type=Path, help="the run's folder")
+    flags.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
+    flags.add_argument("--base", help="the model that an adapter is trained on (ic-lora)")
+    flags.add_argument(
         "--accept-change",
         action="append",
         default=[],
         metavar="KEY",
         help="go on although this entry of the saved conditions changed; may be repeated",
     )
-    parser.add_argument("--print-config", action="store_true")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
-    options = parser.parse_args(arguments)
+    flags.add_argument("--print-config", action="store_true")
+    flags.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    return flags
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run from the command line; the exit status is 0 for a finished run, 3 for a stopped one."""
+    flags = parser()
+    options = flags.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    recipe = load_recipe(options.recipe)
+    table = read_table(options.recipe)
+    train = {"stages": train_stages, "ic-lora": train_adapter}[method_of(table)]
+    if not options.print_config and None in (options.data, options.out):
+        flags.error("the following arguments are required: --data, --out")
+    return train(table, options)
+
+
+def train_stages(table: dict[str, Any], options: argparse.Namespace) -> int:
+    """Train the embedded model's stages."""
+    if options.base is not None:
+        raise ConfigError('expected --base with method = "ic-lora", got stages: use --start')
+    recipe = parse_recipe(table)
     if options.print_config:
         sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
         return 0
@@ -355,7 +387,27 @@ def main(arguments: list[str] | None = None) -> int:
         accepted=options.accept_change,
         handle=connect_signals,
     )
-    return 0 if finished else 3
+    return 0 if finished else STOPPED
+
+
+def train_adapter(table: dict[str, Any], options: argparse.Namespace) -> int:
+    """Train an IC-LoRA."""
+    from realmaster_live.training.iclora.data import open_data  # which needs pyarrow
+
+    if options.start is not None:
+        raise ConfigError('expected --start with the stages, got method = "ic-lora": use --base')
+    recipe = parse_ic_lora(table)
+    if options.base is not None:
+        base = dataclasses.replace(recipe.base, checkpoint=options.base)
+        recipe = dataclasses.replace(recipe, base=base)
+    if options.print_config:
+        sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
+        return 0
+    use_device(options.device)
+    data = open_data(options.data)
+    run = IcLoraRun(recipe, data, options.out, accepted=options.accept_change)
+    connect_signals(run)
+    return 0 if run.train() else STOPPED
 
 
 if __name__ == "__main__":

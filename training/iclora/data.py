@@ -1,0 +1,60 @@
+"""Packed latents as the trainer wants them: the clips of a split, with their shapes and weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from realmaster_live.training.pairs.shards import Shards
+from torch import Tensor
+
+from realmaster_live.errors import PairError
+from realmaster_live.training.checkpoints import digest_of
+from realmaster_live.training.iclora.batches import LatentPair, Shape
+from realmaster_live.training.iclora.train import Data
+
+INDEX = "index.parquet"
+TRAINING, VALIDATION = "train", "val"
+
+
+class ShardClips:
+    """The clips of one split of packed shards."""
+
+    def __init__(self, shards: Shards, split: str) -> None:
+        columns = shards.index.to_pydict()
+        rows = [i for i, each in enumerate(columns["split"]) if each == split]
+        self.shards, self.rows = shards, rows
+        self.shapes = [shape_of(columns["bucket"][i]) for i in rows]
+        self.weights = [float(columns["weight"][i]) for i in rows]
+        self.prompts = [str(columns["prompt"][i]) for i in rows]
+
+    def read(self, index: int) -> LatentPair:
+        """Return a clip's latents."""
+        return self.shards.read(self.rows[index])
+
+    def empty_text(self) -> Tensor | None:
+        """Return the embedding of the empty prompt, where a clip has it."""
+        empty = [i for i, prompt in enumerate(self.prompts) if not prompt]
+        return self.read(empty[0]).text if empty else None
+
+
+def shape_of(bucket: str) -> Shape:
+    """Return channels, latent frames, rows and columns in a bucket's name."""
+    channels, frames, rows, columns = (int(part) for part in bucket.split("x"))
+    return channels, frames, rows, columns
+
+
+def open_data(folder: Path) -> Data:
+    """Open packed shards: a folder with an index, or a dataset whose `shards` has one."""
+    folder = folder / "shards" if (folder / "shards").is_dir() else folder
+    if not (folder / INDEX).is_file():
+        raise PairError(
+            f"expected packed shards with {INDEX} in {folder}, got none: run realmaster pairs pack"
+        )
+    shards = Shards(folder)
+    training, validation = (ShardClips(shards, split) for split in (TRAINING, VALIDATION))
+    return Data(
+        training=training,
+        validation=validation if validation.rows else None,
+        sha256=digest_of(folder / INDEX),
+        empty_text=training.empty_text(),
+    )
