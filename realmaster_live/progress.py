@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -11,6 +13,8 @@ from realmaster_live.stats import STAGES, Stats
 rich_console = require("rich.console", extra="live")
 rich_progress = require("rich.progress", extra="live")
 rich_table = require("rich.table", extra="live")
+
+LINE_S = 60.0
 
 
 def console(*, stderr: bool = False) -> Any:
@@ -55,16 +59,20 @@ class RunProgress:
 
 
 class CountProgress:
-    """A bar for things that are counted; says nothing where standard error is not a terminal."""
+    """A bar for things that are counted; a line a minute where nobody looks at a terminal."""
 
     def __init__(self, title: str, total: int) -> None:
+        self._title, self._total = title, total
+        out = console(stderr=True)
+        self._terminal, self._told_s = out.is_terminal, time.monotonic()
         self._progress = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(bar_width=32),
             rich_progress.TextColumn("{task.completed} of {task.total}{task.fields[figures]}"),
             rich_progress.TimeElapsedColumn(),
-            console=console(stderr=True),
+            console=out,
             transient=True,
+            disable=not self._terminal,
         )
         self._task = self._progress.add_task(title, total=total, figures="")
 
@@ -77,7 +85,11 @@ class CountProgress:
 
     def update(self, completed: int, figures: str = "") -> None:
         """Show how many there are, and something to tell beside it."""
-        self._progress.update(self._task, completed=completed, figures=figures and f"  {figures}")
+        figures = figures and f"  {figures}"
+        self._progress.update(self._task, completed=completed, figures=figures)
+        if not self._terminal and time.monotonic() - self._told_s > LINE_S:
+            self._told_s = time.monotonic()
+            sys.stderr.write(f"{self._title}: {completed} of {self._total}{figures}\n")
 
 
 def tracked(items: Iterable[Any], title: str, total: int | None = None) -> Iterable[Any]:

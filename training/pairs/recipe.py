@@ -86,10 +86,10 @@ def load_recipe(path: Path | None) -> Recipe:
         ) from error
     known = (RUN, *ORDER)
     for name, content in tables.items():
-        if name not in known and "." not in name:
-            raise ConfigError(f"expected a known table, got [{name}]: {_near(name, known)}")
         if not isinstance(content, dict):
             raise ConfigError(f"expected tables only, got {name} = {content!r}: put it in a table")
+        if name not in known and "." not in name:
+            raise ConfigError(f"expected a known table, got [{name}]: {_near(name, known)}")
     return Recipe(tables=tables)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 import traceback
 from collections import deque
@@ -31,6 +32,7 @@ from realmaster_live.training.pairs.store import Stored, part_of, room_for, sett
 
 logger = logging.getLogger(__name__)
 
+LOST_GPU = "CUDA error"  # after one of these every call of the process fails
 DIED = "the process that made it died: killed, crashed, or out of memory"
 
 
@@ -91,6 +93,7 @@ class Worker:
 
         Raises:
             DiskFull: there is no room. ConfigError, MissingDependency: the stage cannot run.
+            SystemExit: the process lost its GPU; the clip is noted, and a new worker can go on.
         """
         for ledger in (self.ledger, *self.earlier.values()):
             ledger.refresh()
@@ -149,9 +152,12 @@ class Worker:
                 stored = settle(part, path)
         except (ConfigError, MissingDependency, DiskFull):
             raise
-        except Exception:
+        except Exception as error:
             wall_s = time.monotonic() - started
-            return self._record_failure(clip, key, traceback.format_exc(), wall_s=wall_s)
+            status = self._record_failure(clip, key, traceback.format_exc(), wall_s=wall_s)
+            if LOST_GPU in traceback.format_exc():
+                sys.exit(f"the worker ends, as its GPU answers no more: {error}")
+            return status
         wall_s = time.monotonic() - started
         return self._record(clip, key, DONE, wall_s=wall_s, facts=facts, stored=stored)
 

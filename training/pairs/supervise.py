@@ -13,7 +13,8 @@ from realmaster_live.training.pairs.leases import BEATS
 from realmaster_live.training.pairs.manifest import compact
 from realmaster_live.training.pairs.status import StageStatus, Watch
 
-POLL_S = 0.1
+POLL_S = 0.25
+COMPACT_EACH = 512  # attempts; each leaves a part file that every other worker reads
 
 
 def run_stage(
@@ -33,7 +34,7 @@ def run_stage(
         executor: "local", "slurm" or "ray".
         workers: how many at once.
         limit: make no more clips than this, with one worker.
-        on_progress: told the counts, about ten times a second.
+        on_progress: told the counts, a few times a second.
 
     Raises:
         DiskFull: there is no room; what is finished stays, and the same call goes on.
@@ -69,7 +70,7 @@ def _crew(
     start, patience = starter(executor), tasks[0].run.attempts
     crew: dict[int, Handle] = {}
     deaths = 0  # since the manifest last grew
-    known = watch.attempts()
+    known = compacted = watch.attempts()
     try:
         crew |= {index: start(task) for index, task in enumerate(tasks)}
         while crew:
@@ -77,6 +78,9 @@ def _crew(
             on_progress(status)
             if watch.attempts() != known:
                 known, deaths = watch.attempts(), 0
+            if known - compacted >= COMPACT_EACH:
+                compact(tasks[0].dataset, status.stage)
+                compacted = known
             for index, worker in list(crew.items()):
                 try:
                     if not worker.poll():

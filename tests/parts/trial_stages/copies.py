@@ -18,12 +18,13 @@ class CopiesConfig:
     wait_s: float = 0.0
     poison: tuple[str, ...] = ()
     crash: tuple[str, ...] = ()
+    lose_gpu: tuple[str, ...] = ()
     journal: str = ""
 
 
 class Copies:
     def __init__(self, config: CopiesConfig) -> None:
-        self.config = config
+        self.config, self.lost_gpu = config, False
 
     @property
     def spec(self) -> StageSpec:
@@ -40,6 +41,9 @@ class Copies:
             raise PairError(f"expected another clip, got {name}: leave it out")
         if name in config.crash:
             os.abort()
+        if self.lost_gpu or name in config.lose_gpu:
+            self.lost_gpu = True
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         target.write_text(f"{config.text} of {name}\n".ljust(config.bytes, "."))
         return {"attempt": job.attempt}
 

@@ -65,6 +65,13 @@ def test_a_worker_that_crashes_is_replaced_and_its_clip_given_up(tmp_path):
     assert calls(dataset).count("c01") == 2
 
 
+def test_a_worker_that_loses_its_gpu_takes_no_other_clip_with_it(tmp_path):
+    dataset = make_dataset(tmp_path, lose_gpu=["c01"], run={"attempts": 1})
+    status = run_stage(dataset, "copies")
+    assert (status.done, status.quarantined) == (3, 1)
+    assert status.errors["c01"].startswith("RuntimeError: CUDA error")
+
+
 def test_a_worker_that_is_killed_is_replaced_and_its_clip_made(tmp_path):
     dataset = make_dataset(tmp_path, clips=3, wait_s=1.0)
     killed = []
@@ -162,6 +169,7 @@ def ray_stops():
     ray.shutdown()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")  # Ray's own
 @pytest.mark.usefixtures("ray_stops")
 def test_ray_runs_actors_that_crash_without_harm_to_their_neighbours(tmp_path):

@@ -1,0 +1,98 @@
+"""`realmaster pairs`: its verbs on a dataset of stages that need no frames."""
+
+import pytest
+from trial_dataset import calls, make_dataset
+
+from realmaster_live.cli import main
+from realmaster_live.cli import pairs as verbs
+from realmaster_live.training.pairs.chain import Chain
+from realmaster_live.training.pairs.runner import Worker
+
+
+def own_stages(monkeypatch) -> None:
+    """Let the verbs of stages name the trial stages too."""
+    trial = {"copies": "copy", "counts": "count"}
+    monkeypatch.setattr(verbs, "STAGES", trial)
+
+
+def test_a_stage_says_what_it_made_and_what_it_cost(tmp_path, monkeypatch, capsys):
+    own_stages(monkeypatch)
+    dataset = make_dataset(tmp_path)
+    assert main(["pairs", "copies", str(dataset), "--dry-run"]) == 0
+    assert capsys.readouterr().out == (
+        "copies: 4 to make, 0 reused; time and bytes unknown until one is made\n"
+    )
+    assert calls(dataset) == []
+
+    assert main(["pairs", "copies", str(dataset), "--workers", "2"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("copies: 3 to make, 1 reused; about ")
+    assert "as measured" in told.err, "the pilot's figures come before the run"
+    assert told.out.startswith("copies: 4 made, 0 reused, 0 in quarantine, 0 waiting; ")
+    assert sorted(calls(dataset)) == ["c00", "c01", "c02", "c03"]
+
+    assert main(["pairs", "copies", str(dataset)]) == 0
+    assert capsys.readouterr().out.startswith("copies: 0 made, 4 reused")
+    assert main(["pairs", "counts", str(dataset), "--dry-run"]) == 0
+    assert "counts: 4 to make, 0 reused" in capsys.readouterr().out
+
+
+def test_quarantine_has_an_exit_status_and_retry_a_meaning(tmp_path, monkeypatch, capsys):
+    own_stages(monkeypatch)
+    dataset = make_dataset(tmp_path, poison=["c01"], run={"attempts": 1})
+    assert main(["pairs", "copies", str(dataset), "--no-pilot"]) == verbs.GIVEN_UP == 3
+    assert "c01: realmaster_live.errors.PairError: expected another" in capsys.readouterr().err
+    assert main(["pairs", "copies", str(dataset)]) == 3
+    make_dataset(dataset, run={"attempts": 1})
+    assert main(["pairs", "copies", str(dataset), "--retry"]) == 0
+    assert "1 made, 3 reused" in capsys.readouterr().out
+
+
+def test_a_dry_run_on_slurm_shows_the_script(tmp_path, monkeypatch, capsys):
+    own_stages(monkeypatch)
+    dataset = make_dataset(tmp_path)
+    flags = ["--dry-run", "--executor", "slurm", "--workers", "4"]
+    assert main(["pairs", "copies", str(dataset), *flags]) == 0
+    assert "#SBATCH --array=0-3" in capsys.readouterr().out
+
+
+def test_garbage_is_told_and_collected(tmp_path, capsys):
+    dataset = make_dataset(tmp_path, run={"lease_s": 0.001})
+    Worker(Chain(dataset), "copies").run()
+    for part in (dataset / "manifest/stage=copies").iterdir():
+        part.unlink()
+    assert main(["pairs", "gc", str(dataset), "--dry-run"]) == 0
+    assert "4 objects, 0 unfinished files and 0 abandoned leases would go: 400 bytes" in (
+        capsys.readouterr().out
+    )
+    assert len(list(dataset.glob("objects/*/*"))) == 4
+    assert main(["pairs", "gc", str(dataset)]) == 0
+    assert "went: 400 bytes" in capsys.readouterr().out
+    assert not list(dataset.glob("objects/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["gc", "nowhere"], 1, "realmaster pairs plan nowhere SOURCE"),
+        (["plan", "somewhere"], 2, "expected recordings to plan"),
+        (["anchors"], 2, "DATASET"),
+        (["smudge", "somewhere"], 2, "smudge"),
+        (["edges", "somewhere", "--workers", "0"], 2, "--workers of 1 or more"),
+        (["work", "somewhere", "--stage", "edges", "--shard", "4/4"], 2, "a share such as 0/4"),
+    ],
+)
+def test_wrong_uses_are_one_sentence(arguments, status, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["pairs", *arguments]) == status
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_render_is_the_towns_own_command(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["pairs", "render", "--help"])
+    assert ended.value.code == 0
+    assert "--seeds" in capsys.readouterr().out
