@@ -28,6 +28,7 @@ class Chain:
         self.recipe = recipe or read_recipe(dataset)
         self._names = {short_name(name): name for name in (*PER_CLIP, *self.recipe.own)}
         self._stages: dict[str, Stage] = {}
+        self._specs: dict[str, StageSpec] = {}
         self._keys: dict[tuple[str, str], str] = {}
 
     @cached_property
@@ -48,8 +49,11 @@ class Chain:
         return self._stages[name]
 
     def spec(self, name: str) -> StageSpec:
-        """Return what decides the keys of a stage."""
-        return self.stage(name).spec
+        """Return what decides the keys of a stage, asked once: it may hash a model's files."""
+        name = short_name(name)
+        if name not in self._specs:
+            self._specs[name] = self.stage(name).spec
+        return self._specs[name]
 
     def key(self, name: str, clip: Clip) -> str:
         """Return the key of a stage's file of a clip, made or not."""

@@ -76,7 +76,7 @@ class Worker:
 
     def __init__(self, chain: Chain, name: str, *, shard: tuple[int, int] = (0, 1)) -> None:
         self.chain, self.stage = chain, chain.stage(name)
-        self.spec, self.run_config = self.stage.spec, chain.recipe.run
+        self.spec, self.run_config = chain.spec(name), chain.recipe.run
         self.ledger = Ledger(chain.dataset, self.spec.name)
         self.earlier = {name: Ledger(chain.dataset, name) for name in self.spec.after}
         share, shares = shard
