@@ -1,4 +1,4 @@
-"""Weights by the name of a folder or by a Hugging Face id, of which only what is needed is fetched."""
+"""Weights by a folder's name or a Hugging Face id, of which only what is needed is fetched."""
 
 from __future__ import annotations
 
