@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +20,6 @@ from realmaster_live.bridges.minitown.signals import LAMPS
 
 NEAREST_M, FARTHEST_M = 1.0, 80.0
 DEPTH_SLACK_M = 0.06  # a lens is a flat disc in front of its body; its hood is farther off
-SUBPIXELS = 4  # bits of a polygon's corners
 READABLE_PX, READABLE_SHARE = 3.0, 0.5  # of a lit lamp, for its colour to be told
 LENS_CORNERS = 13  # a lens is a fan: its middle and twelve points of its rim
 
@@ -106,11 +104,11 @@ def heads(
 def visible_share(rim: NDArray[np.float64], distance: float, depth: Floats) -> float:
     """Return the share of a lens that the picture shows; 0 where it has no pixel of its own."""
     height, width = depth.shape
-    disc = np.zeros((height, width), np.uint8)
-    corners = np.round((rim - 0.5) * 2**SUBPIXELS).astype(np.int32)  # pixel middles are at 0.5
-    cv2.fillConvexPoly(disc, corners, 1, shift=SUBPIXELS)
-    lens = disc > 0
-    if not lens.any():
+    middle, half = (rim.min(0) + rim.max(0)) / 2, np.ptp(rim, axis=0) / 2
+    across = (np.arange(width) + 0.5 - middle[0]) / half[0]
+    down = (np.arange(height) + 0.5 - middle[1]) / half[1]
+    disc = across**2 + down[:, None] ** 2 <= 1.0
+    if not disc.any():
         return 0.0
     in_picture = ((rim >= 0) & (rim < (width, height))).all(axis=1).mean()
-    return float(in_picture * (np.abs(depth[lens] - distance) < DEPTH_SLACK_M).mean())
+    return float(in_picture * (np.abs(depth[disc] - distance) < DEPTH_SLACK_M).mean())

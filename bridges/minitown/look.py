@@ -12,6 +12,7 @@ from realmaster_live.bridges.minitown import sky
 from realmaster_live.bridges.minitown.scene import Floats, Weather
 
 Colour = tuple[float, float, float]
+NATURAL = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))  # the palette that changes nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,10 @@ class Look:
         texture_contrast: 1 draws textures as they are, 0 only their mean colour.
         texture_scale: repeats of ground textures relative to the town's own.
         lod_bias: levels by which textures are blurred.
+        palette: matrix that mixes the linear red, green, blue of every surface; lamps keep theirs.
+        haze_per_m: extinction of the air a metre, on top of the weather's.
+        cloud_cover: share of the sky by which there are more clouds than the weather says.
+        sharpening: how far each pixel is pushed from its neighbours' mean.
         faceted: True ignores smooth normals.
         edge_aa: True smooths the picture's jagged edges; labels are never touched.
         draw_distance: metres.
@@ -48,6 +53,10 @@ class Look:
     texture_contrast: float = 1.0
     texture_scale: float = 1.0
     lod_bias: float = 0.0
+    palette: tuple[Colour, Colour, Colour] = NATURAL
+    haze_per_m: float = 0.0
+    cloud_cover: float = 0.0
+    sharpening: float = 0.0
     faceted: bool = False
     edge_aa: bool = True
     draw_distance: float = 1000.0
@@ -67,22 +76,28 @@ LOOK_A = Look(
     contrast=1.0,
 )
 
+# an older engine than A's: hard sun, cool shadows, olive greens and brown stone, aliased textures
+# that repeat twice as often, flat facets, grey haze, sharpened and without anti-aliasing
 LOOK_B = Look(
     name="B",
-    sun=1.0,
-    ambient=0.85,
-    bounce=0.45,
-    ambient_colour=(1.06, 0.98, 0.90),
-    zenith=(0.30, 0.42, 0.62),
-    horizon=(0.86, 0.80, 0.66),
-    specular=0.3,
-    exposure=1.15,
-    saturation=0.82,
-    contrast=0.86,
-    tint=(1.04, 1.0, 0.90),
-    texture_contrast=0.55,
+    sun=1.75,
+    ambient=0.50,
+    bounce=0.12,
+    ambient_colour=(0.72, 0.90, 1.25),
+    zenith=(0.20, 0.42, 0.66),
+    horizon=(0.62, 0.72, 0.74),
+    specular=0.25,
+    exposure=1.0,
+    saturation=0.90,
+    contrast=1.16,
+    tint=(1.02, 1.0, 0.93),
+    texture_contrast=1.4,
     texture_scale=2.0,
-    lod_bias=1.0,
+    lod_bias=-0.8,
+    palette=((0.90, 0.12, 0.0), (0.08, 0.84, 0.06), (0.04, 0.08, 0.84)),
+    haze_per_m=0.002,
+    cloud_cover=0.10,
+    sharpening=0.7,
     faceted=True,
     edge_aa=False,
 )
@@ -156,8 +171,8 @@ def lighting(look: Look, weather: Weather) -> Lighting:
         cloud=vector((0.35 * ambient / look.ambient + 0.5 * sunlight / look.sun) * 1.1),
         fog=vector(fog),
         tint=vector(np.asarray(look.tint)),
-        fog_per_m=np.float32(sky.fog_per_m(weather)),
-        cloud_threshold=np.float32(sky.cloud_threshold(weather)),
+        fog_per_m=np.float32(sky.fog_per_m(weather) + look.haze_per_m),
+        cloud_threshold=np.float32(sky.cloud_threshold(weather) - look.cloud_cover),
         wetness=np.float32(
             np.clip(
                 max(weather.wetness, weather.precipitation_deposits, weather.precipitation) / 100.0,

@@ -54,6 +54,24 @@ def smooth_edges(rgb: Array, out: Array) -> None:
                     out[y, x, k] = old + (soft - old) * share // 48
 
 
+@parallel_kernel
+def sharpen(rgb: Array, amount: Scalar, out: Array) -> None:
+    """Push each pixel from its four neighbours' mean; rgb, out: (H, W, 3) uint8."""
+    height, width = rgb.shape[0], rgb.shape[1]
+    for worker in prange(WORKERS):
+        for y in range(worker, height, WORKERS):
+            up, down = max(y - 1, 0), min(y + 1, height - 1)
+            for x in range(width):
+                left, right = max(x - 1, 0), min(x + 1, width - 1)
+                for k in range(3):
+                    middle = F(rgb[y, x, k])
+                    around = (F(rgb[up, x, k]) + F(rgb[down, x, k]) + F(rgb[y, left, k])) + F(
+                        rgb[y, right, k]
+                    )
+                    value = middle + F(amount) * (middle - around * F(0.25))
+                    out[y, x, k] = min(max(value, ZERO), F(255.0))
+
+
 @kernel
 def rain_streaks(rgb: Array, amount: Scalar, frame: int, opacity: Scalar) -> None:
     """Draw `amount` (0..1) of falling streaks over rgb (H, W, 3) uint8, the same for a frame."""

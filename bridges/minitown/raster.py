@@ -9,8 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.minitown import lamps, sky
-from realmaster_live.bridges.minitown.look import LOOK_A, Look, lighting
-from realmaster_live.bridges.minitown.overlays import motion, rain_streaks, smooth_edges
+from realmaster_live.bridges.minitown.look import LOOK_A, NATURAL, Look, lighting
+from realmaster_live.bridges.minitown.overlays import (
+    motion,
+    rain_streaks,
+    sharpen,
+    smooth_edges,
+)
 from realmaster_live.bridges.minitown.sampling import Lens
 from realmaster_live.bridges.minitown.scene import (
     CameraView,
@@ -22,7 +27,7 @@ from realmaster_live.bridges.minitown.scene import (
 from realmaster_live.bridges.minitown.shading import guide, shade
 from realmaster_live.bridges.minitown.shadows import Shadows
 from realmaster_live.bridges.minitown.stage import Stage, Window
-from realmaster_live.bridges.minitown.surfaces import GLOW, SCALE, Surfaces, pack_surfaces
+from realmaster_live.bridges.minitown.surfaces import GLOW, RED, SCALE, Surfaces, pack_surfaces
 
 GROUND = (1, 2, 10, 22, 24, 25)  # CARLA's road, sidewalk, terrain, ground, line, ground
 MAX_LAMPS = 16
@@ -77,7 +82,8 @@ class Rasteriser:
         """Pack the town. `shadow_size` is the side of the sun's map in texels, 0 for no shadows."""
         self.look = look
         self._models = scene.models
-        self._surfaces, numbers = pack_surfaces(scene.materials)
+        surfaces, numbers = pack_surfaces(scene.materials)
+        self._surfaces = in_palette(surfaces, look)
         grounds = {mesh.material for mesh in scene.meshes if mesh.semantic in GROUND}
         rows = [number for name, number in numbers.items() if name in grounds]
         self._surfaces.table.reshape(3, len(numbers), -1)[:, rows, SCALE] = look.texture_scale
@@ -131,6 +137,9 @@ class Rasteriser:
         if self.look.edge_aa:
             jagged, rgb = rgb, np.empty_like(rgb)
             smooth_edges(jagged, rgb)
+        if self.look.sharpening:
+            soft, rgb = rgb, np.empty_like(rgb)
+            sharpen(soft, self.look.sharpening, rgb)
         if state.weather.precipitation > 0:
             rain_streaks(rgb, state.weather.precipitation / 100.0, state.frame, 0.35)
         flow = None
@@ -201,6 +210,21 @@ class Rasteriser:
         lit = [*self._street_lamps, *lamps.headlights(state.instances, self._models)]
         rows = [lamp.row() for lamp in lamps.nearest(lit, eye, MAX_LAMPS)]
         return np.stack(rows) if rows else np.zeros((0, 12), np.float32)
+
+
+def in_palette(surfaces: Surfaces, look: Look) -> Surfaces:
+    """Return the surfaces with the base colours and textures of a look's palette."""
+    if look.palette == NATURAL:
+        return surfaces
+    palette = np.asarray(look.palette, np.float32)
+
+    def mixed(roots: NDArray[np.generic]) -> Floats:  # (..., 3) square roots of linear light
+        return np.asarray(np.sqrt(np.square(roots.astype(np.float32)) @ palette.T))
+
+    table, texels = surfaces.table.copy(), surfaces.texels.copy()
+    table[:, RED : RED + 3] = mixed(table[:, RED : RED + 3])
+    texels[:, :3] = np.minimum(mixed(texels[:, :3]), 255.0).round()
+    return surfaces._replace(table=table, texels=texels, mean=mixed(surfaces.mean))
 
 
 def lit_surfaces(surfaces: Surfaces, weather: Weather) -> Surfaces:

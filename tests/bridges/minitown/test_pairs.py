@@ -8,7 +8,7 @@ pytest.importorskip("mitsuba")
 pytest.importorskip("pyoidn")
 
 from realmaster_live.bridges.minitown import pairs
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, PairError
 
 
 def test_a_plan_follows_from_its_seed():
@@ -87,3 +87,31 @@ def test_drives_of_a_town_take_turns_at_the_prompts(tmp_path):
 def test_unknown_prompts_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"rain, snow.*'hail'"):
         pairs.main(["--out", str(tmp_path), "--prompts", "rain,hail"])
+
+
+def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
+    asked = ["--seeds", "1000", "--frames", "2", "--size", "96x64", "--spp", "1", "--drives", "1"]
+    pairs.main(["--out", str(tmp_path / "a"), *asked])
+    monkeypatch.setattr(pairs, "PathTracer", None)  # the truth is not traced again
+    pairs.main(["--out", str(tmp_path / "b"), "--look", "B", "--truth-from", str(tmp_path / "a")])
+    a, b = (np.load(tmp_path / name / "town1000-0.sim.npy") for name in "ab")
+    assert a.shape == b.shape and np.abs(a.astype(int) - b).mean() > 8
+    truths = [tmp_path / name / "town1000-0.truth.npy" for name in "ab"]
+    assert truths[0].read_bytes() == truths[1].read_bytes()
+    facts = [json.loads((tmp_path / name / "town1000-0.json").read_text()) for name in "ab"]
+    assert [one["look"] for one in facts] == ["A", "B"]
+    assert facts[0]["lights"] == facts[1]["lights"] and len(facts[0]["lights"]) == 2
+
+
+def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
+    asked = ["--seeds", "1000", "--frames", "1", "--size", "96x64", "--spp", "1", "--drives", "1"]
+    pairs.main(["--out", str(tmp_path / "a"), *asked])
+    path = tmp_path / "a" / "town1000-0.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"number": 1}))
+    redrawn = ["--out", str(tmp_path / "b"), "--truth-from", str(tmp_path / "a")]
+    with pytest.raises(PairError, match="levels of difference"):
+        pairs.main(redrawn)
+    with pytest.raises(PairError, match="expected finished clips"):
+        pairs.main([*redrawn, "--seeds", "3"])
+    with pytest.raises(ConfigError, match="--out"):
+        pairs.main(["--out", str(tmp_path / "a"), "--truth-from", str(tmp_path / "a")])
