@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST_PX, LEAST_VISIBLE = 3.0, 0.5  # of the lit lamp; below, its colour is anyone's guess
-FAINTEST = 16.0  # levels of its own colour that a lamp needs to be taken for lit
+FAINTEST = 20.0  # levels of its own colour that a lamp needs to be taken for lit
 STATES = ("red", "yellow", "green")
 
 
