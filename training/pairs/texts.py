@@ -21,6 +21,7 @@ from realmaster_live.training.pairs.hub import fetch
 from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.store import commit, object_path
 
+EMPTY = ""
 SUFFIX = ".safetensors"
 LICENCE = "Apache-2.0"  # of UMT5
 FILES = ("text_encoder/*", "tokenizer/*")  # of a pipeline on the hub
@@ -35,7 +36,7 @@ def ensure(dataset: Path, caption: str, *, encoder: str, tokens: int = TEXT_TOKE
     """Return the key of a caption's embedding, which is in the dataset's objects afterwards.
 
     Where it is not yet, one process of the machine loads the encoder and embeds every caption of
-    the dataset.
+    the dataset, and the empty one, to which training drops captions.
 
     Raises:
         ConfigError: the encoder is not here and cannot be fetched.
@@ -44,7 +45,7 @@ def ensure(dataset: Path, caption: str, *, encoder: str, tokens: int = TEXT_TOKE
     if object_path(dataset, key, SUFFIX).exists():
         return key
     with _alone(dataset):
-        captions = {clip.prompt for clip in read_clips(dataset)} | {caption}
+        captions = {clip.prompt for clip in read_clips(dataset)} | {caption, EMPTY}
         missing = sorted(c for c in captions if not _path(dataset, c, encoder, tokens).exists())
         if missing:
             _embed(dataset, missing, encoder, tokens)
