@@ -1,4 +1,4 @@
-"""How well an edit lies on its source: a global shift, and edges that agree."""
+"""How well an edit lies on its source: shifts of the whole and its halves, edges that agree."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ class Alignment:
     Attributes:
         shift_x_px: how far the edit lies to the right of the source.
         shift_y_px: how far it lies below.
+        halves_px: lengths of the shifts of the left and the right half alone: an edit that zooms
+            moves them apart and leaves the whole in place.
         edge_f1: harmonic mean of the shares of edges found in each other, 0 to 1.
     """
 
     shift_x_px: float
     shift_y_px: float
+    halves_px: tuple[float, float]
     edge_f1: float
 
     @property
     def shift_px(self) -> float:
-        """Return the length of the shift."""
-        return float(np.hypot(self.shift_x_px, self.shift_y_px))
+        """Return the length of the largest shift, of the whole or of a half."""
+        return max(float(np.hypot(self.shift_x_px, self.shift_y_px)), *self.halves_px)
 
 
 def measure(
@@ -39,7 +42,17 @@ def measure(
 ) -> Alignment:
     """Return shift and edge agreement of an edit to its source."""
     x, y = global_shift(source, edit)
-    return Alignment(shift_x_px=x, shift_y_px=y, edge_f1=edge_f1(edges(source), edges(edit)))
+    half = source.shape[1] // 2
+    left, right = (
+        float(np.hypot(*global_shift(source[:, part], edit[:, part])))
+        for part in (slice(half), slice(half, None))
+    )
+    return Alignment(
+        shift_x_px=x,
+        shift_y_px=y,
+        halves_px=(left, right),
+        edge_f1=edge_f1(edges(source), edges(edit)),
+    )
 
 
 def global_shift(
@@ -59,7 +72,7 @@ def global_shift(
 
 def gradient(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the gradient's magnitude (H, W) over its own local mean, so that contrast cancels."""
-    sharp = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    sharp = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2GRAY).astype(np.float32)
     grey = cv2.GaussianBlur(sharp, (0, 0), BLUR_PX)
     size = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     around = cv2.GaussianBlur(size, (0, 0), 8 * BLUR_PX)

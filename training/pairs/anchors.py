@@ -40,7 +40,7 @@ class AnchorsConfig:
         count: anchors of a clip: 2 is first and last; more are spread evenly between.
         seed: of the first try; each further try takes the next one.
         tries: how often a clip whose edits lie badly is edited anew.
-        max_shift_px: largest shift of an edit that passes.
+        max_shift_px: largest shift of an edit, or of a half of it, that passes.
         min_edge_f1: smallest edge agreement that passes.
         steps: denoising steps, 0 for what the editor's makers advise.
         guidance: guidance scale, 0 for what the editor's makers advise.
@@ -55,7 +55,7 @@ class AnchorsConfig:
     count: int = 2
     seed: int = 0
     tries: int = 3
-    max_shift_px: float = 1.5
+    max_shift_px: float = 2.0
     min_edge_f1: float = 0.5
     steps: int = 0
     guidance: float = 0.0

@@ -47,6 +47,16 @@ def test_edges_agree_under_another_appearance_and_not_with_another_street() -> N
     assert measure(source, shrunk(street(5))).edge_f1 < 0.6
 
 
+def test_a_zoom_moves_the_halves_and_not_the_whole() -> None:
+    half = shrunk(street())[:, : WIDTH // 2]
+    source = np.concatenate([half, half[:, ::-1]], axis=1)  # as much to see on either side
+    about_centre = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), 0, 1.05)
+    zoomed = measure(source, repainted(cv2.warpAffine(source, about_centre, (WIDTH, HEIGHT))))
+    assert np.hypot(zoomed.shift_x_px, zoomed.shift_y_px) < 1
+    assert zoomed.shift_px > 2
+    assert max(measure(source, repainted(source)).halves_px) < 0.5
+
+
 def test_edge_f1_is_what_two_lines_say() -> None:
     one = np.zeros((20, 20), bool)
     other = one.copy()
