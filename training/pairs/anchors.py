@@ -180,9 +180,8 @@ class AnchorsStage:
         kept = tried[-1]
         if not kept.passed:
             raise PairError(refusal(tried, config))
-        picture = np.concatenate(kept.pictures)
-        if not cv2.imwrite(str(target), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"expected to write {target}, which OpenCV could not: is the disk full")
+        picture = cv2.cvtColor(np.concatenate(kept.pictures), cv2.COLOR_RGB2BGR)
+        target.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
         return {
             "editor": config.editor,
             "frames": [int(i) for i in indices],
