@@ -163,7 +163,9 @@ def _tell(report: Any) -> None:
 
 
 def _stages(options: argparse.Namespace) -> int:
-    return _do_stages(_chain(options), [options.verb], options)
+    chain = _chain(options)
+    _foretell(chain, [options.verb], options)
+    return 0 if options.dry_run else _do_stage(chain, options.verb, options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -174,55 +176,71 @@ def _run(options: argparse.Namespace) -> int:
         if options.dry_run:
             return 0
     judged = chain.needed(["gate"])
-    rest = [name for name in chain.needed(["encode", *chain.recipe.own]) if name not in judged]
-    status = _do_stages(chain, judged, options)
-    _do_whole(chain, "split", dry_run=options.dry_run)
-    status = max(status, _do_stages(chain, rest, options))
-    _do_whole(chain, "pack", dry_run=options.dry_run)
+    names = chain.needed(["gate", "encode", *chain.recipe.own])
+    _foretell(chain, names, options)
+    if options.dry_run:
+        return 0
+    status = 0
+    for name in names:
+        status = max(status, _do_stage(chain, name, options))
+        if name == judged[-1]:
+            _do_whole(chain, "split", dry_run=False)
+    _do_whole(chain, "pack", dry_run=False)
     return status
 
 
-def _do_stages(chain: Any, names: Sequence[str], options: argparse.Namespace) -> int:
-    return max((_do_stage(chain, name, options) for name in names), default=0)
+def _foretell(chain: Any, names: Sequence[str], options: argparse.Namespace) -> None:
+    """Say what is to make and what it costs; one clip is made of what was never measured."""
+    from realmaster_live.training.pairs.cost import estimate, lacks_room, total
+    from realmaster_live.training.pairs.runner import give_another_chance
+    from realmaster_live.training.pairs.status import Watch
+
+    told = []
+    for name in names:
+        if options.retry and not options.dry_run:
+            give_another_chance(chain, name)
+        status = Watch(chain, name).look()
+        unknown = status.seconds_left is None and status.ready and status.waiting > options.workers
+        if unknown and not options.dry_run and not options.no_pilot:
+            status = _work_on(chain, status, options, limit=1)
+        told.append(estimate(status, options.workers))
+    if not any(cost.make for cost in told) and not options.dry_run:
+        return
+    stream = sys.stdout if options.dry_run else sys.stderr
+    for cost in told:
+        print(cost.line(), file=stream)
+    if len(told) > 1:
+        print(total(told).line(), file=stream)
+    if options.dry_run and options.executor == "slurm":
+        for name in names:
+            print(_batch_script(chain, name, options.workers))
+    warning = lacks_room(chain.dataset, total(told).bytes)
+    if warning:
+        print(f"realmaster: warning: {warning}", file=sys.stderr)
+
+
+def _work_on(chain: Any, before: Any, options: argparse.Namespace, limit: int | None = None) -> Any:
+    """Run a stage under a bar; returns its counts."""
+    from realmaster_live.training.pairs.supervise import run_stage
+
+    with CountProgress(before.stage, before.clips) as bar:
+        return run_stage(
+            chain.dataset,
+            before.stage,
+            executor=options.executor,
+            workers=options.workers,
+            limit=limit,
+            on_progress=lambda now: bar.update(now.done, _worries(now)),
+        )
 
 
 def _do_stage(chain: Any, name: str, options: argparse.Namespace) -> int:
     """Make what a stage lacks; returns the exit status."""
-    from realmaster_live.training.pairs.cost import estimate, lacks_room, worded, worded_bytes
-    from realmaster_live.training.pairs.runner import give_another_chance
+    from realmaster_live.training.pairs.cost import worded, worded_bytes
     from realmaster_live.training.pairs.status import Watch
-    from realmaster_live.training.pairs.supervise import run_stage
 
-    if options.retry and not options.dry_run:
-        give_another_chance(chain, name)
-    before = Watch(chain, name).look()
-    if options.dry_run:
-        print(estimate(before, options.workers).line())
-        if options.executor == "slurm":
-            print(_batch_script(chain, name, options.workers))
-        return 0
-    started = time.monotonic()
-
-    def go(limit: int | None = None) -> Any:
-        with CountProgress(name, before.clips) as bar:
-            return run_stage(
-                chain.dataset,
-                name,
-                executor=options.executor,
-                workers=options.workers,
-                limit=limit,
-                on_progress=lambda now: bar.update(now.done, _worries(now)),
-            )
-
-    known = before
-    if before.seconds_left is None and before.ready > options.workers and not options.no_pilot:
-        known = go(limit=1)
-    if known.ready:
-        print(estimate(known, options.workers).line(), file=sys.stderr)
-    warning = lacks_room(chain.dataset, known.bytes_left)
-    if warning:
-        print(f"realmaster: warning: {warning}", file=sys.stderr)
-    after = go() if known.ready else known
+    started, before = time.monotonic(), Watch(chain, name).look()
+    after = _work_on(chain, before, options) if before.ready else before
     print(
         f"{name}: {after.done - before.done} made, {before.done} reused, {after.quarantined} in "
         f"quarantine, {after.waiting} waiting; {worded(time.monotonic() - started)}, "

@@ -28,7 +28,7 @@ def test_a_stage_says_what_it_made_and_what_it_cost(tmp_path, monkeypatch, capsy
     told = capsys.readouterr()
     assert told.err.startswith("copies: 3 to make, 1 reused; about ")
     assert "as measured" in told.err, "the pilot's figures come before the run"
-    assert told.out.startswith("copies: 4 made, 0 reused, 0 in quarantine, 0 waiting; ")
+    assert told.out.startswith("copies: 3 made, 1 reused, 0 in quarantine, 0 waiting; ")
     assert sorted(calls(dataset)) == ["c00", "c01", "c02", "c03"]
 
     assert main(["pairs", "copies", str(dataset)]) == 0
@@ -41,7 +41,7 @@ def test_quarantine_has_an_exit_status_and_retry_a_meaning(tmp_path, monkeypatch
     own_stages(monkeypatch)
     dataset = make_dataset(tmp_path, poison=["c01"], run={"attempts": 1})
     assert main(["pairs", "copies", str(dataset), "--no-pilot"]) == verbs.GIVEN_UP == 3
-    assert "c01: realmaster_live.errors.PairError: expected another" in capsys.readouterr().err
+    assert "c01: expected another" in capsys.readouterr().err
     assert main(["pairs", "copies", str(dataset)]) == 3
     make_dataset(dataset, run={"attempts": 1})
     assert main(["pairs", "copies", str(dataset), "--retry"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,20 @@ def estimate(status: StageStatus, workers: int) -> Cost:
         given_up=status.quarantined,
         seconds=None if seconds is None else seconds / max(1, min(workers, status.waiting)),
         bytes=status.bytes_left,
+    )
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """Return the sum of several stages, one after the other; unknown where one of them is."""
+    known = [cost for cost in costs if cost.seconds is not None and cost.bytes is not None]
+    whole = len(known) == len(costs)
+    return Cost(
+        stage="in all",
+        make=sum(cost.make for cost in costs),
+        reuse=sum(cost.reuse for cost in costs),
+        given_up=sum(cost.given_up for cost in costs),
+        seconds=sum(cost.seconds or 0.0 for cost in known) if whole else None,
+        bytes=sum(cost.bytes or 0.0 for cost in known) if whole else None,
     )
 
 

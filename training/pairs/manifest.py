@@ -8,6 +8,7 @@ append without a lock. Readers merge all of them: of several rows of a key the n
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from realmaster_live.training.pairs.store import part_of, settle
 pa = require("pyarrow", extra="training")
 parquet = require("pyarrow.parquet", extra="training")
 
+OWN_ERROR = re.compile(r"^realmaster_live\.errors\.\w+: ")
 DONE, FAILED, QUARANTINED = "done", "failed", "quarantined"
 CLIPS = pa.schema(
     [
@@ -90,6 +92,11 @@ class Row:
     sha256: str = ""
     bytes: int = 0
     written_s: float = field(default_factory=time.time)
+
+    @property
+    def reason(self) -> str:
+        """Return the last line of the traceback; an error of our own needs no name."""
+        return OWN_ERROR.sub("", self.error.strip().rpartition("\n")[2])
 
 
 def read_clips(dataset: Path) -> list[Clip]:

@@ -170,10 +170,6 @@ class Worker:
         """Write that a clip failed, and whether it is given up."""
         tried = self._tried(key) + 1
         status = QUARANTINED if tried >= self.run_config.attempts else FAILED
-        reason = error.strip().rpartition("\n")[2]
-        logger.warning(
-            "%s %s: %s (attempt %d): %s", self.spec.name, clip.clip_id, status, tried, reason
-        )
         return self._record(clip, key, status, wall_s=wall_s, error=error)
 
     def _record(
@@ -208,4 +204,7 @@ class Worker:
         )
         append(self.chain.dataset, spec.name, [row])
         self.ledger.refresh()
+        if error:
+            told = (spec.name, clip.clip_id, status, row.attempts, row.reason)
+            logger.warning("%s %s: %s (attempt %d): %s", *told)
         return status

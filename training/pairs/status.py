@@ -23,7 +23,7 @@ class StageStatus:
         bytes: of the files that are there.
         seconds_left: of one worker, for what waits; None where nothing was measured yet.
         bytes_left: of the files to come; None where nothing was measured yet.
-        errors: clip_id -> last line of the traceback, of failed and quarantined clips.
+        errors: clip_id -> reason, of failed and quarantined clips.
     """
 
     stage: str
@@ -72,7 +72,7 @@ class Watch:
             if row is not None and status == DONE:
                 made.append((clip, row))
             elif row is not None and status is not None:
-                errors[clip.clip_id] = row.error.strip().rpartition("\n")[2]
+                errors[clip.clip_id] = row.reason
             done += status == DONE
             failed += status == FAILED
             quarantined += status == QUARANTINED
