@@ -32,6 +32,7 @@ from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_rng, torch_rng
 from realmaster_live.training.distill import DistillStage
+from realmaster_live.training.iclora.data import open_data
 from realmaster_live.training.iclora.recipe import parse_recipe as parse_ic_lora
 from realmaster_live.training.iclora.train import IcLoraRun
 from realmaster_live.training.joint import JointStage
@@ -392,8 +393,6 @@ def train_stages(table: dict[str, Any], options: argparse.Namespace) -> int:
 
 def train_adapter(table: dict[str, Any], options: argparse.Namespace) -> int:
     """Train an IC-LoRA."""
-    from realmaster_live.training.iclora.data import open_data  # which needs pyarrow
-
     if options.start is not None:
         raise ConfigError('expected --start with the stages, got method = "ic-lora": use --base')
     recipe = parse_ic_lora(table)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from realmaster_live.training.pairs.shards import Shards
-from torch import Tensor
-
 from realmaster_live.errors import PairError
 from realmaster_live.training.checkpoints import digest_of
 from realmaster_live.training.iclora.batches import LatentPair, Shape
 from realmaster_live.training.iclora.train import Data
+from realmaster_live.training.pairs.shards import BUCKET, INDEX, Shards
 
-INDEX = "index.parquet"
 TRAINING, VALIDATION = "train", "val"
 
 
@@ -25,21 +22,15 @@ class ShardClips:
         self.shards, self.rows = shards, rows
         self.shapes = [shape_of(columns["bucket"][i]) for i in rows]
         self.weights = [float(columns["weight"][i]) for i in rows]
-        self.prompts = [str(columns["prompt"][i]) for i in rows]
 
     def read(self, index: int) -> LatentPair:
         """Return a clip's latents."""
         return self.shards.read(self.rows[index])
 
-    def empty_text(self) -> Tensor | None:
-        """Return the embedding of the empty prompt, where a clip has it."""
-        empty = [i for i, prompt in enumerate(self.prompts) if not prompt]
-        return self.read(empty[0]).text if empty else None
-
 
 def shape_of(bucket: str) -> Shape:
     """Return channels, latent frames, rows and columns in a bucket's name."""
-    channels, frames, rows, columns = (int(part) for part in bucket.split("x"))
+    channels, frames, rows, columns = (int(part) for part in bucket.split(BUCKET))
     return channels, frames, rows, columns
 
 
@@ -56,5 +47,5 @@ def open_data(folder: Path) -> Data:
         training=training,
         validation=validation if validation.rows else None,
         sha256=digest_of(folder / INDEX),
-        empty_text=training.empty_text(),
+        empty_text=shards.empty_text,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
@@ -64,29 +65,26 @@ def batch_of(pair: LatentPair, profile: Profile, *, chunks: int) -> LatentBatch:
     )
 
 
-def engine_noise(like: Tensor, seed: int) -> Tensor:
-    """Return the noise that the live engine begins every chunk with, of `like`'s shape."""
-    generator = np.random.Generator(np.random.Philox(seed))
-    noise = generator.standard_normal(tuple(like.shape), dtype=np.float32)
-    return torch.from_numpy(noise).to(like.device)
-
-
 @torch.no_grad()
 def realize(
     model: InContextTransformer, batch: LatentBatch, *, steps: int, seed: int
 ) -> Tensor:  # (n, B, C, f, h, w) or (n, B, C, h, w)
     """Return the latents that the engine makes of a batch's references, chunk after chunk."""
     rollout = Rollout(model, sigmas(steps or model.profile.steps, model.profile.shift))
-    prompt = prompt_keys(model, batch)
-    noise = engine_noise(batch.reference[0], seed)
-    return torch.stack([rollout.chunk(each, noise, prompt)[0] for each in batch.reference])
+    prompt, noise = prompt_keys(model, batch), ChunkNoise((1, *batch.reference.shape[2:]), seed)
+    made = []
+    for reference in batch.reference:
+        start = torch.from_numpy(noise.take()).to(reference).expand_as(reference)
+        made.append(rollout.chunk(reference, start, prompt)[0])
+    return torch.stack(made)
 
 
 @torch.no_grad()
 def level_losses(stage: IcLoraStage, batch: LatentBatch, *, seed: int) -> dict[str, float]:
     """Return the loss of the last chunk at fixed noise levels; the noise is always the same."""
     bins, (low, high) = LossBins(), stage.span
-    noise = engine_noise(batch.target[-1], seed)
+    noise = torch.from_numpy(ChunkNoise(tuple(batch.target[-1].shape), seed).take())
+    noise = noise.to(batch.target)
     for level in LEVELS:
         t = torch.full((1,), low + (high - low) * level, device=noise.device)
         draws = SampleDraws(
