@@ -58,6 +58,11 @@ MODULES = {
         "make photoreal pairs from recordings, stage by stage",
     ),
     "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
+    "distill": (
+        "realmaster_live.training.distillation.command",
+        "training",
+        "make a student of few steps of a model of many",
+    ),
     "export": (
         "realmaster_live.cli.export",
         "training",

@@ -39,6 +39,7 @@ from realmaster_live.training.distillation.views import (
     forced_views,
     predict,
     prompt_kv,
+    without_prompt,
 )
 from realmaster_live.training.iclora.batches import LatentBatch
 
@@ -125,6 +126,7 @@ class Matching:
     """The teacher, the critic and the discriminator of one distillation.
 
     Attributes:
+        empty_text: (M, text width) of the empty prompt, where a text encoder makes them.
         critic: starts as the teacher and learns the student's distribution; None without matching.
         discriminator: None without the adversarial loss.
     """
@@ -136,8 +138,9 @@ class Matching:
         teacher: InContextTransformer | None,
         critic: InContextTransformer | None,
         discriminator: LatentDiscriminator | None,
+        empty_text: Tensor | None = None,
     ) -> None:
-        self.config, self.teacher = config, teacher
+        self.config, self.teacher, self.empty_text = config, teacher, empty_text
         self.critic, self.discriminator = critic, discriminator
 
     def student_terms(
@@ -164,7 +167,10 @@ class Matching:
             at_x = noised(x, t, eps)
             fake = scores(self.critic, at_x, views_of(self.critic, batch))
             seen = views_of(self.teacher, batch)
-            plain = views_of(self.teacher, batch, plain=True) if config.guides else None
+            plain = None
+            if config.guides:
+                unguided = without_prompt(self.teacher, batch, self.empty_text)
+                plain = views_of(self.teacher, unguided)
             real = self.real(at_x, seen, plain)
             gradients = [matching_gradient(*each) for each in zip(x, fake, real, strict=True)]
             if config.forcing_weight:
@@ -228,9 +234,6 @@ def scores(network: InContextTransformer, at: Noised, views: list[View]) -> Tens
     )
 
 
-def views_of(
-    network: InContextTransformer, batch: LatentBatch, *, plain: bool = False
-) -> list[View]:
+def views_of(network: InContextTransformer, batch: LatentBatch) -> list[View]:
     """Return what a network sees of every chunk when the past is the truth's."""
-    prompt = prompt_kv(network, batch, plain=plain)
-    return forced_views(network, batch.reference, batch.target, prompt)
+    return forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))

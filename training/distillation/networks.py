@@ -8,46 +8,57 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.model.checkpoint import TRANSFORMER_FILES, load_checkpoint, read_profile
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.lora import Adapter, attach
 from realmaster_live.model.lora_files import LoraFacts, load, read_facts
-from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.checkpoints import digest_of
-from realmaster_live.training.distillation.recipe import Trains
+from realmaster_live.training.distillation.recipe import Trains, Weights
+from realmaster_live.training.iclora.base import Base, BaseConfig, load_base, prepare
 
-LICENCE = "Apache-2.0"  # of a checkpoint whose facts name none: the package's own
+LICENCE = "Apache-2.0"  # of a checkpoint of ours whose facts name none
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Teacher:
     """Where a teacher is, or what a student starts as.
 
     Attributes:
-        base: the checkpoint's folder. adapter: a LoRA file over it, if any.
+        base: the checkpoint's folder, ours or diffusers'. adapter: a LoRA file over it, if any.
+        config: how a model of diffusers is read, and its name and licence.
     """
 
     base: Path
     adapter: Path | None = None
+    config: BaseConfig = dataclasses.field(default_factory=BaseConfig)
 
     @classmethod
-    def parse(cls, text: str) -> Teacher:
+    def parse(cls, text: str, config: BaseConfig) -> Teacher:
         """Return the teacher that `CHECKPOINT` or `BASE+ADAPTER` names."""
         if Path(text).is_dir() or "+" not in text:
-            return cls(base=Path(text))
+            return cls(base=Path(text), config=config)
         base, adapter = text.rsplit("+", 1)
         if not Path(adapter).is_file():
             raise ConfigError(
                 f"expected BASE+ADAPTER with a LoRA file after the +, got no file {adapter}: give "
                 "the adapter.safetensors that training wrote"
             )
-        return cls(base=Path(base), adapter=Path(adapter))
+        return cls(base=Path(base), adapter=Path(adapter), config=config)
+
+    def read(self) -> Base:
+        """Read the base model, on the CPU."""
+        if self.config.expert:
+            raise ConfigError(
+                f"expected a teacher of one expert, got expert {self.config.expert!r}: distil a "
+                "single model, such as Wan2.1-T2V-1.3B"
+            )
+        return load_base(dataclasses.replace(self.config, checkpoint=str(self.base)))
 
     def facts(self) -> dict[str, Any]:
         """Return what the base's facts.json says; empty without one."""
@@ -55,51 +66,48 @@ class Teacher:
         facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return facts
 
-    def adapter_facts(self) -> LoraFacts | None:
-        """Return what the adapter's file says about itself."""
-        return read_facts(self.adapter) if self.adapter is not None else None
-
+    @cached_property
     def lora_facts(self) -> LoraFacts:
-        """Return what an adapter of this teacher's student says about itself."""
-        known = self.adapter_facts()
-        base_sha256 = digest_of(self.base / TRANSFORMER_FILES[0])
+        """Return what an adapter over this base says about itself."""
+        base = self.read()
+        known = read_facts(self.adapter) if self.adapter is not None else None
         if known is not None:
-            return dataclasses.replace(known, base_sha256=base_sha256)
-        licence = str(self.facts().get("licence", LICENCE))
-        return LoraFacts(
-            base_model=read_profile(self.base).name, base_sha256=base_sha256, licence=licence
-        )
+            return dataclasses.replace(known, base_sha256=base.sha256)
+        own = LICENCE if base.autoencoder is not None else base.licence
+        licence = self.config.licence or str(self.facts().get("licence", own))
+        return LoraFacts(base_model=base.name, base_sha256=base.sha256, licence=licence)
 
     def identity(self, name: str) -> dict[str, str]:
         """Return the hashes of the weights, under keys that begin with `name`."""
-        hashes = {f"{name}.base": digest_of(self.base / TRANSFORMER_FILES[0])}
+        hashes = {f"{name}.base": self.lora_facts.base_sha256}
         if self.adapter is not None:
             hashes[f"{name}.adapter"] = digest_of(self.adapter)
         return hashes
 
 
-def open_frozen(teacher: Teacher) -> tuple[StreamingAutoencoder, InContextTransformer]:
-    """Return the teacher's networks, its adapter fused, without gradients."""
-    autoencoder, network = load_checkpoint(teacher.base)
+def open_frozen(teacher: Teacher, weights: Weights = "fp32") -> Base:
+    """Return a model without gradients, its adapter fused, on torch's default device."""
+    base = teacher.read()
     if teacher.adapter is not None:
-        adapter = load(teacher.adapter, network)
+        adapter = load(teacher.adapter, base.transformer)
         adapter.merge()
         adapter.detach()
-    for module in (autoencoder, network):
-        module.requires_grad_(False).to(torch.get_default_device())
-    return autoencoder, network
+    prepare(base, weights=weights, device=torch.get_default_device())
+    return base
 
 
 def open_trained(
-    teacher: Teacher, trains: Trains, *, rank: int, seed: int
+    teacher: Teacher, trains: Trains, *, weights: Weights, rank: int, seed: int
 ) -> tuple[InContextTransformer, Adapter | None]:
-    """Return a network that starts as the teacher, and the adapter that is trained, if one is."""
+    """Return a network that starts as the teacher, and the adapter that is trained, if one is.
+
+    `weights` is how the frozen ones under an adapter are stored.
+    """
     if trains == "weights":
-        _, network = open_frozen(teacher)
-        return network.requires_grad_(True), None
-    _, network = load_checkpoint(teacher.base)
-    network.to(torch.get_default_device())
+        return open_frozen(teacher).transformer.requires_grad_(True), None
+    base = teacher.read()
+    prepare(base, weights=weights, device=torch.get_default_device())
+    network = base.transformer
     if teacher.adapter is not None:
         return network, load(teacher.adapter, network)
-    generator = torch.Generator(torch.get_default_device()).manual_seed(seed)
-    return network, attach(network, rank=rank, generator=generator)
+    return network, attach(network, rank=rank, generator=torch.Generator("cpu").manual_seed(seed))

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.training.distillation.dmd2 import DMD2Config
 from realmaster_live.training.distillation.gates import GatesConfig
 from realmaster_live.training.distillation.regress import RegressConfig
+from realmaster_live.training.iclora.base import BaseConfig
 from realmaster_live.training.optimization import Optimization
 from realmaster_live.training.recipe import check_keys
 
 Method = Literal["regress", "dmd2", "self-forcing"]
 Trains = Literal["weights", "adapter"]
+Weights = Literal["fp32", "bf16", "int8"]
 
 STUDENT = Optimization(
     steps=1000, learning_rate=2e-6, beta1=0.0, beta2=0.999, schedule="constant", ema_from=200
@@ -38,6 +38,7 @@ class DistillRecipe:
         trains: "weights" for all of them, or "adapter" for a LoRA of the teacher's base.
         rank: of a new adapter; an adapter of the teacher's goes on with its own.
         critic_trains: of the critic, which starts as the teacher.
+        weights: how frozen weights are stored, the teacher's and those under an adapter.
         same_step: whether all chunks of a rollout take the gradient through the same step.
         seed: of batches, noise and steps.
         threads: CPU threads of torch.
@@ -45,6 +46,7 @@ class DistillRecipe:
         batch: samples of a batch. chunks: consecutive chunks of a sample.
         save_s: seconds between saved states. save_steps: the student's steps between them, 0 none.
         validate_s, validate_steps: the same between looks at validation clips.
+        base: name and licence of the base model, and how one of diffusers is read.
         student: the student's optimizer; its steps are the run's.
         critic: the critic's. discriminator: the discriminator's.
         regress: the paired terms. dmd2: the judged ones. gates: what a student must pass.
@@ -55,6 +57,7 @@ class DistillRecipe:
     trains: Trains = "weights"
     rank: int = 32
     critic_trains: Trains = "weights"
+    weights: Weights = "fp32"
     same_step: bool = False
     seed: int = 0
     threads: int = 2
@@ -65,6 +68,7 @@ class DistillRecipe:
     save_steps: int = 0
     validate_s: float = 600.0
     validate_steps: int = 0
+    base: BaseConfig = field(default_factory=BaseConfig)
     student: Optimization = STUDENT
     critic: Optimization = JUDGE
     discriminator: Optimization = JUDGE
@@ -73,7 +77,9 @@ class DistillRecipe:
     gates: GatesConfig = field(default_factory=GatesConfig)
 
     def __post_init__(self) -> None:
-        for name, choices in (("method", Method), ("trains", Trains), ("critic_trains", Trains)):
+        kinds = (("method", Method), ("trains", Trains), ("critic_trains", Trains),
+                 ("weights", Weights))  # fmt: skip
+        for name, choices in kinds:
             if getattr(self, name) not in get_args(choices):
                 raise ConfigError(
                     f"expected {name} among {', '.join(get_args(choices))}, got "
@@ -102,10 +108,8 @@ class DistillRecipe:
 
 
 TABLES: Mapping[str, type[Any]] = {
-    "regress": RegressConfig,
-    "dmd2": DMD2Config,
-    "gates": GatesConfig,
-}
+    "base": BaseConfig, "regress": RegressConfig, "dmd2": DMD2Config, "gates": GatesConfig,
+}  # fmt: skip
 OPTIMIZERS: Mapping[str, Optimization] = {
     "student": STUDENT, "critic": JUDGE, "discriminator": JUDGE,
 }  # fmt: skip
@@ -126,17 +130,6 @@ def parse_recipe(table: Mapping[str, Any]) -> DistillRecipe:
                 dataclasses.replace(begin, **values[name]) if begin else kind(**values[name])
             )
     return DistillRecipe(**values)
-
-
-def load_recipe(path: Path | str) -> DistillRecipe:
-    """Return the recipe in a TOML file."""
-    try:
-        table = tomllib.loads(Path(path).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(
-            f"expected a recipe in TOML at {path}, got {error}: start from distill-embedded.toml"
-        ) from error
-    return parse_recipe(table)
 
 
 FREE = ("threads", "save_s", "save_steps", "validate_s", "validate_steps", "gates")

@@ -150,7 +150,7 @@ def consistency_term(
     batch: LatentBatch,
     levels: Sequence[float],
 ) -> Tensor:
-    """Return the consistency loss of teacher-forced predictions, 0 for those of the last step.
+    """Return the consistency loss of teacher-forced predictions, but for those of the last step.
 
     The teacher takes one Euler step from where the student was asked; the student's answer there
     is the target.
@@ -168,4 +168,4 @@ def consistency_term(
             further = euler_step(made.start[index], x0, t, t_next)
             target = predict(student, further, torch.full_like(times, t_next), made.views[index])
         losses.append(consistency_loss(made.x0[index], target))
-    return torch.stack(losses).mean() if losses else made.x0.new_zeros(())
+    return torch.stack(losses).mean() if losses else 0.0 * made.x0.sum()

@@ -1,7 +1,10 @@
 """Distil a teacher into a student of a few steps, and hand on the best that passes the gates.
 
-`realmaster distill RECIPE --data SHARDS --teacher CHECKPOINT|BASE+ADAPTER --out RUN` goes on where
-RUN was left. RUN/checkpoint holds the best student so far: a checkpoint, or adapter.safetensors.
+A run goes on where it was left in its folder:
+```
+RUN/undistilled.json metrics.jsonl checkpoint/    the best student: networks or adapter.safetensors
+RUN/ckpt/step=N/{weights, optimizer, critic.*, discriminator.*}.safetensors
+```
 """
 
 from __future__ import annotations
@@ -19,8 +22,13 @@ from typing import Any
 
 import torch
 
-from realmaster_live.errors import ConfigError
-from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.model.checkpoint import (
+    PROFILE_FILE,
+    TRANSFORMER_FILES,
+    save_checkpoint,
+    write_tensors,
+)
 from realmaster_live.model.lora_files import save as save_lora
 from realmaster_live.model.profile import Profile
 from realmaster_live.prompts import PROMPTS_FILE
@@ -35,13 +43,12 @@ from realmaster_live.training.distillation.recipe import (
 )
 from realmaster_live.training.distillation.stage import DistillStage
 from realmaster_live.training.distillation.validation import Validation
-from realmaster_live.training.iclora.batches import LatentPairs
+from realmaster_live.training.iclora.train import Data
 from realmaster_live.training.loop import Every, check_fingerprint, run_stage
 
 logger = logging.getLogger(__name__)
 
 ADAPTER_FILE = "adapter.safetensors"
-STOPPED, FAILED = 3, 4  # exit statuses
 
 
 class Run:
@@ -55,8 +62,7 @@ class Run:
     def __init__(
         self,
         recipe: DistillRecipe,
-        pairs: LatentPairs,
-        validation: LatentPairs,
+        data: Data,
         teacher: Teacher,
         out: Path,
         start: Teacher | None = None,
@@ -68,32 +74,36 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
-        self.autoencoder, frozen = open_frozen(teacher)
-        student, self.adapter = open_trained(
-            self.start, recipe.trains, rank=recipe.rank, seed=recipe.seed
-        )
+        options: dict[str, Any] = {"weights": recipe.weights, "rank": recipe.rank}
+        student, self.adapter = open_trained(self.start, recipe.trains, seed=recipe.seed, **options)
+        frozen = open_frozen(teacher, recipe.weights)
+        self.autoencoder = frozen.autoencoder
         check_alike(frozen.profile, student.profile)
         profile = student.profile
         if recipe.student_steps:
             profile = student.profile = dataclasses.replace(profile, steps=recipe.student_steps)
         critic = discriminator = None
         if recipe.matches:
-            critic, _ = open_trained(
-                teacher, recipe.critic_trains, rank=recipe.rank, seed=recipe.seed + 1
-            )
+            critic, _ = open_trained(teacher, recipe.critic_trains, seed=recipe.seed + 1, **options)
         if recipe.discriminates:
             discriminator = LatentDiscriminator(
                 profile.latent_channels, width=recipe.dmd2.width, depth=recipe.dmd2.depth
             )
         matching = Matching(
             recipe.dmd2,
-            teacher=frozen if recipe.asks_teacher else None,
+            teacher=frozen.transformer if recipe.asks_teacher else None,
             critic=critic,
             discriminator=discriminator,
+            empty_text=data.empty_text,
         )
-        self.stage = DistillStage(recipe, student, matching, pairs, self.look)
+        self.stage = DistillStage(recipe, student, matching, data.training, self.look)
+        if data.validation is None:
+            raise PairError(
+                "expected clips to judge a student on, got none: give some clips to the split val"
+            )
+        self.data_sha256 = data.sha256
         self.validation = Validation(
-            validation,
+            data.validation,
             self.autoencoder,
             recipe.gates,
             self.stage.levels,
@@ -127,11 +137,11 @@ class Run:
         """Write RUN/checkpoint: the networks or the adapter, and what is known of them."""
         folder = self.checkpoint
         folder.mkdir(parents=True, exist_ok=True)
-        lora = self.start.lora_facts()
+        lora = self.start.lora_facts
         if self.adapter is not None:
             save_lora(folder / ADAPTER_FILE, self.adapter, scheme="diffusers", facts=lora)
         else:
-            save_checkpoint(folder, self.autoencoder, self.stage.module)
+            self.write_networks(folder)
             prompts = self.start.base / PROMPTS_FILE
             if prompts.exists():
                 shutil.copyfile(prompts, folder / PROMPTS_FILE)
@@ -153,6 +163,16 @@ class Run:
         }
         write_synced(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
 
+    def write_networks(self, folder: Path) -> None:
+        """Write the student as a checkpoint; a model of diffusers brought no autoencoder."""
+        student = self.stage.module
+        if self.autoencoder is not None:
+            save_checkpoint(folder, self.autoencoder, student)
+            return
+        write_tensors(folder / TRANSFORMER_FILES[0], student.state_dict())
+        profile = json.dumps(student.profile.as_dict(), indent=2) + "\n"
+        write_synced(folder / PROFILE_FILE, profile)
+
     def origins(self) -> dict[str, str]:
         """Return the hashes of what the teacher and the student began as."""
         return {**self.teacher.identity("teacher"), **self.start.identity("start")}
@@ -169,7 +189,7 @@ class Run:
 
     def train(self) -> bool:
         """Train to the end; return False where a signal ended it."""
-        conditions = fingerprint(self.recipe) | self.origins()
+        conditions = fingerprint(self.recipe) | self.origins() | {"data": self.data_sha256}
         folder = self.out / "ckpt"
         found = latest(folder)
         if found is not None:
@@ -222,8 +242,7 @@ def machine(threads: int) -> str:
 
 def distill(
     recipe: DistillRecipe,
-    pairs: LatentPairs,
-    validation: LatentPairs,
+    data: Data,
     teacher: Teacher,
     out: Path | str,
     *,
@@ -238,7 +257,7 @@ def distill(
     signals to `run.stop`. A state that was saved under other conditions is a ConfigError, but for
     keys in `accepted`.
     """
-    run = Run(recipe, pairs, validation, teacher, Path(out), start, accepted)
+    run = Run(recipe, data, teacher, Path(out), start, accepted)
     handle(run)
     if not run.train():
         return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from realmaster_live.errors import ConfigError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Rope
@@ -41,20 +42,30 @@ class View:
         return replace(self, past=self.past[..., :0, :], past_rope=(cos[:0], sin[:0]))
 
 
-def prompt_kv(
-    network: InContextTransformer, batch: LatentBatch, *, plain: bool = False
-) -> Tensor | None:
-    """Return the prompts' keys and values (L, 2, B, H, M, D); None for a model without prompts.
-
-    `plain` is without a prompt: the first of the learnt ones, or a text of zeros.
-    """
+def prompt_kv(network: InContextTransformer, batch: LatentBatch) -> Tensor | None:
+    """Return the prompts' keys and values (L, 2, B, H, M, D); None for a model without prompts."""
     known = network.profile.prompts
     if known:
-        places = [0 if plain else known.index(name) for name in batch.prompts]
+        places = [known.index(name) for name in batch.prompts]
         return network.prompt(network.prompt_embedding[torch.tensor(places)])
     if batch.text is None:
         return None
-    return network.prompt(torch.zeros_like(batch.text) if plain else batch.text)
+    return network.prompt(batch.text)
+
+
+def without_prompt(
+    network: InContextTransformer, batch: LatentBatch, empty: Tensor | None
+) -> LatentBatch:
+    """Return a batch with the first of the learnt prompts, or with the empty one's embedding."""
+    count = len(batch.prompts)
+    if network.profile.prompts:
+        return replace(batch, prompts=(network.profile.prompts[0],) * count)
+    if empty is None:
+        raise ConfigError(
+            "expected an embedding of the empty prompt to guide without a prompt, got none: encode "
+            'a clip with the prompt "", or set guidance to none in [dmd2]'
+        )
+    return replace(batch, text=empty.float().to(batch.target.device).expand(count, -1, -1))
 
 
 def view(
