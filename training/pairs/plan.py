@@ -8,9 +8,12 @@ and its content, so it stays the same wherever the source lies.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -30,6 +33,8 @@ parquet = require("pyarrow.parquet", extra="training")
 
 STILL_LEVELS = 0.05  # mean change of an eighth-size grey picture below which nothing moved
 STANDING_M_S = 0.1  # a slower camera stands
+MOSTLY = 0.8  # share of still frames from which a clip is worth a word
+THREADS = min(4, os.cpu_count() or 1)  # that decode at once; each holds a whole clip
 SHOWN = 20  # reasons in a report; all are in the file
 LEFT_OUT = pa.schema(
     [
@@ -109,16 +114,27 @@ def plan(
     others = [c for c in before if Path(c.source) not in reels and Path(c.source).exists()]
     known = {(clip.sha256, clip.prompt): clip.clip_id for clip in others}
     clips: list[Clip] = []
+    still = 0
     for path, kind in reels.items():
         try:
             reel = describe(kind, path)
             drafts, rest = cut(reel, config)
-        except (PairError, RecordingError) as error:
+        except (PairError, RecordingError, OSError) as error:
             left_out.append(LeftOut(source=str(path), first=0, frames=0, reason=str(error)))
             continue
-        finished = [d if dry_run else _finished(d, reel, config, known) for d in drafts]
-        clips += [clip for clip in finished if isinstance(clip, Clip)]
-        left_out += rest + [entry for entry in finished if isinstance(entry, LeftOut)]
+        left_out += rest
+        if dry_run:
+            clips += drafts
+            continue
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="rm-plan") as pool:
+            looks = list(pool.map(partial(_look, reel=reel), drafts))
+        for draft, look in zip(drafts, looks, strict=True):
+            finished = _finished(draft, look, config, known)
+            if isinstance(finished, Clip):
+                clips.append(finished)
+                still += isinstance(look, Look) and look.still > MOSTLY
+            else:
+                left_out.append(finished)
     if not clips:
         raise PairError(_nothing(config, sources, left_out))
     names = {clip.clip_id for clip in clips}
@@ -132,7 +148,7 @@ def plan(
         new=new,
         replaced=len(before) - len(kept),
         left_out=tuple(left_out),
-        notes=tuple(_notes(clips, config)),
+        notes=tuple(_notes(clips, config, still)),
         dry_run=dry_run,
     )
 
@@ -142,47 +158,74 @@ def _all_reels(sources: Sequence[Path]) -> tuple[dict[Path, str], list[LeftOut]]
     reels: dict[Path, str] = {}
     empty: list[LeftOut] = []
     for source in sources:
-        found = {path: kind for kind, path in find_reels(source.resolve())}
+        reason = "expected a recording, pairs, videos or pictures there, found none"
+        found: dict[Path, str] = {}
+        try:
+            found = {path: kind for kind, path in find_reels(source.resolve())}
+        except OSError as error:
+            reason = str(error)
         reels |= found
         if not found:
-            reason = "expected a recording, pairs, videos or pictures there, found none"
             empty.append(LeftOut(source=str(source), first=0, frames=0, reason=reason))
     return reels, empty
 
 
-def _notes(clips: Sequence[Clip], config: PlanConfig) -> list[str]:
+def _notes(clips: Sequence[Clip], config: PlanConfig, still: int) -> list[str]:
     odd = Counter(clip.fps for clip in clips if abs(clip.fps / config.fps - 1) > 1 - SLOWER)
-    return [
+    notes = [
         f"{count} clips are at {fps:g} fps, the nearest to {config.fps:g} that their sources allow"
         for fps, count in sorted(odd.items())
     ]
+    if still:
+        notes.append(f"{still} clips hardly move: most_still = {MOSTLY} leaves them out")
+    return notes
 
 
-def _finished(
-    draft: Clip,
-    reel: Reel,
-    config: PlanConfig,
-    known: dict[tuple[str, str], str],  # hash and prompt -> name
-) -> Clip | LeftOut:
-    """Return the clip with its name and hash, or why it is of no use."""
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What only the pixels of a clip tell.
+
+    Attributes:
+        sha256: of them.
+        still: share of frames in which nothing moves, or the camera stands.
+    """
+
+    sha256: str
+    still: float
+
+
+def _look(draft: Clip, reel: Reel) -> Look | PairError:
+    """Read a clip; returns the error where it is damaged."""
     try:
         frames = read_frames(draft)
         truth = read_truth(draft) if draft.truth else frames[:0]
     except PairError as error:
-        return LeftOut.clip(draft, str(error))
-    share = still_share(frames)
-    if reel.speeds is not None:
-        speeds = reel.speeds[draft.first + 1 : draft.first + draft.frames * draft.stride]
-        share = max(share, float((speeds < STANDING_M_S).mean()))
-    if share > config.most_still:
-        return LeftOut.clip(draft, f"nothing moves in {share:.0%} of its frames")
+        return error
     sha256 = hashlib.sha256(frames.data)
     sha256.update(truth.data)
-    name = f"{draft.clip_id}-{sha256.hexdigest()[:8]}"
-    same = known.setdefault((sha256.hexdigest(), draft.prompt), name)
+    still = still_share(frames)
+    if reel.speeds is not None:
+        speeds = reel.speeds[draft.first + 1 : draft.first + draft.frames * draft.stride]
+        still = max(still, float((speeds < STANDING_M_S).mean()))
+    return Look(sha256=sha256.hexdigest(), still=still)
+
+
+def _finished(
+    draft: Clip,
+    look: Look | PairError,
+    config: PlanConfig,
+    known: dict[tuple[str, str], str],  # hash and prompt -> name
+) -> Clip | LeftOut:
+    """Return the clip with its name and hash, or why it is of no use."""
+    if isinstance(look, PairError):
+        return LeftOut.clip(draft, str(look))
+    if look.still > config.most_still:
+        return LeftOut.clip(draft, f"nothing moves in {look.still:.0%} of its frames")
+    name = f"{draft.clip_id}-{look.sha256[:8]}"
+    same = known.setdefault((look.sha256, draft.prompt), name)
     if same != name:
         return LeftOut.clip(draft, f"the same frames as {same}")
-    return replace(draft, clip_id=name, sha256=sha256.hexdigest())
+    return replace(draft, clip_id=name, sha256=look.sha256)
 
 
 def still_share(frames: NDArray[np.uint8]) -> float:  # (T, H, W, 3)

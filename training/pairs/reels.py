@@ -112,6 +112,7 @@ def _recording(path: Path) -> Reel:
     length = min(len(stamps), *(len(videos.describe(file).times) for file in files))
     poses = np.array(recording.rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
     fps = _rate(stamps) or spec.fps
+    route = path.parent.name if path.name == recording.meta.camera else path.name
     gaps = {i: f"a gap of {n} frames at {i}" for i, n in enumerate(dropped) if n > 0}
     return Reel(
         path=path,
@@ -123,7 +124,7 @@ def _recording(path: Path) -> Reel:
         speeds=np.linalg.norm(np.diff(poses[:, :3, 3], axis=0, prepend=poses[:1, :3, 3]), axis=1)
         * fps,
         labels=tuple(recording.labels),
-        **_told(dict(about.source) | {"seed": about.seed}, route=path.name),
+        **_told(dict(about.source) | {"seed": about.seed}, route=route),
     )
 
 
@@ -133,7 +134,13 @@ def _pair(path: Path) -> Reel:
             f"expected {path.name} beside {path.stem}{SIM}, got none, so the clip is not finished: "
             "let the renderer finish it"
         )
-    clip = read_clip(path)
+    try:
+        clip = read_clip(path)
+    except (KeyError, ValueError) as error:
+        raise PairError(
+            f"expected the description of a pair with its seed in {path}, got {error!r}: render "
+            "the clip again"
+        ) from error
     facts, (height, width) = clip.facts, clip.size
     labels = (name for name in LABEL_DTYPES if path.with_suffix(f".{name}.npy").exists())
     town = f"minitown-{clip.seed}"

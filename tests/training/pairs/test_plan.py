@@ -93,12 +93,14 @@ def test_one_bad_source_never_stops_the_others(tmp_path):
     (broken / "sim.mp4").write_bytes(sim)
     write_pair(footage / "pairs", 3)
     write_pair(footage / "pairs", 4).unlink()
+    write_pair(footage / "pairs", 5).write_text('{"number": 1}')
     report = plan(tmp_path / "set", SMALL, [footage, tmp_path / "nowhere"])
     assert {clip.kind for clip in report.clips} == {"video", "pairs"}
     text = "\n".join(report.lines())
     assert "cut.mp4 left out: expected a playable video" in text
     assert "broken left out: expected" in text
     assert "town0004-0.json left out: expected" in text
+    assert "town0005-0.json left out: expected the description of a pair with its seed" in text
     assert "nowhere left out: expected a recording, pairs, videos or pictures" in text
 
 
@@ -197,6 +199,14 @@ def test_still_clips_can_be_left_out(tmp_path):
     report = plan(tmp_path / "set", config, [standing, driving])
     assert {clip.route for clip in report.clips} == {"driving"}
     assert any("nothing moves in 100% of its frames" in line for line in report.lines())
+
+    everything = plan(tmp_path / "all", SMALL, [standing, driving])
+    assert "2 clips hardly move: most_still = 0.8 leaves them out" in everything.lines()
+
+
+def test_cameras_of_one_drive_share_its_route(tmp_path):
+    drive = write_recording(tmp_path / "drive-07" / "front")
+    assert plan(tmp_path / "set", SMALL, [drive]).clips[0].route == "drive-07"
 
 
 def test_at_most_so_many_clips_of_a_source_spread_over_it(tmp_path):
