@@ -18,7 +18,6 @@ from realmaster_live.engines.host_device import HostDevice, realize_on_host
 from realmaster_live.engines.load import check_size
 from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
 from realmaster_live.engines.quantize import CHUNKS, Sample, choose
-from realmaster_live.engines.rehearsal import SEED, noise_for
 from realmaster_live.errors import BuildError
 
 
@@ -131,5 +130,4 @@ def _open(
     )
     program = ChunkProgram(prepared.ports, sizes)
     device = Listener(program, folder, found)
-    device.write("noise", noise_for(program.latent.at(0), SEED))
     return program, device

@@ -320,7 +320,8 @@ class ChunkProgram:
             for graph, ports in self.graphs.items()
             for port in ports.outputs
         }
-        known = {*made, *MEMORIES, *STEP_INPUTS, *PAST_INPUTS, "captured", "sample", "cos", "sin"}
+        known = {*made, *MEMORIES, *STEP_INPUTS, *PAST_INPUTS}
+        known |= {"captured", "sample", "noise", "cos", "sin"}
         for graph, ports in self.graphs.items():
             for port in (*ports.inputs, *ports.outputs):
                 name = WIRES.get((graph, port.name), port.name)

@@ -84,15 +84,17 @@ class Denoise(nn.Module):
 
 
 class Decode(nn.Module):
-    """Latent, guide, memory -> (T, H, W, 3) uint8, next memory."""
+    """Latent, guide, memory, perhaps noise -> (T, H, W, 3) uint8, next memory."""
 
     def __init__(self, autoencoder: StreamingAutoencoder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
-    def forward(self, latent: Tensor, guide: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, latent: Tensor, guide: Tensor, memory: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return frames and memory."""
-        frames, kept = self.autoencoder.decode(latent, guide, memory)
+        frames, kept = self.autoencoder.decode(latent, guide, memory, noise)
         return to_bytes(frames, self.autoencoder.profile.chunk_frames)[0], kept
 
 
@@ -204,8 +206,18 @@ def example_graphs(
         Graph(
             name="decode",
             module=Decode(autoencoder),
-            inputs={"latent": latent, "guide": to_cells(frames[None]), "memory": memory},
-            free={"latent": latent_axes, "guide": cell_axes, "memory": memory_axes},
+            inputs={
+                "latent": latent,
+                "guide": to_cells(frames[None]),
+                "memory": memory,
+                **({"noise": noise(*latent.shape)} if profile.falling else {}),
+            },
+            free={
+                "latent": latent_axes,
+                "guide": cell_axes,
+                "memory": memory_axes,
+                **({"noise": latent_axes} if profile.falling else {}),
+            },
             outputs=["frames", "next_memory"],
         ),
     ]

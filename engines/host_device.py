@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.weight_names import round_to_bfloat16
 from realmaster_live.optional import require
 
@@ -22,13 +23,16 @@ ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "bfloat16": 16
 class HostDevice:
     """Runs prepared graphs in ONNX Runtime; an address is a place in one array of bytes."""
 
-    def __init__(self, program: ChunkProgram, folder: Path, *, threads: int = 0) -> None:
+    def __init__(
+        self, program: ChunkProgram, folder: Path, *, threads: int = 0, seed: int = 0
+    ) -> None:
         """Open the graphs of a folder, which must have the program's inputs and outputs."""
         runtime = require("onnxruntime", extra="live")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._program = program
+        self.noise = ChunkNoise(program.latent.at(0), seed)
         self._sessions = {
             name: runtime.InferenceSession(
                 str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
@@ -92,8 +96,10 @@ def realize_on_host(
     """Return the frames (T, H, W, 3) that a program realizes; `fresh` forgets earlier chunks."""
     if fresh:
         program.reset()
+        device.noise.reset()
         for name in MEMORIES:
             device.write(name, np.zeros(program.layout.size(name), np.uint8))
+    device.write("noise", device.noise.take())
     device.write("captured", frames)
     for stage in (program.encode, program.context, program.denoise, program.decode):
         stage(device, 0)

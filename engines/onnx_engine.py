@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.load import EMBEDDED_FOLDER, check_frames, check_size
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
@@ -129,9 +130,8 @@ class OnnxEngine:
         count = self._rope["frames"]
         frames = (count,) if count > 1 else ()
         latent = (1, profile["latent_channels"], *frames, height // stride, width // stride)
-        generator = np.random.Generator(np.random.Philox(seed))
-        # The same noise for every chunk: what differs between chunks is then the scene alone.
-        self._noise = generator.standard_normal(latent, dtype=np.float32)
+        self._noise = ChunkNoise(latent, seed)
+        self._falling = bool(profile.get("falling"))
         self._prompts = self._read_prompts()
         first = prompt or next(iter(self._prompts), AS_SIMULATED)
         check_prompt(first, self._prompts or (AS_SIMULATED,))
@@ -154,6 +154,7 @@ class OnnxEngine:
 
     def reset(self) -> None:
         """Forget all earlier chunks, and the timings; the prompt stays."""
+        self._noise.reset()
         profile = self.manifest["profile"]
         spec = self._spec
         memory = np.zeros((1, profile["memory"], spec.height // 8, spec.width // 8), np.float32)
@@ -181,10 +182,12 @@ class OnnxEngine:
             )
         with self._timed("context"):
             context = None if self._recompute else self._run_context(reference)
-        latent = self._sample(reference, context)
+        noise = self._value(self._noise.take())
+        latent = self._sample(noise, reference, context)
         with self._timed("decode"):
+            chance = {"noise": noise} if self._falling else {}
             frames, self._decoder_memory = self._run(
-                "decode", latent=latent, guide=guide, memory=self._decoder_memory
+                "decode", latent=latent, guide=guide, memory=self._decoder_memory, **chance
             )
         with self._timed("commit"):
             _, kept = self._denoise(latent, 0.0, reference, context)
@@ -204,9 +207,9 @@ class OnnxEngine:
         """Close."""
         self.close()
 
-    def _sample(self, reference: Any, context: Any) -> Any:
+    def _sample(self, noise: Any, reference: Any, context: Any) -> Any:
         """Return the clean latent: Euler steps along x_t = (1 - t) x_0 + t noise."""
-        x_t = self._noise
+        x_t = noise.numpy()
         with self._timed("denoise"):
             for t, t_next in zip(self._sigmas[:-1], self._sigmas[1:], strict=True):
                 x0, _ = self._denoise(self._value(x_t), t, reference, context)

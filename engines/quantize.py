@@ -36,7 +36,7 @@ from realmaster_live.errors import BuildError
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
-LAST = re.compile(r"decoder\.(gain|rest|tone)\.")  # the decoder's layers that write pixels
+LAST = re.compile(r"decoder\.(gain|rest|tone|falling)\b")  # the decoder's layers that write pixels
 CLIPS, CHUNKS = 8, 2  # of the calibration: clips, and chunks from the beginning of each
 MEAN_LEVELS = 2.0  # of the gate: the mean difference of int8 pictures from torch's in float32
 
@@ -108,6 +108,7 @@ def calibration_inputs(
         for name, model in (("encode", encode), ("decode", decode))
     }
     shapes = {value.name: value.shape for value in sessions["encode"].get_inputs()}
+    wanted = {value.name for value in sessions["decode"].get_inputs()}
     size, channels = shapes["frames"][0], shapes["memory"][1]
     found: dict[str, list[Inputs]] = {"encode": [], "decode": []}
     for sample in samples:
@@ -128,6 +129,8 @@ def calibration_inputs(
                     found["encode"].append(inputs)
             latent = latents.get("truth", latents["sim"])
             inputs = {"latent": latent, "guide": guides["sim"], "memory": memories["decode"]}
+            if "noise" in wanted:  # nothing falls without any
+                inputs["noise"] = np.zeros_like(latent)
             found["decode"].append(inputs)
             memories["decode"] = sessions["decode"].run(["next_memory"], inputs)[0]
     return found

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from realmaster_live.chunk import ChunkSpec
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.slots import Slots
 from realmaster_live.model.in_context import Pair, Rope, rotate
 from realmaster_live.model.profile import Profile
@@ -164,14 +165,13 @@ class Buffers:
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
         latent = latent_shape(profile, spec.height, spec.width)
-        generator = np.random.Generator(np.random.Philox(seed))
-        # The same noise for every chunk: what differs between chunks is then the scene alone.
-        noise = generator.standard_normal(latent, dtype=np.float32)
-        self.noise = torch.from_numpy(noise).to(device)
+        self.draw = ChunkNoise(latent, seed)
+        self.noise = torch.zeros(latent, device=device)
         self.reference, self.latent = torch.zeros_like(self.noise), torch.zeros_like(self.noise)
 
     def reset(self) -> None:
         """Forget all chunks."""
+        self.draw.reset()
         self.encoder_memory.zero_()
         self.decoder_memory.zero_()
         for kept in self.kept:
@@ -193,7 +193,8 @@ class Buffers:
             kept.ring.step()
 
     def send(self, frames: NDArray[np.uint8]) -> None:
-        """Put frames on the device; returns before the copy is done."""
+        """Put frames, and noise for them, on the device; returns before the copy is done."""
+        self.noise.copy_(torch.from_numpy(self.draw.take()))
         self.sent.numpy()[...] = frames
         if self.frames is not self.sent:
             self.frames.copy_(self.sent, non_blocking=True)

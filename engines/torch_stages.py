@@ -56,8 +56,9 @@ class Stages:
     def decode(self) -> None:
         """Turn the latent into frames."""
         buffers = self.buffers
+        noise = buffers.noise if self.autoencoder.profile.falling else None
         cells, memory = self.autoencoder.decode(
-            buffers.latent, buffers.guide, buffers.decoder_memory
+            buffers.latent, buffers.guide, buffers.decoder_memory, noise
         )
         buffers.decoded.copy_(to_bytes(cells, len(buffers.decoded))[0])
         buffers.decoder_memory.copy_(memory)

@@ -19,10 +19,10 @@ from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.cuda_memory import CudaMemory
 from realmaster_live.engines.fp8 import SMALLEST_SM
 from realmaster_live.engines.load import check_frames
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import STAGES
 from realmaster_live.engines.plans import GRAPHS_FOLDER, check_fits, read_manifest
 from realmaster_live.engines.prepare import read_prompts
-from realmaster_live.engines.rehearsal import noise_for
 from realmaster_live.engines.trt import Flavour, Plan, find_flavour
 from realmaster_live.engines.weight_names import refit_weights, round_to_bfloat16
 from realmaster_live.errors import BuildError, EngineError, PlanMismatch
@@ -117,6 +117,7 @@ class TrtEngine:
         )
         ports = {name: Ports.from_dict(each) for name, each in manifest["graphs"].items()}
         self._program = ChunkProgram(ports, self._sizes())
+        self._noise = ChunkNoise(self._program.latent.at(0), seed)
         self._memory: CudaMemory | None = None
         self._device: TrtDevice | None = None
         self._plans: dict[str, Plan] = {}
@@ -126,7 +127,7 @@ class TrtEngine:
         check_prompt(first, self._prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
         self._shown = self._faded_from = self._prompts.get(first)
-        self._open(flavour, device, seed)
+        self._open(flavour, device)
         self._recorded: dict[tuple[str, int], RecordedGraph] | None = None
         self._seconds: dict[str, list[float]] = {}
         self._pending: list[str] = []
@@ -161,6 +162,7 @@ class TrtEngine:
         self._collect()
         self._seconds = {stage: [] for stage in STAGES}
         self._program.reset()
+        self._noise.reset()
         if self._memory is not None:
             layout = self._program.layout
             with self._memory.current():
@@ -233,14 +235,13 @@ class TrtEngine:
         fields["rope_widths"] = tuple(fields["rope_widths"])
         return Sizes(**fields)
 
-    def _open(self, flavour: Flavour, index: int, seed: int) -> None:
+    def _open(self, flavour: Flavour, index: int) -> None:
         """Take the memory, fill what never changes, and open the plans."""
         program, spec = self._program, self._spec
         frames = (spec.frames, spec.height, spec.width, 3)
         self._memory = memory = CudaMemory(program.layout.bytes, frames, index=index)
         with memory.current():
-            noise = noise_for(program.latent.at(0), seed)
-            for name, values in {**program.constants, "noise": noise}.items():
+            for name, values in program.constants.items():
                 memory.write(memory.base + program.layout.offset(name), values)
             self._give_prompt(memory)
             self._plans = {
@@ -269,6 +270,7 @@ class TrtEngine:
         memory, program = self._opened(), self._program
         self._collect()
         with memory.current():
+            memory.write(memory.base + program.layout.offset("noise"), self._noise.take())
             memory.send(frames, memory.base + program.layout.offset("captured"))
             for stage in STAGES[:-1]:
                 self._run(memory, stage)

@@ -58,14 +58,16 @@ def decode_chunks(
     autoencoder: StreamingAutoencoder,
     latents: Sequence[Tensor],  # K of (B, C, H / 16, W / 16)
     guides: Sequence[Tensor],  # K tensors of cells
+    noise: Sequence[Tensor] | None = None,  # K of the latents' shape
 ) -> Tensor:  # (B, K * T, H, W, 3)
-    """Decode consecutive chunks with carried memory."""
+    """Decode consecutive chunks with carried memory; without noise nothing falls."""
     time = autoencoder.profile.chunk_frames
     batch, _, h, w = latents[0].shape
     memory = autoencoder.empty_memory(batch, 16 * h, 16 * w)
     pictures = []
-    for latent, guide in zip(latents, guides, strict=True):
-        cells, memory = autoencoder.decode(latent, guide, memory)
+    chance = [None] * len(latents) if noise is None else noise
+    for latent, guide, eps in zip(latents, guides, chance, strict=True):
+        cells, memory = autoencoder.decode(latent, guide, memory, eps)
         pictures.append(to_pixels(cells.float(), time))
     return torch.cat(pictures, 1)
 

@@ -25,7 +25,7 @@ from realmaster_live.training.autoencoder import (
     picture_loss,
 )
 from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
-from realmaster_live.training.falling import FALLING, opacity, with_falling
+from realmaster_live.training.falling import draw_falling
 from realmaster_live.training.latents import (
     LatentSequence,
     Rollout,
@@ -44,23 +44,6 @@ from realmaster_live.training.vgg import vgg
 LATENT_WEIGHT = 0.02  # keeps the latents near what the autoencoder made them
 FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # frames of a sample, rows and columns
 LAST_STEP_SHARE = 0.75  # of samples whose gradient goes through the last denoise step
-
-
-def draw_falling(
-    calm: Tensor,  # (B, K * T, H, W, 3) in [-1, 1]
-    noise: Tensor,  # (K, B, C, h, w)
-    prompts: Sequence[str],
-    frames: int,
-) -> tuple[Tensor, Tensor]:
-    """Return the pictures with what their prompts let fall, and its cover (B, K * T, H, W)."""
-    stride = calm.shape[2] // noise.shape[-2]
-    cover = calm.new_zeros(calm.shape[:-1])
-    for index, prompt in enumerate(prompts):
-        if kind := FALLING.get(prompt):
-            each = opacity(noise[:, index], kind, frames=frames, stride=stride)
-            cover[index] = each.flatten(0, 1)
-            calm[index] = with_falling(calm[index], cover[index], kind)
-    return calm, cover
 
 
 class JointStage:
@@ -135,7 +118,8 @@ class JointStage:
                 _, x0 = rollout.chunk(reference.float(), eps, prompt, gradient_step=chosen)
                 assert x0 is not None
                 latents.append(x0.float())
-            got = decode_chunks(self.autoencoder, latents, guides)
+            chance = noise if profile.falling else None
+            got = decode_chunks(self.autoencoder, latents, guides, chance)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
         wanted, cover = draw_falling(wanted, noise, names, time)
         beside = huber(torch.stack(latents), target)

@@ -44,6 +44,7 @@ class Profile:
         middle: channels at an eighth.
         deep: channels at a sixteenth.
         memory: channels of the feature map carried from chunk to chunk, at an eighth.
+        falling: whether the decoder also draws drops and flakes where the chunk's noise says.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Profile:
     middle: int = 128
     deep: int = 192
     memory: int = 32
+    falling: bool = False
 
     @property
     def head_width(self) -> int:
@@ -118,6 +120,7 @@ EMBEDDED = Profile(
     text_width=64,
     prompts=("as simulated", "clear", "rain", "snow", "fog", "night", "overcast"),
     prompt_tokens=4,
+    falling=True,
 )
 """The small model that is trained on minitown pairs and shipped with the package."""
 
@@ -137,6 +140,7 @@ TINY = Profile(
     middle=16,
     deep=16,
     memory=8,
+    falling=True,
 )
 """The same network at a size for tests: milliseconds a pass."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from realmaster_live.model.falling import Falling
 from realmaster_live.model.profile import Profile
 
 CELL = 2  # pixels along one side of a cell
@@ -150,12 +151,16 @@ class GuidedDecoder(nn.Module):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+        if profile.falling:
+            self.falling = Falling(profile.latent_channels, profile.latent_stride, self.frames)
 
-    def forward(self, latent: Tensor, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, latent: Tensor, cells: Tensor, memory: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return cells of T / F frames and the next memory.
 
         `cells` hold the rendered frames; where they are all zero (mid grey) the latents alone
-        decide.
+        decide. Without the chunk's noise nothing falls.
         """
         x = self.up(torch.relu(self.deep(self.lift(latent))))
         x = nn.functional.pixel_shuffle(x, self.rise) if self.rise > 1 else x
@@ -171,7 +176,10 @@ class GuidedDecoder(nn.Module):
         x = torch.relu(self.half_mix(x))
         frames = cells + cells * self.gain(x) + self.rest(x)
         gain, offset = self.tones(latent)
-        return frames + frames * gain + offset, kept
+        frames = frames + frames * gain + offset
+        if noise is not None:
+            frames = self.falling(frames, latent, noise)
+        return frames, kept
 
     def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 12, H / 2, W / 2)
         """Return smooth gains and offsets, the same for all frames of a chunk."""
@@ -210,12 +218,18 @@ class StreamingAutoencoder(nn.Module):
             latents.append((raw - mean) / std)
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2), memory
 
-    def decode(self, latent: Tensor, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cells of a chunk's frames and the next memory; the latent is normalised."""
+    def decode(
+        self, latent: Tensor, cells: Tensor, memory: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return cells of a chunk's frames and the next memory; the latent is normalised.
+
+        `noise` is what the latent was denoised from, for profiles in which something falls.
+        """
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         decoded = []
-        for one, part in zip(self.frames_of(latent), self.steps(cells), strict=True):
-            frames, memory = self.decoder(one * std + mean, part, memory)
+        chance = [None] * self.profile.chunk_latents if noise is None else self.frames_of(noise)
+        for one, part, eps in zip(self.frames_of(latent), self.steps(cells), chance, strict=True):
+            frames, memory = self.decoder(one * std + mean, part, memory, eps)
             decoded.append(frames)
         if len(decoded) == 1:
             return decoded[0], memory

@@ -46,7 +46,8 @@ def test_states_are_inputs_and_outputs(graphs):
     assert sides["encode"] == (["frames", "memory"], ["guide", "latent", "next_memory"])
     assert sides["context"] == (["reference", "cos", "sin", "prompt_kv"], ["reference_kv"])
     assert sides["denoise"][1] == ["x0", "target_kv"]
-    assert sides["decode"] == (["latent", "guide", "memory"], ["frames", "next_memory"])
+    inputs = ["latent", "guide", "memory", "noise"]
+    assert sides["decode"] == (inputs, ["frames", "next_memory"])
 
 
 def test_weights_are_float16_once(tiny_model):

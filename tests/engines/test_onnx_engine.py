@@ -10,6 +10,7 @@ import torch
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.load import fitting_sizes, load_engine
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine, Past, rope_tables
 from realmaster_live.errors import BuildError, ConfigError, EngineError
 from realmaster_live.model.checkpoint import load_checkpoint
@@ -63,17 +64,16 @@ def test_equals_the_torch_network(engine, tiny_checkpoint):
     """Three chunks with ring and memories: the same pictures, within a level of rounding."""
     autoencoder, transformer = load_checkpoint(tiny_checkpoint)
     rollout = Rollout(transformer, sigmas(TINY.steps, TINY.shift))
-    generator = np.random.Generator(np.random.Philox(0))
-    shape = (1, TINY.latent_channels, HEIGHT // 16, WIDTH // 16)
-    noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+    draw = ChunkNoise((1, TINY.latent_channels, HEIGHT // 16, WIDTH // 16), 0)
     encoder_memory = decoder_memory = autoencoder.empty_memory(1, HEIGHT, WIDTH)
     prompt = prompt_kv(transformer, ["as simulated"]).detach()
     for index, got in enumerate(run(engine)):
         cells = to_cells(torch.from_numpy(make_chunk(index).frames)[None])
         with torch.no_grad():
             reference, encoder_memory = autoencoder.encode(cells, encoder_memory)
+            noise = torch.from_numpy(draw.take())
             latent, _ = rollout.chunk(reference, noise, prompt)
-            decoded, decoder_memory = autoencoder.decode(latent, cells, decoder_memory)
+            decoded, decoder_memory = autoencoder.decode(latent, cells, decoder_memory, noise)
         expected = to_bytes(decoded, 4)[0].numpy()
         difference = np.abs(got.astype(int) - expected.astype(int))
         assert difference.max() <= 2

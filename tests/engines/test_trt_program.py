@@ -15,7 +15,7 @@ from realmaster_live.engines.chunk_program import (
 from realmaster_live.engines.host_device import HostDevice, realize_on_host
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
-from realmaster_live.engines.rehearsal import GATES, compare, noise_chunk, noise_for, rehearse
+from realmaster_live.engines.rehearsal import GATES, compare, noise_chunk, rehearse
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64
@@ -34,7 +34,6 @@ def make(tiny_model, manifest, folder, *, precision="fp32", steps=2):
     )
     program = ChunkProgram(prepared.ports, sizes)
     device = HostDevice(program, folder, threads=1)
-    device.write("noise", noise_for(program.latent.at(0), 0))
     device.give("prompt_kv", next(iter(read_prompts(tiny_model, manifest).values())))
     return program, device
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from realmaster_live.model.falling import GREY, KINDS, Falling
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.falling import LOOKS, opacity, with_falling
+from realmaster_live.training.falling import OPACITY, opacity, with_falling
 from realmaster_live.training.fit import Run
 
 STRIDE, FRAMES = 16, 4
@@ -21,7 +22,7 @@ def test_only_high_noise_makes_something_fall_at_its_place_and_time(kind):
     assert cover[0, [0, 1, 3]].sum() == 0
     rows, columns = torch.nonzero(cover[0, 2], as_tuple=True)
     assert 16 <= rows[0] < 32 and 16 <= columns[0] < 32  # it hangs from its own position
-    assert cover.max() <= LOOKS[kind].opacity + 1e-6
+    assert cover.max() <= OPACITY[kind] + 1e-6
 
 
 @pytest.mark.parametrize("kind", ["drops", "flakes"])
@@ -38,10 +39,49 @@ def test_noise_of_other_places_and_frames_draws_other_pictures(kind):
     )
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("channels", [8, 48])
+def test_the_layer_begins_with_the_stamps_that_are_drawn(kind, channels):
+    """An open gate draws what training draws, pixel for pixel."""
+    layer = Falling(channels, STRIDE, FRAMES)
+    noise = torch.randn(2, channels, 4, 6, generator=torch.Generator().manual_seed(1))
+    cells = layer.cover(KINDS.index(kind), noise)
+    drawn = torch.nn.functional.pixel_shuffle(cells, 2).reshape(2, FRAMES, 4 * STRIDE, 6 * STRIDE)
+    wanted = opacity(noise, kind, frames=FRAMES, stride=STRIDE) / OPACITY[kind]
+    assert wanted.max() > 0.5
+    torch.testing.assert_close(drawn, wanted, atol=1e-6, rtol=0)
+
+
+def test_the_layer_learns_from_the_latents_what_falls():
+    """Latents of rain and of snow differ: the gates open for the kind, from shut ones."""
+    torch.manual_seed(0)
+    layer = Falling(48, STRIDE, FRAMES)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.002)
+    calm = torch.zeros(2 * FRAMES, 12, 4 * STRIDE // 2, 4 * STRIDE // 2)
+    weather = torch.randn(2, 48, 1, 1).expand(-1, -1, 4, 4)  # of rain, and of snow
+    for step in range(80):
+        noise = torch.randn(2, 48, 4, 4, generator=torch.Generator().manual_seed(step))
+        got = layer(calm, weather, noise)
+        drawn = torch.nn.functional.pixel_shuffle(got[:, ::3], 2)[:, 0].unflatten(0, (2, FRAMES))
+        cover = torch.stack(
+            [
+                GREY[kind] * opacity(noise, kind, frames=FRAMES, stride=STRIDE)[index]
+                for index, kind in enumerate(KINDS)
+            ]
+        )
+        loss = (drawn - cover).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step == 0:
+            first = float(loss.detach())
+    assert float(loss.detach()) < first / 3
+
+
 def test_what_falls_is_blended_over_the_calm_picture():
     calm = torch.full((1, 1, 2, 2, 3), -1.0)
     cover = torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]])
-    grey = LOOKS["flakes"].grey
+    grey = GREY["flakes"]
     wanted = torch.tensor([[-1.0, (grey - 1) / 2], [grey, -1 + (grey + 1) / 4]])
     got = with_falling(calm, cover, "flakes")[0, 0]
     torch.testing.assert_close(got, wanted[..., None].expand(2, 2, 3))

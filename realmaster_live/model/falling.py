@@ -1,0 +1,131 @@
+"""A layer that draws what falls, rain or snow, where the noise of a chunk says.
+
+Where a drop hangs is chance. No render tells it, and regression on chance learns its mean, which is
+nothing. So chance is taken from where a diffusion model has it, its noise: high noise in a slot, a
+place within a latent position, hangs a drop there, drawn by the stamp of that slot. The latents
+decide how much of it is seen. Both are learnt; the stamps begin as drawn drops and flakes.
+
+Legend: B samples, T frames of a latent, C latent channels, h w latent height and width, S slots,
+K kinds, D pixels along one side of a latent position.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["drops", "flakes"]
+KINDS: tuple[Kind, ...] = ("drops", "flakes")
+GREY: dict[Kind, float] = {"drops": 205 / 127.5 - 1, "flakes": 240 / 127.5 - 1}  # in [-1, 1]
+THRESHOLD: dict[Kind, float] = {"drops": 1.5, "flakes": 1.4}  # of the noise, for there to be one
+RAMP = 0.3  # of noise, from nothing to a whole drop
+SHUT = -4.0  # where the gates begin: a sigmoid of 0.02
+CELL = 2  # pixels along one side of a cell, the unit in which the decoder writes
+
+Point = tuple[int, float, float]  # row, column, cover
+
+
+def streak(slot: int, slots: int, side: int) -> list[Point]:
+    """Return a drop's slanted trace; the latent position has its origin at 0, 0."""
+    half = max(slots // 2, 1)
+    left = (slot % half + 0.5) * side / half
+    top = (slot // half) * (side // 2) + slot * 5 % (side // 2)
+    length = side // 2 + 1 + slot * 7 % (side // 2)
+    points: list[Point] = []
+    for step in range(length):
+        column = left - step / 6
+        whole = int(column // 1)
+        points += [(top + step, whole, 1 - column + whole), (top + step, whole + 1, column - whole)]
+    return points
+
+
+def flake(slot: int, slots: int, side: int) -> list[Point]:
+    """Return a flake of one pixel, or of four."""
+    across = 4
+    down = -(-slots // across)
+    left = (slot % across) * side // across + slot * 3 % (side // across)
+    top = (slot // across) * side // down + slot * 5 % (side // down)
+    size = 2 if slot % 5 == 0 else 1
+    return [(top + y, left + x, 1.0) for y in range(size) for x in range(size)]
+
+
+def stamps(kind: Kind, slots: int, side: int) -> Tensor:  # (S, 3 D, 3 D)
+    """Return what each slot draws into its position, the middle, and the eight around it."""
+    made = torch.zeros(slots, 3 * side, 3 * side)
+    draw = streak if kind == "drops" else flake
+    for slot in range(slots):
+        for row, column, cover in draw(slot, slots, side):
+            made[slot, side + row, side + int(column)] += cover
+    return made
+
+
+def stamp_weight(kind: Kind, slots: int, side: int) -> Tensor:  # (D * D, S, 3, 3)
+    """Return the stamps as a convolution over latent positions that gives D x D pixels each.
+
+    Its channels run over the row and column in a cell, then over the cells' rows and columns, as
+    `pixel_shuffle` takes them.
+    """
+    cells = side // CELL
+    parts = stamps(kind, slots, side).reshape(slots, 3, cells, CELL, 3, cells, CELL).flip(1, 4)
+    # slot, row around, cell row, row in it, column around, cell column, column in it
+    return parts.permute(3, 6, 2, 5, 0, 1, 4).reshape(side * side, slots, 3, 3)
+
+
+def there(noise: Tensor, threshold: Tensor) -> Tensor:
+    """Return in [0, 1] whether something hangs where the noise is so high."""
+    return ((noise - threshold) / RAMP).clamp(0.0, 1.0)
+
+
+def slots_of(noise: Tensor, frames: int) -> Tensor:  # (B, C, h, w) -> (B * T, S, h, w)
+    """Deal the noise's channels out to the frames."""
+    slots = noise.shape[1] // frames
+    return torch.unflatten(noise[:, : slots * frames], 1, (frames, slots)).flatten(0, 1)
+
+
+class Falling(nn.Module):
+    """Draws drops and flakes over decoded frames."""
+
+    def __init__(self, channels: int, side: int, frames: int) -> None:
+        super().__init__()
+        self.frames, self.cells = frames, side // CELL
+        slots = channels // frames
+        self.threshold = nn.Parameter(torch.tensor([THRESHOLD[kind] for kind in KINDS]))
+        self.grey = nn.Parameter(torch.tensor([GREY[kind] for kind in KINDS]))
+        self.stamp = nn.ModuleList(
+            nn.Conv2d(slots, side * side, 3, padding=1, bias=False) for _ in KINDS
+        )
+        for kind, layer in zip(KINDS, self.stamp, strict=True):
+            assert isinstance(layer, nn.Conv2d)
+            with torch.no_grad():
+                layer.weight.copy_(stamp_weight(kind, slots, side))
+        self.gate = nn.Conv2d(channels, len(KINDS), 3, padding=1)
+        nn.init.zeros_(self.gate.weight)
+        assert self.gate.bias is not None
+        nn.init.constant_(self.gate.bias, SHUT)
+
+    def cover(self, kind: int, noise: Tensor) -> Tensor:  # -> (B * T, 4, H / 2, W / 2)
+        """Return how much of each pixel is of a kind, were its gate wide open."""
+        hanging = there(slots_of(noise, self.frames), self.threshold[kind])
+        drawn = nn.functional.pixel_shuffle(self.stamp[kind](hanging), self.cells)
+        return drawn.clamp(0.0, 1.0)
+
+    def forward(
+        self,
+        frames: Tensor,  # cells (B * T, 12, H / 2, W / 2)
+        latent: Tensor,  # (B, C, h, w)
+        noise: Tensor,  # (B, C, h, w)
+    ) -> Tensor:
+        """Return cells with what falls drawn over them."""
+        gates = nn.functional.interpolate(
+            torch.sigmoid(self.gate(latent)),
+            scale_factor=float(self.cells),
+            mode="bilinear",
+            align_corners=False,
+        )
+        every = gates.repeat_interleave(self.frames, 0) if len(latent) > 1 else gates
+        for kind in range(len(KINDS)):
+            cover = self.cover(kind, noise) * every[:, kind : kind + 1]
+            frames = frames + (self.grey[kind] - frames) * cover.repeat_interleave(3, 1)
+        return frames
