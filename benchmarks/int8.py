@@ -1,6 +1,6 @@
 """The embedded model with 8-bit integers: is it faster on this CPU, smaller, and what is lost?
 
-Run `python benchmarks/int8.py --pairs DIR` (a folder that `realmaster pairs` wrote). Every variant
+Run `python benchmarks/int8.py --pairs DIR` (what `realmaster pairs render` wrote). Every variant
 is a whole model folder made from a float16 export, by default the shipped one; all variants realize
 the same held-out chunks in turn, in one run, so that the ratios do not depend on what else the
 machine does. Layers that compute in integers are calibrated on training clips. `--keep DIR` leaves
@@ -40,8 +40,8 @@ from realmaster_live.engines.quantize import (
     quantize_products,
 )
 from realmaster_live.training.data import Clip, find_clips
-from realmaster_live.training.evaluate.pictures import as_chunk
 from realmaster_live.training.evaluate.metrics import psnr
+from realmaster_live.training.evaluate.pictures import as_chunk
 
 SIZES = ((384, 224), (512, 288))
 GRAPHS = ("encode", "context", "denoise", "decode")

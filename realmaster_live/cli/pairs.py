@@ -8,15 +8,15 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.cli.options import Parser
+from realmaster_live.cli.pair_stages import do_stage, foretell
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
-from realmaster_live.progress import CountProgress, console
+from realmaster_live.progress import console
 
 STAGES = {
     "anchors": "edit the first and last frame of every clip",
@@ -30,7 +30,6 @@ WHOLE = {
     "pack": "write the shards that training reads",
 }
 RENDER = "make paired clips in the embedded town, as the game draws them and path-traced"
-GIVEN_UP = 3  # exit status: all is made that can be made, and some clips are in quarantine
 SHARD = re.compile(r"(\d+)/([1-9]\d*)")
 
 
@@ -74,6 +73,9 @@ def parser() -> Parser:
     collect = add("gc", "remove objects that nothing refers to, and what was left behind", _collect)
     collect.add_argument("--superseded", action="store_true", help="former recipes' objects too")
     collect.add_argument("--dry-run", action="store_true", help="say what would go")
+    gallery = add("gallery", "write a page of accepted and rejected pairs", _gallery)
+    gallery.add_argument("--out", type=Path, metavar="FOLDER", help="by default DATASET/gallery")
+    gallery.add_argument("--most", type=int, metavar="N", help="clips shown, rejected ones first")
     work = add("work", "be one worker of a stage (what executors start)", _work)
     work.add_argument("--stage", required=True)
     work.add_argument("--shard", type=shard, default=(0, 1), metavar="I/N")
@@ -164,8 +166,8 @@ def _tell(report: Any) -> None:
 
 def _stages(options: argparse.Namespace) -> int:
     chain = _chain(options)
-    _foretell(chain, [options.verb], options)
-    return 0 if options.dry_run else _do_stage(chain, options.verb, options)
+    foretell(chain, [options.verb], options)
+    return 0 if options.dry_run else do_stage(chain, options.verb, options)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -177,94 +179,16 @@ def _run(options: argparse.Namespace) -> int:
             return 0
     judged = chain.needed(["gate"])
     names = chain.needed(["gate", "encode", *chain.recipe.own])
-    _foretell(chain, names, options)
+    foretell(chain, names, options)
     if options.dry_run:
         return 0
     status = 0
     for name in names:
-        status = max(status, _do_stage(chain, name, options))
+        status = max(status, do_stage(chain, name, options))
         if name == judged[-1]:
             _do_whole(chain, "split", dry_run=False)
     _do_whole(chain, "pack", dry_run=False)
     return status
-
-
-def _foretell(chain: Any, names: Sequence[str], options: argparse.Namespace) -> None:
-    """Say what is to make and what it costs; one clip is made of what was never measured."""
-    from realmaster_live.training.pairs.cost import estimate, lacks_room, total
-    from realmaster_live.training.pairs.runner import give_another_chance
-    from realmaster_live.training.pairs.status import Watch
-
-    told = []
-    for name in names:
-        if options.retry and not options.dry_run:
-            give_another_chance(chain, name)
-        status = Watch(chain, name).look()
-        unknown = status.seconds_left is None and status.ready and status.waiting > options.workers
-        if unknown and not options.dry_run and not options.no_pilot:
-            status = _work_on(chain, status, options, limit=1)
-        told.append(estimate(status, options.workers))
-    if not any(cost.make for cost in told) and not options.dry_run:
-        return
-    stream = sys.stdout if options.dry_run else sys.stderr
-    for cost in told:
-        print(cost.line(), file=stream)
-    if len(told) > 1:
-        print(total(told).line(), file=stream)
-    if options.dry_run and options.executor == "slurm":
-        for name in names:
-            print(_batch_script(chain, name, options.workers))
-    warning = lacks_room(chain.dataset, total(told).bytes)
-    if warning:
-        print(f"realmaster: warning: {warning}", file=sys.stderr)
-
-
-def _work_on(chain: Any, before: Any, options: argparse.Namespace, limit: int | None = None) -> Any:
-    """Run a stage under a bar; returns its counts."""
-    from realmaster_live.training.pairs.supervise import run_stage
-
-    with CountProgress(before.stage, before.clips) as bar:
-        return run_stage(
-            chain.dataset,
-            before.stage,
-            executor=options.executor,
-            workers=options.workers,
-            limit=limit,
-            on_progress=lambda now: bar.update(now.done, _worries(now)),
-        )
-
-
-def _do_stage(chain: Any, name: str, options: argparse.Namespace) -> int:
-    """Make what a stage lacks; returns the exit status."""
-    from realmaster_live.training.pairs.cost import worded, worded_bytes
-    from realmaster_live.training.pairs.status import Watch
-
-    started, before = time.monotonic(), Watch(chain, name).look()
-    after = _work_on(chain, before, options) if before.ready else before
-    print(
-        f"{name}: {after.done - before.done} made, {before.done} reused, {after.quarantined} in "
-        f"quarantine, {after.waiting} waiting; {worded(time.monotonic() - started)}, "
-        f"{worded_bytes(after.bytes)}"
-    )
-    for clip, error in after.errors.items():
-        print(f"  {clip}: {error}", file=sys.stderr)
-    return GIVEN_UP if after.quarantined else 0
-
-
-def _worries(status: Any) -> str:
-    return ", ".join(
-        f"{count} {word}"
-        for count, word in ((status.failed, "failed"), (status.quarantined, "in quarantine"))
-        if count
-    )
-
-
-def _batch_script(chain: Any, name: str, workers: int) -> str:
-    from realmaster_live.training.pairs.executors import Task
-    from realmaster_live.training.pairs.executors.slurm import script
-
-    run = chain.recipe.run
-    return script(Task(dataset=chain.dataset, stage=name, shard=(0, workers), run=run))
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -309,6 +233,14 @@ def _collect(options: argparse.Namespace) -> int:
         f"{len(found.leases)} abandoned leases {'would go' if options.dry_run else 'went'}: "
         f"{found.bytes} bytes ({worded_bytes(found.bytes)})"
     )
+    return 0
+
+
+def _gallery(options: argparse.Namespace) -> int:
+    from realmaster_live.training.pairs.gallery import GalleryConfig, gallery
+
+    config = GalleryConfig() if options.most is None else GalleryConfig(most=options.most)
+    print(gallery(options.dataset, options.out or options.dataset / "gallery", config))
     return 0
 
 

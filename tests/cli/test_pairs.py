@@ -1,6 +1,10 @@
 """`realmaster pairs`: its verbs on a dataset of stages that need no frames."""
 
+import json
+import tomllib
+
 import pytest
+from footage import write_pair
 from trial_dataset import calls, make_dataset
 
 from realmaster_live.cli import main
@@ -40,7 +44,7 @@ def test_a_stage_says_what_it_made_and_what_it_cost(tmp_path, monkeypatch, capsy
 def test_quarantine_has_an_exit_status_and_retry_a_meaning(tmp_path, monkeypatch, capsys):
     own_stages(monkeypatch)
     dataset = make_dataset(tmp_path, poison=["c01"], run={"attempts": 1})
-    assert main(["pairs", "copies", str(dataset), "--no-pilot"]) == verbs.GIVEN_UP == 3
+    assert main(["pairs", "copies", str(dataset), "--no-pilot"]) == 3
     assert "c01: expected another" in capsys.readouterr().err
     assert main(["pairs", "copies", str(dataset)]) == 3
     make_dataset(dataset, run={"attempts": 1})
@@ -89,6 +93,94 @@ def test_wrong_uses_are_one_sentence(arguments, status, words, tmp_path, monkeyp
     assert words in told
     assert told.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+RECIPE = """
+[plan]
+frames = 9
+size = "64x32"
+[propagate]
+method = "exact"
+[gate]
+max_palette_drift = false
+[split]
+by = "seed"
+[encode]
+autoencoder = "{model}"
+[run]
+attempts = 1
+"""
+
+
+@pytest.fixture
+def footage_and_recipe(tmp_path):
+    """Pairs of two towns with a truth of their own, and a recipe for them."""
+    torch = pytest.importorskip("torch")
+    from realmaster_live.model.checkpoint import save_checkpoint
+    from realmaster_live.model.dit import InContextTransformer
+    from realmaster_live.model.profile import TINY
+    from realmaster_live.model.vae import StreamingAutoencoder
+
+    torch.manual_seed(3)
+    model = tmp_path / "model"
+    save_checkpoint(model, StreamingAutoencoder(TINY), InContextTransformer(TINY))
+    write_pair(tmp_path / "pairs", 3, frames=9)
+    write_pair(tmp_path / "pairs", 900, frames=9, first=20)
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE.format(model=model))
+    return tmp_path / "pairs", recipe
+
+
+def test_run_goes_from_pairs_to_shards_and_makes_nothing_twice(
+    footage_and_recipe, tmp_path, capsys
+):
+    source, recipe = footage_and_recipe
+    dataset = tmp_path / "set"
+    flags = ["--recipe", str(recipe)]
+
+    assert main(["pairs", "run", str(dataset), str(source), *flags, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("2 clips of 9 frames")
+    assert not dataset.exists() or not list(dataset.iterdir())
+
+    assert main(["pairs", "run", str(dataset), str(source), *flags, "--no-pilot"]) == 0
+    told = capsys.readouterr()
+    assert "propagate: 2 made, 0 reused" in told.out
+    assert "in all: 6 to make, 0 reused; time and bytes unknown until one is made" in told.err
+    assert (dataset / "shards/index.parquet").is_file()
+
+    before = sorted(dataset.glob("objects/*/*"))
+    assert main(["pairs", "run", str(dataset)]) == 0
+    told = capsys.readouterr()
+    assert "encode: 0 made, 2 reused" in told.out
+    assert told.err == ""
+    assert sorted(dataset.glob("objects/*/*")) == before
+
+    assert main(["pairs", "status", str(dataset), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(stage["stage"], stage["done"]) for stage in told["stages"]] == [
+        ("propagate", 2), ("gate", 2), ("encode", 2),
+    ]  # fmt: skip
+    assert main(["pairs", "status", str(dataset)]) == 0
+    assert "waiting  time left" in capsys.readouterr().out
+    assert main(["pairs", "gallery", str(dataset)]) == 0
+    assert (dataset / "gallery/index.html").is_file()
+    assert main(["pairs", "gc", str(dataset), "--superseded", "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("0 objects")
+
+    recipe.write_text(recipe.read_text().replace("64x32", "96x32"))
+    assert main(["pairs", "propagate", str(dataset), *flags]) == 2
+    assert "plan.size: '64x32' -> '96x32'" in capsys.readouterr().err
+
+
+def test_the_resolved_recipe_is_printed(footage_and_recipe, tmp_path, capsys):
+    _, recipe = footage_and_recipe
+    flags = ["--recipe", str(recipe), "--print-config"]
+    assert main(["pairs", "run", str(tmp_path / "set"), *flags]) == 0
+    printed = tomllib.loads(capsys.readouterr().out)
+    assert printed["plan"]["size"] == "64x32"
+    assert printed["run"]["attempts"] == 1
+    assert printed["gate"]["max_palette_drift"] is False
+    assert not (tmp_path / "set").exists()
 
 
 def test_render_is_the_towns_own_command(tmp_path, capsys):

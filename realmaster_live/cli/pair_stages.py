@@ -1,0 +1,91 @@
+"""How `realmaster pairs` runs stages: the cost first, then a bar, then what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from realmaster_live.progress import CountProgress
+
+GIVEN_UP = 3  # exit status: all is made that can be made, and some clips are in quarantine
+
+
+def foretell(chain: Any, names: Sequence[str], options: argparse.Namespace) -> None:
+    """Say what is to make and what it costs; one clip is made of what was never measured."""
+    from realmaster_live.training.pairs.cost import estimate, lacks_room, total
+    from realmaster_live.training.pairs.runner import give_another_chance
+    from realmaster_live.training.pairs.status import Watch
+
+    told = []
+    for name in names:
+        if options.retry and not options.dry_run:
+            give_another_chance(chain, name)
+        status = Watch(chain, name).look()
+        unknown = status.seconds_left is None and status.ready and status.waiting > options.workers
+        if unknown and not options.dry_run and not options.no_pilot:
+            status = _work_on(chain, status, options, limit=1)
+        told.append(estimate(status, options.workers))
+    if not any(cost.make for cost in told) and not options.dry_run:
+        return
+    stream = sys.stdout if options.dry_run else sys.stderr
+    for cost in told:
+        print(cost.line(), file=stream)
+    if len(told) > 1:
+        print(total(told).line(), file=stream)
+    if options.dry_run and options.executor == "slurm":
+        for name in names:
+            print(_batch_script(chain, name, options.workers))
+    warning = lacks_room(chain.dataset, total(told).bytes)
+    if warning:
+        print(f"realmaster: warning: {warning}", file=sys.stderr)
+
+
+def _work_on(chain: Any, before: Any, options: argparse.Namespace, limit: int | None = None) -> Any:
+    """Run a stage under a bar; returns its counts."""
+    from realmaster_live.training.pairs.supervise import run_stage
+
+    with CountProgress(before.stage, before.clips) as bar:
+        return run_stage(
+            chain.dataset,
+            before.stage,
+            executor=options.executor,
+            workers=options.workers,
+            limit=limit,
+            on_progress=lambda now: bar.update(now.done, _worries(now)),
+        )
+
+
+def do_stage(chain: Any, name: str, options: argparse.Namespace) -> int:
+    """Make what a stage lacks; returns the exit status."""
+    from realmaster_live.training.pairs.cost import worded, worded_bytes
+    from realmaster_live.training.pairs.status import Watch
+
+    started, before = time.monotonic(), Watch(chain, name).look()
+    after = _work_on(chain, before, options) if before.ready else before
+    print(
+        f"{name}: {after.done - before.done} made, {before.done} reused, {after.quarantined} in "
+        f"quarantine, {after.waiting} waiting; {worded(time.monotonic() - started)}, "
+        f"{worded_bytes(after.bytes)}"
+    )
+    for clip, error in after.errors.items():
+        print(f"  {clip}: {error}", file=sys.stderr)
+    return GIVEN_UP if after.quarantined else 0
+
+
+def _worries(status: Any) -> str:
+    return ", ".join(
+        f"{count} {word}"
+        for count, word in ((status.failed, "failed"), (status.quarantined, "in quarantine"))
+        if count
+    )
+
+
+def _batch_script(chain: Any, name: str, workers: int) -> str:
+    from realmaster_live.training.pairs.executors import Task
+    from realmaster_live.training.pairs.executors.slurm import script
+
+    run = chain.recipe.run
+    return script(Task(dataset=chain.dataset, stage=name, shard=(0, workers), run=run))
