@@ -1,12 +1,19 @@
 """Latents of synthetic clips: the target is the reference through a fixed mixture of channels."""
 
+import hashlib
+import io
+import tarfile
 from dataclasses import dataclass
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import torch
+from safetensors.torch import save as serialize
 
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
+from realmaster_live.training.pairs.shards import BUCKET, INDEX, INDEX_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -49,4 +56,28 @@ def write_base(folder, profile=TINY, seed=0):
     """Write a checkpoint of random weights in which every part has a say."""
     autoencoder, *transformers = random_networks(profile, torch.device("cpu"), seed=seed)
     save_checkpoint(folder, autoencoder, *transformers)
+    return folder
+
+
+def write_shards(folder, splits):
+    """Write clips by split as the dataset's pack step does: tar files and an index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for split, clips in splits.items():
+        shard = f"{split}.tar"
+        with tarfile.open(folder / shard, "w") as tar:
+            for index, clip in enumerate(clips.clips):
+                latents = {"reference": clip.reference.half(), "target": clip.target.half()}
+                content = serialize(latents)
+                entry = tarfile.TarInfo(f"{split}{index}.safetensors")
+                entry.size = len(content)
+                start = tar.offset + tarfile.BLOCKSIZE
+                tar.addfile(entry, io.BytesIO(content))
+                rows.append({
+                    "clip_id": f"{split}{index}", "split": split, "shard": shard, "offset": start,
+                    "bucket": BUCKET.join(map(str, clip.reference.shape)), "bytes": len(content),
+                    "prompt": clip.prompt, "text_key": "", "weight": 1.0,
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                })  # fmt: skip
+    parquet.write_table(pa.Table.from_pylist(rows, INDEX_SCHEMA), folder / INDEX)
     return folder
