@@ -60,11 +60,11 @@ def spoil(made: np.ndarray, how: str) -> np.ndarray:
     return spoilt
 
 
-def write_scene(folder: Path, seed: int, *, fault: str = "", frames: int = FRAMES) -> Path:
+def write_scene(folder: Path, seed: int, *, fault: str = "", noise: float = 0.0) -> Path:
     """A pair of render and truth, as the embedded town's renderer leaves them."""
     folder.mkdir(exist_ok=True)
     path = folder / f"town{seed:04d}-0.json"
-    source = scene(seed, frames=frames)
+    source = scene(seed, noise=noise)
     np.save(path.with_suffix(".sim.npy"), source)
     np.save(path.with_suffix(".truth.npy"), spoil(photoreal(source), fault))
     path.write_text(json.dumps({"seed": seed, "number": 0, "dt": 0.05, "weather": {}}))

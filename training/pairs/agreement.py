@@ -18,7 +18,12 @@ def edge_agreement(source: Frames, made: Frames) -> list[float]:
 def clip_shift(source: Frames, made: Frames) -> float:
     """Return how many pixels the made clip lies off its source: the median frame's shift.
 
-    By phase correlation of gradients, see `alignment.global_shift`.
+    By phase correlation of gradients, see `alignment.global_shift`. Frames without edges, in the
+    source or in the clip, do not lie anywhere and do not count.
     """
-    shifts = [global_shift(x, y) for x, y in zip(source, made, strict=True)]
-    return float(np.hypot(*np.median(shifts, axis=0)))
+    shifts = [
+        global_shift(x, y)
+        for x, y in zip(source, made, strict=True)
+        if edges(x).any() and edges(y).any()
+    ]
+    return float(np.hypot(*np.median(shifts, axis=0))) if shifts else 0.0
