@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -37,6 +38,7 @@ SPLIT = pa.schema(
         ("phash", pa.list_(pa.uint64())),
     ]
 )
+THREADS = 4  # that decode at once
 SHOWN = 10  # near-duplicates in a report
 
 
@@ -258,17 +260,15 @@ def _hashes(clips: Sequence[Clip], path: Path) -> NDArray[np.uint64]:  # (N, 3)
     """Return the hashes of every clip's first, middle and last frame; known ones are kept."""
     older = parquet.read_table(path).to_pylist() if path.exists() else []
     known = {row["clip_id"]: row["phash"] for row in older}
-    return np.array(
-        [known.get(clip.clip_id) or [phash(p) for p in _three(clip)] for clip in clips], np.uint64
-    )
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="rm-split") as pool:
+        found = pool.map(lambda clip: known.get(clip.clip_id) or _three_hashes(clip), clips)
+        return np.array(list(found), np.uint64)
 
 
-def _three(clip: Clip) -> list[NDArray[np.uint8]]:
+def _three_hashes(clip: Clip) -> list[np.uint64]:
     places = (0, clip.frames // 2, clip.frames - 1)
-    return [
-        read_frames(replace(clip, first=clip.first + place * clip.stride, frames=1))[0]
-        for place in places
-    ]
+    alone = [replace(clip, first=clip.first + place * clip.stride, frames=1) for place in places]
+    return [phash(read_frames(one)[0]) for one in alone]
 
 
 def _together(links: Sequence[tuple[str, str]]) -> list[list[str]]:
