@@ -1,11 +1,10 @@
 """Synthetic pairs of latents, and teachers that are trained on them by flow matching."""
 
 import dataclasses
-from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import Tensor
+from latent_clips import LatentClip, LatentClips
 
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
@@ -22,24 +21,6 @@ PROFILE = dataclasses.replace(TINY, latent_channels=4, layers=1, width=32)
 SIDE = 4
 
 
-@dataclass
-class Latents:
-    prompt: str
-    reference: Tensor
-    target: Tensor
-    text: Tensor | None = None
-
-
-class Listed:
-    def __init__(self, pairs):
-        self.pairs = pairs
-        self.shapes = [tuple(pair.target.shape) for pair in pairs]
-        self.weights = [1.0] * len(pairs)
-
-    def read(self, index):
-        return self.pairs[index]
-
-
 def smooth(generator, *shape):
     return torch.randn(*shape, 1, 1, generator=generator).expand(*shape, SIDE, SIDE)
 
@@ -50,7 +31,7 @@ def make_toned(seed, frames=6):
     reference = torch.randn(4, frames, SIDE, SIDE, generator=generator)
     mix = torch.randn(4, 4, generator=torch.Generator().manual_seed(99)) / 2
     target = torch.einsum("cd,dfhw->cfhw", mix, reference)
-    return Latents("clear", reference, target)
+    return LatentClip("clear", reference, target)
 
 
 def make_textured(seed, frames=2):
@@ -59,7 +40,7 @@ def make_textured(seed, frames=2):
     reference = 0.5 * smooth(generator, 4, frames)
     board = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1.0
     sign = 1.0 if torch.rand((), generator=generator) < 0.5 else -1.0
-    return Latents("clear", reference, reference + sign * board)
+    return LatentClip("clear", reference, reference + sign * board)
 
 
 def make_tinted(seed, frames=3):
@@ -70,11 +51,11 @@ def make_tinted(seed, frames=3):
     tint = torch.randint(2, (4, 1, 1, 1), generator=generator) * 2.0 - 1.0
     reference = plain.clone()
     reference[:, :1] += tint
-    return Latents("clear", reference, plain + tint)
+    return LatentClip("clear", reference, plain + tint)
 
 
 def list_pairs(make, seeds, **options):
-    return Listed([make(seed, **options) for seed in seeds])
+    return LatentClips([make(seed, **options) for seed in seeds])
 
 
 def teach(folder, make, *, steps, chunks=2, batch=16, rate=3e-3):
@@ -108,6 +89,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def profile():
+    return PROFILE
 
 
 @pytest.fixture(scope="session")

@@ -44,9 +44,7 @@ def test_regression_comes_nearer_than_the_teacher_in_as_few_steps(
     toned_teacher, toned, data_of, tmp_path
 ):
     options = recipe(student=optimizer(steps=50, learning_rate=1e-3, schedule="cosine"))
-    data = Data(
-        training=data_of(toned, range(64)), validation=data_of(toned, range(900, 908)), sha256=""
-    )
+    data = data_of(toned)
     verdict = distill(options, data, toned_teacher, tmp_path)
     assert verdict.figures["error"] < 0.6 * undistilled(tmp_path)["error"]
     assert not verdict.failed
@@ -61,9 +59,7 @@ def test_consistency_alone_keeps_a_student_on_its_teachers_path(
         student=optimizer(steps=50, learning_rate=1e-3, schedule="cosine"),
         regress=RegressConfig(weight=0.0, consistency_weight=1.0),
     )
-    data = Data(
-        training=data_of(toned, range(64)), validation=data_of(toned, range(900, 908)), sha256=""
-    )
+    data = data_of(toned)
     distill(options, data, toned_teacher, tmp_path)
     folders = (toned_teacher.base, tmp_path / "checkpoint")
     before, after = (one_step_from_two(folder, toned) for folder in folders)
@@ -89,11 +85,7 @@ def test_matching_gives_back_the_texture_that_regression_took(
     textured_teacher, textured, data_of, tmp_path
 ):
     """The truth has one of two textures; in the mean of both there is none."""
-    data = Data(
-        training=data_of(textured, range(64)),
-        validation=data_of(textured, range(900, 912)),
-        sha256="",
-    )
+    data = data_of(textured)
     first = recipe(chunks=1, student=optimizer(steps=40, learning_rate=1e-3))
     distill(
         first,
@@ -139,11 +131,7 @@ def strengths(folder, make):
 
 
 def test_a_discriminator_alone_gives_texture_back(textured_teacher, textured, data_of, tmp_path):
-    data = Data(
-        training=data_of(textured, range(64)),
-        validation=data_of(textured, range(900, 912)),
-        sha256="",
-    )
+    data = data_of(textured)
     first = recipe(chunks=1, student=optimizer(steps=40, learning_rate=1e-3))
     distill(
         first,

@@ -2,9 +2,12 @@
 
 import dataclasses
 import json
+import tomllib
+from importlib.resources import files
 
 import pytest
 import torch
+from latent_clips import LatentClips, write_base, write_shards
 from safetensors.torch import load_file
 
 from realmaster_live.cli import main
@@ -29,13 +32,16 @@ OPTIONS = {"warm_up": 2, "learning_rate": 1e-3, "ema": 0.9, "ema_from": 2}
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory, profile):
-    folder = tmp_path_factory.mktemp("base")
-    torch.manual_seed(4)
-    network = InContextTransformer(profile)
-    with torch.no_grad():  # new ones answer with the reference, whatever else they see
-        network.proj_out.weight.normal_(std=0.1)
-    save_checkpoint(folder, StreamingAutoencoder(profile), network)
-    return folder
+    return write_base(tmp_path_factory.mktemp("base"), profile, seed=4)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory, textured):
+    splits = {"train": range(4), "val": range(900, 902)}
+    clips = {
+        name: LatentClips([textured(seed) for seed in seeds]) for name, seeds in splits.items()
+    }
+    return write_shards(tmp_path_factory.mktemp("data") / "shards", clips)
 
 
 @pytest.fixture
@@ -171,9 +177,7 @@ def test_the_best_student_that_passes_is_handed_on(recipe, base, data_of, textur
     facts = json.loads((tmp_path / "checkpoint" / "facts.json").read_text())
     distilled = facts["distilled"]
     assert distilled["gates"] == verdict.as_dict()
-    ranks = [
-        (not look["validation"]["passed"], mean_share(look["validation"])) for look in judged
-    ]
+    ranks = [(not look["validation"]["passed"], mean_share(look["validation"])) for look in judged]
     best = judged[min(range(len(judged)), key=ranks.__getitem__)]
     assert best["step"] == distilled["step"] < 6
     assert facts["licence"] == "Apache-2.0" and len(facts["base_sha256"]) == 64
@@ -185,13 +189,12 @@ def mean_share(verdict):
     return sum(shares) / len(shares)
 
 
-def test_a_failing_gate_is_said_and_strict_makes_it_the_exit_status(
-    base, shards, tmp_path, capsys
-):
+def test_a_failing_gate_is_said_and_strict_makes_it_the_exit_status(base, shards, tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         'method = "regress"\nbatch = 2\nchunks = 2\nbfloat16 = false\n'
-        "[student]\nsteps = 2\n[gates]\ndrift = 0.0\nclips = 1\n"
+        "[student]\nsteps = 2\n[gates]\nerror = inf\ntemporal_variance = inf\n"
+        "drift = 0.0\nclips = 1\n"
     )
     command = ["distill", str(recipe), "--data", str(shards), "--teacher", str(base)]
     assert main([*command, "--out", str(tmp_path / "lenient")]) == 0
@@ -226,5 +229,16 @@ def test_a_student_of_other_sizes_is_refused(recipe, base, data_of, textured, pr
 
 
 def test_a_missing_adapter_is_told():
-    with pytest.raises(ConfigError, match="got no file nowhere.safetensors"):
+    with pytest.raises(ConfigError, match=r"got no file nowhere\.safetensors"):
         Teacher.parse("base+nowhere.safetensors", BaseConfig())
+
+
+@pytest.mark.parametrize("name", ["distill-embedded", "distill-wan-1.3b"])
+def test_the_recipes_that_come_along_are_complete(name, capsys):
+    path = files("realmaster_live.training") / "recipes" / f"{name}.toml"
+    assert main(["distill", str(path), "--print-config"]) == 0
+    told = tomllib.loads(capsys.readouterr().out)
+    recipe = parse_recipe(told)
+    assert recipe == parse_recipe(tomllib.loads(path.read_text()))
+    assert recipe.matches and recipe.discriminates and recipe.student.beta1 == 0.0
+    assert recipe.dmd2.critic_steps == 5 and recipe.student_steps == 2
