@@ -123,8 +123,11 @@ def main(argv: Sequence[str]) -> int:
 def _chain(options: argparse.Namespace) -> Any:
     """Return the dataset under the recipe that was asked for; only a dry run does not keep it."""
     from realmaster_live.training.pairs.chain import Chain
+    from realmaster_live.training.pairs.manifest import read_clips
     from realmaster_live.training.pairs.recipe import FILE, choose_recipe, keep_recipe
 
+    if not getattr(options, "sources", None):
+        read_clips(options.dataset)  # or its error, before a folder is made for a slip of the pen
     recipe = choose_recipe(options.dataset, options.recipe, accept_change=options.accept_change)
     if not options.dry_run and (options.recipe or not (options.dataset / FILE).exists()):
         keep_recipe(options.dataset, recipe)

@@ -81,6 +81,7 @@ def test_garbage_is_told_and_collected(tmp_path, capsys):
         (["gc", "nowhere"], 1, "realmaster pairs plan nowhere SOURCE"),
         (["plan", "somewhere"], 2, "expected recordings to plan"),
         (["anchors"], 2, "DATASET"),
+        (["anchors", "nowhere"], 1, "realmaster pairs plan nowhere SOURCE"),
         (["smudge", "somewhere"], 2, "smudge"),
         (["edges", "somewhere", "--workers", "0"], 2, "--workers of 1 or more"),
         (["work", "somewhere", "--stage", "edges", "--shard", "4/4"], 2, "a share such as 0/4"),

@@ -100,10 +100,12 @@ class Watch:
 
     def _look_for_files(self) -> None:
         """Note the rows whose file was removed: their clips have to be made again."""
-        for clip in self.chain.clips:
-            row = self._ledger.newest.get(self.chain.key(self.name, clip))
-            if row and row.status == DONE and not self.chain.path(self.name, clip).exists():
-                self._gone[row.key] = row.written_s
+        ledgers = {**self._earlier, self.chain.spec(self.name).name: self._ledger}
+        for name, ledger in ledgers.items():
+            for clip in self.chain.clips:
+                row = ledger.newest.get(self.chain.key(name, clip))
+                if row and row.status == DONE and not self.chain.path(name, clip).exists():
+                    self._gone[row.key] = row.written_s
         self._looked = True
 
     def _is_gone(self, row: Row) -> bool:
@@ -111,7 +113,7 @@ class Watch:
 
     def _is_there(self, earlier: str, key: str) -> bool:
         row = self._earlier[earlier].newest.get(key)
-        return row is not None and row.status == DONE
+        return row is not None and row.status == DONE and not self._is_gone(row)
 
 
 def _to_come(measured: Sequence[tuple[Clip, float]], waiting: Sequence[Clip]) -> float | None:

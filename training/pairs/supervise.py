@@ -9,7 +9,7 @@ from pathlib import Path
 from realmaster_live.errors import PairError
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.executors import Died, Handle, Task, starter
-from realmaster_live.training.pairs.leases import BEATS
+from realmaster_live.training.pairs.leases import BEATS, LEASES
 from realmaster_live.training.pairs.manifest import compact
 from realmaster_live.training.pairs.status import StageStatus, Watch
 
@@ -38,9 +38,10 @@ def run_stage(
 
     Raises:
         DiskFull: there is no room; what is finished stays, and the same call goes on.
-        PairError: workers die without getting anywhere. ConfigError, MissingDependency: the
-            stage cannot run.
+        PairError: workers die, or end, without getting anywhere.
+        ConfigError, MissingDependency: the stage cannot run.
     """
+    dataset = dataset.resolve()  # a worker may have another working directory
     chain = Chain(dataset)
     watch = Watch(chain, name)
     status = watch.look()
@@ -56,9 +57,15 @@ def run_stage(
         status = _crew(tasks[:1] if executor == "slurm" else tasks, executor, watch, on_progress)
         if limit is not None:
             break
-        if status.ready and watch.attempts() == before:  # another run holds what is left
+        if status.ready and watch.attempts() == before:
+            held = any((dataset / LEASES).glob("*.json"))  # by another run: wait for it
             time.sleep(run.lease_s / BEATS)
             status = watch.look()
+            if status.ready and watch.attempts() == before and not held:
+                raise PairError(
+                    f"expected {status.ready} clips of {status.stage} to be made, got no attempt: "
+                    "files of an earlier stage have gone, so run that stage again"
+                )
     compact(dataset, status.stage)
     return status
 

@@ -116,6 +116,19 @@ def test_work_that_another_run_holds_is_waited_for(tmp_path):
     other.stop()
 
 
+def test_work_that_nobody_can_begin_is_no_endless_loop(tmp_path):
+    dataset = make_dataset(tmp_path, clips=2)
+    run_stage(dataset, "copies")
+
+    def remove(status):
+        for path in objects_of(dataset, "copies").values():
+            path.unlink()
+
+    with pytest.raises(PairError, match="2 clips of counts to be made, got no attempt"):
+        run_stage(dataset, "counts", on_progress=remove)
+    assert run_stage(dataset, "counts").blocked == 2
+
+
 def test_a_stopped_worker_gives_its_lease_back(tmp_path):
     dataset = make_dataset(tmp_path, wait_s=60.0)
     worker = LocalWorker(Task(dataset=dataset, stage="copies", shard=(0, 1), run=RunConfig()))
