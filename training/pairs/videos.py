@@ -50,15 +50,20 @@ def write_video(
     path: Path,
     frames: NDArray[np.uint8],  # (T, H, W, 3) RGB
     fps: float,
+    *,
+    pixel_format: str = "yuv444p",
 ) -> None:
-    """Write pictures as H.264 with full colour resolution; OSError where the disk is full."""
+    """Write pictures as H.264 with full colour resolution; OSError where the disk is full.
+
+    Every browser plays "yuv420p", at half the colour resolution.
+    """
     coded = (
         av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-            format="yuv444p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            format=pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG"
         )
         for frame in frames
     )
-    _write(path, coded, frames.shape[1:3], "libx264", "yuv444p", fps, H264)
+    _write(path, coded, frames.shape[1:3], "libx264", pixel_format, fps, H264)
 
 
 def read_video(path: Path) -> NDArray[np.uint8]:
