@@ -60,9 +60,8 @@ class DinoKeys:
             q, k, v = self._linear(self._norm(x, f"{name}.norm1"), f"{name}.attn.qkv").chunk(3, -1)
             if index == self.depth - 1:
                 break
-            shape = (1, x.shape[1], -1, HEAD_WIDTH)
-            heads = (t.reshape(shape).transpose(1, 2) for t in (q, k, v))
-            mixed = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+            mixed = F.scaled_dot_product_attention(_heads(q), _heads(k), _heads(v))
+            mixed = mixed.transpose(1, 2).flatten(2)
             x = x + self._linear(mixed, f"{name}.attn.proj")
             inner = F.gelu(self._linear(self._norm(x, f"{name}.norm2"), f"{name}.mlp.fc1"))
             x = x + self._linear(inner, f"{name}.mlp.fc2")
@@ -101,6 +100,10 @@ class OnnxKeys:
         """Return the keys (S, D) of a picture (H, W, 3)."""
         (keys,) = self.session.run(None, {self.input: _normalised(picture, ONNX_PATCH)})
         return np.asarray(keys[0], np.float32)
+
+
+def _heads(x: Tensor) -> Tensor:  # (1, S, D) -> (1, heads, S, 64)
+    return x.reshape(1, x.shape[1], -1, HEAD_WIDTH).transpose(1, 2)
 
 
 def _normalised(picture: NDArray[np.uint8], patch: int) -> NDArray[np.float32]:  # (1, 3, H, W)

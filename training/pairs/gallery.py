@@ -109,7 +109,8 @@ def _write_media(
         if preview_s:
             few = frames[: max(1, round(preview_s * clip.fps))]
             small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in few]
-            videos.write_video(out / f"{stem}.mp4", np.stack(small), clip.fps)
+            preview = out / f"{stem}.mp4"
+            videos.write_video(preview, np.stack(small), clip.fps, pixel_format="yuv420p")
             written[name].append(f"{stem}.mp4")
     return written
 
