@@ -195,6 +195,7 @@ OUR_WAN = dataclasses.replace(
     text_width=16,
     frequency_width=16,
     latent_channels=4,
+    chunk_latents=2,
 )
 
 
@@ -204,7 +205,7 @@ def velocity_of_ours(model: InContextTransformer) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     latent = torch.randn(1, 4, 2, 4, 4, generator=generator)
     text = torch.randn(1, 3, 16, generator=generator)
-    timestep, rope = torch.tensor([0.5]), ropes(OUR_WAN, 2, 2, (0.0, 1.0))
+    timestep, rope = torch.tensor([0.5]), ropes(OUR_WAN, 2, 2)
     x0 = model.whole(latent, timestep, rope, prompt_kv=model.prompt(text))
     return (latent - x0) / timestep
 
