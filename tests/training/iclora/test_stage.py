@@ -147,6 +147,24 @@ def test_the_past_has_a_say_and_noise_changes_it():
         assert torch.equal(prefix.loss(0)["loss"], clean)  # the chunk before is given clean
 
 
+def test_a_first_latent_given_clean_is_not_noised_and_in_no_loss():
+    """Neither the noise on it nor its own error moves the loss; on the other frames they do."""
+    prefix = Conditions(first_latent=1.0, history_dropout=0.0, caption_dropout=0.0)
+    stage, _ = stage_of(TINY_WAN, prefix, text=TEXT)
+    batch = stage.batches.draw(0)
+    draws = draw_samples(prefix, stage.timesteps, seed=0, samples=batch.samples,
+                         like=batch.target, tokens=stage_tokens(TINY_WAN))  # fmt: skip
+    assert draws.clean_first.all()
+    for frame, same in ((0, True), (1, False)):
+        noise = draws.noise.clone()
+        noise[:, :, frame] += 1.0
+        other = dataclasses.replace(draws, noise=noise)
+        with torch.no_grad():
+            losses = [stage.losses(batch, batch.reference, batch.target, d)
+                      for d in (draws, other)]  # fmt: skip
+        assert torch.equal(*losses) == same
+
+
 def test_dropped_captions_are_the_empty_prompt():
     never, _ = stage_of(TINY, Conditions(caption_dropout=0.0))
     always, _ = stage_of(TINY, Conditions(caption_dropout=1.0))
