@@ -11,7 +11,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import TINY
 from realmaster_live.training.data import find_clips
 from realmaster_live.training.evaluate.metrics import psnr
-from realmaster_live.training.evaluate.prompted import prompted_figures
+from realmaster_live.training.evaluate.prompted import PromptClassifier, prompted_figures
 from realmaster_live.training.fit import Run, fit
 from realmaster_live.training.latents import prompt_kv, roll_out
 
@@ -72,7 +72,7 @@ def test_names_become_keys_and_values_in_their_order():
     assert prompt_kv(InContextTransformer(unprompted), ["as simulated"]) is None
 
 
-def test_the_classifier_tells_what_was_asked_for(tinted):
+def test_the_classifier_tells_what_was_asked_for(tinted, tmp_path):
     """An engine that tints as asked is recognised; one that does nothing is not."""
     held_out = [c for c in find_clips(tinted, "held out") if c.prompt != "as simulated"]
     training = find_clips(tinted, "training")
@@ -86,8 +86,12 @@ def test_the_classifier_tells_what_was_asked_for(tinted):
     def idle(clip, prompt):
         return np.array(clip.sim)
 
-    good = prompted_figures(perfect, held_out, training, colours, 4)
-    bad = prompted_figures(idle, held_out, training, colours, 4)
+    learnt = PromptClassifier.learn(training, colours)
+    learnt.save(tmp_path / "classifier.npz")
+    kept = PromptClassifier.load(tmp_path / "classifier.npz")
+    good = prompted_figures(perfect, held_out, learnt, colours, 4)
+    bad = prompted_figures(idle, held_out, learnt, colours, 4)
+    assert prompted_figures(perfect, held_out, kept, colours, 4) == good
     assert good["classifier_clips"] == {"blue": 3, "red": 3}
     for name in NAMES[1:]:
         clip = next(clip for clip in held_out if clip.prompt == name)

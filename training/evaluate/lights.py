@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +58,17 @@ def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
     found = {state: glow(lens(frame, light["lamps"][state]), state) for state in STATES}
     state = max(found, key=lambda name: found[name])
     return state if found[state] >= FAINTEST else "none"
+
+
+def close_up(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Return a light's surroundings (240, 160, 3), enlarged without smoothing."""
+    boxes = np.array(list(light["lamps"].values()))
+    margin = (boxes[0, 3] - boxes[0, 1]) * 1.5
+    height, width, _ = frame.shape
+    left, top = np.clip(boxes[:, :2].min(0) - margin, 0, (width - 8, height - 8)).astype(int)
+    right, bottom = np.ceil(boxes[:, 2:].max(0) + margin).astype(int)
+    part = frame[top : max(bottom, top + 8), left : max(right, left + 8)]
+    return np.asarray(cv2.resize(part, (160, 240), interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 class LightCount:

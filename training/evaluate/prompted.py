@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,25 +37,55 @@ class PromptClassifier:
         counts: training clips of each.
     """
 
-    def __init__(self, clips: Sequence[Clip], features: Features) -> None:
+    def __init__(self, counts: dict[str, int], mean: Tensor, std: Tensor) -> None:
+        """Make one that knows nothing yet; `mean` and `std` (D,) are the features' own."""
+        self.counts, self.names = counts, list(counts)
+        self._mean, self._std = mean, std
+        self._layer = nn.Linear(len(mean), len(counts))
+        nn.init.zeros_(self._layer.weight)
+        nn.init.zeros_(self._layer.bias)
+
+    @classmethod
+    def learn(cls, clips: Sequence[Clip], features: Features) -> PromptClassifier:
         """Learn from the truths of clips with prompts, the same number of clips of each."""
         known = Counter(clip.prompt for clip in clips if clip.prompt != AS_SIMULATED)
-        self.names = sorted(known)
+        names = sorted(known)
         most = min([MOST_CLIPS, *known.values()])
-        self.counts = dict.fromkeys(self.names, most)
         seen, labels = [], []
-        for label, name in enumerate(self.names):
+        for label, name in enumerate(names):
             for clip in [c for c in clips if c.prompt == name][:most]:
                 rows = features(clip.truth)
                 seen.append(rows)
                 labels.append(torch.full((len(rows),), label))
         x, y = torch.cat(seen), torch.cat(labels)
-        self._features = features
-        self._mean, self._std = x.mean(0), x.std(0) + 1e-6
-        self._layer = nn.Linear(x.shape[1], len(self.names))
-        nn.init.zeros_(self._layer.weight)
-        nn.init.zeros_(self._layer.bias)
-        self._fit((x - self._mean) / self._std, y)
+        made = cls(dict.fromkeys(names, most), x.mean(0), x.std(0) + 1e-6)
+        made._fit((x - made._mean) / made._std, y)
+        return made
+
+    @classmethod
+    def load(cls, path: Path) -> PromptClassifier:
+        """Return the classifier of a file that `save` wrote."""
+        with np.load(path) as file:
+            counts = {
+                str(name): int(n) for name, n in zip(file["names"], file["counts"], strict=True)
+            }
+            made = cls(counts, torch.from_numpy(file["mean"]), torch.from_numpy(file["std"]))
+            made._layer.weight.data = torch.from_numpy(file["weight"])
+            made._layer.bias.data = torch.from_numpy(file["bias"])
+        return made
+
+    def save(self, path: Path) -> None:
+        """Write the classifier to a .npz file."""
+        with path.open("wb") as file:
+            np.savez(
+                file,
+                names=np.array(self.names),
+                counts=np.array(list(self.counts.values())),
+                mean=self._mean.numpy(),
+                std=self._std.numpy(),
+                weight=self._layer.weight.detach().numpy(),
+                bias=self._layer.bias.detach().numpy(),
+            )
 
     def _fit(self, x: Tensor, y: Tensor) -> None:
         """Minimise cross entropy plus weight decay, a convex problem."""
@@ -72,16 +103,16 @@ class PromptClassifier:
         optimizer.step(closure)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
-    def name(self, frames: NDArray[np.uint8]) -> str:  # (T, H, W, 3)
-        """Return the likeliest prompt of frames, by the mean over their crops."""
-        scores = self._layer((self._features(frames) - self._mean) / self._std)
+    def name(self, features: Tensor) -> str:  # (N, D)
+        """Return the likeliest prompt of frames, by the mean over the features of their crops."""
+        scores = self._layer((features - self._mean) / self._std)
         return self.names[int(scores.log_softmax(1).mean(0).argmax())]
 
 
 def prompted_figures(
     realize: Realize,
     clips: Sequence[Clip],
-    training: Sequence[Clip],
+    classifier: PromptClassifier,
     features: Features,
     chunk_frames: int,
 ) -> dict[str, Any]:
@@ -90,7 +121,6 @@ def prompted_figures(
     PSNR in dB of the render, of the frames realized without the prompt and with it; the shares of
     chunks that the classifier names rightly, of realized frames and of the truth itself.
     """
-    classifier = PromptClassifier(training, features)
     figures: dict[str, Any] = {"classifier_clips": classifier.counts}
     for name in [known for known in classifier.names if known in {c.prompt for c in clips}]:
         scores: dict[str, list[float]] = {"render_db": [], "as_simulated_db": [], "prompted_db": []}
@@ -103,8 +133,8 @@ def prompted_figures(
             scores["prompted_db"] += psnr(made, truth)
             for start in range(0, len(made), chunk_frames):
                 part = slice(start, start + chunk_frames)
-                named["recognised"].append(classifier.name(made[part]) == name)
-                named["truth_recognised"].append(classifier.name(truth[part]) == name)
+                named["recognised"].append(classifier.name(features(made[part])) == name)
+                named["truth_recognised"].append(classifier.name(features(truth[part])) == name)
         means = {key: float(np.mean(values)) for key, values in scores.items()}
         means |= {key: float(np.mean(values)) for key, values in named.items()}
         figures[name] = {key: round(value, 3) for key, value in means.items()}

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from realmaster_live.training.evaluate.lights import LightCount, is_readable, lens, read_state
+from realmaster_live.training.evaluate.lights import (
+    LightCount,
+    close_up,
+    is_readable,
+    lens,
+    read_state,
+)
 
 COLOURS = {"red": (255, 40, 30), "yellow": (255, 190, 40), "green": (40, 240, 130)}
 DARK = {"red": (40, 25, 25), "yellow": (38, 36, 24), "green": (25, 40, 30)}
@@ -76,3 +82,11 @@ def test_shares_are_of_what_the_truth_shows():
     assert figures["render_right"] == 1.0 and figures["truth_right"] == 0.75
     assert figures["read_as"] == {"red": {"red": 2, "green": 1}}
     assert LightCount().figures()["kept"] is None
+
+
+def test_close_ups_have_one_size_even_at_the_border():
+    frame = picture(a_light("red"), "red")
+    for place in ((10.0, 6.0), (-3.0, -3.0), (29.0, 30.0)):
+        near = close_up(frame, a_light("red", at=place))
+        assert near.shape == (240, 160, 3)
+    assert (close_up(frame, a_light("red")) == COLOURS["red"]).all(-1).mean() > 0.02

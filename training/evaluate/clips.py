@@ -1,0 +1,51 @@
+"""Finding the clips to judge by: in folders of pairs, and in packed shards of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from realmaster_live.errors import PairError
+from realmaster_live.training.data import HELD_OUT_FROM, Clip, Split, read_clip
+from realmaster_live.training.pack import unpack
+
+TRAINED_LOOK = "A"
+
+
+def look_of(clip: Clip) -> str:
+    """Return the look of the game that a clip was rendered in."""
+    return str(clip.facts.get("look", TRAINED_LOOK))
+
+
+@contextmanager
+def unpacked(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Give folders for folders and .tar shards; what was unpacked is removed at the end."""
+    with TemporaryDirectory() as aside:
+        folders = []
+        for number, path in enumerate(paths):
+            if path.is_file():
+                folders.append(Path(aside) / str(number))
+                unpack(path, folders[-1])
+            else:
+                folders.append(path)
+        yield folders
+
+
+def gather(folders: Sequence[Path], split: Split) -> list[Clip]:
+    """Return the clips of several folders; of two with one name and look the first counts.
+
+    Raises PairError where there is none.
+    """
+    found: dict[tuple[str, str], Clip] = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+        clip = read_clip(path)
+        if clip.split == split:
+            found.setdefault((clip.name, look_of(clip)), clip)
+    if not found:
+        raise PairError(
+            f"expected clips for {split} in {', '.join(map(str, folders))}, got none: make pairs "
+            f"(seeds from {HELD_OUT_FROM} are held out)"
+        )
+    return list(found.values())

@@ -1,0 +1,177 @@
+"""Figures of held-out clips: of plain ones, of another look, of traffic lights.
+
+Legend: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from realmaster_live.protocols import Engine, PromptedEngine
+from realmaster_live.training.data import AS_SIMULATED, HELD_OUT_FROM, Clip
+from realmaster_live.training.evaluate.clips import look_of
+from realmaster_live.training.evaluate.lights import LightCount, close_up, is_readable
+from realmaster_live.training.evaluate.metrics import (
+    flicker,
+    kid,
+    psnr,
+    sharpness,
+    ssim,
+)
+from realmaster_live.training.evaluate.pictures import crops, realize_frames
+from realmaster_live.training.evaluate.warp import motion_of, warp_error
+from realmaster_live.training.losses import feature_distance
+
+Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
+Network = Callable[[torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]
+
+
+def realizer(engine: Engine) -> Realize:
+    """Return a function that realizes clips, each of them and each prompt once."""
+    made: dict[tuple[str, str, str], NDArray[np.uint8]] = {}
+
+    def realize(clip: Clip, prompt: str) -> NDArray[np.uint8]:
+        key = (clip.name, look_of(clip), prompt)
+        if key not in made:
+            if isinstance(engine, PromptedEngine):
+                engine.set_prompt(prompt)
+            made[key] = realize_frames(engine, clip.sim)
+        return made[key]
+
+    return realize
+
+
+def pictures_of(clip: Clip, realized: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """Return a clip's render, realized frames and truth, cut to whole chunks."""
+    count = len(realized)
+    return {
+        "render": np.asarray(clip.sim[:count]),
+        "realized": realized,
+        "truth": np.asarray(clip.truth[:count]),
+    }
+
+
+def plain_figures(
+    clips: Sequence[Clip], realize: Realize, network: Network, chunk_frames: int
+) -> dict[str, Any]:
+    """Return the figures of clips without a prompt: pictures, changes between them, features."""
+    names = ("render", "realized")
+    scores: dict[str, dict[str, list[float]]] = {
+        name: {key: [] for key in ("psnr_db", "ssim", "features", "flicker", "sharpness")}
+        for name in names
+    }
+    pooled: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*names, "truth")}
+    warps: dict[str, list[float]] = {name: [] for name in (*names, "truth")}
+    seams: list[float] = []
+    per_clip = {}
+    for clip in clips:
+        pictures = pictures_of(clip, realize(clip, AS_SIMULATED))
+        truth = pictures["truth"]
+        motion = motion_of(pictures["render"])
+        for name, frames in pictures.items():
+            warps[name] += warp_error(frames, motion)
+        with torch.no_grad():
+            truth_taps, features = network(crops(truth))
+        pooled["truth"].append(features.numpy())
+        for name in names:
+            frames = pictures[name]
+            with torch.no_grad():
+                taps, features = network(crops(frames))
+            pooled[name].append(features.numpy())
+            entry = scores[name]
+            entry["psnr_db"] += psnr(frames, truth)
+            entry["ssim"] += ssim(frames, truth)
+            entry["features"].append(float(feature_distance(taps, truth_taps)))
+            entry["flicker"] += flicker(frames, truth)
+            entry["sharpness"].append(sharpness(frames))
+        changes = flicker(pictures["realized"], truth)
+        at_seams = [c for i, c in enumerate(changes) if (i + 1) % chunk_frames == 0]
+        inside = [c for i, c in enumerate(changes) if (i + 1) % chunk_frames]
+        if at_seams:
+            seams.append(float(np.mean(at_seams) / np.mean(inside)))
+        per_clip[clip.name] = {
+            name: round(float(np.mean(psnr(pictures[name], truth))), 2) for name in names
+        }
+    result: dict[str, Any] = {
+        "clips": len(clips),
+        "frames": len(scores["render"]["psnr_db"]),
+        "seeds": sorted({clip.seed for clip in clips}),
+        "held_out_from_seed": HELD_OUT_FROM,
+    }
+    truths = np.concatenate(pooled["truth"])
+    for name in names:
+        figures = {key: float(np.mean(values)) for key, values in scores[name].items()}
+        figures["kid_x1000"] = 1e3 * kid(np.concatenate(pooled[name]), truths)
+        result[name] = {key: round(value, 4) for key, value in figures.items()}
+    result["truth_sharpness"] = round(
+        float(np.mean([sharpness(np.asarray(clip.truth)) for clip in clips])), 4
+    )
+    result["seam_ratio"] = round(float(np.mean(seams)), 3) if seams else None
+    result["warp"] = {name: float(np.mean(errors)) for name, errors in warps.items()}
+    result["psnr_db_by_clip"] = per_clip
+    return result
+
+
+def gains_of(clips: Sequence[Clip], realize: Realize) -> dict[str, dict[str, float]]:
+    """Return each clip's mean PSNR in dB, of its render and realized, by name."""
+    gains = {}
+    for clip in clips:
+        shown = pictures_of(clip, realize(clip, AS_SIMULATED))
+        gains[clip.name] = {
+            name: float(np.mean(psnr(shown[name], shown["truth"])))
+            for name in ("render", "realized")
+        }
+    return gains
+
+
+def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -> dict[str, Any]:
+    """Return the gain in PSNR on drives in a look never trained on, beside the trained one's."""
+    names = {clip.name for clip in clips} & {clip.name for clip in other}
+    trained, strange = (
+        gains_of([clip for clip in some if clip.name in names], realize) for some in (clips, other)
+    )
+
+    def mean(gains: dict[str, dict[str, float]], key: str) -> float:
+        return round(float(np.mean([entry[key] for entry in gains.values()])), 4)
+
+    return {
+        "clips": len(names),
+        "render_db": mean(strange, "render"),
+        "realized_db": mean(strange, "realized"),
+        "gain_db": round(mean(strange, "realized") - mean(strange, "render"), 4),
+        "gain_a_db": round(mean(trained, "realized") - mean(trained, "render"), 4),
+        "psnr_db_by_clip": {
+            name: {key: round(value, 2) for key, value in entry.items()}
+            for name, entry in strange.items()
+        },
+    }
+
+
+def light_figures(clips: Sequence[Clip], realize: Realize) -> dict[str, Any]:
+    """Return how well traffic lights keep their state, under each clip's own prompt."""
+    count = LightCount()
+    by_prompt: dict[str, LightCount] = {}
+    for clip in [clip for clip in clips if "lights" in clip.facts]:
+        pictures = pictures_of(clip, realize(clip, clip.prompt))
+        for counter in (count, by_prompt.setdefault(clip.prompt, LightCount())):
+            counter.add(pictures, clip.facts["lights"])
+    shares = {prompt: counter.figures() for prompt, counter in by_prompt.items()}
+    return count.figures() | {"kept_by_prompt": {p: s["kept"] for p, s in shares.items()}}
+
+
+def light_rows(
+    clips: Sequence[Clip], realize: Realize, most: int
+) -> list[tuple[NDArray[np.uint8], ...]]:
+    """Return close-ups of the first light that can be read of each clip, for a contact sheet."""
+    rows: list[tuple[NDArray[np.uint8], ...]] = []
+    for clip in clips:
+        found = next(filter(is_readable, clip.facts.get("lights", [[]])[0]), None)
+        if found is not None and len(rows) < most:
+            pictures = pictures_of(clip, realize(clip, clip.prompt))
+            rows.append(tuple(close_up(frames[0], found) for frames in pictures.values()))
+    return rows
