@@ -72,7 +72,18 @@ def do_stage(chain: Any, name: str, options: argparse.Namespace) -> int:
     )
     for clip, error in after.errors.items():
         print(f"  {clip}: {error}", file=sys.stderr)
+    if name == "gate" and after.done:
+        _tell_verdicts(chain, whole=options.verb == "gate")
     return GIVEN_UP if after.quarantined else 0
+
+
+def _tell_verdicts(chain: Any, *, whole: bool) -> None:
+    """Keep the verdicts as a table, and say how many passed or how every limit did."""
+    from realmaster_live.training.pairs.verdicts import calibrate, write_verdicts
+
+    write_verdicts(chain.dataset)
+    for line in calibrate(chain.dataset).lines()[: None if whole else 1]:
+        print(f"  {line}")
 
 
 def _worries(status: Any) -> str:

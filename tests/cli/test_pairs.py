@@ -163,6 +163,11 @@ def test_run_goes_from_pairs_to_shards_and_makes_nothing_twice(
     ]  # fmt: skip
     assert main(["pairs", "status", str(dataset)]) == 0
     assert "waiting  time left" in capsys.readouterr().out
+    assert main(["pairs", "gate", str(dataset)]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 clips passed" in told
+    assert "max_palette_drift = false" in told
+    assert len(list((dataset / "verdicts").iterdir())) == 1
     assert main(["pairs", "gallery", str(dataset)]) == 0
     assert (dataset / "gallery/index.html").is_file()
     assert main(["pairs", "gc", str(dataset), "--superseded", "--dry-run"]) == 0
