@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3) RGB
+MOST_GAIN = 2.0  # of a made clip's contrast over its source's
 
 
 def palette(frames: Frames) -> NDArray[np.float64]:  # (T, 6)
@@ -18,9 +19,13 @@ def palette(frames: Frames) -> NDArray[np.float64]:  # (T, 6)
 
 
 def palette_drift(source: Frames, made: Frames) -> float:
-    """Return how far the made clip's palette wanders from its source's, in units of L*a*b*.
+    """Return how far the made clip's palette wanders where its source's does not, in L*a*b*.
 
-    The standard deviation over t of the difference of the two palettes, the largest of the six
-    figures: a clip that is darker than its source throughout has none.
+    What the source's own changes explain is taken off first: a curve turns the camera to the sun
+    in both, by another gain in each. Left is, of each of the six figures, the standard deviation
+    over t of made - gain * source, the gain by least squares within 0 and MOST_GAIN; the largest
+    of the six counts.
     """
-    return float((palette(made) - palette(source)).std(0).max())
+    x, y = (p - p.mean(0) for p in (palette(source), palette(made)))
+    gain = (x * y).sum(0) / np.maximum((x * x).sum(0), 1e-9)
+    return float((y - gain.clip(0, MOST_GAIN) * x).std(0).max())

@@ -14,10 +14,14 @@ BLACK = 24  # levels of luma that a hundredth of a frame's pixels reach, unless 
 def frozen_share(source: Frames, made: Frames) -> float:
     """Return the share of frames that repeat the one before while the source moves on.
 
-    A codec's noise is not motion: a repeat is a mean change below a tenth of the source's own.
+    A codec's noise is not motion: a repeat is a mean change below a tenth of the source's own, each
+    over the contrast of its clip, which is low at night.
     """
-    moved, changed = _changes(source), _changes(made)
-    return float(np.mean((moved > MOVES) & (changed < FROZEN * moved))) if len(moved) else 0.0
+    if len(source) == 1:
+        return 0.0
+    (moved, contrast), (changed, made_contrast) = _changes(source), _changes(made)
+    still = changed * contrast < FROZEN * moved * made_contrast
+    return float(np.mean((moved > MOVES) & still))
 
 
 def black_share(made: Frames) -> float:
@@ -41,9 +45,11 @@ def _sharpness(frame: NDArray[np.uint8]) -> float:
     return float((cv2.Laplacian(grey, cv2.CV_32F).var() + 1e-3) / (grey.var() + 1e-3))
 
 
-def _changes(frames: Frames) -> NDArray[np.float64]:
+def _changes(frames: Frames) -> tuple[NDArray[np.float64], float]:
+    """Return the mean change from each frame to the next, and the contrast, in levels."""
     grey = np.stack([_grey(frame) for frame in frames])
-    return np.asarray(np.abs(np.diff(grey, axis=0)).mean((1, 2)), np.float64)
+    changes = np.abs(np.diff(grey, axis=0)).mean((1, 2))
+    return np.asarray(changes, np.float64), float(grey.std())
 
 
 def _grey(frame: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -110,6 +110,24 @@ def test_palette_drift_by_hand():
     assert palette_drift(grey, other) == pytest.approx((59.8 - 50.0) / 2, abs=0.1)
 
 
+def test_palette_follows_a_source_that_changes_by_another_gain():
+    def ramp(first, last):
+        levels = np.linspace(first, last, 9).round().astype(np.uint8)
+        return np.ones((9, 8, 8, 3), np.uint8) * levels[:, None, None, None]
+
+    turning = ramp(100, 180)
+    assert palette_drift(turning, turning // 2) < 0.5
+    assert palette_drift(turning, ramp(180, 100)) > 8, "the other way round is a drift"
+    assert palette_drift(ramp(120, 124), ramp(120, 180)) > 5, "and so is far more"
+
+
+def test_a_dark_clip_is_not_frozen():
+    source = scene(3)
+    dark = source // 12
+    assert frozen_share(source, dark) == 0
+    assert frozen_share(source, spoil(dark, "frozen")) == 0.5
+
+
 def test_shares_by_hand():
     source = scene(3)
     made = photoreal(source)
