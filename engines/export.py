@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 STEP_CHOICES = (1, 2, 4)
+LICENCE = "Apache-2.0"  # of a checkpoint whose facts name none: the package's own
 TOLERANCE = 2e-3  # largest difference of latents between torch and ONNX Runtime
 Precision = Literal["float16", "int8"]  # how weights are stored; int8 also computes in integers
 
@@ -228,5 +229,5 @@ def describe(
         },
         "parity": {name: float(f"{value:.3g}") for name, value in figures.items()},
         "trained_on": dict(facts),
-        "licence": "Apache-2.0",
+        "licence": facts.get("licence", LICENCE),
     }

@@ -1,12 +1,18 @@
-"""`realmaster export`: the graphs of a checkpoint, which run without torch."""
+"""`realmaster export`: a checkpoint, alone or with a LoRA, in the forms that others read.
+
+`--to onnx` (the default) writes the graphs that run without torch; `checkpoint` writes a checkpoint
+with the LoRA merged; `lora` writes the LoRA in the key schemes of diffusers, ComfyUI and musubi.
+Several forms, with commas between, go into folders of their names.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +30,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="realmaster export", description=__doc__)
     parser.add_argument("checkpoint", type=Path, help="the folder that training wrote")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--adapter", type=Path, metavar="FILE", help="a LoRA for the checkpoint")
+    parser.add_argument(
+        "--strength", type=float, default=1.0, help="of the LoRA where it is merged (default: 1)"
+    )
+    parser.add_argument(
+        "--to",
+        default="onnx",
+        metavar="FORMS",
+        help="checkpoint, lora, onnx, or several with commas between (default: onnx)",
+    )
     parser.add_argument(
         "--precision",
         choices=("float16", "int8"),
@@ -44,16 +60,37 @@ def main(arguments: list[str] | None = None) -> int:
     for module in ("torch", "onnx", "onnxruntime", "safetensors"):
         require(module, extra="training")
     from realmaster_live.engines.export import export
+    from realmaster_live.training.distillation.networks import Teacher
+    from realmaster_live.training.export import export_forms, parse_forms
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     clips = read_clips(options.calibrate) if options.calibrate else ()
-    manifest = export(options.checkpoint, options.out, precision=options.precision, calibrate=clips)
-    for name, value in manifest["parity"].items():
+    to_onnx = partial(export, precision=options.precision, calibrate=clips)
+    forms = parse_forms(options.to)
+    manifest: dict[str, Any] | None
+    if forms == ("onnx",) and options.adapter is None:
+        manifest = to_onnx(options.checkpoint, options.out)
+    else:
+        source = Teacher(base=options.checkpoint, adapter=options.adapter)
+        manifest = export_forms(
+            source, options.out, forms, strength=options.strength, to_onnx=to_onnx
+        )
+    parity = manifest["parity"] if manifest else {}
+    for name, value in parity.items():
         if name.startswith("int8."):
             sys.stdout.write(f"{name.removeprefix('int8.')}: {value:g}\n")
-    size = sum(entry["bytes"] for entry in manifest["files"].values())
-    sys.stdout.write(f"{options.out}: {len(manifest['files'])} files, {size / 2**20:.1f} MiB\n")
+    sys.stdout.write("".join(f"{line}\n" for line in written(options.out, forms)))
     return 0
+
+
+def written(out: Path, forms: Sequence[str]) -> list[str]:
+    """Return a line for each form: its folder, its files and their size."""
+    lines = []
+    for form in forms:
+        folder = out / form if len(forms) > 1 else out
+        sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
+        lines.append(f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB")
+    return lines
 
 
 def read_clips(path: Path) -> Sequence[Sample]:

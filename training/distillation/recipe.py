@@ -85,6 +85,12 @@ class DistillRecipe:
                     f"expected {name} among {', '.join(get_args(choices))}, got "
                     f"{getattr(self, name)!r}: take one of them"
                 )
+        if self.discriminator.accumulate != self.critic.accumulate:
+            raise ConfigError(
+                "expected critic and discriminator to accumulate alike, as they judge the same "
+                f"samples, got {self.critic.accumulate} and {self.discriminator.accumulate}: "
+                "give them the same"
+            )
         for name in ("batch", "chunks", "rank"):
             if getattr(self, name) < 1:
                 raise ConfigError(

@@ -119,8 +119,8 @@ def test_judges_step_in_their_ratio_however_many_batches_a_step_takes(
         return update(state, loss)
 
     monkeypatch.setattr(StageState, "update", counted)
-    critic = dataclasses.replace(recipe.critic, accumulate=3)
-    recipe = dataclasses.replace(recipe, critic=critic)
+    judge = dataclasses.replace(recipe.critic, accumulate=3)
+    recipe = dataclasses.replace(recipe, critic=judge, discriminator=judge)
     distill(recipe, data_of(textured), Teacher(base=base), tmp_path)
     # critic, discriminator, critic, discriminator, student; the first and last of one size
     assert len(steps) == 6 * (2 + 2 + 1)

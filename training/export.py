@@ -1,0 +1,137 @@
+"""A model in the forms that others read: merged checkpoint, LoRA files of all schemes, ONNX graphs.
+
+Every form carries the hash of the base model's weights and the licence: a checkpoint in facts.json,
+a LoRA file in its header, the graphs in manifest.json.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.model.checkpoint import PROFILE_FILE, save_checkpoint
+from realmaster_live.model.lora_files import Scheme, load, read_facts, save
+from realmaster_live.prompts import PROMPTS_FILE
+from realmaster_live.training.checkpoints import digest_of, write_synced
+from realmaster_live.training.distillation.networks import Teacher
+
+Form = Literal["checkpoint", "lora", "onnx"]
+FORMS: tuple[Form, ...] = get_args(Form)
+FACTS = "facts.json"
+
+
+def parse_forms(text: str) -> tuple[Form, ...]:
+    """Return the forms in a list with commas, each once, in the order they are made."""
+    wanted = text.split(",")
+    unknown = sorted({*wanted} - {*FORMS})
+    if unknown:
+        raise ConfigError(
+            f"expected forms among {', '.join(FORMS)}, got {', '.join(unknown)}: give some of "
+            "them with commas between"
+        )
+    return tuple(form for form in FORMS if form in wanted)
+
+
+def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
+    """Write a checkpoint with an adapter, if there is one, added into the weights at `strength`.
+
+    Raises:
+        BuildError: the adapter was trained on other weights, or the model has no autoencoder.
+    """
+    base = source.read()
+    if base.autoencoder is None:
+        raise BuildError(
+            f"expected a checkpoint with its autoencoder, got {source.base} of diffusers: put "
+            f"{PROFILE_FILE} and an autoencoder beside its transformer, or export --to lora"
+        )
+    if source.adapter is not None:
+        check_base(source.adapter, base.sha256)
+        adapter = load(source.adapter, base.transformer)
+        adapter.strength = strength
+        adapter.merge()
+        adapter.detach()
+    save_checkpoint(folder, base.autoencoder, base.transformer)
+    prompts = source.base / PROMPTS_FILE
+    if prompts.exists():
+        shutil.copyfile(prompts, folder / PROMPTS_FILE)
+    write_synced(folder / FACTS, json.dumps(merged_facts(source, strength), indent=2) + "\n")
+
+
+def check_base(adapter: Path, base_sha256: str) -> None:
+    """Raise BuildError where a LoRA file says that it was trained on other weights."""
+    facts = read_facts(adapter)
+    if facts is not None and facts.base_sha256 and facts.base_sha256 != base_sha256:
+        raise BuildError(
+            f"expected the weights that {adapter} was trained on, of {facts.base_model} with "
+            f"sha256 {facts.base_sha256[:12]}, got {base_sha256[:12]}: give the base it names"
+        )
+
+
+def merged_facts(source: Teacher, strength: float) -> dict[str, Any]:
+    """Return the base's facts, with its hash, the licence, and the adapter's facts."""
+    lora = source.lora_facts
+    facts = {
+        **source.facts(),
+        "base_model": lora.base_model,
+        "base_sha256": lora.base_sha256,
+        "licence": lora.licence,
+    }
+    if source.adapter is None:
+        return facts
+    beside = source.adapter.parent / FACTS  # training writes one beside the adapter
+    told = json.loads(beside.read_text()) if beside.exists() else {}
+    about = {"sha256": digest_of(source.adapter), "strength": strength, "facts": told}
+    return {**facts, "adapter": about}
+
+
+def write_loras(source: Teacher, folder: Path) -> list[Path]:
+    """Write the adapter in every scheme; the strength is not in the files."""
+    if source.adapter is None:
+        raise ConfigError(
+            "expected --adapter FILE to export --to lora, got a checkpoint alone: give the adapter"
+        )
+    base = source.read()
+    check_base(source.adapter, base.sha256)
+    adapter = load(source.adapter, base.transformer)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for scheme in get_args(Scheme):
+        paths.append(folder / f"{source.adapter.stem}.{scheme}.safetensors")
+        save(paths[-1], adapter, scheme=scheme, facts=source.lora_facts)
+    return paths
+
+
+def export_forms(
+    source: Teacher,
+    out: Path,
+    forms: Sequence[Form],
+    *,
+    strength: float = 1.0,
+    to_onnx: Callable[[Path, Path], dict[str, Any]],  # from a checkpoint's folder to another
+) -> dict[str, Any] | None:
+    """Write a model in some forms, one into `out`, several into folders of their names.
+
+    Returns the ONNX graphs' manifest, where they are among them. The graphs are made of the very
+    checkpoint that is written.
+    """
+    if "lora" in forms and source.adapter is None:
+        write_loras(source, out)  # which says what is missing, before anything is written
+    folders = {form: out / form if len(forms) > 1 else out for form in forms}
+    with ExitStack() as stack:
+        merged = folders.get("checkpoint")
+        if merged is None and "onnx" in forms:
+            merged = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if merged is not None:
+            merge(source, merged, strength=strength)
+        if "lora" in forms:
+            write_loras(source, folders["lora"])
+        if "onnx" in forms:
+            assert merged is not None
+            return to_onnx(merged, folders["onnx"])
+    return None
