@@ -39,6 +39,7 @@ from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import feature_distance, huber, psnr
 from realmaster_live.training.recipe import Recipe
+from realmaster_live.training.varied import vary
 from realmaster_live.training.vgg import vgg
 
 LATENT_WEIGHT = 0.02  # keeps the latents near what the autoencoder made them
@@ -94,7 +95,7 @@ class JointStage:
             )
             latents.append(window.of(sequence.target[first : first + chunks]))
             sim, truth = pixels(sequence, profile, window, first=first, chunks=chunks)
-            sims.append(sim)
+            sims.append(vary(sim, rng) if rng.random() < stage.varied_share else sim)
             truths.append(truth)
             names.append(sequence.clip.prompt)
         return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths), names
@@ -118,7 +119,7 @@ class JointStage:
                 _, x0 = rollout.chunk(reference.float(), eps, prompt, gradient_step=chosen)
                 assert x0 is not None
                 latents.append(x0.float())
-            chance = noise if profile.falling else None
+            chance = list(noise) if profile.falling else None
             got = decode_chunks(self.autoencoder, latents, guides, chance)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
         wanted, cover = draw_falling(wanted, noise, names, time)

@@ -48,6 +48,7 @@ class StageRecipe:
         plain_weight: weight of reconstruction without guidance (autoencoder).
         rollout_share: share of samples whose latents are the student's own (decoder).
         falling_share: share of steps that see only clips in which drops or flakes fall (joint).
+        varied_share: share of samples whose render is shown in a random look (joint).
         falling_weight: weight of the error where they are (joint).
         frozen: parts of the networks that stay as they are, by the start of their parameters'
             names, such as "autoencoder.encoder" (joint).
@@ -75,6 +76,7 @@ class StageRecipe:
     plain_weight: float = 0.5
     rollout_share: float = 0.75
     falling_share: float = 0.0
+    varied_share: float = 0.0
     falling_weight: float = 1.0
     frozen: tuple[str, ...] = ()
 

@@ -1,0 +1,36 @@
+"""Renders as other games would have drawn them: random tone, colour and sharpness.
+
+A model that has seen one game only learns that game's grading by heart. Domain randomisation (Tobin
+et al. 2017) of the render, with the truth as it is, lets it look at what does not change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+GREY = (0.299, 0.587, 0.114)  # Rec. 601 luma of sRGB
+
+
+def vary(frames: Tensor, rng: np.random.Generator) -> Tensor:  # (T, H, W, 3) uint8, both
+    """Return frames in another look, the same for all of them."""
+    picture = frames.float() / 255.0
+    picture = sharpen(picture, float(rng.uniform(-0.6, 1.0)))
+    picture = picture.clamp(1e-4, 1.0) ** float(np.exp(rng.uniform(-0.35, 0.35)))
+    grey = (picture * torch.tensor(GREY, device=frames.device)).sum(-1, keepdim=True)
+    picture = grey + (picture - grey) * float(rng.uniform(0.4, 1.6))
+    middle = picture.mean()
+    picture = middle + (picture - middle) * float(rng.uniform(0.75, 1.3))
+    gains = rng.uniform(0.92, 1.08, 3).astype(np.float32)
+    picture = picture * torch.from_numpy(gains).to(frames.device) + float(rng.uniform(-0.06, 0.06))
+    return (picture.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
+
+
+def sharpen(picture: Tensor, amount: float) -> Tensor:  # (T, H, W, 3)
+    """Return pictures plus `amount` of what a 3 x 3 mean takes from them; less than 0 blurs."""
+    planes = picture.movedim(-1, 1)
+    padded = functional.pad(planes, (1, 1, 1, 1), mode="replicate")
+    mean = functional.avg_pool2d(padded, 3, stride=1).movedim(1, -1)
+    return picture + amount * (picture - mean)
