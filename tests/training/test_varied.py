@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.fit import Run
+from realmaster_live.training.run import Run
 from realmaster_live.training.varied import sharpen, vary
 
 
