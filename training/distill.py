@@ -17,7 +17,12 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import Clip, step_rng, torch_rng
-from realmaster_live.training.latents import LatentSequence, Rollout, long_enough, prompt_kv
+from realmaster_live.training.distillation.self_forcing import (
+    draw_steps,
+    moving_noise,
+    rolled_out,
+)
+from realmaster_live.training.latents import LatentSequence, long_enough, prompt_kv
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
@@ -52,19 +57,16 @@ class DistillStage:
         reference, target, names = latent_batch(
             self.sequences, rng, batch=stage.batch, chunks=stage.chunks, patch=profile.patch
         )
-        generator = torch_rng(rng)
-        noise = torch.randn(reference.shape[1:], generator=generator)
-        rollout = Rollout(self.module, sigmas(profile.steps, profile.shift))
-        losses, errors = [], []
+        noise = moving_noise(
+            torch.randn(reference.shape[1:], generator=torch_rng(rng)), stage.chunks
+        )
+        steps = draw_steps(rng, chunks=stage.chunks, steps=profile.steps, same=False)
+        levels = sigmas(profile.steps, profile.shift)
         with autocast(self.recipe):
             prompt = prompt_kv(self.module, names)
-            for index in range(stage.chunks):
-                chosen = int(rng.integers(profile.steps))
-                clean, x0 = rollout.chunk(reference[index], noise, prompt, gradient_step=chosen)
-                assert x0 is not None
-                losses.append(2.0 * huber(x0.float(), target[index]))
-                errors.append((clean - target[index]).square().mean())
-        return {"loss": torch.stack(losses).mean(), "rollout_mse": torch.stack(errors).mean()}
+            x0, clean = rolled_out(self.module, reference, noise, prompt, levels, steps)
+        error = (clean - target).square().mean()
+        return {"loss": 2.0 * huber(x0, target), "rollout_mse": error}
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation rollouts in the default number of steps."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from realmaster_live.engines.noise import COLUMNS, ROWS
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.training.latents import Rollout
 
@@ -20,7 +21,7 @@ from realmaster_live.training.latents import Rollout
 def rolled_out(
     student: InContextTransformer,
     references: Tensor,  # (n, B, ...)
-    noise: Tensor,  # (B, ...), as in the engine one for all chunks
+    noise: Tensor,  # (n, B, ...)
     prompt: Tensor | None,
     levels: Sequence[float],
     steps: Sequence[int],  # the one with gradients, for each chunk
@@ -28,12 +29,18 @@ def rolled_out(
     """Return x0 of the chosen steps, with gradients, and the clean chunks; each (n, B, ...)."""
     rollout = Rollout(student, levels)
     answers, clean = [], []
-    for reference, step in zip(references, steps, strict=True):
-        finished, x0 = rollout.chunk(reference, noise, prompt, gradient_step=step)
+    for reference, eps, step in zip(references, noise, steps, strict=True):
+        finished, x0 = rollout.chunk(reference, eps, prompt, gradient_step=step)
         assert x0 is not None
         answers.append(x0.float())
         clean.append(finished)
     return torch.stack(answers), torch.stack(clean)
+
+
+def moving_noise(first: Tensor, chunks: int) -> Tensor:  # (B, ...) -> (n, B, ...)
+    """Return the noise of consecutive chunks: as in the engines, one draw that moves."""
+    moves = [(ROWS * index, COLUMNS * index) for index in range(chunks)]
+    return torch.stack([first.roll(move, (-2, -1)) for move in moves])
 
 
 def draw_steps(rng: np.random.Generator, *, chunks: int, steps: int, same: bool) -> list[int]:

@@ -27,7 +27,7 @@ from realmaster_live.training.distillation.regress import (
     paired_terms,
     teacher_forced,
 )
-from realmaster_live.training.distillation.self_forcing import draw_steps, rolled_out
+from realmaster_live.training.distillation.self_forcing import draw_steps, moving_noise, rolled_out
 from realmaster_live.training.distillation.views import prompt_kv
 from realmaster_live.training.iclora.batches import Batches, LatentBatch, LatentPairs
 from realmaster_live.training.loop import OPTIMIZER, WEIGHTS, StageState, mixed
@@ -135,7 +135,8 @@ class DistillStage:
         """Return samples (n, B, ...) with gradients, and the terms that only their maker knows."""
         recipe, student = self.recipe, self.module
         if recipe.method == "self-forcing":
-            noise = torch.randn(batch.target.shape[1:], generator=torch_rng(rng))
+            first = torch.randn(batch.target.shape[1:], generator=torch_rng(rng))
+            noise = moving_noise(first, recipe.chunks)
             steps = draw_steps(
                 rng, chunks=recipe.chunks, steps=len(self.levels) - 1, same=recipe.same_step
             )

@@ -15,6 +15,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.vae import CELL, CELL_CHANNELS, StreamingAutoencoder, to_pixels
 from realmaster_live.training.distillation.gates import GatesConfig, Rolled, Verdict, judge
 from realmaster_live.training.distillation.moments import as_sequence
+from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.views import prompt_kv
 from realmaster_live.training.iclora.batches import LatentBatch, LatentPairs, cut, stack_texts
 from realmaster_live.training.latents import Rollout
@@ -83,11 +84,15 @@ class Validation:
         for index in range(min(self.config.clips, len(self.pairs.shapes))):
             clip = self._clip(student, index)
             generator = torch.Generator(torch.get_default_device()).manual_seed(0)
-            noise = torch.randn(clip.target.shape[1:], generator=generator)
+            first = torch.randn(clip.target.shape[1:], generator=generator)
+            noise = moving_noise(first, len(clip.target))
             with mixed(self.bfloat16):
                 rollout, prompt = Rollout(student, self.levels), prompt_kv(student, clip)
                 made = torch.stack(
-                    [rollout.chunk(chunk, noise, prompt)[0] for chunk in clip.reference]
+                    [
+                        rollout.chunk(chunk, eps, prompt)[0]
+                        for chunk, eps in zip(clip.reference, noise, strict=True)
+                    ]
                 )
             got, truth = as_sequence(made.float()), as_sequence(clip.target)
             seen = (got, truth)

@@ -1,0 +1,86 @@
+"""A Wan transformer of diffusers: chunks of three latent frames, velocity, texts, a LoRA."""
+
+import dataclasses
+
+import pytest
+import torch
+from latent_clips import LatentClip, LatentClips
+from tiny_wan import make_wan
+
+from realmaster_live.engines.noise import ChunkNoise
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.lora_files import load
+from realmaster_live.training.distillation.dmd2 import DMD2Config
+from realmaster_live.training.distillation.networks import Teacher
+from realmaster_live.training.distillation.recipe import STUDENT, DistillRecipe
+from realmaster_live.training.distillation.self_forcing import moving_noise
+from realmaster_live.training.distillation.train import distill
+from realmaster_live.training.iclora.base import BaseConfig
+from realmaster_live.training.iclora.train import Data
+
+
+def clips(seeds, frames=7):
+    """Seven latent frames are two chunks of three, and one that is left."""
+    found = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        reference = torch.randn(4, frames, 4, 6, generator=generator)
+        text = torch.randn(3, 16, generator=generator)
+        found.append(LatentClip("a street", reference, 0.5 * reference, text))
+    return LatentClips(found)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wan") / "transformer"
+    make_wan().save_pretrained(folder)
+    return Teacher(base=folder, config=BaseConfig(name="tiny wan", licence="Apache-2.0"))
+
+
+@pytest.fixture
+def recipe():
+    student = dataclasses.replace(STUDENT, steps=3, learning_rate=1e-3, warm_up=1)
+    return DistillRecipe(
+        method="self-forcing",
+        trains="adapter",
+        critic_trains="adapter",
+        rank=2,
+        threads=1,
+        bfloat16=False,
+        batch=2,
+        chunks=2,
+        student=student,
+        critic=student,
+        discriminator=student,
+        dmd2=DMD2Config(critic_steps=2, guidance=1.0, guidance_form="extra", width=8, depth=1),
+    )
+
+
+@pytest.mark.parametrize("method", ["regress", "dmd2", "self-forcing"])
+def test_every_method_trains_an_adapter_of_it(method, recipe, teacher, tmp_path):
+    recipe = dataclasses.replace(recipe, method=method)
+    data = Data(
+        training=clips(range(4)), validation=clips([9]), sha256="", empty_text=torch.zeros(3, 16)
+    )
+    verdict = distill(recipe, data, teacher, tmp_path)
+    assert verdict.space == "latents"  # a model of diffusers brings no decoder of ours
+    network = teacher.read().transformer
+    adapter = load(
+        tmp_path / "checkpoint" / "adapter.safetensors", network,
+        base_sha256=teacher.lora_facts.base_sha256,
+    )  # fmt: skip
+    ups = [each.up for each in adapter.low_ranks.values()]
+    assert all(up.isfinite().all() for up in ups) and any(up.abs().max() > 0 for up in ups)
+
+
+def test_guidance_needs_the_empty_prompt(recipe, teacher, tmp_path):
+    data = Data(training=clips(range(4)), validation=clips([9]), sha256="")
+    with pytest.raises(ConfigError, match="expected an embedding of the empty prompt"):
+        distill(recipe, data, teacher, tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 6, 8), (1, 4, 3, 6, 8)])
+def test_noise_moves_as_in_the_engines(shape):
+    engine = ChunkNoise(shape, seed=3)
+    drawn = [torch.from_numpy(engine.take().copy()) for _ in range(3)]
+    assert torch.equal(moving_noise(drawn[0], 3), torch.stack(drawn))
