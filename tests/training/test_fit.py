@@ -17,11 +17,11 @@ from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.vae import to_cells
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import find_clips, take
-from realmaster_live.training.fit import Run, fit
 from realmaster_live.training.latents import encode_clip, roll_out
 from realmaster_live.training.loop import StageState
 from realmaster_live.training.optimization import learning_rate
 from realmaster_live.training.recipe import STAGES, StageRecipe
+from realmaster_live.training.run import Run, fit
 from realmaster_live.training.transformer import TransformerStage
 from realmaster_live.training.vgg import vgg
 

@@ -12,8 +12,8 @@ from realmaster_live.model.profile import TINY
 from realmaster_live.training.data import find_clips
 from realmaster_live.training.evaluate.metrics import psnr
 from realmaster_live.training.evaluate.prompted import PromptClassifier, prompted_figures
-from realmaster_live.training.fit import Run, fit
 from realmaster_live.training.latents import prompt_kv, roll_out
+from realmaster_live.training.run import Run, fit
 
 NAMES = ("as simulated", "red", "blue")
 PROFILE = dataclasses.replace(TINY, prompts=NAMES)

@@ -1,0 +1,299 @@
+"""A run that trains the embedded model, stage by stage, in its folder.
+
+RUN/checkpoint always holds the best of the stages done so far, ready for export.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from realmaster_live.errors import PairError
+from realmaster_live.model.checkpoint import load_checkpoint, load_into, save_checkpoint
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
+from realmaster_live.training.checkpoints import latest
+from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_rng, torch_rng
+from realmaster_live.training.distill import DistillStage
+from realmaster_live.training.joint import JointStage
+from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
+from realmaster_live.training.loop import (
+    Every,
+    StageState,
+    autocast,
+    check_fingerprint,
+    run_stage,
+)
+from realmaster_live.training.recipe import (
+    Recipe,
+    StageRecipe,
+    fingerprint,
+    recipe_hash,
+)
+from realmaster_live.training.transformer import TransformerStage
+from realmaster_live.training.vgg import vgg
+
+logger = logging.getLogger(__name__)
+
+PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
+LOOK_CLIPS = 32  # most validation clips looked at while training
+STATISTICS_CLIPS = 12
+ROLLOUT_BATCH = 8
+
+
+AnyStage = AutoencoderStage | TransformerStage | DistillStage | DecoderStage | JointStage
+
+
+class Run:
+    """A training run in its folder."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Path,
+        out: Path,
+        start: Path | None = None,
+        accepted: Collection[str] = (),
+    ) -> None:
+        """Make the networks on torch's default device.
+
+        A resumed stage may differ from what it was trained under in the `accepted` keys.
+        """
+        self.recipe, self.data, self.out, self.start = recipe, data, out, start
+        self.accepted = accepted
+        self.device = torch.get_default_device()
+        out.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(recipe.threads)
+        torch.manual_seed(recipe.seed)
+        self.autoencoder = StreamingAutoencoder(recipe.profile)
+        self.transformer = InContextTransformer(recipe.profile)
+        if self.device.type == "cuda":  # as its convolutions want them
+            self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.looked_at = find_clips(data, "validation")[:LOOK_CLIPS]
+        self.encoded: dict[str, list[LatentSequence]] = {}
+        self.stopping = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        """Ask the running stage to save and end within a step (a signal handler)."""
+        self.stopping = True
+
+    def log(self, entry: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
+        with (self.out / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        logger.info("%s", entry)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts of the stages done so far."""
+        path = self.out / "checkpoint" / "facts.json"
+        facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return facts
+
+    def restore(self, checkpoint: Path) -> None:
+        """Put a checkpoint into the networks; what it lacks stays as it is in a new model."""
+        for own, read in zip(
+            (self.autoencoder, self.transformer), load_checkpoint(checkpoint), strict=True
+        ):
+            load_into(own, {**own.state_dict(), **read.state_dict()}, source=str(checkpoint))
+
+    def clips_of(self, name: str) -> list[Clip]:
+        """Return a stage's clips: all finished ones at its start, the same ones when resumed."""
+        clips = find_clips(self.data, "training")
+        self.check_prompts([*clips, *self.looked_at])
+        found = latest(self.out / name)
+        if found is None:
+            return clips
+        by_name = {clip.name: clip for clip in clips}
+        return [by_name[name] for name in found[1]["clips"] if name in by_name]
+
+    def check_prompts(self, clips: list[Clip]) -> None:
+        """Raise PairError where a clip shows a prompt that the model has no place for."""
+        known = self.recipe.profile.prompts or (AS_SIMULATED,)
+        strange = sorted({clip.prompt for clip in clips} - {*known})
+        if strange:
+            raise PairError(
+                f"expected clips of the prompts {', '.join(known)} in {self.data}, got {strange}: "
+                "name them in the profile's `prompts`, or train on other clips"
+            )
+
+    def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
+        """Return the latents of clips from every phase, as they are and mirrored.
+
+        The encoder stands still after its stage, so each clip is encoded once.
+        """
+        started = time.monotonic()
+        for clip in clips:
+            if clip.name not in self.encoded:
+                self.encoded[clip.name] = encode_clips(
+                    self.autoencoder, [clip], phases=PHASES, mirrors=(False, True)
+                )
+        sequences = [sequence for clip in clips for sequence in self.encoded[clip.name]]
+        self.log({"encoded": len(sequences), "s": round(time.monotonic() - started, 1)})
+        return sequences
+
+    def stage(self, name: str, clips: list[Clip]) -> AnyStage:
+        """Return a stage over clips, with its networks prepared."""
+        samples = self.out / "samples"
+        if name == "autoencoder":
+            return AutoencoderStage(self.recipe, self.autoencoder, clips, self.looked_at, samples)
+        sequences = self.sequences(clips)
+        if name == "decoder":
+            self.roll_out(sequences)
+            return DecoderStage(
+                self.recipe,
+                self.autoencoder,
+                self.transformer,
+                sequences,
+                self.looked_at,
+                samples,
+            )
+        kinds: dict[str, type[TransformerStage | DistillStage | JointStage]] = {
+            "transformer": TransformerStage,
+            "distill": DistillStage,
+            "joint": JointStage,
+        }
+        return kinds[name](
+            self.recipe, self.autoencoder, self.transformer, sequences, self.looked_at, samples
+        )
+
+    def roll_out(self, sequences: list[LatentSequence]) -> None:
+        """Let the student make every sequence's latents, sequences of one shape together."""
+        profile = self.recipe.profile
+        levels = sigmas(profile.steps, profile.shift)
+        started = time.monotonic()
+        groups: dict[torch.Size, list[LatentSequence]] = {}
+        for sequence in sequences:
+            groups.setdefault(sequence.reference.shape, []).append(sequence)
+        batches = [
+            group[first : first + ROLLOUT_BATCH]
+            for group in groups.values()
+            for first in range(0, len(group), ROLLOUT_BATCH)
+        ]
+        for index, batch in enumerate(batches):
+            rng = torch_rng(step_rng(self.recipe.seed, index, purpose=5))
+            references = torch.stack([sequence.reference for sequence in batch], 1)
+            with autocast(self.recipe):
+                names = [sequence.clip.prompt for sequence in batch]
+                made = roll_out(self.transformer, references, levels, rng, names)
+            for sequence, latents in zip(batch, made.unbind(1), strict=True):
+                sequence.rollout = latents.float()
+        self.log({"rolled_out": len(sequences), "s": round(time.monotonic() - started, 1)})
+
+    def train(self) -> bool:
+        """Run the stages that are left; return False where a signal ended it."""
+        if "joint" in self.recipe.stages and self.recipe.joint.perceptual_weight:
+            vgg()  # a missing package is told now, not hours later
+        done = self.facts().get("stages", {})
+        if done:
+            self.restore(self.out / "checkpoint")
+        elif self.start is not None:
+            self.restore(self.start)
+        for name in self.recipe.stages:
+            if name in done:
+                continue
+            clips = self.clips_of(name)
+            conditions = fingerprint(self.recipe, name)
+            found = latest(self.out / name)
+            if found is not None:
+                saved = {**found[1]["conditions"], "clips": found[1]["clips"]}
+                wanted = {**conditions, "clips": [clip.name for clip in clips]}
+                check_fingerprint(saved, wanted, self.out / name, self.accepted)
+            stage_recipe: StageRecipe = getattr(self.recipe, name)
+            self.log({"stage": name, "clips": len(clips), "frames": sum(map(len, clips))})
+            stage = self.stage(name, clips)
+            finished = run_stage(
+                stage,
+                StageState(stage.module, stage_recipe.optimization),
+                self.out / name,
+                facts=partial(self.conditions, clips, conditions),
+                save=Every(seconds=self.recipe.save_s),
+                validate=Every(seconds=self.recipe.validate_s),
+                log=self.log,
+                refresh=partial(self.refresh, stage, clips),
+                stop=lambda: self.stopping,
+            )
+            if not finished:
+                return False
+            if name == "autoencoder":
+                set_statistics(self.autoencoder, clips[:STATISTICS_CLIPS])
+            self.hand_on(name, clips)
+        return True
+
+    def machine(self) -> str:
+        """Return what the run trains on, in words."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{platform.machine()}, {self.recipe.threads} threads"
+
+    @staticmethod
+    def conditions(clips: list[Clip], conditions: dict[str, Any]) -> dict[str, Any]:
+        """Return what a state must be resumed with."""
+        return {"clips": [clip.name for clip in clips], "conditions": conditions}
+
+    def refresh(self, stage: AnyStage, clips: list[Clip]) -> None:
+        """Let a running stage learn from clips that were finished since it last looked."""
+        known = {clip.name for clip in clips}
+        new = [c for c in find_clips(self.data, "training") if c.name not in known]
+        if not new:
+            return
+        if not isinstance(stage, AutoencoderStage):
+            sequences = self.sequences(new)
+            if isinstance(stage, DecoderStage):
+                self.roll_out(sequences)
+            stage.sequences += [s for s in sequences if len(s) >= stage.chunks]
+        clips += new  # the autoencoder's stage holds this very list
+        self.log({"stage": stage.name, "new_clips": len(new), "clips": len(clips)})
+
+    def hand_on(self, name: str, clips: list[Clip]) -> None:
+        """Write the checkpoint with what this stage made."""
+        facts = self.facts()
+        found = latest(self.out / name)
+        assert found is not None
+        stages = {
+            **facts.get("stages", {}),
+            name: {
+                "steps": found[1]["step"],
+                "seconds": round(found[1]["elapsed_s"]),
+                "clips": len(clips),
+                "frames": sum(map(len, clips)),
+                "seeds": sorted({clip.seed for clip in clips}),
+            },
+        }
+        folder = self.out / "checkpoint"
+        save_checkpoint(folder, self.autoencoder, self.transformer)
+        facts = {
+            "recipe": recipe_hash(self.recipe),
+            "machine": self.machine(),
+            "stages": stages,
+        }
+        (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def fit(
+    recipe: Recipe,
+    data: Path | str,
+    out: Path | str,
+    *,
+    start: Path | str | None = None,
+    accepted: Collection[str] = (),
+    handle: Callable[[Run], None] = lambda run: None,
+) -> bool:
+    """Train, or go on training, the run in `out`; return False where it was asked to stop.
+
+    A new run begins with the weights of the checkpoint `start`, where one is given. `handle`
+    gets the run before it starts, to connect signals to `run.stop`.
+    """
+    run = Run(recipe, Path(data), Path(out), Path(start) if start else None, accepted)
+    handle(run)
+    return run.train()
