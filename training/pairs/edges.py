@@ -24,6 +24,7 @@ from realmaster_live.training.pairs.stabiliser import (
     flicker,
     motions_of,
     stabilise,
+    with_lines,
     without_specks,
 )
 from realmaster_live.training.pairs.stage import Clip, Job, Stage, StageSpec, Value
@@ -133,7 +134,8 @@ class EdgesStage:
         exact = np.zeros((clip.frames, clip.height, clip.width), bool)
         if config.method == "exact":
             exact |= instance_edges(_label(clip, "instance", config.method))
-            exact |= depth_edges(_label(clip, "depth", config.method), config.depth_jump)
+            jumps = depth_edges(_label(clip, "depth", config.method), config.depth_jump)
+            exact = with_lines(exact, jumps)
             if not config.with_canny:
                 return exact, {}
         frames = sources.read_frames(clip)
@@ -142,9 +144,9 @@ class EdgesStage:
         facts: dict[str, Value] = {"low": round(low, 1), "high": round(high, 1)}
         large = without_specks(drawn, config.least_px)
         if clip.frames == 1:
-            return large | exact, facts
+            return with_lines(exact, large), facts
         motions = motions_of(frames)
-        edges = stabilise(large, motions, config.stabilise) | exact
+        edges = with_lines(exact, stabilise(large, motions, config.stabilise))
         return edges, facts | {
             "flicker_of_canny": round(flicker(drawn, motions[0]), 4),
             "flicker": round(flicker(edges, motions[0]), 4),

@@ -71,7 +71,7 @@ class GateConfig:
     min_edge_f1: Limit = 0.5
     min_worst_edge_f1: Limit = 0.45
     max_warp_ratio: Limit = 2.5
-    max_palette_drift: Limit = 1.5
+    max_palette_drift: Limit = 1.0
     max_gradient_structure: Limit = 0.045
     max_dino_structure: Limit = False
     min_face_similarity: Limit = 0.4
