@@ -115,3 +115,13 @@ def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
         pairs.main([*redrawn, "--seeds", "3"])
     with pytest.raises(ConfigError, match="--out"):
         pairs.main(["--out", str(tmp_path / "a"), "--truth-from", str(tmp_path / "a")])
+
+
+def test_drives_with_lights_begin_and_end_with_one_that_can_be_read():
+    frames, size = 2, {"width": 512, "height": 288}
+    number = next(pairs.drives_with_lights(1010, frames, *size.values(), dt=0.05))
+    painters = pairs.Painters(1010, spp=0)
+    for state, view in pairs.drive(pairs.plan_drive(1010, number), frames=frames, dt=0.05, **size):
+        depth = painters.rasteriser.render(state, view).depth
+        lights = pairs.lights_seen(painters.scene.models, state, view, depth)
+        assert any(pairs.is_readable(light) for light in lights)
