@@ -168,11 +168,11 @@ class AnchorsStage:
     def run(self, job: Job, target: Path) -> Mapping[str, Value]:
         """Write the edited frames (count * H, W, 3); raise PairError where no try lies well."""
         clip, config = job.clip, self.config
-        began = time.perf_counter()
         indices = anchor_frames(clip.frames, config.count)
         frames = sources.read_frames(clip)[indices]
         editor = self._editor(clip, indices, frames)
         prompt = config.prompt.replace("{prompt}", clip.prompt).strip()
+        began = time.perf_counter()
         tried: list[Edited] = []
         while len(tried) < self.tries and not (tried and tried[-1].passed):
             seed = config.seed + len(tried)
