@@ -60,14 +60,8 @@ def connect_signals(run: Stoppable) -> None:
         signal.signal(number, run.stop)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    flags = argparse.ArgumentParser(prog="realmaster fit", description=__doc__)
-    flags.add_argument("recipe", type=Path)
-    flags.add_argument("--data", type=Path, help="a folder of pairs, or of shards (ic-lora)")
-    flags.add_argument("--out", type=Path, help="the run's folder")
-    flags.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
-    flags.add_argument("--base", help="the model that an adapter is trained on (ic-lora)")
+def add_run_flags(flags: argparse.ArgumentParser) -> None:
+    """Add the flags that every kind of training run has."""
     flags.add_argument(
         "--accept-change",
         action="append",
@@ -77,6 +71,17 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--print-config", action="store_true")
     flags.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    flags = argparse.ArgumentParser(prog="realmaster fit", description=__doc__)
+    flags.add_argument("recipe", type=Path)
+    flags.add_argument("--data", type=Path, help="a folder of pairs, or of shards (ic-lora)")
+    flags.add_argument("--out", type=Path, help="the run's folder")
+    flags.add_argument("--start", type=Path, help="a checkpoint that a new run begins with")
+    flags.add_argument("--base", help="the model that an adapter is trained on (ic-lora)")
+    add_run_flags(flags)
     return flags
 
 

@@ -5,6 +5,7 @@ Everything random about a step is a pure function of (seed, step), so the positi
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import time
@@ -202,6 +203,13 @@ def check_fingerprint(
             f"changed ({shown}): restore them, start a new run, or go on with "
             f"{' '.join(f'--accept-change {key}' for key in changed)}"
         )
+
+
+def write_entry(folder: Path, entry: Mapping[str, Any]) -> None:
+    """Append a line to a run's metrics.jsonl, and log it."""
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(entry) + "\n")
+    logger.info("%s", entry)
 
 
 def run_stage(

@@ -34,6 +34,7 @@ from realmaster_live.training.loop import (
     autocast,
     check_fingerprint,
     run_stage,
+    write_entry,
 )
 from realmaster_live.training.recipe import (
     Recipe,
@@ -90,9 +91,7 @@ class Run:
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
-        with (self.out / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        logger.info("%s", entry)
+        write_entry(self.out, entry)
 
     def facts(self) -> dict[str, Any]:
         """Return the facts of the stages done so far."""

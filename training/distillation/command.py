@@ -15,7 +15,7 @@ from pathlib import Path
 from realmaster_live.training.distillation.networks import Teacher
 from realmaster_live.training.distillation.recipe import parse_recipe
 from realmaster_live.training.distillation.train import distill
-from realmaster_live.training.fit import STOPPED, connect_signals, use_device
+from realmaster_live.training.fit import STOPPED, add_run_flags, connect_signals, use_device
 from realmaster_live.training.recipe import read_table, toml_of
 
 FAILED = 4  # exit status of --strict
@@ -40,15 +40,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help=f"exit with {FAILED} where what is handed on fails a gate",
     )
-    flags.add_argument(
-        "--accept-change",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="go on although this entry of the saved conditions changed; may be repeated",
-    )
-    flags.add_argument("--print-config", action="store_true")
-    flags.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:N")
+    add_run_flags(flags)
     return flags
 
 

@@ -44,7 +44,7 @@ from realmaster_live.training.distillation.recipe import (
 from realmaster_live.training.distillation.stage import DistillStage
 from realmaster_live.training.distillation.validation import Validation
 from realmaster_live.training.iclora.train import Data
-from realmaster_live.training.loop import Every, check_fingerprint, run_stage
+from realmaster_live.training.loop import Every, check_fingerprint, run_stage, write_entry
 
 logger = logging.getLogger(__name__)
 
@@ -119,9 +119,7 @@ class Run:
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
-        with (self.out / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        logger.info("%s", entry)
+        write_entry(self.out, entry)
 
     def look(self) -> dict[str, Any]:
         """Judge the student; hand it on where it is the best so far."""

@@ -33,7 +33,13 @@ from realmaster_live.training.iclora.processes import Processes
 from realmaster_live.training.iclora.recipe import IcLoraRecipe, fingerprint
 from realmaster_live.training.iclora.samples import Look
 from realmaster_live.training.iclora.stage import IcLoraStage
-from realmaster_live.training.loop import Every, StageState, check_fingerprint, run_stage
+from realmaster_live.training.loop import (
+    Every,
+    StageState,
+    check_fingerprint,
+    run_stage,
+    write_entry,
+)
 from realmaster_live.training.recipe import toml_of
 
 logger = logging.getLogger(__name__)
@@ -183,9 +189,7 @@ class IcLoraRun:
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl, and the same to TensorBoard where it is asked for."""
-        with (self.out / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        logger.info("%s", entry)
+        write_entry(self.out, entry)
         if self.log_to_tensorboard is not None:
             for name, value in flat(entry).items():
                 self.log_to_tensorboard.add_scalar(name, value, entry.get("step", 0))
