@@ -66,8 +66,8 @@ def test_names_become_keys_and_values_in_their_order():
     model = InContextTransformer(PROFILE).eval()
     kv = prompt_kv(model, ["blue", "as simulated", "blue"])
     assert kv is not None and kv.shape[2] == 3
-    assert torch.equal(kv[:, :, 0], kv[:, :, 2])
-    assert not torch.equal(kv[:, :, 0], kv[:, :, 1])
+    torch.testing.assert_close(kv[:, :, 0], kv[:, :, 2])
+    assert not torch.allclose(kv[:, :, 0], kv[:, :, 1])
     unprompted = dataclasses.replace(TINY, prompts=(), prompt_tokens=0, text_width=0)
     assert prompt_kv(InContextTransformer(unprompted), ["as simulated"]) is None
 
