@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import av
 import numpy as np
 import pytest
@@ -20,6 +24,23 @@ def test_photoreal_clips_come_back_nearly_as_they_were(tmp_path):
     np.testing.assert_allclose(np.diff(facts.times), 1 / 16)
     videos.write_video(tmp_path / "b.mp4", frames, 16.0)
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+WRITE = """
+import sys
+from pathlib import Path
+import cv2, numpy as np
+from realmaster_live.training.pairs import videos
+noise = np.random.default_rng(1).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
+videos.write_video(Path(sys.argv[1]), np.stack([cv2.GaussianBlur(x, (0, 0), 1.5) for x in noise]), 16)
+"""
+
+
+def test_what_memory_held_before_is_no_part_of_a_video(tmp_path):
+    for value in ("0", "77"):  # glibc fills new memory with it
+        command = [sys.executable, "-c", WRITE, str(tmp_path / f"{value}.mp4")]
+        subprocess.run(command, check=True, env={**os.environ, "MALLOC_PERTURB_": value})
+    assert (tmp_path / "0.mp4").read_bytes() == (tmp_path / "77.mp4").read_bytes()
 
 
 def test_grey_maps_come_back_bit_by_bit(tmp_path):
