@@ -32,7 +32,8 @@ from pathlib import Path
 import cv2, numpy as np
 from realmaster_live.training.pairs import videos
 noise = np.random.default_rng(1).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
-videos.write_video(Path(sys.argv[1]), np.stack([cv2.GaussianBlur(x, (0, 0), 1.5) for x in noise]), 16)
+smooth = np.stack([cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in noise])
+videos.write_video(Path(sys.argv[1]), smooth, 16)
 """
 
 
