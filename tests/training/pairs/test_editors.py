@@ -12,8 +12,9 @@ from realmaster_live.errors import ConfigError, MissingDependency, PairError
 from realmaster_live.training.pairs.editors import EDITORS, find_editor, load_editor
 from realmaster_live.training.pairs.editors.path_traced import PathTracedEditor
 from realmaster_live.training.pairs.editors.pictures import resized, working_size
+from realmaster_live.training.pairs.editors.pipeline_editor import PipelineEditor
 from realmaster_live.training.pairs.editors.protocol import Editor
-from realmaster_live.training.pairs.editors.qwen import QwenEditor
+from realmaster_live.training.pairs.editors.qwen import FORM as QWEN
 from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
 
 HEIGHT, WIDTH = 90, 160  # 90 is no multiple of 16: the answer is resized back
@@ -78,7 +79,7 @@ def test_qwen_edits(small_qwen) -> None:
         processor=PictureProcessor(parts["tokenizer"]), **parts
     )
     pipeline.set_progress_bar_config(disable=True)
-    check_editor(QwenEditor(pipeline, **OPTIONS), takes_two=True)
+    check_editor(PipelineEditor(pipeline, QWEN, **OPTIONS), takes_two=True)
 
 
 @pytest.mark.skipif(not TORCHVISION, reason="Qwen's own processor needs torchvision")
@@ -88,7 +89,7 @@ def test_qwen_edits_from_a_folder(tmp_path, small_qwen) -> None:
 
 @pytest.mark.skipif(TORCHVISION, reason="torchvision is here")
 def test_qwen_says_what_it_lacks(tmp_path) -> None:
-    with pytest.raises(MissingDependency, match=r"pip install 'realmaster-live\[pairs\]'"):
+    with pytest.raises(MissingDependency, match=r"pip install 'realmaster-live\[qwen\]'"):
         tiny("qwen-image-edit-2509", tmp_path)
 
 

@@ -7,8 +7,10 @@ import importlib
 from dataclasses import dataclass
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.optional import require
+from realmaster_live.training.pairs.editors.pipeline_editor import Form, PipelineEditor
 from realmaster_live.training.pairs.editors.protocol import Editor
-from realmaster_live.training.pairs.pipelines import Weights
+from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,7 @@ class EditorKind:
     """What is known of an editor before it is loaded.
 
     Attributes:
-        module: of this package, whose `load` makes it; "" takes pictures from the source itself.
+        module: of this package, whose FORM says how it is asked; "" takes the source's own
         model: id of its weights on the hub.
         licence: of the weights.
         accept: what a recipe must write into `accept_licence`, where that is asked.
@@ -86,7 +88,9 @@ def load_editor(
 ) -> Editor:
     """Return an editor with its networks loaded; see AnchorsConfig for the options."""
     module = importlib.import_module(f"realmaster_live.training.pairs.editors.{kind.module}")
-    editor: Editor = module.load(
-        weights, licence=licence, steps=steps, guidance=guidance, pixels=pixels
-    )
-    return editor
+    form: Form = module.FORM
+    if form.needs is not None:
+        needed, extra = form.needs
+        require(needed, extra=extra)
+    pipeline = load_pipeline(form.pipeline, weights, licence=licence)
+    return PipelineEditor(pipeline, form, steps=steps, guidance=guidance, pixels=pixels)

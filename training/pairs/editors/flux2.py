@@ -4,42 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from realmaster_live.training.pairs.editors.pictures import from_pil, to_pil, working_size
-from realmaster_live.training.pairs.editors.protocol import Editor, Picture
-from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
-
-MULTIPLE = 16  # autoencoder 8, patches 2
+from realmaster_live.training.pairs.editors.pipeline_editor import Form
 
 
-class KleinEditor:
-    """Edits with one or two pictures; distilled weights take no notice of guidance."""
-
-    def __init__(self, pipeline: Any, *, steps: int, guidance: float, pixels: int) -> None:
-        """Take a loaded pipeline and how it is called."""
-        self.pipeline = pipeline
-        self.steps, self.guidance, self.pixels = steps, guidance, pixels
-
-    def edit(
-        self, image: Picture, prompt: str, seed: int, reference: Picture | None = None
-    ) -> Picture:
-        """Return the edited picture, in the size of `image`."""
-        size = working_size(*image.shape[:2], pixels=self.pixels, multiple=MULTIPLE)
-        given = [picture for picture in (image, reference) if picture is not None]
-        edited = self.pipeline(
-            image=[to_pil(picture, *size) for picture in given],
-            prompt=prompt,
-            guidance_scale=self.guidance,
-            num_inference_steps=self.steps,
-            height=size[0],
-            width=size[1],
-            generator=torch.Generator().manual_seed(seed),
-        ).images[0]
-        return from_pil(edited, *image.shape[:2])
+def arguments(given: list[Any], size: tuple[int, int], guidance: float) -> dict[str, Any]:
+    """Return the call's own arguments; distilled weights take no notice of guidance."""
+    return {"image": given, "guidance_scale": guidance}
 
 
-def load(weights: Weights, *, licence: str, steps: int, guidance: float, pixels: int) -> Editor:
-    """Return the editor with its networks loaded."""
-    pipeline = load_pipeline("Flux2KleinPipeline", weights, licence=licence)
-    return KleinEditor(pipeline, steps=steps, guidance=guidance, pixels=pixels)
+FORM = Form(
+    pipeline="Flux2KleinPipeline",
+    multiple=16,  # autoencoder 8, patches 2
+    most=2,
+    arguments=arguments,
+)

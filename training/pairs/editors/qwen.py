@@ -4,45 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from realmaster_live.optional import require
-from realmaster_live.training.pairs.editors.pictures import from_pil, to_pil, working_size
-from realmaster_live.training.pairs.editors.protocol import Editor, Picture
-from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
-
-MULTIPLE = 32  # the pipeline fits its own input pictures to this: the result lies on them
+from realmaster_live.training.pairs.editors.pipeline_editor import Form
 
 
-class QwenEditor:
-    """Edits with one or two pictures; guidance is true classifier-free guidance."""
-
-    def __init__(self, pipeline: Any, *, steps: int, guidance: float, pixels: int) -> None:
-        """Take a loaded pipeline and how it is called."""
-        self.pipeline = pipeline
-        self.steps, self.guidance, self.pixels = steps, guidance, pixels
-
-    def edit(
-        self, image: Picture, prompt: str, seed: int, reference: Picture | None = None
-    ) -> Picture:
-        """Return the edited picture, in the size of `image`."""
-        size = working_size(*image.shape[:2], pixels=self.pixels, multiple=MULTIPLE)
-        given = [picture for picture in (image, reference) if picture is not None]
-        edited = self.pipeline(
-            image=[to_pil(picture, *size) for picture in given],
-            prompt=prompt,
-            negative_prompt=" ",  # without one the guidance is off
-            true_cfg_scale=self.guidance,
-            num_inference_steps=self.steps,
-            height=size[0],
-            width=size[1],
-            generator=torch.Generator().manual_seed(seed),
-        ).images[0]
-        return from_pil(edited, *image.shape[:2])
+def arguments(given: list[Any], size: tuple[int, int], guidance: float) -> dict[str, Any]:
+    """Return the call's own arguments; its guidance is true classifier-free guidance."""
+    return {
+        "image": given,
+        "negative_prompt": " ",  # without one the guidance is off
+        "true_cfg_scale": guidance,
+    }
 
 
-def load(weights: Weights, *, licence: str, steps: int, guidance: float, pixels: int) -> Editor:
-    """Return the editor with its networks loaded."""
-    require("torchvision", extra="pairs")  # its processor of pictures is built on it
-    pipeline = load_pipeline("QwenImageEditPlusPipeline", weights, licence=licence)
-    return QwenEditor(pipeline, steps=steps, guidance=guidance, pixels=pixels)
+FORM = Form(
+    pipeline="QwenImageEditPlusPipeline",
+    multiple=32,  # the pipeline fits its own input pictures to this: the result lies on them
+    most=2,
+    arguments=arguments,
+    needs=("torchvision", "qwen"),  # its processor of pictures is built on it
+)
