@@ -22,6 +22,7 @@ from realmaster_live.training.pairs.stages import ORDER, config_of
 from realmaster_live.training.pairs.store import part_of, settle
 
 FILE, RUN = "pairs.toml", "run"
+PLACES = ("folder", "device", "offload")  # where a network lies and runs: not what it makes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +178,7 @@ def differences(
         found += [
             f"{name}.{key}: {was.get(key)!r} -> {wanted.get(key)!r}"
             for key in sorted(was.keys() | wanted.keys())
-            if was.get(key) != wanted.get(key)
+            if key not in PLACES and was.get(key) != wanted.get(key)
         ]
     return found
 

@@ -91,6 +91,7 @@ def test_the_run_table_holds_what_does_not_change_content():
     assert recipe.run == RunConfig(attempts=5, sbatch=("--gres=gpu:1",))
     assert differences({"run": {"attempts": 3}}, {"run": {"attempts": 5}}) == []
     assert differences({"a": {"x": 1, "y": 2}}, {"a": {"x": 1, "y": 3}}) == ["a.y: 2 -> 3"]
+    assert differences({"a": {"device": "cpu"}}, {"a": {"device": "cuda"}}) == []
 
 
 def test_a_dotted_table_is_a_stage_of_ones_own():
