@@ -81,6 +81,7 @@ def one_step_from_two(folder, make):
     return float((one - two).square().mean())
 
 
+@pytest.mark.slow
 def test_matching_gives_back_the_texture_that_regression_took(
     textured_teacher, textured, data_of, tmp_path
 ):
@@ -160,6 +161,7 @@ def test_a_discriminator_alone_gives_texture_back(textured_teacher, textured, da
     assert verdict.figures["texture"] < 0.6 * undistilled(tmp_path / "gan")["texture"]
 
 
+@pytest.mark.slow
 def test_self_forcing_lowers_the_drift_of_long_rollouts(tmp_path, taught, tinted, data_of):
     """The past has to hand a tint on: over 12 chunks the teacher loses it."""
     teacher = Teacher(base=taught(tmp_path / "teacher", tinted, steps=150, chunks=3))

@@ -252,6 +252,7 @@ def test_an_expert_learns_at_the_noise_levels_that_it_serves(recipe_of, wan, tmp
     ],
     ids=["bf16", "int8 and moments in bytes"],
 )
+@pytest.mark.slow
 def test_what_saves_memory_learns_too_and_resumes(recipe_of, data, tmp_path, memory, optimizer):
     """The same run with less memory ends near the one without; parted, it is the same bits."""
     recipe = recipe_of(optimizer={"steps": 12})

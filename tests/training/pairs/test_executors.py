@@ -185,6 +185,7 @@ def ray_stops():
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("default")  # Ray's own
 @pytest.mark.usefixtures("ray_stops")
+@pytest.mark.slow
 def test_ray_runs_actors_that_crash_without_harm_to_their_neighbours(tmp_path):
     dataset = make_dataset(tmp_path, clips=6, poison=["c02"], crash=["c04"], run={"attempts": 1})
     status = run_stage(dataset, "copies", executor="ray", workers=2)
