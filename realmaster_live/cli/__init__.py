@@ -95,13 +95,13 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns 0, or 1 for a fault, 2 for a wrong use, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         if arguments[:2] == ["minitown", "truth"]:
             arguments = arguments[1:]
         if arguments and arguments[0] in MODULES:
             module, extra, _ = MODULES[arguments[0]]
             return require(module, extra=extra).main(arguments[1:]) or 0
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
         options = parse(arguments)
         return VERBS[options.verb].run(options)
     except ConfigError as error:

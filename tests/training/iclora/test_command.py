@@ -18,6 +18,7 @@ from realmaster_live.training import fit
 from realmaster_live.training.recipe import toml_of
 
 FIT = (sys.executable, "-m", "realmaster_live.training.fit")
+VERB = (sys.executable, "-m", "realmaster_live", "fit")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,11 @@ def write_recipe(path, recipe):
 def test_fit_trains_an_adapter_from_shards(recipe_of, shards, base, tmp_path, monkeypatch):
     """One command, twice: the second finds the run finished and changes nothing."""
     recipe = recipe_of(validation={"every": 2, "clips": 1, "chunks": 2})
-    command = [*FIT, write_recipe(tmp_path / "recipe.toml", recipe), "--data", str(shards.parent),
+    command = [*VERB, write_recipe(tmp_path / "recipe.toml", recipe), "--data", str(shards.parent),
                "--out", str(tmp_path / "run"), "--base", str(base)]  # fmt: skip
     told = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
+    assert "loss" in told.stdout  # a run tells how it goes
     adapter = tmp_path / "run" / "adapter.safetensors"
     assert read_facts(adapter).base_model == "tiny"
     content = adapter.read_bytes()
@@ -51,7 +53,7 @@ def test_fit_trains_an_adapter_from_shards(recipe_of, shards, base, tmp_path, mo
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
     assert (tmp_path / "run" / "samples" / "step=4" / "000.png").stat().st_size > 100
     monkeypatch.setattr(fit, "connect_signals", lambda run: None)  # those of this process stay
-    assert fit.main(command[len(FIT) :]) == 0
+    assert fit.main(command[len(VERB) :]) == 0
     assert adapter.read_bytes() == content
     assert (tmp_path / "run" / "metrics.jsonl").read_text().splitlines() == lines
 
