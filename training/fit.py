@@ -89,7 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; the exit status is 0 for a finished run, 3 for a stopped one."""
     flags = parser()
     options = flags.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.getLogger("realmaster_live").setLevel(logging.INFO)  # and nobody else's
     table = read_table(options.recipe)
     train = {"stages": train_stages, "ic-lora": train_adapter}[method_of(table)]
     if not options.print_config and None in (options.data, options.out):

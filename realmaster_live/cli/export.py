@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     from realmaster_live.training.distillation.networks import Teacher
     from realmaster_live.training.export import export_forms, parse_forms
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("realmaster_live").setLevel(logging.INFO)  # and nobody else's
     clips = read_clips(options.calibrate) if options.calibrate else ()
     to_onnx = partial(export, precision=options.precision, calibrate=clips)
     forms = parse_forms(options.to)

@@ -48,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run from the command line; returns 0, 3 for a stopped run, 4 for a failing gate."""
     flags = parser()
     options = flags.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
+    logging.getLogger("realmaster_live").setLevel(logging.INFO)  # and nobody else's
     recipe = parse_recipe(read_table(options.recipe))
     if options.print_config:
         sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
