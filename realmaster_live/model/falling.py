@@ -126,6 +126,7 @@ class Falling(nn.Module):
         )
         every = gates.repeat_interleave(self.frames, 0) if len(latent) > 1 else gates
         for kind in range(len(KINDS)):
-            cover = self.cover(kind, noise) * every[:, kind : kind + 1]
+            gate = every[:, kind : kind + 1].to(frames.dtype)
+            cover = self.cover(kind, noise).to(frames.dtype) * gate
             frames = frames + (self.grey[kind] - frames) * cover.repeat_interleave(3, 1)
         return frames

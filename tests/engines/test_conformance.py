@@ -21,7 +21,7 @@ from realmaster_live.protocols import Engine
 WIDTH, HEIGHT = 96, 64
 SPEC = ChunkSpec(frames=4, height=HEIGHT, width=WIDTH, fps=20.0)
 LEVELS, MEAN_LEVELS = 2, 0.05  # how far two engines may be apart: an export rounds its weights
-WARM, STEADY = 20, 20  # chunks; Python specialises code for longer than one would think
+WARM, STEADY = 40, 20  # chunks; Python specialises code for longer than one would think
 TIMINGS_BYTES = 600  # what a chunk may leave: a float for every stage, and the tracer's own
 
 NETWORKS = [

@@ -130,7 +130,7 @@ def test_round_weights_keeps_small_tensors():
 
 def test_command_line_exports_a_checkpoint(tiny_checkpoint, tmp_path, capsys):
     assert main(["export", str(tiny_checkpoint), "--out", str(tmp_path / "out")]) == 0
-    assert "6 files" in capsys.readouterr().out
+    assert "7 files" in capsys.readouterr().out
     assert (tmp_path / "out" / "manifest.json").is_file()
 
 

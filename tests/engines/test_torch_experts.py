@@ -10,6 +10,7 @@ from street import make_chunk
 
 from realmaster_live.engines.export import export
 from realmaster_live.engines.load import load_engine
+from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.torch_engine import TorchEngine
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.cache import RingCache
@@ -65,8 +66,7 @@ def rollout(profile, steps, prompt):
     caches = [RingCache(profile) for _ in experts]
     texts = [each.prompt(each.prompt_embedding[prompt][None]) for each in experts]
     shape = (1, profile.latent_channels, height // 16, width // 16)
-    generator = np.random.Generator(np.random.Philox(0))
-    noise = torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
+    draw = ChunkNoise(shape, 0)
 
     def rope_of(times):
         tables = rope_tables(
@@ -92,10 +92,10 @@ def rollout(profile, steps, prompt):
                 texts[which],
             )  # fmt: skip
 
-        x = noise
+        x = noise = torch.from_numpy(draw.take())
         for which, t, t_next in zip(chosen, levels[:-1], levels[1:], strict=True):
             x = euler_step(x, run(x, t, which)[0], t, t_next)
-        cells, decoding = autoencoder.decode(x, guide, decoding)
+        cells, decoding = autoencoder.decode(x, guide, decoding, noise)
         kept = [run(x, 0.0, which)[1] for which in range(len(experts))]
         for cache, kv in zip(caches, kept, strict=True):
             cache.push(kv)
