@@ -75,18 +75,3 @@ def cam_to_world(unreal: ArrayLike) -> Matrix:
 def world_points(unreal_points: ArrayLike) -> NDArray[np.float64]:
     """Return (N, 3) points of CARLA's world in ours."""
     return np.asarray(unreal_points, np.float64) * np.diag(WORLD_FROM_UNREAL)[:3]
-
-
-def project(
-    points: NDArray[np.float64],  # (N, 3) in our world, metres
-    pose: Matrix,  # (4, 4) camera-to-world
-    camera: Matrix,  # (3, 3) pixels
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (N, 2) pixel positions and (N,) depths along the optical axis, metres.
-
-    A point behind the camera has a negative depth and no meaningful position.
-    """
-    inside = (np.asarray(points, np.float64) - pose[:3, 3]) @ pose[:3, :3]
-    image = inside @ camera.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return image[:, :2] / image[:, 2:], inside[:, 2]

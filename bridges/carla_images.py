@@ -15,25 +15,6 @@ from numpy.typing import NDArray
 
 DEPTH_SCALE_M = np.float32(1000.0 / (2**24 - 1))  # 24 bits span a kilometre
 
-# CARLA >= 0.9.14 class numbers -> the colours of CARLA's own CityScapesPalette converter
-CLASS_NAMES = (
-    "unlabeled", "road", "sidewalk", "building", "wall", "fence", "pole", "traffic_light",
-    "traffic_sign", "vegetation", "terrain", "sky", "pedestrian", "rider", "car", "truck", "bus",
-    "train", "motorcycle", "bicycle", "static", "dynamic", "other", "water", "road_line", "ground",
-    "bridge", "rail_track", "guard_rail",
-)  # fmt: skip
-PALETTE: NDArray[np.uint8] = np.array(
-    [
-        (0, 0, 0), (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153),
-        (153, 153, 153), (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152),
-        (70, 130, 180), (220, 20, 60), (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100),
-        (0, 80, 100), (0, 0, 230), (119, 11, 32), (110, 190, 160), (170, 120, 50), (55, 90, 80),
-        (45, 60, 150), (157, 234, 50), (81, 0, 81), (150, 100, 100), (230, 150, 140),
-        (180, 165, 180),
-    ],
-    np.uint8,
-)  # fmt: skip
-
 
 def bgra_view(image: Any) -> NDArray[np.uint8]:
     """Return a (H, W, 4) read-only view of a carla.Image, valid while the image is held."""
@@ -92,11 +73,6 @@ LABEL_DECODERS: Mapping[str, Decoder] = {
     "instance": instance,
     "flow": flow_px,
 }
-
-
-def colourize(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return class numbers (H, W) as a picture (H, W, 3) in CityScapes colours."""
-    return PALETTE[np.where(labels < len(PALETTE), labels, 0)]
 
 
 def overwrite(image: Any, picture: NDArray[np.uint8]) -> None:

@@ -12,12 +12,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.objects import SceneObject
+from realmaster_live.trust import FrameTrust
+
 LABEL_DTYPES: Mapping[str, type[np.generic]] = {
     "depth": np.float32,  # (H, W) metres along the optical axis
     "semantic": np.uint8,  # (H, W) CARLA's class numbers
     "instance": np.int32,  # (H, W) class << 16 | id, 0 where there is no object
     "flow": np.float32,  # (H, W, 2) pixels, this frame's pixel minus where it was before
 }
+
+
+def no_distortion() -> NDArray[np.float64]:
+    """Return the (5,) coefficients of a pinhole."""
+    return np.zeros(5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +42,10 @@ class Frame:
         cam_to_world: (4, 4) float64, metres.
         labels: name -> array of the shape and dtype in LABEL_DTYPES.
         dropped_before: frames lost between this frame and the one before it.
+        distortion: (5,) float64, OpenCV's k1, k2, p1, p2, k3; zeros for a pinhole.
+        ego_to_world: (4, 4) float64, metres, of the vehicle that carries the camera: x forward,
+            y left, z up; None where there is none.
+        objects: what stands and moves in the world, or the part of it that may be in view.
     """
 
     camera: str
@@ -45,6 +57,9 @@ class Frame:
     cam_to_world: NDArray[np.float64]
     labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
     dropped_before: int = 0
+    distortion: NDArray[np.float64] = field(default_factory=no_distortion)
+    ego_to_world: NDArray[np.float64] | None = None
+    objects: tuple[SceneObject, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +102,11 @@ class Chunk:
             `frames`; None before.
         prompt: what an engine showed or faded to; None before, and from an engine without prompts.
         prompt_weight: the prompt's share, less than 1 while it is faded to.
+        seed: what the engine drew this chunk's noise from; None before, and without noise.
+        distortion: (5,) float64, as a frame's.
+        ego_to_world: (T, 4, 4) float64, metres; None where no vehicle carries the camera.
+        objects: one tuple a frame; empty where the source knows none.
+        trust: one entry a frame once a gate has judged the chunk; empty before.
     """
 
     index: int
@@ -102,6 +122,11 @@ class Chunk:
     rendered: NDArray[np.uint8] | None = None
     prompt: str | None = None
     prompt_weight: float = 1.0
+    seed: int | None = None
+    distortion: NDArray[np.float64] = field(default_factory=no_distortion)
+    ego_to_world: NDArray[np.float64] | None = None
+    objects: tuple[tuple[SceneObject, ...], ...] = ()
+    trust: tuple[FrameTrust, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that all arrays agree, once, at the border."""
@@ -118,11 +143,20 @@ class Chunk:
             "captured_at": (time,),
             "intrinsics": (3, 3),
             "cam_to_world": (time, 4, 4),
+            "distortion": (5,),
         }
+        if self.ego_to_world is not None:
+            expected["ego_to_world"] = (time, 4, 4)
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(
                     f"expected {name} of shape {shape}, got {getattr(self, name).shape}: "
+                    "give one entry a frame"
+                )
+        for name in ("objects", "trust"):
+            if len(getattr(self, name)) not in (0, time):
+                raise ValueError(
+                    f"expected {name} of {time} frames or none, got {len(getattr(self, name))}: "
                     "give one entry a frame"
                 )
         for name, label in self.labels.items():

@@ -114,18 +114,22 @@ def newest(chunk: Chunk, count: int) -> Chunk:
         labels={name: label[skip:] for name, label in chunk.labels.items()},
         dropped_before=chunk.dropped_before + skip,
         rendered=None if chunk.rendered is None else chunk.rendered[skip:],
+        ego_to_world=None if chunk.ego_to_world is None else chunk.ego_to_world[skip:],
+        objects=chunk.objects[skip:],
+        trust=chunk.trust[skip:],
     )
 
 
 def _alike(frame: Frame, last: Frame) -> bool:
     """Return whether both may stand in one chunk: the same optics and the same labels."""
     return frame.labels.keys() == last.labels.keys() and np.array_equal(
-        frame.intrinsics, last.intrinsics
+        [*frame.intrinsics.flat, *frame.distortion], [*last.intrinsics.flat, *last.distortion]
     )
 
 
 def _stack(frames: list[Frame], *, index: int, dropped_before: int) -> Chunk:
     first = frames[0]
+    carriers = [frame.ego_to_world for frame in frames if frame.ego_to_world is not None]
     return Chunk(
         index=index,
         camera=first.camera,
@@ -137,6 +141,9 @@ def _stack(frames: list[Frame], *, index: int, dropped_before: int) -> Chunk:
         cam_to_world=np.stack([frame.cam_to_world for frame in frames]),
         labels={name: np.stack([frame.labels[name] for frame in frames]) for name in first.labels},
         dropped_before=dropped_before,
+        distortion=first.distortion,
+        ego_to_world=np.stack(carriers) if len(carriers) == len(frames) else None,
+        objects=tuple(frame.objects for frame in frames),
     )
 
 

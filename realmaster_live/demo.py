@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from realmaster_live.chunk import Chunk, Frame
+from realmaster_live.classes import colourize
 from realmaster_live.contact_sheet import contact_sheet
 from realmaster_live.drawing import Picture, depth_colors, instance_colors, png_bytes
 from realmaster_live.errors import RecordingError
@@ -163,8 +164,6 @@ def _film(recording: Recording, path: Path) -> list[Moment]:
 
 def _sheet(moments: list[Moment]) -> Picture:
     """Return rows of what was rendered, what was realized, and the labels of both."""
-    from realmaster_live.bridges.carla_images import colourize
-
     rows = [
         (
             moment.frame.image,

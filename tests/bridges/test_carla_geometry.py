@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from realmaster_live.bridges.carla_geometry import (
     cam_to_world,
     intrinsics,
-    project,
     relative_matrix,
     unreal_matrix,
     unreal_pose,
     world_points,
 )
+from realmaster_live.geometry import project
 
 metres = st.floats(-200, 200)
 poses = st.tuples(

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.carla_images import (
-    CLASS_NAMES,
     LABEL_DECODERS,
-    PALETTE,
     bgra_view,
-    colourize,
     depth_m,
     flow_px,
     instance,
@@ -21,6 +18,7 @@ from realmaster_live.bridges.carla_images import (
     rgb,
     semantic,
 )
+from realmaster_live.classes import CLASS_NAMES, PALETTE, colourize
 
 pytestmark = pytest.mark.carla
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_geometry import project, world_points
+from realmaster_live.bridges.carla_geometry import world_points
+from realmaster_live.geometry import project
 
 pytestmark = pytest.mark.carla
 CAR, SKY = 14, 11
