@@ -7,6 +7,10 @@ Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, a
 written last: a clip without it is not finished and is made again. The JSON lists the traffic lights
 of every frame too. With --truth-from, the clips of another folder are driven again and only their
 render is drawn: in another look, or to list the lights of clips that have no such list.
+With --with-labels, `<clip>.labels.npz` holds every frame's labels (see `pair_labels`). With
+--truth-every N, only each N-th frame is path-traced: `truth` then holds those alone, and the JSON
+lists their places as `truth_frames`. Such clips are for `realmaster evaluate perception`; keep
+them in a folder of their own.
 
 Training also needs a few towns with seeds 900:1000, to look at while it runs; towns from seed 1000
 on are held out: nothing is ever trained on them.
@@ -33,6 +37,7 @@ from realmaster_live.bridges.minitown.drives import Drive, drive, plan_drive
 from realmaster_live.bridges.minitown.lights_seen import is_readable, lights_seen
 from realmaster_live.bridges.minitown.look import LOOKS
 from realmaster_live.bridges.minitown.network import make_network
+from realmaster_live.bridges.minitown.pair_labels import ClipLabels
 from realmaster_live.bridges.minitown.pathtrace import PathTracer
 from realmaster_live.bridges.minitown.prompts import AS_SIMULATED, PROMPTS, weather_for
 from realmaster_live.bridges.minitown.raster import Rasteriser
@@ -94,23 +99,44 @@ def write_facts(path: Path, facts: dict[str, Any]) -> None:
 
 
 def render_clip(
-    plan: Drive, painters: Painters, out: Path, *, frames: int, width: int, height: int, dt: float
+    plan: Drive,
+    painters: Painters,
+    out: Path,
+    *,
+    frames: int,
+    width: int,
+    height: int,
+    dt: float,
+    truth_every: int = 1,
+    with_labels: bool = False,
 ) -> None:
-    """Draw one drive in both looks and write its files."""
+    """Draw one drive in both looks and write its files.
+
+    The last of every `truth_every` frames is traced: frame 9, 19 and so on with 10.
+    """
     started = time.monotonic()
     sim = np.empty((frames, height, width, 3), np.uint8)
-    truth, calm = np.empty_like(sim), np.empty_like(sim)
+    traced = range(truth_every - 1, frames, truth_every)
+    truth = np.empty((len(traced), height, width, 3), np.uint8)
+    calm = np.empty_like(truth)
+    labels = ClipLabels(frames, height, width) if with_labels else None
     lights = []
     moments = drive(plan, frames=frames, width=width, height=height, dt=dt)
     for index, (state, view) in enumerate(moments):
         drawn = painters.rasteriser.render(state, view)
         sim[index] = drawn.rgb
         lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
-        truth[index], calm[index] = painters.truth(state, view, plan.prompt)
+        if labels is not None:
+            labels.put(index, drawn)
+        if index in traced:
+            place = traced.index(index)
+            truth[place], calm[place] = painters.truth(state, view, plan.prompt)
     save_atomically(out / f"{plan.name}.sim.npy", sim)
     save_atomically(out / f"{plan.name}.truth.npy", truth)
     if not np.array_equal(truth, calm):
         save_atomically(out / f"{plan.name}.calm.npy", calm)
+    if labels is not None:
+        labels.save(out / f"{plan.name}.labels.npz")
     wall_s = time.monotonic() - started
     facts = asdict(plan) | {
         "frames": frames,
@@ -122,11 +148,13 @@ def render_clip(
         "wall_s": round(wall_s, 1),
         "complete": True,
     }
+    if truth_every > 1:
+        facts["truth_frames"] = list(traced)
     write_facts(out / f"{plan.name}.json", facts)
     logger.info("%s: %d frames, %.2f s a frame", plan.name, frames, wall_s / frames)
 
 
-def redraw_clip(source: Path, painters: Painters, out: Path) -> None:
+def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: bool = False) -> None:
     """Drive the clip of a JSON file again and draw its render in the painters' look.
 
     The truth is shared by a hard link where that is possible. Raises PairError where the drive is
@@ -137,6 +165,7 @@ def redraw_clip(source: Path, painters: Painters, out: Path) -> None:
     plan = plan_drive(facts["seed"], facts["number"], facts.get("prompt", AS_SIMULATED))
     known = np.load(source.with_name(f"{name}.sim.npy"), mmap_mode="r")
     sim = np.empty((frames, height, width, 3), np.uint8)
+    labels = ClipLabels(frames, height, width) if with_labels else None
     lights = []
     moments = drive(plan, frames=frames, width=width, height=height, dt=facts["dt"])
     for index, (state, view) in enumerate(moments):
@@ -151,7 +180,11 @@ def redraw_clip(source: Path, painters: Painters, out: Path) -> None:
         drawn = painters.rasteriser.render(state, view)
         sim[index] = drawn.rgb
         lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
+        if labels is not None:
+            labels.put(index, drawn)
     save_atomically(out / f"{name}.sim.npy", sim)
+    if labels is not None:
+        labels.save(out / f"{name}.labels.npz")
     share(source.with_name(f"{name}.truth.npy"), out / f"{name}.truth.npy")
     write_facts(out / source.name, facts | {"look": painters.look, "lights": lights})
     logger.info("%s: %d frames in look %s", name, frames, painters.look)
@@ -216,17 +249,28 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="take the first drives of each town on which traffic lights can be read",
     )
     parser.add_argument(
+        "--truth-every", type=int, default=1, metavar="N", help="path-trace each N-th frame only"
+    )
+    parser.add_argument(
+        "--with-labels", action="store_true", help="write every frame's labels beside its clip"
+    )
+    parser.add_argument(
         "--truth-from",
         type=Path,
         metavar="PAIRS",
-        help="draw the clips of this folder again and share their truth; only --out, --seeds and "
-        "--look count",
+        help="draw the clips of this folder again and share their truth; only --out, --seeds, "
+        "--look and --with-labels count",
     )
     args = parser.parse_args(argv)
+    if not 1 <= args.truth_every <= args.frames:
+        raise ConfigError(
+            f"expected --truth-every from 1 to the {args.frames} frames of a clip, got "
+            f"{args.truth_every}: each clip needs a truth"
+        )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     args.out.mkdir(parents=True, exist_ok=True)
     if args.truth_from is not None:
-        redraw(args.truth_from, args.out, args.seeds, look=args.look)
+        redraw(args.truth_from, args.out, args.seeds, look=args.look, with_labels=args.with_labels)
         return
     seeds, prompts = parse_range(args.seeds or "0:24"), parse_prompts(args.prompts)
     width, height = parse_size(args.size)
@@ -250,6 +294,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 width=width,
                 height=height,
                 dt=args.dt,
+                truth_every=args.truth_every,
+                with_labels=args.with_labels,
             )
 
 
@@ -268,7 +314,9 @@ def drives_with_lights(seed: int, frames: int, width: int, height: int, dt: floa
             yield number
 
 
-def redraw(source: Path, out: Path, seeds: str | None, *, look: str) -> None:
+def redraw(
+    source: Path, out: Path, seeds: str | None, *, look: str, with_labels: bool = False
+) -> None:
     """Draw the clips of a folder again that are not in `out` yet, town by town."""
     if source.resolve() == out.resolve():
         raise ConfigError(f"expected --out beside --truth-from, got {out} for both: name another")
@@ -283,7 +331,7 @@ def redraw(source: Path, out: Path, seeds: str | None, *, look: str) -> None:
     for seed, paths in towns.items():
         painters = Painters(seed, spp=0, look=look)
         for path in paths:
-            redraw_clip(path, painters, out)
+            redraw_clip(path, painters, out, with_labels=with_labels)
 
 
 if __name__ == "__main__":
