@@ -95,8 +95,7 @@ def _worries(status: Any) -> str:
 
 
 def _batch_script(chain: Any, name: str, workers: int) -> str:
-    from realmaster_live.training.pairs.executors import Task
-    from realmaster_live.training.pairs.executors.slurm import script
+    from realmaster_live.training.pairs.runner import task_of
+    from realmaster_live.workers.slurm import script
 
-    run = chain.recipe.run
-    return script(Task(dataset=chain.dataset, stage=name, shard=(0, workers), run=run))
+    return script(task_of(chain.dataset, name, chain.recipe.run, shard=(0, workers)))

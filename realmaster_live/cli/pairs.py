@@ -249,8 +249,8 @@ def _gallery(options: argparse.Namespace) -> int:
 
 def _work(options: argparse.Namespace) -> int:
     from realmaster_live.training.pairs.chain import Chain
-    from realmaster_live.training.pairs.executors.local import leave_on_sigterm
     from realmaster_live.training.pairs.runner import Worker
+    from realmaster_live.workers.local import leave_on_sigterm
 
     leave_on_sigterm()
     made = Worker(Chain(options.dataset), options.stage, shard=options.shard).run(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.optional import require
 from realmaster_live.training.pairs.chain import Chain
@@ -24,7 +25,7 @@ from realmaster_live.training.pairs.manifest import DONE, Row, write_table
 from realmaster_live.training.pairs.shards import BUCKET, EMPTY_TEXT, INDEX, INDEX_SCHEMA, TEXTS
 from realmaster_live.training.pairs.split import SPLITS, read_split
 from realmaster_live.training.pairs.stage import Clip
-from realmaster_live.training.pairs.store import object_path, part_of, settle
+from realmaster_live.training.pairs.store import object_path
 from realmaster_live.training.pairs.texts import EMPTY, key_of
 
 pa = require("pyarrow", extra="training")

@@ -17,30 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError
 from realmaster_live.training.pairs.stages import ORDER, config_of
-from realmaster_live.training.pairs.store import part_of, settle
+from realmaster_live.workers.task import RunConfig
 
 FILE, RUN = "pairs.toml", "run"
 PLACES = ("folder", "device", "offload")  # where a network lies and runs: not what it makes
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Table [run]: how the work is done; nothing here changes what is made.
-
-    Attributes:
-        attempts: how often a clip is tried in a stage before it is put in quarantine.
-        lease_s: seconds without a sign of life after which a worker's clip is given to another.
-        sbatch: options of sbatch, such as "--gres=gpu:1" (slurm).
-        num_cpus: processors of a worker (ray). num_gpus: GPUs of a worker (ray).
-    """
-
-    attempts: int = 3
-    lease_s: float = 120.0
-    sbatch: tuple[str, ...] = ()
-    num_cpus: float = 1.0
-    num_gpus: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +38,7 @@ class Recipe:
 
     @property
     def run(self) -> RunConfig:
-        """Return how the work is done."""
+        """Return how the work is done: table [run]."""
         config: RunConfig = build(RunConfig, self.tables.get(RUN, {}), f"[{RUN}]")
         return config
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from realmaster_live.atomic_files import Stored, part_of, room_for, settle
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
 from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.leases import LEASES, hold
 from realmaster_live.training.pairs.manifest import (
     DONE,
     FAILED,
@@ -28,7 +28,8 @@ from realmaster_live.training.pairs.manifest import (
     append,
 )
 from realmaster_live.training.pairs.stage import Clip, Job, Value
-from realmaster_live.training.pairs.store import Stored, part_of, room_for, settle
+from realmaster_live.workers.leases import LEASES, hold
+from realmaster_live.workers.task import RunConfig, Task
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,36 @@ def give_another_chance(chain: Chain, stage: str) -> int:
     if again:
         append(chain.dataset, chain.spec(stage).name, again)
     return len(again)
+
+
+def work(
+    dataset: str,
+    stage: str,
+    *,
+    shard: tuple[int, int],
+    limit: int | None = None,
+    wanted: Callable[[], bool] = lambda: True,
+) -> int:
+    """Be one worker of a stage, as an executor starts it; returns how many clips were made."""
+    return Worker(Chain(Path(dataset)), stage, shard=shard).run(limit=limit, wanted=wanted)
+
+
+def task_of(
+    dataset: Path, stage: str, run: RunConfig, *, shard: tuple[int, int], limit: int | None = None
+) -> Task:
+    """Return what a worker of a stage is told."""
+    folder = str(dataset.resolve())  # a worker may have another working directory
+    command = ("pairs", "work", folder, "--stage", stage)
+    return Task(
+        name=stage,
+        entry=f"{__name__}:{work.__name__}",
+        arguments=(folder, stage),
+        command=command if limit is None else (*command, "--limit", str(limit)),
+        logs=dataset / "logs",
+        shard=shard,
+        limit=limit,
+        run=run,
+    )
 
 
 class Worker:

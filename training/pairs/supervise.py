@@ -8,12 +8,12 @@ from pathlib import Path
 
 from realmaster_live.errors import PairError
 from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.executors import Died, Handle, Task, starter
-from realmaster_live.training.pairs.leases import BEATS, LEASES
 from realmaster_live.training.pairs.manifest import compact
+from realmaster_live.training.pairs.runner import task_of
 from realmaster_live.training.pairs.status import StageStatus, Watch
+from realmaster_live.workers.crew import run_crew
+from realmaster_live.workers.leases import BEATS, LEASES
 
-POLL_S = 0.25
 COMPACT_EACH = 512  # attempts; each leaves a part file that every other worker reads
 
 
@@ -41,7 +41,7 @@ def run_stage(
         PairError: workers die, or end, without getting anywhere.
         ConfigError, MissingDependency: the stage cannot run.
     """
-    dataset = dataset.resolve()  # a worker may have another working directory
+    dataset = dataset.resolve()
     chain = Chain(dataset)
     watch = Watch(chain, name)
     status = watch.look()
@@ -51,10 +51,12 @@ def run_stage(
         before = watch.attempts()
         count = 1 if limit is not None else min(workers, status.ready)
         tasks = [
-            Task(dataset=dataset, stage=name, shard=(share, count), limit=limit, run=run)
-            for share in range(count)
+            task_of(dataset, name, run, shard=(share, count), limit=limit) for share in range(count)
         ]
-        status = _crew(tasks[:1] if executor == "slurm" else tasks, executor, watch, on_progress)
+        look = _Look(dataset, watch, on_progress)
+        crew = tasks[:1] if executor == "slurm" else tasks
+        run_crew(crew, executor, attempts=watch.attempts, on_look=look)
+        status = look.status
         if limit is not None:
             break
         if status.ready and watch.attempts() == before:
@@ -70,42 +72,19 @@ def run_stage(
     return status
 
 
-def _crew(
-    tasks: list[Task], executor: str, watch: Watch, on_progress: Callable[[StageStatus], object]
-) -> StageStatus:
-    """Run one worker a task to its end; one that dies is replaced while the work advances."""
-    start, patience = starter(executor), tasks[0].run.attempts
-    crew: dict[int, Handle] = {}
-    deaths = 0  # since the manifest last grew
-    known = compacted = watch.attempts()
-    try:
-        crew |= {index: start(task) for index, task in enumerate(tasks)}
-        while crew:
-            status = watch.look()
-            on_progress(status)
-            if watch.attempts() != known:
-                known, deaths = watch.attempts(), 0
-            if known - compacted >= COMPACT_EACH:
-                compact(tasks[0].dataset, status.stage)
-                compacted = known
-            for index, worker in list(crew.items()):
-                try:
-                    if not worker.poll():
-                        crew.pop(index).stop()
-                except Died as error:
-                    deaths += 1
-                    if deaths > patience:
-                        raise PairError(
-                            f"expected the workers of {watch.name} to live, got {deaths} that died "
-                            f"at once ({error}): run one by itself to see why, realmaster pairs "
-                            f"work {tasks[0].dataset} --stage {watch.name} --shard 0/1"
-                        ) from error
-                    crew.pop(index).stop()
-                    crew[index] = start(tasks[index])
-            time.sleep(POLL_S)
-    finally:
-        for worker in crew.values():
-            worker.stop()
-    status = watch.look()
-    on_progress(status)
-    return status
+class _Look:
+    """Tells how far a stage is, and compacts what its workers append."""
+
+    def __init__(
+        self, dataset: Path, watch: Watch, on_progress: Callable[[StageStatus], object]
+    ) -> None:
+        self.dataset, self.watch, self.on_progress = dataset, watch, on_progress
+        self.status = watch.look()
+        self._compacted = watch.attempts()
+
+    def __call__(self) -> None:
+        self.status = self.watch.look()
+        self.on_progress(self.status)
+        if self.watch.attempts() - self._compacted >= COMPACT_EACH:
+            compact(self.dataset, self.status.stage)
+            self._compacted = self.watch.attempts()

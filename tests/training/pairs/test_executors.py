@@ -11,12 +11,11 @@ import pytest
 from trial_dataset import calls, make_dataset
 
 from realmaster_live.errors import ConfigError, PairError
-from realmaster_live.training.pairs.executors import Task
-from realmaster_live.training.pairs.executors.local import LocalWorker
-from realmaster_live.training.pairs.executors.slurm import script
-from realmaster_live.training.pairs.recipe import RunConfig
-from realmaster_live.training.pairs.runner import objects_of, rows_of
+from realmaster_live.training.pairs.runner import objects_of, rows_of, task_of
 from realmaster_live.training.pairs.supervise import run_stage
+from realmaster_live.workers.local import LocalWorker
+from realmaster_live.workers.slurm import script
+from realmaster_live.workers.task import RunConfig
 
 PARTS = Path(__file__).parents[2] / "parts"
 SBATCH = """#!/bin/bash
@@ -94,7 +93,7 @@ def test_one_clip_can_be_made_to_measure(tmp_path):
 
 def test_an_error_of_a_worker_ends_the_run_in_its_own_words(tmp_path):
     dataset = make_dataset(tmp_path, txt="copy")
-    worker = LocalWorker(Task(dataset=dataset, stage="copies", shard=(0, 1), run=RunConfig()))
+    worker = LocalWorker(task_of(dataset, "copies", RunConfig(), shard=(0, 1)))
     deadline = time.monotonic() + 20
     with pytest.raises(ConfigError, match="got 'txt': did you mean 'text'"):
         while worker.poll():
@@ -106,7 +105,7 @@ def test_an_error_of_a_worker_ends_the_run_in_its_own_words(tmp_path):
 
 def test_work_that_another_run_holds_is_waited_for(tmp_path):
     dataset = make_dataset(tmp_path, clips=1, wait_s=1.5)
-    other = LocalWorker(Task(dataset=dataset, stage="copies", shard=(0, 1), run=RunConfig()))
+    other = LocalWorker(task_of(dataset, "copies", RunConfig(), shard=(0, 1)))
     while not calls(dataset):
         time.sleep(0.02)
     assert run_stage(dataset, "copies").done == 1
@@ -131,7 +130,7 @@ def test_work_that_nobody_can_begin_is_no_endless_loop(tmp_path):
 
 def test_a_stopped_worker_gives_its_lease_back(tmp_path):
     dataset = make_dataset(tmp_path, wait_s=60.0)
-    worker = LocalWorker(Task(dataset=dataset, stage="copies", shard=(0, 1), run=RunConfig()))
+    worker = LocalWorker(task_of(dataset, "copies", RunConfig(), shard=(0, 1)))
     while not calls(dataset):
         time.sleep(0.02)
     worker.stop()
@@ -141,7 +140,7 @@ def test_a_stopped_worker_gives_its_lease_back(tmp_path):
 
 def test_the_batch_script_is_an_array_of_the_work_command(tmp_path):
     run = RunConfig(sbatch=("--gres=gpu:1", "--time=04:00:00"))
-    text = script(Task(dataset=tmp_path, stage="propagate", shard=(0, 8), run=run))
+    text = script(task_of(tmp_path, "propagate", run, shard=(0, 8)))
     assert text.startswith("#!/bin/bash\n#SBATCH --job-name=realmaster-propagate\n")
     assert "#SBATCH --array=0-7\n" in text
     assert "#SBATCH --gres=gpu:1\n#SBATCH --time=04:00:00\n" in text

@@ -10,7 +10,6 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.training.pairs.recipe import (
     FILE,
     Recipe,
-    RunConfig,
     build,
     choose_recipe,
     differences,
@@ -20,6 +19,7 @@ from realmaster_live.training.pairs.recipe import (
     to_toml,
 )
 from realmaster_live.training.pairs.stages import ORDER
+from realmaster_live.workers.task import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

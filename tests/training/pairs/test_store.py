@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from trial_dataset import calls, make_dataset
 
+from realmaster_live.atomic_files import is_full
 from realmaster_live.errors import DiskFull, MissingDependency, PairError
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import DONE, rows
 from realmaster_live.training.pairs.runner import Worker, objects_of
-from realmaster_live.training.pairs.store import commit, is_full, object_path
+from realmaster_live.training.pairs.store import commit, object_path
 
 KEY = "ab" + "0" * 62
 

@@ -13,15 +13,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from realmaster_live.errors import PairError, RealMasterError
-from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.executors import Died, Task
-from realmaster_live.training.pairs.runner import Worker
+from realmaster_live.workers.task import Died, Task
 
 GRACE_S = 10.0  # time to give a lease back before a process is killed
 
 
 def start(task: Task) -> LocalWorker:
-    """Start a process that works on one share of a stage."""
+    """Start a process that works on one share of a job."""
     return LocalWorker(task)
 
 
@@ -32,7 +30,7 @@ class LocalWorker:
         context = get_context("spawn")
         self._ours, theirs = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_main, args=(task, theirs), name=f"{task.stage}-{task.shard[0]}", daemon=True
+            target=_main, args=(task, theirs), name=f"{task.name}-{task.shard[0]}", daemon=True
         )
         self._process.start()
         theirs.close()
@@ -76,8 +74,7 @@ def _main(task: Task, told: Connection) -> None:
     _share_machine(*task.shard)
     parent = parent_process()
     try:
-        worker = Worker(Chain(task.dataset), task.stage, shard=task.shard)
-        worker.run(limit=task.limit, wanted=lambda: parent is None or parent.is_alive())
+        task.work(wanted=lambda: parent is None or parent.is_alive())
     except KeyboardInterrupt:
         return
     except RealMasterError as error:
@@ -85,7 +82,7 @@ def _main(task: Task, told: Connection) -> None:
     except Exception as error:
         told.send(
             PairError(
-                f"expected the stage {task.stage} to run, got {type(error).__name__} ({error}): "
+                f"expected the worker of {task.name} to run, got {type(error).__name__} ({error}): "
                 f"see where it came from\n{traceback.format_exc()}"
             )
         )

@@ -1,4 +1,4 @@
-"""Workers as tasks of a Slurm array: each runs `realmaster pairs work` of its share."""
+"""Workers as tasks of a Slurm array: each runs one worker on its share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import shutil
 import subprocess
 import sys
 
+from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError, PairError
-from realmaster_live.training.pairs.executors import Task
-from realmaster_live.training.pairs.store import part_of, settle
+from realmaster_live.workers.task import Task
 
 WARNING_S = 60  # before the time limit: enough to give a lease back
 
@@ -22,15 +22,11 @@ def start(task: Task) -> SlurmArray:
 def script(task: Task) -> str:
     """Return the batch script of an array."""
     shares = task.shard[1]
-    dataset = task.dataset.resolve()
-    command = [sys.executable, "-m", "realmaster_live", "pairs", "work", str(dataset)]
-    command += ["--stage", task.stage]
-    if task.limit is not None:
-        command += ["--limit", str(task.limit)]
+    command = [sys.executable, "-m", "realmaster_live", *task.command]
     options = [
-        f"--job-name=realmaster-{task.stage}",
+        f"--job-name=realmaster-{task.name}",
         f"--array=0-{shares - 1}",
-        f"--output={dataset}/logs/{task.stage}-%A-%a.log",
+        f"--output={task.logs.resolve()}/{task.name}-%A-%a.log",
         f"--signal=B:TERM@{WARNING_S}",
         *task.run.sbatch,
     ]
@@ -49,13 +45,13 @@ class SlurmArray:
                 "expected the command sbatch of Slurm, got none on PATH: run this on a machine "
                 "that submits jobs, or take --executor local"
             )
-        self._logs = task.dataset.resolve() / "logs"
+        self._logs = task.logs.resolve()
         self._logs.mkdir(parents=True, exist_ok=True)
-        path = self._logs / f"{task.stage}.sbatch"
+        path = self._logs / f"{task.name}.sbatch"
         with part_of(path) as part:
             part.write_text(script(task), encoding="utf-8")
             settle(part, path)
-        self._stage = task.stage
+        self._name = task.name
         self._waiting = subprocess.Popen(
             [sbatch, "--wait", str(path)],
             stdout=subprocess.DEVNULL,
@@ -69,7 +65,7 @@ class SlurmArray:
         if status:
             told = self._told().rpartition("\n")[2]
             raise PairError(
-                f"expected the array job of {self._stage} to succeed, got exit status {status} "
+                f"expected the array job of {self._name} to succeed, got exit status {status} "
                 f"({told}): read {self._logs}, and run the same command again to go on"
             )
         return status is None

@@ -11,9 +11,7 @@ from typing import Any
 
 from realmaster_live.errors import RealMasterError
 from realmaster_live.optional import require
-from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.executors import Died, Task
-from realmaster_live.training.pairs.runner import Worker
+from realmaster_live.workers.task import Died, Task
 
 HEADROOM = 1  # processors beyond the workers' own: Ray places nothing where all are taken
 
@@ -27,8 +25,8 @@ class Actor:
     """What runs in an actor: one worker, so that networks are loaded once."""
 
     def work(self, task: Task) -> int:
-        """Work on a share of a stage; returns how many clips were made."""
-        return Worker(Chain(task.dataset), task.stage, shard=task.shard).run(limit=task.limit)
+        """Work on a share of a job; returns how many things were made."""
+        return task.work()
 
 
 class RayWorker:
