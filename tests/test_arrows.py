@@ -16,6 +16,7 @@ CORE = {
     "prompts",
     "protocols",
     "trust",
+    "weather",
 }
 # the live side runs without torch: only these may import it
 TORCH_ALLOWED = (
@@ -36,7 +37,8 @@ ALLOWED = {
     "bridges": CORE | {"bridges"},
     "engines": CORE | {"engines"},
     "training": CORE
-    | {"training", "model", "recording", "engines", "annotations", "datasets", "fidelity"},
+    | {"training", "model", "recording", "engines", "annotations", "datasets", "fidelity"}
+    | {"replay", "workers", "atomic_files"},
     "model": CORE | {"model"},
 }
 EXCEPTIONS = {name: {"model"} for name in TORCH_ALLOWED}
