@@ -1,0 +1,116 @@
+"""Which mask of the instance label belongs to which thing: claimed by number, held by geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.masks import RIDER, TWO_WHEELERS, Masks
+from realmaster_live.objects import SceneObject
+from realmaster_live.sight import Boxes, area
+
+SAMPLES = 32  # pixels of a mask that are looked up in the depth
+MIN_INSIDE = 0.5  # share of them, or without depth of the mask's box, that must lie in a thing's
+LARGER, SLACK_M = 1.1, 0.15  # a thing's box a side: limbs and mirrors stick out of it
+
+
+def link(
+    objects: tuple[SceneObject, ...],
+    boxes: Boxes,
+    masks: Masks,
+    depth: NDArray[np.float32] | None,  # (H, W) metres
+    intrinsics: NDArray[np.float64],  # (3, 3) pixels
+) -> NDArray[np.int64]:
+    """Return (T,) the number of each thing's mask, -1 for none; no mask belongs to two things.
+
+    A thing's mask is that of its class with its `mask_id`, if at least half of 32 pixels spread
+    over the mask lie, by their depth, in the thing's box (10 % and 0.15 m larger a side). Masks
+    and things that are left are joined by the same rule, the best fit first. Without depth, at
+    least half of the mask's box must lie in the thing's box in the picture. A two-wheeler without
+    a mask of its own may have its rider's; a rider's mask is free only without a two-wheeler's of
+    the same id.
+    """
+    found = np.full(len(objects), -1)
+    if not len(masks.values) or not objects:
+        return found
+    fits = _Fits(boxes, masks, depth, intrinsics)
+    kinds = np.array([one.class_id for one in objects])
+    claims = np.array([one.mask_id for one in objects])
+    possible = (kinds[:, None] == masks.class_ids) | (
+        np.isin(kinds, list(TWO_WHEELERS))[:, None] & (masks.class_ids == RIDER)
+    )
+    possible[:, companions(masks) >= 0] = False
+    possible &= _overlaps(boxes, masks)
+    _assign(found, possible & (claims[:, None] == masks.mask_ids) & (claims != 0)[:, None], fits)
+    possible[found >= 0] = False
+    possible[:, found[found >= 0]] = False
+    _assign(found, possible, fits)
+    return found
+
+
+def companions(masks: Masks) -> NDArray[np.int64]:
+    """Return (M,) for a rider's mask the number of the two-wheeler's with the same id, else -1."""
+    place = {int(value): number for number, value in enumerate(masks.values)}
+    found = np.full(len(masks.values), -1)
+    for number in np.flatnonzero(masks.class_ids == RIDER):
+        for kind in sorted(TWO_WHEELERS):
+            found[number] = max(found[number], place.get(kind << 16 | masks.mask_ids[number], -1))
+    return found
+
+
+def _overlaps(boxes: Boxes, masks: Masks) -> NDArray[np.bool_]:
+    """Return (T, M) whether a mask's box meets a thing's, three pixels and 10 % larger a side."""
+    slack = 3 + 0.1 * np.maximum(np.diff(boxes.amodal[:, ::2]), np.diff(boxes.amodal[:, 1::2]))
+    low, high = boxes.amodal[:, :2] - slack, boxes.amodal[:, 2:] + slack
+    meets: NDArray[np.bool_] = (low[:, None] < masks.boxes[None, :, 2:]) & (
+        high[:, None] > masks.boxes[None, :, :2]
+    )
+    return np.asarray(meets.all(axis=-1))
+
+
+class _Fits:
+    """How well masks fit things, asked for some pairs at a time."""
+
+    def __init__(
+        self,
+        boxes: Boxes,
+        masks: Masks,
+        depth: NDArray[np.float32] | None,
+        intrinsics: NDArray[np.float64],
+    ) -> None:
+        self._boxes, self._masks = boxes, masks
+        self._points: NDArray[np.float64] | None = None
+        if depth is not None:
+            rows, columns = masks.spread(SAMPLES)
+            pixels = np.stack([columns + 0.5, rows + 0.5, np.ones_like(rows)], axis=-1)
+            self._points = (pixels @ np.linalg.inv(intrinsics).T) * depth[rows, columns, None]
+
+    def of(
+        self, things: NDArray[np.int64], masks: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (P,) the share of each mask in its thing's box, and how well it fits beyond it."""
+        boxes = self._boxes.take(things)
+        if self._points is None:
+            seen = self._masks.boxes[masks]
+            low = np.maximum(seen[:, :2], boxes.amodal[:, :2])
+            high = np.minimum(seen[:, 2:], boxes.amodal[:, 2:])
+            common = area(np.concatenate([low, np.maximum(low, high)], axis=1))
+            both = area(seen) + area(boxes.inside) - common
+            return common / area(seen), common / both
+        offset = np.abs(boxes.own(self._points[masks]))
+        larger = (offset <= (LARGER * boxes.half + SLACK_M)[:, None]).all(axis=-1).mean(axis=1)
+        return larger, (offset <= boxes.half[:, None]).all(axis=-1).mean(axis=1)
+
+
+def _assign(found: NDArray[np.int64], possible: NDArray[np.bool_], fits: _Fits) -> None:
+    """Join the possible pairs (T, M) that fit, the best first, each thing and mask once."""
+    things, masks = np.nonzero(possible)
+    if not len(things):
+        return
+    share, closeness = fits.of(things, masks)
+    taken: set[int] = set()
+    for pair in np.argsort(-(share + closeness), kind="stable"):
+        thing, mask = int(things[pair]), int(masks[pair])
+        if share[pair] >= MIN_INSIDE and found[thing] < 0 and mask not in taken:
+            found[thing] = mask
+            taken.add(mask)
