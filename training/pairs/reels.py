@@ -7,7 +7,6 @@ any of town, route, weather, seed, prompt, licence and (for pictures) fps.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +19,11 @@ from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
+from realmaster_live.replay import video_files as videos
+from realmaster_live.replay.picture_files import list_pictures
+from realmaster_live.replay.sidecar import told_beside
 from realmaster_live.training.data import AS_SIMULATED, read_clip
-from realmaster_live.training.pairs import videos
-from realmaster_live.training.pairs.sources import list_pictures
-from realmaster_live.training.pairs.weather import in_words
+from realmaster_live.weather import in_words
 
 JUMP = 1.5  # times the usual step between two frames: something is missing
 SIM = ".sim.npy"
@@ -166,13 +166,13 @@ def _video(path: Path) -> Reel:
         fps=_rate(facts.times) or facts.fps,
         breaks=_jumps(facts.times),
         unreadable={length + i: "the file is damaged or cut short" for i in range(facts.missing)},
-        **_told(_facts_beside(path.with_suffix(".json")), route=path.stem),
+        **_told(told_beside(path), route=path.stem),
     )
 
 
 def _images(path: Path) -> Reel:
     pictures = list_pictures(path)
-    told = _facts_beside(path / "about.json")
+    told = told_beside(path)
     sizes, unreadable = np.zeros((len(pictures), 2), np.int64), {}
     for index, picture in enumerate(pictures):
         try:
@@ -204,19 +204,6 @@ def _told(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
         "prompt": str(facts.get("prompt") or ""),
         "licence": str(facts.get("licence") or ""),
     }
-
-
-def _facts_beside(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        return dict(facts)
-    except (OSError, ValueError, TypeError) as error:
-        raise PairError(
-            f"expected a JSON object with town, route and so on in {path}, got {error}: mend it or "
-            "delete it"
-        ) from error
 
 
 def _rate(times: NDArray[np.float64]) -> float | None:

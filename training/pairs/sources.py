@@ -7,7 +7,6 @@ rather cut than resampled.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,11 +20,11 @@ from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.packing import PACKINGS
-from realmaster_live.training.pairs import videos
+from realmaster_live.replay.picture_files import list_pictures, read_picture
+from realmaster_live.replay.video_files import decode, to_rgb
 from realmaster_live.training.pairs.stage import Clip
 
 MULTIPLE = 16  # of a clip's width and height
-PICTURES = (".png", ".jpg", ".jpeg")
 
 
 def read_frames(clip: Clip) -> NDArray[np.uint8]:
@@ -70,9 +69,7 @@ def read_label(clip: Clip, name: str) -> NDArray[Any]:
     else:
         folder = Path(clip.source)
         path = folder / Meta.read(folder).streams[name]
-        labels = (
-            PACKINGS[name].unpack(frame.to_ndarray()) for frame in videos.decode(path, span(clip))
-        )
+        labels = (PACKINGS[name].unpack(frame.to_ndarray()) for frame in decode(path, span(clip)))
     return np.stack([_nearest(x, clip.height, clip.width, name) for x in labels]).astype(
         LABEL_DTYPES[name]
     )
@@ -81,12 +78,6 @@ def read_label(clip: Clip, name: str) -> NDArray[Any]:
 def span(clip: Clip) -> range:
     """Return the indices of a clip's frames within its source."""
     return range(clip.first, clip.first + clip.frames * clip.stride, clip.stride)
-
-
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of a folder, in the order of the numbers in their names."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
-    return sorted(found, key=lambda path: _natural(path.name))
 
 
 def window(
@@ -135,9 +126,9 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
     match clip.kind:
         case "recording":
             path = source / Meta.read(source).streams["sim"]
-            return map(videos.to_rgb, videos.decode(path, span(clip)))
+            return map(to_rgb, decode(path, span(clip)))
         case "video":
-            return map(videos.to_rgb, videos.decode(source, span(clip)))
+            return map(to_rgb, decode(source, span(clip)))
         case "pairs":
             return iter(_array(clip, "sim"))
         case "images":
@@ -149,16 +140,6 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
         f"expected a source of kind recording, pairs, video or images, got {clip.kind!r} for "
         f"{clip.clip_id}: plan again with this version"
     )
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Return a picture file, (H, W, 3) RGB; PairError where it is damaged."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if bgr is None:
-        raise PairError(
-            f"expected a picture in {path}, got other bytes: restore the file or leave it out"
-        )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _array(clip: Clip, name: str) -> NDArray[Any]:
@@ -180,9 +161,3 @@ def _check_length(clip: Clip, length: int) -> None:
         raise PairError(
             f"expected frame {span(clip)[-1]} in {clip.source}, got {length} frames: plan again"
         )
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Return a key by which frame 9 comes before frame 10."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

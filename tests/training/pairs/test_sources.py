@@ -8,9 +8,9 @@ from street import SIZE, street
 
 from realmaster_live.errors import PairError
 from realmaster_live.recording import Recording
+from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.sources import (
-    list_pictures,
     read_frames,
     read_label,
     read_truth,

@@ -8,6 +8,7 @@ import pytest
 from footage import frames_of, write_film
 
 from realmaster_live.errors import PairError
+from realmaster_live.replay import video_files
 from realmaster_live.training.looks import psnr_bytes
 from realmaster_live.training.pairs import videos
 
@@ -19,7 +20,7 @@ def test_photoreal_clips_come_back_nearly_as_they_were(tmp_path):
     assert back.shape == frames.shape
     assert psnr_bytes(back, frames) > 45
     assert abs(back[5].reshape(-1, 3).mean(0) - frames[5].reshape(-1, 3).mean(0)).max() < 1
-    facts = videos.describe(tmp_path / "a.mp4")
+    facts = video_files.describe(tmp_path / "a.mp4")
     assert (facts.width, facts.height, facts.fps, facts.missing) == (96, 64, 16.0, 0)
     np.testing.assert_allclose(np.diff(facts.times), 1 / 16)
     videos.write_video(tmp_path / "b.mp4", frames, 16.0)
@@ -73,7 +74,7 @@ def test_any_frame_of_any_container_is_the_one_that_was_asked_for(name, tmp_path
     whole = videos.read_video(path)
     assert len(whole) == 40
     for wanted in (range(5), range(7, 20), range(11, 38, 3), range(30, 40), range(13, 14)):
-        found = np.stack([videos.to_rgb(frame) for frame in videos.decode(path, wanted)])
+        found = np.stack([video_files.to_rgb(frame) for frame in video_files.decode(path, wanted)])
         np.testing.assert_array_equal(found, whole[wanted.start : wanted.stop : wanted.step])
 
 
@@ -94,10 +95,10 @@ def test_what_is_no_video_is_refused(tmp_path):
     film.write_bytes(film.read_bytes()[:800])
     for path in (film, tmp_path / "none.mp4"):
         with pytest.raises(PairError, match="expected a playable video in"):
-            videos.describe(path)
+            video_files.describe(path)
     whole = write_film(tmp_path / "whole.mp4")
     with pytest.raises(PairError, match=r"expected frames 28 to 32 .* got 2 of 5"):
-        list(videos.decode(whole, range(28, 33)))
+        list(video_files.decode(whole, range(28, 33)))
 
 
 def test_a_full_disk_is_told_as_such(tmp_path):
