@@ -15,6 +15,7 @@ NEAR_M = 0.1  # boxes are cut here before they are projected
 BEYOND = 1.0  # picture sizes outside the picture at which an amodal box ends
 GRID = 20  # rays a side through a box, for its occlusion
 SLACK_M, SLACK_SHARE = 0.2, 0.005  # what is nearer than a box by more than both hides it
+_TINY = 1e-12  # instead of 0 where a ray runs along a side
 _SIGNS = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)]) * 2.0 - 1.0
 _EDGES = np.array([(i, i | bit) for i in range(8) for bit in (1, 2, 4) if not i & bit])
 
@@ -108,21 +109,24 @@ def hidden_shares(
     not count. Where they meet it is found slab by slab (Kay and Kajiya 1986).
     """
     steps = (np.arange(GRID) + 0.5) / GRID
-    left, top, right, bottom = boxes.inside.T[..., None]
-    columns = np.repeat((left + (right - left) * steps)[:, None], GRID, axis=1).reshape(-1, GRID**2)
-    rows = np.repeat((top + (bottom - top) * steps)[:, :, None], GRID, axis=2).reshape(-1, GRID**2)
-    x, y = columns.astype(np.int64), rows.astype(np.int64)
-    rays = np.stack([x + 0.5, y + 0.5, np.ones_like(x)], axis=-1) @ np.linalg.inv(intrinsics).T
-    along = rays @ boxes.axes
-    start = -(boxes.centre[:, None] @ boxes.axes)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        one, other = (-boxes.half[:, None] - start) / along, (boxes.half[:, None] - start) / along
-    enters = np.fmax.reduce(np.fmin(one, other), axis=-1)
-    leaves = np.fmin.reduce(np.fmax(one, other), axis=-1)
-    meets = (leaves >= enters) & (leaves > 0)
-    met = depth[y, x]
-    nearer = met < enters - np.maximum(SLACK_M, SLACK_SHARE * enters)
+    low, high = boxes.inside[:, None, :2], boxes.inside[:, None, 2:]
+    pixels = (low + (high - low) * steps[:, None]).astype(np.int64)  # (T, GRID, 2)
+    x, y = pixels[:, None, :, 0], pixels[:, :, None, 1]
+    turns = boxes.axes.transpose(0, 2, 1) @ np.linalg.inv(intrinsics)  # a pixel's ray in own axes
+    starts = boxes.own(np.zeros((1, 1, 3)))[:, 0]
+    enters, leaves = np.zeros((len(x), GRID, GRID)), np.full((len(x), GRID, GRID), np.inf)
+    for axis in range(3):
+        turn = turns[:, axis, :, None, None]
+        along = turn[:, 0] * (x + 0.5) + (turn[:, 1] * (y + 0.5) + turn[:, 2])
+        along[along == 0] = _TINY
+        middle = -starts[:, axis, None, None] / along
+        reach = boxes.half[:, axis, None, None] / np.abs(along)
+        np.maximum(enters, middle - reach, out=enters)
+        np.minimum(leaves, middle + reach, out=leaves)
+    meets = leaves >= enters
+    nearer = meets & (depth[y, x] < enters - np.maximum(SLACK_M, SLACK_SHARE * enters))
     if instance is not None:
         seen = instance[y, x]
-        nearer &= (seen != own[:, :1]) & (seen != own[:, 1:])
-    return np.asarray((meets & nearer).sum(axis=1) / np.maximum(meets.sum(axis=1), 1))
+        for number in range(own.shape[1]):
+            nearer &= seen != own[:, number, None, None]
+    return np.asarray(nearer.sum(axis=(1, 2)) / np.maximum(meets.sum(axis=(1, 2)), 1))
