@@ -1,7 +1,8 @@
 """What a picture shows of each thing: its boxes, and how much of it is hidden or cut off.
 
 The pixels of an annotation are those whose instance label is `class_id << 16 | mask_id`, so that a
-rider and the two-wheeler below, which share an id, are two annotations with a mask each.
+rider and the two-wheeler below, which share an id, are two annotations with a mask each. The heads
+on one post of a traffic light share a mask: each has the pixels inside its amodal box.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.classes import THINGS
 from realmaster_live.linking import companions, link
-from realmaster_live.masks import RIDER, find_masks
+from realmaster_live.masks import LIGHT, RIDER, find_masks
 from realmaster_live.objects import SceneObject
 from realmaster_live.sight import area, boxes_in_view, hidden_shares
 
@@ -101,9 +102,13 @@ def annotate(
     told = []
     thing_of = np.full(len(masks.values), -1)
     for number, (thing, mask) in enumerate(zip(things, found.tolist(), strict=True)):
-        has_pixels = mask >= 0 and masks.class_ids[mask] == thing.class_id
+        visible, pixels = None, 0
         if mask >= 0:
             thing_of[mask] = number
+            if masks.class_ids[mask] == thing.class_id:
+                visible, pixels = masks.boxes[mask], int(masks.pixels[mask])
+            if thing.class_id == LIGHT:
+                visible, pixels = masks.part(mask, boxes.amodal[number])
         if not carries[number]:
             told.append(
                 Annotation(
@@ -111,8 +116,8 @@ def annotate(
                     class_id=thing.class_id,
                     mask_id=int(mask_ids[number]),
                     amodal=_box(boxes.amodal[number]),
-                    visible=_box(masks.boxes[mask]) if has_pixels else None,
-                    pixels=int(masks.pixels[mask]) if has_pixels else 0,
+                    visible=None if visible is None else _box(visible),
+                    pixels=pixels,
                     occlusion=float(hidden[number]),
                     truncation=float(outside[number]),
                     distance_m=float(boxes.centre[number, 2]),
@@ -139,6 +144,22 @@ def annotate(
             )
         )
     return tuple(told)
+
+
+def pixels_of(
+    annotation: Annotation,
+    instance: NDArray[np.int32],  # (H, W)
+) -> tuple[tuple[int, int], NDArray[np.bool_]]:
+    """Return where (left, top) the visible box of an annotation lies, and its mask within it.
+
+    Raises:
+        ValueError: it has no pixel.
+    """
+    if annotation.visible is None:
+        raise ValueError(f"expected an annotation with pixels, got none of {annotation.mask_id}")
+    left, top, right, bottom = map(int, annotation.visible)
+    cut = instance[top:bottom, left:right]
+    return (left, top), np.asarray(cut == annotation.class_id << 16 | annotation.mask_id)
 
 
 def _box(sides: NDArray[np.float64]) -> Box:

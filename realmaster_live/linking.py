@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.masks import RIDER, TWO_WHEELERS, Masks
+from realmaster_live.masks import LIGHT, RIDER, TWO_WHEELERS, Masks
 from realmaster_live.objects import SceneObject
 from realmaster_live.sight import Boxes, area
 
 SAMPLES = 32  # pixels of a mask that are looked up in the depth
 MIN_INSIDE = 0.5  # share of them, or without depth of the mask's box, that must lie in a thing's
+MIN_INSIDE_LIGHT = 0.05  # the same for a head of a traffic light, whose mask others share
 LARGER, SLACK_M = 1.1, 0.15  # a thing's box a side: limbs and mirrors stick out of it
 
 
@@ -21,14 +22,16 @@ def link(
     depth: NDArray[np.float32] | None,  # (H, W) metres
     intrinsics: NDArray[np.float64],  # (3, 3) pixels
 ) -> NDArray[np.int64]:
-    """Return (T,) the number of each thing's mask, -1 for none; no mask belongs to two things.
+    """Return (T,) the number of each thing's mask, -1 for none.
+
+    No mask belongs to two things, but for the heads on one post of a traffic light.
 
     A thing's mask is that of its class with its `mask_id`, if at least half of 32 pixels spread
     over the mask lie, by their depth, in the thing's box (10 % and 0.15 m larger a side). Masks
     and things that are left are joined by the same rule, the best fit first. Without depth, at
     least half of the mask's box must lie in the thing's box in the picture. A two-wheeler without
     a mask of its own may have its rider's; a rider's mask is free only without a two-wheeler's of
-    the same id.
+    the same id. Of a traffic light's mask a twentieth is enough.
     """
     found = np.full(len(objects), -1)
     if not len(masks.values) or not objects:
@@ -41,10 +44,12 @@ def link(
     )
     possible[:, companions(masks) >= 0] = False
     possible &= _overlaps(boxes, masks)
-    _assign(found, possible & (claims[:, None] == masks.mask_ids) & (claims != 0)[:, None], fits)
+    shared = masks.class_ids == LIGHT
+    claimed = possible & (claims[:, None] == masks.mask_ids) & (claims != 0)[:, None]
+    _assign(found, claimed, fits, shared)
     possible[found >= 0] = False
-    possible[:, found[found >= 0]] = False
-    _assign(found, possible, fits)
+    possible[:, found[(found >= 0) & ~shared[found]]] = False
+    _assign(found, possible, fits, shared)
     return found
 
 
@@ -102,15 +107,22 @@ class _Fits:
         return larger, (offset <= boxes.half[:, None]).all(axis=-1).mean(axis=1)
 
 
-def _assign(found: NDArray[np.int64], possible: NDArray[np.bool_], fits: _Fits) -> None:
-    """Join the possible pairs (T, M) that fit, the best first, each thing and mask once."""
+def _assign(
+    found: NDArray[np.int64],
+    possible: NDArray[np.bool_],
+    fits: _Fits,
+    shared: NDArray[np.bool_],  # (M,)
+) -> None:
+    """Join the possible pairs (T, M) that fit, the best first; only shared masks more than once."""
     things, masks = np.nonzero(possible)
     if not len(things):
         return
     share, closeness = fits.of(things, masks)
+    fit = share >= np.where(shared[masks], MIN_INSIDE_LIGHT, MIN_INSIDE)
     taken: set[int] = set()
     for pair in np.argsort(-(share + closeness), kind="stable"):
         thing, mask = int(things[pair]), int(masks[pair])
-        if share[pair] >= MIN_INSIDE and found[thing] < 0 and mask not in taken:
+        if fit[pair] and found[thing] < 0 and mask not in taken:
             found[thing] = mask
-            taken.add(mask)
+            if not shared[mask]:
+                taken.add(mask)

@@ -14,6 +14,7 @@ Indices = NDArray[np.int64]
 
 RIDER = CLASS_IDS["rider"]
 TWO_WHEELERS = frozenset({CLASS_IDS["motorcycle"], CLASS_IDS["bicycle"]})
+LIGHT = CLASS_IDS["traffic_light"]  # the heads on one post are things of their own with one mask
 _IS_THING = np.array([number in THINGS for number in range(256)])
 
 
@@ -72,6 +73,21 @@ class Masks:
         ranks = (before + share * self.pixels[:, None]).astype(np.int64)
         run = np.searchsorted(ends, ranks.ravel(), side="right").reshape(ranks.shape)
         return self.rows[run], self.starts[run] + ranks - (ends[run] - self.lengths[run])
+
+    def part(self, mask: int, box: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, int]:
+        """Return the box (4,) and the pixels of what one mask has inside a box (4,)."""
+        runs = slice(self.first[mask], self.first[mask + 1])
+        left, top = np.floor(box[:2])
+        right, bottom = np.ceil(box[2:])
+        rows = self.rows[runs]
+        low = np.maximum(self.starts[runs], left)
+        high = np.minimum(self.starts[runs] + self.lengths[runs], right)
+        some = (high > low) & (rows >= top) & (rows < bottom)
+        if not some.any():
+            return None, 0
+        rows, low, high = rows[some], low[some], high[some]
+        found = np.array([low.min(), rows.min(), high.max(), rows.max() + 1], np.float64)
+        return found, int((high - low).sum())
 
 
 def find_masks(instance: NDArray[np.int32]) -> Masks:
