@@ -1,6 +1,6 @@
 """CarlaBridge: frames with labels and poses out of a running CARLA world, which stays its owner's.
 
-    client threads -> FrameJoin (by frame number) -> frames(): decode, pose, labels -> Frame
+    client threads -> FrameJoin (by frame number) -> frames(): decode, pose, labels, things -> Frame
 
 Either we own the tick, or we are passive and somebody else does, or the world runs freely.
 """
@@ -11,34 +11,43 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
 from realmaster_live.bridges.carla_camera import (
     CameraSet,
-    Mount,
     adopt_camera,
-    check_labels,
     check_same_view,
     describe,
     find_camera,
     find_ego,
-    spawn_cameras,
+    spawn_camera,
 )
-from realmaster_live.bridges.carla_geometry import cam_to_world, intrinsics
+from realmaster_live.bridges.carla_geometry import body_to_world, cam_to_world, intrinsics
 from realmaster_live.bridges.carla_images import LABEL_DECODERS, rgb
+from realmaster_live.bridges.carla_objects import RANGE_M, SceneWatch, Tick
 from realmaster_live.bridges.carla_session import CarlaSession
 from realmaster_live.bridges.exit_guard import ExitGuard, deferred_signals
 from realmaster_live.bridges.frame_join import BridgeClosed, FrameJoin, StepCounter
 from realmaster_live.chunk import Frame
-from realmaster_live.errors import BridgeError, ConnectError, FrameTimeout, SensorMismatch
+from realmaster_live.errors import (
+    BridgeError,
+    ConfigError,
+    ConnectError,
+    FrameTimeout,
+    SensorMismatch,
+)
+from realmaster_live.objects import SceneObject
+from realmaster_live.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
 
 log = logging.getLogger(__name__)
 
 SETTLE_WAIT_S = 0.05  # a new sensor's stream is connected a moment after listen() returns
 STALL_PROBE_S = 1.0
 OTHER_TICKER_S = 0.3
+WORLD = "world"  # the sender of each tick's state
+WORLD_TICKS = 64  # so many may wait: they come every tick, long before the pictures, and are small
+OWN_TOWN = "/MiniTown"  # in the names of the embedded town's maps
 
 
 class CarlaBridge:
@@ -63,6 +72,10 @@ class CarlaBridge:
         fixed_delta_s: simulated seconds a tick while we own it.
         timeout_s: longest wait for the server and for a frame.
         name: what `Frame.camera` says.
+        rig: several cameras, to spawn instead of the one that the arguments above describe. Each
+            tick then gives one frame a camera, all of one number, in the rig's order.
+        objects: whether frames tell the things around them; costs about a millisecond a tick.
+        object_range_m: how far from the first camera things are told; the vehicle itself never is.
     """
 
     def __init__(
@@ -75,22 +88,36 @@ class CarlaBridge:
         height: int = 288,
         fov_deg: float = 80.0,
         mount: Mount | None = None,
-        labels: Sequence[str] = ("depth", "semantic", "instance"),
+        labels: Sequence[str] = DEFAULT_LABELS,
         adopt: int | None = None,
         synchronous: bool = True,
         fixed_delta_s: float = 0.05,
         timeout_s: float = 10.0,
         name: str = "front",
+        rig: Rig | None = None,
+        objects: bool = True,
+        object_range_m: float = RANGE_M,
     ) -> None:
-        self.name = name
+        if rig is not None and adopt is not None:
+            raise ConfigError(
+                f"expected a rig or a camera to adopt, got both: leave out adopt={adopt}"
+            )
+        only = RigCamera(
+            name=name,
+            width=width,
+            height=height,
+            fov_deg=fov_deg,
+            mount=mount or Mount(),
+            labels=tuple(labels),
+        )
         self.timeout_s = timeout_s
-        self._labels = check_labels(labels)
-        self._ego, self._adopt = ego, adopt
-        self._size, self._fov_deg, self._mount = (width, height), fov_deg, mount or Mount()
+        self._rig = rig or Rig((only,))
+        self._wanted_ego, self._adopt = ego, adopt
+        self._objects, self._object_range_m = objects, object_range_m
         self._synchronous, self._fixed_delta_s = synchronous, fixed_delta_s
         self._ticking = threading.Lock()
         self._closed = False
-        self._join = FrameJoin(("rgb",))
+        self._join = FrameJoin((WORLD,))
         self._last_tick: int | None = None
         self._reloaded = False
         self._session = CarlaSession(host, port, timeout_s)
@@ -103,26 +130,31 @@ class CarlaBridge:
             raise
 
     @property
-    def cameras(self) -> CameraSet:
-        """The sensors in use."""
+    def cameras(self) -> Mapping[str, CameraSet]:
+        """The sensors in use, by the cameras' names."""
         return self._cameras
 
+    @property
+    def ego(self) -> Any | None:
+        """The vehicle that carries the cameras; None where an adopted one stands alone."""
+        return self._ego
+
     def frames(self) -> Iterator[Frame]:
-        """Yield one Frame a tick until `close`; blocks while the next one is due.
+        """Yield one Frame a tick and camera until `close`; blocks while the next one is due.
 
         Raises FrameTimeout when a frame does not come, ConnectError when the server is gone,
         SensorMismatch when the world is reloaded and the vehicle or camera is not in the new one.
         After a reload that has them, goes on there with a gap of at least one frame.
         """
-        steps = StepCounter(every_tick=self._cameras.every_tick)
+        steps = StepCounter(every_tick=self._every_tick)
         while not self._closed:
             try:
-                frame_id, images = self._follow_frame()
+                frame_id, items = self._follow_frame()
             except BridgeClosed:
                 return
             lost = max(steps.missed(frame_id), int(self._reloaded))
             self._reloaded = False
-            yield self._frame(frame_id, images, lost)
+            yield from self._moment(frame_id, items, lost)
 
     def close(self) -> None:
         """Stop, destroy and restore; may be called twice and from any thread."""
@@ -142,10 +174,10 @@ class CarlaBridge:
 
     def describe(self) -> dict[str, Any]:
         """Return what a recording should remember of this run, as plain JSON values."""
-        said = describe(self._session, self._cameras)
+        said = describe(self._session, self._ego, self._cameras)
         said["we_tick"] = self._synchronous
-        said["labels"] = list(self._labels)
-        said["camera"]["mount"] = None if self._adopt is not None else asdict(self._mount)
+        said["labels"] = said["camera"]["labels"]
+        said["object_range_m"] = self._object_range_m if self._objects else None
         return said
 
     def __enter__(self) -> Self:
@@ -165,33 +197,55 @@ class CarlaBridge:
         if session.world.get_settings().synchronous_mode:
             # A new client sees no actor of a synchronous world before the next tick.
             self._see_first_tick()
-        camera = None if self._adopt is None else find_camera(session.world, self._adopt)
-        ego = find_ego(session.world, self._ego) if camera is None else None
+        adopted = None if self._adopt is None else find_camera(session.world, self._adopt)
+        ego = find_ego(session.world, self._wanted_ego) if adopted is None else adopted.parent
         if self._synchronous:
             session.change_settings(synchronous_mode=True, fixed_delta_seconds=self._fixed_delta_s)
-        if camera is not None:
-            cameras = adopt_camera(session, camera, labels=self._labels)
+        if adopted is not None:
+            only = self._rig.cameras[0]
+            cameras = [adopt_camera(session, adopted, name=only.name, labels=only.labels)]
         else:
-            cameras = spawn_cameras(
-                session,
-                ego,
-                size=self._size,
-                fov_deg=self._fov_deg,
-                mount=self._mount,
-                labels=self._labels,
-            )
-        if self._synchronous and not cameras.every_tick:
+            cameras = [spawn_camera(session, ego, camera) for camera in self._rig.cameras]
+        self._every_tick = all(camera.every_tick for camera in cameras)
+        if self._synchronous and not self._every_tick:
             raise SensorMismatch(
                 f"expected a camera that draws every tick, got sensor_tick="
-                f"{cameras.picture.attributes['sensor_tick']} on camera {cameras.picture.id}: use "
-                "synchronous=False for it"
+                f"{cameras[0].picture.attributes['sensor_tick']} on camera "
+                f"{cameras[0].picture.id}: use synchronous=False for it"
             )
-        self._cameras = cameras
-        self._join = FrameJoin(tuple(cameras.sensors))
-        for name, sensor in cameras.sensors.items():
-            session.listen(sensor, _store(self._join, name))
+        self._ego, self._cameras = ego, {camera.name: camera for camera in cameras}
+        self._listen()
         if self._synchronous:
             self._settle()
+
+    def _listen(self) -> None:
+        """Subscribe to the world's state and to all sensors."""
+        session = self._session
+        sensors = {
+            _sender(camera.name, name): sensor
+            for camera in self._cameras.values()
+            for name, sensor in camera.sensors.items()
+        }
+        self._join = join = FrameJoin((WORLD, *sensors), capacities={WORLD: WORLD_TICKS})
+        self._watch = watch = self._watch_scene() if self._objects else None
+
+        def keep_tick(snapshot: Any) -> None:
+            tick = Tick(snapshot, {}) if watch is None else watch.observe(snapshot)
+            join.put(WORLD, snapshot.frame, tick)
+
+        session.watch(keep_tick)
+        for name, sensor in sensors.items():
+            session.listen(sensor, _store(join, name))
+
+    def _watch_scene(self) -> SceneWatch:
+        world = self._session.world
+        return SceneWatch(
+            self._session.carla,
+            world,
+            own_id=None if self._ego is None else self._ego.id,
+            numbered_by_actor=OWN_TOWN in world.get_map().name,
+            range_m=self._object_range_m,
+        )
 
     def _see_first_tick(self) -> None:
         """Wait for a tick of somebody else's, or make one where the tick is ours."""
@@ -303,25 +357,40 @@ class CarlaBridge:
             else:
                 return
 
-    def _frame(self, frame_id: int, images: Mapping[str, Any], lost: int) -> Frame:
-        picture, arrived_at = images["rgb"]
-        bare = {name: image for name, (image, _) in images.items()}
-        check_same_view(bare)
-        return Frame(
-            camera=self.name,
-            frame_id=frame_id,
-            timestamp=picture.timestamp,
-            captured_at=arrived_at,
-            image=rgb(picture),
-            intrinsics=intrinsics(picture.width, picture.height, picture.fov),
-            cam_to_world=cam_to_world(picture.transform.get_matrix()),
-            labels={name: LABEL_DECODERS[name](bare[name]) for name in self._labels},
-            dropped_before=lost,
-        )
+    def _moment(self, frame_id: int, items: Mapping[str, Any], lost: int) -> Iterator[Frame]:
+        """Yield the frames of all cameras at one tick."""
+        tick: Tick = items[WORLD]
+        ego = None if self._ego is None else tick.snapshot.find(self._ego.id)
+        ego_to_world = None if ego is None else body_to_world(ego.get_transform().get_matrix())
+        objects: tuple[SceneObject, ...] | None = None
+        for camera in self._cameras.values():
+            picture, arrived_at = items[_sender(camera.name, "rgb")]
+            bare = {name: items[_sender(camera.name, name)][0] for name in camera.sensors}
+            check_same_view(bare)
+            pose = cam_to_world(picture.transform.get_matrix())
+            if objects is None:
+                objects = () if self._watch is None else self._watch.at(tick, pose[:3, 3])
+            yield Frame(
+                camera=camera.name,
+                frame_id=frame_id,
+                timestamp=picture.timestamp,
+                captured_at=arrived_at,
+                image=rgb(picture),
+                intrinsics=intrinsics(picture.width, picture.height, picture.fov),
+                cam_to_world=pose,
+                labels={name: LABEL_DECODERS[name](bare[name]) for name in camera.labels},
+                dropped_before=lost,
+                ego_to_world=ego_to_world,
+                objects=objects,
+            )
 
 
 class _Reloaded(Exception):
     """Another client loaded a world."""
+
+
+def _sender(camera: str, sensor: str) -> str:
+    return f"{camera}/{sensor}"
 
 
 def _store(join: FrameJoin, name: str) -> Callable[[Any], None]:

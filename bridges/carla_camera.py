@@ -1,4 +1,4 @@
-"""The cameras a bridge reads: the user's own or ours on a vehicle, with label cameras beside it."""
+"""The cameras a bridge reads: the user's own or ours on a vehicle, label cameras beside each."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla_geometry import relative_matrix, unreal_pose
+from realmaster_live.bridges.carla_geometry import (
+    Matrix,
+    cam_to_world,
+    relative_matrix,
+    unreal_matrix,
+    unreal_pose,
+)
 from realmaster_live.bridges.carla_session import CarlaSession
-from realmaster_live.errors import ConfigError, SensorMismatch
+from realmaster_live.errors import SensorMismatch
+from realmaster_live.rig import Mount, RigCamera
 
 PICTURE_SENSOR = "sensor.camera.rgb"
 LABEL_SENSORS: Mapping[str, str] = {
@@ -21,22 +28,11 @@ LABEL_SENSORS: Mapping[str, str] = {
 }
 EGO_ROLES = ("hero", "ego_vehicle")
 # What changes where a camera's pixels lie; a label camera copies these from its picture camera.
-OPTICS = (
-    "image_size_x", "image_size_y", "fov", "sensor_tick", "lens_circle_falloff",
-    "lens_circle_multiplier", "lens_k", "lens_kcube", "lens_x_size", "lens_y_size",
+LENS = (
+    "lens_circle_falloff", "lens_circle_multiplier", "lens_k", "lens_kcube", "lens_x_size",
+    "lens_y_size",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mount:
-    """Where a camera sits on its vehicle, in CARLA's axes: metres, degrees."""
-
-    x: float = 1.5
-    y: float = 0.0
-    z: float = 1.7
-    pitch_deg: float = 0.0
-    yaw_deg: float = 0.0
-    roll_deg: float = 0.0
+OPTICS = ("image_size_x", "image_size_y", "fov", "sensor_tick", *LENS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,32 +40,26 @@ class CameraSet:
     """The sensors of one view. `picture` and each label draw the same pixels.
 
     Attributes:
-        ego: the vehicle that carries them, or None for an adopted camera without one.
+        name: what `Frame.camera` says.
         picture: the rgb camera; ours, or the user's own where it was adopted.
         labels: label name -> our sensor.
         every_tick: whether a picture comes each tick.
+        mount: where we put it; None for an adopted one.
+        cam_to_ego: (4, 4) metres, camera axes to those of the vehicle that carries it; None for an
+            adopted camera that no vehicle carries. An adopted one's is that of the moment.
     """
 
-    ego: Any | None
+    name: str
     picture: Any
     labels: Mapping[str, Any]
     every_tick: bool
+    mount: Mount | None
+    cam_to_ego: Matrix | None
 
     @property
     def sensors(self) -> dict[str, Any]:
         """Return name -> sensor of all of them, the picture's name being `rgb`."""
         return {"rgb": self.picture, **self.labels}
-
-
-def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    """Return the label names, or raise ConfigError for an unknown one."""
-    unknown = sorted(set(labels) - set(LABEL_SENSORS))
-    if unknown:
-        raise ConfigError(
-            f"expected labels out of {', '.join(LABEL_SENSORS)}, got {', '.join(unknown)}: leave "
-            "the others out"
-        )
-    return tuple(dict.fromkeys(labels))
 
 
 def find_ego(world: Any, ego: str | int | None) -> Any:
@@ -103,34 +93,33 @@ def find_camera(world: Any, camera_id: int) -> Any:
     return camera
 
 
-def spawn_cameras(
-    session: CarlaSession,
-    ego: Any,
-    *,
-    size: tuple[int, int],  # width, height in pixels
-    fov_deg: float,
-    mount: Mount,
-    labels: Sequence[str],
-) -> CameraSet:
-    """Spawn an rgb camera on `ego` and one label camera for each name, all at the same place."""
+def spawn_camera(session: CarlaSession, ego: Any, camera: RigCamera) -> CameraSet:
+    """Spawn an rgb camera on `ego` and one label camera for each label, all at the same place."""
     optics = {
-        "image_size_x": str(size[0]),
-        "image_size_y": str(size[1]),
-        "fov": str(fov_deg),
+        "image_size_x": str(camera.width),
+        "image_size_y": str(camera.height),
+        "fov": str(camera.fov_deg),
         "role_name": "realmaster",
     }
-    carla = session.carla
-    transform = carla.Transform(
-        carla.Location(mount.x, mount.y, mount.z),
-        carla.Rotation(mount.pitch_deg, mount.yaw_deg, mount.roll_deg),
-    )
+    carla, mount = session.carla, camera.mount
+    location = (mount.x, mount.y, mount.z)
+    angles = (mount.pitch_deg, mount.yaw_deg, mount.roll_deg)
+    transform = carla.Transform(carla.Location(*location), carla.Rotation(*angles))
     spawn = _Spawner(session, optics, transform, ego)
     picture = spawn(PICTURE_SENSOR)
-    beside = {name: spawn(LABEL_SENSORS[name]) for name in labels}
-    return CameraSet(ego=ego, picture=picture, labels=beside, every_tick=True)
+    return CameraSet(
+        name=camera.name,
+        picture=picture,
+        labels={name: spawn(LABEL_SENSORS[name]) for name in camera.labels},
+        every_tick=True,
+        mount=mount,
+        cam_to_ego=cam_to_world(unreal_matrix(location, angles)),
+    )
 
 
-def adopt_camera(session: CarlaSession, camera: Any, *, labels: Sequence[str]) -> CameraSet:
+def adopt_camera(
+    session: CarlaSession, camera: Any, *, name: str, labels: Sequence[str]
+) -> CameraSet:
     """Use the user's own camera and spawn label cameras with its optics, parent and place.
 
     A camera without a parent becomes the label cameras' parent itself, so that they follow when
@@ -139,7 +128,7 @@ def adopt_camera(session: CarlaSession, camera: Any, *, labels: Sequence[str]) -
     carla, parent = session.carla, camera.parent
     optics = {name: camera.attributes[name] for name in OPTICS if name in camera.attributes}
     optics["role_name"] = "realmaster"
-    transform = carla.Transform()
+    transform, cam_to_ego = carla.Transform(), None
     if parent is not None:
         snapshot = session.world.get_snapshot()
         parts = [snapshot.find(actor.id) for actor in (parent, camera)]
@@ -148,15 +137,21 @@ def adopt_camera(session: CarlaSession, camera: Any, *, labels: Sequence[str]) -
                 f"expected camera {camera.id} and its parent {parent.id} in the world's state, got "
                 "a state without them: they were destroyed meanwhile, adopt another camera"
             )
-        matrices = [part.get_transform().get_matrix() for part in parts]
-        location, angles = unreal_pose(relative_matrix(*matrices))
+        relative = relative_matrix(*(part.get_transform().get_matrix() for part in parts))
+        location, angles = unreal_pose(relative)
         transform = carla.Transform(
             carla.Location(*map(float, location)), carla.Rotation(*map(float, angles))
         )
+        cam_to_ego = cam_to_world(relative)
     spawn = _Spawner(session, optics, transform, camera if parent is None else parent)
-    beside = {name: spawn(LABEL_SENSORS[name]) for name in labels}
-    every_tick = float(camera.attributes.get("sensor_tick", 0.0)) == 0.0
-    return CameraSet(ego=parent, picture=camera, labels=beside, every_tick=every_tick)
+    return CameraSet(
+        name=name,
+        picture=camera,
+        labels={label: spawn(LABEL_SENSORS[label]) for label in labels},
+        every_tick=float(camera.attributes.get("sensor_tick", 0.0)) == 0.0,
+        mount=None,
+        cam_to_ego=cam_to_ego,
+    )
 
 
 def check_same_view(images: Mapping[str, Any]) -> None:
@@ -179,11 +174,14 @@ def check_same_view(images: Mapping[str, Any]) -> None:
             )
 
 
-def describe(session: CarlaSession, cameras: CameraSet) -> dict[str, Any]:
-    """Return server, world, vehicle and camera as plain JSON values."""
-    world, attributes = session.world, cameras.picture.attributes
+def describe(
+    session: CarlaSession, ego: Any | None, cameras: Mapping[str, CameraSet]
+) -> dict[str, Any]:
+    """Return server, world, vehicle and cameras as plain JSON values."""
+    world = session.world
     weather, settings = world.get_weather(), world.get_settings()
     numbers = {n: getattr(weather, n) for n in dir(weather) if not n.startswith("_")}
+    said = {name: _describe_camera(one) for name, one in cameras.items()}
     return {
         "simulator": "carla",
         "server": f"{session.host}:{session.port}",
@@ -192,13 +190,24 @@ def describe(session: CarlaSession, cameras: CameraSet) -> dict[str, Any]:
         "weather": {n: value for n, value in numbers.items() if isinstance(value, float)},
         "synchronous": settings.synchronous_mode,
         "fixed_delta_s": settings.fixed_delta_seconds,
-        "ego": None if cameras.ego is None else _identity(cameras.ego),
-        "camera": {
-            **_identity(cameras.picture),
-            "width": int(attributes["image_size_x"]),
-            "height": int(attributes["image_size_y"]),
-            "fov_deg": float(attributes["fov"]),
-        },
+        "ego": None if ego is None else _identity(ego),
+        "camera": next(iter(said.values())),
+        "cameras": said,
+    }
+
+
+def _describe_camera(camera: CameraSet) -> dict[str, Any]:
+    """Return one camera; its lens attributes are Unreal's own, no distortion of OpenCV's."""
+    attributes = camera.picture.attributes
+    return {
+        **_identity(camera.picture),
+        "width": int(attributes["image_size_x"]),
+        "height": int(attributes["image_size_y"]),
+        "fov_deg": float(attributes["fov"]),
+        "lens": {name: float(attributes[name]) for name in LENS if name in attributes},
+        "labels": list(camera.labels),
+        "mount": None if camera.mount is None else asdict(camera.mount),
+        "cam_to_ego": None if camera.cam_to_ego is None else camera.cam_to_ego.tolist(),
     }
 
 

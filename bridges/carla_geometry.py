@@ -2,7 +2,7 @@
 
 CARLA (Unreal) is left-handed: x forward, y right, z up, metres, with pitch, yaw, roll in degrees.
 Ours is right-handed. World: x as CARLA's, y the negative of CARLA's, z up. Camera: x right,
-y down, z forward. Only this module flips axes.
+y down, z forward. Body of a vehicle: x forward, y left, z up. Only this module flips axes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ Matrix = NDArray[np.float64]
 
 # Ours from CARLA's: mirror the world's y axis. It is its own inverse.
 WORLD_FROM_UNREAL: Matrix = np.diag([1.0, -1.0, 1.0, 1.0])
+# Unreal's body axes (forward, right, up) from ours (forward, left, up); its own inverse too.
+UNREAL_FROM_BODY: Matrix = WORLD_FROM_UNREAL
 # Unreal's camera axes (forward, right, up) from ours (right, down, forward), as columns.
 UNREAL_FROM_CAMERA: Matrix = np.array(
     [[0.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
@@ -70,6 +72,14 @@ def relative_matrix(parent: ArrayLike, child: ArrayLike) -> Matrix:
 def cam_to_world(unreal: ArrayLike) -> Matrix:
     """Return our (4, 4) camera-to-world of a camera whose CARLA matrix is `unreal`."""
     return WORLD_FROM_UNREAL @ np.asarray(unreal, np.float64) @ UNREAL_FROM_CAMERA
+
+
+def body_to_world(unreal: ArrayLike) -> Matrix:
+    """Return our (..., 4, 4) body-to-world of vehicles or boxes whose CARLA matrices are `unreal`.
+
+    A body's own axes are CARLA's with y to the left.
+    """
+    return WORLD_FROM_UNREAL @ np.asarray(unreal, np.float64) @ UNREAL_FROM_BODY
 
 
 def world_points(unreal_points: ArrayLike) -> NDArray[np.float64]:

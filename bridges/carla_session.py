@@ -96,6 +96,7 @@ class CarlaSession:
             ) from error
         self.episode_id = self.world.id
         self._listening: list[Any] = []
+        self._watching: list[int] = []
         self._spawned: list[Any] = []
         self._changed: dict[str, tuple[Any, Any]] = {}  # field -> (before, ours)
         self._closed = False
@@ -139,6 +140,12 @@ class CarlaSession:
             self._check_open()
             self._listening.append(sensor)
             sensor.listen(callback)
+
+    def watch(self, callback: Callable[[Any], None]) -> None:
+        """Call back with each tick's snapshot; `close` ends it."""
+        with self._lock:
+            self._check_open()
+            self._watching.append(self.world.on_tick(callback))
 
     def was_reloaded(self) -> bool:
         """Return whether somebody loaded another episode since we attached."""
@@ -186,6 +193,8 @@ class CarlaSession:
             raise BridgeClosed
 
     def _silence(self) -> None:
+        while self._watching:
+            self.world.remove_on_tick(self._watching.pop())
         while self._listening:
             sensor = self._listening.pop()
             try:

@@ -1,10 +1,10 @@
-"""Joins the pictures of several cameras by the simulator's frame number."""
+"""Joins what several senders say of one tick by the simulator's frame number."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from realmaster_live.errors import FrameTimeout
@@ -15,36 +15,46 @@ class BridgeClosed(Exception):
 
 
 class FrameJoin:
-    """Collects one item a camera for each frame number; never pairs two numbers.
+    """Collects one item a sender for each frame number; never pairs two numbers.
 
-    `put` is called from the client's threads and only stores. At most `capacity` frames wait; a
-    newer one pushes out the oldest, so that a slow reader gets gaps in the numbers, never a queue
-    that grows. Each camera sends its frames in order, so that a complete frame proves that older
-    incomplete ones will stay incomplete.
+    `put` is called from the client's threads and only stores. At most `capacity` items of a sender
+    wait; a newer one pushes out the oldest, so that a slow reader gets gaps in the numbers, never a
+    queue that grows. Each sender sends its frames in order, so that a complete frame proves that
+    older incomplete ones will stay incomplete.
+
+    Args:
+        senders: whose items make a frame: cameras, and whatever else there is once a tick.
+        capacity: of each sender. capacities: of those that have another.
     """
 
-    def __init__(self, cameras: Sequence[str], *, capacity: int = 8) -> None:
-        self._cameras = tuple(cameras)
-        self._capacity = capacity
-        self._waiting: dict[int, dict[str, Any]] = {}
+    def __init__(
+        self,
+        senders: Sequence[str],
+        *,
+        capacity: int = 8,
+        capacities: Mapping[str, int] | None = None,
+    ) -> None:
+        self._capacities = dict.fromkeys(senders, capacity) | dict(capacities or {})
+        self._waiting: dict[str, dict[int, Any]] = {sender: {} for sender in senders}
         self._last_taken = -1
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, camera: str, frame_id: int, item: Any) -> None:
-        """Store one camera's item; a frame that is already past is dropped."""
+    def put(self, sender: str, frame_id: int, item: Any) -> None:
+        """Store one sender's item; a frame that is already past is dropped."""
         with self._changed:
             if self._closed or frame_id <= self._last_taken:
                 return
-            self._waiting.setdefault(frame_id, {})[camera] = item
-            while len(self._waiting) > self._capacity:
-                del self._waiting[min(self._waiting)]
+            items = self._waiting[sender]
+            items[frame_id] = item
+            while len(items) > self._capacities[sender]:
+                del items[min(items)]
             self._changed.notify_all()
 
     def take(self, frame_id: int, timeout_s: float) -> dict[str, Any]:
         """Return the items of exactly this frame; older ones are dropped.
 
-        Raises FrameTimeout, naming the silent cameras, and BridgeClosed.
+        Raises FrameTimeout, naming the silent senders, and BridgeClosed.
         """
         with self._changed:
             arrived = self._changed.wait_for(
@@ -63,36 +73,39 @@ class FrameJoin:
             while True:
                 if self._closed:
                     raise BridgeClosed
-                complete = [i for i in sorted(self._waiting) if self._is_complete(i)]
+                first = next(iter(self._waiting.values()), {})
+                complete = [number for number in sorted(first) if self._is_complete(number)]
                 if complete:
                     return complete[0], self._pop(complete[0])
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    newest = max(self._waiting, default=self._last_taken + 1)
+                    numbers = [max(items) for items in self._waiting.values() if items]
+                    newest = max(numbers, default=self._last_taken + 1)
                     raise FrameTimeout(self._missing(newest, timeout_s))
 
     def close(self) -> None:
         """Drop everything and wake whoever waits; may be called twice."""
         with self._changed:
             self._closed = True
-            self._waiting.clear()
+            for items in self._waiting.values():
+                items.clear()
             self._changed.notify_all()
 
     def _is_complete(self, frame_id: int) -> bool:
-        return len(self._waiting.get(frame_id, ())) == len(self._cameras)
+        return all(frame_id in items for items in self._waiting.values())
 
     def _pop(self, frame_id: int) -> dict[str, Any]:
-        items = self._waiting.pop(frame_id)
-        for old in [i for i in self._waiting if i < frame_id]:
-            del self._waiting[old]
+        taken = {sender: items[frame_id] for sender, items in self._waiting.items()}
+        for items in self._waiting.values():
+            for old in [number for number in items if number <= frame_id]:
+                del items[old]
         self._last_taken = frame_id
-        return items
+        return taken
 
     def _missing(self, frame_id: int, timeout_s: float) -> str:
-        here = self._waiting.get(frame_id, {})
-        silent = [camera for camera in self._cameras if camera not in here]
+        silent = [sender for sender, items in self._waiting.items() if frame_id not in items]
         return (
-            f"expected frame {frame_id} of {', '.join(self._cameras)} within {timeout_s:g} s, got "
+            f"expected frame {frame_id} of {', '.join(self._waiting)} within {timeout_s:g} s, got "
             f"nothing from {', '.join(silent)}: see that the simulator still renders and ticks, or "
             "raise timeout_s"
         )

@@ -15,6 +15,7 @@ CORE = {
     "optional",
     "prompts",
     "protocols",
+    "rig",
     "trust",
     "weather",
 }

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_camera import Mount
 from realmaster_live.bridges.carla_geometry import cam_to_world, intrinsics
 from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
 from realmaster_live.protocols import Source
+from realmaster_live.rig import Mount
 
 pytestmark = pytest.mark.carla
 SMALL = {"width": 160, "height": 96}
@@ -36,7 +36,7 @@ def test_every_frame_is_the_one_our_tick_made(owner):
         frames = take(bridge, 12)
         owner.wait_until(lambda: seen and seen[-1].frame >= frames[-1].frame_id)
         owner.world.remove_on_tick(watch)
-        camera_id = bridge.cameras.picture.id
+        camera_id = bridge.cameras["front"].picture.id
     by_number = {snapshot.frame: snapshot for snapshot in seen}
     first = frames[0].frame_id
     assert [f.frame_id for f in frames] == list(range(first, first + 12))
@@ -98,7 +98,7 @@ def test_the_vehicle_is_found_by_role_id_or_default(owner):
     other = owner.spawn_vehicle("scenario")
     for ego, expected in (("scenario", other), (other.id, other), (None, owner.hero)):
         with attach(owner, ego=ego, labels=()) as bridge:
-            assert bridge.cameras.ego.id == expected.id
+            assert bridge.ego.id == expected.id
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_an_adopted_camera_stays_its_owners(owner):
     before = owner.state()
     with attach(owner, adopt=camera.id, labels=("depth", "instance")) as bridge:
         frames = take(bridge, 5)
-        sensors = bridge.cameras.sensors
+        sensors = bridge.cameras["front"].sensors
         assert sensors.keys() == {"rgb", "depth", "instance"} and sensors["rgb"].id == camera.id
         snapshot = owner.world.get_snapshot()
         mine = snapshot.find(camera.id).get_transform().get_matrix()

@@ -1,0 +1,285 @@
+"""The things in a CARLA world, of the very tick that a picture shows.
+
+    tick -> observe(): the tick's snapshot and what the lights show, in the client's thread
+    frame -> at(): the same tick's snapshot -> SceneObjects in our axes
+
+What never changes of an actor (class, size, where its box sits) is asked for once, when it first
+shows up. CARLA's boxes that are no boxes of things are left alone: the own box of a traffic light
+or sign is the piece of road where it holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.carla_geometry import (
+    Matrix,
+    body_to_world,
+    unreal_matrix,
+    world_points,
+)
+from realmaster_live.classes import CLASS_IDS, CLASS_NAMES, THINGS
+from realmaster_live.objects import SceneObject
+
+log = logging.getLogger(__name__)
+
+RANGE_M = 150.0
+LIGHT = "traffic.traffic_light"
+FASTEST_M_S = 100.0  # what moved faster between two frames was put elsewhere
+SMALLEST_M = 0.01  # CARLA gives some boxes without a volume
+OWN_NUMBERS = 2**63 - 1  # CARLA's numbers of level geometry have 64 bits, ours a sign
+HEAD_STEP = 1 << 32  # from one head of a traffic light to the next; actor ids have 32 bits
+VEHICLES = frozenset(
+    CLASS_IDS[name] for name in ("car", "truck", "bus", "train", "motorcycle", "bicycle")
+)
+BASE_TYPES = {"car": "car", "van": "car", "truck": "truck", "bus": "bus", "train": "train",
+              "motorcycle": "motorcycle", "bicycle": "bicycle"}  # fmt: skip
+LEVEL = VEHICLES | {CLASS_IDS["traffic_sign"]}  # lights and walkers are always actors
+
+
+class Tick(NamedTuple):
+    """One tick of the world: its snapshot, and what each traffic light showed, by actor id."""
+
+    snapshot: Any
+    lights: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What never changes of an actor that moves; `box_to_actor` is in CARLA's axes."""
+
+    class_id: int
+    type_id: str
+    size: NDArray[np.float64]
+    box_to_actor: Matrix
+    mask_id: int
+
+
+class SceneWatch:
+    """Turns ticks of one world into SceneObjects.
+
+    `observe` runs in the client's thread, `at` in that of the frames.
+
+    Args:
+        carla: the client's module. world: the client's world.
+        own_id: the vehicle that carries the cameras; it is left out.
+        numbered_by_actor: whether the instance label holds actor ids, as the embedded town's does;
+            in Unreal it holds other numbers, and `mask_id` stays 0.
+        range_m: what is farther from the camera is left out, by the middle of its box.
+    """
+
+    def __init__(
+        self,
+        carla: Any,
+        world: Any,
+        *,
+        own_id: int | None,
+        numbered_by_actor: bool,
+        range_m: float = RANGE_M,
+    ) -> None:
+        self._world, self._range_m = world, range_m
+        self._numbered_by_actor = numbered_by_actor
+        self._bodies: dict[int, _Body | None] = {} if own_id is None else {own_id: None}
+        self._lights: dict[int, Any] = {}
+        self._shown: Mapping[int, str] = {}  # what they showed in the last tick that is sure
+        self._still: list[SceneObject] = []  # heads of lights, and what belongs to the level
+        self._light_of: list[int] = []  # the actor that each of them shows the light of, or 0
+        self._before: tuple[float, Mapping[int, NDArray[np.float64]]] = (0.0, {})
+        self._learn_level(carla)
+        self._learn(world.get_actors())
+
+    def observe(self, snapshot: Any) -> Tick:
+        """Return the tick of `snapshot`; call it as soon as the tick is known.
+
+        CARLA's snapshots hide what the lights show, and a light tells only what it shows by now.
+        So that counts only where the world did not move on meanwhile, or where the light showed
+        the same in an earlier tick.
+        """
+        try:
+            now = {key: str(light.state).lower() for key, light in list(self._lights.items())}
+            sure = self._world.get_snapshot().frame == snapshot.frame
+        except RuntimeError as error:  # the episode ended under it
+            log.debug("traffic lights of frame %d: %s", snapshot.frame, error)
+            return Tick(snapshot, {})
+        if sure:
+            self._shown = now
+            return Tick(snapshot, now)
+        before = self._shown
+        return Tick(
+            snapshot, {key: state for key, state in now.items() if before.get(key) == state}
+        )
+
+    def at(
+        self,
+        tick: Tick,
+        eye: NDArray[np.float64],  # (3,) in our world, metres
+    ) -> tuple[SceneObject, ...]:
+        """Return what is in range of `eye` at this tick."""
+        found = self._moving(tick.snapshot, eye)
+        for n in self._near(self._places, eye):
+            light = tick.lights.get(self._light_of[n], "")
+            if self._still[n].light != light:
+                self._still[n] = replace(self._still[n], light=light)
+            found.append(self._still[n])
+        return tuple(found)
+
+    def _near(self, places: NDArray[np.float64], eye: NDArray[np.float64]) -> list[int]:
+        squares = ((places - eye) ** 2).sum(axis=1)
+        return [int(n) for n in np.flatnonzero(squares <= self._range_m**2)]
+
+    def _moving(self, snapshot: Any, eye: NDArray[np.float64]) -> list[SceneObject]:
+        actors = {one.id: one for one in snapshot}
+        unknown = actors.keys() - self._bodies.keys()
+        if unknown:
+            self._learn(self._world.get_actors(list(unknown)))
+            self._bodies |= dict.fromkeys(unknown - self._bodies.keys())  # gone meanwhile
+        seen = [(key, one, body) for key, one in actors.items() if (body := self._bodies[key])]
+        if not seen:
+            return []
+        unreal = np.array([one.get_transform().get_matrix() for _, one, _ in seen])
+        poses = body_to_world(unreal @ np.array([body.box_to_actor for _, _, body in seen]))
+        places = poses[:, :3, 3]
+        velocities = self._velocities(snapshot, places, [(key, one) for key, one, _ in seen])
+        found = []
+        for n in self._near(places, eye):
+            key, _, body = seen[n]
+            found.append(
+                SceneObject(
+                    object_id=key,
+                    class_id=body.class_id,
+                    type_id=body.type_id,
+                    size=body.size,
+                    object_to_world=poses[n],
+                    velocity=velocities[n],
+                    mask_id=body.mask_id,
+                )
+            )
+        return found
+
+    def _velocities(
+        self,
+        snapshot: Any,
+        places: NDArray[np.float64],  # (N, 3)
+        actors: Sequence[tuple[int, Any]],
+    ) -> NDArray[np.float64]:
+        """Return (N, 3) m/s: CARLA's, or the way since the frame before where CARLA says 0.
+
+        Some walkers, and what a log replays, move without a velocity.
+        """
+        said = [one.get_velocity() for _, one in actors]
+        velocities = world_points([(v.x, v.y, v.z) for v in said])
+        (then, before), now = self._before, float(snapshot.timestamp.elapsed_seconds)
+        if now > then:
+            for n in np.flatnonzero(~velocities.any(axis=1)).tolist():
+                way = places[n] - before.get(actors[n][0], places[n])
+                if np.linalg.norm(way) < FASTEST_M_S * (now - then):
+                    velocities[n] = way / (now - then)
+        self._before = now, {key: place for (key, _), place in zip(actors, places, strict=True)}
+        return velocities
+
+    def _learn(self, actors: Iterable[Any]) -> None:
+        """Ask for what never changes of these actors."""
+        for actor in actors:
+            if actor.id in self._bodies:
+                continue
+            self._bodies[actor.id] = None
+            try:
+                if actor.type_id == LIGHT:
+                    self._learn_light(actor)
+                elif (class_id := class_of(actor)) is not None:
+                    self._bodies[actor.id] = self._body(actor, class_id)
+            except RuntimeError as error:  # destroyed meanwhile, or dormant
+                log.debug("actor %d: %s", actor.id, error)
+        self._places = np.array([one.object_to_world[:3, 3] for one in self._still]).reshape(-1, 3)
+
+    def _body(self, actor: Any, class_id: int) -> _Body | None:
+        size, box = _size_and_place(actor.bounding_box)
+        if size.min() < SMALLEST_M:
+            log.warning("%s %d has a box of %s m: left out", actor.type_id, actor.id, size)
+            return None
+        return _Body(class_id, actor.type_id, size, box, self._mask_id(actor.id))
+
+    def _learn_light(self, actor: Any) -> None:
+        self._lights[actor.id] = actor
+        for number, box in enumerate(actor.get_light_boxes()):
+            self._add_still(
+                actor.id + number * HEAD_STEP,
+                CLASS_IDS["traffic_light"],
+                actor.type_id,
+                box,
+                mask_id=self._mask_id(actor.id),
+                light_of=actor.id,
+            )
+
+    def _learn_level(self, carla: Any) -> None:
+        """Ask for things of the level that no actor stands for, such as parked cars."""
+        labels = carla.CityObjectLabel.values
+        for class_id in sorted(LEVEL & labels.keys()):
+            for one in self._world.get_environment_objects(labels[class_id]):
+                self._add_still(
+                    one.id & OWN_NUMBERS,
+                    class_id,
+                    f"level.{CLASS_NAMES[class_id]}",
+                    one.bounding_box,
+                    mask_id=self._mask_id(one.id),
+                )
+
+    def _add_still(
+        self, number: int, class_id: int, type_id: str, box: Any, *, mask_id: int, light_of: int = 0
+    ) -> None:
+        """Add a thing that never moves; CARLA gives its box in the world."""
+        size, place = _size_and_place(box)
+        if size.min() < SMALLEST_M:
+            log.debug("%s %d has a box of %s m: left out", type_id, number, size)
+            return
+        self._light_of.append(light_of)
+        self._still.append(
+            SceneObject(
+                object_id=number,
+                class_id=class_id,
+                type_id=type_id,
+                size=size,
+                object_to_world=body_to_world(place),
+                velocity=np.zeros(3),
+                fixed=not light_of,
+                mask_id=mask_id,
+            )
+        )
+
+    def _mask_id(self, number: int) -> int:
+        return number & 0xFFFF if self._numbered_by_actor else 0
+
+
+def class_of(actor: Any) -> int | None:
+    """Return an actor's class number as its mask has it, None for what is no thing.
+
+    The parts of a two-wheeler are tagged as vehicle and rider alike: the vehicle counts. The own
+    box of a traffic sign is the road where it holds, so that signs are taken from the level.
+    """
+    kind = actor.type_id.partition(".")[0]
+    if kind == "walker":
+        return CLASS_IDS["pedestrian"]
+    tags = [tag for tag in actor.semantic_tags if tag in THINGS and tag != CLASS_IDS["rider"]]
+    if kind == "vehicle":
+        vehicles = VEHICLES.intersection(tags)
+        named = BASE_TYPES.get(str(actor.attributes.get("base_type", "")).lower())
+        if len(vehicles) == 1 or named is None:
+            return min(vehicles, default=CLASS_IDS["car"])
+        return CLASS_IDS[named]
+    return tags[0] if kind == "static" and tags else None
+
+
+def _size_and_place(box: Any) -> tuple[NDArray[np.float64], Matrix]:
+    """Return a CARLA box's full size (3,) and its (4, 4) place, still in CARLA's axes."""
+    size = 2.0 * np.array([box.extent.x, box.extent.y, box.extent.z])
+    turn = box.rotation
+    place = unreal_matrix(
+        (box.location.x, box.location.y, box.location.z), (turn.pitch, turn.yaw, turn.roll)
+    )
+    return np.where(np.isfinite(size), size, 0.0), place
