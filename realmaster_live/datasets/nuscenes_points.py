@@ -1,0 +1,68 @@
+"""Points of a laser scanner, taken from recorded depth: what LIDAR_TOP of an export holds.
+
+The beams are those of nuScenes' own scanner (Velodyne HDL-32E: 32 beams from 30.67 degrees below
+to 10.67 above level, 1084 steps a turn), but they start at the cameras: where no camera looks there
+is no point.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.objects import SceneObject
+
+Matrix = NDArray[np.float64]
+
+ELEVATIONS = np.radians(np.linspace(-30.67, 10.67, 32))
+AZIMUTHS = np.arange(1084) * (2 * np.pi / 1084)
+RANGE_M = 100.0
+# where nuScenes' scanner sits on the car: x to the right, y forward, z up
+SCANNER_TO_EGO: Matrix = np.array(
+    [[0.0, 1.0, 0.0, 0.94], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.84], [0.0, 0.0, 0.0, 1.0]]
+)
+BOX_SLACK_M = 0.05
+
+
+def beams() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the (N, 3) unit directions of all beams in ego axes, and the (N,) ring of each."""
+    rings, turns = np.meshgrid(np.arange(len(ELEVATIONS)), AZIMUTHS, indexing="ij")
+    level = np.cos(ELEVATIONS[rings])
+    directions = np.stack(
+        [level * np.cos(turns), level * np.sin(turns), np.sin(ELEVATIONS[rings])], axis=-1
+    )
+    return directions.reshape(-1, 3), rings.ravel()
+
+
+def scan(
+    depth: NDArray[np.float32],  # (H, W) metres along the optical axis
+    intrinsics: Matrix,  # (3, 3) pixels
+    cam_to_ego: Matrix,  # (4, 4) metres
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return the (N, 3) points in ego axes that beams from a camera hit, and their (N,) rings."""
+    directions, rings = beams()
+    rays = directions @ cam_to_ego[:3, :3]  # into camera axes
+    ahead = rays[:, 2] > 1e-3
+    rays, rings = rays[ahead], rings[ahead]
+    rays = rays / rays[:, 2:]
+    columns, rows = np.floor((rays @ intrinsics.T)[:, :2]).astype(np.int64).T
+    height, width = depth.shape
+    seen = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    points = rays[seen] * depth[rows[seen], columns[seen], None].astype(np.float64)
+    near = np.linalg.norm(points, axis=1) < RANGE_M
+    return points[near] @ cam_to_ego[:3, :3].T + cam_to_ego[:3, 3], rings[seen][near]
+
+
+def as_scan_file(points: NDArray[np.float64], rings: NDArray[np.int64]) -> bytes:
+    """Return points in ego axes as rows of a .pcd.bin: x, y, z, intensity (0), ring as float32."""
+    rows = np.zeros((len(points), 5), np.float32)
+    rows[:, :3] = (points - SCANNER_TO_EGO[:3, 3]) @ SCANNER_TO_EGO[:3, :3]
+    rows[:, 4] = rings
+    return rows.tobytes()
+
+
+def points_in(thing: SceneObject, points: NDArray[np.float64]) -> int:
+    """Return how many of the (N, 3) points in the world lie in a thing's box."""
+    pose = thing.object_to_world
+    inside = abs((points - pose[:3, 3]) @ pose[:3, :3]) <= thing.size / 2 + BOX_SLACK_M
+    return int(inside.all(axis=1).sum())

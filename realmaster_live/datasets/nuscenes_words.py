@@ -1,0 +1,103 @@
+"""nuScenes' words for what we record: channels, categories, attributes, visibility."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.classes import CLASS_IDS
+from realmaster_live.masks import TWO_WHEELERS
+from realmaster_live.objects import SceneObject
+
+# nuScenes' cameras by the direction in which they look, degrees to the left of forward
+CHANNEL_YAWS_DEG: Mapping[str, float] = {
+    "CAM_FRONT": 0.0,
+    "CAM_FRONT_LEFT": 55.0,
+    "CAM_FRONT_RIGHT": -55.0,
+    "CAM_BACK_LEFT": 110.0,
+    "CAM_BACK_RIGHT": -110.0,
+    "CAM_BACK": 180.0,
+}
+NEAR_YAW_DEG = 30.0  # half of what lies between two of their directions, about
+LEVEL_DEG = 45.0  # a camera that looks farther up or down is none of theirs
+MOVING_M_S = 0.2  # what is slower stands
+PEDESTRIAN = CLASS_IDS["pedestrian"]
+CATEGORIES: Mapping[int, str] = {
+    PEDESTRIAN: "human.pedestrian.adult",
+    CLASS_IDS["car"]: "vehicle.car",
+    CLASS_IDS["truck"]: "vehicle.truck",
+    CLASS_IDS["bus"]: "vehicle.bus.rigid",
+    CLASS_IDS["motorcycle"]: "vehicle.motorcycle",
+    CLASS_IDS["bicycle"]: "vehicle.bicycle",
+}  # a rider belongs to the cycle's box
+EMERGENCY: Mapping[str, str] = {
+    "police": "vehicle.emergency.police",
+    "ambulance": "vehicle.emergency.ambulance",
+}
+ATTRIBUTES = (
+    "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider",
+    "cycle.without_rider", "pedestrian.moving", "pedestrian.standing",
+)  # fmt: skip
+# token, level, share that is visible from
+VISIBILITIES = (
+    ("1", "v0-40", 0.0), ("2", "v40-60", 0.4), ("3", "v60-80", 0.6), ("4", "v80-100", 0.8),
+)  # fmt: skip
+
+
+def channels(mounts: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
+    """Return the channel of each camera, by where it looks.
+
+    Args:
+        mounts: camera name -> (4, 4) camera to ego.
+
+    A camera that looks within 30 degrees of one of nuScenes' six directions gets its name, the
+    closest one where two do; every other is CAM_ and its own name.
+    """
+    offers = sorted(
+        (abs((yaw - target + 180) % 360 - 180), camera, channel)
+        for camera, mount in mounts.items()
+        if (yaw := _level_yaw_deg(mount)) is not None
+        for channel, target in CHANNEL_YAWS_DEG.items()
+    )
+    named: dict[str, str] = {}
+    for away, camera, channel in offers:
+        if away <= NEAR_YAW_DEG and camera not in named and channel not in named.values():
+            named[camera] = channel
+    for camera in mounts:
+        own = f"CAM_{camera.upper()}"
+        named.setdefault(camera, own if own not in named.values() else f"{own}_2")
+    return {camera: named[camera] for camera in mounts}
+
+
+def _level_yaw_deg(mount: NDArray[np.float64]) -> float | None:
+    x, y, z = mount[:3, 2]
+    if abs(np.degrees(np.arcsin(np.clip(z, -1, 1)))) > LEVEL_DEG:
+        return None
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def category(thing: SceneObject) -> str | None:
+    """Return nuScenes' name of a thing's kind; None where it has none (trains, lights, signs)."""
+    for word, name in EMERGENCY.items():
+        if word in thing.type_id and CATEGORIES.get(thing.class_id, "").startswith("vehicle."):
+            return name
+    return CATEGORIES.get(thing.class_id)
+
+
+def attribute(thing: SceneObject, *, ridden: bool) -> str:
+    """Return nuScenes' name of what a thing does; `ridden`: somebody sits on it."""
+    moves = float(np.linalg.norm(thing.velocity)) > MOVING_M_S
+    if thing.class_id in TWO_WHEELERS:
+        return "cycle.with_rider" if ridden or moves else "cycle.without_rider"
+    if thing.class_id == PEDESTRIAN:
+        return "pedestrian.moving" if moves else "pedestrian.standing"
+    if thing.fixed:
+        return "vehicle.parked"
+    return "vehicle.moving" if moves else "vehicle.stopped"
+
+
+def visibility(share: float) -> str:
+    """Return the token of a visible share, 0 to 1."""
+    return [token for token, _, low in VISIBILITIES if share >= low][-1]

@@ -1,0 +1,126 @@
+"""What an export wrote, what it left out, and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from realmaster_live.datasets.splits import SPLITS, Split
+from realmaster_live.errors import RecordingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveSummary:
+    """What became of one recording.
+
+    Attributes:
+        split: where it went. frames: pictures written; of `paired`, pairs.
+        labels: kept ones by category.
+        ignored, dropped: labels by reason. left_out: pictures by reason.
+        damaged: segment that could not be read -> why.
+    """
+
+    split: Split
+    frames: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+
+class Tally:
+    """Counts while one recording is exported.
+
+    Attributes:
+        frames, labels, ignored, dropped, left_out: as in DriveSummary.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.labels: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+
+    def summary(self, split: Split, damaged: Mapping[str, str]) -> DriveSummary:
+        """Return the counts."""
+        return DriveSummary(
+            split=split,
+            frames=self.frames,
+            labels=dict(self.labels),
+            ignored=dict(self.ignored),
+            dropped=dict(self.dropped),
+            left_out=dict(self.left_out),
+            damaged=dict(damaged),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What an export did.
+
+    Attributes:
+        export: name of the format. variant: which pictures. out: its folder.
+        drives: by recording, those of an earlier run that was resumed included.
+        skipped: recordings that an earlier run had finished. rule: of the labels, in sentences.
+        seconds: how long it took.
+    """
+
+    export: str
+    variant: str
+    out: Path
+    drives: Mapping[str, DriveSummary]
+    skipped: tuple[str, ...]
+    rule: tuple[str, ...]
+    seconds: float
+
+    @property
+    def frames(self) -> int:
+        """Pictures of all recordings."""
+        return sum(drive.frames for drive in self.drives.values())
+
+    def total(self, name: str) -> Counter[str]:
+        """Return the counts of "labels", "ignored", "dropped" or "left_out" of all recordings."""
+        counts: Counter[str] = Counter()
+        for drive in self.drives.values():
+            counts.update(getattr(drive, name))
+        return counts
+
+    def lines(self) -> Iterator[str]:
+        """Yield the account, a sentence a line."""
+        splits = [
+            f"{split} {sum(drive.frames for drive in drives)} ({len(drives)} recordings)"
+            for split in SPLITS
+            if (drives := [one for one in self.drives.values() if one.split == split])
+        ]
+        yield f"{self.frames} frames as {self.export}, {self.variant}: {', '.join(splits)}"
+        for name, title in (
+            ("labels", "labels"),
+            ("ignored", "labels ignored"),
+            ("dropped", "labels dropped"),
+            ("left_out", "frames left out"),
+        ):
+            counts = self.total(name)
+            if counts:
+                told = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+                yield f"{title}: {counts.total()} ({told})"
+        for name, drive in self.drives.items():
+            for segment, why in drive.damaged.items():
+                yield f"damaged and left out: segment {segment} of {name}: {why}"
+        if self.skipped:
+            yield f"finished before and kept: {', '.join(self.skipped)}"
+
+    def check(self) -> None:
+        """Refuse an export without a single frame.
+
+        Raises:
+            RecordingError: nothing was left to write.
+        """
+        if not self.frames:
+            raise RecordingError(
+                f"expected frames for {self.out}, got none: {'; '.join(self.lines())}; ease the "
+                "rules or record again"
+            )
