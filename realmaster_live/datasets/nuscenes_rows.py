@@ -1,15 +1,14 @@
-"""One drive as rows of nuScenes' tables: what its cameras gave, linked once all have been read."""
+"""One scene as rows of nuScenes' tables: collected as it is read, linked once it has ended."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.datasets.nuscenes_moments import Moment, scenes_of
 from realmaster_live.datasets.nuscenes_points import SCANNER_TO_EGO, points_in
 from realmaster_live.datasets.nuscenes_tables import Tables, token_of
 from realmaster_live.datasets.nuscenes_words import attribute, category, visibility
@@ -21,6 +20,8 @@ from realmaster_live.recording.sample import Sample
 Matrix = NDArray[np.float64]
 
 LIDAR = "LIDAR_TOP"
+KEY_PERIOD_S = 0.5
+CLOCK_SLACK_S = 1e-3
 # the axes of a vehicle whose camera looks forward: what carries a camera without a vehicle
 FORWARD: Matrix = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
@@ -36,10 +37,22 @@ def cam_to_ego(sample: Sample) -> Matrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Moment:
+    """One frame number; the first of each half second is a sample, the others are sweeps."""
+
+    frame_id: int
+    timestamp: float  # simulated seconds
+    key: bool
+
+    @property
+    def microseconds(self) -> int:
+        return round(self.timestamp * 1e6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Shot:
     """What one sensor gave at one moment."""
 
-    timestamp: float
     ego: Matrix
     calibration: str
     file: str
@@ -56,51 +69,55 @@ class _Seen:
     ridden: bool = False
 
 
-class DriveRows:
-    """Collects one drive and writes its rows.
+class SceneRows:
+    """Collects one scene, an uninterrupted stretch of a drive, and writes its rows.
 
     Args:
-        tables: where to. name: of the drive.
-        sizes: channel -> (width, height) of its pictures.
+        tables: where to. name: of the scene.
+        sizes: channel -> (width, height) of its pictures; (0, 0) for LIDAR_TOP.
     """
 
     def __init__(self, tables: Tables, name: str, sizes: Mapping[str, tuple[int, int]]) -> None:
         self._tables = tables
         self._name = name
         self._sizes = sizes
-        self._shots: dict[str, dict[int, _Shot]] = {channel: {} for channel in sizes}
+        self._moments: list[_Moment] = []
+        self._shots: dict[str, list[tuple[_Moment, _Shot]]] = {channel: [] for channel in sizes}
         self._seen: dict[int, dict[int, _Seen]] = {}
         self._calibrated: set[str] = set()
 
+    def ends_before(self, timestamp: float) -> bool:
+        """Whether so much is missing up to `timestamp` that another scene begins there."""
+        return timestamp - self._moments[-1].timestamp > KEY_PERIOD_S + CLOCK_SLACK_S
+
+    def begin(self, frame_id: int, timestamp: float) -> bool:
+        """Begin a moment; return whether it is a sample, a key frame, or a sweep between them."""
+        last = next((one.timestamp for one in reversed(self._moments) if one.key), None)
+        key = last is None or timestamp - last >= KEY_PERIOD_S - CLOCK_SLACK_S
+        self._moments.append(_Moment(frame_id=frame_id, timestamp=timestamp, key=key))
+        return key
+
     def add_picture(self, sample: Sample, *, channel: str, file: str) -> None:
-        """Note one picture, which lies in `file`."""
-        frame = sample.frame
+        """Note a picture of the moment, which lies in `file`."""
         mount = cam_to_ego(sample)
-        self._shots[channel][frame.frame_id] = _Shot(
-            timestamp=frame.timestamp,
-            ego=frame.cam_to_world @ np.linalg.inv(mount),
-            calibration=self._calibration(channel, mount, frame.intrinsics),
-            file=file,
-        )
+        self._add(sample, channel, file, self._calibration(channel, mount, sample.frame.intrinsics))
 
     def add_scan(self, sample: Sample, *, file: str) -> None:
-        """Note the points of a key frame, which lie in `file`; of its first camera."""
-        frame = sample.frame
-        self._shots.setdefault(LIDAR, {})[frame.frame_id] = _Shot(
-            timestamp=frame.timestamp,
-            ego=frame.cam_to_world @ np.linalg.inv(cam_to_ego(sample)),
-            calibration=self._calibration(LIDAR, SCANNER_TO_EGO, None),
-            file=file,
-        )
+        """Note the points of the moment, which lie in `file`; `sample` is its first camera's."""
+        self._add(sample, LIDAR, file, self._calibration(LIDAR, SCANNER_TO_EGO, None))
+
+    def _add(self, sample: Sample, channel: str, file: str, calibration: str) -> None:
+        ego = sample.frame.cam_to_world @ np.linalg.inv(cam_to_ego(sample))
+        shot = _Shot(ego=ego, calibration=calibration, file=file)
+        self._shots[channel].append((self._moments[-1], shot))
 
     def see(
         self,
-        frame_id: int,
         annotations: Sequence[Annotation],
         points: NDArray[np.float64],  # (N, 3) metres, in the world, hit from this camera
     ) -> None:
-        """Note what one camera shows of each thing at a key frame."""
-        here = self._seen.setdefault(frame_id, {})
+        """Note what one camera shows of each thing at the moment, a key frame."""
+        here = self._seen.setdefault(self._moments[-1].frame_id, {})
         riders = {one.mask_id: one.pixels for one in annotations if one.class_id == RIDER}
         for one in annotations:
             if one.thing is None or category(one.thing) is None or not one.pixels:
@@ -112,56 +129,40 @@ class DriveRows:
             seen.whole += (one.pixels + rider) / max(1 - one.occlusion, 1e-3)
             seen.points += points_in(one.thing, points)
 
-    def finish(
-        self, keys: Collection[int], *, first: int, log: str, description: str
-    ) -> tuple[list[str], int]:
-        """Write all rows; return the names of the scenes, and the number of annotations.
+    def finish(self, *, log: str, description: str) -> int:
+        """Write all rows; return the number of annotations. `log`: token of the drive's."""
+        samples = [moment for moment in self._moments if moment.key]
+        scene = token_of("scene", self._name)
+        self._scene(scene, samples, log, description)
+        for channel in self._shots:
+            self._sensor_data(channel)
+        return self._annotations(scene, samples)
 
-        Args:
-            keys: numbers of the key frames. first: number of the first scene.
-            log: token of the drive's log. description: of its scenes.
-
-        Frames that not all cameras have are left out.
-        """
-        clocks = [self._shots[channel] for channel in self._sizes]
-        common = set(clocks[0]).intersection(*clocks[1:])
-        stamps = {frame_id: clocks[0][frame_id].timestamp for frame_id in common}
-        names, annotations = [], 0
-        for number, scene in enumerate(scenes_of(stamps, keys)):
-            names.append(f"scene-{first + number:04d}")
-            samples = [moment for moment in scene if moment.key]
-            token = token_of("scene", self._name, number)
-            self._scene(token, samples, names[-1], log, description)
-            for channel in self._shots:
-                self._sensor_data(channel, samples if channel == LIDAR else scene)
-            annotations += self._annotations(token, samples)
-        return names, annotations
-
-    def _scene(
-        self, token: str, samples: Sequence[Moment], name: str, log: str, description: str
-    ) -> None:
-        tokens = [self._sample(moment.frame_id) for moment in samples]
+    def _scene(self, scene: str, samples: Sequence[_Moment], log: str, description: str) -> None:
+        tokens = [self._sample(moment) for moment in samples]
         self._tables.add(
             "scene",
-            token,
+            scene,
             log_token=log,
             nbr_samples=len(samples),
             first_sample_token=tokens[0],
             last_sample_token=tokens[-1],
-            name=name,
+            name=self._name,
             description=description,
         )
         for moment, chained in zip(samples, _chained(tokens), strict=True):
-            self._tables.add("sample", **chained, timestamp=moment.microseconds, scene_token=token)
+            self._tables.add("sample", **chained, timestamp=moment.microseconds, scene_token=scene)
 
-    def _sensor_data(self, channel: str, moments: Sequence[Moment]) -> None:
-        """Write what one sensor gave in a scene, linked in time."""
+    def _sensor_data(self, channel: str) -> None:
+        """Write what one sensor gave, linked in time."""
         shots = self._shots[channel]
-        moments = [moment for moment in moments if moment.frame_id in shots]
-        width, height = self._sizes.get(channel, (0, 0))
-        tokens = [token_of("sample_data", self._name, channel, one.frame_id) for one in moments]
-        for moment, chained in zip(moments, _chained(tokens), strict=True):
-            shot = shots[moment.frame_id]
+        width, height = self._sizes[channel]
+        # a sweep belongs to the sample that follows; behind the last one, to that
+        following = {moment.frame_id: sample for sample, moment in _with_sample(self._moments)}
+        tokens = [
+            token_of("sample_data", self._name, channel, moment.frame_id) for moment, _ in shots
+        ]
+        for (moment, shot), chained in zip(shots, _chained(tokens), strict=True):
             pose = token_of("ego_pose", chained["token"])
             self._tables.add(
                 "ego_pose",
@@ -173,7 +174,7 @@ class DriveRows:
             self._tables.add(
                 "sample_data",
                 **chained,
-                sample_token=self._sample(moment.sample),
+                sample_token=self._sample(following[moment.frame_id]),
                 ego_pose_token=pose,
                 calibrated_sensor_token=shot.calibration,
                 timestamp=moment.microseconds,
@@ -184,15 +185,15 @@ class DriveRows:
                 filename=shot.file,
             )
 
-    def _annotations(self, scene: str, samples: Sequence[Moment]) -> int:
-        """Write the instances of a scene and their annotations; return how many of these."""
-        found: dict[int, list[tuple[int, _Seen]]] = {}
+    def _annotations(self, scene: str, samples: Sequence[_Moment]) -> int:
+        """Write the instances and their annotations; return how many of these."""
+        found: dict[int, list[tuple[_Moment, _Seen]]] = {}
         for moment in samples:
             for number, seen in self._seen.get(moment.frame_id, {}).items():
-                found.setdefault(number, []).append((moment.frame_id, seen))
+                found.setdefault(number, []).append((moment, seen))
         for number, track in found.items():
             instance = token_of("instance", scene, number)
-            tokens = [token_of("sample_annotation", instance, frame_id) for frame_id, _ in track]
+            tokens = [token_of("sample_annotation", instance, one.frame_id) for one, _ in track]
             self._tables.add(
                 "instance",
                 instance,
@@ -201,13 +202,13 @@ class DriveRows:
                 first_annotation_token=tokens[0],
                 last_annotation_token=tokens[-1],
             )
-            for (frame_id, seen), chained in zip(track, _chained(tokens), strict=True):
+            for (moment, seen), chained in zip(track, _chained(tokens), strict=True):
                 thing = seen.thing
                 length, width, height = thing.size.tolist()
                 self._tables.add(
                     "sample_annotation",
                     **chained,
-                    sample_token=self._sample(frame_id),
+                    sample_token=self._sample(moment),
                     instance_token=instance,
                     visibility_token=visibility(seen.pixels / seen.whole),
                     attribute_tokens=[token_of("attribute", attribute(thing, ridden=seen.ridden))],
@@ -237,8 +238,18 @@ class DriveRows:
             )
         return token
 
-    def _sample(self, frame_id: int) -> str:
-        return token_of("sample", self._name, frame_id)
+    def _sample(self, moment: _Moment) -> str:
+        return token_of("sample", self._name, moment.frame_id)
+
+
+def _with_sample(moments: Sequence[_Moment]) -> Iterator[tuple[_Moment, _Moment]]:
+    """Yield (sample, moment) for each moment."""
+    samples = iter([moment for moment in moments if moment.key])
+    sample = next(samples)
+    for moment in moments:
+        if moment.frame_id > sample.frame_id:
+            sample = next(samples, sample)
+        yield sample, moment
 
 
 def _chained(tokens: Sequence[str]) -> list[dict[str, str]]:
