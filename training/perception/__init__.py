@@ -1,0 +1,1 @@
+"""Does it help perception? Small networks trained on renders, realized frames and photographs."""

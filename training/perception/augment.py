@@ -1,0 +1,110 @@
+"""Crops to learn from, as a pure function of (seed, step): the same for every variant.
+
+Legend: B crops, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import PairError
+from realmaster_live.training.data import step_rng
+from realmaster_live.training.perception.boxes import Boxes, cropped
+from realmaster_live.training.perception.examples import Example
+
+CROP = (144, 256)  # height and width in pixels
+SCALES = (0.8, 1.25)  # how large a crop shows its part of the picture
+BRIGHTNESS, CONTRAST = 0.08, 0.12  # of the whole range; drawn evenly from -x to x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Crops with their labels.
+
+    Attributes:
+        pictures: (B, H, W, 3) float32, RGB in [0, 1] and a little outside.
+        groups: (B, H, W) uint8. boxes: of each crop.
+        depth: (B, H, W) float32 metres, inf at sky; None where the examples have none.
+    """
+
+    pictures: NDArray[np.float32]
+    groups: NDArray[np.uint8]
+    boxes: list[Boxes]
+    depth: NDArray[np.float32] | None = None
+
+
+def draw_batch(
+    examples: Sequence[Example],
+    variants: Sequence[str],
+    *,
+    seed: int,
+    step: int,
+    batch: int,
+    crop: tuple[int, int] = CROP,
+) -> Batch:
+    """Return a step's crops; each is of one of the variants, by turns.
+
+    Place, scale, mirroring, brightness and contrast of each crop follow from the seed and the
+    step alone, so that networks that differ in the variant see the same moments.
+    """
+    rng = step_rng(seed, step)
+    pictures, groups, boxes, depths = [], [], [], []
+    for turn in range(batch):
+        example = examples[int(rng.integers(len(examples)))]
+        picture = example.pictures[variants[(turn + step) % len(variants)]]
+        window = _window(rng, picture.shape[:2], crop)
+        mirror = bool(rng.random() < 0.5)
+        contrast = 1.0 + rng.uniform(-CONTRAST, CONTRAST)
+        shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
+        shown = _cut(picture, window, crop, mirror, cv2.INTER_LINEAR).astype(np.float32) / 255
+        pictures.append((shown - 0.5) * np.float32(contrast) + np.float32(0.5 + shift))
+        labels = example.groups
+        if labels is None or example.boxes is None:
+            raise PairError(
+                f"expected labels of {example.name} to learn from, got none: train on clips that "
+                "were rendered --with-labels"
+            )
+        groups.append(_cut(labels, window, crop, mirror, cv2.INTER_NEAREST))
+        left, top, width, _ = window
+        boxes.append(
+            cropped(example.boxes, left, top, crop[1] / width, crop[1], crop[0], mirror=mirror)
+        )
+        if example.depth is not None:
+            metres = example.depth.astype(np.float32)
+            depths.append(_cut(metres, window, crop, mirror, cv2.INTER_NEAREST))
+    return Batch(
+        pictures=np.stack(pictures).astype(np.float32),
+        groups=np.stack(groups),
+        boxes=boxes,
+        depth=np.stack(depths) if len(depths) == batch else None,
+    )
+
+
+def _window(
+    rng: np.random.Generator, size: tuple[int, ...], crop: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return left, top, width and height of a part of the picture with the crop's shape."""
+    largest = min(size[0] / crop[0], size[1] / crop[1])
+    part = min(largest, 1.0 / float(np.exp(rng.uniform(*np.log(SCALES)))))
+    height, width = round(crop[0] * part), round(crop[1] * part)
+    top = int(rng.integers(size[0] - height + 1))
+    return int(rng.integers(size[1] - width + 1)), top, width, height
+
+
+def _cut(
+    array: NDArray[Any],
+    window: tuple[int, int, int, int],
+    crop: tuple[int, int],
+    mirror: bool,
+    how: int,
+) -> NDArray[Any]:
+    left, top, width, height = window
+    part = np.ascontiguousarray(array[top : top + height, left : left + width])
+    shown = cv2.resize(part, (crop[1], crop[0]), interpolation=how)
+    return np.asarray(shown[:, ::-1] if mirror else shown, array.dtype)

@@ -1,0 +1,80 @@
+"""Boxes of things from their masks, and of what is left of them in a crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.training.perception.groups import DETECTED, PLACES
+
+SMALLEST_PX = 8  # height or width under which nobody is asked to find a thing
+LEAST_LEFT = 0.35  # share of a box that has to be in a crop, or it is nobody's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes:
+    """Boxes of one picture.
+
+    Attributes:
+        corners: (N, 4) float32, left, top, right, bottom in pixels, right and bottom outside.
+        kinds: (N,) int64, places in `DETECTED`.
+        hard: (N,) bool, too small or too far cut off: finding it is neither right nor wrong.
+    """
+
+    corners: NDArray[np.float32]
+    kinds: NDArray[np.int64]
+    hard: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.corners)
+
+
+def make_boxes(rows: list[tuple[float, float, float, float]], kinds: list[int]) -> Boxes:
+    """Return boxes; those that are too small are hard."""
+    corners = np.array(rows, np.float32).reshape(-1, 4)
+    sides = corners[:, 2:] - corners[:, :2]
+    return Boxes(
+        corners=corners,
+        kinds=np.array(kinds, np.int64),
+        hard=sides.min(1, initial=1e9) < SMALLEST_PX,
+    )
+
+
+def boxes_of_masks(
+    groups: NDArray[np.uint8],  # (H, W) places in groups.NAMES
+    instance: NDArray[np.int32],  # (H, W), 0 where there is no thing
+) -> Boxes:
+    """Return the boxes around the pixels of each thing that the detector finds.
+
+    A rider and the bicycle are two boxes, though they are one thing.
+    """
+    rows, kinds = [], []
+    for kind, name in enumerate(DETECTED):
+        mask = (groups == PLACES[name]) & (instance != 0)
+        y, x = np.nonzero(mask)
+        numbers, which = np.unique(instance[y, x], return_inverse=True)
+        for place in range(len(numbers)):
+            across, down = x[which == place], y[which == place]
+            rows.append((across.min(), down.min(), across.max() + 1, down.max() + 1))
+            kinds.append(kind)
+    return make_boxes(rows, kinds)
+
+
+def cropped(
+    boxes: Boxes, left: float, top: float, scale: float, width: int, height: int, *, mirror: bool
+) -> Boxes:
+    """Return the boxes in a crop that starts at (left, top) and shows its part `scale` times."""
+    moved = (boxes.corners - np.array([left, top, left, top], np.float32)) * np.float32(scale)
+    edge = np.array([width, height, width, height], np.float32)
+    inside = moved.clip(0, edge)
+    area, left_over = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (moved, inside))
+    kept = left_over > 0
+    inside, share = inside[kept], left_over[kept] / area[kept]
+    sides = inside[:, 2:] - inside[:, :2]
+    hard = (share < LEAST_LEFT) | (sides.min(1, initial=1e9) < SMALLEST_PX)
+    if mirror:
+        inside = inside[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1]) + np.array([width, 0, width, 0])
+    return Boxes(corners=inside.astype(np.float32), kinds=boxes.kinds[kept], hard=hard)

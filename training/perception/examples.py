@@ -1,0 +1,118 @@
+"""Labelled pictures: the traced frames of clips, in every variant that a network may see.
+
+A folder holds clips as `realmaster pairs render --with-labels` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import PairError
+from realmaster_live.training.perception.boxes import Boxes, boxes_of_masks
+from realmaster_live.training.perception.groups import OF_CARLA
+
+SIM, REAL, TRUTH = "sim", "real", "truth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One moment with its labels.
+
+    Attributes:
+        name: of the clip and frame. seed: the town's; -1 for a picture from elsewhere.
+        pictures: variant -> (H, W, 3) uint8 RGB; all show the same, pixel by pixel.
+        groups: (H, W) uint8, places in groups.NAMES or IGNORE; None where nobody labelled pixels.
+        boxes: of the things; None where nobody drew any.
+        depth: (H, W) float16 metres, inf at sky; None where it is not known.
+    """
+
+    name: str
+    seed: int
+    pictures: Mapping[str, NDArray[np.uint8]]
+    groups: NDArray[np.uint8] | None
+    boxes: Boxes | None
+    depth: NDArray[np.float16] | None = None
+
+    def with_picture(self, variant: str, picture: NDArray[np.uint8]) -> Example:
+        """Return this moment with one more picture of it."""
+        return replace(self, pictures={**self.pictures, variant: picture})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledClip:
+    """A finished clip in a folder; nothing is read yet."""
+
+    path: Path  # of its JSON
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The clip's name."""
+        return self.path.stem
+
+    def file(self, ending: str) -> Path:
+        """Return the file of the clip with an ending."""
+        return self.path.with_name(f"{self.name}.{ending}")
+
+    def traced(self, most: int) -> list[tuple[int, int]]:
+        """Return (frame, place in the truth) of at most so many traced frames, evenly spread.
+
+        The last one is always among them: an engine has warmed up by then.
+        """
+        frames: list[int] = self.facts.get("truth_frames") or list(range(self.facts["frames"]))
+        count = min(most, len(frames))
+        places = [len(frames) - 1 - step * len(frames) // count for step in range(count)]
+        return [(frames[place], place) for place in sorted(places)]
+
+
+def labelled_clips(folders: Sequence[Path]) -> list[LabelledClip]:
+    """Return the finished clips with labels in several folders; PairError where there is none."""
+    found = [
+        LabelledClip(path=path, facts=json.loads(path.read_text()))
+        for folder in folders
+        for path in sorted(folder.glob("*.json"))
+    ]
+    clips = [clip for clip in found if clip.file("labels.npz").is_file()]
+    if not clips:
+        raise PairError(
+            f"expected clips with labels in {', '.join(map(str, folders))}, got none of "
+            f"{len(found)}: make them with realmaster pairs render --with-labels"
+        )
+    return clips
+
+
+def read_examples(clips: Sequence[LabelledClip], most: int) -> list[list[Example]]:
+    """Return at most so many traced moments of each clip, as rendered and as path-traced."""
+    return [_examples_of(clip, clip.traced(most)) for clip in clips]
+
+
+def _examples_of(clip: LabelledClip, wanted: Sequence[tuple[int, int]]) -> list[Example]:
+    sim, truth = (np.load(clip.file(f"{kind}.npy"), mmap_mode="r") for kind in (SIM, TRUTH))
+    with np.load(clip.file("labels.npz")) as labels:
+        semantic, instance, depth = (labels[key] for key in ("semantic", "instance", "depth"))
+    if semantic.shape != sim.shape[:3] or truth.shape[1:] != sim.shape[1:]:
+        raise PairError(
+            f"expected a render, truth and labels of one size for {clip.path}, got "
+            f"{sim.shape}, {truth.shape} and {semantic.shape}: render the clip again"
+        )
+    examples = []
+    for frame, place in wanted:
+        groups = OF_CARLA[semantic[frame]]
+        examples.append(
+            Example(
+                name=f"{clip.name}:{frame}",
+                seed=int(clip.facts["seed"]),
+                pictures={SIM: np.array(sim[frame]), TRUTH: np.array(truth[place])},
+                groups=groups,
+                boxes=boxes_of_masks(groups, instance[frame]),
+                depth=depth[frame],
+            )
+        )
+    return examples

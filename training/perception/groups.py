@@ -1,0 +1,68 @@
+"""What the networks tell apart: groups of CARLA's classes, and Cityscapes' and COCO's of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.classes import CLASS_IDS
+
+IGNORE = 255  # a pixel that neither teaches nor counts
+
+# the networks' classes; what is in none of them (such as "static" or "other") is ignored
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "road": ("road",),
+    "road line": ("road_line",),
+    "sidewalk": ("sidewalk",),
+    "building": ("building", "wall", "fence", "bridge", "guard_rail"),
+    "pole": ("pole",),
+    "traffic light": ("traffic_light",),
+    "traffic sign": ("traffic_sign",),
+    "vegetation": ("vegetation", "terrain"),
+    "sky": ("sky",),
+    "pedestrian": ("pedestrian", "rider"),
+    "vehicle": ("car", "truck", "bus", "train"),
+    "two-wheeler": ("motorcycle", "bicycle"),
+}
+NAMES = tuple(GROUPS)
+PLACES: Mapping[str, int] = {name: place for place, name in enumerate(NAMES)}
+DETECTED = ("vehicle", "pedestrian", "two-wheeler")  # what the detector finds, in its order
+
+# labelIds of Cityscapes; it has no class of lines, which are road there
+CITYSCAPES: Mapping[str, tuple[int, ...]] = {
+    "road": (7,),
+    "sidewalk": (8,),
+    "building": (11, 12, 13, 14, 15),
+    "pole": (17, 18),
+    "traffic light": (19,),
+    "traffic sign": (20,),
+    "vegetation": (21, 22),
+    "sky": (23,),
+    "pedestrian": (24, 25),
+    "vehicle": (26, 27, 28, 31),
+    "two-wheeler": (32, 33),
+}
+COCO: Mapping[str, tuple[str, ...]] = {
+    "vehicle": ("car", "truck", "bus", "train"),
+    "pedestrian": ("person", "pedestrian", "rider"),
+    "two-wheeler": ("bicycle", "motorcycle"),
+}
+
+
+def lookup(numbers: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:
+    """Return the table (256,) from a data set's class number to a group's place, or IGNORE."""
+    table = np.full(256, IGNORE, np.uint8)
+    for name, its in numbers.items():
+        table[list(its)] = PLACES[name]
+    return table
+
+
+def carla_numbers() -> dict[str, tuple[int, ...]]:
+    """Return each group's class numbers in CARLA."""
+    return {name: tuple(CLASS_IDS[each] for each in classes) for name, classes in GROUPS.items()}
+
+
+OF_CARLA = lookup(carla_numbers())
+OF_CITYSCAPES = lookup(CITYSCAPES)

@@ -1,0 +1,95 @@
+"""The small networks: a trunk that narrows and widens again, and one head for each task.
+
+About 0.45 million parameters each. Legend: B pictures, H W pixels, K groups, D kinds of things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+WIDTHS = (16, 32, 64, 96)  # channels at 1/2, 1/4, 1/8, 1/16 of the sides
+STRIDE = 16  # sides of a picture are multiples of it
+SEGMENT_STRIDE, DETECT_STRIDE = 2, 4  # pixels between outputs
+SHARE_OF_CENTRES = 0.01  # first guess of the heatmap: -log((1 - p) / p), RetinaNet's section 4.1
+
+
+def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3x3 convolution with batch norm and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class Trunk(nn.Module):
+    """An encoder-decoder with skips (U-Net): gives features at 1/2 and at 1/4 of the sides."""
+
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        half, quarter, eighth, sixteenth = widths
+        self.stem = conv(3, half, 2)
+        self.quarter = nn.Sequential(conv(half, quarter, 2), conv(quarter, quarter))
+        self.eighth = nn.Sequential(conv(quarter, eighth, 2), conv(eighth, eighth))
+        self.sixteenth = nn.Sequential(
+            conv(eighth, sixteenth, 2), conv(sixteenth, sixteenth), conv(sixteenth, sixteenth)
+        )
+        self.to_eighth = conv(sixteenth + eighth, eighth)
+        self.to_quarter = conv(eighth + quarter, quarter)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:  # (B, 3, H, W) in [0, 1]
+        """Return (B, 16, H/2, W/2) and (B, 32, H/4, W/4)."""
+        half = self.stem(pictures * 2.0 - 1.0)
+        quarter = self.quarter(half)
+        eighth = self.eighth(quarter)
+        low = self.sixteenth(eighth)
+        eighth = self.to_eighth(torch.cat([_doubled(low), eighth], 1))
+        return half, self.to_quarter(torch.cat([_doubled(eighth), quarter], 1))
+
+
+class Segmenter(nn.Module):
+    """Names the group of each second pixel."""
+
+    def __init__(self, groups: int, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.trunk = Trunk(widths)
+        self.to_half = conv(widths[0] + widths[1], widths[1] * 3 // 4)
+        self.logits = nn.Conv2d(widths[1] * 3 // 4, groups, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, K, H/2, W/2)
+        """Return the logits."""
+        half, quarter = self.trunk(pictures)
+        logits: Tensor = self.logits(self.to_half(torch.cat([_doubled(quarter), half], 1)))
+        return logits
+
+
+class Detector(nn.Module):
+    """Finds middles and sizes of things (Zhou et al. 2019, "Objects as Points")."""
+
+    def __init__(self, kinds: int, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        self.kinds = kinds
+        self.trunk = Trunk(widths)
+        self.shared = conv(widths[1], widths[1] * 3 // 2)
+        self.heads = nn.Conv2d(widths[1] * 3 // 2, kinds + 4, 1)
+        bias = self.heads.bias
+        assert bias is not None
+        with torch.no_grad():
+            bias[:kinds] = -torch.log(torch.tensor((1 - SHARE_OF_CENTRES) / SHARE_OF_CENTRES))
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:  # (B, 3, H, W)
+        """Return heatmap logits (B, D, H/4, W/4), and (B, 4, H/4, W/4).
+
+        The four are the logarithm of width and height in pixels, and how far right and down of its
+        cell's corner the middle is, in cells.
+        """
+        _, quarter = self.trunk(pictures)
+        out = self.heads(self.shared(quarter))
+        return out[:, : self.kinds], out[:, self.kinds :]
+
+
+def _doubled(features: Tensor) -> Tensor:
+    return nn.functional.interpolate(features, scale_factor=2.0, mode="bilinear")

@@ -1,0 +1,98 @@
+"""The traced moments of clips as an engine realizes them, each clip once and kept on disk.
+
+A clip is played from its first frame, chunk by chunk, as a live drive is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.engines.load import EMBEDDED_FOLDER, load_engine
+from realmaster_live.errors import PairError
+from realmaster_live.protocols import Engine
+from realmaster_live.training.evaluate.pictures import realize_frames
+from realmaster_live.training.perception.examples import REAL, Example, LabelledClip
+
+logger = logging.getLogger(__name__)
+
+
+def engine_key(name: str) -> str:
+    """Return an engine's name and the first digits of the SHA-256 of its files."""
+    folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
+    digest = hashlib.sha256(name.encode())
+    if folder.is_dir():
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                digest.update(path.name.encode() + path.read_bytes())
+    return f"{Path(name).name}-{digest.hexdigest()[:12]}"
+
+
+def with_realized(
+    clips: Sequence[LabelledClip],
+    examples: Sequence[Sequence[Example]],  # of each clip
+    cache: Path,
+    engine: str,
+    *,
+    threads: int = 0,
+) -> list[list[Example]]:
+    """Return the examples with their realized pictures; what `cache` lacks is made."""
+    folder = cache / engine_key(engine)
+    folder.mkdir(parents=True, exist_ok=True)
+    made = [folder / f"{clip.name}.npz" for clip in clips]
+    missing = [place for place, path in enumerate(made) if not _holds(path, examples[place])]
+    if missing:
+        shape = next(iter(examples[missing[0]][0].pictures.values())).shape
+        loaded = load_engine(engine, width=shape[1], height=shape[0], threads=threads)
+        try:
+            for count, place in enumerate(missing):
+                frames = _frame_numbers(examples[place])
+                pictures = _realize(loaded, clips[place], frames)
+                _save(made[place], dict(zip(map(str, frames), pictures, strict=True)))
+                logger.info("realized %s, %d of %d", clips[place].name, count + 1, len(missing))
+        finally:
+            loaded.close()
+    whole = []
+    for path, its in zip(made, examples, strict=True):
+        with np.load(path) as kept:
+            whole.append(
+                [
+                    example.with_picture(REAL, kept[str(frame)])
+                    for example, frame in zip(its, _frame_numbers(its), strict=True)
+                ]
+            )
+    return whole
+
+
+def _frame_numbers(examples: Sequence[Example]) -> list[int]:
+    return [int(example.name.rpartition(":")[2]) for example in examples]
+
+
+def _holds(path: Path, examples: Sequence[Example]) -> bool:
+    if not path.is_file():
+        return False
+    with np.load(path) as kept:
+        return set(map(str, _frame_numbers(examples))) <= set(kept)
+
+
+def _realize(engine: Engine, clip: LabelledClip, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+    sim = np.load(clip.file("sim.npy"), mmap_mode="r")
+    made = realize_frames(engine, sim)
+    if max(frames) >= len(made):
+        raise PairError(
+            f"expected frame {max(frames)} of {clip.path} in a whole chunk of {engine.spec.frames} "
+            f"frames, got a clip of {len(sim)}: render clips whose length is a multiple of it"
+        )
+    return [made[frame] for frame in frames]
+
+
+def _save(path: Path, pictures: dict[str, NDArray[np.uint8]]) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.savez(file, **pictures)  # type: ignore[arg-type]
+    partial.replace(path)

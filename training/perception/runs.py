@@ -1,0 +1,169 @@
+"""One network trained on one variant with one seed: made once, kept on disk, and read again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.training.loop import mixed
+from realmaster_live.training.perception.augment import draw_batch
+from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
+from realmaster_live.training.perception.tasks import Task, TestSet, mean
+
+logger = logging.getLogger(__name__)
+
+VARIANTS: Mapping[str, tuple[str, ...]] = {
+    SIM: (SIM,),
+    REAL: (REAL,),
+    "mixed": (SIM, REAL),  # half of every batch each
+    TRUTH: (TRUTH,),
+}
+SMOOTHED = 25  # steps whose mean loss is one point of the curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How every network is trained, whatever the variant.
+
+    Attributes:
+        steps: of the optimizer. batch: crops a step.
+        learning_rate: AdamW's peak: a linear warm-up over `warm_up` steps, then a cosine to 0.
+        bfloat16: matrix products in bfloat16.
+    """
+
+    steps: int = 1200
+    batch: int = 8
+    learning_rate: float = 3e-3
+    warm_up: int = 60
+    weight_decay: float = 0.01
+    clip: float = 5.0
+    bfloat16: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch) < 1:
+            raise ConfigError(
+                f"expected steps and batch of at least 1, got {self.steps} and {self.batch}: "
+                "raise them"
+            )
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        warm = min(1.0, (step + 1) / self.warm_up)
+        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Which network: `variant` in VARIANTS, `task` in tasks.MEASURES."""
+
+    variant: str
+    task: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return f"{self.task}-{self.variant}-{self.seed}"
+
+
+def train(
+    run: Run, task: Task, examples: Sequence[Example], options: Training
+) -> tuple[nn.Module, list[float]]:
+    """Return a trained network, ready to be asked, and the curve of its loss."""
+    torch.manual_seed(run.seed)  # the same first weights for every variant
+    network = task.network().to(memory_format=torch.channels_last)
+    network.train()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    curve: list[float] = []
+    sums = torch.zeros(())
+    for step in range(options.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate(step)
+        batch = draw_batch(
+            examples, VARIANTS[run.variant], seed=run.seed, step=step, batch=options.batch
+        )
+        with mixed(options.bfloat16):
+            loss = task.loss(network, batch)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(network.parameters(), options.clip)
+        optimizer.step()
+        sums += loss.detach()
+        if (step + 1) % SMOOTHED == 0 or step + 1 == options.steps:
+            curve.append(float(sums) / (step % SMOOTHED + 1))
+            sums.zero_()
+    return network.eval(), curve
+
+
+def fingerprint(options: Training, examples: Sequence[Example], tests: Sequence[TestSet]) -> str:
+    """Return what a kept result depends on: the options and the pictures' content and labels."""
+    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
+    for example in (*examples, *(e for test in tests for e in test.examples)):
+        digest.update(example.name.encode())
+        for variant, picture in sorted(example.pictures.items()):
+            digest.update(variant.encode() + picture.tobytes())
+        if example.groups is not None:
+            digest.update(example.groups.tobytes())
+        if example.boxes is not None:
+            digest.update(example.boxes.corners.tobytes() + example.boxes.kinds.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def run_or_read(
+    run: Run,
+    task: Task,
+    examples: Sequence[Example],
+    tests: Sequence[TestSet],
+    options: Training,
+    folder: Path,
+    key: str,
+) -> dict[str, Any]:
+    """Return a run's result, from its folder where it is there under the same fingerprint."""
+    place = folder / run.name
+    path = place / "result.json"
+    if path.is_file():
+        kept: dict[str, Any] = json.loads(path.read_text())
+        if kept["fingerprint"] == key:
+            return kept
+    started = time.monotonic()
+    network, curve = train(run, task, examples, options)
+    trained_s = time.monotonic() - started
+    result = {
+        **asdict(run),
+        "fingerprint": key,
+        "curve": [round(value, 4) for value in curve],
+        "figures": {test.name: task.figures(network, test) for test in tests},
+        "trained_s": round(trained_s, 1),
+    }
+    place.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: value.contiguous() for name, value in network.state_dict().items()},
+        place / "network.safetensors",
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1))
+    partial.replace(path)
+    means = ", ".join(f"{name} {mean(values):.1f}" for name, values in result["figures"].items())
+    logger.info("%s: %s in %.0f s", run.name, means, trained_s)
+    return result
+
+
+def read_network(run: Run, task: Task, folder: Path) -> nn.Module:
+    """Return the network of a finished run."""
+    network = task.network()
+    network.load_state_dict(load_file(folder / run.name / "network.safetensors"))
+    return network.eval()
