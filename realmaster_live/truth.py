@@ -50,7 +50,9 @@ def trace(truth: Truth) -> Iterator[Path]:
             f"expected {log}, got no such file: only drives of realmaster demo, or with minitown's "
             "--state-log put there, can be traced"
         )
-    wanted = set(recording.rows["frame_id"].to_pylist()[:: truth.every])
+    camera_name = recording.cameras[0]
+    numbers = recording.table("frames", camera_name)["frame_id"].to_pylist()
+    wanted = set(numbers[:: truth.every])
     camera = recording.meta.about.source.get("camera", {}).get("id")
     tracer = None
     truth.out.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -13,11 +11,14 @@ from typing import Any
 from realmaster_live.chunk import ChunkSpec
 from realmaster_live.errors import RecordingError
 from realmaster_live.host import describe_host
+from realmaster_live.recording.files import read_json, write_json
+from realmaster_live.weather import in_words
 
 META = "meta.json"
 SCENE = "scene.jsonl"  # minitown's state log, where there is one: frames can be traced from it
 FORMAT = "realmaster-recording"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+CLASS_MAP = "carla"  # `classes.CLASS_NAMES`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,9 @@ class About:
         engine: name of the engine. engine_sha256: of its weights, "" where it has none.
         source: what the simulator says of itself: kind, map, weather, version and so on.
         policy: the drop policy of the run. seed: of the town or the scenario.
+        town, route, weather: what data sets are split by; town and weather are taken from
+            `source` where they are not given.
+        licence: of what was recorded. engine_licence: of the weights.
     """
 
     engine: str = ""
@@ -35,6 +39,38 @@ class About:
     source: Mapping[str, Any] = field(default_factory=dict)
     policy: str = "block"
     seed: int | None = None
+    town: str = ""
+    route: str = ""
+    weather: str = ""
+    licence: str = ""
+    engine_licence: str = ""
+
+    def __post_init__(self) -> None:
+        """Take what was not given from what the source says."""
+        said = self.source
+        town = str(said.get("town") or said.get("map") or "").rpartition("/")[2]
+        for name, value in (
+            ("town", town),
+            ("route", str(said.get("route") or "")),
+            ("weather", in_words(said.get("weather"))),
+            ("licence", str(said.get("licence") or "")),
+        ):
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """One camera of a recording.
+
+    Attributes:
+        width, height: pixels.
+        streams: "sim", "real" or a label's name -> file name in the camera's folders.
+    """
+
+    width: int
+    height: int
+    streams: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,38 +78,32 @@ class Meta:
     """The content of meta.json.
 
     Attributes:
-        camera: its name. spec: the engine's chunks.
-        streams: name ("sim", "real", or a label's) -> file name.
-        complete: False while recording, and for ever if the process was killed.
-        frames: how many were recorded; 0 until complete. lost_frames: missing between them.
-        sha256: file name -> of the finished file.
+        cameras: by name, in the order in which they came. spec: the engine's chunks.
+        complete: False while recording, and until it is repaired if the process was killed.
+        frames: of all cameras; 0 until complete. lost_frames: missing between them.
+        segments: names of the finished ones. rotation: when a segment ends.
+        class_map: what the class numbers mean.
         created: UTC. software: our version. host: the machine.
+        repaired: UTC, when an interrupted recording was finished; "" for others.
     """
 
     about: About
-    camera: str
     spec: ChunkSpec
-    streams: Mapping[str, str]
+    cameras: Mapping[str, Camera]
     created: str
     complete: bool = False
     frames: int = 0
     lost_frames: int = 0
-    sha256: Mapping[str, str] = field(default_factory=dict)
+    segments: tuple[str, ...] = ()
+    rotation: Mapping[str, Any] = field(default_factory=dict)
+    class_map: str = CLASS_MAP
     software: str = field(default_factory=lambda: f"realmaster-live {version('realmaster-live')}")
     host: Mapping[str, Any] = field(default_factory=describe_host)
+    repaired: str = ""
 
     def write(self, folder: Path) -> None:
         """Replace meta.json in one step."""
-        content = {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)}
-        part = folder / f"{META}.part"
-        try:
-            part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            part.replace(folder / META)
-        except OSError as error:
-            raise RecordingError(
-                f"expected to write {folder / META}, got {error}: free some disk space or record "
-                "elsewhere"
-            ) from error
+        write_json(folder / META, {"format": FORMAT, "version": FORMAT_VERSION, **asdict(self)})
 
     @classmethod
     def read(cls, folder: Path) -> Meta:
@@ -83,34 +113,40 @@ class Meta:
             RecordingError: it is missing, damaged, or of a version that we do not know.
         """
         path = folder / META
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        if not path.exists():
             raise RecordingError(
                 f"expected {path}, got no such file: give the folder that a recording was made in"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise _damaged(path, error) from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise _damaged(path, "another kind of file")
-        if content["version"] != FORMAT_VERSION:
-            raise RecordingError(
-                f"expected version {FORMAT_VERSION} in {path}, got {content['version']}: install "
-                f"the release that wrote it ({content.get('software')})"
             )
+        content = read_json(path)
+        if content.get("format") != FORMAT:
+            raise _damaged(path, "another kind of file")
+        _check_version(path, content)
         try:
             values = {name: content[name] for name in cls.__dataclass_fields__}
             values["about"] = About(**values["about"])
             values["spec"] = ChunkSpec(**values["spec"])
+            values["cameras"] = {
+                name: Camera(**camera) for name, camera in values["cameras"].items()
+            }
+            values["segments"] = tuple(values["segments"])
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise _damaged(path, repr(error)) from error
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _check_version(path: Path, content: Mapping[str, Any]) -> None:
+    got, software = content.get("version"), content.get("software", "an unknown release")
+    if got == FORMAT_VERSION:
+        return
+    older = isinstance(got, int) and got < FORMAT_VERSION
+    raise RecordingError(
+        f"expected version {FORMAT_VERSION} in {path}, got {got}: "
+        + (
+            f"it was made by an older release, so record again or read it with {software}"
+            if older
+            else f"install the release that wrote it, {software}"
+        )
+    )
 
 
 def _damaged(path: Path, got: object) -> RecordingError:

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.chunk import Frame
 from realmaster_live.errors import ConfigError, RecordingError
-from realmaster_live.recording.about import Meta, sha256_of
+from realmaster_live.recording.about import Meta
+from realmaster_live.recording.calibration import read_calibration
+from realmaster_live.recording.camera_rows import CameraRows
 from realmaster_live.recording.packing import PACKINGS
-from realmaster_live.recording.rows import read_rows
-from realmaster_live.recording.streams import read_label, read_pictures
+from realmaster_live.recording.reading import open_segments
+from realmaster_live.recording.sample import Sample
+from realmaster_live.recording.tables import SCHEMAS, pa
 
 log = logging.getLogger(__name__)
+Damaged = Literal["raise", "skip"]
+_Moment = tuple[float, int, int]  # simulation clock, the simulator's number, which camera
 
 
 class Recording:
@@ -29,38 +37,39 @@ class Recording:
 
     Args:
         folder: where a Recorder wrote.
-        labels: which labels to read; None for all that were recorded.
+        cameras: which to play; None for all.
+        labels: which labels `frames` gives; None for all that were recorded.
         pace: give frames at the speed of the simulation clock instead of as fast as they decode.
-        verify: compare the files with the checksums of the recorder first (about 1 s a gigabyte):
-            decoders paint over damage without a word.
+        verify: compare each file with the recorder's checksum once it is reached (about 1 s a
+            gigabyte): decoders paint over damage without a word.
 
     Raises:
         RecordingError: a file is missing or damaged; the message names it.
-        ConfigError: a label was asked for that was not recorded.
+        ConfigError: a camera or a label was asked for that was not recorded.
     """
 
     def __init__(
         self,
         folder: str | Path,
         *,
+        cameras: Collection[str] | None = None,
         labels: Collection[str] | None = None,
         pace: bool = False,
         verify: bool = True,
     ) -> None:
         self.folder = Path(folder)
         self.meta = Meta.read(self.folder)
-        self.rows = read_rows(self.folder)
         self.pace = pace
-        recorded = [name for name in self.meta.streams if name in PACKINGS]
-        unknown = set(labels or ()) - set(recorded)
-        if unknown:
-            raise ConfigError(
-                f"expected labels among {', '.join(recorded) or 'none'}, which were recorded, got "
-                f"{', '.join(sorted(unknown))}: leave them out or record again with them"
-            )
-        self.labels = recorded if labels is None else [n for n in recorded if n in labels]
+        self.cameras = _chosen("cameras", cameras, tuple(self.meta.cameras))
+        recorded = [
+            name
+            for name in PACKINGS
+            if any(name in self.meta.cameras[camera].streams for camera in self.cameras)
+        ]
+        self.labels = _chosen("labels", labels, tuple(recorded))
+        self.damaged: dict[str, str] = {}  # segment that was left out -> why
         self._closed = False
-        self._check_files(verify)
+        self._segments = open_segments(self.folder, self.meta, verify=verify)
 
     def __enter__(self) -> Recording:
         return self
@@ -69,92 +78,145 @@ class Recording:
         self.close()
 
     def __len__(self) -> int:
-        """Return the number of rows; a killed recorder may have left fewer whole pictures."""
-        return int(self.rows.num_rows)
+        """Return the number of frames of all cameras."""
+        return sum(segment.count(camera) for segment in self._segments for camera in self.cameras)
+
+    @cached_property
+    def calibration(self) -> dict[str, Any]:
+        """Camera name -> size, K, distortion and where it sits, as in calib.json."""
+        return read_calibration(self.folder)
+
+    def streams(self, camera: str) -> tuple[str, ...]:
+        """Return what was recorded of a camera: "sim", "real" and labels."""
+        self._check_camera(camera)
+        return tuple(self.meta.cameras[camera].streams)
+
+    def table(self, name: str, camera: str | None = None) -> Any:
+        """Return "frames", "objects" or "trust" of all segments as one pyarrow Table."""
+        if camera is not None:
+            self._check_camera(camera)
+        tables = [segment.rows(name, camera) for segment in self._segments]
+        return pa.concat_tables([SCHEMAS[name].empty_table(), *tables])
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames in order, `captured_at` being the time at which they are given."""
-        poses = np.array(self.rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
-        optics = np.array(self.rows["intrinsics"].to_pylist(), np.float64).reshape(-1, 3, 3)
-        numbers = self.rows["frame_id"].to_pylist()
-        stamps = self.rows["timestamp"].to_pylist()
-        dropped = self.rows["dropped_before"].to_pylist()
-        began = time.monotonic()
-        for row, images in enumerate(self._together(["sim", *self.labels])):
-            if self._closed:
-                return
-            if self.pace:
-                time.sleep(max(0.0, began + stamps[row] - stamps[0] - time.monotonic()))
-            yield Frame(
-                camera=self.meta.camera,
-                frame_id=numbers[row],
-                timestamp=stamps[row],
-                captured_at=time.monotonic(),
-                image=images["sim"],
-                intrinsics=optics[row],
-                cam_to_world=poses[row],
-                labels={name: images[name] for name in self.labels},
-                dropped_before=dropped[row],
-            )
+        """Yield the frames moment by moment, `captured_at` being the time when they are given."""
+        began_s = None  # host clock minus simulation clock
+        with ExitStack() as stack:
+            players = [stack.enter_context(closing(self._played(name))) for name in self.cameras]
+            for _, frame in heapq.merge(*players):
+                if self._closed:
+                    return
+                if self.pace:
+                    began_s = began_s or time.monotonic() - frame.timestamp
+                    time.sleep(max(0.0, began_s + frame.timestamp - time.monotonic()))
+                yield replace(frame, captured_at=time.monotonic())
 
-    def pairs(self) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Yield (rendered, realized) pictures, each (H, W, 3) uint8 sRGB."""
-        if "real" not in self.meta.streams:
+    def samples(
+        self,
+        camera: str,
+        *,
+        streams: Collection[str] | None = None,
+        every: int = 1,
+        damaged: Damaged = "raise",
+    ) -> Iterator[Sample]:
+        """Yield what was recorded of one camera, in order.
+
+        Args:
+            camera: its name.
+            streams: what to decode, among "sim", "real" and labels; None for all. What is left out
+                costs nothing: without "sim" a frame's image is (0, 0, 3).
+            every: take each so-manieth frame; losses before the ones between are added up.
+            damaged: "skip" goes on with the next segment, warns, and notes why in `damaged`.
+        """
+        self._check_camera(camera)
+        decoded = _chosen("streams", streams, self.streams(camera))
+        if every < 1:
+            raise ConfigError(f"expected every of 1 or more, got {every}: raise it")
+        return self._samples(camera, decoded, every, damaged)
+
+    def pairs(
+        self, camera: str | None = None
+    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+        """Yield (rendered, realized) pictures of a camera, the first one by default.
+
+        Each is (H, W, 3) uint8 sRGB.
+        """
+        camera = self.cameras[0] if camera is None else camera
+        if "real" not in self.streams(camera):
             raise RecordingError(
                 f"expected realized pictures in {self.folder}, got rendered ones only: replay it "
                 "through an engine first"
             )
-        for images in self._together(["sim", "real"]):
-            yield images["sim"], images["real"]
+        for sample in self.samples(camera, streams=("sim", "real")):
+            assert sample.real is not None
+            yield sample.frame.image, sample.real
+
+    def pictures(self, camera: str, stream: str, wanted: range) -> Iterator[NDArray[Any]]:
+        """Yield one stream's pictures or labels at places among a camera's frames, ascending."""
+        _chosen("streams", [stream], self.streams(camera))
+        first = 0
+        for segment in self._segments:
+            if first >= wanted.stop:
+                return
+            count = segment.count(camera)
+            start = max(wanted.start - first, (wanted.start - first) % wanted.step)
+            places = range(start, min(wanted.stop - first, count), wanted.step)
+            for images in segment.pictures(camera, [stream], places):
+                yield images[stream]
+            first += count
+
+    def check(self) -> None:
+        """Compare every file with its hash now; RecordingError names the first that differs."""
+        for segment in self._segments:
+            segment.check(self.cameras)
 
     def close(self) -> None:
         """End `frames`; may be called twice."""
         self._closed = True
 
-    def _check_files(self, verify: bool) -> None:
-        for file in self.meta.streams.values():
-            path = self.folder / file
-            if not path.exists():
-                raise RecordingError(
-                    f"expected {path}, got no such file: restore it from a copy or record again"
-                )
-            expected = self.meta.sha256.get(file)
-            if verify and expected is not None and sha256_of(path) != expected:
-                raise RecordingError(
-                    f"expected {path} as it was recorded, got other bytes: restore the file from a "
-                    "copy or record again"
-                )
-        if self.meta.complete and self.meta.frames != len(self):
-            raise RecordingError(
-                f"expected {self.meta.frames} rows beside the videos of {self.folder}, got "
-                f"{len(self)}: restore the files from a copy or record again"
-            )
+    def _played(self, camera: str) -> Generator[tuple[_Moment, Frame], None, None]:
+        """Yield the frames of a camera, each with its place among those of all cameras."""
+        order = self.cameras.index(camera)
+        recorded = self.streams(camera)
+        streams = ["sim", *(name for name in self.labels if name in recorded)]
+        for sample in self.samples(camera, streams=streams):
+            frame = sample.frame
+            yield (frame.timestamp, frame.frame_id, order), frame
 
-    def _together(self, names: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield one decoded picture of every stream, row by row."""
-        with ExitStack() as stack:
-            readers = {name: stack.enter_context(closing(self._reader(name))) for name in names}
-            for row in range(len(self)):
-                images = {name: next(reader, None) for name, reader in readers.items()}
-                short = [self.meta.streams[name] for name, image in images.items() if image is None]
-                if short and self.meta.complete:
-                    raise RecordingError(
-                        f"expected {len(self)} pictures in {self.folder / short[0]}, got {row}: "
-                        "restore the file from a copy or record again"
-                    )
-                if short:
-                    log.warning(
-                        "%s was cut short: played %d of %d frames", self.folder, row, len(self)
-                    )
-                    return
-                yield images
+    def _samples(
+        self, camera: str, streams: Collection[str], every: int, damaged: Damaged
+    ) -> Iterator[Sample]:
+        passed, lost = 0, 0  # frames, and losses since the last one that was given
+        for segment in self._segments:
+            try:
+                rows = CameraRows.read(segment, camera)
+                places = np.arange(-passed % every, len(rows), every)
+                losses = np.cumsum(rows.dropped)
+                given = 0
+                images = segment.pictures(camera, streams, [int(rows.pictures[i]) for i in places])
+                for place, decoded in zip(places.tolist(), images, strict=False):
+                    missing = lost + int(losses[place]) - given
+                    lost, given = 0, int(losses[place])
+                    yield rows.sample(place, decoded, dropped_before=missing)
+                lost += (int(losses[-1]) if len(rows) else 0) - given
+                passed += len(rows)
+            except RecordingError as error:
+                if damaged == "raise":
+                    raise
+                self.damaged[segment.folder.name] = str(error)
+                log.warning("segment %s is left out: %s", segment.folder.name, error)
+                lost += segment.count(camera)
 
-    def _reader(self, name: str) -> Any:
-        path = self.folder / self.meta.streams[name]
-        decoded = read_label(path, name) if name in PACKINGS else read_pictures(path)
-        try:
-            yield from decoded
-        except RecordingError:
-            if self.meta.complete:
-                raise
-            # the last fragment of a killed recorder: what came before it is good
+    def _check_camera(self, camera: str) -> None:
+        _chosen("cameras", [camera], tuple(self.meta.cameras))
+
+
+def _chosen(what: str, asked: Collection[str] | None, recorded: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what was asked for, in the order in which it was recorded."""
+    unknown = sorted(set(asked or ()) - set(recorded))
+    if unknown:
+        raise ConfigError(
+            f"expected {what} among {', '.join(recorded) or 'none'}, which were recorded, got "
+            f"{', '.join(unknown)}: leave them out or record again with them"
+        )
+    return recorded if asked is None else tuple(name for name in recorded if name in asked)

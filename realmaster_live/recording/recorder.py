@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from realmaster_live.chunk import Chunk, ChunkSpec
-from realmaster_live.errors import RecordingError
-from realmaster_live.recording.about import META, About, Meta, sha256_of
+from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.recording.about import META, About, Camera, Meta
+from realmaster_live.recording.calibration import CALIBRATION, calibrate, write_calibration
+from realmaster_live.recording.lock import Lock
+from realmaster_live.recording.open_segment import OpenSegment
 from realmaster_live.recording.packing import PACKINGS
-from realmaster_live.recording.rows import JOURNAL, TABLE, RowWriter
-from realmaster_live.recording.streams import LabelWriter, PictureWriter, Preset
+from realmaster_live.recording.segment import SEGMENTS, SegmentInfo, segment_name
+from realmaster_live.recording.streams import Pictures, Preset
 
+log = logging.getLogger(__name__)
 THREADS = 2  # encoders release the interpreter's lock; more would take cores from the engine
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+ROOM_BYTES = 64 * 2**20  # left free, so that what is open can still be closed
 
 
 class Recorder:
     """A sink that blocks until a chunk is encoded: a recording drops nothing.
 
-    The folder gets sim.mp4 and real.mp4, one lossless .mkv a label, frames.parquet and meta.json.
-    What was written before a crash stays playable up to about half a second before it.
+    Takes chunks of any number of cameras, those of one moment one after another. What was written
+    before a crash stays readable up to about half a second before it; see docs/recording.md.
 
     Args:
         folder: made if it is not there; must not hold a recording yet.
         spec: the engine's chunks, for the frame rate.
         about: where the frames come from.
         overwrite: replace a recording that is already in the folder.
-        preset: x264's effort for the two picture files. crf: their quality, lower is better.
+        segment_s: simulated seconds after which a new segment is begun.
+        segment_bytes: size at which one is begun earlier.
+        lossless: keep every bit of the pictures, at about ten times the size; labels always are.
+        container: of the pictures. preset, crf: x264's effort and quality, lower is better.
 
     Raises:
+        ConfigError: an option is out of range.
         RecordingError: the folder holds a recording, cannot be written, or the disk is full.
     """
 
@@ -43,23 +56,36 @@ class Recorder:
         *,
         about: About | None = None,
         overwrite: bool = False,
+        segment_s: float = 60.0,
+        segment_bytes: int = 2 * 2**30,
+        lossless: bool = False,
+        container: Literal["mp4", "mkv"] = "mp4",
         preset: Preset = "ultrafast",
         crf: int = 18,
     ) -> None:
+        if segment_s <= 0 or segment_bytes < 1:
+            raise ConfigError(
+                f"expected segments of more than 0 seconds and bytes, got {segment_s} s and "
+                f"{segment_bytes} bytes: leave the options out"
+            )
         self.folder = Path(folder)
         self.spec = spec
         self.about = about or About()
         self.frames = 0
-        self._lost_frames = 0
-        self._preset: Preset = preset
-        self._crf = crf
+        self._pictures = Pictures(container=container, lossless=lossless, preset=preset, crf=crf)
+        self._segment_s, self._segment_bytes = segment_s, segment_bytes
         self._meta: Meta | None = None
-        self._rows: RowWriter | None = None
-        self._writers: dict[str, PictureWriter | LabelWriter] = {}
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rm-record")
+        self._calibration: dict[str, Mapping[str, Any]] = {}
+        self._segment: OpenSegment | None = None
+        self._begun = 0  # segments
+        self._lost_frames = 0
         self._broken = False
         self._closed = False
         self._prepare(overwrite)
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rm-record")
+        # a segment becomes whole while the next one is being written
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="rm-segment")
+        self._finishing: tuple[str, Future[SegmentInfo]] | None = None
 
     def __enter__(self) -> Recorder:
         return self
@@ -71,18 +97,14 @@ class Recorder:
         """Append one chunk; returns when it is encoded and handed to the operating system."""
         if self._closed:
             raise RecordingError(f"expected an open recording, got a closed one: {self.folder}")
-        streams = _streams(chunk)
-        if self._meta is not None and streams.keys() != self._meta.streams.keys():
+        if self._broken:
             raise RecordingError(
-                f"expected the streams {', '.join(self._meta.streams)} in every chunk, got "
-                f"{', '.join(streams)}: start a new recording when the labels change"
+                f"expected a recording that can be written, got {self.folder}, which failed "
+                "before: free some disk space and record anew"
             )
+        streams = self._streams_of(chunk)
         try:
-            rows = self._rows or self._start(chunk)
-            self._in_parallel(
-                _appending(writer, _pictures(chunk, name)) for name, writer in self._writers.items()
-            )
-            rows.write(chunk)  # after the pictures, so that every row has its pictures
+            self._segment_for(chunk).write(chunk, streams)
         except RecordingError:
             self._broken = True
             raise
@@ -90,45 +112,78 @@ class Recorder:
         self._lost_frames += chunk.dropped_before
 
     def close(self) -> None:
-        """Finish all files; may be called twice."""
+        """Finish all files; may be called twice. After a failure what is readable is left."""
         if self._closed:
             return
         self._closed = True
-        closers: list[Callable[[], None]] = [writer.close for writer in self._writers.values()]
-        if self._rows is not None:
-            closers.append(self._rows.close)
         try:
-            self._in_parallel(closers)
+            self._end()
+        except RecordingError as error:
+            if not self._broken:
+                raise
+            log.info("%s", error)  # the one that came first was raised already
         finally:
             self._pool.shutdown()
-        if self._meta is not None and not self._broken:
-            names = [*self._meta.streams.values(), TABLE]
-            replace(
-                self._meta,
-                complete=True,
-                frames=self.frames,
-                lost_frames=self._lost_frames,
-                sha256={name: sha256_of(self.folder / name) for name in names},
-            ).write(self.folder)
+            self._finisher.shutdown()
+            self._lock.release()
 
-    def _prepare(self, overwrite: bool) -> None:
-        if (self.folder / META).exists() and not overwrite:
-            raise RecordingError(
-                f"expected a new folder to record in, got {self.folder}, which holds a recording: "
-                "name another folder or delete this one"
-            )
-        names = [META, TABLE, JOURNAL, *(f"{label}.mkv" for label in PACKINGS)]
+    def _end(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for name in (*names, "sim.mp4", "real.mp4"):
-                (self.folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise RecordingError(
-                f"expected to write in {self.folder}, got {error}: record elsewhere"
-            ) from error
+            self._await_finished()
+        finally:
+            if self._segment is not None:
+                self._segment.close_files()
+        if self._broken or self._meta is None:
+            return
+        if self._segment is not None:
+            self._note(self._segment.folder.name, self._segment.finish())
+        self._meta = replace(
+            self._meta, complete=True, frames=self.frames, lost_frames=self._lost_frames
+        )
+        self._meta.write(self.folder)
 
-    def _start(self, chunk: Chunk) -> RowWriter:
-        """Open one file a stream, now that it is known what there is."""
+    def _segment_for(self, chunk: Chunk) -> OpenSegment:
+        """Return the segment of a chunk; a new one is begun only where a new moment begins."""
+        segment = self._segment
+        if segment is None:
+            return self._begin()
+        if int(chunk.frame_ids[0]) <= segment.last_frame:
+            return segment
+        self._check_room()
+        began = segment.began_s or 0.0
+        if chunk.timestamps[-1] - began < self._segment_s and segment.bytes() < self._segment_bytes:
+            return segment
+        self._await_finished()
+        segment.close_files()
+        self._finishing = (segment.folder.name, self._finisher.submit(segment.finish))
+        return self._begin()
+
+    def _begin(self) -> OpenSegment:
+        self._check_room()
+        self._segment = OpenSegment(
+            self.folder / SEGMENTS / segment_name(self._begun),
+            about=self.about,
+            fps=self.spec.fps,
+            pictures=self._pictures,
+            pool=self._pool,
+        )
+        self._begun += 1
+        return self._segment
+
+    def _await_finished(self) -> None:
+        if self._finishing is not None:
+            (name, future), self._finishing = self._finishing, None
+            self._note(name, future.result())
+
+    def _note(self, name: str, info: SegmentInfo) -> None:
+        """Write down in meta.json that a segment is whole."""
+        del info
+        if self._meta is not None:
+            self._meta = replace(self._meta, segments=(*self._meta.segments, name))
+            self._meta.write(self.folder)
+
+    def _streams_of(self, chunk: Chunk) -> Mapping[str, str]:
+        """Return stream -> file name of a chunk's camera, the same as in all its chunks."""
         unknown = chunk.labels.keys() - PACKINGS.keys()
         if unknown:
             raise RecordingError(
@@ -136,51 +191,78 @@ class Recorder:
                 "leave them out of what is recorded"
             )
         height, width = chunk.frames.shape[1:3]
-        fps, size = self.spec.fps, (width, height)
-        self._meta = Meta(
-            about=self.about,
-            camera=chunk.camera,
-            spec=replace(self.spec, width=width, height=height),
-            streams=_streams(chunk),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        self._meta.write(self.folder)
-        for name, file in self._meta.streams.items():
-            path = self.folder / file
-            self._writers[name] = (
-                LabelWriter(path, name, size, fps)
-                if name in PACKINGS
-                else PictureWriter(path, size, fps, preset=self._preset, crf=self._crf)
+        camera = Camera(width=width, height=height, streams=self._files_of(chunk))
+        known = None if self._meta is None else self._meta.cameras.get(chunk.camera)
+        if known is None:
+            self._meet(chunk, camera)
+        elif camera.streams.keys() != known.streams.keys():
+            raise RecordingError(
+                f"expected the streams {', '.join(known.streams)} in every chunk, got "
+                f"{', '.join(camera.streams)}: start a new recording when the labels change"
             )
-        self._rows = RowWriter(self.folder, self.about)
-        return self._rows
+        elif camera != known:
+            raise RecordingError(
+                f"expected pictures of {known.width}x{known.height} in every chunk, got "
+                f"{width}x{height}: start a new recording when the size changes"
+            )
+        return camera.streams
 
-    def _in_parallel(self, jobs: Iterable[Callable[[], None]]) -> None:
-        """Do all jobs on the pool; raise the first exception once all have ended."""
-        futures = [self._pool.submit(job) for job in jobs]
-        errors = [future.exception() for future in futures]
-        for error in errors:
-            if error is not None:
-                raise error
+    def _files_of(self, chunk: Chunk) -> dict[str, str]:
+        pictures = ["sim"] if chunk.rendered is None else ["sim", "real"]
+        return {name: f"{name}.{self._pictures.container}" for name in pictures} | {
+            name: f"{name}.mkv" for name in PACKINGS if name in chunk.labels
+        }
+
+    def _meet(self, chunk: Chunk, camera: Camera) -> None:
+        """Write down a camera that was not seen before."""
+        name = chunk.camera
+        if NAME.fullmatch(name) is None:
+            raise RecordingError(
+                f"expected a camera name of letters, digits, '_', '-' and '.', got {name!r}: "
+                "rename it"
+            )
+        if self._meta is None:
+            self._meta = Meta(
+                about=self.about,
+                spec=replace(self.spec, width=camera.width, height=camera.height),
+                cameras={},
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                rotation={"segment_s": self._segment_s, "segment_bytes": self._segment_bytes},
+            )
+        self._meta = replace(self._meta, cameras={**self._meta.cameras, name: camera})
+        self._calibration[name] = calibrate(chunk, _mount_of(self.about.source, name))
+        write_calibration(self.folder, self._calibration)
+        self._meta.write(self.folder)
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if free < ROOM_BYTES:
+            raise RecordingError(
+                f"expected {ROOM_BYTES >> 20} MiB of room in {self.folder}, got {free >> 20} MiB: "
+                "free some disk space or record elsewhere"
+            )
+
+    def _prepare(self, overwrite: bool) -> None:
+        if (self.folder / META).exists() and not overwrite:
+            raise RecordingError(
+                f"expected a new folder to record in, got {self.folder}, which holds a recording: "
+                "name another folder, or ask to overwrite it"
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.folder)
+            (self.folder / META).unlink(missing_ok=True)
+            (self.folder / CALIBRATION).unlink(missing_ok=True)
+            if (self.folder / SEGMENTS).exists():
+                shutil.rmtree(self.folder / SEGMENTS)
+        except OSError as error:
+            raise RecordingError(
+                f"expected to write in {self.folder}, got {error}: record elsewhere"
+            ) from error
 
 
-def _streams(chunk: Chunk) -> dict[str, str]:
-    """Return name -> file name of everything in `chunk`."""
-    pictures = ["sim"] if chunk.rendered is None else ["sim", "real"]
-    return {name: f"{name}.mp4" for name in pictures} | {
-        name: f"{name}.mkv" for name in chunk.labels
-    }
-
-
-def _pictures(chunk: Chunk, stream: str) -> Any:
-    if stream == "sim":
-        return chunk.frames if chunk.rendered is None else chunk.rendered
-    return chunk.frames if stream == "real" else chunk.labels[stream]
-
-
-def _appending(writer: PictureWriter | LabelWriter, pictures: Any) -> Callable[[], None]:
-    def append() -> None:
-        for picture in pictures:
-            writer.write(picture)
-
-    return append
+def _mount_of(source: Mapping[str, Any], camera: str) -> Mapping[str, Any] | None:
+    """Return the simulator's own mount of a camera, where the source tells it."""
+    told = source.get("cameras", {}).get(camera) or source.get("camera", {})
+    mount = told.get("mount") if isinstance(told, Mapping) else None
+    return mount if isinstance(mount, Mapping) else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
+from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.packing import PACKINGS
 
 av = require("av", extra="live")
 
-FRAGMENT_FRAMES = 10  # a killed process loses at most this many pictures, plus the encoder's own
+FRAGMENT_S = 0.5  # a killed process loses at most so much, by the pictures' clock
 CONTAINERS: Mapping[str, Mapping[str, str]] = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
@@ -24,26 +26,45 @@ CONTAINERS: Mapping[str, Mapping[str, str]] = {
 Preset = Literal["ultrafast", "superfast", "veryfast", "medium"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How pictures are encoded.
+
+    Attributes:
+        container: "mp4" or "mkv". lossless: keep every bit, at about ten times the size.
+        preset: x264's; the faster, the larger the file.
+        crf: x264's constant quality, lower is better; 18 is hard to tell from the original.
+    """
+
+    container: Literal["mp4", "mkv"] = "mp4"
+    lossless: bool = False
+    preset: Preset = "ultrafast"
+    crf: int = 18
+
+
 class PictureWriter:
-    """An H.264 file of sRGB pictures, (H, W, 3) uint8, with even sides.
+    """An H.264 file of sRGB pictures, (H, W, 3) uint8, with even sides unless it is lossless.
 
     Args:
-        path: the .mp4 to write.
-        fps: pictures a second of the file's clock.
-        preset: x264's; the faster, the larger the file.
-        crf: x264's constant quality; 18 is hard to tell from the original.
+        path: the .mp4 or .mkv to write.
+        size: (width, height). fps: pictures a second of the file's clock.
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], fps: float, *, preset: Preset, crf: int
+        self, path: Path, size: tuple[int, int], fps: float, pictures: Pictures | None = None
     ) -> None:
-        width, height = size
+        asked, (width, height) = pictures or Pictures(), size
+        self._lossless = asked.lossless
+        options = {"preset": asked.preset, "tune": "zerolatency"}
+        if self._lossless:
+            self._file = _Encoder(path, "libx264rgb", "rgb24", size, fps, {**options, "qp": "0"})
+            return
         if width % 2 or height % 2:
             raise RecordingError(
                 f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
-                "such as 512x288"
+                "such as 512x288, or record without loss"
             )
-        options = {"preset": preset, "crf": str(crf), "tune": "zerolatency"}
+        options["crf"] = str(asked.crf)
         self._file = _Encoder(path, "libx264", "yuv420p", size, fps, options)
         context = self._file.context
         context.colorspace, context.color_primaries, context.color_trc = 1, 1, 13  # BT.709, sRGB
@@ -52,9 +73,11 @@ class PictureWriter:
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Append one picture."""
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        self._file.write(
-            frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-        )
+        if not self._lossless:
+            frame = frame.reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+        self._file.write(frame)
 
     def close(self) -> None:
         """Finish the file; may be called twice."""
@@ -105,7 +128,7 @@ class _Encoder:
         try:
             self._container = av.open(path, "w", options=dict(CONTAINERS[path.suffix]))
         except (av.FFmpegError, OSError) as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         rate = Fraction(fps).limit_denominator(1001)
         self._stream = self._container.add_stream(codec, rate=rate, options=dict(options))
         self._stream.width, self._stream.height = size
@@ -114,7 +137,7 @@ class _Encoder:
         self.context = self._stream.codec_context
         self.context.time_base = 1 / rate
         self.context.thread_count = 1
-        self.context.gop_size = FRAGMENT_FRAMES
+        self.context.gop_size = max(1, int(FRAGMENT_S * fps))
 
     def write(self, frame: Any) -> None:
         frame.pts = self._written
@@ -127,7 +150,7 @@ class _Encoder:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise _unwritable(self._path, error) from error
+            raise unwritable(self._path, error) from error
 
     def close(self) -> None:
         if self._closed:
@@ -140,34 +163,65 @@ class _Encoder:
             try:
                 self._container.close()
             except (av.FFmpegError, OSError) as error:
-                raise _unwritable(self._path, error) from error
+                raise unwritable(self._path, error) from error
 
 
-def _unwritable(path: Path, error: Exception) -> RecordingError:
-    return RecordingError(
-        f"expected to write {path}, got {error}: free some disk space or record elsewhere"
-    )
+def read_stream(
+    path: Path,
+    stream: str,  # "sim", "real" or a label's name
+    wanted: Sequence[int] | None = None,  # places of the pictures, ascending; all by default
+    fps: float = 0.0,  # of the file's clock, needed with `wanted`
+) -> Iterator[NDArray[Any]]:
+    """Yield the pictures or labels of a file that PictureWriter or LabelWriter wrote.
+
+    Decoding begins at the key frame before the first one wanted.
+
+    Raises:
+        RecordingError: it cannot be played, or only so far.
+    """
+    packing = PACKINGS.get(stream)
+    for frame in _frames(path, wanted, fps):
+        yield _to_rgb(frame) if packing is None else packing.unpack(frame.to_ndarray())
 
 
-def read_pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Yield the (H, W, 3) uint8 sRGB pictures of a file that PictureWriter wrote."""
-    for frame in _decoded(path):
-        yield frame.reformat(
-            format="rgb24", src_colorspace="ITU709", src_color_range="MPEG"
-        ).to_ndarray()
-
-
-def read_label(path: Path, label: str) -> Iterator[NDArray[Any]]:
-    """Yield the labels of a file that LabelWriter wrote."""
-    packing = PACKINGS[label]
-    for frame in _decoded(path):
-        yield packing.unpack(frame.to_ndarray())
-
-
-def _decoded(path: Path) -> Iterator[Any]:
+def count_pictures(path: Path) -> int:
+    """Return how many pictures a file holds, by its packets; 0 where it is no video."""
+    count = 0
     try:
         with av.open(path) as container:
-            yield from container.decode(container.streams.video[0])
+            for packet in container.demux(container.streams.video[0]):
+                count += bool(packet.size and not packet.is_corrupt)
+    except (av.FFmpegError, OSError, IndexError):
+        pass  # cut in the middle: what came before counts
+    return count
+
+
+def _to_rgb(frame: Any) -> NDArray[np.uint8]:
+    if not frame.format.is_rgb:
+        frame = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG")
+    picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    return picture
+
+
+def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[Any]:
+    """Yield decoded frames; a picture's place follows from its time."""
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            if wanted is None:
+                yield from container.decode(stream)
+                return
+            pace = float(stream.time_base) * fps  # pictures a unit of the container's time
+            if wanted[0] > 0:
+                container.seek(int(wanted[0] / pace), stream=stream)
+            waiting = set(wanted)
+            for frame in container.decode(stream):
+                place = round(frame.pts * pace)
+                if place in waiting:
+                    waiting.remove(place)
+                    yield frame
+                if not waiting:
+                    return
     except (av.FFmpegError, OSError, IndexError) as error:
         raise RecordingError(
             f"expected a playable video in {path}, got {error}: restore the file from a copy or "

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from realmaster_live.chunk import Chunk
 from realmaster_live.drawing import tag
 from realmaster_live.errors import RecordingError
-from realmaster_live.recording.streams import PictureWriter
+from realmaster_live.recording.streams import Pictures, PictureWriter
 
 GAP_PX = 4
 
@@ -78,4 +78,4 @@ class SideBySideVideo:
             raise RecordingError(
                 f"expected to write in {self.path.parent}, got {error}: choose another place"
             ) from error
-        return PictureWriter(self.path, size, self.fps, preset="veryfast", crf=20)
+        return PictureWriter(self.path, size, self.fps, Pictures(preset="veryfast", crf=20))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.errors import RecordingError
-from realmaster_live.recording.streams import read_pictures
+from realmaster_live.recording.streams import read_stream
 from realmaster_live.sinks.video import GAP_PX, SideBySideVideo
 
 
@@ -10,7 +10,7 @@ def test_both_halves_are_in_the_film(tmp_path, chunk_at):
     with SideBySideVideo(tmp_path / "out" / "film.mp4", 20, captions=None) as video:
         for index in range(3):
             video.write(chunk_at(index))
-    pictures = list(read_pictures(tmp_path / "out" / "film.mp4"))
+    pictures = list(read_stream(tmp_path / "out" / "film.mp4", "sim"))
     assert len(pictures) == 12
     chunk = chunk_at(2)
     width = chunk.frames.shape[2]
@@ -23,8 +23,8 @@ def test_captions_name_the_halves(tmp_path, chunk_at):
     for captions in (None, ("simulator", "realized")):
         with SideBySideVideo(tmp_path / f"{captions is None}.mp4", 20, captions=captions) as video:
             video.write(chunk_at(0))
-    bare = next(read_pictures(tmp_path / "True.mp4")).astype(int)
-    named = next(read_pictures(tmp_path / "False.mp4")).astype(int)
+    bare = next(read_stream(tmp_path / "True.mp4", "sim")).astype(int)
+    named = next(read_stream(tmp_path / "False.mp4", "sim")).astype(int)
     assert abs(bare - named)[:40, :96].mean() > 10
     assert abs(bare - named)[45:].mean() < 4
 

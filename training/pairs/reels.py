@@ -106,13 +106,15 @@ def describe(kind: str, path: Path) -> Reel:
 def _recording(path: Path) -> Reel:
     recording = Recording(path)
     about, spec = recording.meta.about, recording.meta.spec
-    stamps = np.array(recording.rows["timestamp"].to_pylist(), np.float64)
-    dropped = recording.rows["dropped_before"].to_pylist()
-    files = [path / recording.meta.streams[name] for name in ("sim", *recording.labels)]
-    length = min(len(stamps), *(len(videos.describe(file).times) for file in files))
-    poses = np.array(recording.rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
+    recording.check()
+    camera = recording.cameras[0]
+    rows = recording.table("frames", camera)
+    stamps = np.array(rows["timestamp"].to_pylist(), np.float64)
+    dropped = rows["dropped_before"].to_pylist()
+    length = len(recording)
+    poses = np.array(rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
     fps = _rate(stamps) or spec.fps
-    route = path.parent.name if path.name == recording.meta.camera else path.name
+    route = path.parent.name if path.name == camera else path.name
     gaps = {i: f"a gap of {n} frames at {i}" for i, n in enumerate(dropped) if n > 0}
     return Reel(
         path=path,

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError
-from realmaster_live.recording.about import Meta
-from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording import Recording
 from realmaster_live.replay.picture_files import list_pictures, read_picture
 from realmaster_live.replay.video_files import decode, to_rgb
 from realmaster_live.training.pairs.stage import Clip
@@ -64,12 +63,7 @@ def read_label(clip: Clip, name: str) -> NDArray[Any]:
             f"expected the label {name} of {clip.clip_id}, got {have} at stride {clip.stride}: "
             "record with it, or choose a stage that does without"
         )
-    if clip.kind == "pairs":
-        labels = iter(_array(clip, name))
-    else:
-        folder = Path(clip.source)
-        path = folder / Meta.read(folder).streams[name]
-        labels = (PACKINGS[name].unpack(frame.to_ndarray()) for frame in decode(path, span(clip)))
+    labels = iter(_array(clip, name)) if clip.kind == "pairs" else _recorded(clip, name)
     return np.stack([_nearest(x, clip.height, clip.width, name) for x in labels]).astype(
         LABEL_DTYPES[name]
     )
@@ -125,8 +119,7 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
     source = Path(clip.source)
     match clip.kind:
         case "recording":
-            path = source / Meta.read(source).streams["sim"]
-            return map(to_rgb, decode(path, span(clip)))
+            return _recorded(clip, "sim")
         case "video":
             return map(to_rgb, decode(source, span(clip)))
         case "pairs":
@@ -140,6 +133,20 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
         f"expected a source of kind recording, pairs, video or images, got {clip.kind!r} for "
         f"{clip.clip_id}: plan again with this version"
     )
+
+
+def _recorded(clip: Clip, stream: str) -> Iterator[NDArray[Any]]:
+    """Yield pictures or labels of a recording; the plan compared it with its hashes."""
+    recording = Recording(clip.source, verify=False)
+    wanted = span(clip)
+    left = len(wanted)
+    for picture in recording.pictures(recording.cameras[0], stream, wanted):
+        left -= 1
+        yield picture
+    if left:
+        raise PairError(
+            f"expected frame {wanted[-1]} in {clip.source}, got {left} frames too few: plan again"
+        )
 
 
 def _array(clip: Clip, name: str) -> NDArray[Any]:

@@ -88,9 +88,10 @@ def test_one_bad_source_never_stops_the_others(tmp_path):
     cut = write_film(footage / "cut.mp4").read_bytes()
     (footage / "cut.mp4").write_bytes(cut[: len(cut) // 2])
     broken = write_recording(footage / "broken")
-    sim = bytearray((broken / "sim.mp4").read_bytes())
+    film = broken / "segments" / "000000" / "front" / "sim.mp4"
+    sim = bytearray(film.read_bytes())
     sim[len(sim) // 2] ^= 255
-    (broken / "sim.mp4").write_bytes(sim)
+    film.write_bytes(sim)
     write_pair(footage / "pairs", 3)
     write_pair(footage / "pairs", 4).unlink()
     write_pair(footage / "pairs", 5).write_text('{"number": 1}')

@@ -1,0 +1,96 @@
+"""The rows of one camera in one segment, ready to become samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.annotations import Annotation
+from realmaster_live.chunk import Frame
+from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.reading import Segment
+from realmaster_live.recording.rows import arrays, read_annotations, read_trust
+from realmaster_live.recording.sample import Sample
+from realmaster_live.trust import FrameTrust
+
+_NO_PICTURE: NDArray[np.uint8] = np.zeros((0, 0, 3), np.uint8)
+_PLAIN = ("frame_id", "timestamp", "captured_at", "chunk_index", "prompt", "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraRows:
+    """What the tables of a segment say of one camera, row by row.
+
+    Attributes:
+        pictures: (N,) place of each frame in the videos. dropped: (N,) frames missing before it.
+        cam_to_world, ego_to_world: (N, 4, 4); the latter NaN where nothing carries the camera.
+        intrinsics: (N, 3, 3). distortion: (N, 5). plain: name -> values of the other columns.
+        annotations, trust: by frame id.
+    """
+
+    camera: str
+    pictures: NDArray[np.int32]
+    dropped: NDArray[np.int64]
+    cam_to_world: NDArray[np.float64]
+    ego_to_world: NDArray[np.float64]
+    intrinsics: NDArray[np.float64]
+    distortion: NDArray[np.float64]
+    plain: Mapping[str, list[Any]]
+    annotations: Mapping[int, tuple[Annotation, ...]]
+    trust: Mapping[int, FrameTrust]
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.pictures)
+
+    @classmethod
+    def read(cls, segment: Segment, camera: str) -> CameraRows:
+        """Return the rows; RecordingError where a table is missing or damaged."""
+        table = segment.rows("frames", camera)
+        return cls(
+            camera=camera,
+            pictures=table["picture"].to_numpy(),
+            dropped=table["dropped_before"].to_numpy().astype(np.int64),
+            cam_to_world=arrays(table["cam_to_world"], 4, 4),
+            ego_to_world=arrays(table["ego_to_world"], 4, 4),
+            intrinsics=arrays(table["intrinsics"], 3, 3),
+            distortion=arrays(table["distortion"], 5),
+            plain={name: table[name].to_pylist() for name in _PLAIN},
+            annotations=read_annotations(segment.rows("objects", camera)),
+            trust=read_trust(segment.rows("trust", camera)),
+        )
+
+    def sample(self, row: int, images: Mapping[str, Any], *, dropped_before: int) -> Sample:
+        """Return one frame with what was decoded of it."""
+        said = {name: values[row] for name, values in self.plain.items()}
+        chunks = self.plain["chunk_index"]
+        marks = self.annotations.get(said["frame_id"], ())
+        carrier = self.ego_to_world[row]
+        frame = Frame(
+            camera=self.camera,
+            frame_id=said["frame_id"],
+            timestamp=said["timestamp"],
+            captured_at=said["captured_at"],
+            image=images.get("sim", _NO_PICTURE),
+            intrinsics=self.intrinsics[row],
+            cam_to_world=self.cam_to_world[row],
+            labels={name: images[name] for name in images if name in PACKINGS},
+            dropped_before=dropped_before,
+            distortion=self.distortion[row],
+            ego_to_world=None if np.isnan(carrier).any() else carrier,
+            objects=tuple(mark.thing for mark in marks if mark.thing is not None),
+        )
+        return Sample(
+            frame=frame,
+            real=images.get("real"),
+            annotations=marks,
+            trust=self.trust.get(said["frame_id"]),
+            chunk_index=said["chunk_index"],
+            chunk_start=row == 0 or chunks[row - 1] != chunks[row],
+            prompt=said["prompt"],
+            seed=said["seed"],
+        )

@@ -1,0 +1,61 @@
+"""Tells whether somebody still writes a recording: held by its process, gone with it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from pathlib import Path
+from typing import IO
+
+from realmaster_live.errors import RecordingError
+
+LOCK = ".lock"
+HAS_FLOCK = importlib.util.find_spec("fcntl") is not None  # elsewhere open files cannot be replaced
+
+
+class Lock:
+    """Held from the making on until `release`.
+
+    Raises:
+        RecordingError: another process holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK
+        self._file: IO[bytes] | None = self._path.open("ab")
+        if not _taken(self._file):
+            self._file.close()
+            raise RecordingError(
+                f"expected a recording that nobody writes to, got {folder}, which another process "
+                "is recording or repairing: wait until it ends"
+            )
+
+    def release(self) -> None:
+        """Let others in; may be called twice."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+            self._file = None
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a living process writes to a recording."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            return not _taken(file)
+    except OSError:
+        return False
+
+
+def _taken(file: IO[bytes]) -> bool:
+    """Lock an open file; return whether that went."""
+    if not HAS_FLOCK:
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

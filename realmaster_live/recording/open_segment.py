@@ -1,0 +1,169 @@
+"""The segment that is being written: encoders and journals, and how they become a whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realmaster_live.annotations import Annotation, annotate
+from realmaster_live.chunk import Chunk
+from realmaster_live.classes import CLASS_NAMES
+from realmaster_live.recording.about import About
+from realmaster_live.recording.files import unwritable
+from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.rows import frame_rows, object_rows, trust_rows
+from realmaster_live.recording.segment import SegmentInfo, kept_files, takes_of
+from realmaster_live.recording.streams import LabelWriter, Pictures, PictureWriter
+from realmaster_live.recording.tables import SCHEMAS, Journal, keep_table, read_journal
+
+Streams = Mapping[str, Mapping[str, str]]  # camera -> stream -> file name
+
+
+class OpenSegment:
+    """Takes chunks of any camera until it is closed.
+
+    Args:
+        folder: made here; must not be there yet.
+        about: for the rows. fps: of the videos' clocks. pictures: how they are encoded.
+        pool: does the encoding and annotating.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        about: About,
+        fps: float,
+        pictures: Pictures,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.folder = folder
+        self.began_s: float | None = None
+        self.last_frame = -(2**62)
+        self._about, self._fps, self._pictures, self._pool = about, fps, pictures, pool
+        self._writers: dict[str, dict[str, PictureWriter | LabelWriter]] = {}
+        self._streams: dict[str, Mapping[str, str]] = {}
+        self._counts: dict[str, int] = {}
+        self._unknown: dict[str, set[int]] = {}
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        self._journals = {name: Journal(folder, name) for name in SCHEMAS}
+
+    def write(self, chunk: Chunk, streams: Mapping[str, str]) -> None:
+        """Append one chunk; returns when it is encoded and handed to the operating system."""
+        writers = self._writers.get(chunk.camera) or self._open(chunk, streams)
+        if self.began_s is None:
+            self.began_s = float(chunk.timestamps[0])
+        marks: list[tuple[Annotation, ...]] = [()] * len(chunk)
+        has_things = bool(chunk.objects) or "instance" in chunk.labels
+        self._in_parallel(
+            [
+                *(_appending(writer, pictures_of(chunk, name)) for name, writer in writers.items()),
+                *(_annotating(chunk, row, marks) for row in range(len(chunk)) if has_things),
+            ]
+        )
+        count = self._counts[chunk.camera]
+        journals = self._journals
+        if any(marks):
+            journals["objects"].write(object_rows(chunk, marks))
+        if chunk.trust:
+            journals["trust"].write(trust_rows(chunk))
+        # the frames last, so that every row has its pictures and its things
+        journals["frames"].write(frame_rows(chunk, self._about, picture=count))
+        self._counts[chunk.camera] = count + len(chunk)
+        self.last_frame = max(self.last_frame, int(chunk.frame_ids[-1]))
+        self._note_classes(chunk)
+
+    def bytes(self) -> int:
+        """Return how large it is so far."""
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in files)
+
+    def close_files(self) -> None:
+        """Finish videos and journals; may be called twice."""
+        writers = [writer for of_camera in self._writers.values() for writer in of_camera.values()]
+        self._in_parallel([item.close for item in (*writers, *self._journals.values())])
+
+    def finish(self) -> SegmentInfo:
+        """Turn the journals into tables and write segment.json, after `close_files`."""
+        frames = read_journal(self.folder / "frames.arrows")
+        for name in SCHEMAS:
+            keep_table(self.folder, name)
+        unknown = {camera: tuple(sorted(ids)) for camera, ids in self._unknown.items()}
+        info = SegmentInfo(
+            cameras=takes_of(frames, unknown), files=kept_files(self.folder, self._streams)
+        )
+        info.write(self.folder)
+        return info
+
+    def _open(
+        self, chunk: Chunk, streams: Mapping[str, str]
+    ) -> dict[str, PictureWriter | LabelWriter]:
+        """Open one file a stream of a camera."""
+        height, width = chunk.frames.shape[1:3]
+        folder, size = self.folder / chunk.camera, (width, height)
+        try:
+            folder.mkdir()
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        self._streams[chunk.camera] = streams
+        self._counts[chunk.camera] = 0
+        writers: dict[str, PictureWriter | LabelWriter] = {}
+        self._writers[chunk.camera] = writers
+        for name, file in streams.items():
+            writers[name] = (
+                LabelWriter(folder / file, name, size, self._fps)
+                if name in PACKINGS
+                else PictureWriter(folder / file, size, self._fps, self._pictures)
+            )
+        return writers
+
+    def _note_classes(self, chunk: Chunk) -> None:
+        semantic = chunk.labels.get("semantic")
+        if semantic is not None and int(semantic.max()) >= len(CLASS_NAMES):
+            ids = np.unique(semantic)
+            new = ids[ids >= len(CLASS_NAMES)].tolist()
+            self._unknown.setdefault(chunk.camera, set()).update(new)
+
+    def _in_parallel(self, jobs: Iterable[Callable[[], None]]) -> None:
+        """Do all jobs on the pool; raise the first exception once all have ended."""
+        futures = [self._pool.submit(job) for job in jobs]
+        errors = [future.exception() for future in futures]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+def pictures_of(chunk: Chunk, stream: str) -> Any:
+    """Return the arrays of one stream, time first."""
+    if stream == "sim":
+        return chunk.frames if chunk.rendered is None else chunk.rendered
+    return chunk.frames if stream == "real" else chunk.labels[stream]
+
+
+def _appending(writer: PictureWriter | LabelWriter, pictures: Any) -> Callable[[], None]:
+    def append() -> None:
+        for picture in pictures:
+            writer.write(picture)
+
+    return append
+
+
+def _annotating(chunk: Chunk, row: int, marks: list[tuple[Annotation, ...]]) -> Callable[[], None]:
+    def note() -> None:
+        height, width = chunk.frames.shape[1:3]
+        marks[row] = annotate(
+            chunk.objects[row] if chunk.objects else (),
+            {name: label[row] for name, label in chunk.labels.items()},
+            chunk.cam_to_world[row],
+            chunk.intrinsics,
+            (width, height),
+        )
+
+    return note

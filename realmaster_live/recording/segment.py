@@ -1,0 +1,147 @@
+"""One segment of a recording: a minute or so, in a folder that is whole once segment.json is there.
+
+    segments/000003/  segment.json  frames.parquet objects.parquet trust.parquet
+                      front/  sim.mp4 real.mp4 depth.mkv ...
+
+While it is open the tables are `*.arrows` and there is no segment.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import RecordingError
+from realmaster_live.recording.files import read_json, sha256_of, write_json
+from realmaster_live.recording.tables import SCHEMAS
+
+SEGMENTS = "segments"
+SEGMENT = "segment.json"
+FORMAT = "realmaster-segment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """What one camera has in one segment.
+
+    Attributes:
+        frames: how many. lost_frames: missing before and between them.
+        first_frame, last_frame: the simulator's numbers. first_s, last_s: simulation clock.
+        unknown_classes: numbers in its semantic label that the class map does not cover.
+    """
+
+    frames: int
+    first_frame: int
+    last_frame: int
+    first_s: float
+    last_s: float
+    lost_frames: int = 0
+    unknown_classes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptFile:
+    """How large a finished file is, and the SHA-256 of its bytes."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentInfo:
+    """The content of segment.json.
+
+    Attributes:
+        cameras: name -> what it has. files: path within the segment -> its size and hash.
+    """
+
+    cameras: Mapping[str, Take]
+    files: Mapping[str, KeptFile] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """Return the number of frames of all cameras."""
+        return sum(take.frames for take in self.cameras.values())
+
+    def write(self, folder: Path) -> None:
+        """Write segment.json in one step: the segment is whole from now on."""
+        write_json(folder / SEGMENT, {"format": FORMAT, **asdict(self)})
+
+    @classmethod
+    def read(cls, folder: Path) -> SegmentInfo:
+        """Return the content of segment.json.
+
+        Raises:
+            RecordingError: it is damaged.
+        """
+        content = read_json(folder / SEGMENT)
+        try:
+            if content["format"] != FORMAT:
+                raise ValueError(f"format {content['format']!r}")
+            return cls(
+                cameras={
+                    name: Take(**{**take, "unknown_classes": tuple(take["unknown_classes"])})
+                    for name, take in content["cameras"].items()
+                },
+                files={path: KeptFile(**kept) for path, kept in content["files"].items()},
+            )
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise RecordingError(
+                f"expected the description of a segment in {folder / SEGMENT}, got {error!r}: "
+                "restore the file from a copy, or delete it and run realmaster dataset repair"
+            ) from error
+
+
+def segment_name(number: int) -> str:
+    """Return the name of a segment's folder."""
+    return f"{number:06d}"
+
+
+def segment_folders(folder: Path) -> list[Path]:
+    """Return the folders of a recording's segments in order, finished or not."""
+    inside = folder / SEGMENTS
+    if not inside.is_dir():
+        return []
+    return sorted(path for path in inside.iterdir() if path.is_dir() and path.name.isdecimal())
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a segment was closed."""
+    return (folder / SEGMENT).exists()
+
+
+def kept_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict[str, KeptFile]:
+    """Return path within the segment -> size and hash, of its tables and cameras' streams."""
+    names = [f"{table}.parquet" for table in SCHEMAS]
+    names += [f"{camera}/{file}" for camera, files in streams.items() for file in files.values()]
+    return {
+        name: KeptFile(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
+        for name in names
+    }
+
+
+def takes_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, Take]:
+    """Return camera -> its take, from a segment's table of frames."""
+    found: dict[str, Take] = {}
+    cameras = frames["camera"].to_pylist()
+    columns = zip(
+        cameras,
+        frames["frame_id"].to_pylist(),
+        frames["timestamp"].to_pylist(),
+        frames["dropped_before"].to_pylist(),
+        strict=True,
+    )
+    for camera, number, stamp, dropped in columns:
+        old = found.get(camera)
+        found[camera] = Take(
+            frames=1 if old is None else old.frames + 1,
+            first_frame=number if old is None else old.first_frame,
+            last_frame=number,
+            first_s=stamp if old is None else old.first_s,
+            last_s=stamp,
+            lost_frames=dropped + (0 if old is None else old.lost_frames),
+            unknown_classes=unknown.get(camera, ()),
+        )
+    return found

@@ -1,0 +1,185 @@
+"""The tables beside the videos: written row by row, safe against a killed process.
+
+While a segment is open each table is an Arrow stream (`frames.arrows`) that is flushed after every
+chunk. Closing turns it into Parquet; a stream that is still there is read as far as it goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import RecordingError
+from realmaster_live.optional import require
+from realmaster_live.recording.files import PART, unwritable
+
+pa = require("pyarrow", extra="live")
+compute = require("pyarrow.compute", extra="live")
+ipc = require("pyarrow.ipc", extra="live")
+parquet = require("pyarrow.parquet", extra="live")
+
+_POSE = pa.list_(pa.float64(), 16)  # (4, 4) row by row, metres
+_VECTOR = pa.list_(pa.float64(), 3)
+_BOX = pa.list_(pa.float64(), 4)  # left, top, right, bottom in pixels; right, bottom outside
+_KEY = [
+    ("camera", pa.string()),
+    ("frame_id", pa.int64()),  # the simulator's frame number
+]
+SCHEMAS: Mapping[str, Any] = {
+    # one row a camera and frame
+    "frames": pa.schema(
+        [
+            *_KEY,
+            ("picture", pa.int32()),  # its place in this segment's videos of this camera
+            ("timestamp", pa.float64()),  # simulation clock, seconds
+            ("captured_at", pa.float64()),  # host monotonic clock, seconds
+            ("age_s", pa.float64()),  # how old it was when it was written
+            ("chunk_index", pa.int64()),
+            ("dropped_before", pa.int32()),  # frames missing before this one
+            ("cam_to_world", _POSE),
+            ("ego_to_world", _POSE),  # none where no vehicle carries the camera
+            ("intrinsics", pa.list_(pa.float64(), 9)),  # (3, 3) row by row, pixels
+            ("distortion", pa.list_(pa.float64(), 5)),  # OpenCV's k1, k2, p1, p2, k3
+            ("seed", pa.int64()),  # of the chunk's noise
+            ("prompt", pa.string()),  # none where the engine has no prompts
+            ("prompt_weight", pa.float64()),  # less than 1 while it is faded to
+            ("engine", pa.string()),
+            ("engine_sha256", pa.string()),
+            ("licence", pa.string()),
+            ("policy", pa.string()),
+        ]
+    ),
+    # one row a camera, frame and thing in view
+    "objects": pa.schema(
+        [
+            *_KEY,
+            ("object_id", pa.int64()),  # none, like all of the world, for a mask without a thing
+            ("class_id", pa.int32()),
+            ("class", pa.string()),
+            ("type_id", pa.string()),
+            ("size", _VECTOR),  # full length, width, height, metres
+            ("object_to_world", _POSE),
+            ("object_to_camera", _POSE),
+            ("velocity", _VECTOR),  # m/s, in the world
+            ("speed", pa.float64()),  # m/s
+            ("light", pa.string()),
+            ("fixed", pa.bool_()),
+            ("mask_id", pa.int32()),  # low 16 bits of the instance label; 0 without a pixel
+            ("amodal", _BOX),  # of the whole thing, not cut at the picture's edge
+            ("visible", _BOX),  # of its mask; none without a pixel
+            ("pixels", pa.int32()),
+            ("occlusion", pa.float64()),
+            ("truncation", pa.float64()),
+            ("distance_m", pa.float64()),
+        ]
+    ),
+    # one row a camera and frame (mask_id none), and one more for each thing that was judged
+    "trust": pa.schema(
+        [
+            *_KEY,
+            ("mask_id", pa.int32()),
+            ("pixels", pa.int32()),
+            ("edges", pa.float64()),
+            ("depth_order", pa.float64()),
+            ("semantics", pa.float64()),
+            ("boxes", pa.float64()),
+            ("lights", pa.float64()),
+            ("score", pa.float64()),
+            ("verdict", pa.string()),
+            ("attempts", pa.int32()),
+        ]
+    ),
+}
+
+
+class Journal:
+    """One table of an open segment.
+
+    Args:
+        folder: the segment's. name: one of SCHEMAS.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name = folder, name
+        self._closed = False
+        self._path = _journal(folder, name)
+        try:
+            self._file = self._path.open("wb")
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+        self._stream = ipc.new_stream(self._file, SCHEMAS[name])
+
+    def write(self, batch: Any) -> None:
+        """Append a record batch and hand it to the operating system."""
+        try:
+            self._stream.write_batch(batch)
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+    def close(self) -> None:
+        """End the stream, which stays; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            try:
+                self._stream.close()
+            finally:
+                self._file.close()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+
+def keep_table(folder: Path, name: str, table: Any | None = None) -> Path:
+    """Turn a closed journal, or a table given, into Parquet; return its path.
+
+    Killed at any moment, either the journal or the whole Parquet file is there.
+    """
+    path, journal = folder / f"{name}.parquet", _journal(folder, name)
+    part = path.with_name(path.name + PART)
+    try:
+        parquet.write_table(read_journal(journal) if table is None else table, part)
+        part.replace(path)
+        journal.unlink(missing_ok=True)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+    return path
+
+
+def read_table(folder: Path, name: str) -> Any:
+    """Return the pyarrow Table of a segment, finished or not.
+
+    Raises:
+        RecordingError: there is no table, or it is damaged.
+    """
+    path, journal = folder / f"{name}.parquet", _journal(folder, name)
+    if not path.exists() and not journal.exists():
+        raise RecordingError(
+            f"expected {path}, got no such file: restore it from a copy or record again"
+        )
+    try:
+        if path.exists():
+            return parquet.read_table(path, partitioning=None).cast(SCHEMAS[name])
+        return read_journal(journal).cast(SCHEMAS[name])
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RecordingError(
+            f"expected the rows of a recording in {path if path.exists() else journal}, got "
+            f"{error}: restore the file from a copy or record again"
+        ) from error
+
+
+def read_journal(path: Path) -> Any:
+    """Return every whole batch as one table; a killed process may have left half of one."""
+    batches, schema = [], SCHEMAS[path.stem]
+    with path.open("rb") as file, contextlib.suppress(pa.ArrowInvalid, OSError):
+        for batch in ipc.open_stream(file):
+            batches.append(batch.cast(schema))
+    return pa.Table.from_batches(batches, schema)
+
+
+def _journal(folder: Path, name: str) -> Path:
+    return folder / f"{name}.arrows"
