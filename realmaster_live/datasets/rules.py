@@ -89,7 +89,9 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
     """Return what becomes of an annotation.
 
     Args:
-        annotation: of one picture. trust: that picture's `trust_by_mask`. rules: the thresholds.
+        annotation: of one picture.
+        trust: that picture's `trust_by_mask`.
+        rules: the thresholds.
     """
     one = annotation
     if one.pixels < 1:

@@ -1,4 +1,4 @@
-"""What an export takes: recordings, cameras, frames, which pictures, and the rule of their labels."""
+"""What an export takes: recordings, cameras, frames, pictures, and the rule of their labels."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def open_drives(selection: Selection, export: str) -> tuple[Drive, ...]:
         ConfigError: a camera or a stream was not recorded, or the splits cannot be made.
     """
     folders = _names(selection.recordings)
-    recordings = {name: Recording(folder, verify=False) for name, folder in folders.items()}
+    recordings = {name: Recording(folder, verify=True) for name, folder in folders.items()}
     splits = assign_splits(
         {name: recording.meta.about for name, recording in recordings.items()}, selection.split
     )

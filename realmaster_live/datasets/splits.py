@@ -43,7 +43,7 @@ class SplitRule:
         shares = self.shares
         if not 1 <= len(shares) <= len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ConfigError(
-                f"expected one to three shares that add up to 1, got {', '.join(map(str, shares))}: "
+                f"expected one to three shares that add up to 1, got {str(shares)[1:-1]}: "
                 "write them as 0.8,0.1,0.1"
             )
         counts = Counter((*self.train, *self.val, *self.test))

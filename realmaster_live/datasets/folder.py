@@ -1,0 +1,195 @@
+"""The folder of an export: begun, gone on with, or refused; export.json says what is in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.selection import Drive, Selection
+from realmaster_live.datasets.summary import DriveSummary, Summary, Tally
+from realmaster_live.errors import ConfigError, RecordingError
+
+INDEX = "export.json"
+README = "README.md"
+PARTS = ".parts"  # what each finished recording adds to files that hold all of them
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How an export is written.
+
+    Attributes:
+        resume: keep the recordings that an earlier run finished, and go on with the others.
+        overwrite: remove an earlier export that is in the folder.
+        categories: in place of the format's own words.
+        quality: of JPEG files, 1 to 100. threads: that encode pictures.
+    """
+
+    resume: bool = False
+    overwrite: bool = False
+    categories: Categories | None = None
+    quality: int = 95
+    threads: int = 2
+
+
+class ExportFolder:
+    """One export as it grows; every write of export.json is atomic.
+
+    Args:
+        out: the folder; made if it is not there. export: name of the format.
+        selection: what is exported. options: of the run.
+
+    Raises:
+        ConfigError: the folder holds something else, or an export of another selection.
+    """
+
+    def __init__(
+        self, out: Path, export: str, selection: Selection, options: ExportOptions
+    ) -> None:
+        self.out = out
+        self.export = export
+        self._selection = selection
+        self._began_s = time.monotonic()
+        self._wanted = _settings(export, selection, options)
+        self._drives: dict[str, DriveSummary] = {}
+        if options.resume and options.overwrite:
+            raise ConfigError("expected resume or overwrite, got both: give one")
+        self._prepare(options)
+        self.skipped = tuple(self._drives)
+
+    def _prepare(self, options: ExportOptions) -> None:
+        index = self.out / INDEX
+        if not self.out.exists() or not any(self.out.iterdir()):
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._write(complete=False)
+            return
+        if not index.exists():
+            raise ConfigError(
+                f"expected an empty folder or an export in {self.out}, got other files: give "
+                "another folder"
+            )
+        if options.overwrite:
+            shutil.rmtree(self.out)
+            self.out.mkdir(parents=True)
+            self._write(complete=False)
+            return
+        if not options.resume:
+            raise ConfigError(
+                f"expected an empty folder, got an export in {self.out}: go on with it by "
+                "--resume, or replace it by --overwrite"
+            )
+        self._go_on(json.loads(index.read_text(encoding="utf-8")))
+
+    def _go_on(self, content: Mapping[str, Any]) -> None:
+        wanted = json.loads(json.dumps(self._wanted))
+        for name, value in wanted.items():
+            if content.get(name) != value:
+                raise ConfigError(
+                    f"expected the {name} {value} that {self.out / INDEX} was begun with, got "
+                    f"{content.get(name)} there: resume with the same options, or --overwrite"
+                )
+        self._drives = {
+            name: DriveSummary(**drive) for name, drive in content["recordings"].items()
+        }
+
+    @contextmanager
+    def drive(self, drive: Drive) -> Iterator[Tally | None]:
+        """Count one recording: None for one that is finished, else it is noted as finished after.
+
+        Raises:
+            ConfigError: a finished recording has another split by now.
+        """
+        done = self._drives.get(drive.name)
+        if done is not None:
+            if done.split != drive.split:
+                raise ConfigError(
+                    f"expected {drive.name} in {done.split} as in {self.out / INDEX}, got "
+                    f"{drive.split}: name its group in the split rule, or --overwrite"
+                )
+            yield None
+            return
+        tally = Tally()
+        yield tally
+        self._drives[drive.name] = tally.summary(drive.split, drive.recording.damaged)
+        self._write(complete=False)
+
+    def write_part(self, drive: Drive, part: Any) -> None:
+        """Keep what a finished recording adds to the whole, as JSON."""
+        folder = self.out / PARTS
+        folder.mkdir(exist_ok=True)
+        _write_text(folder / f"{drive.name}.json", json.dumps(part))
+
+    def parts(self) -> Iterator[tuple[str, DriveSummary, Any]]:
+        """Yield (recording, its summary, its part) of all that are finished, sorted by name."""
+        for name, drive in sorted(self._drives.items()):
+            path = self.out / PARTS / f"{name}.json"
+            yield name, drive, json.loads(path.read_text(encoding="utf-8"))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file of the export in one step."""
+        path = self.out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_text(path, text)
+
+    def finish(self) -> Summary:
+        """Say what was done, in README.md and export.json too.
+
+        Raises:
+            RecordingError: not a frame was left to write.
+        """
+        rule = self._selection.rules.in_words()
+        summary = Summary(
+            export=self.export,
+            variant=self._selection.variant,
+            out=self.out,
+            drives=dict(self._drives),
+            skipped=self.skipped,
+            rule=rule,
+            seconds=time.monotonic() - self._began_s,
+        )
+        summary.check()
+        lines = ["# Contents", "", *summary.lines(), "", "# Which labels are kept", "", *rule]
+        self.write_text(README, "\n".join(lines).replace("\n", "  \n") + "\n")
+        self._write(complete=True)
+        shutil.rmtree(self.out / PARTS, ignore_errors=True)
+        return summary
+
+    def _write(self, *, complete: bool) -> None:
+        drives = {name: asdict(drive) for name, drive in self._drives.items()}
+        content = {**self._wanted, "complete": complete, "recordings": drives}
+        _write_text(self.out / INDEX, json.dumps(content, indent=1))
+
+
+def _settings(export: str, selection: Selection, options: ExportOptions) -> dict[str, Any]:
+    """Return what must be the same for an export to be gone on with."""
+    rules = {name: str(value) for name, value in asdict(selection.rules).items()}
+    return {
+        "format": export,
+        "software": f"realmaster-live {version('realmaster-live')}",
+        "variant": selection.variant,
+        "cameras": list(selection.cameras),
+        "every": selection.every,
+        "split": asdict(selection.split),
+        "rules": rules,
+        "categories": None if options.categories is None else options.categories.name,
+    }
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise RecordingError(
+            f"expected to write {path}, got {error.strerror}: free some disk space or export "
+            "elsewhere"
+        ) from error

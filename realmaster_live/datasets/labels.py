@@ -1,0 +1,96 @@
+"""The pictures of a recording with the labels that the rule leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from realmaster_live.annotations import Annotation
+from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.rules import Decision, judge, trust_by_mask, why_left_out
+from realmaster_live.datasets.selection import Drive, Selection
+from realmaster_live.datasets.summary import Tally
+from realmaster_live.recording.sample import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """An annotation with its word in the dataset; ignored where `reason` says why."""
+
+    annotation: Annotation
+    category: str
+    reason: str = ""
+
+    @property
+    def ignored(self) -> bool:
+        """Whether nothing is to be learnt from it."""
+        return bool(self.reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One frame of a dataset.
+
+    Attributes:
+        drive, camera: where it is from. sample: as recorded. labels: kept and ignored ones.
+        number: within its camera, from 0 on; pictures that the rule leaves out have none.
+    """
+
+    drive: Drive
+    camera: str
+    sample: Sample
+    labels: tuple[Label, ...]
+    number: int
+
+
+def labelled(
+    drive: Drive,
+    camera: str,
+    selection: Selection,
+    categories: Categories,
+    tally: Tally,
+    streams: Collection[str] = (),
+) -> Iterator[Picture]:
+    """Yield the pictures of one camera that the rule keeps, and count everything in `tally`.
+
+    Args:
+        drive: the recording.
+        camera: of the recording.
+        selection: what is taken.
+        categories: of the dataset.
+        tally: of the recording.
+        streams: labels to decode.
+
+    Raises:
+        RecordingError: a class is not covered by `categories`.
+    """
+    number = 0
+    for sample in drive.samples(camera, selection, streams):
+        left_out = why_left_out(sample, selection.rules)
+        if left_out:
+            tally.left_out[left_out] += 1
+            continue
+        tally.frames += 1
+        labels = tuple(_labels(sample, selection, categories, tally))
+        yield Picture(drive=drive, camera=camera, sample=sample, labels=labels, number=number)
+        number += 1
+
+
+def _labels(
+    sample: Sample, selection: Selection, categories: Categories, tally: Tally
+) -> Iterator[Label]:
+    trust = trust_by_mask(sample.trust)
+    for one in sample.annotations:
+        category = categories.of(one.class_id)
+        decision = judge(one, trust, selection.rules) if category else _NO_CATEGORY
+        if decision.fate == "drop":
+            tally.dropped[decision.reason] += 1
+            continue
+        if decision.fate == "ignore":
+            tally.ignored[decision.reason] += 1
+        else:
+            tally.labels[category] += 1
+        yield Label(annotation=one, category=category, reason=decision.reason)
+
+
+_NO_CATEGORY = Decision("drop", "no category in this dataset")
