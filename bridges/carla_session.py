@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 WORKER_THREADS = 8
 UNDO_TIMEOUT_S = 3.0
 PROBE_TIMEOUT_S = 1.0
+LET_GO_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class CarlaSession:
         self.episode_id = self.world.id
         self._listening: list[Any] = []
         self._watching: list[int] = []
+        self._callbacks: list[weakref.ref[Callable[[Any], None]]] = []
         self._spawned: list[Any] = []
         self._changed: dict[str, tuple[Any, Any]] = {}  # field -> (before, ours)
         self._closed = False
@@ -139,12 +142,14 @@ class CarlaSession:
         with self._lock:
             self._check_open()
             self._listening.append(sensor)
+            self._callbacks.append(weakref.ref(callback))
             sensor.listen(callback)
 
     def watch(self, callback: Callable[[Any], None]) -> None:
         """Call back with each tick's snapshot; `close` ends it."""
         with self._lock:
             self._check_open()
+            self._callbacks.append(weakref.ref(callback))
             self._watching.append(self.world.on_tick(callback))
 
     def was_reloaded(self) -> bool:
@@ -173,20 +178,23 @@ class CarlaSession:
         with self._lock:
             self._closed = True
             self._silence()
-            if not self._spawned and not self._changed:
-                return
-            if not self.is_reachable():
-                log.warning("the server at %s:%d is gone: nothing to undo", self.host, self.port)
-                self._spawned.clear()
-                self._changed.clear()
-                time.sleep(0.3)  # the client aborts if the process ends right after stop()
-                return
-            self.client.set_timeout(min(self.timeout_s, UNDO_TIMEOUT_S))
-            for undo in (self._destroy, self._restore):
-                try:
-                    undo()
-                except RuntimeError as error:
-                    log.warning("could not undo at %s:%d: %s", self.host, self.port, error)
+            if self._spawned or self._changed:
+                self._undo()
+            self._await_release()
+
+    def _undo(self) -> None:
+        if not self.is_reachable():
+            log.warning("the server at %s:%d is gone: nothing to undo", self.host, self.port)
+            self._spawned.clear()
+            self._changed.clear()
+            time.sleep(0.3)  # the client aborts if the process ends right after stop()
+            return
+        self.client.set_timeout(min(self.timeout_s, UNDO_TIMEOUT_S))
+        for undo in (self._destroy, self._restore):
+            try:
+                undo()
+            except RuntimeError as error:
+                log.warning("could not undo at %s:%d: %s", self.host, self.port, error)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -202,6 +210,17 @@ class CarlaSession:
                     sensor.stop()
             except RuntimeError as error:
                 log.debug("stop of sensor %d: %s", sensor.id, error)
+
+    def _await_release(self) -> None:
+        """Wait until the client's threads have let go of our callbacks.
+
+        They do so a moment after the end of a subscription and need the interpreter for it; the
+        process aborts if it ends meanwhile.
+        """
+        deadline = time.monotonic() + LET_GO_S
+        while any(ref() is not None for ref in self._callbacks) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        self._callbacks.clear()
 
     def _destroy(self) -> None:
         while self._spawned:
