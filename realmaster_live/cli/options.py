@@ -10,6 +10,7 @@ from typing import NoReturn
 from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import ConfigError
 
+SHARD = re.compile(r"(\d+)/([1-9]\d*)")
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
 
@@ -51,6 +52,14 @@ def seconds(text: str) -> float:
     if not 0 < value < 1e7:
         raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
     return value
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of text such as 0/4."""
+    found = SHARD.fullmatch(text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise argparse.ArgumentTypeError(f"expected a share such as 0/4, got {text!r}")
+    return int(found[1]), int(found[2])
 
 
 def ego(text: str) -> str | int:

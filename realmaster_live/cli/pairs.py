@@ -6,13 +6,12 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.cli.options import Parser
+from realmaster_live.cli.options import Parser, shard
 from realmaster_live.cli.pair_stages import do_stage, foretell
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
@@ -30,15 +29,6 @@ WHOLE = {
     "pack": "write the shards that training reads",
 }
 RENDER = "make paired clips in the embedded town, as the game draws them and path-traced"
-SHARD = re.compile(r"(\d+)/([1-9]\d*)")
-
-
-def shard(text: str) -> tuple[int, int]:
-    """Return (i, n) of text such as 0/4."""
-    found = SHARD.fullmatch(text)
-    if found is None or int(found[1]) >= int(found[2]):
-        raise argparse.ArgumentTypeError(f"expected a share such as 0/4, got {text!r}")
-    return int(found[1]), int(found[2])
 
 
 def parser() -> Parser:

@@ -1,0 +1,213 @@
+"""How `realmaster replay` runs: what is to do first, then a bar, then what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack, suppress
+
+from realmaster_live.errors import PairError
+from realmaster_live.progress import CountProgress, RunProgress, console, show_stats
+from realmaster_live.protocols import Sink
+from realmaster_live.replay.job import Job
+from realmaster_live.replay.realize import Engines, play, realize, sweep
+from realmaster_live.replay.worker import progress_of, task_of
+from realmaster_live.workers.crew import run_crew
+from realmaster_live.workers.leases import BEATS, LEASES, hold, is_stale
+
+GIVEN_UP = 3  # exit status: all is made that can be made, and some inputs are in quarantine
+OPEN = ("waiting", "failed")
+
+
+def foretell(job: Job, executor: str, workers: int) -> int:
+    """Say what would be made; returns the exit status."""
+    for piece in job.pieces:
+        footage = piece.footage
+        print(
+            f"{job.status(piece)}: {footage.path} ({footage.kind}, {footage.frames} frames at "
+            f"{footage.fps:g}/s) -> {piece.out} at {piece.size[0]}x{piece.size[1]}"
+        )
+    if executor == "slurm":
+        from realmaster_live.workers.slurm import script
+
+        print(script(task_of(job, shard=(0, workers))))
+    return 0
+
+
+def look_at(job: Job, options: argparse.Namespace) -> int:
+    """Play one input, and record nothing."""
+    (piece,) = job.pieces
+    with ExitStack() as stack:
+        engines, bar = _engines(stack, job), _bar(stack, job, options)
+        try:
+            play(
+                job,
+                piece,
+                engines,
+                sinks=_sinks(stack, job, options),
+                pace=options.view,
+                on_progress=bar.update,
+            )
+        finally:
+            _show(bar, options)
+    return 0
+
+
+def realize_one(job: Job, options: argparse.Namespace) -> int:
+    """Realize one input in this process; its errors are raised as they are."""
+    (piece,) = job.pieces
+    if job.status(piece) == "done":
+        print(f"{piece.out} is there already, made of the same input in the same way")
+        return 0
+    with ExitStack() as stack:
+        stack.callback(_tidy, job)
+        lease = stack.enter_context(hold(job.state, piece.name, job.run.lease_s))
+        if lease is None:
+            raise PairError(
+                f"expected to make {piece.out} alone, got another process that makes it: wait for "
+                "it, or end it first"
+            )
+        sweep(piece)
+        engines, bar = _engines(stack, job), _bar(stack, job, options)
+        sinks = _sinks(stack, job, options)
+        try:
+            realize(job, piece, engines, sinks=sinks, on_progress=bar.update)
+        finally:
+            _show(bar, options)
+    return 0
+
+
+def realize_all(job: Job, options: argparse.Namespace) -> int:
+    """Have workers realize every input; returns the exit status."""
+    job.write()
+    for lease in (job.state / LEASES).glob("*.json"):
+        if is_stale(lease, job.run.lease_s):
+            lease.unlink(missing_ok=True)  # of an earlier run, which may have been killed
+    if options.retry:
+        for piece in job.pieces:
+            job.forget(piece)
+    watch = _Watch(job, quiet=options.quiet)
+    before = watch.count("done")
+    with watch:
+        _work_off(job, options, watch)
+    made = watch.count("done") - before
+    given_up = [piece for piece in job.pieces if job.status(piece) == "quarantined"]
+    print(
+        f"replay: {made} made, {before} reused, {len(given_up)} in quarantine, "
+        f"{watch.count(*OPEN)} waiting; {watch.frames()} frames in {watch.seconds:.1f} s"
+    )
+    for piece in given_up:
+        tried = job.tried(piece)
+        print(f"  {piece.name}: {tried.reason}", file=sys.stderr)
+    return GIVEN_UP if given_up else 0
+
+
+def _work_off(job: Job, options: argparse.Namespace, watch: _Watch) -> None:
+    while watch.count(*OPEN):
+        before = watch.attempts()
+        count = min(options.workers, watch.count(*OPEN))
+        tasks = [task_of(job, shard=(share, count)) for share in range(count)]
+        crew = tasks[:1] if options.executor == "slurm" else tasks
+        run_crew(crew, options.executor, attempts=watch.attempts, on_look=watch.look)
+        if watch.count(*OPEN) and watch.attempts() == before:
+            held = any((job.state / LEASES).glob("*.json"))  # by another run: wait for it
+            time.sleep(job.run.lease_s / BEATS)
+            if watch.count(*OPEN) and watch.attempts() == before and not held:
+                raise PairError(
+                    f"expected {watch.count(*OPEN)} inputs to be realized, got no attempt: see "
+                    f"{job.state} for what workers say"
+                )
+
+
+class _Watch:
+    """Counts how far a job is, and shows it."""
+
+    def __init__(self, job: Job, *, quiet: bool) -> None:
+        self.job, self.quiet = job, quiet
+        self.seconds = 0.0
+        self._total = sum(piece.footage.frames for piece in job.pieces)
+        self._bar = CountProgress("replay, frames", self._total)
+        self._began, self._before = time.monotonic(), self.frames()
+
+    def __enter__(self) -> _Watch:
+        if not self.quiet:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds = time.monotonic() - self._began
+        if not self.quiet:
+            self._bar.__exit__(*exception)
+
+    def count(self, *statuses: str) -> int:
+        """Return how many inputs have one of these statuses."""
+        return sum(self.job.status(piece) in statuses for piece in self.job.pieces)
+
+    def attempts(self) -> int:
+        """Return how many attempts ended, well or not."""
+        return self.count("done") + sum(self.job.tried(p).attempts for p in self.job.pieces)
+
+    def frames(self) -> int:
+        """Return how many frames were read of inputs that are made or being made."""
+        held = {path.stem for path in (self.job.state / LEASES).glob("*.json")}
+        return sum(
+            piece.footage.frames
+            if self.job.status(piece) == "done"
+            else progress_of(self.job, piece) * (piece.name in held)
+            for piece in self.job.pieces
+        )
+
+    def look(self) -> None:
+        """Show how far it is: frames, their rate, and what is left."""
+        if self.quiet:
+            return
+        frames = self.frames()
+        rate = (frames - self._before) / max(1e-3, time.monotonic() - self._began)
+        figures = f"{rate:.1f}/s"
+        if rate > 0:
+            figures += f"  {(self._total - frames) / rate / 60:.0f} min left"
+        for status in ("failed", "quarantined"):
+            if self.count(status):
+                figures += f"  {self.count(status)} {status}"
+        self._bar.update(frames, figures)
+
+
+def _engines(stack: ExitStack, job: Job) -> Engines:
+    engines = Engines(job.realizing)
+    stack.callback(engines.close)
+    return engines
+
+
+def _bar(stack: ExitStack, job: Job, options: argparse.Namespace) -> RunProgress:
+    footage = job.pieces[0].footage
+    bar = RunProgress(footage.name, footage.frames or None)
+    return bar if options.quiet else stack.enter_context(bar)
+
+
+def _show(bar: RunProgress, options: argparse.Namespace) -> None:
+    if bar.stats.captured and not options.quiet:
+        show_stats(bar.stats)
+
+
+def _sinks(stack: ExitStack, job: Job, options: argparse.Namespace) -> list[Sink]:
+    """Open a film and a page as asked for."""
+    from realmaster_live.sinks.video import SideBySideVideo
+    from realmaster_live.sinks.view import LiveView
+
+    sinks: list[Sink] = []
+    if options.video is not None:
+        video = SideBySideVideo(options.video, job.pieces[0].footage.fps)
+        sinks.append(stack.enter_context(video))
+    if options.view:
+        view = stack.enter_context(LiveView(port=options.view_port))
+        console(stderr=True).print(f"live view: {view.url}")
+        sinks.append(view)
+    return sinks
+
+
+def _tidy(job: Job) -> None:
+    """Remove the folder of a job that keeps nothing in it."""
+    for folder in (job.state / LEASES, job.state):
+        with suppress(OSError):
+            folder.rmdir()

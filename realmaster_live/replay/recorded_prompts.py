@@ -1,0 +1,67 @@
+"""An engine that is told, chunk by chunk, the prompts that a recording was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.prompts import Fade
+from realmaster_live.protocols import PromptedEngine
+from realmaster_live.recording import Recording
+
+
+def recorded_prompts(recording: Recording, camera: str) -> dict[int, tuple[str, int]]:
+    """Return first frame of a chunk -> (prompt, chunks that fade to it), where it was changed.
+
+    A prompt that is set with n chunks of fading has the weight 1 / (n + 1) in the first of them.
+    """
+    rows = recording.table("frames", camera).select(
+        ["frame_id", "chunk_index", "prompt", "prompt_weight"]
+    )
+    changes: dict[int, tuple[str, int]] = {}
+    index, fade = None, None
+    for row in rows.to_pylist():
+        if row["chunk_index"] == index or row["prompt"] is None:
+            continue
+        index = row["chunk_index"]
+        if fade is not None:
+            fade.step()
+        if fade is None or (fade.prompt, fade.weight) != (row["prompt"], row["prompt_weight"]):
+            mixed = round(1.0 / row["prompt_weight"]) - 1
+            changes[row["frame_id"]] = (row["prompt"], mixed)
+            fade = Fade(row["prompt"])
+            fade.start(row["prompt"], mixed)
+            fade.step()
+    return changes
+
+
+class AsRecorded:
+    """Gives an engine its prompts as `recorded_prompts` says; it stays open for the next run."""
+
+    def __init__(
+        self, engine: PromptedEngine, prompts: Mapping[int, tuple[str, int]] | None = None
+    ) -> None:
+        self._engine, self._prompts = engine, prompts or {}
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks that the engine takes."""
+        return self._engine.spec
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return the realized chunk, under the prompt that was recorded from it on."""
+        change = self._prompts.get(int(chunk.frame_ids[0]))
+        if change is not None:
+            self._engine.set_prompt(*change)
+        return self._engine.realize(chunk)
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Hand the prompt on."""
+        self._engine.set_prompt(prompt, fade_chunks)
+
+    def reset(self) -> None:
+        """Forget all earlier chunks."""
+        self._engine.reset()
+
+    def close(self) -> None:
+        """Do nothing: whoever loaded the engine closes it."""
