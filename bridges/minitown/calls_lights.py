@@ -11,6 +11,8 @@ from realmaster_live.bridges.minitown.calls import Call, does, gives
 from realmaster_live.bridges.minitown.calls_actors import actor_of
 from realmaster_live.bridges.minitown.episode import Episode
 from realmaster_live.bridges.minitown.signals import UNKNOWN, TrafficLight
+from realmaster_live.bridges.minitown.street import light_head_boxes
+from realmaster_live.bridges.minitown.transforms import Pose, compose
 
 
 def light_of(episode: Episode, actor_id: Any) -> TrafficLight:
@@ -54,10 +56,17 @@ def _reset_group(episode: Episode, actor_id: Any) -> None:
 def _boxes(episode: Episode, actor_id: Any) -> list[Any]:
     light_of(episode, actor_id)
     actor = actor_of(episode, actor_id)
-    x, y, z = actor.pose.location
-    centre = (x, y, z + actor.extent[2])
     turn = (actor.pose.pitch, actor.pose.yaw, actor.pose.roll)
-    return [shapes.box(episode.layout, centre, actor.extent, turn, actor.id)]
+    return [
+        shapes.box(
+            episode.layout,
+            compose(actor.pose, Pose(*middle)).location,
+            half,
+            turn,
+            actor.id,
+        )
+        for middle, half in light_head_boxes()
+    ]
 
 
 CALLS: Mapping[str, Call] = {

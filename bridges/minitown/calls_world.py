@@ -90,8 +90,8 @@ def _objects(episode: Episode, label: Any) -> list[EnvironmentObject]:
 def _environment_objects(episode: Episode, label: Any) -> list[Any]:
     return [
         [
-            shapes.place((*one.centre, 0.0, 0.0, 0.0)),
-            shapes.box(episode.layout, one.centre, one.extent),
+            shapes.place((*one.centre, 0.0, one.yaw_deg, 0.0)),
+            _box(episode, one),
             one.id,
             one.name,
             one.label,
@@ -101,7 +101,11 @@ def _environment_objects(episode: Episode, label: Any) -> list[Any]:
 
 
 def _level_boxes(episode: Episode, label: Any) -> list[Any]:
-    return [shapes.box(episode.layout, o.centre, o.extent) for o in _objects(episode, label)]
+    return [_box(episode, one) for one in _objects(episode, label)]
+
+
+def _box(episode: Episode, one: EnvironmentObject) -> list[Any]:
+    return shapes.box(episode.layout, one.centre, one.extent, (0.0, one.yaw_deg, 0.0))
 
 
 def _manager(info: Any) -> tuple[str, int]:

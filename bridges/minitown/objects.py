@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 
 from realmaster_live.bridges.minitown.scene import Mesh, StaticScene
-from realmaster_live.bridges.minitown.transforms import Vector
+from realmaster_live.bridges.minitown.transforms import Pose, Vector, matrix
 
 ANY = (0, 255)  # CARLA's labels that ask for everything: None and Any
 NAMES = {3: "Building", 4: "Wall", 5: "Fence", 6: "Pole", 8: "Sign", 9: "Vegetation", 14: "Car"}
@@ -16,12 +17,16 @@ NAMES = {3: "Building", 4: "Wall", 5: "Fence", 6: "Pole", 8: "Sign", 9: "Vegetat
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentObject:
-    """One standing thing: its instance id, its class, its upright box in the world."""
+    """One standing thing: its instance id, its class, its upright box in the world.
+
+    `extent` is half the size along the box's own axes, which a turn of `yaw_deg` gives.
+    """
 
     id: int
     label: int
     centre: Vector
     extent: Vector
+    yaw_deg: float
 
     @property
     def name(self) -> str:
@@ -40,10 +45,15 @@ def environment_objects(scene: StaticScene | None, label: int) -> list[Environme
         largest = max(meshes, key=lambda mesh: len(mesh.triangles)).semantic
         if label not in ANY and label != largest:
             continue
-        low = np.min([mesh.positions.min(axis=0) for mesh in meshes], axis=0)
-        high = np.max([mesh.positions.max(axis=0) for mesh in meshes], axis=0)
-        centre, half = ((low + high) / 2).tolist(), ((high - low) / 2).tolist()
+        pose = scene.poses.get(number, np.eye(4)) if scene is not None else np.eye(4)
+        yaw = math.degrees(math.atan2(pose[1, 0], pose[0, 0]))
+        turn = matrix(Pose(yaw=yaw))[:3, :3]
+        points = np.concatenate([mesh.positions for mesh in meshes]) @ turn
+        low, high = points.min(axis=0), points.max(axis=0)
+        centre, half = (turn @ (low + high) / 2).tolist(), ((high - low) / 2).tolist()
         found.append(
-            EnvironmentObject(id=number, label=largest, centre=tuple(centre), extent=tuple(half))
+            EnvironmentObject(
+                id=number, label=largest, centre=tuple(centre), extent=tuple(half), yaw_deg=yaw
+            )
         )
     return found

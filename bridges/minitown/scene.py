@@ -150,9 +150,13 @@ class CameraView:
 
 @dataclass(frozen=True, kw_only=True)
 class StaticScene:
-    """The town that never moves, with every material and every model that may stand in it."""
+    """The town that never moves, with every material and every model that may stand in it.
+
+    `poses` gives (4, 4) metres, an object's own axes to the world, by the object's number.
+    """
 
     seed: int
     meshes: tuple[Mesh, ...]
     materials: Mapping[str, Material]
     models: Mapping[str, Model]
+    poses: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)

@@ -44,16 +44,22 @@ def frame(x: float, y: float, heading: float, z: float = 0.0) -> Array:
 
 @dataclass(kw_only=True)
 class Builder:
-    """Collects pieces of surface; `tiles` gives metres to one repeat of a material's texture."""
+    """Collects pieces of surface; `tiles` gives metres to one repeat of a material's texture.
+
+    `poses` keeps the first pose that each object was drawn in.
+    """
 
     tiles: Mapping[str, float]
     pieces: dict[Key, list[Piece]] = field(default_factory=dict)
+    poses: dict[int, Array] = field(default_factory=dict)
 
     def pen(
         self, semantic: int, instance: int = 0, pose: Array | None = None, part: str = ""
     ) -> Pen:
         """Return a pen for one object, which draws in the object's own axes."""
         pose = np.eye(4) if pose is None else pose
+        if instance:
+            self.poses.setdefault(instance, pose)
         return Pen(builder=self, semantic=semantic, instance=instance, pose=pose, part=part)
 
     def merge(self) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from realmaster_live.bridges.minitown.shapes import Builder, Pen, frame, vec
+from realmaster_live.bridges.minitown.transforms import Vector
 
 POLES, LIGHTS, SIGNS, STATIC, FENCES = 6, 7, 8, 20, 5
 MAST_REACH = 3.4
+LIGHT_HEADS = ((0.0, 2.35), (MAST_REACH - 0.2, 5.25))  # y and lowest z of each, metres
 
 
 def lamp(pen: Pen, style: int) -> None:
@@ -42,7 +44,7 @@ def light_pole(pen: Pen) -> None:
 def light_heads(builder: Builder) -> None:
     """Draw the two heads of a traffic light, one on the post, one on the mast; x is the face."""
     body = builder.pen(LIGHTS)
-    for y, low in ((0.0, 2.35), (MAST_REACH - 0.2, 5.25)):
+    for y, low in LIGHT_HEADS:
         body.box("iron", (0.06, y - 0.17, low), (0.28, y + 0.17, low + 1.05), "xXyYzZ")
         body.box("iron", (0.05, y - 0.28, low - 0.1), (0.06, y + 0.28, low + 1.15), "xX")
         for k, name in enumerate(("green", "yellow", "red")):
@@ -59,6 +61,11 @@ def light_heads(builder: Builder) -> None:
                 for x in (0.28, 0.44)
             ]
             body.patch("iron", np.stack(rows))
+
+
+def light_head_boxes() -> list[tuple[Vector, Vector]]:
+    """Return middle and half size of each head that `light_heads` draws, hoods included."""
+    return [((0.245, y, low + 0.525), (0.195, 0.28, 0.625)) for y, low in LIGHT_HEADS]
 
 
 def sign(pen: Pen, face: int) -> None:

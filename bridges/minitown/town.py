@@ -58,6 +58,7 @@ def build_town(network: RoadNetwork) -> StaticScene:
         meshes=builder.meshes(),
         materials=make_materials(),
         models=make_models(),
+        poses=builder.poses,
     )
 
 
