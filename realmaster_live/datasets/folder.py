@@ -56,7 +56,7 @@ class ExportFolder:
     ) -> None:
         self.out = out
         self.export = export
-        self._selection = selection
+        self.selection = selection
         self._began_s = time.monotonic()
         self._wanted = _settings(export, selection, options)
         self._drives: dict[str, DriveSummary] = {}
@@ -127,11 +127,11 @@ class ExportFolder:
         folder.mkdir(exist_ok=True)
         _write_text(folder / f"{drive.name}.json", json.dumps(part))
 
-    def parts(self) -> Iterator[tuple[str, DriveSummary, Any]]:
-        """Yield (recording, its summary, its part) of all that are finished, sorted by name."""
+    def parts(self) -> Iterator[tuple[DriveSummary, Any]]:
+        """Yield the summary and the part of each finished recording, sorted by their names."""
         for name, drive in sorted(self._drives.items()):
             path = self.out / PARTS / f"{name}.json"
-            yield name, drive, json.loads(path.read_text(encoding="utf-8"))
+            yield drive, json.loads(path.read_text(encoding="utf-8"))
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the export in one step."""
@@ -145,10 +145,10 @@ class ExportFolder:
         Raises:
             RecordingError: not a frame was left to write.
         """
-        rule = self._selection.rules.in_words()
+        rule = self.selection.rules.in_words()
         summary = Summary(
             export=self.export,
-            variant=self._selection.variant,
+            variant=self.selection.variant,
             out=self.out,
             drives=dict(self._drives),
             skipped=self.skipped,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.rules import Decision, judge, trust_by_mask, why_left_out
-from realmaster_live.datasets.selection import Drive, Selection
+from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
 from realmaster_live.datasets.summary import Tally
 from realmaster_live.recording.sample import Sample
 
@@ -41,6 +44,18 @@ class Picture:
     sample: Sample
     labels: tuple[Label, ...]
     number: int
+
+    @property
+    def stem(self) -> str:
+        """A file name that no other picture of the selection has."""
+        return f"{self.drive.name}_{self.camera}_{self.sample.frame.frame_id:08d}"
+
+    def views(self, variant: Variant) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+        """Yield "sim" or "real" and the picture, (H, W, 3) uint8 sRGB, both for `paired`."""
+        for kind in PICTURES[variant]:
+            picture = self.sample.frame.image if kind == "sim" else self.sample.real
+            assert picture is not None
+            yield kind, picture
 
 
 def labelled(

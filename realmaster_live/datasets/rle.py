@@ -1,0 +1,32 @@
+"""COCO's run-length code of a mask: runs down the columns, background first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.optional import require
+
+coco_mask = require("pycocotools.mask", extra="export")
+
+
+def encode_rle(
+    mask: NDArray[np.bool_],  # (h, w), a part of the picture
+    at: tuple[int, int],  # left, top of the part, pixels
+    size: tuple[int, int],  # width, height of the picture
+) -> dict[str, Any]:
+    """Return {"size": [height, width], "counts": text} of a mask that is empty elsewhere."""
+    left, top = at
+    width, height = size
+    edges = np.zeros((mask.shape[1], mask.shape[0] + 1), np.int8)
+    edges[:, :-1] = mask.T
+    edges[:, 1:] -= edges[:, :-1].copy()
+    columns, rows = np.nonzero(edges)  # starts and ends take turns within each column
+    turns = (left + columns) * height + top + rows
+    joins = np.flatnonzero(turns[1:-1:2] == turns[2::2])  # a run that goes on in the next column
+    turns = np.delete(turns, np.concatenate([2 * joins + 1, 2 * joins + 2]))
+    counts = np.diff(turns, prepend=0, append=width * height)
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
+    return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
