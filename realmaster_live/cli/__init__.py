@@ -57,6 +57,11 @@ MODULES = {
         "training",
         "make photoreal pairs from recordings, stage by stage",
     ),
+    "dataset": (
+        "realmaster_live.cli.dataset",
+        "live",
+        "verify, repair or export a recording",
+    ),
     "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
     "distill": (
         "realmaster_live.training.distillation.command",

@@ -61,7 +61,7 @@ class Segment:
     def rows(self, name: str, camera: str | None = None) -> Any:
         """Return a table, of one camera or of all."""
         self._check(f"{name}.parquet")
-        table = read_table(self.folder, name)
+        table = self.read(name)
         if camera is not None:
             table = table.filter(compute.equal(table["camera"], camera))
         if name == "frames" and self.info is not None:
@@ -74,6 +74,13 @@ class Segment:
                     f"{len(table)}: restore the file from a copy or record again"
                 )
         return table
+
+    def read(self, name: str) -> Any:
+        """Return a table of all cameras as it lies there, unchecked."""
+        begun = any((self.folder / f"{name}.{kind}").exists() for kind in ("parquet", "arrows"))
+        if not begun and self.info is None:  # killed before it began
+            return SCHEMAS[name].empty_table()
+        return read_table(self.folder, name)
 
     def count(self, camera: str) -> int:
         """Return how many frames of a camera all its files have; 0 if that cannot be told."""

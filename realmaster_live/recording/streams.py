@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
-from realmaster_live.recording.files import unwritable
+from realmaster_live.recording.files import PART, unwritable
 from realmaster_live.recording.packing import PACKINGS
 
 av = require("av", extra="live")
@@ -23,6 +24,7 @@ CONTAINERS: Mapping[str, Mapping[str, str]] = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
 }
+FORMATS: Mapping[str, str] = {".mp4": "mp4", ".mkv": "matroska"}
 Preset = Literal["ultrafast", "superfast", "veryfast", "medium"]
 
 
@@ -194,6 +196,53 @@ def count_pictures(path: Path) -> int:
     except (av.FFmpegError, OSError, IndexError):
         pass  # cut in the middle: what came before counts
     return count
+
+
+def decodable(path: Path) -> int:
+    """Return how many pictures can be decoded from the beginning on, without a flaw."""
+    count = 0
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    break
+                count += 1
+    except (av.FFmpegError, OSError, IndexError):
+        pass  # cut in the middle: what came before counts
+    return count
+
+
+def cut_video(path: Path, count: int) -> None:
+    """Keep the first `count` pictures of a file in one step, without coding them again.
+
+    Raises:
+        RecordingError: the file cannot be written, or has fewer pictures.
+    """
+    part = path.with_name(path.name + PART)
+    options = dict(CONTAINERS[path.suffix])
+    try:
+        with (
+            av.open(path) as old,
+            av.open(part, "w", format=FORMATS[path.suffix], options=options) as new,
+        ):
+            stream = old.streams.video[0]
+            copied = new.add_stream_from_template(stream)
+            packets = (packet for packet in old.demux(stream) if packet.size)
+            for packet in itertools.islice(packets, count):
+                packet.stream = copied
+                new.mux(packet)
+        if decodable(part) != count:
+            raise RecordingError(
+                f"expected {count} pictures in {path}, got {decodable(part)}: restore the file "
+                "from a copy"
+            )
+        part.replace(path)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise unwritable(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _to_rgb(frame: Any) -> NDArray[np.uint8]:

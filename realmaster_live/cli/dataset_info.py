@@ -1,0 +1,58 @@
+"""`realmaster dataset info`: what was recorded, without looking into the videos."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from realmaster_live.recording import Recording
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of `info`."""
+    parser.add_argument("recording", type=Path, metavar="DIR", help="the folder of a recording")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what was recorded."""
+    from realmaster_live.recording import Recording
+
+    recording = Recording(options.recording, verify=False)
+    sys.stdout.write("".join(f"{name:12}{value}\n" for name, value in _facts(recording)))
+    return 0
+
+
+def _facts(recording: Recording) -> list[tuple[str, object]]:
+    meta, about = recording.meta, recording.meta.about
+    facts: list[tuple[str, object]] = [
+        ("recorded", f"{meta.created} by {meta.software}"),
+        ("town", about.town or "not told"),
+        ("route", about.route or "not told"),
+        ("weather", about.weather or "not told"),
+        ("engine", about.engine or "none"),
+        ("licence", about.licence or "not told"),
+        ("complete", "yes" if meta.complete else "no: run realmaster dataset repair"),
+    ]
+    for name in recording.cameras:
+        camera, frames = meta.cameras[name], recording.table("frames", name)
+        stamps = frames["timestamp"].to_pylist()
+        seconds = stamps[-1] - stamps[0] if stamps else 0.0
+        lost = sum(frames["dropped_before"].to_pylist())
+        facts.append(
+            (
+                name,
+                f"{camera.width}x{camera.height}, {len(frames)} frames, {seconds:.1f} s, "
+                f"{lost} lost; {', '.join(camera.streams)}",
+            )
+        )
+    counts = Counter(recording.table("objects")["class"].to_pylist())
+    told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    facts.append(("in view", told or "nothing"))
+    judged = Counter(filter(None, recording.table("trust")["verdict"].to_pylist()))
+    told = ", ".join(f"{count} {name}" for name, count in judged.most_common())
+    facts.append(("judged", told or "no frame"))
+    return facts

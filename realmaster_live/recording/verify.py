@@ -1,0 +1,243 @@
+"""What of a recording is there, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from realmaster_live.classes import CLASS_NAMES
+from realmaster_live.errors import RecordingError
+from realmaster_live.recording.about import CLASS_MAP, Meta
+from realmaster_live.recording.calibration import read_calibration
+from realmaster_live.recording.files import PART, sha256_of
+from realmaster_live.recording.lock import is_locked
+from realmaster_live.recording.reading import Segment, open_segments
+from realmaster_live.recording.streams import count_pictures, decodable
+from realmaster_live.recording.tables import SCHEMAS
+
+State = Literal["whole", "open", "damaged", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentFinding:
+    """What one segment holds.
+
+    Attributes:
+        state: "open" segments were never closed, "damaged" ones are not as they were recorded.
+        frames: camera -> rows that have a picture in every stream.
+        pictures: camera -> stream -> pictures in its file. rows: table -> rows.
+        lost_frames: missing before and between its frames, by what was counted while recording.
+        bytes: of all its files. problems: one sentence each.
+    """
+
+    name: str
+    state: State
+    frames: Mapping[str, int] = field(default_factory=dict)
+    pictures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    lost_frames: int = 0
+    bytes: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What a recording holds.
+
+    Attributes:
+        is_recording: a living process writes it. problems: of the whole, one sentence each.
+    """
+
+    folder: Path
+    meta: Meta
+    segments: tuple[SegmentFinding, ...]
+    is_recording: bool
+    problems: tuple[str, ...]
+
+    @property
+    def frames(self) -> int:
+        """Return how many frames of all cameras can be read."""
+        return sum(sum(segment.frames.values()) for segment in self.segments)
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether nothing is wrong."""
+        return not self.problems and not any(segment.problems for segment in self.segments)
+
+    def lines(self) -> list[str]:
+        """Return the findings as text, segment by segment."""
+        meta = self.meta
+        lost = sum(segment.lost_frames for segment in self.segments)
+        lines = [
+            f"{self.folder}: {meta.about.town or 'an unnamed town'}, {meta.created}, "
+            f"{meta.software}",
+            f"{len(meta.cameras)} cameras, {len(self.segments)} segments, {self.frames} frames, "
+            f"{lost} lost on the way",
+        ]
+        for segment in self.segments:
+            lines.append(
+                f"  {segment.name}  {segment.state:8}{segment.bytes / 1e6:9.1f} MB  "
+                + ", ".join(f"{count} rows in {name}" for name, count in segment.rows.items())
+            )
+            for camera, streams in segment.pictures.items():
+                told = "  ".join(f"{name} {count}" for name, count in streams.items())
+                lines.append(f"      {camera}: {segment.frames.get(camera, 0)} frames;  {told}")
+            lines += [f"    ! {problem}" for problem in segment.problems]
+        lines += [f"! {problem}" for problem in self.problems]
+        if self.is_whole:
+            lines.append("whole: everything that was recorded is there")
+        return lines
+
+
+def verify(folder: str | Path, *, decode: bool = False) -> Findings:
+    """Look at every file of a recording; `decode` also plays every video to its end.
+
+    Raises:
+        RecordingError: the folder holds no recording that this release can read.
+    """
+    folder = Path(folder)
+    meta = Meta.read(folder)
+    found = tuple(_look_at(segment, meta, decode) for segment in open_segments(folder, meta))
+    problems, recording = [], is_locked(folder)
+    if recording:
+        problems.append("it is being written right now: look again when that has ended")
+    elif not meta.complete:
+        problems.append("it was interrupted: run realmaster dataset repair")
+    elif sum(sum(segment.frames.values()) for segment in found) != meta.frames:
+        problems.append(
+            f"{meta.frames} frames were recorded, "
+            f"{sum(sum(segment.frames.values()) for segment in found)} are there"
+        )
+    if meta.class_map != CLASS_MAP:
+        problems.append(f"its class map {meta.class_map!r} is not known; {CLASS_MAP!r} is")
+    try:
+        missing = meta.cameras.keys() - read_calibration(folder).keys()
+        problems += [f"calib.json has nothing about {camera}" for camera in sorted(missing)]
+    except RecordingError as error:
+        problems.append(str(error))
+    return Findings(
+        folder=folder,
+        meta=meta,
+        segments=found,
+        is_recording=recording,
+        problems=tuple(problems),
+    )
+
+
+def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
+    folder = segment.folder
+    if not folder.is_dir():
+        return SegmentFinding(
+            name=folder.name, state="missing", problems=("its folder is not there",)
+        )
+    problems: list[str] = []
+    state: State = "whole"
+    try:
+        if segment.info is None:
+            state = "open"
+            problems.append("it was never closed")
+    except RecordingError as error:
+        problems.append(str(error))
+    else:
+        problems += _altered(segment)
+    tables, unreadable = _tables(segment)
+    problems += unreadable
+    pictures = {
+        camera: {
+            stream: decodable(path) if decode else count_pictures(path)
+            for stream, file in told.streams.items()
+            if (path := folder / camera / file).exists()
+        }
+        for camera, told in meta.cameras.items()
+        if (folder / camera).is_dir()
+    }
+    if state == "whole":
+        problems += _short(segment, pictures)
+        problems += [
+            f"{path.relative_to(folder)} is an unfinished file"
+            for path in sorted(folder.rglob(f"*{PART}"))
+        ]
+    problems += _odd_rows(tables) + _uncovered(segment, tables)
+    if problems and state == "whole":
+        state = "damaged"
+    dropped = tables["frames"]["dropped_before"].to_pylist() if "frames" in tables else []
+    return SegmentFinding(
+        name=folder.name,
+        state=state,
+        frames={camera: segment.count(camera) for camera in pictures},
+        pictures=pictures,
+        rows={name: len(table) for name, table in tables.items()},
+        lost_frames=sum(dropped),
+        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        problems=tuple(problems),
+    )
+
+
+def _altered(segment: Segment) -> list[str]:
+    """Return what is not as the recorder closed it."""
+    found = []
+    for file, kept in (segment.info.files if segment.info else {}).items():
+        path = segment.folder / file
+        if not path.exists():
+            found.append(f"{file} is missing")
+        elif path.stat().st_size != kept.bytes:
+            found.append(f"{file} has {path.stat().st_size} bytes, {kept.bytes} were recorded")
+        elif sha256_of(path) != kept.sha256:
+            found.append(f"{file} has other bytes than were recorded")
+    return found
+
+
+def _tables(segment: Segment) -> tuple[dict[str, Any], list[str]]:
+    tables, problems = {}, []
+    for name in SCHEMAS:
+        try:
+            tables[name] = segment.read(name)
+        except RecordingError as error:
+            problems.append(str(error))
+    return tables, problems
+
+
+def _short(segment: Segment, pictures: Mapping[str, Mapping[str, int]]) -> list[str]:
+    if segment.info is None:
+        return []
+    return [
+        f"{camera} has {count} pictures of {stream}, {take.frames} were recorded"
+        for camera, take in segment.info.cameras.items()
+        for stream, count in pictures.get(camera, {}).items()
+        if count != take.frames
+    ]
+
+
+def _odd_rows(tables: Mapping[str, Any]) -> list[str]:
+    """Return which rows belong to no frame."""
+    if "frames" not in tables:
+        return []
+    known = set(_keys(tables["frames"]))
+    found = []
+    for name in ("objects", "trust"):
+        orphans = sum(key not in known for key in _keys(tables[name])) if name in tables else 0
+        if orphans:
+            found.append(f"{orphans} rows of {name} belong to no frame")
+    return found
+
+
+def _uncovered(segment: Segment, tables: Mapping[str, Any]) -> list[str]:
+    """Return which classes the class map does not cover."""
+    known = range(len(CLASS_NAMES))
+    ids = set(tables["objects"]["class_id"].to_pylist()) if "objects" in tables else set()
+    found = [f"the class map does not cover class {i} of objects" for i in sorted(ids - {*known})]
+    try:
+        takes = segment.info.cameras if segment.info is not None else {}
+    except RecordingError:
+        takes = {}
+    for camera, take in takes.items():
+        if take.unknown_classes:
+            listed = ", ".join(str(number) for number in take.unknown_classes)
+            found.append(f"the class map does not cover class {listed} in {camera}'s semantic")
+    return found
+
+
+def _keys(table: Any) -> list[tuple[str, int]]:
+    return list(zip(table["camera"].to_pylist(), table["frame_id"].to_pylist(), strict=True))
