@@ -12,6 +12,8 @@ import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,10 @@ PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
 }
+NOTHING_REALIZED = (
+    "expected a chunk that was realized just before, got none since the last reset: call realize "
+    "first"
+)
 STAGES = ("encode", "context", "denoise", "decode", "commit")
 VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}  # /proc/cpuinfo's names
 
@@ -166,6 +172,8 @@ class OnnxEngine:
             ring=profile["ring"],
             sink=profile["sink"],
         )
+        self._encoded: tuple[Any, Any, Any] | None = None  # of the chunk that was realized last
+        self._before: tuple[Any, Past]  # it: the decoder's memory and the past
         self.timings: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self._place_past()
 
@@ -182,7 +190,25 @@ class OnnxEngine:
             )
         with self._timed("context"):
             context = None if self._recompute else self._run_context(reference)
-        noise = self._value(self._noise.take())
+        self._encoded = guide, reference, context
+        self._before = self._decoder_memory, copy(self._past)
+        return self._answer(chunk, self._noise.take(), self._noise.seed)
+
+    def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
+        """Return the chunk that was realized last, from the noise of another seed."""
+        if self._encoded is None:
+            raise EngineError(NOTHING_REALIZED)
+        check_frames(chunk, self._spec, self._stride)
+        self._decoder_memory, past = self._before
+        self._past = copy(past)
+        self._place_past()
+        return self._answer(chunk, self._noise.again(seed), seed)
+
+    def _answer(self, chunk: Chunk, drawn: NDArray[np.float32], seed: int) -> Chunk:
+        """Return what becomes of noise, with the chunk that is encoded."""
+        assert self._encoded is not None
+        guide, reference, context = self._encoded
+        noise = self._value(drawn)
         latent = self._sample(noise, reference, context)
         with self._timed("decode"):
             chance = {"noise": noise} if self._falling else {}
@@ -193,7 +219,7 @@ class OnnxEngine:
             _, kept = self._denoise(latent, 0.0, reference, context)
             self._past.push(kept.numpy())
             self._place_past()
-        return with_prompt(chunk.with_frames(frames.numpy()), self._fade)
+        return replace(with_prompt(chunk.with_frames(frames.numpy()), self._fade), seed=seed)
 
     def close(self) -> None:
         """Release the sessions; may be called twice."""
@@ -357,7 +383,10 @@ class OnnxEngine:
 
 
 class Past:
-    """The keys and values that earlier chunks left: the first `sink` and the last `ring`."""
+    """The keys and values that earlier chunks left: the first `sink` and the last `ring`.
+
+    A `copy` stays as it is when the original is pushed to.
+    """
 
     def __init__(self, *, layers: int, heads: int, head_width: int, ring: int, sink: int) -> None:
         self._nothing = np.zeros((layers, 2, 1, heads, 0, head_width), np.float32)
@@ -368,7 +397,7 @@ class Past:
     def push(self, target_kv: NDArray[np.float32]) -> None:  # (L, 2, 1, heads, N, head width)
         """Keep a clean target's keys and values; the oldest in the ring goes."""
         if len(self._sink) < self._sink_size:
-            self._sink.append(target_kv)
+            self._sink = [*self._sink, target_kv]
         else:
             kept = [*self._ring, target_kv]
             self._ring = kept[len(kept) - min(len(kept), self._ring_size) :]

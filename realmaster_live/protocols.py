@@ -1,4 +1,4 @@
-"""The four contracts of the live loop; a user's own class needs no import of ours."""
+"""The contracts of the live loop; a user's own class needs no import of ours."""
 
 from __future__ import annotations
 
@@ -59,3 +59,16 @@ class PromptedEngine(Engine, Protocol):
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Ask for a prompt from the next chunk on, crossing over within `fade_chunks` chunks."""
+
+
+@runtime_checkable
+class RetryingEngine(Engine, Protocol):
+    """An engine that can realize its last chunk from other noise."""
+
+    def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
+        """Return the chunk that was realized last, from the noise of another seed.
+
+        The new answer takes the last one's place in all that the engine carries on; the chunks
+        after it draw from the engine's own seed again. The seed of `realize` gives its answer.
+        Raises EngineError where nothing was realized since a reset.
+        """

@@ -1,0 +1,73 @@
+"""Whether things are as large and where the labels say: boxes found in the realized picture.
+
+Legend: R things, S the four sides of SIDES, D displacements across the outline.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.fidelity.profiles import DISPLACEMENTS, REACH_PX
+
+WINDOW_PX = 3  # of a profile to either side, that is looked for in the other
+LAGS = np.arange(WINDOW_PX - REACH_PX, REACH_PX - WINDOW_PX + 1)  # outwards
+ALIKE = 0.5  # correlation from which a side counts as found
+PLAIN = 1.5  # levels; a profile that varies less shows no side
+
+
+def side_shifts(
+    rendered: NDArray[np.float64],  # (N, D), profiles of sides
+    realized: NDArray[np.float64],  # (N, D)
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return how far outwards each side went, whether it was found, whether the render shows it.
+
+    The shift is the lag of the largest normalized correlation of the two profiles.
+    """
+    middle = np.abs(DISPLACEMENTS) <= WINDOW_PX
+    wanted = rendered[:, middle]
+    wanted = wanted - wanted.mean(1, keepdims=True)
+    size = np.sqrt(np.square(wanted).mean(1))
+    likeness = np.empty((len(LAGS), len(rendered)))
+    for place, lag in enumerate(LAGS):
+        part = realized[:, np.abs(DISPLACEMENTS - lag) <= WINDOW_PX]
+        part = part - part.mean(1, keepdims=True)
+        norm = size * np.sqrt(np.square(part).mean(1) + 1.0)  # a level of noise is like nothing
+        likeness[place] = (wanted * part).mean(1) / np.maximum(norm, 1e-9)
+    # of equal lags the smaller one
+    best = np.argmax(likeness - 1e-3 * np.abs(LAGS)[:, None], 0)
+    found = likeness[best, np.arange(len(rendered))] >= ALIKE
+    return LAGS[best], found, size >= PLAIN
+
+
+def box_scores(
+    rendered: NDArray[np.float64],  # (R, S, D), mean profiles, NaN for a side without pixels
+    realized: NDArray[np.float64],  # (R, S, D)
+    pixels: NDArray[np.int64],  # (R, S), of each side's outline
+    boxes: NDArray[np.float64],  # (R, 4), left, top, right, bottom of the masks
+) -> NDArray[np.float64]:  # (R,)
+    """Return the IoU of each thing's box, as it is found, with its mask's; NaN for a plain render.
+
+    It is taken times the share of the outline whose side is found at all.
+    """
+    shape = pixels.shape
+    flat = [np.nan_to_num(side.reshape(-1, side.shape[-1])) for side in (rendered, realized)]
+    shift, found, shown = (part.reshape(shape) for part in side_shifts(*flat))
+    counted = pixels * shown
+    total = counted.sum(1)
+    moved = np.where(found & shown & (pixels > 0), shift, 0)
+    left, right, top, bottom = moved.T  # the order of SIDES
+    there = boxes + np.stack([-left, -top, right, bottom], 1)
+    overlap = _area(
+        np.concatenate(
+            [np.maximum(boxes[:, :2], there[:, :2]), np.minimum(boxes[:, 2:], there[:, 2:])], 1
+        )
+    )
+    iou = overlap / np.maximum(_area(boxes) + _area(there) - overlap, 1e-9)
+    with np.errstate(invalid="ignore"):
+        return np.where(total > 0, iou * (counted * found).sum(1) / total, np.nan)
+
+
+def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float64)

@@ -1,0 +1,78 @@
+"""Whether contours lie where the labels say: of the whole picture, and of every thing.
+
+Legend: H height, W width, R things, M outline pixels, D displacements across the outline.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.fidelity.profiles import DISPLACEMENTS
+
+STRONG_SHARE = 0.08  # of a picture's pixels whose change is called an edge
+FAINTEST_EDGE = 4  # levels
+NEAR = np.ones((3, 3), np.uint8)  # an edge is found within 1 pixel
+OWN_PX, BESIDE_PX = 1, 3  # displacements at which a contour is expected, and from which on not
+SENSOR_NOISE = 2.0  # levels; a change this small says nothing
+VISIBLE = 0.6  # contrast from which a thing's outline shows in the render
+
+
+def strong_edges(change: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (H, W)
+    """Return the pixels of the largest change, as many in any picture."""
+    count = np.bincount(change.ravel(), minlength=256)
+    above = np.cumsum(count[::-1])[::-1]  # pixels of at least so many levels
+    level = int(np.argmax(above <= STRONG_SHARE * change.size))
+    return change >= max(level, FAINTEST_EDGE)
+
+
+def edge_score(
+    rendered: NDArray[np.uint8],  # (H, W), the larger change of `steps`
+    realized: NDArray[np.uint8],  # (H, W)
+    border: NDArray[np.bool_],  # (H, W), where two parts meet
+) -> float:
+    """Return the F1 of the realized picture's edges, 1 as in the render, 0 as by chance.
+
+    Recall is over the borders that the render shows; precision counts edges that lie on a border
+    or an edge of the render. Both are Cohen's (1960): what chance would give is taken off. NaN
+    where the render shows no border.
+    """
+    drawn, found = strong_edges(rendered), strong_edges(realized)
+    wanted = drawn & border
+    if not wanted.any() or not found.any():
+        return 0.0 if wanted.any() else float("nan")
+    precision = _beyond_chance(found, _near(drawn | border))
+    recall = _beyond_chance(wanted, _near(found))
+    return 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def _near(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return cv2.dilate(edges.view(np.uint8), NEAR) > 0
+
+
+def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_]) -> float:
+    """Return the share of edges that are near, less what would be by chance."""
+    chance = float(near.mean())
+    return max(0.0, (float(near[edges].mean()) - chance) / max(1 - chance, 1e-9))
+
+
+def contrast(
+    profile: NDArray[np.float64],  # (R, D)
+) -> NDArray[np.float64]:  # (R,)
+    """Return how far the outline stands out from its sides: 0.5 not at all, 1 it alone."""
+    away = np.abs(DISPLACEMENTS)
+    own = profile[:, away <= OWN_PX].mean(1) + SENSOR_NOISE
+    beside = profile[:, away >= BESIDE_PX].mean(1) + SENSOR_NOISE
+    return np.asarray(own / (own + beside), np.float64)
+
+
+def thing_scores(
+    rendered: NDArray[np.float64],  # (R, D), mean profile of each thing's outline
+    realized: NDArray[np.float64],  # (R, D)
+) -> NDArray[np.float64]:  # (R,)
+    """Return the share of each outline's contrast that is left, NaN where the render has none."""
+    drawn, found = contrast(rendered), contrast(realized)
+    with np.errstate(invalid="ignore"):
+        left = np.clip((found - 0.5) / (drawn - 0.5), 0.0, 1.0)
+        return np.where(drawn >= VISIBLE, left, np.nan)

@@ -1,0 +1,220 @@
+"""An engine around an engine that looks at what it realizes, and acts where it is not true."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.errors import ConfigError
+from realmaster_live.fidelity.blend import blend
+from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
+from realmaster_live.fidelity.measure import measure
+from realmaster_live.fidelity.regions import find_regions
+from realmaster_live.fidelity.thresholds import Thresholds
+from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
+from realmaster_live.prompts import AS_SIMULATED
+from realmaster_live.protocols import Engine
+from realmaster_live.trust import FrameTrust, Verdict
+
+log = logging.getLogger(__name__)
+
+Action = Literal["retry", "blend", "quarantine"]
+LOOKS_AS_RENDERED = (None, AS_SIMULATED, "clear")  # prompts under which colours can be compared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One realization of a chunk; `failures` has a tuple of names for every frame."""
+
+    chunk: Chunk
+    trust: tuple[FrameTrust, ...]
+    failures: tuple[tuple[str, ...], ...]
+
+    @property
+    def passes(self) -> bool:
+        """Return whether no frame fails."""
+        return not any(self.failures)
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Return what is less for a better attempt: the failures, then the lowest score."""
+        scores = [trust.score for trust in self.trust if not math.isnan(trust.score)]
+        return sum(map(len, self.failures)), -min(scores, default=1.0)
+
+
+class FidelityGate:
+    """Judges every realized frame by the simulator's labels and writes `chunk.trust`.
+
+    What a chunk that fails is met with, in order, until it passes: "retry" realizes it again from
+    another seed and keeps the best attempt; "blend" puts the render's pixels where a thing got
+    lost; "quarantine" leaves the picture and says so, for whoever reads the recording. An empty
+    policy only writes the scores.
+
+    Attributes:
+        engine: the one that realizes.
+        verdicts: how many frames got each verdict. failures: how many frames failed by each name.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        policy: Sequence[Action] = ("retry", "blend", "quarantine"),
+        thresholds: Thresholds | None = None,
+        judge: Judge | Path | str | None = None,
+        attempts: int = 3,
+    ) -> None:
+        """Wrap an engine and own it.
+
+        `judge` is a network's file (see `judge.py`) or "embedded"; `attempts` counts the first one.
+
+        Raises:
+            ConfigError: an action is unknown, or the engine cannot retry.
+        """
+        unknown = [action for action in policy if action not in get_args(Action)]
+        if unknown or len(set(policy)) < len(policy):
+            raise ConfigError(
+                f"expected a policy of {', '.join(get_args(Action))}, each once, got "
+                f"{', '.join(policy)}: correct it"
+            )
+        if attempts < 1:
+            raise ConfigError(f"expected attempts of 1 or more, got {attempts}: 3 is usual")
+        if "retry" in policy and retrying(engine) is None:
+            raise ConfigError(
+                "expected an engine that can realize a chunk again for the policy 'retry', got "
+                f"{type(innermost(engine)).__name__}: leave 'retry' out"
+            )
+        self.engine = engine
+        self.policy, self.attempts = tuple(policy), attempts
+        self.thresholds = thresholds or Thresholds()
+        if isinstance(judge, (str, Path)):
+            judge = Judge(EMBEDDED_FILE if judge == "embedded" else judge)
+        self._judge = judge
+        self.verdicts: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        self._closed = False
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks the engine takes."""
+        return self.engine.spec
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the engine's model is; empty where it says nothing."""
+        return getattr(self.engine, "manifest", {})
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Ask the engine for a prompt from the next chunk on."""
+        set_prompt(self.engine, prompt, fade_chunks)
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return the chunk as the engine realizes it or as the policy mends it, with its trust.
+
+        Raises:
+            ConfigError: the chunk has no labels to judge by.
+        """
+        best, tried = self._judged(self.engine.realize(chunk)), 1
+        verdict: Verdict = "passed"
+        blended: frozenset[int] = frozenset()
+        for action in self.policy:
+            if best.passes:
+                break
+            if action == "retry":
+                best, tried = self._retry(chunk, best)
+                verdict = "retried"
+            elif action == "blend":
+                best, blended = self._blend(best)
+        self.failures.update(name.split()[0] for each in best.failures for name in set(each))
+        trust = []
+        for index, (scores, failures) in enumerate(zip(best.trust, best.failures, strict=True)):
+            told: Verdict = "blended" if index in blended else verdict
+            if failures and "quarantine" in self.policy:
+                told = "quarantined"
+            self.verdicts[told] += 1
+            trust.append(replace(scores, verdict=told, attempts=tried))
+        return replace(best.chunk, trust=tuple(trust))
+
+    def reset(self) -> None:
+        """Forget all earlier chunks."""
+        self.engine.reset()
+
+    def close(self) -> None:
+        """Close the engine, and log what was found; may be called twice."""
+        self.engine.close()
+        if self.verdicts and not self._closed:
+            told = ", ".join(f"{count} {name}" for name, count in self.verdicts.items())
+            log.info("frames by the fidelity gate: %s", told)
+        self._closed = True
+
+    def _judged(self, chunk: Chunk) -> Attempt:
+        """Return the chunk with its scores."""
+        rendered = chunk.frames if chunk.rendered is None else chunk.rendered
+        trust = tuple(
+            measure(
+                rendered[index],
+                chunk.frames[index],
+                {name: label[index] for name, label in chunk.labels.items()},
+                chunk.objects[index] if chunk.objects else (),
+                judge=self._judge,
+                look=chunk.prompt in LOOKS_AS_RENDERED,
+                least_px=self.thresholds.least_px,
+            )
+            for index in range(len(chunk))
+        )
+        failures = tuple(self.thresholds.failures(scores) for scores in trust)
+        return Attempt(chunk=chunk, trust=trust, failures=failures)
+
+    def _retry(self, chunk: Chunk, first: Attempt) -> tuple[Attempt, int]:
+        """Return the best attempt, and how many there were; the engine goes on from the best."""
+        engine = retrying(self.engine)
+        assert engine is not None
+        best = last = first
+        tried = 1
+        for seed in self._seeds(first.chunk):
+            last = self._judged(engine.realize_again(chunk, seed))
+            tried += 1
+            best = min(best, last, key=lambda attempt: attempt.rank)
+            if best.passes:
+                break
+        if best is not last:  # the ring holds what the last attempt left
+            assert best.chunk.seed is not None
+            engine.realize_again(chunk, best.chunk.seed)
+        return best, tried
+
+    def _seeds(self, chunk: Chunk) -> Iterator[int]:
+        """Yield the seeds of the further attempts."""
+        if chunk.seed is not None:
+            yield from range(chunk.seed + 1, chunk.seed + self.attempts)
+
+    def _blend(self, attempt: Attempt) -> tuple[Attempt, frozenset[int]]:
+        """Return the chunk with the render where things got lost, and the frames it was needed in.
+
+        Only pixels change: what the engine keeps of the chunk is its own, and stays.
+        """
+        chunk, frames = attempt.chunk, attempt.chunk.frames.copy()
+        rendered = frames if chunk.rendered is None else chunk.rendered
+        touched = set()
+        for index, trust in enumerate(attempt.trust):
+            lost = {t.mask_id for t in trust.instances if self.thresholds.thing_fails(t)}
+            regions = find_regions({name: label[index] for name, label in chunk.labels.items()})
+            if not attempt.failures[index] or not lost or regions is None:
+                continue
+            touched.add(index)
+            parts = regions.things(1)
+            parts = parts[np.isin(regions.mask_ids[parts], list(lost))]
+            spoilt = np.isin(regions.numbers, parts)
+            for part in parts:
+                mask = regions.numbers == part
+                frames[index] = blend(rendered[index], frames[index], mask, spoilt)
+        if not touched:
+            return attempt, frozenset()
+        return self._judged(replace(chunk, frames=frames)), frozenset(touched)

@@ -1,0 +1,195 @@
+"""All scores of one realized picture against its render and the labels.
+
+Legend: H height, W width, R parts, I things that are judged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.classes import CLASS_IDS
+from realmaster_live.errors import ConfigError
+from realmaster_live.fidelity.boxes import box_scores
+from realmaster_live.fidelity.depth_order import border_order, ordinal_agreement
+from realmaster_live.fidelity.edges import edge_score, thing_scores
+from realmaster_live.fidelity.judge import Judge
+from realmaster_live.fidelity.lights import light_score, read_state
+from realmaster_live.fidelity.profiles import mean_profiles, profiles, steps
+from realmaster_live.fidelity.regions import SIDES, Outline, Regions, find_outline, find_regions
+from realmaster_live.fidelity.semantics import appearance, appearance_scores, class_scores
+from realmaster_live.objects import SceneObject
+from realmaster_live.trust import FrameTrust, InstanceTrust
+
+NEEDED = ("semantic", "instance")  # one of them at least
+
+
+def measure(
+    rendered: NDArray[np.uint8],  # (H, W, 3)
+    realized: NDArray[np.uint8],  # (H, W, 3)
+    labels: Mapping[str, NDArray[np.generic]],  # each (H, W)
+    objects: Sequence[SceneObject] = (),
+    *,
+    judge: Judge | None = None,
+    look: bool = True,
+    least_px: int = 80,
+) -> FrameTrust:
+    """Return how far a realized picture keeps to the labels.
+
+    Without `look` the appearance of parts is not compared with the render's, as where a prompt
+    wants another weather; a judge is asked nevertheless. Things of fewer than `least_px` pixels
+    get no scores of their own. What there are no labels for is NaN.
+
+    Raises:
+        ConfigError: there are neither semantic nor instance labels.
+    """
+    regions = find_regions(labels)
+    if regions is None:
+        raise ConfigError(
+            f"expected the labels {' or '.join(NEEDED)} to judge pictures by, got "
+            f"{', '.join(labels) or 'none'}: capture them with --labels depth,semantic,instance"
+        )
+    numbers, outline = regions.numbers, find_outline(regions.numbers)
+    changes = steps(rendered), steps(realized)
+    border = np.zeros(numbers.shape, bool)
+    border[outline.rows, outline.columns] = True
+    edges = edge_score(np.maximum(*changes[0]), np.maximum(*changes[1]), border)
+
+    seen = None if judge is None else (judge.look(rendered), judge.look(realized))
+    looks = np.full(len(regions.keys), np.nan)
+    if judge is not None and seen is not None:
+        looks = class_scores(judge, *seen, numbers, regions.classes)
+    elif look:
+        count = len(regions.keys)
+        looks = appearance_scores(
+            appearance(rendered, numbers, count),
+            appearance(realized, numbers, count),
+            regions.pixels,
+        )
+
+    order = float("nan")
+    if "depth" in labels:
+        depth = np.asarray(labels["depth"], np.float32)
+        order = border_order(rendered, realized, depth, numbers, outline)
+        if seen is not None:
+            drawn, found = (ordinal_agreement(depth, each.log_depth) for each in seen)
+            if drawn > 0:
+                order = float(np.fmin(order, min(found / drawn, 1.0)))
+
+    lights = _judge_lights(rendered, realized, regions, objects)
+    things, boxes = _judge_things(
+        rendered, realized, regions, outline, changes, lights, looks, least_px
+    )
+    look_score = _mean(looks, np.sqrt(regions.pixels))
+    light = least(tuple(lights.values()))
+    return FrameTrust(
+        edges=edges,
+        depth_order=order,
+        semantics=look_score,
+        boxes=boxes,
+        lights=light,
+        score=least((edges, order, look_score, boxes, light)),
+        instances=tuple(things),
+    )
+
+
+def _judge_things(
+    rendered: NDArray[np.uint8],
+    realized: NDArray[np.uint8],
+    regions: Regions,
+    outline: Outline,
+    changes: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...],
+    lights: Mapping[int, float],  # part -> score
+    looks: NDArray[np.float64],  # (R,)
+    least_px: int,
+) -> tuple[list[InstanceTrust], float]:
+    """Return the scores of every thing that is large enough or a light, and the boxes' mean."""
+    judged = np.union1d(regions.things(least_px), np.array(list(lights), np.int64))
+    place = np.full(len(regions.keys), -1)
+    place[judged] = np.arange(len(judged))
+    own = outline.of(place[outline.inside] >= 0)
+    groups = place[own.inside] * len(SIDES) + own.sides
+    counts = np.bincount(groups, minlength=len(judged) * len(SIDES)).reshape(-1, len(SIDES))
+    sides = [
+        mean_profiles(profiles(change, own), groups, counts.size).reshape(*counts.shape, -1)
+        for change in changes
+    ]
+    weight = counts[..., None] / np.maximum(counts.sum(1), 1)[:, None, None]
+    edges = thing_scores(*((np.nan_to_num(side) * weight).sum(1) for side in sides))
+    boxes = box_scores(sides[0], sides[1], counts, mask_boxes(place[regions.numbers], len(judged)))
+    large = regions.pixels[judged] >= least_px
+    edges, boxes = np.where(large, edges, np.nan), np.where(large, boxes, np.nan)
+    things = []
+    for number, edge in zip(judged.tolist(), edges.tolist(), strict=True):
+        light = lights.get(number, float("nan"))
+        look = float(looks[number])
+        things.append(
+            InstanceTrust(
+                mask_id=int(regions.mask_ids[number]),
+                pixels=int(regions.pixels[number]),
+                edges=edge,
+                semantics=look,
+                light=light,
+                score=least((edge, look, light)),
+            )
+        )
+    return things, _mean(boxes, np.sqrt(regions.pixels[judged]))
+
+
+def _judge_lights(
+    rendered: NDArray[np.uint8],
+    realized: NDArray[np.uint8],
+    regions: Regions,
+    objects: Sequence[SceneObject],
+) -> dict[int, float]:
+    """Return the score of every light whose state the render shows, by its part's number.
+
+    A light that the simulator says nothing about is taken for what the render shows.
+    """
+    states = {thing.mask_id: thing.light for thing in objects if thing.light and thing.mask_id}
+    found = {}
+    heads = (regions.classes == CLASS_IDS["traffic_light"]) & (regions.mask_ids > 0)
+    places = np.flatnonzero(heads[regions.numbers]) if heads.any() else np.zeros(0, np.int64)
+    numbers, colours = (
+        regions.numbers.ravel()[places],
+        (rendered.reshape(-1, 3)[places], realized.reshape(-1, 3)[places]),
+    )
+    for number in np.flatnonzero(heads):
+        mask = numbers == number
+        drawn = colours[0][mask]
+        state = states.get(int(regions.mask_ids[number])) or read_state(drawn)
+        score = light_score(drawn, colours[1][mask], state)
+        if not math.isnan(score):
+            found[int(number)] = score
+    return found
+
+
+def mask_boxes(
+    masks: NDArray[np.integer],  # (H, W), 0 to count - 1, negative for none
+    count: int,
+) -> NDArray[np.float64]:  # (count, 4)
+    """Return the box (left, top, right, bottom) of every mask; right and bottom are outside."""
+    rows, columns = np.nonzero(masks >= 0)
+    numbers = masks[rows, columns]
+    boxes = np.zeros((count, 4))
+    for begin, places, size in ((0, columns, masks.shape[1]), (1, rows, masks.shape[0])):
+        held = np.zeros((count, size), bool)
+        held[numbers, places] = True
+        boxes[:, begin] = held.argmax(1)
+        boxes[:, begin + 2] = size - held[:, ::-1].argmax(1)
+    return boxes
+
+
+def _mean(scores: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Return the weighted mean of the scores that are numbers, NaN without any."""
+    known = ~np.isnan(scores)
+    total = weights[known].sum()
+    return float((scores[known] * weights[known]).sum() / total) if total else float("nan")
+
+
+def least(scores: Sequence[float]) -> float:
+    """Return the lowest of the scores that are numbers, NaN without any."""
+    return min((score for score in scores if not math.isnan(score)), default=float("nan"))

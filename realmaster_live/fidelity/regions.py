@@ -1,0 +1,114 @@
+"""The parts of a picture as the labels cut it: one number a part, and the parts' outlines.
+
+Legend: H height, W width, R parts, M outline pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.classes import THINGS
+
+SIDES = ((0, -1), (0, 1), (-1, 0), (1, 0))  # left, right, top, bottom: (down, across)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regions:
+    """What is where.
+
+    Attributes:
+        numbers: (H, W) int32, each pixel's part, 0 to R - 1.
+        keys: (R,) int64, class << 16 | low 16 bits of the thing's number; ascending.
+        pixels: (R,) int64.
+    """
+
+    numbers: NDArray[np.int32]
+    keys: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+    @property
+    def classes(self) -> NDArray[np.int64]:
+        """Return (R,) CARLA's class numbers."""
+        return self.keys >> 16
+
+    @property
+    def mask_ids(self) -> NDArray[np.int64]:
+        """Return (R,) the things' numbers, 0 for what is no thing."""
+        return self.keys & 0xFFFF
+
+    def things(self, least_px: int) -> NDArray[np.int64]:
+        """Return the parts that are things of at least so many pixels."""
+        counted = np.isin(self.classes, list(THINGS)) & (self.mask_ids > 0)
+        return np.flatnonzero(counted & (self.pixels >= least_px))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """Pixels whose neighbour on one side is another part; a corner counts once a side.
+
+    Attributes:
+        rows, columns: (M,) int64, the pixel inside.
+        sides: (M,) int64, place in SIDES of the neighbour outside.
+        inside, outside: (M,) int32, the two parts.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    sides: NDArray[np.int64]
+    inside: NDArray[np.int32]
+    outside: NDArray[np.int32]
+
+    def of(self, chosen: NDArray[np.bool_]) -> Outline:  # (M,)
+        """Return some of the pixels."""
+        return Outline(
+            rows=self.rows[chosen],
+            columns=self.columns[chosen],
+            sides=self.sides[chosen],
+            inside=self.inside[chosen],
+            outside=self.outside[chosen],
+        )
+
+
+def find_regions(labels: Mapping[str, NDArray[np.generic]]) -> Regions | None:
+    """Return the parts of one frame's labels (H, W); None with neither classes nor things.
+
+    A thing is a part of its own; all pixels of a class that are no thing's are one part.
+    """
+    semantic, instance = labels.get("semantic"), labels.get("instance")
+    if instance is None and semantic is None:
+        return None
+    keys = np.zeros(next(iter(labels.values())).shape[:2], np.int32)
+    if semantic is not None:
+        keys = np.left_shift(semantic, 16, dtype=np.int32)
+    if instance is not None:
+        things = np.asarray(instance, np.int32)
+        keys = np.where(things > 0, things, keys)
+    begins = np.ones(keys.shape, bool)  # of runs along the rows: every key begins one
+    begins[:, 1:] = keys[:, 1:] != keys[:, :-1]
+    found = np.unique(keys[begins])
+    table = np.zeros(int(found[-1]) + 1, np.int32)
+    table[found] = np.arange(len(found))
+    numbers = table[keys]
+    pixels = np.bincount(numbers.ravel(), minlength=len(found))
+    return Regions(numbers=numbers, keys=found.astype(np.int64), pixels=pixels)
+
+
+def find_outline(numbers: NDArray[np.int32]) -> Outline:
+    """Return every place where two parts meet, once from either side."""
+    across = np.nonzero(numbers[:, 1:] != numbers[:, :-1])
+    down = np.nonzero(numbers[1:] != numbers[:-1])
+    left, above = (across[0], across[1]), (down[0], down[1])
+    right, below = (across[0], across[1] + 1), (down[0] + 1, down[1])
+    inside = (right, left, below, above)  # whose neighbour lies left, right, above, below
+    outside = (left, right, above, below)
+    return Outline(
+        rows=np.concatenate([place[0] for place in inside]),
+        columns=np.concatenate([place[1] for place in inside]),
+        sides=np.repeat(np.arange(len(SIDES)), [len(place[0]) for place in inside]),
+        inside=np.concatenate([numbers[place] for place in inside]),
+        outside=np.concatenate([numbers[place] for place in outside]),
+    )
