@@ -68,9 +68,9 @@ def annotate(
 ) -> tuple[Annotation, ...]:
     """Return the annotations of a picture: things in the order given, then masks without one.
 
-    A thing is annotated where its box covers a pixel of the picture or more, hidden or not. One
-    whose box holds the camera is what carries it: neither it nor its mask is annotated. How masks
-    are found for things: `linking.link`.
+    A thing is annotated where its box covers a pixel of the picture or more, hidden or not, or a
+    mask has its number. One whose box holds the camera is what carries it: neither it nor its mask
+    is annotated. How masks are found for things: `linking.link`.
 
     occlusion = hidden / all, counted over 20 x 20 rays through the part of the amodal box in the
     picture: `all` meet the 3D box; `hidden` are those of them whose pixel is not the thing's own
@@ -82,8 +82,11 @@ def annotate(
     masks = find_masks(_NO_MASK if instance is None else instance)
     things = tuple(one for one in objects if one.class_id in THINGS)
     boxes = boxes_in_view(things, cam_to_world, intrinsics, size)
-    near = np.flatnonzero(area(boxes.inside) >= MIN_AREA_PX)
-    boxes, things = boxes.take(near), tuple(things[number] for number in near)
+    claims = np.array([one.class_id << 16 | one.mask_id for one in things])
+    ahead = ~np.isnan(boxes.amodal[:, 0])
+    near = ahead & ((area(boxes.inside) >= MIN_AREA_PX) | np.isin(claims, masks.values))
+    boxes = boxes.take(np.flatnonzero(near))
+    things = tuple(thing for thing, is_near in zip(things, near, strict=True) if is_near)
     found = link(things, boxes, masks, depth, intrinsics)
     mask_ids = np.append(masks.mask_ids, 0)[found]
     hidden = np.zeros(len(things))
@@ -92,7 +95,8 @@ def annotate(
         hidden = hidden_shares(boxes, np.stack(own, axis=1), depth, instance, intrinsics)
     if instance is not None:
         hidden[found < 0] = 1.0
-    outside = 1.0 - area(boxes.inside) / area(boxes.amodal)
+    whole = np.maximum(area(boxes.amodal), MIN_AREA_PX)
+    outside = 1.0 - np.minimum(area(boxes.inside) / whole, 1.0)
     eye = boxes.own(np.zeros((1, 1, 3)))[:, 0]
     carries = np.asarray((np.abs(eye) <= boxes.half).all(axis=1))
 
@@ -109,7 +113,8 @@ def annotate(
                 visible, pixels = masks.boxes[mask], int(masks.pixels[mask])
             if thing.class_id == LIGHT:
                 visible, pixels = masks.part(mask, boxes.amodal[number])
-        if not carries[number]:
+        in_view = mask >= 0 or area(boxes.inside[number]) >= MIN_AREA_PX
+        if in_view and not carries[number]:
             told.append(
                 Annotation(
                     thing=thing,

@@ -12,7 +12,8 @@ from realmaster_live.sight import Boxes, area
 SAMPLES = 32  # pixels of a mask that are looked up in the depth
 MIN_INSIDE = 0.5  # share of them, or without depth of the mask's box, that must lie in a thing's
 MIN_INSIDE_LIGHT = 0.05  # the same for a head of a traffic light, whose mask others share
-LARGER, SLACK_M = 1.1, 0.15  # a thing's box a side: limbs and mirrors stick out of it
+LARGER, SLACK_M = 1.1, 0.15  # a thing's box a side: mirrors and hands stick out of it
+CLAIM_SLACK_M = 0.5  # the same where the number agrees: a stride's foot may be all that is seen
 
 
 def link(
@@ -27,11 +28,11 @@ def link(
     No mask belongs to two things, but for the heads on one post of a traffic light.
 
     A thing's mask is that of its class with its `mask_id`, if at least half of 32 pixels spread
-    over the mask lie, by their depth, in the thing's box (10 % and 0.15 m larger a side). Masks
-    and things that are left are joined by the same rule, the best fit first. Without depth, at
-    least half of the mask's box must lie in the thing's box in the picture. A two-wheeler without
-    a mask of its own may have its rider's; a rider's mask is free only without a two-wheeler's of
-    the same id. Of a traffic light's mask a twentieth is enough.
+    over the mask lie, by their depth, in the thing's box (10 % and 0.5 m larger a side). Masks and
+    things that are left are joined by the same rule with 0.15 m, the best fit first. Without depth,
+    at least half of the mask's box must lie in the thing's box in the picture. A two-wheeler
+    without a mask of its own may have its rider's; a rider's mask is free only without a
+    two-wheeler's of the same id. Of a traffic light's mask a twentieth is enough.
     """
     found = np.full(len(objects), -1)
     if not len(masks.values) or not objects:
@@ -46,10 +47,10 @@ def link(
     possible &= _overlaps(boxes, masks)
     shared = masks.class_ids == LIGHT
     claimed = possible & (claims[:, None] == masks.mask_ids) & (claims != 0)[:, None]
-    _assign(found, claimed, fits, shared)
+    _assign(found, claimed, fits, shared, CLAIM_SLACK_M)
     possible[found >= 0] = False
     possible[:, found[(found >= 0) & ~shared[found]]] = False
-    _assign(found, possible, fits, shared)
+    _assign(found, possible, fits, shared, SLACK_M)
     return found
 
 
@@ -64,8 +65,8 @@ def companions(masks: Masks) -> NDArray[np.int64]:
 
 
 def _overlaps(boxes: Boxes, masks: Masks) -> NDArray[np.bool_]:
-    """Return (T, M) whether a mask's box meets a thing's, three pixels and 10 % larger a side."""
-    slack = 3 + 0.1 * np.maximum(np.diff(boxes.amodal[:, ::2]), np.diff(boxes.amodal[:, 1::2]))
+    """Return (T, M) whether a mask's box meets a thing's, three pixels and half as much larger."""
+    slack = 3 + 0.5 * np.maximum(np.diff(boxes.amodal[:, ::2]), np.diff(boxes.amodal[:, 1::2]))
     low, high = boxes.amodal[:, :2] - slack, boxes.amodal[:, 2:] + slack
     meets: NDArray[np.bool_] = (low[:, None] < masks.boxes[None, :, 2:]) & (
         high[:, None] > masks.boxes[None, :, :2]
@@ -91,7 +92,7 @@ class _Fits:
             self._points = (pixels @ np.linalg.inv(intrinsics).T) * depth[rows, columns, None]
 
     def of(
-        self, things: NDArray[np.int64], masks: NDArray[np.int64]
+        self, things: NDArray[np.int64], masks: NDArray[np.int64], slack_m: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (P,) the share of each mask in its thing's box, and how well it fits beyond it."""
         boxes = self._boxes.take(things)
@@ -103,7 +104,7 @@ class _Fits:
             both = area(seen) + area(boxes.inside) - common
             return common / area(seen), common / both
         offset = np.abs(boxes.own(self._points[masks]))
-        larger = (offset <= (LARGER * boxes.half + SLACK_M)[:, None]).all(axis=-1).mean(axis=1)
+        larger = (offset <= (LARGER * boxes.half + slack_m)[:, None]).all(axis=-1).mean(axis=1)
         return larger, (offset <= boxes.half[:, None]).all(axis=-1).mean(axis=1)
 
 
@@ -112,12 +113,13 @@ def _assign(
     possible: NDArray[np.bool_],
     fits: _Fits,
     shared: NDArray[np.bool_],  # (M,)
+    slack_m: float,
 ) -> None:
     """Join the possible pairs (T, M) that fit, the best first; only shared masks more than once."""
     things, masks = np.nonzero(possible)
     if not len(things):
         return
-    share, closeness = fits.of(things, masks)
+    share, closeness = fits.of(things, masks, slack_m)
     fit = share >= np.where(shared[masks], MIN_INSIDE_LIGHT, MIN_INSIDE)
     taken: set[int] = set()
     for pair in np.argsort(-(share + closeness), kind="stable"):
