@@ -24,7 +24,9 @@ def moments(
     """Yield the frame numbers that every camera has, in order.
 
     Args:
-        drive: what to read. selection: its pictures and rules. streams: labels to decode.
+        drive: what to read.
+        selection: its pictures and rules.
+        streams: labels to decode.
         left_out: counts the pictures that are not given, by why.
 
     A moment is left out whole where the gate or the rules reject the picture of one camera.
@@ -45,4 +47,5 @@ def moments(
             yield tuple(there)
         for place in behind or range(len(players)):
             samples[place] = next(players[place], None)
-    reasons[UNMATCHED] += sum(sample is not None for sample in samples)
+    if any(samples):
+        reasons[UNMATCHED] += sum(sample is not None for sample in samples)

@@ -7,9 +7,13 @@ is no point.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.errors import RecordingError
 from realmaster_live.objects import SceneObject
 
 Matrix = NDArray[np.float64]
@@ -21,7 +25,7 @@ RANGE_M = 100.0
 SCANNER_TO_EGO: Matrix = np.array(
     [[0.0, 1.0, 0.0, 0.94], [-1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.84], [0.0, 0.0, 0.0, 1.0]]
 )
-BOX_SLACK_M = 0.05
+BOX_SLACK_M = 0.02
 
 
 def beams() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -48,9 +52,12 @@ def scan(
     columns, rows = np.floor((rays @ intrinsics.T)[:, :2]).astype(np.int64).T
     height, width = depth.shape
     seen = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    points = rays[seen] * depth[rows[seen], columns[seen], None].astype(np.float64)
+    columns, rows, rings = columns[seen], rows[seen], rings[seen]
+    # a depth belongs to its pixel's centre: the beam bends there, by half a pixel at most
+    centres = np.stack([columns + 0.5, rows + 0.5, np.ones_like(rows)], axis=-1)
+    points = centres @ np.linalg.inv(intrinsics).T * depth[rows, columns, None]
     near = np.linalg.norm(points, axis=1) < RANGE_M
-    return points[near] @ cam_to_ego[:3, :3].T + cam_to_ego[:3, 3], rings[seen][near]
+    return points[near] @ cam_to_ego[:3, :3].T + cam_to_ego[:3, 3], rings[near]
 
 
 def as_scan_file(points: NDArray[np.float64], rings: NDArray[np.int64]) -> bytes:
@@ -59,6 +66,22 @@ def as_scan_file(points: NDArray[np.float64], rings: NDArray[np.int64]) -> bytes
     rows[:, :3] = (points - SCANNER_TO_EGO[:3, 3]) @ SCANNER_TO_EGO[:3, :3]
     rows[:, 4] = rings
     return rows.tobytes()
+
+
+def write_scan(path: Path, parts: Sequence[bytes]) -> None:
+    """Write what the cameras hit as one .pcd.bin file.
+
+    Raises:
+        RecordingError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"".join(parts))
+    except OSError as error:
+        raise RecordingError(
+            f"expected to write {path}, got {error.strerror}: free some disk space or export "
+            "elsewhere"
+        ) from error
 
 
 def points_in(thing: SceneObject, points: NDArray[np.float64]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.nuscenes_points import SCANNER_TO_EGO, points_in
-from realmaster_live.datasets.nuscenes_tables import Tables, token_of
-from realmaster_live.datasets.nuscenes_words import attribute, category, visibility
+from realmaster_live.datasets.nuscenes_tables import Rows, token_of
+from realmaster_live.datasets.nuscenes_words import attribute, visibility
 from realmaster_live.datasets.quaternion import to_quaternion
-from realmaster_live.masks import RIDER
 from realmaster_live.objects import SceneObject
 from realmaster_live.recording.sample import Sample
 
@@ -63,6 +63,7 @@ class _Seen:
     """One thing at one key frame, over all cameras."""
 
     thing: SceneObject
+    category: str
     pixels: int = 0
     whole: float = 0.0  # pixels it would have if nothing hid it
     points: int = 0
@@ -73,18 +74,17 @@ class SceneRows:
     """Collects one scene, an uninterrupted stretch of a drive, and writes its rows.
 
     Args:
-        tables: where to. name: of the scene.
+        rows: where to. name: of the scene.
         sizes: channel -> (width, height) of its pictures; (0, 0) for LIDAR_TOP.
     """
 
-    def __init__(self, tables: Tables, name: str, sizes: Mapping[str, tuple[int, int]]) -> None:
-        self._tables = tables
+    def __init__(self, rows: Rows, name: str, sizes: Mapping[str, tuple[int, int]]) -> None:
+        self._rows = rows
         self._name = name
         self._sizes = sizes
         self._moments: list[_Moment] = []
         self._shots: dict[str, list[tuple[_Moment, _Shot]]] = {channel: [] for channel in sizes}
         self._seen: dict[int, dict[int, _Seen]] = {}
-        self._calibrated: set[str] = set()
 
     def ends_before(self, timestamp: float) -> bool:
         """Whether so much is missing up to `timestamp` that another scene begins there."""
@@ -113,24 +113,30 @@ class SceneRows:
 
     def see(
         self,
-        annotations: Sequence[Annotation],
-        points: NDArray[np.float64],  # (N, 3) metres, in the world, hit from this camera
+        one: Annotation,
+        category: str,
+        points: NDArray[np.float64],
+        *,
+        rider_pixels: int = 0,
     ) -> None:
-        """Note what one camera shows of each thing at the moment, a key frame."""
-        here = self._seen.setdefault(self._moments[-1].frame_id, {})
-        riders = {one.mask_id: one.pixels for one in annotations if one.class_id == RIDER}
-        for one in annotations:
-            if one.thing is None or category(one.thing) is None or not one.pixels:
-                continue
-            seen = here.setdefault(one.thing.object_id, _Seen(one.thing))
-            rider = riders.get(one.mask_id, 0)
-            seen.ridden |= rider > 0
-            seen.pixels += one.pixels + rider
-            seen.whole += (one.pixels + rider) / max(1 - one.occlusion, 1e-3)
-            seen.points += points_in(one.thing, points)
+        """Note that a camera shows a thing at the moment, a key frame.
 
-    def finish(self, *, log: str, description: str) -> int:
-        """Write all rows; return the number of annotations. `log`: token of the drive's."""
+        Args:
+            one: the annotation, of a thing.
+            category: nuScenes' name of its kind.
+            points: (N, 3) metres, in the world, that were hit from this camera.
+            rider_pixels: of whoever sits on it, who belongs to its box.
+        """
+        assert one.thing is not None
+        here = self._seen.setdefault(self._moments[-1].frame_id, {})
+        seen = here.setdefault(one.thing.object_id, _Seen(one.thing, category))
+        seen.ridden |= rider_pixels > 0
+        seen.pixels += one.pixels + rider_pixels
+        seen.whole += (one.pixels + rider_pixels) / max(1 - one.occlusion, 1e-3)
+        seen.points += points_in(one.thing, points)
+
+    def finish(self, *, log: str, description: str) -> Counter[str]:
+        """Write all rows; return category -> annotations. `log`: token of the drive's."""
         samples = [moment for moment in self._moments if moment.key]
         scene = token_of("scene", self._name)
         self._scene(scene, samples, log, description)
@@ -140,7 +146,7 @@ class SceneRows:
 
     def _scene(self, scene: str, samples: Sequence[_Moment], log: str, description: str) -> None:
         tokens = [self._sample(moment) for moment in samples]
-        self._tables.add(
+        self._rows.add(
             "scene",
             scene,
             log_token=log,
@@ -151,7 +157,7 @@ class SceneRows:
             description=description,
         )
         for moment, chained in zip(samples, _chained(tokens), strict=True):
-            self._tables.add("sample", **chained, timestamp=moment.microseconds, scene_token=scene)
+            self._rows.add("sample", **chained, timestamp=moment.microseconds, scene_token=scene)
 
     def _sensor_data(self, channel: str) -> None:
         """Write what one sensor gave, linked in time."""
@@ -164,14 +170,14 @@ class SceneRows:
         ]
         for (moment, shot), chained in zip(shots, _chained(tokens), strict=True):
             pose = token_of("ego_pose", chained["token"])
-            self._tables.add(
+            self._rows.add(
                 "ego_pose",
                 pose,
                 timestamp=moment.microseconds,
                 rotation=list(to_quaternion(shot.ego)),
                 translation=shot.ego[:3, 3].tolist(),
             )
-            self._tables.add(
+            self._rows.add(
                 "sample_data",
                 **chained,
                 sample_token=self._sample(following[moment.frame_id]),
@@ -185,19 +191,21 @@ class SceneRows:
                 filename=shot.file,
             )
 
-    def _annotations(self, scene: str, samples: Sequence[_Moment]) -> int:
-        """Write the instances and their annotations; return how many of these."""
+    def _annotations(self, scene: str, samples: Sequence[_Moment]) -> Counter[str]:
+        """Write the instances and their annotations; return category -> how many of these."""
+        counts: Counter[str] = Counter()
         found: dict[int, list[tuple[_Moment, _Seen]]] = {}
         for moment in samples:
             for number, seen in self._seen.get(moment.frame_id, {}).items():
                 found.setdefault(number, []).append((moment, seen))
         for number, track in found.items():
             instance = token_of("instance", scene, number)
+            counts[track[0][1].category] += len(track)
             tokens = [token_of("sample_annotation", instance, one.frame_id) for one, _ in track]
-            self._tables.add(
+            self._rows.add(
                 "instance",
                 instance,
-                category_token=token_of("category", category(track[0][1].thing)),
+                category_token=token_of("category", track[0][1].category),
                 nbr_annotations=len(tokens),
                 first_annotation_token=tokens[0],
                 last_annotation_token=tokens[-1],
@@ -205,7 +213,7 @@ class SceneRows:
             for (moment, seen), chained in zip(track, _chained(tokens), strict=True):
                 thing = seen.thing
                 length, width, height = thing.size.tolist()
-                self._tables.add(
+                self._rows.add(
                     "sample_annotation",
                     **chained,
                     sample_token=self._sample(moment),
@@ -218,25 +226,21 @@ class SceneRows:
                     num_lidar_pts=seen.points,
                     num_radar_pts=0,
                 )
-        return sum(len(track) for track in found.values())
+        return counts
 
     def _calibration(self, channel: str, mount: Matrix, camera: Matrix | None) -> str:
         """Return the token of where a sensor sits; a new row for every other place or lens."""
         lens = [] if camera is None else camera.tolist()
         # what differs by rounding alone is the same place
         place = (mount.round(6) + 0.0).tolist()
-        token = token_of("calibrated_sensor", self._name, channel, place, lens)
-        if token not in self._calibrated:
-            self._calibrated.add(token)
-            self._tables.add(
-                "calibrated_sensor",
-                token,
-                sensor_token=token_of("sensor", channel),
-                translation=mount[:3, 3].tolist(),
-                rotation=list(to_quaternion(mount)),
-                camera_intrinsic=lens,
-            )
-        return token
+        return self._rows.add(
+            "calibrated_sensor",
+            token_of("calibrated_sensor", self._name, channel, place, lens),
+            sensor_token=token_of("sensor", channel),
+            translation=mount[:3, 3].tolist(),
+            rotation=list(to_quaternion(mount)),
+            camera_intrinsic=lens,
+        )
 
     def _sample(self, moment: _Moment) -> str:
         return token_of("sample", self._name, moment.frame_id)

@@ -1,12 +1,15 @@
-"""The thirteen tables of nuScenes v1.0, written row by row so that memory stays flat."""
+"""The thirteen tables of nuScenes v1.0: rows by recording, put together in the end."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
+
+from realmaster_live.atomic_files import part_of, settle
 
 TABLES = (
     "category", "attribute", "visibility", "instance", "sensor", "calibrated_sensor", "ego_pose",
@@ -20,41 +23,47 @@ def token_of(table: str, *key: object) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-class Tables:
-    """One JSON file a table; each is there, whole, once the context is left without an error."""
+class Rows:
+    """Rows by table and token.
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._files: dict[str, IO[str]] = {}
-        self._rows = dict.fromkeys(TABLES, 0)
+    Attributes:
+        tables: table -> token -> the row's other fields.
+    """
 
-    def __enter__(self) -> Tables:
-        for table in TABLES:
-            path = self._folder / f"{table}.json.part"
-            self._files[table] = path.open("w", encoding="utf-8")
-            self._files[table].write("[")
-        return self
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[str, dict[str, Any]]] = {}
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for table, file in self._files.items():
-            file.write("\n]\n")
+    def add(self, table: str, token: str, **fields: Any) -> str:
+        """Add a row, unless its token has one, and return its token."""
+        assert table in TABLES, table
+        self.tables.setdefault(table, {}).setdefault(token, fields)
+        return token
+
+
+def write_tables(
+    folder: Path, parts: Iterable[Mapping[str, Mapping[str, Mapping[str, Any]]]]
+) -> None:
+    """Write one JSON file a table; `parts` are `Rows.tables`, a token may come in several.
+
+    One part at a time is in memory.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        names = {table: stack.enter_context(part_of(folder / f"{table}.json")) for table in TABLES}
+        files = {
+            table: stack.enter_context(part.open("w", encoding="utf-8"))
+            for table, part in names.items()
+        }
+        written: dict[str, set[str]] = {table: set() for table in TABLES}
+        for tables in parts:
+            for table, rows in tables.items():
+                for token, fields in rows.items():
+                    if token in written[table]:
+                        continue
+                    row = json.dumps({"token": token, **fields})
+                    files[table].write((",\n" if written[table] else "[\n") + row)
+                    written[table].add(token)
+        for table, file in files.items():
+            file.write("\n]\n" if written[table] else "[]\n")
             file.close()
-            if error is None:
-                (self._folder / f"{table}.json.part").replace(self._folder / f"{table}.json")
-
-    def add(self, table: str, token: str, **fields: Any) -> None:
-        """Write a row."""
-        file = self._files[table]
-        file.write("\n" if self._rows[table] == 0 else ",\n")
-        file.write(json.dumps({"token": token, **fields}))
-        self._rows[table] += 1
-
-    def __len__(self) -> int:
-        """Return the number of rows in all tables."""
-        return sum(self._rows.values())
+            settle(names[table], folder / f"{table}.json")

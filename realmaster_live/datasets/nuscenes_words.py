@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.classes import CLASS_IDS
+from realmaster_live.datasets.categories import Categories
 from realmaster_live.masks import TWO_WHEELERS
 from realmaster_live.objects import SceneObject
 
@@ -24,18 +25,19 @@ NEAR_YAW_DEG = 30.0  # half of what lies between two of their directions, about
 LEVEL_DEG = 45.0  # a camera that looks farther up or down is none of theirs
 MOVING_M_S = 0.2  # what is slower stands
 PEDESTRIAN = CLASS_IDS["pedestrian"]
-CATEGORIES: Mapping[int, str] = {
-    PEDESTRIAN: "human.pedestrian.adult",
-    CLASS_IDS["car"]: "vehicle.car",
-    CLASS_IDS["truck"]: "vehicle.truck",
-    CLASS_IDS["bus"]: "vehicle.bus.rigid",
-    CLASS_IDS["motorcycle"]: "vehicle.motorcycle",
-    CLASS_IDS["bicycle"]: "vehicle.bicycle",
-}  # a rider belongs to the cycle's box
 EMERGENCY: Mapping[str, str] = {
     "police": "vehicle.emergency.police",
     "ambulance": "vehicle.emergency.ambulance",
 }
+_WORDS = {
+    "pedestrian": "human.pedestrian.adult", "car": "vehicle.car", "truck": "vehicle.truck",
+    "bus": "vehicle.bus.rigid", "motorcycle": "vehicle.motorcycle", "bicycle": "vehicle.bicycle",
+}  # fmt: skip  # a rider belongs to the cycle's box; trains, lights and signs are not theirs
+NUSCENES = Categories(
+    name="nuscenes",
+    of_class={number: _WORDS.get(word, "") for word, number in CLASS_IDS.items()},
+    ids={word: number for number, word in enumerate((*_WORDS.values(), *EMERGENCY.values()))},
+)
 ATTRIBUTES = (
     "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider",
     "cycle.without_rider", "pedestrian.moving", "pedestrian.standing",
@@ -78,12 +80,16 @@ def _level_yaw_deg(mount: NDArray[np.float64]) -> float | None:
     return float(np.degrees(np.arctan2(y, x)))
 
 
-def category(thing: SceneObject) -> str | None:
-    """Return nuScenes' name of a thing's kind; None where it has none (trains, lights, signs)."""
-    for word, name in EMERGENCY.items():
-        if word in thing.type_id and CATEGORIES.get(thing.class_id, "").startswith("vehicle."):
-            return name
-    return CATEGORIES.get(thing.class_id)
+def category(thing: SceneObject, categories: Categories) -> str:
+    """Return the name of a thing's kind, "" for none; police and ambulances have names of theirs.
+
+    Raises:
+        RecordingError: `categories` does not cover its class.
+    """
+    name = categories.of(thing.class_id)
+    if categories is NUSCENES and name.startswith("vehicle."):
+        return next((one for word, one in EMERGENCY.items() if word in thing.type_id), name)
+    return name
 
 
 def attribute(thing: SceneObject, *, ridden: bool) -> str:

@@ -1,12 +1,14 @@
 """A street of boxes that is driven through: every label follows from the same rays."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
-from realmaster_live import Chunk
+from realmaster_live import Chunk, ChunkSpec
 from realmaster_live.classes import CLASS_IDS, PALETTE
 from realmaster_live.objects import SceneObject
+from realmaster_live.recording import About, Recorder
 from realmaster_live.trust import FrameTrust
 
 SIZE = (160, 96)  # width, height
@@ -146,8 +148,27 @@ def driven_chunk(index, camera="front", *, frames=4, size=SIZE, lost=0, labels=N
         ego_to_world=np.stack([ego_at(second) for second in seconds]),
         labels={name: np.stack([found[name] for _, _, found in seen]) for name in kept},
         objects=tuple(objects_at(second) for second in seconds),
-        dropped_before=lost,
         prompt="a street at noon",
         seed=5,
         trust=() if trust is None else (verdict,) * frames,
     )
+
+
+def record_drive(
+    folder, *, cameras=("front",), chunks=6, gaps=None, trust=None, town="Town05", size=SIZE, **how
+):
+    """A drive of 4 frames a chunk; gaps: chunk index -> frames lost before it in all cameras."""
+    spec = ChunkSpec(frames=4, width=size[0], height=size[1], fps=FPS)
+    about = About(source={"map": f"Carla/Maps/{town}"}, seed=3, route="round", weather="noon")
+    labels = how.pop("labels", None)
+    lost = 0
+    with Recorder(folder, spec, about=about, **how) as recorder:
+        for index in range(chunks):
+            here = (gaps or {}).get(index, 0)
+            lost += here
+            for camera in cameras:
+                chunk = driven_chunk(
+                    index, camera, size=size, lost=lost, labels=labels, trust=trust
+                )
+                recorder.write(replace(chunk, dropped_before=here))
+    return folder

@@ -1,0 +1,224 @@
+"""What is known of a frame as Foxglove's messages.
+
+Frames of reference: "map" is our world, "ego" the vehicle, and each camera has its own with x to
+the right, y down, z forward, which is Foxglove's convention too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.annotations import Annotation
+from realmaster_live.classes import CLASS_NAMES, PALETTE
+from realmaster_live.datasets.quaternion import to_quaternion
+from realmaster_live.objects import SceneObject
+from realmaster_live.optional import require
+from realmaster_live.recording.sample import Sample
+
+WORLD, EGO = "map", "ego"
+NANOSECONDS = 1_000_000_000
+SHOWN_S = 0.25  # how long a thing stays when no newer message tells of it
+MILLIMETRES = 1000.0
+DEPTH_FAR_M = 65.535
+TRUST_SCHEMA = {
+    "type": "object",
+    "title": "realmaster.FrameTrust",
+    "properties": {
+        "frame_id": {"type": "integer"},
+        "score": {"type": ["number", "null"]},
+        "edges": {"type": ["number", "null"]},
+        "depth_order": {"type": ["number", "null"]},
+        "semantics": {"type": ["number", "null"]},
+        "boxes": {"type": ["number", "null"]},
+        "lights": {"type": ["number", "null"]},
+        "verdict": {"type": "string"},
+        "attempts": {"type": "integer"},
+    },
+}
+
+
+def messages() -> Any:
+    """Return Foxglove's message classes."""
+    return require("foxglove.messages", extra="export")
+
+
+def nanoseconds(sample: Sample) -> int:
+    """Return the simulation clock of a frame."""
+    return round(sample.frame.timestamp * NANOSECONDS)
+
+
+def stamp(sample: Sample) -> Any:
+    """Return the simulation clock of a frame as a Timestamp."""
+    seconds, rest = divmod(nanoseconds(sample), NANOSECONDS)
+    return messages().Timestamp(sec=seconds, nsec=rest)
+
+
+def calibration(sample: Sample, size: tuple[int, int]) -> Any:
+    """Return a CameraCalibration; `size` is (width, height)."""
+    frame = sample.frame
+    lens = np.zeros((3, 4))
+    lens[:, :3] = frame.intrinsics
+    return messages().CameraCalibration(
+        timestamp=stamp(sample),
+        frame_id=frame.camera,
+        width=size[0],
+        height=size[1],
+        distortion_model="plumb_bob",
+        D=frame.distortion.tolist(),
+        K=frame.intrinsics.ravel().tolist(),
+        R=np.eye(3).ravel().tolist(),
+        P=lens.ravel().tolist(),
+    )
+
+
+def transforms(sample: Sample) -> Any:
+    """Return FrameTransforms: map to ego to camera, or map to camera without a vehicle."""
+    frame = sample.frame
+    if frame.ego_to_world is None:
+        chain = [(WORLD, frame.camera, frame.cam_to_world)]
+    else:
+        mount = np.linalg.inv(frame.ego_to_world) @ frame.cam_to_world
+        chain = [(WORLD, EGO, frame.ego_to_world), (EGO, frame.camera, mount)]
+    fox = messages()
+    return fox.FrameTransforms(
+        transforms=[
+            fox.FrameTransform(
+                timestamp=stamp(sample),
+                parent_frame_id=parent,
+                child_frame_id=child,
+                translation=_vector(matrix[:3, 3]),
+                rotation=_rotation(matrix),
+            )
+            for parent, child, matrix in chain
+        ]
+    )
+
+
+def scene(sample: Sample) -> Any:
+    """Return a SceneUpdate with the box of every thing in view."""
+    return messages().SceneUpdate(entities=[_entity(sample, one) for one in sample.frame.objects])
+
+
+def boxes(sample: Sample, size: tuple[int, int]) -> Any:
+    """Return ImageAnnotations: the outlines of what is seen; `size` is (width, height)."""
+    fox = messages()
+    seen = [one for one in sample.annotations if one.visible is not None]
+    return fox.ImageAnnotations(
+        timestamp=stamp(sample),
+        points=[
+            fox.PointsAnnotation(
+                timestamp=stamp(sample),
+                type=fox.PointsAnnotationType.LineLoop,
+                points=[fox.Point2(x=x, y=y) for x, y in _corners(one)],
+                outline_color=_colour(one.class_id),
+                thickness=max(1.0, size[0] / 640),
+                metadata=_pairs(
+                    {
+                        "class": CLASS_NAMES[one.class_id],
+                        "mask_id": one.mask_id,
+                        "object_id": "" if one.thing is None else one.thing.object_id,
+                        "pixels": one.pixels,
+                        "occlusion": round(one.occlusion, 3),
+                        "truncation": round(one.truncation, 3),
+                        "distance_m": round(one.distance_m, 2),
+                    }
+                ),
+            )
+            for one in seen
+        ],
+    )
+
+
+def depth_image(sample: Sample) -> Any:
+    """Return the depth as a RawImage, 16UC1: millimetres, 65535 from 65.535 m on."""
+    frame = sample.frame
+    depth = frame.labels["depth"].astype(np.float64)
+    codes = np.minimum(depth * MILLIMETRES + 0.5, 65535).astype("<u2")
+    height, width = codes.shape
+    return messages().RawImage(
+        timestamp=stamp(sample),
+        frame_id=frame.camera,
+        width=width,
+        height=height,
+        encoding="16UC1",
+        step=2 * width,
+        data=codes.tobytes(),
+    )
+
+
+def trust_of(sample: Sample) -> dict[str, Any] | None:
+    """Return what TRUST_SCHEMA describes; None for a frame that no gate judged."""
+    trust = sample.trust
+    if trust is None:
+        return None
+    scores = {
+        name: None if np.isnan(value := getattr(trust, name)) else float(value)
+        for name in ("score", "edges", "depth_order", "semantics", "boxes", "lights")
+    }
+    return {
+        "frame_id": sample.frame.frame_id,
+        **scores,
+        "verdict": trust.verdict,
+        "attempts": trust.attempts,
+    }
+
+
+def _entity(sample: Sample, thing: SceneObject) -> Any:
+    fox = messages()
+    length, width, height = thing.size.tolist()
+    pose = fox.Pose(
+        position=_vector(thing.object_to_world[:3, 3]),
+        orientation=_rotation(thing.object_to_world),
+    )
+    return fox.SceneEntity(
+        timestamp=stamp(sample),
+        frame_id=WORLD,
+        id=str(thing.object_id),
+        lifetime=fox.Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS)),
+        metadata=_pairs(
+            {
+                "class": CLASS_NAMES[thing.class_id],
+                "type_id": thing.type_id,
+                "speed_m_s": round(float(np.linalg.norm(thing.velocity)), 3),
+                "light": thing.light,
+                "fixed": str(thing.fixed).lower(),
+            }
+        ),
+        cubes=[
+            fox.CubePrimitive(
+                pose=pose,
+                size=fox.Vector3(x=length, y=width, z=height),
+                color=_colour(thing.class_id, alpha=0.5),
+            )
+        ],
+    )
+
+
+def _corners(one: Annotation) -> list[tuple[float, float]]:
+    assert one.visible is not None
+    left, top, right, bottom = one.visible
+    return [(left, top), (right, top), (right, bottom), (left, bottom)]
+
+
+def _pairs(values: dict[str, object]) -> list[Any]:
+    fox = messages()
+    return [fox.KeyValuePair(key=key, value=str(value)) for key, value in values.items()]
+
+
+def _vector(xyz: Iterable[float]) -> Any:
+    x, y, z = map(float, xyz)
+    return messages().Vector3(x=x, y=y, z=z)
+
+
+def _rotation(matrix: NDArray[np.float64]) -> Any:
+    w, x, y, z = to_quaternion(matrix)
+    return messages().Quaternion(x=x, y=y, z=z, w=w)
+
+
+def _colour(class_id: int, alpha: float = 1.0) -> Any:
+    red, green, blue = (PALETTE[class_id] / 255).tolist()
+    return messages().Color(r=red, g=green, b=blue, a=alpha)
