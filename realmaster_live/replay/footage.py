@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import RecordingError
 from realmaster_live.protocols import Source
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
@@ -72,8 +72,8 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
     """Return what an argument names: itself, or every recording in a folder of recordings.
 
     Raises:
-        ConfigError: it is none of the four kinds, or lacks its rate.
-        PairError, RecordingError, ConnectError: it cannot be read.
+        RecordingError: it is none of the four kinds, or cannot be read.
+        ConfigError: its rate is not told. PairError, ConnectError: it cannot be read.
     """
     if text.startswith(LOG):
         from realmaster_live.replay.carla_log import describe_log
@@ -91,9 +91,9 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
     if path.is_dir():
         return _in_folder(path, reading)
     got = f"a file of another kind, {path.name}" if path.exists() else "nothing there"
-    raise ConfigError(
-        f"expected a recording, a video ({', '.join(SUFFIXES)}), a folder of pictures or a log at "
-        f"{path}, got {got}: name another"
+    raise RecordingError(
+        f"expected a recording (a folder with {META}), a video ({', '.join(SUFFIXES)}), a folder "
+        f"of pictures or a log at {path}, got {got}: name another"
     )
 
 
@@ -106,7 +106,7 @@ def _in_folder(path: Path, reading: Reading) -> list[Footage]:
         return [describe_pictures(path, reading)]
     inside = [child for child in sorted(path.iterdir()) if (child / META).exists()]
     if not inside:
-        raise ConfigError(
+        raise RecordingError(
             f"expected a recording, recordings or pictures in {path}, got neither {META} nor "
             "pictures: name the folder that holds them"
         )
