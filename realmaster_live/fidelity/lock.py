@@ -21,10 +21,13 @@ from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
 from realmaster_live.protocols import Engine
 
 LOCKED = ("traffic_light", "traffic_sign", "road_line")
-AROUND_PX = 31  # side of the square whose brightness a locked pixel follows
-DARKEST, BRIGHTEST = 0.6, 1.6  # times the render's own brightness
-TEXTURE_PX, MOST_TEXTURE = 5, 10.0  # side of the square, levels: fine grain that may stay
-EDGE_SHARE = 0.5  # of a border pixel that shows what is behind it
+# sides of the squares whose mean a pixel is compared with, and what each counts: what is nearest,
+# or, inside wide marks, what is farther off
+SQUARES_PX = {11: 1.0, 31: 0.1, 101: 0.01}
+MARGIN_PX = 50  # half of the largest
+RELATIVE = 0.3  # share by which brightness against the surroundings may differ from the render's
+# side of the square and levels: fine grain, and soft borders, that may stay as they were realized
+GRAIN_PX, MOST_GRAIN = {5: 1.0}, 16.0
 
 
 class SafetyLock:
@@ -114,44 +117,44 @@ def lock_colours(
 ) -> NDArray[np.uint8]:
     """Return the realized picture with the render's colours inside the mask.
 
-    A locked pixel is the render's, times how much brighter its surroundings became, plus the
-    realized fine grain as grey: neither changes a hue. On the mask's border, where the render
-    shows half of what is behind, half of that one's change in brightness is added, or a rim of
-    the render's background would remain. Pixels of lamps that glow stay as they are rendered.
+    A locked pixel is the render's times one gain, plus a little grey that makes its fine grain
+    the realized one: neither changes a hue. The gain is what the mask's brightness became nearby,
+    as far as that is what its surroundings became, so that nothing stands out less, or more, than
+    in the render. Pixels of lamps that glow stay as rendered.
     """
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return realized
     part = (
-        slice(max(int(rows.min()) - AROUND_PX, 0), int(rows.max()) + AROUND_PX + 1),
-        slice(max(int(columns.min()) - AROUND_PX, 0), int(columns.max()) + AROUND_PX + 1),
+        slice(max(int(rows.min()) - MARGIN_PX, 0), int(rows.max()) + MARGIN_PX + 1),
+        slice(max(int(columns.min()) - MARGIN_PX, 0), int(columns.max()) + MARGIN_PX + 1),
     )
     inner = mask[part]
-    drawn, found = rendered[part].astype(np.float32), realized[part]
-    bright = [_brightness(picture[part]) for picture in (rendered, realized)]
-    outside = (~inner).astype(np.float32)
-    wide, close = (_beside(bright, outside, size) for size in (AROUND_PX, 3))
-    gain = np.clip((wide[1] + 1) / (wide[0] + 1), DARKEST, BRIGHTEST)
-    grain = bright[1] - cv2.blur(bright[1], (TEXTURE_PX, TEXTURE_PX))
-    grey = np.clip(grain, -MOST_TEXTURE, MOST_TEXTURE)
-    border = cv2.erode(inner.view(np.uint8), np.ones((3, 3), np.uint8)) == 0
-    grey = grey + np.where(border, EDGE_SHARE * (close[1] - gain * close[0]), 0)
-    locked = drawn * gain[..., None] + grey[..., None]
+    drawn, found = (cv2.cvtColor(each[part], cv2.COLOR_RGB2GRAY) for each in (rendered, realized))
+    became = [
+        (mean_near(found, where, SQUARES_PX) + 1) / (mean_near(drawn, where, SQUARES_PX) + 1)
+        for where in (inner, ~inner)
+    ]
+    gain = np.clip(became[0], (1 - RELATIVE) * became[1], (1 + RELATIVE) * became[1])
+    detail = [each - mean_near(each, inner, GRAIN_PX) for each in (drawn, found)]
+    grain = np.clip(detail[1] - gain * detail[0], -MOST_GRAIN, MOST_GRAIN)
+    locked = rendered[part] * gain[..., None] + grain[..., None]
     shining = lamps[part] & glowing(rendered[part])
-    locked = np.where(shining[..., None], drawn, locked)
+    locked = np.where(shining[..., None], rendered[part], np.clip(locked + 0.5, 0, 255))
     answer = realized.copy()
-    answer[part] = np.where(inner[..., None], np.clip(locked + 0.5, 0, 255).astype(np.uint8), found)
+    answer[part] = np.where(inner[..., None], locked.astype(np.uint8), realized[part])
     return answer
 
 
-def _brightness(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32)
-
-
-def _beside(
-    pictures: list[NDArray[np.float32]], outside: NDArray[np.float32], size: int
-) -> list[NDArray[np.float32]]:
-    """Return each picture's mean over a square's pixels that are outside; 0 where none is."""
-    window = (size, size)
-    share = np.maximum(cv2.blur(outside, window), 1e-6)
-    return [np.asarray(cv2.blur(each * outside, window) / share, np.float32) for each in pictures]
+def mean_near(
+    values: NDArray[np.uint8],  # (H, W)
+    where: NDArray[np.bool_],  # (H, W)
+    squares: Mapping[int, float],  # side in pixels -> weight
+) -> NDArray[np.float32]:  # (H, W)
+    """Return the mean, over squares around each pixel, of the values that are somewhere; or 0."""
+    counted = where.astype(np.float32)
+    total, share = (
+        sum(weight * cv2.blur(each, (side, side)) for side, weight in squares.items())
+        for each in (values * counted, counted)
+    )
+    return np.asarray(total / np.maximum(share, 1e-6), np.float32)
