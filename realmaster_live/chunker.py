@@ -52,7 +52,7 @@ class Chunker:
         if last is not None and frame.camera != last.camera:
             raise ConfigError(
                 f"expected frames of camera {last.camera!r} only, got one of {frame.camera!r}: "
-                "run one pipeline for each camera"
+                "give run() an engine for each camera"
             )
         lost = frame.dropped_before
         if last is not None:

@@ -6,6 +6,9 @@
 
 The first queue follows the drop policy; the second one always waits, because work that is done is
 worth delivering. A slow sink therefore slows the engine, and only then makes the first queue drop.
+
+With several cameras each has an engine of its own, and what one tick showed stays together: the
+queues hold the chunks of all cameras at the same ticks as one item.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -24,6 +27,7 @@ from realmaster_live.bounded_queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.chunk import Chunk, Frame
 from realmaster_live.chunker import Chunker, newest
 from realmaster_live.errors import ConfigError
+from realmaster_live.moments import Moments
 from realmaster_live.protocols import Engine, Sink, Source
 from realmaster_live.stats import Meter, Stats
 
@@ -32,12 +36,13 @@ OWN_END_S = 2.0  # how long a source may take to give its next frame before it i
 CLOSED_END_S = 30.0  # how long it may then take to notice
 PROGRESS_EVERY_S = 0.25
 
-_Waiting = tuple[float, Chunk]  # since when (host monotonic clock, s), and what
+_Chunks = tuple[Chunk, ...]  # of all cameras, at the same ticks
+_Waiting = tuple[float, _Chunks]  # since when (host monotonic clock, s), and what
 
 
 def run(
     source: Source,
-    engine: Engine,
+    engine: Engine | Mapping[str, Engine],
     sinks: Sequence[Sink],
     *,
     policy: Policy = "block",
@@ -55,13 +60,15 @@ def run(
     on SIGTERM (which raises SystemExit) what is realized already is still delivered.
 
     Args:
-        source: gives the frames, of one camera.
-        engine: realizes the chunks, on the calling thread.
-        sinks: take each realized chunk one after another, on a thread of their own.
+        source: gives the frames of one camera, or tick by tick those of several.
+        engine: realizes the chunks, on the calling thread; for several cameras one engine for each,
+            by the camera's name, which may differ in size but not in the chunks' length.
+        sinks: take each realized chunk one after another, on a thread of their own; those of
+            several cameras in the order in which their frames came.
         policy: "block" holds the source until the engine is ready; "drop_oldest" lets the newest
             chunk win, and counts the loss.
-        queue_chunks: how many chunks may wait in front of the engine, and behind it.
-        max_frames: end after so many captured frames.
+        queue_chunks: how many chunks of a camera may wait in front of the engine, and behind it.
+        max_frames: end after so many captured frames, of all cameras together.
         on_progress: called on this thread a few times a second, and once at the end, also when the
             run fails.
         resize: scale frames of another size to the engine's.
@@ -74,7 +81,8 @@ def run(
     with ExitStack() as exits:
         for sink in sinks:
             exits.callback(sink.close)
-        exits.callback(engine.close)
+        for one in engine.values() if isinstance(engine, Mapping) else [engine]:
+            exits.callback(one.close)
         exits.callback(source.close)
         if max_frames is not None and max_frames < 1:
             raise ConfigError(
@@ -84,7 +92,7 @@ def run(
             source,
             engine,
             sinks,
-            chunker=Chunker(engine.spec, resize=resize, frame_step=frame_step),
+            moments=_moments(engine, resize=resize, frame_step=frame_step),
             inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
             outbox=BoundedQueue(queue_chunks, "block"),
             max_frames=max_frames,
@@ -101,24 +109,25 @@ class _Loop:
     def __init__(
         self,
         source: Source,
-        engine: Engine,
+        engine: Engine | Mapping[str, Engine],
         sinks: Sequence[Sink],
         *,
-        chunker: Chunker,
+        moments: Moments,
         inbox: BoundedQueue[_Waiting],
-        outbox: BoundedQueue[Chunk],
+        outbox: BoundedQueue[_Chunks],
         max_frames: int | None,
         on_progress: Callable[[Stats], None] | None,
     ) -> None:
         self.source = source
         self.engine = engine
         self.sinks = sinks
-        self.chunker = chunker
+        self.moments = moments
         self.inbox = inbox
         self.outbox = outbox
         self.max_frames = max_frames
         self.on_progress = on_progress
         self.meter = Meter()
+        self._next_index: dict[str, int] = {}
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
             for name, work in (("rm-capture", self._capture), ("rm-deliver", self._deliver))
@@ -176,72 +185,100 @@ class _Loop:
             self.inbox.finish()
 
     def _group(self, frames: Iterator[Frame]) -> None:
-        chunker, last = self.chunker, None
+        moments, first, last = self.moments, None, 0.0
         for frame in islice(frames, self.max_frames):
             now = time.monotonic()
-            if last is not None:
+            if frame.camera == first:
                 self.meter.sample("capture", now - last)
-            last = now
+            if first in (None, frame.camera):
+                first, last = frame.camera, now
             self.meter.touch()
-            lost, discarded = chunker.lost, chunker.discarded
-            chunk = chunker.push(frame)
+            lost, discarded = moments.lost, moments.discarded
+            chunks = moments.push(frame)
             self.meter.count(
                 captured=1,
-                lost_frames=chunker.lost - lost,
-                dropped_frames=chunker.discarded - discarded,
+                lost_frames=moments.lost - lost,
+                dropped_frames=moments.discarded - discarded,
             )
             if self.inbox.closed:
                 return
-            if chunk is not None:
-                overtaken = self.inbox.put((time.monotonic(), chunk))
+            if chunks:
+                overtaken = self.inbox.put((time.monotonic(), chunks))
                 if overtaken is not None:
-                    self.meter.count(dropped_chunks=1, dropped_frames=len(overtaken[1]))
-        discarded = chunker.discarded
-        chunker.finish()
-        self.meter.count(dropped_frames=chunker.discarded - discarded)
+                    frame_count = sum(len(chunk) for chunk in overtaken[1])
+                    self.meter.count(dropped_chunks=len(overtaken[1]), dropped_frames=frame_count)
+        discarded = moments.discarded
+        moments.finish()
+        self.meter.count(dropped_frames=moments.discarded - discarded)
 
     def _realize(self) -> None:
-        next_index = None
         reported = time.monotonic()
         while (waiting := self.inbox.get()) is not None:
-            since, chunk = waiting
+            since, chunks = waiting
             self.meter.sample("queue", time.monotonic() - since)
-            if chunk.dropped_before or (next_index is not None and chunk.index != next_index):
-                self.engine.reset()
-                kept = newest(chunk, self.engine.spec.first_frames)
-                self.meter.count(resets=1, dropped_frames=len(chunk) - len(kept))
-                chunk = kept
-            next_index = chunk.index + 1
-            began = time.monotonic()
-            realized = self.engine.realize(chunk)
-            self.meter.sample("engine", time.monotonic() - began)
-            self.outbox.put(realized)
+            self.outbox.put(tuple(self._realized(chunk) for chunk in chunks))
             if self.on_progress is not None and time.monotonic() - reported > PROGRESS_EVERY_S:
                 reported = time.monotonic()
                 self.on_progress(self.meter.stats())
 
+    def _realized(self, chunk: Chunk) -> Chunk:
+        """Realize a chunk with its camera's engine, which forgets what came before a gap."""
+        engine = self.engine[chunk.camera] if isinstance(self.engine, Mapping) else self.engine
+        if chunk.dropped_before or chunk.index != self._next_index.get(chunk.camera, chunk.index):
+            engine.reset()
+            kept = newest(chunk, engine.spec.first_frames)
+            self.meter.count(resets=1, dropped_frames=len(chunk) - len(kept))
+            chunk = kept
+        self._next_index[chunk.camera] = chunk.index + 1
+        began = time.monotonic()
+        realized = engine.realize(chunk)
+        self.meter.sample("engine", time.monotonic() - began)
+        return realized
+
     def _deliver(self) -> None:
         try:
-            while (chunk := self.outbox.get()) is not None:
-                began = time.monotonic()
-                for sink in self.sinks:
-                    sink.write(chunk)
-                ended = time.monotonic()
-                self.meter.sample("deliver", ended - began)
-                self.meter.sample("end_to_end", *(ended - chunk.captured_at))
-                self.meter.count(realized=len(chunk))
-                self.meter.touch()
+            while (chunks := self.outbox.get()) is not None:
+                for chunk in chunks:
+                    began = time.monotonic()
+                    for sink in self.sinks:
+                        sink.write(chunk)
+                    ended = time.monotonic()
+                    self.meter.sample("deliver", ended - began)
+                    self.meter.sample("end_to_end", *(ended - chunk.captured_at))
+                    self.meter.count(realized=len(chunk))
+                    self.meter.touch()
         except BaseException:
             self.inbox.close()
             self.outbox.close()
             raise
 
 
+def _moments(engine: Engine | Mapping[str, Engine], *, resize: bool, frame_step: int) -> Moments:
+    """Return a chunker for each engine; raise ConfigError unless they can keep in step."""
+
+    def chunker(one: Engine) -> Chunker:
+        return Chunker(one.spec, resize=resize, frame_step=frame_step)
+
+    if not isinstance(engine, Mapping):
+        return Moments(chunker(engine))
+    lengths = {(one.spec.frames, one.spec.first_frames) for one in engine.values()}
+    if len(lengths) != 1 or len({id(one) for one in engine.values()}) != len(engine):
+        raise ConfigError(
+            "expected one engine a camera, all for chunks of one length, got "
+            f"{len(engine)} cameras with chunks of {sorted(lengths)} frames: load the same engine "
+            "once for each camera"
+        )
+    return Moments({name: chunker(one) for name, one in engine.items()})
+
+
 def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:
-    """Let the chunk after a dropped one say how many frames are missing before it."""
-    since, chunk = following
-    missing = dropped[1].dropped_before + len(dropped[1])
-    return since, replace(chunk, dropped_before=chunk.dropped_before + missing)
+    """Let the chunks after dropped ones say how many frames are missing before them."""
+    missing = {chunk.camera: chunk.dropped_before + len(chunk) for chunk in dropped[1]}
+    since, chunks = following
+    return since, tuple(
+        replace(chunk, dropped_before=chunk.dropped_before + missing[chunk.camera])
+        for chunk in chunks
+    )
 
 
 def _generator(frames: Iterator[Frame]) -> Generator[Frame, None, None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 STAGES: Mapping[str, str] = {
-    "capture": "from one captured frame to the next",
+    "capture": "from one captured frame of a camera to the next",
     "queue": "a chunk waits for the engine",
     "engine": "the engine realizes a chunk",
     "deliver": "all sinks take a chunk",
@@ -43,6 +43,8 @@ class Latency:
 class Stats:
     """The account of a run; `captured == realized + dropped_frames` once it has ended well.
 
+    Frames and chunks are those of all cameras together.
+
     Attributes:
         captured: frames that the source gave.
         realized: frames that the sinks have taken.
@@ -50,7 +52,7 @@ class Stats:
         dropped_frames: captured frames that were not realized: overtaken under `drop_oldest`, or
             left over from a chunk that a gap or the end cut short.
         dropped_chunks: whole chunks that were overtaken under `drop_oldest`.
-        resets: how often the engine had to forget what came before.
+        resets: how often an engine had to forget what came before.
         wall_s: seconds from the first captured frame to the last delivered one.
         latency_ms: stage (a key of STAGES) -> percentiles.
     """
@@ -66,7 +68,7 @@ class Stats:
 
     @property
     def fps(self) -> float:
-        """Realized frames a second of wall time."""
+        """Realized frames of all cameras a second of wall time."""
         return self.realized / self.wall_s if self.wall_s > 0 else 0.0
 
 

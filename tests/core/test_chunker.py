@@ -120,7 +120,7 @@ def test_resizing_scales_picture_labels_and_optics():
 def test_two_cameras_are_refused():
     chunker = Chunker(spec())
     chunker.push(make_frame(0))
-    with pytest.raises(ConfigError, match="one pipeline for each camera"):
+    with pytest.raises(ConfigError, match="an engine for each camera"):
         chunker.push(make_frame(1, camera="rear"))
 
 
