@@ -114,7 +114,12 @@ def evaluate(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line."""
+    """Run from the command line; `perception` as the first word is an evaluation of its own."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["perception"]:
+        from realmaster_live.training.perception.command import main as perception
+
+        return perception(given[1:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("engine", nargs="?", default="embedded", help="a name or a folder")
     parser.add_argument(
@@ -130,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FILE",
         help="of prompts (.npz); learnt from the training clips and written if it is not there",
     )
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(given)
     with unpacked(options.data) as folders:
         result = run(options, folders)
     sys.stdout.write(json.dumps(result, indent=2) + "\n\n" + table(bars_of(result)) + "\n")

@@ -1,5 +1,8 @@
 """Crops to learn from, as a pure function of (seed, step): the same for every variant.
 
+Half of the crops are of anywhere. The others show a pixel of a small group that the picture has
+(rare class sampling, Hoyer et al. 2022, "DAFormer", section 4.3), or hardly any would be seen.
+
 Legend: B crops, H W pixels.
 """
 
@@ -17,9 +20,12 @@ from realmaster_live.errors import PairError
 from realmaster_live.training.data import step_rng
 from realmaster_live.training.perception.boxes import Boxes, cropped
 from realmaster_live.training.perception.examples import Example
+from realmaster_live.training.perception.groups import PLACES
 
 CROP = (144, 256)  # height and width in pixels
 SCALES = (0.8, 1.25)  # how large a crop shows its part of the picture
+SMALL = ("traffic light", "traffic sign", "pedestrian", "vehicle", "two-wheeler")
+TOWARDS_SMALL = 0.5  # share of the crops
 BRIGHTNESS, CONTRAST = 0.08, 0.12  # of the whole range; drawn evenly from -x to x
 
 
@@ -58,18 +64,18 @@ def draw_batch(
     for turn in range(batch):
         example = examples[int(rng.integers(len(examples)))]
         picture = example.pictures[variants[(turn + step) % len(variants)]]
-        window = _window(rng, picture.shape[:2], crop)
-        mirror = bool(rng.random() < 0.5)
-        contrast = 1.0 + rng.uniform(-CONTRAST, CONTRAST)
-        shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
-        shown = _cut(picture, window, crop, mirror, cv2.INTER_LINEAR).astype(np.float32) / 255
-        pictures.append((shown - 0.5) * np.float32(contrast) + np.float32(0.5 + shift))
         labels = example.groups
         if labels is None or example.boxes is None:
             raise PairError(
                 f"expected labels of {example.name} to learn from, got none: train on clips that "
                 "were rendered --with-labels"
             )
+        window = _window(rng, labels, crop)
+        mirror = bool(rng.random() < 0.5)
+        contrast = 1.0 + rng.uniform(-CONTRAST, CONTRAST)
+        shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
+        shown = _cut(picture, window, crop, mirror, cv2.INTER_LINEAR).astype(np.float32) / 255
+        pictures.append((shown - 0.5) * np.float32(contrast) + np.float32(0.5 + shift))
         groups.append(_cut(labels, window, crop, mirror, cv2.INTER_NEAREST))
         left, top, width, _ = window
         boxes.append(
@@ -87,14 +93,26 @@ def draw_batch(
 
 
 def _window(
-    rng: np.random.Generator, size: tuple[int, ...], crop: tuple[int, int]
+    rng: np.random.Generator, groups: NDArray[np.uint8], crop: tuple[int, int]
 ) -> tuple[int, int, int, int]:
     """Return left, top, width and height of a part of the picture with the crop's shape."""
+    size = groups.shape
     largest = min(size[0] / crop[0], size[1] / crop[1])
     part = min(largest, 1.0 / float(np.exp(rng.uniform(*np.log(SCALES)))))
     height, width = round(crop[0] * part), round(crop[1] * part)
-    top = int(rng.integers(size[0] - height + 1))
-    return int(rng.integers(size[1] - width + 1)), top, width, height
+    at = rng.random(2)
+    corner = [at[0] * (size[0] - height), at[1] * (size[1] - width)]
+    if rng.random() < TOWARDS_SMALL:
+        shown = [PLACES[name] for name in SMALL if (groups == PLACES[name]).any()]
+        if shown:
+            pixels = np.argwhere(groups == shown[int(rng.integers(len(shown)))])
+            pixel = pixels[int(rng.integers(len(pixels)))]
+            corner = list(pixel - at * (height, width))
+    top, left = (
+        int(np.clip(start, 0, whole - side))
+        for start, whole, side in zip(corner, size, (height, width), strict=True)
+    )
+    return left, top, width, height
 
 
 def _cut(

@@ -30,6 +30,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "mixed": (SIM, REAL),  # half of every batch each
     TRUTH: (TRUTH,),
 }
+NETWORK = "network.safetensors"
 SMOOTHED = 25  # steps whose mean loss is one point of the curve
 
 
@@ -83,7 +84,7 @@ def train(
 ) -> tuple[nn.Module, list[float]]:
     """Return a trained network, ready to be asked, and the curve of its loss."""
     torch.manual_seed(run.seed)  # the same first weights for every variant
-    network = task.network().to(memory_format=torch.channels_last)
+    network = task.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
@@ -109,10 +110,10 @@ def train(
     return network.eval(), curve
 
 
-def fingerprint(options: Training, examples: Sequence[Example], tests: Sequence[TestSet]) -> str:
-    """Return what a kept result depends on: the options and the pictures' content and labels."""
-    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
-    for example in (*examples, *(e for test in tests for e in test.examples)):
+def fingerprint(examples: Sequence[Example]) -> str:
+    """Return what examples come to: a hash of their pictures and labels."""
+    digest = hashlib.sha256()
+    for example in examples:
         digest.update(example.name.encode())
         for variant, picture in sorted(example.pictures.items()):
             digest.update(variant.encode() + picture.tobytes())
@@ -130,40 +131,47 @@ def run_or_read(
     tests: Sequence[TestSet],
     options: Training,
     folder: Path,
-    key: str,
 ) -> dict[str, Any]:
-    """Return a run's result, from its folder where it is there under the same fingerprint."""
+    """Return a run's result: what its folder lacks of it is made.
+
+    A network is trained again where the options or the training examples changed, and asked again
+    where a test set did.
+    """
     place = folder / run.name
     path = place / "result.json"
-    if path.is_file():
-        kept: dict[str, Any] = json.loads(path.read_text())
-        if kept["fingerprint"] == key:
-            return kept
-    started = time.monotonic()
-    network, curve = train(run, task, examples, options)
-    trained_s = time.monotonic() - started
-    result = {
-        **asdict(run),
-        "fingerprint": key,
-        "curve": [round(value, 4) for value in curve],
-        "figures": {test.name: task.figures(network, test) for test in tests},
-        "trained_s": round(trained_s, 1),
-    }
-    place.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: value.contiguous() for name, value in network.state_dict().items()},
-        place / "network.safetensors",
-    )
+    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    key = {"options": asdict(options), "examples": fingerprint(examples)}
+    if kept.get("key") == key:
+        network = read_network(run, task, folder)
+    else:
+        started = time.monotonic()
+        network, curve = train(run, task, examples, options)
+        kept = {
+            **asdict(run),
+            "key": key,
+            "curve": [round(value, 4) for value in curve],
+            "trained_s": round(time.monotonic() - started, 1),
+            "tests": {},
+        }
+        place.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+        save_file(weights, place / NETWORK)
+    for test in tests:
+        content = fingerprint(test.examples)
+        known = kept["tests"].get(test.name, {})
+        if known.get("examples") != content:
+            figures = task.figures(network, test)
+            kept["tests"][test.name] = {"examples": content, "figures": figures}
+            logger.info("%s: %s %.1f", run.name, test.name, mean(figures))
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1))
+    partial.write_text(json.dumps(kept, indent=1))
     partial.replace(path)
-    means = ", ".join(f"{name} {mean(values):.1f}" for name, values in result["figures"].items())
-    logger.info("%s: %s in %.0f s", run.name, means, trained_s)
-    return result
+    return kept
 
 
 def read_network(run: Run, task: Task, folder: Path) -> nn.Module:
     """Return the network of a finished run."""
     network = task.network()
-    network.load_state_dict(load_file(folder / run.name / "network.safetensors"))
+    network.load_state_dict(load_file(folder / run.name / NETWORK))
     return network.eval()

@@ -1,0 +1,201 @@
+"""What many runs say together: means with confidence intervals, differences, the gap recovered.
+
+Seeds are the sample. A difference of two variants is taken seed by seed: both networks began with
+the same weights and saw the same crops.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from realmaster_live.training.perception.examples import REAL, SIM, TRUTH
+from realmaster_live.training.perception.runs import VARIANTS
+from realmaster_live.training.perception.tasks import MEASURES, SEGMENTATION, mean
+
+# Student's t at 97.5 percent for 1, 2, ... degrees of freedom
+STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
+BAR_POINTS, BAR_SHARE = 5.0, 0.5  # realized over sim in mIoU; of the gap to the truth
+
+
+def student(freedom: int) -> float:
+    """Return Student's t at 97.5 percent (Cornish and Fisher's expansion from 10 degrees on)."""
+    if freedom <= len(STUDENT):
+        return STUDENT[freedom - 1]
+    z = NormalDist().inv_cdf(0.975)
+    return (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds and half the width of its 95 percent interval (NaN of one seed)."""
+
+    mean: float
+    half_width: float
+    seeds: int
+
+    def __str__(self) -> str:
+        """Return such as 41.2 ± 0.8."""
+        if math.isnan(self.half_width):
+            return f"{self.mean:.1f}"
+        return f"{self.mean:.1f} ± {self.half_width:.1f}"
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean of values, one a seed, with its interval."""
+    count = len(values)
+    spread = float(np.std(values, ddof=1)) if count > 1 else math.nan
+    half_width = student(count - 1) * spread / math.sqrt(count) if count > 1 else math.nan
+    return Estimate(mean=float(np.mean(values)), half_width=half_width, seeds=count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """All variants at one task on one test set.
+
+    Attributes:
+        means: variant -> mIoU or mAP, percent. classes: variant -> class -> percent.
+        gains: variant -> its difference from the sim variant, points.
+        recovered: variant -> (it - sim) / (truth - sim) of the means; NaN where there is no gap.
+    """
+
+    task: str
+    test: str
+    means: Mapping[str, Estimate]
+    classes: Mapping[str, Mapping[str, Estimate]]
+    gains: Mapping[str, Estimate]
+    recovered: Mapping[str, float]
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON takes it."""
+
+        def both(value: Estimate) -> list[float]:
+            return [round(value.mean, 3), round(value.half_width, 3)]
+
+        return {
+            "task": self.task,
+            "test": self.test,
+            "mean": {name: both(value) for name, value in self.means.items()},
+            "gain": {name: both(value) for name, value in self.gains.items()},
+            "recovered": {name: round(value, 4) for name, value in self.recovered.items()},
+            "classes": {
+                name: {each: both(value) for each, value in classes.items()}
+                for name, classes in self.classes.items()
+            },
+        }
+
+
+def compare(results: Sequence[Mapping[str, Any]], task: str, test: str) -> Comparison:
+    """Return what the runs of a task say on a test set; NaN means where it has no such labels."""
+    figures: dict[str, dict[int, dict[str, float]]] = {}
+    for result in results:
+        if result["task"] == task:
+            by_seed = figures.setdefault(result["variant"], {})
+            by_seed[result["seed"]] = result["tests"][test]["figures"]
+    variants = [name for name in VARIANTS if name in figures]
+    seeds = sorted(set.intersection(*(set(its) for its in figures.values())))
+    means = {name: [mean(figures[name][seed]) for seed in seeds] for name in variants}
+    classes = {
+        name: {
+            each: estimate([figures[name][seed][each] for seed in seeds])
+            for each in figures[name][seeds[0]]
+        }
+        for name in variants
+    }
+    gains = {
+        name: estimate([a - b for a, b in zip(means[name], means[SIM], strict=True)])
+        for name in variants
+        if name != SIM and SIM in variants
+    }
+    gap = gains[TRUTH].mean if TRUTH in gains else math.nan
+    return Comparison(
+        task=task,
+        test=test,
+        means={name: estimate(values) for name, values in means.items()},
+        classes=classes,
+        gains=gains,
+        recovered={
+            name: gains[name].mean / gap if gap > 0 else math.nan for name in gains if name != TRUTH
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """What was hoped for, what came, and whether it is reached."""
+
+    text: str
+    figure: str
+    reached: bool
+
+
+def bars(comparison: Comparison) -> list[Bar]:
+    """Return the two bars of segmentation; none for other tasks, or where a variant is missing."""
+    if comparison.task != SEGMENTATION or not {REAL, TRUTH} <= set(comparison.gains):
+        return []
+    gain, share = comparison.gains[REAL], comparison.recovered[REAL]
+    return [
+        Bar(
+            text=f"realized beats sim by at least {BAR_POINTS:.0f} points of mIoU",
+            figure=f"{gain} points",
+            reached=gain.mean >= BAR_POINTS,
+        ),
+        Bar(
+            text=f"realized recovers at least {100 * BAR_SHARE:.0f} % of the gap to the truth",
+            figure=f"{100 * share:.0f} %",
+            reached=share >= BAR_SHARE,
+        ),
+    ]
+
+
+def as_cells(comparison: Comparison) -> list[list[str]]:
+    """Return the table's cells: a head, a row a class, then mean, gain and share of the gap."""
+    measure = MEASURES[comparison.task]
+    variants = list(comparison.means)
+    return [
+        [f"{measure}, percent", *variants],
+        *(
+            [name, *(str(comparison.classes[variant][name]) for variant in variants)]
+            for name in comparison.classes[variants[0]]
+        ),
+        [f"mean {measure}", *map(str, comparison.means.values())],
+        ["over sim, points", *(_signed(comparison.gains.get(name)) for name in variants)],
+        ["gap recovered", *(_percent(comparison.recovered.get(name)) for name in variants)],
+    ]
+
+
+def as_text(comparison: Comparison) -> str:
+    """Return the table that the command line prints."""
+    rows = as_cells(comparison)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        [
+            f"{comparison.task} on {comparison.test}",
+            *(
+                "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+                for row in rows
+            ),
+            *(
+                f"{'reached' if bar.reached else 'MISSED'}: {bar.text}: {bar.figure}"
+                for bar in bars(comparison)
+            ),
+        ]
+    )
+
+
+def _signed(value: Estimate | None) -> str:
+    return "" if value is None else f"{'+' if value.mean >= 0 else ''}{value}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{100 * value:.0f} %"

@@ -1,0 +1,162 @@
+"""The report: one HTML file with tables, curves and pictures that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.training.perception.curves import curves
+from realmaster_live.training.perception.detection import detect
+from realmaster_live.training.perception.drawing import as_image, coloured, with_boxes
+from realmaster_live.training.perception.examples import Example
+from realmaster_live.training.perception.figures import Comparison, as_cells, bars
+from realmaster_live.training.perception.runs import Run, Training, read_network
+from realmaster_live.training.perception.segmentation import segment
+from realmaster_live.training.perception.tasks import DETECTION, SEGMENTATION, Task, TestSet
+
+SHOWN_EXAMPLES, SHOWN_TESTS = 4, 5
+LEAST_SCORE = 0.3  # of a box that is drawn
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1c1f24; max-width: 1500px;
+  margin: 24px auto; padding: 0 20px; }
+h1 { font-size: 24px; } h2 { font-size: 19px; margin-top: 36px; }
+table { border-collapse: collapse; } td, th { padding: 3px 12px; text-align: right;
+  border-bottom: 1px solid #e3e6ea; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+tr.sum td { font-weight: 600; } .reached { color: #21793f; } .missed { color: #b3261e; }
+.rows { display: grid; gap: 4px; } .rows span { font-weight: 600; font-size: 13px; }
+img { width: 100%; display: block; } svg { max-width: 680px; display: block; }
+svg text { font: 12px system-ui, sans-serif; } .grid { stroke: #e3e6ea; }
+.scroll { overflow-x: auto; } p.note { color: #5a616b; max-width: 80ch; }
+"""
+
+
+def write_report(
+    path: Path,
+    *,
+    comparisons: Sequence[Comparison],
+    results: Sequence[Mapping[str, Any]],
+    examples: Sequence[Example],
+    tests: Sequence[TestSet],
+    tasks: Mapping[str, Task],
+    runs: Path,
+    options: Training,
+    setting: str,
+) -> None:
+    """Write the page: the setting in words, then every task's tables, curves and pictures."""
+    variants, inputs = list(comparisons[0].means), variants_of(examples)
+    parts = [
+        "<h1>Does it help perception?</h1>",
+        f'<p class="note">{html.escape(setting)}</p>',
+        "<h2>What the networks learn from</h2>",
+        _sheet(
+            [*inputs, "labels"], [_inputs(e, inputs) for e in _spread(examples, SHOWN_EXAMPLES)]
+        ),
+    ]
+    for name, task in tasks.items():
+        its = [comparison for comparison in comparisons if comparison.task == name]
+        parts += [f"<h2>{name.capitalize()}</h2>", *map(_table, its)]
+        losses = {
+            variant: [
+                result["curve"]
+                for result in results
+                if result["task"] == name and result["variant"] == variant
+            ]
+            for variant in variants
+        }
+        parts += ["<h3>Training loss, mean over seeds</h3>", curves(losses, options.steps)]
+        networks = {
+            variant: read_network(Run(variant=variant, task=name, seed=0), task, runs)
+            for variant in variants
+        }
+        for test in tests:
+            shown = [
+                example
+                for example in test.examples
+                if (example.groups if name == SEGMENTATION else example.boxes) is not None
+            ]
+            if shown:
+                rows = [_answers(name, e, test, networks) for e in _spread(shown, SHOWN_TESTS)]
+                heads = ["tested on", "labels", *(f"trained on {v}" for v in variants)]
+                parts += [f"<h3>{html.escape(test.name)}, seed 0</h3>", _sheet(heads, rows)]
+    text = "\n".join(parts)
+    path.write_text(
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Does it help perception?'
+        f"</title>\n<style>{STYLE}</style>\n<body>\n{text}\n</body></html>\n",
+        encoding="utf-8",
+    )
+
+
+def variants_of(examples: Sequence[Example]) -> list[str]:
+    """Return the variants that the examples have pictures of: sim, real, truth."""
+    order = ["sim", "real", "truth"]
+    return [name for name in order if name in examples[0].pictures]
+
+
+def _spread(examples: Sequence[Example], most: int) -> list[Example]:
+    """Return at most so many examples, evenly spread, those with many things first in each part."""
+    size = max(1, len(examples) // most)
+    parts = [examples[start : start + size] for start in range(0, size * most, size)]
+    return [max(part, key=_things) for part in parts if part]
+
+
+def _things(example: Example) -> int:
+    return 0 if example.boxes is None else int((~example.boxes.hard).sum())
+
+
+def _inputs(example: Example, variants: Sequence[str]) -> list[str]:
+    cells = [as_image(example.pictures[name], name) for name in variants]
+    return [*cells, as_image(_labels(example, example.pictures[variants[0]]), "labels")]
+
+
+def _labels(example: Example, below: Any) -> Any:
+    """Return the labels as a picture, its boxes drawn in."""
+    shown = below if example.groups is None else coloured(example.groups)
+    if example.boxes is None:
+        return shown
+    easy = ~example.boxes.hard
+    return with_boxes(shown, example.boxes.corners[easy], example.boxes.kinds[easy])
+
+
+def _answers(task: str, example: Example, test: TestSet, networks: Mapping[str, Any]) -> list[str]:
+    picture = example.pictures[test.variant]
+    labels = picture if task == DETECTION else coloured(example.groups)  # type: ignore[arg-type]
+    if task == DETECTION and example.boxes is not None:
+        easy = ~example.boxes.hard
+        labels = with_boxes(picture, example.boxes.corners[easy], example.boxes.kinds[easy])
+    cells = [as_image(picture, example.name), as_image(labels, "labels")]
+    for name, network in networks.items():
+        if task == SEGMENTATION:
+            said = coloured(segment(network, picture))
+        else:
+            found = detect(network, picture)
+            sure = found.scores > LEAST_SCORE
+            said = with_boxes(picture, found.corners[sure], found.kinds[sure])
+        cells.append(as_image(said, f"trained on {name}"))
+    return cells
+
+
+def _table(comparison: Comparison) -> str:
+    head, *rows = as_cells(comparison)
+    lines = [f"<h3>On {html.escape(comparison.test)}</h3><div class=scroll><table>"]
+    lines.append("<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>")
+    classes = len(rows) - 3
+    for place, row in enumerate(rows):
+        kind = ' class="sum"' if place >= classes else ""
+        lines.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>")
+    lines.append("</table></div>")
+    lines += [
+        f'<p class="{"reached" if bar.reached else "missed"}">'
+        f"{'Reached' if bar.reached else 'Missed'}: {bar.text}: {bar.figure}</p>"
+        for bar in bars(comparison)
+    ]
+    return "".join(lines)
+
+
+def _sheet(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [f"<span>{html.escape(head)}</span>" for head in heads]
+    cells += [cell for row in rows for cell in row]
+    columns = f"grid-template-columns: repeat({len(heads)}, 1fr)"
+    return f'<div class="rows" style="{columns}">{"".join(cells)}</div>'
