@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GROWN_PX = 2  # around a mask: a render's edge is as wide
-FEATHER_PX = 1.2  # standard deviation of the seam
+GROWN_PX = 1  # around a mask: half of a border pixel is the thing's
+FEATHER_PX = 0.8  # standard deviation of the seam
 AROUND_PX = 24  # surroundings whose colours say how the render is to be toned
 FEWEST_PX = 64  # of them
-LEAST_SPREAD, MOST_SPREAD = 0.7, 1.4
+LEAST_SPREAD, MOST_SPREAD = 0.8, 1.1
 
 
 def blend(
