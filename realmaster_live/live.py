@@ -44,7 +44,7 @@ def engine_sha256(engine: Engine) -> str:
 def run_with_progress(
     title: str,
     source: Source,
-    engine: Engine,
+    engine: Engine | Mapping[str, Engine],
     sinks: Sequence[Sink],
     *,
     policy: Policy = "block",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from realmaster_live.bounded_queue import Policy
 from realmaster_live.cli import options as flags
+from realmaster_live.errors import ConfigError
+from realmaster_live.protocols import Engine
+from realmaster_live.rig import DEFAULT_LABELS, Rig, RigCamera
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +36,12 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
         "--ego", type=flags.ego, help="role name or actor id (default: hero, else any vehicle)"
     )
     parser.add_argument(
+        "--rig",
+        type=Path,
+        metavar="FILE",
+        help="spawn the cameras of this TOML file; --view and --video show the first",
+    )
+    parser.add_argument(
         "--camera", type=int, metavar="ID", help="adopt this rgb camera instead of spawning one"
     )
     parser.add_argument(
@@ -41,12 +51,15 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=flags.seconds, help="of simulated time (default: until Ctrl-C)"
     )
     parser.add_argument("--fps", type=float, default=20.0, help="of the simulation (default: 20)")
-    parser.add_argument("--fov-deg", type=float, default=80.0, help="horizontal (default: 80)")
+    parser.add_argument("--fov-deg", type=float, help="horizontal (default: 80)")
     parser.add_argument(
         "--labels",
         type=flags.labels,
-        default=("depth", "semantic", "instance"),
-        help="a list such as depth,semantic,instance,flow, or none",
+        help="a list such as depth,semantic,instance,flow, or none"
+        f" (default: {','.join(DEFAULT_LABELS)})",
+    )
+    parser.add_argument(
+        "--no-objects", action="store_true", help="leave out what stands and moves around the car"
     )
     parser.add_argument(
         "--policy",
@@ -55,8 +68,10 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--timeout", type=flags.seconds, default=10.0, help="for server and frames")
     flags.add_size(parser)
+    parser.set_defaults(size=None)  # to tell whether it was given
     flags.add_engine(parser)
     flags.add_prompt(parser)
+    flags.add_recording(parser)
     flags.add_view(parser)
     flags.add_video(parser)
 
@@ -65,10 +80,9 @@ def run(options: argparse.Namespace) -> int:
     """Attach, realize until the end, detach."""
     from realmaster_live.bridges.carla_bridge import CarlaBridge
     from realmaster_live.cli.outputs import open_sinks
-    from realmaster_live.engines.load import load_engine
     from realmaster_live.live import about_run, run_with_progress
 
-    width, height = options.size
+    rig = _rig(options)
     policy: Policy = options.policy or ("drop_oldest" if options.passive else "block")
     with ExitStack() as stack:
         bridge = stack.enter_context(
@@ -76,34 +90,70 @@ def run(options: argparse.Namespace) -> int:
                 options.host,
                 options.port,
                 ego=options.ego,
-                width=width,
-                height=height,
-                fov_deg=options.fov_deg,
-                labels=options.labels,
+                rig=None if options.camera is not None else rig,
+                labels=rig.cameras[0].labels,
                 adopt=options.camera,
                 synchronous=not options.passive,
                 fixed_delta_s=1.0 / options.fps,
                 timeout_s=options.timeout,
+                objects=not options.no_objects,
             )
         )
         world = bridge.describe()
-        camera = world["camera"]  # an adopted one has a size of its own
-        engine = load_engine(
-            options.engine,
-            width=camera["width"],
-            height=camera["height"],
-            fps=options.fps,
-            prompt=options.prompt,
-        )
-        stack.callback(engine.close)
-        about = about_run(options.engine, engine, world, policy=policy)
-        sinks = open_sinks(stack, options, engine.spec, record=options.record, about=about)
+        engines = {
+            name: _load_engine(stack, options, camera) for name, camera in world["cameras"].items()
+        }
+        first = next(iter(engines.values()))
+        about = about_run(options.engine, first, world, policy=policy)
+        sinks = open_sinks(stack, options, first.spec, record=options.record, about=about)
+        ticks = None if options.seconds is None else round(options.seconds * options.fps)
         run_with_progress(
             f"{world['map']}",
             bridge,
-            engine,
+            engines,
             sinks,
             policy=policy,
-            max_frames=None if options.seconds is None else round(options.seconds * options.fps),
+            max_frames=None if ticks is None else ticks * len(engines),
         )
     return 0
+
+
+def _rig(options: argparse.Namespace) -> Rig:
+    """Return the cameras to spawn: those of --rig, or the one that the other flags describe."""
+    alone = {
+        "--size": options.size,
+        "--fov-deg": options.fov_deg,
+        "--labels": options.labels,
+        "--camera": options.camera,
+    }
+    if options.rig is not None:
+        given = [flag for flag, value in alone.items() if value is not None]
+        if given:
+            raise ConfigError(
+                f"expected --rig without {', '.join(alone)}, got {', '.join(given)}: write it in "
+                f"{options.rig}"
+            )
+        return Rig.load(options.rig)
+    width, height = options.size or flags.DEFAULT_SIZE
+    labels = DEFAULT_LABELS if options.labels is None else options.labels
+    fov_deg = 80.0 if options.fov_deg is None else options.fov_deg
+    return Rig(
+        (RigCamera(name="front", width=width, height=height, fov_deg=fov_deg, labels=labels),)
+    )
+
+
+def _load_engine(
+    stack: ExitStack, options: argparse.Namespace, camera: Mapping[str, Any]
+) -> Engine:
+    """Return one camera's own engine, of the camera's size; `stack` closes it."""
+    from realmaster_live.engines.load import load_engine
+
+    engine: Engine = load_engine(
+        options.engine,
+        width=camera["width"],
+        height=camera["height"],
+        fps=options.fps,
+        prompt=options.prompt,
+    )
+    stack.callback(engine.close)
+    return engine

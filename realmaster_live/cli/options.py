@@ -12,6 +12,7 @@ from realmaster_live.errors import ConfigError
 
 SHARD = re.compile(r"(\d+)/([1-9]\d*)")
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+DEFAULT_SIZE = (512, 288)
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,7 +91,21 @@ def add_prompt(parser: argparse.ArgumentParser) -> None:
 def add_size(parser: argparse.ArgumentParser) -> None:
     """Add --size."""
     parser.add_argument(
-        "--size", type=size, default=(512, 288), metavar="WxH", help="default: 512x288"
+        "--size", type=size, default=DEFAULT_SIZE, metavar="WxH", help="default: 512x288"
+    )
+
+
+def add_recording(parser: argparse.ArgumentParser) -> None:
+    """Add --segment-s and --lossless."""
+    parser.add_argument(
+        "--segment-s",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="simulated seconds a segment of the recording (default: 60)",
+    )
+    parser.add_argument(
+        "--lossless", action="store_true", help="record the pictures bit for bit, ten times larger"
     )
 
 

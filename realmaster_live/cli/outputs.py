@@ -25,7 +25,10 @@ def open_sinks(
     """Open a recorder, a film and a page as asked for; `stack` closes them."""
     sinks: list[Sink] = []
     if record is not None:
-        sinks.append(stack.enter_context(Recorder(record, spec, about=about)))
+        recorder = Recorder(
+            record, spec, about=about, segment_s=options.segment_s, lossless=options.lossless
+        )
+        sinks.append(stack.enter_context(recorder))
     if options.video is not None:
         sinks.append(stack.enter_context(SideBySideVideo(options.video, spec.fps)))
     if options.view:

@@ -24,6 +24,8 @@ def side_by_side(rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> ND
 class SideBySideVideo:
     """A sink that blocks while it encodes; the file plays in any browser.
 
+    Shows the camera whose chunk comes first; those of other cameras are left out.
+
     Args:
         path: the .mp4 to write; replaced if it is there.
         fps: pictures a second.
@@ -41,6 +43,7 @@ class SideBySideVideo:
         self.fps = fps
         self.captions = captions
         self._writer: PictureWriter | None = None
+        self._camera: str | None = None
 
     def __enter__(self) -> SideBySideVideo:
         return self
@@ -50,6 +53,9 @@ class SideBySideVideo:
 
     def write(self, chunk: Chunk) -> None:
         """Append one chunk."""
+        self._camera = self._camera or chunk.camera
+        if chunk.camera != self._camera:
+            return
         rendered = chunk.frames if chunk.rendered is None else chunk.rendered
         for left, right in zip(rendered, chunk.frames, strict=True):
             self.add(left, right)

@@ -46,7 +46,8 @@ class LiveView:
     """A sink that never blocks: when the page cannot follow, the oldest pictures go, counted.
 
     The frames of a chunk are spread over the time that the next one takes to come, so that the
-    page moves evenly. Pictures are only encoded while somebody looks.
+    page moves evenly. Pictures are only encoded while somebody looks. The page shows the camera
+    whose chunk comes first.
 
     Args:
         port: 0 takes any free one; see `url`.
@@ -70,6 +71,7 @@ class LiveView:
         self._last_write: float | None = None
         self._times: deque[float] = deque(maxlen=40)
         self._current: _Shown | None = None
+        self._camera: str | None = None
         self._jpeg: tuple[int, bytes] = (0, b"")
         self._ready = threading.Event()
         self._failed: OSError | None = None
@@ -93,6 +95,9 @@ class LiveView:
 
     def write(self, chunk: Chunk) -> None:
         """Queue one chunk for showing; returns at once."""
+        self._camera = self._camera or chunk.camera
+        if chunk.camera != self._camera:
+            return
         now = time.monotonic()
         since = now - self._last_write if self._last_write is not None else 0.0
         self._last_write = now
