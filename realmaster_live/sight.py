@@ -111,6 +111,7 @@ def hidden_shares(
     steps = (np.arange(GRID) + 0.5) / GRID
     low, high = boxes.inside[:, None, :2], boxes.inside[:, None, 2:]
     pixels = (low + (high - low) * steps[:, None]).astype(np.int64)  # (T, GRID, 2)
+    pixels = np.minimum(pixels, (depth.shape[1] - 1, depth.shape[0] - 1))  # none inside: an edge
     x, y = pixels[:, None, :, 0], pixels[:, :, None, 1]
     turns = boxes.axes.transpose(0, 2, 1) @ np.linalg.inv(intrinsics)  # a pixel's ray in own axes
     starts = boxes.own(np.zeros((1, 1, 3)))[:, 0]
