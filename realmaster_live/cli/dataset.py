@@ -13,6 +13,7 @@ from realmaster_live.cli.options import Parser
 VERBS = {
     "info": ("dataset_info", "say what was recorded"),
     "verify": ("dataset_verify", "say what is there, what is missing and what is damaged"),
+    "export": ("dataset_export", "turn recordings into a data set that others can read"),
     "repair": ("dataset_repair", "finish a recording whose process was killed"),
 }
 

@@ -40,10 +40,7 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     drives = open_drives(selection, "coco")
     folder = ExportFolder(out, "coco", selection, options)
     for drive in drives:
-        with (
-            folder.drive(drive) as tally,
-            PictureFiles(threads=options.threads, quality=options.quality) as files,
-        ):
+        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
             if tally is None:
                 continue
             part = []
@@ -62,6 +59,7 @@ def _entry(picture: Picture, name: str, categories: Categories) -> dict[str, Any
     frame = picture.sample.frame
     instance = np.asarray(frame.labels["instance"], np.int32)
     height, width = instance.shape
+    labels = (*picture.kept, *picture.ignored)
     return {
         "file_name": name,
         "width": width,
@@ -70,7 +68,7 @@ def _entry(picture: Picture, name: str, categories: Categories) -> dict[str, Any
         "camera": picture.camera,
         "frame_id": frame.frame_id,
         "timestamp": frame.timestamp,
-        "annotations": [_annotation(label, instance, categories) for label in picture.labels],
+        "annotations": [_annotation(one, instance, categories) for one in labels],
     }
 
 
@@ -84,8 +82,8 @@ def _annotation(label: Label, instance: Any, categories: Categories) -> dict[str
         "bbox": [left, top, right - left, bottom - top],
         "area": one.pixels,
         "segmentation": encode_rle(mask, at, (instance.shape[1], instance.shape[0])),
-        "iscrowd": int(label.ignored),
-        "ignore": int(label.ignored),
+        "iscrowd": int(label.fate == "ignore"),
+        "ignore": int(label.fate == "ignore"),
         "object_id": None if one.thing is None else one.thing.object_id,
         "occlusion": round(one.occlusion, 3),
         "truncation": round(one.truncation, 3),

@@ -19,7 +19,7 @@ from realmaster_live.errors import ConfigError, RecordingError
 
 INDEX = "export.json"
 README = "README.md"
-PARTS = ".parts"  # what each finished recording adds to files that hold all of them
+PARTS = ".parts"  # what each finished recording adds to files that hold all; kept for --resume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,6 @@ class ExportFolder:
         lines = ["# Contents", "", *summary.lines(), "", "# Which labels are kept", "", *rule]
         self.write_text(README, "\n".join(lines).replace("\n", "  \n") + "\n")
         self._write(complete=True)
-        shutil.rmtree(self.out / PARTS, ignore_errors=True)
         return summary
 
     def _write(self, *, complete: bool) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.categories import Categories
-from realmaster_live.datasets.rules import Decision, judge, trust_by_mask, why_left_out
+from realmaster_live.datasets.rules import Fate, judge, trust_by_mask, why_left_out
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
 from realmaster_live.datasets.summary import Tally
 from realmaster_live.recording.sample import Sample
@@ -18,16 +18,12 @@ from realmaster_live.recording.sample import Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """An annotation with its word in the dataset; ignored where `reason` says why."""
+    """An annotation, its word in the dataset, what becomes of it, and why it is not kept."""
 
     annotation: Annotation
     category: str
-    reason: str = ""
-
-    @property
-    def ignored(self) -> bool:
-        """Whether nothing is to be learnt from it."""
-        return bool(self.reason)
+    fate: Fate
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +31,24 @@ class Picture:
     """One frame of a dataset.
 
     Attributes:
-        drive, camera: where it is from. sample: as recorded. labels: kept and ignored ones.
-        number: within its camera, from 0 on; pictures that the rule leaves out have none.
+        drive, camera: where it is from. sample: as recorded.
+        labels: those that the dataset has a word for, dropped ones included.
     """
 
     drive: Drive
     camera: str
     sample: Sample
     labels: tuple[Label, ...]
-    number: int
+
+    @property
+    def kept(self) -> tuple[Label, ...]:
+        """The labels to learn."""
+        return tuple(one for one in self.labels if one.fate == "keep")
+
+    @property
+    def ignored(self) -> tuple[Label, ...]:
+        """The labels that nothing is to be learnt from."""
+        return tuple(one for one in self.labels if one.fate == "ignore")
 
     @property
     def stem(self) -> str:
@@ -79,7 +84,6 @@ def labelled(
     Raises:
         RecordingError: a class is not covered by `categories`.
     """
-    number = 0
     for sample in drive.samples(camera, selection, streams):
         left_out = why_left_out(sample, selection.rules)
         if left_out:
@@ -87,8 +91,7 @@ def labelled(
             continue
         tally.frames += 1
         labels = tuple(_labels(sample, selection, categories, tally))
-        yield Picture(drive=drive, camera=camera, sample=sample, labels=labels, number=number)
-        number += 1
+        yield Picture(drive=drive, camera=camera, sample=sample, labels=labels)
 
 
 def _labels(
@@ -97,15 +100,14 @@ def _labels(
     trust = trust_by_mask(sample.trust)
     for one in sample.annotations:
         category = categories.of(one.class_id)
-        decision = judge(one, trust, selection.rules) if category else _NO_CATEGORY
-        if decision.fate == "drop":
-            tally.dropped[decision.reason] += 1
+        if not category:
+            tally.dropped["no category for it"] += 1
             continue
-        if decision.fate == "ignore":
-            tally.ignored[decision.reason] += 1
-        else:
+        fate, reason = judge(one, trust, selection.rules)
+        if fate == "keep":
             tally.labels[category] += 1
-        yield Label(annotation=one, category=category, reason=decision.reason)
-
-
-_NO_CATEGORY = Decision("drop", "no category in this dataset")
+        elif fate == "ignore":
+            tally.ignored[reason] += 1
+        else:
+            tally.dropped[reason] += 1
+        yield Label(annotation=one, category=category, fate=fate, reason=reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +11,7 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 
@@ -30,6 +32,11 @@ class PictureFiles:
         self._ahead = AHEAD * max(1, threads)
         self._waiting: deque[Future[None]] = deque()
         self._quality = quality
+
+    @classmethod
+    def of(cls, options: ExportOptions) -> Self:
+        """Return the writer that an export's options ask for."""
+        return cls(threads=options.threads, quality=options.quality)
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +59,20 @@ class PictureFiles:
         Raises:
             RecordingError: this or an earlier picture could not be written.
         """
+        self._soon(path, lambda: encode(picture, path.suffix, self._quality))
+
+    def write_text(self, path: Path, text: str) -> None:
+        """Write a small file, soon; folders are made.
+
+        Raises:
+            RecordingError: this or an earlier file could not be written.
+        """
+        self._soon(path, text.encode)
+
+    def _soon(self, path: Path, content: Callable[[], bytes]) -> None:
         while len(self._waiting) >= self._ahead:
             self._waiting.popleft().result()
-        self._waiting.append(self._pool.submit(self._write, path, picture))
+        self._waiting.append(self._pool.submit(_write, path, content))
 
     def wait(self) -> None:
         """Return when everything is written.
@@ -65,16 +83,17 @@ class PictureFiles:
         while self._waiting:
             self._waiting.popleft().result()
 
-    def _write(self, path: Path, picture: NDArray[Any]) -> None:
-        data = encode(picture, path.suffix, self._quality)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-        except OSError as error:
-            raise RecordingError(
-                f"expected to write {path}, got {error.strerror}: free some disk space or export "
-                "elsewhere"
-            ) from error
+
+def _write(path: Path, content: Callable[[], bytes]) -> None:
+    data = content()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    except OSError as error:
+        raise RecordingError(
+            f"expected to write {path}, got {error.strerror}: free some disk space or export "
+            "elsewhere"
+        ) from error
 
 
 def encode(picture: NDArray[Any], suffix: str, quality: int = 95) -> bytes:

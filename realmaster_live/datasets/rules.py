@@ -19,6 +19,8 @@ from realmaster_live.masks import RIDER
 from realmaster_live.recording.sample import Sample
 from realmaster_live.trust import FrameTrust
 
+LOW_TRUST = "low trust"
+OWN_VEHICLE = "the own vehicle"
 Fate = Literal["keep", "ignore", "drop"]
 VEHICLES = frozenset(
     CLASS_IDS[name] for name in ("car", "truck", "bus", "train", "motorcycle", "bicycle")
@@ -98,7 +100,7 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
         return Decision("drop", "no pixel is seen")
     if one.thing is None and one.class_id != RIDER:
         if one.class_id in VEHICLES and one.distance_m < rules.own_vehicle_m:
-            return Decision("drop", "the own vehicle")
+            return Decision("drop", OWN_VEHICLE)
         if rules.unlisted != "keep":
             return Decision(rules.unlisted, "no thing is listed")
     for wrong, reason in (
@@ -111,9 +113,6 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
         if wrong:
             return Decision("ignore", reason)
     return KEEP
-
-
-LOW_TRUST = "low trust"
 
 
 def trust_by_mask(trust: FrameTrust | None) -> Mapping[int, float]:

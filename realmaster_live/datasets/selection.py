@@ -77,6 +77,11 @@ class Drive:
     split: Split
     cameras: tuple[str, ...]
 
+    def size(self, camera: str) -> tuple[int, int]:
+        """Return the width and height of a camera's pictures, pixels."""
+        seen = self.recording.meta.cameras[camera]
+        return seen.width, seen.height
+
     def samples(
         self, camera: str, selection: Selection, streams: Collection[str] = ()
     ) -> Iterator[Sample]:

@@ -1,0 +1,106 @@
+"""Cityscapes: pictures and pixel-wise labels, a folder a split and town.
+
+    out/leftImg8bit/train/minitown07/minitown07_000000_000042_leftImg8bit.png
+    out/gtFine/train/minitown07/minitown07_000000_000042_gtFine_{labelIds,instanceIds,...}.png
+
+The first number is of the recording and camera, the second is the simulator's frame. Of a paired
+export leftImg8bit holds the realized pictures and leftImg8bit_sim the rendered ones.
+
+An ignored thing of low trust is unlabeled (0, trainId 255). One that is ignored for its size or for
+being hidden keeps its class and has no instance, as Cityscapes' groups. Pixels of the vehicle that
+carries the camera are "ego vehicle".
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.annotations import pixels_of
+from realmaster_live.datasets.categories import CITYSCAPES, CITYSCAPES_LABELS, Categories
+from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.labels import Picture, labelled
+from realmaster_live.datasets.pictures import PictureFiles
+from realmaster_live.datasets.rules import LOW_TRUST, OWN_VEHICLE
+from realmaster_live.datasets.selection import Selection, open_drives
+from realmaster_live.datasets.summary import Summary
+from realmaster_live.errors import ConfigError
+
+UNLABELED, EGO_VEHICLE = 0, 1
+PER_CLASS = 1000  # instanceIds are id * 1000 + number
+_TRAIN_IDS = np.full(256, 255, np.uint8)
+_COLORS = np.zeros((256, 3), np.uint8)
+for _label in CITYSCAPES_LABELS:
+    _TRAIN_IDS[_label.id] = _label.train_id
+    _COLORS[_label.id] = _label.color
+_COUNTED = frozenset(label.id for label in CITYSCAPES_LABELS if label.instances)
+
+
+def export(selection: Selection, out: Path, *, options: ExportOptions | None = None) -> Summary:
+    """Write a selection as Cityscapes and return what was written.
+
+    Raises:
+        ConfigError: the folder, the selection or the categories cannot be used.
+        RecordingError: a recording cannot be read, or the export not be written.
+    """
+    options = options or ExportOptions()
+    categories = options.categories or CITYSCAPES
+    if not set(categories.ids.values()) <= {label.id for label in CITYSCAPES_LABELS}:
+        raise ConfigError(
+            f"expected Cityscapes' own numbers in {categories.name}, got "
+            f"{sorted(categories.ids.values())}: leave [ids] out and use its names"
+        )
+    drives = open_drives(selection, "cityscapes")
+    folder = ExportFolder(out, "cityscapes", selection, options)
+    streams = ("semantic", "instance")
+    for drive in drives:
+        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
+            if tally is None:
+                continue
+            town = drive.recording.meta.about.town
+            city = re.sub("[^a-z0-9]", "", town.lower()) or "town"
+            sequence = sum(len(part) for _, part in folder.parts())
+            for number, camera in enumerate(drive.cameras, start=sequence):
+                for picture in labelled(drive, camera, selection, categories, tally, streams):
+                    stem = f"{city}_{number:06d}_{picture.sample.frame.frame_id:06d}"
+                    place = f"{drive.split}/{city}/{stem}"
+                    for kind, pixels in picture.views(selection.variant):
+                        tree = "leftImg8bit" + "_sim" * (kind not in (selection.variant, "real"))
+                        files.write(out / tree / f"{place}_leftImg8bit.png", pixels)
+                    for name, map_ in maps_of(picture, categories).items():
+                        files.write(out / "gtFine" / f"{place}_gtFine_{name}.png", map_)
+            folder.write_part(drive, list(drive.cameras))
+    return folder.finish()
+
+
+def maps_of(picture: Picture, categories: Categories) -> dict[str, NDArray[np.uint8 | np.uint16]]:
+    """Return labelIds, labelTrainIds (H, W) uint8, instanceIds uint16, color (H, W, 3) uint8."""
+    labels = picture.sample.frame.labels
+    semantic = np.asarray(labels["semantic"], np.uint8)
+    instance = np.asarray(labels["instance"], np.int32)
+    ids = np.maximum(categories.table(semantic), UNLABELED).astype(np.uint8)[semantic]
+    instances = ids.astype(np.uint16)
+    counts: dict[int, int] = {}
+    for label in picture.labels:
+        one = label.annotation
+        if one.visible is None:
+            continue
+        (left, top), mask = pixels_of(one, instance)
+        part = np.s_[top : top + mask.shape[0], left : left + mask.shape[1]]
+        number = categories.ids[label.category]
+        if label.reason in (LOW_TRUST, OWN_VEHICLE):
+            number = EGO_VEHICLE if label.reason == OWN_VEHICLE else UNLABELED
+            ids[part][mask] = number
+            instances[part][mask] = number
+        elif label.fate == "keep" and number in _COUNTED:
+            instances[part][mask] = number * PER_CLASS + counts.get(number, 0)
+            counts[number] = counts.get(number, 0) + 1
+    return {
+        "labelIds": ids,
+        "instanceIds": instances,
+        "labelTrainIds": _TRAIN_IDS[ids],
+        "color": _COLORS[ids],
+    }

@@ -1,0 +1,177 @@
+"""KITTI's object detection: pictures, labels with boxes in space, calibration.
+
+    out/training/{image_2,label_2,calib}/000000.*  out/ImageSets/train.txt  out/frames.csv
+
+Of a paired export image_2 holds the realized pictures and image_2_sim the rendered ones.
+
+KITTI's camera axes are ours (x right, y down, z forward, metres). Its pixels have their middles on
+whole numbers: the principal point is half a pixel less than ours, and the last column and row of a
+box belong to it. A box in space turns only about the camera's y axis: one that leans against it is
+written upright. The box in the picture is that of the pixels that are seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.annotations import Annotation, Box
+from realmaster_live.datasets.categories import KITTI
+from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.labels import Picture, labelled
+from realmaster_live.datasets.pictures import PictureFiles
+from realmaster_live.datasets.selection import Selection, open_drives
+from realmaster_live.datasets.splits import SPLITS
+from realmaster_live.datasets.summary import Summary
+from realmaster_live.masks import RIDER, TWO_WHEELERS
+from realmaster_live.objects import SceneObject
+
+CYCLIST = "Cyclist"
+PARTLY, LARGELY = 0.1, 0.5  # occlusion from which on a thing is 1, partly, and 2, largely occluded
+UNKNOWN = "-1 -1 -1 -1000 -1000 -1000 -10"
+HEADS = "number,split,recording,camera,frame_id,timestamp"
+
+
+def export(
+    selection: Selection,
+    out: Path,
+    *,
+    options: ExportOptions | None = None,
+    suffix: str = ".png",
+) -> Summary:
+    """Write a selection for KITTI's object detection and return what was written.
+
+    Ignored things, and those whose box in space is not known, are DontCare.
+
+    Args:
+        selection: what to take.
+        out: the folder.
+        options: how to write.
+        suffix: of the pictures, ".png" as KITTI's or ".jpg", a quarter of the work.
+
+    Raises:
+        ConfigError: the folder or the selection cannot be used.
+        RecordingError: a recording cannot be read, or the export not be written.
+    """
+    options = options or ExportOptions()
+    categories = options.categories or KITTI
+    drives = open_drives(selection, "kitti")
+    folder = ExportFolder(out, "kitti", selection, options)
+    training = out / "training"
+    for drive in drives:
+        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
+            if tally is None:
+                continue
+            number = sum(len(part) for _, part in folder.parts())
+            rows: list[Any] = []
+            for camera in drive.cameras:
+                for picture in labelled(drive, camera, selection, categories, tally):
+                    name = f"{number + len(rows):06d}"
+                    for kind, pixels in picture.views(selection.variant):
+                        images = "image_2" if kind in (selection.variant, "real") else "image_2_sim"
+                        files.write(training / images / f"{name}{suffix}", pixels)
+                    frame = picture.sample.frame
+                    files.write_text(training / f"label_2/{name}.txt", "".join(lines_of(picture)))
+                    files.write_text(training / f"calib/{name}.txt", calibration(frame.intrinsics))
+                    rows.append(
+                        (name, drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
+                    )
+            folder.write_part(drive, rows)
+    return _finish(folder)
+
+
+def lines_of(picture: Picture) -> Iterator[str]:
+    """Yield the lines of a label file.
+
+    A rider and the two-wheeler below are one Cyclist in the two-wheeler's box in space; it is kept
+    if either of them is.
+    """
+    cam_to_world = picture.sample.frame.cam_to_world
+    ridden = {
+        one.mask_id: one for one in picture.sample.annotations if one.class_id in TWO_WHEELERS
+    }
+    riders = {
+        label.annotation.mask_id: label.annotation.visible
+        for label in picture.labels
+        if label.annotation.class_id == RIDER
+    }
+    told: set[int] = set()
+    for label in (*picture.kept, *picture.ignored):
+        one, category = label.annotation, label.category
+        thing, box = one.thing, one.visible
+        is_pair = one.mask_id in riders and one.mask_id in ridden
+        if is_pair and (one.class_id == RIDER or one.class_id in TWO_WHEELERS):
+            if one.mask_id in told:
+                continue
+            told.add(one.mask_id)
+            category = CYCLIST
+            thing = ridden[one.mask_id].thing
+            box = _around(riders[one.mask_id], ridden[one.mask_id].visible)
+        assert box is not None
+        if thing is None or label.fate == "ignore":
+            yield f"DontCare -1 -1 -10 {_corners(box)} {UNKNOWN}\n"
+        else:
+            cut = f"{one.truncation:.2f} {_level(one)}"
+            yield f"{category} {cut} {_boxes(box, thing, cam_to_world)}\n"
+
+
+def _around(one: Box | None, other: Box | None) -> Box | None:
+    if one is None or other is None:
+        return one or other
+    (left, top, right, bottom), (x, y, u, v) = one, other
+    return min(left, x), min(top, y), max(right, u), max(bottom, v)
+
+
+def _level(one: Annotation) -> int:
+    """Return 0 fully visible, 1 partly, 2 largely occluded."""
+    return int(one.occlusion >= PARTLY) + int(one.occlusion >= LARGELY)
+
+
+def _corners(box: Box) -> str:
+    left, top, right, bottom = box
+    return f"{left:.2f} {top:.2f} {right - 1:.2f} {bottom - 1:.2f}"
+
+
+def _boxes(box: Box, thing: SceneObject, cam_to_world: NDArray[np.float64]) -> str:
+    """Return alpha, box, height, width, length, x, y, z of the middle of the bottom, rotation_y."""
+    turn = cam_to_world[:3, :3].T @ thing.object_to_world[:3, :3]
+    middle = (thing.object_to_world[:3, 3] - cam_to_world[:3, 3]) @ cam_to_world[:3, :3]
+    length, width, height = thing.size
+    x, y, z = middle - turn[:, 2] * height / 2
+    rotation_y = math.atan2(-turn[2, 0], turn[0, 0])
+    alpha = math.remainder(rotation_y - math.atan2(x, z), 2 * math.pi)
+    return (
+        f"{alpha:.2f} {_corners(box)} {height:.2f} {width:.2f} {length:.2f} "
+        f"{x:.2f} {y:.2f} {z:.2f} {rotation_y:.2f}"
+    )
+
+
+def calibration(intrinsics: NDArray[np.float64]) -> str:
+    """Return a calibration file: one camera, and a laser scanner's axes in its place."""
+    camera = np.zeros((3, 4))
+    camera[:, :3] = intrinsics
+    camera[:2, 2] -= 0.5
+    to_camera = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
+    rows = {f"P{number}": camera for number in range(4)}
+    rows |= {"R0_rect": np.eye(3), "Tr_velo_to_cam": to_camera, "Tr_imu_to_velo": np.eye(3, 4)}
+    lines = (
+        f"{name}: {' '.join(f'{v:.12e}' for v in row.ravel())}\n" for name, row in rows.items()
+    )
+    return "".join(lines)
+
+
+def _finish(folder: ExportFolder) -> Summary:
+    """Write which number is in which split, and where it is from."""
+    rows = [row for _, part in folder.parts() for row in part]
+    for split in SPLITS:
+        numbers = sorted(row[0] for row in rows if row[1] == split)
+        if numbers:
+            folder.write_text(f"ImageSets/{split}.txt", "\n".join(numbers) + "\n")
+    lines = [HEADS, *(",".join(map(str, row)) for row in sorted(rows))]
+    folder.write_text("frames.csv", "\n".join(lines) + "\n")
+    return folder.finish()
