@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording import Recording
-from realmaster_live.recording.segment import segment_folders
+from realmaster_live.recording.files import sha256_of
+from realmaster_live.recording.segment import SegmentInfo, is_finished, segment_folders
 from realmaster_live.recording.tables import compute, read_table
 
 BROWSER_FORMATS = ("yuv420p", "yuvj420p")  # what WebCodecs plays everywhere
@@ -19,9 +21,11 @@ def can_pass(path: Path) -> bool:
     """Whether a video's packets may be handed on: H.264 in 4:2:0, every picture in its own order.
 
     Foxglove demands that no packet needs a later one (no B frames).
+
+    Raises:
+        RecordingError: the file cannot be read.
     """
-    av: Any = require("av", extra="live")
-    with av.open(path) as container:
+    with _opened(path) as container:
         stream = container.streams.video[0]
         if stream.codec_context.name != "h264" or stream.pix_fmt not in BROWSER_FORMATS:
             return False
@@ -35,13 +39,20 @@ def packets(path: Path) -> Iterator[bytes]:
         RecordingError: the file cannot be read.
     """
     av: Any = require("av", extra="live")
+    with _opened(path) as container:
+        stream = container.streams.video[0]
+        to_annex_b = av.BitStreamFilterContext("h264_mp4toannexb", stream)
+        for packet in container.demux(stream):
+            for whole in to_annex_b.filter(packet if packet.size else None):
+                yield bytes(whole)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    av: Any = require("av", extra="live")
     try:
         with av.open(path) as container:
-            stream = container.streams.video[0]
-            to_annex_b = av.BitStreamFilterContext("h264_mp4toannexb", stream)
-            for packet in container.demux(stream):
-                for whole in to_annex_b.filter(packet if packet.size else None):
-                    yield bytes(whole)
+            yield container
     except (av.FFmpegError, OSError, IndexError) as error:
         raise RecordingError(
             f"expected a playable video in {path}, got {error}: restore the file from a copy or "
@@ -57,39 +68,50 @@ class Passed:
     """
 
     def __init__(self, recording: Recording, camera: str, stream: str) -> None:
+        self._recording = recording
         self._camera = camera
         self._file = recording.meta.cameras[camera].streams[stream]
-        self._segments = segment_folders(recording.folder)
         self._packets = self._numbered()
+        self._ahead: tuple[int, bytes] | None = None
 
     def possible(self) -> bool:
-        """Whether the packets of every segment may be handed on."""
-        paths = [segment / self._camera / self._file for segment in self._segments]
-        return all(can_pass(path) for path in paths if path.exists())
+        """Whether the packets of every segment that can be read may be handed on."""
+        for segment in segment_folders(self._recording.folder):
+            with suppress(RecordingError):
+                if not can_pass(segment / self._camera / self._file):
+                    return False
+        return True
 
-    def of(self, frame_id: int) -> bytes:
+    def of(self, frame_id: int) -> bytes | None:
         """Return the packet of a frame; frame numbers must rise from call to call.
 
-        Raises:
-            RecordingError: there is none.
+        None where its segment is damaged, which `Recording.damaged` tells from then on.
         """
-        for number, packet in self._packets:
-            if number == frame_id:
-                return packet
-        raise RecordingError(
-            f"expected frame {frame_id} of {self._camera} in {self._file}, got its end: run "
-            "realmaster dataset verify on the recording"
-        )
+        while self._ahead is None or self._ahead[0] < frame_id:
+            self._ahead = next(self._packets, None)
+            if self._ahead is None:
+                return None
+        return self._ahead[1] if self._ahead[0] == frame_id else None
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
-        for segment in self._segments:
+        for segment in segment_folders(self._recording.folder):
+            path = segment / self._camera / self._file
             try:
+                _check(segment, f"{self._camera}/{self._file}")
                 rows = read_table(segment, "frames")
                 rows = rows.filter(compute.equal(rows["camera"], self._camera))
-                yield from zip(
-                    rows["frame_id"].to_pylist(),
-                    packets(segment / self._camera / self._file),
-                    strict=False,
-                )
-            except RecordingError:
-                continue  # its frames are not asked for: reading the rows has named it damaged
+                yield from zip(rows["frame_id"].to_pylist(), packets(path), strict=False)
+            except RecordingError as error:
+                self._recording.damaged[segment.name] = str(error)
+
+
+def _check(segment: Path, file: str) -> None:
+    """Compare a file of a finished segment with its hash: no decoder will meet its damage."""
+    if not is_finished(segment):
+        return
+    path, kept = segment / file, SegmentInfo.read(segment).files[file]
+    if not path.exists() or sha256_of(path) != kept.sha256:
+        raise RecordingError(
+            f"expected {path} as it was recorded, got other bytes: restore the file from a copy "
+            "or record again"
+        )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.classes import CLASS_NAMES, PALETTE
+from realmaster_live.datasets.frame_facts import trust_facts
 from realmaster_live.datasets.quaternion import to_quaternion
 from realmaster_live.objects import SceneObject
 from realmaster_live.optional import require
@@ -23,18 +24,15 @@ WORLD, EGO = "map", "ego"
 NANOSECONDS = 1_000_000_000
 SHOWN_S = 0.25  # how long a thing stays when no newer message tells of it
 MILLIMETRES = 1000.0
-DEPTH_FAR_M = 65.535
 TRUST_SCHEMA = {
     "type": "object",
     "title": "realmaster.FrameTrust",
     "properties": {
         "frame_id": {"type": "integer"},
-        "score": {"type": ["number", "null"]},
-        "edges": {"type": ["number", "null"]},
-        "depth_order": {"type": ["number", "null"]},
-        "semantics": {"type": ["number", "null"]},
-        "boxes": {"type": ["number", "null"]},
-        "lights": {"type": ["number", "null"]},
+        **{
+            name: {"type": ["number", "null"]}
+            for name in ("score", "edges", "depth_order", "semantics", "boxes", "lights")
+        },
         "verdict": {"type": "string"},
         "attempts": {"type": "integer"},
     },
@@ -133,6 +131,20 @@ def boxes(sample: Sample, size: tuple[int, int]) -> Any:
     )
 
 
+def video(sample: Sample, packet: bytes) -> Any:
+    """Return a CompressedVideo of one H.264 picture in Annex B."""
+    return messages().CompressedVideo(
+        timestamp=stamp(sample), frame_id=sample.frame.camera, data=packet, format="h264"
+    )
+
+
+def still(sample: Sample, data: bytes) -> Any:
+    """Return a CompressedImage of a JPEG file."""
+    return messages().CompressedImage(
+        timestamp=stamp(sample), frame_id=sample.frame.camera, data=data, format="jpeg"
+    )
+
+
 def depth_image(sample: Sample) -> Any:
     """Return the depth as a RawImage, 16UC1: millimetres, 65535 from 65.535 m on."""
     frame = sample.frame
@@ -152,19 +164,9 @@ def depth_image(sample: Sample) -> Any:
 
 def trust_of(sample: Sample) -> dict[str, Any] | None:
     """Return what TRUST_SCHEMA describes; None for a frame that no gate judged."""
-    trust = sample.trust
-    if trust is None:
+    if sample.trust is None:
         return None
-    scores = {
-        name: None if np.isnan(value := getattr(trust, name)) else float(value)
-        for name in ("score", "edges", "depth_order", "semantics", "boxes", "lights")
-    }
-    return {
-        "frame_id": sample.frame.frame_id,
-        **scores,
-        "verdict": trust.verdict,
-        "attempts": trust.attempts,
-    }
+    return {"frame_id": sample.frame.frame_id, **trust_facts(sample.trust)}
 
 
 def _entity(sample: Sample, thing: SceneObject) -> Any:

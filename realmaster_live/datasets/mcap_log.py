@@ -1,0 +1,172 @@
+"""MCAP with Foxglove's schemas: one file a recording, to look at and to replay.
+
+    out/train/DRIVE.mcap
+
+    /tf                       FrameTransforms    map to ego to each camera
+    /things                   SceneUpdate        the 3D boxes of what is in view
+    /CAMERA/calibration       CameraCalibration
+    /CAMERA/sim, /CAMERA/real CompressedVideo    the recording's own H.264 packets, else
+                              CompressedImage    jpeg, where they cannot be handed on
+    /CAMERA/boxes             ImageAnnotations   outlines of what is seen
+    /CAMERA/depth             RawImage           16UC1 millimetres, where it is asked for
+    /CAMERA/trust             JSON               the gate's scores, where it judged
+
+All times are the simulation's. A log leaves no frame and no label out: the rules for labels, which
+are for training, do not count here.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.atomic_files import part_of, settle
+from realmaster_live.classes import CLASS_NAMES
+from realmaster_live.datasets import mcap_messages as tell
+from realmaster_live.datasets.annex_b import Passed
+from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.pictures import encode
+from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
+from realmaster_live.datasets.summary import Summary
+from realmaster_live.optional import require
+from realmaster_live.recording.sample import Sample
+
+FORMAT = "mcap"
+
+
+def export(
+    selection: Selection,
+    out: Path,
+    *,
+    options: ExportOptions | None = None,
+    depth: bool = False,
+) -> Summary:
+    """Write a selection as MCAP files; `depth`: with depth, about 2 bytes a pixel and frame.
+
+    Raises:
+        ConfigError: the folder or the selection cannot be used.
+        RecordingError: a recording cannot be read, or the export not be written.
+        MissingDependency: foxglove-sdk is not installed.
+    """
+    options = options or ExportOptions()
+    require("foxglove", extra="export")
+    drives = open_drives(selection, FORMAT)
+    folder = ExportFolder(out, FORMAT, selection, options)
+    for drive in drives:
+        with folder.drive(drive) as tally:
+            if tally is None:
+                continue
+            path = out / drive.split / f"{drive.name}.mcap"
+            with part_of(path) as part:
+                log = _Log(drive, selection, options, depth=depth)
+                with log.opened(part):
+                    for sample in log.samples():
+                        log.write(sample)
+                        tally.frames += 1
+                        words = (CLASS_NAMES[one.class_id] for one in sample.annotations)
+                        tally.labels.update(words)
+                settle(part, path)
+            folder.write_part(drive, path.name)
+    return folder.finish()
+
+
+class _Log:
+    """One recording as it is written."""
+
+    def __init__(
+        self, drive: Drive, selection: Selection, options: ExportOptions, *, depth: bool
+    ) -> None:
+        self._drive, self._selection, self._quality = drive, selection, options.quality
+        self._channels: dict[str, Any] = {}
+        self._context: Any = None
+        self._videos: dict[tuple[str, str], Passed] = {}
+        self._streams: dict[str, list[str]] = {}
+        for camera in drive.cameras:
+            recorded = drive.recording.streams(camera)
+            self._streams[camera] = ["depth"] if depth and "depth" in recorded else []
+            for stream in PICTURES[selection.variant]:
+                video = Passed(drive.recording, camera, stream)
+                if selection.every == 1 and video.possible():
+                    self._videos[camera, stream] = video
+                else:
+                    self._streams[camera].append(stream)
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[None]:
+        """Open the file, and close it behind the body."""
+        foxglove = require("foxglove", extra="export")
+        self._context = foxglove.Context()
+        meta = self._drive.recording.meta
+        facts = {
+            "name": self._drive.name,
+            "split": self._drive.split,
+            "variant": self._selection.variant,
+            "created": meta.created,
+            "town": meta.about.town,
+            "route": meta.about.route,
+            "weather": meta.about.weather,
+            "engine": meta.about.engine,
+            "licence": meta.about.licence,
+            "clock": "simulated seconds",
+        }
+        with foxglove.open_mcap(path, context=self._context) as writer:
+            writer.write_metadata("recording", facts)
+            yield
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the frames of all cameras by the simulation clock."""
+        players = [
+            self._drive.recording.samples(
+                camera, streams=streams, every=self._selection.every, damaged="skip"
+            )
+            for camera, streams in self._streams.items()
+        ]
+        return heapq.merge(*players, key=lambda sample: sample.frame.timestamp)
+
+    def write(self, sample: Sample) -> None:
+        """Write all messages of a frame."""
+        camera = sample.frame.camera
+        kept = self._drive.recording.meta.cameras[camera]
+        size = kept.width, kept.height
+        self._say("/tf", "FrameTransforms", tell.transforms(sample), sample)
+        self._say("/things", "SceneUpdate", tell.scene(sample), sample)
+        self._say(
+            f"/{camera}/calibration", "CameraCalibration", tell.calibration(sample, size), sample
+        )
+        self._say(f"/{camera}/boxes", "ImageAnnotations", tell.boxes(sample, size), sample)
+        for stream in PICTURES[self._selection.variant]:
+            self._picture(stream, sample)
+        if "depth" in sample.frame.labels:
+            self._say(f"/{camera}/depth", "RawImage", tell.depth_image(sample), sample)
+        trust = tell.trust_of(sample)
+        if trust is not None:
+            self._say(f"/{camera}/trust", "", trust, sample)
+
+    def _picture(self, stream: str, sample: Sample) -> None:
+        camera = sample.frame.camera
+        video = self._videos.get((camera, stream))
+        if video is None:
+            pixels = sample.frame.image if stream == "sim" else sample.real
+            assert pixels is not None
+            data = encode(pixels, ".jpg", self._quality)
+            message = tell.still(sample, data)
+            self._say(f"/{camera}/{stream}", "CompressedImage", message, sample)
+            return
+        packet = video.of(sample.frame.frame_id)
+        if packet is not None:
+            message = tell.video(sample, packet)
+            self._say(f"/{camera}/{stream}", "CompressedVideo", message, sample)
+
+    def _say(self, topic: str, kind: str, message: Any, sample: Sample) -> None:
+        """Log a message; `kind` is Foxglove's name of its schema, "" for trust."""
+        if topic not in self._channels:
+            foxglove = require("foxglove", extra="export")
+            self._channels[topic] = (
+                getattr(foxglove.channels, f"{kind}Channel")(topic, context=self._context)
+                if kind
+                else foxglove.Channel(topic, schema=tell.TRUST_SCHEMA, context=self._context)
+            )
+        self._channels[topic].log(message, log_time=tell.nanoseconds(sample))

@@ -1,0 +1,90 @@
+"""Tar files of samples in WebDataset's layout: the files of one key lie side by side."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from realmaster_live.errors import RecordingError
+
+BLOCK = 512  # a tar file's headers and paddings are made of these
+
+
+class Shards:
+    """Writes NAME-000000.tar, NAME-000001.tar and so on; the same samples give the same bytes.
+
+    Args:
+        folder: where to. name: the shards begin with. max_bytes: of a shard, if one sample fits.
+
+    Attributes:
+        counts: file name -> samples, of those that are written.
+    """
+
+    def __init__(self, folder: Path, name: str, max_bytes: int) -> None:
+        self.counts: dict[str, int] = {}
+        self._folder, self._name, self._max_bytes = folder, name, max_bytes
+        self._tar: tarfile.TarFile | None = None
+        self._path = folder
+        self._bytes = self._samples = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._end()
+        elif self._tar is not None:
+            self._tar.close()
+
+    def write(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Append a sample; `files`: what follows the key and a dot -> bytes.
+
+        Raises:
+            RecordingError: it cannot be written.
+        """
+        size = sum(2 * BLOCK + len(data) for data in files.values())
+        if self._samples and self._bytes + size > self._max_bytes:
+            self._end()
+        try:
+            tar = self._tar or self._begin()
+            for suffix, data in files.items():
+                entry = tarfile.TarInfo(f"{key}.{suffix}")
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._bytes += size
+        self._samples += 1
+
+    def _begin(self) -> tarfile.TarFile:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._path = self._folder / f"{self._name}-{len(self.counts):06d}.tar"
+        part = self._path.with_name(f"{self._path.name}.part")
+        self._tar = tarfile.open(part, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        return self._tar
+
+    def _end(self) -> None:
+        if self._tar is None:
+            return
+        try:
+            self._tar.close()
+            self._path.with_name(f"{self._path.name}.part").replace(self._path)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self.counts[self._path.name] = self._samples
+        self._tar, self._bytes, self._samples = None, 0, 0
+
+    def _unwritable(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"expected to write {self._path}, got {error.strerror}: free some disk space or export "
+            "elsewhere"
+        )

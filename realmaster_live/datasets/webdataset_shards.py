@@ -1,0 +1,133 @@
+"""WebDataset: shards of samples for training by streaming, by split.
+
+    out/train/DRIVE-000000.tar    KEY.sim.jpg KEY.real.jpg KEY.semantic.png KEY.instance.png
+                                  KEY.depth.png KEY.json
+    out/dataset.json              the shards of each split, and what the files of a sample mean
+
+A sample has what was recorded: labels that are missing are missing. Optical flow is left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.frame_facts import CARLA, facts_of
+from realmaster_live.datasets.labels import Picture, labelled
+from realmaster_live.datasets.pictures import encode
+from realmaster_live.datasets.selection import Drive, Selection, open_drives
+from realmaster_live.datasets.shards import Shards
+from realmaster_live.datasets.summary import Summary, Tally
+
+FORMAT = "webdataset"
+SHARD_BYTES = 512 * 2**20
+LABELS = ("semantic", "instance", "depth")
+DEPTH_STEPS = 256.0  # a metre, as in KITTI's depth maps
+MEANINGS = {
+    "sim.jpg": "the rendered picture, sRGB",
+    "real.jpg": "the realized picture of the same frame, sRGB",
+    "semantic.png": "8 bit: CARLA's class numbers",
+    "instance.png": "16 bit: the mask_id of the annotation in the json, 0 where there is none; "
+    "a rider and the two-wheeler below share one and differ in semantic.png",
+    "depth.png": "16 bit: metres along the optical axis times 256; 0 from 256 m on",
+    "json": "camera, poses (4, 4) and K by rows, metres, seconds, annotations, trust, prompt",
+}
+
+
+def export(
+    selection: Selection,
+    out: Path,
+    *,
+    options: ExportOptions | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> Summary:
+    """Write a selection as WebDataset shards of at most `shard_bytes`.
+
+    Raises:
+        ConfigError: the folder or the selection cannot be used.
+        RecordingError: a recording cannot be read, or the export not be written.
+    """
+    options = options or ExportOptions()
+    drives = open_drives(selection, FORMAT)
+    folder = ExportFolder(out, FORMAT, selection, options)
+    for drive in drives:
+        with folder.drive(drive) as tally:
+            if tally is None:
+                continue
+            with Shards(out / drive.split, _plain(drive.name), shard_bytes) as shards:
+                for key, files in _samples(drive, selection, options, tally):
+                    shards.write(key, files)
+            folder.write_part(drive, shards.counts)
+    splits: dict[str, dict[str, int]] = {}
+    for done, counts in folder.parts():
+        splits.setdefault(done.split, {}).update(counts)
+    card = {
+        "format": FORMAT,
+        "variant": selection.variant,
+        "files": MEANINGS,
+        "classes": CARLA.ids,
+        "splits": {
+            split: {"samples": sum(shards.values()), "shards": shards}
+            for split, shards in splits.items()
+        },
+    }
+    folder.write_text("dataset.json", json.dumps(card, indent=1) + "\n")
+    return folder.finish()
+
+
+def _samples(
+    drive: Drive, selection: Selection, options: ExportOptions, tally: Tally
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield key and files of each sample in order, encoded some ahead."""
+    waiting: deque[Future[tuple[str, dict[str, bytes]]]] = deque()
+    categories = options.categories or CARLA
+    with ThreadPoolExecutor(max(1, options.threads), thread_name_prefix="rm-shards") as pool:
+        for camera in drive.cameras:
+            recorded = drive.recording.streams(camera)
+            streams = [name for name in LABELS if name in recorded]
+            pictures = labelled(drive, camera, selection, categories, tally, streams)
+            while batch := list(islice(pictures, max(1, options.threads))):
+                waiting.extend(
+                    pool.submit(_encoded, one, selection, options.quality) for one in batch
+                )
+                while len(waiting) > 2 * options.threads:
+                    yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _encoded(picture: Picture, selection: Selection, quality: int) -> tuple[str, dict[str, bytes]]:
+    files = {
+        f"{kind}.jpg": encode(pixels, ".jpg", quality)
+        for kind, pixels in picture.views(selection.variant)
+    }
+    labels = picture.sample.frame.labels
+    for name in LABELS:
+        if name in labels:
+            files[f"{name}.png"] = encode(_as_map(name, labels[name]), ".png")
+    files["json"] = json.dumps(facts_of(picture)).encode()
+    return _plain(picture.stem), files
+
+
+def _as_map(name: str, label: NDArray[Any]) -> NDArray[Any]:
+    """Return a label as the grey map that MEANINGS describes."""
+    if name == "semantic":
+        return label
+    if name == "instance":
+        return (label & 0xFFFF).astype(np.uint16)
+    steps = label * np.float32(DEPTH_STEPS) + np.float32(0.5)
+    return np.where(steps < 2**16, steps, 0).astype(np.uint16)
+
+
+def _plain(name: str) -> str:
+    """Return a name without dots: a sample's key ends at the first one."""
+    return name.replace(".", "-")
