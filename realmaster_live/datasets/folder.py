@@ -93,8 +93,8 @@ class ExportFolder:
         for name, value in wanted.items():
             if content.get(name) != value:
                 raise ConfigError(
-                    f"expected the {name} {value} that {self.out / INDEX} was begun with, got "
-                    f"{content.get(name)} there: resume with the same options, or --overwrite"
+                    f"expected {name} {value} in {self.out / INDEX} to go on with, got "
+                    f"{content.get(name)}: give the options it was begun with, or --overwrite"
                 )
         self._drives = {
             name: DriveSummary(**drive) for name, drive in content["recordings"].items()
