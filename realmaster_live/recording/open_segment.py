@@ -14,11 +14,12 @@ from realmaster_live.chunk import Chunk
 from realmaster_live.classes import CLASS_NAMES
 from realmaster_live.recording.about import About
 from realmaster_live.recording.files import unwritable
-from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.labels import LabelWriter
 from realmaster_live.recording.rows import frame_rows, object_rows, trust_rows
 from realmaster_live.recording.segment import SegmentInfo, kept_files, takes_of
-from realmaster_live.recording.streams import LabelWriter, Pictures, PictureWriter
+from realmaster_live.recording.streams import open_stream
 from realmaster_live.recording.tables import SCHEMAS, Journal, keep_table, read_journal
+from realmaster_live.recording.videos import Pictures, PictureWriter
 
 Streams = Mapping[str, Mapping[str, str]]  # camera -> stream -> file name
 
@@ -117,11 +118,7 @@ class OpenSegment:
         writers: dict[str, PictureWriter | LabelWriter] = {}
         self._writers[chunk.camera] = writers
         for name, file in streams.items():
-            writers[name] = (
-                LabelWriter(folder / file, name, size, self._fps)
-                if name in PACKINGS
-                else PictureWriter(folder / file, size, self._fps, self._pictures)
-            )
+            writers[name] = open_stream(folder / file, name, size, self._fps, self._pictures)
         return writers
 
     def _note_classes(self, chunk: Chunk) -> None:

@@ -19,7 +19,7 @@ from realmaster_live.recording.segment import (
     is_finished,
     segment_folders,
 )
-from realmaster_live.recording.streams import count_pictures, read_stream
+from realmaster_live.recording.streams import count, read_stream
 from realmaster_live.recording.tables import SCHEMAS, compute, read_table
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class Segment:
         if camera not in self._counts:
             rows = len(self.rows("frames", camera))
             files = self._meta.cameras[camera].streams.values()
-            pictures = (count_pictures(self.folder / camera / file) for file in files)
+            pictures = (count(self.folder / camera / file) for file in files)
             self._counts[camera] = min(rows, *pictures) if rows else 0
         return self._counts[camera]
 

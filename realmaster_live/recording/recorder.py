@@ -20,7 +20,8 @@ from realmaster_live.recording.lock import Lock
 from realmaster_live.recording.open_segment import OpenSegment
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.segment import SEGMENTS, SegmentInfo, segment_name
-from realmaster_live.recording.streams import Pictures, Preset
+from realmaster_live.recording.streams import file_of
+from realmaster_live.recording.videos import Pictures, Preset
 
 log = logging.getLogger(__name__)
 THREADS = 2  # encoders release the interpreter's lock; more would take cores from the engine
@@ -208,10 +209,9 @@ class Recorder:
         return camera.streams
 
     def _files_of(self, chunk: Chunk) -> dict[str, str]:
-        pictures = ["sim"] if chunk.rendered is None else ["sim", "real"]
-        return {name: f"{name}.{self._pictures.container}" for name in pictures} | {
-            name: f"{name}.mkv" for name in PACKINGS if name in chunk.labels
-        }
+        streams = ["sim"] if chunk.rendered is None else ["sim", "real"]
+        streams += [name for name in PACKINGS if name in chunk.labels]
+        return {name: file_of(name, self._pictures) for name in streams}
 
     def _meet(self, chunk: Chunk, camera: Camera) -> None:
         """Write down a camera that was not seen before."""

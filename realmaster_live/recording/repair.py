@@ -25,7 +25,7 @@ from realmaster_live.recording.segment import (
     segment_folders,
     takes_of,
 )
-from realmaster_live.recording.streams import cut_video, decodable
+from realmaster_live.recording.streams import cut, decodable
 from realmaster_live.recording.tables import SCHEMAS, keep_table, pa, read_table
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def _finish(folder: Path, meta: Meta, done: Repaired) -> Repaired:
         keys = set(_keys(kept))
         for camera, count in counts.items():
             for file in meta.cameras[camera].streams.values():
-                cut_video(folder / camera / file, count)
+                cut(folder / camera / file, count)
         for name in ("objects", "trust"):
             mask = pa.array([key in keys for key in _keys(tables[name])], pa.bool_())
             keep_table(folder, name, tables[name].filter(mask))

@@ -1,278 +1,71 @@
-"""One video file of a recording, written so that a killed process leaves it playable."""
+"""One file of a segment, whatever is in it: pictures are videos, labels Arrow files."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import RecordingError
-from realmaster_live.optional import require
-from realmaster_live.recording.files import PART, unwritable
+from realmaster_live.recording.labels import LabelWriter, count_labels, cut_labels, read_label
 from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.videos import (
+    Pictures,
+    PictureWriter,
+    count_pictures,
+    cut_video,
+    decodable_pictures,
+    read_video,
+)
 
-av = require("av", extra="live")
-
-FRAGMENT_S = 0.5  # a killed process loses at most so much, by the pictures' clock
-CONTAINERS: Mapping[str, Mapping[str, str]] = {
-    ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
-    ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
-}
-FORMATS: Mapping[str, str] = {".mp4": "mp4", ".mkv": "matroska"}
-Preset = Literal["ultrafast", "superfast", "veryfast", "medium"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pictures:
-    """How pictures are encoded.
-
-    Attributes:
-        container: "mp4" or "mkv". lossless: keep every bit, at about ten times the size.
-        preset: x264's; the faster, the larger the file.
-        crf: x264's constant quality, lower is better; 18 is hard to tell from the original.
-    """
-
-    container: Literal["mp4", "mkv"] = "mp4"
-    lossless: bool = False
-    preset: Preset = "ultrafast"
-    crf: int = 18
+LABELS = ".arrow"
 
 
-class PictureWriter:
-    """An H.264 file of sRGB pictures, (H, W, 3) uint8, with even sides unless it is lossless.
-
-    Args:
-        path: the .mp4 or .mkv to write.
-        size: (width, height). fps: pictures a second of the file's clock.
-    """
-
-    def __init__(
-        self, path: Path, size: tuple[int, int], fps: float, pictures: Pictures | None = None
-    ) -> None:
-        asked, (width, height) = pictures or Pictures(), size
-        self._lossless = asked.lossless
-        options = {"preset": asked.preset, "tune": "zerolatency"}
-        if self._lossless:
-            self._file = _Encoder(path, "libx264rgb", "rgb24", size, fps, {**options, "qp": "0"})
-            return
-        if width % 2 or height % 2:
-            raise RecordingError(
-                f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
-                "such as 512x288, or record without loss"
-            )
-        options["crf"] = str(asked.crf)
-        self._file = _Encoder(path, "libx264", "yuv420p", size, fps, options)
-        context = self._file.context
-        context.colorspace, context.color_primaries, context.color_trc = 1, 1, 13  # BT.709, sRGB
-        context.color_range = 1
-
-    def write(self, picture: NDArray[np.uint8]) -> None:
-        """Append one picture."""
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        if not self._lossless:
-            frame = frame.reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-            )
-        self._file.write(frame)
-
-    def close(self) -> None:
-        """Finish the file; may be called twice."""
-        self._file.close()
+def file_of(stream: str, pictures: Pictures) -> str:
+    """Return the file name of a stream: "sim", "real" or a label's name."""
+    return f"{stream}{LABELS}" if stream in PACKINGS else f"{stream}.{pictures.container}"
 
 
-class LabelWriter:
-    """A lossless FFV1 file of one label."""
-
-    def __init__(self, path: Path, label: str, size: tuple[int, int], fps: float) -> None:
-        self._packing = PACKINGS[label]
-        options = {"level": "3", "g": "1", "slices": "4", "coder": "range_tab"}
-        width, height = size
-        self._file = _Encoder(
-            path,
-            "ffv1",
-            self._packing.pixel_format,
-            (width, height * self._packing.rows),
-            fps,
-            options,
-        )
-
-    def write(self, label: NDArray[Any]) -> None:
-        """Append the label of one frame."""
-        picture = np.ascontiguousarray(self._packing.pack(label))
-        self._file.write(av.VideoFrame.from_ndarray(picture, format=self._packing.pixel_format))
-
-    def close(self) -> None:
-        """Finish the file; may be called twice."""
-        self._file.close()
-
-
-class _Encoder:
-    """One codec in one container; every failure of the disk is a RecordingError."""
-
-    def __init__(
-        self,
-        path: Path,
-        codec: str,
-        pixel_format: str,
-        size: tuple[int, int],
-        fps: float,
-        options: Mapping[str, str],
-    ) -> None:
-        self._path = path
-        self._written = 0
-        self._closed = False
-        try:
-            self._container = av.open(path, "w", options=dict(CONTAINERS[path.suffix]))
-        except (av.FFmpegError, OSError) as error:
-            raise unwritable(path, error) from error
-        rate = Fraction(fps).limit_denominator(1001)
-        self._stream = self._container.add_stream(codec, rate=rate, options=dict(options))
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = pixel_format
-        self._stream.time_base = 1 / rate
-        self.context = self._stream.codec_context
-        self.context.time_base = 1 / rate
-        self.context.thread_count = 1
-        self.context.gop_size = max(1, int(FRAGMENT_S * fps))
-
-    def write(self, frame: Any) -> None:
-        frame.pts = self._written
-        frame.time_base = self.context.time_base
-        self._written += 1
-        self._mux(frame)
-
-    def _mux(self, frame: Any | None) -> None:
-        try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-        except (av.FFmpegError, OSError) as error:
-            raise unwritable(self._path, error) from error
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self._written:
-                self._mux(None)
-        finally:
-            try:
-                self._container.close()
-            except (av.FFmpegError, OSError) as error:
-                raise unwritable(self._path, error) from error
+def open_stream(
+    path: Path, stream: str, size: tuple[int, int], fps: float, pictures: Pictures
+) -> PictureWriter | LabelWriter:
+    """Return the writer of a new file."""
+    if stream in PACKINGS:
+        return LabelWriter(path, stream, size)
+    return PictureWriter(path, size, fps, pictures)
 
 
 def read_stream(
     path: Path,
-    stream: str,  # "sim", "real" or a label's name
-    wanted: Sequence[int] | None = None,  # places of the pictures, ascending; all by default
-    fps: float = 0.0,  # of the file's clock, needed with `wanted`
+    stream: str,
+    wanted: Sequence[int] | None = None,  # places, ascending; all by default
+    fps: float = 0.0,  # needed with `wanted`
 ) -> Iterator[NDArray[Any]]:
-    """Yield the pictures or labels of a file that PictureWriter or LabelWriter wrote.
-
-    Decoding begins at the key frame before the first one wanted.
+    """Yield pictures, (H, W, 3) uint8 sRGB, or labels.
 
     Raises:
-        RecordingError: it cannot be played, or only so far.
+        RecordingError: the file cannot be read, or only so far.
     """
-    packing = PACKINGS.get(stream)
-    for frame in _frames(path, wanted, fps):
-        yield _to_rgb(frame) if packing is None else packing.unpack(frame.to_ndarray())
+    if stream in PACKINGS:
+        return read_label(path, stream, wanted)
+    return read_video(path, wanted, fps)
 
 
-def count_pictures(path: Path) -> int:
-    """Return how many pictures a file holds, by its packets; 0 where it is no video."""
-    count = 0
-    try:
-        with av.open(path) as container:
-            for packet in container.demux(container.streams.video[0]):
-                count += bool(packet.size and not packet.is_corrupt)
-    except (av.FFmpegError, OSError, IndexError):
-        pass  # cut in the middle: what came before counts
-    return count
+def count(path: Path) -> int:
+    """Return how many pictures a file holds; 0 where it is none of ours."""
+    return count_labels(path) if path.suffix == LABELS else count_pictures(path)
 
 
 def decodable(path: Path) -> int:
     """Return how many pictures can be decoded from the beginning on, without a flaw."""
-    count = 0
-    try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
-            for frame in container.decode(stream):
-                if frame.is_corrupt:
-                    break
-                count += 1
-    except (av.FFmpegError, OSError, IndexError):
-        pass  # cut in the middle: what came before counts
-    return count
+    return count_labels(path) if path.suffix == LABELS else decodable_pictures(path)
 
 
-def cut_video(path: Path, count: int) -> None:
-    """Keep the first `count` pictures of a file in one step, without coding them again.
+def cut(path: Path, keep: int) -> None:
+    """Keep the first pictures of a file in one step, and give it its end.
 
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.
     """
-    part = path.with_name(path.name + PART)
-    options = dict(CONTAINERS[path.suffix])
-    try:
-        with (
-            av.open(path) as old,
-            av.open(part, "w", format=FORMATS[path.suffix], options=options) as new,
-        ):
-            stream = old.streams.video[0]
-            copied = new.add_stream_from_template(stream)
-            packets = (packet for packet in old.demux(stream) if packet.size)
-            for packet in itertools.islice(packets, count):
-                packet.stream = copied
-                new.mux(packet)
-        if decodable(part) != count:
-            raise RecordingError(
-                f"expected {count} pictures in {path}, got {decodable(part)}: restore the file "
-                "from a copy"
-            )
-        part.replace(path)
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise unwritable(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _to_rgb(frame: Any) -> NDArray[np.uint8]:
-    if not frame.format.is_rgb:
-        frame = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG")
-    picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
-    return picture
-
-
-def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[Any]:
-    """Yield decoded frames; a picture's place follows from its time."""
-    try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            if wanted is None:
-                yield from container.decode(stream)
-                return
-            pace = float(stream.time_base) * fps  # pictures a unit of the container's time
-            if wanted[0] > 0:
-                container.seek(int(wanted[0] / pace), stream=stream)
-            waiting = set(wanted)
-            for frame in container.decode(stream):
-                place = round(frame.pts * pace)
-                if place in waiting:
-                    waiting.remove(place)
-                    yield frame
-                if not waiting:
-                    return
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise RecordingError(
-            f"expected a playable video in {path}, got {error}: restore the file from a copy or "
-            "record again"
-        ) from error
+    (cut_labels if path.suffix == LABELS else cut_video)(path, keep)

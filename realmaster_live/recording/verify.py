@@ -14,7 +14,7 @@ from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.files import PART, sha256_of
 from realmaster_live.recording.lock import is_locked
 from realmaster_live.recording.reading import Segment, open_segments
-from realmaster_live.recording.streams import count_pictures, decodable
+from realmaster_live.recording.streams import count, decodable
 from realmaster_live.recording.tables import SCHEMAS
 
 State = Literal["whole", "open", "damaged", "missing"]
@@ -79,10 +79,10 @@ class Findings:
         for segment in self.segments:
             lines.append(
                 f"  {segment.name}  {segment.state:8}{segment.bytes / 1e6:9.1f} MB  "
-                + ", ".join(f"{count} rows in {name}" for name, count in segment.rows.items())
+                + ", ".join(f"{number} rows in {name}" for name, number in segment.rows.items())
             )
             for camera, streams in segment.pictures.items():
-                told = "  ".join(f"{name} {count}" for name, count in streams.items())
+                told = "  ".join(f"{name} {number}" for name, number in streams.items())
                 lines.append(f"      {camera}: {segment.frames.get(camera, 0)} frames;  {told}")
             lines += [f"    ! {problem}" for problem in segment.problems]
         lines += [f"! {problem}" for problem in self.problems]
@@ -146,7 +146,7 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
     problems += unreadable
     pictures = {
         camera: {
-            stream: decodable(path) if decode else count_pictures(path)
+            stream: decodable(path) if decode else count(path)
             for stream, file in told.streams.items()
             if (path := folder / camera / file).exists()
         }
@@ -203,10 +203,10 @@ def _short(segment: Segment, pictures: Mapping[str, Mapping[str, int]]) -> list[
     if segment.info is None:
         return []
     return [
-        f"{camera} has {count} pictures of {stream}, {take.frames} were recorded"
+        f"{camera} has {number} pictures of {stream}, {take.frames} were recorded"
         for camera, take in segment.info.cameras.items()
-        for stream, count in pictures.get(camera, {}).items()
-        if count != take.frames
+        for stream, number in pictures.get(camera, {}).items()
+        if number != take.frames
     ]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from realmaster_live.chunk import Chunk
 from realmaster_live.drawing import tag
 from realmaster_live.errors import RecordingError
-from realmaster_live.recording.streams import Pictures, PictureWriter
+from realmaster_live.recording.videos import Pictures, PictureWriter
 
 GAP_PX = 4
 

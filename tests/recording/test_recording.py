@@ -139,7 +139,7 @@ def test_a_recording_is_not_overwritten_by_accident(recorded, spec, chunk_at):
     with Recorder(recorded, spec, overwrite=True) as recorder:
         recorder.write(chunk_at(0, labels=("depth",)))
     assert len(Recording(recorded)) == 4
-    assert not list(recorded.rglob("flow.mkv"))
+    assert not list(recorded.rglob("flow.arrow"))
 
 
 def test_labels_may_not_change_on_the_way(tmp_path, spec, chunk_at):
@@ -168,8 +168,8 @@ def test_odd_sizes_are_refused(tmp_path, spec, chunk_at):
         "segments/000000/objects.parquet",
         "segments/000000/front/sim.mp4",
         "segments/000000/front/real.mp4",
-        "segments/000000/front/depth.mkv",
-        "segments/000000/front/instance.mkv",
+        "segments/000000/front/depth.arrow",
+        "segments/000000/front/instance.arrow",
     ],
 )
 @pytest.mark.parametrize("damage", ["missing", "cut", "garbage", "flipped"])

@@ -1,0 +1,248 @@
+"""One video of a segment, written so that a killed process leaves it playable."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import RecordingError
+from realmaster_live.optional import require
+from realmaster_live.recording.files import PART, unwritable
+
+av = require("av", extra="live")
+
+FRAGMENT_S = 0.5  # a killed process loses at most so much, by the pictures' clock
+CONTAINERS: Mapping[str, Mapping[str, str]] = {
+    ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
+    ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
+}
+FORMATS: Mapping[str, str] = {".mp4": "mp4", ".mkv": "matroska"}
+Preset = Literal["ultrafast", "superfast", "veryfast", "medium"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How pictures are encoded.
+
+    Attributes:
+        container: "mp4" or "mkv". lossless: keep every bit, at about ten times the size.
+        preset: x264's; the faster, the larger the file.
+        crf: x264's constant quality, lower is better; 18 is hard to tell from the original.
+    """
+
+    container: Literal["mp4", "mkv"] = "mp4"
+    lossless: bool = False
+    preset: Preset = "ultrafast"
+    crf: int = 18
+
+
+class PictureWriter:
+    """An H.264 file of sRGB pictures, (H, W, 3) uint8, with even sides unless it is lossless.
+
+    Args:
+        path: the .mp4 or .mkv to write.
+        size: (width, height). fps: pictures a second of the file's clock.
+    """
+
+    def __init__(
+        self, path: Path, size: tuple[int, int], fps: float, pictures: Pictures | None = None
+    ) -> None:
+        asked, (width, height) = pictures or Pictures(), size
+        self._lossless = asked.lossless
+        options = {"preset": asked.preset, "tune": "zerolatency"}
+        if self._lossless:
+            self._file = _Encoder(path, "libx264rgb", "rgb24", size, fps, {**options, "qp": "0"})
+            return
+        if width % 2 or height % 2:
+            raise RecordingError(
+                f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
+                "such as 512x288, or record without loss"
+            )
+        options["crf"] = str(asked.crf)
+        self._file = _Encoder(path, "libx264", "yuv420p", size, fps, options)
+        context = self._file.context
+        context.colorspace, context.color_primaries, context.color_trc = 1, 1, 13  # BT.709, sRGB
+        context.color_range = 1
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """Append one picture."""
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        if not self._lossless:
+            frame = frame.reformat(
+                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            )
+        self._file.write(frame)
+
+    def close(self) -> None:
+        """Finish the file; may be called twice."""
+        self._file.close()
+
+
+class _Encoder:
+    """One codec in one container; every failure of the disk is a RecordingError."""
+
+    def __init__(
+        self,
+        path: Path,
+        codec: str,
+        pixel_format: str,
+        size: tuple[int, int],
+        fps: float,
+        options: Mapping[str, str],
+    ) -> None:
+        self._path = path
+        self._written = 0
+        self._closed = False
+        try:
+            self._container = av.open(path, "w", options=dict(CONTAINERS[path.suffix]))
+        except (av.FFmpegError, OSError) as error:
+            raise unwritable(path, error) from error
+        rate = Fraction(fps).limit_denominator(1001)
+        self._stream = self._container.add_stream(codec, rate=rate, options=dict(options))
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = pixel_format
+        self._stream.time_base = 1 / rate
+        self.context = self._stream.codec_context
+        self.context.time_base = 1 / rate
+        self.context.thread_count = 1
+        self.context.gop_size = max(1, int(FRAGMENT_S * fps))
+
+    def write(self, frame: Any) -> None:
+        frame.pts = self._written
+        frame.time_base = self.context.time_base
+        self._written += 1
+        self._mux(frame)
+
+    def _mux(self, frame: Any | None) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise unwritable(self._path, error) from error
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._written:
+                self._mux(None)
+        finally:
+            try:
+                self._container.close()
+            except (av.FFmpegError, OSError) as error:
+                raise unwritable(self._path, error) from error
+
+
+def read_video(
+    path: Path,
+    wanted: Sequence[int] | None = None,  # places of the pictures, ascending; all by default
+    fps: float = 0.0,  # of the file's clock, needed with `wanted`
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the (H, W, 3) sRGB pictures of a file that PictureWriter wrote.
+
+    Decoding begins at the key frame before the first one wanted.
+
+    Raises:
+        RecordingError: it cannot be played, or only so far.
+    """
+    return map(_to_rgb, _frames(path, wanted, fps))
+
+
+def count_pictures(path: Path) -> int:
+    """Return how many pictures a file holds, by its packets; 0 where it is no video."""
+    count = 0
+    try:
+        with av.open(path) as container:
+            for packet in container.demux(container.streams.video[0]):
+                count += bool(packet.size and not packet.is_corrupt)
+    except (av.FFmpegError, OSError, IndexError):
+        pass  # cut in the middle: what came before counts
+    return count
+
+
+def decodable_pictures(path: Path) -> int:
+    """Return how many pictures can be decoded from the beginning on, without a flaw."""
+    count = 0
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    break
+                count += 1
+    except (av.FFmpegError, OSError, IndexError):
+        pass  # cut in the middle: what came before counts
+    return count
+
+
+def cut_video(path: Path, count: int) -> None:
+    """Keep the first `count` pictures of a file in one step, without coding them again.
+
+    Raises:
+        RecordingError: the file cannot be written, or has fewer pictures.
+    """
+    part = path.with_name(path.name + PART)
+    options = dict(CONTAINERS[path.suffix])
+    try:
+        with (
+            av.open(path) as old,
+            av.open(part, "w", format=FORMATS[path.suffix], options=options) as new,
+        ):
+            stream = old.streams.video[0]
+            copied = new.add_stream_from_template(stream)
+            packets = (packet for packet in old.demux(stream) if packet.size)
+            for packet in itertools.islice(packets, count):
+                packet.stream = copied
+                new.mux(packet)
+        kept = decodable_pictures(part)
+        if kept != count:
+            raise RecordingError(
+                f"expected {count} pictures in {path}, got {kept}: restore the file from a copy"
+            )
+        part.replace(path)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise unwritable(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _to_rgb(frame: Any) -> NDArray[np.uint8]:
+    if not frame.format.is_rgb:
+        frame = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG")
+    picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+    return picture
+
+
+def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[Any]:
+    """Yield decoded frames; a picture's place follows from its time."""
+    try:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            if wanted is None:
+                yield from container.decode(stream)
+                return
+            pace = float(stream.time_base) * fps  # pictures a unit of the container's time
+            if wanted[0] > 0:
+                container.seek(int(wanted[0] / pace), stream=stream)
+            waiting = set(wanted)
+            for frame in container.decode(stream):
+                place = round(frame.pts * pace)
+                if place in waiting:
+                    waiting.remove(place)
+                    yield frame
+                if not waiting:
+                    return
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise RecordingError(
+            f"expected a playable video in {path}, got {error}: restore the file from a copy or "
+            "record again"
+        ) from error
