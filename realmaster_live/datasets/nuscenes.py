@@ -25,10 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.ego import cam_to_ego, ego_to_world
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.moments import Moment, moments
 from realmaster_live.datasets.nuscenes_points import as_scan_file, scan, write_scan
-from realmaster_live.datasets.nuscenes_rows import LIDAR, SceneRows, cam_to_ego
+from realmaster_live.datasets.nuscenes_rows import LIDAR, SceneRows
 from realmaster_live.datasets.nuscenes_tables import Rows, token_of, write_tables
 from realmaster_live.datasets.nuscenes_words import (
     ATTRIBUTES,
@@ -188,10 +189,9 @@ class _Job:
             points = NO_POINTS
             if self._scans:
                 depth = sample.frame.labels["depth"].astype(np.float32)
-                mount = cam_to_ego(sample)
-                hit, rings = scan(depth, sample.frame.intrinsics, mount)
+                hit, rings = scan(depth, sample.frame.intrinsics, cam_to_ego(sample))
                 scans.append(as_scan_file(hit, rings))
-                ego = sample.frame.cam_to_world @ np.linalg.inv(mount)
+                ego = ego_to_world(sample)
                 points = hit @ ego[:3, :3].T + ego[:3, 3]
             self._see(scene, sample, points)
         if self._scans:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
+from realmaster_live.datasets.ego import cam_to_ego, ego_to_world
 from realmaster_live.datasets.nuscenes_points import SCANNER_TO_EGO, points_in
 from realmaster_live.datasets.nuscenes_tables import Rows, token_of
 from realmaster_live.datasets.nuscenes_words import attribute, visibility
@@ -22,18 +23,6 @@ Matrix = NDArray[np.float64]
 LIDAR = "LIDAR_TOP"
 KEY_PERIOD_S = 0.5
 CLOCK_SLACK_S = 1e-3
-# the axes of a vehicle whose camera looks forward: what carries a camera without a vehicle
-FORWARD: Matrix = np.array(
-    [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
-)
-
-
-def cam_to_ego(sample: Sample) -> Matrix:
-    """Return (4, 4) the camera in its vehicle; a camera without one is its own, looking forward."""
-    frame = sample.frame
-    if frame.ego_to_world is None:
-        return FORWARD
-    return np.asarray(np.linalg.inv(frame.ego_to_world) @ frame.cam_to_world)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +96,7 @@ class SceneRows:
         self._add(sample, LIDAR, file, self._calibration(LIDAR, SCANNER_TO_EGO, None))
 
     def _add(self, sample: Sample, channel: str, file: str, calibration: str) -> None:
-        ego = sample.frame.cam_to_world @ np.linalg.inv(cam_to_ego(sample))
-        shot = _Shot(ego=ego, calibration=calibration, file=file)
+        shot = _Shot(ego=ego_to_world(sample), calibration=calibration, file=file)
         self._shots[channel].append((self._moments[-1], shot))
 
     def see(

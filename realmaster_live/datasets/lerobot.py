@@ -1,0 +1,200 @@
+"""LeRobot's dataset layout v3.0: episodes of video, state and action.
+
+    meta/info.json stats.json tasks.parquet episodes/chunk-000/file-000.parquet
+    data/chunk-000/file-000.parquet
+    videos/observation.images.front/chunk-000/file-000.mp4
+
+An episode is a stretch of a drive in which no camera misses a frame; a split is a range of
+episodes. `observation.state` is how the vehicle moved since the frame before, `action` the way to
+the next frame in its own axes: controls are not recorded. Cameras are `observation.images.NAME`,
+with `_sim` and `_real` behind it in a `paired` export. Boxes and masks have no place here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.datasets.ego import ego_to_world, steps_between
+from realmaster_live.datasets.episode_video import EpisodeVideo
+from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.lerobot_meta import VIDEO_PATH, Episode, Shape, place, write_meta
+from realmaster_live.datasets.lerobot_stats import ColourCounts
+from realmaster_live.datasets.moments import Moment, moments
+from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
+from realmaster_live.datasets.splits import SPLITS
+from realmaster_live.datasets.summary import Summary, Tally
+from realmaster_live.errors import ConfigError
+
+FORMAT = "lerobot"
+SHORTEST = 2  # frames of an episode: a motion takes two
+TOLERANCE = 0.1  # of the time between two frames, by which they may miss it
+
+
+def export(selection: Selection, out: Path, *, options: ExportOptions | None = None) -> Summary:
+    """Write a selection in LeRobot's layout v3.0.
+
+    Raises:
+        ConfigError: the recordings differ in cameras, sizes or frame rate, or the folder or the
+            selection cannot be used.
+        RecordingError: a recording cannot be read, or the export not be written.
+    """
+    options = options or ExportOptions()
+    drives = open_drives(selection, FORMAT)
+    shape = _shape(drives, selection)
+    folder = ExportFolder(out, FORMAT, selection, options)
+    for drive in drives:
+        with folder.drive(drive) as tally:
+            if tally is not None:
+                begun = sum(len(part) for _, part in folder.parts())
+                episodes = list(_episodes(drive, selection, shape, out, tally, begun))
+                folder.write_part(drive, [asdict(episode) for episode in episodes])
+    found = [Episode(**fields) for _, part in folder.parts() for fields in part]
+    found.sort(key=lambda episode: SPLITS.index(episode.split))
+    if found:
+        write_meta(out, found, shape)
+    return folder.finish()
+
+
+def _shape(drives: tuple[Drive, ...], selection: Selection) -> Shape:
+    """Return what all drives share.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    shapes = {drive.name: _shape_of(drive, selection) for drive in drives}
+    first, *others = shapes.items()
+    for name, shape in others:
+        if shape != first[1]:
+            raise ConfigError(
+                f"expected recordings of the same cameras, sizes and frame rate, got {first[1]} in "
+                f"{first[0]} and {shape} in {name}: export them one by one, or choose --cameras"
+            )
+    return first[1]
+
+
+def _shape_of(drive: Drive, selection: Selection) -> Shape:
+    fps = drive.recording.meta.spec.fps / selection.every
+    if fps != round(fps):
+        raise ConfigError(
+            f"expected a whole number of frames a second for LeRobot, got {fps:g} in {drive.name}: "
+            f"choose --every so that {drive.recording.meta.spec.fps:g} is divided by it"
+        )
+    cameras = drive.recording.meta.cameras
+    return Shape(
+        fps=round(fps),
+        sizes={
+            key: (cameras[camera].width, cameras[camera].height)
+            for camera in drive.cameras
+            for _, key in _keys(camera, selection)
+        },
+    )
+
+
+def _keys(camera: str, selection: Selection) -> list[tuple[str, str]]:
+    """Return "sim" or "real" and the name of these pictures."""
+    streams = PICTURES[selection.variant]
+    ends = [f"_{stream}" for stream in streams] if len(streams) > 1 else [""]
+    return [
+        (stream, f"observation.images.{camera}{end}")
+        for stream, end in zip(streams, ends, strict=True)
+    ]
+
+
+def _episodes(
+    drive: Drive, selection: Selection, shape: Shape, out: Path, tally: Tally, begun: int
+) -> Iterator[Episode]:
+    """Yield the episodes of a drive, whose videos are numbered from `begun` on."""
+    episode: _Writing | None = None
+    for moment in moments(drive, selection, left_out=tally.left_out):
+        if episode is not None and not episode.goes_on(moment):
+            for done in episode.end(tally):
+                begun += 1
+                yield done
+            episode = None
+        if episode is None:
+            episode = _Writing(drive, selection, shape, out, begun)
+        episode.add(moment)
+    if episode is not None:
+        yield from episode.end(tally)
+
+
+class _Writing:
+    """An episode as it grows; a single frame is written over by the next episode."""
+
+    def __init__(
+        self, drive: Drive, selection: Selection, shape: Shape, out: Path, number: int
+    ) -> None:
+        self._drive, self._selection, self._fps = drive, selection, shape.fps
+        self._number = number
+        self._colours = {key: ColourCounts() for key in shape.sizes}
+        self._poses: list[NDArray[np.float64]] = []
+        self._frame_ids: list[int] = []
+        self._timestamps: list[float] = []
+        self._stack = ExitStack()
+        self._videos = {
+            key: self._stack.enter_context(
+                EpisodeVideo(
+                    out / VIDEO_PATH.format(video_key=key, **place(number)), size, shape.fps
+                )
+            )
+            for key, size in shape.sizes.items()
+        }
+
+    def goes_on(self, moment: Moment) -> bool:
+        """Whether a moment is the very next one."""
+        missed = moment[0].frame.timestamp - self._timestamps[-1] - 1 / self._fps
+        return abs(missed) <= TOLERANCE / self._fps
+
+    def add(self, moment: Moment) -> None:
+        """Append a moment."""
+        for sample in moment:
+            for stream, key in _keys(sample.frame.camera, self._selection):
+                picture = sample.frame.image if stream == "sim" else sample.real
+                assert picture is not None
+                self._videos[key].write(picture)
+                self._colours[key].add(picture)
+        self._poses.append(ego_to_world(moment[0]))
+        self._frame_ids.append(moment[0].frame.frame_id)
+        self._timestamps.append(moment[0].frame.timestamp)
+
+    def end(self, tally: Tally) -> Iterator[Episode]:
+        """Close the videos, and yield the episode if it is long enough."""
+        self._stack.close()
+        pictures = len(self._frame_ids) * len(self._drive.cameras)
+        if len(self._frame_ids) < SHORTEST:
+            tally.left_out["alone between gaps"] += pictures
+            return
+        tally.frames += pictures
+        state, action = _motion(np.array(self._poses), self._fps)
+        about = self._drive.recording.meta.about
+        yield Episode(
+            split=self._drive.split,
+            task=" ".join(filter(None, ("drive", about.town and f"through {about.town}",
+                                        about.weather and f"in {about.weather}"))),
+            state=state.tolist(),
+            action=action.tolist(),
+            frame_ids=self._frame_ids,
+            timestamps=self._timestamps,
+            video=self._number,
+            colours={key: one.counts.tolist() for key, one in self._colours.items()},
+            counted=next(iter(self._colours.values())).pictures,
+        )  # fmt: skip
+
+
+def _motion(poses: NDArray[np.float64], fps: int) -> tuple[Any, Any]:
+    """Return state (T, 5) and action (T, 3) of poses (T, 4, 4), as lerobot_meta names them.
+
+    The first frame has the state of the second, as nothing is known before it, and the last one
+    the action before it.
+    """
+    steps = steps_between(poses)
+    before, after = np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])
+    rates = before[:, [0, 2]] * fps
+    return np.concatenate([rates, before], axis=1), after
