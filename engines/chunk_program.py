@@ -172,18 +172,23 @@ class Layout:
 
 
 class ChunkProgram:
-    """The passes of a chunk over named buffers.
+    """The passes of a chunk over named buffers: encode, context, denoise, decode and commit.
+
+    When the next chunk comes, `settle` and `advance` make it part of the past; until then denoise,
+    decode and commit can be run again from other noise.
 
     Attributes:
         layout: the buffers' places in one piece of memory.
         constants: what the buffers hold that never change, by name.
         given: inputs that no graph makes and the caller sets, by name, such as a prompt's.
         slots: what is kept of earlier chunks.
+        waiting: a chunk was committed and is not yet part of the past.
     """
 
     def __init__(self, graphs: Mapping[str, Ports], sizes: Sizes) -> None:
         self.graphs, self.sizes = graphs, sizes
         self.slots = Slots(sink=sizes.sink, ring=sizes.ring)
+        self.waiting = False
         self.layout = Layout()
         self.constants: dict[str, NDArray[Any]] = {}
         self.given: dict[str, Port] = {}
@@ -208,6 +213,7 @@ class ChunkProgram:
     def reset(self) -> None:
         """Forget all chunks; the caller also fills the `MEMORIES` with zeros."""
         self.slots = Slots(sink=self.sizes.sink, ring=self.sizes.ring)
+        self.waiting = False
 
     def encode(self, device: Device, base: int) -> None:
         """Encode the captured frames."""
@@ -226,16 +232,16 @@ class ChunkProgram:
     def decode(self, device: Device, base: int) -> None:
         """Decode the latent to realized frames."""
         self._run(device, base, "decode", sample=self._clean)
-        self._carry(device, base, "decoder_memory")
 
     def commit(self, device: Device, base: int) -> None:
-        """Compute the clean target's keys and values and keep them in place of the oldest.
-
-        `advance` then makes them part of the past.
-        """
+        """Compute the clean target's keys and values; they lie in `target_kv`."""
         self._run(
             device, base, "denoise", step="commit", sample=self._clean, next_sample="spare_sample"
         )
+
+    def settle(self, device: Device, base: int) -> None:
+        """Keep what decode and commit left, in place of the oldest; `advance` then counts it."""
+        self._carry(device, base, "decoder_memory")
         self.place(device, base)
 
     def place(self, device: Device, base: int) -> None:
@@ -255,6 +261,7 @@ class ChunkProgram:
     def advance(self) -> None:
         """Go on to the next chunk."""
         self.slots = self.slots.push()
+        self.waiting = False
 
     def addresses(
         self, graph: str, base: int, *, step: str = "commit", **renamed: str

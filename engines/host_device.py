@@ -99,11 +99,26 @@ def realize_on_host(
         device.noise.reset()
         for name in MEMORIES:
             device.write(name, np.zeros(program.layout.size(name), np.uint8))
-    device.write("noise", device.noise.take())
+    if program.waiting:
+        program.settle(device, 0)
+        program.advance()
     device.write("captured", frames)
-    for stage in (program.encode, program.context, program.denoise, program.decode):
-        stage(device, 0)
-    realized = device.read("realized", frames.shape, np.uint8)
+    program.encode(device, 0)
+    program.context(device, 0)
+    return from_noise(program, device, frames.shape, device.noise.take())
+
+
+def from_noise(
+    program: ChunkProgram,
+    device: HostDevice,
+    shape: tuple[int, ...],  # (T, H, W, 3)
+    noise: NDArray[np.float32],
+) -> NDArray[np.uint8]:
+    """Return what becomes of noise with the chunk that was encoded last, any number of times."""
+    device.write("noise", noise)
+    program.denoise(device, 0)
+    program.decode(device, 0)
+    realized = device.read("realized", shape, np.uint8)
     program.commit(device, 0)
-    program.advance()
+    program.waiting = True
     return realized

@@ -26,6 +26,9 @@ class Ring:
     Rotations follow the slots: once a chunk all keys are rotated to their times relative to the
     next one.
 
+    The newest chunk's lie aside in `fresh` until the next chunk comes, so that it can be realized
+    again: only `place` overwrites what it has seen.
+
     Attributes:
         slots: which chunks are kept where.
     """
@@ -46,6 +49,7 @@ class Ring:
         # (L, 2, 1, heads, S * N, D) unrotated keys, values; and (L, 1, heads, S * N, D)
         self.kept = torch.zeros(shape, dtype=dtype, device=device)
         self.rotated = torch.zeros_like(self.kept[:, 0])
+        self.fresh = torch.zeros_like(self.kept[..., : self.tokens, :])
         self.cos, self.sin = torch.zeros(2, self.places, head // 2, device=device)
         self._tables: dict[tuple[float, ...], Rope] = {}
         self.reset()
@@ -60,15 +64,19 @@ class Ring:
         """Return P: how many tokens of the past the next target sees."""
         return self.slots.held * self.tokens
 
-    def write(self, pairs: list[Pair], slot: int) -> None:
-        """Keep a clean target's unrotated keys and its values, (1, heads, N, D) of each layer."""
-        begin, end = slot * self.tokens, (slot + 1) * self.tokens
+    def write(self, pairs: list[Pair]) -> None:
+        """Lay aside a clean target's unrotated keys and its values, (1, heads, N, D) a layer."""
         for layer, pair in enumerate(pairs):
             for part, tensor in enumerate(pair):
-                self.kept[layer, part, :, :, begin:end].copy_(tensor)
+                self.fresh[layer, part].copy_(tensor)
+
+    def place(self, slot: int) -> None:
+        """Keep what was laid aside."""
+        begin, end = slot * self.tokens, (slot + 1) * self.tokens
+        self.kept[..., begin:end, :].copy_(self.fresh)
 
     def step(self) -> None:
-        """Count the chunk that was written and place the tables of the new times."""
+        """Count the chunk that was placed and place the tables of the new times."""
         self.slots = self.slots.push()
         times = self.slots.times
         if times == self._placed:
@@ -135,7 +143,11 @@ class Kept:
 
 
 class Buffers:
-    """Everything that stays where it is from chunk to chunk; pinned on the host beside CUDA."""
+    """Everything that stays where it is from chunk to chunk; pinned on the host beside CUDA.
+
+    Attributes:
+        waiting: a chunk was realized and is not yet part of the past.
+    """
 
     def __init__(
         self,
@@ -155,7 +167,9 @@ class Buffers:
         self.frames = torch.empty_like(self.sent, device=device) if cuda else self.sent
         self.decoded = torch.empty_like(self.frames)
         memory = (1, profile.memory, spec.height // 8, spec.width // 8)
-        self.encoder_memory, self.decoder_memory = torch.zeros(2, *memory, device=device)
+        memories = torch.zeros(3, *memory, device=device)
+        self.encoder_memory, self.decoder_memory, self.next_decoder_memory = memories
+        self.waiting = False
         cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
@@ -171,6 +185,7 @@ class Buffers:
 
     def reset(self) -> None:
         """Forget all chunks."""
+        self.waiting = False
         self.draw.reset()
         self.encoder_memory.zero_()
         self.decoder_memory.zero_()
@@ -188,7 +203,7 @@ class Buffers:
         return self.kept[0].ring.seen
 
     def step(self) -> None:
-        """Count the chunk that was written."""
+        """Count the chunk that became part of the past."""
         for kept in self.kept:
             kept.ring.step()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -22,7 +23,7 @@ from torch.nn.attention import sdpa_kernel
 
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.load import check_frames, check_size
-from realmaster_live.engines.onnx_engine import STAGES
+from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.torch_buffers import Buffers
 from realmaster_live.engines.torch_device import (
     attention_kernels,
@@ -267,7 +268,18 @@ class TorchEngine:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
         check_frames(chunk, self._spec, self.profile.token_stride)
-        return with_prompt(chunk.with_frames(self._advance(chunk.frames)), self._fade)
+        return self._told(chunk, self._advance(chunk.frames), self._open_stages().buffers.draw.seed)
+
+    def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
+        """Return the chunk that was realized last, from the noise of another seed."""
+        buffers = self._open_stages().buffers
+        if not buffers.waiting:
+            raise EngineError(NOTHING_REALIZED)
+        check_frames(chunk, self._spec, self.profile.token_stride)
+        with self._running():
+            buffers.noise.copy_(torch.from_numpy(buffers.draw.again(seed)))
+            answer = self._from_noise()
+        return self._told(chunk, answer, seed)
 
     def close(self) -> None:
         """Release the networks and all buffers; may be called twice."""
@@ -314,32 +326,51 @@ class TorchEngine:
         self._shown = prompt if weight == 1.0 else self._shown
         self._show(prompt, weight)
 
+    def _told(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
+        """Return the chunk with photoreal frames and what they were made from."""
+        return replace(with_prompt(chunk.with_frames(frames), self._fade), seed=seed)
+
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the photoreal frames of a chunk and carry the state on."""
         stages = self._open_stages()
-        buffers = stages.buffers
-        seen, slot = buffers.seen, buffers.slots.target
         with self._running():
             self._fade_on()
             with self._timed("encode"):
-                buffers.send(frames)
+                self._settle()
+                stages.buffers.send(frames)
                 self._run(("encode",), stages.encode)
             with self._timed("context"):
                 if not self._recompute:
                     self._run(("context",), stages.context)
-            with self._timed("denoise"):
-                self._run(("denoise", seen), partial(stages.denoise, seen))
-            with self._timed("decode"):
-                self._run(("decode",), stages.decode)
-                answer = buffers.receive()
-            self._collect()  # nothing to wait for: the frames have arrived
-            with self._timed("commit"):
-                self._run(("commit", seen, slot), partial(stages.commit, seen, slot))
-                buffers.step()
-                after = buffers.seen
-                if after:
-                    self._run(("turn", after), partial(stages.turn, after))
+            return self._from_noise()
+
+    def _from_noise(self) -> NDArray[np.uint8]:
+        """Return what becomes of the noise, with the chunk that is encoded."""
+        stages = self._open_stages()
+        buffers, seen = stages.buffers, stages.buffers.seen
+        with self._timed("denoise"):
+            self._run(("denoise", seen), partial(stages.denoise, seen))
+        with self._timed("decode"):
+            self._run(("decode",), stages.decode)
+            answer = buffers.receive()
+        self._collect()  # nothing to wait for: the frames have arrived
+        with self._timed("commit"):
+            self._run(("commit", seen), partial(stages.commit, seen))
+        buffers.waiting = True
         return answer
+
+    def _settle(self) -> None:
+        """Make the last chunk part of the past."""
+        stages = self._open_stages()
+        buffers, slot = stages.buffers, stages.buffers.slots.target
+        if not buffers.waiting:
+            return
+        self._run(("settle", slot), partial(stages.settle, slot))
+        buffers.step()
+        seen = buffers.seen
+        if seen:
+            self._run(("turn", seen), partial(stages.turn, seen))
+        buffers.waiting = False
 
     def _run(self, key: tuple[Any, ...], work: Callable[[], None]) -> None:
         """Do a piece of work, from its CUDA graph where there is one."""
@@ -375,7 +406,8 @@ class TorchEngine:
                 ("context",): stages.context,
                 ("denoise", seen): partial(stages.denoise, seen),
                 ("decode",): stages.decode,
-                ("commit", seen, slot): partial(stages.commit, seen, slot),
+                ("commit", seen): partial(stages.commit, seen),
+                ("settle", slot): partial(stages.settle, slot),
             }
             buffers.step()
             after = buffers.seen

@@ -73,11 +73,11 @@ class Expert:
             hidden, embedding, x, buffers.timesteps[t], buffers.reference
         )
 
-    def commit(self, seen: int, slot: int | None) -> None:
-        """Keep what the clean latent's pass leaves in the ring's slot."""
+    def commit(self, seen: int) -> None:
+        """Lay aside what the clean latent's pass leaves for the ring, where there is one."""
         _, _, pairs = self._through(self._buffers.latent, 0.0, seen)
-        if slot is not None:
-            self.kept.ring.write(pairs, slot)
+        if self.kept.ring.places:
+            self.kept.ring.write(pairs)
 
     def turn(self, seen: int) -> None:
         """Rotate the kept keys for the next chunk, P = `seen` there."""

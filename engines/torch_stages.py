@@ -17,9 +17,11 @@ from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
 
 
 class Stages:
-    """What happens to a chunk, in order: encode, context, denoise, decode, commit, turn.
+    """What happens to a chunk, in order: encode, context, denoise, decode, commit, settle, turn.
 
-    Every expert has its own context, commit and turn; `serving` says whose each denoise step is.
+    The last two are done when the next chunk comes: until then all from denoise on can be done
+    again from other noise. Every expert has its own context, commit, settle and turn; `serving`
+    says whose each denoise step is.
     """
 
     def __init__(
@@ -61,12 +63,20 @@ class Stages:
             buffers.latent, buffers.guide, buffers.decoder_memory, noise
         )
         buffers.decoded.copy_(to_bytes(cells, len(buffers.decoded))[0])
-        buffers.decoder_memory.copy_(memory)
+        buffers.next_decoder_memory.copy_(memory)
 
-    def commit(self, seen: int, slot: int | None) -> None:
-        """Keep what the clean latent's pass leaves in the ring's slot."""
+    def commit(self, seen: int) -> None:
+        """Lay aside what the clean latent's pass leaves."""
         for expert in self.experts:
-            expert.commit(seen, slot)
+            expert.commit(seen)
+
+    def settle(self, slot: int | None) -> None:
+        """Make the chunk part of the past: the ring's slot, and the decoder's memory."""
+        buffers = self.buffers
+        buffers.decoder_memory.copy_(buffers.next_decoder_memory)
+        if slot is not None:
+            for kept in buffers.kept:
+                kept.ring.place(slot)
 
     def turn(self, seen: int) -> None:
         """Rotate the kept keys for the next chunk, P = `seen` there."""

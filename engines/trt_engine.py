@@ -7,6 +7,7 @@ pass that fills the ring runs while the caller already has the frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from realmaster_live.engines.cuda_memory import CudaMemory
 from realmaster_live.engines.fp8 import SMALLEST_SM
 from realmaster_live.engines.load import check_frames
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.engines.onnx_engine import STAGES
+from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.plans import GRAPHS_FOLDER, check_fits, read_manifest
 from realmaster_live.engines.prepare import read_prompts
 from realmaster_live.engines.trt import Flavour, Plan, find_flavour
@@ -182,7 +183,21 @@ class TrtEngine:
             self._collect()  # the last commit still reads the prompt before
             with memory.current():
                 self._give_prompt(memory)
-        return with_prompt(chunk.with_frames(self._advance(chunk.frames)), self._fade)
+        return self._told(chunk, self._advance(chunk.frames), self._noise.seed)
+
+    def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
+        """Return the chunk that was realized last, from the noise of another seed."""
+        memory = self._opened()
+        if not self._program.waiting:
+            raise EngineError(NOTHING_REALIZED)
+        check_frames(chunk, self._spec, self._spec.height // self._program.sizes.rows)
+        self._collect()  # the last commit still reads the noise
+        with memory.current():
+            memory.write(
+                memory.base + self._program.layout.offset("noise"), self._noise.again(seed)
+            )
+            answer = self._from_noise(memory)
+        return self._told(chunk, answer, seed)
 
     def refit(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
         """Exchange weights by torch's names, such as those that a LoRA's merge changed.
@@ -265,43 +280,60 @@ class TrtEngine:
             raise EngineError("expected an open engine, got a closed one: make a new TrtEngine")
         return self._memory
 
+    def _told(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
+        """Return the chunk with photoreal frames and what they were made from."""
+        return replace(with_prompt(chunk.with_frames(frames), self._fade), seed=seed)
+
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the photoreal frames of a chunk and carry the state on."""
         memory, program = self._opened(), self._program
         self._collect()
         with memory.current():
+            if program.waiting:
+                self._launch("settle", memory)
+                program.advance()
             memory.write(memory.base + program.layout.offset("noise"), self._noise.take())
             memory.send(frames, memory.base + program.layout.offset("captured"))
-            for stage in STAGES[:-1]:
+            for stage in STAGES[:2]:
                 self._run(memory, stage)
-            memory.start_receiving(memory.base + program.layout.offset("realized"))
-            self._run(memory, STAGES[-1])
-            program.advance()
-            return memory.received()
+            return self._from_noise(memory)
+
+    def _from_noise(self, memory: CudaMemory) -> NDArray[np.uint8]:
+        """Return what becomes of the noise, with the chunk that is encoded."""
+        for stage in STAGES[2:-1]:
+            self._run(memory, stage)
+        memory.start_receiving(memory.base + self._program.layout.offset("realized"))
+        self._run(memory, STAGES[-1])
+        self._program.waiting = True
+        return memory.received()
 
     def _run(self, memory: CudaMemory, stage: str) -> None:
-        """Put a stage on the compute stream, recorded or not, between two events."""
+        """Put a stage on the compute stream between two events."""
+        start, end = self._events[stage]
+        start.record(memory.compute)
+        self._launch(stage, memory)
+        end.record(memory.compute)
+        self._pending.append(stage)
+
+    def _launch(self, stage: str, memory: CudaMemory) -> None:
+        """Put a stage, or `settle`, on the compute stream, recorded or not."""
         device, base = self._device, memory.base
         assert device is not None
         work: Callable[[Any, int], None] = getattr(self._program, stage)
-        start, end = self._events[stage]
-        start.record(memory.compute)
         if self._recorded is None:
             work(device, base)
-        else:
-            key = stage, self._program.slots.chunks
-            if key not in self._recorded:
-                stream = memory.compute.handle
-                self._recorded[key] = RecordedGraph(stream, lambda: work(device, base))
-            self._recorded[key].launch()
-        end.record(memory.compute)
-        self._pending.append(stage)
+            return
+        key = stage, self._program.slots.chunks
+        if key not in self._recorded:
+            stream = memory.compute.handle
+            self._recorded[key] = RecordedGraph(stream, lambda: work(device, base))
+        self._recorded[key].launch()
 
     def _warm_up(self) -> None:
         """Run every state of the past once, then forget it all."""
         spec = self._spec
         black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
-        for _ in self._program.slots.states():
+        for _ in range(len(self._program.slots.states()) + 1):  # the last one settles
             self._advance(black)
         self.reset()
 

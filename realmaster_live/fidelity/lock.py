@@ -130,7 +130,10 @@ def lock_colours(
         slice(max(int(columns.min()) - MARGIN_PX, 0), int(columns.max()) + MARGIN_PX + 1),
     )
     inner = mask[part]
-    drawn, found = (cv2.cvtColor(each[part], cv2.COLOR_RGB2GRAY) for each in (rendered, realized))
+    drawn, found = (
+        np.asarray(cv2.cvtColor(each[part], cv2.COLOR_RGB2GRAY), np.uint8)
+        for each in (rendered, realized)
+    )
     became = [
         (mean_near(found, where, SQUARES_PX) + 1) / (mean_near(drawn, where, SQUARES_PX) + 1)
         for where in (inner, ~inner)

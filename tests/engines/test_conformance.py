@@ -16,7 +16,7 @@ from realmaster_live.engines.torch_engine import TorchEngine
 from realmaster_live.engines.trt import find_flavour
 from realmaster_live.engines.trt_engine import TrtEngine
 from realmaster_live.errors import EngineError, MissingDependency
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import Engine, RetryingEngine
 
 WIDTH, HEIGHT = 96, 64
 SPEC = ChunkSpec(frames=4, height=HEIGHT, width=WIDTH, fps=20.0)
@@ -175,6 +175,48 @@ def test_another_seed_or_number_of_steps_differs(open_engine, name):
     base = run(open_engine(name), 1)[0]
     for options in ({"seed": 1}, {"steps": 1}, {"steps": 4}):
         assert not np.array_equal(run(open_engine(name, **options), 1)[0], base), options
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_chunk_is_realized_again_and_the_next_goes_on_from_it(open_engine, name):
+    """Under its own seed nothing changes; another seed has a say in the chunks that follow."""
+    base, engine, other = run(open_engine(name), 6), open_engine(name), open_engine(name)
+    assert isinstance(engine, RetryingEngine)
+    for index, expected in enumerate(base):
+        chunk = make_chunk(index)
+        assert engine.realize(chunk).seed == 0
+        tried = engine.realize_again(chunk, 7)
+        assert tried.seed == 7
+        assert tried.rendered is chunk.frames
+        assert not np.array_equal(tried.frames, expected)
+        assert np.array_equal(engine.realize_again(chunk, 7).frames, tried.frames)
+        again = engine.realize_again(chunk, 0)
+        assert again.seed == 0
+        assert np.array_equal(again.frames, expected), index
+        other.realize(chunk)
+        kept = other.realize_again(chunk, 7).frames
+        if index == 0:
+            assert np.array_equal(kept, tried.frames)
+        else:
+            assert not np.array_equal(kept, tried.frames)  # its past is another
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_chunk_from_another_seed_is_as_an_engine_of_that_seed_makes_it(open_engine, name):
+    engine = open_engine(name)
+    engine.realize(make_chunk(0))
+    answer = engine.realize_again(make_chunk(0), 7).frames
+    assert np.array_equal(answer, run(open_engine(name, seed=7), 1)[0])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_realized_again_after_a_reset(open_engine, name):
+    engine = open_engine(name)
+    for _ in range(2):
+        with pytest.raises(EngineError, match="realized just before, got none since the last"):
+            engine.realize_again(make_chunk(0), 7)
+        engine.realize(make_chunk(0))
+        engine.reset()
 
 
 @pytest.mark.parametrize("name", CAN_RECOMPUTE)

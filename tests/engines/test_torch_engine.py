@@ -42,7 +42,8 @@ def noisy(index):
 def push(ring, kv):
     """Keep a chunk as the engine does."""
     if ring.slots.target is not None:
-        ring.write([(layer[0], layer[1]) for layer in kv], ring.slots.target)
+        ring.write([(layer[0], layer[1]) for layer in kv])
+        ring.place(ring.slots.target)
     ring.step()
     ring.turn(ring.seen)
 

@@ -12,7 +12,7 @@ from realmaster_live.engines.chunk_program import (
     Layout,
     Ports,
 )
-from realmaster_live.engines.host_device import HostDevice, realize_on_host
+from realmaster_live.engines.host_device import HostDevice, from_noise, realize_on_host
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
 from realmaster_live.engines.rehearsal import GATES, compare, noise_chunk, rehearse
@@ -64,6 +64,25 @@ def test_a_reset_forgets_everything(tiny_model, manifest, tmp_path):
     assert not np.array_equal(first, second)
     assert np.array_equal(realize_on_host(program, device, frames, fresh=True), first)
     assert np.array_equal(realize_on_host(program, device, frames), second)
+
+
+@pytest.mark.parametrize(("sink", "ring"), [(0, 1), (1, 2)])
+def test_other_noise_leaves_no_trace(tiny_model, manifest, tmp_path, sink, ring):
+    """Once round the ring: the past is what it was, whatever was tried in between."""
+    manifest["profile"] |= {"sink": sink, "ring": ring}
+    program, device = make(tiny_model, manifest, tmp_path)
+    drawn = np.random.default_rng(0).integers(0, 256, (sink + 2 * ring + 2, 4, HEIGHT, WIDTH, 3))
+    chunks = drawn.astype(np.uint8)
+    base = [realize_on_host(program, device, x, fresh=i == 0) for i, x in enumerate(chunks)]
+    for index, frames in enumerate(chunks):
+        assert np.array_equal(
+            realize_on_host(program, device, frames, fresh=index == 0), base[index]
+        )
+        other, own = (
+            from_noise(program, device, frames.shape, device.noise.again(seed)) for seed in (7, 0)
+        )
+        assert not np.array_equal(other, base[index])
+        assert np.array_equal(own, base[index])
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
