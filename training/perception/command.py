@@ -22,23 +22,29 @@ from typing import Any
 import torch
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.fidelity.judge import Judge
 from realmaster_live.training.data import HELD_OUT_FROM
 from realmaster_live.training.perception.examples import (
+    REAL,
+    SIM,
     TRUTH,
     Example,
     labelled_clips,
     read_examples,
 )
 from realmaster_live.training.perception.figures import Comparison, as_text, bars, compare
+from realmaster_live.training.perception.judge import JudgeFigures, export_judge, judge_figures
+from realmaster_live.training.perception.judge_network import Judging
 from realmaster_live.training.perception.real_sets import read_real_set
 from realmaster_live.training.perception.realized import with_realized
 from realmaster_live.training.perception.report import write_report
-from realmaster_live.training.perception.runs import VARIANTS, Run, Training, run_or_read
+from realmaster_live.training.perception.runs import VARIANTS, Run, Training, run_or_read, train
 from realmaster_live.training.perception.tasks import MEASURES, TestSet, make_task
 
 logger = logging.getLogger(__name__)
 
 UNSEEN_TOWNS = "path-traced, other towns"
+INPUTS = (SIM, REAL, TRUTH)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,6 +72,12 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--variants", default=",".join(VARIANTS), help="such as sim,real,truth")
     top.add_argument("--per-clip", type=int, default=1, help="traced frames used of each clip")
     top.add_argument("--cache", type=Path, help="of realized frames (OUT/realized)")
+    top.add_argument(
+        "--judge-out",
+        type=Path,
+        metavar="FILE",
+        help="train the fidelity gate's judge instead, and write its ONNX file",
+    )
     top.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all cores")
     return top
 
@@ -81,9 +93,9 @@ def chosen(text: str, known: Sequence[str], flag: str) -> list[str]:
     return names
 
 
-def read_training(options: argparse.Namespace) -> list[Example]:
-    """Return the examples to learn from, realized by the engine."""
-    clips = labelled_clips(options.train)
+def read_realized(options: argparse.Namespace, folders: Sequence[Path]) -> list[Example]:
+    """Return the examples of folders, realized by the engine."""
+    clips = labelled_clips(folders)
     cache = options.cache or options.out / "realized"
     examples = with_realized(
         clips,
@@ -96,17 +108,22 @@ def read_training(options: argparse.Namespace) -> list[Example]:
 
 
 def read_tests(options: argparse.Namespace, seen: set[int]) -> list[TestSet]:
-    """Return the test sets; PairError where one shows a town that is learnt from."""
+    """Return the test sets: the path-traced moments, then a user's photographs."""
     clips = labelled_clips(options.test)
     examples = [each for its in read_examples(clips, options.per_clip) for each in its]
-    both = seen & {example.seed for example in examples}
+    check_unseen(seen, examples)
+    towns = TestSet(name=UNSEEN_TOWNS, examples=examples, variant=TRUTH)
+    return [towns, *(read_real_set(folder) for folder in options.real_set)]
+
+
+def check_unseen(seen: set[int], tests: Sequence[Example]) -> None:
+    """Raise PairError where a test shows a town that is learnt from."""
+    both = seen & {example.seed for example in tests}
     if both:
         raise PairError(
             f"expected test clips of towns that nothing is learnt from, got town {min(both)} in "
             "both --train and --test: render other seeds"
         )
-    towns = TestSet(name=UNSEEN_TOWNS, examples=examples, variant=TRUTH)
-    return [towns, *(read_real_set(folder) for folder in options.real_set)]
 
 
 def setting(options: argparse.Namespace, training: Training, examples: Sequence[Example]) -> str:
@@ -122,15 +139,18 @@ def setting(options: argparse.Namespace, training: Training, examples: Sequence[
 
 
 def evaluate(options: argparse.Namespace) -> list[Comparison]:
-    """Train what is missing, test, and write perception.json and report.html."""
+    """Train what is missing, test, and write perception.json and report.html.
+
+    Raises:
+        PairError: clips without labels, or a town both learnt from and tested on.
+        ConfigError: an unknown task or variant.
+    """
     tasks = chosen(options.tasks, list(MEASURES), "--tasks")
     variants = chosen(options.variants, list(VARIANTS), "--variants")
     if options.seeds < 1 or options.per_clip < 1:
         raise ConfigError("expected --seeds and --per-clip of at least 1, got less: raise them")
     training = Training(steps=options.steps)
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    examples = read_training(options)
+    examples = read_realized(options, options.train)
     towns = {example.seed for example in examples}
     if min(towns) < HELD_OUT_FROM:
         logger.warning(
@@ -180,10 +200,29 @@ def evaluate(options: argparse.Namespace) -> list[Comparison]:
     return comparisons
 
 
+def make_judge(options: argparse.Namespace) -> list[JudgeFigures]:
+    """Train the judge on every variant at once, write its file, and return what it sees."""
+    examples = read_realized(options, options.train)
+    tests = read_realized(options, options.test)
+    check_unseen({example.seed for example in examples}, tests)
+    network, _ = train(
+        Judging(examples), examples, Training(steps=options.steps), variants=INPUTS, seed=0
+    )
+    export_judge(network, options.judge_out)
+    judge = Judge(options.judge_out)
+    return [judge_figures(judge, tests, variant) for variant in INPUTS]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if options.judge_out is not None:
+        figures = make_judge(options)
+        sys.stdout.write(json.dumps([asdict(each) for each in figures], indent=1) + "\n")
+        return 0
     comparisons = evaluate(options)
     sys.stdout.write("\n\n".join(map(as_text, comparisons)) + "\n")
     sys.stdout.write(f"\nreport: {options.out / 'report.html'}\n")

@@ -10,7 +10,7 @@ from typing import Any
 from realmaster_live.training.perception.curves import curves
 from realmaster_live.training.perception.detection import detect
 from realmaster_live.training.perception.drawing import as_image, coloured, with_boxes
-from realmaster_live.training.perception.examples import Example
+from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
 from realmaster_live.training.perception.figures import Comparison, as_cells, bars
 from realmaster_live.training.perception.runs import Run, Training, read_network
 from realmaster_live.training.perception.segmentation import segment
@@ -91,8 +91,7 @@ def write_report(
 
 def variants_of(examples: Sequence[Example]) -> list[str]:
     """Return the variants that the examples have pictures of: sim, real, truth."""
-    order = ["sim", "real", "truth"]
-    return [name for name in order if name in examples[0].pictures]
+    return [name for name in (SIM, REAL, TRUTH) if name in examples[0].pictures]
 
 
 def _spread(examples: Sequence[Example], most: int) -> list[Example]:

@@ -20,7 +20,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.training.loop import mixed
 from realmaster_live.training.perception.augment import draw_batch
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
-from realmaster_live.training.perception.tasks import Task, TestSet, mean
+from realmaster_live.training.perception.tasks import Learnt, Task, TestSet, mean
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +80,15 @@ class Run:
 
 
 def train(
-    run: Run, task: Task, examples: Sequence[Example], options: Training
+    task: Learnt,
+    examples: Sequence[Example],
+    options: Training,
+    *,
+    variants: Sequence[str],
+    seed: int,
 ) -> tuple[nn.Module, list[float]]:
     """Return a trained network, ready to be asked, and the curve of its loss."""
-    torch.manual_seed(run.seed)  # the same first weights for every variant
+    torch.manual_seed(seed)  # the same first weights for every variant
     network = task.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     optimizer = torch.optim.AdamW(
@@ -94,9 +99,7 @@ def train(
     for step in range(options.steps):
         for group in optimizer.param_groups:
             group["lr"] = options.rate(step)
-        batch = draw_batch(
-            examples, VARIANTS[run.variant], seed=run.seed, step=step, batch=options.batch
-        )
+        batch = draw_batch(examples, variants, seed=seed, step=step, batch=options.batch)
         with mixed(options.bfloat16):
             loss = task.loss(network, batch)
         optimizer.zero_grad()
@@ -145,7 +148,9 @@ def run_or_read(
         network = read_network(run, task, folder)
     else:
         started = time.monotonic()
-        network, curve = train(run, task, examples, options)
+        network, curve = train(
+            task, examples, options, variants=VARIANTS[run.variant], seed=run.seed
+        )
         kept = {
             **asdict(run),
             "key": key,

@@ -50,14 +50,18 @@ class TestSet:
     __test__ = False  # not for pytest
 
 
-class Task(Protocol):
-    """What is learnt, and how well."""
+class Learnt(Protocol):
+    """What a network can be trained for."""
 
     def network(self) -> nn.Module:
         """Return a new network; its weights follow from torch's seed."""
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
         """Return the loss of a batch."""
+
+
+class Task(Learnt, Protocol):
+    """What is learnt, and how well."""
 
     def figures(self, network: nn.Module, test: TestSet) -> dict[str, float]:
         """Return percent by class of a test set; empty where it has no labels for the task."""
