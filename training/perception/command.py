@@ -34,7 +34,7 @@ from realmaster_live.training.perception.examples import (
 )
 from realmaster_live.training.perception.figures import Comparison, as_text, bars, compare
 from realmaster_live.training.perception.judge import JudgeFigures, export_judge, judge_figures
-from realmaster_live.training.perception.judge_network import Judging
+from realmaster_live.training.perception.judge_network import JUDGE_CROP, Judging
 from realmaster_live.training.perception.real_sets import read_real_set
 from realmaster_live.training.perception.realized import with_realized
 from realmaster_live.training.perception.report import write_report
@@ -131,8 +131,8 @@ def setting(options: argparse.Namespace, training: Training, examples: Sequence[
     towns = len({example.seed for example in examples})
     return (
         f"All variants: the same {len(examples)} moments of {towns} towns, the same first "
-        f"weights, the same crops, {training.steps} steps of {training.batch} crops of 256x144 "
-        "pixels (scaled by 0.8 to 1.25, mirrored, brightness and contrast changed a little). "
+        f"weights, the same crops, {training.steps} steps of {training.batch} crops of "
+        f"{training.width}x{training.height} pixels (scaled by 0.8 to 1.25, mirrored, brightness and contrast changed a little). "
         f"Realized by the engine {options.engine!r}, which plays each clip from its first frame. "
         f"Means over {options.seeds} seeds with 95 % intervals (Student's t)."
     )
@@ -205,9 +205,9 @@ def make_judge(options: argparse.Namespace) -> list[JudgeFigures]:
     examples = read_realized(options, options.train)
     tests = read_realized(options, options.test)
     check_unseen({example.seed for example in examples}, tests)
-    network, _ = train(
-        Judging(examples), examples, Training(steps=options.steps), variants=INPUTS, seed=0
-    )
+    height, width = JUDGE_CROP
+    training = Training(steps=options.steps, height=height, width=width)
+    network, _ = train(Judging(examples), examples, training, variants=INPUTS, seed=0)
     export_judge(network, options.judge_out)
     judge = Judge(options.judge_out)
     return [judge_figures(judge, tests, variant) for variant in INPUTS]

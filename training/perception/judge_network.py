@@ -25,6 +25,7 @@ DECODED = (72, 64, 48)  # channels on the way back, at 1/16, 1/8, 1/4
 NEAREST_M, FARTHEST_M = 0.5, 250.0  # what lies farther, and the sky, counts as so far
 USUAL_LOG_DEPTH = 3.0  # where the answers begin: 20 metres
 DEPTH_WEIGHT = 0.4
+JUDGE_CROP = (160, 256)  # height and width in pixels, multiples of 32
 MIDDLE = slice(STRIDE // 2, None, STRIDE)  # of the label pixels below one output
 
 

@@ -44,7 +44,7 @@ def with_realized(
     """Return the examples with their realized pictures; what `cache` lacks is made."""
     folder = cache / engine_key(engine)
     folder.mkdir(parents=True, exist_ok=True)
-    made = [folder / f"{clip.name}.npz" for clip in clips]
+    made = [folder / f"{clip.name}-{_content(clip)}.npz" for clip in clips]
     missing = [place for place, path in enumerate(made) if not _holds(path, examples[place])]
     if missing:
         shape = next(iter(examples[missing[0]][0].pictures.values())).shape
@@ -67,6 +67,11 @@ def with_realized(
                 ]
             )
     return whole
+
+
+def _content(clip: LabelledClip) -> str:
+    """Return the first digits of the SHA-256 of a clip's render."""
+    return hashlib.sha256(clip.file("sim.npy").read_bytes()).hexdigest()[:12]
 
 
 def _frame_numbers(examples: Sequence[Example]) -> list[int]:

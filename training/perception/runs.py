@@ -18,7 +18,7 @@ from torch import nn
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.training.loop import mixed
-from realmaster_live.training.perception.augment import draw_batch
+from realmaster_live.training.perception.augment import CROP, draw_batch
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
 from realmaster_live.training.perception.tasks import Learnt, Task, TestSet, mean
 
@@ -39,13 +39,15 @@ class Training:
     """How every network is trained, whatever the variant.
 
     Attributes:
-        steps: of the optimizer. batch: crops a step.
+        steps: of the optimizer. batch: crops a step, each of `height` x `width` pixels.
         learning_rate: AdamW's peak: a linear warm-up over `warm_up` steps, then a cosine to 0.
         bfloat16: matrix products in bfloat16.
     """
 
     steps: int = 1200
     batch: int = 8
+    height: int = CROP[0]
+    width: int = CROP[1]
     learning_rate: float = 3e-3
     warm_up: int = 60
     weight_decay: float = 0.01
@@ -99,7 +101,14 @@ def train(
     for step in range(options.steps):
         for group in optimizer.param_groups:
             group["lr"] = options.rate(step)
-        batch = draw_batch(examples, variants, seed=seed, step=step, batch=options.batch)
+        batch = draw_batch(
+            examples,
+            variants,
+            seed=seed,
+            step=step,
+            batch=options.batch,
+            crop=(options.height, options.width),
+        )
         with mixed(options.bfloat16):
             loss = task.loss(network, batch)
         optimizer.zero_grad()
