@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from realmaster_live.bridges.minitown.calls import Returns
 
 _VALUE = """
-    request_file get_navigation_mesh start_recorder show_recorder_file_info
-    show_recorder_collisions show_recorder_actors_blocked replay_file cast_ray project_point
+    request_file get_navigation_mesh show_recorder_collisions show_recorder_actors_blocked
+    cast_ray project_point
     get_ackermann_controller_settings get_wheel_pitch_angle get_telemetry_data get_bones_transform
     get_gbuffer_token get_actor_component_names get_actor_bone_names get_actor_socket_names
     get_actor_component_world_transform get_actor_component_relative_transform
@@ -17,8 +17,7 @@ _VALUE = """
     get_vehicle_bone_world_transforms
 """
 _VOID = """
-    copy_opendrive_to_file stop_recorder stop_replayer set_replayer_time_factor
-    set_replayer_ignore_hero set_replayer_ignore_spectator load_map_layer unload_map_layer
+    copy_opendrive_to_file load_map_layer unload_map_layer
     enable_environment_objects update_lights_state update_day_night_cycle draw_debug_shape
     open_vehicle_door close_vehicle_door set_wheel_steer_direction set_wheel_pitch_angle
     show_vehicle_debug_telemetry enable_carsim use_carsim_road enable_chrono_physics

@@ -14,6 +14,8 @@ from realmaster_live.bridges.carla_wire.streams import Head, Token, message
 from realmaster_live.bridges.minitown import sensors
 from realmaster_live.bridges.minitown.actors import Actor, ActorError
 from realmaster_live.bridges.minitown.cameras import Camera, Job, draw, make_camera, plan
+from realmaster_live.bridges.minitown.log_recorder import LogRecorder
+from realmaster_live.bridges.minitown.log_replayer import ReplayOptions
 from realmaster_live.bridges.minitown.settings import Settings
 from realmaster_live.bridges.minitown.state import LoggedCamera, StateLog
 from realmaster_live.bridges.minitown.streams import Message, StreamHub
@@ -71,6 +73,8 @@ class Episode:
         self._lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "minitown-render")
         self._log = StateLog(config.state_log) if config.state_log else None
+        self.recorder: LogRecorder | None = None
+        self.replay_options = ReplayOptions()
         hub.open(STATE_STREAM)
         self.town, self.world = town, self._begin(town)
 
@@ -133,12 +137,29 @@ class Episode:
         """Remove an actor with what is mounted on it, and their streams."""
         if not self.world.destroy(actor_id):
             return False
+        self._forget_gone()
+        self.physics.pop(actor_id, None)
+        return True
+
+    def _forget_gone(self) -> None:
+        """Close the streams of actors that are no more."""
         for gone in [one for one in self._streams if one not in self.world.actors]:
             self.hub.close(self._streams.pop(gone))
             self._cameras.pop(gone, None)
             self._due.pop(gone, None)
-        self.physics.pop(actor_id, None)
-        return True
+
+    def stop_recorder(self) -> None:
+        """Finish the recorder log, if one is being written."""
+        if self.recorder is not None:
+            self.recorder.close()
+            self.recorder = None
+
+    def stop_replayer(self, *, keep_actors: bool) -> None:
+        """End the replay of a log; what it made stays or goes, with all that is mounted on it."""
+        replayer, self.world.replayer = self.world.replayer, None
+        if replayer is not None:
+            replayer.stop(keep_actors=keep_actors)
+            self._forget_gone()
 
     def set_settings(self, settings: Settings) -> int:
         """Take over settings; returns the frame that they hold from."""
@@ -155,6 +176,10 @@ class Episode:
                 await self.hub.drained()
             world, delta = self.world, self.delta_s
             frame = world.step(delta)
+            if self.recorder is not None:
+                self.recorder.write(world, delta)
+            if world.replayer is not None:
+                self._forget_gone()
             state = episode_message(self.layout, world, self.id, delta, self._map_changed)
             self._map_changed = False
             self.hub.publish(STATE_STREAM, Message(state), drop_if_busy=False)
@@ -188,6 +213,7 @@ class Episode:
                 await self._drawing
                 self._drawing = None
             old = self.world
+            self.stop_recorder()
             for actor_id in list(self._streams):
                 self.destroy(actor_id)
             self.town, self.world = town, self._begin(town)
@@ -213,7 +239,8 @@ class Episode:
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     def close(self) -> None:
-        """Stop drawing and close the log."""
+        """Stop drawing and close the logs."""
+        self.stop_recorder()
         self._thread.shutdown(wait=True, cancel_futures=True)
         if self._log is not None:
             self._log.close()

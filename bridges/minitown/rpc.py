@@ -16,7 +16,13 @@ from realmaster_live.bridges.carla_wire.rpc import (
     value_refused,
     void_refused,
 )
-from realmaster_live.bridges.minitown import batch, calls_actors, calls_lights, calls_world
+from realmaster_live.bridges.minitown import (
+    batch,
+    calls_actors,
+    calls_lights,
+    calls_recorder,
+    calls_world,
+)
 from realmaster_live.bridges.minitown.calls import CONNECTION, Call
 from realmaster_live.bridges.minitown.declined import DECLINED
 from realmaster_live.bridges.minitown.episode import Episode
@@ -29,6 +35,7 @@ CALLS: Mapping[str, Call] = {
     **calls_world.CALLS,
     **calls_actors.CALLS,
     **calls_lights.CALLS,
+    **calls_recorder.CALLS,
     **batch.CALLS,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +21,9 @@ from realmaster_live.bridges.minitown.signals import Signals
 from realmaster_live.bridges.minitown.traffic import Traffic
 from realmaster_live.bridges.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
 from realmaster_live.bridges.minitown.vehicle import change, velocity_of
+
+if TYPE_CHECKING:
+    from realmaster_live.bridges.minitown.log_replayer import LogReplayer
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
 DEFAULT_LIMIT = 8.33  # m/s off the lanes
@@ -47,6 +51,7 @@ class World:
         self.junctions = Junctions(network, self.lane_map)
         self.traffic = Traffic(self.lane_map, self.junctions, self.signals)
         self.crowd = Crowd(network, self.junctions, self.signals, self.lane_map)
+        self.replayer: LogReplayer | None = None
         self._next_id = 1
         self.spectator = self._add(SPECTATOR, Pose(z=20.0, pitch=-30.0))
         self.light_actors: dict[int, int] = {}
@@ -86,6 +91,22 @@ class World:
             raise ActorError(SPAWN_COLLISION)
         self.actors[actor.id] = actor
         self._next_id += 1
+        return actor
+
+    def revive(
+        self, actor_id: int, type_id: str, pose: Pose, attributes: Mapping[str, str]
+    ) -> Actor:
+        """Make an actor wherever it is, under its former id where that is free.
+
+        Raises:
+            ActorError: the blueprint is unknown.
+        """
+        if type_id not in LIBRARY or type_id in NOT_SPAWNABLE:
+            raise ActorError(f"expected a blueprint of the library, got {type_id!r}")
+        following = self._next_id
+        self._next_id = following if actor_id in self.actors or actor_id < 1 else actor_id
+        actor = self._add(type_id, pose, attributes)
+        self._next_id = max(following, self._next_id)
         return actor
 
     def spawn_free(
@@ -180,6 +201,11 @@ class World:
         for actor in bodies:
             if actor.walker is not None and actor.walker.physics and actor.id not in self.crowd:
                 actor.pose = actor.walker.advance(actor.pose, dt)
+        if self.replayer is not None:
+            self.replayer.step(dt)
+            bodies = [actor for actor in bodies if actor.id in self.actors]
+            bodies += [a for a in self.actors.values() if a.moves and a.id not in before]
+            before |= {a.id: (a.pose, a.velocity) for a in bodies if a.id not in before}
         self.collisions = collide(bodies, {key: pose for key, (pose, _) in before.items()}, dt)
         for actor in bodies:
             pose, velocity = before[actor.id]

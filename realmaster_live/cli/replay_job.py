@@ -24,9 +24,10 @@ def foretell(job: Job, executor: str, workers: int) -> int:
     """Say what would be made; returns the exit status."""
     for piece in job.pieces:
         footage = piece.footage
+        sizes = ", ".join(f"{width}x{height}" for width, height in piece.sizes.values())
         print(
             f"{job.status(piece)}: {footage.path} ({footage.kind}, {footage.frames} frames at "
-            f"{footage.fps:g}/s) -> {piece.out} at {piece.size[0]}x{piece.size[1]}"
+            f"{footage.fps:g}/s) -> {piece.out} at {sizes}"
         )
     if executor == "slurm":
         from realmaster_live.workers.slurm import script

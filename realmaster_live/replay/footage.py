@@ -21,6 +21,7 @@ from realmaster_live.recording.about import META
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.video_files import SUFFIXES
 
+Size = tuple[int, int]  # width, height
 Kind = Literal["recording", "video", "pictures", "carla-log"]
 LOG = "carla-log:"
 FOV_DEG = 80.0  # of footage that does not tell its lens
@@ -32,7 +33,8 @@ class Footage:
 
     Attributes:
         kind: which of the four. name: what to call it. path: where it is.
-        width, height: of its pictures, pixels. fps: frames a second. frames: how many are to come.
+        cameras: name -> width and height of its pictures, pixels.
+        fps: frames a second. frames: how many are to come, of all cameras.
         sha256: of everything that decides its frames.
         told: where it is from: town, route, weather and so on.
         options: what opening it needs besides the path.
@@ -41,8 +43,7 @@ class Footage:
     kind: Kind
     name: str
     path: str
-    width: int
-    height: int
+    cameras: Mapping[str, Size]
     fps: float
     frames: int
     sha256: str
@@ -64,7 +65,7 @@ class Reading:
 
     fps: float | None = None
     labels: tuple[str, ...] | None = None
-    size: tuple[int, int] | None = None
+    size: Size | None = None
     server: tuple[str, int] | None = None
 
 
@@ -115,8 +116,10 @@ def _in_folder(path: Path, reading: Reading) -> list[Footage]:
 
 def open_footage(footage: Footage, reading: Reading, *, pace: bool = False) -> Source:
     """Return the frames of an input."""
+    source: Source
     if footage.kind == "recording":
-        return Recording(footage.path, labels=reading.labels, pace=pace)
+        source = Recording(footage.path, labels=reading.labels, pace=pace)
+        return source
     if footage.kind == "video":
         from realmaster_live.replay.video_source import VideoFile
 
@@ -153,8 +156,10 @@ def _describe_recording(path: Path, reading: Reading) -> Footage:
             kind="recording",
             name=path.resolve().name,
             path=str(path.resolve()),
-            width=meta.spec.width,
-            height=meta.spec.height,
+            cameras={
+                name: (meta.cameras[name].width, meta.cameras[name].height)
+                for name in recording.cameras
+            },
             fps=meta.spec.fps,
             frames=len(recording),
             sha256=sha256_of(path / META, *files),

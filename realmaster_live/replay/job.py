@@ -17,7 +17,7 @@ from typing import Any, Literal
 from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.recording.about import META, Meta
-from realmaster_live.replay.footage import Footage, Reading
+from realmaster_live.replay.footage import Footage, Reading, Size
 from realmaster_live.replay.model_files import describe_model, fitted
 from realmaster_live.workers.task import RunConfig
 
@@ -45,11 +45,16 @@ class Realizing:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One sequence to make: of what, where it goes, and all that decides its pictures."""
+    """One sequence to make.
+
+    Attributes:
+        footage: of what. out: where it goes. sizes: camera -> width and height of the result.
+        stamp: all that decides its pictures.
+    """
 
     footage: Footage
     out: Path
-    size: tuple[int, int]
+    sizes: Mapping[str, Size]
     stamp: Mapping[str, Any]
 
     @property
@@ -188,7 +193,9 @@ def plan(
 def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing) -> Piece:
     """Return what is to become of one input."""
     sha256, stride = describe_model(realizing.engine)
-    size = realizing.size or fitted(footage.width, footage.height, stride)
+    sizes = {
+        name: realizing.size or fitted(*size, stride) for name, size in footage.cameras.items()
+    }
     stamp = {
         "input": footage.name,
         "input_sha256": footage.sha256,
@@ -196,12 +203,12 @@ def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing
         "engine_sha256": sha256,
         "prompt": realizing.prompt,
         "seed": realizing.seed,
-        "size": list(size),
+        "sizes": {name: list(size) for name, size in sizes.items()},
         "fps": footage.fps,
         "labels": None if reading.labels is None else list(reading.labels),
         "lossless": realizing.lossless,
     }
-    return Piece(footage=footage, out=out, size=size, stamp=stamp)
+    return Piece(footage=footage, out=out, sizes=sizes, stamp=stamp)
 
 
 def found(out: Path) -> Mapping[str, Any] | None:
@@ -245,9 +252,12 @@ def _names(inputs: Sequence[Footage]) -> list[str]:
 
 
 def _piece(told: dict[str, Any]) -> Piece:
-    footage = Footage(**told["footage"])
+    footage = told["footage"]
     return Piece(
-        footage=footage, out=Path(told["out"]), size=tuple(told["size"]), stamp=told["stamp"]
+        footage=Footage(**{**footage, "cameras": _tuples(footage["cameras"])}),
+        out=Path(told["out"]),
+        sizes=_tuples(told["sizes"]),
+        stamp=told["stamp"],
     )
 
 

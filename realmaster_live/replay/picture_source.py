@@ -58,8 +58,7 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
         kind="pictures",
         name=path.resolve().name,
         path=str(path.resolve()),
-        width=width,
-        height=height,
+        cameras={CAMERA: (width, height)},
         fps=float(fps),
         frames=len(pictures),
         sha256=sha256_of(*pictures, *sidecar, *(file for each in labels.values() for file in each)),
@@ -82,14 +81,15 @@ class PictureFolder:
         told = np.array(told_beside(folder).get(POSES, []), np.float64)
         poses = told.reshape(-1, 4, 4) if told.size else np.tile(np.eye(4), (len(pictures), 1, 1))
         labels = {n: _label_files(folder / n, pictures) for n in footage.options["labels"]}
-        optics = pinhole(footage.width, footage.height, footage.options["fov_deg"])
+        width, height = footage.cameras[CAMERA]
+        optics = pinhole(width, height, footage.options["fov_deg"])
         for index, path in enumerate(pictures):
             if self._closed:
                 return
             image = read_picture(path)
-            if image.shape[:2] != (footage.height, footage.width):
+            if image.shape[:2] != (height, width):
                 raise PairError(
-                    f"expected pictures of {footage.width}x{footage.height} as the first, got "
+                    f"expected pictures of {width}x{height} as the first, got "
                     f"{image.shape[1]}x{image.shape[0]} in {path}: leave it out or resize it"
                 )
             yield Frame(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,35 +17,47 @@ from realmaster_live.live import about_run
 from realmaster_live.pipeline import run
 from realmaster_live.protocols import PromptedEngine, Sink, Source
 from realmaster_live.recording import Recorder, Recording
-from realmaster_live.replay.footage import open_footage
+from realmaster_live.replay.footage import Size, open_footage
 from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
 from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
 from realmaster_live.stats import Stats
 
+FROM_BEFORE = ("seed", "town", "route", "weather", "licence")
+
 
 class Engines:
-    """The engine of the last piece, for the next one of the same size and rate."""
+    """The engines of the last piece's cameras, for the next one of the same sizes and rate."""
 
     def __init__(self, realizing: Realizing, *, threads: int = 0) -> None:
         self._realizing, self._threads = realizing, threads
-        self._engine: PromptedEngine | None = None
+        self._engines: dict[str, PromptedEngine] = {}
+        self._made_for: object = None
         self._told = False
 
-    def get(self, size: tuple[int, int], fps: float, *, told: bool = False) -> PromptedEngine:
-        """Return an engine that remembers nothing; `told`: it will be told its prompts."""
+    def get(
+        self, sizes: Mapping[str, Size], fps: float, *, told: bool = False
+    ) -> dict[str, PromptedEngine]:
+        """Return an engine a camera that remembers nothing; `told`: it will be told its prompts."""
+        if (dict(sizes), fps) != self._made_for or (self._told and not told):
+            self.close()
+            self._engines = {name: self._load(size, fps) for name, size in sizes.items()}
+            self._made_for = dict(sizes), fps
+        for engine in self._engines.values():
+            engine.reset()
+        self._told = told
+        return self._engines
+
+    def close(self) -> None:
+        """Release the engines; may be called twice."""
+        for engine in self._engines.values():
+            engine.close()
+        self._engines, self._made_for = {}, None
+
+    def _load(self, size: Size, fps: float) -> PromptedEngine:
         from realmaster_live.engines.load import load_engine
 
-        engine = self._engine
-        if engine is not None:
-            spec = engine.spec
-            if (spec.width, spec.height, spec.fps) == (*size, fps) and (told or not self._told):
-                engine.reset()
-                self._told = told
-                return engine
-            self.close()
-        self._told = told
         width, height = size
-        self._engine = load_engine(
+        return load_engine(
             self._realizing.engine,
             width=width,
             height=height,
@@ -54,13 +66,6 @@ class Engines:
             threads=self._threads,
             prompt=self._realizing.prompt,
         )
-        return self._engine
-
-    def close(self) -> None:
-        """Release the engine; may be called twice."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
 
 
 def realize(
@@ -107,43 +112,44 @@ def play(
     source = open_footage(footage, job.reading, pace=pace)
     try:
         prompts, step = _of_recording(source, job.realizing)
-        engine = engines.get(piece.size, footage.fps, told=bool(prompts))
+        loaded = engines.get(piece.sizes, footage.fps, told=any(prompts.values()))
+        first = next(iter(loaded.values()))
         told: dict[str, Any] = {**footage.told, "replayed_from": footage.name, STAMP: piece.stamp}
-        about = about_run(job.realizing.engine, engine, told, policy="block")
-        if isinstance(source, Recording):
-            about = replace(source.meta.about, source=told, policy="block", engine=about.engine,
-                            engine_sha256=about.engine_sha256)  # fmt: skip
+        about = about_run(job.realizing.engine, first, told, policy="block")
+        if isinstance(source, Recording):  # where it is from stays; how it was made is new
+            before = source.meta.about
+            about = replace(about, **{name: getattr(before, name) for name in FROM_BEFORE})
         recorders = []
         if record is not None:
             recorders.append(
-                Recorder(record, engine.spec, about=about, lossless=job.realizing.lossless)
+                Recorder(record, first.spec, about=about, lossless=job.realizing.lossless)
             )
     except BaseException:
         source.close()
         raise
     return run(
         source,
-        AsRecorded(engine, prompts),
+        {name: AsRecorded(engine, prompts.get(name)) for name, engine in loaded.items()},
         [*recorders, *sinks],
         on_progress=on_progress,
-        resize=piece.size != (footage.width, footage.height),
+        resize=dict(piece.sizes) != dict(footage.cameras),
         frame_step=step,
     )
 
 
 def _of_recording(
     source: Source, realizing: Realizing
-) -> tuple[dict[int, tuple[str, int]] | None, int]:
-    """Return the prompts to follow, and what frame numbers grow by from one frame to the next."""
+) -> tuple[dict[str, dict[int, tuple[str, int]]], int]:
+    """Return the prompts to follow, by camera, and what frame numbers grow by at each frame."""
     if not isinstance(source, Recording):
-        return None, 1
-    camera = source.cameras[0]
-    prompts = None if realizing.prompt else recorded_prompts(source, camera)
-    rows = source.table("frames", camera)
+        return {}, 1
+    cameras = () if realizing.prompt else source.cameras
+    rows = source.table("frames", source.cameras[0])
     numbers = np.array(rows["frame_id"].to_pylist(), np.int64)
     together = np.diff(np.array(rows["chunk_index"].to_pylist(), np.int64)) == 0
     steps = np.diff(numbers)[together]
-    return prompts, max(1, int(steps.min())) if len(steps) else 1
+    step = max(1, int(steps.min())) if len(steps) else 1
+    return {camera: recorded_prompts(source, camera) for camera in cameras}, step
 
 
 def sweep(piece: Piece) -> None:

@@ -30,8 +30,7 @@ def describe_video(path: Path, reading: Reading) -> Footage:
         kind="video",
         name=path.stem,
         path=str(path.resolve()),
-        width=facts.width,
-        height=facts.height,
+        cameras={CAMERA: (facts.width, facts.height)},
         fps=fps,
         frames=len(sampled(facts.times, fps)),
         sha256=sha256_of(path),
@@ -75,7 +74,8 @@ class VideoFile:
         """Yield the frames in order."""
         footage, path = self._footage, Path(self._footage.path)
         turns = sampled(video_files.describe(path).times, footage.fps)
-        optics = pinhole(footage.width, footage.height, footage.options["fov_deg"])
+        width, height = footage.cameras[CAMERA]
+        optics = pinhole(width, height, footage.options["fov_deg"])
         number = 0
         for index, picture in enumerate(video_files.decode(path)):
             if self._closed:
