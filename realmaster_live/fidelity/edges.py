@@ -21,7 +21,7 @@ VISIBLE = 0.6  # contrast from which a thing's outline shows in the render
 
 def strong_edges(change: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (H, W)
     """Return the pixels of the largest change, as many in any picture."""
-    count = np.bincount(change.ravel(), minlength=256)
+    count = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel()
     above = np.cumsum(count[::-1])[::-1]  # pixels of at least so many levels
     level = int(np.argmax(above <= STRONG_SHARE * change.size))
     return change >= max(level, FAINTEST_EDGE)

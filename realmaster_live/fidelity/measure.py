@@ -119,7 +119,9 @@ def _judge_things(
     ]
     weight = counts[..., None] / np.maximum(counts.sum(1), 1)[:, None, None]
     edges = thing_scores(*((np.nan_to_num(side) * weight).sum(1) for side in sides))
-    boxes = box_scores(sides[0], sides[1], counts, mask_boxes(place[regions.numbers], len(judged)))
+    boxes = box_scores(
+        sides[0], sides[1], counts, mask_boxes(own, place, regions.numbers, len(judged))
+    )
     large = regions.pixels[judged] >= least_px
     edges, boxes = np.where(large, edges, np.nan), np.where(large, boxes, np.nan)
     things = []
@@ -168,16 +170,26 @@ def _judge_lights(
 
 
 def mask_boxes(
-    masks: NDArray[np.integer],  # (H, W), 0 to count - 1, negative for none
+    outline: Outline,  # of the masks
+    place: NDArray[np.integer],  # (R,) the mask of each part, negative for none
+    numbers: NDArray[np.int32],  # (H, W), parts
     count: int,
 ) -> NDArray[np.float64]:  # (count, 4)
-    """Return the box (left, top, right, bottom) of every mask; right and bottom are outside."""
-    rows, columns = np.nonzero(masks >= 0)
-    numbers = masks[rows, columns]
+    """Return the box (left, top, right, bottom) of every mask; right and bottom are outside.
+
+    What lies farthest out is on the outline, or on the edge of the picture.
+    """
+    height, width = numbers.shape
+    across, down = np.arange(width), np.arange(height)
+    rows = [outline.rows, np.zeros_like(across), np.full_like(across, height - 1), down, down]
+    columns = [outline.columns, across, across, np.zeros_like(down), np.full_like(down, width - 1)]
+    y, x = np.concatenate(rows), np.concatenate(columns)
+    masks = place[numbers[y, x]]
+    chosen = masks >= 0
     boxes = np.zeros((count, 4))
-    for begin, places, size in ((0, columns, masks.shape[1]), (1, rows, masks.shape[0])):
+    for begin, places, size in ((0, x, width), (1, y, height)):
         held = np.zeros((count, size), bool)
-        held[numbers, places] = True
+        held[masks[chosen], places[chosen]] = True
         boxes[:, begin] = held.argmax(1)
         boxes[:, begin + 2] = size - held[:, ::-1].argmax(1)
     return boxes
