@@ -132,7 +132,8 @@ def setting(options: argparse.Namespace, training: Training, examples: Sequence[
     return (
         f"All variants: the same {len(examples)} moments of {towns} towns, the same first "
         f"weights, the same crops, {training.steps} steps of {training.batch} crops of "
-        f"{training.width}x{training.height} pixels (scaled by 0.8 to 1.25, mirrored, brightness and contrast changed a little). "
+        f"{training.width}x{training.height} pixels (scaled by 0.8 to 1.25, "
+        "mirrored, brightness and contrast changed a little). "
         f"Realized by the engine {options.engine!r}, which plays each clip from its first frame. "
         f"Means over {options.seeds} seeds with 95 % intervals (Student's t)."
     )
