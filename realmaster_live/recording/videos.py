@@ -56,6 +56,7 @@ class PictureWriter:
     ) -> None:
         asked, (width, height) = pictures or Pictures(), size
         self._lossless = asked.lossless
+        self._converter = av.video.reformatter.VideoReformatter()
         options = {"preset": asked.preset, "tune": "zerolatency"}
         if self._lossless:
             self._file = _Encoder(path, "libx264rgb", "rgb24", size, fps, {**options, "qp": "0"})
@@ -75,8 +76,12 @@ class PictureWriter:
         """Append one picture."""
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
         if not self._lossless:
-            frame = frame.reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+            frame = self._converter.reformat(
+                frame,
+                format="yuv420p",
+                dst_colorspace="ITU709",
+                dst_color_range="MPEG",
+                threads=1,
             )
         self._file.write(frame)
 
