@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
+from realmaster_live.datasets.ahead import ahead
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.rules import Fate, judge, trust_by_mask, why_left_out
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
@@ -84,7 +85,7 @@ def labelled(
     Raises:
         RecordingError: a class is not covered by `categories`.
     """
-    for sample in drive.samples(camera, selection, streams):
+    for sample in ahead(drive.samples(camera, selection, streams)):
         left_out = why_left_out(sample, selection.rules)
         if left_out:
             tally.left_out[left_out] += 1
