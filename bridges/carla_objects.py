@@ -137,9 +137,8 @@ class SceneWatch:
         actors = {one.id: one for one in snapshot}
         unknown = actors.keys() - self._bodies.keys()
         if unknown:
-            self._learn(self._world.get_actors(list(unknown)))
-            self._bodies |= dict.fromkeys(unknown - self._bodies.keys())  # gone meanwhile
-        seen = [(key, one, body) for key, one in actors.items() if (body := self._bodies[key])]
+            self._learn_these(list(unknown))
+        seen = [(key, one, body) for key, one in actors.items() if (body := self._bodies.get(key))]
         if not seen:
             return []
         unreal = np.array([one.get_transform().get_matrix() for _, one, _ in seen])
@@ -182,6 +181,17 @@ class SceneWatch:
                     velocities[n] = way / (now - then)
         self._before = now, {key: place for (key, _), place in zip(actors, places, strict=True)}
         return velocities
+
+    def _learn_these(self, ids: list[int]) -> None:
+        """Ask for actors that came since; what is gone meanwhile is not asked for again."""
+        try:
+            actors = self._world.get_actors(ids)
+        except RuntimeError as error:  # the server or the episode ended: the next tick tells
+            log.debug("actors %s: %s", ids, error)
+            return
+        self._learn(actors)
+        for key in ids:
+            self._bodies.setdefault(key, None)
 
     def _learn(self, actors: Iterable[Any]) -> None:
         """Ask for what never changes of these actors."""
