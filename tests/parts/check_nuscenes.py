@@ -2,7 +2,8 @@
 
 Run by an interpreter that has the devkit: python check_nuscenes.py DATAROOT [VERSION]. The visible
 boxes that were recorded lie beside the tables in seen.json where a test has put them there:
-[{"timestamp": microseconds, "channel": ..., "center": [x, y, z], "box": [l, t, r, b]}, ...].
+[{"timestamp": microseconds, "channel": ..., "center": [x, y, z], "box": [l, t, r, b],
+"whole": nothing hides it}, ...].
 """
 
 import json
@@ -45,7 +46,7 @@ def check(root, version):
     found = {
         "scenes": len(nusc.scene), "samples": len(nusc.sample), "annotations": 0, "sweeps": 0,
         "channels": sorted({sensor["channel"] for sensor in nusc.sensor}), "boxes": 0,
-        "worst_px": 0.0, "points": 0, "speeds": {}, "compared": 0,
+        "worst_px": 0.0, "loosest_px": 0.0, "points": 0, "speeds": {}, "compared": 0,
         "splits": {
             name: get_scenes_of_split(name, nusc)
             for name in json.loads((root / version / "splits.json").read_text())
@@ -76,7 +77,7 @@ def check(root, version):
             "sample_annotation",
             instance["first_annotation_token"],
             instance["nbr_annotations"],
-        )  # noqa: E501
+        )
     for row in nusc.sample_annotation:
         speed = float(np.linalg.norm(nusc.box_velocity(row["token"])))
         if not np.isnan(speed):
@@ -112,6 +113,8 @@ def check_sample(nusc, sample, seen, found):
                     left, top, right, bottom = one["box"]
                     out = [drawn[0] - left, drawn[1] - top, right - drawn[2], bottom - drawn[3]]
                     found["worst_px"] = max(found["worst_px"], *out)
+                    if one["whole"]:
+                        found["loosest_px"] = max(found["loosest_px"], *(-side for side in out))
                     found["compared"] += 1
 
 

@@ -1,0 +1,279 @@
+"""nuScenes exports: every token leads somewhere, and the devkit itself finds the boxes."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from driven_scene import YAWS_DEG, mount, record_drive
+
+from realmaster_live.classes import CLASS_IDS
+from realmaster_live.datasets import Rules, Selection, SplitRule, nuscenes
+from realmaster_live.datasets.folder import ExportOptions
+from realmaster_live.datasets.nuscenes_tables import TABLES
+from realmaster_live.datasets.nuscenes_words import channels
+from realmaster_live.datasets.quaternion import to_quaternion
+from realmaster_live.errors import ConfigError
+from realmaster_live.recording import Recording
+
+CHECK = Path(__file__).parent.parent / "parts/check_nuscenes.py"
+# the tables of v1.0: https://github.com/nutonomy/nuscenes-devkit, docs/schema_nuscenes.md
+FIELDS = {
+    "category": {"name", "description"},
+    "attribute": {"name", "description"},
+    "visibility": {"level", "description"},
+    "instance": {"category_token", "nbr_annotations", "first_annotation_token",
+                 "last_annotation_token"},
+    "sensor": {"channel", "modality"},
+    "calibrated_sensor": {"sensor_token", "translation", "rotation", "camera_intrinsic"},
+    "ego_pose": {"translation", "rotation", "timestamp"},
+    "log": {"logfile", "vehicle", "date_captured", "location"},
+    "scene": {"name", "description", "log_token", "nbr_samples", "first_sample_token",
+              "last_sample_token"},
+    "sample": {"timestamp", "scene_token", "next", "prev"},
+    "sample_data": {"sample_token", "ego_pose_token", "calibrated_sensor_token", "filename",
+                    "fileformat", "width", "height", "timestamp", "is_key_frame", "next", "prev"},
+    "sample_annotation": {"sample_token", "instance_token", "attribute_tokens", "visibility_token",
+                          "translation", "size", "rotation", "num_lidar_pts", "num_radar_pts",
+                          "next", "prev"},
+    "map": {"log_tokens", "category", "filename"},
+}  # fmt: skip
+CHAINED = {
+    "sample": "sample",
+    "sample_data": "sample_data",
+    "sample_annotation": "sample_annotation",
+}
+
+
+BICYCLE = CLASS_IDS["bicycle"]  # its mask ends where the rider's begins
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory):
+    """Two seconds and a half of three cameras, with a second missing after 1.6 s."""
+    folder = tmp_path_factory.mktemp("recordings") / "round"
+    return record_drive(folder, cameras=tuple(YAWS_DEG), chunks=12, gaps={8: 20})
+
+
+@pytest.fixture(scope="module")
+def exported(drive, tmp_path_factory):
+    out = tmp_path_factory.mktemp("exports") / "nuscenes"
+    nuscenes.export(Selection(recordings=(drive,), variant="paired"), out)
+    return out
+
+
+def tables_of(root: Path) -> dict[str, dict[str, dict]]:
+    texts = {table: (root / f"v1.0-realmaster/{table}.json").read_text() for table in TABLES}
+    return {table: {row["token"]: row for row in json.loads(text)} for table, text in texts.items()}
+
+
+def test_every_row_has_its_fields_and_every_token_leads_to_a_row(exported):
+    tables = tables_of(exported / "sim")
+    assert set(FIELDS) == set(TABLES)
+    for table, rows in tables.items():
+        for row in rows.values():
+            assert set(row) == FIELDS[table] | {"token"}, table
+            for field, value in row.items():
+                if field in ("next", "prev"):
+                    target = table
+                elif field in ("first_sample_token", "last_sample_token"):
+                    target = "sample"
+                elif field in ("first_annotation_token", "last_annotation_token"):
+                    target = "sample_annotation"
+                elif field.endswith(("_token", "_tokens")):
+                    target = field.rsplit("_token", 1)[0]
+                else:
+                    continue
+                for token in [value] if isinstance(value, str) else value:
+                    assert token in tables[target] or (token == "" and field in ("next", "prev"))
+    assert tables["sample_annotation"]
+    for row in tables["sample_data"].values():
+        assert (exported / "sim" / row["filename"]).exists()
+        assert row["filename"].startswith("samples/" if row["is_key_frame"] else "sweeps/")
+
+
+def test_samples_come_at_two_hertz_and_a_gap_ends_a_scene(exported):
+    tables = tables_of(exported / "real")
+    scenes = list(tables["scene"].values())
+    assert [scene["name"] for scene in scenes] == ["scene-round-000", "scene-round-001"]
+    assert [scene["nbr_samples"] for scene in scenes] == [4, 2]
+    stamps = [
+        row["timestamp"]
+        for row in tables["sample"].values()
+        if row["scene_token"] == scenes[0]["token"]
+    ]
+    assert np.diff(stamps).tolist() == [500_000, 500_000, 500_000]
+    front = [row for row in tables["sample_data"].values() if "/CAM_FRONT/" in row["filename"]]
+    assert len(front) == 48
+    assert sum(row["is_key_frame"] for row in front) == 6
+    # a sweep belongs to the sample that follows
+    second = next(row for row in front if row["filename"].endswith("__12300000.jpg"))
+    assert tables["sample"][second["sample_token"]]["timestamp"] == 12_750_000
+
+
+def test_the_rows_of_both_variants_are_the_same_and_the_pictures_differ(exported):
+    for table in (*TABLES, "splits"):
+        name = f"v1.0-realmaster/{table}.json"
+        assert (exported / "sim" / name).read_bytes() == (exported / "real" / name).read_bytes()
+    file = next((exported / "sim/samples/CAM_FRONT").iterdir()).relative_to(exported / "sim")
+    sim, real = (cv2.imread(str(exported / kind / file)) for kind in ("sim", "real"))
+    assert sim.shape == real.shape == (96, 160, 3)
+    assert abs(sim.astype(int) - real).mean() > 5
+
+
+def test_an_annotation_holds_the_full_size_the_turn_and_what_the_thing_does(exported):
+    tables = tables_of(exported / "sim")
+    names = {token: row["name"] for token, row in tables["attribute"].items()}
+    kinds = {token: row["name"] for token, row in tables["category"].items()}
+    found = {}
+    for row in tables["sample_annotation"].values():
+        instance = tables["instance"][row["instance_token"]]
+        found[kinds[instance["category_token"]], tuple(row["size"])] = row
+    car = found["vehicle.car", (2.0, 4.8, 1.5)]  # width, length, height
+    assert names[car["attribute_tokens"][0]] == "vehicle.moving"
+    parked = found["vehicle.car", (1.8, 4.0, 1.4)]
+    assert names[parked["attribute_tokens"][0]] == "vehicle.parked"
+    assert abs(parked["rotation"][3]) == pytest.approx(1)  # half a turn about z
+    police = found["vehicle.emergency.police", (2.1, 5.0, 1.6)]
+    assert names[police["attribute_tokens"][0]] == "vehicle.stopped"
+    assert police["rotation"] == pytest.approx([2**-0.5, 0, 0, 2**-0.5])
+    bicycle = found["vehicle.bicycle", (0.6, 1.7, 1.7)]
+    assert names[bicycle["attribute_tokens"][0]] == "cycle.with_rider"
+    pedestrian = found["human.pedestrian.adult", (0.6, 0.6, 1.8)]
+    assert names[pedestrian["attribute_tokens"][0]] == "pedestrian.moving"
+    assert not [kind for kind, _ in found if "light" in kind]  # nuScenes has none
+
+
+def test_what_is_hidden_has_a_low_visibility(exported):
+    tables = tables_of(exported / "sim")
+    police = min(
+        (row for row in tables["sample_annotation"].values() if row["size"] == [2.1, 5.0, 1.6]),
+        key=lambda row: tables["sample"][row["sample_token"]]["timestamp"],
+    )
+    assert tables["visibility"][police["visibility_token"]]["level"] == "v0-40"
+    assert police["num_lidar_pts"] > 0
+
+
+def test_without_depth_there_are_no_points_and_none_are_claimed(tmp_path):
+    drive = record_drive(tmp_path / "plain", labels=("instance", "semantic"), chunks=2)
+    nuscenes.export(Selection(recordings=(drive,)), tmp_path / "out")
+    tables = tables_of(tmp_path / "out/sim")
+    assert [row["channel"] for row in tables["sensor"].values()] == ["CAM_FRONT"]
+    counts = [row["num_lidar_pts"] for row in tables["sample_annotation"].values()]
+    assert counts
+    assert not any(counts)
+    with pytest.raises(ConfigError, match="instance"):
+        bare = record_drive(tmp_path / "bare", labels=("depth",), chunks=1)
+        nuscenes.export(Selection(recordings=(bare,)), tmp_path / "other")
+
+
+def test_things_that_the_rule_does_not_trust_are_left_out(tmp_path):
+    drive = record_drive(tmp_path / "poor", chunks=2)
+    selection = Selection(recordings=(drive,), rules=Rules(min_pixels=500))
+    summary = nuscenes.export(selection, tmp_path / "out")
+    rows = tables_of(tmp_path / "out/sim")["sample_annotation"].values()
+    assert [row["size"] for row in rows] == [[1.8, 4.0, 1.4]]
+    assert summary.total("ignored") == {"too few pixels": 4}
+
+
+def test_splits_are_by_town_and_a_run_that_was_stopped_goes_on(tmp_path):
+    drives = tuple(
+        record_drive(tmp_path / town, town=town, chunks=2) for town in ("Town01", "Town02")
+    )
+    split = SplitRule(train=("Town01",), val=("Town02",))
+    whole = Selection(recordings=drives, split=split)
+    nuscenes.export(whole, tmp_path / "out")
+    splits = json.loads((tmp_path / "out/sim/v1.0-realmaster/splits.json").read_text())
+    assert splits == {
+        "realmaster_train": ["scene-Town01-000"], "realmaster_val": ["scene-Town02-000"],
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match="--resume"):
+        nuscenes.export(whole, tmp_path / "out")
+    before = tables_of(tmp_path / "out/sim")
+    again = nuscenes.export(whole, tmp_path / "out", options=ExportOptions(resume=True))
+    assert again.skipped == ("Town01", "Town02")
+    assert tables_of(tmp_path / "out/sim") == before
+
+
+def test_cameras_get_the_channel_of_where_they_look():
+    named = channels({name: mount(name) for name in YAWS_DEG} | {"spare": mount("front")})
+    assert named == {
+        "front": "CAM_FRONT", "front_left": "CAM_FRONT_LEFT", "back": "CAM_BACK",
+        "spare": "CAM_SPARE",
+    }  # fmt: skip
+    down = np.eye(4)
+    down[:3, :3] = [[0, -1, 0], [-1, 0, 0], [0, 0, -1]]
+    assert channels({"map": down}) == {"map": "CAM_MAP"}
+
+
+def test_quaternions_turn_as_their_matrix_does():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        axes, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        axes *= np.sign(np.linalg.det(axes))
+        w, x, y, z = to_quaternion(axes)
+        point = rng.normal(size=3)
+        vector = np.array([x, y, z])
+        turned = point + 2 * np.cross(vector, np.cross(vector, point) + w * point)
+        assert turned == pytest.approx(axes @ point)
+    assert to_quaternion(np.diag([-1.0, -1.0, 1.0])) == pytest.approx((0, 0, 0, 1))
+
+
+def devkit_python(tmp_path_factory) -> str:
+    """An interpreter with nuscenes-devkit, which needs an older numpy than ours."""
+    named = os.environ.get("REALMASTER_NUSCENES_PYTHON")
+    if named:
+        return named
+    folder = tmp_path_factory.mktemp("devkit")
+    venv.create(folder, with_pip=True)
+    python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    pip = [python, "-m", "pip", "install", "-q", "nuscenes-devkit==1.2.0"]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nuscenes-devkit cannot be installed here: {done.stderr.strip()[-300:]}")
+    return python
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_devkit_opens_it_and_its_boxes_lie_on_the_masks(drive, exported, tmp_path_factory):
+    python = devkit_python(tmp_path_factory)
+    recording = Recording(drive)
+    seen = [
+        {
+            "timestamp": round(sample.frame.timestamp * 1e6),
+            "channel": {"front": "CAM_FRONT", "front_left": "CAM_FRONT_LEFT", "back": "CAM_BACK"}[
+                camera
+            ],
+            "center": one.thing.object_to_world[:3, 3].tolist(),
+            "box": one.visible,
+            "whole": not one.occlusion and not one.truncation and one.class_id != BICYCLE,
+        }
+        for camera in recording.cameras
+        for sample in recording.samples(camera, streams=())
+        for one in sample.annotations
+        if one.thing is not None and one.visible is not None
+    ]
+    for kind in ("sim", "real"):
+        root = exported / kind
+        (root / "v1.0-realmaster/seen.json").write_text(json.dumps(seen))
+        done = subprocess.run(
+            [python, CHECK, root], capture_output=True, text=True, check=False, timeout=600
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        found = json.loads(done.stdout)
+        assert (found["scenes"], found["samples"], found["sweeps"]) == (2, 6, 3 * 42)
+        assert found["annotations"] == 29
+        assert found["channels"] == ["CAM_BACK", "CAM_FRONT", "CAM_FRONT_LEFT", "LIDAR_TOP"]
+        assert found["splits"] == {"realmaster_train": ["scene-round-000", "scene-round-001"]}
+        assert found["compared"] > 20
+        assert found["worst_px"] < 1.0  # a mask's box never leaves its thing's
+        assert found["loosest_px"] < 1.5  # and fills it where nothing hides it
+        assert set(found["speeds"]["vehicle.truck"]) == {8.0}
+        assert set(found["speeds"]["vehicle.car"]) == {10.0, 0.0}
+        assert found["points"] > 10_000

@@ -1,0 +1,124 @@
+"""WebDataset exports, opened by webdataset."""
+
+import gc
+import json
+import warnings
+
+import cv2
+import numpy as np
+import pytest
+from driven_scene import record_drive
+
+from realmaster_live.classes import CLASS_IDS
+from realmaster_live.datasets import Rules, Selection, SplitRule, webdataset_shards
+from realmaster_live.datasets.folder import ExportOptions
+from realmaster_live.recording import Recording
+
+wds = pytest.importorskip("webdataset")
+
+
+@pytest.fixture(scope="module")
+def drives(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    return tuple(
+        record_drive(folder / f"{town}.one", town=town, cameras=("front", "back"), chunks=3)
+        for town in ("Town01", "Town02")
+    )
+
+
+def whole(data):
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def opened(folder):
+    urls = sorted(str(path) for path in folder.glob("*.tar"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # webdataset leaves files to the collector
+        samples = list(wds.WebDataset(urls, shardshuffle=False))
+        gc.collect()
+    return samples
+
+
+def test_shards_hold_every_frame_of_their_split_with_pictures_labels_and_facts(drives, tmp_path):
+    selection = Selection(
+        recordings=drives, variant="paired", split=SplitRule(train=("Town01",), test=("Town02",))
+    )
+    summary = webdataset_shards.export(selection, tmp_path / "out", shard_bytes=150_000)
+    assert summary.frames == 48
+    samples = opened(tmp_path / "out/train")
+    assert len(samples) == len({sample["__key__"] for sample in samples}) == 24
+    assert [file.name for file in sorted((tmp_path / "out").iterdir()) if file.is_dir()] == [
+        ".parts", "test", "train",
+    ]  # fmt: skip
+    recorded = list(Recording(drives[0]).samples("front"))
+    for sample, truth in zip(samples, recorded, strict=False):
+        facts = json.loads(sample["json"])
+        assert sample["__key__"] == f"Town01-one_front_{truth.frame.frame_id:08d}"
+        assert facts["frame_id"] == truth.frame.frame_id
+        assert facts["timestamp"] == truth.frame.timestamp
+        assert facts["prompt"] == "a street at noon"
+        assert np.array(facts["cam_to_world"]) == pytest.approx(truth.frame.cam_to_world)
+        assert np.array(facts["ego_to_world"]) == pytest.approx(truth.frame.ego_to_world)
+        sim = whole(sample["sim.jpg"])[..., ::-1].astype(int)
+        assert abs(sim - truth.frame.image).mean() < 4
+        assert abs(whole(sample["real.jpg"])[..., ::-1].astype(int) - truth.real).mean() < 4
+        labels = truth.frame.labels
+        assert (whole(sample["semantic.png"]) == labels["semantic"]).all()
+        assert (whole(sample["instance.png"]) == labels["instance"] & 0xFFFF).all()
+        depth = whole(sample["depth.png"])
+        assert depth.dtype == np.uint16
+        near = labels["depth"] < 255
+        assert depth[near] / 256 == pytest.approx(labels["depth"][near], abs=0.5 / 256 + 1e-4)
+        assert not depth[labels["depth"] > 256].any()
+
+
+def test_an_annotation_finds_its_pixels_in_the_maps(drives, tmp_path):
+    selection = Selection(recordings=drives[:1], rules=Rules(min_pixels=60))
+    webdataset_shards.export(selection, tmp_path / "out")
+    sample = opened(tmp_path / "out/train")[0]
+    semantic, instance = whole(sample["semantic.png"]), whole(sample["instance.png"])
+    annotations = json.loads(sample["json"])["annotations"]
+    assert {one["category"] for one in annotations} > {"car", "bicycle", "rider", "pedestrian"}
+    for one in annotations:
+        mask = (instance == one["mask_id"]) & (semantic == one["class_id"])
+        assert mask.sum() == one["pixels"]
+        rows, columns = np.nonzero(mask)
+        assert one["visible"] == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    rider = next(one for one in annotations if one["category"] == "rider")
+    bicycle = next(one for one in annotations if one["category"] == "bicycle")
+    assert rider["mask_id"] == bicycle["mask_id"]
+    light = next(one for one in annotations if one["category"] == "traffic_light")
+    assert (light["ignored"], light["light"]) == ("too few pixels", "red")
+    car = next(one for one in annotations if one.get("object_id") == 11)
+    assert car["size"] == [4.8, 2.0, 1.5]
+    assert car["class_id"] == CLASS_IDS["car"]
+
+
+def test_shards_end_by_size_are_listed_and_are_the_same_every_time(drives, tmp_path):
+    selection = Selection(recordings=drives[:1])
+    for name in ("one", "two"):
+        webdataset_shards.export(selection, tmp_path / name, shard_bytes=100_000)
+    shards = sorted((tmp_path / "one/train").iterdir())
+    assert len(shards) > 2
+    assert all(shard.stat().st_size < 130_000 for shard in shards)
+    for shard in shards:
+        assert shard.read_bytes() == (tmp_path / "two/train" / shard.name).read_bytes()
+    card = json.loads((tmp_path / "one/dataset.json").read_text())
+    assert card["splits"]["train"]["samples"] == 24
+    assert list(card["splits"]["train"]["shards"]) == [shard.name for shard in shards]
+    assert set(card["files"]) == {
+        "sim.jpg", "real.jpg", "semantic.png", "instance.png", "depth.png", "json",
+    }  # fmt: skip
+
+
+def test_labels_that_were_not_recorded_are_missing_and_a_run_goes_on(tmp_path):
+    drive = record_drive(tmp_path / "plain", labels=(), chunks=1)
+    selection = Selection(recordings=(drive,), variant="real")
+    webdataset_shards.export(selection, tmp_path / "out")
+    files = {name for name in opened(tmp_path / "out/train")[0] if not name.startswith("__")}
+    assert files == {"real.jpg", "json"}
+    more = record_drive(tmp_path / "more", labels=(), chunks=1)
+    longer = Selection(recordings=(drive, more), variant="real")
+    summary = webdataset_shards.export(longer, tmp_path / "out", options=ExportOptions(resume=True))
+    assert summary.skipped == ("plain",)
+    assert len(opened(tmp_path / "out/train")) == 8
