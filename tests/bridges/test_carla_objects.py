@@ -65,12 +65,17 @@ def put(owner, actor, place: carla.Transform) -> None:
 def elsewhere(owner, place: carla.Transform) -> Iterator[None]:
     """Put the vehicle somewhere else meanwhile."""
     start = owner.hero.get_transform()
+
+    def go(to: carla.Transform) -> None:
+        put(owner, owner.hero, to)
+        owner.wait_until(lambda: owner.hero.get_location().distance(to.location) < 0.5)
+
     owner.hero.set_simulate_physics(False)
-    put(owner, owner.hero, place)
+    go(place)
     try:
         yield
     finally:
-        put(owner, owner.hero, start)
+        go(start)
         owner.hero.set_simulate_physics(True)
 
 
