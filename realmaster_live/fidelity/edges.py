@@ -14,6 +14,7 @@ from realmaster_live.fidelity.profiles import DISPLACEMENTS
 STRONG_SHARE = 0.08  # of a picture's pixels whose change is called an edge
 FAINTEST_EDGE = 4  # levels
 NEAR = np.ones((3, 3), np.uint8)  # an edge is found within 1 pixel
+CROWDED = 0.9  # share of a picture near edges, from which on chance explains everything
 OWN_PX, BESIDE_PX = 1, 3  # displacements at which a contour is expected, and from which on not
 SENSOR_NOISE = 2.0  # levels; a change this small says nothing
 VISIBLE = 0.6  # contrast from which a thing's outline shows in the render
@@ -36,14 +37,16 @@ def edge_score(
 
     Recall is over the borders that the render shows; precision counts edges that lie on a border
     or an edge of the render. Both are Cohen's (1960): what chance would give is taken off. NaN
-    where the render shows no border.
+    where the render shows no border, or edges and borders are everywhere.
     """
     drawn, found = strong_edges(rendered), strong_edges(realized)
     wanted = drawn & border
     if not wanted.any() or not found.any():
         return 0.0 if wanted.any() else float("nan")
-    precision = _beyond_chance(found, _near(drawn | border))
-    recall = _beyond_chance(wanted, _near(found))
+    known, near = _near(drawn | border), _near(found)
+    if max(known.mean(), near.mean()) > CROWDED:
+        return float("nan")
+    precision, recall = _beyond_chance(found, known), _beyond_chance(wanted, near)
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
@@ -54,7 +57,7 @@ def _near(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_]) -> float:
     """Return the share of edges that are near, less what would be by chance."""
     chance = float(near.mean())
-    return max(0.0, (float(near[edges].mean()) - chance) / max(1 - chance, 1e-9))
+    return max(0.0, (float(near[edges].mean()) - chance) / (1 - chance))
 
 
 def contrast(
@@ -73,6 +76,6 @@ def thing_scores(
 ) -> NDArray[np.float64]:  # (R,)
     """Return the share of each outline's contrast that is left, NaN where the render has none."""
     drawn, found = contrast(rendered), contrast(realized)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         left = np.clip((found - 0.5) / (drawn - 0.5), 0.0, 1.0)
         return np.where(drawn >= VISIBLE, left, np.nan)

@@ -18,7 +18,7 @@ from realmaster_live.fidelity.depth_order import border_order, ordinal_agreement
 from realmaster_live.fidelity.edges import edge_score, thing_scores
 from realmaster_live.fidelity.judge import Judge
 from realmaster_live.fidelity.lights import light_score, read_state
-from realmaster_live.fidelity.profiles import mean_profiles, profiles, steps
+from realmaster_live.fidelity.profiles import DISPLACEMENTS, mean_profiles, profiles, steps
 from realmaster_live.fidelity.regions import SIDES, Outline, Regions, find_outline, find_regions
 from realmaster_live.fidelity.semantics import appearance, appearance_scores, class_scores
 from realmaster_live.objects import SceneObject
@@ -114,7 +114,9 @@ def _judge_things(
     groups = place[own.inside] * len(SIDES) + own.sides
     counts = np.bincount(groups, minlength=len(judged) * len(SIDES)).reshape(-1, len(SIDES))
     sides = [
-        mean_profiles(profiles(change, own), groups, counts.size).reshape(*counts.shape, -1)
+        mean_profiles(profiles(change, own), groups, counts.size).reshape(
+            *counts.shape, len(DISPLACEMENTS)
+        )
         for change in changes
     ]
     weight = counts[..., None] / np.maximum(counts.sum(1), 1)[:, None, None]

@@ -1,0 +1,97 @@
+"""Ways in which a realized picture can be untrue, made on purpose: what a gate is measured with.
+
+Legend: H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.classes import CLASS_IDS
+from realmaster_live.fidelity.regions import Regions
+
+Picture = NDArray[np.uint8]  # (H, W, 3)
+SHIFT_PX, BLUR_PX = 3, 3.0
+CONTOURS, CORNERS, WIDTH_PX = 6, 4, 2
+LEAST_PX = 80  # of a thing that is erased
+LEAST_AREA_PX = 2000  # of parts that swap their texture
+GROUND, GREEN = (CLASS_IDS["road"],), (CLASS_IDS["vegetation"], CLASS_IDS["terrain"])
+SMALL = (CLASS_IDS["traffic_light"], CLASS_IDS["traffic_sign"])
+
+
+def shifted(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return everything a little to the right, or below."""
+    return np.roll(picture, SHIFT_PX, seed % 2)
+
+
+def blurred(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return the picture without its detail."""
+    return np.asarray(cv2.GaussianBlur(picture, (0, 0), BLUR_PX), np.uint8)
+
+
+def mirrored(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return the picture of another place."""
+    return np.ascontiguousarray(picture[:, ::-1])
+
+
+def erased(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return the picture without one thing; None without a thing that is large enough.
+
+    What is behind is guessed by Telea, "An image inpainting technique based on the fast marching
+    method" (2004).
+    """
+    things = regions.things(LEAST_PX)
+    things = things[~np.isin(regions.classes[things], SMALL)]
+    if not len(things):
+        return None
+    mask = (regions.numbers == things[seed % len(things)]).astype(np.uint8)
+    grown = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.inpaint(picture, grown, 3, cv2.INPAINT_TELEA), np.uint8)
+
+
+def contoured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return the picture with outlines of things that are not there."""
+    rng = np.random.default_rng(seed)
+    height, width, _ = picture.shape
+    answer = picture.copy()
+    for _ in range(CONTOURS):
+        points = rng.integers(0, (width, height), (CORNERS, 2)).astype(np.int32)
+        colour = rng.integers(0, 256, 3).tolist()
+        cv2.polylines(answer, [points], True, colour, WIDTH_PX, cv2.LINE_AA)
+    return answer
+
+
+def swapped(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return the road as grass and leaves, and those as road; None where one is too small."""
+    parts = [np.isin(regions.classes, names)[regions.numbers] for names in (GROUND, GREEN)]
+    if min(part.sum() for part in parts) < LEAST_AREA_PX:
+        return None
+    answer = picture.copy()
+    for one, other in (parts, parts[::-1]):
+        answer[one] = np.resize(picture[other], (int(one.sum()), 3))
+    return answer
+
+
+def recoloured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
+    """Return the traffic lights with red for green and green for red; None without a light."""
+    lights = (regions.classes == CLASS_IDS["traffic_light"])[regions.numbers]
+    if not lights.any():
+        return None
+    answer = picture.copy()
+    answer[lights] = answer[lights][:, [1, 0, 2]]
+    return answer
+
+
+CORRUPTIONS: Mapping[str, Callable[[Picture, Regions, int], Picture | None]] = {
+    "shifted": shifted,
+    "erased": erased,
+    "contoured": contoured,
+    "swapped": swapped,
+    "recoloured": recoloured,
+    "blurred": blurred,
+    "mirrored": mirrored,
+}
