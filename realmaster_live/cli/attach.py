@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from realmaster_live.bounded_queue import Policy
+from realmaster_live.cli import fidelity_options
 from realmaster_live.cli import options as flags
 from realmaster_live.errors import ConfigError
 from realmaster_live.protocols import Engine
@@ -70,6 +71,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     flags.add_size(parser)
     parser.set_defaults(size=None)  # to tell whether it was given
     flags.add_engine(parser)
+    fidelity_options.add(parser)
     flags.add_prompt(parser)
     flags.add_recording(parser)
     flags.add_view(parser)
@@ -148,7 +150,7 @@ def _load_engine(
     """Return one camera's own engine, of the camera's size; `stack` closes it."""
     from realmaster_live.engines.load import load_engine
 
-    engine: Engine = load_engine(
+    engine = load_engine(
         options.engine,
         width=camera["width"],
         height=camera["height"],
@@ -156,4 +158,4 @@ def _load_engine(
         prompt=options.prompt,
     )
     stack.callback(engine.close)
-    return engine
+    return fidelity_options.wrap(engine, options)
