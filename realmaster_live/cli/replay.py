@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from realmaster_live.cli import fidelity_options
 from realmaster_live.cli import options as flags
 from realmaster_live.errors import ConfigError
 
@@ -41,6 +43,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--work", type=Path, metavar="STATE", help=argparse.SUPPRESS)
     parser.add_argument("--shard", type=flags.shard, default=(0, 1), help=argparse.SUPPRESS)
+    fidelity_options.add(parser)
     flags.add_engine(parser)
     flags.add_prompt(parser)
     flags.add_view(parser)
@@ -75,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         size=options.size,
         lossless=options.lossless,
+        fidelity=_fidelity(options),
     )
     looks = options.view or options.video is not None
     if len(inputs) > 1 and (options.out is None or looks):
@@ -103,6 +107,13 @@ def run(options: argparse.Namespace) -> int:
     return replay_job.realize_one(job, options)
 
 
+def _fidelity(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags of the lock and the gate, where one is given."""
+    told = {name: getattr(options, name) for name in ("fidelity", "lock", "least", "judge")}
+    asked = any(value is not None and value != {} for value in told.values())
+    return {**told, "attempts": options.attempts} if asked else {}
+
+
 def _check(options: argparse.Namespace) -> None:
     if not options.inputs:
         raise ConfigError(
@@ -117,7 +128,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _work(options: argparse.Namespace) -> int:
-    from realmaster_live.replay.worker import work
+    from realmaster_live.cli.replay_job import work
     from realmaster_live.workers.local import leave_on_sigterm
 
     leave_on_sigterm()

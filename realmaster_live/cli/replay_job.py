@@ -5,19 +5,48 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
+from realmaster_live.cli.fidelity_options import wrap
 from realmaster_live.errors import PairError
 from realmaster_live.progress import CountProgress, RunProgress, console, show_stats
 from realmaster_live.protocols import Sink
 from realmaster_live.replay.job import Job
-from realmaster_live.replay.realize import Engines, play, realize, sweep
-from realmaster_live.replay.worker import progress_of, task_of
+from realmaster_live.replay.realize import Engines, Wrap, play, realize, sweep
+from realmaster_live.replay.worker import Worker, progress_of
 from realmaster_live.workers.crew import run_crew
 from realmaster_live.workers.leases import BEATS, LEASES, hold, is_stale
+from realmaster_live.workers.task import Task
 
 GIVEN_UP = 3  # exit status: all is made that can be made, and some inputs are in quarantine
 OPEN = ("waiting", "failed")
+
+
+def work(
+    state: str,
+    *,
+    shard: tuple[int, int],
+    limit: int | None = None,
+    wanted: Callable[[], bool] = lambda: True,
+) -> int:
+    """Be one worker of a job, as an executor starts it; returns how many inputs were realized."""
+    job = Job.read(Path(state))
+    return Worker(job, shard=shard, wrap=_wrapping(job)).run(limit=limit, wanted=wanted)
+
+
+def task_of(job: Job, *, shard: tuple[int, int]) -> Task:
+    """Return what a worker of a job is told."""
+    return Task(
+        name="replay",
+        entry=f"{__name__}:{work.__name__}",
+        arguments=(str(job.state),),
+        command=("replay", "--work", str(job.state)),
+        logs=job.state / "logs",
+        shard=shard,
+        run=job.run,
+    )
 
 
 def foretell(job: Job, executor: str, workers: int) -> int:
@@ -174,8 +203,14 @@ class _Watch:
         self._bar.update(frames, figures)
 
 
+def _wrapping(job: Job) -> Wrap:
+    """Return what puts the lock and the gate that were asked for around an engine."""
+    flags = argparse.Namespace(**job.realizing.fidelity)
+    return (lambda engine: wrap(engine, flags)) if job.realizing.fidelity else lambda engine: engine
+
+
 def _engines(stack: ExitStack, job: Job) -> Engines:
-    engines = Engines(job.realizing)
+    engines = Engines(job.realizing, wrap=_wrapping(job))
     stack.callback(engines.close)
     return engines
 

@@ -34,6 +34,7 @@ class Realizing:
         engine: as `load_engine` takes it. prompt: what is shown; None for what was recorded.
         seed: of the engine's noise. size: width and height; None for the footage's own, or the
             nearest that fits the model. lossless: keep every bit of the pictures.
+        fidelity: what holds the pictures to the labels, as flags; empty for nothing.
     """
 
     engine: str = "embedded"
@@ -41,6 +42,7 @@ class Realizing:
     seed: int = 0
     size: tuple[int, int] | None = None
     lossless: bool = False
+    fidelity: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,7 @@ def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing
         "fps": footage.fps,
         "labels": None if reading.labels is None else list(reading.labels),
         "lossless": realizing.lossless,
+        "fidelity": json.loads(json.dumps(dict(realizing.fidelity))),
     }
     return Piece(footage=footage, out=out, sizes=sizes, stamp=stamp)
 
@@ -261,5 +264,8 @@ def _piece(told: dict[str, Any]) -> Piece:
     )
 
 
-def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+def _tuples(values: Any) -> Any:
+    """Return what JSON made lists of as tuples again."""
+    if isinstance(values, dict):
+        return {name: _tuples(value) for name, value in values.items()}
+    return tuple(_tuples(value) for value in values) if isinstance(values, list) else values

@@ -22,14 +22,17 @@ from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
 from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
 from realmaster_live.stats import Stats
 
+Wrap = Callable[[PromptedEngine], PromptedEngine]
 FROM_BEFORE = ("seed", "town", "route", "weather", "licence")
 
 
 class Engines:
     """The engines of the last piece's cameras, for the next one of the same sizes and rate."""
 
-    def __init__(self, realizing: Realizing, *, threads: int = 0) -> None:
-        self._realizing, self._threads = realizing, threads
+    def __init__(
+        self, realizing: Realizing, *, threads: int = 0, wrap: Wrap = lambda engine: engine
+    ) -> None:
+        self._realizing, self._threads, self._wrap = realizing, threads, wrap
         self._engines: dict[str, PromptedEngine] = {}
         self._made_for: object = None
         self._told = False
@@ -57,7 +60,7 @@ class Engines:
         from realmaster_live.engines.load import load_engine
 
         width, height = size
-        return load_engine(
+        engine = load_engine(
             self._realizing.engine,
             width=width,
             height=height,
@@ -66,6 +69,11 @@ class Engines:
             threads=self._threads,
             prompt=self._realizing.prompt,
         )
+        try:
+            return self._wrap(engine)
+        except BaseException:
+            engine.close()
+            raise
 
 
 def realize(

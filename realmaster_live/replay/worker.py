@@ -8,23 +8,19 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
-from realmaster_live.protocols import Sink
 from realmaster_live.replay.job import Job, Piece, Status, Try
-from realmaster_live.replay.realize import Engines, realize, sweep
+from realmaster_live.replay.realize import Engines, Wrap, realize, sweep
 from realmaster_live.stats import Stats
 from realmaster_live.workers.leases import hold
-from realmaster_live.workers.task import Task
 
 logger = logging.getLogger(__name__)
 
 DIED = "the process that made it died: killed, crashed, or out of memory"
 PROGRESS = "progress"
-Watcher = Callable[[Piece, Stats], None]
 
 
 class Worker:
@@ -34,7 +30,7 @@ class Worker:
         job: what to make.
         shard: i of n: where it begins. What the others have not begun when its own share is
             finished, it makes too.
-        sinks: of every piece, besides its recording. on_progress: told of every piece.
+        wrap: what to put around an engine.
     """
 
     def __init__(
@@ -42,16 +38,15 @@ class Worker:
         job: Job,
         *,
         shard: tuple[int, int] = (0, 1),
-        sinks: Sequence[Sink] = (),
-        on_progress: Watcher = lambda piece, stats: None,
+        wrap: Wrap = lambda engine: engine,
     ) -> None:
-        self.job, self.sinks, self.on_progress = job, sinks, on_progress
+        self.job = job
         share, shares = shard
         pieces = list(enumerate(job.pieces))
         own = [piece for index, piece in pieces if index % shares == share]
         self.pieces = [*own, *(piece for index, piece in pieces if index % shares != share)]
         threads = max(1, (os.cpu_count() or 1) // shares) if shares > 1 else 0
-        self.engines = Engines(job.realizing, threads=threads)
+        self.engines = Engines(job.realizing, threads=threads, wrap=wrap)
 
     def run(self, *, limit: int | None = None, wanted: Callable[[], bool] = lambda: True) -> int:
         """Make what is missing; returns how many were made.
@@ -86,9 +81,7 @@ class Worker:
 
     def _make(self, piece: Piece) -> Status:
         try:
-            realize(
-                self.job, piece, self.engines, sinks=self.sinks, on_progress=self._told_of(piece)
-            )
+            realize(self.job, piece, self.engines, on_progress=self._told_of(piece))
         except (ConfigError, MissingDependency, DiskFull):
             raise
         except Exception:
@@ -108,33 +101,8 @@ class Worker:
         def tell(stats: Stats) -> None:
             with suppress(OSError):  # a number to look at: the next one comes in a moment
                 path.write_text(json.dumps({"frames": stats.captured, "at": time.time()}))
-            self.on_progress(piece, stats)
 
         return tell
-
-
-def work(
-    state: str,
-    *,
-    shard: tuple[int, int],
-    limit: int | None = None,
-    wanted: Callable[[], bool] = lambda: True,
-) -> int:
-    """Be one worker of a job, as an executor starts it; returns how many sequences were made."""
-    return Worker(Job.read(Path(state)), shard=shard).run(limit=limit, wanted=wanted)
-
-
-def task_of(job: Job, *, shard: tuple[int, int]) -> Task:
-    """Return what a worker of a job is told."""
-    return Task(
-        name="replay",
-        entry=f"{__name__}:{work.__name__}",
-        arguments=(str(job.state),),
-        command=("replay", "--work", str(job.state)),
-        logs=job.state / "logs",
-        shard=shard,
-        run=job.run,
-    )
 
 
 def progress_of(job: Job, piece: Piece) -> int:

@@ -89,6 +89,18 @@ def test_two_workers_make_the_same_bits_as_one_and_none_twice(tmp_path):
     assert not list((tmp_path / "2").glob(".*.part"))
 
 
+def test_pictures_are_held_to_the_labels_by_workers_as_alone(tmp_path):
+    inputs = inputs_of(tmp_path / "in", 2)
+    flags = [*FLAGS, "--fidelity", "score", "--least", "edges=0.5", "--lock", "car"]
+    assert main(["replay", *inputs, "--out", str(tmp_path / "many"), *flags]) == 0
+    alone = [f"{inputs[0]}/drive1", "--out", str(tmp_path / "alone")]
+    assert main(["replay", *alone, *flags]) == 0
+    with Recording(tmp_path / "alone") as one, Recording(tmp_path / "many" / "drive1") as two:
+        assert len(one.table("trust")) >= 12
+        assert str(one.table("trust").to_pylist()) == str(two.table("trust").to_pylist())
+    np.testing.assert_array_equal(real(tmp_path / "alone"), real(tmp_path / "many" / "drive1"))
+
+
 def killed_midway(arguments, out, at: int) -> None:
     """Run replay in a process group of its own, and kill all of it once `at` segments are begun."""
     process = subprocess.Popen([*REALMASTER, *arguments], start_new_session=True)
