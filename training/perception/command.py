@@ -113,7 +113,12 @@ def read_tests(options: argparse.Namespace, seen: set[int]) -> list[TestSet]:
     examples = [each for its in read_examples(clips, options.per_clip) for each in its]
     check_unseen(seen, examples)
     towns = TestSet(name=UNSEEN_TOWNS, examples=examples, variant=TRUTH)
-    return [towns, *(read_real_set(folder) for folder in options.real_set)]
+    names = [folder.resolve().name for folder in options.real_set]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"expected --real-set folders of different names, got {', '.join(names)}: rename one"
+        )
+    return [towns, *(read_real_set(folder.resolve()) for folder in options.real_set)]
 
 
 def check_unseen(seen: set[int], tests: Sequence[Example]) -> None:

@@ -1,6 +1,6 @@
 """The small networks: a trunk that narrows and widens again, and one head for each task.
 
-About 0.45 million parameters each. Legend: B pictures, H W pixels, K groups, D kinds of things.
+About 0.36 million parameters each. Legend: B pictures, H W pixels, K groups, D kinds of things.
 """
 
 from __future__ import annotations
@@ -16,13 +16,28 @@ SEGMENT_STRIDE, DETECT_STRIDE = 2, 4  # pixels between outputs
 SHARE_OF_CENTRES = 0.01  # first guess of the heatmap: -log((1 - p) / p), RetinaNet's section 4.1
 
 
-def conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Return a 3x3 convolution with batch norm and ReLU."""
+def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+    """Return a convolution with batch norm and ReLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
+
+
+class Widening(nn.Module):
+    """Features at twice the sides: narrowed, repeated, mixed with the encoder's of that size."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.narrow = conv(inputs, outputs, kernel=1)
+        self.mix = conv(2 * outputs, outputs)
+
+    def forward(self, low: Tensor, skip: Tensor) -> Tensor:
+        """Return features of the size and number of `skip`."""
+        wide = nn.functional.interpolate(self.narrow(low), scale_factor=2.0, mode="nearest")
+        mixed: Tensor = self.mix(torch.cat([wide, skip], 1))
+        return mixed
 
 
 class Trunk(nn.Module):
@@ -37,8 +52,8 @@ class Trunk(nn.Module):
         self.sixteenth = nn.Sequential(
             conv(eighth, sixteenth, 2), conv(sixteenth, sixteenth), conv(sixteenth, sixteenth)
         )
-        self.to_eighth = conv(sixteenth + eighth, eighth)
-        self.to_quarter = conv(eighth + quarter, quarter)
+        self.to_eighth = Widening(sixteenth, eighth)
+        self.to_quarter = Widening(eighth, quarter)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:  # (B, 3, H, W) in [0, 1]
         """Return (B, 16, H/2, W/2) and (B, 32, H/4, W/4)."""
@@ -46,8 +61,7 @@ class Trunk(nn.Module):
         quarter = self.quarter(half)
         eighth = self.eighth(quarter)
         low = self.sixteenth(eighth)
-        eighth = self.to_eighth(torch.cat([_doubled(low), eighth], 1))
-        return half, self.to_quarter(torch.cat([_doubled(eighth), quarter], 1))
+        return half, self.to_quarter(self.to_eighth(low, eighth), quarter)
 
 
 class Segmenter(nn.Module):
@@ -56,13 +70,13 @@ class Segmenter(nn.Module):
     def __init__(self, groups: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.trunk = Trunk(widths)
-        self.to_half = conv(widths[0] + widths[1], widths[1] * 3 // 4)
-        self.logits = nn.Conv2d(widths[1] * 3 // 4, groups, 1)
+        self.to_half = Widening(widths[1], widths[0])
+        self.logits = nn.Conv2d(widths[0], groups, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, K, H/2, W/2)
         """Return the logits."""
         half, quarter = self.trunk(pictures)
-        logits: Tensor = self.logits(self.to_half(torch.cat([_doubled(quarter), half], 1)))
+        logits: Tensor = self.logits(self.to_half(quarter, half))
         return logits
 
 
@@ -89,7 +103,3 @@ class Detector(nn.Module):
         _, quarter = self.trunk(pictures)
         out = self.heads(self.shared(quarter))
         return out[:, : self.kinds], out[:, self.kinds :]
-
-
-def _doubled(features: Tensor) -> Tensor:
-    return nn.functional.interpolate(features, scale_factor=2.0, mode="bilinear")

@@ -69,6 +69,9 @@ def test_wrong_uses_are_refused(folders, tmp_path, capsys):
         evaluate(parser().parse_args(asked(folders, tmp_path, "--variants", "sin")))
     with pytest.raises(ConfigError, match="--seeds"):
         evaluate(parser().parse_args(asked(folders, tmp_path, "--seeds", "0")))
+    twice = ("--real-set", str(tmp_path / "a" / "set"), str(tmp_path / "b" / "set"))
+    with pytest.raises(ConfigError, match="set, set"):
+        evaluate(parser().parse_args(asked(folders, tmp_path, *twice)))
     same = [folders[0], folders[0]]
     assert main(["evaluate", "perception", *asked(same, tmp_path)]) == 1
     assert "town 2000 in both" in capsys.readouterr().err
