@@ -20,7 +20,7 @@ FORMATS = {
     "nuscenes": ("nuscenes", ()),
     "cityscapes": ("cityscapes", ()),
     "webdataset": ("webdataset_shards", ()),
-    "mcap": ("mcap_log", ()),
+    "mcap": ("mcap_log", ("depth",)),
     "lerobot": ("lerobot", ()),
 }
 
@@ -45,6 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segments", action="store_true", help="yolo: outlines, not boxes")
     parser.add_argument("--pictures", dest="suffix", choices=("png", "jpg"), default="png",
                         help="kitti: of the pictures (default: png)")  # fmt: skip
+    parser.add_argument("--depth", action="store_true", help="mcap: with depth pictures")
     parser.add_argument("--quality", type=int, default=95, help="of JPEG files (default: 95)")
     parser.add_argument("--resume", action="store_true",
                         help="keep what an earlier run finished, and go on")  # fmt: skip

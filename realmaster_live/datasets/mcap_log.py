@@ -66,8 +66,8 @@ def export(
                     for sample in log.samples():
                         log.write(sample)
                         tally.frames += 1
-                        words = (CLASS_NAMES[one.class_id] for one in sample.annotations)
-                        tally.labels.update(words)
+                        seen = (one for one in sample.annotations if one.visible is not None)
+                        tally.labels.update(CLASS_NAMES[one.class_id] for one in seen)
                 settle(part, path)
             folder.write_part(drive, path.name)
     return folder.finish()

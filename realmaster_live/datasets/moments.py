@@ -47,5 +47,7 @@ def moments(
             yield tuple(there)
         for place in behind or range(len(players)):
             samples[place] = next(players[place], None)
-    if any(samples):
-        reasons[UNMATCHED] += sum(sample is not None for sample in samples)
+    rest = sum(sample is not None for sample in samples)
+    rest += sum(1 for player in players for _ in player)
+    if rest:
+        reasons[UNMATCHED] += rest
