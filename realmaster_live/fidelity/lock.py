@@ -21,13 +21,15 @@ from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
 from realmaster_live.protocols import Engine
 
 LOCKED = ("traffic_light", "traffic_sign", "road_line")
-# sides of the squares whose mean a pixel is compared with, and what each counts: what is nearest,
-# or, inside wide marks, what is farther off
-SQUARES_PX = {11: 1.0, 31: 0.1, 101: 0.01}
-MARGIN_PX = 50  # half of the largest
+COARSE = 4  # brightness is compared on a grid of every fourth pixel
+# sides of the squares whose mean a place of the grid is compared with, and what each counts: what
+# is nearest, or, inside wide marks, what is farther off
+SQUARES = {3: 1.0, 9: 0.1, 27: 0.01}
+MARGIN_PX = 56  # half of the largest
+FAINT = 1e-3  # levels; where nothing is near, nothing became brighter
 RELATIVE = 0.3  # share by which brightness against the surroundings may differ from the render's
 # side of the square and levels: fine grain, and soft borders, that may stay as they were realized
-GRAIN_PX, MOST_GRAIN = {5: 1.0}, 16.0
+GRAIN_PX, MOST_GRAIN = 5, 16.0
 
 
 class SafetyLock:
@@ -69,7 +71,7 @@ class SafetyLock:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the realized chunk, locked; ConfigError without labels that name classes."""
         self._check(chunk)
-        return self._locked(self.engine.realize(chunk))
+        return self.lock(self.engine.realize(chunk))
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Return the chunk realized from another seed, locked."""
@@ -79,7 +81,7 @@ class SafetyLock:
                 "expected an engine that can realize a chunk again, got "
                 f"{type(innermost(self.engine)).__name__}: leave 'retry' out"
             )
-        return self._locked(engine.realize_again(chunk, seed))
+        return self.lock(engine.realize_again(chunk, seed))
 
     def reset(self) -> None:
         """Forget all earlier chunks."""
@@ -96,7 +98,8 @@ class SafetyLock:
                 f"{', '.join(chunk.labels) or 'none'}: capture it with --labels semantic"
             )
 
-    def _locked(self, chunk: Chunk) -> Chunk:
+    def lock(self, chunk: Chunk) -> Chunk:
+        """Return a realized chunk, locked."""
         rendered = chunk.frames if chunk.rendered is None else chunk.rendered
         frames = chunk.frames.copy()
         semantic = chunk.labels.get("semantic")
@@ -131,33 +134,37 @@ def lock_colours(
     )
     inner = mask[part]
     drawn, found = (
-        np.asarray(cv2.cvtColor(each[part], cv2.COLOR_RGB2GRAY), np.uint8)
+        np.asarray(cv2.cvtColor(each[part], cv2.COLOR_RGB2GRAY), np.float32)
         for each in (rendered, realized)
     )
-    became = [
-        (mean_near(found, where, SQUARES_PX) + 1) / (mean_near(drawn, where, SQUARES_PX) + 1)
-        for where in (inner, ~inner)
-    ]
+    became = [gains(drawn, found, where) for where in (inner, ~inner)]
     gain = np.clip(became[0], (1 - RELATIVE) * became[1], (1 + RELATIVE) * became[1])
-    detail = [each - mean_near(each, inner, GRAIN_PX) for each in (drawn, found)]
-    grain = np.clip(detail[1] - gain * detail[0], -MOST_GRAIN, MOST_GRAIN)
-    locked = rendered[part] * gain[..., None] + grain[..., None]
-    shining = lamps[part] & glowing(rendered[part])
-    locked = np.where(shining[..., None], rendered[part], np.clip(locked + 0.5, 0, 255))
+    gain = np.asarray(cv2.resize(gain, inner.shape[::-1]), np.float32)
+    counted = inner.astype(np.float32)
+    off = (found - gain * drawn) * counted
+    square = GRAIN_PX, GRAIN_PX
+    grain = off - cv2.blur(off, square) / np.maximum(cv2.blur(counted, square), 1e-6)
+    rows, columns = np.nonzero(inner)
+    own = rendered[part][rows, columns]
+    grey = np.clip(grain[rows, columns], -MOST_GRAIN, MOST_GRAIN)
+    locked = own * gain[rows, columns, None] + grey[:, None]
+    shining = lamps[part][rows, columns] & glowing(own)
+    locked = np.where(shining[:, None], own, np.clip(locked + 0.5, 0, 255))
     answer = realized.copy()
-    answer[part] = np.where(inner[..., None], locked.astype(np.uint8), realized[part])
+    answer[part][rows, columns] = locked.astype(np.uint8)
     return answer
 
 
-def mean_near(
-    values: NDArray[np.uint8],  # (H, W)
+def gains(
+    drawn: NDArray[np.float32],  # (H, W) brightness
+    found: NDArray[np.float32],  # (H, W)
     where: NDArray[np.bool_],  # (H, W)
-    squares: Mapping[int, float],  # side in pixels -> weight
-) -> NDArray[np.float32]:  # (H, W)
-    """Return the mean, over squares around each pixel, of the values that are somewhere; or 0."""
+) -> NDArray[np.float32]:
+    """Return, on the coarse grid, how many times brighter what lies somewhere became nearby."""
+    size = tuple(max(1, side // COARSE) for side in where.shape[::-1])
     counted = where.astype(np.float32)
-    total, share = (
-        sum(weight * cv2.blur(each, (side, side)) for side, weight in squares.items())
-        for each in (values * counted, counted)
-    )
-    return np.asarray(total / np.maximum(share, 1e-6), np.float32)
+    near = []
+    for brightness in (drawn, found):
+        coarse = cv2.resize(brightness * counted, size, interpolation=cv2.INTER_AREA)
+        near.append(sum(w * cv2.blur(coarse, (side, side)) for side, w in SQUARES.items()))
+    return np.asarray((near[1] + FAINT) / (near[0] + FAINT), np.float32)
