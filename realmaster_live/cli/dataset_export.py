@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from realmaster_live.errors import ConfigError
-
 if TYPE_CHECKING:
     from realmaster_live.datasets.selection import Selection
 
@@ -145,4 +143,6 @@ def _shares(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise ConfigError(f"expected shares such as 0.8,0.1,0.1, got {text!r}") from error
+        raise argparse.ArgumentTypeError(
+            f"expected shares such as 0.8,0.1,0.1, got {text!r}"
+        ) from error

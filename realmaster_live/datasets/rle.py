@@ -28,5 +28,6 @@ def encode_rle(
     joins = np.flatnonzero(turns[1:-1:2] == turns[2::2])  # a run that goes on in the next column
     turns = np.delete(turns, np.concatenate([2 * joins + 1, 2 * joins + 2]))
     counts = np.diff(turns, prepend=0, append=width * height)
+    counts = counts[: len(counts) - int(counts[-1] == 0)]
     rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}

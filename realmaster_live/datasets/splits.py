@@ -102,7 +102,8 @@ def _deal(groups: list[str], rule: SplitRule) -> dict[str, Split]:
     wanted = {split: share for split, share in zip(SPLITS, rule.shares, strict=False) if share > 0}
     free = [group for group in groups if group not in splits]
     free.sort(key=lambda group: hashlib.sha256(f"{rule.salt}\0{group}".encode()).digest())
-    empty = [split for split in wanted if split not in splits.values()]
+    given = len(rule.shares) > 1  # else what is not named trains, be it nothing
+    empty = [split for split in wanted if given and split not in splits.values()]
     if len(free) < len(empty):
         raise ConfigError(
             f"expected a {rule.by} or more for each of {', '.join(wanted)}, got "

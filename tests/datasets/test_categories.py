@@ -1,0 +1,91 @@
+"""Words for CARLA's classes, and maps of the user's own."""
+
+import numpy as np
+import pytest
+
+from realmaster_live.classes import CLASS_IDS, CLASS_NAMES
+from realmaster_live.datasets.categories import (
+    CITYSCAPES,
+    CITYSCAPES_LABELS,
+    COCO,
+    KITTI,
+    YOLO,
+    read_categories,
+)
+from realmaster_live.errors import ConfigError, RecordingError
+
+
+@pytest.mark.parametrize("categories", [COCO, YOLO, KITTI, CITYSCAPES])
+def test_every_class_of_carlas_is_covered(categories):
+    for class_id in range(len(CLASS_NAMES)):
+        word = categories.of(class_id)
+        assert word == "" or word in categories.ids
+    with pytest.raises(RecordingError, match=r"class 29 \(unknown to CARLA\), met 7 times"):
+        categories.of(29, 7)
+
+
+def test_words():
+    pairs = {
+        "pedestrian": ("person", "Pedestrian", "person"),
+        "rider": ("person", "Cyclist", "rider"),
+        "car": ("car", "Car", "car"),
+        "traffic_light": ("traffic light", "", "traffic light"),
+        "road_line": ("", "", "road"),
+    }
+    for name, words in pairs.items():
+        assert tuple(one.of(CLASS_IDS[name]) for one in (COCO, KITTI, CITYSCAPES)) == words
+    assert COCO.ids["person"] == 1 and COCO.ids["truck"] == 8 and COCO.ids["traffic light"] == 10
+    assert sorted(YOLO.ids.values()) == list(range(9))
+    assert len(CITYSCAPES_LABELS) == 34
+    assert {label.train_id for label in CITYSCAPES_LABELS} == {*range(19), 255}
+
+
+def test_a_table_names_what_a_map_does_not_cover():
+    labels = np.full((4, 5), CLASS_IDS["road"], np.uint8)
+    assert CITYSCAPES.table(labels)[CLASS_IDS["road"]] == 7
+    labels[0, :3] = 40
+    with pytest.raises(RecordingError, match=r"class 40 .* met 3 times"):
+        CITYSCAPES.table(labels)
+
+
+def test_a_map_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[classes]\ncar = "vehicle"\n15 = "vehicle"\npedestrian = "human"\nroad = ""\n')
+    mine = read_categories(path)
+    assert (mine.of(14), mine.of(15), mine.of(12), mine.of(1)) == (
+        "vehicle",
+        "vehicle",
+        "human",
+        "",
+    )
+    assert mine.ids == {"vehicle": 0, "human": 1}
+    with pytest.raises(RecordingError, match=r"mine.toml, got class 16 \(bus\)"):
+        mine.of(16)
+    path.write_text('[classes]\ncar = "vehicle"\n[ids]\nvehicle = 5\n')
+    assert read_categories(path).ids == {"vehicle": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "a table .classes."),
+        ("[classes", "a table .classes."),
+        ('[classes]\ncarr = "x"\n', "got 'carr'"),
+        ('[classes]\ncar = "x"\n[id]\nx = 1\n', "got id: remove"),
+        ('[classes]\ncar = "x"\n[ids]\ny = 1\n', "among y .* got x"),
+    ],
+)
+def test_maps_that_cannot_be_used(tmp_path, text, told):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        read_categories(path)
+
+
+def test_a_dataset_with_numbers_of_its_own_allows_no_other_words(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[classes]\ncar = "cart"\n')
+    with pytest.raises(ConfigError, match="got cart"):
+        read_categories(path, CITYSCAPES.ids)
+    path.write_text('[classes]\ncar = "caravan"\n')
+    assert read_categories(path, CITYSCAPES.ids).ids["caravan"] == 29
