@@ -8,6 +8,7 @@ is no point.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ SCANNER_TO_EGO: Matrix = np.array(
 BOX_SLACK_M = 0.02
 
 
+@cache
 def beams() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return the (N, 3) unit directions of all beams in ego axes, and the (N,) ring of each."""
     rings, turns = np.meshgrid(np.arange(len(ELEVATIONS)), AZIMUTHS, indexing="ij")
