@@ -14,14 +14,12 @@ queues hold the chunks of all cameras at the same ticks as one item.
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import islice
-from types import FrameType
 
 from realmaster_live.bounded_queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.chunk import Chunk, Frame
@@ -30,6 +28,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.moments import Moments
 from realmaster_live.protocols import Engine, Sink, Source
 from realmaster_live.stats import Meter, Stats
+from realmaster_live.termination import sigterm_raises
 
 log = logging.getLogger(__name__)
 OWN_END_S = 2.0  # how long a source may take to give its next frame before it is closed under it
@@ -98,7 +97,7 @@ def run(
             max_frames=max_frames,
             on_progress=on_progress,
         )
-        with _sigterm_raises():
+        with sigterm_raises():
             loop.run()
     return loop.meter.stats()
 
@@ -284,24 +283,3 @@ def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:
 def _generator(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
     """Give any iterator a `close`, so that a source's own cleaning up runs on its thread."""
     yield from frames
-
-
-@contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit meanwhile, unless the program has a handler of its own."""
-    free = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if not free:
-        yield
-        return
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)

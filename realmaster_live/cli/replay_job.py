@@ -13,7 +13,7 @@ from realmaster_live.cli.fidelity_options import wrap
 from realmaster_live.errors import PairError
 from realmaster_live.progress import CountProgress, RunProgress, console, show_stats
 from realmaster_live.protocols import Sink
-from realmaster_live.replay.job import Job
+from realmaster_live.replay.job import Job, Piece, Status
 from realmaster_live.replay.realize import Engines, Wrap, play, realize, sweep
 from realmaster_live.replay.worker import Worker, progress_of
 from realmaster_live.workers.crew import run_crew
@@ -156,6 +156,7 @@ class _Watch:
     def __init__(self, job: Job, *, quiet: bool) -> None:
         self.job, self.quiet = job, quiet
         self.seconds = 0.0
+        self._done: set[str] = set()
         self._total = sum(piece.footage.frames for piece in job.pieces)
         self._bar = CountProgress("replay, frames", self._total)
         self._began, self._before = time.monotonic(), self.frames()
@@ -172,21 +173,31 @@ class _Watch:
 
     def count(self, *statuses: str) -> int:
         """Return how many inputs have one of these statuses."""
-        return sum(self.job.status(piece) in statuses for piece in self.job.pieces)
+        return sum(self._status(piece) in statuses for piece in self.job.pieces)
 
     def attempts(self) -> int:
         """Return how many attempts ended, well or not."""
-        return self.count("done") + sum(self.job.tried(p).attempts for p in self.job.pieces)
+        left = (piece for piece in self.job.pieces if self._status(piece) != "done")
+        return self.count("done") + sum(self.job.tried(piece).attempts for piece in left)
 
     def frames(self) -> int:
         """Return how many frames were read of inputs that are made or being made."""
         held = {path.stem for path in (self.job.state / LEASES).glob("*.json")}
         return sum(
             piece.footage.frames
-            if self.job.status(piece) == "done"
+            if self._status(piece) == "done"
             else progress_of(self.job, piece) * (piece.name in held)
             for piece in self.job.pieces
         )
+
+    def _status(self, piece: Piece) -> Status:
+        """Return how far an input is; one that was made is not looked at again."""
+        if piece.name in self._done:
+            return "done"
+        status = self.job.status(piece)
+        if status == "done":
+            self._done.add(piece.name)
+        return status
 
     def look(self) -> None:
         """Show how far it is: frames, their rate, and what is left."""

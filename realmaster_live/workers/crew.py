@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from realmaster_live.errors import PairError
+from realmaster_live.termination import sigterm_raises
 from realmaster_live.workers.task import Died, Handle, Task, starter
 
 POLL_S = 0.25
@@ -32,7 +34,13 @@ def run_crew(
     start, patience = starter(executor), tasks[0].run.attempts
     crew: dict[int, Handle] = {}
     known, deaths = attempts(), 0  # deaths since the job last advanced
-    try:
+
+    def stop_all() -> None:
+        for worker in crew.values():
+            worker.stop()
+
+    with sigterm_raises(), ExitStack() as exits:
+        exits.callback(stop_all)
         crew |= {index: start(task) for index, task in enumerate(tasks)}
         while crew:
             on_look()
@@ -54,7 +62,4 @@ def run_crew(
                     crew.pop(index).stop()
                     crew[index] = start(tasks[index])
             time.sleep(POLL_S)
-    finally:
-        for worker in crew.values():
-            worker.stop()
     on_look()

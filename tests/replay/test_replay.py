@@ -132,6 +132,22 @@ def test_a_killed_replay_goes_on_and_makes_the_same_bits(count, tmp_path, capsys
         assert f"{count - 1} made, 1 reused, 0 in quarantine" in capsys.readouterr().out
 
 
+def test_sigterm_leaves_nothing_behind_and_counts_no_attempt(tmp_path):
+    source = inputs_of(tmp_path / "in", 2, chunks=12)
+    (tmp_path / "a").mkdir()
+    out = tmp_path / "a" / "out"
+    process = subprocess.Popen([*REALMASTER, *source, "--out", str(out), *FLAGS])
+    deadline = time.monotonic() + 60
+    while not list(out.parent.rglob("real.*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert not list(out.rglob("*.part"))
+    assert not list((out / ".replay" / "leases").glob("*.json"))
+    assert not (out / ".replay" / "tries").exists()
+
+
 def test_a_damaged_input_is_given_up_with_its_traceback_and_its_neighbours_go_on(tmp_path, capsys):
     source = inputs_of(tmp_path / "in", 3)
     segment = next((tmp_path / "in" / "drive1").rglob("sim.mp4"))
