@@ -44,9 +44,11 @@ def edge_score(
     if not wanted.any() or not found.any():
         return 0.0 if wanted.any() else float("nan")
     known, near = _near(drawn | border), _near(found)
-    if max(known.mean(), near.mean()) > CROWDED:
+    chances = [np.count_nonzero(each) / each.size for each in (known, near)]
+    if max(chances) > CROWDED:
         return float("nan")
-    precision, recall = _beyond_chance(found, known), _beyond_chance(wanted, near)
+    precision = _beyond_chance(found, known, chances[0])
+    recall = _beyond_chance(wanted, near, chances[1])
     return 2 * precision * recall / max(precision + recall, 1e-9)
 
 
@@ -54,10 +56,10 @@ def _near(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return cv2.dilate(edges.view(np.uint8), NEAR) > 0
 
 
-def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_]) -> float:
+def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_], chance: float) -> float:
     """Return the share of edges that are near, less what would be by chance."""
-    chance = float(near.mean())
-    return max(0.0, (float(near[edges].mean()) - chance) / (1 - chance))
+    share = np.count_nonzero(edges & near) / np.count_nonzero(edges)
+    return max(0.0, (share - chance) / (1 - chance))
 
 
 def contrast(

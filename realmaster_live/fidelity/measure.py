@@ -55,7 +55,7 @@ def measure(
     numbers, outline = regions.numbers, find_outline(regions.numbers)
     changes = steps(rendered), steps(realized)
     border = np.zeros(numbers.shape, bool)
-    border[outline.rows, outline.columns] = True
+    border.ravel()[outline.rows * numbers.shape[1] + outline.columns] = True
     edges = edge_score(np.maximum(*changes[0]), np.maximum(*changes[1]), border)
 
     seen = None if judge is None else (judge.look(rendered), judge.look(realized))

@@ -62,7 +62,7 @@ class Outline:
     inside: NDArray[np.int32]
     outside: NDArray[np.int32]
 
-    def of(self, chosen: NDArray[np.bool_]) -> Outline:  # (M,)
+    def of(self, chosen: NDArray[np.bool_] | slice) -> Outline:  # (M,)
         """Return some of the pixels."""
         return Outline(
             rows=self.rows[chosen],
@@ -99,16 +99,18 @@ def find_regions(labels: Mapping[str, NDArray[np.generic]]) -> Regions | None:
 
 def find_outline(numbers: NDArray[np.int32]) -> Outline:
     """Return every place where two parts meet, once from either side."""
-    across = np.nonzero(numbers[:, 1:] != numbers[:, :-1])
-    down = np.nonzero(numbers[1:] != numbers[:-1])
-    left, above = (across[0], across[1]), (down[0], down[1])
-    right, below = (across[0], across[1] + 1), (down[0] + 1, down[1])
-    inside = (right, left, below, above)  # whose neighbour lies left, right, above, below
-    outside = (left, right, above, below)
+    width, flat = numbers.shape[1], numbers.ravel()
+    changes = flat[1:] != flat[:-1]
+    changes[width - 1 :: width] = False  # from one row's end to the next one's begin
+    left, above = np.flatnonzero(changes), np.flatnonzero(flat[width:] != flat[:-width])
+    right, below = left + 1, above + width
+    inside = np.concatenate([right, left, below, above])  # neighbours: left, right, above, below
+    outside = np.concatenate([left, right, above, below])
+    rows, columns = np.divmod(inside, width)
     return Outline(
-        rows=np.concatenate([place[0] for place in inside]),
-        columns=np.concatenate([place[1] for place in inside]),
-        sides=np.repeat(np.arange(len(SIDES)), [len(place[0]) for place in inside]),
-        inside=np.concatenate([numbers[place] for place in inside]),
-        outside=np.concatenate([numbers[place] for place in outside]),
+        rows=rows,
+        columns=columns,
+        sides=np.repeat(np.arange(len(SIDES)), np.repeat([len(left), len(above)], 2)),
+        inside=flat[inside],
+        outside=flat[outside],
     )

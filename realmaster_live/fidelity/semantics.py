@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from realmaster_live.fidelity.judge import Judge, Seen
 
 SMALLEST_PX = 400  # of a part whose appearance counts
-STEP = 3  # pixels between those that are looked at
+STEP = 4  # pixels between those that are looked at
 TEXTURE = 20.0  # levels that e-fold texture counts for
 STIFFNESS = 25.0  # squared levels; few parts leave the mapping near the identity
 LEAST_GAIN, MOST_GAIN = 0.5, 2.0
@@ -25,7 +25,7 @@ def appearance(
     numbers: NDArray[np.int32],  # (H, W), parts
     count: int,
 ) -> NDArray[np.float64]:  # (R, F)
-    """Return each part's mean L*, a*, b* (as bytes) and its texture, from one pixel in nine."""
+    """Return each part's mean L*, a*, b* (as bytes) and its texture, from one pixel in sixteen."""
     small = np.ascontiguousarray(picture[::STEP, ::STEP])
     light, *tints = cv2.split(cv2.cvtColor(small, cv2.COLOR_RGB2LAB))
     texture = cv2.absdiff(light, cv2.blur(light, (3, 3)))

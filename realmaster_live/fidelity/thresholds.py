@@ -20,7 +20,7 @@ class Thresholds:
     """
 
     edges: float = 0.75
-    depth_order: float = 0.5
+    depth_order: float = 0.7
     semantics: float = 0.5
     boxes: float = 0.5
     lights: float = 0.5
