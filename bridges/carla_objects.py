@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 RANGE_M = 150.0
 LIGHT = "traffic.traffic_light"
+LAMPS = ("red", "yellow", "green", "off")  # CARLA's fifth state is Unknown
 FASTEST_M_S = 100.0  # what moved faster between two frames was put elsewhere
 SMALLEST_M = 0.01  # CARLA gives some boxes without a volume
 OWN_NUMBERS = 2**63 - 1  # CARLA's numbers of level geometry have 64 bits, ours a sign
@@ -102,11 +103,12 @@ class SceneWatch:
         the same in an earlier tick.
         """
         try:
-            now = {key: str(light.state).lower() for key, light in list(self._lights.items())}
+            shown = {key: str(light.state).lower() for key, light in list(self._lights.items())}
             sure = self._world.get_snapshot().frame == snapshot.frame
         except RuntimeError as error:  # the episode ended under it
             log.debug("traffic lights of frame %d: %s", snapshot.frame, error)
             return Tick(snapshot, {})
+        now = {key: state for key, state in shown.items() if state in LAMPS}
         if sure:
             self._shown = now
             return Tick(snapshot, now)

@@ -48,6 +48,16 @@ def test_a_slow_reader_gets_the_newest_frames_and_the_queue_stays_bounded():
     assert [join.take_next(0.1)[0] for _ in range(3)] == [7, 8, 9]
 
 
+def test_a_sender_that_is_ahead_pushes_out_nobody_elses_items():
+    join = FrameJoin(("rgb", "world"), capacity=2, capacities={"world": 20})
+    for number in range(12):  # the world's state comes every tick, the picture every fourth
+        join.put("world", number, f"w{number}")
+    for number in (0, 4, 8):
+        join.put("rgb", number, f"r{number}")
+    assert join.take_next(0.1) == (4, {"rgb": "r4", "world": "w4"})
+    assert join.take_next(0.1) == (8, {"rgb": "r8", "world": "w8"})
+
+
 def test_close_wakes_a_waiting_reader():
     join = FrameJoin(("rgb",))
     threading.Timer(0.05, join.close).start()
