@@ -12,7 +12,7 @@ from realmaster_live.classes import PALETTE
 from realmaster_live.errors import PairError
 from realmaster_live.training.perception.groups import IGNORE, NAMES, carla_numbers
 
-QUALITY = 82  # of a JPEG
+QUALITY, LINE = 82, 2  # of a JPEG; pixels
 KIND_COLOURS = ((60, 160, 255), (255, 70, 90), (255, 200, 40))  # as groups.DETECTED
 COLOURS: NDArray[np.uint8] = np.zeros((256, 3), np.uint8)
 COLOURS[: len(NAMES)] = [PALETTE[numbers[0]] for numbers in carla_numbers().values()]
@@ -32,7 +32,7 @@ def with_boxes(
     """Return a picture with boxes drawn into it."""
     shown = picture.copy()
     for (left, top, right, bottom), kind in zip(corners.round().astype(int), kinds, strict=True):
-        cv2.rectangle(shown, (left, top), (right - 1, bottom - 1), KIND_COLOURS[int(kind)], 1)
+        cv2.rectangle(shown, (left, top), (right - 1, bottom - 1), KIND_COLOURS[int(kind)], LINE)
     return shown
 
 

@@ -46,9 +46,8 @@ class Estimate:
 
     def __str__(self) -> str:
         """Return such as 41.2 ± 0.8."""
-        if math.isnan(self.half_width):
-            return f"{self.mean:.1f}"
-        return f"{self.mean:.1f} ± {self.half_width:.1f}"
+        middle = f"{self.mean:z.1f}"
+        return middle if math.isnan(self.half_width) else f"{middle} ± {self.half_width:.1f}"
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -152,7 +151,7 @@ def bars(comparison: Comparison) -> list[Bar]:
         ),
         Bar(
             text=f"realized recovers at least {100 * BAR_SHARE:.0f} % of the gap to the truth",
-            figure=f"{100 * share:.0f} %",
+            figure=_percent(share) or "there is no gap",
             reached=share >= BAR_SHARE,
         ),
     ]
@@ -194,7 +193,7 @@ def as_text(comparison: Comparison) -> str:
 
 
 def _signed(value: Estimate | None) -> str:
-    return "" if value is None else f"{'+' if value.mean >= 0 else ''}{value}"
+    return "" if value is None else f"{'+' if value.mean > -0.05 else ''}{value}"
 
 
 def _percent(value: float | None) -> str:

@@ -1,6 +1,6 @@
 """The small networks: a trunk that narrows and widens again, and one head for each task.
 
-About 0.36 million parameters each. Legend: B pictures, H W pixels, K groups, D kinds of things.
+About 0.4 million parameters each. Legend: B pictures, H W pixels, K groups, D kinds of things.
 """
 
 from __future__ import annotations

@@ -82,4 +82,6 @@ def test_there_is_no_share_of_a_gap_that_is_not_there():
     equal = [result(v, s, 50.0, 50.0 + s) for v in ("sim", "real", "truth") for s in (0, 1)]
     comparison = compare(equal, "segmentation", TEST)
     assert math.isnan(comparison.recovered["real"])
-    assert "gap recovered" in as_text(comparison)
+    text = as_text(comparison)
+    assert "gap recovered" in text and "there is no gap" in text and "nan" not in text
+    assert "-0.0" not in str(estimate([-0.01, -0.02]))
