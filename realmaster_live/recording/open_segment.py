@@ -91,7 +91,7 @@ class OpenSegment:
         writers = [writer for of_camera in self._writers.values() for writer in of_camera.values()]
         self._in_parallel([item.close for item in (*writers, *self._journals.values())])
 
-    def finish(self) -> SegmentInfo:
+    def finish(self) -> None:
         """Turn the journals into tables and write segment.json, after `close_files`."""
         frames = read_journal(self.folder / "frames.arrows")
         for name in SCHEMAS:
@@ -101,7 +101,6 @@ class OpenSegment:
             cameras=takes_of(frames, unknown), files=kept_files(self.folder, self._streams)
         )
         info.write(self.folder)
-        return info
 
     def _open(
         self, chunk: Chunk, streams: Mapping[str, str]

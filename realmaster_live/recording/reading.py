@@ -78,7 +78,7 @@ class Segment:
     def read(self, name: str) -> Any:
         """Return a table of all cameras as it lies there, unchecked."""
         begun = any((self.folder / f"{name}.{kind}").exists() for kind in ("parquet", "arrows"))
-        if not begun and self.info is None:  # killed before it began
+        if not begun and not is_finished(self.folder):  # killed before it began
             return SCHEMAS[name].empty_table()
         return read_table(self.folder, name)
 

@@ -19,7 +19,7 @@ from realmaster_live.recording.calibration import CALIBRATION, calibrate, write_
 from realmaster_live.recording.lock import Lock
 from realmaster_live.recording.open_segment import OpenSegment
 from realmaster_live.recording.packing import PACKINGS
-from realmaster_live.recording.segment import SEGMENTS, SegmentInfo, segment_name
+from realmaster_live.recording.segment import SEGMENTS, segment_name
 from realmaster_live.recording.streams import file_of
 from realmaster_live.recording.videos import Pictures, Preset
 
@@ -86,7 +86,7 @@ class Recorder:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rm-record")
         # a segment becomes whole while the next one is being written
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="rm-segment")
-        self._finishing: tuple[str, Future[SegmentInfo]] | None = None
+        self._finishing: tuple[str, Future[None]] | None = None
 
     def __enter__(self) -> Recorder:
         return self
@@ -104,8 +104,14 @@ class Recorder:
                 "before: free some disk space and record anew"
             )
         streams = self._streams_of(chunk)
+        segment = self._segment
+        is_new_moment = segment is None or int(chunk.frame_ids[0]) > segment.last_frame
+        if is_new_moment:
+            self._check_room()  # what is there already is closed as usual
         try:
-            self._segment_for(chunk).write(chunk, streams)
+            if segment is None or is_new_moment:
+                segment = self._segment = self._rotated(segment, float(chunk.timestamps[-1]))
+            segment.write(chunk, streams)
         except RecordingError:
             self._broken = True
             raise
@@ -137,48 +143,39 @@ class Recorder:
         if self._broken or self._meta is None:
             return
         if self._segment is not None:
-            self._note(self._segment.folder.name, self._segment.finish())
+            self._segment.finish()
+            self._note(self._segment.folder.name)
         self._meta = replace(
             self._meta, complete=True, frames=self.frames, lost_frames=self._lost_frames
         )
         self._meta.write(self.folder)
 
-    def _segment_for(self, chunk: Chunk) -> OpenSegment:
-        """Return the segment of a chunk; a new one is begun only where a new moment begins."""
-        segment = self._segment
-        if segment is None:
-            return self._begin()
-        if int(chunk.frame_ids[0]) <= segment.last_frame:
-            return segment
-        self._check_room()
-        began = segment.began_s or 0.0
-        if chunk.timestamps[-1] - began < self._segment_s and segment.bytes() < self._segment_bytes:
-            return segment
-        self._await_finished()
-        segment.close_files()
-        self._finishing = (segment.folder.name, self._finisher.submit(segment.finish))
-        return self._begin()
-
-    def _begin(self) -> OpenSegment:
-        self._check_room()
-        self._segment = OpenSegment(
-            self.folder / SEGMENTS / segment_name(self._begun),
+    def _rotated(self, segment: OpenSegment | None, now_s: float) -> OpenSegment:
+        """Return the open segment, or a new one if there is none or it is long enough."""
+        if segment is not None:
+            began_s = now_s if segment.began_s is None else segment.began_s
+            if now_s - began_s < self._segment_s and segment.bytes() < self._segment_bytes:
+                return segment
+            self._await_finished()
+            segment.close_files()
+            self._finishing = (segment.folder.name, self._finisher.submit(segment.finish))
+        self._begun += 1
+        return OpenSegment(
+            self.folder / SEGMENTS / segment_name(self._begun - 1),
             about=self.about,
             fps=self.spec.fps,
             pictures=self._pictures,
             pool=self._pool,
         )
-        self._begun += 1
-        return self._segment
 
     def _await_finished(self) -> None:
         if self._finishing is not None:
             (name, future), self._finishing = self._finishing, None
-            self._note(name, future.result())
+            future.result()
+            self._note(name)
 
-    def _note(self, name: str, info: SegmentInfo) -> None:
+    def _note(self, name: str) -> None:
         """Write down in meta.json that a segment is whole."""
-        del info
         if self._meta is not None:
             self._meta = replace(self._meta, segments=(*self._meta.segments, name))
             self._meta.write(self.folder)

@@ -141,7 +141,9 @@ def keep_table(folder: Path, name: str, table: Any | None = None) -> Path:
     path, journal = folder / f"{name}.parquet", _journal(folder, name)
     part = path.with_name(path.name + PART)
     try:
-        parquet.write_table(read_journal(journal) if table is None else table, part)
+        parquet.write_table(
+            read_journal(journal) if table is None else table, part, compression="zstd"
+        )
         part.replace(path)
         journal.unlink(missing_ok=True)
     except OSError as error:

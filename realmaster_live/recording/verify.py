@@ -14,6 +14,7 @@ from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.files import PART, sha256_of
 from realmaster_live.recording.lock import is_locked
 from realmaster_live.recording.reading import Segment, open_segments
+from realmaster_live.recording.segment import SegmentInfo
 from realmaster_live.recording.streams import count, decodable
 from realmaster_live.recording.tables import SCHEMAS
 
@@ -134,14 +135,18 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
         )
     problems: list[str] = []
     state: State = "whole"
+    info = None
     try:
-        if segment.info is None:
-            state = "open"
-            problems.append("it was never closed")
+        info = segment.info
     except RecordingError as error:
+        state = "damaged"
         problems.append(str(error))
     else:
-        problems += _altered(segment)
+        if info is None:
+            state = "open"
+            problems.append("it was never closed")
+        else:
+            problems += _altered(folder, info)
     tables, unreadable = _tables(segment)
     problems += unreadable
     pictures = {
@@ -153,13 +158,13 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
         for camera, told in meta.cameras.items()
         if (folder / camera).is_dir()
     }
-    if state == "whole":
-        problems += _short(segment, pictures)
+    if info is not None:
+        problems += _short(info, pictures)
         problems += [
             f"{path.relative_to(folder)} is an unfinished file"
             for path in sorted(folder.rglob(f"*{PART}"))
         ]
-    problems += _odd_rows(tables) + _uncovered(segment, tables)
+    problems += _odd_rows(tables) + _uncovered(info, tables)
     if problems and state == "whole":
         state = "damaged"
     dropped = tables["frames"]["dropped_before"].to_pylist() if "frames" in tables else []
@@ -175,11 +180,11 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
     )
 
 
-def _altered(segment: Segment) -> list[str]:
+def _altered(folder: Path, info: SegmentInfo) -> list[str]:
     """Return what is not as the recorder closed it."""
     found = []
-    for file, kept in (segment.info.files if segment.info else {}).items():
-        path = segment.folder / file
+    for file, kept in info.files.items():
+        path = folder / file
         if not path.exists():
             found.append(f"{file} is missing")
         elif path.stat().st_size != kept.bytes:
@@ -199,12 +204,10 @@ def _tables(segment: Segment) -> tuple[dict[str, Any], list[str]]:
     return tables, problems
 
 
-def _short(segment: Segment, pictures: Mapping[str, Mapping[str, int]]) -> list[str]:
-    if segment.info is None:
-        return []
+def _short(info: SegmentInfo, pictures: Mapping[str, Mapping[str, int]]) -> list[str]:
     return [
         f"{camera} has {number} pictures of {stream}, {take.frames} were recorded"
-        for camera, take in segment.info.cameras.items()
+        for camera, take in info.cameras.items()
         for stream, number in pictures.get(camera, {}).items()
         if number != take.frames
     ]
@@ -223,16 +226,12 @@ def _odd_rows(tables: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _uncovered(segment: Segment, tables: Mapping[str, Any]) -> list[str]:
+def _uncovered(info: SegmentInfo | None, tables: Mapping[str, Any]) -> list[str]:
     """Return which classes the class map does not cover."""
     known = range(len(CLASS_NAMES))
     ids = set(tables["objects"]["class_id"].to_pylist()) if "objects" in tables else set()
     found = [f"the class map does not cover class {i} of objects" for i in sorted(ids - {*known})]
-    try:
-        takes = segment.info.cameras if segment.info is not None else {}
-    except RecordingError:
-        takes = {}
-    for camera, take in takes.items():
+    for camera, take in (info.cameras if info is not None else {}).items():
         if take.unknown_classes:
             listed = ", ".join(str(number) for number in take.unknown_classes)
             found.append(f"the class map does not cover class {listed} in {camera}'s semantic")

@@ -112,9 +112,10 @@ def test_passive_leaves_the_clock_alone_and_counts_losses(town_with_a_car, tmp_p
     )
     recording = Recording(tmp_path / "drive")
     assert recording.meta.about.policy == "drop_oldest"
-    numbers = recording.rows["frame_id"].to_pylist()
+    rows = recording.table("frames")
+    numbers = rows["frame_id"].to_pylist()
     missing = numbers[-1] - numbers[0] + 1 - len(numbers)
-    assert sum(recording.rows["dropped_before"].to_pylist()[1:]) >= missing
+    assert sum(rows["dropped_before"].to_pylist()[1:]) >= missing
 
 
 def test_an_ego_that_is_not_there_is_status_1(minitown, capsys):
@@ -132,7 +133,7 @@ def test_signals_restore_the_world_and_keep_the_recording(
     port, world = town_with_a_car
     folder = tmp_path / "drive"
     process = realmaster("record", folder, "--port", port, *ATTACH, stdout=subprocess.PIPE)
-    until(lambda: (folder / "frames.arrows").exists())
+    until(lambda: list(folder.rglob("frames.arrows")))
     time.sleep(0.5)
     process.send_signal(number)
     out, _ = ended(process)
@@ -154,7 +155,7 @@ def test_a_server_that_dies_ends_the_run_and_the_recording_plays(tmp_path):
         process = realmaster(
             "record", folder, *flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        until(lambda: (folder / "frames.arrows").exists())
+        until(lambda: list(folder.rglob("frames.arrows")))
         time.sleep(0.5)
         (server,) = _listening(port)
         os.kill(server, signal.SIGKILL)
@@ -199,7 +200,7 @@ def test_the_demo_leaves_everything_behind(demo_out):
     assert len(list(recording.pairs())) == 24
     states = (out / "recording" / "scene.jsonl").read_text().splitlines()
     logged = {json.loads(line)["frame"] for line in states}
-    assert logged >= set(recording.rows["frame_id"].to_pylist())
+    assert logged >= set(recording.table("frames")["frame_id"].to_pylist())
     sheet = cv2.imread(str(out / "contact-sheet.png"))
     assert sheet.shape[0] > 5 * 64
     assert sheet.shape[1] > 5 * 128

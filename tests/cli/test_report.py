@@ -20,9 +20,8 @@ def report():
         title="A <drive>",
         meta=Meta(
             about=About(engine="embedded", engine_sha256="ab12", source={"map": "Town<7>"}, seed=7),
-            camera="front",
             spec=ChunkSpec(frames=4, height=36, width=64, fps=20),
-            streams={},
+            cameras={},
             created="2026-01-01T00:00:00+00:00",
         ),
         stats=Stats(
