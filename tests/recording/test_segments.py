@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -391,6 +392,17 @@ def test_a_full_disk_ends_in_one_sentence_and_can_be_repaired(limit, tmp_path):
     repair(folder)
     assert verify(folder, decode=True).is_whole
     assert len(Recording(folder)) == before
+
+
+def test_the_documented_snippets_run(rig, monkeypatch):
+    monkeypatch.chdir(rig.parent)
+    text = (Path(__file__).parents[2] / "docs" / "recording.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(snippet.replace("(120)", "(12)"), "recording.md", "exec"), names)
+    np.testing.assert_array_equal(names["classes"], make_chunk(3).labels["semantic"][0])
+    assert names["objects"].num_rows == 96
+    assert names["sample"].frame.frame_id == 1045
 
 
 def test_info_tells_what_was_recorded(rig, capsys):
