@@ -27,7 +27,7 @@ from realmaster_live.trust import FrameTrust, Verdict
 log = logging.getLogger(__name__)
 
 Action = Literal["retry", "blend", "quarantine"]
-LOOKS_AS_RENDERED = (None, AS_SIMULATED, "clear")  # prompts under which colours can be compared
+LOOKS_AS_RENDERED = (None, AS_SIMULATED)  # prompts under which colours can be compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ class FidelityGate:
     What a chunk that fails is met with, in order, until it passes: "retry" realizes it again from
     another seed and keeps the best attempt; "blend" puts the render's pixels where a thing got
     lost; "quarantine" leaves the picture and says so, for whoever reads the recording. An empty
-    policy only writes the scores.
+    policy only writes the scores. Under a prompt that wants another weather than the simulator's,
+    the thresholds are eased and the colours of things are not compared with the render's.
 
     Attributes:
         engine: the one that realizes.
@@ -155,6 +156,11 @@ class FidelityGate:
             log.info("frames by the fidelity gate: %s", told)
         self._closed = True
 
+    def _limits(self, chunk: Chunk) -> Thresholds:
+        """Return the thresholds of a chunk's prompt."""
+        as_rendered = chunk.prompt in LOOKS_AS_RENDERED
+        return self.thresholds if as_rendered else self.thresholds.eased()
+
     def _judged(self, chunk: Chunk) -> Attempt:
         """Return the chunk with its scores."""
         rendered = chunk.frames if chunk.rendered is None else chunk.rendered
@@ -170,7 +176,8 @@ class FidelityGate:
             )
             for index in range(len(chunk))
         )
-        failures = tuple(self.thresholds.failures(scores) for scores in trust)
+        limits = self._limits(chunk)
+        failures = tuple(limits.failures(scores) for scores in trust)
         return Attempt(chunk=chunk, trust=trust, failures=failures)
 
     def _retry(self, chunk: Chunk, first: Attempt) -> tuple[Attempt, int]:
@@ -203,8 +210,9 @@ class FidelityGate:
         chunk, frames = attempt.chunk, attempt.chunk.frames.copy()
         rendered = frames if chunk.rendered is None else chunk.rendered
         touched = set()
+        limits = self._limits(chunk)
         for index, trust in enumerate(attempt.trust):
-            lost = {t.mask_id for t in trust.instances if self.thresholds.thing_fails(t)}
+            lost = {thing.mask_id for thing in trust.instances if limits.thing_fails(thing)}
             regions = find_regions({name: label[index] for name, label in chunk.labels.items()})
             if not attempt.failures[index] or not lost or regions is None:
                 continue

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 STATES = ("red", "yellow", "green")
 FAINTEST = 20.0  # levels of its own colour from which a pixel glows
+ENOUGH = 0.25  # of the render's glow
 FEWEST_PX = 4.0  # glowing pixels that the render needs, for its colour to be told
 
 
@@ -48,9 +49,9 @@ def light_score(
 ) -> float:
     """Return 1 where the realized mask shows the state, 0 where it shows another or none.
 
-    A light that glows half as much as in the render is as good; a colour that the render's mask
-    has too, such as a yellow housing's, does not count against it. NaN where the render is too
-    small to show the state.
+    A light that glows a quarter as much as in the render is as good; a colour that the render's
+    mask has too, such as a yellow housing's, does not count against it. NaN where the render is
+    too small to show the state.
     """
     if state not in STATES:
         return float("nan")
@@ -62,4 +63,5 @@ def light_score(
     own = float(found[place])
     if not own:
         return 0.0
-    return min(1.0, 2 * own / float(drawn[place])) * own / (own + max(other, 0.0))
+    bright = min(1.0, own / (ENOUGH * float(drawn[place])))
+    return bright * own / (own + max(other, 0.0))

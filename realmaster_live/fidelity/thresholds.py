@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.trust import FrameTrust, InstanceTrust
+
+EASED = 0.75  # of every threshold is left where a prompt wants another weather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,11 @@ class Thresholds:
                 raise ConfigError(
                     f"expected a threshold {field.name} from 0 to 1, got {value}: 0 switches it off"
                 )
+
+    def eased(self) -> Thresholds:
+        """Return what is asked of rain, snow, fog or night that the simulator did not draw."""
+        shares = [field.name for field in fields(self) if field.name != "least_px"]
+        return replace(self, **{name: EASED * getattr(self, name) for name in shares})
 
     def failures(self, trust: FrameTrust) -> tuple[str, ...]:
         """Return the names of what fails in a picture; NaN never does."""

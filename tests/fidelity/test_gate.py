@@ -149,6 +149,27 @@ def test_a_flipped_light_is_blended_back(town_drive, realized):
     assert all(trust.lights > 0.9 for trust in answer.trust)
 
 
+def test_another_weather_is_asked_for_less(town_drive, realized):
+    """What is stopped as simulated may pass in fog, and colours are not compared there."""
+    soft = np.stack([cv2.GaussianBlur(frame, (0, 0), 1.1) for frame in realized[0].frames])
+
+    class Foggy(Moody):
+        def realize(self, chunk):
+            return replace(super().realize(chunk), prompt="fog")
+
+    strict = Thresholds(edges=0.97, thing_edges=0.0)
+    clear, foggy = (
+        FidelityGate(kind({0: soft}), policy=("quarantine",), thresholds=strict)
+        for kind in (Moody, Foggy)
+    )
+    answer = clear.realize(town_drive.chunks[0])
+    assert verdicts(answer) == ["quarantined"] * 4
+    assert strict.eased().edges < min(trust.edges for trust in answer.trust) < strict.edges
+    answer = foggy.realize(town_drive.chunks[0])
+    assert verdicts(answer) == ["passed"] * 4
+    assert all(np.isnan(trust.semantics) for trust in answer.trust)
+
+
 def test_locked_frames_are_what_is_judged(town_drive, realized):
     bad = spoil(realized[0], "recoloured")
     gate = FidelityGate(SafetyLock(Moody(dict.fromkeys(range(3), bad))))
