@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ FORMATS = {
     "kitti": ("kitti", ("suffix",)),
     "nuscenes": ("nuscenes", ()),
     "cityscapes": ("cityscapes", ()),
-    "webdataset": ("webdataset_shards", ()),
+    "webdataset": ("webdataset_shards", ("shard_bytes",)),
     "mcap": ("mcap_log", ("depth",)),
     "lerobot": ("lerobot", ()),
 }
@@ -41,9 +42,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--categories", type=Path, metavar="FILE",
                         help="TOML: which category each of CARLA's classes has")  # fmt: skip
     parser.add_argument("--segments", action="store_true", help="yolo: outlines, not boxes")
-    parser.add_argument("--pictures", dest="suffix", choices=("png", "jpg"), default="png",
-                        help="kitti: of the pictures (default: png)")  # fmt: skip
+    parser.add_argument("--pictures", dest="suffix", type=".{}".format, choices=(".png", ".jpg"),
+                        default=".png", metavar="KIND",
+                        help="kitti: png or jpg (default: png)")  # fmt: skip
     parser.add_argument("--depth", action="store_true", help="mcap: with depth pictures")
+    parser.add_argument("--shard-mb", dest="shard_bytes", type=_megabytes, metavar="MB",
+                        help="webdataset: of a shard at most")  # fmt: skip
     parser.add_argument("--quality", type=int, default=95, help="of JPEG files (default: 95)")
     parser.add_argument("--resume", action="store_true",
                         help="keep what an earlier run finished, and go on")  # fmt: skip
@@ -82,7 +86,6 @@ def run(options: argparse.Namespace) -> int:
     """Export, and print what was written and what was left out."""
     from realmaster_live.datasets.categories import CITYSCAPES, read_categories
     from realmaster_live.datasets.folder import ExportOptions
-    from realmaster_live.optional import require
 
     module, own = FORMATS[options.to]
     known = CITYSCAPES.ids if options.to == "cityscapes" else None
@@ -92,12 +95,9 @@ def run(options: argparse.Namespace) -> int:
         quality=options.quality,
         categories=options.categories and read_categories(options.categories, known),
     )
-    flags: dict[str, Any] = {name: getattr(options, name) for name in own}
-    if "suffix" in flags:
-        flags["suffix"] = f".{options.suffix}"
-    selection = _selection(options)
-    exporter: Any = require(f"realmaster_live.datasets.{module}", extra="export")
-    summary = exporter.export(selection, options.out, options=how, **flags)
+    flags = {name: value for name in own if (value := getattr(options, name)) is not None}
+    exporter: Any = import_module(f"realmaster_live.datasets.{module}")
+    summary = exporter.export(_selection(options), options.out, options=how, **flags)
     for line in summary.lines():
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"wrote {options.out} in {summary.seconds:.1f} s\n")
@@ -137,6 +137,10 @@ def _selection(options: argparse.Namespace) -> Selection:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
+
+
+def _megabytes(text: str) -> int:
+    return int(float(text) * 1e6)
 
 
 def _shares(text: str) -> tuple[float, ...]:
