@@ -6,7 +6,8 @@ Every figure is of this run on this machine.
 streams  ms a frame and kB a frame of each stream, written and read, and of annotating; labels also
          as a lossless video (FFV1) would hold them.
 loop     frames a second of the live loop with the shipped model, with and without a recording of
-         the same frames, round after round in turn; and the CPU time that recording takes.
+         the same frames, round after round in turn, and the CPU time that recording takes: with the
+         model on all cores, and on one with the others free.
 long     a drive of 30 minutes, 36,000 small frames as fast as they are written: memory and files.
 """
 
@@ -161,16 +162,16 @@ def as_video(path: Path, label: str, arrays: Sequence[Any]) -> tuple[float, floa
     return spent_ms(write, count), spent_ms(read, count), path.stat().st_size / 1e3 / count
 
 
-def measure_loop(frames: Sequence[Frame], folder: Path) -> None:
-    """Print the live loop's rate with and without a recording."""
+def measure_loop(frames: Sequence[Frame], folder: Path, *, threads: int) -> None:
+    """Print the live loop's rate with and without a recording; `threads` of the engine, 0: all."""
     height, width = frames[0].image.shape[:2]
     shown = [replace(f, labels={name: f.labels[name] for name in LOOP_LABELS}) for f in frames]
     rates: dict[bool, list[float]] = {False: [], True: []}
     spent: dict[bool, list[float]] = {False: [], True: []}
     for number in range(2 * ROUNDS + 2):
         recorded = number % 2 == 1
-        engine = load_engine("embedded", width=width, height=height, fps=FPS)
-        sinks = [Recorder(folder / f"{number}", engine.spec)] if recorded else []
+        engine = load_engine("embedded", width=width, height=height, fps=FPS, threads=threads)
+        sinks = [Recorder(folder / f"{threads}-{number}", engine.spec)] if recorded else []
         began, cpu = time.monotonic(), time.process_time()
         run(Played(shown), engine, sinks)
         if number > 1:  # the first two rounds only warm up
@@ -179,7 +180,8 @@ def measure_loop(frames: Sequence[Frame], folder: Path) -> None:
     ratios = [b / a for a, b in zip(rates[False], rates[True], strict=True)]
     without, with_it = statistics.median(rates[False]), statistics.median(rates[True])
     cpu_without, cpu_with = statistics.median(spent[False]), statistics.median(spent[True])
-    print(f"\n{width}x{height}, the live loop with the shipped model, {ROUNDS} rounds in turn")
+    cores = f"on {threads} core, the others free" if threads else "on all cores"
+    print(f"\n{width}x{height}, the live loop, the model {cores}, {ROUNDS} rounds in turn")
     print(f"without recording {without:6.2f} frames/s, {cpu_without:6.1f} ms of CPU a frame")
     print(f"with recording    {with_it:6.2f} frames/s, {cpu_with:6.1f} ms of CPU a frame")
     print(
@@ -255,7 +257,8 @@ def main() -> int:
         if "streams" in parts:
             measure_streams(frames, folder)
         if "loop" in parts:
-            measure_loop(frames, folder)
+            for threads in (0, 1):
+                measure_loop(frames, folder, threads=threads)
         if "long" in parts:
             measure_long(capture(LONG_SIZE), folder / "long")
     return 0

@@ -53,7 +53,9 @@ def trace(truth: Truth) -> Iterator[Path]:
     camera_name = recording.cameras[0]
     numbers = recording.table("frames", camera_name)["frame_id"].to_pylist()
     wanted = set(numbers[:: truth.every])
-    camera = recording.meta.about.source.get("camera", {}).get("id")
+    source = recording.meta.about.source
+    told = source.get("cameras", {}).get(camera_name) or source.get("camera", {})
+    camera = told.get("id")
     tracer = None
     truth.out.mkdir(parents=True, exist_ok=True)
     for logged in read_states(log):

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.chunk import LABEL_DTYPES
-from realmaster_live.errors import PairError
-from realmaster_live.recording import Recording
-from realmaster_live.recording.about import META
+from realmaster_live.errors import PairError, RecordingError
+from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay import video_files as videos
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import told_beside
 from realmaster_live.training.data import AS_SIMULATED, read_clip
+from realmaster_live.training.pairs.sources import open_recording
 from realmaster_live.weather import in_words
 
 JUMP = 1.5  # times the usual step between two frames: something is missing
@@ -79,7 +79,7 @@ def find_reels(path: Path) -> list[tuple[str, Path]]:
     if not path.is_dir():
         return []
     if (path / META).exists():
-        return [("recording", path)]
+        return [("recording", source) for source in _cameras(path)]
     inside = sorted(path.iterdir())
     pairs = [child for child in inside if child.name.endswith(SIM)]
     if pairs:
@@ -103,30 +103,46 @@ def describe(kind: str, path: Path) -> Reel:
     return makers[kind](path)
 
 
+def _cameras(folder: Path) -> list[Path]:
+    """Return the sources in a recording: itself, or FOLDER/CAMERA for each of several."""
+    try:
+        cameras = Meta.read(folder).cameras
+    except RecordingError:
+        return [folder]  # whoever describes it says why
+    return [folder / name for name in cameras] if len(cameras) > 1 else [folder]
+
+
 def _recording(path: Path) -> Reel:
-    recording = Recording(path)
+    recording = open_recording(path)
     about, spec = recording.meta.about, recording.meta.spec
     recording.check()
     camera = recording.cameras[0]
-    rows = recording.table("frames", camera)
+    rows, seen = recording.table("frames", camera), recording.meta.cameras[camera]
     stamps = np.array(rows["timestamp"].to_pylist(), np.float64)
     dropped = rows["dropped_before"].to_pylist()
     length = len(recording)
     poses = np.array(rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
     fps = _rate(stamps) or spec.fps
     route = path.parent.name if path.name == camera else path.name
+    told = {
+        "town": about.town,
+        "route": about.route,
+        "weather": about.weather,
+        "licence": about.licence,
+        "seed": about.seed,
+    }
     gaps = {i: f"a gap of {n} frames at {i}" for i, n in enumerate(dropped) if n > 0}
     return Reel(
         path=path,
         kind="recording",
-        sizes=np.tile([spec.width, spec.height], (length, 1)),
+        sizes=np.tile([seen.width, seen.height], (length, 1)),
         fps=fps,
         breaks={**_jumps(stamps), **gaps},
         unreadable={i: "the recording was cut short" for i in range(length, len(stamps))},
         speeds=np.linalg.norm(np.diff(poses[:, :3, 3], axis=0, prepend=poses[:1, :3, 3]), axis=1)
         * fps,
         labels=tuple(recording.labels),
-        **_told(dict(about.source) | {"seed": about.seed}, route=route),
+        **_told(dict(about.source) | told, route=route),
     )
 
 

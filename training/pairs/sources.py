@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError
 from realmaster_live.recording import Recording
+from realmaster_live.recording.about import META
 from realmaster_live.replay.picture_files import list_pictures, read_picture
 from realmaster_live.replay.video_files import decode, to_rgb
 from realmaster_live.training.pairs.stage import Clip
@@ -67,6 +68,18 @@ def read_label(clip: Clip, name: str) -> NDArray[Any]:
     return np.stack([_nearest(x, clip.height, clip.width, name) for x in labels]).astype(
         LABEL_DTYPES[name]
     )
+
+
+def open_recording(source: Path, *, verify: bool = True) -> Recording:
+    """Return the recording of a source, of one camera: a folder, or FOLDER/CAMERA of several."""
+    if (source / META).exists():
+        return Recording(source, verify=verify)
+    return Recording(source.parent, cameras=[source.name], verify=verify)
+
+
+def is_there(source: Path) -> bool:
+    """Return whether a source was not taken away."""
+    return source.exists() or (source.parent / META).exists()
 
 
 def span(clip: Clip) -> range:
@@ -137,7 +150,7 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
 
 def _recorded(clip: Clip, stream: str) -> Iterator[NDArray[Any]]:
     """Yield pictures or labels of a recording; the plan compared it with its hashes."""
-    recording = Recording(clip.source, verify=False)
+    recording = open_recording(Path(clip.source), verify=False)
     wanted = span(clip)
     left = len(wanted)
     for picture in recording.pictures(recording.cameras[0], stream, wanted):

@@ -1,13 +1,16 @@
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
 import pyarrow.parquet
 import pytest
 from footage import write_film, write_pair, write_pictures, write_recording
-from street import SIZE
+from street import SIZE, make_chunk
 
+from realmaster_live import ChunkSpec
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.recording import About, Recorder, Recording
 from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.sources import read_frames
@@ -262,3 +265,26 @@ def test_words_beside_a_video_say_where_it_was(tmp_path):
 def test_what_no_clip_can_have_is_refused(options, sentence):
     with pytest.raises(ConfigError, match=sentence):
         PlanConfig(**options)
+
+
+def test_each_camera_of_a_rig_becomes_clips_of_its_own(tmp_path):
+    folder = tmp_path / "drive-08"
+    spec = ChunkSpec(frames=4, width=96, height=64, fps=20)
+    with Recorder(folder, spec, about=About(town="Town05"), segment_s=0.5) as recorder:
+        for index in range(6):
+            for camera, size in {"front": (96, 64), "rear": (64, 48)}.items():
+                recorder.write(replace(make_chunk(index, size=size), camera=camera))
+    report = plan(tmp_path / "set", SMALL, [folder])
+    assert {clip.source for clip in report.clips} == {
+        str(folder / "front"),
+        str(folder / "rear"),
+    }
+    assert {(clip.town, clip.route) for clip in report.clips} == {("Town05", "drive-08")}
+    played = [frame.image for frame in Recording(folder, cameras=["rear"]).frames()]
+    rear = [clip for clip in report.clips if clip.source.endswith("rear")]
+    for clip in rear:
+        expected = np.stack(played[clip.first : clip.first + clip.frames])
+        np.testing.assert_array_equal(read_frames(clip), expected)
+    again = plan(tmp_path / "set", SMALL, [write_recording(tmp_path / "other")])
+    assert set(rear) <= set(read_clips(tmp_path / "set"))
+    assert again.new
