@@ -39,26 +39,37 @@ class ExportOptions:
     quality: int = 95
     threads: int = 2
 
+    def __post_init__(self) -> None:
+        """Refuse what no file has."""
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"expected a quality from 1 to 100, got {self.quality}: try 95")
+
 
 class ExportFolder:
     """One export as it grows; every write of export.json is atomic.
 
     Args:
         out: the folder; made if it is not there. export: name of the format.
-        selection: what is exported. options: of the run.
+        selection: what is exported. options: of the run. how: the format's own options; like the
+            selection, they must be the same for an export to be gone on with.
 
     Raises:
         ConfigError: the folder holds something else, or an export of another selection.
     """
 
     def __init__(
-        self, out: Path, export: str, selection: Selection, options: ExportOptions
+        self,
+        out: Path,
+        export: str,
+        selection: Selection,
+        options: ExportOptions,
+        how: Mapping[str, Any] | None = None,
     ) -> None:
         self.out = out
         self.export = export
         self.selection = selection
         self._began_s = time.monotonic()
-        self._wanted = _settings(export, selection, options)
+        self._wanted = {**_settings(export, selection, options), "options": dict(how or {})}
         self._drives: dict[str, DriveSummary] = {}
         if options.resume and options.overwrite:
             raise ConfigError("expected resume or overwrite, got both: give one")
@@ -178,7 +189,7 @@ def _settings(export: str, selection: Selection, options: ExportOptions) -> dict
         "every": selection.every,
         "split": asdict(selection.split),
         "rules": rules,
-        "categories": None if options.categories is None else options.categories.name,
+        "categories": None if options.categories is None else asdict(options.categories),
     }
 
 

@@ -61,7 +61,7 @@ def export(
     options = options or ExportOptions()
     categories = options.categories or KITTI
     drives = open_drives(selection, "kitti")
-    folder = ExportFolder(out, "kitti", selection, options)
+    folder = ExportFolder(out, "kitti", selection, options, {"suffix": suffix})
     training = out / "training"
     for drive in drives:
         with folder.drive(drive) as tally, PictureFiles.of(options) as files:

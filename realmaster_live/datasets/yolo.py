@@ -58,7 +58,7 @@ def export(
             f"{sorted(categories.ids.values())}: leave [ids] out"
         )
     drives = open_drives(selection, "yolo")
-    folder = ExportFolder(out, "yolo", selection, options)
+    folder = ExportFolder(out, "yolo", selection, options, {"segments": segments})
     streams = ("instance",) if segments else ()
     for drive in drives:
         with folder.drive(drive) as tally, PictureFiles.of(options) as files:

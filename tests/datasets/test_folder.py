@@ -97,6 +97,8 @@ def test_another_selection_does_not_go_on(drive, tmp_path, change, told):
     yolo.export(Selection(recordings=(folder,)), out)
     with pytest.raises(ConfigError, match=f"expected {told}.*to go on with"):
         yolo.export(Selection(recordings=(folder,), **change), out, options=RESUME)
+    with pytest.raises(ConfigError, match=r"expected options \{'segments': True\}"):
+        yolo.export(Selection(recordings=(folder,)), out, options=RESUME, segments=True)
     with pytest.raises(ConfigError, match="expected format coco"):
         coco.export(Selection(recordings=(folder,)), out, options=RESUME)
 
