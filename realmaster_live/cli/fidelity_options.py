@@ -55,6 +55,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def wrap(engine: PromptedEngine, options: argparse.Namespace) -> PromptedEngine:
     """Return the engine inside the lock and the gate that the flags ask for.
 
+    The flags may have been through JSON, as a job's for its workers are.
+
     Raises:
         ConfigError: flags of the gate without --fidelity, or a value of theirs is wrong.
     """
@@ -83,7 +85,7 @@ def wrap(engine: PromptedEngine, options: argparse.Namespace) -> PromptedEngine:
     }
     return FidelityGate(
         engine,
-        policy=() if options.fidelity == (SCORE,) else options.fidelity,
+        policy=() if tuple(options.fidelity) == (SCORE,) else tuple(options.fidelity),
         thresholds=Thresholds(**least),
         judge=options.judge if options.judge in (None, "embedded") else Path(options.judge),
         attempts=options.attempts,

@@ -1,6 +1,7 @@
 """The flags of gate and lock, on a live town through the real client, up to the recording."""
 
 import argparse
+import json
 
 import numpy as np
 import pytest
@@ -36,6 +37,9 @@ def test_flags_choose_policy_thresholds_and_classes():
     assert gate.thresholds.edges == 0.9 and gate.thresholds.least_px == 50
     assert isinstance(gate.engine, SafetyLock) and gate.engine.classes == LOCKED
     assert wrapped("--fidelity", "score").policy == ()
+    told = json.loads(json.dumps({"fidelity": ("score",), "lock": (), "least": {}, "judge": None}))
+    gate = fidelity_options.wrap(IdentityEngine(SPEC), argparse.Namespace(**told, attempts=3))
+    assert gate.policy == () and gate.engine.classes == LOCKED
     assert wrapped("--lock", "traffic_sign").classes == ("traffic_sign",)
 
 
