@@ -129,7 +129,11 @@ class ExportFolder:
             return
         tally = Tally()
         yield tally
-        self._drives[drive.name] = tally.summary(drive.split, drive.recording.damaged)
+        about = drive.recording.meta.about
+        theirs = about.engine_licence if self.selection.variant != "sim" else ""
+        licences = tuple(filter(None, (about.licence, theirs)))
+        damaged = drive.recording.damaged
+        self._drives[drive.name] = tally.summary(drive.split, damaged, licences)
         self._write(complete=False)
 
     def write_part(self, drive: Drive, part: Any) -> None:

@@ -20,9 +20,11 @@ class DriveSummary:
         labels: kept ones by category.
         ignored, dropped: labels by reason. left_out: pictures by reason.
         damaged: segment that could not be read -> why.
+        licences: of what was recorded, and of the engine where its pictures are among them.
     """
 
     split: Split
+    licences: tuple[str, ...] = ()
     frames: int = 0
     labels: Mapping[str, int] = field(default_factory=dict)
     ignored: Mapping[str, int] = field(default_factory=dict)
@@ -45,10 +47,13 @@ class Tally:
         self.dropped: Counter[str] = Counter()
         self.left_out: Counter[str] = Counter()
 
-    def summary(self, split: Split, damaged: Mapping[str, str]) -> DriveSummary:
+    def summary(
+        self, split: Split, damaged: Mapping[str, str], licences: tuple[str, ...] = ()
+    ) -> DriveSummary:
         """Return the counts."""
         return DriveSummary(
             split=split,
+            licences=licences,
             frames=self.frames,
             labels=dict(self.labels),
             ignored=dict(self.ignored),
@@ -110,6 +115,9 @@ class Summary:
         for name, drive in self.drives.items():
             for segment, why in drive.damaged.items():
                 yield f"damaged and left out: segment {segment} of {name}: {why}"
+        licences = {one for drive in self.drives.values() for one in drive.licences}
+        if licences:
+            yield f"licences: {', '.join(sorted(licences))}"
         if self.skipped:
             yield f"finished before and kept: {', '.join(self.skipped)}"
 
