@@ -30,6 +30,7 @@ def about_run(
         source=source,
         policy=policy,
         seed=seed,
+        engine_licence=str(getattr(engine, "manifest", {}).get("licence", "")),
     )
 
 

@@ -46,11 +46,11 @@ def pack_depth(depth: NDArray[np.float32]) -> Columns:
 
     What is farther than 1000 m, or not a number, is stored as 1000 m: CARLA's own far plane.
     """
-    near = np.fmax(np.fmin(depth, np.float32(DEPTH_FAR_M)), np.float32(0))
-    code = near.astype(np.float64)
-    code /= np.float64(DEPTH_STEP_M)
+    near = np.fmin(depth, np.float32(DEPTH_FAR_M))
+    np.fmax(near, np.float32(0), out=near)
+    code = np.multiply(near, 1.0 / np.float64(DEPTH_STEP_M), dtype=np.float64)
     code += 0.5
-    parts = code.astype("<u4").view(np.uint8).reshape(*depth.shape, 4)
+    parts = code.astype("<i4").view(np.uint8).reshape(*depth.shape, 4)
     return {name: parts[..., place] for place, name in enumerate("rgb")}
 
 

@@ -158,7 +158,9 @@ def read_video(
     Raises:
         RecordingError: it cannot be played, or only so far.
     """
-    return map(_to_rgb, _frames(path, wanted, fps))
+    converter = av.video.reformatter.VideoReformatter()
+    for frame in _frames(path, wanted, fps):
+        yield _to_rgb(frame, converter)
 
 
 def count_pictures(path: Path) -> int:
@@ -220,9 +222,15 @@ def cut_video(path: Path, count: int) -> None:
         part.unlink(missing_ok=True)
 
 
-def _to_rgb(frame: Any) -> NDArray[np.uint8]:
+def _to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
     if not frame.format.is_rgb:
-        frame = frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG")
+        frame = converter.reformat(
+            frame,
+            format="rgb24",
+            src_colorspace="ITU709",
+            src_color_range="MPEG",
+            threads=1,
+        )
     picture: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
     return picture
 
