@@ -17,22 +17,33 @@ from realmaster_live.bridges.minitown.log_recorder import LogRecorder
 from realmaster_live.bridges.minitown.log_replayer import LogReplayer
 from realmaster_live.errors import RecordingError
 
+SUFFIXES = (".log", ".rec")
 
-def log_path(name: str) -> Path:
-    """Return where a log is: a bare name lies in the user's own folder of logs."""
-    path = Path(name)
+
+def log_path(name: Any) -> Path:
+    """Return where a log is: a bare name lies in the user's own folder of logs.
+
+    Raises:
+        ActorError: the name does not end as logs do.
+    """
+    path = Path(shapes.text(name, "file name"))
+    if path.suffix not in SUFFIXES or "\0" in path.name:
+        raise ActorError(
+            f"expected the name of a log, which ends in {' or '.join(SUFFIXES)}, got "
+            f"{path.name[:40]!r}: give it one of these endings"
+        )
     if path.parent != Path():
         return path
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "realmaster-live" / "minitown-logs" / name
+    return Path(base) / "realmaster-live" / "minitown-logs" / path
 
 
 def _start(episode: Episode, name: Any, additional: Any = False) -> str:
-    path = log_path(shapes.text(name, "file name"))
+    path = log_path(name)
     shapes.flag(additional, "additional data")
     try:
         recorder = LogRecorder(path, episode.town.map_name)
-    except OSError as error:
+    except (OSError, RecordingError, ValueError) as error:
         raise ActorError(
             f"expected to write a log at {path}, got {error}: name another file"
         ) from error
@@ -46,7 +57,7 @@ def _stop(episode: Episode) -> None:
 
 
 def _info(episode: Episode, name: Any, show_all: Any = False) -> str:
-    path, every = log_path(shapes.text(name, "file name")), shapes.flag(show_all, "show all")
+    path, every = log_path(name), shapes.flag(show_all, "show all")
     if not path.is_file():
         return f"File {path} not found on server\n"
     try:
@@ -81,7 +92,7 @@ async def _replay(
     sensors: Any = False,
     offset: Any = None,
 ) -> str:
-    path = log_path(shapes.text(name, "file name"))
+    path = log_path(name)
     start_s, seconds = shapes.number(start, "start"), shapes.number(duration, "duration")
     shapes.whole(follow, "actor to follow")
     episode.stop_replayer(keep_actors=False)

@@ -22,6 +22,7 @@ FRAME_START, FRAME_END, ADD, DELETE, PARENT = 0, 1, 2, 3, 4
 POSITION, LIGHT, VEHICLE, WALKER, LAMPS = 6, 7, 8, 9, 10
 OTHER_KIND, VEHICLE_KIND, WALKER_KIND, LIGHT_KIND = 0, 1, 2, 3
 CM = 100.0  # a metre
+HEADER_BYTES = 1 << 12  # more than a header has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,12 @@ def write_frame(file: IO[bytes], frame: LogFrame) -> None:
     file.write(b"".join(packets))
 
 
+def read_header(path: Path) -> LogHeader:
+    """Return how a log begins; RecordingError where it is none."""
+    with path.open("rb") as file:
+        return _header(_Reader(file.read(HEADER_BYTES)), path)
+
+
 def read_log(path: Path) -> tuple[LogHeader, list[LogFrame]]:
     """Return a log; one that was cut off ends with its last whole frame.
 
@@ -122,18 +129,24 @@ def read_log(path: Path) -> tuple[LogHeader, list[LogFrame]]:
     """
     try:
         reader = _Reader(path.read_bytes())
-        version, magic = reader.take("<H")[0], reader.text()
-        date, map_name = reader.take("<q")[0], reader.text()
-    except (OSError, struct.error, UnicodeDecodeError) as error:
+    except OSError as error:
         raise RecordingError(
             f"expected a recorder log in {path}, got {error}: record it again"
         ) from error
-    if (version, magic) != (VERSION, MAGIC):
+    return _header(reader, path), list(_frames(reader))
+
+
+def _header(reader: _Reader, path: Path) -> LogHeader:
+    try:
+        version, magic = reader.take("<H")[0], reader.text()
+        if (version, magic) != (VERSION, MAGIC):
+            raise ValueError
+        return LogHeader(date_s=reader.take("<q")[0], map_name=reader.text())
+    except (struct.error, ValueError) as error:
         raise RecordingError(
-            f"expected a recorder log of version {VERSION} in {path}, got {magic[:20]!r} "
-            f"{version}: record it again"
-        )
-    return LogHeader(map_name=map_name, date_s=date), list(_frames(reader))
+            f"expected a recorder log of version {VERSION} in {path}, got another kind of file: "
+            "name another"
+        ) from error
 
 
 def _frames(reader: _Reader) -> Iterator[LogFrame]:

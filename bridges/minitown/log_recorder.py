@@ -13,6 +13,7 @@ from realmaster_live.bridges.minitown.log_file import (
     Added,
     Animated,
     LogFrame,
+    read_header,
     write_frame,
     write_header,
 )
@@ -23,10 +24,12 @@ class LogRecorder:
     """Appends a tick at a time; `close` may be called twice. Sensors are left out.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written. RecordingError: another kind of file is there.
     """
 
     def __init__(self, path: Path, map_name: str) -> None:
+        if path.exists() and path.stat().st_size:
+            read_header(path)  # or its error: nothing but a log is written over
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file = path.open("wb")

@@ -56,7 +56,22 @@ def test_a_log_is_in_the_documented_format_and_tells_what_is_in_it(driven):
     assert f"Create {hero.id}: vehicle.tesla.model3 (1)" in said
     assert "role_name = hero" in said
     assert f"Frames: {TICKS}\nDuration: {(TICKS - 1) * 0.05:g} seconds" in said
-    assert "not found" in server.client().show_recorder_file_info(str(log) + "x", False)
+    assert "not found" in server.client().show_recorder_file_info(str(log)[:-4] + "x.log", False)
+
+
+def test_only_logs_are_written_and_nothing_else_is_written_over(driven, tmp_path):
+    client = driven[0].client()
+    notes = tmp_path / "notes.log"
+    notes.write_text("thesis")
+    for path, expected in (
+        (tmp_path / "thesis.tex", "expected the name of a log, which ends in .log or .rec"),
+        (notes, "got another kind of file"),
+        (tmp_path, "expected the name of a log"),
+    ):
+        with pytest.raises(RuntimeError, match=expected):
+            client.start_recorder(str(path))
+    assert notes.read_text() == "thesis"
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.log"]
 
 
 def test_a_log_that_was_cut_off_ends_with_its_last_whole_frame(driven, tmp_path):
