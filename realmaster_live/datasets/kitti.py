@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def export(
                         files.write(training / images / f"{name}{suffix}", pixels)
                     frame = picture.sample.frame
                     files.write_text(training / f"label_2/{name}.txt", "".join(lines_of(picture)))
-                    files.write_text(training / f"calib/{name}.txt", calibration(frame.intrinsics))
+                    files.write_text(training / f"calib/{name}.txt", _calibration(frame.intrinsics))
                     rows.append(
                         (name, drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
                     )
@@ -151,10 +152,18 @@ def _boxes(box: Box, thing: SceneObject, cam_to_world: NDArray[np.float64]) -> s
     )
 
 
-def calibration(intrinsics: NDArray[np.float64]) -> str:
-    """Return a calibration file: one camera, and a laser scanner's axes in its place."""
+def _calibration(intrinsics: NDArray[np.float64]) -> str:
+    return calibration(tuple(intrinsics.ravel().tolist()))
+
+
+@lru_cache(maxsize=64)  # it is the same frame after frame
+def calibration(intrinsics: tuple[float, ...]) -> str:
+    """Return a calibration file: one camera, and a laser scanner's axes in its place.
+
+    `intrinsics` is (3, 3) row by row, pixels.
+    """
     camera = np.zeros((3, 4))
-    camera[:, :3] = intrinsics
+    camera[:, :3] = np.reshape(intrinsics, (3, 3))
     camera[:2, 2] -= 0.5
     to_camera = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
     rows = {f"P{number}": camera for number in range(4)}

@@ -32,6 +32,7 @@ class PictureFiles:
         self._ahead = AHEAD * max(1, threads)
         self._waiting: deque[Future[None]] = deque()
         self._quality = quality
+        self._made: set[Path] = set()
 
     @classmethod
     def of(cls, options: ExportOptions) -> Self:
@@ -72,6 +73,9 @@ class PictureFiles:
     def _soon(self, path: Path, content: Callable[[], bytes]) -> None:
         while len(self._waiting) >= self._ahead:
             self._waiting.popleft().result()
+        if path.parent not in self._made:
+            _make(path.parent)
+            self._made.add(path.parent)
         self._waiting.append(self._pool.submit(_write, path, content))
 
     def wait(self) -> None:
@@ -84,16 +88,25 @@ class PictureFiles:
             self._waiting.popleft().result()
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
 def _write(path: Path, content: Callable[[], bytes]) -> None:
     data = content()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     except OSError as error:
-        raise RecordingError(
-            f"expected to write {path}, got {error.strerror}: free some disk space or export "
-            "elsewhere"
-        ) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> RecordingError:
+    return RecordingError(
+        f"expected to write {path}, got {error.strerror}: free some disk space or export elsewhere"
+    )
 
 
 def encode(picture: NDArray[Any], suffix: str, quality: int = 95) -> bytes:
