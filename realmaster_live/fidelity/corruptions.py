@@ -77,12 +77,12 @@ def swapped(picture: Picture, regions: Regions, seed: int) -> Picture | None:
 
 
 def recoloured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the traffic lights with red for green and green for red; None without a light."""
+    """Return red and yellow traffic lights green and green ones blue; None without a light."""
     lights = (regions.classes == CLASS_IDS["traffic_light"])[regions.numbers]
     if not lights.any():
         return None
     answer = picture.copy()
-    answer[lights] = answer[lights][:, [1, 0, 2]]
+    answer[lights] = answer[lights][:, [2, 0, 1]]
     return answer
 
 

@@ -66,8 +66,7 @@ def _told_apart(
     picture: NDArray[np.uint8], places: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> NDArray[np.float32]:
     """Return by how much each place is nearer to its own side's colour, the worse of both sides."""
-    smooth = cv2.blur(picture, (3, 3))
-    pixels = np.stack([smooth[place] for place in places])  # (4, M, 3)
+    pixels = np.stack([picture[place] for place in places])  # (4, M, 3)
     if not pixels.size:
         return np.zeros(0, np.float32)
     near, near_deep, far, far_deep = cv2.cvtColor(pixels, cv2.COLOR_RGB2LAB).astype(np.float32)

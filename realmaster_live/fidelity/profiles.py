@@ -5,7 +5,7 @@ Legend: H height, W width, M outline pixels, D displacements across the outline.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 import cv2
 import numpy as np
@@ -20,23 +20,17 @@ DISPLACEMENTS = np.arange(-REACH_PX, REACH_PX + 1)  # positive: outwards
 def steps(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return how much the strongest channel changes to the right and to the lower pixel, (H, W).
 
-    The last column and row hold 0. Three pixels are averaged along the edge that is looked for.
+    The last column and row hold 0. Three changes are averaged along the edge that is looked for.
     """
-    answers = []
-    for axis in (1, 0):
-        smooth = cv2.blur(picture, (1, 3) if axis else (3, 1))
-        step = np.zeros(picture.shape[:2], np.uint8)
-        if axis:
-            step[:, :-1] = _strongest(cv2.absdiff(smooth[:, 1:], smooth[:, :-1]))
-        else:
-            step[:-1] = _strongest(cv2.absdiff(smooth[1:], smooth[:-1]))
-        answers.append(step)
-    return answers[0], answers[1]
-
-
-def _strongest(change: Any) -> NDArray[np.uint8]:
-    red, green, blue = cv2.split(change)
-    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
+    planes = cv2.split(picture)
+    right, below = np.zeros((2, *picture.shape[:2]), np.uint8)
+    if right[:, :-1].size:
+        changes = [cv2.absdiff(plane[:, 1:], plane[:, :-1]) for plane in planes]
+        right[:, :-1] = cv2.blur(functools.reduce(cv2.max, changes), (1, 3))
+    if below[:-1].size:
+        changes = [cv2.absdiff(plane[1:], plane[:-1]) for plane in planes]
+        below[:-1] = cv2.blur(functools.reduce(cv2.max, changes), (3, 1))
+    return right, below
 
 
 def profiles(

@@ -85,14 +85,13 @@ def find_regions(labels: Mapping[str, NDArray[np.generic]]) -> Regions | None:
     if semantic is not None:
         keys = np.left_shift(semantic, 16, dtype=np.int32)
     if instance is not None:
-        things = np.asarray(instance, np.int32)
-        keys = np.where(things > 0, things, keys)
+        keys = np.maximum(keys, np.asarray(instance, np.int32))  # its class comes first in both
     begins = np.ones(keys.shape, bool)  # of runs along the rows: every key begins one
     begins[:, 1:] = keys[:, 1:] != keys[:, :-1]
     found = np.unique(keys[begins])
     table = np.zeros(int(found[-1]) + 1, np.int32)
     table[found] = np.arange(len(found))
-    numbers = table[keys]
+    numbers = table.take(keys)
     pixels = np.bincount(numbers.ravel(), minlength=len(found))
     return Regions(numbers=numbers, keys=found.astype(np.int64), pixels=pixels)
 
