@@ -26,8 +26,12 @@ def encode_rle(
     columns, rows = np.nonzero(edges)  # starts and ends take turns within each column
     turns = (left + columns) * height + top + rows
     joins = np.flatnonzero(turns[1:-1:2] == turns[2::2])  # a run that goes on in the next column
-    turns = np.delete(turns, np.concatenate([2 * joins + 1, 2 * joins + 2]))
-    counts = np.diff(turns, prepend=0, append=width * height)
+    if len(joins):
+        turns = np.delete(turns, np.concatenate([2 * joins + 1, 2 * joins + 2]))
+    ends = np.empty(len(turns) + 1, np.int64)
+    ends[:-1], ends[-1] = turns, width * height
+    counts = ends.copy()
+    counts[1:] -= ends[:-1]
     counts = counts[: len(counts) - int(counts[-1] == 0)]
     rle = coco_mask.frPyObjects({"size": [height, width], "counts": counts.tolist()}, height, width)
     return {"size": rle["size"], "counts": rle["counts"].decode("ascii")}
