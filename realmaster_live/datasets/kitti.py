@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation, Box
+from realmaster_live.annotations.masks import RIDER, TWO_WHEELERS
 from realmaster_live.datasets.categories import KITTI
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Picture, labelled
@@ -29,7 +30,6 @@ from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.selection import Selection, open_drives
 from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary
-from realmaster_live.masks import RIDER, TWO_WHEELERS
 from realmaster_live.objects import SceneObject
 
 CYCLIST = "Cyclist"

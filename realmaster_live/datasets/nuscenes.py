@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.annotations.masks import RIDER
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.ego import cam_to_ego, ego_to_world
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
@@ -42,7 +43,6 @@ from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.rules import judge, trust_by_mask
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary, Tally
-from realmaster_live.masks import RIDER
 from realmaster_live.recording.sample import Sample
 
 FORMAT = "nuscenes"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.annotations.masks import TWO_WHEELERS
 from realmaster_live.classes import CLASS_IDS
 from realmaster_live.datasets.categories import Categories
-from realmaster_live.masks import TWO_WHEELERS
 from realmaster_live.objects import SceneObject
 
 # nuScenes' cameras by the direction in which they look, degrees to the left of forward

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from realmaster_live.annotations import Annotation
+from realmaster_live.annotations.masks import RIDER
 from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
-from realmaster_live.masks import RIDER
 from realmaster_live.recording.sample import Sample
 from realmaster_live.trust import FrameTrust
 

@@ -14,11 +14,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.annotations.linking import companions, link
+from realmaster_live.annotations.masks import LIGHT, RIDER, find_masks
+from realmaster_live.annotations.sight import area, boxes_in_view, hidden_shares
 from realmaster_live.classes import THINGS
-from realmaster_live.linking import companions, link
-from realmaster_live.masks import LIGHT, RIDER, find_masks
 from realmaster_live.objects import SceneObject
-from realmaster_live.sight import area, boxes_in_view, hidden_shares
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels; right, bottom outside
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.masks import LIGHT, RIDER, TWO_WHEELERS, Masks
+from realmaster_live.annotations.masks import LIGHT, RIDER, TWO_WHEELERS, Masks
+from realmaster_live.annotations.sight import Boxes, area
 from realmaster_live.objects import SceneObject
-from realmaster_live.sight import Boxes, area
 
 SAMPLES = 32  # pixels of a mask that are looked up in the depth
 MIN_INSIDE = 0.5  # share of them, or without depth of the mask's box, that must lie in a thing's
