@@ -1,0 +1,68 @@
+"""Pictures that come when they come, set on the ticks of a constant rate by nearest arrival."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+HOLD_S = 0.5  # a picture stands in for missing ones this long; a longer silence is a gap
+
+
+class Tick(NamedTuple):
+    """One tick of the constant rate, and which picture stands there."""
+
+    number: int
+    is_new: bool
+    """Whether it is the picture that just came, or the one before it."""
+
+
+class ConstantRate:
+    """Places arrivals on ticks `1 / fps` apart, the first arrival being tick 0.
+
+    Each tick gets the picture that came nearest to it. A second one for the same tick is left out,
+    and a tick that none was for repeats the nearer neighbour: both are counted. What is silent for
+    longer than `hold_s` leaves a hole in the numbers instead.
+    """
+
+    def __init__(self, fps: float, *, hold_s: float = HOLD_S) -> None:
+        self.fps = fps
+        self.hold_s = hold_s
+        self.left_out = 0
+        """Pictures that came too soon after another, so far."""
+        self.repeated = 0
+        """Ticks without a picture of their own, so far."""
+        self._origin: float | None = None  # when tick 0 is, seconds
+        self._last = -1
+        self._last_at = 0.0
+
+    def place(self, arrived_at: float) -> list[Tick]:
+        """Return the ticks that this arrival settles, in order; none where it is left out.
+
+        Args:
+            arrived_at: seconds of any steady clock.
+        """
+        if self._origin is None:
+            self._origin = arrived_at - (self._last + 1) / self.fps
+        tick = math.floor((arrived_at - self._origin) * self.fps + 0.5)
+        before, before_at = self._last, self._last_at
+        if tick <= before:
+            self.left_out += 1
+            return []
+        self._last, self._last_at = tick, arrived_at
+        missing = range(before + 1, tick)
+        if before < 0 or arrived_at - before_at > self.hold_s:
+            return [Tick(tick, True)]
+        self.repeated += len(missing)
+        middle = 0.5 * (before_at + arrived_at)
+        held = [Tick(number, self._origin + number / self.fps > middle) for number in missing]
+        return [*held, Tick(tick, True)]
+
+    def restart(self, missing: int) -> None:
+        """Leave out so many ticks, at least one; the next arrival is the tick after them.
+
+        For a clock that starts anew, and for a cut: what comes does not follow what was.
+        """
+        if self._origin is not None:
+            self._last += max(1, missing)
+            self._last_at = -math.inf
+            self._origin = None
