@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from realmaster_live.errors import ConfigError
@@ -71,7 +71,7 @@ def wrap(engine: PromptedEngine, options: argparse.Namespace) -> PromptedEngine:
             )
         return engine
     from realmaster_live.fidelity.gate import FidelityGate
-    from realmaster_live.fidelity.thresholds import Thresholds
+    from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
 
     known = [field.name for field in fields(Thresholds)]
     unknown = [name for name in options.least if name not in known]
@@ -86,7 +86,7 @@ def wrap(engine: PromptedEngine, options: argparse.Namespace) -> PromptedEngine:
     return FidelityGate(
         engine,
         policy=() if tuple(options.fidelity) == (SCORE,) else tuple(options.fidelity),
-        thresholds=Thresholds(**least),
+        thresholds=replace(USUAL if options.judge is None else JUDGED, **least),
         judge=options.judge if options.judge in (None, "embedded") else Path(options.judge),
         attempts=options.attempts,
     )

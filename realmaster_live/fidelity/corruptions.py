@@ -77,12 +77,16 @@ def swapped(picture: Picture, regions: Regions, seed: int) -> Picture | None:
 
 
 def recoloured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return red and yellow traffic lights green and green ones blue; None without a light."""
+    """Return red and yellow traffic lights green and green ones red; None without a light."""
     lights = (regions.classes == CLASS_IDS["traffic_light"])[regions.numbers]
     if not lights.any():
         return None
     answer = picture.copy()
-    answer[lights] = answer[lights][:, [2, 0, 1]]
+    red, green, blue = picture[lights].T
+    yellow = np.minimum(red, green) - blue.astype(np.int16) > np.abs(green - red.astype(np.int16))
+    answer[lights] = np.stack(
+        [np.where(yellow, blue, green), np.where(yellow, green, red), blue], 1
+    )
     return answer
 
 

@@ -18,7 +18,7 @@ from realmaster_live.fidelity.blend import blend
 from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
 from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
-from realmaster_live.fidelity.thresholds import Thresholds
+from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
 from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import Engine
@@ -76,6 +76,7 @@ class FidelityGate:
         """Wrap an engine and own it.
 
         `judge` is a network's file (see `judge.py`) or "embedded"; `attempts` counts the first one.
+        `thresholds` are USUAL by default, with a judge JUDGED.
 
         Raises:
             ConfigError: an action is unknown, or the engine cannot retry.
@@ -95,7 +96,7 @@ class FidelityGate:
             )
         self.engine = engine
         self.policy, self.attempts = tuple(policy), attempts
-        self.thresholds = thresholds or Thresholds()
+        self.thresholds = thresholds or (USUAL if judge is None else JUDGED)
         if isinstance(judge, (str, Path)):
             judge = Judge(EMBEDDED_FILE if judge == "embedded" else judge)
         self._judge = judge

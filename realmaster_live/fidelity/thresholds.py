@@ -66,3 +66,7 @@ def _failing(limits: Thresholds, trust: FrameTrust) -> Iterator[str]:
     for thing in trust.instances:
         if limits.thing_fails(thing):
             yield f"thing {thing.mask_id}"
+
+
+USUAL = Thresholds()
+JUDGED = replace(USUAL, semantics=0.8, thing_semantics=0.15)  # where a network names classes
