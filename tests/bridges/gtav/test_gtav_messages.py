@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realmaster_live.bridges.gtav_message_codec import decode_message, encode_message
 from realmaster_live.bridges.gtav_messages import (
     Commands,
     Config,
@@ -21,8 +22,6 @@ from realmaster_live.bridges.gtav_messages import (
     StopRecording,
     TeleportToLocation,
     changed,
-    decode_message,
-    encode_message,
 )
 from realmaster_live.errors import WireFormatError
 
