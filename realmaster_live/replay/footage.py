@@ -1,4 +1,4 @@
-"""What can be realized again: recordings, videos, folders of pictures, a simulator's logs.
+"""What can be realized again: recordings, ours and a game's, videos, pictures, a simulator's logs.
 
 Only what a file says of itself is looked at here; `open_footage` gives its frames.
 """
@@ -22,7 +22,7 @@ from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.video_files import SUFFIXES
 
 Size = tuple[int, int]  # width, height
-Kind = Literal["recording", "video", "pictures", "carla-log"]
+Kind = Literal["recording", "video", "pictures", "game", "carla-log"]
 LOG = "carla-log:"
 FOV_DEG = 80.0  # of footage that does not tell its lens
 
@@ -32,7 +32,7 @@ class Footage:
     """One input: consecutive frames of one drive.
 
     Attributes:
-        kind: which of the four. name: what to call it. path: where it is.
+        kind: which of the five. name: what to call it. path: where it is.
         cameras: name -> width and height of its pictures, pixels.
         fps: frames a second. frames: how many are to come, of all cameras.
         sha256: of everything that decides its frames.
@@ -73,7 +73,7 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
     """Return what an argument names: itself, or every recording in a folder of recordings.
 
     Raises:
-        RecordingError: it is none of the four kinds, or cannot be read.
+        RecordingError: it is none of the five kinds, or cannot be read.
         ConfigError: its rate is not told. PairError, ConnectError: it cannot be read.
     """
     if text.startswith(LOG):
@@ -91,27 +91,48 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
         return [describe_video(path, reading)]
     if path.is_dir():
         return _in_folder(path, reading)
+    if path.suffix == ".pz" and path.is_file():
+        return _games(path, reading)
     got = f"a file of another kind, {path.name}" if path.exists() else "nothing there"
     raise RecordingError(
         f"expected a recording (a folder with {META}), a video ({', '.join(SUFFIXES)}), a folder "
-        f"of pictures or a log at {path}, got {got}: name another"
+        f"of pictures, a game's recording or a log at {path}, got {got}: name another"
     )
 
 
 def _in_folder(path: Path, reading: Reading) -> list[Footage]:
     if (path / META).exists():
         return [_describe_recording(path, reading)]
-    if list_pictures(path):
-        from realmaster_live.replay.picture_source import describe_pictures
-
-        return [describe_pictures(path, reading)]
     inside = [child for child in sorted(path.iterdir()) if (child / META).exists()]
-    if not inside:
+    if inside and not list_pictures(path):
+        return [_describe_recording(child, reading) for child in inside]
+    return _games(path, reading) or _pictures(path, reading)
+
+
+def _games(path: Path, reading: Reading) -> list[Footage]:
+    """Return a game's recordings in a folder, or in the folders below where no pictures are."""
+    from realmaster_live.replay.game_source import describe_game, find_games
+
+    found = find_games(path, deep=not (path.is_dir() and list_pictures(path)))
+    layouts = {layout for layout, _ in found}
+    if len(layouts) > 1:
         raise RecordingError(
-            f"expected a recording, recordings or pictures in {path}, got neither {META} nor "
-            "pictures: name the folder that holds them"
+            f"expected recordings of one layout in {path}, got {', '.join(sorted(layouts))}: name "
+            "the folder of one"
         )
-    return [_describe_recording(child, reading) for child in inside]
+    return [describe_game(layout, drive, reading) for layout, drive in found]
+
+
+def _pictures(path: Path, reading: Reading) -> list[Footage]:
+    from realmaster_live.replay.game_source import looked_for
+    from realmaster_live.replay.picture_source import describe_pictures
+
+    if not list_pictures(path):
+        raise RecordingError(
+            f"expected a recording ({META}), pictures or a game's recording in {path}, got none of "
+            f"them nor of {looked_for()}: name the folder that holds them"
+        )
+    return [describe_pictures(path, reading)]
 
 
 def open_footage(footage: Footage, reading: Reading, *, pace: bool = False) -> Source:
@@ -128,6 +149,10 @@ def open_footage(footage: Footage, reading: Reading, *, pace: bool = False) -> S
         from realmaster_live.replay.picture_source import PictureFolder
 
         return PictureFolder(footage)
+    if footage.kind == "game":
+        from realmaster_live.replay.game_source import game_source
+
+        return game_source(footage, reading)
     from realmaster_live.replay.carla_log import CarlaLog
 
     return CarlaLog(footage)

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.replay.game_source import LAYOUTS
 from realmaster_live.training.data import AS_SIMULATED
 from realmaster_live.training.pairs.reels import Reel
 from realmaster_live.training.pairs.sources import MULTIPLE
 from realmaster_live.training.pairs.stage import Clip
 
 KEEP = "keep"
+PICTURED = ("images", *LAYOUTS)
 SLOWER = 0.99  # of the wanted rate: a source that is slower than this is refused
 
 
@@ -35,7 +37,8 @@ class PlanConfig:
         most_still: a clip with a larger share of frames in which nothing moves, or the camera
             stands, is left out; 1 keeps all.
         prompt: of clips whose source has none. licence: of sources that name none.
-        image_fps: of folders of pictures that do not say theirs; 0 takes them to be at `fps`.
+        image_fps: of folders of pictures and games' recordings that do not say theirs; 0 takes
+            them to be at `fps`.
     """
 
     frames: int = 81
@@ -111,7 +114,7 @@ def cut(reel: Reel, config: PlanConfig) -> tuple[list[Clip], list[LeftOut]]:
     missing = [name for name in config.need_labels if name not in reel.labels]
     if missing:
         raise PairError(f"it has no label {', '.join(missing)}")
-    fps = reel.fps or (config.image_fps if reel.kind == "images" else 0.0) or config.fps
+    fps = reel.fps or (config.image_fps if reel.kind in PICTURED else 0.0) or config.fps
     if fps < config.fps * SLOWER:
         raise PairError(f"its {fps:g} frames a second are fewer than the wanted {config.fps:g}")
     stride = _stride(fps, config.fps)

@@ -158,7 +158,7 @@ def _all_reels(sources: Sequence[Path]) -> tuple[dict[Path, str], list[LeftOut]]
     reels: dict[Path, str] = {}
     empty: list[LeftOut] = []
     for source in sources:
-        reason = "expected a recording, pairs, videos or pictures there, found none"
+        reason = "expected recordings, pairs, videos, pictures or a game's there, found none"
         found: dict[Path, str] = {}
         try:
             found = {path: kind for kind, path in find_reels(source.resolve())}

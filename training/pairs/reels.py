@@ -1,6 +1,7 @@
 """What can be cut into clips: the frames of one camera in a folder or file, and where they break.
 
-Four kinds: a recording, a pair of a render and its truth, a video, a folder of pictures. A video
+Five kinds: a recording, a pair of a render and its truth, a video, a folder of pictures, and a
+recording that a harness made of GTA-V, whose kind is the name of its layout. A video
 `drive.mp4` may have a `drive.json` beside it, and a folder of pictures an `about.json` in it, with
 any of town, route, weather, seed, prompt, licence and (for pictures) fps.
 """
@@ -19,6 +20,8 @@ from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError, RecordingError
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay import video_files as videos
+from realmaster_live.replay.footage import Reading
+from realmaster_live.replay.game_source import LAYOUTS, PICKLED, find_games, open_game
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import told_beside
 from realmaster_live.training.data import AS_SIMULATED, read_clip
@@ -74,6 +77,8 @@ def find_reels(path: Path) -> list[tuple[str, Path]]:
     if path.is_file():
         if path.suffix.lower() in videos.SUFFIXES:
             return [("video", path)]
+        if path.suffix == PICKLED:
+            return find_games(path, deep=False)
         is_pair = path.suffix == ".json" and path.with_suffix(SIM).exists()
         return [("pairs", path)] if is_pair else []
     if not path.is_dir():
@@ -86,6 +91,9 @@ def find_reels(path: Path) -> list[tuple[str, Path]]:
         return [
             ("pairs", child.with_name(child.name.removesuffix(SIM) + ".json")) for child in pairs
         ]
+    games = find_games(path, deep=False)
+    if games:
+        return games
     found = [("images", path)] if list_pictures(path) else []
     for child in inside:
         if not child.name.startswith("."):
@@ -99,6 +107,8 @@ def describe(kind: str, path: Path) -> Reel:
     Raises:
         PairError, RecordingError: it is damaged, unfinished, or of another kind.
     """
+    if kind in LAYOUTS:
+        return _game(kind, path)
     makers = {"recording": _recording, "pairs": _pair, "video": _video, "images": _images}
     return makers[kind](path)
 
@@ -208,6 +218,20 @@ def _images(path: Path) -> Reel:
         breaks={int(i): f"another size, {sizes[i][0]}x{sizes[i][1]}, at {i}" for i in changes},
         unreadable=unreadable,
         **_told(told, route=path.name),
+    )
+
+
+def _game(layout: str, path: Path) -> Reel:
+    drive, told = open_game(layout, path, Reading())
+    gaps = np.flatnonzero(drive.missing_before)
+    return Reel(
+        path=path,
+        kind=layout,
+        sizes=np.tile(np.array(drive.size), (len(drive), 1)),
+        fps=told["fps"],
+        breaks={int(i): f"a gap of {drive.missing_before[i]} frames at {i}" for i in gaps},
+        labels=drive.labels,
+        **_told(told, route=drive.name),
     )
 
 

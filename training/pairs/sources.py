@@ -1,4 +1,4 @@
-"""The pixels of a clip, cut out of where it comes from: a recording, a pair, a video, pictures.
+"""The pixels of a clip, cut out of where it comes from: recordings, pairs, videos, pictures.
 
 Pictures are cut to the clip's aspect around their centre and made smaller by areas; labels by
 their nearest pixel, so no class or depth arises that was not there. Up to 15 pixels a side are
@@ -16,10 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import LABEL_DTYPES
+from realmaster_live.chunk import LABEL_DTYPES, Frame
 from realmaster_live.errors import PairError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
+from realmaster_live.replay.footage import Reading
+from realmaster_live.replay.game_source import LAYOUTS, open_game
 from realmaster_live.replay.picture_files import list_pictures, read_picture
 from realmaster_live.replay.video_files import decode, to_rgb
 from realmaster_live.training.pairs.stage import Clip
@@ -64,7 +66,11 @@ def read_label(clip: Clip, name: str) -> NDArray[Any]:
             f"expected the label {name} of {clip.clip_id}, got {have} at stride {clip.stride}: "
             "record with it, or choose a stage that does without"
         )
-    labels = iter(_array(clip, name)) if clip.kind == "pairs" else _recorded(clip, name)
+    labels: Iterator[NDArray[Any]]
+    if clip.kind in LAYOUTS:
+        labels = (frame.labels[name] for frame in _game(clip, (name,)))
+    else:
+        labels = iter(_array(clip, name)) if clip.kind == "pairs" else _recorded(clip, name)
     return np.stack([_nearest(x, clip.height, clip.width, name) for x in labels]).astype(
         LABEL_DTYPES[name]
     )
@@ -142,10 +148,20 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
             _check_length(clip, len(paths))
             wanted = span(clip)
             return map(read_picture, islice(paths, wanted.start, wanted.stop, wanted.step))
+        case layout if layout in LAYOUTS:
+            return (frame.image for frame in _game(clip, ()))
     raise PairError(
-        f"expected a source of kind recording, pairs, video or images, got {clip.kind!r} for "
-        f"{clip.clip_id}: plan again with this version"
+        f"expected a source of kind recording, pairs, video, images or "
+        f"{', '.join(LAYOUTS)}, got {clip.kind!r} for {clip.clip_id}: plan again with this version"
     )
+
+
+def _game(clip: Clip, labels: tuple[str, ...]) -> Iterator[Frame]:
+    """Yield the frames of a clip of a game's recording, with some labels."""
+    drive, _ = open_game(clip.kind, Path(clip.source), Reading(labels=labels))
+    _check_length(clip, len(drive))
+    frames: Iterator[Frame] = drive.frames(span(clip))
+    return frames
 
 
 def _recorded(clip: Clip, stream: str) -> Iterator[NDArray[Any]]:

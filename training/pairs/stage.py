@@ -24,7 +24,8 @@ class Clip:
     Attributes:
         clip_id: unique in the dataset, safe as a file name.
         source: absolute path of the recording, folder or file that holds the frames.
-        kind: how `sources` reads it: "recording", "pairs", "video" or "images".
+        kind: how `sources` reads it: "recording", "pairs", "video", "images", or a
+            game's layout, such as "presil".
         first: index of the first frame within the source.
         frames: how many, 4 k + 1.
         fps: frames a second, as the model sees them.

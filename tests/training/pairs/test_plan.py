@@ -105,7 +105,7 @@ def test_one_bad_source_never_stops_the_others(tmp_path):
     assert "broken left out: expected" in text
     assert "town0004-0.json left out: expected" in text
     assert "town0005-0.json left out: expected the description of a pair with its seed" in text
-    assert "nowhere left out: expected a recording, pairs, videos or pictures" in text
+    assert "nowhere left out: expected recordings, pairs, videos, pictures" in text
 
 
 def test_a_video_damaged_in_the_middle_loses_only_the_clips_there(tmp_path):

@@ -1,0 +1,126 @@
+"""Single files of a recording, as arrays; a damaged one is named."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from realmaster_live.chunk import LABEL_DTYPES
+from realmaster_live.errors import PairError
+from realmaster_live.optional import require
+
+cv2 = require("cv2", extra="gta")
+
+log = logging.getLogger(__name__)
+Size = tuple[int, int]  # width, height
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+
+
+def read_image(path: Path, size: Size | None = None) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) RGB, of a size where one is given."""
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+    if image is None:
+        raise damaged(path, "a picture", "other bytes or none")
+    return of_size(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), path, size)
+
+
+def read_plain(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
+    """Return a picture file of one channel (H, W) as it is, which must have that type."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
+    if image is None or image.dtype != dtype or image.ndim != 2:
+        got = "nothing readable" if image is None else f"{image.dtype} {image.shape}"
+        raise damaged(path, f"one channel of {np.dtype(dtype)}", got)
+    return of_size(image, path, size)
+
+
+def read_raw(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
+    """Return a file of bare numbers (H, W), row by row."""
+    width, height = size
+    try:
+        data = np.fromfile(path, dtype)
+    except OSError as error:
+        raise damaged(path, "a label", str(error)) from error
+    if data.size != width * height:
+        wanted = f"{width * height} numbers of {np.dtype(dtype)} ({width}x{height})"
+        raise damaged(path, wanted, f"{data.size}")
+    return data.reshape(height, width)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object; bare Infinity and NaN are numbers in it."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return dict(told)
+    except (OSError, ValueError, TypeError) as error:
+        raise damaged(path, "a JSON object", str(error)) from error
+
+
+def read_numbers(text: Iterable[Any], shape: tuple[int, ...], path: Path) -> NDArray[np.float64]:
+    """Return finite numbers of a shape out of what a file says."""
+    try:
+        numbers = np.asarray(list(text), np.float64)
+        if np.isfinite(numbers).all():
+            return numbers.reshape(shape)
+        got = "some that are not finite"
+    except (TypeError, ValueError) as error:
+        got = str(error)
+    raise damaged(path, f"numbers of shape {shape}", got)
+
+
+def of_size(array: NDArray[Any], path: Path, size: Size | None) -> NDArray[Any]:
+    """Return an array (H, W, ...), which must be of a size where one is given."""
+    height, width = array.shape[:2]
+    if size is not None and (width, height) != size:
+        raise damaged(path, f"{size[0]}x{size[1]} pixels as its neighbours", f"{width}x{height}")
+    return array
+
+
+def damaged(path: Path, expected: str, got: str) -> PairError:
+    """Return the error of a file that is not what it should be."""
+    return PairError(f"expected {expected} in {path}, got {got}: restore the file or leave it out")
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Return paths by the numbers in their names: 9 before 10."""
+    return sorted(paths, key=lambda path: [*map(_turn, re.split(r"(\d+)", path.name))])
+
+
+def _turn(part: str) -> tuple[int, str]:
+    return (int(part), "") if part.isdigit() else (-1, part)
+
+
+def numbers_of(stems: Iterable[str]) -> tuple[int, ...]:
+    """Return the last number in each name where they ascend, else 0, 1, 2 and so on."""
+    found = [re.findall(r"\d+", stem) for stem in stems]
+    numbers = tuple(int(each[-1]) if each else -1 for each in found)
+    rising = all(a < b for a, b in pairwise(numbers))
+    return numbers if rising and numbers and numbers[0] >= 0 else tuple(range(len(numbers)))
+
+
+def whole_labels(
+    files: Mapping[str, list[Path]],  # label -> one file a frame
+    asked: tuple[str, ...] | None,
+    where: Path,
+) -> dict[str, list[Path]]:
+    """Return the labels that were asked for and that every frame has; log what only some have."""
+    whole = {}
+    for name in LABEL_DTYPES:
+        if name not in files or (asked is not None and name not in asked):
+            continue
+        missing = [path for path in files[name] if not path.is_file()]
+        if not missing:
+            whole[name] = files[name]
+        elif len(missing) < len(files[name]):
+            log.warning(
+                "%s of %d frames has no %s (such as %s): the label is left out of %s",
+                len(missing), len(files[name]), name, missing[0].name, where,
+            )  # fmt: skip
+    return whole

@@ -1,0 +1,111 @@
+"""Recordings that harnesses made of GTA-V, as footage; `bridges/gtav_readers` reads them.
+
+`about.json` where a recording begins, or beside it in its drive, may say fps, near_m, vfov_deg,
+size (width and height), licence, and where it is from; it counts more than what the recording says
+of itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.protocols import Source
+from realmaster_live.replay.footage import Footage, Reading, sha256_of
+from realmaster_live.replay.sidecar import told_beside
+
+LAYOUTS = ("presil", "visionexport", "sailvos", "viper", "vpilot")
+PICKLED = ".pz"
+POSITIVE = ("fps", "near_m", "vfov_deg")
+
+
+def find_games(path: Path, *, deep: bool) -> list[tuple[str, Path]]:  # layout, path
+    """Return the drives of a recording: a .pz file, or what lies in a folder, or `deep` below."""
+    if not path.is_dir():
+        return [("vpilot", path)] if path.suffix == PICKLED and path.is_file() else []
+    from realmaster_live.bridges.gtav_readers import DEEPEST, find_drives
+
+    return find_drives(path, DEEPEST if deep else 0)
+
+
+def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str, Any]]:
+    """Return a Drive of the readers, and what is told of it.
+
+    Raises:
+        PairError: it is damaged, or holds less than reading it takes.
+    """
+    from realmaster_live.bridges import gtav_readers
+    from realmaster_live.bridges.gtav_readers.drive import Asked
+
+    reader = gtav_readers.layout(layout)
+    told = {**told_beside(reader.home(path)), **told_beside(path)}
+    numbers = {key: _positive(told, key, path) for key in POSITIVE}
+    asked = Asked(
+        fps=reading.fps or numbers["fps"],
+        near_m=numbers["near_m"],
+        vfov_deg=numbers["vfov_deg"],
+        size=_size(told, path) or reading.size,
+        labels=reading.labels,
+    )
+    drive = reader.open_drive(path, asked)
+    facts = {"simulator": "gtav", "layout": layout, "route": drive.name, "licence": drive.licence}
+    return drive, {**facts, **drive.told, **told, "fps": asked.fps or drive.fps}
+
+
+def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
+    """Return what a drive says of itself.
+
+    Raises:
+        PairError: it is damaged. ConfigError: nothing tells its frames a second.
+    """
+    drive, told = open_game(layout, path.resolve(), reading)
+    fps = told.pop("fps")
+    if not fps:
+        raise ConfigError(
+            f"expected the frames a second of {path}, which it does not say, got none: give "
+            '--fps, or write {"fps": 20} to an about.json in it'
+        )
+    return Footage(
+        kind="game",
+        name=drive.name,
+        path=str(path.resolve()),
+        cameras={"front": drive.size},
+        fps=fps,
+        frames=len(drive),
+        sha256=sha256_of(*drive.files),
+        told=told,
+        options={"layout": layout},
+    )
+
+
+def game_source(footage: Footage, reading: Reading) -> Source:
+    """Return the frames of a drive."""
+    from realmaster_live.bridges.gtav_readers.drive import DriveFrames
+
+    drive, _ = open_game(footage.options["layout"], Path(footage.path), reading)
+    return DriveFrames(drive, footage.fps)
+
+
+def looked_for() -> str:
+    """Return what a folder of a recording has in it, for an error's sentence."""
+    from realmaster_live.bridges import gtav_readers
+
+    return ", ".join(gtav_readers.LAYOUTS.values())
+
+
+def _positive(told: dict[str, Any], key: str, path: Path) -> float | None:
+    value = told.get(key)
+    if value is None or (isinstance(value, int | float) and value > 0):
+        return value
+    raise PairError(f"expected a positive number for {key} of {path}, got {value!r}: mend its JSON")
+
+
+def _size(told: dict[str, Any], path: Path) -> tuple[int, int] | None:
+    size = told.get("size")
+    if size is None:
+        return None
+    match size:
+        case [int(width), int(height)] if min(width, height) > 0:
+            return width, height
+    raise PairError(f"expected [width, height] for size of {path}, got {size!r}: mend its JSON")
