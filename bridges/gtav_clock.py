@@ -6,6 +6,8 @@ import math
 from typing import NamedTuple
 
 HOLD_S = 0.5  # a picture stands in for missing ones this long; a longer silence is a gap
+SMOOTHING = 0.1  # of the source's own interval: what one arrival changes of it
+FASTER = 0.75  # of a step: with a longer interval a source is one of the same rate that jitters
 
 
 class Tick(NamedTuple):
@@ -19,21 +21,24 @@ class Tick(NamedTuple):
 class ConstantRate:
     """Places arrivals on ticks `1 / fps` apart, the first arrival being tick 0.
 
-    Each tick gets the picture that came nearest to it. A second one for the same tick is left out,
-    and a tick that none was for repeats the nearer neighbour: both are counted. What is silent for
-    longer than `hold_s` leaves a hole in the numbers instead.
+    Each tick gets the picture that came nearest to it, at once: whether a nearer one is still to
+    come is told by the interval so far. What comes between is left out, and a tick that no picture
+    came for repeats the nearer neighbour: both are counted. A silence longer than `hold_s` leaves a
+    hole in the numbers instead.
     """
 
     def __init__(self, fps: float, *, hold_s: float = HOLD_S) -> None:
         self.fps = fps
         self.hold_s = hold_s
         self.left_out = 0
-        """Pictures that came too soon after another, so far."""
+        """Pictures between two ticks, so far."""
         self.repeated = 0
         """Ticks without a picture of their own, so far."""
         self._origin: float | None = None  # when tick 0 is, seconds
         self._last = -1
         self._last_at = 0.0
+        self._seen_at = -math.inf
+        self._interval = 1.0 / fps  # of the source, seconds
 
     def place(self, arrived_at: float) -> list[Tick]:
         """Return the ticks that this arrival settles, in order; none where it is left out.
@@ -43,7 +48,7 @@ class ConstantRate:
         """
         if self._origin is None:
             self._origin = arrived_at - (self._last + 1) / self.fps
-        tick = math.floor((arrived_at - self._origin) * self.fps + 0.5)
+        tick = math.floor((arrived_at - self._origin + 0.5 * self._step(arrived_at)) * self.fps)
         before, before_at = self._last, self._last_at
         if tick <= before:
             self.left_out += 1
@@ -57,6 +62,13 @@ class ConstantRate:
         held = [Tick(number, self._origin + number / self.fps > middle) for number in missing]
         return [*held, Tick(tick, True)]
 
+    def _step(self, arrived_at: float) -> float:
+        """Return how far apart pictures are to choose from, with one that has just come."""
+        step = 1.0 / self.fps
+        since, self._seen_at = min(step, arrived_at - self._seen_at), arrived_at
+        self._interval += SMOOTHING * (since - self._interval)
+        return self._interval if self._interval < FASTER * step else step
+
     def restart(self, missing: int) -> None:
         """Leave out so many ticks, at least one; the next arrival is the tick after them.
 
@@ -64,5 +76,5 @@ class ConstantRate:
         """
         if self._origin is not None:
             self._last += max(1, missing)
-            self._last_at = -math.inf
+            self._last_at = self._seen_at = -math.inf
             self._origin = None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.gtav_clock import ConstantRate, Tick
+from realmaster_live.bridges.gtav_clock import ConstantRate
 
 
 def placed(rate: ConstantRate, *arrivals: float) -> list[list[tuple[int, bool]]]:
@@ -24,11 +24,14 @@ def test_jitter_below_half_a_step_changes_nothing() -> None:
     assert settled == [[(number, True)] for number in range(100)]
 
 
-def test_a_source_twice_as_fast_loses_half() -> None:
+def test_a_faster_source_is_taken_where_it_is_nearest() -> None:
     rate = ConstantRate(10.0)
-    settled = [tick for at in range(41) for tick in rate.place(at / 20.0)]
-    assert settled == [Tick(number, True) for number in range(21)]
-    assert (rate.left_out, rate.repeated) == (20, 0)
+    arrivals = 0.013 + np.arange(600) / 60.0
+    taken = [(tick.number, at) for at in arrivals for tick in rate.place(float(at))]
+    assert [number for number, _ in taken] == list(range(100))
+    off = [at - arrivals[0] - number / 10.0 for number, at in taken[20:]]  # it has to be learnt
+    assert np.abs(off).max() <= 0.5 / 60.0 + 1e-9
+    assert (rate.left_out, rate.repeated) == (500, 0)
 
 
 def test_a_source_half_as_fast_is_held_by_nearest_arrival() -> None:
