@@ -82,6 +82,12 @@ class TcpDoor:
         """Say whether there is a client."""
         return self._client is not None
 
+    def has_room(self, timeout_s: float) -> bool:
+        """Say whether there is a client that takes more; waits for it so long."""
+        if self._client is None:
+            return False
+        return is_ready(self._client, time.monotonic() + timeout_s, to_read=False)
+
     def receive(self, timeout_s: float) -> list[bytes]:
         """Return the client's messages so far; waits for a client, or a message, so long."""
         if self._client is None:
@@ -163,10 +169,9 @@ class ZmqDoor:
             raise _taken(address, error) from error
         self.port = int(self._socket.getsockopt_string(self._zmq.LAST_ENDPOINT).rpartition(":")[2])
 
-    @property
-    def connected(self) -> bool:
-        """Say whether there is a client that takes more."""
-        return bool(self._socket.poll(0, self._zmq.POLLOUT))
+    def has_room(self, timeout_s: float) -> bool:
+        """Say whether there is a client that takes more; waits for it so long."""
+        return bool(self._socket.poll(round(1e3 * timeout_s), self._zmq.POLLOUT))
 
     def receive(self, timeout_s: float) -> list[bytes]:
         """Return the client's messages so far; waits for a message so long."""
@@ -177,7 +182,7 @@ class ZmqDoor:
 
     def send(self, image: Buffer, fields: Buffer) -> bool:
         """Send a pair; waits for a client that is slow, not for one to come."""
-        if not self._socket.poll(round(1e3 * self._timeout_s), self._zmq.POLLOUT):
+        if not self.has_room(self._timeout_s):
             return False
         for body in (image, fields):
             try:

@@ -96,7 +96,7 @@ class Stop:
 
 @dataclass(frozen=True, kw_only=True)
 class Commands:
-    """Drive: throttle and brake 0..1, steering -1..1, positive to the left as the game has it."""
+    """Drive: throttle and brake 0..1, steering -1..1, positive to the right."""
 
     throttle: float
     brake: float

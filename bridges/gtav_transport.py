@@ -26,6 +26,7 @@ from realmaster_live.bridges.gtav_wire import (
     bgr_view,
     framed,
     read_pair,
+    stride_of,
 )
 from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout
 from realmaster_live.optional import require
@@ -154,7 +155,7 @@ class ZmqStream:
         self._lock = threading.Lock()
         self._outbox: deque[bytes] = deque()
         self._image: Any = None
-        self.orphans = 0  # JSON whose picture went to nobody
+        self.orphans = 0  # messages whose other half went to nobody
 
     def send(self, message: Message | bytes) -> None:
         """Send a message, or a body as it is; at the latest while the next frame is waited for."""
@@ -196,15 +197,18 @@ class ZmqStream:
         return self._socket.recv(copy=False)
 
     def _joined(self, part: Any) -> GameFrame | None:
-        body = part.buffer
-        if self._image is not None:
-            image, self._image = self._image, None
+        """Return the frame that a message completes; count messages whose other half is lost."""
+        body, image = part.buffer, self._image
+        is_picture = len(body) == stride_of(self._width) * self._height
+        is_object = body[:1] == b"{" and body[-1:] == b"}"
+        if image is not None and (is_object or not is_picture):
+            self._image = None
             return read_pair(image, body, self._width, self._height)
-        if body[:1] == b"{" and body[-1:] == b"}":
+        if image is not None or (is_object and not is_picture):
             self.orphans += 1
-            return None
-        bgr_view(body, self._width, self._height)  # or its error
-        self._image = body
+        if is_picture or not is_object:
+            bgr_view(body, self._width, self._height)  # or its error
+            self._image = body
         return None
 
     def _flush(self) -> None:

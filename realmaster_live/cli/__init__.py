@@ -9,7 +9,17 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from realmaster_live.cli import attach, bench, build, demo, doctor, prompts, replay, truth
+from realmaster_live.cli import (
+    attach,
+    bench,
+    build,
+    demo,
+    doctor,
+    gta_replay,
+    prompts,
+    replay,
+    truth,
+)
 from realmaster_live.cli.options import Parser
 from realmaster_live.config import flags_from
 from realmaster_live.errors import ConfigError, RealMasterError
@@ -33,6 +43,9 @@ VERBS = {
     "attach": Verb("realize a running CARLA world", attach.add, attach.run),
     "record": Verb("attach, and keep everything in a folder", attach.add_record, attach.run),
     "replay": Verb("realize a recording again", replay.add, replay.run),
+    "gta-replay": Verb(
+        "serve a recording or the embedded town in GTA-V's place", gta_replay.add, gta_replay.run
+    ),
     "truth": Verb(
         "path-trace frames that were recorded in the embedded town", truth.add, truth.run
     ),
