@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +24,10 @@ from realmaster_live.bridges.gtav_messages import (
 from realmaster_live.bridges.gtav_transport import Address, GameStream, connect
 from realmaster_live.bridges.gtav_wire import DEPTH, STENCIL, GameFrame
 from realmaster_live.bridges.window_capture import DEVICE, WINDOW, Capture, open_capture
-from realmaster_live.errors import BridgeError, ConfigError
+from realmaster_live.errors import BridgeError, ConfigError, ConnectError
 from realmaster_live.optional import require
 
+BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 4.0
 SCREEN = (1920, 1080)  # what a fork that sends buffers is asked for: it does not scale pictures
 # fields that a fork sends as [] while it does not record
 _FILLED = (DEPTH, STENCIL, "location", "speed", "CameraPosition")
@@ -115,6 +118,28 @@ def open_link(url: str, ask: Ask, *, timeout_s: float) -> GameStream:
         stream.close()
         raise
     return stream
+
+
+def open_again(
+    url: str, ask: Ask, *, timeout_s: float, seek_s: float, closed: threading.Event
+) -> GameStream | None:
+    """Return a new connection after a lost one, trying ever more rarely; None once `closed`.
+
+    Raises:
+        ConnectError: nobody came back within `seek_s`.
+    """
+    until, pause_s = time.monotonic() + seek_s, BACKOFF_S
+    while not closed.wait(pause_s):
+        try:
+            return open_link(url, ask, timeout_s=timeout_s)
+        except ConnectError as error:
+            if time.monotonic() > until:
+                raise ConnectError(
+                    f"expected {url} to come back within {seek_s:g} s, got nothing: start the "
+                    "game again and attach again"
+                ) from error
+            pause_s = min(2.0 * pause_s, LONGEST_BACKOFF_S)
+    return None
 
 
 def close_link(url: str, stream: GameStream) -> None:

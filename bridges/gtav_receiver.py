@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.frame_join import BridgeClosed
 from realmaster_live.bridges.gtav_clock import ConstantRate
-from realmaster_live.bridges.gtav_link import Ask, close_link, is_filled, open_link, rgb, shrunk
+from realmaster_live.bridges.gtav_link import (
+    Ask,
+    close_link,
+    is_filled,
+    open_again,
+    open_link,
+    rgb,
+    shrunk,
+)
 from realmaster_live.bridges.gtav_messages import Message
 from realmaster_live.bridges.gtav_stamp import read_stamp
 from realmaster_live.bridges.gtav_transport import GameStream
@@ -30,7 +38,6 @@ log = logging.getLogger(__name__)
 
 WAITING_FRAMES = 8  # so many may wait for a slow reader before the oldest go
 SLICE_S = 0.25  # the thread looks as often whether it is to end
-BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 4.0
 CUT_SPEED = 150.0  # metres a second: a camera that was faster was put elsewhere
 
 Convert = Callable[[GameFrame, NDArray[np.uint8]], Frame]
@@ -207,18 +214,16 @@ class Receiver:
         lost_at = time.monotonic()
         self._is_lost = True
         self._stream.close()
-        pause_s = BACKOFF_S
-        while not self._closed.wait(pause_s):
-            try:
-                self._stream = open_link(self._url, self._ask, timeout_s=self._timeout_s)
-                break
-            except ConnectError as again:
-                if time.monotonic() - lost_at > self._reconnect_s:
-                    raise ConnectError(
-                        f"expected {self._url} to come back within {self._reconnect_s:g} s, got "
-                        "nothing: start the game again and attach again"
-                    ) from again
-                pause_s = min(2.0 * pause_s, LONGEST_BACKOFF_S)
+        found = open_again(
+            self._url,
+            self._ask,
+            timeout_s=self._timeout_s,
+            seek_s=self._reconnect_s,
+            closed=self._closed,
+        )
+        if found is None:
+            return
+        self._stream = found
         self._counts["reconnects"] += 1
         self._last_index = -1
         self._rate.restart(round((time.monotonic() - self._fresh_at) * self._rate.fps) - 1)

@@ -15,6 +15,7 @@ from realmaster_live.cli import (
     build,
     demo,
     doctor,
+    gta_relay,
     gta_replay,
     prompts,
     replay,
@@ -43,6 +44,11 @@ VERBS = {
     "attach": Verb("realize a running CARLA world", attach.add, attach.run),
     "record": Verb("attach, and keep everything in a folder", attach.add_record, attach.run),
     "replay": Verb("realize a recording again", replay.add, replay.run),
+    "gta-relay": Verb(
+        "capture GTA-V on its machine, serve it, and show what is realized",
+        gta_relay.add,
+        gta_relay.run,
+    ),
     "gta-replay": Verb(
         "serve a recording or the embedded town in GTA-V's place", gta_replay.add, gta_replay.run
     ),

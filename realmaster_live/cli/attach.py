@@ -1,4 +1,4 @@
-"""`realmaster attach` and `realmaster record`: realize a running CARLA world."""
+"""`realmaster attach` and `realmaster record`: realize a running CARLA world, or GTA-V."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import argparse
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from realmaster_live.bounded_queue import Policy
-from realmaster_live.cli import fidelity_options
+from realmaster_live.cli import fidelity_options, gta_options
 from realmaster_live.cli import options as flags
 from realmaster_live.errors import ConfigError
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import Engine, Sink
 from realmaster_live.rig import DEFAULT_LABELS, Rig, RigCamera
+
+if TYPE_CHECKING:
+    from realmaster_live.bridges.carla_bridge import CarlaBridge
+    from realmaster_live.bridges.gtav_bridge import GtavBridge
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +35,9 @@ def add_record(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_world(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=2000)
+    parser.add_argument("--host", help="of CARLA (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="of CARLA (default: 2000)")
+    gta_options.add(parser)
     parser.add_argument(
         "--ego", type=flags.ego, help="role name or actor id (default: hero, else any vehicle)"
     )
@@ -65,7 +70,7 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policy",
         choices=get_args(Policy),
-        help="when the engine is late (default: block, with --passive drop_oldest)",
+        help="when the engine is late (default: block, with --passive or --gta drop_oldest)",
     )
     parser.add_argument("--timeout", type=flags.seconds, default=10.0, help="for server and frames")
     flags.add_size(parser)
@@ -80,27 +85,17 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Attach, realize until the end, detach."""
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
     from realmaster_live.cli.outputs import open_sinks
     from realmaster_live.live import about_run, run_with_progress
 
-    rig = _rig(options)
-    policy: Policy = options.policy or ("drop_oldest" if options.passive else "block")
+    gta_options.check(options)
+    late: Policy = "drop_oldest" if options.passive or options.gta is not None else "block"
+    policy: Policy = options.policy or late
     with ExitStack() as stack:
-        bridge = stack.enter_context(
-            CarlaBridge(
-                options.host,
-                options.port,
-                ego=options.ego,
-                rig=None if options.camera is not None else rig,
-                labels=rig.cameras[0].labels,
-                adopt=options.camera,
-                synchronous=not options.passive,
-                fixed_delta_s=1.0 / options.fps,
-                timeout_s=options.timeout,
-                objects=not options.no_objects,
-            )
+        bridge: CarlaBridge | GtavBridge = (
+            _carla(options) if options.gta is None else gta_options.open_bridge(options)
         )
+        stack.enter_context(bridge)
         world = bridge.describe()
         engines = {
             name: _load_engine(stack, options, camera) for name, camera in world["cameras"].items()
@@ -108,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
         first = next(iter(engines.values()))
         about = about_run(options.engine, first, world, policy=policy)
         sinks = open_sinks(stack, options, first.spec, record=options.record, about=about)
+        if isinstance(bridge, Sink):
+            sinks.append(bridge)  # it sends them on to where they can be shown
         ticks = None if options.seconds is None else round(options.seconds * options.fps)
         run_with_progress(
             f"{world['map']}",
@@ -118,6 +115,24 @@ def run(options: argparse.Namespace) -> int:
             max_frames=None if ticks is None else ticks * len(engines),
         )
     return 0
+
+
+def _carla(options: argparse.Namespace) -> CarlaBridge:
+    from realmaster_live.bridges.carla_bridge import CarlaBridge
+
+    rig = _rig(options)
+    return CarlaBridge(
+        options.host or "127.0.0.1",
+        options.port or 2000,
+        ego=options.ego,
+        rig=None if options.camera is not None else rig,
+        labels=rig.cameras[0].labels,
+        adopt=options.camera,
+        synchronous=not options.passive,
+        fixed_delta_s=1.0 / options.fps,
+        timeout_s=options.timeout,
+        objects=not options.no_objects,
+    )
 
 
 def _rig(options: argparse.Namespace) -> Rig:

@@ -1,0 +1,146 @@
+"""Where realized pictures are shown on the game's machine: a window, a virtual camera, files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import ConfigError, ConnectError
+from realmaster_live.optional import require
+
+PLACE = re.compile(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)")
+
+
+class Show(Protocol):
+    """Shows pictures; made and used on one thread."""
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Show one (H, W, 3) uint8 sRGB picture until the next; returns at once."""
+
+    def close(self) -> None:
+        """Release; may be called twice."""
+
+
+def open_show(where: str, *, fps: float) -> Show | None:
+    """Return the show of `window`, `window:1920x1080+0+0`, `camera` or a new folder; None of none.
+
+    Raises:
+        ConfigError: the place of a window is none.
+        ConnectError: there is no screen or no virtual camera.
+    """
+    kind, _, place = where.partition(":")
+    if where == "none":
+        return None
+    if kind == "window":
+        return WindowShow(place or None)
+    if where == "camera":
+        return CameraShow(fps=fps)
+    return FolderShow(where)
+
+
+class WindowShow:
+    """A window without a border, on top of the others.
+
+    Args:
+        place: such as 1920x1080+0+0: size and upper left corner; None for the pictures' own size.
+    """
+
+    def __init__(self, place: str | None = None) -> None:
+        tkinter = require("tkinter", extra="gta")
+        found = PLACE.fullmatch(place) if place is not None else None
+        if place is not None and found is None:
+            raise ConfigError(
+                f"expected a window's place such as 1920x1080+0+0, got {place!r}: give width, "
+                "height and the corner"
+            )
+        self._size = None if found is None else (int(found[1]), int(found[2]))
+        try:
+            self._root: Any = tkinter.Tk()
+        except tkinter.TclError as error:
+            raise ConnectError(
+                f"expected a screen to show pictures on, got {error}: run this where there is one"
+            ) from error
+        self._root.title("realmaster")
+        self._root.overrideredirect(True)
+        self._root.attributes("-topmost", True)
+        if place is not None:
+            self._root.geometry(place)
+        self._label = tkinter.Label(self._root, borderwidth=0, highlightthickness=0)
+        self._label.pack()
+        self._new_image = tkinter.PhotoImage
+        self._closed = False
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Draw the picture, scaled to the window."""
+        if self._size is not None and picture.shape[1::-1] != self._size:
+            cv2 = require("cv2", extra="gta")
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_LINEAR)
+        height, width = picture.shape[:2]
+        ppm = b"P6 %d %d 255 " % (width, height) + np.ascontiguousarray(picture).tobytes()
+        self._image = self._new_image(data=ppm, format="PPM")  # Tk forgets what nobody holds
+        self._label.configure(image=self._image)
+        self._root.update()
+
+    def close(self) -> None:
+        """Take the window away."""
+        if not self._closed:
+            self._closed = True
+            self._root.destroy()
+
+
+class CameraShow:
+    """A virtual camera, such as OBS's, that other programs can open; made at the first picture."""
+
+    def __init__(self, *, fps: float) -> None:
+        self._library = require("pyvirtualcam", extra="gta")
+        self._fps = fps
+        self._camera: Any = None
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Send the picture."""
+        height, width = picture.shape[:2]
+        if self._camera is None:
+            try:
+                self._camera = self._library.Camera(width=width, height=height, fps=self._fps)
+            except RuntimeError as error:
+                raise ConnectError(
+                    f"expected a virtual camera, got {error}: install OBS, which brings one"
+                ) from error
+        self._camera.send(np.ascontiguousarray(picture))
+
+    def close(self) -> None:
+        """Release the camera."""
+        if self._camera is not None:
+            self._camera.close()
+
+
+class FolderShow:
+    """A folder of PNG files, numbered from 0, for those who look later.
+
+    Args:
+        folder: is made; raises ConfigError where it holds something.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._cv2 = require("cv2", extra="gta")
+        self._folder, self._count = Path(folder), 0
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if any(self._folder.iterdir()):
+            raise ConfigError(
+                f"expected a new folder for realized pictures, got {folder} with files in it: "
+                "choose another"
+            )
+
+    def show(self, picture: NDArray[np.uint8]) -> None:
+        """Write the picture."""
+        name = self._folder / f"{self._count:06d}.png"
+        _, data = self._cv2.imencode(".png", self._cv2.cvtColor(picture, self._cv2.COLOR_RGB2BGR))
+        name.write_bytes(data.tobytes())
+        self._count += 1
+
+    def close(self) -> None:
+        """Nothing is left open."""
