@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from realmaster_live.bridges.gtav_readers.drive import Asked, Drive
+from realmaster_live.errors import PairError
 
 LAYOUTS = {
     "presil": "image_2 beside depth or stencil (PreSIL)",
@@ -44,8 +45,15 @@ def layout(name: str) -> Layout:
 
 
 def drives_in(folder: Path) -> list[tuple[str, Path]]:  # layout, path
-    """Return the drives that lie right in a folder, of every layout that it may be."""
-    return [(name, path) for name in LAYOUTS for path in layout(name).find(folder)]
+    """Return the drives that lie right in a folder; PairError where it may be of two layouts."""
+    found = [(name, path) for name in LAYOUTS for path in layout(name).find(folder)]
+    names = sorted({name for name, _ in found})
+    if len(names) > 1:
+        raise PairError(
+            f"expected recordings of one layout in {folder}, got those of {' and '.join(names)}: "
+            "move one of them to a folder of its own"
+        )
+    return found
 
 
 def find_drives(folder: Path, deepest: int = DEEPEST) -> list[tuple[str, Path]]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import pickle
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -134,34 +133,26 @@ def _pixels(told: Mapping[str, Any], path: Path, index: int) -> bytes:
 
 def _dictionaries(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield what is pickled in a file."""
+    with gzip.open(path) as file:
+        source = Bounded(file)
+        while (told := _next(source, path)) is not None:
+            if not isinstance(told, dict):
+                raise PairError(
+                    f"expected a dictionary a frame in {path}, got {type(told).__name__}: record "
+                    "it again"
+                )
+            yield told
+
+
+def _next(source: Bounded, path: Path) -> Any:
+    """Return what the next pickle makes; None at the end."""
     try:
-        with gzip.open(path) as file:
-            source = Bounded(file)
-            while source.begin():
-                told = Plain(source).load()
-                if not isinstance(told, dict):
-                    raise PairError(
-                        f"expected a dictionary a frame in {path}, got {type(told).__name__}: "
-                        "record it again"
-                    )
-                yield told
-    except (
-        OSError,
-        EOFError,
-        zlib.error,
-        pickle.UnpicklingError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
+        return Plain(source).load() if source.begin() else None
+    except Exception as error:  # a damaged pickle is a program that may fail in any way
         raise PairError(
-            f"expected a gzip of pickled frames in {path}, got {error or type(error).__name__}: "
+            f"expected a gzip of pickled frames in {path}, got {type(error).__name__}, {error}: "
             "record it again, or cut it before the damage"
-        ) from error  # fmt: skip
+        ) from error
 
 
 class Bounded:
@@ -180,7 +171,10 @@ class Bounded:
         if size < 0 or size > self._left:
             raise ValueError(f"a frame of more than {MOST_BYTES >> 20} MiB")
         first, self._first = self._first[:size], self._first[size:]
-        return self._spent(first + self._file.read(size - len(first)))
+        data = first + self._file.read(size - len(first))
+        if len(data) < size:
+            raise EOFError("the end in the midst of a frame")
+        return self._spent(data)
 
     def readline(self) -> bytes:
         """Return the next line; of a pickle's old opcodes only."""

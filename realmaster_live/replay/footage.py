@@ -114,12 +114,6 @@ def _games(path: Path, reading: Reading) -> list[Footage]:
     from realmaster_live.replay.game_source import describe_game, find_games
 
     found = find_games(path, deep=not (path.is_dir() and list_pictures(path)))
-    layouts = {layout for layout, _ in found}
-    if len(layouts) > 1:
-        raise RecordingError(
-            f"expected recordings of one layout in {path}, got {', '.join(sorted(layouts))}: name "
-            "the folder of one"
-        )
     return [describe_game(layout, drive, reading) for layout, drive in found]
 
 

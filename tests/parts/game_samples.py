@@ -9,6 +9,7 @@ import pickle
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from realmaster_live.bridges.minitown.raster import Rasteriser
 from realmaster_live.bridges.minitown.town import build_town
 
 WIDTH, HEIGHT, FPS = 192, 112, 20.0
+SEED, NUMBER, LONGEST = 3, 9, 17  # a drive with cars, people, lights and motion
 NEAR, FAR = 0.15, 10003.815  # metres, of the game's projection
 SKY_M = 1000.0
 GL = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -82,11 +84,16 @@ def mapped(labels: np.ndarray, table: dict) -> np.ndarray:
     return numbers[labels]
 
 
-def town_drive(frames: int, *, seed: int = 3, number: int = 1) -> list[Truth]:
-    """Return frames of a drive, with depth up to SKY_M."""
-    rasteriser = Rasteriser(build_town(make_network(seed)), shadow_size=0)
+def town_drive(frames: int) -> list[Truth]:
+    """Return the first frames of a drive, at most LONGEST, with depth up to SKY_M."""
+    return _drawn()[:frames]
+
+
+@cache
+def _drawn() -> list[Truth]:
+    rasteriser = Rasteriser(build_town(make_network(SEED)), shadow_size=0)
     truths = []
-    states = drive(plan_drive(seed, number), frames=frames, width=WIDTH, height=HEIGHT, dt=1 / FPS)
+    states = drive(plan_drive(SEED, NUMBER), frames=LONGEST, width=WIDTH, height=HEIGHT, dt=1 / FPS)
     for state, view in states:
         drawn = rasteriser.render(state, view)
         truths.append(
@@ -225,8 +232,7 @@ def write_viper(root: Path, truths, *, sequence="001", step=1) -> Path:
                 path.write_bytes(indexed_png(classes))
             else:
                 marked = np.dstack([classes, truth.ids >> 8, truth.ids & 0xFF]).astype(np.uint8)
-                picture = truth.image if name == "img" else marked
-                cv2.imwrite(str(path), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+                cv2.imwrite(str(path), (truth.image if name == "img" else marked)[..., ::-1])
         view = truth.view @ np.linalg.inv(truths[0].view)
         numbers = (*truth.projection.ravel(), *view.ravel())
         rows.append(",".join([str(number), *(f"{x:.9g}" for x in numbers)]))

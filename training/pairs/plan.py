@@ -162,7 +162,7 @@ def _all_reels(sources: Sequence[Path]) -> tuple[dict[Path, str], list[LeftOut]]
         found: dict[Path, str] = {}
         try:
             found = {path: kind for kind, path in find_reels(source.resolve())}
-        except OSError as error:
+        except (OSError, PairError) as error:
             reason = str(error)
         reels |= found
         if not found:
