@@ -17,6 +17,7 @@ SHORTER = {
     "replay": ["--engine", "identity"],
     "bench": ["--seconds", "0.4", "--engine", "identity"],
     "doctor": [],
+    "dataset": [],
 }
 
 
@@ -64,7 +65,8 @@ def test_realmaster_commands_run_in_their_order(minitown, tmp_path) -> None:
         command = [str(PROGRAM), verb, *rest, *SHORTER.get(verb, [])]  # the last --seconds counts
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=150)
         assert done.returncode == 0, (command, done.stderr[-2000:])
-    assert (tmp_path / "drive-01" / "frames.parquet").exists()
+    assert (tmp_path / "drive-01" / "segments" / "000000" / "frames.parquet").exists()
+    assert (tmp_path / "data" / "README.md").exists()
 
 
 def test_python_compiles() -> None:

@@ -42,13 +42,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a network that judges too: embedded, or an ONNX file (default: none)",
     )
     group.add_argument(
-        "--lock",
+        "--lock", action="store_true", help="keep the render's colours of lights, signs and paint"
+    )
+    group.add_argument(
+        "--lock-classes",
         type=_names,
-        nargs="?",
-        const=(),
         metavar="CLASSES",
-        help="keep the render's colours of these classes (default: traffic_light,traffic_sign,"
-        "road_line)",
+        help="keep them of these classes instead (default: traffic_light,traffic_sign,road_line)",
     )
 
 
@@ -60,10 +60,10 @@ def wrap(engine: PromptedEngine, options: argparse.Namespace) -> PromptedEngine:
     Raises:
         ConfigError: flags of the gate without --fidelity, or a value of theirs is wrong.
     """
-    if options.lock is not None:
+    if options.lock or options.lock_classes:
         from realmaster_live.fidelity.lock import LOCKED, SafetyLock
 
-        engine = SafetyLock(engine, classes=options.lock or LOCKED)
+        engine = SafetyLock(engine, classes=options.lock_classes or LOCKED)
     if options.fidelity is None:
         if options.least or options.judge:
             raise ConfigError(

@@ -109,8 +109,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _fidelity(options: argparse.Namespace) -> dict[str, Any]:
     """Return the flags of the lock and the gate, where one is given."""
-    told = {name: getattr(options, name) for name in ("fidelity", "lock", "least", "judge")}
-    asked = any(value is not None and value != {} for value in told.values())
+    names = ("fidelity", "lock", "lock_classes", "least", "judge")
+    told = {name: getattr(options, name) for name in names}
+    asked = any(value not in (None, False, {}) for value in told.values())
     return {**told, "attempts": options.attempts} if asked else {}
 
 

@@ -37,10 +37,11 @@ def test_flags_choose_policy_thresholds_and_classes():
     assert gate.thresholds.edges == 0.9 and gate.thresholds.least_px == 50
     assert isinstance(gate.engine, SafetyLock) and gate.engine.classes == LOCKED
     assert wrapped("--fidelity", "score").policy == ()
-    told = json.loads(json.dumps({"fidelity": ("score",), "lock": (), "least": {}, "judge": None}))
+    flags = {"fidelity": ("score",), "lock": True, "lock_classes": None, "least": {}, "judge": None}
+    told = json.loads(json.dumps(flags))
     gate = fidelity_options.wrap(IdentityEngine(SPEC), argparse.Namespace(**told, attempts=3))
     assert gate.policy == () and gate.engine.classes == LOCKED
-    assert wrapped("--lock", "traffic_sign").classes == ("traffic_sign",)
+    assert wrapped("--lock-classes", "traffic_sign").classes == ("traffic_sign",)
 
 
 def test_wrong_flags_are_refused(capsys):
