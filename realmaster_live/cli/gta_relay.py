@@ -67,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from realmaster_live.bridges.gtav_relay import Relay
     from realmaster_live.bridges.gtav_shows import open_show
     from realmaster_live.bridges.gtav_transport import Address
+    from realmaster_live.optional import require
     from realmaster_live.termination import sigterm_raises
 
     if not 0 < options.rate <= 1000 or not 0 < options.fov_deg < 180:
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
             "expected --rate above 0 and --fov-deg of 0 to 180, got "
             f"{options.rate:g} and {options.fov_deg:g}: give others"
         )
+    require("cv2", extra="gta").setNumThreads(1)  # the game wants the other cores
     ask = Ask(
         game_size=options.game_size,
         buffer_size=options.buffer_size,
