@@ -57,6 +57,7 @@ class TownStage:
         self._second = 12 * 3600.0  # of the game's day
         for _ in range(WARM_UP_STEPS):
             self._world.step(WARM_UP_DT_S)
+        self.step((64, 36), WARM_UP_DT_S)  # compiles what draws, before a client waits for it
 
     def hear(self, message: Message) -> None:
         """Set weather, clock, camera and wheel."""

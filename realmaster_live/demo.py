@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
+from realmaster_live.bounded_queue import Policy
 from realmaster_live.chunk import Chunk, Frame
 from realmaster_live.classes import colourize
 from realmaster_live.contact_sheet import contact_sheet
 from realmaster_live.drawing import Picture, depth_colors, instance_colors, png_bytes
 from realmaster_live.errors import RecordingError
 from realmaster_live.live import about_run, run_with_progress
-from realmaster_live.local_town import local_town, pick_ego
+from realmaster_live.local_town import local_game, local_town, pick_ego
 from realmaster_live.progress import console, tracked
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import Engine, Source
 from realmaster_live.recording import Recorder, Recording
 from realmaster_live.recording.about import SCENE
 from realmaster_live.report import Report, write_report
@@ -26,7 +29,14 @@ from realmaster_live.stats import Stats
 
 VEHICLES, WALKERS = 40, 40
 MOMENTS = 5
-COLUMNS = ("simulator", "realized", "classes", "objects", "depth")
+Attached = tuple[Source, Policy, Mapping[str, Any]]  # what is run, how, and what is said of it
+LABELS: Mapping[str, tuple[str, Callable[[Any], Picture]]] = {
+    "classes": ("semantic", colourize),
+    "objects": ("instance", instance_colors),
+    "depth": ("depth", depth_colors),
+}
+GAME_FPS = 10.0  # the town in the game's place draws while the engine realizes
+DRIVING = (786603, 15.0)  # the game's flags for keeping to the rules, m/s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +45,26 @@ class Demo:
 
     Attributes:
         out: folder for everything that is left behind.
-        seconds: of simulated driving. fps: simulated frames a second.
+        bridge: "carla": the town as a CARLA server that waits for us; "gtav": as a GTA-V with a
+            capture harness, which does not wait.
+        seconds: of driving. fps: frames a second; None takes 20, and GAME_FPS of the game.
         size: (width, height) of the pictures. engine: its name. prompt: what it shows, its
             own by default. seed: which town.
     """
 
     out: Path = Path("demo-out")
+    bridge: Literal["carla", "gtav"] = "carla"
     seconds: float = 20.0
-    fps: float = 20.0
+    fps: float | None = None
     size: tuple[int, int] = (512, 288)
     engine: str = "embedded"
     prompt: str | None = None
     seed: int = 25  # the shipped model was never trained on this town
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.fps or (GAME_FPS if self.bridge == "gtav" else 20.0)
 
 
 @dataclass
@@ -112,37 +130,68 @@ def _load(demo: Demo) -> Engine:
     from realmaster_live.engines.load import load_engine
 
     width, height = demo.size
-    return load_engine(demo.engine, width=width, height=height, fps=demo.fps, prompt=demo.prompt)
+    return load_engine(demo.engine, width=width, height=height, fps=demo.rate, prompt=demo.prompt)
 
 
 def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]]:
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
-
-    width, height = demo.size
     ages = LatencyLog()
-    state_log = folder / SCENE
-    state_log.unlink(missing_ok=True)
-    town = local_town(seed=demo.seed, vehicles=VEHICLES, walkers=WALKERS, state_log=state_log)
-    with town as port, contextlib.ExitStack() as stack:
-        bridge = stack.enter_context(
-            CarlaBridge(
-                port=port,
-                ego=pick_ego(port),
-                width=width,
-                height=height,
-                fixed_delta_s=1.0 / demo.fps,
-            )
-        )
-        about = about_run(demo.engine, engine, bridge.describe(), policy="block", seed=demo.seed)
+    (folder / SCENE).unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        attach = _attach_game if demo.bridge == "gtav" else _attach_town
+        source, policy, world = attach(demo, folder, stack)
+        about = about_run(demo.engine, engine, world, policy=policy, seed=demo.seed)
         recorder = stack.enter_context(Recorder(folder, engine.spec, about=about, overwrite=True))
         stats = run_with_progress(
             "realizing",
-            bridge,
+            source,
             engine,
             [recorder, ages],
-            max_frames=max(engine.spec.first_frames, round(demo.seconds * demo.fps)),
+            policy=policy,
+            max_frames=max(engine.spec.first_frames, round(demo.seconds * demo.rate)),
         )
     return stats, ages.ages_ms
+
+
+def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
+    """Start the town as a CARLA server, whose tick is ours."""
+    from realmaster_live.bridges.carla_bridge import CarlaBridge
+
+    width, height = demo.size
+    port = stack.enter_context(
+        local_town(seed=demo.seed, vehicles=VEHICLES, walkers=WALKERS, state_log=folder / SCENE)
+    )
+    bridge = stack.enter_context(
+        CarlaBridge(
+            port=port,
+            ego=pick_ego(port),
+            width=width,
+            height=height,
+            fixed_delta_s=1.0 / demo.rate,
+        )
+    )
+    return bridge, "block", bridge.describe()
+
+
+def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
+    """Start the town in GTA-V's place, which goes on whether we keep up or not."""
+    from realmaster_live.bridges.gtav_bridge import GtavBridge
+    from realmaster_live.bridges.gtav_camera import NEAR_M
+    from realmaster_live.bridges.gtav_messages import Scenario
+
+    width, height = demo.size
+    url = stack.enter_context(local_game(seed=demo.seed))
+    bridge = stack.enter_context(
+        GtavBridge(
+            url,
+            width=width,
+            height=height,
+            fps=demo.rate,
+            rate=demo.rate,
+            near_m=NEAR_M,
+            scenario=Scenario(driving_mode=DRIVING),
+        )
+    )
+    return bridge, "drop_oldest", bridge.describe()
 
 
 def _film(recording: Recording, path: Path) -> list[Moment]:
@@ -164,15 +213,13 @@ def _film(recording: Recording, path: Path) -> list[Moment]:
 
 def _sheet(moments: list[Moment]) -> Picture:
     """Return rows of what was rendered, what was realized, and the labels of both."""
-    rows = [
-        (
-            moment.frame.image,
-            moment.realized,
-            colourize(np.asarray(moment.frame.labels["semantic"], np.uint8)),
-            instance_colors(np.asarray(moment.frame.labels["instance"], np.int32)),
-            depth_colors(np.asarray(moment.frame.labels["depth"], np.float32)),
-        )
-        for moment in moments
-    ]
+    columns = {
+        "simulator": [moment.frame.image for moment in moments],
+        "realized": [moment.realized for moment in moments],
+    }
+    for name, (label, draw) in LABELS.items():
+        if all(label in moment.frame.labels for moment in moments):
+            columns[name] = [draw(np.asarray(moment.frame.labels[label])) for moment in moments]
+    rows = list(zip(*columns.values(), strict=True))
     captions = [f"{moment.at_s:.1f} s" for moment in moments]
-    return contact_sheet(rows, columns=COLUMNS, captions=captions)
+    return contact_sheet(rows, columns=tuple(columns), captions=captions)

@@ -1,4 +1,4 @@
-"""The embedded simulator as a process of its own, for the demo and the benchmark."""
+"""The embedded simulators as processes of their own, for the demo and the benchmark."""
 
 from __future__ import annotations
 
@@ -31,14 +31,33 @@ def local_town(
         ConnectError: it did not start; the message holds what it said last.
     """
     options = {"seed": seed, "vehicles": vehicles, "walkers": walkers, "port": port}
-    command = [sys.executable, "-m", "realmaster_live.bridges.minitown.server"]
-    command += [f"--{name}={value}" for name, value in options.items()]
+    arguments = [f"--{name}={value}" for name, value in options.items()]
     if state_log is not None:
-        command.append(f"--state-log={state_log}")
+        arguments.append(f"--state-log={state_log}")
+    with _running("minitown", *arguments) as found:
+        yield found
+
+
+@contextmanager
+def local_game(*, seed: int) -> Iterator[str]:
+    """Run the town in GTA-V's place as long as the context lasts; gives its URL.
+
+    Raises:
+        ConnectError: it did not start; the message holds what it said last.
+    """
+    url = "deepgtav+tcp://127.0.0.1"
+    with _running("gta-replay", f"{url}:0", f"--town={seed}") as port:
+        yield f"{url}:{port}"
+
+
+@contextmanager
+def _running(verb: str, *arguments: str) -> Iterator[int]:
+    """Run `realmaster verb` as long as the context lasts; gives its port."""
+    command = [sys.executable, "-m", "realmaster_live", verb, *arguments]
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         try:
-            yield _wait_until_ready(process, said)
+            yield _wait_until_ready(process, said, verb)
         finally:
             _stop(process)
 
@@ -70,7 +89,7 @@ def pick_ego(port: int, *, host: str = "127.0.0.1", timeout_s: float = 20.0) -> 
     )
 
 
-def _wait_until_ready(process: subprocess.Popen[str], said: IO[str]) -> int:
+def _wait_until_ready(process: subprocess.Popen[str], said: IO[str], verb: str) -> int:
     assert process.stdout is not None
     late = threading.Timer(START_S, process.kill)
     late.start()
@@ -86,7 +105,7 @@ def _wait_until_ready(process: subprocess.Popen[str], said: IO[str]) -> int:
     last = (said.read().strip().splitlines() or ["nothing"])[-1]
     raise ConnectError(
         f"expected the embedded town to start, got exit status {process.returncode} and {last!r}: "
-        "run realmaster minitown to see why"
+        f"run realmaster {verb} to see why"
     )
 
 

@@ -12,6 +12,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `demo`."""
     parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR")
     parser.add_argument(
+        "--bridge",
+        choices=("carla", "gtav"),
+        default="carla",
+        help="what the embedded town stands in for (default: carla)",
+    )
+    parser.add_argument(
         "--seconds", type=flags.seconds, default=20.0, help="of simulated driving (default: 20)"
     )
     parser.add_argument("--seed", type=int, default=25, help="which town (default: 25)")
@@ -27,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     run_demo(
         Demo(
             out=options.out,
+            bridge=options.bridge,
             seconds=options.seconds,
             size=options.size,
             engine=options.engine,
