@@ -13,7 +13,7 @@ import platform
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
@@ -69,10 +69,11 @@ def serve_relay(told: Connection, game: int) -> None:
 
 
 @contextmanager
-def process(work: object, *arguments: float) -> Iterator[int]:
+def process(work: Callable[..., None], *arguments: float) -> Iterator[int]:
     """Run a server in a process of its own; yields its port."""
-    mine, its = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=work, args=(its, *arguments), daemon=True)  # type: ignore[arg-type]
+    fresh = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
+    mine, its = fresh.Pipe()
+    server = fresh.Process(target=work, args=(its, *arguments), daemon=True)
     server.start()
     try:
         yield mine.recv()
