@@ -6,7 +6,6 @@ import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from realmaster_live.errors import RecordingError
@@ -34,13 +33,8 @@ class Shards:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is None:
+    def __exit__(self, kind: object, *rest: object) -> None:
+        if kind is None:
             self._end()
         elif self._tar is not None:
             self._tar.close()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.recording.batches import BatchFile
 from realmaster_live.recording.files import PART, unwritable
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.tables import ipc, pa
@@ -30,18 +31,13 @@ class LabelWriter:
     """
 
     def __init__(self, path: Path, label: str, size: tuple[int, int]) -> None:
-        self._path, self._packing = path, PACKINGS[label]
-        self._closed = False
+        self._packing = PACKINGS[label]
         width, height = size
-        fields = [
+        schema = pa.schema(
             (name, pa.fixed_shape_tensor(pa.from_numpy_dtype(dtype), (height, width)))
             for name, dtype in self._packing.dtypes.items()
-        ]
-        try:
-            self._file = path.open("wb")
-            self._batches = ipc.new_file(self._file, pa.schema(fields), options=_OPTIONS)
-        except OSError as error:
-            raise unwritable(path, error) from error
+        )
+        self._file = BatchFile(path, lambda file: ipc.new_file(file, schema, options=_OPTIONS))
 
     def write(self, label: NDArray[Any]) -> None:
         """Append the label of one frame and hand it to the operating system."""
@@ -51,24 +47,11 @@ class LabelWriter:
             )
             for name, column in self._packing.pack(label).items()
         }
-        try:
-            self._batches.write_batch(pa.record_batch(columns))
-            self._file.flush()
-        except OSError as error:
-            raise unwritable(self._path, error) from error
+        self._file.write(pa.record_batch(columns))
 
     def close(self) -> None:
         """Finish the file; may be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            try:
-                self._batches.close()
-            finally:
-                self._file.close()
-        except OSError as error:
-            raise unwritable(self._path, error) from error
+        self._file.close()
 
 
 _OPTIONS = ipc.IpcWriteOptions(compression="zstd", use_threads=False)

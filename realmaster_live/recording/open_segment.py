@@ -18,7 +18,7 @@ from realmaster_live.recording.labels import LabelWriter
 from realmaster_live.recording.rows import frame_rows, object_rows, trust_rows
 from realmaster_live.recording.segment import SegmentInfo, kept_files, takes_of
 from realmaster_live.recording.streams import open_stream
-from realmaster_live.recording.tables import SCHEMAS, Journal, keep_table, read_journal
+from realmaster_live.recording.tables import SCHEMAS, keep_table, open_journal, read_journal
 from realmaster_live.recording.videos import Pictures, PictureWriter
 
 Streams = Mapping[str, Mapping[str, str]]  # camera -> stream -> file name
@@ -54,7 +54,7 @@ class OpenSegment:
             folder.mkdir(parents=True)
         except OSError as error:
             raise unwritable(folder, error) from error
-        self._journals = {name: Journal(folder, name) for name in SCHEMAS}
+        self._journals = {name: open_journal(folder, name) for name in SCHEMAS}
 
     def write(self, chunk: Chunk, streams: Mapping[str, str]) -> None:
         """Append one chunk; returns when it is encoded and handed to the operating system."""

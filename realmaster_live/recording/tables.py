@@ -13,6 +13,7 @@ from typing import Any
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
+from realmaster_live.recording.batches import BatchFile
 from realmaster_live.recording.files import PART, unwritable
 
 pa = require("pyarrow", extra="live")
@@ -94,43 +95,9 @@ SCHEMAS: Mapping[str, Any] = {
 }
 
 
-class Journal:
-    """One table of an open segment.
-
-    Args:
-        folder: the segment's. name: one of SCHEMAS.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder, self._name = folder, name
-        self._closed = False
-        self._path = _journal(folder, name)
-        try:
-            self._file = self._path.open("wb")
-        except OSError as error:
-            raise unwritable(self._path, error) from error
-        self._stream = ipc.new_stream(self._file, SCHEMAS[name])
-
-    def write(self, batch: Any) -> None:
-        """Append a record batch and hand it to the operating system."""
-        try:
-            self._stream.write_batch(batch)
-            self._file.flush()
-        except OSError as error:
-            raise unwritable(self._path, error) from error
-
-    def close(self) -> None:
-        """End the stream, which stays; may be called twice."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            try:
-                self._stream.close()
-            finally:
-                self._file.close()
-        except OSError as error:
-            raise unwritable(self._path, error) from error
+def open_journal(folder: Path, name: str) -> BatchFile:
+    """Begin one table of an open segment: `folder` is the segment's, `name` one of SCHEMAS."""
+    return BatchFile(_journal(folder, name), lambda file: ipc.new_stream(file, SCHEMAS[name]))
 
 
 def keep_table(folder: Path, name: str, table: Any | None = None) -> Path:

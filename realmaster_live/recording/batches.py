@@ -1,0 +1,48 @@
+"""An Arrow file that is written batch by batch and survives a killed process up to the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from realmaster_live.recording.files import unwritable
+
+
+class BatchFile:
+    """Writes record batches; every failure of the disk is a RecordingError.
+
+    Args:
+        path: the file, which is replaced.
+        start: makes pyarrow's writer, of a file or a stream, on the open file.
+    """
+
+    def __init__(self, path: Path, start: Callable[[BinaryIO], Any]) -> None:
+        self._path = path
+        self._closed = False
+        try:
+            self._file = path.open("wb")
+            self._batches = start(self._file)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def write(self, batch: Any) -> None:
+        """Append a record batch and hand it to the operating system."""
+        try:
+            self._batches.write_batch(batch)
+            self._file.flush()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
+
+    def close(self) -> None:
+        """End the file, which stays; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            try:
+                self._batches.close()
+            finally:
+                self._file.close()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
