@@ -135,7 +135,13 @@ class TcpDoor:
             client.close()
 
     def close(self) -> None:
-        """Hang up and release the port."""
+        """Let what was sent arrive, hang up and release the port."""
+        if self._client is not None:
+            until = time.monotonic() + 1e-3 * LINGER_MS
+            with contextlib.suppress(OSError):  # unread bytes would make a close take back ours
+                self._client.shutdown(socket.SHUT_WR)
+                while is_ready(self._client, until, to_read=True) and self._client.recv(1 << 20):
+                    pass
         self.drop()
         self._listener.close()
 

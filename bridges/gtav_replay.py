@@ -143,6 +143,8 @@ class ReplayServer:
         assert options is not None and options.rate is not None
         pair = self._next_pair(options)
         if pair is None:
+            if self._tcp is not None:
+                self._tcp.write(bytes(self._held))
             return False
         interval_s = 1.0 / (self._replay.rate or options.rate)
         if "jitter" in self._replay.quirks:

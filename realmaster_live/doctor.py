@@ -26,6 +26,7 @@ PACKAGES = {  # extra -> (distribution, what for)
     ),
     "carla": (("carla", "CARLA's own client"),),
     "minitown": (("numba", "the embedded town's pictures"), ("msgpack", "its wire protocol")),
+    "gta": (("pyzmq", "games over ZeroMQ"), ("mss", "screens"), ("tifffile", "the game's buffers")),
     "truth": (("mitsuba", "path-traced truth"), ("pyoidn", "its denoiser")),
     "training": (("torch", "training"), ("diffusers", "base models"), ("peft", "adapters")),
     "tensorrt": (("tensorrt", "the GPU engine"), ("pycuda", "its buffers and streams")),

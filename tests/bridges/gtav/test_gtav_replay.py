@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
+from footage import write_film
 
 from realmaster_live.bridges.gtav_camera import NEAR_M, cam_to_world, planar_depth_m
 from realmaster_live.bridges.gtav_message_codec import encode_message
@@ -23,9 +24,11 @@ from realmaster_live.bridges.gtav_messages import (
     Stop,
     StopRecording,
 )
+from realmaster_live.bridges.gtav_replay import QUIRKS as QUIRKS_OF_SERVER
 from realmaster_live.bridges.gtav_transport import Address, connect
 from realmaster_live.bridges.gtav_wire import depth_ndc, framed, stencil
 from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.cli import main
 from realmaster_live.errors import ConnectError, FrameTimeout, WireFormatError
 from realmaster_live.recording import Recorder
 
@@ -137,9 +140,8 @@ QUIRKS = [[], ["split"], ["coalesced"], ["split", "coalesced"], ["jitter"], ["du
 @pytest.mark.parametrize("quirks", QUIRKS, ids="+".join)
 def test_harmless_quirks_lose_no_frame(quirks, recording):
     flags = [f"--quirk={name}" for name in quirks]
-    count = FRAMES // 3 * 3  # whole bundles
     with served("deepgtav+tcp", recording, *flags) as (address, _), started(address) as stream:
-        for number, (fields, image) in enumerate(fresh(stream, count)):
+        for number, (fields, image) in enumerate(fresh(stream, FRAMES)):
             np.testing.assert_array_equal(image, picture(number))
             assert depth_ndc(fields, WIDTH, HEIGHT) is not None
 
@@ -307,3 +309,33 @@ def test_the_server_outlives_clients_that_send_anything(recording):
         with started(address) as stream:
             assert len(fresh(stream, 2)) == 2
         assert process.poll() is None
+
+
+def test_a_video_is_shown_without_labels(tmp_path):
+    film = tmp_path / "drive.mp4"
+    write_film(film, frames=8)
+    with served("deepgtav+zmq", film) as (address, _), started(address) as stream:
+        for fields, image in fresh(stream, 5):
+            assert image.shape == (HEIGHT, WIDTH, 3) and image.any()
+            assert depth_ndc(fields, WIDTH, HEIGHT) is None
+
+
+def test_the_command_line_says_what_is_wrong(capsys, recording):
+    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", "--quirk", "polite"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in QUIRKS_OF_SERVER)
+    assert main(["gta-replay", "http://127.0.0.1"]) == 2
+    assert "deepgtav+zmq://" in capsys.readouterr().err
+    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", str(recording), "--town", "1"]) == 2
+    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", str(recording / "none")]) == 1
+    capsys.readouterr()
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        url = f"deepgtav+tcp://127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["gta-replay", url, str(recording)]) == 1
+    assert "free port" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["gta-replay", "--help"])
+    text = capsys.readouterr().out.replace("\n", " ")
+    assert all(name.split("-")[0] in text for name in QUIRKS_OF_SERVER)
