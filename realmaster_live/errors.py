@@ -59,7 +59,7 @@ class RecordingError(RealMasterError):
 
 
 class PairError(RealMasterError):
-    """A training pair cannot be made or read."""
+    """Footage or a training pair cannot be read or made."""
 
 
 class DiskFull(PairError):
