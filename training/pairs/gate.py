@@ -22,6 +22,7 @@ from realmaster_live.training.pairs import sources, videos
 from realmaster_live.training.pairs.agreement import clip_shift, edge_agreement
 from realmaster_live.training.pairs.identity import ArcFace, Detector, Recogniser, YuNet, compare
 from realmaster_live.training.pairs.palette import palette_drift
+from realmaster_live.training.pairs.people import people_in, person_likeness
 from realmaster_live.training.pairs.quality import black_share, frozen_share, sharpness_ratio
 from realmaster_live.training.pairs.rules import RULES, Limit, check_limits, judge
 from realmaster_live.training.pairs.stage import Job, Stage, StageSpec, Value
@@ -56,9 +57,12 @@ class GateConfig:
         max_palette_drift: standard deviation over time of the palette against the source's, L*a*b*.
         max_gradient_structure: structure distance by gradient histograms, which stand in for DINO.
         max_dino_structure: the same by DINO's keys, where structure_model is given.
+        min_person_likeness: correlation of gradients where the source's labels have people, mean
+            over the frames; of clips without semantic labels nothing is asked.
         min_face_similarity: mean cosine of ArcFace, where face_model and identity_model are given.
         max_missed_faces: share of the source's faces without one in their place.
-        least_face_px: smaller faces in the source do not count.
+        least_face_px: smaller faces in the source do not count, nor do those that labels do not
+            show as people. least_person_px: frames with fewer pixels of people do not count.
         samples: frames at which structure and faces are looked at.
         structure_model: weights of a DINO ViT (.pth of torch.hub, or .onnx that gives the keys).
         face_model: YuNet as ONNX. identity_model: ArcFace as ONNX.
@@ -74,9 +78,11 @@ class GateConfig:
     max_palette_drift: Limit = 1.0
     max_gradient_structure: Limit = 0.045
     max_dino_structure: Limit = False
+    min_person_likeness: Limit = 0.3
     min_face_similarity: Limit = 0.4
     max_missed_faces: Limit = 0.5
     least_face_px: float = 32.0
+    least_person_px: int = 200
     samples: int = 5
     structure_model: str = ""
     face_model: str = ""
@@ -125,9 +131,13 @@ def load_networks(config: GateConfig) -> Networks:
 
 
 def measure(
-    source: Frames, made: Frames, config: GateConfig, networks: Networks
+    source: Frames,
+    made: Frames,
+    config: GateConfig,
+    networks: Networks,
+    people: NDArray[np.bool_] | None = None,  # (T, H, W)
 ) -> dict[str, float]:
-    """Return every figure of a made clip that there are networks for."""
+    """Return every figure of a made clip that there are networks, and labels of people, for."""
     agreement = edge_agreement(source, made)
     error, ratio = warp_ratio(source, made)
     picked = np.unique(np.linspace(0, len(source) - 1, config.samples).round().astype(int))
@@ -148,9 +158,19 @@ def measure(
         figures["gradient_structure"] = distance
     else:
         figures["dino_structure"] = structure_distance(some, some_made, networks.dino)
+    where = None if people is None else people[picked]
+    if where is not None:
+        likeness = person_likeness(some, some_made, where, least_px=config.least_person_px)
+        if likeness is not None:
+            figures["person_likeness"] = likeness
     if networks.detect is not None and networks.recognise is not None:
         found = compare(
-            some, some_made, networks.detect, networks.recognise, least_px=config.least_face_px
+            some,
+            some_made,
+            networks.detect,
+            networks.recognise,
+            least_px=config.least_face_px,
+            people=where,
         )
         figures["faces"] = float(found.faces)
         if found.faces:
@@ -187,7 +207,10 @@ class GateStage:
                 f"expected a photoreal clip (T, H, W, 3) of {source.shape}, got {made.shape} in "
                 f"{job.inputs['propagate']}: run the stage propagate again"
             )
-        metrics = measure(source, made, self.config, self.networks)
+        people = None
+        if "semantic" in job.clip.labels:
+            people = people_in(sources.read_label(job.clip, "semantic"))
+        metrics = measure(source, made, self.config, self.networks, people)
         verdict = judge(metrics, self.config.limits)
         target.write_text(json.dumps(verdict.told(), indent=1) + "\n", encoding="utf-8")
         return {"passed": verdict.passed, "weight": verdict.weight, "failed": list(verdict.failed)}

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
+from realmaster_live.training.pairs.people import faces_of_people
 
 SIDE = 112  # pixels of ArcFace's input
 # where eyes, nose and mouth corners lie in it, left to right in the picture: the places that
@@ -49,8 +50,11 @@ class Faces:
 
     def of_size(self, least_px: float) -> Faces:
         """Return the faces whose shorter side has at least so many pixels."""
-        large = self.boxes[:, 2:].min(1) >= least_px
-        return Faces(boxes=self.boxes[large], landmarks=self.landmarks[large])
+        return self.those(self.boxes[:, 2:].min(1) >= least_px)
+
+    def those(self, chosen: NDArray[np.bool_]) -> Faces:  # (N,)
+        """Return some of the faces."""
+        return Faces(boxes=self.boxes[chosen], landmarks=self.landmarks[chosen])
 
 
 class Detector(Protocol):
@@ -91,14 +95,18 @@ def compare(
     recognise: Recogniser,
     *,
     least_px: float,
+    people: NDArray[np.bool_] | None = None,  # (T, H, W)
 ) -> Identity:
     """Return how far the people of a source are those of the made clip.
 
-    Faces below `least_px` in the source are left out; in the made clip any size will do.
+    Faces below `least_px` in the source are left out, and those that do not lie on `people` where
+    the labels tell them; in the made clip any size will do.
     """
     faces, similarities = 0, []
-    for before, after in zip(source, made, strict=True):
+    for index, (before, after) in enumerate(zip(source, made, strict=True)):
         known, found = detect(before).of_size(least_px), detect(after)
+        if people is not None:
+            known = known.those(faces_of_people(known.boxes, people[index]))
         faces += len(known.boxes)
         for one, other in met(known.boxes, found.boxes):
             left = recognise(upright(before, known.landmarks[one]))

@@ -107,6 +107,12 @@ RULES = (
         means="parts of the picture relate to each other otherwise than in the source",
     ),
     Rule(
+        key="min_person_likeness",
+        metric="person_likeness",
+        words="the likeness of people to the source's",
+        means="people are gone, or are somebody else",
+    ),
+    Rule(
         key="min_face_similarity",
         metric="face_similarity",
         words="the cosine of faces with the source's",

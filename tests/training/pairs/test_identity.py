@@ -183,3 +183,18 @@ def test_missing_models_are_told(tmp_path):
         YuNet(tmp_path / "yunet.onnx")
     with pytest.raises(ConfigError, match="as identity_model in"):
         ArcFace(tmp_path / "arcface.onnx")
+
+
+def test_a_face_that_the_labels_do_not_show_as_a_person_is_none(yunet, arcface):
+    config = GateConfig(
+        face_model=str(yunet), identity_model=str(arcface), least_face_px=20, samples=2
+    )
+    networks = load_networks(config)
+    source = np.stack([crowd(((1, 1), 0), ((2, 4), 200))] * 3)
+    without_poster = np.stack([crowd(((1, 1), 0))] * 3)
+    people = np.zeros((3, HEIGHT, WIDTH), bool)
+    people[:, 32:96, 24:72] = True  # the person whose face lies at row 1, column 1
+    blind = measure(source, without_poster, config, networks)
+    told = measure(source, without_poster, config, networks, people)
+    assert (blind["faces"], blind["missed_faces"]) == (4, 0.5)
+    assert (told["faces"], told["missed_faces"], told["face_similarity"]) == (2, 0, 1)
