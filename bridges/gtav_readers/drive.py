@@ -30,12 +30,11 @@ class Asked:
     """What a reader is told of a recording: it counts more than what that says itself.
 
     Attributes:
-        fps: frames a second. near_m: distance of the near plane of raw depth, metres.
-        vfov_deg: vertical field of view. size: width and height, of layouts that store neither.
+        near_m: distance of the near plane of raw depth, metres. vfov_deg: vertical field of view.
+        size: width and height, of layouts that store neither.
         labels: to be read; None for all that are there.
     """
 
-    fps: float | None = None
     near_m: float | None = None
     vfov_deg: float | None = None
     size: tuple[int, int] | None = None

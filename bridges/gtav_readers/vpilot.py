@@ -23,7 +23,6 @@ from realmaster_live.bridges.gtav_camera import intrinsics_from_vertical_fov
 from realmaster_live.bridges.gtav_readers.drive import Asked, Drive, View
 from realmaster_live.errors import PairError
 
-NAME = "dataset.pz"
 SUFFIX = ".pz"
 VFOV_DEG = 60.0  # of the first DeepGTAV's camera
 FPS = 10.0  # its rate where nobody asks for another

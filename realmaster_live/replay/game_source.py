@@ -42,7 +42,6 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
     told = {**told_beside(reader.home(path)), **told_beside(path)}
     numbers = {key: _positive(told, key, path) for key in POSITIVE}
     asked = Asked(
-        fps=reading.fps or numbers["fps"],
         near_m=numbers["near_m"],
         vfov_deg=numbers["vfov_deg"],
         size=_size(told, path) or reading.size,
@@ -50,7 +49,7 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
     )
     drive = reader.open_drive(path, asked)
     facts = {"simulator": "gtav", "layout": layout, "route": drive.name, "licence": drive.licence}
-    return drive, {**facts, **drive.told, **told, "fps": asked.fps or drive.fps}
+    return drive, {**facts, **drive.told, **told, "fps": reading.fps or numbers["fps"] or drive.fps}
 
 
 def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
