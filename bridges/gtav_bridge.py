@@ -39,6 +39,7 @@ from realmaster_live.bridges.gtav_messages import (
     SetWeather,
     TeleportToLocation,
 )
+from realmaster_live.bridges.gtav_readers.drive import TERMS
 from realmaster_live.bridges.gtav_receiver import Receiver
 from realmaster_live.bridges.gtav_stamp import Stamp, encode_realized, read_stamp
 from realmaster_live.bridges.gtav_weather import game_weather
@@ -210,6 +211,7 @@ class GtavBridge:
         }
         return {
             "simulator": "gtav",
+            "licence": TERMS,
             "server": self._url,
             "map": "GTA-V",
             "fps": self._fps,
