@@ -66,7 +66,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
     read = [file for each in (*sources.values(), others) for file in each if file.is_file()]
     height, width, _ = read_image(pictures[0]).shape
     size = (width, height)
-    near_m = near_plane(asked, path) if "depth" in labels else 0.0
+    near_m = near_plane(asked, root) if "depth" in labels else 0.0
     stencils = {file.stem: file for file in sources["semantic"] if file.is_file()}
 
     def views(wanted: Sequence[int]) -> Iterator[View]:

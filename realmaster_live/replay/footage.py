@@ -123,8 +123,8 @@ def _pictures(path: Path, reading: Reading) -> list[Footage]:
 
     if not list_pictures(path):
         raise RecordingError(
-            f"expected a recording ({META}), pictures or a game's recording in {path}, got none of "
-            f"them nor of {looked_for()}: name the folder that holds them"
+            f"expected a recording, recordings or pictures in {path}, ours or a game's, got none: "
+            f"neither {META}, nor pictures, nor {looked_for()}: name the folder that holds them"
         )
     return [describe_pictures(path, reading)]
 
