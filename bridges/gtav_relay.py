@@ -156,7 +156,10 @@ class Relay:
                     self._changed.wait(SLICE_S)
                 following = self._pictures.popleft() if self._pictures else None
                 late = len(self._pictures) >= self._room
-            if following is None or self._show is None:
+            if self._show is None:
+                continue
+            if following is None:
+                self._show.idle()
                 continue
             picture, stay_s = following
             began = time.monotonic()

@@ -21,6 +21,9 @@ class Show(Protocol):
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Show one (H, W, 3) uint8 sRGB picture until the next; returns at once."""
 
+    def idle(self) -> None:
+        """Do what the window system wants done; called while there is nothing new to show."""
+
     def close(self) -> None:
         """Release; may be called twice."""
 
@@ -85,6 +88,10 @@ class WindowShow:
         self._label.configure(image=self._image)
         self._root.update()
 
+    def idle(self) -> None:
+        """Answer the window system, which takes a silent window for a dead one."""
+        self._root.update()
+
     def close(self) -> None:
         """Take the window away."""
         if not self._closed:
@@ -111,6 +118,9 @@ class CameraShow:
                     f"expected a virtual camera, got {error}: install OBS, which brings one"
                 ) from error
         self._camera.send(np.ascontiguousarray(picture))
+
+    def idle(self) -> None:
+        """Nothing: the last picture stays."""
 
     def close(self) -> None:
         """Release the camera."""
@@ -141,6 +151,9 @@ class FolderShow:
         _, data = self._cv2.imencode(".png", self._cv2.cvtColor(picture, self._cv2.COLOR_RGB2BGR))
         name.write_bytes(data.tobytes())
         self._count += 1
+
+    def idle(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         """Nothing is left open."""
