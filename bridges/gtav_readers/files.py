@@ -21,6 +21,7 @@ cv2 = require("cv2", extra="gta")
 
 log = logging.getLogger(__name__)
 Size = tuple[int, int]  # width, height
+SKEW = 1e-3  # that axes of a camera may have against each other: they are written to few digits
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -73,6 +74,23 @@ def read_numbers(text: Iterable[Any], shape: tuple[int, ...], path: Path) -> NDA
     except (TypeError, ValueError) as error:
         got = str(error)
     raise damaged(path, f"numbers of shape {shape}", got)
+
+
+def read_view(text: Iterable[Any], path: Path) -> NDArray[np.float64]:
+    """Return a view matrix (4, 4), which takes points, as columns, from the world to a camera."""
+    view = read_numbers(text, (4, 4), path)
+    turn = view[:3, :3]
+    skew = np.abs(turn @ turn.T - np.eye(3)).max()
+    if skew > SKEW or np.linalg.det(turn) < 0 or not np.allclose(view[3], [0, 0, 0, 1]):
+        raise damaged(path, "a view matrix that turns and moves, row by row", f"{view.tolist()}")
+    return view
+
+
+def with_focal(optics: NDArray[np.float64], path: Path) -> NDArray[np.float64]:
+    """Return K (3, 3), whose focal lengths must be above 0."""
+    if min(optics[0, 0], optics[1, 1]) <= 0:
+        raise damaged(path, "focal lengths above 0", f"{optics[0, 0]:g} and {optics[1, 1]:g}")
+    return optics
 
 
 def of_size(array: NDArray[Any], path: Path, size: Size | None) -> NDArray[Any]:

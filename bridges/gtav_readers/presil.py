@@ -23,6 +23,7 @@ from realmaster_live.bridges.gtav_camera import (
 )
 from realmaster_live.bridges.gtav_readers.drive import Asked, Drive, View, near_plane
 from realmaster_live.bridges.gtav_readers.files import (
+    SKEW,
     damaged,
     in_order,
     numbers_of,
@@ -30,11 +31,11 @@ from realmaster_live.bridges.gtav_readers.files import (
     read_numbers,
     read_raw,
     whole_labels,
+    with_focal,
 )
 
 IMAGES = "image_2"
 TRACKING_FPS = 25.0  # of series; single pictures are taken about once a second, at no steady rate
-SKEW = 1e-3  # that axes of a camera may have against each other: they are written to 6 digits
 
 
 def find(folder: Path) -> list[Path]:
@@ -111,7 +112,7 @@ def _camera(path: Path, size: tuple[int, int], asked: Asked) -> NDArray[np.float
     for line in path.read_text(encoding="utf-8").splitlines():
         key, _, numbers = line.partition(":")
         if key.strip() == "P2":
-            return read_numbers(numbers.split(), (3, 4), path)[:, :3]
+            return with_focal(read_numbers(numbers.split(), (3, 4), path)[:, :3], path)
     raise damaged(path, "a row P2", "none")
 
 

@@ -25,7 +25,9 @@ from realmaster_live.bridges.gtav_readers.files import (
     of_size,
     read_image,
     read_numbers,
+    read_view,
     whole_labels,
+    with_focal,
 )
 from realmaster_live.bridges.gtav_readers.opengl import from_view_matrix
 from realmaster_live.optional import require
@@ -116,7 +118,8 @@ def _camera(
         raise damaged(path, "K and Rt", repr(error)) from error
     optics = read_numbers(rows[0], (3, 3), path)
     optics[:2, 2] += np.array(size) / 2
-    return optics, from_view_matrix(np.vstack((read_numbers(rows[1], (3, 4), path), [0, 0, 0, 1])))
+    pose = np.vstack((read_numbers(rows[1], (3, 4), path), [0, 0, 0, 1]))
+    return with_focal(optics, path), from_view_matrix(read_view(pose, path))
 
 
 def _load(path: Path) -> Any:

@@ -27,7 +27,9 @@ from realmaster_live.bridges.gtav_readers.files import (
     of_size,
     read_image,
     read_numbers,
+    read_view,
     whole_labels,
+    with_focal,
 )
 from realmaster_live.bridges.gtav_readers.opengl import from_view_matrix, intrinsics_of
 from realmaster_live.classes import CLASS_IDS, THINGS
@@ -91,7 +93,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
             optics, pose = still
             if cameras:
                 projection, view = cameras[numbers[index]]
-                optics = intrinsics_of(projection, width, height)
+                optics = with_focal(intrinsics_of(projection, width, height), table)
                 pose = FIRST @ from_view_matrix(view)
             found: dict[str, NDArray[np.generic]] = {}
             if "semantic" in labels:
@@ -144,7 +146,7 @@ def _read_cameras(path: Path) -> dict[int, tuple[NDArray[np.float64], NDArray[np
             if not row or not row[0].strip().isdigit():
                 continue  # a heading
             matrices = read_numbers(row[1:], (2, 4, 4), path)
-            found[int(row[0])] = (matrices[0], matrices[1])
+            found[int(row[0])] = (matrices[0], read_view(matrices[1], path))
     return found
 
 

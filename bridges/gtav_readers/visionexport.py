@@ -36,7 +36,9 @@ from realmaster_live.bridges.gtav_readers.files import (
     read_json,
     read_numbers,
     read_plain,
+    read_view,
     whole_labels,
+    with_focal,
 )
 from realmaster_live.bridges.gtav_readers.opengl import (
     from_view_matrix,
@@ -198,9 +200,9 @@ def _camera(
         projection = read_numbers(about["proj_matrix"], (4, 4), path)
         near_m = near_of(projection)
         if asked.vfov_deg is None:
-            optics = intrinsics_of(projection, width, height)
+            optics = with_focal(intrinsics_of(projection, width, height), path)
     if "view_matrix" in about:
-        return optics, from_view_matrix(read_numbers(about["view_matrix"], (4, 4), path)), near_m
+        return optics, from_view_matrix(read_view(about["view_matrix"], path)), near_m
     if "camera_pos" in about and "camera_rot" in about:
         position = read_numbers(about["camera_pos"], (3,), path)
         return optics, cam_to_world(position, read_numbers(about["camera_rot"], (3,), path)), near_m

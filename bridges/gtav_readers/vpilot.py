@@ -58,13 +58,13 @@ def open_drive(path: Path, asked: Asked) -> Drive:
     optics = intrinsics_from_vertical_fov(width, height, asked.vfov_deg or VFOV_DEG)
 
     def views(wanted: Sequence[int]) -> Iterator[View]:
-        chosen = set(wanted)
+        chosen, last = set(wanted), max(wanted, default=-1)
         for index, told in enumerate(_dictionaries(path)):
+            if index > last:
+                return
             if index in chosen:
                 rows = np.frombuffer(_pixels(told, path, index), np.uint8)
                 yield View(image=unpadded(rows, size), intrinsics=optics, cam_to_world=np.eye(4))
-                if index == max(chosen):
-                    return
 
     return Drive(
         name=path.stem,

@@ -9,6 +9,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
+import yaml
 from game_samples import (
     padded,
     write_presil,
@@ -185,6 +186,8 @@ def test_damaged_files_are_named(tmp_path, truths):
     breaks(vision, f"{second}.json", b"{", "expected a JSON object in")
     about = json.loads((vision() / f"{second}.json").read_text()) | {"view_matrix": [[1, 2]]}
     breaks(vision, f"{second}.json", json.dumps(about).encode(), "expected numbers of shape")
+    about["view_matrix"] = np.ones((4, 4)).tolist()
+    breaks(vision, f"{second}.json", json.dumps(about).encode(), "expected a view matrix that")
     breaks(vision, f"{second}-depth.png", small, "expected one channel of uint16")
     breaks(vision, f"{second}-stencil.png", small, "expected 192x112 pixels as its neighbours")
 
@@ -193,6 +196,9 @@ def test_damaged_files_are_named(tmp_path, truths):
 
     stem = f"{1:018d}"
     breaks(sail, f"{stem}.yaml", b"K: [1]", "expected K and Rt in .*KeyError")
+    told = (sail() / "camera" / f"{stem}.yaml").read_text()
+    without_lens = json.dumps(yaml.safe_load(told) | {"K": [[0, 0, 0]] * 3}).encode()
+    breaks(sail, f"{stem}.yaml", without_lens, "expected focal lengths above 0")
     breaks(sail, f"{stem}.yaml", b"!!python/object:os.x {}", "expected K and Rt")
     breaks(sail, f"{stem}.npz", b"PK", "expected an array in")
     breaks(sail, f"{stem}.npy", b"PK", "expected an array in")
@@ -207,6 +213,11 @@ def test_damaged_files_are_named(tmp_path, truths):
         read(tmp_path / "viper")
     breaks(viper, "001.csv", b"1,2,3\n", "expected numbers of shape")
     table = viper() / "camera" / "001.csv"
+    rows = np.loadtxt(table, delimiter=",")
+    rows[:, 17:] = rows[:, 17:].reshape(-1, 4, 4).swapaxes(1, 2).reshape(-1, 16)
+    columns = "\n".join(",".join([f"{row[0]:.0f}", *map(str, row[1:])]) for row in rows)
+    breaks(viper, "001.csv", columns.encode(), "expected a view matrix that .* row by row")
+    viper()
     table.write_text("\n".join(table.read_text().splitlines()[:2]))
     with pytest.raises(PairError, match="got none of frame 3"):
         read(tmp_path / "viper")
