@@ -202,3 +202,17 @@ def test_the_published_sample_of_a_camera(tmp_path):
     np.testing.assert_allclose(poses[0][:3, :3], poses[1][:3, :3], atol=1e-6)
     np.testing.assert_allclose(poses[0][:3, 3], poses[1][:3, 3], atol=0.01)
     np.testing.assert_allclose(cameras[0], cameras[1], rtol=1e-6)
+
+
+def test_the_first_of_several_weathers_is_taken(tmp_path, truths):
+    import tifffile
+
+    truth = truths[0]
+    pages = (truth.buffer.astype(np.float32), truth.image, 255 - truth.image, truth.stencil)
+    with tifffile.TiffWriter(tmp_path / "shot.tiff") as file:
+        for page in pages:
+            file.write(page, photometric="rgb" if page.ndim == 3 else None, metadata=None)
+    _, (frame,) = read(tmp_path)
+    np.testing.assert_array_equal(frame.image, truth.image)
+    check_depth(frame, truth, relative=2e-4)
+    check_stencil(frame, truth)
