@@ -18,11 +18,6 @@ def from_view_matrix(view: Matrix) -> Matrix:
     return inverse @ FLIP
 
 
-def to_view_matrix(pose: Matrix) -> Matrix:
-    """Return the (4, 4) view matrix of our camera-to-world."""
-    return np.asarray(np.linalg.inv(pose @ FLIP), np.float64)
-
-
 def intrinsics_of(projection: Matrix, width: int, height: int) -> Matrix:
     """Return K, (3, 3) pixels, of a (4, 4) projection with its axis in the picture's middle."""
     across, down = projection[0, 0] * width / 2, projection[1, 1] * height / 2

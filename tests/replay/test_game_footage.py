@@ -18,6 +18,7 @@ from game_samples import (
     write_vpilot,
 )
 
+from realmaster_live.bridges import gtav_readers
 from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError, PairError, RecordingError
 from realmaster_live.recording import Recording
@@ -58,7 +59,7 @@ FOUND = {
 
 
 def test_every_layout_is_tried():
-    assert set(FOUND) - {"tiffs"} == set(LAYOUTS)
+    assert set(FOUND) - {"tiffs"} == set(LAYOUTS) == set(gtav_readers.LAYOUTS)
 
 
 @pytest.mark.parametrize("name", FOUND)
