@@ -134,12 +134,17 @@ def open_again(
             return open_link(url, ask, timeout_s=timeout_s)
         except ConnectError as error:
             if time.monotonic() > until:
-                raise ConnectError(
-                    f"expected {url} to come back within {seek_s:g} s, got nothing: start the "
-                    "game again and attach again"
-                ) from error
+                raise given_up(url, seek_s) from error
             pause_s = min(2.0 * pause_s, LONGEST_BACKOFF_S)
     return None
+
+
+def given_up(url: str, seek_s: float) -> ConnectError:
+    """Return what to raise where a lost game does not come back."""
+    return ConnectError(
+        f"expected {url} to come back within {seek_s:.3g} s, got nothing: start the game again "
+        "and attach again"
+    )
 
 
 def close_link(url: str, stream: GameStream) -> None:

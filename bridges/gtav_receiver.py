@@ -20,6 +20,7 @@ from realmaster_live.bridges.gtav_clock import ConstantRate
 from realmaster_live.bridges.gtav_link import (
     Ask,
     close_link,
+    given_up,
     is_filled,
     open_again,
     open_link,
@@ -80,11 +81,12 @@ class Receiver:
         self._changed = threading.Condition()
         self._closed = threading.Event()
         self._ended: BaseException | None = None
-        self._is_lost = False
+        self._lost_at: float | None = None  # until the first frame after it
         self._cut_asked = False
         self._last: Frame | None = None  # placed last
         self._last_picture: NDArray[np.uint8] | None = None
-        self._last_index = -1
+        self._last_index: int | None = None  # of the relay
+        self._last_told: object = None  # index of the game
         self._fresh_at = time.monotonic()
         self._stream: GameStream = open_link(url, ask, timeout_s=timeout_s)
         self._thread = threading.Thread(target=self._work, name="rm-gta-receive", daemon=True)
@@ -109,7 +111,7 @@ class Receiver:
                     raise BridgeClosed
                 if self._ended is not None:
                     raise self._ended
-                if self._is_lost:
+                if self._lost_at is not None:
                     began = time.monotonic()
                 if time.monotonic() - max(began, self._fresh_at) > self._timeout_s:
                     raise FrameTimeout(self._silence())
@@ -118,7 +120,7 @@ class Receiver:
 
     def send(self, message: Message | bytes) -> None:
         """Send a message; raises ConnectError while the connection is lost."""
-        if self._is_lost or self._closed.is_set():
+        if self._lost_at is not None or self._closed.is_set():
             raise ConnectError(
                 f"expected a connection to {self._url}, got none at the moment: wait for the next "
                 "frame, then send again"
@@ -142,8 +144,8 @@ class Receiver:
             while not self._closed.is_set():
                 try:
                     frame = self._stream.receive(SLICE_S)
-                except FrameTimeout:
-                    continue
+                except FrameTimeout as error:
+                    self._check_patience(error)
                 except (ConnectError, WireFormatError) as error:
                     if not self._counts["received"]:
                         raise  # it never worked: another try would be the same
@@ -161,11 +163,11 @@ class Receiver:
         """Place a frame, unless it is stale."""
         self._counts["received"] += 1
         small = shrunk(frame.bgr, self._size)
-        repeats = self._last_picture is not None and np.array_equal(small, self._last_picture)
-        if repeats or not is_filled(frame):
+        if self._lost_at is not None:
+            self._resume(arrived_at)
+        if self._is_stale(frame, small):
             self._counts["stale"] += 1
             return
-        self._last_picture = small
         moment = self._moment(frame, arrived_at)
         if self._cut_asked:
             self._cut_asked = False
@@ -192,12 +194,22 @@ class Receiver:
             self._fresh_at = arrived_at
             self._changed.notify_all()
 
+    def _is_stale(self, frame: GameFrame, small: NDArray[np.uint8]) -> bool:
+        """Say whether a frame shows nothing new: not recording yet, or what was there before."""
+        index, picture = frame.fields.get("index"), self._last_picture
+        if not is_filled(frame) or (index is not None and index == self._last_told):
+            return True
+        if picture is not None and np.array_equal(small, picture):
+            return True
+        self._last_told, self._last_picture = index, small
+        return False
+
     def _moment(self, frame: GameFrame, arrived_at: float) -> float:
         """Return when the picture was taken: as the relay says, else its arrival."""
         stamp = read_stamp(frame.fields)
         if stamp is None:
             return arrived_at
-        if self._last_index >= 0:
+        if self._last_index is not None:
             self._counts["skipped"] += max(0, stamp.index - self._last_index - 1)
         self._last_index = stamp.index
         return stamp.time_s
@@ -210,26 +222,33 @@ class Receiver:
         """Connect again, trying ever more rarely; raise where that does not help."""
         if not self._reconnect_s:
             raise error
-        log.warning("%s: the connection was lost (%s), connecting again", self._url, error)
-        lost_at = time.monotonic()
-        self._is_lost = True
+        if self._lost_at is None:
+            log.warning("%s: the connection was lost (%s), connecting again", self._url, error)
+            self._lost_at = time.monotonic()
+        self._check_patience(error)
         self._stream.close()
         found = open_again(
             self._url,
             self._ask,
             timeout_s=self._timeout_s,
-            seek_s=self._reconnect_s,
+            seek_s=self._lost_at + self._reconnect_s - time.monotonic(),
             closed=self._closed,
         )
-        if found is None:
-            return
-        self._stream = found
+        self._stream = found or self._stream
+
+    def _check_patience(self, error: BridgeError) -> None:
+        """Raise where a game that was lost has not sent a frame for too long."""
+        if self._lost_at is not None and time.monotonic() - self._lost_at > self._reconnect_s:
+            raise given_up(self._url, self._reconnect_s) from error
+
+    def _resume(self, arrived_at: float) -> None:
+        """Take note of the first frame after a loss."""
+        assert self._lost_at is not None
+        log.warning("%s: connected again after %.1f s", self._url, arrived_at - self._lost_at)
         self._counts["reconnects"] += 1
-        self._last_index = -1
-        self._rate.restart(round((time.monotonic() - self._fresh_at) * self._rate.fps) - 1)
-        self._fresh_at = time.monotonic()
-        self._is_lost = False
-        log.warning("%s: connected again after %.1f s", self._url, time.monotonic() - lost_at)
+        self._last_index = self._last_told = None
+        self._rate.restart(round((arrived_at - self._fresh_at) * self._rate.fps) - 1)
+        self._lost_at = None
 
     def _silence(self) -> str:
         stale = self._counts["stale"]

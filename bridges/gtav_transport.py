@@ -151,6 +151,7 @@ class ZmqStream:
     def __init__(self, address: Address, width: int, height: int) -> None:
         self._address, self._width, self._height = address, width, height
         self._zmq, self._context, self._socket = pair_socket(MAX_FIELDS)
+        self._leaving = self._socket.get_monitor_socket(self._zmq.EVENT_DISCONNECTED)
         self._socket.connect(f"tcp://{address.host}:{address.port}")
         self._lock = threading.Lock()
         self._outbox: deque[bytes] = deque()
@@ -186,6 +187,8 @@ class ZmqStream:
         with self._lock:
             if not self._socket.closed:
                 self._flush()
+                self._socket.disable_monitor()
+                self._leaving.close(0)  # or the context waits for it for ever
                 self._socket.close(LINGER_MS)
                 self._context.term()
 
@@ -193,6 +196,8 @@ class ZmqStream:
         if self._socket.closed:
             raise peer_gone(self._address, "a closed connection")
         if not self._socket.poll(round(1e3 * wait_s)):
+            if self._leaving.poll(0):  # what it sent before it left has been read by now
+                raise peer_gone(self._address, "the end of the connection")
             return None
         return self._socket.recv(copy=False)
 

@@ -142,9 +142,10 @@ def test_empty_annotations_are_no_frames():
         take(bridge, 1)
 
 
-def test_a_game_that_leaves_in_mid_frame_is_found_again(recording, caplog):
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_that_leaves_in_mid_frame_is_found_again(scheme, recording, caplog):
     with (
-        game("deepgtav+tcp", recording, "--quirk", "disconnect") as url,
+        game(scheme, recording, "--quirk", "disconnect") as url,
         GtavBridge(url, fps=20, **OWN_SIZE) as bridge,
     ):
         frames = take(bridge, 12)
@@ -158,19 +159,35 @@ def test_a_game_that_leaves_in_mid_frame_is_found_again(recording, caplog):
     assert "the connection was lost" in caplog.text and "connected again" in caplog.text
 
 
-def test_a_game_that_does_not_come_back_is_given_up(recording):
-    listen = "deepgtav+tcp://127.0.0.1:0"
-    with verb("gta-replay", listen, recording) as (port, process):
-        url = f"deepgtav+tcp://127.0.0.1:{port}"
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_that_does_not_come_back_is_given_up(scheme, recording):
+    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording) as (port, process):
+        url = f"{scheme}://127.0.0.1:{port}"
         with GtavBridge(url, fps=20, reconnect_s=0.5, **OWN_SIZE) as bridge:
             frames = bridge.frames()
             next(frames)
             process.kill()
-            with pytest.raises(ConnectError, match=r"come back within 0\.5 s, got nothing"):
+            with pytest.raises(ConnectError, match=r"to come back within [\d.]+ s, got nothing"):
                 for _ in frames:
                     pass
             with pytest.raises(ConnectError, match="got none at the moment"):
                 bridge.drive(0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_that_is_started_again_is_told_to_start(scheme, recording):
+    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording) as (port, process):
+        url = f"{scheme}://127.0.0.1:{port}"
+        with GtavBridge(url, fps=20, timeout_s=3.0, **OWN_SIZE) as bridge:
+            frames = bridge.frames()
+            before = next(frames)
+            process.kill()
+            process.wait()
+            with verb("gta-replay", url, recording):
+                gap = next(frame for frame in frames if frame.dropped_before)
+    assert number_of(gap) < 40  # of the new game, which begins anew
+    assert gap.frame_id > before.frame_id + 1
+    assert bridge.counts["reconnects"] == 1
 
 
 def test_without_reconnecting_a_lost_connection_is_an_error(recording):

@@ -212,7 +212,7 @@ def test_of_a_window_the_newest_picture_is_read(windows):
         game.draw(2)
         seen = capture.read(1.0)
         assert seen.shape == (6, 8, 3) and (seen == 2).all()
-        with pytest.raises(FrameTimeout, match="'My Game' within 0.01 s"):
+        with pytest.raises(FrameTimeout, match=r"'My Game' within 0\.01 s"):
             capture.read(0.01)
         game.draw(3)
         game.handlers["on_closed"]()
