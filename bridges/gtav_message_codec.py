@@ -114,7 +114,7 @@ def encode_message(message: Message) -> bytes:
 def decode_message(data: bytes | bytearray | memoryview) -> Message:
     """Return a client's message; raise WireFormatError for anything else."""
     try:
-        whole = json.loads(str(data, "utf-8"), parse_constant=_refuse)
+        whole = _JSON.decode(str(data, "utf-8"))
     except (ValueError, RecursionError) as error:
         raise WireFormatError(
             f"expected a message as a JSON object, got {bytes(data[:60])!r} ({error}): "
@@ -263,3 +263,6 @@ def _wrong(key: str, expected: str, got: object) -> WireFormatError:
     return WireFormatError(
         f"expected {expected} for {key}, got {repr(got)[:80]}: send what DeepGTAV understands"
     )
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)  # a new one a message is garbage of cycles
