@@ -48,3 +48,4 @@ def test_wheel_holds_the_data_files(wheel_names: list[str]) -> None:
     weights = [p for p in (ROOT / "engines" / "weights").rglob("*") if p.is_file()]
     packed = {name for name in wheel_names if name.startswith("realmaster_live/engines/weights/")}
     assert len(packed) == len(weights)
+    assert "realmaster_live/fidelity/judge.onnx" in wheel_names
