@@ -175,7 +175,8 @@ class Receiver:
         ticks = self._rate.place(moment)
         if not ticks:
             self._fresh_at = arrived_at
-            return
+            return  # the picture may come again, to be placed then
+        self._last_picture = small
         new = replace(self._convert(frame, rgb(small)), captured_at=arrived_at)
         if self._last is not None and _is_elsewhere(
             self._last, new, (ticks[-1].number - self._last.frame_id) / self._rate.fps
@@ -199,10 +200,8 @@ class Receiver:
         index, picture = frame.fields.get("index"), self._last_picture
         if not is_filled(frame) or (index is not None and index == self._last_told):
             return True
-        if picture is not None and np.array_equal(small, picture):
-            return True
-        self._last_told, self._last_picture = index, small
-        return False
+        self._last_told = index
+        return picture is not None and np.array_equal(small, picture)
 
     def _moment(self, frame: GameFrame, arrived_at: float) -> float:
         """Return when the picture was taken: as the relay says, else its arrival."""
