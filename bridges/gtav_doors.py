@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import Protocol
 
 from realmaster_live.bridges.gtav_messages import MAX_MESSAGE
 from realmaster_live.bridges.gtav_transport import (
@@ -21,23 +20,6 @@ from realmaster_live.bridges.gtav_transport import (
 )
 from realmaster_live.bridges.gtav_wire import LENGTH, Buffer, MessageDecoder, framed
 from realmaster_live.errors import BridgeError, ConnectError
-
-
-class GameDoor(Protocol):
-    """A server's end."""
-
-    def receive(self, timeout_s: float) -> list[bytes]:
-        """Return the client's messages so far; waits for a client, or a message, so long.
-
-        Raises:
-            WireFormatError: the client sent something else, and is put out of the door.
-        """
-
-    def send(self, image: Buffer, fields: Buffer) -> bool:
-        """Send a pair; returns False where no client takes it."""
-
-    def close(self) -> None:
-        """Release the port."""
 
 
 def open_door(

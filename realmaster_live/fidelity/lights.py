@@ -5,6 +5,8 @@ Legend: N pixels of a mask, C colours.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,10 +18,10 @@ FEWEST_PX = 4.0  # glowing pixels that the render needs, for its colour to be to
 
 def glowing(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (..., 3) -> (...)
     """Return which pixels glow in a colour of STATES."""
-    return np.asarray(_own(picture).max(0) >= FAINTEST, np.bool_)
+    return np.asarray(own_colours(picture).max(0) >= FAINTEST, np.bool_)
 
 
-def _own(picture: NDArray[np.uint8]) -> NDArray[np.float32]:  # (..., 3) -> (C, ...)
+def own_colours(picture: NDArray[Any]) -> NDArray[np.float32]:  # (..., 3) -> (C, ...)
     """Return by how many levels each pixel is red, yellow and green rather than another colour."""
     red, green, blue = np.moveaxis(picture.astype(np.float32), -1, 0)
     own = [red - np.maximum(green, blue), np.minimum(red, green) - blue, green - red]
@@ -31,7 +33,7 @@ def glows(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:  # (N, 3) -> (C,)
 
     A pixel glows in the one colour that it has most of.
     """
-    own = _own(pixels)
+    own = own_colours(pixels)
     own = np.where(own == own.max(0), own, 0.0)
     return np.asarray(np.where(own >= FAINTEST, own, 0.0).sum(1), np.float32)
 

@@ -21,8 +21,6 @@ from realmaster_live.recording.streams import open_stream
 from realmaster_live.recording.tables import SCHEMAS, keep_table, open_journal, read_journal
 from realmaster_live.recording.videos import Pictures, PictureWriter
 
-Streams = Mapping[str, Mapping[str, str]]  # camera -> stream -> file name
-
 
 class OpenSegment:
     """Takes chunks of any camera until it is closed.

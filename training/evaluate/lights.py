@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.fidelity.lights import FAINTEST, STATES, own_colours
+
 SMALLEST_PX, LEAST_VISIBLE = 3.0, 0.5  # of the lit lamp; below, its colour is anyone's guess
-FAINTEST = 20.0  # levels of its own colour that a lamp needs to be taken for lit
-STATES = ("red", "yellow", "green")
 
 
 def is_readable(light: Mapping[str, Any]) -> bool:
@@ -44,13 +44,7 @@ def glow(pixels: NDArray[np.float32], state: str) -> float:
     """Return by how many levels a lens (N, 3) is of its own colour: red, yellow or green."""
     if not len(pixels):
         return 0.0
-    red, green, blue = pixels.mean(0)
-    own = {
-        "red": red - max(green, blue),
-        "yellow": min(red, green) - blue,
-        "green": green - red,
-    }
-    return float(own[state])
+    return float(own_colours(pixels.mean(0))[STATES.index(state)])
 
 
 def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
