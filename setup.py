@@ -9,6 +9,7 @@ FOLDERS = {
     "realmaster_live": "realmaster_live",
     "realmaster_live.bridges": "bridges",
     "realmaster_live.engines": "engines",
+    "realmaster_live.minitown": "minitown",
     "realmaster_live.training": "training",
 }
 

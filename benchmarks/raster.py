@@ -4,12 +4,12 @@ import argparse
 import os
 import time
 
-from realmaster_live.bridges.minitown.network import make_network
-from realmaster_live.bridges.minitown.raster import Rasteriser
-from realmaster_live.bridges.minitown.scene import CameraView, SceneState
-from realmaster_live.bridges.minitown.town import build_town
-from realmaster_live.bridges.minitown.transforms import Pose, matrix
-from realmaster_live.bridges.minitown.world import World
+from realmaster_live.minitown.models.town import build_town
+from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.raster.rasteriser import Rasteriser
+from realmaster_live.minitown.scene import CameraView, SceneState
+from realmaster_live.minitown.traffic.world import World
+from realmaster_live.minitown.transforms import Pose, matrix
 
 SIZES = ((512, 288), (640, 360), (1280, 720))
 VEHICLES, WALKERS, FRAMES, DT = 30, 30, 30, 0.05

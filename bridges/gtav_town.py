@@ -21,14 +21,14 @@ from realmaster_live.bridges.gtav_messages import (
     Start,
 )
 from realmaster_live.bridges.gtav_stage import Scene, Size, focal_of
-from realmaster_live.bridges.minitown.network import make_network
-from realmaster_live.bridges.minitown.prompts import weather_for
-from realmaster_live.bridges.minitown.raster import Rasteriser
-from realmaster_live.bridges.minitown.scene import Weather
-from realmaster_live.bridges.minitown.town import build_town
-from realmaster_live.bridges.minitown.transforms import Pose
-from realmaster_live.bridges.minitown.vehicle import VehicleControl
-from realmaster_live.bridges.minitown.world import World
+from realmaster_live.minitown.models.town import build_town
+from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.raster.rasteriser import Rasteriser
+from realmaster_live.minitown.scene import Weather
+from realmaster_live.minitown.traffic.vehicle import VehicleControl
+from realmaster_live.minitown.traffic.world import World
+from realmaster_live.minitown.transforms import Pose
+from realmaster_live.minitown.truth.prompts import weather_for
 
 VEHICLES, WALKERS = 40, 40
 MOUNT = Pose(x=1.5, z=1.6)  # of the camera on the ego; the game's own is as near to the wheel

@@ -38,10 +38,10 @@ def trace(truth: Truth) -> Iterator[Path]:
         raise ConfigError(
             f"expected every and spp of 1 or more, got {truth.every} and {truth.spp}: raise them"
         )
-    from realmaster_live.bridges.minitown.network import make_network
-    from realmaster_live.bridges.minitown.pathtrace import PathTracer
-    from realmaster_live.bridges.minitown.state import read_states
-    from realmaster_live.bridges.minitown.town import build_town
+    from realmaster_live.minitown.models.town import build_town
+    from realmaster_live.minitown.plan.network import make_network
+    from realmaster_live.minitown.server.state import read_states
+    from realmaster_live.minitown.truth.pathtrace import PathTracer
 
     recording = Recording(truth.recording, verify=False)
     log = truth.recording / SCENE

@@ -37,7 +37,7 @@ def running_minitown(*options: str, port: int = 0) -> Iterator[MinitownServer]:
     """Run a server, on a free port unless one is given."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "realmaster_live.bridges.minitown.server"),
+            *(sys.executable, "-m", "realmaster_live.minitown.server.server"),
             *("--port", str(port), *options),
         ],
         stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("realmaster_live", "bridges", "engines", "training")
+SOURCES = ("realmaster_live", "bridges", "engines", "minitown", "training")
 
 
 @pytest.fixture(scope="module")

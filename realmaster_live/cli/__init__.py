@@ -67,7 +67,7 @@ VERBS = {
 # verbs whose module has a main(arguments) and flags of its own: the module, its extra, a summary
 MODULES = {
     "minitown": (
-        "realmaster_live.bridges.minitown.server",
+        "realmaster_live.minitown.server.server",
         "minitown",
         "serve the embedded town to any CARLA client",
     ),

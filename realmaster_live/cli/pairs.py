@@ -95,7 +95,7 @@ def _add_work(verb: argparse.ArgumentParser) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run one verb; returns 0, or 3 where clips are in quarantine."""
     if argv[:1] == ["render"]:
-        require("realmaster_live.bridges.minitown.pairs", extra="truth").main(argv[1:])
+        require("realmaster_live.minitown.truth.pairs", extra="truth").main(argv[1:])
         return 0
     options = parser().parse_args(argv)
     if getattr(options, "workers", 1) < 1:

@@ -124,7 +124,7 @@ class DoomedTown:
     """A server of one's own, to kill."""
 
     def __init__(self) -> None:
-        module = "realmaster_live.bridges.minitown.server"
+        module = "realmaster_live.minitown.server.server"
         command = [sys.executable, "-u", "-m", module, "--port", "0", "--no-raster"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None

@@ -17,10 +17,10 @@ import numpy as np
 import yaml
 
 from realmaster_live.bridges.carla_geometry import cam_to_world
-from realmaster_live.bridges.minitown.drives import drive, plan_drive
-from realmaster_live.bridges.minitown.network import make_network
-from realmaster_live.bridges.minitown.raster import Rasteriser
-from realmaster_live.bridges.minitown.town import build_town
+from realmaster_live.minitown.models.town import build_town
+from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.raster.rasteriser import Rasteriser
+from realmaster_live.minitown.truth.drives import drive, plan_drive
 
 WIDTH, HEIGHT, FPS = 192, 112, 20.0
 SEED, NUMBER, LONGEST = 3, 9, 17  # a drive with cars, people, lights and motion

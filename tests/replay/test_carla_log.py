@@ -4,8 +4,8 @@ import carla
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.minitown.log_file import read_log
 from realmaster_live.cli import main
+from realmaster_live.minitown.server.log_file import read_log
 from realmaster_live.recording import Recording
 
 TICKS = 25

@@ -1,0 +1,1 @@
+"""Streets, lanes, lights and lots of a town, as numbers: no triangles."""

@@ -1,0 +1,1 @@
+"""The game look: a software rasteriser with labels."""

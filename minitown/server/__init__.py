@@ -1,0 +1,1 @@
+"""CARLA's protocol in front of a town: calls, streams, sensors, recorder logs."""

@@ -1,0 +1,55 @@
+"""What a remote call is: a function of the episode, and how its result travels."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from realmaster_live.bridges.carla_wire.rpc import VOID, value, value_refused, void_refused
+from realmaster_live.errors import RealMasterError
+from realmaster_live.minitown.server.episode import Episode
+from realmaster_live.minitown.traffic.actors import ActorError
+
+Returns = Literal["value", "void", "raw"]
+CONNECTION: ContextVar[int] = ContextVar("connection")  # number of the connection that calls
+
+
+@dataclass(frozen=True)
+class Call:
+    """A remote function; `function` takes the episode and the call's arguments."""
+
+    function: Callable[..., Any]
+    returns: Returns
+
+    async def answer(self, episode: Episode, name: str, args: list[Any]) -> Any:
+        """Run the call; return its wire result, a refusal included."""
+        try:
+            inspect.signature(self.function).bind(episode, *args)
+        except TypeError as error:
+            return self.refusal(f"{name}: {error}: use a client of the server's version")
+        try:
+            result = self.function(episode, *args)
+            if inspect.isawaitable(result):
+                result = await result
+        except RealMasterError as error:
+            return self.refusal(str(error) if isinstance(error, ActorError) else f"{name}: {error}")
+        if self.returns == "value":
+            return value(result)
+        return VOID if self.returns == "void" else result
+
+    def refusal(self, text: str) -> Any:
+        """Return the wire result that makes the client raise `text`."""
+        return void_refused(text) if self.returns == "void" else value_refused(text)
+
+
+def gives(function: Callable[..., Any]) -> Call:
+    """Return a call that returns something."""
+    return Call(function, "value")
+
+
+def does(function: Callable[..., Any]) -> Call:
+    """Return a call that returns nothing."""
+    return Call(function, "void")

@@ -1,0 +1,235 @@
+"""Remote calls about actors: make, find, place, drive, light."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.minitown.server.calls import Call, does, gives
+from realmaster_live.minitown.server.episode import Episode
+from realmaster_live.minitown.server.physics_sheet import physics_sheet
+from realmaster_live.minitown.server.wire_view import bounding_box
+from realmaster_live.minitown.traffic.actors import Actor, ActorError
+from realmaster_live.minitown.traffic.vehicle import Vehicle, VehicleControl
+from realmaster_live.minitown.traffic.walker import Walker, WalkerControl
+from realmaster_live.minitown.transforms import Pose, Vector, forward
+
+PHYSICS_FIELDS = 17
+
+
+def actor_of(episode: Episode, actor_id: Any) -> Actor:
+    """Return the actor that a call names."""
+    return episode.world.get(shapes.whole(actor_id, "actor id"))
+
+
+def vehicle_of(episode: Episode, actor_id: Any) -> Vehicle:
+    """Return the vehicle that a call names."""
+    actor = actor_of(episode, actor_id)
+    if actor.vehicle is None:
+        raise ActorError(f"expected a vehicle, got {actor.type_id}: name another actor")
+    return actor.vehicle
+
+
+def walker_of(episode: Episode, actor_id: Any) -> Walker:
+    """Return the walker that a call names."""
+    actor = actor_of(episode, actor_id)
+    if actor.walker is None:
+        raise ActorError(f"expected a walker, got {actor.type_id}: name another actor")
+    return actor.walker
+
+
+def spawn(
+    episode: Episode, description: Any, place: Any, parent: Any = 0, attachment: int = 0
+) -> Actor:
+    """Make an actor of a wire description; the attachment byte may be noise without a parent."""
+    wanted = shapes.description(description)
+    pose = Pose(*shapes.transform(place))
+    host = shapes.whole(parent, "parent id")
+    return episode.spawn(wanted.type_id, pose, wanted.attributes, host, attachment)
+
+
+def _spawn(episode: Episode, description: Any, place: Any) -> list[Any]:
+    return episode.actor_array(spawn(episode, description, place))
+
+
+def _spawn_on(
+    episode: Episode,
+    description: Any,
+    place: Any,
+    parent: Any,
+    attachment: Any = 0,
+    socket: Any = "",
+) -> list[Any]:
+    kind = shapes.whole(attachment, "attachment")
+    host = actor_of(episode, parent)
+    return episode.actor_array(spawn(episode, description, place, host.id, kind))
+
+
+def destroy(episode: Episode, actor_id: Any) -> bool:
+    """Destroy an actor; False when there is none."""
+    return episode.destroy(shapes.whole(actor_id, "actor id"))
+
+
+def _by_id(episode: Episode, ids: Any) -> list[Any]:
+    wanted = [shapes.whole(item, "actor id") for item in shapes.array(ids, "actor ids")]
+    actors = episode.world.actors
+    return [episode.actor_array(actors[one]) for one in wanted if one in actors]
+
+
+def set_transform(episode: Episode, actor_id: Any, place: Any) -> None:
+    """Put an actor somewhere."""
+    pose = Pose(*shapes.transform(place))
+    episode.world.set_pose(actor_of(episode, actor_id).id, pose)
+
+
+def set_location(episode: Episode, actor_id: Any, place: Any) -> None:
+    """Put an actor somewhere, turned as it is."""
+    actor = actor_of(episode, actor_id)
+    x, y, z = shapes.triple(place, "location")
+    episode.world.set_pose(actor.id, actor.pose._replace(x=x, y=y, z=z))
+
+
+def set_physics(episode: Episode, actor_id: Any, on: Any) -> None:
+    """Let a body move by itself, or only when it is put somewhere."""
+    actor = actor_of(episode, actor_id)
+    for body in (actor.vehicle, actor.walker):
+        if body is not None:
+            body.physics = shapes.flag(on, "simulate physics")
+
+
+def _set_collisions(episode: Episode, actor_id: Any, on: Any) -> None:
+    actor_of(episode, actor_id).collides = shapes.flag(on, "collisions")
+
+
+def set_gravity(episode: Episode, actor_id: Any, on: Any) -> None:
+    """Accept a body's gravity: on this flat ground it changes nothing."""
+    actor_of(episode, actor_id)
+    shapes.flag(on, "gravity")
+
+
+def set_velocity(episode: Episode, actor_id: Any, velocity: Any) -> None:
+    """Give a vehicle the part of a velocity that lies along it."""
+    actor = actor_of(episode, actor_id)
+    wanted = shapes.triple(velocity, "velocity")
+    if actor.vehicle is not None:
+        actor.vehicle.push(actor.pose, wanted)
+    actor.velocity = wanted
+
+
+def set_turn_rate(episode: Episode, actor_id: Any, rate: Any) -> None:
+    """Set degrees a second; a vehicle turns as its wheels say from the next tick on."""
+    actor_of(episode, actor_id).angular_velocity = shapes.triple(rate, "angular velocity")
+
+
+def add_impulse(episode: Episode, actor_id: Any, impulse: Any) -> None:
+    """Add N s to a vehicle, as far as they lie along it."""
+    _push(episode, actor_id, shapes.triple(impulse, "impulse"), 1.0)
+
+
+def add_force(episode: Episode, actor_id: Any, force: Any) -> None:
+    """Add newtons to a vehicle for one tick, as far as they lie along it."""
+    _push(episode, actor_id, shapes.triple(force, "force"), episode.delta_s)
+
+
+def _push(episode: Episode, actor_id: Any, push: Vector, seconds: float) -> None:
+    actor, vehicle = actor_of(episode, actor_id), vehicle_of(episode, actor_id)
+    fx, fy = forward(actor.pose.yaw)
+    vehicle.speed += (push[0] * fx + push[1] * fy) * seconds / vehicle.body.mass
+
+
+def _hold_velocity(episode: Episode, actor_id: Any, velocity: Any) -> None:
+    vehicle_of(episode, actor_id).constant_velocity = shapes.triple(velocity, "velocity")
+
+
+def _free_velocity(episode: Episode, actor_id: Any) -> None:
+    vehicle_of(episode, actor_id).constant_velocity = None
+
+
+def control_vehicle(episode: Episode, actor_id: Any, control: Any) -> None:
+    """Set a vehicle's pedals and wheel."""
+    items = shapes.array(control, "vehicle control", 7)
+    throttle, steer, brake = (shapes.number(item, "vehicle control") for item in items[:3])
+    hand_brake, reverse, manual = (shapes.flag(item, "vehicle control") for item in items[3:6])
+    gear = shapes.whole(items[6], "gear")
+    if abs(gear) > 100:
+        raise ActorError(f"expected a gear within -100..100, got {gear}: set another")
+    vehicle_of(episode, actor_id).control = VehicleControl(
+        throttle, steer, brake, hand_brake, reverse, manual, gear
+    )
+
+
+def control_walker(episode: Episode, actor_id: Any, control: Any) -> None:
+    """Set where a walker goes."""
+    direction, speed, jump = shapes.array(control, "walker control", 3)[:3]
+    walker_of(episode, actor_id).control = WalkerControl(
+        shapes.triple(direction, "direction"),
+        shapes.number(speed, "speed"),
+        shapes.flag(jump, "jump"),
+    )
+
+
+def set_autopilot(episode: Episode, actor_id: Any, on: Any) -> None:
+    """Give a vehicle to the town's own drivers, or take it back."""
+    episode.world.set_autopilot(actor_of(episode, actor_id).id, shapes.flag(on, "autopilot"))
+
+
+def set_lights(episode: Episode, actor_id: Any, state: Any) -> None:
+    """Set a vehicle's light flags."""
+    flags = shapes.whole(shapes.array(state, "light state", 1)[0], "light flags")
+    vehicle_of(episode, actor_id).lights = flags & 0xFFFFFFFF
+
+
+def _lights(episode: Episode) -> list[list[int]]:
+    actors = episode.world.actors.values()
+    return [[one.id, one.vehicle.lights] for one in actors if one.vehicle is not None]
+
+
+def _physics(episode: Episode, actor_id: Any) -> list[Any]:
+    vehicle = vehicle_of(episode, actor_id)
+    return episode.physics.get(actor_id) or physics_sheet(vehicle.body)
+
+
+def set_physics_sheet(episode: Episode, actor_id: Any, sheet: Any) -> None:
+    """Keep a vehicle's physics control for whoever asks; the town drives on its own figures."""
+    vehicle_of(episode, actor_id)
+    episode.physics[actor_id] = shapes.array(sheet, "physics control", PHYSICS_FIELDS)
+
+
+def _wheel_angle(episode: Episode, actor_id: Any, wheel: Any) -> float:
+    vehicle = vehicle_of(episode, actor_id)
+    front = shapes.whole(wheel, "wheel") < 2
+    return math.degrees(vehicle.wheel_angle) if front else 0.0
+
+
+CALLS: Mapping[str, Call] = {
+    "get_spectator": gives(lambda episode: episode.actor_array(episode.world.spectator)),
+    "get_actors_by_id": gives(_by_id),
+    "spawn_actor": gives(_spawn),
+    "spawn_actor_with_parent": gives(_spawn_on),
+    "destroy_actor": gives(destroy),
+    "get_actor_bounding_box": gives(
+        lambda episode, actor: bounding_box(episode.layout, episode.world, actor_of(episode, actor))
+    ),
+    "set_actor_transform": does(set_transform),
+    "set_actor_location": does(set_location),
+    "set_actor_simulate_physics": does(set_physics),
+    "set_actor_collisions": does(_set_collisions),
+    "set_actor_enable_gravity": does(set_gravity),
+    "set_actor_target_velocity": does(set_velocity),
+    "set_actor_target_angular_velocity": does(set_turn_rate),
+    "add_actor_impulse": does(add_impulse),
+    "add_actor_force": does(add_force),
+    "enable_actor_constant_velocity": does(_hold_velocity),
+    "disable_actor_constant_velocity": does(_free_velocity),
+    "apply_control_to_vehicle": does(control_vehicle),
+    "apply_control_to_walker": does(control_walker),
+    "set_actor_autopilot": does(set_autopilot),
+    "get_physics_control": gives(_physics),
+    "apply_physics_control": does(set_physics_sheet),
+    "get_vehicle_light_state": gives(lambda episode, actor: [vehicle_of(episode, actor).lights]),
+    "get_vehicle_light_states": gives(_lights),
+    "set_vehicle_light_state": does(set_lights),
+    "get_wheel_steer_angle": gives(_wheel_angle),
+}

@@ -1,0 +1,161 @@
+"""Remote calls about the server, the map, the episode and its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.minitown.scene import Weather
+from realmaster_live.minitown.server.calls import CONNECTION, Call, does, gives
+from realmaster_live.minitown.server.episode import STATE_STREAM, Episode
+from realmaster_live.minitown.server.objects import EnvironmentObject, environment_objects
+from realmaster_live.minitown.server.sensors import GRAVITY
+from realmaster_live.minitown.server.towns import listed_maps
+from realmaster_live.minitown.server.wire_view import definitions
+from realmaster_live.minitown.traffic.actors import ActorError
+from realmaster_live.minitown.traffic.settings import Settings
+
+WEATHER = tuple(Weather.__dataclass_fields__)
+SETTINGS = tuple(Settings.__dataclass_fields__)
+
+
+def _version(episode: Episode) -> str:
+    return episode.layout.version
+
+
+def _episode_info(episode: Episode) -> list[Any]:
+    return [episode.id, [episode.token(STATE_STREAM)]]
+
+
+def _sensor_token(episode: Episode, stream: Any) -> list[bytes]:
+    number = shapes.whole(stream, "stream id")
+    if number not in episode.hub:
+        raise ActorError(f"expected an open stream, got {number}: its sensor was destroyed")
+    episode.hub.expect(number)
+    return [episode.token(number)]
+
+
+def _settings(episode: Episode) -> list[Any]:
+    return episode.world.settings.to_wire()
+
+
+def _set_settings(episode: Episode, values: Any) -> int:
+    given = shapes.array(values, "episode settings", len(SETTINGS))[: len(SETTINGS)]
+    for name, item in zip(SETTINGS, given, strict=True):
+        if name == "fixed_delta_seconds":
+            held = shapes.optional(item, name)
+            if held is not None:
+                shapes.number(held, name)
+        elif isinstance(getattr(episode.world.settings, name), bool):
+            shapes.flag(item, name)
+        else:
+            shapes.number(item, name)
+    try:
+        return episode.set_settings(Settings.from_wire(given))
+    except ValueError as error:
+        raise ActorError(str(error)) from error
+
+
+def _map_info(episode: Episode) -> list[Any]:
+    points = [
+        [list(point.location), [0.0, point.yaw_deg, 0.0]]
+        for point in episode.town.network.spawn_points
+    ]
+    return [episode.town.map_name, points]
+
+
+def _load(episode: Episode, name: Any, reset: Any = True, layers: Any = 0) -> Any:
+    return episode.load(shapes.text(name, "map name"), shapes.flag(reset, "reset settings"))
+
+
+def _tick(episode: Episode) -> Any:
+    return episode.tick() if episode.sync else episode.world.frame + 1
+
+
+def _weather(episode: Episode) -> list[float]:
+    return [getattr(episode.world.weather, name) for name in WEATHER]
+
+
+def _set_weather(episode: Episode, values: Any) -> None:
+    given = shapes.array(values, "weather", len(WEATHER))
+    numbers = [shapes.number(item, "weather") for item in given[: len(WEATHER)]]
+    episode.world.weather = Weather(**dict(zip(WEATHER, numbers, strict=True)))
+
+
+def _objects(episode: Episode, label: Any) -> list[EnvironmentObject]:
+    return environment_objects(episode.town.scene, shapes.whole(label, "label"))
+
+
+def _environment_objects(episode: Episode, label: Any) -> list[Any]:
+    return [
+        [
+            shapes.place((*one.centre, 0.0, one.yaw_deg, 0.0)),
+            _box(episode, one),
+            one.id,
+            one.name,
+            one.label,
+        ]
+        for one in _objects(episode, label)
+    ]
+
+
+def _level_boxes(episode: Episode, label: Any) -> list[Any]:
+    return [_box(episode, one) for one in _objects(episode, label)]
+
+
+def _box(episode: Episode, one: EnvironmentObject) -> list[Any]:
+    return shapes.box(episode.layout, one.centre, one.extent, (0.0, one.yaw_deg, 0.0))
+
+
+def _manager(info: Any) -> tuple[str, int]:
+    address, port = shapes.array(info, "traffic manager", 2)[:2]
+    return shapes.text(address, "address"), shapes.whole(port, "port")
+
+
+def _add_manager(episode: Episode, info: Any) -> bool:
+    address, port = _manager(info)
+    if port in episode.traffic_managers:
+        return False
+    episode.traffic_managers[port] = (address, CONNECTION.get())
+    return True
+
+
+def _manager_of(episode: Episode, port: Any) -> list[Any]:
+    number = shapes.whole(port, "port")
+    held = episode.traffic_managers.get(number)
+    return [held[0], number] if held else ["", 0]
+
+
+def _remove_manager(episode: Episode, port: Any) -> bool:
+    return episode.traffic_managers.pop(shapes.whole(port, "port"), None) is not None
+
+
+CALLS: Mapping[str, Call] = {
+    "version": gives(_version),
+    "get_episode_info": gives(_episode_info),
+    "get_sensor_token": gives(_sensor_token),
+    "get_episode_settings": gives(_settings),
+    "set_episode_settings": gives(_set_settings),
+    "get_required_files": gives(lambda episode, folder="": []),
+    "get_map_info": gives(_map_info),
+    "get_map_data": gives(lambda episode: episode.town.network.opendrive),
+    "get_available_maps": gives(lambda episode: listed_maps(episode.town.network.seed)),
+    "load_new_episode": does(_load),
+    "tick_cue": gives(_tick),
+    "get_actor_definitions": gives(lambda episode: definitions(episode.layout)),
+    "get_weather_parameters": gives(_weather),
+    "set_weather_parameters": does(_set_weather),
+    "get_imui_gravity": gives(lambda episode: GRAVITY),
+    "query_lights_state": gives(lambda episode, client: []),
+    "get_environment_objects": gives(_environment_objects),
+    "get_all_level_BBs": gives(_level_boxes),
+    "get_names_of_all_objects": gives(lambda episode: [o.name for o in _objects(episode, 0)]),
+    "is_traffic_manager_running": gives(
+        lambda episode, port: shapes.whole(port, "port") in episode.traffic_managers
+    ),
+    "get_traffic_manager_running": gives(_manager_of),
+    "add_traffic_manager_running": gives(_add_manager),
+    "destroy_traffic_manager": gives(_remove_manager),
+    "is_sensor_enabled_for_ros": gives(lambda episode, stream: False),
+}

@@ -1,0 +1,330 @@
+"""An episode: one town running, its clock, its streams and its pictures. On the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.bridges.carla_wire.layouts import Layout, layout_of
+from realmaster_live.bridges.carla_wire.streams import Head, Token, message
+from realmaster_live.minitown.server import sensors
+from realmaster_live.minitown.server.cameras import Camera, Job, draw, make_camera, plan
+from realmaster_live.minitown.server.log_recorder import LogRecorder
+from realmaster_live.minitown.server.log_replayer import ReplayOptions
+from realmaster_live.minitown.server.state import LoggedCamera, StateLog
+from realmaster_live.minitown.server.streams import Message, StreamHub
+from realmaster_live.minitown.server.towns import Town, load_town, town_number
+from realmaster_live.minitown.server.wire_view import actor_array, episode_message
+from realmaster_live.minitown.traffic.actors import Actor, ActorError
+from realmaster_live.minitown.traffic.settings import Settings
+from realmaster_live.minitown.traffic.world import World
+from realmaster_live.minitown.transforms import Pose
+
+log = logging.getLogger(__name__)
+
+STATE_STREAM = 1
+CAMERA = "sensor.camera."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """What a server serves.
+
+    Attributes:
+        port: of the RPC; streams take the next one if it is free. 0 takes any free port.
+        fps: ticks a second in asynchronous mode, and the step where the client sets none.
+        vehicles, walkers: ambient traffic. state_log: file that every tick's scene is added to.
+        raster: False sends one fixed picture instead of drawing. look: of the rasteriser.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 2000
+    seed: int = 7
+    version: str = "0.9.16"
+    fps: float = 20.0
+    vehicles: int = 0
+    walkers: int = 0
+    state_log: Path | None = None
+    raster: bool = True
+    look: str = "A"
+
+
+class Episode:
+    """Everything that clients see; `tick` moves it on."""
+
+    def __init__(self, config: ServerConfig, town: Town, hub: StreamHub) -> None:
+        self.config, self.hub = config, hub
+        self.layout: Layout = layout_of(config.version)
+        self.id = 0
+        self.stream_port = 0
+        self.mode_changed = asyncio.Event()
+        self.traffic_managers: dict[int, tuple[str, int]] = {}  # port -> (address, connection)
+        self.physics: dict[int, list[Any]] = {}
+        self._streams: dict[int, int] = {}
+        self._cameras: dict[int, Camera] = {}
+        self._due: dict[int, float] = {}
+        self._next_stream = STATE_STREAM + 1
+        self._drawing: asyncio.Task[None] | None = None
+        self._map_changed = False
+        self._lock = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "minitown-render")
+        self._log = StateLog(config.state_log) if config.state_log else None
+        self.recorder: LogRecorder | None = None
+        self.replay_options = ReplayOptions()
+        hub.open(STATE_STREAM)
+        self.town, self.world = town, self._begin(town)
+
+    def _begin(self, town: Town) -> World:
+        extents = None
+        if town.scene is not None:
+            extents = {name: model.extent for name, model in town.scene.models.items()}
+        self.id += 1
+        world = World(town.network, seed=self.config.seed, extents=extents)
+        world.populate(self.config.vehicles, self.config.walkers, self.config.seed)
+        return world
+
+    @property
+    def sync(self) -> bool:
+        """Whether the world waits for a client's tick."""
+        return self.world.settings.synchronous_mode
+
+    @property
+    def delta_s(self) -> float:
+        """Seconds of simulation in one tick."""
+        return self.world.settings.fixed_delta_seconds or 1.0 / self.config.fps
+
+    def token(self, stream: int) -> bytes:
+        """Return the 24 bytes that tell a client where a stream is."""
+        return Token(stream, self.stream_port).pack()
+
+    def stream_of(self, actor_id: int) -> int:
+        """Return the stream of a sensor, 0 when it has none."""
+        return self._streams.get(actor_id, 0)
+
+    def actor_array(self, actor: Actor) -> list[Any]:
+        """Return the wire's Actor."""
+        stream = self.stream_of(actor.id)
+        return actor_array(self.layout, self.world, actor, self.token(stream) if stream else b"")
+
+    def spawn(
+        self, type_id: str, pose: Pose, attributes: dict[str, str], parent: int, attachment: int
+    ) -> Actor:
+        """Make an actor, and its stream when it is a sensor."""
+        world = self.world
+        actor = world.spawn(
+            type_id, pose, attributes=attributes, parent=parent, attachment=attachment
+        )
+        if not actor.streams:
+            return actor
+        stream = self._next_stream
+        if type_id.startswith(CAMERA):
+            try:
+                camera = make_camera(actor, stream, world.camera_view(actor.id))
+            except ActorError:
+                world.destroy(actor.id)
+                raise
+            self._cameras[actor.id] = camera
+        self._next_stream += 1
+        self._streams[actor.id] = stream
+        self.hub.open(stream)
+        return actor
+
+    def destroy(self, actor_id: int) -> bool:
+        """Remove an actor with what is mounted on it, and their streams."""
+        if not self.world.destroy(actor_id):
+            return False
+        self._forget_gone()
+        self.physics.pop(actor_id, None)
+        return True
+
+    def _forget_gone(self) -> None:
+        """Close the streams of actors that are no more."""
+        for gone in [one for one in self._streams if one not in self.world.actors]:
+            self.hub.close(self._streams.pop(gone))
+            self._cameras.pop(gone, None)
+            self._due.pop(gone, None)
+
+    def stop_recorder(self) -> None:
+        """Finish the recorder log, if one is being written."""
+        if self.recorder is not None:
+            self.recorder.close()
+            self.recorder = None
+
+    def stop_replayer(self, *, keep_actors: bool) -> None:
+        """End the replay of a log; what it made stays or goes, with all that is mounted on it."""
+        replayer, self.world.replayer = self.world.replayer, None
+        if replayer is not None:
+            replayer.stop(keep_actors=keep_actors)
+            self._forget_gone()
+
+    def set_settings(self, settings: Settings) -> int:
+        """Take over settings; returns the frame that they hold from."""
+        was, self.world.settings = self.sync, settings
+        if was != self.sync:
+            self.mode_changed.set()
+        return self.world.frame
+
+    async def tick(self) -> int:
+        """Move the world on, send its state, and see to its pictures; returns the frame."""
+        async with self._lock:
+            if self.sync:
+                await self.hub.arrivals()
+                await self.hub.drained()
+            world, delta = self.world, self.delta_s
+            frame = world.step(delta)
+            if self.recorder is not None:
+                self.recorder.write(world, delta)
+            if world.replayer is not None:
+                self._forget_gone()
+            state = episode_message(self.layout, world, self.id, delta, self._map_changed)
+            self._map_changed = False
+            self.hub.publish(STATE_STREAM, Message(state), drop_if_busy=False)
+            self._sense()
+            job = self._shots()
+            if self._drawing is not None:
+                await self._drawing
+                self._drawing = None
+            if job is not None and job.groups:
+                self._drawing = asyncio.create_task(self._draw(job))
+            return frame
+
+    async def load(self, name: str, reset_settings: bool) -> None:
+        """Start another town, or with an empty name this one again.
+
+        Raises:
+            ActorError: the name is not one of our towns'.
+        """
+        number = town_number(name or self.town.network.name)
+        if number is None:
+            raise ActorError(f"expected a map MiniTown00, MiniTown01, ..., got {name!r}: load one")
+        town = self.town
+        if number != town.network.seed:
+            loop = asyncio.get_running_loop()
+            config = self.config
+            town = await loop.run_in_executor(
+                None, lambda: load_town(number, drawn=config.raster, look=config.look)
+            )
+        async with self._lock:
+            if self._drawing is not None:
+                await self._drawing
+                self._drawing = None
+            old = self.world
+            self.stop_recorder()
+            for actor_id in list(self._streams):
+                self.destroy(actor_id)
+            self.town, self.world = town, self._begin(town)
+            self.world.frame = old.frame
+            if not reset_settings:
+                self.world.settings = old.settings
+            self.physics.clear()
+            self._map_changed = True
+            self.mode_changed.set()
+
+    async def run_free(self) -> None:
+        """Tick at the set rate for ever, except while a client ticks."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self.mode_changed.clear()
+            if self.sync:
+                await self.mode_changed.wait()
+                due = loop.time()
+                continue
+            await self.tick()
+            due = max(due + 1.0 / self.config.fps, loop.time() - 0.5)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def close(self) -> None:
+        """Stop drawing and close the logs."""
+        self.stop_recorder()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+        if self._log is not None:
+            self._log.close()
+
+    async def warm_up(self) -> None:
+        """Draw once, so that no client waits for the renderer to be compiled."""
+        camera = self.world.spectator
+        view = self.world.camera_view(camera.id)
+        loop = asyncio.get_running_loop()
+        state = self.world.scene_state()
+        await loop.run_in_executor(
+            self._thread, lambda: self.town.renderer.render(state, view, flow_from=(state, view))
+        )
+
+    def _is_due(self, actor: Actor) -> bool:
+        """Return whether a sensor's own tick has come; a listened one counts on."""
+        period = actor.number("sensor_tick", 0.0)
+        if self.world.time_s + 1e-9 < self._due.get(actor.id, 0.0):
+            return False
+        self._due[actor.id] = self.world.time_s + period
+        return True
+
+    def _sense(self) -> None:
+        world = self.world
+        for actor_id, stream in self._streams.items():
+            actor = world.actors[actor_id]
+            if actor_id in self._cameras or not self.hub.listened(stream):
+                continue
+            kind = actor.type_id.rsplit(".", 1)[1]
+            for body in self._bodies(actor, kind):
+                head = Head(self.layout.sensor_ids[kind], world.frame, world.time_s, actor.pose)
+                self.hub.publish(stream, Message(message(head, body)), drop_if_busy=False)
+
+    def _bodies(self, sensor: Actor, kind: str) -> list[bytes]:
+        """Return what a sensor without pixels has to say this tick."""
+        world = self.world
+        if kind == "collision":
+            return [
+                sensors.collision_body(
+                    self.actor_array(world.actors[hit.actor]),
+                    self.actor_array(world.actors[hit.other]),
+                    hit.impulse,
+                )
+                for hit in world.collisions
+                if hit.actor == sensor.parent
+            ]
+        if not self._is_due(sensor):
+            return []
+        if kind == "gnss":
+            transverse = self.layout.transverse
+            return [sensors.gnss_body(sensor, self.town.origin, transverse=transverse)]
+        return [sensors.imu_body(sensor)]
+
+    def _shots(self) -> Job | None:
+        """Return this tick's images to draw, and log what is drawn."""
+        world = self.world
+        looking = [
+            (camera, world.camera_view(camera.actor.id))
+            for camera in self._cameras.values()
+            if self.hub.listened(camera.stream) and self._is_due(camera.actor)
+        ]
+        if world.settings.no_rendering_mode:
+            looking = []
+        if not looking and self._log is None:
+            return None
+        state = world.scene_state()
+        if self._log is not None:
+            self._log.append(
+                state,
+                [
+                    LoggedCamera(actor_id=camera.actor.id, type_id=camera.actor.type_id, view=view)
+                    for camera, view in looking
+                ],
+            )
+        return plan(looking, state, world.time_s, self.layout)
+
+    async def _draw(self, job: Job) -> None:
+        loop = asyncio.get_running_loop()
+        shots = [shot for group in job.groups for shot in group]
+        try:
+            await loop.run_in_executor(self._thread, draw, job, self.town.renderer)
+            for shot in shots:
+                busy = not self.sync
+                self.hub.publish(shot.camera.stream, shot.message, drop_if_busy=busy)
+        finally:
+            for shot in shots:
+                shot.message.pending -= 1

@@ -1,0 +1,142 @@
+"""Actors: everything that has an id, a blueprint and a place in the world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from realmaster_live.errors import BridgeError
+from realmaster_live.minitown.models.bodies import (
+    BODIES,
+    PEDESTRIAN,
+    TRAFFIC_LIGHT,
+    WALKER_CENTRE,
+    WALKER_EXTENT,
+)
+from realmaster_live.minitown.traffic.blueprints import LANE_INVASION, LIGHT, Blueprint
+from realmaster_live.minitown.traffic.boxes import Box, box_of
+from realmaster_live.minitown.traffic.signals import TrafficLight
+from realmaster_live.minitown.traffic.vehicle import Vehicle
+from realmaster_live.minitown.traffic.walker import Walker
+from realmaster_live.minitown.transforms import ZERO, Pose, Vector
+
+LIGHT_EXTENT = (0.3, 0.3, 2.2)
+
+
+class ActorError(BridgeError):
+    """A request names an actor, blueprint or value that the world cannot take."""
+
+
+@dataclass(slots=True)
+class Actor:
+    """One actor; `relative` is its pose in its parent's axes, `pose` its pose in the world.
+
+    Attributes:
+        velocity: m/s. acceleration: m/s^2. angular_velocity: degrees a second.
+        vehicle, walker, light: what makes it move or switch; at most one is set.
+    """
+
+    id: int
+    blueprint: Blueprint
+    attributes: dict[str, str]
+    pose: Pose
+    parent: int = 0
+    attachment: int = 0
+    relative: Pose = field(default_factory=Pose)
+    velocity: Vector = ZERO
+    acceleration: Vector = ZERO
+    angular_velocity: Vector = ZERO
+    extent: Vector = ZERO
+    vehicle: Vehicle | None = None
+    walker: Walker | None = None
+    light: TrafficLight | None = None
+    collides: bool = True
+
+    @property
+    def type_id(self) -> str:
+        """CARLA's blueprint id."""
+        return self.blueprint.id
+
+    @property
+    def semantic(self) -> int:
+        """CARLA's class number, 0 for what is never seen."""
+        if self.vehicle is not None:
+            return self.vehicle.body.semantic
+        if self.walker is not None:
+            return PEDESTRIAN
+        return TRAFFIC_LIGHT if self.light is not None else 0
+
+    @property
+    def streams(self) -> bool:
+        """Whether the server sends this actor's data: every sensor but the client-side one."""
+        return self.type_id.startswith("sensor.") and self.type_id != LANE_INVASION
+
+    @property
+    def moves(self) -> bool:
+        """Whether the actor is a body that others can hit."""
+        return self.vehicle is not None or self.walker is not None
+
+    @property
+    def box(self) -> Box:
+        """The ground it covers."""
+        return box_of(self.pose, self.extent)
+
+    @property
+    def over_all(self) -> Vector:
+        """Half size of CARLA's bounding box, metres."""
+        return self.vehicle.body.over_all if self.vehicle is not None else self.extent
+
+    @property
+    def box_centre(self) -> Vector:
+        """Middle of CARLA's bounding box in the actor's own axes, metres."""
+        return (0.0, 0.0, 0.0 if self.walker is not None else self.over_all[2])
+
+    @property
+    def paint(self) -> tuple[float, float, float]:
+        """The paint colour, sRGB 0..1."""
+        parts = self.attributes.get("color", "150,150,150").split(",")
+        try:
+            red, green, blue = (min(255, max(0, int(part))) / 255.0 for part in parts)
+        except ValueError:
+            return (0.6, 0.6, 0.6)
+        return red, green, blue
+
+    @property
+    def feet(self) -> Pose:
+        """The pose of the drawn model, whose origin is on the ground."""
+        return self.pose._replace(z=self.pose.z - WALKER_CENTRE) if self.walker else self.pose
+
+    def number(self, attribute: str, default: float) -> float:
+        """Return an attribute as a number; raise ActorError when it is not one."""
+        text = self.attributes.get(attribute, "")
+        try:
+            return float(text) if text else default
+        except ValueError as error:
+            raise ActorError(
+                f"expected a number for {attribute} of {self.type_id}, got {text!r}: set another"
+            ) from error
+
+
+def make_actor(
+    actor_id: int,
+    blueprint: Blueprint,
+    pose: Pose,
+    *,
+    attributes: Mapping[str, str] | None = None,
+    extents: Mapping[str, Vector] | None = None,
+) -> Actor:
+    """Return a new actor of `blueprint`; `extents` overrides the half size by model name."""
+    values = {attribute.id: attribute.value for attribute in blueprint.attributes}
+    values.update(attributes or {})
+    actor = Actor(id=actor_id, blueprint=blueprint, attributes=values, pose=pose, relative=pose)
+    if blueprint.model in BODIES:
+        actor.vehicle = Vehicle(BODIES[blueprint.model])
+        actor.extent = BODIES[blueprint.model].extent
+    elif blueprint.id.startswith("walker."):
+        actor.walker = Walker()
+        actor.extent = WALKER_EXTENT
+    elif blueprint.id == LIGHT:
+        actor.extent = LIGHT_EXTENT
+    if extents and blueprint.model in extents:
+        actor.extent = extents[blueprint.model]
+    return actor

@@ -1,0 +1,54 @@
+"""Oriented boxes on the ground: do two of them overlap?"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.minitown.transforms import Pose, forward
+
+
+class Box(NamedTuple):
+    """A rectangle from above: centre and half sizes in metres, yaw in degrees."""
+
+    x: float
+    y: float
+    half_length: float
+    half_width: float
+    yaw: float
+
+    @property
+    def radius(self) -> float:
+        """Metres from the centre to a corner."""
+        return math.hypot(self.half_length, self.half_width)
+
+    def outline(self) -> NDArray[np.float64]:
+        """Return (9, 2) float64 metres: the corners, the middles of the sides, the centre."""
+        fx, fy = forward(self.yaw)
+        a, b = self.half_length, self.half_width
+        local = np.array([(i * a, j * b) for i in (-1, 0, 1) for j in (-1, 0, 1)])
+        return np.asarray(local @ np.array([[fx, fy], [-fy, fx]]) + (self.x, self.y))
+
+
+def box_of(pose: Pose, extent: tuple[float, float, float]) -> Box:
+    """Return the ground box of a body of CARLA's half size `extent`, metres."""
+    return Box(pose.x, pose.y, extent[0], extent[1], pose.yaw)
+
+
+def overlap(a: Box, b: Box) -> bool:
+    """Return whether two boxes share ground (separating axes)."""
+    dx, dy = b.x - a.x, b.y - a.y
+    if dx * dx + dy * dy > (a.radius + b.radius) ** 2:
+        return False
+    ax, ay = forward(a.yaw)
+    bx, by = forward(b.yaw)
+    cos, sin = abs(ax * bx + ay * by), abs(ax * by - ay * bx)
+    return (
+        abs(dx * ax + dy * ay) < a.half_length + b.half_length * cos + b.half_width * sin
+        and abs(dy * ax - dx * ay) < a.half_width + b.half_length * sin + b.half_width * cos
+        and abs(dx * bx + dy * by) < b.half_length + a.half_length * cos + a.half_width * sin
+        and abs(dy * bx - dx * by) < b.half_width + a.half_length * sin + a.half_width * cos
+    )

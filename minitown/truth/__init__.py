@@ -1,0 +1,1 @@
+"""The photoreal look: a path tracer over the same triangles, and pairs of both looks."""

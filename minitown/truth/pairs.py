@@ -1,0 +1,338 @@
+"""Paired clips: the same drive in the game look and path-traced, pixel for pixel.
+
+Usage: python -m realmaster_live.minitown.truth.pairs --out DIR --seeds 0:24 --frames 12
+       python -m realmaster_live.minitown.truth.pairs --out DIR --look B --truth-from PAIRS
+
+Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, and `<clip>.json`
+written last: a clip without it is not finished and is made again. The JSON lists the traffic lights
+of every frame too. With --truth-from, the clips of another folder are driven again and only their
+render is drawn: in another look, or to list the lights of clips that have no such list.
+With --with-labels, `<clip>.labels.npz` holds every frame's labels (see `pair_labels`). With
+--truth-every N, only each N-th frame is path-traced: `truth` then holds those alone, and the JSON
+lists their places as `truth_frames`. Such clips are for `realmaster evaluate perception`; keep
+them in a folder of their own.
+
+Training also needs a few towns with seeds 900:1000, to look at while it runs; towns from seed 1000
+on are held out: nothing is ever trained on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.minitown.models.town import build_town
+from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.raster.look import LOOKS
+from realmaster_live.minitown.raster.rasteriser import Rasteriser
+from realmaster_live.minitown.scene import CameraView, SceneState, Weather
+from realmaster_live.minitown.truth.drives import Drive, drive, plan_drive
+from realmaster_live.minitown.truth.lights_seen import is_readable, lights_seen
+from realmaster_live.minitown.truth.pair_labels import ClipLabels
+from realmaster_live.minitown.truth.pathtrace import PathTracer
+from realmaster_live.minitown.truth.prompts import AS_SIMULATED, PROMPTS, weather_for
+
+logger = logging.getLogger(__name__)
+
+MOST_DRIVES = 100  # tried of a town in search of traffic lights
+SAME_DRIVE_LEVELS = 0.5  # a render of the same moment differs by rounding only
+
+
+def save_atomically(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write an array beside its place and move it there."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, array)
+    partial.replace(path)
+
+
+class Painters:
+    """Both looks of one town, built once for all of its drives."""
+
+    def __init__(self, seed: int, *, spp: int, look: str = "A") -> None:
+        self.scene = build_town(make_network(seed))
+        self.spp, self.look = spp, look
+        self.rasteriser = Rasteriser(self.scene, look=LOOKS[look])
+        self.tracers: dict[bool, PathTracer] = {}
+        self._rasterisers = {look: self.rasteriser}
+
+    def in_look(self, look: str) -> Rasteriser:
+        """Return the town as one look draws it."""
+        if look not in self._rasterisers:
+            self._rasterisers[look] = Rasteriser(self.scene, look=LOOKS[look])
+        return self._rasterisers[look]
+
+    def truth(
+        self, state: SceneState, view: CameraView, prompt: str
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return two photographs (H, W, 3) of a moment as a prompt wants it.
+
+        The second shows it while no drop or flake is in the air.
+        """
+        snow = prompt == "snow"
+        if snow not in self.tracers:
+            self.tracers[snow] = PathTracer(self.scene, spp=self.spp, snow=snow)
+        shown = replace(state, weather=weather_for(prompt, state.weather))
+        tracer = self.tracers[snow]
+        calm = tracer.calm(shown, view)
+        return tracer.with_falling(calm, shown), calm
+
+
+def write_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Write a clip's JSON beside its place and move it there: now the clip is finished."""
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps(facts))
+    partial.replace(path)
+
+
+def render_clip(
+    plan: Drive,
+    painters: Painters,
+    out: Path,
+    *,
+    frames: int,
+    width: int,
+    height: int,
+    dt: float,
+    truth_every: int = 1,
+    with_labels: bool = False,
+) -> None:
+    """Draw one drive in both looks and write its files.
+
+    The last of every `truth_every` frames is traced: frame 9, 19 and so on with 10.
+    """
+    started = time.monotonic()
+    sim = np.empty((frames, height, width, 3), np.uint8)
+    traced = range(truth_every - 1, frames, truth_every)
+    truth = np.empty((len(traced), height, width, 3), np.uint8)
+    calm = np.empty_like(truth)
+    labels = ClipLabels(frames, height, width) if with_labels else None
+    lights = []
+    moments = drive(plan, frames=frames, width=width, height=height, dt=dt)
+    for index, (state, view) in enumerate(moments):
+        drawn = painters.rasteriser.render(state, view)
+        sim[index] = drawn.rgb
+        lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
+        if labels is not None:
+            labels.put(index, drawn)
+        if index in traced:
+            place = traced.index(index)
+            truth[place], calm[place] = painters.truth(state, view, plan.prompt)
+    save_atomically(out / f"{plan.name}.sim.npy", sim)
+    save_atomically(out / f"{plan.name}.truth.npy", truth)
+    if not np.array_equal(truth, calm):
+        save_atomically(out / f"{plan.name}.calm.npy", calm)
+    if labels is not None:
+        labels.save(out / f"{plan.name}.labels.npz")
+    wall_s = time.monotonic() - started
+    facts = asdict(plan) | {
+        "frames": frames,
+        "size": [width, height],
+        "dt": dt,
+        "spp": painters.spp,
+        "look": painters.look,
+        "lights": lights,
+        "wall_s": round(wall_s, 1),
+        "complete": True,
+    }
+    if truth_every > 1:
+        facts["truth_frames"] = list(traced)
+    write_facts(out / f"{plan.name}.json", facts)
+    logger.info("%s: %d frames, %.2f s a frame", plan.name, frames, wall_s / frames)
+
+
+def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: bool = False) -> None:
+    """Drive the clip of a JSON file again and draw its render in the painters' look.
+
+    The truth is shared by a hard link where that is possible. Raises PairError where the drive is
+    no longer the one that the truth shows.
+    """
+    facts = json.loads(source.read_text())
+    name, frames, (width, height) = source.stem, facts["frames"], facts["size"]
+    plan = plan_drive(facts["seed"], facts["number"], facts.get("prompt", AS_SIMULATED))
+    known = np.load(source.with_name(f"{name}.sim.npy"), mmap_mode="r")
+    sim = np.empty((frames, height, width, 3), np.uint8)
+    labels = ClipLabels(frames, height, width) if with_labels else None
+    lights = []
+    moments = drive(plan, frames=frames, width=width, height=height, dt=facts["dt"])
+    for index, (state, view) in enumerate(moments):
+        if index in (0, frames - 1):
+            again = painters.in_look(facts["look"]).render(state, view).rgb
+            off = float(np.abs(again.astype(np.int16) - known[index]).mean())
+            if off > SAME_DRIVE_LEVELS:
+                raise PairError(
+                    f"expected frame {index} of {source} to be drawn as it was, got {off:.1f} "
+                    "levels of difference: the town has changed since, make the pairs anew"
+                )
+        drawn = painters.rasteriser.render(state, view)
+        sim[index] = drawn.rgb
+        lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
+        if labels is not None:
+            labels.put(index, drawn)
+    save_atomically(out / f"{name}.sim.npy", sim)
+    if labels is not None:
+        labels.save(out / f"{name}.labels.npz")
+    share(source.with_name(f"{name}.truth.npy"), out / f"{name}.truth.npy")
+    write_facts(out / source.name, facts | {"look": painters.look, "lights": lights})
+    logger.info("%s: %d frames in look %s", name, frames, painters.look)
+
+
+def share(source: Path, target: Path) -> None:
+    """Link a file, or copy it where it cannot be linked."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def parse_range(text: str) -> range:
+    """Return the seeds of "a:b" or "a"."""
+    first, _, last = text.partition(":")
+    try:
+        return range(int(first), int(last) if last else int(first) + 1)
+    except ValueError:
+        raise ConfigError(
+            f"expected seeds as 3 or 0:24, got {text!r}: give whole numbers"
+        ) from None
+
+
+def parse_prompts(text: str) -> list[str]:
+    """Return the prompts of "rain,snow" or "all"."""
+    names = list(PROMPTS) if text == "all" else [name.strip() for name in text.split(",")]
+    for name in names:
+        weather_for(name, Weather())  # or its error
+    return names
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of "512x288"."""
+    try:
+        width, height = map(int, text.lower().split("x"))
+    except ValueError:
+        raise ConfigError(f"expected a size as 512x288, got {text!r}: give WxH") from None
+    return width, height
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make every clip that is not there yet."""
+    parser = argparse.ArgumentParser(description="Make paired clips of the town in both looks.")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", help="such as 3 or 0:24 (0:24; all of --truth-from)")
+    parser.add_argument("--drives", type=int, default=2, help="clips of each town")
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--size", default="512x288", metavar="WxH")
+    parser.add_argument("--dt", type=float, default=0.05, help="seconds between frames")
+    parser.add_argument("--spp", type=int, default=12, help="path-traced samples a pixel")
+    parser.add_argument("--look", choices=sorted(LOOKS), default="A")
+    parser.add_argument(
+        "--prompts",
+        default=AS_SIMULATED,
+        help="such as rain,snow or all: the drives of a town take turns",
+    )
+    parser.add_argument(
+        "--with-lights",
+        action="store_true",
+        help="take the first drives of each town on which traffic lights can be read",
+    )
+    parser.add_argument(
+        "--truth-every", type=int, default=1, metavar="N", help="path-trace each N-th frame only"
+    )
+    parser.add_argument(
+        "--with-labels", action="store_true", help="write every frame's labels beside its clip"
+    )
+    parser.add_argument(
+        "--truth-from",
+        type=Path,
+        metavar="PAIRS",
+        help="draw the clips of this folder again and share their truth; only --out, --seeds, "
+        "--look and --with-labels count",
+    )
+    args = parser.parse_args(argv)
+    if not 1 <= args.truth_every <= args.frames:
+        raise ConfigError(
+            f"expected --truth-every from 1 to the {args.frames} frames of a clip, got "
+            f"{args.truth_every}: each clip needs a truth"
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.truth_from is not None:
+        redraw(args.truth_from, args.out, args.seeds, look=args.look, with_labels=args.with_labels)
+        return
+    seeds, prompts = parse_range(args.seeds or "0:24"), parse_prompts(args.prompts)
+    width, height = parse_size(args.size)
+    for seed in seeds:
+        drives: Iterable[int] = range(args.drives)
+        if args.with_lights:
+            drives = islice(
+                drives_with_lights(seed, args.frames, width, height, args.dt), args.drives
+            )
+        plans = [plan_drive(seed, n, prompts[(seed + n) % len(prompts)]) for n in drives]
+        missing = [plan for plan in plans if not (args.out / f"{plan.name}.json").exists()]
+        if not missing:
+            continue
+        painters = Painters(seed, spp=args.spp, look=args.look)
+        for plan in missing:
+            render_clip(
+                plan,
+                painters,
+                args.out,
+                frames=args.frames,
+                width=width,
+                height=height,
+                dt=args.dt,
+                truth_every=args.truth_every,
+                with_labels=args.with_labels,
+            )
+
+
+def drives_with_lights(seed: int, frames: int, width: int, height: int, dt: float) -> Iterator[int]:
+    """Yield the numbers of a town's drives that begin and end with a light that can be read."""
+    painters = Painters(seed, spp=0)
+    for number in range(MOST_DRIVES):
+        seen = []
+        moments = drive(plan_drive(seed, number), frames=frames, width=width, height=height, dt=dt)
+        for index, (state, view) in enumerate(moments):
+            if index in (0, frames - 1):
+                depth = painters.rasteriser.render(state, view).depth
+                lights = lights_seen(painters.scene.models, state, view, depth)
+                seen.append(any(is_readable(light) for light in lights))
+        if all(seen):
+            yield number
+
+
+def redraw(
+    source: Path, out: Path, seeds: str | None, *, look: str, with_labels: bool = False
+) -> None:
+    """Draw the clips of a folder again that are not in `out` yet, town by town."""
+    if source.resolve() == out.resolve():
+        raise ConfigError(f"expected --out beside --truth-from, got {out} for both: name another")
+    wanted = parse_range(seeds) if seeds else None
+    towns: dict[int, list[Path]] = {}
+    for path in sorted(source.glob("*.json")):
+        seed = int(json.loads(path.read_text())["seed"])
+        if (wanted is None or seed in wanted) and not (out / path.name).exists():
+            towns.setdefault(seed, []).append(path)
+    if not towns and not any(out.glob("*.json")):
+        raise PairError(f"expected finished clips in {source}, got none: name a folder of pairs")
+    for seed, paths in towns.items():
+        painters = Painters(seed, spp=0, look=look)
+        for path in paths:
+            redraw_clip(path, painters, out, with_labels=with_labels)
+
+
+if __name__ == "__main__":
+    main()

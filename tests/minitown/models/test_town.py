@@ -1,0 +1,155 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from realmaster_live.minitown.models.bodies import BODIES
+from realmaster_live.minitown.models.town import build_town
+from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.scene import StaticScene
+
+SEEDS = (5, 12)
+ROADS, SIDEWALKS, VEGETATION, ROAD_LINES = 1, 2, 9, 24
+STANDING = (3, 4, 5, 6, 8, 14, 20)
+
+
+@pytest.fixture(scope="module", params=SEEDS)
+def town(request) -> StaticScene:
+    return build_town(make_network(request.param))
+
+
+def _triangles(town: StaticScene, *semantics: int) -> np.ndarray:
+    return np.concatenate(
+        [m.positions[m.triangles] for m in town.meshes if m.semantic in semantics]
+    )
+
+
+def _covered(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
+    found = []
+    low, high = triangles[..., :2].min(axis=1), triangles[..., :2].max(axis=1)
+    for point in points:
+        near = triangles[((low <= point + 0.01) & (high >= point - 0.01)).all(axis=1)]
+        a, b, c = (near[:, k, :2].astype(float) for k in range(3))
+        sides = [
+            (q[:, 0] - o[:, 0]) * (point[1] - o[:, 1]) - (q[:, 1] - o[:, 1]) * (point[0] - o[:, 0])
+            for o, q in ((a, b), (b, c), (c, a))
+        ]
+        one, other = np.minimum.reduce(sides) >= -1e-3, np.maximum.reduce(sides) <= 1e-3
+        found.append(bool((one | other).any()))
+    return np.array(found)
+
+
+def _lane_points(seed: int, right: float) -> np.ndarray:
+    found = []
+    for lane in make_network(seed).lanes.values():
+        step = np.gradient(lane.centre[:, :2], axis=0)
+        step /= np.linalg.norm(step, axis=1, keepdims=True)
+        found.append((lane.centre[:, :2] + right * step[:, ::-1] * [-1, 1])[::3])
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("right", [-1.7, 0.0, 1.7])
+def test_asphalt_lies_under_the_whole_width_of_every_lane(town, right) -> None:
+    flat = _triangles(town, ROADS)
+    flat = flat[np.abs(flat[..., 2]).max(axis=1) < 1e-4]
+    assert _covered(_lane_points(town.seed, right), flat).all()
+
+
+def test_nothing_stands_in_a_lane(town) -> None:
+    things = _triangles(town, *STANDING)
+    middles = things.mean(axis=1)
+    low = middles[middles[:, 2] < 4.0][:, :2]
+    lanes = _lane_points(town.seed, 0.0)
+    order = np.argsort(low[:, 0])
+    low = low[order]
+    for point in lanes:
+        start, end = np.searchsorted(low[:, 0], [point[0] - 1.75, point[0] + 1.75])
+        near = low[start:end]
+        assert not (np.hypot(*(near - point).T) < 1.55).any(), point
+
+
+def test_crossings_are_painted_and_walkers_stand_on_sidewalks(town) -> None:
+    network = make_network(town.seed)
+    paint = _triangles(town, ROAD_LINES).mean(axis=1)[:, :2]
+    walks = _triangles(town, SIDEWALKS)
+    walks = walks[np.ptp(walks[..., 2], axis=1) < 1e-4]
+    for _, ends in network.crossings:
+        assert (np.linalg.norm(paint - ends.mean(axis=0), axis=1) < 2.5).any()
+    ends = np.concatenate([ends for _, ends in network.crossings])
+    assert _covered(ends, walks).all()
+
+
+def test_every_object_has_its_own_number_and_one_class(town) -> None:
+    classes: dict[int, set[int]] = {}
+    for mesh in town.meshes:
+        if mesh.instance:
+            classes.setdefault(mesh.instance, set()).add(mesh.semantic)
+    assert min(classes) == 10_000
+    assert all(len(found) == 1 for found in classes.values())
+    assert {next(iter(found)) for found in classes.values()} >= {3, 6, 8, 9, 14, 20}
+
+
+def test_meshes_are_sound_and_small_enough_to_cull(town) -> None:
+    sizes = Counter()
+    for mesh in town.meshes:
+        assert mesh.material in town.materials
+        assert mesh.positions.dtype == mesh.normals.dtype == mesh.uvs.dtype == np.float32
+        assert mesh.triangles.dtype == np.int32
+        assert np.isfinite(mesh.positions).all()
+        assert np.isfinite(mesh.uvs).all()
+        assert np.allclose(np.linalg.norm(mesh.normals, axis=1), 1, atol=1e-3)
+        assert mesh.triangles.max() < len(mesh.positions)
+        sizes[mesh.semantic] += len(mesh.triangles)
+    assert 100_000 < sizes.total() < 290_000
+
+
+def test_the_same_seed_builds_the_same_town_and_another_one_does_not() -> None:
+    first, again = (build_town(make_network(5)) for _ in range(2))
+    assert len(first.meshes) == len(again.meshes)
+    for a, b in zip(first.meshes, again.meshes, strict=True):
+        assert np.array_equal(a.positions, b.positions)
+    other = build_town(make_network(6))
+    assert len(other.meshes) != len(first.meshes)
+
+
+def test_models_fill_the_space_that_their_extent_says(town) -> None:
+    for name, body in BODIES.items():
+        model = town.models[name]
+        points = np.concatenate([m.positions for m in model.meshes if m.semantic != 13])
+        low, high = points.min(axis=0), points.max(axis=0)
+        assert abs(low[2]) < 0.02, name
+        assert np.allclose(high[0] - low[0], 2 * body.extent[0], atol=0.25), name
+        assert high[1] - low[1] < 2 * body.extent[1] + 0.45, name  # mirrors stand out
+        assert 1_500 <= sum(len(m.triangles) for m in model.meshes) <= 5_000, name
+        if body.wheels == 4:
+            assert np.allclose(high[2], 2 * body.extent[2], atol=0.05), name
+    for name, model in town.models.items():
+        parts = {mesh.part for mesh in model.meshes}
+        assert all(mesh.instance == 0 for mesh in model.meshes)
+        assert set(model.pivots) <= parts, name
+        assert {mesh.material for mesh in model.meshes} <= town.materials.keys()
+
+
+def test_wheels_turn_about_their_own_middles(town) -> None:
+    for name in BODIES:
+        model = town.models[name]
+        for part, pivot in model.pivots.items():
+            points = np.concatenate([m.positions for m in model.meshes if m.part == part])
+            middle = (points.min(axis=0) + points.max(axis=0)) / 2
+            assert np.allclose(middle[[0, 2]], np.array(pivot)[[0, 2]], atol=0.03), (name, part)
+    sedan = town.models["sedan"].pivots
+    assert sedan["wheel_fl"][1] < 0 < sedan["wheel_fr"][1]
+    assert sedan["wheel_fl"][0] > sedan["wheel_rl"][0]
+
+
+def test_signal_lamps_are_parts_that_face_ahead(town) -> None:
+    model = town.models["traffic_light"]
+    heights = {}
+    for mesh in model.meshes:
+        if mesh.part:
+            assert np.allclose(mesh.normals, [1, 0, 0], atol=1e-5) or np.allclose(
+                mesh.normals, [-1, 0, 0], atol=1e-5
+            )
+            assert max(town.materials[mesh.material].emission) > 0.5
+            heights[mesh.part] = mesh.positions[:, 2].max()
+    assert heights["lamp_red"] > heights["lamp_yellow"] > heights["lamp_green"]

@@ -1,0 +1,111 @@
+"""The server as a process: its options, its ready line, its end, its state log."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.minitown.server.server import main
+from realmaster_live.minitown.server.state import read_states
+from realmaster_live.minitown.server.towns import load_town, town_number
+
+carla = pytest.importorskip("carla")
+
+pytestmark = pytest.mark.carla
+
+SERVER = [sys.executable, "-m", "realmaster_live.minitown.server.server"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_cleanly_on_a_signal_while_clients_listen(number, tmp_path):
+    log = tmp_path / "states.jsonl"
+    with subprocess.Popen(
+        [*SERVER, "--port", "0", "--no-raster", "--vehicles", "4", "--state-log", str(log)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            ready = re.search(r":(\d+) \(streams on (\d+),", process.stdout.readline())
+            port, stream_port = map(int, ready.groups())
+            with socket.create_connection(("127.0.0.1", port)), socket.socket() as stream:
+                stream.connect(("127.0.0.1", stream_port))
+                stream.sendall(b"\x01\0\0\0")
+                assert stream.recv(1000)
+                time.sleep(0.3)
+                process.send_signal(number)
+                assert process.wait(10) == 0
+        finally:
+            process.kill()
+        assert "Traceback" not in process.stderr.read()
+    frames = [logged.state.frame for logged in read_states(log)]
+    assert len(frames) > 2 and np.all(np.diff(frames) == 1)
+
+
+def test_a_taken_port_is_told_in_one_line(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["--port", str(port), "--no-raster"]) == 1
+    error = capsys.readouterr().err
+    assert str(port) in error and error.count("\n") == 1
+
+
+def test_a_taken_stream_port_is_stepped_over(running):
+    with socket.socket() as rpc, socket.socket() as stream:
+        rpc.bind(("127.0.0.1", 0))
+        port = rpc.getsockname()[1]
+        try:
+            stream.bind(("127.0.0.1", port + 1))
+        except OSError:
+            pytest.skip("the next port is somebody else's")
+        stream.listen()
+        rpc.close()
+        with running("--no-raster", port=port) as server:
+            assert server.client().get_world().wait_for_tick(5.0).frame > 0
+
+
+def test_state_log_holds_the_cameras_of_every_frame(running, tmp_path):
+    log = tmp_path / "states.jsonl"
+    with running("--no-raster", "--walkers", "3", "--state-log", str(log)) as server:
+        world = server.client().get_world()
+        settings = world.get_settings()
+        settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+        world.apply_settings(settings)
+        blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
+        blueprint.set_attribute("fov", "65")
+        place = carla.Transform(carla.Location(3, 4, 5), carla.Rotation(-10, 20, 0))
+        camera = world.spawn_actor(blueprint, place)
+        images = []
+        camera.listen(images.append)
+        for _ in range(3):
+            world.tick()
+        time.sleep(0.3)
+        camera.stop()
+        camera.destroy()
+    logged = {one.state.frame: one for one in read_states(log)}
+    assert len(images) == 3
+    for image in images:
+        (told,) = logged[image.frame].cameras
+        assert (told.view.width, told.view.height, told.view.fov_deg) == (800, 600, 65.0)
+        assert np.allclose(told.view.cam_to_world, image.transform.get_matrix(), atol=1e-4)
+        assert logged[image.frame].state.town_seed == 7
+        models = {instance.model for instance in logged[image.frame].state.instances}
+        assert "traffic_light" in models and any(name.startswith("walker") for name in models)
+
+
+def test_names_of_towns():
+    assert town_number("MiniTown07") == town_number("/Game/Carla/Maps/MiniTown07") == 7
+    assert town_number("Carla/Maps/MiniTown123") == 123
+    assert town_number("Town10HD") is None and town_number("") is None
+    town = load_town(3, drawn=False)
+    assert town.map_name == "Carla/Maps/MiniTown03" and town.origin == (49.0, 8.0)
+    with pytest.raises(ConfigError, match="look"):
+        load_town(3, look="Z")

@@ -1,0 +1,236 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from realmaster_live.errors import RecordingError
+from realmaster_live.minitown.models.bodies import BODIES, WALKER_EXTENT
+from realmaster_live.minitown.models.catalogue import make_models
+from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.scene import Weather
+from realmaster_live.minitown.server.state import LoggedCamera, StateLog, read_states
+from realmaster_live.minitown.traffic.actors import ActorError
+from realmaster_live.minitown.traffic.vehicle import VehicleControl
+from realmaster_live.minitown.traffic.walker import WalkerControl
+from realmaster_live.minitown.traffic.world import SPAWN_COLLISION, World
+from realmaster_live.minitown.transforms import Pose, compose, matrix, pose_of
+
+DT = 0.05
+
+
+@pytest.fixture
+def world():
+    return World(make_network(7), seed=7)
+
+
+def place(world, index=0):
+    point = world.network.spawn_points[index]
+    return Pose(*point.location, yaw=point.yaw_deg)
+
+
+def run(world, seconds):
+    for _ in range(round(seconds / DT)):
+        world.step(DT)
+
+
+def random_poses():
+    rng = np.random.default_rng(3)
+    angles = rng.uniform((-89, -179, -179), (89, 179, 179), (50, 3))
+    return [
+        Pose(*map(float, place), *map(float, turn))
+        for place, turn in zip(rng.uniform(-200, 200, (50, 3)), angles, strict=True)
+    ]
+
+
+def test_matrices_are_carlas_own():
+    carla = pytest.importorskip("carla")
+    for pose in random_poses():
+        theirs = carla.Transform(
+            carla.Location(*pose.location), carla.Rotation(pose.pitch, pose.yaw, pose.roll)
+        ).get_matrix()
+        assert np.allclose(matrix(pose), theirs, atol=1e-4)
+
+
+def test_pose_survives_its_matrix():
+    for pose in random_poses():
+        assert np.allclose(matrix(pose_of(matrix(pose))), matrix(pose), atol=1e-9)
+
+
+def test_mounted_sensor_follows_its_vehicle(world):
+    ego = world.spawn_ego()
+    mount = Pose(1.5, 0.2, 2.4, -10.0, 5.0, 3.0)
+    camera = world.spawn("sensor.camera.rgb", mount, parent=ego.id)
+    run(world, 4.0)
+    assert math.dist(ego.pose[:2], place(world)[:2]) > 2.0
+    assert np.allclose(matrix(camera.pose), matrix(ego.pose) @ matrix(mount), atol=1e-9)
+    assert camera.pose == compose(ego.pose, mount)
+    view = world.camera_view(camera.id)
+    assert (view.width, view.height, view.fov_deg) == (800, 600, 90.0)
+    world.destroy(ego.id)
+    assert camera.id not in world.actors
+
+
+def test_throttle_brake_and_reverse(world):
+    car = world.spawn("vehicle.tesla.model3", place(world))
+    car.vehicle.control = VehicleControl(throttle=1.0)
+    run(world, 2.0)
+    fast = car.vehicle.speed
+    assert 6.0 < fast < 9.0
+    car.vehicle.control = VehicleControl(brake=1.0)
+    run(world, 0.5)
+    assert car.vehicle.speed < fast - 3.5
+    run(world, 1.0)
+    assert car.vehicle.speed == 0.0
+    assert "brake_light" in car.vehicle.lit()
+    car.vehicle.control = VehicleControl(throttle=0.5, reverse=True)
+    run(world, 1.0)
+    assert -3.0 < car.vehicle.speed < -0.5
+    car.vehicle.control = VehicleControl(hand_brake=True)
+    run(world, 1.0)
+    assert car.vehicle.speed == 0.0
+
+
+def test_positive_steer_turns_right_with_the_radius_of_the_bicycle(world):
+    car = world.spawn("vehicle.tesla.model3", Pose(z=0.3))
+    car.vehicle.control = VehicleControl(throttle=0.3, steer=0.5)
+    run(world, 1.0)
+    assert car.pose.yaw > 0.0 and car.pose.y > 0.0
+    turn = math.tan(car.vehicle.wheel_angle)
+    radius = car.vehicle.body.wheelbase / (turn * math.cos(math.atan(0.5 * turn)))
+    speed = math.hypot(*car.velocity[:2])
+    assert math.radians(car.angular_velocity[2]) == pytest.approx(speed / radius, rel=1e-2)
+
+
+def test_vehicle_settles_on_the_ground(world):
+    car = world.spawn("vehicle.tesla.model3", place(world))
+    assert car.pose.z == pytest.approx(0.3)
+    world.step(DT)
+    assert car.pose.z == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_place_can_be_taken_only_once(world):
+    first = world.spawn("vehicle.tesla.model3", place(world))
+    with pytest.raises(ActorError, match=SPAWN_COLLISION):
+        world.spawn("vehicle.nissan.patrol", place(world))
+    assert world.destroy(first.id)
+    assert not world.destroy(first.id)
+    world.spawn("vehicle.nissan.patrol", place(world))
+
+
+def test_head_on_cars_stop_and_tell_once_each(world):
+    a = world.spawn("vehicle.tesla.model3", Pose(0.0, 0.0, 0.0))
+    b = world.spawn("vehicle.tesla.model3", Pose(14.0, 0.0, 0.0, 0.0, 180.0))
+    for car in (a, b):
+        car.vehicle.control = VehicleControl(throttle=1.0)
+    while not world.collisions:
+        world.step(DT)
+        assert world.time_s < 5.0
+    hit = world.collisions
+    assert {(c.actor, c.other) for c in hit} == {(a.id, b.id), (b.id, a.id)}
+    assert hit[0].impulse[0] == -hit[1].impulse[0] != 0.0
+    run(world, 1.0)
+    assert b.pose.x - a.pose.x >= 2 * a.extent[0] - 1e-6
+    a.vehicle.control = VehicleControl(throttle=0.6, reverse=True)
+    run(world, 1.0)
+    assert a.vehicle.speed < -1.0
+
+
+def test_walker_obeys_its_control(world):
+    walker = world.spawn("walker.pedestrian.0002", Pose(5.0, 5.0, 0.93))
+    walker.walker.control = WalkerControl((0.0, 1.0, 0.0), 1.5)
+    run(world, 2.0)
+    assert walker.pose.y == pytest.approx(8.0)
+    assert walker.pose.yaw == pytest.approx(90.0)
+    assert walker.walker.stride != 0.0
+    assert walker.feet.z == pytest.approx(0.0)
+
+
+def test_unknown_things_are_refused(world):
+    with pytest.raises(ActorError, match="library"):
+        world.spawn("vehicle.flying.carpet", Pose())
+    with pytest.raises(ActorError, match="library"):
+        world.spawn("traffic.traffic_light", Pose())
+    with pytest.raises(ActorError, match="4711"):
+        world.spawn("sensor.camera.rgb", Pose(), parent=4711)
+    with pytest.raises(ActorError, match="vehicle"):
+        world.set_autopilot(world.spectator.id, True)
+    camera = world.spawn("sensor.camera.rgb", Pose(), attributes={"fov": "wide"})
+    with pytest.raises(ActorError, match="fov"):
+        world.camera_view(camera.id)
+
+
+def test_scene_state_shows_every_body(world):
+    vehicles, walkers = world.populate(5, 4, seed=1)
+    run(world, 1.0)
+    state = world.scene_state()
+    assert state.town_seed == 7 and state.frame == world.frame
+    ids = {instance.actor_id for instance in state.instances}
+    assert ids == {*vehicles, *walkers, *world.light_actors.values()}
+    assert {i.model for i in state.instances if i.actor_id in walkers} <= {
+        "walker_a", "walker_b", "walker_c", "walker_d"
+    }  # fmt: skip
+    lamps = [i.lit for i in state.instances if i.model == "traffic_light"]
+    assert all(len(lit) == 1 for lit in lamps)
+    assert frozenset({"lamp_green"}) in lamps and frozenset({"lamp_red"}) in lamps
+
+
+def test_bodies_are_as_large_as_the_models_that_are_drawn():
+    for name, model in make_models().items():
+        expected = BODIES[name].extent if name in BODIES else WALKER_EXTENT
+        if name != "traffic_light":
+            assert model.extent == pytest.approx(expected, abs=0.02), name
+
+
+def test_same_seed_same_world():
+    def poses():
+        world = World(make_network(3), seed=5)
+        world.populate(12, 8, seed=2)
+        run(world, 8.0)
+        return [(actor.id, actor.type_id, actor.pose) for actor in world.actors.values()]
+
+    assert poses() == poses()
+
+
+def test_headlamps_burn_at_night(world):
+    world.populate(3, 0, seed=1)
+    world.weather = Weather(sun_altitude_angle=-10.0)
+    world.step(DT)
+    lit = [i.lit for i in world.scene_state().instances if i.model != "traffic_light"]
+    assert all("head_light" in parts for parts in lit)
+
+
+def test_state_log_gives_states_back(world, tmp_path):
+    world.populate(4, 3, seed=1)
+    camera = world.spawn("sensor.camera.depth", Pose(3.0, 4.0, 5.0, -12.0, 77.0, 2.0))
+    written = []
+    with StateLog(tmp_path / "states.jsonl") as log:
+        for _ in range(3):
+            world.step(DT)
+            logged = LoggedCamera(
+                actor_id=camera.id, type_id=camera.type_id, view=world.camera_view(camera.id)
+            )
+            written.append(world.scene_state())
+            log.append(written[-1], [logged])
+    read = list(read_states(tmp_path / "states.jsonl"))
+    assert [r.state.frame for r in read] == [1, 2, 3]
+    for before, after in zip(written, read, strict=True):
+        assert after.state.weather == before.weather and after.state.time_s == before.time_s
+        for one, other in zip(before.instances, after.state.instances, strict=True):
+            assert np.allclose(one.model_to_world, other.model_to_world, atol=1e-6)
+            assert (one.actor_id, one.model, one.lit) == (other.actor_id, other.model, other.lit)
+        view = after.cameras[0].view
+        assert np.allclose(view.cam_to_world, matrix(camera.pose), atol=1e-6)
+        assert (view.width, view.height, view.fov_deg) == (800, 600, 90.0)
+
+
+def test_a_cut_last_line_is_left_out_and_damage_is_told(world, tmp_path):
+    path = tmp_path / "states.jsonl"
+    with StateLog(path) as log:
+        log.append(world.scene_state())
+    whole = path.read_text()
+    path.write_text(whole + whole[:50])
+    assert len(list(read_states(path))) == 1
+    path.write_text(whole + json.dumps({"v": 99}) + "\n")
+    with pytest.raises(RecordingError, match="line 2"):
+        list(read_states(path))
