@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
+from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.chunk import ChunkSpec
 from realmaster_live.datasets import Selection, Summary, cityscapes, coco, kitti, yolo
 from realmaster_live.datasets.folder import ExportOptions

@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
+from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.chunk import Chunk
 from realmaster_live.chunker import Chunker
 from realmaster_live.engines.load import load_engine

@@ -29,7 +29,7 @@ import av
 import numpy as np
 
 from realmaster_live.annotations import annotate
-from realmaster_live.bridges.carla_bridge import CarlaBridge
+from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.chunk import Chunk, ChunkSpec, Frame
 from realmaster_live.engines.load import load_engine
 from realmaster_live.host import describe_host

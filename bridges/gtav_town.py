@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla_geometry import cam_to_world
+from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.bridges.gtav_camera import VFOV_DEG
 from realmaster_live.bridges.gtav_messages import (
     Commands,

@@ -148,7 +148,7 @@ def _load(bench: Bench, width: int, height: int, *, recompute_reference: bool = 
 
 
 def _measure(bench: Bench, port: int, ego: int, engine: Engine) -> tuple[Stats, list[Chunk]]:
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
+    from realmaster_live.bridges.carla.bridge import CarlaBridge
 
     spec = engine.spec
     with ExitStack() as stack:

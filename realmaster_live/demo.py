@@ -154,7 +154,7 @@ def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]
 
 def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
     """Start the town as a CARLA server, whose tick is ours."""
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
+    from realmaster_live.bridges.carla.bridge import CarlaBridge
 
     width, height = demo.size
     port = stack.enter_context(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from realmaster_live.protocols import Engine
 
 if TYPE_CHECKING:
-    from realmaster_live.bridges.carla_door import RealizedCamera
+    from realmaster_live.bridges.carla.realized_camera import RealizedCamera
 
 
 def realize(
@@ -24,7 +24,7 @@ def realize(
         engine: an Engine, or the name or folder of one.
         policy: `delay`, the only one there is.
     """
-    from realmaster_live.bridges.carla_door import RealizedCamera, picture_format
+    from realmaster_live.bridges.carla.realized_camera import RealizedCamera, picture_format
 
     if not isinstance(engine, str):
         return RealizedCamera(camera, engine, policy=policy)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import BridgeError
 from realmaster_live.minitown.server import calls_actors as actors
 from realmaster_live.minitown.server.calls import Call

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from realmaster_live.bridges.carla_wire.rpc import VOID, value, value_refused, void_refused
+from realmaster_live.bridges.carla.wire.rpc import VOID, value, value_refused, void_refused
 from realmaster_live.errors import RealMasterError
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.traffic.actors import ActorError

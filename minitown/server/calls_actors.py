@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.minitown.server.calls import Call, does, gives
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.physics_sheet import physics_sheet

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.minitown.models.street import light_head_boxes
 from realmaster_live.minitown.server.calls import Call, does, gives
 from realmaster_live.minitown.server.calls_actors import actor_of

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import RecordingError
 from realmaster_live.minitown.server.calls import Call, does, gives
 from realmaster_live.minitown.server.episode import Episode

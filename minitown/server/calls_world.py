@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from realmaster_live.bridges.carla_wire import shapes
+from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.calls import CONNECTION, Call, does, gives
 from realmaster_live.minitown.server.episode import STATE_STREAM, Episode

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.bridges.carla_wire.layouts import Layout
-from realmaster_live.bridges.carla_wire.streams import (
+from realmaster_live.bridges.carla.wire.layouts import Layout
+from realmaster_live.bridges.carla.wire.streams import (
     Head,
     bgra_of,
     flow_of,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.bridges.carla_wire.layouts import Layout, layout_of
-from realmaster_live.bridges.carla_wire.streams import Head, Token, message
+from realmaster_live.bridges.carla.wire.layouts import Layout, layout_of
+from realmaster_live.bridges.carla.wire.streams import Head, Token, message
 from realmaster_live.minitown.server import sensors
 from realmaster_live.minitown.server.cameras import Camera, Job, draw, make_camera, plan
 from realmaster_live.minitown.server.log_recorder import LogRecorder

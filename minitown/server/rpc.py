@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Mapping
 
-from realmaster_live.bridges.carla_wire.rpc import (
+from realmaster_live.bridges.carla.wire.rpc import (
     Decoder,
     Request,
     encode_answer,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla_wire.rpc import pack
+from realmaster_live.bridges.carla.wire.rpc import pack
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.transforms import Pose, matrix
 

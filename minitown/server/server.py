@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from realmaster_live.bridges.carla_wire.layouts import LAYOUTS
+from realmaster_live.bridges.carla.wire.layouts import LAYOUTS
 from realmaster_live.errors import ConfigError, ConnectError, RealMasterError
 from realmaster_live.minitown.server.episode import Episode, ServerConfig
 from realmaster_live.minitown.server.rpc import RpcServer

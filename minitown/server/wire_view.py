@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla_wire import shapes
-from realmaster_live.bridges.carla_wire.episode_state import (
+from realmaster_live.bridges.carla.wire import shapes
+from realmaster_live.bridges.carla.wire.episode_state import (
     ActorRecord,
     EpisodeState,
     light_extra,
@@ -18,7 +18,7 @@ from realmaster_live.bridges.carla_wire.episode_state import (
     vehicle_extra,
     walker_extra,
 )
-from realmaster_live.bridges.carla_wire.layouts import Layout
+from realmaster_live.bridges.carla.wire.layouts import Layout
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.blueprints import LIBRARY, STRING
 from realmaster_live.minitown.traffic.signals import GREEN

@@ -16,7 +16,7 @@ from realmaster_live.protocols import Engine, Sink
 from realmaster_live.rig import DEFAULT_LABELS, Rig, RigCamera
 
 if TYPE_CHECKING:
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
+    from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.bridges.gtav_bridge import GtavBridge
 
 
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _carla(options: argparse.Namespace) -> CarlaBridge:
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
+    from realmaster_live.bridges.carla.bridge import CarlaBridge
 
     rig = _rig(options)
     return CarlaBridge(

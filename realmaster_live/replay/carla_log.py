@@ -113,7 +113,7 @@ class CarlaLog:
 
     def _start(self) -> None:
         """Have the server show the log's first moment, and attach to it while it stands still."""
-        from realmaster_live.bridges.carla_bridge import CarlaBridge
+        from realmaster_live.bridges.carla.bridge import CarlaBridge
 
         footage, options = self._footage, self._footage.options
         self._client = client = _client(options)
@@ -168,7 +168,7 @@ def _wait_for_a_vehicle(client: Any) -> None:
 
 
 def _client(options: Mapping[str, Any]) -> Any:
-    from realmaster_live.bridges.carla_session import connect
+    from realmaster_live.bridges.carla.session import connect
 
     _, client, _ = connect(options["host"], options["port"], TIMEOUT_S)
     return client

@@ -54,7 +54,7 @@ def distrusted(chunk, mask_id, verdict):
 def town_drive(running, tmp_path_factory):
     """A short drive of the embedded town at 320 x 180, realized as it was rendered."""
     pytest.importorskip("carla")
-    from realmaster_live.bridges.carla_bridge import CarlaBridge
+    from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.local_town import pick_ego
 
     folder = tmp_path_factory.mktemp("town") / "minitown"

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import yaml
 
-from realmaster_live.bridges.carla_geometry import cam_to_world
+from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.raster.rasteriser import Rasteriser

@@ -7,7 +7,7 @@ import carla
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
+from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.chunk import Chunk, Frame
 from realmaster_live.cli import main
 from realmaster_live.engines.load import load_engine

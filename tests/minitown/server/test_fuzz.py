@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realmaster_live.bridges.carla_wire.rpc import Request, encode_request
+from realmaster_live.bridges.carla.wire.rpc import Request, encode_request
 from realmaster_live.minitown.server.rpc import CALLS
 
 pytestmark = pytest.mark.carla

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_wire.layouts import layout_of
+from realmaster_live.bridges.carla.wire.layouts import layout_of
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import CameraView
 from realmaster_live.minitown.server.cameras import (

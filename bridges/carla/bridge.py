@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from realmaster_live.bridges.carla_camera import (
+from realmaster_live.bridges.carla.camera import (
     CameraSet,
     adopt_camera,
     check_same_view,
@@ -23,10 +23,10 @@ from realmaster_live.bridges.carla_camera import (
     find_ego,
     spawn_camera,
 )
-from realmaster_live.bridges.carla_geometry import body_to_world, cam_to_world, intrinsics
-from realmaster_live.bridges.carla_images import LABEL_DECODERS, rgb
-from realmaster_live.bridges.carla_objects import RANGE_M, SceneWatch, Tick
-from realmaster_live.bridges.carla_session import CarlaSession
+from realmaster_live.bridges.carla.geometry import body_to_world, cam_to_world, intrinsics
+from realmaster_live.bridges.carla.images import LABEL_DECODERS, rgb
+from realmaster_live.bridges.carla.objects import RANGE_M, SceneWatch, Tick
+from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.bridges.exit_guard import ExitGuard, deferred_signals
 from realmaster_live.bridges.frame_join import BridgeClosed, FrameJoin, StepCounter
 from realmaster_live.chunk import Frame

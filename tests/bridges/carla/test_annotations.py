@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from realmaster_live.annotations import annotate, pixels_of
-from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_camera import Mount
+from realmaster_live.bridges.carla.bridge import CarlaBridge
+from realmaster_live.bridges.carla.camera import Mount
 from realmaster_live.classes import CLASS_IDS
 from realmaster_live.geometry import box_corners, project
 

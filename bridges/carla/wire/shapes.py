@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from realmaster_live.bridges.carla_wire.layouts import Layout
+from realmaster_live.bridges.carla.wire.layouts import Layout
 from realmaster_live.errors import WireFormatError
 
 Triple = tuple[float, float, float]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from realmaster_live.bridges.carla_geometry import (
+from realmaster_live.bridges.carla.geometry import (
     cam_to_world,
     intrinsics,
     relative_matrix,

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla_geometry import (
+from realmaster_live.bridges.carla.geometry import (
     Matrix,
     cam_to_world,
     relative_matrix,
     unreal_matrix,
     unreal_pose,
 )
-from realmaster_live.bridges.carla_session import CarlaSession
+from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import SensorMismatch
 from realmaster_live.rig import Mount, RigCamera
 

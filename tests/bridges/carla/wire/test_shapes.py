@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from realmaster_live.bridges.carla_wire import shapes
-from realmaster_live.bridges.carla_wire.layouts import layout_of
+from realmaster_live.bridges.carla.wire import shapes
+from realmaster_live.bridges.carla.wire.layouts import layout_of
 from realmaster_live.errors import WireFormatError
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla_geometry import cam_to_world, intrinsics
-from realmaster_live.bridges.carla_images import overwrite, rgb
+from realmaster_live.bridges.carla.geometry import cam_to_world, intrinsics
+from realmaster_live.bridges.carla.images import overwrite, rgb
 from realmaster_live.bridges.frame_join import StepCounter
 from realmaster_live.chunk import Chunk
 from realmaster_live.errors import FrameTimeout

@@ -8,8 +8,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_geometry import cam_to_world, intrinsics
+from realmaster_live.bridges.carla.bridge import CarlaBridge
+from realmaster_live.bridges.carla.geometry import cam_to_world, intrinsics
 from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
 from realmaster_live.protocols import Source

@@ -9,8 +9,8 @@ import carla
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_objects import SceneWatch
+from realmaster_live.bridges.carla.bridge import CarlaBridge
+from realmaster_live.bridges.carla.objects import SceneWatch
 from realmaster_live.classes import CLASS_IDS, THINGS
 from realmaster_live.geometry import box_corners, project
 from realmaster_live.rig import Mount

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_wire.episode_state import (
+from realmaster_live.bridges.carla.wire.episode_state import (
     EPISODE,
     LIGHT,
     RECORD,
@@ -14,8 +14,8 @@ from realmaster_live.bridges.carla_wire.episode_state import (
     vehicle_extra,
     walker_extra,
 )
-from realmaster_live.bridges.carla_wire.layouts import LAYOUTS, layout_of
-from realmaster_live.bridges.carla_wire.streams import (
+from realmaster_live.bridges.carla.wire.layouts import LAYOUTS, layout_of
+from realmaster_live.bridges.carla.wire.streams import (
     HEAD,
     IMAGE,
     PIXELS_AT,

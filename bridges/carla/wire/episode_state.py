@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from realmaster_live.bridges.carla_wire.streams import HEAD, LENGTH
+from realmaster_live.bridges.carla.wire.streams import HEAD, LENGTH
 
 EPISODE = struct.Struct("<Qdf3iI")
 RECORD = struct.Struct("<IB15f54s")

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_images import (
+from realmaster_live.bridges.carla.images import (
     LABEL_DECODERS,
     bgra_view,
     depth_m,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import realmaster_live
-from realmaster_live.bridges.carla_door import RealizedCamera
-from realmaster_live.bridges.carla_images import bgra_view, rgb
-from realmaster_live.bridges.image_worker import WAITING_CHUNKS
+from realmaster_live.bridges.carla.image_worker import WAITING_CHUNKS
+from realmaster_live.bridges.carla.images import bgra_view, rgb
+from realmaster_live.bridges.carla.realized_camera import RealizedCamera
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.errors import ConfigError
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from realmaster_live import ChunkSpec
-from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_geometry import cam_to_world, unreal_matrix
+from realmaster_live.bridges.carla.bridge import CarlaBridge
+from realmaster_live.bridges.carla.geometry import cam_to_world, unreal_matrix
 from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
 from realmaster_live.geometry import box_corners, project

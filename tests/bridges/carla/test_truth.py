@@ -5,8 +5,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_geometry import world_points
+from realmaster_live.bridges.carla.bridge import CarlaBridge
+from realmaster_live.bridges.carla.geometry import world_points
 from realmaster_live.geometry import project
 
 pytestmark = pytest.mark.carla

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.bridges.carla_geometry import (
+from realmaster_live.bridges.carla.geometry import (
     Matrix,
     body_to_world,
     unreal_matrix,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realmaster_live.bridges.carla_wire.rpc import (
+from realmaster_live.bridges.carla.wire.rpc import (
     VOID,
     Decoder,
     Request,

@@ -11,8 +11,8 @@ import time
 import msgpack
 import pytest
 
-from realmaster_live.bridges.carla_bridge import CarlaBridge
-from realmaster_live.bridges.carla_session import Versions, check_versions
+from realmaster_live.bridges.carla.bridge import CarlaBridge
+from realmaster_live.bridges.carla.session import Versions, check_versions
 from realmaster_live.bridges.exit_guard import ExitGuard, deferred_signals
 from realmaster_live.errors import ConnectError, SensorMismatch
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.carla
 CLIENT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
-from realmaster_live.bridges.carla_bridge import CarlaBridge
+from realmaster_live.bridges.carla.bridge import CarlaBridge
 bridge = CarlaBridge("{host}", {port}, width=160, height=96, timeout_s=8.0)
 {setup}
 for count, frame in enumerate(bridge.frames()):
