@@ -21,14 +21,14 @@ import cv2
 import numpy as np
 import psutil
 
-from realmaster_live.bridges.gtav_bridge import GtavBridge
-from realmaster_live.bridges.gtav_doors import TcpDoor
-from realmaster_live.bridges.gtav_link import Ask
-from realmaster_live.bridges.gtav_message_codec import encode_message
-from realmaster_live.bridges.gtav_messages import DatasetOptions, Start
-from realmaster_live.bridges.gtav_relay import Relay
-from realmaster_live.bridges.gtav_stamp import read_stamp
-from realmaster_live.bridges.gtav_transport import Address, connect
+from realmaster_live.bridges.gtav.bridge import GtavBridge
+from realmaster_live.bridges.gtav.link import Ask
+from realmaster_live.bridges.gtav.protocol.client import Address, connect
+from realmaster_live.bridges.gtav.protocol.message_codec import encode_message
+from realmaster_live.bridges.gtav.protocol.messages import DatasetOptions, Start
+from realmaster_live.bridges.gtav.protocol.server import TcpDoor
+from realmaster_live.bridges.gtav.protocol.stamp import read_stamp
+from realmaster_live.bridges.gtav.relay.relay import Relay
 
 GAME, SMALL = (1920, 1080), (512, 288)
 LOCAL = Address(scheme="deepgtav+tcp", host="127.0.0.1", port=0)

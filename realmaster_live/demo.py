@@ -174,9 +174,9 @@ def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attac
 
 def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
     """Start the town in GTA-V's place, which goes on whether we keep up or not."""
-    from realmaster_live.bridges.gtav_bridge import GtavBridge
-    from realmaster_live.bridges.gtav_camera import NEAR_M
-    from realmaster_live.bridges.gtav_messages import Scenario
+    from realmaster_live.bridges.gtav.bridge import GtavBridge
+    from realmaster_live.bridges.gtav.camera import NEAR_M
+    from realmaster_live.bridges.gtav.protocol.messages import Scenario
 
     width, height = demo.size
     url = stack.enter_context(local_game(seed=demo.seed))

@@ -17,7 +17,7 @@ from realmaster_live.rig import DEFAULT_LABELS, Rig, RigCamera
 
 if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
-    from realmaster_live.bridges.gtav_bridge import GtavBridge
+    from realmaster_live.bridges.gtav.bridge import GtavBridge
 
 
 def add(parser: argparse.ArgumentParser) -> None:

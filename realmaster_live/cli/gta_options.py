@@ -9,7 +9,7 @@ from realmaster_live.cli import options as flags
 from realmaster_live.errors import ConfigError
 
 if TYPE_CHECKING:
-    from realmaster_live.bridges.gtav_bridge import GtavBridge
+    from realmaster_live.bridges.gtav.bridge import GtavBridge
 
 # what only a CARLA world has, and what only a game has: flag -> the option's name and default
 OF_CARLA = {
@@ -63,7 +63,7 @@ def check(options: argparse.Namespace) -> None:
 
 def open_bridge(options: argparse.Namespace) -> GtavBridge:
     """Return the bridge that the flags describe."""
-    from realmaster_live.bridges.gtav_bridge import LABELS, GtavBridge
+    from realmaster_live.bridges.gtav.bridge import LABELS, GtavBridge
 
     width, height = options.size or flags.DEFAULT_SIZE
     return GtavBridge(

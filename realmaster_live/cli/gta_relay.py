@@ -63,10 +63,10 @@ def run(options: argparse.Namespace) -> int:
     """Relay until Ctrl-C, or the capture's end."""
     from contextlib import ExitStack
 
-    from realmaster_live.bridges.gtav_link import Ask
-    from realmaster_live.bridges.gtav_relay import Relay
-    from realmaster_live.bridges.gtav_shows import open_show
-    from realmaster_live.bridges.gtav_transport import Address
+    from realmaster_live.bridges.gtav.link import Ask
+    from realmaster_live.bridges.gtav.protocol.client import Address
+    from realmaster_live.bridges.gtav.relay.display import open_show
+    from realmaster_live.bridges.gtav.relay.relay import Relay
     from realmaster_live.optional import require
     from realmaster_live.termination import sigterm_raises
 

@@ -45,10 +45,10 @@ def run(options: argparse.Namespace) -> int:
     """Serve until the recording ends, or Ctrl-C."""
     from contextlib import closing
 
-    from realmaster_live.bridges.gtav_doors import open_door
-    from realmaster_live.bridges.gtav_replay import Replay, ReplayServer
-    from realmaster_live.bridges.gtav_stage import GameStage, RecordedStage
-    from realmaster_live.bridges.gtav_transport import Address
+    from realmaster_live.bridges.gtav.protocol.client import Address
+    from realmaster_live.bridges.gtav.protocol.server import open_door
+    from realmaster_live.bridges.gtav.standin.server import Replay, ReplayServer
+    from realmaster_live.bridges.gtav.standin.stage import GameStage, RecordedStage
 
     if options.recording is not None and options.town is not None:
         raise ConfigError("expected RECORDING or --town, got both: leave one out")
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     address = Address.parse(options.url)
     stage: GameStage
     if options.recording is None:
-        from realmaster_live.bridges.gtav_town import TownStage
+        from realmaster_live.bridges.gtav.standin.town import TownStage
 
         stage = TownStage(TOWN if options.town is None else options.town)
     else:

@@ -1,4 +1,4 @@
-"""Recordings that harnesses made of GTA-V, as footage; `bridges/gtav_readers` reads them.
+"""Recordings that harnesses made of GTA-V, as footage; `bridges/gtav/readers` reads them.
 
 `about.json` where a recording begins, or beside it in its drive, may say fps, near_m, vfov_deg,
 size (width and height), licence, and where it is from; it counts more than what the recording says
@@ -24,7 +24,7 @@ def find_games(path: Path, *, deep: bool) -> list[tuple[str, Path]]:  # layout, 
     """Return the drives of a recording: a .pz file, or what lies in a folder, or `deep` below."""
     if not path.is_dir():
         return [("vpilot", path)] if path.suffix == PICKLED and path.is_file() else []
-    from realmaster_live.bridges.gtav_readers import DEEPEST, find_drives
+    from realmaster_live.bridges.gtav.readers import DEEPEST, find_drives
 
     return find_drives(path, DEEPEST if deep else 0)
 
@@ -35,8 +35,8 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
     Raises:
         PairError: it is damaged, or holds less than reading it takes.
     """
-    from realmaster_live.bridges import gtav_readers
-    from realmaster_live.bridges.gtav_readers.drive import Asked
+    from realmaster_live.bridges.gtav import readers as gtav_readers
+    from realmaster_live.bridges.gtav.readers.drive import Asked
 
     reader = gtav_readers.layout(layout)
     told = {**told_beside(reader.home(path)), **told_beside(path)}
@@ -80,7 +80,7 @@ def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
 
 def game_source(footage: Footage, reading: Reading) -> Source:
     """Return the frames of a drive."""
-    from realmaster_live.bridges.gtav_readers.drive import DriveFrames
+    from realmaster_live.bridges.gtav.readers.drive import DriveFrames
 
     drive, _ = open_game(footage.options["layout"], Path(footage.path), reading)
     return DriveFrames(drive, footage.fps)
@@ -88,7 +88,7 @@ def game_source(footage: Footage, reading: Reading) -> Source:
 
 def looked_for() -> str:
     """Return what a folder of a recording has in it, for an error's sentence."""
-    from realmaster_live.bridges import gtav_readers
+    from realmaster_live.bridges.gtav import readers as gtav_readers
 
     return ", ".join(gtav_readers.LAYOUTS.values())
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from realmaster_live.bridges.gtav_camera import cam_to_world, intrinsics_from_vertical_fov
-from realmaster_live.bridges.gtav_doors import TcpDoor
-from realmaster_live.bridges.gtav_message_codec import decode_message
-from realmaster_live.bridges.gtav_transport import Address
-from realmaster_live.bridges.gtav_wire import encode_pair
+from realmaster_live.bridges.gtav.camera import cam_to_world, intrinsics_from_vertical_fov
+from realmaster_live.bridges.gtav.protocol.client import Address
+from realmaster_live.bridges.gtav.protocol.framing import encode_pair
+from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
+from realmaster_live.bridges.gtav.protocol.server import TcpDoor
 from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recorder
 

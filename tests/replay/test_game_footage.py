@@ -18,7 +18,7 @@ from game_samples import (
     write_vpilot,
 )
 
-from realmaster_live.bridges import gtav_readers
+from realmaster_live.bridges.gtav import readers as gtav_readers
 from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError, PairError, RecordingError
 from realmaster_live.recording import Recording

@@ -1,0 +1,309 @@
+"""GtavBridge: frames out of a running GTA-V, through a capture harness, a window or a device.
+
+    harness, relay or window -> Receiver (thread: fresh, resampled) -> frames() -> Frame
+
+The game's own timing is not trusted: pictures are stamped when they arrive, by our relay where it
+is one, and set on the ticks of a constant rate. Nothing here has run against the game itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.exit_guard import ExitGuard
+from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
+from realmaster_live.bridges.gtav.camera import (
+    NEAR_M,
+    VFOV_DEG,
+    cam_to_world,
+    intrinsics_from_vertical_fov,
+    planar_depth_m,
+    semantic_from_stencil,
+)
+from realmaster_live.bridges.gtav.clock import HOLD_S
+from realmaster_live.bridges.gtav.link import SCREEN, Ask, is_fork
+from realmaster_live.bridges.gtav.protocol.framing import GameFrame, depth_ndc, stencil
+from realmaster_live.bridges.gtav.protocol.messages import (
+    Commands,
+    Config,
+    Message,
+    Scenario,
+    SetClockTime,
+    SetWeather,
+    TeleportToLocation,
+)
+from realmaster_live.bridges.gtav.protocol.stamp import Stamp, encode_realized, read_stamp
+from realmaster_live.bridges.gtav.readers.drive import TERMS
+from realmaster_live.bridges.gtav.receiver import Receiver
+from realmaster_live.bridges.gtav.weather import game_weather
+from realmaster_live.chunk import Chunk, Frame
+from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
+from realmaster_live.optional import require
+
+log = logging.getLogger(__name__)
+
+LABELS = ("depth", "semantic")
+
+
+class GtavBridge:
+    """A Bridge to GTA-V: a Source of frames at a constant rate, and a Sink where our relay is.
+
+    Connects when made. `close` tells the harness to stop; use it as a context manager. Depth and
+    classes come where the harness sends its buffers, the pose where it sends the camera's; else
+    there are no labels and the pose stays the identity.
+
+    Args:
+        url: `deepgtav+tcp://host:8000`, `deepgtav+zmq://127.0.0.1:8000`, `window+capture://TITLE`
+            or `device://PATH`.
+        width: of the pictures, pixels, whatever the game's are. height: likewise.
+        fps: the constant rate of frames.
+        rate: how often to ask the game for a frame; None takes twice `fps` to choose the nearest
+            ones from, over ZeroMQ, where the game stands still for each, `fps`.
+        near_m: the game camera's near clip, which depth is computed from; None takes what our relay
+            says, else NEAR_M, and says so.
+        vfov_deg: vertical field of view; None takes what our relay says, else VFOV_DEG.
+        labels: which of `depth` and `semantic` to ask for.
+        game_size: width and height that the harness is asked for; None takes `width` and `height`,
+            over ZeroMQ SCREEN, which must be the game's own resolution.
+        buffer_size: of depth and stencil, where they differ from the picture.
+        scenario: where and how the game is to drive.
+        others: more keys of a fork's `dataset`, as they are on the wire.
+        timeout_s: longest wait for the game and for a fresh frame.
+        reconnect_s: how long a lost connection is sought again; 0: not at all.
+        hold_s: how long a picture stands in for missing ones before there is a gap.
+        name: what `Frame.camera` says.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        width: int = 512,
+        height: int = 288,
+        fps: float = 20.0,
+        rate: float | None = None,
+        near_m: float | None = None,
+        vfov_deg: float | None = None,
+        labels: tuple[str, ...] = LABELS,
+        game_size: tuple[int, int] | None = None,
+        buffer_size: tuple[int, int] | None = None,
+        scenario: Scenario | None = None,
+        others: Mapping[str, Any] | None = None,
+        timeout_s: float = 10.0,
+        reconnect_s: float = 60.0,
+        hold_s: float = HOLD_S,
+        name: str = "front",
+    ) -> None:
+        if not set(labels) <= set(LABELS):
+            raise ConfigError(
+                f"expected labels among {', '.join(LABELS)}, which a game's harness can send, got "
+                f"{', '.join(labels)}: leave out the others"
+            )
+        if min(width, height) < 1 or fps <= 0 or timeout_s <= 0:
+            raise ConfigError(
+                f"expected a size, fps and timeout_s above 0, got {width}x{height}, {fps:g} and "
+                f"{timeout_s:g}: give others"
+            )
+        self._url, self._size, self._fps, self._name = url, (width, height), fps, name
+        self._labels, self._near_m, self._vfov_deg = labels, near_m, vfov_deg
+        self._fork = is_fork(url)
+        self._game_size = game_size or (SCREEN if self._fork else self._size)
+        self._buffer_size = buffer_size or self._game_size
+        self._stamp: Stamp | None = None
+        self._near_used: float | None = None
+        ask = Ask(
+            game_size=self._game_size,
+            buffer_size=buffer_size,
+            rate=rate or (fps if self._fork else 2.0 * fps),
+            labels=labels,
+            scenario=scenario or Scenario(),
+            others=others or {},
+        )
+        self._receiver = Receiver(
+            url,
+            ask,
+            size=self._size,
+            fps=fps,
+            convert=self._frame,
+            timeout_s=timeout_s,
+            reconnect_s=reconnect_s,
+            hold_s=hold_s,
+        )
+        self._guard = ExitGuard(self.close)
+        self._guard.arm()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was received and lost so far; see `Receiver`."""
+        return self._receiver.counts
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield frames at the constant rate until `close`; blocks while the next one is due.
+
+        Raises FrameTimeout when no fresh frame comes, ConnectError when the game is gone for good,
+        WireFormatError when the peer speaks something else.
+        """
+        steps = StepCounter(every_tick=True)
+        with contextlib.suppress(BridgeClosed):
+            while True:
+                frame = self._receiver.take()
+                lost = steps.missed(frame.frame_id)
+                yield replace(frame, dropped_before=lost) if lost else frame
+
+    def write(self, chunk: Chunk) -> None:
+        """Send a realized chunk back to our relay; any other peer is sent nothing."""
+        if self._stamp is not None and self._stamp.takes_realized:
+            with contextlib.suppress(ConnectError):  # frames() deals with a lost connection
+                self._receiver.send(encode_realized(chunk))
+
+    def set_weather(self, wanted: str) -> None:
+        """Ask the game for a weather: a prompt, its name, or the game's own name for it."""
+        weather, hour = game_weather(wanted)
+        if not self._fork:
+            time = None if hour is None else (hour, 0)
+            self._receiver.send(Config(scenario=Scenario(weather=weather, time=time)))
+            return
+        if weather is not None:
+            self._receiver.send(SetWeather(weather=weather))
+        if hour is not None:
+            self._receiver.send(SetClockTime(hour=hour))
+
+    def drive(self, throttle: float, brake: float, steering: float) -> None:
+        """Drive: throttle and brake 0 to 1, steering -1 to 1 as the game has it."""
+        if not (0 <= throttle <= 1 and 0 <= brake <= 1 and -1 <= steering <= 1):
+            raise ConfigError(
+                "expected throttle and brake in 0..1 and steering in -1..1, got "
+                f"{throttle:g}, {brake:g} and {steering:g}: clip them"
+            )
+        self._receiver.send(
+            Commands(throttle=float(throttle), brake=float(brake), steering=float(steering))
+        )
+
+    def teleport(self, x: float, y: float, z: float = 0.0) -> None:
+        """Put the vehicle elsewhere, metres; what follows is a cut."""
+        place: Message = TeleportToLocation(x=float(x), y=float(y), z=float(z))
+        if not self._fork:
+            place = Config(scenario=Scenario(location=(float(x), float(y))))
+        self._receiver.send(place)
+        self._receiver.cut()
+
+    def close(self) -> None:
+        """Tell the harness to stop and hang up; may be called twice and from any thread."""
+        self._guard.disarm()
+        self._receiver.close()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a recording should remember of this run, as plain JSON values."""
+        width, height = self._size
+        camera = {
+            "width": width,
+            "height": height,
+            "vertical_fov_deg": self._vfov(),
+            "labels": list(self._labels),
+        }
+        return {
+            "simulator": "gtav",
+            "licence": TERMS,
+            "server": self._url,
+            "map": "GTA-V",
+            "fps": self._fps,
+            "near_m": self._near_used or self._near_m,
+            "near_is_default": self._near_used is not None and self._near() is None,
+            "labels": list(self._labels),
+            "counts": self.counts,
+            "camera": camera,
+            "cameras": {self._name: camera},
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _frame(self, came: GameFrame, picture: NDArray[np.uint8]) -> Frame:
+        """Return a frame of what came; on the receiver's thread."""
+        self._stamp = read_stamp(came.fields)
+        seen = came.bgr.shape[1], came.bgr.shape[0]
+        if self._stamp is not None:
+            seen = self._stamp.source_size
+        scale = np.diag([self._size[0] / seen[0], self._size[1] / seen[1], 1.0])
+        return Frame(
+            camera=self._name,
+            frame_id=0,
+            timestamp=0.0,
+            captured_at=0.0,
+            image=picture,
+            intrinsics=scale @ intrinsics_from_vertical_fov(*seen, self._vfov()),
+            cam_to_world=_pose(came.fields),
+            labels=self._read_labels(came.fields),
+        )
+
+    def _read_labels(self, fields: Mapping[str, Any]) -> dict[str, NDArray[np.generic]]:
+        """Return the labels that were sent, at the pictures' size."""
+        labels: dict[str, NDArray[np.generic]] = {}
+        classes, buffer = stencil(fields, *self._buffer_size), None
+        if "depth" in self._labels:
+            buffer = depth_ndc(fields, *self._buffer_size)
+        if classes is not None:
+            classes = self._nearest(classes)
+        if buffer is not None:
+            labels["depth"] = planar_depth_m(
+                self._nearest(buffer), self._near_clip(), stencil=classes
+            )
+        if classes is not None and "semantic" in self._labels:
+            labels["semantic"] = semantic_from_stencil(classes)
+        return labels
+
+    def _nearest(self, values: NDArray[Any]) -> NDArray[Any]:
+        cv2 = require("cv2", extra="gta")
+        if values.shape[::-1] == self._size:
+            return values
+        resized: NDArray[Any] = cv2.resize(
+            values, self._size, interpolation=cv2.INTER_NEAREST_EXACT
+        )
+        return resized
+
+    def _near(self) -> float | None:
+        """Return the near clip that somebody said."""
+        told = None if self._stamp is None else self._stamp.near_m
+        return told if self._near_m is None else self._near_m
+
+    def _near_clip(self) -> float:
+        near_m = self._near()
+        if near_m is None and self._near_used is None:
+            log.warning(
+                "nobody says the near clip of the game's camera: depth is computed with the "
+                "default of %g m, give near_m= (--near-m) where it is another",
+                NEAR_M,
+            )
+        self._near_used = NEAR_M if near_m is None else near_m
+        return self._near_used
+
+    def _vfov(self) -> float:
+        told = VFOV_DEG if self._stamp is None else self._stamp.vfov_deg
+        return told if self._vfov_deg is None else self._vfov_deg
+
+
+def _pose(fields: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the camera-to-world that a fork sends; the identity where there is none."""
+    if "CameraPosition" not in fields or "CameraAngle" not in fields:
+        return np.eye(4)
+    try:
+        told = np.array([fields["CameraPosition"], fields["CameraAngle"]], np.float64)
+    except (TypeError, ValueError):
+        told = np.array(np.nan)
+    if told.shape != (2, 3) or not np.isfinite(told).all():
+        raise WireFormatError(
+            "expected three numbers each for CameraPosition and CameraAngle, got "
+            f"{repr(fields['CameraPosition'])[:60]} and {repr(fields['CameraAngle'])[:60]}: "
+            "use a fork of DeepGTAV that sends them"
+        )
+    return cam_to_world(*told)

@@ -1,0 +1,144 @@
+"""One drive of a recording of the game: what it says of itself, and its frames, one after another.
+
+What a frame's pixels, labels and camera are is up to the layout; numbers and clocks are given here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.gtav.camera import NEAR_M
+from realmaster_live.chunk import Frame
+
+CAMERA = "front"
+TERMS = "GTA-V footage: non-commercial use only, after Rockstar Games' terms"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a reader is told of a recording: it counts more than what that says itself.
+
+    Attributes:
+        near_m: distance of the near plane of raw depth, metres. vfov_deg: vertical field of view.
+        size: width and height, of layouts that store neither.
+        labels: to be read; None for all that are there.
+    """
+
+    near_m: float | None = None
+    vfov_deg: float | None = None
+    size: tuple[int, int] | None = None
+    labels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What one frame shows: fields as Frame's."""
+
+    image: NDArray[np.uint8]
+    intrinsics: NDArray[np.float64]
+    cam_to_world: NDArray[np.float64]
+    labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drive:
+    """Consecutive frames of the game's camera.
+
+    Attributes:
+        name: what to call it. path: folder or file that names it.
+        size: width and height, pixels.
+        numbers: of the frames, as the recording counts them, ascending. The ids of its frames
+            begin with the first and grow by one, and by more where some are missing.
+        labels: names of those that every frame has.
+        fps: frames a second of neighbouring numbers; None where nothing tells.
+        licence: under what its makers gave it away.
+        files: everything that decides its frames.
+        told: where it is from: weather and so on.
+        views: gives the views of some frames, by ascending index.
+    """
+
+    name: str
+    path: Path
+    size: tuple[int, int]
+    numbers: tuple[int, ...]
+    labels: tuple[str, ...]
+    fps: float | None
+    licence: str = TERMS
+    files: tuple[Path, ...]
+    told: Mapping[str, Any] = field(default_factory=dict)
+    views: Callable[[Sequence[int]], Iterator[View]]
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self.numbers)
+
+    @property
+    def missing_before(self) -> NDArray[np.int64]:  # (T,)
+        """Return how many frames are missing before each, by their numbers.
+
+        Every n-th frame of a recording is a recording of its own rate, not one full of holes.
+        """
+        if len(self.numbers) < 2:
+            return np.zeros(len(self.numbers), np.int64)
+        steps = np.diff(self.numbers)
+        return np.concatenate(([0], steps // steps.min() - 1))
+
+    def frames(self, wanted: Sequence[int] | None = None, *, fps: float = 1.0) -> Iterator[Frame]:
+        """Yield frames, all or those of ascending indices, on a clock of `fps` frames a second."""
+        wanted = range(len(self)) if wanted is None else wanted
+        missing = self.missing_before
+        turns = np.arange(len(self)) + np.cumsum(missing)
+        for index, view in zip(wanted, self.views(wanted), strict=True):
+            yield Frame(
+                camera=CAMERA,
+                frame_id=self.numbers[0] + int(turns[index]),
+                timestamp=float(turns[index]) / fps,
+                captured_at=time.monotonic(),
+                image=view.image,
+                intrinsics=view.intrinsics,
+                cam_to_world=view.cam_to_world,
+                labels=view.labels,
+                dropped_before=int(missing[index]),
+            )
+
+
+class DriveFrames:
+    """A source of the frames of a drive, on a clock of `fps` frames a second."""
+
+    def __init__(self, drive: Drive, fps: float) -> None:
+        self._drive, self._fps = drive, fps
+        self._closed = False
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames in order; PairError names a file that cannot be read."""
+        for frame in self._drive.frames(fps=self._fps):
+            if self._closed:
+                return
+            yield frame
+
+    def close(self) -> None:
+        """End `frames`; may be called twice."""
+        self._closed = True
+
+
+def near_plane(asked: Asked, path: Path) -> float:
+    """Return the near plane of raw depth, metres; say so where it is the game's usual one."""
+    return _usual_near_plane(path) if asked.near_m is None else asked.near_m
+
+
+@cache
+def _usual_near_plane(path: Path) -> float:
+    """Say so once a recording, however often it is opened."""
+    log.warning("no near_m is told for the depth of %s: took the usual %g m", path, NEAR_M)
+    return NEAR_M

@@ -1,0 +1,136 @@
+"""SAIL-VOS 3D: cut scenes of the game, each a folder.
+
+`images/%018d.bmp`, `depth/%018d.npy`, `camera/%018d.yaml` and `rage_matrices/%018d.npz`; a scene's
+frames are those that have a picture and a camera. `K` counts its principal point from the middle
+of the picture, `Rt` takes the world to OpenGL's camera axes. With P_inv of the matrices and rows
+as vectors, a pixel's camera point is (x, y, d / 6 - 4e-5, 1) @ P_inv, where x and y run from -1 to
+1 from the first to the last pixel's centre.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.bridges.gtav.camera import SKY_M
+from realmaster_live.bridges.gtav.readers.drive import Asked, Drive, View
+from realmaster_live.bridges.gtav.readers.files import (
+    damaged,
+    in_order,
+    numbers_of,
+    of_size,
+    read_image,
+    read_numbers,
+    read_view,
+    whole_labels,
+    with_focal,
+)
+from realmaster_live.bridges.gtav.readers.opengl import from_view_matrix
+from realmaster_live.optional import require
+
+LICENCE = "SAIL-VOS 3D: non-commercial use only; GTA-V footage, after Rockstar Games' terms"
+SCALE, OFFSET = 6.0, 4e-5  # of stored depth: buffer = stored / SCALE - OFFSET
+SKY = 24e-5
+
+
+def find(folder: Path) -> list[Path]:
+    """Return the folder where it is a scene with pictures."""
+    images, cameras = folder / "images", folder / "camera"
+    is_scene = cameras.is_dir() and images.is_dir() and any(cameras.glob("*.yaml"))
+    return [folder] if is_scene and any(images.glob("*.bmp")) else []
+
+
+def home(path: Path) -> Path:
+    """Return the folder of all scenes."""
+    return path.parent
+
+
+def open_drive(path: Path, asked: Asked) -> Drive:
+    """Return the drive of a scene."""
+    pictures = in_order((path / "images").glob("*.bmp"))
+    pictures = [file for file in pictures if (path / "camera" / f"{file.stem}.yaml").is_file()]
+    if not pictures:
+        raise damaged(path, "pictures with a camera of the same name", "none")
+    stems = [picture.stem for picture in pictures]
+    cameras = [path / "camera" / f"{stem}.yaml" for stem in stems]
+    matrices = [path / "rage_matrices" / f"{stem}.npz" for stem in stems]
+    depths = [path / "depth" / f"{stem}.npy" for stem in stems]
+    needed = ({"depth": depths}, {"depth": matrices})  # the depth of a frame takes both
+    with_depth = all([whole_labels(files, asked.labels, path) for files in needed])
+    height, width, _ = read_image(pictures[0]).shape
+    size = (width, height)
+
+    def views(wanted: Sequence[int]) -> Iterator[View]:
+        for index in wanted:
+            optics, pose = _camera(cameras[index], size)
+            found = {}
+            if with_depth:
+                stored = of_size(np.asarray(_load(depths[index])), depths[index], size)
+                found["depth"] = metres(stored, _inverse(matrices[index]))
+            yield View(
+                image=read_image(pictures[index], size),
+                intrinsics=optics,
+                cam_to_world=pose,
+                labels=found,
+            )
+
+    return Drive(
+        name=path.name,
+        path=path,
+        size=size,
+        numbers=numbers_of(stems),
+        labels=("depth",) if with_depth else (),
+        fps=None,
+        licence=LICENCE,
+        files=(*pictures, *cameras, *((*depths, *matrices) if with_depth else ())),
+        views=views,
+    )
+
+
+def metres(
+    stored: NDArray[np.floating],  # (H, W) as in the files
+    inverse: NDArray[np.float64],  # (4, 4) P_inv, for rows as vectors
+) -> NDArray[np.float32]:
+    """Return (H, W) metres along the optical axis; SKY_M in the sky."""
+    height, width = stored.shape
+    x = 2 * np.arange(width) / max(width - 1, 1) - 1
+    y = 1 - 2 * np.arange(height)[:, None] / max(height - 1, 1)
+    buffer = stored.astype(np.float64) / SCALE - OFFSET
+    z, w = (x * a + y * b + buffer * c + d for a, b, c, d in (inverse[:, 2], inverse[:, 3]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        depth = -z / w
+    drawn = ~np.isclose(stored, SKY, rtol=1e-5, atol=0) & (depth > 0) & (depth < SKY_M)
+    return np.where(drawn, depth, SKY_M).astype(np.float32)
+
+
+def _camera(
+    path: Path, size: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # K, camera-to-world
+    yaml = require("yaml", extra="gta")
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = told["K"], told["Rt"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise damaged(path, "K and Rt", repr(error)) from error
+    optics = read_numbers(rows[0], (3, 3), path)
+    optics[:2, 2] += np.array(size) / 2
+    pose = np.vstack((read_numbers(rows[1], (3, 4), path), [0, 0, 0, 1]))
+    return with_focal(optics, path), from_view_matrix(read_view(pose, path))
+
+
+def _load(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise damaged(path, "an array", str(error)) from error
+
+
+def _inverse(path: Path) -> NDArray[np.float64]:
+    with _load(path) as arrays:
+        if "P_inv" not in arrays:
+            raise damaged(path, "P_inv", ", ".join(arrays) or "nothing")
+        return read_numbers(arrays["P_inv"], (4, 4), path)

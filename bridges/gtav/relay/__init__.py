@@ -1,0 +1,1 @@
+"""The process beside the game: it captures, serves, and shows realized frames."""

@@ -1,0 +1,218 @@
+"""A server in the game's place, for tests, for the demo, and for users without the game.
+
+It waits for a Start, sends pairs at the rate and in the size that were asked for, over ZeroMQ only
+stale ones until StartRecording, and can misbehave in every way that the game or the network has.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from realmaster_live.bridges.gtav.protocol.framing import DEPTH, STENCIL, framed, image_body
+from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
+from realmaster_live.bridges.gtav.protocol.messages import (
+    Config,
+    DatasetOptions,
+    Message,
+    Start,
+    StartRecording,
+    Stop,
+    StopRecording,
+    changed,
+)
+from realmaster_live.bridges.gtav.protocol.server import TcpDoor, ZmqDoor
+from realmaster_live.bridges.gtav.standin.stage import GameStage, Size, game_fields
+from realmaster_live.errors import ConfigError, WireFormatError
+
+logger = logging.getLogger(__name__)
+
+QUIRKS = {
+    "split": "TCP segments end anywhere",
+    "coalesced": "three pairs come at once",
+    "stale": "every third pair repeats the one before it",
+    "duplicate-keys": "annotations come twice, first as []",
+    "disconnect": "a client is left in the middle of its sixth picture",
+    "jitter": "the time between pairs varies by a factor of nine",
+    "refuse-second": "a second client is hung up on",
+    "other-size": "pictures are one column wider than was asked for",
+    "silent": "no client ever gets an answer",
+}
+DEFAULTS = DatasetOptions(rate=10.0, frame=(320, 160))  # DeepGTAV's own
+IDLE_S = 0.1
+PAIRS_AT_ONCE, STALE_EVERY, PAIRS_BEFORE_LEAVING, PIECES = 3, 3, 5, 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """How the server behaves.
+
+    Attributes:
+        rate: pairs a second at most; None for what a client asks for. frame: width and height
+            likewise. quirks: names out of QUIRKS. pairs: how many are sent before it ends; None
+            for as long as the stage lasts. seed: of the quirks.
+    """
+
+    rate: float | None = None
+    frame: Size | None = None
+    quirks: frozenset[str] = frozenset()
+    pairs: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse quirks that there are not."""
+        for name in self.quirks - QUIRKS.keys():
+            raise ConfigError(
+                f"expected quirks among {', '.join(QUIRKS)}, got {name!r}: choose one of them"
+            )
+
+
+class ReplayServer:
+    """Serves one client after the other from a stage.
+
+    `sent` is how many pairs went out so far, stale ones too.
+    """
+
+    def __init__(
+        self, door: TcpDoor | ZmqDoor, stage: GameStage, replay: Replay | None = None
+    ) -> None:
+        self._door, self._stage, self._replay = door, stage, replay or Replay()
+        self._tcp = door if isinstance(door, TcpDoor) else None
+        if self._tcp is not None:
+            self._tcp.refuse_second = "refuse-second" in self._replay.quirks
+        self._rng = np.random.default_rng(self._replay.seed)
+        self.sent = 0
+        self._index = 0
+        self._greet()
+
+    def serve(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Serve until the stage ends, the pairs are sent, or `is_over` says so."""
+        clients = 0
+        while not is_over() and self.sent != self._replay.pairs:
+            is_showing = self._options is not None and self._door.has_room(IDLE_S)
+            wait_s = min(IDLE_S, self._due - time.monotonic()) if is_showing else 0.5 * IDLE_S
+            try:
+                messages = [decode_message(body) for body in self._door.receive(max(0.0, wait_s))]
+            except WireFormatError as error:
+                logger.warning("left out what a client sent: %s", error)
+                continue
+            if self._tcp is not None and clients != self._tcp.clients * self._tcp.connected:
+                clients = self._tcp.clients * self._tcp.connected
+                self._greet()
+            for message in messages:
+                self._hear(message)
+            is_due = self._options is not None and time.monotonic() >= self._due
+            if is_showing and is_due and not self._show():
+                return
+
+    def _greet(self) -> None:
+        """Forget what the client before said."""
+        self._options: DatasetOptions | None = None
+        self._recording = self._tcp is not None  # the first DeepGTAV knows no such switch
+        self._due = 0.0
+        self._pairs_of_client = 0
+        self._held = bytearray()
+        self._last: tuple[bytes, bytes] | None = None
+
+    def _hear(self, message: Message) -> None:
+        if "silent" in self._replay.quirks:
+            return
+        match message:
+            case Start(dataset=dataset):
+                self._options = changed(DEFAULTS, dataset)
+                self._due = time.monotonic()
+            case Config(dataset=dataset) if self._options is not None:
+                self._options = changed(self._options, dataset)
+            case Stop():
+                self._options = None
+            case StartRecording():
+                self._recording = True
+            case StopRecording():
+                self._recording = False
+        self._stage.hear(message)
+
+    def _show(self) -> bool:
+        """Send the pair that is due; returns False where the stage has ended."""
+        options = self._options
+        assert options is not None and options.rate is not None
+        pair = self._next_pair(options)
+        if pair is None:
+            if self._tcp is not None:
+                self._tcp.write(bytes(self._held))
+            return False
+        interval_s = 1.0 / (self._replay.rate or options.rate)
+        if "jitter" in self._replay.quirks:
+            interval_s *= float(self._rng.uniform(0.2, 1.8))
+        self._due = max(self._due + interval_s, time.monotonic())
+        if self._deliver(*pair):
+            self.sent += 1
+            self._pairs_of_client += 1
+        return True
+
+    def _next_pair(self, options: DatasetOptions) -> tuple[bytes, bytes] | None:
+        """Return the bodies of the next pair, or None at the end of the stage."""
+        quirks = self._replay.quirks
+        repeats = "stale" in quirks and self._pairs_of_client % STALE_EVERY == STALE_EVERY - 1
+        if repeats and self._last is not None:
+            return self._last
+        width, height = self._replay.frame or options.picture_size() or (320, 160)
+        size = (width + ("other-size" in quirks), height)
+        if not self._recording:
+            empty = self._stale_fields(options)
+            return image_body(np.zeros((size[1], size[0], 3), np.uint8)), _text(empty)
+        scene = self._stage.step(size, 1.0 / (self._replay.rate or options.rate or 10.0))
+        if scene is None:
+            return None
+        fields = game_fields(scene, options, self._index)
+        self._index += 1
+        self._last = image_body(scene.image), _text(fields, twice="duplicate-keys" in quirks)
+        return self._last
+
+    def _stale_fields(self, options: DatasetOptions) -> dict[str, Any]:
+        """Return what the fork says while it does not record."""
+        fields: dict[str, Any] = {"index": 0, "focalLen": 0.0, "bbox2d": []}
+        if options.depth_buffer:
+            fields[DEPTH] = []
+        if options.stencil_buffer:
+            fields[STENCIL] = []
+        return fields
+
+    def _deliver(self, image: bytes, fields: bytes) -> bool:
+        quirks, leaving = self._replay.quirks, self._pairs_of_client == PAIRS_BEFORE_LEAVING
+        if "disconnect" in quirks and leaving:
+            return self._leave(image, fields)
+        if self._tcp is None or not quirks & {"split", "coalesced"}:
+            return self._door.send(image, fields)
+        self._held += framed(image) + framed(fields)
+        if "coalesced" in quirks and (self._pairs_of_client + 1) % PAIRS_AT_ONCE:
+            return True
+        data, self._held = bytes(self._held), bytearray()
+        pieces = PIECES if "split" in quirks else 0
+        cuts = np.sort(self._rng.integers(0, len(data), pieces)).tolist()
+        ends = zip([0, *cuts], [*cuts, len(data)], strict=True)
+        return all([self._tcp.write(data[start:end]) for start, end in ends])
+
+    def _leave(self, image: bytes, fields: bytes) -> bool:
+        """End in the middle of a picture; over ZeroMQ in the middle of its JSON."""
+        if self._tcp is None:
+            self._door.send(image, fields[: len(fields) // 2])
+        else:
+            self._tcp.write(framed(image)[: len(image) // 2])
+            self._tcp.drop()
+        self._pairs_of_client += 1
+        return False
+
+
+def _text(fields: dict[str, Any], *, twice: bool = False) -> bytes:
+    """Return JSON; `twice` gives each annotation an empty one before it, as the fork does."""
+    text = json.dumps(fields)
+    if twice:
+        names = [key for key, value in fields.items() if isinstance(value, str | list)]
+        text = "{" + "".join(f"{json.dumps(name)}: [], " for name in names) + text[1:]
+    return text.encode()

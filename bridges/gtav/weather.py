@@ -1,0 +1,39 @@
+"""What a prompt or a weather in words is in GTA-V: one of its weathers, and an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from realmaster_live.bridges.gtav.protocol.messages import WEATHERS
+from realmaster_live.errors import ConfigError
+from realmaster_live.prompts import PRESETS
+
+GAME_WEATHERS: Mapping[str, str] = {
+    "clear": "CLEAR", "sunny": "EXTRASUNNY", "cloudy": "CLOUDS", "overcast": "OVERCAST",
+    "rain": "RAIN", "wet": "CLEARING", "storm": "THUNDER", "fog": "FOGGY", "snow": "SNOW",
+}  # fmt: skip
+HOURS: Mapping[str, int] = {"night": 23, "day": 12}
+
+
+def game_weather(wanted: str) -> tuple[str | None, int | None]:
+    """Return the game's weather and the hour for a name, words such as "night rain", or a prompt.
+
+    Either is None where `wanted` says nothing of it. The game's own names hold in any case.
+
+    Raises:
+        ConfigError: a word is none of these.
+    """
+    if wanted.strip().upper() in WEATHERS:
+        return wanted.strip().upper(), None
+    name = next((name for name, text in PRESETS.items() if text == wanted.strip()), wanted)
+    words = name.lower().split()
+    unknown = [word for word in words if word not in GAME_WEATHERS and word not in HOURS]
+    if unknown or not words:
+        raise ConfigError(
+            f"expected a weather among {', '.join((*GAME_WEATHERS, *HOURS))} or the game's own "
+            f"{', '.join(WEATHERS)}, got {wanted!r}: give one of them"
+        )
+    weathers = [GAME_WEATHERS[word] for word in words if word in GAME_WEATHERS]
+    hours = [HOURS[word] for word in words if word in HOURS]
+    # of "wet clear" the ground is said first and the sky decides
+    return (weathers[-1] if weathers else None), (hours[-1] if hours else None)

@@ -1,0 +1,341 @@
+"""The stand-in for the game as a process of its own, over both transports."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+
+import numpy as np
+import pytest
+from footage import write_film
+
+from realmaster_live.bridges.gtav.camera import NEAR_M, cam_to_world, planar_depth_m
+from realmaster_live.bridges.gtav.protocol.client import Address, connect
+from realmaster_live.bridges.gtav.protocol.framing import depth_ndc, framed, stencil
+from realmaster_live.bridges.gtav.protocol.message_codec import encode_message
+from realmaster_live.bridges.gtav.protocol.messages import (
+    Commands,
+    Config,
+    DatasetOptions,
+    Scenario,
+    SetWeather,
+    Start,
+    StartRecording,
+    Stop,
+    StopRecording,
+)
+from realmaster_live.bridges.gtav.standin.server import QUIRKS as QUIRKS_OF_SERVER
+from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.cli import main
+from realmaster_live.errors import ConnectError, FrameTimeout, WireFormatError
+from realmaster_live.recording import Recorder
+
+SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")
+WIDTH, HEIGHT, FRAMES = 65, 36, 16  # rows of 195 bytes, padded to 196
+FOCAL = 50.0
+FAST = DatasetOptions(
+    rate=200.0, frame=(WIDTH, HEIGHT), speed=True, depth_buffer=True, stencil_buffer=True
+)
+
+
+def picture(number):
+    return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def pose(number):
+    return cam_to_world([2.0 * number, -3.0, 30.0], [1.0, 2.0, 40.0])
+
+
+DEPTH = np.linspace(2.0, 900.0, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
+SEMANTIC = np.where(DEPTH < 100, 12, 11).astype(np.uint8)  # a pedestrian before the sky
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Return a recording whose pixels, depths and poses are known."""
+    folder = tmp_path_factory.mktemp("recording")
+    spec = ChunkSpec(frames=4, width=WIDTH, height=HEIGHT, fps=20.0)
+    with Recorder(folder, spec, lossless=True) as recorder:
+        for index in range(FRAMES // 4):
+            numbers = range(4 * index, 4 * index + 4)
+            frames = np.stack([picture(number) for number in numbers])
+            chunk = Chunk(
+                index=index,
+                camera="front",
+                frames=frames,
+                frame_ids=np.array(numbers, np.int64),
+                timestamps=np.array(numbers) / 20.0,
+                captured_at=np.array(numbers) / 20.0,
+                intrinsics=np.array([[FOCAL, 0, 32.5], [0, FOCAL, 18], [0, 0, 1.0]]),
+                cam_to_world=np.stack([pose(number) for number in numbers]),
+                labels={"depth": np.stack([DEPTH] * 4), "semantic": np.stack([SEMANTIC] * 4)},
+            )
+            recorder.write(chunk.with_frames(frames))
+    return folder
+
+
+@contextmanager
+def served(scheme, *arguments):
+    command = [sys.executable, "-m", "realmaster_live", "gta-replay", f"{scheme}://127.0.0.1:0"]
+    command += map(str, arguments)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        found = re.search(r"ready on [\d.]+:(\d+)", process.stdout.readline())
+        assert found is not None
+        yield Address(scheme=scheme, host="127.0.0.1", port=int(found[1])), process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@contextmanager
+def started(address, dataset=FAST, *, recording=True):
+    with closing(connect(address, *dataset.picture_size())) as stream:
+        stream.send(Start(scenario=Scenario(driving_mode=(786603, 15.0)), dataset=dataset))
+        if recording and address.scheme == "deepgtav+zmq":
+            stream.send(StartRecording())
+        yield stream
+
+
+def fresh(stream, count, seen=None):
+    """Return so many recorded frames' fields and pictures, those before the recording left out.
+
+    `seen` collects the fields of all.
+    """
+    found = []
+    while len(found) < count:
+        frame = stream.receive(20.0)
+        if seen is not None:
+            seen.append(frame.fields)
+        if "CameraPosition" in frame.fields:
+            found.append((dict(frame.fields), frame.image))
+    return found
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_recording_comes_out_as_it_went_in(scheme, recording):
+    with served(scheme, recording) as (address, process), started(address) as stream:
+        seen = []
+        for number, (fields, image) in enumerate(fresh(stream, FRAMES, seen)):
+            np.testing.assert_array_equal(image, picture(number))
+            assert fields["index"] == number
+            assert fields["focalLen"] == pytest.approx(FOCAL)
+            assert fields["speed"] == pytest.approx(0.0 if number == 0 else 40.0)
+            place = cam_to_world(fields["CameraPosition"], fields["CameraAngle"])
+            np.testing.assert_allclose(place, pose(number), atol=1e-9)
+            depth = planar_depth_m(depth_ndc(fields, WIDTH, HEIGHT), NEAR_M)
+            np.testing.assert_allclose(depth, DEPTH, rtol=2e-3)
+            assert set(np.unique(stencil(fields, WIDTH, HEIGHT))) == {1, 7}
+        assert process.wait(10) == 0
+        stale = sum("CameraPosition" not in fields for fields in seen)
+        assert process.stdout.read() == f"sent {FRAMES + stale} frames\n"
+
+
+QUIRKS = [[], ["split"], ["coalesced"], ["split", "coalesced"], ["jitter"], ["duplicate-keys"]]
+
+
+@pytest.mark.parametrize("quirks", QUIRKS, ids="+".join)
+def test_harmless_quirks_lose_no_frame(quirks, recording):
+    flags = [f"--quirk={name}" for name in quirks]
+    with served("deepgtav+tcp", recording, *flags) as (address, _), started(address) as stream:
+        for number, (fields, image) in enumerate(fresh(stream, FRAMES)):
+            np.testing.assert_array_equal(image, picture(number))
+            assert depth_ndc(fields, WIDTH, HEIGHT) is not None
+
+
+def test_stale_frames_are_repeated_to_the_byte(recording):
+    with (
+        served("deepgtav+tcp", recording, "--quirk=stale") as (address, _),
+        started(address) as stream,
+    ):
+        indices = [fields["index"] for fields, _ in fresh(stream, 9)]
+    assert indices == [0, 1, 1, 2, 3, 3, 4, 5, 5]
+
+
+def test_a_client_is_left_in_mid_frame_and_may_come_again(recording):
+    with served("deepgtav+tcp", recording, "--quirk=disconnect") as (address, _):
+        for _ in range(2):
+            with started(address) as stream:
+                assert len(fresh(stream, 5)) == 5
+                with pytest.raises(ConnectError):
+                    stream.receive(10.0)
+
+
+def test_over_zeromq_json_that_is_cut_short_is_an_error(recording):
+    with (
+        served("deepgtav+zmq", recording, "--quirk=disconnect") as (address, _),
+        started(address) as stream,
+        pytest.raises(WireFormatError, match="JSON object"),
+    ):
+        fresh(stream, 7)
+
+
+def test_a_picture_of_another_size_is_an_error(recording):
+    for scheme in SCHEMES:
+        with (
+            served(scheme, recording, "--quirk=other-size") as (address, _),
+            started(address) as stream,
+            pytest.raises(WireFormatError, match="picture of 65"),
+        ):
+            stream.receive(10.0)
+
+
+def test_a_server_that_says_nothing_is_a_timeout(recording):
+    with (
+        served("deepgtav+tcp", recording, "--quirk=silent") as (address, _),
+        started(address) as stream,
+        pytest.raises(FrameTimeout),
+    ):
+        stream.receive(0.5)
+
+
+def test_a_second_client_is_hung_up_on(recording):
+    slow = DatasetOptions(rate=5.0, frame=(WIDTH, HEIGHT))
+    with (
+        served("deepgtav+tcp", recording, "--quirk=refuse-second") as (address, _),
+        started(address, slow) as first,
+    ):
+        fresh(first, 1)
+        with closing(connect(address, WIDTH, HEIGHT)) as second, pytest.raises(ConnectError):
+            second.receive(5.0)
+        fresh(first, 1)
+
+
+def test_nothing_comes_before_a_start_nor_after_a_stop(recording):
+    with (
+        served("deepgtav+tcp", recording) as (address, _),
+        closing(connect(address, WIDTH, HEIGHT)) as stream,
+    ):
+        with pytest.raises(FrameTimeout):
+            stream.receive(0.3)
+        stream.send(Start(dataset=DatasetOptions(rate=20.0, frame=(WIDTH, HEIGHT))))
+        fresh(stream, 2)
+        stream.send(Stop())
+        with pytest.raises(FrameTimeout):
+            for _ in range(FRAMES):
+                stream.receive(0.3)
+
+
+def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
+    with (
+        served("deepgtav+zmq", recording) as (address, _),
+        started(address, recording=False) as stream,
+    ):
+        for _ in range(3):
+            frame = stream.receive(10.0)
+            assert not frame.image.any()
+            assert frame.fields["DepthBuffer"] == [] == frame.fields["StencilBuffer"]
+            assert depth_ndc(frame.fields, WIDTH, HEIGHT) is None
+        stream.send(StartRecording())
+        fields, image = fresh(stream, 1)[0]
+        assert fields["index"] == 0
+        np.testing.assert_array_equal(image, picture(0))
+        stream.send(StopRecording())
+        while stream.receive(10.0).fields["index"]:
+            pass
+
+
+def test_a_message_above_the_games_buffer_ends_the_connection_only(recording):
+    with served("deepgtav+tcp", recording) as (address, _):
+        with closing(socket.create_connection((address.host, address.port), 5.0)) as rude:
+            rude.sendall(framed(b"x" * 5000))
+            assert rude.recv(1) == b""
+        with started(address) as stream:
+            assert len(fresh(stream, 2)) == 2
+
+
+def test_a_config_changes_rate_and_buffers(recording):
+    both = DatasetOptions(rate=10.0, frame=(WIDTH, HEIGHT))
+    with served("deepgtav+tcp", recording) as (address, _), started(address, both) as stream:
+        before = time.monotonic()
+        assert "DepthBuffer" not in fresh(stream, 4)[-1][0]
+        assert time.monotonic() - before > 0.25
+        stream.send(Config(dataset=DatasetOptions(rate=100.0, depth_buffer=True)))
+        assert "DepthBuffer" in fresh(stream, 4)[-1][0]
+
+
+def test_pictures_and_buffers_may_be_of_two_sizes(recording):
+    sizes = DatasetOptions(
+        rate=100.0, frame=(32, 18), screen_resolution=(128, 72), depth_buffer=True
+    )
+    with served("deepgtav+zmq", recording) as (address, _), started(address, sizes) as stream:
+        fields, image = fresh(stream, 1)[0]
+        assert image.shape == (72, 128, 3)
+        depth = planar_depth_m(depth_ndc(fields, 32, 18), NEAR_M)
+        assert depth[0, 0] == pytest.approx(DEPTH[1, 1], rel=2e-3)
+        assert fields["focalLen"] == pytest.approx(FOCAL / 2)  # of the buffers
+
+
+def test_the_town_drives_and_hears():
+    dataset = DatasetOptions(
+        rate=30.0, frame=(161, 90), speed=True, location=True, time=True, throttle=True,
+        steering=True, vehicles=True, peds=True, depth_buffer=True, stencil_buffer=True,
+    )  # fmt: skip
+    with (
+        served("deepgtav+tcp", "--town", 3) as (address, _),
+        closing(connect(address, 161, 90)) as stream,
+    ):
+        stream.send(Start(scenario=Scenario(time=(12, 0), weather="CLEAR"), dataset=dataset))
+        stream.send(Commands(throttle=1.0, brake=0.0, steering=0.0))
+        seen = fresh(stream, 12)
+        stream.send(SetWeather(weather="FOGGY"))
+        fog = fresh(stream, 12)[-1]
+    last = seen[-1][0]
+    assert last["throttle"] == 1.0 and last["speed"] > seen[0][0]["speed"]
+    assert last["time"][0] == 12
+    moved = np.subtract(last["location"], seen[0][0]["location"])
+    assert 0.01 < np.linalg.norm(moved) < 10
+    ids = np.unique(stencil(last, 161, 90) & 0x0F)
+    assert 7 in ids and len(ids) >= 3  # sky, and things
+    depth = depth_ndc(last, 161, 90)
+    assert (depth[stencil(last, 161, 90) == 7] == 0).all() and depth.max() < 1
+    assert all(thing["classID"] == 0 for thing in last["vehicles"])
+    assert seen[-1][1].std() > 20  # a picture of a street
+    assert abs(fog[1].mean() - seen[-1][1].mean()) > 2  # in another weather
+
+
+def test_the_server_outlives_clients_that_send_anything(recording):
+    rng = np.random.default_rng(11)
+    start = framed(encode_message(Start(dataset=FAST)))
+    with served("deepgtav+tcp", recording) as (address, process):
+        for number in range(40):
+            noise = bytearray(start if number % 2 else rng.bytes(60))
+            noise[int(rng.integers(len(noise)))] ^= 1 << int(rng.integers(8))
+            with closing(socket.create_connection((address.host, address.port), 5.0)) as rude:
+                rude.sendall(noise[: int(rng.integers(1, len(noise)))])
+        with started(address) as stream:
+            assert len(fresh(stream, 2)) == 2
+        assert process.poll() is None
+
+
+def test_a_video_is_shown_without_labels(tmp_path):
+    film = tmp_path / "drive.mp4"
+    write_film(film, frames=8)
+    with served("deepgtav+zmq", film) as (address, _), started(address) as stream:
+        for fields, image in fresh(stream, 5):
+            assert image.shape == (HEIGHT, WIDTH, 3) and image.any()
+            assert depth_ndc(fields, WIDTH, HEIGHT) is None
+
+
+def test_the_command_line_says_what_is_wrong(capsys, recording):
+    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", "--quirk", "polite"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in QUIRKS_OF_SERVER)
+    assert main(["gta-replay", "http://127.0.0.1"]) == 2
+    assert "deepgtav+zmq://" in capsys.readouterr().err
+    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", str(recording), "--town", "1"]) == 2
+    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", str(recording / "none")]) == 1
+    capsys.readouterr()
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        url = f"deepgtav+tcp://127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["gta-replay", url, str(recording)]) == 1
+    assert "free port" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["gta-replay", "--help"])
+    text = capsys.readouterr().out.replace("\n", " ")
+    assert all(name.split("-")[0] in text for name in QUIRKS_OF_SERVER)

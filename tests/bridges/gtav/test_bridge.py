@@ -1,0 +1,385 @@
+"""The bridge against a stand-in for the game that is a process of its own and misbehaves."""
+
+import itertools
+import logging
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+from game_server import (
+    DEPTH,
+    HEIGHT,
+    SEMANTIC,
+    WIDTH,
+    game,
+    number_of,
+    picture,
+    pose,
+    record_drive,
+    scripted,
+    still,
+    until,
+    verb,
+)
+
+from realmaster_live.bridges.gtav.bridge import GtavBridge
+from realmaster_live.bridges.gtav.camera import SKY_M
+from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
+from realmaster_live.bridges.gtav.protocol.messages import (
+    Commands,
+    Config,
+    SetClockTime,
+    SetWeather,
+    Start,
+    StartRecording,
+    Stop,
+    StopRecording,
+    TeleportToLocation,
+)
+from realmaster_live.bridges.gtav.weather import game_weather
+from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout, WireFormatError
+from realmaster_live.prompts import PRESETS
+from realmaster_live.protocols import Bridge
+
+SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")
+OWN_SIZE = {"width": WIDTH, "height": HEIGHT, "game_size": (WIDTH, HEIGHT), "near_m": 0.15}
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    return record_drive(tmp_path_factory.mktemp("drive"), 400)
+
+
+def take(bridge, count):
+    return list(itertools.islice(bridge.frames(), count))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "quirk"),
+    [*itertools.product(SCHEMES, [None, "duplicate-keys"]), ("deepgtav+tcp", "split")],
+)
+def test_frames_carry_what_the_game_sent(scheme, quirk, recording):
+    quirks = () if quirk is None else ("--quirk", quirk)
+    with game(scheme, recording, *quirks) as url, GtavBridge(url, fps=10, **OWN_SIZE) as bridge:
+        frames = take(bridge, 8)
+    assert isinstance(bridge, Bridge)
+    for frame in frames:
+        number = number_of(frame)
+        np.testing.assert_array_equal(frame.image, picture(number))
+        np.testing.assert_allclose(frame.cam_to_world, pose(number), atol=1e-9)
+        far = DEPTH >= 100  # the stencil says sky
+        np.testing.assert_allclose(frame.labels["depth"][~far], DEPTH[~far], rtol=1e-4)
+        assert (frame.labels["depth"][far] == SKY_M).all()
+        np.testing.assert_array_equal(frame.labels["semantic"], SEMANTIC)
+        assert frame.intrinsics[1, 1] == pytest.approx(HEIGHT / 2 / np.tan(np.radians(29.5)))
+        assert (frame.camera, frame.intrinsics[0, 2]) == ("front", WIDTH / 2)
+        assert 0 <= time.monotonic() - frame.captured_at < 60
+    numbers = [number_of(frame) for frame in frames]
+    assert numbers == sorted(numbers)
+
+
+def test_numbers_and_times_are_those_of_the_constant_rate(recording):
+    with (
+        game("deepgtav+tcp", recording, "--quirk", "jitter") as url,
+        GtavBridge(url, fps=16, hold_s=5.0, **OWN_SIZE) as bridge,
+    ):
+        frames = take(bridge, 24)
+    assert [frame.frame_id for frame in frames] == list(range(24))
+    np.testing.assert_allclose([frame.timestamp for frame in frames], np.arange(24) / 16)
+    assert [frame.dropped_before for frame in frames] == [0] * 24
+    counts = bridge.counts
+    fresh = counts["received"] - counts["stale"]
+    assert fresh - counts["left_out"] + counts["repeated"] >= 24
+
+
+def test_pictures_and_labels_come_in_the_size_that_was_asked_for(recording):
+    with (
+        game("deepgtav+tcp", recording, "--frame", "65x36") as url,
+        GtavBridge(url, fps=10, width=32, height=24, game_size=(WIDTH, HEIGHT)) as bridge,
+    ):
+        (frame,) = take(bridge, 1)
+    assert frame.image.shape == (24, 32, 3)
+    assert {name: label.shape for name, label in frame.labels.items()} == {
+        "depth": (24, 32),
+        "semantic": (24, 32),
+    }
+    focal = HEIGHT / 2 / np.tan(np.radians(29.5))
+    np.testing.assert_allclose(
+        frame.intrinsics, [[focal * 32 / 65, 0, 16], [0, focal * 24 / 36, 12], [0, 0, 1]]
+    )
+
+
+def test_repeated_pictures_are_stale(recording):
+    with (
+        game("deepgtav+tcp", recording, "--quirk", "stale") as url,
+        GtavBridge(url, fps=10, **OWN_SIZE) as bridge,
+    ):
+        take(bridge, 10)
+        counts = bridge.counts
+    assert counts["stale"] >= counts["received"] // 4 > 0
+
+
+def test_a_game_that_only_repeats_itself_is_said_to_be_stale():
+    with (
+        scripted(lambda door, heard: still(door, 1)) as (url, _),
+        GtavBridge(url, fps=20, width=12, height=8, timeout_s=0.7) as bridge,
+        pytest.raises(FrameTimeout, match=r"nothing new, \d+ stale frames so far"),
+    ):
+        take(bridge, 2)
+
+
+def test_empty_annotations_are_no_frames():
+    def script(door, heard):
+        still(door, len(heard) + time.monotonic_ns(), {"speed": []})
+
+    with (
+        scripted(script) as (url, _),
+        GtavBridge(url, fps=20, width=12, height=8, timeout_s=0.5) as bridge,
+        pytest.raises(FrameTimeout, match="stale"),
+    ):
+        take(bridge, 1)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_that_leaves_in_mid_frame_is_found_again(scheme, recording, caplog):
+    with (
+        game(scheme, recording, "--quirk", "disconnect") as url,
+        GtavBridge(url, fps=20, **OWN_SIZE) as bridge,
+    ):
+        frames = take(bridge, 12)
+        assert bridge.counts["reconnects"] >= 1
+    gaps = [frame for frame in frames if frame.dropped_before]
+    assert gaps
+    numbers = [frame.frame_id for frame in frames]
+    assert [frame.dropped_before for frame in frames[1:]] == [
+        after - before - 1 for before, after in itertools.pairwise(numbers)
+    ]
+    assert "the connection was lost" in caplog.text and "connected again" in caplog.text
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_that_does_not_come_back_is_given_up(scheme, recording):
+    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording) as (port, process):
+        url = f"{scheme}://127.0.0.1:{port}"
+        with GtavBridge(url, fps=20, reconnect_s=0.5, **OWN_SIZE) as bridge:
+            frames = bridge.frames()
+            next(frames)
+            process.kill()
+            with pytest.raises(ConnectError, match=r"to come back within [\d.]+ s, got nothing"):
+                for _ in frames:
+                    pass
+            with pytest.raises(ConnectError, match="got none at the moment"):
+                bridge.drive(0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_game_that_is_started_again_is_told_to_start(scheme, recording):
+    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording) as (port, process):
+        url = f"{scheme}://127.0.0.1:{port}"
+        with GtavBridge(url, fps=20, timeout_s=3.0, **OWN_SIZE) as bridge:
+            frames = bridge.frames()
+            before = next(frames)
+            process.kill()
+            process.wait()
+            with verb("gta-replay", url, recording):
+                gap = next(frame for frame in frames if frame.dropped_before)
+    assert number_of(gap) < 40  # of the new game, which begins anew
+    assert gap.frame_id > before.frame_id + 1
+    assert bridge.counts["reconnects"] == 1
+
+
+def test_without_reconnecting_a_lost_connection_is_an_error(recording):
+    with (
+        game("deepgtav+tcp", recording, "--quirk", "disconnect") as url,
+        GtavBridge(url, fps=20, reconnect_s=0.0, **OWN_SIZE) as bridge,
+        pytest.raises(ConnectError, match="connect again"),
+    ):
+        take(bridge, 50)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_silent_game_is_a_timeout_of_one_sentence(scheme, recording):
+    with (
+        game(scheme, recording, "--quirk", "silent") as url,
+        GtavBridge(url, fps=20, timeout_s=0.6, **OWN_SIZE) as bridge,
+    ):
+        began = time.monotonic()
+        with pytest.raises(FrameTimeout, match=r"within 0\.6 s, got nothing: see that the game"):
+            next(bridge.frames())
+        assert time.monotonic() - began < 3.0
+
+
+def test_a_picture_of_another_size_says_so(recording):
+    with (
+        game("deepgtav+tcp", recording, "--quirk", "other-size") as url,
+        GtavBridge(url, fps=20, width=60, height=34, near_m=0.15) as bridge,
+        pytest.raises(WireFormatError, match="expected a picture of 60x34"),
+    ):
+        take(bridge, 1)
+
+
+def test_nobody_there_is_said_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with pytest.raises(ConnectError, match=f"expected a game at deepgtav\\+tcp://127.0.0.1:{port}"):
+        GtavBridge(f"deepgtav+tcp://127.0.0.1:{port}")
+
+
+def test_depth_without_a_near_clip_names_the_default_once(recording, caplog):
+    with (
+        game("deepgtav+tcp", recording) as url,
+        GtavBridge(url, fps=20, width=WIDTH, height=HEIGHT) as bridge,
+    ):
+        take(bridge, 3)
+        said = bridge.describe()
+    assert caplog.text.count("default of 0.15 m") == 1
+    assert (said["near_m"], said["near_is_default"]) == (0.15, True)
+    assert said["cameras"] == {"front": said["camera"]}
+
+
+def test_a_near_clip_that_is_given_is_used(recording, caplog):
+    with game("deepgtav+tcp", recording) as url, caplog.at_level(logging.WARNING):
+        size = OWN_SIZE | {"near_m": 0.3}
+        with GtavBridge(url, fps=20, **size) as bridge:
+            (frame,) = take(bridge, 1)
+            said = bridge.describe()
+    # the game's buffer is about n / z: twice the near clip is twice the depth
+    np.testing.assert_allclose(frame.labels["depth"][0, :9], 2 * DEPTH[0, :9], rtol=2e-3)
+    assert (said["near_m"], said["near_is_default"]) == (0.3, False)
+    assert "default" not in caplog.text
+
+
+def test_a_slow_reader_loses_the_oldest_and_sees_it(recording):
+    with (
+        game("deepgtav+tcp", recording) as url,
+        GtavBridge(url, fps=40, **OWN_SIZE) as bridge,
+    ):
+        frames = bridge.frames()
+        first = next(frames)
+        time.sleep(1.0)
+        second = next(frames)
+        assert second.dropped_before == second.frame_id - first.frame_id - 1 > 0
+        assert bridge.counts["overtaken"] > 0
+
+
+def test_a_camera_that_jumps_is_a_cut():
+    places = itertools.chain([[0, 0, 0]] * 6, itertools.repeat([500, 0, 0]))
+    counter = itertools.count()
+
+    def script(door, heard):
+        told = {"CameraPosition": next(places), "CameraAngle": [0, 0, 0]} if heard else {}
+        still(door, next(counter), told)
+        time.sleep(0.02)
+
+    with (
+        scripted(script) as (url, _),
+        GtavBridge(url, fps=20, width=12, height=8, timeout_s=5) as bridge,
+    ):
+        for frame in bridge.frames():
+            if frame.cam_to_world[0, 3] == 500:
+                break
+        assert frame.dropped_before >= 1
+        assert bridge.counts["cuts"] == 1
+
+
+@pytest.mark.parametrize("angles", [None, ["a", 0, 0], [0, 0], [0, 0, 1e999]])
+def test_a_pose_that_is_none_is_refused(angles):
+    def script(door, heard):
+        if heard:
+            still(door, time.monotonic_ns(), {"CameraPosition": [0, 0, 0], "CameraAngle": angles})
+            time.sleep(0.01)
+
+    with (
+        scripted(script) as (url, _),
+        GtavBridge(url, fps=20, width=12, height=8, timeout_s=5) as bridge,
+        pytest.raises(WireFormatError, match="three numbers each for CameraPosition"),
+    ):
+        take(bridge, 1)
+
+
+def test_commands_reach_the_game_and_close_says_stop():
+    def script(door, heard):
+        still(door, time.monotonic_ns())
+        time.sleep(0.01)
+
+    with scripted(script) as (url, heard):
+        bridge = GtavBridge(url, fps=20, width=12, height=8)
+        bridge.drive(0.5, 0.0, -1.0)
+        bridge.set_weather("night rain")
+        bridge.teleport(10.0, 20.0)
+        until(lambda: len(heard) == 4)
+        bridge.close()
+        bridge.close()
+        until(lambda: len(heard) == 5)
+    start, drive, weather, place, stop = heard
+    assert isinstance(start, Start) and start.dataset.frame == (12, 8)
+    assert drive == Commands(throttle=0.5, brake=0.0, steering=-1.0)
+    assert isinstance(weather, Config)
+    assert (weather.scenario.weather, weather.scenario.time) == ("RAIN", (23, 0))
+    assert isinstance(place, Config) and place.scenario.location == (10.0, 20.0)
+    assert stop == Stop()
+
+
+def test_the_fork_is_told_to_record_and_has_commands_of_its_own():
+    import zmq
+
+    with zmq.Context() as context, context.socket(zmq.PAIR) as peer:
+        port = peer.bind_to_random_port("tcp://127.0.0.1")
+        with GtavBridge(f"deepgtav+zmq://127.0.0.1:{port}", fps=20) as bridge:
+            bridge.set_weather("fog")
+            bridge.set_weather("night")
+            bridge.teleport(1.0, 2.0, 3.0)
+        heard = [decode_message(peer.recv()) for _ in range(7) if peer.poll(5000)]
+    assert isinstance(heard[0], Start) and heard[0].dataset.screen_resolution == (1920, 1080)
+    assert heard[1:] == [
+        StartRecording(),
+        SetWeather(weather="FOGGY"),
+        SetClockTime(hour=23),
+        TeleportToLocation(x=1.0, y=2.0, z=3.0),
+        StopRecording(),
+        Stop(),
+    ]
+
+
+def test_weather_is_a_name_a_prompt_or_the_games_own():
+    assert game_weather("Blizzard") == ("BLIZZARD", None)
+    assert game_weather("wet overcast") == ("OVERCAST", None)
+    assert game_weather("day") == (None, 12)
+    assert game_weather(PRESETS["snow"]) == ("SNOW", None)
+    for name in PRESETS:
+        assert game_weather(name) != (None, None)
+    with pytest.raises(ConfigError, match="got 'purple rain'"):
+        game_weather("purple rain")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": ("flow",)}, "among depth, semantic"),
+        ({"fps": 0.0}, "fps and timeout_s above 0"),
+        ({"width": 0}, "got 0x288"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_opened(options, message):
+    with pytest.raises(ConfigError, match=message):
+        GtavBridge("deepgtav+tcp://127.0.0.1:1", **options)
+
+
+def test_driving_out_of_range_is_refused():
+    with (
+        scripted(lambda door, heard: None) as (url, _),
+        GtavBridge(url) as bridge,
+        pytest.raises(ConfigError, match="clip them"),
+    ):
+        bridge.drive(1.5, 0.0, 0.0)
+
+
+def test_closing_ends_a_reader_that_waits():
+    with scripted(lambda door, heard: None) as (url, _):
+        bridge = GtavBridge(url, timeout_s=30.0)
+        threading.Timer(0.3, bridge.close).start()
+        began = time.monotonic()
+        assert list(bridge.frames()) == []
+        assert time.monotonic() - began < 5.0
