@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.chunk import Chunk
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
+from realmaster_live.frames.chunk import Chunk
 
 SIZES = ((384, 224), (448, 256), (512, 288))
 

@@ -22,8 +22,7 @@ import cv2
 import numpy as np
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.chunk import Chunk
-from realmaster_live.chunker import Chunker
+from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.engines.load import load_engine
 from realmaster_live.fidelity.corruptions import CORRUPTIONS
 from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
@@ -31,7 +30,8 @@ from realmaster_live.fidelity.lock import LOCKED, SafetyLock
 from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
 from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
-from realmaster_live.local_town import local_town, pick_ego
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.live.chunker import Chunker
 from realmaster_live.protocols import Source
 from realmaster_live.recording import Recording
 

@@ -30,15 +30,15 @@ import numpy as np
 
 from realmaster_live.annotations import annotate
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.engines.load import load_engine
-from realmaster_live.host import describe_host
-from realmaster_live.local_town import local_town, pick_ego
-from realmaster_live.pipeline import run
+from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.live.pipeline import run
 from realmaster_live.recording import Recorder, Recording, verify
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.streams import file_of, open_stream, read_stream
 from realmaster_live.recording.videos import Pictures
+from realmaster_live.system.host import describe_host
 
 PARTS = ("streams", "loop", "long")
 LABELS = ("depth", "semantic", "instance", "flow")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import AS_SIMULATED, check_prompt
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypedDict
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.plans import GRAPHS_FOLDER, MANIFEST
 from realmaster_live.errors import ConfigError, EngineError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.load import EMBEDDED_FOLDER, check_frames, check_size
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 

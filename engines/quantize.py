@@ -30,9 +30,9 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from realmaster_live.chunk import Chunk
 from realmaster_live.engines.rehearsal import noise_chunk
 from realmaster_live.errors import BuildError
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 

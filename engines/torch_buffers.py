@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.slots import Slots
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.in_context import Pair, Rope, rotate
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.load import fitting_sizes
 from realmaster_live.errors import EngineError, OutOfMemory
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.cost import cost
 from realmaster_live.model.profile import PROFILES, Profile
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import sdpa_kernel
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.load import check_frames, check_size
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.torch_buffers import Buffers
@@ -35,6 +34,7 @@ from realmaster_live.engines.torch_expert import Expert, attach_file, known_prom
 from realmaster_live.engines.torch_graphs import Graphs
 from realmaster_live.engines.torch_stages import Stages
 from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks, check_experts, expert_at
 from realmaster_live.model.precision import mix_precision

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
 from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.cuda_memory import CudaMemory
@@ -27,6 +26,7 @@ from realmaster_live.engines.prepare import read_prompts
 from realmaster_live.engines.trt import Flavour, Plan, find_flavour
 from realmaster_live.engines.weight_names import refit_weights, round_to_bfloat16
 from realmaster_live.errors import BuildError, EngineError, PlanMismatch
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.chunk import Chunk
 from realmaster_live.engines.load import load_engine
-from realmaster_live.pipeline import run
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.live.pipeline import run
 
 
 class Pictures:

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
 from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.optional import require
 
 PROMPTS_FILE = "prompts.safetensors"  # beside a checkpoint

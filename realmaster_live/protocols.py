@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from realmaster_live.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
 
 
 @runtime_checkable

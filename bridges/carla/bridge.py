@@ -29,7 +29,6 @@ from realmaster_live.bridges.carla.objects import RANGE_M, SceneWatch, Tick
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.bridges.exit_guard import ExitGuard, deferred_signals
 from realmaster_live.bridges.frame_join import BridgeClosed, FrameJoin, StepCounter
-from realmaster_live.chunk import Frame
 from realmaster_live.errors import (
     BridgeError,
     ConfigError,
@@ -37,8 +36,9 @@ from realmaster_live.errors import (
     FrameTimeout,
     SensorMismatch,
 )
-from realmaster_live.objects import SceneObject
-from realmaster_live.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
+from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from realmaster_live.bridges.carla.geometry import (
 )
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import SensorMismatch
-from realmaster_live.rig import Mount, RigCamera
+from realmaster_live.frames.rig import Mount, RigCamera
 
 PICTURE_SENSOR = "sensor.camera.rgb"
 LABEL_SENSORS: Mapping[str, str] = {

@@ -15,8 +15,8 @@ import numpy as np
 from realmaster_live.bridges.carla.geometry import cam_to_world, intrinsics
 from realmaster_live.bridges.carla.images import overwrite, rgb
 from realmaster_live.bridges.frame_join import StepCounter
-from realmaster_live.chunk import Chunk
 from realmaster_live.errors import FrameTimeout
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.protocols import Engine
 
 log = logging.getLogger(__name__)

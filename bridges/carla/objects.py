@@ -24,8 +24,8 @@ from realmaster_live.bridges.carla.geometry import (
     unreal_matrix,
     world_points,
 )
-from realmaster_live.classes import CLASS_IDS, CLASS_NAMES, THINGS
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES, THINGS
+from realmaster_live.frames.objects import SceneObject
 
 log = logging.getLogger(__name__)
 

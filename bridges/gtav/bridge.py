@@ -43,8 +43,8 @@ from realmaster_live.bridges.gtav.protocol.stamp import Stamp, encode_realized, 
 from realmaster_live.bridges.gtav.readers.drive import TERMS
 from realmaster_live.bridges.gtav.receiver import Receiver
 from realmaster_live.bridges.gtav.weather import game_weather
-from realmaster_live.chunk import Chunk, Frame
 from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
+from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.optional import require
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from realmaster_live.classes import CLASS_IDS
+from realmaster_live.frames.classes import CLASS_IDS
 
 Matrix = NDArray[np.float64]
 

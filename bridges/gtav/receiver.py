@@ -32,8 +32,8 @@ from realmaster_live.bridges.gtav.protocol.framing import GameFrame
 from realmaster_live.bridges.gtav.protocol.messages import Message
 from realmaster_live.bridges.gtav.protocol.stamp import read_stamp
 from realmaster_live.bridges.window_capture import CaptureEnded
-from realmaster_live.chunk import Frame
 from realmaster_live.errors import BridgeError, ConnectError, FrameTimeout, WireFormatError
+from realmaster_live.frames.chunk import Frame
 
 log = logging.getLogger(__name__)
 

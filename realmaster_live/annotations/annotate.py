@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from realmaster_live.annotations.linking import companions, link
 from realmaster_live.annotations.masks import LIGHT, RIDER, find_masks
 from realmaster_live.annotations.sight import area, boxes_in_view, hidden_shares
-from realmaster_live.classes import THINGS
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.classes import THINGS
+from realmaster_live.frames.objects import SceneObject
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels; right, bottom outside
 

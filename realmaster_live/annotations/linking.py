@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations.masks import LIGHT, RIDER, TWO_WHEELERS, Masks
 from realmaster_live.annotations.sight import Boxes, area
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.objects import SceneObject
 
 SAMPLES = 32  # pixels of a mask that are looked up in the depth
 MIN_INSIDE = 0.5  # share of them, or without depth of the mask's box, that must lie in a thing's

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_IDS, THINGS
+from realmaster_live.frames.classes import CLASS_IDS, THINGS
 
 Indices = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.objects import SceneObject
 
 Floats = NDArray[np.float64]
 

@@ -21,8 +21,8 @@ from realmaster_live.cli import (
     replay,
     truth,
 )
+from realmaster_live.cli.config import flags_from
 from realmaster_live.cli.options import Parser
-from realmaster_live.config import flags_from
 from realmaster_live.errors import ConfigError, RealMasterError
 from realmaster_live.optional import require
 

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from realmaster_live.bounded_queue import Policy
 from realmaster_live.cli import fidelity_options, gta_options
 from realmaster_live.cli import options as flags
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.rig import DEFAULT_LABELS, Rig, RigCamera
+from realmaster_live.live.queue import Policy
 from realmaster_live.protocols import Engine, Sink
-from realmaster_live.rig import DEFAULT_LABELS, Rig, RigCamera
 
 if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
@@ -85,8 +85,8 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Attach, realize until the end, detach."""
-    from realmaster_live.cli.outputs import open_sinks
-    from realmaster_live.live import about_run, run_with_progress
+    from realmaster_live.live.recorded_run import about_run, run_with_progress
+    from realmaster_live.sinks.opening import open_sinks
 
     gta_options.check(options)
     late: Policy = "drop_oldest" if options.passive or options.gta is not None else "block"

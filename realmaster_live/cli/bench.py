@@ -61,8 +61,8 @@ def run(options: argparse.Namespace) -> int:
 
 def measure_chain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield the figures of every size, printed."""
-    from realmaster_live.bench import Bench, run_bench
-    from realmaster_live.progress import console, show_stats
+    from realmaster_live.demo.bench import Bench, run_bench
+    from realmaster_live.live.progress import console, show_stats
 
     bench = Bench(
         sizes=options.sizes,
@@ -90,10 +90,10 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     from dataclasses import replace
 
     from realmaster_live.cli import compare as table
-    from realmaster_live.host import describe_host
+    from realmaster_live.live.progress import console
     from realmaster_live.model.ways import CASES, STEPS
     from realmaster_live.model.ways import compare as compare_ways
-    from realmaster_live.progress import console
+    from realmaster_live.system.host import describe_host
 
     out = console()
     rows: list[dict[str, Any]] = []

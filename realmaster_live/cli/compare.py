@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.chunk import Chunk, ChunkSpec, Frame
-from realmaster_live.chunker import Chunker
+from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.live.chunker import Chunker
 
 ENGINE = "embedded, whole chunk in ONNX Runtime"
 CACHED, RECOMPUTED = "cached reference", "recomputed every pass"
@@ -136,7 +136,7 @@ def show_bytes(size: str, found: dict[str, float]) -> str:
 
 def show_rows(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Print rows as they come, with a head for each case; return them all."""
-    from realmaster_live.progress import console
+    from realmaster_live.live.progress import console
 
     out = console()
     kept: list[dict[str, Any]] = []

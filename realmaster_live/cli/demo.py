@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Drive, realize, and leave the film, the report and the recording."""
-    from realmaster_live.demo import Demo, run_demo
+    from realmaster_live.demo.demo import Demo, run_demo
 
     run_demo(
         Demo(

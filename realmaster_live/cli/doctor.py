@@ -10,8 +10,8 @@ from dataclasses import asdict
 from itertools import groupby
 
 from realmaster_live.cli.options import size
-from realmaster_live.doctor import Finding, examine
 from realmaster_live.errors import ConfigError
+from realmaster_live.system.doctor import Finding, examine
 
 DEFAULT_SIZES = {  # profile -> (width, height)
     "embedded": (512, 288),

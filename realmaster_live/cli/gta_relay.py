@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from realmaster_live.bridges.gtav.relay.display import open_show
     from realmaster_live.bridges.gtav.relay.relay import Relay
     from realmaster_live.optional import require
-    from realmaster_live.termination import sigterm_raises
+    from realmaster_live.system.termination import sigterm_raises
 
     if not 0 < options.rate <= 1000 or not 0 < options.fov_deg < 180:
         raise ConfigError(

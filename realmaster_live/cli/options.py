@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import NoReturn
 
-from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.chunk import LABEL_DTYPES
 
 SHARD = re.compile(r"(\d+)/([1-9]\d*)")
 SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from realmaster_live.progress import CountProgress
+from realmaster_live.live.progress import CountProgress
 
 GIVEN_UP = 3  # exit status: all is made that can be made, and some clips are in quarantine
 
@@ -95,7 +95,7 @@ def _worries(status: Any) -> str:
 
 
 def _batch_script(chain: Any, name: str, workers: int) -> str:
+    from realmaster_live.jobs.slurm import script
     from realmaster_live.training.pairs.runner import task_of
-    from realmaster_live.workers.slurm import script
 
     return script(task_of(chain.dataset, name, chain.recipe.run, shard=(0, workers)))

@@ -14,8 +14,8 @@ from typing import Any
 from realmaster_live.cli.options import Parser, shard
 from realmaster_live.cli.pair_stages import do_stage, foretell
 from realmaster_live.errors import ConfigError
+from realmaster_live.live.progress import console
 from realmaster_live.optional import require
-from realmaster_live.progress import console
 
 STAGES = {
     "anchors": "edit the first and last frame of every clip",
@@ -238,9 +238,9 @@ def _gallery(options: argparse.Namespace) -> int:
 
 
 def _work(options: argparse.Namespace) -> int:
+    from realmaster_live.jobs.local import leave_on_sigterm
     from realmaster_live.training.pairs.chain import Chain
     from realmaster_live.training.pairs.runner import Worker
-    from realmaster_live.workers.local import leave_on_sigterm
 
     leave_on_sigterm()
     made = Worker(Chain(options.dataset), options.stage, shard=options.shard).run(

@@ -63,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
     if options.work is not None:
         return _work(options)
     from realmaster_live.cli import replay_job
+    from realmaster_live.jobs.executors import RunConfig
     from realmaster_live.replay.footage import Reading, find_footage
     from realmaster_live.replay.job import Job, Realizing, piece_of, plan
-    from realmaster_live.workers.task import RunConfig
 
     _check(options)
     reading = Reading(
@@ -130,7 +130,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _work(options: argparse.Namespace) -> int:
     from realmaster_live.cli.replay_job import work
-    from realmaster_live.workers.local import leave_on_sigterm
+    from realmaster_live.jobs.local import leave_on_sigterm
 
     leave_on_sigterm()
     print(f"replay: {work(str(options.work), shard=options.shard)} made")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from realmaster_live.cli.fidelity_options import wrap
 from realmaster_live.errors import PairError
-from realmaster_live.progress import CountProgress, RunProgress, console, show_stats
+from realmaster_live.jobs.executors import Task
+from realmaster_live.jobs.leases import BEATS, LEASES, hold, is_stale
+from realmaster_live.jobs.supervisor import run_crew
+from realmaster_live.live.progress import CountProgress, RunProgress, console, show_stats
 from realmaster_live.protocols import Sink
 from realmaster_live.replay.job import Job, Piece, Status
 from realmaster_live.replay.realize import Engines, Wrap, play, realize, sweep
 from realmaster_live.replay.worker import Worker, progress_of
-from realmaster_live.workers.crew import run_crew
-from realmaster_live.workers.leases import BEATS, LEASES, hold, is_stale
-from realmaster_live.workers.task import Task
 
 GIVEN_UP = 3  # exit status: all is made that can be made, and some inputs are in quarantine
 OPEN = ("waiting", "failed")
@@ -59,7 +59,7 @@ def foretell(job: Job, executor: str, workers: int) -> int:
             f"{footage.fps:g}/s) -> {piece.out} at {sizes}"
         )
     if executor == "slurm":
-        from realmaster_live.workers.slurm import script
+        from realmaster_live.jobs.slurm import script
 
         print(script(task_of(job, shard=(0, workers))))
     return 0

@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Trace, and name every picture."""
-    from realmaster_live.truth import Truth, trace
+    from realmaster_live.demo.truth import Truth, trace
 
     out = options.out or options.recording / "truth"
     truth = Truth(recording=options.recording, out=out, every=options.every, spp=options.spp)

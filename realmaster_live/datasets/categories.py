@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_IDS, CLASS_NAMES
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from realmaster_live.classes import CLASS_IDS, CLASS_NAMES
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.labels import Label, Picture
-from realmaster_live.trust import FrameTrust
+from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
+from realmaster_live.frames.trust import FrameTrust
 
 # CARLA's own names and numbers: nothing is left out, nothing is joined
 CARLA = Categories(name="carla", of_class=dict(enumerate(CLASS_NAMES)), ids=CLASS_IDS)

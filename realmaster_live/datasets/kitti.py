@@ -30,7 +30,7 @@ from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.selection import Selection, open_drives
 from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.objects import SceneObject
 
 CYCLIST = "Cyclist"
 PARTLY, LARGELY = 0.1, 0.5  # occlusion from which on a thing is 1, partly, and 2, largely occluded

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.datasets.lerobot_stats import colour_stats, column_stats
 from realmaster_live.datasets.splits import SPLITS, Split
 from realmaster_live.optional import require
+from realmaster_live.system.atomic_files import part_of, settle
 
 pa: Any = require("pyarrow", extra="live")
 parquet: Any = require("pyarrow.parquet", extra="live")

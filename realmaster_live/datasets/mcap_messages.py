@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.classes import CLASS_NAMES, PALETTE
 from realmaster_live.datasets.frame_facts import trust_facts
 from realmaster_live.datasets.quaternion import to_quaternion
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.classes import CLASS_NAMES, PALETTE
+from realmaster_live.frames.objects import SceneObject
 from realmaster_live.optional import require
 from realmaster_live.recording.sample import Sample
 

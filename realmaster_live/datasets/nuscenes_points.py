@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.objects import SceneObject
 
 Matrix = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from realmaster_live.datasets.nuscenes_points import SCANNER_TO_EGO, points_in
 from realmaster_live.datasets.nuscenes_tables import Rows, token_of
 from realmaster_live.datasets.nuscenes_words import attribute, visibility
 from realmaster_live.datasets.quaternion import to_quaternion
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.objects import SceneObject
 from realmaster_live.recording.sample import Sample
 
 Matrix = NDArray[np.float64]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations.masks import TWO_WHEELERS
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.datasets.categories import Categories
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.objects import SceneObject
 
 # nuScenes' cameras by the direction in which they look, degrees to the left of forward
 CHANNEL_YAWS_DEG: Mapping[str, float] = {

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.annotations.masks import RIDER
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.trust import FrameTrust
 from realmaster_live.recording.sample import Sample
-from realmaster_live.trust import FrameTrust
 
 LOW_TRUST = "low trust"
 OWN_VEHICLE = "the own vehicle"

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.fidelity.regions import Regions
+from realmaster_live.frames.classes import CLASS_IDS
 
 Picture = NDArray[np.uint8]  # (H, W, 3)
 SHIFT_PX, BLUR_PX = 3, 3.0

@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.blend import blend
 from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
@@ -20,9 +19,10 @@ from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
 from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
 from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.trust import FrameTrust, Verdict
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import Engine
-from realmaster_live.trust import FrameTrust, Verdict
 
 log = logging.getLogger(__name__)
 

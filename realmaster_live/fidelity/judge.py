@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_NAMES
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.optional import require
 
 EMBEDDED_FILE = Path(__file__).parent / "judge.onnx"

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk, ChunkSpec
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.lights import glowing
 from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.protocols import Engine
 
 LOCKED = ("traffic_light", "traffic_sign", "road_line")

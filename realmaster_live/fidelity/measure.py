@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.boxes import box_scores
 from realmaster_live.fidelity.depth_order import border_order, ordinal_agreement
@@ -21,8 +20,9 @@ from realmaster_live.fidelity.lights import light_score, read_state
 from realmaster_live.fidelity.profiles import DISPLACEMENTS, mean_profiles, profiles, steps
 from realmaster_live.fidelity.regions import SIDES, Outline, Regions, find_outline, find_regions
 from realmaster_live.fidelity.semantics import appearance, appearance_scores, class_scores
-from realmaster_live.objects import SceneObject
-from realmaster_live.trust import FrameTrust, InstanceTrust
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 
 NEEDED = ("semantic", "instance")  # one of them at least
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import THINGS
+from realmaster_live.frames.classes import THINGS
 
 SIDES = ((0, -1), (0, 1), (-1, 0), (1, 0))  # left, right, top, bottom: (down, across)
 

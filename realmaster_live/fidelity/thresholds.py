@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.trust import FrameTrust, InstanceTrust
+from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 
 EASED = 0.75  # of every threshold is left where a prompt wants another weather
 

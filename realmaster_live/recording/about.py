@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.errors import RecordingError
-from realmaster_live.host import describe_host
+from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.frames.weather import in_words
 from realmaster_live.recording.files import read_json, write_json
-from realmaster_live.weather import in_words
+from realmaster_live.system.host import describe_host
 
 META = "meta.json"
 SCENE = "scene.jsonl"  # minitown's state log, where there is one: frames can be traced from it

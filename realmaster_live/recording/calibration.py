@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.recording.files import read_json, write_json
 
 CALIBRATION = "calib.json"

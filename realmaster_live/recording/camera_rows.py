@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.chunk import Frame
+from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.trust import FrameTrust
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.reading import Segment
 from realmaster_live.recording.rows import arrays, read_annotations, read_trust
 from realmaster_live.recording.sample import Sample
-from realmaster_live.trust import FrameTrust
 
 _NO_PICTURE: NDArray[np.uint8] = np.zeros((0, 0, 3), np.uint8)
 _PLAIN = ("frame_id", "timestamp", "captured_at", "chunk_index", "prompt", "seed")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from realmaster_live.annotations import Annotation, annotate
-from realmaster_live.chunk import Chunk
-from realmaster_live.classes import CLASS_NAMES
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.recording.about import About
 from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.labels import LabelWriter

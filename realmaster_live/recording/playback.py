@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Frame
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.frames.chunk import Frame
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.camera_rows import CameraRows

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording.about import META, About, Camera, Meta
 from realmaster_live.recording.calibration import CALIBRATION, calibrate, write_calibration
 from realmaster_live.recording.lock import Lock

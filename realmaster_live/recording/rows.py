@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.chunk import Chunk
-from realmaster_live.classes import CLASS_NAMES
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.classes import CLASS_NAMES
+from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 from realmaster_live.recording.about import About
 from realmaster_live.recording.calibration import inverse_pose
 from realmaster_live.recording.tables import SCHEMAS, pa
-from realmaster_live.trust import FrameTrust, InstanceTrust
 
 
 def frame_rows(chunk: Chunk, about: About, *, picture: int) -> Any:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.chunk import Frame
-from realmaster_live.trust import FrameTrust
+from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.trust import FrameTrust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from realmaster_live.classes import CLASS_NAMES
 from realmaster_live.errors import RecordingError
+from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.recording.about import CLASS_MAP, Meta
 from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.files import PART, sha256_of

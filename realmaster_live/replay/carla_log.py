@@ -11,8 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl
 
-from realmaster_live.chunk import Frame
 from realmaster_live.errors import ConfigError, ConnectError, RecordingError
+from realmaster_live.frames.chunk import Frame
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading
 
 CAMERA = "front"

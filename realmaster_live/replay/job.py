@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.jobs.executors import RunConfig
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay.footage import Footage, Reading, Size
 from realmaster_live.replay.model_files import describe_model, fitted
-from realmaster_live.workers.task import RunConfig
+from realmaster_live.system.atomic_files import part_of, settle
 
 PLAN, TRIES, STATE = "plan.json", "tries", ".replay"
 STAMP = "replay"  # key in the source of a recording's About

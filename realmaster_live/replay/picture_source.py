@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import LABEL_DTYPES, Frame
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
 from realmaster_live.optional import require
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, pinhole, sha256_of
 from realmaster_live.replay.picture_files import list_pictures, read_picture

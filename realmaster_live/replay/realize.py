@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.atomic_files import room_for
 from realmaster_live.errors import PairError
-from realmaster_live.live import about_run
-from realmaster_live.pipeline import run
+from realmaster_live.live.pipeline import run
+from realmaster_live.live.recorded_run import about_run
+from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import PromptedEngine, Sink, Source
 from realmaster_live.recording import Recorder, Recording
 from realmaster_live.replay.footage import Size, open_footage
 from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
 from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
-from realmaster_live.stats import Stats
+from realmaster_live.system.atomic_files import room_for
 
 Wrap = Callable[[PromptedEngine], PromptedEngine]
 FROM_BEFORE = ("seed", "town", "route", "weather", "licence")

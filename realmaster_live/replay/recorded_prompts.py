@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import Fade
 from realmaster_live.protocols import PromptedEngine
 from realmaster_live.recording import Recording

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Frame
+from realmaster_live.frames.chunk import Frame
 from realmaster_live.replay import video_files
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, pinhole, sha256_of
 from realmaster_live.replay.sidecar import told_beside

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
+from realmaster_live.jobs.leases import hold
+from realmaster_live.live.stats import Stats
 from realmaster_live.replay.job import Job, Piece, Status, Try
 from realmaster_live.replay.realize import Engines, Wrap, realize, sweep
-from realmaster_live.stats import Stats
-from realmaster_live.workers.leases import hold
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
-from realmaster_live.drawing import tag
 from realmaster_live.errors import RecordingError
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.recording.videos import Pictures, PictureWriter
+from realmaster_live.sinks.drawing import tag
 
 GAP_PX = 4
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
-from realmaster_live.drawing import jpeg_bytes
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.optional import require
+from realmaster_live.sinks.drawing import jpeg_bytes
 from realmaster_live.sinks.page import PAGE
 from realmaster_live.sinks.video import side_by_side
 

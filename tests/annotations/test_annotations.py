@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from realmaster_live.annotations import annotate, pixels_of
-from realmaster_live.classes import CLASS_IDS
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.objects import SceneObject
 
 SIZE = (200, 120)
 K = np.array([[100.0, 0, 100], [0, 100, 60], [0, 0, 1]])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.cli import main
-from realmaster_live.demo import Demo
+from realmaster_live.demo.demo import Demo
 from realmaster_live.recording import Recording
 
 LONGEST_S = 400  # a cold start compiles the rasteriser, and the machine may be busy
@@ -147,7 +147,7 @@ def test_signals_restore_the_world_and_keep_the_recording(
 
 
 def test_a_server_that_dies_ends_the_run_and_the_recording_plays(tmp_path):
-    from realmaster_live.local_town import local_town, pick_ego
+    from realmaster_live.demo.local_town import local_town, pick_ego
 
     folder = tmp_path / "drive"
     with local_town(seed=7, vehicles=3, walkers=0) as port:
@@ -266,8 +266,8 @@ def test_bench_measures_every_size_with_and_without_the_cache(tiny_model, tmp_pa
 
 
 def test_the_town_says_why_it_does_not_start(minitown):
+    from realmaster_live.demo.local_town import local_town
     from realmaster_live.errors import ConnectError
-    from realmaster_live.local_town import local_town
 
     taken = local_town(seed=7, vehicles=0, walkers=0, port=minitown.port)
     with pytest.raises(ConnectError, match="realmaster minitown"), taken:

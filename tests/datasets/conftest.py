@@ -8,8 +8,8 @@ import pytest
 from driven_scene import FPS, SIZE, driven_chunk
 
 from realmaster_live import Chunk, ChunkSpec
+from realmaster_live.frames.trust import InstanceTrust
 from realmaster_live.recording import About, Recorder
-from realmaster_live.trust import InstanceTrust
 
 TOWN_SIZE = (320, 180)
 
@@ -55,7 +55,7 @@ def town_drive(running, tmp_path_factory):
     """A short drive of the embedded town at 320 x 180, realized as it was rendered."""
     pytest.importorskip("carla")
     from realmaster_live.bridges.carla.bridge import CarlaBridge
-    from realmaster_live.local_town import pick_ego
+    from realmaster_live.demo.local_town import pick_ego
 
     folder = tmp_path_factory.mktemp("town") / "minitown"
     width, height = TOWN_SIZE

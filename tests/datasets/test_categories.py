@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from realmaster_live.classes import CLASS_IDS, CLASS_NAMES
 from realmaster_live.datasets.categories import (
     CITYSCAPES,
     CITYSCAPES_LABELS,
@@ -13,6 +12,7 @@ from realmaster_live.datasets.categories import (
     read_categories,
 )
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
 
 
 @pytest.mark.parametrize("categories", [COCO, YOLO, KITTI, CITYSCAPES])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from realmaster_live.annotations import pixels_of
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.datasets import Selection, cityscapes
 from realmaster_live.datasets.categories import CITYSCAPES_LABELS
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.recording import Recording
 
 NAME = re.compile(r"[a-z0-9]+_\d{6}_\d{6}")

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from driven_scene import YAWS_DEG, mount, record_drive
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.datasets import Rules, Selection, SplitRule, nuscenes
 from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.datasets.nuscenes_tables import TABLES
 from realmaster_live.datasets.nuscenes_words import channels
 from realmaster_live.datasets.quaternion import to_quaternion
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.recording import Recording
 
 CHECK = Path(__file__).parent.parent / "parts/check_nuscenes.py"

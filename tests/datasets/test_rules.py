@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.datasets.rules import Rules, judge, trust_by_mask
 from realmaster_live.errors import ConfigError
-from realmaster_live.objects import SceneObject
-from realmaster_live.trust import FrameTrust, InstanceTrust
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 
 THING = SceneObject(
     object_id=1, class_id=14, type_id="car", size=np.ones(3), object_to_world=np.eye(4),

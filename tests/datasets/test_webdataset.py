@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from driven_scene import record_drive
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.datasets import Rules, Selection, SplitRule, webdataset_shards
 from realmaster_live.datasets.folder import ExportOptions
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.recording import Recording
 
 wds = pytest.importorskip("webdataset")

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.load import fitting_sizes, load_engine
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine, Past, rope_tables
 from realmaster_live.errors import BuildError, ConfigError, EngineError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.profile import EMBEDDED, TINY
 from realmaster_live.model.rope import rope_tables as training_tables

@@ -5,12 +5,12 @@ import sys
 import numpy as np
 import pytest
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.chunk_program import ChunkProgram, Port, Ports, Sizes
 from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.host_device import HostDevice
 from realmaster_live.engines.rehearsal import noise_chunk
 from realmaster_live.errors import EngineError, MissingDependency, OutOfMemory
+from realmaster_live.frames.chunk import ChunkSpec
 
 FRAMES = (4, 64, 96, 3)
 

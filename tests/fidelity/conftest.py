@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from realmaster_live.chunk import Chunk
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.objects import SceneObject
 from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.truth.drives import drive, plan_drive
 from realmaster_live.minitown.truth.lights_seen import is_readable, lights_seen
-from realmaster_live.objects import SceneObject
 
 WIDTH, HEIGHT, FRAMES = 512, 288, 4
 TOWN, NUMBER = 1014, 0  # a red light, two people, a car, a cyclist

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.errors import ConfigError
@@ -18,6 +17,7 @@ from realmaster_live.fidelity.gate import FidelityGate
 from realmaster_live.fidelity.lock import SafetyLock
 from realmaster_live.fidelity.regions import find_regions
 from realmaster_live.fidelity.thresholds import Thresholds
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.protocols import Engine, PromptedEngine
 
 SPEC = ChunkSpec(frames=4, height=288, width=512, fps=20.0)

@@ -111,7 +111,7 @@ def test_what_it_does_not_know_in_the_render_is_not_judged(judge):
 
 def test_the_gate_takes_a_file(tmp_path):
     path = write_judge(tmp_path / "judge.onnx")
-    from realmaster_live.chunk import Chunk, ChunkSpec
+    from realmaster_live.frames.chunk import Chunk, ChunkSpec
 
     picture, labels = street()
     chunk = Chunk(

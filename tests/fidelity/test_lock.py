@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.lights import read_state
 from realmaster_live.fidelity.lock import LOCKED, SafetyLock
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.protocols import Engine, PromptedEngine, RetryingEngine
 
 NUMBERS = [CLASS_IDS[name] for name in LOCKED]
@@ -152,6 +152,6 @@ def test_is_an_engine_like_the_one_inside(town_drive):
 
 
 def chunk_spec(chunk):
-    from realmaster_live.chunk import ChunkSpec
+    from realmaster_live.frames.chunk import ChunkSpec
 
     return ChunkSpec(frames=4, height=chunk.frames.shape[1], width=chunk.frames.shape[2], fps=20.0)

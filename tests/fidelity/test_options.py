@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from realmaster_live.__main__ import main
-from realmaster_live.chunk import ChunkSpec
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.cli import fidelity_options
+from realmaster_live.demo.local_town import local_town
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.gate import FidelityGate
 from realmaster_live.fidelity.lock import LOCKED, SafetyLock
-from realmaster_live.local_town import local_town
+from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.recording import Recording
 
 SPEC = ChunkSpec(frames=4, height=64, width=96, fps=20.0)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from realmaster_live import Chunk, ChunkSpec
-from realmaster_live.classes import CLASS_IDS, PALETTE
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.classes import CLASS_IDS, PALETTE
+from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.trust import FrameTrust
 from realmaster_live.recording import About, Recorder
-from realmaster_live.trust import FrameTrust
 
 SIZE = (160, 96)  # width, height
 FPS = 20

@@ -14,7 +14,7 @@ from realmaster_live.bridges.gtav.protocol.client import Address
 from realmaster_live.bridges.gtav.protocol.framing import encode_pair
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
 from realmaster_live.bridges.gtav.protocol.server import TcpDoor
-from realmaster_live.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recorder
 
 WIDTH, HEIGHT = 65, 36  # rows of 195 bytes, padded to 196

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import RecordingError
+from realmaster_live.frames.chunk import LABEL_DTYPES
 from realmaster_live.recording.labels import LabelWriter, count_labels, cut_labels, read_label
 from realmaster_live.recording.packing import DEPTH_CODES, PACKINGS, pack_depth, unpack_depth
 

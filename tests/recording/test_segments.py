@@ -16,9 +16,9 @@ from street import make_chunk
 
 from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError, RecordingError
-from realmaster_live.objects import SceneObject
+from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 from realmaster_live.recording import About, Recorder, Recording, repair, verify
-from realmaster_live.trust import FrameTrust, InstanceTrust
 
 CAR = SceneObject(
     object_id=31,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.chunk import Chunk, Frame
 from realmaster_live.cli import main
 from realmaster_live.engines.load import load_engine
-from realmaster_live.pipeline import run
+from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.live.pipeline import run
 from realmaster_live.recording import Recorder, Recording
 
 WIDTH, HEIGHT = 128, 64

@@ -15,8 +15,8 @@ from footage import write_film, write_pictures, write_recording
 from street import SIZE
 
 from realmaster_live.cli import main
+from realmaster_live.jobs.leases import hold
 from realmaster_live.recording import Recording
-from realmaster_live.workers.leases import hold
 
 FLAGS = ("--engine", "embedded", "--lossless", "--quiet")
 REALMASTER = [sys.executable, "-m", "realmaster_live", "replay"]

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from realmaster_live import drawing
+from realmaster_live.sinks import drawing
 
 
 def test_text_fits_the_width_that_was_foretold():

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.training.data import find_clips
 from realmaster_live.training.evaluate import held_out, pictures
 from realmaster_live.training.evaluate.metrics import (

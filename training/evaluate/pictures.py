@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.protocols import Engine
 
 CROP = 224  # pixels, MobileNetV2's own input size

@@ -7,12 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from realmaster_live.atomic_files import PART
+from realmaster_live.jobs.leases import LEASES, is_stale, now
+from realmaster_live.system.atomic_files import PART
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import DONE, rows
 from realmaster_live.training.pairs.stages import PER_CLIP
 from realmaster_live.training.pairs.store import OBJECTS
-from realmaster_live.workers.leases import LEASES, is_stale, now
 
 KEY = re.compile(r"\b[0-9a-f]{64}\b")
 

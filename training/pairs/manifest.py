@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
+from realmaster_live.system.atomic_files import part_of, settle
 from realmaster_live.training.pairs.stage import Clip, Value
 
 pa = require("pyarrow", extra="training")

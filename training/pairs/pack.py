@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.optional import require
+from realmaster_live.system.atomic_files import part_of, settle
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import DONE, Row, write_table
 from realmaster_live.training.pairs.shards import BUCKET, EMPTY_TEXT, INDEX, INDEX_SCHEMA, TEXTS

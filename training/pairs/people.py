@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_IDS
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.training.pairs.alignment import gradient
 
 PEOPLE = tuple(CLASS_IDS[name] for name in ("pedestrian", "rider"))

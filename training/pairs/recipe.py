@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.atomic_files import part_of, settle
 from realmaster_live.errors import ConfigError
+from realmaster_live.jobs.executors import RunConfig
+from realmaster_live.system.atomic_files import part_of, settle
 from realmaster_live.training.pairs.stages import ORDER, config_of
-from realmaster_live.workers.task import RunConfig
 
 FILE, RUN = "pairs.toml", "run"
 PLACES = ("folder", "device", "offload")  # where a network lies and runs: not what it makes

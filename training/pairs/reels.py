@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError, RecordingError
+from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.frames.weather import in_words
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay import video_files as videos
 from realmaster_live.replay.footage import Reading
@@ -26,7 +27,6 @@ from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import told_beside
 from realmaster_live.training.data import AS_SIMULATED, read_clip
 from realmaster_live.training.pairs.sources import open_recording
-from realmaster_live.weather import in_words
 
 JUMP = 1.5  # times the usual step between two frames: something is missing
 SIM = ".sim.npy"

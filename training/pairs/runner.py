@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from realmaster_live.atomic_files import Stored, part_of, room_for, settle
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
+from realmaster_live.jobs.executors import RunConfig, Task
+from realmaster_live.jobs.leases import LEASES, hold
+from realmaster_live.system.atomic_files import Stored, part_of, room_for, settle
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import (
     DONE,
@@ -28,8 +30,6 @@ from realmaster_live.training.pairs.manifest import (
     append,
 )
 from realmaster_live.training.pairs.stage import Clip, Job, Value
-from realmaster_live.workers.leases import LEASES, hold
-from realmaster_live.workers.task import RunConfig, Task
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import LABEL_DTYPES, Frame
 from realmaster_live.errors import PairError
+from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
 from realmaster_live.replay.footage import Reading

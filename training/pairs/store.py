@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from realmaster_live.atomic_files import Stored, part_of, settle
+from realmaster_live.system.atomic_files import Stored, part_of, settle
 
 OBJECTS = "objects"
 

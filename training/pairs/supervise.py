@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from realmaster_live.errors import PairError
+from realmaster_live.jobs.leases import BEATS, LEASES
+from realmaster_live.jobs.supervisor import run_crew
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import compact
 from realmaster_live.training.pairs.runner import task_of
 from realmaster_live.training.pairs.status import StageStatus, Watch
-from realmaster_live.workers.crew import run_crew
-from realmaster_live.workers.leases import BEATS, LEASES
 
 COMPACT_EACH = 512  # attempts; each leaves a part file that every other worker reads
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import PALETTE
 from realmaster_live.errors import PairError
+from realmaster_live.frames.classes import PALETTE
 from realmaster_live.training.perception.groups import IGNORE, NAMES, carla_numbers
 
 QUALITY, LINE = 82, 2  # of a JPEG; pixels

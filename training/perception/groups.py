@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.classes import CLASS_IDS
+from realmaster_live.frames.classes import CLASS_IDS
 
 IGNORE = 255  # a pixel that neither teaches nor counts
 

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.chunk import Chunk
 from realmaster_live.errors import WireFormatError
+from realmaster_live.frames.chunk import Chunk
 
 STAMP_KEY = "realmaster"
 MAGIC = b"RMC1"

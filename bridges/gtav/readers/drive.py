@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import NEAR_M
-from realmaster_live.chunk import Frame
+from realmaster_live.frames.chunk import Frame
 
 CAMERA = "front"
 TERMS = "GTA-V footage: non-commercial use only, after Rockstar Games' terms"

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import PairError
+from realmaster_live.frames.chunk import LABEL_DTYPES
 from realmaster_live.optional import require
 
 cv2 = require("cv2", extra="gta")

@@ -32,8 +32,8 @@ from realmaster_live.bridges.gtav.readers.files import (
     with_focal,
 )
 from realmaster_live.bridges.gtav.readers.opengl import from_view_matrix, intrinsics_of
-from realmaster_live.classes import CLASS_IDS, THINGS
 from realmaster_live.errors import PairError
+from realmaster_live.frames.classes import CLASS_IDS, THINGS
 from realmaster_live.optional import require
 
 IMAGES, CLASSES, INSTANCES, CAMERAS = "img", "cls", "inst", "camera"

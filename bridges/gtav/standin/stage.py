@@ -23,8 +23,8 @@ from realmaster_live.bridges.gtav.camera import (
 )
 from realmaster_live.bridges.gtav.protocol.framing import DEPTH, STENCIL, buffer_field
 from realmaster_live.bridges.gtav.protocol.messages import DatasetOptions, Message
-from realmaster_live.chunk import Frame
-from realmaster_live.geometry import Matrix
+from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.geometry import Matrix
 from realmaster_live.optional import require
 
 Size = tuple[int, int]  # width, height

@@ -8,8 +8,8 @@ import pytest
 from realmaster_live.annotations import annotate, pixels_of
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.camera import Mount
-from realmaster_live.classes import CLASS_IDS
-from realmaster_live.geometry import box_corners, project
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.geometry import box_corners, project
 
 pytestmark = pytest.mark.carla
 SIZE = (640, 360)

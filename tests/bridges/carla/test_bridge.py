@@ -10,10 +10,10 @@ import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.geometry import cam_to_world, intrinsics
-from realmaster_live.chunk import LABEL_DTYPES
 from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
+from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.frames.rig import Mount
 from realmaster_live.protocols import Source
-from realmaster_live.rig import Mount
 
 pytestmark = pytest.mark.carla
 SMALL = {"width": 160, "height": 96}

@@ -14,7 +14,7 @@ from realmaster_live.bridges.carla.geometry import (
     unreal_pose,
     world_points,
 )
-from realmaster_live.geometry import project
+from realmaster_live.frames.geometry import project
 
 metres = st.floats(-200, 200)
 poses = st.tuples(

@@ -18,7 +18,7 @@ from realmaster_live.bridges.carla.images import (
     rgb,
     semantic,
 )
-from realmaster_live.classes import CLASS_NAMES, PALETTE, colourize
+from realmaster_live.frames.classes import CLASS_NAMES, PALETTE, colourize
 
 pytestmark = pytest.mark.carla
 

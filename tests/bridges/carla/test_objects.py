@@ -11,9 +11,9 @@ import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.objects import SceneWatch
-from realmaster_live.classes import CLASS_IDS, THINGS
-from realmaster_live.geometry import box_corners, project
-from realmaster_live.rig import Mount
+from realmaster_live.frames.classes import CLASS_IDS, THINGS
+from realmaster_live.frames.geometry import box_corners, project
+from realmaster_live.frames.rig import Mount
 
 pytestmark = pytest.mark.carla
 WIDTH, HEIGHT = 480, 270

@@ -12,8 +12,8 @@ import realmaster_live
 from realmaster_live.bridges.carla.image_worker import WAITING_CHUNKS
 from realmaster_live.bridges.carla.images import bgra_view, rgb
 from realmaster_live.bridges.carla.realized_camera import RealizedCamera
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 
 pytestmark = pytest.mark.carla
 WIDTH, HEIGHT = 96, 64

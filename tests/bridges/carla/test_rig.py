@@ -11,11 +11,11 @@ import pytest
 from realmaster_live import ChunkSpec
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.geometry import cam_to_world, unreal_matrix
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
-from realmaster_live.geometry import box_corners, project
-from realmaster_live.pipeline import run
-from realmaster_live.rig import Mount, Rig, RigCamera
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.geometry import box_corners, project
+from realmaster_live.frames.rig import Mount, Rig, RigCamera
+from realmaster_live.live.pipeline import run
 
 pytestmark = pytest.mark.carla
 RIG = Rig(

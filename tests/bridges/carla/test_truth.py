@@ -7,7 +7,7 @@ import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.geometry import world_points
-from realmaster_live.geometry import project
+from realmaster_live.frames.geometry import project
 
 pytestmark = pytest.mark.carla
 CAR, SKY = 14, 11

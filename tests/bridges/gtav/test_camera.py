@@ -19,7 +19,7 @@ from realmaster_live.bridges.gtav.camera import (
     semantic_from_stencil,
     stencil_from_semantic,
 )
-from realmaster_live.classes import CLASS_NAMES
+from realmaster_live.frames.classes import CLASS_NAMES
 
 # one frame of a recording of the game: rotation, position, and the view and projection it was
 # drawn with (OpenGL's camera axes: x right, y up, z back)

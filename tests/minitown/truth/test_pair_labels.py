@@ -6,8 +6,8 @@ import pytest
 pytest.importorskip("mitsuba")
 pytest.importorskip("pyoidn")
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.minitown.truth import pairs
 
 ASKED = ["--seeds", "1000", "--size", "96x64", "--spp", "1", "--drives", "1"]

@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.training.data import Clip
 from realmaster_live.training.evaluate.rollout import drift
 

@@ -11,11 +11,11 @@ import pytest
 from trial_dataset import calls, make_dataset
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.jobs.executors import RunConfig
+from realmaster_live.jobs.local import LocalWorker
+from realmaster_live.jobs.slurm import script
 from realmaster_live.training.pairs.runner import objects_of, rows_of, task_of
 from realmaster_live.training.pairs.supervise import run_stage
-from realmaster_live.workers.local import LocalWorker
-from realmaster_live.workers.slurm import script
-from realmaster_live.workers.task import RunConfig
 
 PARTS = Path(__file__).parents[2] / "parts"
 SBATCH = """#!/bin/bash

@@ -11,11 +11,11 @@ import pytest
 import trial_worker
 from trial_dataset import calls, make_dataset
 
+from realmaster_live.jobs.leases import LEASES
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.collect import find_garbage
 from realmaster_live.training.pairs.manifest import DONE, QUARANTINED, rows, stage_folder
 from realmaster_live.training.pairs.runner import Worker, objects_of, rows_of
-from realmaster_live.workers.leases import LEASES
 
 CLIPS = [f"c{index:02d}" for index in range(4)]
 

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.jobs.executors import RunConfig
 from realmaster_live.training.pairs.recipe import (
     FILE,
     Recipe,
@@ -19,7 +20,6 @@ from realmaster_live.training.pairs.recipe import (
     to_toml,
 )
 from realmaster_live.training.pairs.stages import ORDER
-from realmaster_live.workers.task import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from trial_dataset import calls, make_dataset
 
-from realmaster_live.atomic_files import is_full
 from realmaster_live.errors import DiskFull, MissingDependency, PairError
+from realmaster_live.system.atomic_files import is_full
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import DONE, rows
 from realmaster_live.training.pairs.runner import Worker, objects_of

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from realmaster_live.classes import CLASS_IDS
+from realmaster_live.frames.classes import CLASS_IDS
 
 HEIGHT, WIDTH, FRAMES = 160, 288, 8
 

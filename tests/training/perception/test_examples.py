@@ -4,8 +4,8 @@ import shutil
 import numpy as np
 import pytest
 
-from realmaster_live.classes import CLASS_IDS
 from realmaster_live.errors import PairError
+from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.training.perception.augment import CROP, draw_batch
 from realmaster_live.training.perception.boxes import boxes_of_masks, cropped, make_boxes
 from realmaster_live.training.perception.examples import labelled_clips, read_examples

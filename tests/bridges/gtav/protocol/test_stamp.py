@@ -17,8 +17,8 @@ from realmaster_live.bridges.gtav.protocol.stamp import (
     is_realized,
     read_stamp,
 )
-from realmaster_live.chunk import Chunk
 from realmaster_live.errors import WireFormatError
+from realmaster_live.frames.chunk import Chunk
 
 STAMP = Stamp(
     index=7, time_s=12.5, source_size=(1920, 1080), vfov_deg=50.0, near_m=0.15, takes_realized=True

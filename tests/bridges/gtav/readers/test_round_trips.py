@@ -19,7 +19,7 @@ from game_samples import (
 
 from realmaster_live.bridges.gtav.readers import find_drives, layout
 from realmaster_live.bridges.gtav.readers.drive import Asked, DriveFrames
-from realmaster_live.geometry import project
+from realmaster_live.frames.geometry import project
 
 PIXELS = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), -1).reshape(-1, 2)
 

@@ -36,10 +36,10 @@ from realmaster_live.bridges.gtav.protocol.messages import (
 from realmaster_live.bridges.gtav.protocol.stamp import read_stamp
 from realmaster_live.bridges.gtav.relay.display import FolderShow, open_show
 from realmaster_live.bridges.gtav.relay.relay import Relay
-from realmaster_live.chunk import ChunkSpec
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.errors import ConfigError, ConnectError
-from realmaster_live.pipeline import run
+from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.live.pipeline import run
 
 LOCAL = Address.parse("deepgtav+tcp://127.0.0.1:0")
 SMALL = (32, 18)

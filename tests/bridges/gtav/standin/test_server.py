@@ -27,9 +27,9 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     StopRecording,
 )
 from realmaster_live.bridges.gtav.standin.server import QUIRKS as QUIRKS_OF_SERVER
-from realmaster_live.chunk import Chunk, ChunkSpec
 from realmaster_live.cli import main
 from realmaster_live.errors import ConnectError, FrameTimeout, WireFormatError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recorder
 
 SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")

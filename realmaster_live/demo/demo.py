@@ -1,0 +1,225 @@
+"""The whole chain without a simulator or a GPU: town, capture, engine, recording, report."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from realmaster_live.demo.contact_sheet import contact_sheet
+from realmaster_live.demo.local_town import local_game, local_town, pick_ego
+from realmaster_live.demo.report import Report, write_report
+from realmaster_live.errors import RecordingError
+from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.frames.classes import colourize
+from realmaster_live.live.progress import console, tracked
+from realmaster_live.live.queue import Policy
+from realmaster_live.live.recorded_run import about_run, run_with_progress
+from realmaster_live.live.stats import Stats
+from realmaster_live.protocols import Engine, Source
+from realmaster_live.recording import Recorder, Recording
+from realmaster_live.recording.about import SCENE
+from realmaster_live.sinks.drawing import Picture, depth_colors, instance_colors, png_bytes
+from realmaster_live.sinks.video import SideBySideVideo
+
+VEHICLES, WALKERS = 40, 40
+MOMENTS = 5
+Attached = tuple[Source, Policy, Mapping[str, Any]]  # what is run, how, and what is said of it
+LABELS: Mapping[str, tuple[str, Callable[[Any], Picture]]] = {
+    "classes": ("semantic", colourize),
+    "objects": ("instance", instance_colors),
+    "depth": ("depth", depth_colors),
+}
+GAME_FPS = 10.0  # the town in the game's place draws while the engine realizes
+DRIVING = (786603, 15.0)  # the game's flags for keeping to the rules, m/s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """What `realmaster demo` was asked for.
+
+    Attributes:
+        out: folder for everything that is left behind.
+        bridge: "carla": the town as a CARLA server that waits for us; "gtav": as a GTA-V with a
+            capture harness, which does not wait.
+        seconds: of driving. fps: frames a second; None takes 20, and GAME_FPS of the game.
+        size: (width, height) of the pictures. engine: its name. prompt: what it shows, its
+            own by default. seed: which town.
+    """
+
+    out: Path = Path("demo-out")
+    bridge: Literal["carla", "gtav"] = "carla"
+    seconds: float = 20.0
+    fps: float | None = None
+    size: tuple[int, int] = (512, 288)
+    engine: str = "embedded"
+    prompt: str | None = None
+    seed: int = 25  # the shipped model was never trained on this town
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.fps or (GAME_FPS if self.bridge == "gtav" else 20.0)
+
+
+@dataclass
+class LatencyLog:
+    """A sink that keeps how old every frame was when it was delivered, milliseconds."""
+
+    ages_ms: list[float] = field(default_factory=list)
+
+    def write(self, chunk: Chunk) -> None:
+        """Note the ages of one chunk's frames."""
+        self.ages_ms += (1e3 * (time.monotonic() - chunk.captured_at)).tolist()
+
+    def close(self) -> None:
+        """Keep the ages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """One recorded frame, `at_s` seconds into the drive; its realized picture (H, W, 3) uint8."""
+
+    at_s: float
+    frame: Frame
+    realized: Picture
+
+
+def run_demo(demo: Demo) -> Stats:
+    """Drive, realize, record, and write the film, the contact sheet and the report."""
+    folder = demo.out / "recording"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordingError(
+            f"expected to write in {demo.out}, got {error}: choose another --out"
+        ) from error
+    engine = _load(demo)
+    try:
+        console(stderr=True).print(
+            f"starting the embedded town, seed {demo.seed} (the first start compiles it)"
+        )
+        stats, ages_ms = _drive(demo, engine, folder)
+    finally:
+        engine.close()
+    with Recording(folder) as recording:
+        moments = _film(recording, demo.out / "side-by-side.mp4")
+    (demo.out / "contact-sheet.png").write_bytes(png_bytes(_sheet(moments)))
+    write_report(
+        demo.out / "report.html",
+        Report(
+            title="RealMaster demo",
+            meta=recording.meta,
+            stats=stats,
+            ages_ms=ages_ms,
+            pair=(moments[len(moments) // 2].frame.image, moments[len(moments) // 2].realized),
+            sheet=_sheet(moments),
+        ),
+    )
+    for name in ("report.html", "side-by-side.mp4", "contact-sheet.png", "recording"):
+        console().print(f"wrote {demo.out / name}")
+    return stats
+
+
+def _load(demo: Demo) -> Engine:
+    from realmaster_live.engines.load import load_engine
+
+    width, height = demo.size
+    return load_engine(demo.engine, width=width, height=height, fps=demo.rate, prompt=demo.prompt)
+
+
+def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]]:
+    ages = LatencyLog()
+    (folder / SCENE).unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        attach = _attach_game if demo.bridge == "gtav" else _attach_town
+        source, policy, world = attach(demo, folder, stack)
+        about = about_run(demo.engine, engine, world, policy=policy, seed=demo.seed)
+        recorder = stack.enter_context(Recorder(folder, engine.spec, about=about, overwrite=True))
+        stats = run_with_progress(
+            "realizing",
+            source,
+            engine,
+            [recorder, ages],
+            policy=policy,
+            max_frames=max(engine.spec.first_frames, round(demo.seconds * demo.rate)),
+        )
+    return stats, ages.ages_ms
+
+
+def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
+    """Start the town as a CARLA server, whose tick is ours."""
+    from realmaster_live.bridges.carla.bridge import CarlaBridge
+
+    width, height = demo.size
+    port = stack.enter_context(
+        local_town(seed=demo.seed, vehicles=VEHICLES, walkers=WALKERS, state_log=folder / SCENE)
+    )
+    bridge = stack.enter_context(
+        CarlaBridge(
+            port=port,
+            ego=pick_ego(port),
+            width=width,
+            height=height,
+            fixed_delta_s=1.0 / demo.rate,
+        )
+    )
+    return bridge, "block", bridge.describe()
+
+
+def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
+    """Start the town in GTA-V's place, which goes on whether we keep up or not."""
+    from realmaster_live.bridges.gtav.bridge import GtavBridge
+    from realmaster_live.bridges.gtav.camera import NEAR_M
+    from realmaster_live.bridges.gtav.protocol.messages import Scenario
+
+    width, height = demo.size
+    url = stack.enter_context(local_game(seed=demo.seed))
+    bridge = stack.enter_context(
+        GtavBridge(
+            url,
+            width=width,
+            height=height,
+            fps=demo.rate,
+            rate=demo.rate,
+            near_m=NEAR_M,
+            scenario=Scenario(driving_mode=DRIVING),
+        )
+    )
+    return bridge, "drop_oldest", bridge.describe()
+
+
+def _film(recording: Recording, path: Path) -> list[Moment]:
+    """Write the side-by-side film; return moments spread over it."""
+    picked = set(np.linspace(0, len(recording) - 1, MOMENTS + 2).astype(int)[1:-1].tolist())
+    moments = []
+    together = zip(recording.frames(), recording.pairs(), strict=True)
+    with SideBySideVideo(path, recording.meta.spec.fps) as video:
+        for row, (frame, (rendered, realized)) in enumerate(
+            tracked(together, "writing the film", len(recording))
+        ):
+            video.add(rendered, realized)
+            if row in picked:
+                moments.append(
+                    Moment(at_s=row / recording.meta.spec.fps, frame=frame, realized=realized)
+                )
+    return moments
+
+
+def _sheet(moments: list[Moment]) -> Picture:
+    """Return rows of what was rendered, what was realized, and the labels of both."""
+    columns = {
+        "simulator": [moment.frame.image for moment in moments],
+        "realized": [moment.realized for moment in moments],
+    }
+    for name, (label, draw) in LABELS.items():
+        if all(label in moment.frame.labels for moment in moments):
+            columns[name] = [draw(np.asarray(moment.frame.labels[label])) for moment in moments]
+    rows = list(zip(*columns.values(), strict=True))
+    captions = [f"{moment.at_s:.1f} s" for moment in moments]
+    return contact_sheet(rows, columns=tuple(columns), captions=captions)

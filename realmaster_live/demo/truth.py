@@ -1,0 +1,79 @@
+"""The photoreal truth of a recording made in the embedded town: its frames, path-traced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.recording import Recording
+from realmaster_live.recording.about import SCENE
+from realmaster_live.sinks.drawing import png_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What to trace.
+
+    Attributes:
+        recording: its folder. out: folder for one PNG a frame, named by the frame's number.
+        every: take each so-manieth frame. spp: samples a pixel.
+    """
+
+    recording: Path
+    out: Path
+    every: int = 20
+    spp: int = 12
+
+
+def trace(truth: Truth) -> Iterator[Path]:
+    """Yield the path of each picture once it is written; seconds a frame.
+
+    Raises:
+        RecordingError: the recording holds no scene, or not the scene of a frame.
+        ConfigError: `every` or `spp` is below 1.
+    """
+    if min(truth.every, truth.spp) < 1:
+        raise ConfigError(
+            f"expected every and spp of 1 or more, got {truth.every} and {truth.spp}: raise them"
+        )
+    from realmaster_live.minitown.models.town import build_town
+    from realmaster_live.minitown.plan.network import make_network
+    from realmaster_live.minitown.server.state import read_states
+    from realmaster_live.minitown.truth.pathtrace import PathTracer
+
+    recording = Recording(truth.recording, verify=False)
+    log = truth.recording / SCENE
+    if not log.exists():
+        raise RecordingError(
+            f"expected {log}, got no such file: only drives of realmaster demo, or with minitown's "
+            "--state-log put there, can be traced"
+        )
+    camera_name = recording.cameras[0]
+    numbers = recording.table("frames", camera_name)["frame_id"].to_pylist()
+    wanted = set(numbers[:: truth.every])
+    source = recording.meta.about.source
+    told = source.get("cameras", {}).get(camera_name) or source.get("camera", {})
+    camera = told.get("id")
+    tracer = None
+    truth.out.mkdir(parents=True, exist_ok=True)
+    for logged in read_states(log):
+        state = logged.state
+        if state.frame not in wanted:
+            continue
+        view = next((one.view for one in logged.cameras if one.actor_id == camera), None)
+        if view is None:
+            raise RecordingError(
+                f"expected camera {camera} at frame {state.frame} of {log}, got none: record again"
+            )
+        tracer = tracer or PathTracer(build_town(make_network(state.town_seed)), spp=truth.spp)
+        path = truth.out / f"{state.frame:08d}.png"
+        path.write_bytes(png_bytes(tracer.render(state, view)))
+        wanted.remove(state.frame)
+        yield path
+    if wanted:
+        raise RecordingError(
+            f"expected the scene of every frame in {log}, got none for {len(wanted)} of them: "
+            "record again"
+        )

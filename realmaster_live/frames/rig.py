@@ -1,0 +1,147 @@
+"""The cameras of a vehicle: where each one sits and what it sees, read from a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.frames.chunk import LABEL_DTYPES
+
+DEFAULT_LABELS = ("depth", "semantic", "instance")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """Where a camera sits on its vehicle, in CARLA's axes: x forward, y right, z up, metres.
+
+    The angles are CARLA's too, in degrees: pitch is nose up, yaw and roll are to the right.
+    """
+
+    x: float = 1.5
+    y: float = 0.0
+    z: float = 1.7
+    pitch_deg: float = 0.0
+    yaw_deg: float = 0.0
+    roll_deg: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigCamera:
+    """One camera of a rig.
+
+    Attributes:
+        name: what `Frame.camera` says, and the name of its folder in a recording.
+        width, height: pixels. fov_deg: horizontal field of view.
+        mount: where it sits.
+        labels: names out of LABEL_DTYPES.
+    """
+
+    name: str
+    width: int = 512
+    height: int = 288
+    fov_deg: float = 80.0
+    mount: Mount = Mount()
+    labels: tuple[str, ...] = DEFAULT_LABELS
+
+    def __post_init__(self) -> None:
+        """Check the values, once; raises ConfigError."""
+        if not self.name or not all(c.isalnum() or c in "-_" for c in self.name):
+            raise ConfigError(
+                f"expected a camera name of letters, digits, - and _, got {self.name!r}: it is "
+                "the name of a folder too"
+            )
+        if min(self.width, self.height) < 1 or not 0 < self.fov_deg < 180:
+            raise ConfigError(
+                f"expected camera {self.name!r} of 1 pixel or more and a field of view between 0 "
+                f"and 180 degrees, got {self.width}x{self.height} and {self.fov_deg:g}: change it"
+            )
+        unknown = sorted(set(self.labels) - LABEL_DTYPES.keys())
+        if unknown:
+            raise ConfigError(
+                f"expected labels out of {', '.join(LABEL_DTYPES)}, got {', '.join(unknown)}: "
+                "leave the others out"
+            )
+        object.__setattr__(self, "labels", tuple(dict.fromkeys(self.labels)))
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The cameras of one vehicle, in the order in which their frames come."""
+
+    cameras: tuple[RigCamera, ...]
+
+    def __post_init__(self) -> None:
+        """Check that there are cameras, each with a name of its own; raises ConfigError."""
+        names = [camera.name for camera in self.cameras]
+        if not names or len(set(names)) != len(names):
+            raise ConfigError(
+                "expected a rig of one or more cameras with different names, got "
+                f"{', '.join(names) or 'none'}: name each one anew"
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Rig:
+        """Return the rig of a TOML file with one `[[camera]]` table a camera.
+
+        Its keys are those of RigCamera and of Mount. Raises ConfigError, naming the file and the
+        key, for what cannot be read, is unknown, or is of another type.
+        """
+        try:
+            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigError(
+                f"expected a rig file, got {error} from {path}: give a TOML file of [[camera]] "
+                "tables"
+            ) from error
+        tables = content.pop("camera", [])
+        _refuse(content, "[[camera]] tables only", path)
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise ConfigError(
+                f"expected [[camera]] tables, got another camera in {path}: write [[camera]]"
+            )
+        return cls(tuple(_camera(table, path) for table in tables))
+
+
+PLACE = tuple(field.name for field in fields(Mount))
+OPTICS = tuple(field.name for field in fields(RigCamera) if field.name != "mount")
+
+
+def _camera(table: Mapping[str, Any], path: str | Path) -> RigCamera:
+    unknown = {key: table[key] for key in table if key not in OPTICS + PLACE}
+    _refuse(unknown, f"a camera's keys among {', '.join(OPTICS + PLACE)}", path)
+    mount = {key: _number(key, table[key], path) for key in PLACE if key in table}
+    values: dict[str, Any] = {key: table[key] for key in OPTICS if key in table}
+    if not isinstance(values.get("name"), str):
+        raise ConfigError(f"expected a name for every camera, got none in {path}: add name")
+    for key, wanted in (("width", int), ("height", int)):
+        if type(values.get(key, 1)) is not wanted:
+            raise ConfigError(
+                f"expected a whole number for {key}, got {values[key]!r} in {path}: change it"
+            )
+    if "fov_deg" in values:
+        values["fov_deg"] = _number("fov_deg", values["fov_deg"], path)
+    labels = values.get("labels", [])
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise ConfigError(
+            f'expected labels such as ["depth", "instance"], got {labels!r} in {path}: write a list'
+        )
+    if "labels" in values:
+        values["labels"] = tuple(labels)
+    return RigCamera(**values, mount=Mount(**mount))
+
+
+def _number(key: str, value: object, path: str | Path) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"expected a number for {key}, got {value!r} in {path}: change it")
+    return float(value)
+
+
+def _refuse(unknown: Mapping[str, Any], expected: str, path: str | Path) -> None:
+    if unknown:
+        raise ConfigError(
+            f"expected {expected}, got {', '.join(sorted(unknown))} in {path}: take them out"
+        )

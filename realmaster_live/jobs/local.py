@@ -1,0 +1,100 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from realmaster_live.errors import PairError, RealMasterError
+from realmaster_live.jobs.executors import Died, Task
+
+GRACE_S = 10.0  # time to give a lease back before a process is killed
+
+
+def start(task: Task) -> LocalWorker:
+    """Start a process that works on one share of a job."""
+    return LocalWorker(task)
+
+
+class LocalWorker:
+    """A process that was started afresh (spawn): it inherits no threads and no GPU context."""
+
+    def __init__(self, task: Task) -> None:
+        context = get_context("spawn")
+        self._ours, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_main, args=(task, theirs), name=f"{task.name}-{task.shard[0]}", daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id."""
+        return self._process.pid
+
+    def poll(self) -> bool:
+        """Return whether it still works; raises Died, or the error that ended it."""
+        with suppress(EOFError):
+            if self._ours.poll():
+                raise self._ours.recv()
+        if self._process.is_alive():
+            return True
+        if self._process.exitcode:
+            raise Died(f"{self._process.name} ended with exit status {self._process.exitcode}")
+        return False
+
+    def stop(self) -> None:
+        """End it by SIGTERM, and by SIGKILL where it does not listen."""
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(GRACE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._ours.close()
+
+
+def leave_on_sigterm() -> None:
+    """Make SIGTERM an orderly end: leases are given back, and no attempt is counted."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def _main(task: Task, told: Connection) -> None:
+    """Work; the error that ends it is sent to the parent."""
+    leave_on_sigterm()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    _share_machine(*task.shard)
+    parent = parent_process()
+    try:
+        task.work(wanted=lambda: parent is None or parent.is_alive())
+    except KeyboardInterrupt:
+        return
+    except RealMasterError as error:
+        told.send(error)
+    except Exception as error:
+        told.send(
+            PairError(
+                f"expected the worker of {task.name} to run, got {type(error).__name__} ({error}): "
+                f"see where it came from\n{traceback.format_exc()}"
+            )
+        )
+
+
+def _share_machine(share: int, shares: int) -> None:
+    """Give this process its part of the processors and one GPU, unless somebody has said so."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // shares)))
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    folder = Path("/proc/driver/nvidia/gpus")
+    count = len(list(folder.iterdir())) if folder.is_dir() else 0
+    gpus = [str(index) for index in range(count)] if seen is None else seen.split(",")
+    if shares > 1 and len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[share % len(gpus)]

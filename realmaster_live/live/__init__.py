@@ -1,0 +1,1 @@
+"""The live loop: capture, chunks, engine, delivery, figures."""

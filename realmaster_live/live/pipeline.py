@@ -1,0 +1,285 @@
+"""The live loop: capture, realize, deliver, each on its own thread.
+
+    source --frames--> [capture thread] --chunks--> queue --> [caller's thread: engine]
+                                                                   |
+           sinks <-- [deliver thread] <-- queue <--realized chunks-+
+
+The first queue follows the drop policy; the second one always waits, because work that is done is
+worth delivering. A slow sink therefore slows the engine, and only then makes the first queue drop.
+
+With several cameras each has an engine of its own, and what one tick showed stays together: the
+queues hold the chunks of all cameras at the same ticks as one item.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import islice
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.live.chunker import Chunker, newest
+from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
+from realmaster_live.live.rig_chunker import Moments
+from realmaster_live.live.stats import Meter, Stats
+from realmaster_live.protocols import Engine, Sink, Source
+from realmaster_live.system.termination import sigterm_raises
+
+log = logging.getLogger(__name__)
+OWN_END_S = 2.0  # how long a source may take to give its next frame before it is closed under it
+CLOSED_END_S = 30.0  # how long it may then take to notice
+PROGRESS_EVERY_S = 0.25
+
+_Chunks = tuple[Chunk, ...]  # of all cameras, at the same ticks
+_Waiting = tuple[float, _Chunks]  # since when (host monotonic clock, s), and what
+
+
+def run(
+    source: Source,
+    engine: Engine | Mapping[str, Engine],
+    sinks: Sequence[Sink],
+    *,
+    policy: Policy = "block",
+    queue_chunks: int = 2,
+    max_frames: int | None = None,
+    on_progress: Callable[[Stats], None] | None = None,
+    resize: bool = False,
+    frame_step: int = 1,
+) -> Stats:
+    """Realize everything that `source` gives and hand it to every sink; blocks until the end.
+
+    The source, the engine and the sinks are closed on every way out. A source that fails ends the
+    run like one that stops: what it gave before is still realized and delivered, then its
+    exception is raised. An engine or a sink that fails ends it at once. On KeyboardInterrupt and
+    on SIGTERM (which raises SystemExit) what is realized already is still delivered.
+
+    Args:
+        source: gives the frames of one camera, or tick by tick those of several.
+        engine: realizes the chunks, on the calling thread; for several cameras one engine for each,
+            by the camera's name, which may differ in size but not in the chunks' length.
+        sinks: take each realized chunk one after another, on a thread of their own; those of
+            several cameras in the order in which their frames came.
+        policy: "block" holds the source until the engine is ready; "drop_oldest" lets the newest
+            chunk win, and counts the loss.
+        queue_chunks: how many chunks of a camera may wait in front of the engine, and behind it.
+        max_frames: end after so many captured frames, of all cameras together.
+        on_progress: called on this thread a few times a second, and once at the end, also when the
+            run fails.
+        resize: scale frames of another size to the engine's.
+        frame_step: what the source's frame numbers grow by from one frame to the next.
+
+    Raises:
+        ConfigError: an option is out of range, or a frame does not fit the engine.
+        Exception: the first one that the source, the engine or a sink raised.
+    """
+    with ExitStack() as exits:
+        for sink in sinks:
+            exits.callback(sink.close)
+        for one in engine.values() if isinstance(engine, Mapping) else [engine]:
+            exits.callback(one.close)
+        exits.callback(source.close)
+        if max_frames is not None and max_frames < 1:
+            raise ConfigError(
+                f"expected max_frames of 1 or more, got {max_frames}: or leave it out"
+            )
+        loop = _Loop(
+            source,
+            engine,
+            sinks,
+            moments=_moments(engine, resize=resize, frame_step=frame_step),
+            inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
+            outbox=BoundedQueue(queue_chunks, "block"),
+            max_frames=max_frames,
+            on_progress=on_progress,
+        )
+        with sigterm_raises():
+            loop.run()
+    return loop.meter.stats()
+
+
+class _Loop:
+    """What the three threads of one run share."""
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine | Mapping[str, Engine],
+        sinks: Sequence[Sink],
+        *,
+        moments: Moments,
+        inbox: BoundedQueue[_Waiting],
+        outbox: BoundedQueue[_Chunks],
+        max_frames: int | None,
+        on_progress: Callable[[Stats], None] | None,
+    ) -> None:
+        self.source = source
+        self.engine = engine
+        self.sinks = sinks
+        self.moments = moments
+        self.inbox = inbox
+        self.outbox = outbox
+        self.max_frames = max_frames
+        self.on_progress = on_progress
+        self.meter = Meter()
+        self._next_index: dict[str, int] = {}
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
+            for name, work in (("rm-capture", self._capture), ("rm-deliver", self._deliver))
+        ]
+        self._error: BaseException | None = None
+        self._error_lock = threading.Lock()
+
+    def run(self) -> None:
+        """Run until the source ends or something fails; raise the first exception of any thread."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            self._guarded(self._realize)
+        finally:
+            try:
+                self._wind_down()
+            finally:
+                self.outbox.close()  # holds something only if the winding down was interrupted
+        if self.on_progress is not None:
+            self.on_progress(self.meter.stats())
+        if self._error is not None:
+            raise self._error
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do one thread's work and keep the first exception of all threads."""
+        try:
+            work()
+        except QueueClosed:
+            pass  # another thread failed or was interrupted: its exception is the one to raise
+        except BaseException as error:
+            with self._error_lock:
+                self._error = self._error or error
+
+    def _wind_down(self) -> None:
+        """End both threads; what is realized already is still delivered unless a sink failed."""
+        capture, deliver = self._threads
+        self.inbox.close()
+        self.outbox.finish()
+        capture.join(OWN_END_S)
+        if capture.is_alive():  # it waits for a frame, and closing the source is what wakes it
+            self.source.close()
+            capture.join(CLOSED_END_S)
+        if capture.is_alive():
+            log.warning("the source still waits for a frame %g s after close()", CLOSED_END_S)
+        deliver.join()
+
+    def _capture(self) -> None:
+        try:
+            with closing(_generator(self.source.frames())) as frames:
+                self._group(frames)
+        except BaseException:
+            if not self.inbox.closed:  # else the source merely fell over its own closing
+                raise
+        finally:
+            self.inbox.finish()
+
+    def _group(self, frames: Iterator[Frame]) -> None:
+        moments, first, last = self.moments, None, 0.0
+        for frame in islice(frames, self.max_frames):
+            now = time.monotonic()
+            if frame.camera == first:
+                self.meter.sample("capture", now - last)
+            if first in (None, frame.camera):
+                first, last = frame.camera, now
+            self.meter.touch()
+            lost, discarded = moments.lost, moments.discarded
+            chunks = moments.push(frame)
+            self.meter.count(
+                captured=1,
+                lost_frames=moments.lost - lost,
+                dropped_frames=moments.discarded - discarded,
+            )
+            if self.inbox.closed:
+                return
+            if chunks:
+                overtaken = self.inbox.put((time.monotonic(), chunks))
+                if overtaken is not None:
+                    frame_count = sum(len(chunk) for chunk in overtaken[1])
+                    self.meter.count(dropped_chunks=len(overtaken[1]), dropped_frames=frame_count)
+        discarded = moments.discarded
+        moments.finish()
+        self.meter.count(dropped_frames=moments.discarded - discarded)
+
+    def _realize(self) -> None:
+        reported = time.monotonic()
+        while (waiting := self.inbox.get()) is not None:
+            since, chunks = waiting
+            self.meter.sample("queue", time.monotonic() - since)
+            self.outbox.put(tuple(self._realized(chunk) for chunk in chunks))
+            if self.on_progress is not None and time.monotonic() - reported > PROGRESS_EVERY_S:
+                reported = time.monotonic()
+                self.on_progress(self.meter.stats())
+
+    def _realized(self, chunk: Chunk) -> Chunk:
+        """Realize a chunk with its camera's engine, which forgets what came before a gap."""
+        engine = self.engine[chunk.camera] if isinstance(self.engine, Mapping) else self.engine
+        if chunk.dropped_before or chunk.index != self._next_index.get(chunk.camera, chunk.index):
+            engine.reset()
+            kept = newest(chunk, engine.spec.first_frames)
+            self.meter.count(resets=1, dropped_frames=len(chunk) - len(kept))
+            chunk = kept
+        self._next_index[chunk.camera] = chunk.index + 1
+        began = time.monotonic()
+        realized = engine.realize(chunk)
+        self.meter.sample("engine", time.monotonic() - began)
+        return realized
+
+    def _deliver(self) -> None:
+        try:
+            while (chunks := self.outbox.get()) is not None:
+                for chunk in chunks:
+                    began = time.monotonic()
+                    for sink in self.sinks:
+                        sink.write(chunk)
+                    ended = time.monotonic()
+                    self.meter.sample("deliver", ended - began)
+                    self.meter.sample("end_to_end", *(ended - chunk.captured_at))
+                    self.meter.count(realized=len(chunk))
+                    self.meter.touch()
+        except BaseException:
+            self.inbox.close()
+            self.outbox.close()
+            raise
+
+
+def _moments(engine: Engine | Mapping[str, Engine], *, resize: bool, frame_step: int) -> Moments:
+    """Return a chunker for each engine; raise ConfigError unless they can keep in step."""
+
+    def chunker(one: Engine) -> Chunker:
+        return Chunker(one.spec, resize=resize, frame_step=frame_step)
+
+    if not isinstance(engine, Mapping):
+        return Moments(chunker(engine))
+    lengths = {(one.spec.frames, one.spec.first_frames) for one in engine.values()}
+    if len(lengths) != 1 or len({id(one) for one in engine.values()}) != len(engine):
+        raise ConfigError(
+            "expected one engine a camera, all for chunks of one length, got "
+            f"{len(engine)} cameras with chunks of {sorted(lengths)} frames: load the same engine "
+            "once for each camera"
+        )
+    return Moments({name: chunker(one) for name, one in engine.items()})
+
+
+def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:
+    """Let the chunks after dropped ones say how many frames are missing before them."""
+    missing = {chunk.camera: chunk.dropped_before + len(chunk) for chunk in dropped[1]}
+    since, chunks = following
+    return since, tuple(
+        replace(chunk, dropped_before=chunk.dropped_before + missing[chunk.camera])
+        for chunk in chunks
+    )
+
+
+def _generator(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+    """Give any iterator a `close`, so that a source's own cleaning up runs on its thread."""
+    yield from frames

@@ -1,0 +1,165 @@
+"""What this machine has, what it lacks, and the command that brings it."""
+
+from __future__ import annotations
+
+import ctypes.util
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+from realmaster_live.system.host import describe_host
+
+State = Literal["ok", "missing", "absent"]  # absent: only a special use needs it
+PACKAGES = {  # extra -> (distribution, what for)
+    "live": (
+        ("opencv-python", "pictures"),
+        ("av", "video files"),
+        ("onnxruntime", "the embedded engine"),
+        ("pyarrow", "the table of a recording"),
+        ("rich", "progress"),
+        ("aiohttp", "the live page"),
+    ),
+    "carla": (("carla", "CARLA's own client"),),
+    "minitown": (("numba", "the embedded town's pictures"), ("msgpack", "its wire protocol")),
+    "gta": (("pyzmq", "games over ZeroMQ"), ("mss", "screens"), ("tifffile", "the game's buffers")),
+    "truth": (("mitsuba", "path-traced truth"), ("pyoidn", "its denoiser")),
+    "training": (("torch", "training"), ("diffusers", "base models"), ("peft", "adapters")),
+    "tensorrt": (("tensorrt", "the GPU engine"), ("pycuda", "its buffers and streams")),
+    "trt-rtx": (("tensorrt-rtx-cu13", "the GPU engine on RTX cards"),),
+}
+NEEDED = ("live", "carla", "minitown")  # by the demo; the rest is for special uses
+LICENCES = (
+    ("Wan2.1 and Wan2.2 checkpoints", "Apache-2.0: realized pictures may train other models"),
+    (
+        "LTX-2 checkpoints",
+        "own licence: restricts commercial users and forbids training other models on the output",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the doctor's report.
+
+    Attributes:
+        group: what it belongs to. name: what was looked for. state: what came of it.
+        detail: the version, or what it is for. remedy: the command that brings what is missing.
+    """
+
+    group: str
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+def examine(*, host: str = "127.0.0.1", port: int = 2000) -> list[Finding]:
+    """Look at everything; takes a second or two and changes nothing."""
+    return [*_machine(), *_packages(), *_gpu(), _carla_server(host, port), *_weights()]
+
+
+def _machine() -> Iterator[Finding]:
+    about = describe_host()
+    yield Finding(
+        group="machine",
+        name="processor",
+        state="ok",
+        detail=f"{about['cpu']}, {about['cores']} cores, {about['memory_gib']} GiB",
+    )
+    yield Finding(group="machine", name="system", state="ok", detail=str(about["system"]))
+    yield Finding(group="machine", name="Python", state="ok", detail=str(about["python"]))
+    yield Finding(
+        group="machine", name="realmaster-live", state="ok", detail=version("realmaster-live")
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    for extra, packages in PACKAGES.items():
+        for name, purpose in packages:
+            group = f"packages [{extra}]"
+            try:
+                yield Finding(group=group, name=name, state="ok", detail=version(name))
+            except PackageNotFoundError:
+                yield Finding(
+                    group=group,
+                    name=name,
+                    state="missing" if extra in NEEDED else "absent",
+                    detail=f"for {purpose}",
+                    remedy=f"pip install 'realmaster-live[{extra}]'",
+                )
+
+
+def _gpu() -> Iterator[Finding]:
+    cards = _nvidia_smi()
+    for card in cards:
+        name, driver, memory = (part.strip() for part in card.split(","))
+        yield Finding(
+            group="gpu", name=name, state="ok", detail=f"driver {driver}, {memory} of memory"
+        )
+    if not cards:
+        yield Finding(
+            group="gpu",
+            name="NVIDIA GPU",
+            state="absent",
+            detail="none seen; the embedded engine runs on the processor",
+        )
+    if ctypes.util.find_library("cuda") is not None:
+        yield Finding(group="gpu", name="libcuda", state="ok", detail="found by the loader")
+
+
+def _nvidia_smi() -> list[str]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = "--query-gpu=name,driver_version,memory.total"
+    try:
+        done = subprocess.run(
+            [program, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return done.stdout.splitlines() if done.returncode == 0 else []
+
+
+def _carla_server(host: str, port: int) -> Finding:
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return Finding(
+                group="simulator", name="server", state="ok", detail=f"answers at {host}:{port}"
+            )
+    except OSError as error:
+        return Finding(
+            group="simulator",
+            name="server",
+            state="absent",
+            detail=f"none at {host}:{port} ({error})",
+            remedy="start CARLA, or realmaster minitown",
+        )
+
+
+def _weights() -> Iterator[Finding]:
+    from realmaster_live.engines.load import EMBEDDED_FOLDER
+
+    manifest = EMBEDDED_FOLDER / "manifest.json"
+    if manifest.is_file():
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        size = sum(entry["bytes"] for entry in content["files"].values()) / 2**20
+        detail = f"{size:.1f} MiB, licence {content['licence']}"
+        yield Finding(group="weights", name="embedded model", state="ok", detail=detail)
+    else:
+        yield Finding(
+            group="weights",
+            name="embedded model",
+            state="missing",
+            detail=f"no {manifest}",
+            remedy="pip install --force-reinstall realmaster-live",
+        )
+    for name, terms in LICENCES:
+        yield Finding(
+            group="licence of a base model you bring", name=name, state="ok", detail=terms
+        )

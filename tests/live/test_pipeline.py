@@ -1,0 +1,294 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from realmaster_live import ChunkSpec, Frame
+from realmaster_live.errors import ConfigError, EngineError, FrameTimeout, RecordingError
+from realmaster_live.live.pipeline import run
+
+SPEC = ChunkSpec(frames=4, height=8, width=16, fps=20)
+
+
+class MovingBar:
+    """A user's own source: a bright bar that walks over a dark picture."""
+
+    def __init__(self, count, *, every_s=0.0, skip=(), fail_at=None, hang_at=None):
+        self.count, self.every_s, self.skip = count, every_s, skip
+        self.fail_at, self.hang_at = fail_at, hang_at
+        self.closed = threading.Event()
+        self.cleaned_up_on = None
+
+    def frames(self):
+        try:
+            for number in range(self.count):
+                if number in self.skip:
+                    continue
+                if number == self.fail_at:
+                    raise FrameTimeout("expected frame 9 within 1 s, got none: look at the server")
+                if number == self.hang_at:
+                    self.closed.wait()
+                    return
+                time.sleep(self.every_s)
+                image = np.zeros((8, 16, 3), np.uint8)
+                image[:, number % 16] = 255
+                yield Frame(
+                    camera="front",
+                    frame_id=number,
+                    timestamp=number / 20,
+                    captured_at=time.monotonic(),
+                    image=image,
+                    intrinsics=np.eye(3),
+                    cam_to_world=np.eye(4),
+                )
+        finally:
+            self.cleaned_up_on = threading.current_thread().name
+
+    def close(self):
+        self.closed.set()
+
+
+class Inverting:
+    """A user's own engine; remembers what it was told."""
+
+    def __init__(self, *, spec=SPEC, every_s=0.0, fail_at=None, interrupt_at=None):
+        self.spec = spec
+        self.every_s, self.fail_at, self.interrupt_at = every_s, fail_at, interrupt_at
+        self.log = []
+        self.thread = None
+
+    def realize(self, chunk):
+        self.thread = threading.current_thread()
+        self.log.append(len(chunk))
+        if chunk.index == self.fail_at:
+            raise EngineError("expected finite pixels, got NaN: check the weights")
+        if chunk.index == self.interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(self.every_s)
+        return chunk.with_frames(255 - chunk.frames)
+
+    def reset(self):
+        self.log.append("reset")
+
+    def close(self):
+        self.log.append("close")
+
+
+class Kept:
+    """A user's own sink."""
+
+    def __init__(self, *, every_s=0.0, fail_at=None):
+        self.every_s, self.fail_at = every_s, fail_at
+        self.chunks = []
+        self.closed = 0
+
+    def write(self, chunk):
+        if chunk.index == self.fail_at:
+            raise RecordingError("expected room on the disk, got none: free some")
+        time.sleep(self.every_s)
+        self.chunks.append(chunk)
+
+    def close(self):
+        self.closed += 1
+
+    @property
+    def frame_ids(self):
+        return [int(number) for chunk in self.chunks for number in chunk.frame_ids]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind():
+    before = set(threading.enumerate())
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    assert not left
+
+
+def test_every_frame_arrives_once_in_order_and_is_accounted_for():
+    source, engine, sink = MovingBar(42), Inverting(), Kept()
+    stats = run(source, engine, [sink])
+    assert sink.frame_ids == list(range(40))
+    assert sink.chunks[3].frames[1, 0, 13 % 16, 0] == 0
+    assert sink.chunks[3].rendered[1, 0, 13 % 16, 0] == 255
+    assert (stats.captured, stats.realized, stats.dropped_frames) == (42, 40, 2)
+    assert (stats.lost_frames, stats.dropped_chunks, stats.resets) == (0, 0, 0)
+    assert stats.latency_ms["engine"].count == 10
+    assert stats.latency_ms["end_to_end"].count == 40
+    assert stats.latency_ms["capture"].count == 41
+    assert stats.fps == pytest.approx(40 / stats.wall_s)
+
+
+def test_the_engine_runs_on_the_callers_thread_and_everything_is_closed():
+    source, engine, sink = MovingBar(8), Inverting(), Kept()
+    run(source, engine, [sink])
+    assert engine.thread is threading.current_thread()
+    assert engine.log[-1] == "close"
+    assert sink.closed == 1
+    assert source.closed.is_set()
+    assert source.cleaned_up_on == "rm-capture"
+
+
+def test_max_frames_ends_an_endless_source():
+    sink = Kept()
+    stats = run(MovingBar(10**9), Inverting(), [sink], max_frames=12)
+    assert stats.captured == 12
+    assert sink.frame_ids == list(range(12))
+
+
+def test_a_gap_resets_the_engine_and_reaches_the_sinks():
+    engine, sink = Inverting(), Kept()
+    stats = run(MovingBar(20, skip=(9, 10)), engine, [sink])
+    assert engine.log[:4] == [4, 4, "reset", 4]
+    assert [chunk.dropped_before for chunk in sink.chunks] == [0, 0, 3, 0]
+    assert (stats.lost_frames, stats.resets) == (2, 1)
+    assert stats.captured == stats.realized + stats.dropped_frames
+
+
+def test_block_holds_the_source_back_for_a_slow_sink():
+    source, sink = MovingBar(40), Kept(every_s=0.02)
+    stats = run(source, Inverting(), [sink], policy="block", queue_chunks=1)
+    assert sink.frame_ids == list(range(40))
+    assert stats.dropped_frames == 0
+    assert stats.latency_ms["capture"].p95 > 10  # every fourth frame waits for the sink
+
+
+@pytest.mark.parametrize("slow", ["engine", "sink"])
+def test_drop_oldest_lets_the_newest_win_and_counts(slow):
+    source = MovingBar(120, every_s=0.002)
+    engine = Inverting(every_s=0.03 if slow == "engine" else 0)
+    sink = Kept(every_s=0.03 if slow == "sink" else 0)
+    stats = run(source, engine, [sink], policy="drop_oldest", queue_chunks=1)
+    assert stats.captured == 120
+    assert stats.dropped_chunks > 0
+    assert stats.captured == stats.realized + stats.dropped_frames
+    assert sink.frame_ids == sorted(sink.frame_ids)
+    assert sink.frame_ids[-1] == 119  # the newest is never the one that goes
+    assert sum(chunk.dropped_before for chunk in sink.chunks) == stats.dropped_frames
+    assert engine.log.count("reset") == stats.resets > 0
+
+
+def test_after_a_dropped_chunk_the_engine_starts_with_a_short_one():
+    spec = ChunkSpec(frames=4, height=8, width=16, fps=20, first_frames=1)
+    engine, sink = Inverting(spec=spec, every_s=0.03), Kept()
+    stats = run(MovingBar(121, every_s=0.002), engine, [sink], policy="drop_oldest", queue_chunks=1)
+    assert stats.resets > 0
+    for before, after in pairwise(engine.log):
+        assert before != "reset" or after == 1
+    assert stats.captured == stats.realized + stats.dropped_frames
+    assert sum(chunk.dropped_before for chunk in sink.chunks) == stats.dropped_frames
+
+
+def test_a_failing_source_still_has_its_frames_delivered():
+    engine, sink = Inverting(), Kept()
+    with pytest.raises(FrameTimeout, match="frame 9"):
+        run(MovingBar(40, fail_at=9), engine, [sink])
+    assert sink.frame_ids == list(range(8))
+    assert (sink.closed, engine.log[-1]) == (1, "close")
+
+
+def test_a_failing_engine_ends_the_run():
+    source, sink = MovingBar(10**9), Kept()
+    with pytest.raises(EngineError, match="NaN"):
+        run(source, Inverting(fail_at=3), [sink])
+    assert sink.frame_ids == list(range(12))
+    assert sink.closed == 1
+    assert source.closed.is_set()
+
+
+def test_a_failing_sink_ends_the_run_and_closes_the_others():
+    source, engine, other = MovingBar(10**9), Inverting(), Kept()
+    with pytest.raises(RecordingError, match="room on the disk"):
+        run(source, engine, [other, Kept(fail_at=2)])
+    assert other.closed == 1
+    assert engine.log[-1] == "close"
+    assert source.closed.is_set()
+
+
+def test_a_source_that_waits_is_woken_by_closing_it():
+    with pytest.raises(EngineError):
+        run(MovingBar(40, hang_at=9), Inverting(fail_at=1), [Kept()])
+
+
+def test_a_sink_that_cannot_close_is_reported():
+    class Unclosable(Kept):
+        def close(self):
+            raise RecordingError("expected to finish the file, got an error: look at the disk")
+
+    engine = Inverting()
+    with pytest.raises(RecordingError, match="finish the file"):
+        run(MovingBar(8), engine, [Unclosable()])
+    assert engine.log[-1] == "close"
+
+
+def test_an_interrupt_delivers_what_is_realized():
+    source, engine, sink = MovingBar(10**9), Inverting(interrupt_at=5), Kept(every_s=0.01)
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        run(source, engine, [sink], on_progress=seen.append)
+    assert sink.frame_ids == list(range(20))
+    assert sink.closed == 1
+    assert source.closed.is_set()
+    assert seen[-1].realized == 20
+
+
+def test_wrong_sizes_and_options_are_refused_and_still_closed():
+    large = ChunkSpec(frames=4, height=16, width=32, fps=20)
+    source, sink = MovingBar(8), Kept()
+    with pytest.raises(ConfigError, match="expected 32x16 frames"):
+        run(source, Inverting(spec=large), [sink])
+    assert source.closed.is_set()
+    assert sink.closed == 1
+    for options in ({"policy": "newest"}, {"queue_chunks": 0}, {"max_frames": 0}):
+        sink = Kept()
+        with pytest.raises(ConfigError):
+            run(MovingBar(8), Inverting(), [sink], **options)
+        assert sink.closed == 1
+
+
+def test_resizing_is_there_for_the_asking():
+    sink = Kept()
+    large = ChunkSpec(frames=4, height=16, width=32, fps=20)
+    run(MovingBar(8), Inverting(spec=large), [sink], resize=True)
+    assert sink.chunks[0].frames.shape == (4, 16, 32, 3)
+
+
+def test_progress_is_reported_a_few_times_a_second():
+    seen = []
+    run(MovingBar(60, every_s=0.01), Inverting(), [Kept()], on_progress=seen.append)
+    assert 2 <= len(seen) <= 2 + seen[-1].wall_s / 0.25
+    assert seen[-1].realized == 60
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_close_everything(number, code, tmp_path):
+    script = textwrap.dedent(
+        """
+        import importlib.util, sys
+        spec = importlib.util.spec_from_file_location("parts", sys.argv[1])
+        parts = importlib.util.module_from_spec(spec); spec.loader.exec_module(parts)
+        class Sink(parts.Kept):
+            def write(self, chunk):
+                super().write(chunk); print("chunk", chunk.index, flush=True)
+            def close(self):
+                print("closed", flush=True)
+        try:
+            parts.run(parts.MovingBar(10**9, every_s=0.01), parts.Inverting(), [Sink()])
+        except KeyboardInterrupt:
+            sys.exit(130)
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, __file__], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "chunk 0\n"
+        process.send_signal(number)
+        rest, _ = process.communicate(timeout=20)
+    assert rest.endswith("closed\n")
+    assert process.returncode == code

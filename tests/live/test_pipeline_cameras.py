@@ -1,0 +1,189 @@
+"""The live loop with the cameras of a rig: one engine each, whole moments through the queues."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from realmaster_live import ChunkSpec, Frame
+from realmaster_live.errors import ConfigError
+from realmaster_live.live.chunker import Chunker
+from realmaster_live.live.pipeline import run
+from realmaster_live.live.rig_chunker import Moments
+
+SIZES = {"front": (16, 8), "left": (12, 6), "right": (12, 6)}  # width, height
+
+
+def spec(camera, frames=4, first=0):
+    width, height = SIZES[camera]
+    return ChunkSpec(frames=frames, height=height, width=width, fps=20, first_frames=first)
+
+
+def make_frame(camera, number, dropped_before=0):
+    width, height = SIZES[camera]
+    return Frame(
+        camera=camera,
+        frame_id=number,
+        timestamp=number / 20,
+        captured_at=time.monotonic(),
+        image=np.full((height, width, 3), number, np.uint8),
+        intrinsics=np.eye(3),
+        cam_to_world=np.eye(4),
+        dropped_before=dropped_before,
+    )
+
+
+class Rig:
+    """A user's own source: ticks of several cameras; `without` leaves out (tick, camera)."""
+
+    def __init__(self, count, *, every_s=0.0, without=(), skip=(), cameras=tuple(SIZES)):
+        self.count, self.every_s, self.cameras = count, every_s, cameras
+        self.without, self.skip = set(without), set(skip)
+
+    def frames(self):
+        for number in range(self.count):
+            if number in self.skip:
+                continue
+            time.sleep(self.every_s)
+            for camera in self.cameras:
+                if (number, camera) not in self.without:
+                    yield make_frame(camera, number)
+
+    def close(self):
+        pass
+
+
+class Counting:
+    """A user's own engine with state: it writes how many chunks it has realized since a reset."""
+
+    def __init__(self, camera, *, every_s=0.0, frames=4, first=0):
+        self.camera, self.every_s = camera, every_s
+        self.spec = spec(camera, frames, first)
+        self.count = 0
+        self.closed = 0
+
+    def realize(self, chunk):
+        assert chunk.camera == self.camera
+        time.sleep(self.every_s)
+        self.count += 1
+        return chunk.with_frames(np.full_like(chunk.frames, self.count))
+
+    def reset(self):
+        self.count = 0
+
+    def close(self):
+        self.closed += 1
+
+
+class Kept:
+    def __init__(self):
+        self.chunks = []
+
+    def write(self, chunk):
+        self.chunks.append(chunk)
+
+    def close(self):
+        pass
+
+    def of(self, camera):
+        return [chunk for chunk in self.chunks if chunk.camera == camera]
+
+
+def engines(**options):
+    return {camera: Counting(camera, **options) for camera in SIZES}
+
+
+def moments_of(chunks):
+    """Return the frame ids of each run of three chunks, which must be one of each camera."""
+    assert len(chunks) % 3 == 0
+    found = []
+    for n in range(0, len(chunks), 3):
+        moment = chunks[n : n + 3]
+        assert [chunk.camera for chunk in moment] == list(SIZES)
+        ids = [chunk.frame_ids.tolist() for chunk in moment]
+        assert ids[0] == ids[1] == ids[2]
+        found.append(ids[0])
+    return found
+
+
+def test_each_camera_has_its_own_engine_and_sinks_get_whole_moments():
+    rigged, sink = engines(), Kept()
+    stats = run(Rig(10), rigged, [sink])
+    assert moments_of(sink.chunks) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    for camera, (width, height) in SIZES.items():
+        first, second = sink.of(camera)
+        assert first.frames.shape == (4, height, width, 3)
+        assert (first.index, second.index) == (0, 1)
+        assert (first.frames[0, 0, 0, 0], second.frames[0, 0, 0, 0]) == (1, 2)
+        assert second.rendered[1, 0, 0, 0] == 5
+    assert (stats.captured, stats.realized, stats.dropped_frames) == (30, 24, 6)
+    assert stats.latency_ms["capture"].count == 9
+    assert stats.latency_ms["engine"].count == 6
+    assert [engine.closed for engine in rigged.values()] == [1, 1, 1]
+
+
+def test_a_lost_tick_is_a_gap_of_every_camera():
+    rigged, sink = engines(first=1), Kept()
+    stats = run(Rig(12, skip=(6, 7)), rigged, [sink])
+    assert moments_of(sink.chunks) == [[0], [1, 2, 3, 4], [8]]
+    for camera in SIZES:
+        assert [chunk.dropped_before for chunk in sink.of(camera)] == [0, 0, 3]
+        assert sink.of(camera)[-1].frames.max() == 1  # it began anew
+    assert (stats.lost_frames, stats.resets) == (6, 3)
+    assert stats.captured == stats.realized + stats.dropped_frames == 30
+
+
+def test_a_moment_that_lacks_a_camera_is_a_gap_of_all():
+    sink = Kept()
+    stats = run(Rig(9, without=[(4, "left")]), engines(), [sink])
+    assert moments_of(sink.chunks) == [[0, 1, 2, 3], [5, 6, 7, 8]]
+    assert [chunk.dropped_before for chunk in sink.of("right")] == [0, 1]
+    assert (stats.captured, stats.realized, stats.dropped_frames) == (26, 24, 2)
+    assert stats.lost_frames == 1  # the one that never came
+
+
+def test_drop_oldest_drops_whole_moments_and_each_camera_says_how_many():
+    rigged = engines(every_s=0.01)
+    sink = Kept()
+    stats = run(Rig(100, every_s=0.002), rigged, [sink], policy="drop_oldest", queue_chunks=1)
+    ids = [number for moment in moments_of(sink.chunks) for number in moment]
+    assert ids == sorted(ids) and ids[-1] == 99
+    assert stats.dropped_chunks > 0 and stats.dropped_chunks % 3 == 0
+    assert stats.captured == 300 == stats.realized + stats.dropped_frames
+    for camera in SIZES:
+        missing = sum(chunk.dropped_before for chunk in sink.of(camera))
+        assert 3 * missing == stats.dropped_frames
+
+
+def test_a_camera_that_changes_alone_is_refused():
+    class Zooming(Rig):
+        def frames(self):
+            for frame in super().frames():
+                zoomed = frame.camera == "left" and frame.frame_id > 1
+                yield replace(frame, intrinsics=2 * np.eye(3)) if zoomed else frame
+
+    with pytest.raises(ConfigError, match="other optics or labels of left alone"):
+        run(Zooming(20), engines(), [Kept()])
+
+
+def test_engines_that_do_not_fit_the_cameras_are_refused():
+    with pytest.raises(ConfigError, match="expected frames of front, got one of 'left'"):
+        run(Rig(8), {"front": Counting("front")}, [Kept()])
+    unequal = {"front": Counting("front"), "left": Counting("left", frames=8)}
+    with pytest.raises(ConfigError, match=r"2 cameras with chunks of \[\(4, 4\), \(8, 8\)\]"):
+        run(Rig(8, cameras=("front", "left")), unequal, [Kept()])
+    one = Counting("left")
+    with pytest.raises(ConfigError, match="once for each camera"):
+        run(Rig(8, cameras=("left", "right")), {"left": one, "right": one}, [Kept()])
+
+
+def test_the_dropped_count_of_the_slowest_camera_counts_for_all():
+    moments = Moments({camera: Chunker(spec(camera, 1)) for camera in SIZES})
+    for camera in SIZES:
+        moments.push(make_frame(camera, 5))
+    chunks = [
+        moments.push(make_frame(camera, 6, dropped_before=2 if camera == "right" else 0))
+        for camera in SIZES
+    ]
+    assert [chunk.dropped_before for chunk in chunks[-1]] == [2, 2, 2]

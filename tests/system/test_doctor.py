@@ -1,0 +1,68 @@
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+from realmaster_live.cli import main
+from realmaster_live.system.doctor import NEEDED, PACKAGES, examine
+
+
+def test_installed_versions_are_the_real_ones():
+    found = {finding.name: finding for finding in examine(port=21499)}
+    assert found["av"].state == "ok"
+    assert found["av"].detail == version("av")
+    assert found["server"].state == "absent"
+    assert "minitown" in found["server"].remedy
+
+
+def test_what_is_missing_comes_with_its_command(monkeypatch):
+    monkeypatch.setitem(PACKAGES, "live", (("a-package-nobody-made", "a test"),))
+    monkeypatch.setitem(PACKAGES, "training", (("another-one-nobody-made", "a test"),))
+    found = {finding.name: finding for finding in examine(port=21499)}
+    assert "live" in NEEDED
+    assert found["a-package-nobody-made"].state == "missing"
+    assert found["a-package-nobody-made"].remedy == "pip install 'realmaster-live[live]'"
+    assert found["another-one-nobody-made"].state == "absent"
+
+
+def test_the_report_is_readable_and_its_json_is_json(capsys):
+    status = main(["doctor", "--port", "21499"])
+    text = capsys.readouterr().out
+    assert "processor" in text
+    assert "Apache-2.0" in text
+    assert main(["doctor", "--port", "21499", "--json"]) == status
+    findings = json.loads(capsys.readouterr().out)
+    assert status == any(finding["state"] == "missing" for finding in findings)
+
+
+def test_it_works_where_nothing_is_installed():
+    script = (
+        "import sys\n"
+        "for name in ('av', 'cv2', 'pyarrow', 'rich', 'aiohttp', 'carla', 'onnxruntime'):\n"
+        "    sys.modules[name] = None\n"
+        "from realmaster_live.cli import main; main(['doctor', '--port', '21499'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "processor" in done.stdout
+
+
+def test_a_profile_says_what_it_needs(capsys):
+    assert main(["doctor", "--profile", "wan-1.3b-480"]) == 0
+    text = capsys.readouterr().out
+    assert "wan-1.3b-480 at 832x480, 2 steps, 12 frames a chunk" in text
+    assert "101 TFLOP" in text
+    assert "1.419 billion" in text
+    assert "at most 95 frames/s at 798 TFLOP/s (measured), by arithmetic" in text
+    assert main(["doctor", "--profile", "wan-a14b", "--gpu", "a100"]) == 0
+    assert "in 2 experts" in capsys.readouterr().out
+
+
+def test_unknown_profiles_gpus_and_sizes_say_what_there_is(capsys):
+    for flags, expected in (
+        (["--profile", "wan"], "expected a profile among embedded, wan-1.3b-480"),
+        (["--profile", "embedded", "--gpu", "z80"], "expected a GPU among h100"),
+        (["--profile", "wan-5b-704", "--size", "1280x720"], "use 1280x704 or 1280x736"),
+    ):
+        assert main(["doctor", *flags]) != 0
+        assert expected in capsys.readouterr().err
