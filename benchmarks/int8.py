@@ -29,7 +29,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from realmaster_live.engines.load import EMBEDDED_FOLDER
+from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
 from realmaster_live.engines.quantize import (
     LAST,

@@ -23,7 +23,6 @@ from realmaster_live.engines.chunk_program import ChunkProgram, Sizes
 from realmaster_live.engines.cuda_driver import Gpu, find_gpu
 from realmaster_live.engines.export import STEP_CHOICES, export, round_weights
 from realmaster_live.engines.fp8 import SMALLEST_SM
-from realmaster_live.engines.load import check_size, fitting_sizes
 from realmaster_live.engines.plans import (
     GRAPHS_FOLDER,
     MANIFEST,
@@ -36,6 +35,7 @@ from realmaster_live.engines.plans import (
 from realmaster_live.engines.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
 from realmaster_live.engines.quantize import Sample
 from realmaster_live.engines.rehearsal import COLUMNS, ROWS, compare, rehearse
+from realmaster_live.engines.sizes import check_size, fitting_sizes
 from realmaster_live.engines.trt import Flavour, compile_plan, find_flavour
 from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
 from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from realmaster_live.engines.chunk_program import ChunkProgram, Sizes
 from realmaster_live.engines.fp8 import PEAKS, Peaks
 from realmaster_live.engines.host_device import HostDevice, realize_on_host
-from realmaster_live.engines.load import check_size
 from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
 from realmaster_live.engines.quantize import CHUNKS, Sample, choose
+from realmaster_live.engines.sizes import check_size
 from realmaster_live.errors import BuildError
 
 

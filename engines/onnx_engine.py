@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.load import EMBEDDED_FOLDER, check_frames, check_size
+from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.noise import ChunkNoise
+from realmaster_live.engines.sizes import check_frames, check_size
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.optional import require

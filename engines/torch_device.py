@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from realmaster_live.engines.load import fitting_sizes
+from realmaster_live.engines.sizes import fitting_sizes
 from realmaster_live.errors import EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.cost import cost

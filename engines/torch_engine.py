@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.attention import sdpa_kernel
 
-from realmaster_live.engines.load import check_frames, check_size
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
+from realmaster_live.engines.sizes import check_frames, check_size
 from realmaster_live.engines.torch_buffers import Buffers
 from realmaster_live.engines.torch_device import (
     attention_kernels,

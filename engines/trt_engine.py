@@ -18,11 +18,11 @@ from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram, Ports,
 from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.cuda_memory import CudaMemory
 from realmaster_live.engines.fp8 import SMALLEST_SM
-from realmaster_live.engines.load import check_frames
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.plans import GRAPHS_FOLDER, check_fits, read_manifest
 from realmaster_live.engines.prepare import read_prompts
+from realmaster_live.engines.sizes import check_frames
 from realmaster_live.engines.trt import Flavour, Plan, find_flavour
 from realmaster_live.engines.weight_names import refit_weights, round_to_bfloat16
 from realmaster_live.errors import BuildError, EngineError, PlanMismatch

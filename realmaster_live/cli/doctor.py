@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _needs(options: argparse.Namespace) -> str:
     """Return what a profile needs at a picture size, and what a GPU could do at most."""
-    from realmaster_live.engines.load import check_size
+    from realmaster_live.engines.sizes import check_size
     from realmaster_live.model.cost import GPUS, cost
     from realmaster_live.model.profile import PROFILES
 

@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
 
         stage = TownStage(TOWN if options.town is None else options.town)
     else:
-        from realmaster_live.replay.footage import Reading, find_footage, open_footage
+        from realmaster_live.replay.footage import Reading
+        from realmaster_live.replay.kinds import find_footage, open_footage
 
         reading = Reading()
         footage = find_footage(str(options.recording), reading)[0]

@@ -64,8 +64,9 @@ def run(options: argparse.Namespace) -> int:
         return _work(options)
     from realmaster_live.cli import replay_job
     from realmaster_live.jobs.executors import RunConfig
-    from realmaster_live.replay.footage import Reading, find_footage
+    from realmaster_live.replay.footage import Reading
     from realmaster_live.replay.job import Job, Realizing, piece_of, plan
+    from realmaster_live.replay.kinds import find_footage
 
     _check(options)
     reading = Reading(

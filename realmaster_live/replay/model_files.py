@@ -20,7 +20,7 @@ def describe_model(name: str) -> tuple[str, int]:
     Raises:
         ConfigError: there is no such model.
     """
-    from realmaster_live.engines.load import EMBEDDED_FOLDER
+    from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 
     if name == "identity":
         return "", EVEN
@@ -45,7 +45,7 @@ def describe_model(name: str) -> tuple[str, int]:
 
 def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
     """Return the width and height nearest to a size whose sides are multiples of `stride`."""
-    from realmaster_live.engines.load import fitting_sizes
+    from realmaster_live.engines.sizes import fitting_sizes
 
     return fitting_sizes(width, height, stride)[0]
 

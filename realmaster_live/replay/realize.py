@@ -17,8 +17,9 @@ from realmaster_live.live.recorded_run import about_run
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import PromptedEngine, Sink, Source
 from realmaster_live.recording import Recorder, Recording
-from realmaster_live.replay.footage import Size, open_footage
+from realmaster_live.replay.footage import Size
 from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
+from realmaster_live.replay.kinds import open_footage
 from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
 from realmaster_live.system.atomic_files import room_for
 

@@ -143,7 +143,7 @@ def _carla_server(host: str, port: int) -> Finding:
 
 
 def _weights() -> Iterator[Finding]:
-    from realmaster_live.engines.load import EMBEDDED_FOLDER
+    from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 
     manifest = EMBEDDED_FOLDER / "manifest.json"
     if manifest.is_file():

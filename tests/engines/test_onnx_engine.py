@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from realmaster_live.engines.identity_engine import IdentityEngine
-from realmaster_live.engines.load import fitting_sizes, load_engine
+from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine, Past, rope_tables
+from realmaster_live.engines.sizes import fitting_sizes
 from realmaster_live.errors import BuildError, ConfigError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.checkpoint import load_checkpoint

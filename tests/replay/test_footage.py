@@ -12,7 +12,8 @@ from street import SIZE, make_chunk
 from realmaster_live import ChunkSpec
 from realmaster_live.cli import main
 from realmaster_live.recording import Recorder, Recording
-from realmaster_live.replay.footage import Reading, find_footage, open_footage
+from realmaster_live.replay.footage import Reading
+from realmaster_live.replay.kinds import find_footage, open_footage
 from realmaster_live.replay.video_source import sampled
 
 

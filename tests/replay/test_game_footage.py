@@ -22,8 +22,9 @@ from realmaster_live.bridges.gtav import readers as gtav_readers
 from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError, PairError, RecordingError
 from realmaster_live.recording import Recording
-from realmaster_live.replay.footage import Reading, find_footage, open_footage
+from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.game_source import LAYOUTS
+from realmaster_live.replay.kinds import find_footage, open_footage
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.load import EMBEDDED_FOLDER, load_engine
+from realmaster_live.engines.embedded import EMBEDDED_FOLDER
+from realmaster_live.engines.load import load_engine
 from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine
 from realmaster_live.training.evaluate.pictures import realize_frames

@@ -1,0 +1,45 @@
+"""Picture sizes that a model takes, and the refusal of all others."""
+
+from __future__ import annotations
+
+from realmaster_live.errors import EngineError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
+
+
+def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, int]]:
+    """Return the (width, height) around a size whose sides are multiples of `stride`.
+
+    The nearest comes first; a size that fits is the only answer.
+    """
+
+    def around(side: int) -> list[int]:
+        lower = max(stride, side // stride * stride)
+        return [lower] if lower >= side else [lower, lower + stride]
+
+    sizes = [(w, h) for w in around(width) for h in around(height)]
+    return sorted(sizes, key=lambda size: (abs(size[0] - width) + abs(size[1] - height), size))
+
+
+def fitting(width: int, height: int, stride: int) -> str:
+    """Return the sizes near one that a model takes, as text."""
+    return " or ".join(f"{w}x{h}" for w, h in fitting_sizes(width, height, stride))
+
+
+def check_size(width: int, height: int, stride: int) -> None:
+    """Raise EngineError for a size that is no multiple of a model's token stride."""
+    if width % stride or height % stride or min(width, height) < stride:
+        raise EngineError(
+            f"expected a width and height that are multiples of {stride}, got "
+            f"{width}x{height}: use {fitting(width, height, stride)}"
+        )
+
+
+def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int) -> None:
+    """Raise EngineError for a chunk of another shape than an engine's."""
+    expected = (spec.frames, spec.height, spec.width, 3)
+    if chunk.frames.shape != expected:
+        _, height, width, _ = chunk.frames.shape
+        raise EngineError(
+            f"expected frames of shape {expected}, got {chunk.frames.shape}: make the engine "
+            f"for {fitting(width, height, stride)} and chunk the frames by engine.spec"
+        )
