@@ -53,7 +53,7 @@ def torch_chunk(
     fields: dict[str, Any], *, width: int, height: int, steps: int | None, threads: int, chunks: int
 ) -> float:
     """Return the torch engine's median milliseconds of a chunk, for a profile's fields."""
-    from realmaster_live.engines.torch_engine import TorchEngine
+    from realmaster_live.engines.torch.engine import TorchEngine
     from realmaster_live.model.checkpoint import save_checkpoint
     from realmaster_live.model.dit import InContextTransformer
     from realmaster_live.model.profile import Profile

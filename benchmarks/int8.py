@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
-from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
-from realmaster_live.engines.quantize import (
+from realmaster_live.engines.export.quantize import (
     LAST,
     Graphs,
     calibration_inputs,
@@ -39,6 +38,7 @@ from realmaster_live.engines.quantize import (
     quantize_convolutions,
     quantize_products,
 )
+from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
 from realmaster_live.training.data import Clip, find_clips
 from realmaster_live.training.evaluate.metrics import psnr
 from realmaster_live.training.evaluate.pictures import as_chunk

@@ -8,6 +8,7 @@ from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import CameraView, SceneState
+from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose, matrix
 
@@ -19,7 +20,7 @@ def drive(town: int) -> tuple[list[SceneState], int]:
     """Return the states of a drive, and the ego's id."""
     world = World(make_network(town))
     ego = world.spawn_ego()
-    world.populate(VEHICLES, WALKERS, 1)
+    populate(world, VEHICLES, WALKERS, 1)
     for _ in range(60):
         world.step(DT)
     states = []

@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.identity_engine import IdentityEngine
-from realmaster_live.engines.plans import GRAPHS_FOLDER, MANIFEST
+from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, MANIFEST
 from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.optional import require
@@ -75,12 +75,12 @@ def load_engine(
     if (folder / MANIFEST).is_file():
         number = gpu_number(device or "cuda", folder)
         require("onnx", extra="training")  # which the graphs of a build are read with
-        from realmaster_live.engines.trt_engine import TrtEngine
+        from realmaster_live.engines.tensorrt.engine import TrtEngine
 
         return TrtEngine(folder, device=number, **options)
     if (folder / "profile.json").is_file():
         require("torch", extra="training")
-        from realmaster_live.engines.torch_engine import TorchEngine
+        from realmaster_live.engines.torch.engine import TorchEngine
 
         return TorchEngine(folder, threads=threads, device=device or "cpu", **options)
     raise ConfigError(

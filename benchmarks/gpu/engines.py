@@ -28,7 +28,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
-from realmaster_live.engines.torch_engine import TorchEngine
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.model.cost import cost, pass_flop
 from realmaster_live.model.networks import Networks

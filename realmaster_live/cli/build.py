@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     """Build, with a line about each step."""
     for module in ("torch", "onnx", "onnxruntime", "safetensors"):
         require(module, extra="training")
-    from realmaster_live.engines.build import Request, build
+    from realmaster_live.engines.tensorrt.build import Request, build
 
     started = time.monotonic()
 

@@ -22,7 +22,7 @@ from realmaster_live.optional import require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from realmaster_live.engines.quantize import Sample
+    from realmaster_live.engines.export.quantize import Sample
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("expected --calibrate PAIRS with --precision int8, got one of them: give both")
     for module in ("torch", "onnx", "onnxruntime", "safetensors"):
         require(module, extra="training")
-    from realmaster_live.engines.export import export
+    from realmaster_live.engines.export.export import export
     from realmaster_live.training.distillation.networks import Teacher
     from realmaster_live.training.export import export_forms, parse_forms
 
@@ -96,7 +96,7 @@ def written(out: Path, forms: Sequence[str]) -> list[str]:
 
 def read_clips(path: Path) -> Sequence[Sample]:
     """Return the training clips of a folder, or else those that validate, or a file's frames."""
-    from realmaster_live.engines.quantize import Rendered
+    from realmaster_live.engines.export.quantize import Rendered
     from realmaster_live.training.data import find_clips
 
     if path.is_dir():

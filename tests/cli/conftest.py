@@ -5,7 +5,7 @@ import pytest
 def tiny_model(tmp_path_factory):
     """The folder of an exported model with random weights."""
     torch = pytest.importorskip("torch")
-    from realmaster_live.engines.export import export
+    from realmaster_live.engines.export.export import export
     from realmaster_live.model.checkpoint import save_checkpoint
     from realmaster_live.model.dit import InContextTransformer
     from realmaster_live.model.profile import TINY

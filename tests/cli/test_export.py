@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from realmaster_live.cli import main
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.torch_engine import TorchEngine
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora import attach

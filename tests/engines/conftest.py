@@ -27,7 +27,7 @@ def tiny_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_checkpoint, tmp_path_factory):
     """The checkpoint, exported."""
-    from realmaster_live.engines.export import export
+    from realmaster_live.engines.export.export import export
 
     folder = tmp_path_factory.mktemp("exported")
     export(tiny_checkpoint, folder, height=64, width=96, facts={"data": "none: random weights"})

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.engines.build import Request, build
-from realmaster_live.engines.cuda_driver import find_gpu
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
-from realmaster_live.engines.torch_engine import TorchEngine
-from realmaster_live.engines.trt import find_flavour
-from realmaster_live.engines.trt_engine import TrtEngine
+from realmaster_live.engines.tensorrt.build import Request, build
+from realmaster_live.engines.tensorrt.compilers import find_flavour
+from realmaster_live.engines.tensorrt.cuda_driver import find_gpu
+from realmaster_live.engines.tensorrt.engine import TrtEngine
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import EngineError, MissingDependency
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.protocols import Engine, RetryingEngine

@@ -17,7 +17,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from realmaster_live.engines.export_graphs import Graph, to_onnx
+from realmaster_live.engines.export.graphs import Graph, to_onnx
 from realmaster_live.fidelity.judge import INPUT, MULTIPLE, OUTPUTS, Judge
 from realmaster_live.training.perception.examples import Example
 from realmaster_live.training.perception.groups import NAMES, carla_numbers

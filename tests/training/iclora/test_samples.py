@@ -7,7 +7,7 @@ from diffusers import AutoencoderKLWan
 from latent_clips import LatentClips, make_clips, write_base
 from street import make_chunk
 
-from realmaster_live.engines.torch_engine import TorchEngine
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_files import LoraFacts, save
 from realmaster_live.model.profile import TINY

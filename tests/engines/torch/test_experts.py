@@ -8,10 +8,10 @@ import pytest
 import torch
 from street import make_chunk
 
-from realmaster_live.engines.export import export
+from realmaster_live.engines.export.export import export
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.engines.torch_engine import TorchEngine
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.checkpoint import save_checkpoint

@@ -7,9 +7,9 @@ from types import ModuleType
 import onnx
 import pytest
 
-from realmaster_live.engines.cuda_driver import find_gpu
-from realmaster_live.engines.prepare import GRAPHS, prepare_graphs, sizes_of
-from realmaster_live.engines.trt import FLAVOURS, Flavour, compile_plan, find_flavour
+from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
+from realmaster_live.engines.tensorrt.compilers import FLAVOURS, Flavour, compile_plan, find_flavour
+from realmaster_live.engines.tensorrt.cuda_driver import find_gpu
 from realmaster_live.errors import BuildError, MissingDependency
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.engines.weight_names import round_to_bfloat16
+from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
+from realmaster_live.engines.program.weight_names import round_to_bfloat16
 from realmaster_live.optional import require
 
 ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "bfloat16": 16}  # ONNX's numbers

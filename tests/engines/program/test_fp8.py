@@ -11,16 +11,16 @@ import pytest
 from onnx import TensorProto
 
 from realmaster_live.cli import main
-from realmaster_live.engines import build as build_module
-from realmaster_live.engines.build import GRAPHS_FOLDER, Request, build, check_machine
-from realmaster_live.engines.calibrate import calibrate
-from realmaster_live.engines.cuda_driver import Gpu
-from realmaster_live.engines.fp8 import LARGEST, SMALLEST_SM, SUFFIX
-from realmaster_live.engines.plans import read_manifest
-from realmaster_live.engines.prepare import GRAPHS, prepare_graphs, sizes_of
-from realmaster_live.engines.quantize import Rendered
-from realmaster_live.engines.rehearsal import GATES, rehearse
-from realmaster_live.engines.trt import Flavour, compile_plan, find_flavour
+from realmaster_live.engines.export.quantize import Rendered
+from realmaster_live.engines.program.calibrate import calibrate
+from realmaster_live.engines.program.fp8 import LARGEST, SMALLEST_SM, SUFFIX
+from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
+from realmaster_live.engines.program.rehearsal import GATES, rehearse
+from realmaster_live.engines.tensorrt import build as build_module
+from realmaster_live.engines.tensorrt.build import GRAPHS_FOLDER, Request, build, check_machine
+from realmaster_live.engines.tensorrt.compilers import Flavour, compile_plan, find_flavour
+from realmaster_live.engines.tensorrt.cuda_driver import Gpu
+from realmaster_live.engines.tensorrt.plans import read_manifest
 from realmaster_live.errors import BuildError, PlanMismatch
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.profile import TINY
@@ -220,7 +220,7 @@ def test_builds_from_a_file_of_frames(tiny_checkpoint, tiny_model, film, tmp_pat
 
 
 def test_cards_without_it_are_refused(tmp_path, monkeypatch):
-    from realmaster_live.engines import trt_engine
+    from realmaster_live.engines.tensorrt import engine as trt_engine
 
     old = Gpu(name="an old card", sm=86, driver="580.1", total_bytes=16 * 10**9)
     full = Flavour(name="tensorrt", version="11.4.0.106", api=None)

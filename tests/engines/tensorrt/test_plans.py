@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from realmaster_live.engines.plans import (
+from realmaster_live.engines.tensorrt.plans import (
     MANIFEST,
     check_fits,
     describe_files,

@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from realmaster_live.engines.chunk_program import ChunkProgram, Port, Ports, Sizes
-from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
-from realmaster_live.engines.host_device import HostDevice
-from realmaster_live.engines.rehearsal import noise_chunk
+from realmaster_live.engines.program.chunk_program import ChunkProgram, Port, Ports, Sizes
+from realmaster_live.engines.program.host_device import HostDevice
+from realmaster_live.engines.program.rehearsal import noise_chunk
+from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.errors import EngineError, MissingDependency, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
 
@@ -23,7 +23,7 @@ def test_without_a_driver_there_is_no_gpu():
 
 
 def test_pycuda_is_asked_for_by_its_extra(monkeypatch):
-    from realmaster_live.engines.cuda_memory import CudaMemory
+    from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
 
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
     with pytest.raises(MissingDependency, match=r"pycuda\.driver.*realmaster-live\[tensorrt\]"):
@@ -67,7 +67,7 @@ class Bytes:
 def cuda():
     """A function that takes GPU memory; all of it is given back in the end."""
     pytest.importorskip("pycuda.driver", exc_type=ImportError)
-    from realmaster_live.engines.cuda_memory import CudaMemory
+    from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
 
     taken = []
 

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from realmaster_live.engines.chunk_program import PAST, Ports, Sizes
-from realmaster_live.engines.fp8 import Peaks, block_weights, listen, quantize_linears
 from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
-from realmaster_live.engines.plan_graphs import (
+from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
+from realmaster_live.engines.program.fp8 import Peaks, block_weights, listen, quantize_linears
+from realmaster_live.engines.program.plan_graphs import (
     add_euler_step,
     bytes_at_the_edges,
     content_hash,
@@ -26,7 +26,7 @@ from realmaster_live.engines.plan_graphs import (
     to_bfloat16,
     write_graphs,
 )
-from realmaster_live.engines.weight_names import Names, follow_narrowed, weight_names
+from realmaster_live.engines.program.weight_names import Names, follow_narrowed, weight_names
 from realmaster_live.errors import BuildError
 
 GRAPHS = ("encode", "context", "denoise", "decode")  # each may take what an earlier one makes

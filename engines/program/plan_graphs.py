@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
-from realmaster_live.engines.chunk_program import Port, Ports
-from realmaster_live.engines.weight_names import NARROW_SUFFIX, round_to_bfloat16
+from realmaster_live.engines.program.chunk_program import Port, Ports
+from realmaster_live.engines.program.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError
 
 Precision = Literal["fp32", "bf16", "fp8"]

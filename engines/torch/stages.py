@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from realmaster_live.engines.torch_buffers import Buffers
-from realmaster_live.engines.torch_expert import Expert
+from realmaster_live.engines.torch.buffers import Buffers
+from realmaster_live.engines.torch.expert import Expert
 from realmaster_live.model.sampling import euler_step
 from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
 

@@ -18,12 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.calibrate import Calibration, calibrate
-from realmaster_live.engines.chunk_program import ChunkProgram, Sizes
-from realmaster_live.engines.cuda_driver import Gpu, find_gpu
-from realmaster_live.engines.export import STEP_CHOICES, export, round_weights
-from realmaster_live.engines.fp8 import SMALLEST_SM
-from realmaster_live.engines.plans import (
+from realmaster_live.engines.export.export import STEP_CHOICES, export, round_weights
+from realmaster_live.engines.export.quantize import Sample
+from realmaster_live.engines.program.calibrate import Calibration, calibrate
+from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
+from realmaster_live.engines.program.fp8 import SMALLEST_SM
+from realmaster_live.engines.program.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
+from realmaster_live.engines.program.rehearsal import COLUMNS, ROWS, compare, rehearse
+from realmaster_live.engines.sizes import check_size, fitting_sizes
+from realmaster_live.engines.tensorrt.compilers import Flavour, compile_plan, find_flavour
+from realmaster_live.engines.tensorrt.cuda_driver import Gpu, find_gpu
+from realmaster_live.engines.tensorrt.plans import (
     GRAPHS_FOLDER,
     MANIFEST,
     describe_files,
@@ -32,11 +37,6 @@ from realmaster_live.engines.plans import (
     sha256_of,
     write_manifest,
 )
-from realmaster_live.engines.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
-from realmaster_live.engines.quantize import Sample
-from realmaster_live.engines.rehearsal import COLUMNS, ROWS, compare, rehearse
-from realmaster_live.engines.sizes import check_size, fitting_sizes
-from realmaster_live.engines.trt import Flavour, compile_plan, find_flavour
 from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
 from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
 from realmaster_live.model.cost import BYTES, cost
@@ -354,7 +354,7 @@ def _compile(
 def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, float]:
     """Return how far the plans on this GPU are from ONNX Runtime; BuildError beyond the gate."""
     from realmaster_live.engines.onnx_engine import OnnxEngine
-    from realmaster_live.engines.trt_engine import TrtEngine
+    from realmaster_live.engines.tensorrt.engine import TrtEngine
 
     steps = len(sizes.sigmas) - 1
     try:

@@ -10,16 +10,16 @@ import pytest
 from realmaster_live.cli import main
 from realmaster_live.cli.export import read_clips
 from realmaster_live.engines import onnx_engine
-from realmaster_live.engines.export import export
-from realmaster_live.engines.onnx_engine import OnnxEngine, multiplies_bytes_exactly
-from realmaster_live.engines.quantize import (
+from realmaster_live.engines.export.export import export
+from realmaster_live.engines.export.quantize import (
     LAST,
     Rendered,
     check_agreement,
     choose,
     realize,
 )
-from realmaster_live.engines.weight_file import WEIGHTS_FILE
+from realmaster_live.engines.export.weight_file import WEIGHTS_FILE
+from realmaster_live.engines.onnx_engine import OnnxEngine, multiplies_bytes_exactly
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64

@@ -21,9 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from realmaster_live.engines.export_graphs import OPSET, Graph, example_graphs, to_onnx
-from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
-from realmaster_live.engines.quantize import (
+from realmaster_live.engines.export.graphs import OPSET, Graph, example_graphs, to_onnx
+from realmaster_live.engines.export.quantize import (
     MEAN_LEVELS,
     Sample,
     agreement,
@@ -31,8 +30,9 @@ from realmaster_live.engines.quantize import (
     choose,
     quantize,
 )
-from realmaster_live.engines.torch_engine import TorchEngine, check_finite
-from realmaster_live.engines.weight_file import SMALL, WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.export.weight_file import SMALL, WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
+from realmaster_live.engines.torch.engine import TorchEngine, check_finite
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.cost import PROMPT_TOKENS

@@ -23,16 +23,16 @@ from torch.nn.attention import sdpa_kernel
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.sizes import check_frames, check_size
-from realmaster_live.engines.torch_buffers import Buffers
-from realmaster_live.engines.torch_device import (
+from realmaster_live.engines.torch.buffers import Buffers
+from realmaster_live.engines.torch.cuda_graphs import Graphs
+from realmaster_live.engines.torch.device import (
     attention_kernels,
     exact_convolutions,
     find_device,
     out_of_memory,
 )
-from realmaster_live.engines.torch_expert import Expert, attach_file, known_prompts
-from realmaster_live.engines.torch_graphs import Graphs
-from realmaster_live.engines.torch_stages import Stages
+from realmaster_live.engines.torch.expert import Expert, attach_file, known_prompts
+from realmaster_live.engines.torch.stages import Stages
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.lora import Adapter

@@ -30,7 +30,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from realmaster_live.engines.rehearsal import noise_chunk
+from realmaster_live.engines.program.rehearsal import noise_chunk
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.prompts import AS_SIMULATED

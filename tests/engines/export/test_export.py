@@ -9,9 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from realmaster_live.cli import main
-from realmaster_live.engines.export import TOLERANCE, check_parity, export, parity, round_weights
-from realmaster_live.engines.export_graphs import OPSET, example_graphs
-from realmaster_live.engines.weight_file import WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.export.export import (
+    TOLERANCE,
+    check_parity,
+    export,
+    parity,
+    round_weights,
+)
+from realmaster_live.engines.export.graphs import OPSET, example_graphs
+from realmaster_live.engines.export.weight_file import WEIGHTS_FILE, WeightFile
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.profile import TINY

@@ -8,10 +8,10 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from realmaster_live.engines.export import example_graphs, round_weights
-from realmaster_live.engines.plan_graphs import read_graph
-from realmaster_live.engines.prepare import prepare_graphs, sizes_of
-from realmaster_live.engines.weight_names import refit_weights, weight_names
+from realmaster_live.engines.export.export import example_graphs, round_weights
+from realmaster_live.engines.program.plan_graphs import read_graph
+from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
+from realmaster_live.engines.program.weight_names import refit_weights, weight_names
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora import attach

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
-from realmaster_live.engines.cuda_driver import RecordedGraph, find_gpu
-from realmaster_live.engines.cuda_memory import CudaMemory
-from realmaster_live.engines.fp8 import SMALLEST_SM
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
-from realmaster_live.engines.plans import GRAPHS_FOLDER, check_fits, read_manifest
-from realmaster_live.engines.prepare import read_prompts
+from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
+from realmaster_live.engines.program.fp8 import SMALLEST_SM
+from realmaster_live.engines.program.prepare import read_prompts
+from realmaster_live.engines.program.weight_names import refit_weights, round_to_bfloat16
 from realmaster_live.engines.sizes import check_frames
-from realmaster_live.engines.trt import Flavour, Plan, find_flavour
-from realmaster_live.engines.weight_names import refit_weights, round_to_bfloat16
+from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
+from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
+from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
+from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, check_fits, read_manifest
 from realmaster_live.errors import BuildError, EngineError, PlanMismatch
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt

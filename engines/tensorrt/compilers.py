@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.chunk_program import Ports
-from realmaster_live.engines.weight_names import NARROW_SUFFIX, round_to_bfloat16
+from realmaster_live.engines.program.chunk_program import Ports
+from realmaster_live.engines.program.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError, MissingDependency
 
 logger = logging.getLogger(__name__)

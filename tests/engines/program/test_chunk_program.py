@@ -6,16 +6,16 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from realmaster_live.engines.chunk_program import (
+from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.program.chunk_program import (
     ALIGNMENT,
     ChunkProgram,
     Layout,
     Ports,
 )
-from realmaster_live.engines.host_device import HostDevice, from_noise, realize_on_host
-from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
-from realmaster_live.engines.rehearsal import GATES, compare, noise_chunk, rehearse
+from realmaster_live.engines.program.host_device import HostDevice, from_noise, realize_on_host
+from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts, sizes_of
+from realmaster_live.engines.program.rehearsal import GATES, compare, noise_chunk, rehearse
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64

@@ -9,11 +9,11 @@ import torch
 from street import make_chunk
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from realmaster_live.engines.export import STEP_CHOICES as EXPORTED_STEPS
+from realmaster_live.engines.export.export import STEP_CHOICES as EXPORTED_STEPS
 from realmaster_live.engines.load import load_engine
-from realmaster_live.engines.torch_buffers import Ring
-from realmaster_live.engines.torch_device import find_device, out_of_memory
-from realmaster_live.engines.torch_engine import STEP_CHOICES, TorchEngine
+from realmaster_live.engines.torch.buffers import Ring
+from realmaster_live.engines.torch.device import find_device, out_of_memory
+from realmaster_live.engines.torch.engine import STEP_CHOICES, TorchEngine
 from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.cache import RingCache

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from realmaster_live.engines.torch_buffers import latent_shape
+from realmaster_live.engines.torch.buffers import latent_shape
 from realmaster_live.errors import BuildError
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.rope import rope_tables

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from realmaster_live.cli import main
-from realmaster_live.engines import build as module
-from realmaster_live.engines.build import (
+from realmaster_live.engines.load import load_engine
+from realmaster_live.engines.tensorrt import build as module
+from realmaster_live.engines.tensorrt.build import (
     GRAPHS_FOLDER,
     SOURCE_FILE,
     Request,
@@ -19,10 +20,9 @@ from realmaster_live.engines.build import (
     check_request,
     memory_needed,
 )
-from realmaster_live.engines.cuda_driver import Gpu
-from realmaster_live.engines.load import load_engine
-from realmaster_live.engines.plans import read_manifest
-from realmaster_live.engines.trt import Flavour
+from realmaster_live.engines.tensorrt.compilers import Flavour
+from realmaster_live.engines.tensorrt.cuda_driver import Gpu
+from realmaster_live.engines.tensorrt.plans import read_manifest
 from realmaster_live.errors import (
     BuildError,
     ConfigError,
@@ -92,8 +92,8 @@ def test_builds_and_keeps_what_did_not_change(tiny_checkpoint, out):
 
 def test_an_engine_without_a_gpu_says_what_runs_instead(tiny_checkpoint, out):
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
-    from realmaster_live.engines.cuda_driver import find_gpu
-    from realmaster_live.engines.trt_engine import TrtEngine
+    from realmaster_live.engines.tensorrt.cuda_driver import find_gpu
+    from realmaster_live.engines.tensorrt.engine import TrtEngine
 
     if find_gpu() is not None:
         pytest.skip("this machine has a GPU")
@@ -111,7 +111,7 @@ def test_an_engine_without_a_gpu_says_what_runs_instead(tiny_checkpoint, out):
 
 def test_plans_without_tensorrt_say_what_to_install(out, monkeypatch):
     """One sentence, whatever GPU is there."""
-    monkeypatch.setattr("realmaster_live.engines.trt_engine.find_gpu", lambda index: CARD)
+    monkeypatch.setattr("realmaster_live.engines.tensorrt.engine.find_gpu", lambda index: CARD)
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     module.write_manifest(out, {"files": {}, "flavour": "tensorrt"})
     with pytest.raises(MissingDependency) as caught:

@@ -9,8 +9,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from realmaster_live.engines.chunk_program import PAST
-from realmaster_live.engines.plan_graphs import (
+from realmaster_live.engines.program.chunk_program import PAST
+from realmaster_live.engines.program.plan_graphs import (
     PRODUCTS,
     add_euler_step,
     content_hash,
@@ -20,8 +20,8 @@ from realmaster_live.engines.plan_graphs import (
     shape_of,
     write_graphs,
 )
-from realmaster_live.engines.prepare import GRAPHS, prepare_graphs, sizes_of
-from realmaster_live.engines.weight_names import round_to_bfloat16
+from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
+from realmaster_live.engines.program.weight_names import round_to_bfloat16
 from realmaster_live.errors import BuildError
 from realmaster_live.model.profile import TINY
 

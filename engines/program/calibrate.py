@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.chunk_program import ChunkProgram, Sizes
-from realmaster_live.engines.fp8 import PEAKS, Peaks
-from realmaster_live.engines.host_device import HostDevice, realize_on_host
-from realmaster_live.engines.prepare import prepare_graphs, read_prompts, sizes_of
-from realmaster_live.engines.quantize import CHUNKS, Sample, choose
+from realmaster_live.engines.export.quantize import CHUNKS, Sample, choose
+from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
+from realmaster_live.engines.program.fp8 import PEAKS, Peaks
+from realmaster_live.engines.program.host_device import HostDevice, realize_on_host
+from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts, sizes_of
 from realmaster_live.engines.sizes import check_size
 from realmaster_live.errors import BuildError
 

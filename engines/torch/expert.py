@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realmaster_live.engines.torch_buffers import Buffers, Kept
+from realmaster_live.engines.torch.buffers import Buffers, Kept
 from realmaster_live.errors import EngineError
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Pair, rotate

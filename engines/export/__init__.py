@@ -1,0 +1,1 @@
+"""A checkpoint as ONNX graphs with float16 or int8 weights."""

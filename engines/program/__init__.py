@@ -1,0 +1,1 @@
+"""A chunk's program over exported graphs, the same on every device."""

@@ -1,0 +1,1 @@
+"""TensorRT: plans built from exported graphs, and the engine that runs them."""
