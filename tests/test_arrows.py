@@ -1,128 +1,156 @@
-"""Which package may import which: the drawing in docs/architecture.md, held by the syntax tree."""
+"""Which room may import which: the table in docs/architecture.md, held by the syntax tree."""
 
 import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {
-    "chunk",
-    "classes",
-    "errors",
-    "geometry",
-    "objects",
-    "optional",
-    "prompts",
-    "protocols",
-    "rig",
-    "trust",
-    "weather",
-}
-# the live side runs without torch: only these may import it
-TORCH_ALLOWED = (
-    "engines/build.py",
-    "engines/export.py",
-    "engines/export_graphs.py",
-    "engines/torch_engine.py",
-    "engines/torch_buffers.py",
-    "engines/torch_device.py",
-    "engines/torch_expert.py",
-    "engines/torch_graphs.py",
-    "engines/torch_stages.py",
-)
+PACKAGE = "realmaster_live"
+FOLDERS = (PACKAGE, "bridges", "engines", "minitown", "training")
 HEAVY = {"torch", "diffusers", "peft", "tensorrt", "pycuda", "transformers"}
-
-# package -> what of realmaster_live its modules may import at module level or below
-ALLOWED = {
-    "bridges": CORE | {"bridges"},
-    "engines": CORE | {"engines"},
-    "training": CORE
-    | {"training", "model", "recording", "engines", "annotations", "datasets", "fidelity"}
-    | {"replay", "workers", "atomic_files"},
-    "model": CORE | {"model"},
-}
-EXCEPTIONS = {name: {"model"} for name in TORCH_ALLOWED}
-FOLDERS = ("realmaster_live", "bridges", "engines", "training", "tests", "examples", "benchmarks")
+ROW = re.compile(r"^([\w.]+) +->([^|\n]*)(?:\|(.*))?$", re.M)
 
 
-def modules(folder: str) -> list[Path]:
-    return sorted(p for p in (ROOT / folder).rglob("*.py") if not p.is_symlink())
+class Import(NamedTuple):
+    name: str  # dotted, what is imported of a module included
+    line: int
+    at_module_level: bool  # not inside a function, nor for type checkers only
 
 
-def imports(path: Path) -> list[tuple[str, int, bool]]:
-    """Return (dotted name, line, is at module level) of every absolute import."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    top = {id(node) for node in tree.body}
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, node.lineno, id(node) in top) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [(name, node.lineno, id(node) in top) for name in names]
+class Row(NamedTuple):
+    always: set[str]
+    inside_functions: set[str]
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """Return room -> what it may import, as the docs draw it."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    block = text.split("## Arrows")[1].split("```")[1]
+
+    def names(part: str | None) -> set[str]:
+        return set(re.split(r"[, ]+", (part or "").strip())) - {""}
+
+    return {room: Row(names(always), names(lazily)) for room, always, lazily in ROW.findall(block)}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """Return import name, without the package's, -> file of every module of the product."""
+    found = {}
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if any(parent.is_symlink() for parent in path.parents):
+                continue  # the links for editors and type checkers
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts[folder == PACKAGE :]
+            found[".".join(parts).removesuffix(".__init__")] = path
     return found
 
 
-def own_part(name: str) -> str | None:
+@cache
+def imports(path: Path) -> tuple[Import, ...]:
+    """Return every absolute import of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nested = {id(node) for block in ast.walk(tree) if _is_lazy(block) for node in ast.walk(block)}
+    found = []
+    for node in ast.walk(tree):
+        top = id(node) not in nested
+        if isinstance(node, ast.Import):
+            found += [Import(alias.name, node.lineno, top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [
+                Import(f"{node.module}.{alias.name}", node.lineno, top) for alias in node.names
+            ]
+    return tuple(found)
+
+
+def _is_lazy(block: ast.AST) -> bool:
+    if isinstance(block, ast.If):
+        return isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+    return isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def own_imports(path: Path) -> Iterator[Import]:
+    """Yield what a file imports of this package, named without the package's own name."""
+    for found in imports(path):
+        package, _, rest = found.name.partition(".")
+        if package == PACKAGE and rest:
+            yield found._replace(name=rest)
+
+
+def room_of(name: str) -> str | None:
+    """Return the room of the table that a dotted name lies in: the longest that fits."""
     parts = name.split(".")
-    return parts[1] if parts[0] == "realmaster_live" and len(parts) > 1 else None
+    prefixes = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    return next((prefix for prefix in prefixes if prefix in rows()), None)
 
 
-def folder_of(package: str) -> str:
-    return "realmaster_live/model" if package == "model" else package
+def allowed(name: str, rooms: set[str]) -> bool:
+    """Return whether a dotted name lies in one of the rooms, or in a room of theirs."""
+    return any(name == room or name.startswith(f"{room}.") for room in rooms)
 
 
-@pytest.mark.parametrize("package", sorted(ALLOWED))
-def test_packages_import_only_along_the_arrows(package: str) -> None:
-    paths = modules(folder_of(package))
-    assert paths, f"no modules found for {package}"
-    wrong = []
-    for path in paths:
-        relative = path.relative_to(ROOT).as_posix()
-        allowed = ALLOWED[package] | EXCEPTIONS.get(relative, set())
-        wrong += [
-            f"{relative}:{line} imports {name}"
-            for name, line, _ in imports(path)
-            if (part := own_part(name)) is not None and part not in allowed
-        ]
+@pytest.mark.parametrize("room", sorted(rows()))
+def test_rooms_import_only_along_the_arrows(room: str) -> None:
+    own = {name: path for name, path in modules().items() if room_of(name) == room}
+    assert own, f"no modules found for {room}"
+    always, inside_functions = rows()[room]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{found.line} imports {found.name}"
+        for path in own.values()
+        for found in own_imports(path)
+        if room_of(found.name) not in (room, None)
+        and not allowed(found.name, always)
+        and (found.at_module_level or not allowed(found.name, inside_functions))
+    ]
     assert not wrong
+
+
+def test_every_module_lies_in_a_room_of_the_table() -> None:
+    front = {"__init__", "__main__", "moved"}
+    assert [n for n in modules() if room_of(n) is None and n not in front] == []
+    assert all(room_of(name) for row in rows().values() for part in row for name in part)
+
+
+def test_no_circle_of_imports() -> None:
+    """Imports inside functions and for type checkers count: a circle of them is one too."""
+    graph = {}
+    for name, path in modules().items():
+        names = [found.name for found in own_imports(path)]
+        heads = [n if n in modules() else n.rpartition(".")[0] for n in names]
+        graph[name] = {head for head in heads if head in modules()} - {name}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_only_the_model_side_imports_torch() -> None:
-    wrong = []
-    for folder in ("realmaster_live", "bridges", "engines"):
-        for path in modules(folder):
-            relative = path.relative_to(ROOT).as_posix()
-            if "realmaster_live/model/" in relative or relative.startswith(TORCH_ALLOWED):
-                continue
-            wrong += [
-                f"{relative}:{line} imports {name}"
-                for name, line, _ in imports(path)
-                if name.split(".")[0] in HEAVY
-            ]
-    assert not wrong
-
-
-def test_core_reaches_the_concrete_packages_only_lazily() -> None:
-    wrong = []
-    for path in sorted((ROOT / "realmaster_live").rglob("*.py")):
-        if "model" in path.parts or any(parent.is_symlink() for parent in path.parents):
-            continue
-        wrong += [
-            f"{path.relative_to(ROOT)}:{line} imports {name} at module level"
-            for name, line, top in imports(path)
-            if top and own_part(name) in {"bridges", "engines", "training", "model"}
-        ]
+    """The live side runs without torch: engines that need it are opened by name."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{found.line} imports {found.name}"
+        for name, path in modules().items()
+        if room_of(name) not in ("model", "training", "engines.torch", "engines.export")
+        for found in imports(path)
+        if found.name.split(".")[0] in HEAVY
+    ]
     assert not wrong
 
 
 def test_nothing_imports_the_top_level_folders() -> None:
     wrong = [
-        f"{path.relative_to(ROOT)}:{line} imports {name}"
-        for folder in FOLDERS
-        for path in modules(folder)
-        for name, line, _ in imports(path)
-        if name.split(".")[0] in {"bridges", "engines", "training"}
+        f"{path.relative_to(ROOT)}:{found.line} imports {found.name}"
+        for folder in (*FOLDERS, "tests", "examples", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+        if not any(parent.is_symlink() for parent in path.parents)
+        for found in imports(path)
+        if found.name.split(".")[0] in set(FOLDERS) - {PACKAGE}
     ]
     assert not wrong
