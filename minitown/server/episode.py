@@ -20,6 +20,7 @@ from realmaster_live.minitown.server.streams import Message, StreamHub
 from realmaster_live.minitown.server.towns import Town, load_town, town_number
 from realmaster_live.minitown.server.wire_view import actor_array, episode_message
 from realmaster_live.minitown.traffic.actors import Actor, ActorError
+from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.settings import Settings
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose
@@ -84,7 +85,7 @@ class Episode:
             extents = {name: model.extent for name, model in town.scene.models.items()}
         self.id += 1
         world = World(town.network, seed=self.config.seed, extents=extents)
-        world.populate(self.config.vehicles, self.config.walkers, self.config.seed)
+        populate(world, self.config.vehicles, self.config.walkers, self.config.seed)
         return world
 
     @property

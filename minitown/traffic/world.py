@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -22,12 +22,19 @@ from realmaster_live.minitown.traffic.signals import Signals
 from realmaster_live.minitown.traffic.vehicle import change, velocity_of
 from realmaster_live.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
 
-if TYPE_CHECKING:
-    from realmaster_live.minitown.server.log_replayer import LogReplayer
-
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
 DEFAULT_LIMIT = 8.33  # m/s off the lanes
 LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
+
+
+class Replayer(Protocol):
+    """What moves actors in place of their drivers, as a recorded log prescribes."""
+
+    def step(self, dt: float) -> None:
+        """Move its actors on by `dt` seconds."""
+
+    def stop(self, *, keep_actors: bool) -> None:
+        """End, and return its actors to their drivers or destroy those it spawned."""
 
 
 class World:
@@ -51,7 +58,7 @@ class World:
         self.junctions = Junctions(network, self.lane_map)
         self.traffic = Traffic(self.lane_map, self.junctions, self.signals)
         self.crowd = Crowd(network, self.junctions, self.signals, self.lane_map)
-        self.replayer: LogReplayer | None = None
+        self.replayer: Replayer | None = None
         self._next_id = 1
         self.spectator = self._add(SPECTATOR, Pose(z=20.0, pitch=-30.0))
         self.light_actors: dict[int, int] = {}
@@ -142,10 +149,6 @@ class World:
             f"expected a free spawn point, got {len(points)} taken ones: destroy some vehicles"
         )
 
-    def populate(self, vehicles: int, walkers: int, seed: int) -> tuple[list[int], list[int]]:
-        """Add ambient traffic; returns the ids of the vehicles and walkers that found room."""
-        return self.crowd.populate(self, vehicles, walkers, seed)
-
     def destroy(self, actor_id: int) -> bool:
         """Remove an actor and what is mounted on it; False when there is no such actor."""
         actor = self.actors.get(actor_id)
@@ -197,7 +200,7 @@ class World:
         before = {actor.id: (actor.pose, actor.velocity) for actor in bodies}
         for actor in vehicles:
             self._drive(actor, dt)
-        self.crowd.step(self, vehicles, dt)
+        self.crowd.step(self.actors, vehicles, dt)
         for actor in bodies:
             if actor.walker is not None and actor.walker.physics and actor.id not in self.crowd:
                 actor.pose = actor.walker.advance(actor.pose, dt)

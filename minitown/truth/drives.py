@@ -9,6 +9,7 @@ import numpy as np
 
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import CameraView, SceneState, Weather
+from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose
 from realmaster_live.minitown.truth.prompts import AS_SIMULATED
@@ -79,7 +80,7 @@ def drive(
     world = World(make_network(drive_plan.seed), seed=drive_plan.number)
     world.weather = drive_plan.weather
     ego = world.spawn_ego(drive_plan.spawn_index)
-    world.populate(VEHICLES, WALKERS, drive_plan.number)
+    populate(world, VEHICLES, WALKERS, drive_plan.number)
     size = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(drive_plan.fov_deg)}
     camera = world.spawn("sensor.camera.rgb", drive_plan.mount, attributes=size, parent=ego.id)
     for _ in range(round(drive_plan.warm_up_s / dt)):

@@ -25,6 +25,7 @@ from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import Weather
+from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.vehicle import VehicleControl
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose
@@ -52,7 +53,7 @@ class TownStage:
         self._rasteriser = Rasteriser(build_town(network))
         self._vfov_deg = vfov_deg
         self._ego = self._world.spawn_ego(seed)
-        self._world.populate(VEHICLES, WALKERS, seed)
+        populate(self._world, VEHICLES, WALKERS, seed)
         self._camera = self._world.spawn("sensor.camera.rgb", MOUNT, parent=self._ego.id)
         self._second = 12 * 3600.0  # of the game's day
         for _ in range(WARM_UP_STEPS):

@@ -6,6 +6,7 @@ import pytest
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.traffic.boxes import Box, overlap
 from realmaster_live.minitown.traffic.driving import idm, pedals
+from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.signals import GREEN, RED, YELLOW
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose
@@ -22,7 +23,7 @@ def off_lane(world, actor):
 
 def test_a_minute_of_traffic_keeps_lanes_distances_and_lights():
     world = World(make_network(7), seed=7)
-    vehicles, walkers = world.populate(25, 20, seed=1)
+    vehicles, walkers = populate(world, 25, 20, seed=1)
     assert len(vehicles) == 25 and len(walkers) == 20
     travelled, standing, on_lane = 0.0, dict.fromkeys(vehicles, 0), {}
     crossed = set()
@@ -53,7 +54,7 @@ def test_a_minute_of_traffic_keeps_lanes_distances_and_lights():
 @pytest.mark.parametrize("seed", range(8))
 def test_five_minutes_never_lock_up(seed):
     world = World(make_network(seed), seed=seed)
-    vehicles, _ = world.populate(30, 30, seed=seed)
+    vehicles, _ = populate(world, 30, 30, seed=seed)
     standing = dict.fromkeys(vehicles, 0)
     for _ in range(round(300.0 / DT)):
         world.step(DT)

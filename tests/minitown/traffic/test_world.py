@@ -11,6 +11,7 @@ from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog, read_states
 from realmaster_live.minitown.traffic.actors import ActorError
+from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.vehicle import VehicleControl
 from realmaster_live.minitown.traffic.walker import WalkerControl
 from realmaster_live.minitown.traffic.world import SPAWN_COLLISION, World
@@ -161,7 +162,7 @@ def test_unknown_things_are_refused(world):
 
 
 def test_scene_state_shows_every_body(world):
-    vehicles, walkers = world.populate(5, 4, seed=1)
+    vehicles, walkers = populate(world, 5, 4, seed=1)
     run(world, 1.0)
     state = world.scene_state()
     assert state.town_seed == 7 and state.frame == world.frame
@@ -185,7 +186,7 @@ def test_bodies_are_as_large_as_the_models_that_are_drawn():
 def test_same_seed_same_world():
     def poses():
         world = World(make_network(3), seed=5)
-        world.populate(12, 8, seed=2)
+        populate(world, 12, 8, seed=2)
         run(world, 8.0)
         return [(actor.id, actor.type_id, actor.pose) for actor in world.actors.values()]
 
@@ -193,7 +194,7 @@ def test_same_seed_same_world():
 
 
 def test_headlamps_burn_at_night(world):
-    world.populate(3, 0, seed=1)
+    populate(world, 3, 0, seed=1)
     world.weather = Weather(sun_altitude_angle=-10.0)
     world.step(DT)
     lit = [i.lit for i in world.scene_state().instances if i.model != "traffic_light"]
@@ -201,7 +202,7 @@ def test_headlamps_burn_at_night(world):
 
 
 def test_state_log_gives_states_back(world, tmp_path):
-    world.populate(4, 3, seed=1)
+    populate(world, 4, 3, seed=1)
     camera = world.spawn("sensor.camera.depth", Pose(3.0, 4.0, 5.0, -12.0, 77.0, 2.0))
     written = []
     with StateLog(tmp_path / "states.jsonl") as log:
