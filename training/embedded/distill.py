@@ -22,12 +22,12 @@ from realmaster_live.training.distillation.self_forcing import (
     moving_noise,
     rolled_out,
 )
+from realmaster_live.training.embedded.transformer import latent_batch
 from realmaster_live.training.latents import LatentSequence, long_enough, prompt_kv
 from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
 from realmaster_live.training.recipe import Recipe
-from realmaster_live.training.transformer import latent_batch
 
 
 class DistillStage:
