@@ -1,1 +1,31 @@
 """Engines: what makes a captured chunk photoreal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realmaster_live.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from realmaster_live.engines.identity_engine import IdentityEngine
+    from realmaster_live.engines.load import load_engine
+    from realmaster_live.engines.onnx_engine import OnnxEngine
+    from realmaster_live.engines.torch_engine import TorchEngine
+    from realmaster_live.engines.trt_engine import TrtEngine
+
+_HOMES = {
+    "IdentityEngine": "realmaster_live.engines.identity_engine",
+    "OnnxEngine": "realmaster_live.engines.onnx_engine",
+    "TorchEngine": "realmaster_live.engines.torch_engine",
+    "TrtEngine": "realmaster_live.engines.trt_engine",
+    "load_engine": "realmaster_live.engines.load",
+}
+__all__ = [
+    "IdentityEngine",
+    "OnnxEngine",
+    "TorchEngine",
+    "TrtEngine",
+    "load_engine",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

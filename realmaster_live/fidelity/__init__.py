@@ -1,1 +1,28 @@
 """Whether realized pictures keep to the simulator's labels, and what is done where they do not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realmaster_live.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from realmaster_live.fidelity.gate import FidelityGate
+    from realmaster_live.fidelity.judge import Judge
+    from realmaster_live.fidelity.lock import SafetyLock
+    from realmaster_live.fidelity.thresholds import Thresholds
+
+_HOMES = {
+    "FidelityGate": "realmaster_live.fidelity.gate",
+    "Judge": "realmaster_live.fidelity.judge",
+    "SafetyLock": "realmaster_live.fidelity.lock",
+    "Thresholds": "realmaster_live.fidelity.thresholds",
+}
+__all__ = [
+    "FidelityGate",
+    "Judge",
+    "SafetyLock",
+    "Thresholds",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -1,1 +1,48 @@
-"""What flows: frames, chunks, the things and cameras in them, and their labels."""
+"""What flows: frames, chunks, the objects and cameras in them, their labels and their source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from realmaster_live.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from realmaster_live.frames.chunk import LABEL_DTYPES, Chunk, ChunkSpec, Frame
+    from realmaster_live.frames.classes import CLASS_NAMES
+    from realmaster_live.frames.objects import SceneObject
+    from realmaster_live.frames.rig import Mount, Rig, RigCamera
+    from realmaster_live.frames.source_info import CameraInfo, SourceInfo
+    from realmaster_live.frames.trust import FrameTrust, InstanceTrust
+
+_HOMES = {
+    "CLASS_NAMES": "realmaster_live.frames.classes",
+    "LABEL_DTYPES": "realmaster_live.frames.chunk",
+    "CameraInfo": "realmaster_live.frames.source_info",
+    "Chunk": "realmaster_live.frames.chunk",
+    "ChunkSpec": "realmaster_live.frames.chunk",
+    "Frame": "realmaster_live.frames.chunk",
+    "FrameTrust": "realmaster_live.frames.trust",
+    "InstanceTrust": "realmaster_live.frames.trust",
+    "Mount": "realmaster_live.frames.rig",
+    "Rig": "realmaster_live.frames.rig",
+    "RigCamera": "realmaster_live.frames.rig",
+    "SceneObject": "realmaster_live.frames.objects",
+    "SourceInfo": "realmaster_live.frames.source_info",
+}
+__all__ = [
+    "CLASS_NAMES",
+    "LABEL_DTYPES",
+    "CameraInfo",
+    "Chunk",
+    "ChunkSpec",
+    "Frame",
+    "FrameTrust",
+    "InstanceTrust",
+    "Mount",
+    "Rig",
+    "RigCamera",
+    "SceneObject",
+    "SourceInfo",
+]
+
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -6,13 +6,15 @@ are metres, angles radians unless a name says `_deg`, time is float seconds. Col
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.frames.trust import FrameTrust
 
 LABEL_DTYPES: Mapping[str, type[np.generic]] = {
@@ -46,6 +48,8 @@ class Frame:
         ego_to_world: (4, 4) float64, metres, of the vehicle that carries the camera: x forward,
             y left, z up; None where there is none.
         objects: what stands and moves in the world, or the part of it that may be in view.
+        source: what the source is at this frame, its weather and town; None where they stay what
+            the source itself says.
     """
 
     camera: str
@@ -60,6 +64,15 @@ class Frame:
     distortion: NDArray[np.float64] = field(default_factory=no_distortion)
     ego_to_world: NDArray[np.float64] | None = None
     objects: tuple[SceneObject, ...] = ()
+    source: SourceInfo | None = None
+
+    def __repr__(self) -> str:
+        """Say which frame it is and what comes with it."""
+        height, width = self.image.shape[:2]
+        return (
+            f"Frame({self.camera!r} {self.frame_id} at {self.timestamp:.3f} s, {width}x{height}, "
+            f"labels: {', '.join(self.labels) or 'none'}, {len(self.objects)} objects)"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +94,16 @@ class ChunkSpec:
             raise ValueError(f"expected positive sizes and fps, got {self}: give all of them")
         if self.first_frames < 1:
             object.__setattr__(self, "first_frames", self.frames)
+
+
+def _stacked(frame_field: str, dtype: Any = None) -> dict[str, Any]:
+    """Return the metadata of a field with one entry a frame, of a field of Frame."""
+    return {"frame": frame_field, "dtype": dtype, "stacked": True}
+
+
+def _shared(frame_field: str) -> dict[str, Any]:
+    """Return the metadata of a field that all frames of a chunk have in common."""
+    return {"frame": frame_field, "stacked": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,27 +129,53 @@ class Chunk:
         distortion: (5,) float64, as a frame's.
         ego_to_world: (T, 4, 4) float64, metres; None where no vehicle carries the camera.
         objects: one tuple a frame; empty where the source knows none.
+        sources: what the source was at each frame; empty where the frames do not say it.
         trust: one entry a frame once a gate has judged the chunk; empty before.
     """
 
     index: int
-    camera: str
-    frames: NDArray[np.uint8]
-    frame_ids: NDArray[np.int64]
-    timestamps: NDArray[np.float64]
-    captured_at: NDArray[np.float64]
-    intrinsics: NDArray[np.float64]
-    cam_to_world: NDArray[np.float64]
-    labels: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    camera: str = field(metadata=_shared("camera"))
+    frames: NDArray[np.uint8] = field(metadata=_stacked("image"))
+    frame_ids: NDArray[np.int64] = field(metadata=_stacked("frame_id", np.int64))
+    timestamps: NDArray[np.float64] = field(metadata=_stacked("timestamp", np.float64))
+    captured_at: NDArray[np.float64] = field(metadata=_stacked("captured_at", np.float64))
+    intrinsics: NDArray[np.float64] = field(metadata=_shared("intrinsics"))
+    cam_to_world: NDArray[np.float64] = field(metadata=_stacked("cam_to_world"))
+    labels: Mapping[str, NDArray[np.generic]] = field(
+        metadata=_stacked("labels"), default_factory=dict
+    )
     dropped_before: int = 0
-    rendered: NDArray[np.uint8] | None = None
+    rendered: NDArray[np.uint8] | None = field(metadata={"stacked": True}, default=None)
     prompt: str | None = None
     prompt_weight: float = 1.0
     seed: int | None = None
-    distortion: NDArray[np.float64] = field(default_factory=no_distortion)
-    ego_to_world: NDArray[np.float64] | None = None
-    objects: tuple[tuple[SceneObject, ...], ...] = ()
-    trust: tuple[FrameTrust, ...] = ()
+    distortion: NDArray[np.float64] = field(
+        metadata=_shared("distortion"), default_factory=no_distortion
+    )
+    ego_to_world: NDArray[np.float64] | None = field(
+        metadata=_stacked("ego_to_world"), default=None
+    )
+    objects: tuple[tuple[SceneObject, ...], ...] = field(metadata=_stacked("objects"), default=())
+    sources: tuple[SourceInfo, ...] = field(metadata=_stacked("source"), default=())
+    trust: tuple[FrameTrust, ...] = field(metadata={"stacked": True}, default=())
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame], *, index: int, dropped_before: int = 0) -> Chunk:
+        """Return frames of one camera, its optics and labels unchanged, as a chunk.
+
+        What not every frame has (`ego_to_world`, `source`) the chunk has not either.
+        """
+        values: dict[str, Any] = {"index": index, "dropped_before": dropped_before}
+        for one in fields(cls):
+            if "frame" in one.metadata:
+                name = one.metadata["frame"]
+                found = [getattr(frame, name) for frame in frames]
+                if one.metadata["stacked"]:
+                    values[one.name] = _stack(found, one.metadata["dtype"])
+                else:
+                    values[one.name] = found[0]
+        values["sources"] = values["sources"] or ()
+        return cls(**values)
 
     def __post_init__(self) -> None:
         """Check that all arrays agree, once, at the border."""
@@ -153,7 +202,7 @@ class Chunk:
                     f"expected {name} of shape {shape}, got {getattr(self, name).shape}: "
                     "give one entry a frame"
                 )
-        for name in ("objects", "trust"):
+        for name in ("objects", "sources", "trust"):
             if len(getattr(self, name)) not in (0, time):
                 raise ValueError(
                     f"expected {name} of {time} frames or none, got {len(getattr(self, name))}: "
@@ -170,6 +219,28 @@ class Chunk:
         """Return the number of frames."""
         return len(self.frames)
 
+    def __repr__(self) -> str:
+        """Say which frames it holds and what comes with them."""
+        time, height, width = self.frames.shape[:3]
+        ids = f"{self.frame_ids[0]}..{self.frame_ids[-1]}" if time else "none"
+        kind = "captured" if self.rendered is None else "realized"
+        return (
+            f"Chunk({self.camera!r} {self.index}, frames {ids}, {time}x{width}x{height} {kind}, "
+            f"labels: {', '.join(self.labels) or 'none'})"
+        )
+
+    def last(self, count: int) -> Chunk:
+        """Return the last `count` frames; the others count as dropped before them."""
+        skip = len(self) - count
+        if skip <= 0:
+            return self
+        rest = {
+            one.name: _skipped(getattr(self, one.name), skip)
+            for one in fields(self)
+            if one.metadata.get("stacked")
+        }
+        return replace(self, **rest, dropped_before=self.dropped_before + skip)
+
     def with_frames(self, frames: NDArray[np.uint8]) -> Chunk:
         """Return this chunk with other pixels of the same shape.
 
@@ -182,3 +253,21 @@ class Chunk:
             )
         rendered = self.frames if self.rendered is None else self.rendered
         return replace(self, frames=frames, rendered=rendered)
+
+
+def _stack(values: Sequence[Any], dtype: Any) -> Any:
+    """Return one value a frame as one array, a mapping of arrays or a tuple."""
+    if any(value is None for value in values):
+        return None
+    first = values[0]
+    if isinstance(first, Mapping):
+        return {name: np.stack([value[name] for value in values]) for name in first}
+    if isinstance(first, np.ndarray):
+        return np.stack(values)
+    return tuple(values) if dtype is None else np.array(values, dtype)
+
+
+def _skipped(value: Any, skip: int) -> Any:
+    if isinstance(value, Mapping):
+        return {name: label[skip:] for name, label in value.items()}
+    return None if value is None else value[skip:]

@@ -69,7 +69,7 @@ class Chunker:
         wanted = self.spec.first_frames if self._first else self.spec.frames
         if len(self._pending) < wanted:
             return None
-        chunk = _stack(self._pending, index=self._index, dropped_before=self._missing)
+        chunk = Chunk.of(self._pending, index=self._index, dropped_before=self._missing)
         self._pending = []
         self._missing = 0
         self._first = False
@@ -99,51 +99,15 @@ class Chunker:
         return _resized(frame, spec.width, spec.height)
 
 
-def newest(chunk: Chunk, count: int) -> Chunk:
-    """Return the last `count` frames of `chunk`; the others count as dropped before it."""
-    skip = len(chunk) - count
-    if skip <= 0:
-        return chunk
-    return replace(
-        chunk,
-        frames=chunk.frames[skip:],
-        frame_ids=chunk.frame_ids[skip:],
-        timestamps=chunk.timestamps[skip:],
-        captured_at=chunk.captured_at[skip:],
-        cam_to_world=chunk.cam_to_world[skip:],
-        labels={name: label[skip:] for name, label in chunk.labels.items()},
-        dropped_before=chunk.dropped_before + skip,
-        rendered=None if chunk.rendered is None else chunk.rendered[skip:],
-        ego_to_world=None if chunk.ego_to_world is None else chunk.ego_to_world[skip:],
-        objects=chunk.objects[skip:],
-        trust=chunk.trust[skip:],
-    )
-
-
 def _alike(frame: Frame, last: Frame) -> bool:
-    """Return whether both may stand in one chunk: the same optics and the same labels."""
-    return frame.labels.keys() == last.labels.keys() and np.array_equal(
-        [*frame.intrinsics.flat, *frame.distortion], [*last.intrinsics.flat, *last.distortion]
-    )
-
-
-def _stack(frames: list[Frame], *, index: int, dropped_before: int) -> Chunk:
-    first = frames[0]
-    carriers = [frame.ego_to_world for frame in frames if frame.ego_to_world is not None]
-    return Chunk(
-        index=index,
-        camera=first.camera,
-        frames=np.stack([frame.image for frame in frames]),
-        frame_ids=np.array([frame.frame_id for frame in frames], np.int64),
-        timestamps=np.array([frame.timestamp for frame in frames], np.float64),
-        captured_at=np.array([frame.captured_at for frame in frames], np.float64),
-        intrinsics=first.intrinsics,
-        cam_to_world=np.stack([frame.cam_to_world for frame in frames]),
-        labels={name: np.stack([frame.labels[name] for frame in frames]) for name in first.labels},
-        dropped_before=dropped_before,
-        distortion=first.distortion,
-        ego_to_world=np.stack(carriers) if len(carriers) == len(frames) else None,
-        objects=tuple(frame.objects for frame in frames),
+    """Return whether both may be in one chunk: the same town, optics and labels."""
+    towns = {None if one.source is None else one.source.town for one in (frame, last)}
+    return (
+        len(towns) == 1
+        and frame.labels.keys() == last.labels.keys()
+        and np.array_equal(
+            [*frame.intrinsics.flat, *frame.distortion], [*last.intrinsics.flat, *last.distortion]
+        )
     )
 
 

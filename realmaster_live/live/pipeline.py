@@ -23,9 +23,9 @@ from itertools import islice
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk, Frame
-from realmaster_live.live.chunker import Chunker, newest
+from realmaster_live.live.chunker import Chunker
 from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
-from realmaster_live.live.rig_chunker import Moments
+from realmaster_live.live.rig_chunker import RigChunker
 from realmaster_live.live.stats import Meter, Stats
 from realmaster_live.protocols import Engine, Sink, Source
 from realmaster_live.system.termination import sigterm_raises
@@ -91,7 +91,7 @@ def run(
             source,
             engine,
             sinks,
-            moments=_moments(engine, resize=resize, frame_step=frame_step),
+            moments=_rig_chunker(engine, resize=resize, frame_step=frame_step),
             inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
             outbox=BoundedQueue(queue_chunks, "block"),
             max_frames=max_frames,
@@ -111,7 +111,7 @@ class _Loop:
         engine: Engine | Mapping[str, Engine],
         sinks: Sequence[Sink],
         *,
-        moments: Moments,
+        moments: RigChunker,
         inbox: BoundedQueue[_Waiting],
         outbox: BoundedQueue[_Chunks],
         max_frames: int | None,
@@ -225,7 +225,7 @@ class _Loop:
         engine = self.engine[chunk.camera] if isinstance(self.engine, Mapping) else self.engine
         if chunk.dropped_before or chunk.index != self._next_index.get(chunk.camera, chunk.index):
             engine.reset()
-            kept = newest(chunk, engine.spec.first_frames)
+            kept = chunk.last(engine.spec.first_frames)
             self.meter.count(resets=1, dropped_frames=len(chunk) - len(kept))
             chunk = kept
         self._next_index[chunk.camera] = chunk.index + 1
@@ -252,14 +252,16 @@ class _Loop:
             raise
 
 
-def _moments(engine: Engine | Mapping[str, Engine], *, resize: bool, frame_step: int) -> Moments:
+def _rig_chunker(
+    engine: Engine | Mapping[str, Engine], *, resize: bool, frame_step: int
+) -> RigChunker:
     """Return a chunker for each engine; raise ConfigError unless they can keep in step."""
 
     def chunker(one: Engine) -> Chunker:
         return Chunker(one.spec, resize=resize, frame_step=frame_step)
 
     if not isinstance(engine, Mapping):
-        return Moments(chunker(engine))
+        return RigChunker(chunker(engine))
     lengths = {(one.spec.frames, one.spec.first_frames) for one in engine.values()}
     if len(lengths) != 1 or len({id(one) for one in engine.values()}) != len(engine):
         raise ConfigError(
@@ -267,7 +269,7 @@ def _moments(engine: Engine | Mapping[str, Engine], *, resize: bool, frame_step:
             f"{len(engine)} cameras with chunks of {sorted(lengths)} frames: load the same engine "
             "once for each camera"
         )
-    return Moments({name: chunker(one) for name, one in engine.items()})
+    return RigChunker({name: chunker(one) for name, one in engine.items()})
 
 
 def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:

@@ -10,7 +10,7 @@ from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.live.chunker import Chunker
 
 
-class Moments:
+class RigChunker:
     """One chunker a camera; all of them start, cut and complete their chunks at the same ticks.
 
     A moment is the frames of all cameras at one tick. The source gives them one after another; a

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from realmaster_live import ChunkSpec, Frame
 from realmaster_live.errors import ConfigError
-from realmaster_live.live.chunker import Chunker, newest
+from realmaster_live.live.chunker import Chunker
 
 
 def make_frame(number, *, width=16, height=8, **changes):
@@ -124,13 +124,13 @@ def test_two_cameras_are_refused():
         chunker.push(make_frame(1, camera="rear"))
 
 
-def test_newest_cuts_every_array():
+def test_the_last_frames_cut_every_array():
     chunk = chunks_of(Chunker(spec(4)), range(4))[0]
-    kept = newest(chunk.with_frames(chunk.frames + 1), 1)
+    kept = chunk.with_frames(chunk.frames + 1).last(1)
     assert kept.frame_ids.tolist() == [3]
     assert kept.dropped_before == 3
     assert kept.rendered.shape == kept.frames.shape == (1, 8, 16, 3)
-    assert newest(chunk, 4) is chunk
+    assert chunk.last(4) is chunk
 
 
 @given(

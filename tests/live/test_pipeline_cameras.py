@@ -10,7 +10,7 @@ from realmaster_live import ChunkSpec, Frame
 from realmaster_live.errors import ConfigError
 from realmaster_live.live.chunker import Chunker
 from realmaster_live.live.pipeline import run
-from realmaster_live.live.rig_chunker import Moments
+from realmaster_live.live.rig_chunker import RigChunker
 
 SIZES = {"front": (16, 8), "left": (12, 6), "right": (12, 6)}  # width, height
 
@@ -179,7 +179,7 @@ def test_engines_that_do_not_fit_the_cameras_are_refused():
 
 
 def test_the_dropped_count_of_the_slowest_camera_counts_for_all():
-    moments = Moments({camera: Chunker(spec(camera, 1)) for camera in SIZES})
+    moments = RigChunker({camera: Chunker(spec(camera, 1)) for camera in SIZES})
     for camera in SIZES:
         moments.push(make_frame(camera, 5))
     chunks = [

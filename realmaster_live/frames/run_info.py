@@ -1,0 +1,44 @@
+"""RunInfo: what a run tells its sinks before the first chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.frames.source_info import SourceInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineInfo:
+    """What realizes the chunks.
+
+    Attributes:
+        name: of the engine. sha256: of its files together, "" where it has none.
+        licence: of its weights.
+    """
+
+    name: str = ""
+    sha256: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """One run of the live loop.
+
+    Attributes:
+        source: what gives the frames. spec: the chunks of the first camera.
+        engine: of the first camera. policy: what happens when the engine is late.
+    """
+
+    source: Any
+    spec: ChunkSpec
+    engine: EngineInfo = EngineInfo()
+    policy: str = "block"
+
+    @property
+    def source_info(self) -> SourceInfo:
+        """What the source says of itself by now; empty where it says nothing."""
+        info = getattr(self.source, "info", None)
+        return info if isinstance(info, SourceInfo) else SourceInfo()
