@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from realmaster_live.engines.identity_engine import IdentityEngine
     from realmaster_live.engines.load import load_engine
     from realmaster_live.engines.onnx_engine import OnnxEngine
-    from realmaster_live.engines.torch_engine import TorchEngine
-    from realmaster_live.engines.trt_engine import TrtEngine
+    from realmaster_live.engines.tensorrt.engine import TrtEngine
+    from realmaster_live.engines.torch.engine import TorchEngine
 
 _HOMES = {
     "IdentityEngine": "realmaster_live.engines.identity_engine",
     "OnnxEngine": "realmaster_live.engines.onnx_engine",
-    "TorchEngine": "realmaster_live.engines.torch_engine",
-    "TrtEngine": "realmaster_live.engines.trt_engine",
+    "TorchEngine": "realmaster_live.engines.torch.engine",
+    "TrtEngine": "realmaster_live.engines.tensorrt.engine",
     "load_engine": "realmaster_live.engines.load",
 }
 __all__ = [

@@ -1,8 +1,8 @@
 """Old import paths: each still imports the module that moved, with one DeprecationWarning.
 
 The old path gives the same module object as the new one, so no class exists twice. Goes with the
-release after the one that moved the modules. `realmaster_live.demo` and `realmaster_live.live`
-became packages of the same names, whose public names are what the modules' were.
+release after the one that moved the modules. The modules `demo`, `live` and `engines.export`
+became packages of the same names and have no row: what they held is in the packages' modules.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
     ("bridges.minitown", "minitown.truth"): (
         "brdfs daylight drives film lights_seen pair_labels pairs pathtrace prompts snow"
     ),
+    ("engines", "engines.export"): "quantize weight_file",
+    ("engines", "engines.program"): (
+        "calibrate chunk_program fp8 host_device plan_graphs prepare rehearsal weight_names"
+    ),
+    ("engines", "engines.tensorrt"): "build cuda_driver cuda_memory plans",
+    ("training", "training.embedded"): (
+        "autoencoder distill falling joint run transformer varied vgg"
+    ),
     ("workers", "jobs"): "leases local ray_pool slurm",
 }
 _NEW_NAMES: Mapping[str, str] = {
@@ -87,6 +95,15 @@ _NEW_NAMES: Mapping[str, str] = {
     "bridges.minitown.traffic": "minitown.traffic.drivers",
     "cli.outputs": "sinks.opening",
     "door": "live.realize",
+    "engines.export_graphs": "engines.export.graphs",
+    "engines.torch_buffers": "engines.torch.buffers",
+    "engines.torch_device": "engines.torch.device",
+    "engines.torch_engine": "engines.torch.engine",
+    "engines.torch_expert": "engines.torch.expert",
+    "engines.torch_graphs": "engines.torch.cuda_graphs",
+    "engines.torch_stages": "engines.torch.stages",
+    "engines.trt": "engines.tensorrt.compilers",
+    "engines.trt_engine": "engines.tensorrt.engine",
     "moments": "live.rig_chunker",
     "workers": "jobs",
     "workers.crew": "jobs.supervisor",
