@@ -1,1 +1,1 @@
-"""The stages that train the embedded model: autoencoder, transformer, distillation, all together."""
+"""The stages that train the embedded model: autoencoder, transformer, distillation, joint."""
