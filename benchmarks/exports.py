@@ -22,13 +22,13 @@ from typing import Any
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.datasets import Selection, Summary, cityscapes, coco, kitti, yolo
 from realmaster_live.datasets.folder import ExportOptions
-from realmaster_live.datasets.pictures import encode
 from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.live.pipeline import run
 from realmaster_live.recording import About, Recorder, Recording
 from realmaster_live.system.host import describe_host
+from realmaster_live.system.pictures import encode
 
 FPS, ROUNDS = 10.0, 3
 EXPORTS: dict[str, Callable[..., Summary]] = {

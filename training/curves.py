@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.system.pictures import write_picture
+
 WIDTH, HEIGHT, MARGIN = 900, 360, 48  # pixels
 COLOURS = {
     "render": (140, 140, 140),
@@ -71,4 +73,4 @@ def draw_curves(looks: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT
 
 def write_curves(metrics: Path, picture: Path) -> None:
     """Draw a run's curves to a PNG file."""
-    cv2.imwrite(str(picture), draw_curves(validation_looks(metrics)))
+    write_picture(picture, draw_curves(validation_looks(metrics))[..., ::-1])

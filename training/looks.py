@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from torch import Tensor
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
+from realmaster_live.system.pictures import write_picture
 from realmaster_live.training.data import AS_SIMULATED, Clip
 from realmaster_live.training.latents import encode_clip, roll_out
 
@@ -94,5 +94,5 @@ def look(
         last = count * time - 1
         rows.append(np.concatenate((sim[last], shown[last], truth[last]), 1))
     picture.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(picture), cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR))
+    write_picture(picture, np.concatenate(rows))
     return {name: round(float(np.mean(values)), 3) for name, values in figures.items()}

@@ -26,13 +26,13 @@ from typing import Any
 from realmaster_live.datasets import mcap_messages as tell
 from realmaster_live.datasets.annex_b import Passed
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.pictures import encode
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.optional import require
 from realmaster_live.recording.sample import Sample
 from realmaster_live.system.atomic_files import part_of, settle
+from realmaster_live.system.pictures import encode
 
 FORMAT = "mcap"
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.errors import RecordingError
-from realmaster_live.optional import require
-
-cv2 = require("cv2", extra="live")
+from realmaster_live.system.pictures import encode
 
 AHEAD = 8  # pictures a thread that wait to be written
 
@@ -101,19 +99,3 @@ def _unwritable(path: Path, error: OSError) -> RecordingError:
     return RecordingError(
         f"expected to write {path}, got {error.strerror}: free some disk space or export elsewhere"
     )
-
-
-def encode(picture: NDArray[Any], suffix: str, quality: int = 95) -> bytes:
-    """Return a picture (H, W, 3) uint8 sRGB, or a map (H, W), as a .jpg or .png file."""
-    is_picture = picture.ndim == 3
-    if suffix == ".jpg":
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    else:
-        options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-        if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11: trying all filters costs most
-            fixed = cv2.IMWRITE_PNG_FILTER_SUB if is_picture else cv2.IMWRITE_PNG_FILTER_NONE
-            options += [cv2.IMWRITE_PNG_FILTER, fixed]
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if is_picture else picture
-    done, data = cv2.imencode(suffix, bgr, options)
-    assert done, f"{suffix} of {picture.shape} {picture.dtype}"
-    return bytes(data)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.frame_facts import CARLA, facts_of
 from realmaster_live.datasets.labels import Picture, labelled
-from realmaster_live.datasets.pictures import encode
 from realmaster_live.datasets.selection import Drive, Selection, open_drives
 from realmaster_live.datasets.shards import Shards
 from realmaster_live.datasets.summary import Summary, Tally
+from realmaster_live.system.pictures import encode
 
 FORMAT = "webdataset"
 SHARD_BYTES = 512 * 2**20

@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
-from realmaster_live.optional import require
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, pinhole, sha256_of
-from realmaster_live.replay.picture_files import list_pictures, read_picture
+from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import told_beside
-
-cv2 = require("cv2", extra="live")
+from realmaster_live.system.pictures import read_map, read_picture
 
 CAMERA = "front"
 POSES = "cam_to_world"
@@ -128,7 +126,7 @@ def _label_files(folder: Path, pictures: list[Path]) -> list[Path]:
 def _read_label(path: Path, name: str, image: NDArray[np.uint8]) -> NDArray[np.generic]:
     label: Any = None
     if path.suffix == ".png" and name == "semantic":
-        label = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        label = read_map(path, "grey")
     elif path.suffix == ".npy":
         try:
             label = np.load(path, allow_pickle=False)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.protocols import Engine
+from realmaster_live.system.pictures import write_picture
 
 CROP = 224  # pixels, MobileNetV2's own input size
 
@@ -66,4 +67,4 @@ def write_sheet(
         cv2.putText(head, label, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     sheet = np.concatenate([head, *(np.concatenate(row, 1) for row in rows)])
     path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    write_picture(path, sheet, quality=92)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
+from realmaster_live.system.pictures import write_picture
 from realmaster_live.training.iclora.base import Base
 from realmaster_live.training.iclora.batches import LatentBatch, LatentPair, LatentPairs, cut
 from realmaster_live.training.iclora.conditions import SampleDraws
@@ -145,8 +145,7 @@ class Look:
         clips = (batch.reference, made, batch.target)
         strips = [self.paint(latents[:, 0]) for latents in clips]
         folder.mkdir(parents=True, exist_ok=True)
-        picture = cv2.cvtColor(grid(strips, len(made)), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(folder / f"{clip.name}.png"), picture)
+        write_picture(folder / f"{clip.name}.png", grid(strips, len(made)))
         return {
             "mse": float((made - batch.target).square().mean()),
             "mse_reference": float((batch.reference - batch.target).square().mean()),

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.optional import require
+from realmaster_live.system.pictures import read_picture
 from realmaster_live.training.pairs import sources, videos
 from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
 from realmaster_live.training.pairs.stage import Clip, Job, Stage, StageSpec, Value
@@ -181,18 +181,20 @@ class VaceStage:
 
 def read_anchors(path: Path, clip: Clip) -> dict[int, NDArray[np.uint8]]:
     """Return a clip's anchors (H, W, 3) RGB by frame, from the picture of them all."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    shape = (0, 0) if picture is None else picture.shape[:2]
-    if (
-        picture is None
-        or shape[0] not in range(2 * clip.height, 10**6, clip.height)
-        or (shape[1] != clip.width)
-    ):
+    try:
+        picture = read_picture(path)
+    except PairError as error:
+        raise PairError(
+            f"expected the picture of all anchors in {path}, got none that can be read: run the "
+            "stage anchors again"
+        ) from error
+    shape = picture.shape[:2]
+    if shape[0] not in range(2 * clip.height, 10**6, clip.height) or shape[1] != clip.width:
         raise PairError(
             f"expected anchors of {clip.width} x {clip.height} above each other in {path}, got "
             f"{shape}: run the stage anchors again"
         )
-    pictures = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).reshape(-1, clip.height, clip.width, 3)
+    pictures = picture.reshape(-1, clip.height, clip.width, 3)
     return dict(zip(anchor_frames(clip.frames, len(pictures)), pictures, strict=True))
 
 

@@ -22,8 +22,9 @@ from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
 from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.game_source import LAYOUTS, open_game
-from realmaster_live.replay.picture_files import list_pictures, read_picture
+from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.video_files import decode, to_rgb
+from realmaster_live.system.pictures import read_picture
 from realmaster_live.training.pairs.stage import Clip
 
 MULTIPLE = 16  # of a clip's width and height

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
+from realmaster_live.system.pictures import read_map, read_picture
 from realmaster_live.training.perception.boxes import Boxes, boxes_of_masks, make_boxes
 from realmaster_live.training.perception.examples import Example
 from realmaster_live.training.perception.groups import (
@@ -64,13 +65,13 @@ def _cityscapes(folder: Path, most: int) -> list[Example]:
     for path in pictures:
         stem = path.stem.removesuffix(ending)
         labels = folder / "gtFine" / path.parent.parent.name / path.parent.name
-        picture = _read(path, cv2.IMREAD_COLOR_RGB)
+        picture = read_picture(path)
         size = _size(picture)
-        groups = OF_CITYSCAPES[_fit(_read(labels / f"{stem}_gtFine_labelIds.png"), size)]
+        groups = OF_CITYSCAPES[_fit(read_map(labels / f"{stem}_gtFine_labelIds.png"), size)]
         instances = labels / f"{stem}_gtFine_instanceIds.png"
         boxes = None
         if instances.is_file():
-            numbers = _fit(_read(instances).astype(np.int32), size)
+            numbers = _fit(read_map(instances).astype(np.int32), size)
             boxes = boxes_of_masks(groups, np.where(numbers < FIRST_INSTANCE, 0, numbers))
         examples.append(_example(stem, picture, groups, boxes))
     return examples
@@ -96,7 +97,7 @@ def _coco(folder: Path, most: int) -> list[Example]:
                 f"expected the picture {name} of {path} below {folder}, got none: put the "
                 "pictures there"
             )
-        picture = _read(files[name], cv2.IMREAD_COLOR_RGB)
+        picture = read_picture(files[name])
         scale = _size(picture)[0] / picture.shape[1]
         its = by_image.get(image["id"], [])
         rows = [tuple(scale * side for side in (x, y, x + w, y + h)) for x, y, w, h in _sides(its)]
@@ -134,10 +135,3 @@ def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:
 
 def _fit(labels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     return np.asarray(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST))
-
-
-def _read(path: Path, how: int = cv2.IMREAD_UNCHANGED) -> NDArray[Any]:
-    image = cv2.imread(str(path), how)
-    if image is None:
-        raise PairError(f"expected a picture in {path}, got none that can be read: replace it")
-    return np.asarray(image)

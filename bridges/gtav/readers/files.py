@@ -15,9 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES
-from realmaster_live.optional import require
-
-cv2 = require("cv2", extra="gta")
+from realmaster_live.system.pictures import read_map, read_picture
 
 log = logging.getLogger(__name__)
 Size = tuple[int, int]  # width, height
@@ -27,18 +25,15 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 def read_image(path: Path, size: Size | None = None) -> NDArray[np.uint8]:
     """Return a picture (H, W, 3) RGB, of a size where one is given."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
-    if image is None:
-        raise damaged(path, "a picture", "other bytes or none")
-    return of_size(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), path, size)
+    return of_size(read_picture(path), path, size)
 
 
 def read_plain(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
     """Return a picture file of one channel (H, W) as it is, which must have that type."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) if path.is_file() else None
-    if image is None or image.dtype != dtype or image.ndim != 2:
-        got = "nothing readable" if image is None else f"{image.dtype} {image.shape}"
-        raise damaged(path, f"one channel of {np.dtype(dtype)}", got)
+    image = read_map(path)
+    if image.dtype != dtype or image.ndim != 2:
+        expected = f"one channel of {np.dtype(dtype)}"
+        raise damaged(path, expected, f"{image.dtype} {image.shape}")
     return of_size(image, path, size)
 
 
