@@ -60,5 +60,5 @@ def test_only_regular_files_are_opened(tmp_path):
 
 
 def test_what_cannot_be_written_is_told(tmp_path):
-    with pytest.raises(PairError, match="expected to write .* got No such file"):
+    with pytest.raises(PairError, match=r"expected to write .* got No such file"):
         write_picture(tmp_path / "none/a.png", PICTURE)
