@@ -1,5 +1,7 @@
 """Compiled inner loops of the rasteriser: pose, project, cull, clip, fill.
 
+A split kernel does the items `first`, `first + step`, ... and is run by several threads at once.
+
 The picture is a visibility buffer: for each pixel the nearness q and the triangle's number.
 q is 1/depth for a camera and -depth for the sun's parallel view: larger is nearer in both.
 A view is a (3, 4) float32 matrix with rows right, up, forward that takes world points to view axes.
@@ -7,55 +9,21 @@ A view is a (3, 4) float32 matrix with rows right, up, forward that takes world 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from math import ceil, floor
-from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from realmaster_live.optional import require
+from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel, split_kernel
 
-# Threads that wait must sleep, not spin: the simulator shares its cores with the engine. Measured
-# on two busy cores: 58 ms of processor a frame instead of 99.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-numba = require("numba", extra="minitown")
-prange = numba.prange
-
-# Everything of fastmath but the promise that no value is inf or nan: the sky's depth is inf.
-FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 NEAR_M = 0.1
 BLOCK = 1024  # vertices or triangles that one work item handles
-WORKERS = 8  # fixed, so that the split of work never depends on the machine
-BANDS = 32  # horizontal bands, dealt to the workers in turn: sky and road cost differently
-
-Array = NDArray[Any]
-Scalar = Any  # a plain number or one of numpy's: compiled code takes both
-Function = TypeVar("Function", bound=Callable[..., Any])
+BANDS = 32  # horizontal bands, dealt to the threads in turn: sky and road cost differently
 
 
-def kernel(function: Function) -> Function:
-    """Compile to machine code, kept on disk."""
-    return cast(Function, numba.njit(cache=True, fastmath=FAST, nogil=True)(function))
-
-
-def parallel_kernel(function: Function) -> Function:
-    """Compile to machine code that uses all cores in its pranges, kept on disk."""
-    return cast(
-        Function, numba.njit(cache=True, fastmath=FAST, nogil=True, parallel=True)(function)
-    )
-
-
-def inlined(function: Function) -> Function:
-    """Compile as part of the kernels that call it: a call would pass every array anew."""
-    return cast(
-        Function, numba.njit(cache=True, fastmath=FAST, nogil=True, forceinline=True)(function)
-    )
-
-
-@parallel_kernel
+@split_kernel
 def pose_vertices(
+    first: int,
+    step: int,
     positions: Array,
     normals: Array,
     part: Array,
@@ -70,7 +38,7 @@ def pose_vertices(
     source: (I, 2) vertex range of the model. target: (I,) first vertex in `out`.
     matrices: (I, P, 3, 4) float32 per part. out, out_normals: (V, 3) float32.
     """
-    for i in prange(len(source)):
+    for i in range(first, len(source), step):
         shift = target[i] - source[i, 0]
         for v in range(source[i, 0], source[i, 1]):
             m = matrices[i, part[v]]
@@ -81,8 +49,10 @@ def pose_vertices(
                 out_normals[v + shift, k] = m[k, 0] * a + m[k, 1] * b + m[k, 2] * c
 
 
-@parallel_kernel
+@split_kernel
 def project(
+    first: int,
+    step: int,
     positions: Array,
     blocks: Array,
     view: Array,
@@ -96,7 +66,7 @@ def project(
 
     q is negative for a vertex before the near plane.
     """
-    for b in prange(len(blocks)):
+    for b in range(first, len(blocks), step):
         for i in range(blocks[b, 0], blocks[b, 1]):
             x, y, z = positions[i, 0], positions[i, 1], positions[i, 2]
             right = view[0, 0] * x + view[0, 1] * y + view[0, 2] * z + view[0, 3]
@@ -115,8 +85,10 @@ def project(
                 out[i, 2] = np.float32(-1.0)
 
 
-@parallel_kernel
+@split_kernel
 def cull(
+    first: int,
+    step: int,
     screen: Array,
     triangles: Array,
     blocks: Array,
@@ -131,7 +103,7 @@ def cull(
     blocks: (B, 2) triangle ranges; block b writes its survivors from kept[blocks[b, 0]] on:
     counts[b, 0] whole ones from the front, counts[b, 1] that cross the near plane from the back.
     """
-    for b in prange(len(blocks)):
+    for b in range(first, len(blocks), step):
         whole = 0
         crossing = 0
         for t in range(blocks[b, 0], blocks[b, 1]):
@@ -196,15 +168,17 @@ def clip_near(
                         + view[r, 3]
                     )
             m = 0
-            for k in range(3):
+            for k in range(3):  # one number at a time: compiling an array's assignment takes 5 s
                 nxt = (k + 1) % 3
                 a, c = corner[k, 2], corner[nxt, 2]
                 if a >= near:
-                    cut[m] = corner[k]
+                    for r in range(3):
+                        cut[m, r] = corner[k, r]
                     m += 1
                 if (a >= near) != (c >= near):
                     share = (near - a) / (c - a)
-                    cut[m] = corner[k] + (corner[nxt] - corner[k]) * share
+                    for r in range(2):
+                        cut[m, r] = corner[k, r] + (corner[nxt, r] - corner[k, r]) * share
                     cut[m, 2] = near
                     m += 1
             for k in range(1, m - 1):
@@ -289,8 +263,10 @@ def fill_triangle(
                 winner[y, x0 + x] = t
 
 
-@parallel_kernel
+@split_kernel
 def fill(
+    first: int,
+    step: int,
     screen: Array,
     triangles: Array,
     blocks: Array,
@@ -305,33 +281,32 @@ def fill(
 ) -> None:
     """Draw every listed triangle; nearness, winner: (H, W), `far` and -1 where nothing is."""
     height, width = nearness.shape
-    for worker in prange(WORKERS):
-        for band in range(worker, BANDS, WORKERS):
-            top, bottom = height * band // BANDS, height * (band + 1) // BANDS
-            for y in range(top, bottom):
-                for x in range(width):
-                    nearness[y, x] = far
-                    winner[y, x] = -1
-            for b in range(len(blocks)):
-                for n in range(blocks[b, 0], blocks[b, 0] + counts[b, 0]):
-                    t = kept[n]
-                    i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                    yi, yj, yk = screen[i, 1], screen[j, 1], screen[k, 1]
-                    if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
-                        continue
-                    fill_triangle(
-                        screen[i, 0], yi, screen[i, 2],
-                        screen[j, 0], yj, screen[j, 2],
-                        screen[k, 0], yk, screen[k, 2],
-                        t, width, top, bottom, nearness, winner,
-                    )  # fmt: skip
-            for n in range(cuts):
-                yi, yj, yk = cut[n, 0, 1], cut[n, 1, 1], cut[n, 2, 1]
+    for band in range(first, BANDS, step):
+        top, bottom = height * band // BANDS, height * (band + 1) // BANDS
+        for y in range(top, bottom):
+            for x in range(width):
+                nearness[y, x] = far
+                winner[y, x] = -1
+        for b in range(len(blocks)):
+            for n in range(blocks[b, 0], blocks[b, 0] + counts[b, 0]):
+                t = kept[n]
+                i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+                yi, yj, yk = screen[i, 1], screen[j, 1], screen[k, 1]
                 if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
                     continue
                 fill_triangle(
-                    cut[n, 0, 0], yi, cut[n, 0, 2],
-                    cut[n, 1, 0], yj, cut[n, 1, 2],
-                    cut[n, 2, 0], yk, cut[n, 2, 2],
-                    cut_source[n], width, top, bottom, nearness, winner,
+                    screen[i, 0], yi, screen[i, 2],
+                    screen[j, 0], yj, screen[j, 2],
+                    screen[k, 0], yk, screen[k, 2],
+                    t, width, top, bottom, nearness, winner,
                 )  # fmt: skip
+        for n in range(cuts):
+            yi, yj, yk = cut[n, 0, 1], cut[n, 1, 1], cut[n, 2, 1]
+            if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
+                continue
+            fill_triangle(
+                cut[n, 0, 0], yi, cut[n, 0, 2],
+                cut[n, 1, 0], yj, cut[n, 1, 2],
+                cut[n, 2, 0], yk, cut[n, 2, 2],
+                cut_source[n], width, top, bottom, nearness, winner,
+            )  # fmt: skip

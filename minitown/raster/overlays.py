@@ -4,72 +4,63 @@ from __future__ import annotations
 
 import numpy as np
 
+from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel, split_kernel
 from realmaster_live.minitown.raster.geometry import Arrays
-from realmaster_live.minitown.raster.kernels import (
-    WORKERS,
-    Array,
-    Scalar,
-    kernel,
-    parallel_kernel,
-    prange,
-)
 from realmaster_live.minitown.raster.sampling import HALF, ONE, ZERO, F, Lens, weights
 
 
-@parallel_kernel
-def smooth_edges(rgb: Array, out: Array) -> None:
+@split_kernel
+def smooth_edges(first: int, step: int, rgb: Array, out: Array) -> None:
     """Soften what contrasts with its neighbours; rgb, out: (H, W, 3) uint8."""
     height, width = rgb.shape[0], rgb.shape[1]
-    for worker in prange(WORKERS):
-        for y in range(worker, height, WORKERS):
-            up, down = max(y - 1, 0), min(y + 1, height - 1)
-            for x in range(width):
-                left, right = max(x - 1, 0), min(x + 1, width - 1)
-                middle = int(rgb[y, x, 1])
-                contrast = max(
-                    abs(middle - int(rgb[up, x, 1])),
-                    abs(middle - int(rgb[down, x, 1])),
-                    abs(middle - int(rgb[y, left, 1])),
-                    abs(middle - int(rgb[y, right, 1])),
+    for y in range(first, height, step):
+        up, down = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            middle = int(rgb[y, x, 1])
+            contrast = max(
+                abs(middle - int(rgb[up, x, 1])),
+                abs(middle - int(rgb[down, x, 1])),
+                abs(middle - int(rgb[y, left, 1])),
+                abs(middle - int(rgb[y, right, 1])),
+            )
+            share = min(max(contrast - 12, 0), 48)  # of 48 parts
+            for k in range(3):
+                old = int(rgb[y, x, k])
+                if share == 0:
+                    out[y, x, k] = old
+                    continue
+                cross = (
+                    int(rgb[up, x, k])
+                    + int(rgb[down, x, k])
+                    + int(rgb[y, left, k])
+                    + int(rgb[y, right, k])
                 )
-                share = min(max(contrast - 12, 0), 48)  # of 48 parts
-                for k in range(3):
-                    old = int(rgb[y, x, k])
-                    if share == 0:
-                        out[y, x, k] = old
-                        continue
-                    cross = (
-                        int(rgb[up, x, k])
-                        + int(rgb[down, x, k])
-                        + int(rgb[y, left, k])
-                        + int(rgb[y, right, k])
-                    )
-                    corners = (
-                        int(rgb[up, left, k])
-                        + int(rgb[up, right, k])
-                        + int(rgb[down, left, k])
-                        + int(rgb[down, right, k])
-                    )
-                    soft = (4 * old + 2 * cross + corners) // 16
-                    out[y, x, k] = old + (soft - old) * share // 48
+                corners = (
+                    int(rgb[up, left, k])
+                    + int(rgb[up, right, k])
+                    + int(rgb[down, left, k])
+                    + int(rgb[down, right, k])
+                )
+                soft = (4 * old + 2 * cross + corners) // 16
+                out[y, x, k] = old + (soft - old) * share // 48
 
 
-@parallel_kernel
-def sharpen(rgb: Array, amount: Scalar, out: Array) -> None:
+@split_kernel
+def sharpen(first: int, step: int, rgb: Array, amount: Scalar, out: Array) -> None:
     """Push each pixel from its four neighbours' mean; rgb, out: (H, W, 3) uint8."""
     height, width = rgb.shape[0], rgb.shape[1]
-    for worker in prange(WORKERS):
-        for y in range(worker, height, WORKERS):
-            up, down = max(y - 1, 0), min(y + 1, height - 1)
-            for x in range(width):
-                left, right = max(x - 1, 0), min(x + 1, width - 1)
-                for k in range(3):
-                    middle = F(rgb[y, x, k])
-                    around = (F(rgb[up, x, k]) + F(rgb[down, x, k]) + F(rgb[y, left, k])) + F(
-                        rgb[y, right, k]
-                    )
-                    value = middle + F(amount) * (middle - around * F(0.25))
-                    out[y, x, k] = min(max(value, ZERO), F(255.0))
+    for y in range(first, height, step):
+        up, down = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):
+            left, right = max(x - 1, 0), min(x + 1, width - 1)
+            for k in range(3):
+                middle = F(rgb[y, x, k])
+                around = (F(rgb[up, x, k]) + F(rgb[down, x, k]) + F(rgb[y, left, k])) + F(
+                    rgb[y, right, k]
+                )
+                value = middle + F(amount) * (middle - around * F(0.25))
+                out[y, x, k] = min(max(value, ZERO), F(255.0))
 
 
 @kernel
@@ -93,8 +84,10 @@ def rain_streaks(rgb: Array, amount: Scalar, frame: int, opacity: Scalar) -> Non
                 rgb[row, column, k] = old + (F(205.0) - old) * F(opacity)
 
 
-@parallel_kernel
+@split_kernel
 def motion(
+    first: int,
+    step: int,
     geometry: Arrays,
     before: Array,  # (V, 3) float32, where each vertex was
     lens: Lens,
@@ -106,40 +99,39 @@ def motion(
     """Fill flow (H, W, 2): this pixel minus where its surface point was; nan if it was behind."""
     height, width = nearness.shape
     old = lens_before.rows
-    for worker in prange(WORKERS):
-        for y in range(worker, height, WORKERS):
-            for x in range(width):
-                rx = (F(x) + HALF - lens.cx) / lens.focal
-                ry = (lens.cy - F(y) - HALF) / lens.focal
-                v = lens.rows
-                dx = v[0, 0] * rx + v[1, 0] * ry + v[2, 0]
-                dy = v[0, 1] * rx + v[1, 1] * ry + v[2, 1]
-                dz = v[0, 2] * rx + v[1, 2] * ry + v[2, 2]
-                t = winner[y, x]
-                if t < 0:
-                    px, py, pz, w = dx, dy, dz, ZERO
-                else:
-                    z = ONE / nearness[y, x]
-                    px, py, pz = lens.eye[0] + dx * z, lens.eye[1] + dy * z, lens.eye[2] + dz * z
-                    w = ONE
-                    if geometry.slot[t] >= 0:
-                        i, j, k = (
-                            geometry.triangles[t, 0],
-                            geometry.triangles[t, 1],
-                            geometry.triangles[t, 2],
-                        )
-                        wi, wj, wk = weights(geometry, t, px, py, pz)
-                        px = wi * before[i, 0] + wj * before[j, 0] + wk * before[k, 0]
-                        py = wi * before[i, 1] + wj * before[j, 1] + wk * before[k, 1]
-                        pz = wi * before[i, 2] + wj * before[j, 2] + wk * before[k, 2]
-                right = old[0, 0] * px + old[0, 1] * py + old[0, 2] * pz + old[0, 3] * w
-                up = old[1, 0] * px + old[1, 1] * py + old[1, 2] * pz + old[1, 3] * w
-                ahead = old[2, 0] * px + old[2, 1] * py + old[2, 2] * pz + old[2, 3] * w
-                if ahead <= F(1e-3):
-                    flow[y, x, 0] = np.nan
-                    flow[y, x, 1] = np.nan
-                else:
-                    was_x = lens_before.cx + lens_before.focal * right / ahead
-                    was_y = lens_before.cy - lens_before.focal * up / ahead
-                    flow[y, x, 0] = F(x) + HALF - was_x
-                    flow[y, x, 1] = F(y) + HALF - was_y
+    for y in range(first, height, step):
+        for x in range(width):
+            rx = (F(x) + HALF - lens.cx) / lens.focal
+            ry = (lens.cy - F(y) - HALF) / lens.focal
+            v = lens.rows
+            dx = v[0, 0] * rx + v[1, 0] * ry + v[2, 0]
+            dy = v[0, 1] * rx + v[1, 1] * ry + v[2, 1]
+            dz = v[0, 2] * rx + v[1, 2] * ry + v[2, 2]
+            t = winner[y, x]
+            if t < 0:
+                px, py, pz, w = dx, dy, dz, ZERO
+            else:
+                z = ONE / nearness[y, x]
+                px, py, pz = lens.eye[0] + dx * z, lens.eye[1] + dy * z, lens.eye[2] + dz * z
+                w = ONE
+                if geometry.slot[t] >= 0:
+                    i, j, k = (
+                        geometry.triangles[t, 0],
+                        geometry.triangles[t, 1],
+                        geometry.triangles[t, 2],
+                    )
+                    wi, wj, wk = weights(geometry, t, px, py, pz)
+                    px = wi * before[i, 0] + wj * before[j, 0] + wk * before[k, 0]
+                    py = wi * before[i, 1] + wj * before[j, 1] + wk * before[k, 1]
+                    pz = wi * before[i, 2] + wj * before[j, 2] + wk * before[k, 2]
+            right = old[0, 0] * px + old[0, 1] * py + old[0, 2] * pz + old[0, 3] * w
+            up = old[1, 0] * px + old[1, 1] * py + old[1, 2] * pz + old[1, 3] * w
+            ahead = old[2, 0] * px + old[2, 1] * py + old[2, 2] * pz + old[2, 3] * w
+            if ahead <= F(1e-3):
+                flow[y, x, 0] = np.nan
+                flow[y, x, 1] = np.nan
+            else:
+                was_x = lens_before.cx + lens_before.focal * right / ahead
+                was_y = lens_before.cy - lens_before.focal * up / ahead
+                flow[y, x, 0] = F(x) + HALF - was_x
+                flow[y, x, 1] = F(y) + HALF - was_y

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from realmaster_live.minitown.raster.compilation import Array, Scalar, inlined
 from realmaster_live.minitown.raster.geometry import Arrays
-from realmaster_live.minitown.raster.kernels import Array, Scalar, inlined
 from realmaster_live.minitown.raster.look import Lighting
 from realmaster_live.minitown.raster.sky import CLOUD_EDGE, CLOUD_SCALE, CLOUD_SIDE
 from realmaster_live.minitown.raster.surfaces import ROUGH, SCALE, Surfaces

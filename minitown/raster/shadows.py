@@ -47,7 +47,8 @@ class Shadows:
         self._size = size
         self._town: OrderedDict[tuple[float, ...], ShadowMap] = OrderedDict()
         self._near: OrderedDict[tuple[float, ...], ShadowMap] = OrderedDict()
-        self._winner = np.zeros((2 * size, 2 * size), np.int32)
+        # one buffer for each size: a kernel is compiled anew for a part of a larger array
+        self._winners = {side: np.zeros((side, side), np.int32) for side in (size, 2 * size)}
 
     def moved(self) -> None:
         """Forget the maps of what moves: the stage was placed anew."""
@@ -94,8 +95,7 @@ class Shadows:
             width=size, height=size, perspective=False,
         )  # fmt: skip
         town = kept is self._town
-        winner = self._winner[:size, :size]
-        self._stage.draw(window, nearness, winner, town=town, moving=not town)
+        self._stage.draw(window, nearness, self._winners[size], town=town, moving=not town)
         kept[key] = ShadowMap(nearness=nearness, rows=view, scale=scale, centre=middle)
         if len(kept) > KEPT_MAPS:
             kept.popitem(last=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.minitown.raster import sky
-from realmaster_live.minitown.raster.kernels import Array, Scalar, kernel
+from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel
 from realmaster_live.minitown.raster.sampling import F
 from realmaster_live.minitown.scene import Material, StaticScene
 

@@ -1,0 +1,66 @@
+"""Kernels: where their machine code is kept, and how they are spread over the cores."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from realmaster_live.minitown.raster import compilation
+
+PROGRAM = """
+import numpy as np
+from realmaster_live.minitown.raster.overlays import smooth_edges
+picture = np.zeros((8, 8, 3), np.uint8)
+picture[4:] = 200
+out = np.empty_like(picture)
+smooth_edges(picture, out)
+print(out[4, 4, 0])
+"""
+
+
+def start(**environment):
+    kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True,
+        text=True,
+        env={**kept, **environment},
+        check=False,
+    )
+
+
+def test_compiled_kernels_lie_in_the_users_cache_folder(tmp_path):
+    done = start(XDG_CACHE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout.strip()) == (0, "150"), done.stderr
+    assert list(tmp_path.glob("realmaster-live/kernels/**/*.nbi"))
+
+
+@pytest.mark.parametrize("home", ["/proc/no-home", "/dev/null"])
+def test_without_a_writable_cache_folder_kernels_compile_anew(home):
+    done = start(HOME=home)
+    assert (done.returncode, done.stdout.strip()) == (0, "150"), done.stderr
+    assert "NUMBA_CACHE_DIR" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_cache_folder_that_is_named_is_taken(tmp_path, monkeypatch):
+    compilation.cache_folder.cache_clear()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "named"))
+    assert compilation.cache_folder() == tmp_path / "named"
+    compilation.cache_folder.cache_clear()
+
+
+def test_every_item_is_done_once_whatever_the_number_of_threads(monkeypatch):
+    @compilation.split_kernel
+    def count(first, step, out):
+        for i in range(first, len(out), step):
+            out[i] += 1
+
+    for threads in (1, 2, 7):
+        pool = compilation.ThreadPoolExecutor(threads)
+        monkeypatch.setattr(compilation, "_pool", lambda p=pool, n=threads: (p, n))
+        done = np.zeros(100, np.int64)
+        count(done)
+        assert (done == 1).all()
+        pool.shutdown()
