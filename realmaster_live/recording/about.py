@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -11,13 +13,17 @@ from typing import Any
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.frames.weather import in_words
-from realmaster_live.recording.files import read_json, write_json
+from realmaster_live.recording.files import as_described, read_json, write_json
+from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.system.host import describe_host
+from realmaster_live.system.inside import plain_name
 
 META = "meta.json"
 SCENE = "scene.jsonl"  # minitown's state log, where there is one: frames can be traced from it
 FORMAT = "realmaster-recording"
 FORMAT_VERSION = 2
+MOST_PIXELS = 32768  # a side
+FILM_KINDS, LABEL_KINDS = (".mp4", ".mkv"), (".arrow",)
 CLASS_MAP = "carla"  # `classes.CLASS_NAMES`
 
 
@@ -122,16 +128,29 @@ class Meta:
             raise _damaged(path, "another kind of file")
         _check_version(path, content)
         try:
-            values = {name: content[name] for name in cls.__dataclass_fields__}
-            values["about"] = About(**values["about"])
-            values["spec"] = ChunkSpec(**values["spec"])
-            values["cameras"] = {
-                name: Camera(**camera) for name, camera in values["cameras"].items()
-            }
-            values["segments"] = tuple(values["segments"])
-            return cls(**values)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _damaged(path, repr(error)) from error
+            meta = as_described(content, cls)
+            _check_names(meta)
+        except (RecordingError, ValueError) as error:
+            raise _damaged(path, error) from error
+        return meta
+
+
+def _check_names(meta: Meta) -> None:
+    """Refuse names that would lead to other files than a recorder writes."""
+    for name, camera in meta.cameras.items():
+        plain_name(name, "a camera name", error=RecordingError)
+        if not (0 < camera.width <= MOST_PIXELS and 0 < camera.height <= MOST_PIXELS):
+            raise ValueError(f"{name} of {camera.width}x{camera.height} pixels")
+        for stream, file in camera.streams.items():
+            kinds = LABEL_KINDS if stream in PACKINGS else FILM_KINDS
+            known = stream in PACKINGS or stream in ("sim", "real")
+            if not known or file not in {f"{stream}{kind}" for kind in kinds}:
+                raise ValueError(f"the stream {stream!r} of {name} in a file {file!r}")
+    for segment in meta.segments:
+        if re.fullmatch(r"[0-9]{6,12}", segment) is None:
+            raise ValueError(f"a segment {segment!r}")
+    if meta.frames < 0 or not math.isfinite(meta.spec.fps):
+        raise ValueError(f"{meta.frames} frames at {meta.spec.fps} fps")
 
 
 def _check_version(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,16 +1,23 @@
-"""Files that are there whole or not at all, and their hashes."""
+"""Files of a recording: written whole or not at all, read only where that is safe, hashed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.system.inside import SafeFolder, open_regular
 
-PART = ".part"  # what an unfinished file's name ends in: it may be deleted
+PART = ".part"  # what the name of an unfinished file ends in; a later write replaces it
+MOST_JSON_BYTES = 64 * 2**20
+T = TypeVar("T")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -19,12 +26,23 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         RecordingError: it cannot be written.
     """
-    part = path.with_name(path.name + PART)
+    part = part_of(path)
     try:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
+
+
+def part_of(path: Path) -> Path:
+    """Return the path at which a file is written before it is moved to its place.
+
+    Raises:
+        RecordingError: a link or something else that is no file lies at one of the two.
+    """
+    folder = SafeFolder(path.parent, error=RecordingError)
+    folder.target(path.name)
+    return folder.target(path.name + PART)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -33,25 +51,74 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RecordingError: it cannot be read, or holds something else.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _no_object(path, error) from error
+    with SafeFolder(path.parent, error=RecordingError).open(path.name) as file:
+        try:
+            text = file.read(MOST_JSON_BYTES + 1)
+            if len(text) > MOST_JSON_BYTES:
+                raise ValueError(f"more than {MOST_JSON_BYTES >> 20} MiB")
+            content = json.loads(text.decode("utf-8-sig"))
+        except RecursionError as error:
+            raise _no_object(path, "values nested too deep") from error
+        except (OSError, ValueError) as error:
+            raise _no_object(path, error) from error
     if not isinstance(content, dict):
         raise _no_object(path, type(content).__name__)
     return content
 
 
+def as_described(content: Mapping[str, Any], kind: type[T]) -> T:
+    """Return what was read from JSON as a dataclass, every value of the type that it declares.
+
+    Raises:
+        ValueError: a value is missing or of another type; the message names its key.
+    """
+    try:
+        return msgspec.convert(content, kind)
+    except RecursionError as error:
+        raise ValueError("values nested too deep") from error
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+
+
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the SHA-256 of a regular file, hexadecimal.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    try:
+        with open_regular(path, error=RecordingError) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def mapped(path: Path) -> mmap.mmap | bytes:
+    """Return the bytes of a regular file without reading them yet.
+
+    Raises:
+        RecordingError: it cannot be read.
+    """
+    try:
+        with open_regular(path, error=RecordingError) as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                return b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def unwritable(path: Path, error: Exception) -> RecordingError:
     """Return the error of a file that cannot be written."""
     return RecordingError(
         f"expected to write {path}, got {error}: free some disk space or record elsewhere"
+    )
+
+
+def unreadable(path: Path, error: Exception) -> RecordingError:
+    """Return the error of a file that cannot be read."""
+    return RecordingError(
+        f"expected to read {path}, got {error}: check the disk, or restore the file from a copy"
     )
 
 

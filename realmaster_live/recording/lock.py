@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.system.inside import SafeFolder
 
 LOCK = ".lock"
 HAS_FLOCK = importlib.util.find_spec("fcntl") is not None  # elsewhere open files cannot be replaced
@@ -21,7 +22,7 @@ class Lock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / LOCK
+        self._path = SafeFolder(folder, error=RecordingError).target(LOCK)
         self._file: IO[bytes] | None = self._path.open("ab")
         if not _taken(self._file):
             self._file.close()
@@ -42,9 +43,9 @@ class Lock:
 def is_locked(folder: Path) -> bool:
     """Return whether a living process writes to a recording."""
     try:
-        with (folder / LOCK).open("rb") as file:
+        with SafeFolder(folder, error=RecordingError).open(LOCK) as file:
             return not _taken(file)
-    except OSError:
+    except (OSError, RecordingError):
         return False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,18 +13,20 @@ from typing import Any, Literal
 
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
-from realmaster_live.recording.about import META, About, Camera, Meta
-from realmaster_live.recording.calibration import CALIBRATION, calibrate, write_calibration
+from realmaster_live.recording.about import About, Camera, Meta
+from realmaster_live.recording.calibration import calibrate, write_calibration
+from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.lock import Lock
 from realmaster_live.recording.open_segment import OpenSegment
 from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.placing import check_place, remove_recording
 from realmaster_live.recording.segment import SEGMENTS, segment_name
 from realmaster_live.recording.streams import file_of
 from realmaster_live.recording.videos import Pictures, Preset
+from realmaster_live.system.inside import plain_name
 
 log = logging.getLogger(__name__)
 THREADS = 2  # encoders release the interpreter's lock; more would take cores from the engine
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 ROOM_BYTES = 64 * 2**20  # left free, so that what is open can still be closed
 
 
@@ -36,7 +37,7 @@ class Recorder:
     before a crash stays readable up to about half a second before it; see docs/recording.md.
 
     Args:
-        folder: made if it is not there; must not hold a recording yet.
+        folder: made if it is not there; must be empty.
         spec: the engine's chunks, for the frame rate.
         about: where the frames come from.
         overwrite: replace a recording that is already in the folder.
@@ -213,11 +214,7 @@ class Recorder:
     def _meet(self, chunk: Chunk, camera: Camera) -> None:
         """Write down a camera that was not seen before."""
         name = chunk.camera
-        if NAME.fullmatch(name) is None:
-            raise RecordingError(
-                f"expected a camera name of letters, digits, '_', '-' and '.', got {name!r}: "
-                "rename it"
-            )
+        plain_name(name, "a camera name", error=RecordingError)
         if self._meta is None:
             self._meta = Meta(
                 about=self.about,
@@ -232,7 +229,10 @@ class Recorder:
         self._meta.write(self.folder)
 
     def _check_room(self) -> None:
-        free = shutil.disk_usage(self.folder).free
+        try:
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
         if free < ROOM_BYTES:
             raise RecordingError(
                 f"expected {ROOM_BYTES >> 20} MiB of room in {self.folder}, got {free >> 20} MiB: "
@@ -240,18 +240,15 @@ class Recorder:
             )
 
     def _prepare(self, overwrite: bool) -> None:
-        if (self.folder / META).exists() and not overwrite:
-            raise RecordingError(
-                f"expected a new folder to record in, got {self.folder}, which holds a recording: "
-                "name another folder, or ask to overwrite it"
-            )
+        check_place(self.folder, overwrite=overwrite)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.folder)
-            (self.folder / META).unlink(missing_ok=True)
-            (self.folder / CALIBRATION).unlink(missing_ok=True)
-            if (self.folder / SEGMENTS).exists():
-                shutil.rmtree(self.folder / SEGMENTS)
+            try:
+                remove_recording(self.folder)
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise RecordingError(
                 f"expected to write in {self.folder}, got {error}: record elsewhere"

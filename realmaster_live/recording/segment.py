@@ -1,25 +1,30 @@
 """One segment of a recording: a minute or so, in a folder that is whole once segment.json is there.
 
     segments/000003/  segment.json  frames.parquet objects.parquet trust.parquet
-                      front/  sim.mp4 real.mp4 depth.mkv ...
+                      front/  sim.mp4 real.mp4 depth.arrow ...
 
 While it is open the tables are `*.arrows` and there is no segment.json.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import RecordingError
-from realmaster_live.recording.files import read_json, sha256_of, write_json
+from realmaster_live.recording.files import as_described, read_json, sha256_of, write_json
 from realmaster_live.recording.tables import SCHEMAS
+from realmaster_live.system.inside import SafeFolder, plain_name
 
 SEGMENTS = "segments"
 SEGMENT = "segment.json"
 FORMAT = "realmaster-segment"
+NAME = re.compile(r"[0-9]{6,12}")
+MOST_FRAMES = 10**7  # of a camera in a segment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,20 +83,20 @@ class SegmentInfo:
         """
         content = read_json(folder / SEGMENT)
         try:
-            if content["format"] != FORMAT:
-                raise ValueError(f"format {content['format']!r}")
-            return cls(
-                cameras={
-                    name: Take(**{**take, "unknown_classes": tuple(take["unknown_classes"])})
-                    for name, take in content["cameras"].items()
-                },
-                files={path: KeptFile(**kept) for path, kept in content["files"].items()},
-            )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            if content.get("format") != FORMAT:
+                raise ValueError(f"format {content.get('format')!r}")
+            info = as_described(content, cls)
+            for camera, take in info.cameras.items():
+                plain_name(camera, "a camera name", error=RecordingError)
+                if not 0 <= take.frames <= MOST_FRAMES:
+                    raise ValueError(f"{take.frames} frames of {camera}")
+        except (RecordingError, ValueError) as error:
             raise RecordingError(
-                f"expected the description of a segment in {folder / SEGMENT}, got {error!r}: "
-                "restore the file from a copy, or delete it and run realmaster dataset repair"
+                f"expected the description of a segment in {folder / SEGMENT}, got {error}: "
+                "restore the file from a copy, or run realmaster dataset repair, which makes it "
+                "anew"
             ) from error
+        return info
 
 
 def segment_name(number: int) -> str:
@@ -101,15 +106,26 @@ def segment_name(number: int) -> str:
 
 def segment_folders(folder: Path) -> list[Path]:
     """Return the folders of a recording's segments in order, finished or not."""
-    inside = folder / SEGMENTS
+    inside = folder.absolute() / SEGMENTS
     if not inside.is_dir():
         return []
-    return sorted(path for path in inside.iterdir() if path.is_dir() and path.name.isdecimal())
+    root = SafeFolder(inside, error=RecordingError)
+    return [
+        inside / name for name in root.names() if NAME.fullmatch(name) and _is_inside(root, name)
+    ]
+
+
+def _is_inside(root: SafeFolder, name: str) -> bool:
+    try:
+        root.folder(name)
+    except RecordingError:
+        return False  # a link to somebody else's folder, or no folder
+    return True
 
 
 def is_finished(folder: Path) -> bool:
     """Return whether a segment was closed."""
-    return (folder / SEGMENT).exists()
+    return os.path.lexists(folder / SEGMENT)
 
 
 def kept_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict[str, KeptFile]:
