@@ -29,7 +29,7 @@ def test_a_folder_of_somebody_else_is_refused_and_stays(overwrite, tmp_path):
     (tmp_path / "segments").mkdir()
     (tmp_path / "segments" / "customers.csv").write_text("name")
     before = everything(tmp_path)
-    with pytest.raises(RecordingError, match="expected an empty folder .* which holds segments"):
+    with pytest.raises(RecordingError, match=r"expected an empty folder .* which holds segments"):
         Recorder(tmp_path, SPEC, overwrite=overwrite)
     assert everything(tmp_path) == before
 
