@@ -22,8 +22,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from realmaster_live.errors import RealMasterError
 
@@ -66,7 +66,7 @@ class SafeFolder:
         check_regular(path, error=self._error)
         return path
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedReader:
         """Open a regular file to read its bytes."""
         return open_regular(self._inside(name), error=self._error)
 
@@ -152,7 +152,7 @@ def check_regular(path: Path, *, error: type[RealMasterError]) -> os.stat_result
     return facts
 
 
-def open_regular(path: Path, *, error: type[RealMasterError]) -> BinaryIO:
+def open_regular(path: Path, *, error: type[RealMasterError]) -> BufferedReader:
     """Open a regular file to read its bytes: never waits on a FIFO, never reads a device."""
     check_regular(path, error=error)  # to open a device can already do something
     try:
