@@ -3,81 +3,21 @@
 from __future__ import annotations
 
 import logging
-import re
-import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from realmaster_live.bridges.exit_guard import deferred_signals
+from realmaster_live.bridges.carla.connection import Lifeline, connect, open_world
 from realmaster_live.bridges.frame_join import BridgeClosed
-from realmaster_live.errors import BridgeError, ConnectError
-from realmaster_live.optional import require
+from realmaster_live.errors import BridgeError
+from realmaster_live.system.termination import deferred_signals
 
 log = logging.getLogger(__name__)
 
-# The client's default is one thread a core. Its callbacks hold those threads while they wait for
-# the GIL; on two cores four listening cameras then starve the calls that tick.
-WORKER_THREADS = 8
 UNDO_TIMEOUT_S = 3.0
-PROBE_TIMEOUT_S = 1.0
-LET_GO_S = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Versions:
-    """What the two sides call themselves."""
-
-    client: str
-    server: str
-
-
-def connect(host: str, port: int, timeout_s: float) -> tuple[Any, Any, Versions]:
-    """Return the carla module, a client and both versions; raise ConnectError.
-
-    The version is asked for before anything else: a client of another release misreads the
-    server's messages and crashes the process.
-    """
-    carla = require("carla", extra="carla")
-    try:
-        socket.create_connection((host, port), timeout_s).close()
-    except OSError as error:
-        raise ConnectError(
-            f"expected a CARLA server at {host}:{port} within {timeout_s:g} s, got {error}: start "
-            "CarlaUE4.sh, or `realmaster minitown`, or give its host and port"
-        ) from error
-    client = carla.Client(host, port, WORKER_THREADS)
-    client.set_timeout(timeout_s)
-    try:
-        versions = Versions(client=client.get_client_version(), server=client.get_server_version())
-    except RuntimeError as error:
-        raise ConnectError(
-            f"expected a CARLA server at {host}:{port}, got no answer to `version` within "
-            f"{timeout_s:g} s ({error}): see that the port is CARLA's RPC port"
-        ) from error
-    check_versions(versions)
-    return carla, client, versions
-
-
-def check_versions(versions: Versions) -> None:
-    """Raise ConnectError unless both sides are of one release; builds of one release may differ."""
-    client, server = _release(versions.client), _release(versions.server)
-    if client != server:
-        remedy = f"pip install carla=={server}" if server else "install the server's own client"
-        raise ConnectError(
-            f"expected a CARLA server of the client's version {versions.client}, got "
-            f"{versions.server}: {remedy}, or start the matching server"
-        )
-    if versions.client != versions.server:
-        log.warning("client %s and server %s are different builds", *vars(versions).values())
-
-
-def _release(version: str) -> str | None:
-    found = re.match(r"\d+\.\d+\.\d+", version)
-    return found.group() if found else None
+RELEASE_TIMEOUT_S = 0.5
 
 
 class CarlaSession:
@@ -90,12 +30,8 @@ class CarlaSession:
     def __init__(self, host: str, port: int, timeout_s: float) -> None:
         self.host, self.port, self.timeout_s = host, port, timeout_s
         self.carla, self.client, self.versions = connect(host, port, timeout_s)
-        try:
-            self.world = self.client.get_world()
-        except RuntimeError as error:
-            raise ConnectError(
-                f"expected a world at {host}:{port}, got {error}: wait until the map is loaded"
-            ) from error
+        self.world = open_world(self.client, host, port, timeout_s)
+        self._lifeline = Lifeline(host, port)
         self.episode_id = self.world.id
         self._listening: list[Any] = []
         self._watching: list[int] = []
@@ -157,21 +93,32 @@ class CarlaSession:
         return bool(self.world.get_snapshot().id != self.episode_id)
 
     def is_reachable(self) -> bool:
-        """Return whether the server's port still accepts connections."""
+        """Return whether the server still holds a connection; costs microseconds while it does."""
+        return self._lifeline.is_up()
+
+    def answers(self, within_s: float) -> bool:
+        """Return whether the server answers a call in time."""
+        self.client.set_timeout(within_s)
         try:
-            socket.create_connection((self.host, self.port), PROBE_TIMEOUT_S).close()
-        except OSError:
+            self.client.get_server_version()
+        except RuntimeError:
             return False
+        finally:
+            self.client.set_timeout(self.timeout_s)
         return True
 
-    def follow_reload(self) -> None:
-        """Go on in the episode that is loaded now; our sensors went with the old one."""
+    def detach(self) -> None:
+        """Take away what was spawned, and go on in the episode that is loaded now."""
         with self._lock:
             self._check_open()
             self._silence()
+            reloaded = self.was_reloaded()  # then our sensors went with the old episode
+            if not reloaded:
+                self._destroy()
             self._spawned.clear()
-            self.world = self.client.get_world()
-            self.episode_id = self.world.id
+            if reloaded:
+                self.world = self.client.get_world()
+                self.episode_id = self.world.id
 
     def close(self) -> None:
         """Undo everything; may be called twice and from any thread."""
@@ -181,6 +128,7 @@ class CarlaSession:
             if self._spawned or self._changed:
                 self._undo()
             self._await_release()
+            self._lifeline.close()
 
     def _undo(self) -> None:
         if not self.is_reachable():
@@ -217,7 +165,7 @@ class CarlaSession:
         They do so a moment after the end of a subscription and need the interpreter for it; the
         process aborts if it ends meanwhile.
         """
-        deadline = time.monotonic() + LET_GO_S
+        deadline = time.monotonic() + RELEASE_TIMEOUT_S
         while any(ref() is not None for ref in self._callbacks) and time.monotonic() < deadline:
             time.sleep(0.002)
         self._callbacks.clear()
@@ -225,7 +173,7 @@ class CarlaSession:
     def _destroy(self) -> None:
         while self._spawned:
             actor = self._spawned.pop()
-            actor.destroy()  # False where the episode has already taken it along
+            actor.destroy()  # False for one that is gone already
 
     def _restore(self) -> None:
         changed, self._changed = self._changed, {}

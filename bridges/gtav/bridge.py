@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.bridges.exit_guard import ExitGuard
+from realmaster_live.system.termination import ExitGuard
 from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
 from realmaster_live.bridges.gtav.camera import (
     NEAR_M,

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from realmaster_live.bridges.gtav.relay.display import open_show
     from realmaster_live.bridges.gtav.relay.relay import Relay
     from realmaster_live.optional import require
-    from realmaster_live.system.termination import sigterm_raises
+    from realmaster_live.system.termination import termination_raises
 
     if not 0 < options.rate <= 1000 or not 0 < options.fov_deg < 180:
         raise ConfigError(
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         rate=options.rate,
         labels=options.labels,
     )
-    with sigterm_raises(), ExitStack() as stack:
+    with termination_raises(), ExitStack() as stack:
         show = open_show(options.show, fps=options.rate)
         if show is not None:
             stack.callback(show.close)

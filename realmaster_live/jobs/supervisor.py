@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from realmaster_live.errors import PairError
 from realmaster_live.jobs.executors import Died, Handle, Task, starter
-from realmaster_live.system.termination import sigterm_raises
+from realmaster_live.system.termination import termination_raises
 
 POLL_S = 0.25
 
@@ -39,7 +39,7 @@ def run_crew(
         for worker in crew.values():
             worker.stop()
 
-    with sigterm_raises(), ExitStack() as exits:
+    with termination_raises(), ExitStack() as exits:
         exits.callback(stop_all)
         crew |= {index: start(task) for index, task in enumerate(tasks)}
         while crew:

@@ -28,7 +28,7 @@ from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.live.rig_chunker import RigChunker
 from realmaster_live.live.stats import Meter, Stats
 from realmaster_live.protocols import Engine, Sink, Source
-from realmaster_live.system.termination import sigterm_raises
+from realmaster_live.system.termination import termination_raises
 
 log = logging.getLogger(__name__)
 OWN_END_S = 2.0  # how long a source may take to give its next frame before it is closed under it
@@ -97,7 +97,7 @@ def run(
             max_frames=max_frames,
             on_progress=on_progress,
         )
-        with sigterm_raises():
+        with termination_raises():
             loop.run()
     return loop.meter.stats()
 

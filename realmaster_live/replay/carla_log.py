@@ -168,7 +168,7 @@ def _wait_for_a_vehicle(client: Any) -> None:
 
 
 def _client(options: Mapping[str, Any]) -> Any:
-    from realmaster_live.bridges.carla.session import connect
+    from realmaster_live.bridges.carla.connection import connect
 
     _, client, _ = connect(options["host"], options["port"], TIMEOUT_S)
     return client

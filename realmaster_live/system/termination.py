@@ -1,30 +1,103 @@
-"""An orderly end for a process that is told to go."""
+"""An orderly end for a process that is told to go: signals unwind the stack, clean-up runs.
+
+Only a signal whose action is still the default one is taken over: it then raises SystemExit with
+128 + its number in the main thread, so `with` and `finally` run. A program's own handlers and
+ignored signals stay as they are. The last one who lets go puts the defaults back.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+# Their default action ends the process without a `finally`; SIGHUP is a closed terminal.
+_FATAL = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_lock = threading.RLock()
+_holders: list[object] = []
+
+
+class ExitGuard:
+    """Calls `undo` on every way out of the process that Python can see.
+
+    Guards may overlap. Armed outside the main thread, a guard can only use atexit.
+    """
+
+    def __init__(self, undo: Callable[[], None]) -> None:
+        self._undo = undo
+
+    def arm(self) -> None:
+        """Start guarding."""
+        atexit.register(self._undo)
+        _take_over(self)
+
+    def disarm(self) -> None:
+        """Stop guarding; may be called twice and from any thread."""
+        atexit.unregister(self._undo)
+        _let_go(self)
 
 
 @contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit meanwhile, unless the program has a handler of its own."""
-    free = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    )
-    if not free:
-        yield
-        return
-
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, terminate)
+def termination_raises() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit meanwhile."""
+    holder = object()
+    _take_over(holder)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _let_go(holder)
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Hold SIGINT, SIGTERM and SIGHUP back until the block is done; main thread only."""
+    if not _in_main_thread():
+        yield
+        return
+    held: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, *_FATAL):
+            if signal.getsignal(number) is not None:  # None: set by C code, not ours to touch
+                before[number] = signal.signal(number, lambda n, _frame: held.append(n))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(held):
+            signal.raise_signal(number)
+
+
+def _take_over(holder: object) -> None:
+    with _lock:
+        _holders.append(holder)
+        if _in_main_thread():
+            for number in _FATAL:
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, _unwind)
+
+
+def _let_go(holder: object) -> None:
+    with _lock:
+        if holder in _holders:
+            _holders.remove(holder)
+        if not _holders and _in_main_thread():
+            for number in _FATAL:
+                if signal.getsignal(number) is _unwind:
+                    signal.signal(number, signal.SIG_DFL)
+
+
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    if not _holders:  # let go in another thread, which may not change handlers: act as the default
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    raise SystemExit(128 + number)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

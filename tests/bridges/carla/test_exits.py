@@ -12,8 +12,8 @@ import msgpack
 import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.bridges.carla.session import Versions, check_versions
-from realmaster_live.bridges.exit_guard import ExitGuard, deferred_signals
+from realmaster_live.bridges.carla.connection import Versions, check_versions
+from realmaster_live.system.termination import ExitGuard, deferred_signals
 from realmaster_live.errors import ConnectError, SensorMismatch
 
 pytestmark = pytest.mark.carla
