@@ -1,4 +1,4 @@
-"""Joins what several senders say of one tick by the simulator's frame number."""
+"""Joins what several senders deliver for one tick, by the simulator's frame number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FrameJoin:
     older incomplete ones will stay incomplete.
 
     Args:
-        senders: whose items make a frame: cameras, and whatever else there is once a tick.
+        senders: whose items make a frame: the cameras, and what else is sent once a tick.
         capacity: of each sender. capacities: of those that have another.
     """
 
@@ -79,9 +79,12 @@ class FrameJoin:
                     return complete[0], self._pop(complete[0])
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
-                    numbers = [max(items) for items in self._waiting.values() if items]
-                    newest = max(numbers, default=self._last_taken + 1)
-                    raise FrameTimeout(self._missing(newest, timeout_s))
+                    raise FrameTimeout(self._missing(self._newest(), timeout_s))
+
+    def silent(self) -> tuple[str, ...]:
+        """Return who did not send the newest frame that anybody has sent."""
+        with self._changed:
+            return self._silent(self._newest())
 
     def close(self) -> None:
         """Drop everything and wake whoever waits; may be called twice."""
@@ -102,12 +105,17 @@ class FrameJoin:
         self._last_taken = frame_id
         return taken
 
+    def _newest(self) -> int:
+        numbers = [max(items) for items in self._waiting.values() if items]
+        return max(numbers, default=self._last_taken + 1)
+
+    def _silent(self, frame_id: int) -> tuple[str, ...]:
+        return tuple(sender for sender, items in self._waiting.items() if frame_id not in items)
+
     def _missing(self, frame_id: int, timeout_s: float) -> str:
-        silent = [sender for sender, items in self._waiting.items() if frame_id not in items]
         return (
             f"expected frame {frame_id} of {', '.join(self._waiting)} within {timeout_s:g} s, got "
-            f"nothing from {', '.join(silent)}: see that the simulator still renders and ticks, or "
-            "raise timeout_s"
+            f"nothing from {', '.join(self._silent(frame_id))}: raise timeout_s"
         )
 
 

@@ -1,53 +1,39 @@
 """CarlaBridge: frames with labels and poses out of a running CARLA world, which stays its owner's.
 
-    client threads -> FrameJoin (by frame number) -> frames(): decode, pose, labels, things -> Frame
-
 Either we own the tick, or we are passive and somebody else does, or the world runs freely.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from realmaster_live.bridges.carla.camera import (
-    CameraSet,
-    adopt_camera,
-    check_same_view,
-    describe,
-    find_camera,
-    find_ego,
-    spawn_camera,
-)
-from realmaster_live.bridges.carla.geometry import body_to_world, cam_to_world, intrinsics
-from realmaster_live.bridges.carla.images import LABEL_DECODERS, rgb
-from realmaster_live.bridges.carla.objects import RANGE_M, SceneWatch, Tick
+from realmaster_live.bridges.carla import diagnosis
+from realmaster_live.bridges.carla.attachment import Attachment
+from realmaster_live.bridges.carla.camera import CameraSet, adopt_camera, describe, spawn_camera
+from realmaster_live.bridges.carla.ego import find_camera, find_ego, name_of, successor_role
+from realmaster_live.bridges.carla.leftovers import warn_of_leftovers
+from realmaster_live.bridges.carla.objects import RANGE_M
 from realmaster_live.bridges.carla.session import CarlaSession
-from realmaster_live.bridges.exit_guard import ExitGuard, deferred_signals
-from realmaster_live.bridges.frame_join import BridgeClosed, FrameJoin, StepCounter
-from realmaster_live.errors import (
-    BridgeError,
-    ConfigError,
-    ConnectError,
-    FrameTimeout,
-    SensorMismatch,
-)
+from realmaster_live.bridges.carla.ticker import LOOK_S, Ticker
+from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
+from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
 from realmaster_live.frames.chunk import Frame
-from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
+from realmaster_live.system.termination import ExitGuard, deferred_signals
 
 log = logging.getLogger(__name__)
 
 SETTLE_WAIT_S = 0.05  # a new sensor's stream is connected a moment after listen() returns
-STALL_PROBE_S = 1.0
 OTHER_TICKER_S = 0.3
-WORLD = "world"  # the sender of each tick's state
-WORLD_TICKS = 64  # so many may wait: they come every tick, long before the pictures, and are small
-OWN_TOWN = "/MiniTown"  # in the names of the embedded town's maps
+RETRY_S = 0.2  # from one look for the ego to the next
+
+Taken = TypeVar("Taken")
 
 
 class CarlaBridge:
@@ -59,10 +45,11 @@ class CarlaBridge:
 
     Args:
         host: where the server runs. port: its RPC port.
-        ego: role name or actor id of the vehicle; None takes role `hero` or `ego_vehicle`, else
-            the first vehicle.
+        ego: role name or actor id of the vehicle or walker; None takes role `hero` or
+            `ego_vehicle`, else the first vehicle. One that is not there yet is waited for up to
+            `timeout_s`, unless it was given by id.
         width: picture width in pixels. height: picture height. fov_deg: horizontal field of view.
-        mount: where our camera sits on the vehicle.
+        mount: where our camera sits on the ego.
         labels: names out of `depth`, `semantic`, `instance`, `flow`; one camera each is spawned.
         adopt: actor id of the user's own rgb camera, to use instead of spawning one; its size,
             field of view and place replace those given here.
@@ -74,8 +61,8 @@ class CarlaBridge:
         name: what `Frame.camera` says.
         rig: several cameras, to spawn instead of the one that the arguments above describe. Each
             tick then gives one frame a camera, all of one number, in the rig's order.
-        objects: whether frames tell the things around them; costs about a millisecond a tick.
-        object_range_m: how far from the first camera things are told; the vehicle itself never is.
+        objects: whether frames hold the objects around them; costs about a millisecond a tick.
+        object_range_m: how far from the first camera objects are reported; the ego never is.
     """
 
     def __init__(
@@ -113,18 +100,19 @@ class CarlaBridge:
         self.timeout_s = timeout_s
         self._rig = rig or Rig((only,))
         self._wanted_ego, self._adopt = ego, adopt
-        self._objects, self._object_range_m = objects, object_range_m
+        self._object_range_m = object_range_m if objects else None
         self._synchronous, self._fixed_delta_s = synchronous, fixed_delta_s
-        self._ticking = threading.Lock()
-        self._closed = False
-        self._join = FrameJoin((WORLD,))
+        self._closed = threading.Event()
+        self._ticker = Ticker()
+        self._attachment: Attachment | None = None
         self._last_tick: int | None = None
-        self._reloaded = False
         self._session = CarlaSession(host, port, timeout_s)
         self._guard = ExitGuard(self.close)
         self._guard.arm()
         try:
-            self._attach()
+            self._attach(ego)
+            warn_of_leftovers(self._session)
+            self._step_s = self._measure_step()
         except BaseException:
             self.close()
             raise
@@ -132,53 +120,71 @@ class CarlaBridge:
     @property
     def cameras(self) -> Mapping[str, CameraSet]:
         """The sensors in use, by the cameras' names."""
-        return self._cameras
+        return self._attached.cameras
 
     @property
     def ego(self) -> Any | None:
-        """The vehicle that carries the cameras; None where an adopted one stands alone."""
-        return self._ego
+        """The actor that carries the cameras; None where an adopted one stands alone."""
+        return self._attached.ego
+
+    @property
+    def fps(self) -> float:
+        """Frames a simulated second: of the world's own step, unless we own the tick."""
+        return round(1.0 / self._step_s, 3)
 
     def frames(self) -> Iterator[Frame]:
         """Yield one Frame a tick and camera until `close`; blocks while the next one is due.
 
-        Raises FrameTimeout when a frame does not come, ConnectError when the server is gone,
-        SensorMismatch when the world is reloaded and the vehicle or camera is not in the new one.
-        After a reload that has them, goes on there with a gap of at least one frame.
+        Where the world is reloaded, or the ego or our cameras are destroyed, it attaches again to
+        the ego's successor and goes on there with a gap of at least one frame.
+
+        Raises:
+            FrameTimeout: a frame does not come; the message names the cause.
+            ConnectError: the server is gone or stalls.
+            SensorMismatch: the ego or an adopted camera is gone, and nothing takes its place.
         """
-        steps = StepCounter(every_tick=self._every_tick)
-        while not self._closed:
+        steps = StepCounter(every_tick=self._attached.every_tick)
+        attached_anew = False
+        while not self._closed.is_set():
             try:
-                frame_id, items = self._follow_frame()
+                frame_id, items = self._take()
+                lost = max(steps.missed(frame_id), int(attached_anew))
+                attached_anew = False
+                yield from self._attached.frames_of(frame_id, items, dropped_before=lost)
             except BridgeClosed:
                 return
-            lost = max(steps.missed(frame_id), int(self._reloaded))
-            self._reloaded = False
-            yield from self._moment(frame_id, items, lost)
+            except _Detached as detached:
+                lost_actor = detached.actor
+            else:
+                continue
+            try:
+                self._attach_again(lost_actor)
+            except BridgeClosed:
+                return
+            attached_anew = True
 
     def close(self) -> None:
         """Stop, destroy and restore; may be called twice and from any thread."""
         try:
             with deferred_signals():
-                self._closed = True
-                self._join.close()
-                # A tick under way in another thread ends within the session's own timeout.
-                held = self._ticking.acquire(timeout=self.timeout_s + 1.0)
-                try:
-                    self._session.close()
-                finally:
-                    if held:
-                        self._ticking.release()
+                self._closed.set()
+                if self._attachment is not None:
+                    self._attachment.join.close()
+                # A tick under way ends within the client's own timeout.
+                self._ticker.close(
+                    server_is_up=self._session.is_reachable(), timeout_s=self.timeout_s + 1.0
+                )
+                self._session.close()
         finally:
             self._guard.disarm()  # outside: inside, the handlers in place are the deferring ones
 
     def describe(self) -> dict[str, Any]:
         """Return what a recording should remember of this run, as plain JSON values."""
-        said = describe(self._session, self._ego, self._cameras)
-        said["we_tick"] = self._synchronous
-        said["labels"] = said["camera"]["labels"]
-        said["object_range_m"] = self._object_range_m if self._objects else None
-        return said
+        described = describe(self._session, self.ego, self.cameras)
+        described["we_tick"] = self._synchronous
+        described["labels"] = described["camera"]["labels"]
+        described["object_range_m"] = self._object_range_m
+        return described
 
     def __enter__(self) -> Self:
         return self
@@ -191,14 +197,30 @@ class CarlaBridge:
     ) -> None:
         self.close()
 
-    def _attach(self) -> None:
+    @property
+    def _attached(self) -> Attachment:
+        assert self._attachment is not None  # from the end of __init__ on
+        return self._attachment
+
+    def _attach(self, wanted: str | int | None, *, tick_is_ours: bool = False) -> None:
+        """Attach to the loaded world; see `_attach_cameras`."""
+        try:
+            self._attach_cameras(wanted, tick_is_ours=tick_is_ours)
+        except RuntimeError as error:  # of the client
+            self._look()
+            raise self._explain() from error
+
+    def _attach_cameras(self, wanted: str | int | None, *, tick_is_ours: bool) -> None:
         """Find or spawn the cameras, take the tick if asked to, and wait until all deliver."""
         session = self._session
-        if session.world.get_settings().synchronous_mode:
+        diagnosis.check_renders(session)
+        if tick_is_ours:
+            self._tick()
+        elif session.world.get_settings().synchronous_mode:
             # A new client sees no actor of a synchronous world before the next tick.
             self._see_first_tick()
         adopted = None if self._adopt is None else find_camera(session.world, self._adopt)
-        ego = find_ego(session.world, self._wanted_ego) if adopted is None else adopted.parent
+        ego = self._wait_for_ego(wanted) if adopted is None else adopted.parent
         if self._synchronous:
             session.change_settings(synchronous_mode=True, fixed_delta_seconds=self._fixed_delta_s)
         if adopted is not None:
@@ -206,46 +228,79 @@ class CarlaBridge:
             cameras = [adopt_camera(session, adopted, name=only.name, labels=only.labels)]
         else:
             cameras = [spawn_camera(session, ego, camera) for camera in self._rig.cameras]
-        self._every_tick = all(camera.every_tick for camera in cameras)
-        if self._synchronous and not self._every_tick:
+        if self._synchronous and not all(camera.every_tick for camera in cameras):
             raise SensorMismatch(
                 f"expected a camera that draws every tick, got sensor_tick="
                 f"{cameras[0].picture.attributes['sensor_tick']} on camera "
                 f"{cameras[0].picture.id}: use synchronous=False for it"
             )
-        self._ego, self._cameras = ego, {camera.name: camera for camera in cameras}
-        self._listen()
+        self._attachment = Attachment(
+            session,
+            ego,
+            {camera.name: camera for camera in cameras},
+            object_range_m=self._object_range_m,
+        )
+        if self._closed.is_set():
+            raise BridgeClosed
         if self._synchronous:
             self._settle()
 
-    def _listen(self) -> None:
-        """Subscribe to the world's state and to all sensors."""
-        session = self._session
-        sensors = {
-            _sender(camera.name, name): sensor
-            for camera in self._cameras.values()
-            for name, sensor in camera.sensors.items()
-        }
-        self._join = join = FrameJoin((WORLD, *sensors), capacities={WORLD: WORLD_TICKS})
-        self._watch = watch = self._watch_scene() if self._objects else None
+    def _attach_again(self, lost: Any | None) -> None:
+        """Attach to the ego's successor; `lost` is the actor that is gone, None after a reload."""
+        while True:
+            try:
+                return self._attach_to_successor(lost)
+            except _Detached as again:  # the successor went too
+                lost = again.actor
 
-        def keep_tick(snapshot: Any) -> None:
-            tick = Tick(snapshot, {}) if watch is None else watch.observe(snapshot)
-            join.put(WORLD, snapshot.frame, tick)
+    def _attach_to_successor(self, lost: Any | None) -> None:
+        """Attach to what takes the place of the lost ego or camera.
 
-        session.watch(keep_tick)
-        for name, sensor in sensors.items():
-            session.listen(sensor, _store(join, name))
+        After a reload the ego is found by the rule that found the first one; in the same world it
+        must have the role of the one that was destroyed.
+        """
+        attached, wanted = self._attached, self._wanted_ego
+        error = None if lost is None else diagnosis.actor_destroyed(attached, lost)
+        if lost is None or error is None:
+            log.warning("another client loaded a world: attaching again")
+        elif lost is attached.ego:
+            wanted = successor_role(lost, self._wanted_ego)
+            if wanted is None or self._adopt is not None:
+                raise error
+            log.warning("%s was destroyed: waiting for another %r", name_of(lost), wanted)
+        else:
+            if self._adopt == lost.id:
+                raise error
+            wanted = None if attached.ego is None else attached.ego.id
+            log.warning("%s was destroyed: attaching again", name_of(lost))
+        attached.abandon()
+        self._session.detach()
+        self._last_tick = None
+        try:
+            self._attach(wanted, tick_is_ours=lost is not None and self._synchronous)
+        except SensorMismatch as mismatch:
+            raise (error or mismatch) from mismatch
 
-    def _watch_scene(self) -> SceneWatch:
-        world = self._session.world
-        return SceneWatch(
-            self._session.carla,
-            world,
-            own_id=None if self._ego is None else self._ego.id,
-            numbered_by_actor=OWN_TOWN in world.get_map().name,
-            range_m=self._object_range_m,
-        )
+    def _wait_for_ego(self, wanted: str | int | None) -> Any:
+        """Return the ego; one that is not there yet is waited for, unless an id was given."""
+        world, waiting = self._session.world, False
+        deadline = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                return find_ego(world, wanted)
+            except SensorMismatch:
+                if isinstance(wanted, int) or time.monotonic() > deadline:
+                    raise
+            if not waiting:
+                waiting = True
+                name = "any vehicle" if wanted is None else f"the vehicle {wanted!r}"
+                log.warning("waiting up to %g s for %s", self.timeout_s, name)
+            if self._closed.wait(RETRY_S):
+                raise BridgeClosed
+            if not self._session.is_reachable():
+                raise diagnosis.server_gone(self._session)
+            if self._synchronous and world.get_settings().synchronous_mode:
+                self._tick()
 
     def _see_first_tick(self) -> None:
         """Wait for a tick of somebody else's, or make one where the tick is ours."""
@@ -255,11 +310,15 @@ class CarlaBridge:
             world.wait_for_tick(wait_s)
         except RuntimeError as error:
             if self._synchronous:
+                log.warning(
+                    "the world is synchronous and nobody ticks it: this bridge does; if a killed "
+                    "client left it like this, `%s` lets it run freely afterwards",
+                    diagnosis.clean_command(self._session.host, self._session.port),
+                )
                 self._tick()
                 return
-            raise FrameTimeout(
-                f"expected a tick of the synchronous world within {self.timeout_s:g} s, got none: "
-                "start the client that ticks it, or use synchronous=True to tick it from here"
+            raise diagnosis.explain(
+                self._session, None, we_tick=False, waited_s=self.timeout_s
             ) from error
         if self._synchronous:
             raise BridgeError(
@@ -274,129 +333,98 @@ class CarlaBridge:
         while True:
             self._tick()
             try:
-                self._join.take_next(wait_s)
-            except FrameTimeout:
+                self._attached.join.take_next(wait_s)
+            except FrameTimeout as error:
+                self._look()
                 if time.monotonic() > deadline:
-                    raise
+                    raise self._explain() from error
                 wait_s = min(2.0 * wait_s, self.timeout_s)
             else:
                 return
 
+    def _measure_step(self) -> float:
+        """Return the simulated seconds from one frame to the next."""
+        if self._synchronous:
+            return self._fixed_delta_s
+        tick_s = self._session.world.get_settings().fixed_delta_seconds
+        if not tick_s:
+            deadline = time.monotonic() + self.timeout_s
+            while (tick_s := self._attached.measured_step_s()) is None:
+                if self._closed.wait(SETTLE_WAIT_S):
+                    raise BridgeClosed
+                self._look()
+                if time.monotonic() > deadline:
+                    raise self._explain()
+        camera = next(iter(self.cameras.values())).picture
+        sensor_tick_s = float(camera.attributes.get("sensor_tick", 0.0))
+        return float(tick_s * max(1, math.ceil(sensor_tick_s / tick_s - 1e-3)))
+
     def _tick(self) -> int:
         """Advance the world and return the number of the frame that this makes."""
-        with self._ticking:
-            if self._closed:
-                raise BridgeClosed
-            try:
-                tick_id = int(self._session.world.tick(self.timeout_s))
-            except RuntimeError as error:
-                raise self._explain(error) from error
+        if self._closed.is_set():
+            raise BridgeClosed
+        try:
+            tick_id = self._ticker.tick(self._session.world, self.timeout_s, self._look)
+        except RuntimeError as error:
+            self._look()
+            raise self._explain() from error
         if self._last_tick is not None and tick_id != self._last_tick + 1:
             log.warning("frame %d follows %d: another client ticks too", tick_id, self._last_tick)
         self._last_tick = tick_id
         return tick_id
 
-    def _follow_frame(self) -> tuple[int, Mapping[str, Any]]:
-        """Return the next frame's number and images, in whatever world is loaded by then."""
-        while True:
-            try:
-                return self._tick_frame() if self._synchronous else self._next_frame()
-            except _Reloaded:
-                self._follow_reload()
-                self._reloaded = True
+    def _take(self) -> tuple[int, Mapping[str, Any]]:
+        """Return the next frame's number and images."""
+        join = self._attached.join
+        if self._synchronous:
+            tick_id = self._tick()
+            items: Mapping[str, Any] = self._wait(lambda wait_s: join.take(tick_id, wait_s))
+        else:
+            tick_id, items = self._wait(join.take_next)
+        if not self._attached.ego_is_in(items["world"]):
+            raise _Detached(self._attached.ego)
+        return tick_id, items
 
-    def _tick_frame(self) -> tuple[int, Mapping[str, Any]]:
-        tick_id = self._tick()
-        if self._session.was_reloaded():
-            raise _Reloaded
-        try:
-            return tick_id, self._join.take(tick_id, self.timeout_s)
-        except FrameTimeout as error:
-            if self._session.was_reloaded():
-                raise _Reloaded from error
-            raise
-
-    def _next_frame(self) -> tuple[int, Mapping[str, Any]]:
+    def _wait(self, take: Callable[[float], Taken]) -> Taken:
+        """Return what `take` gives, while nothing says that it will never come."""
         deadline = time.monotonic() + self.timeout_s
         while True:
-            wait_s = min(STALL_PROBE_S, max(0.0, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
             try:
-                return self._join.take_next(wait_s)
+                return take(max(0.0, min(LOOK_S, left)))
             except FrameTimeout as error:
-                if self._session.was_reloaded():
-                    raise _Reloaded from error
-                if not self._session.is_reachable() or time.monotonic() > deadline:
-                    raise self._explain(error) from error
+                self._look()
+                if left <= 0.0:
+                    raise self._explain() from error
 
-    def _explain(self, error: Exception) -> BridgeError:
-        """Return the error to raise for a wait that ended without a frame."""
+    def _look(self) -> None:
+        """Raise what ends a wait at once, of what can be read without asking the server."""
         session = self._session
+        if self._closed.is_set():
+            raise BridgeClosed
         if not session.is_reachable():
-            return ConnectError(
-                f"expected the server at {session.host}:{session.port} to go on, got no answer: "
-                "it ended or the network broke, start it and attach again"
-            )
-        return FrameTimeout(
-            f"expected the next frame within {self.timeout_s:g} s, got {error}: see that the "
-            "world is ticked and rendered, or raise timeout_s"
+            raise diagnosis.server_gone(session)
+        if session.was_reloaded():
+            raise _Detached(None)
+        lost = None if self._attachment is None else self._attachment.lost_actor()
+        if lost is not None:
+            raise _Detached(lost)
+
+    def _explain(self) -> BridgeError:
+        """Return the error for a wait that ended without a frame."""
+        attached = self._attachment
+        return diagnosis.explain(
+            self._session,
+            attached,
+            we_tick=self._synchronous,
+            waited_s=self.timeout_s,
+            silent=() if attached is None else attached.join.silent(),
         )
 
-    def _follow_reload(self) -> None:
-        log.warning("another client loaded a world: attaching again")
-        self._join.close()
-        self._session.follow_reload()
-        self._last_tick = None
-        deadline = time.monotonic() + self.timeout_s
-        while True:
-            try:
-                self._attach()
-            except SensorMismatch:
-                if time.monotonic() > deadline or self._adopt is not None:
-                    raise
-                time.sleep(0.2)  # whoever loads a world spawns its vehicles a moment later
-            else:
-                return
 
-    def _moment(self, frame_id: int, items: Mapping[str, Any], lost: int) -> Iterator[Frame]:
-        """Yield the frames of all cameras at one tick."""
-        tick: Tick = items[WORLD]
-        ego = None if self._ego is None else tick.snapshot.find(self._ego.id)
-        ego_to_world = None if ego is None else body_to_world(ego.get_transform().get_matrix())
-        objects: tuple[SceneObject, ...] | None = None
-        for camera in self._cameras.values():
-            picture, arrived_at = items[_sender(camera.name, "rgb")]
-            bare = {name: items[_sender(camera.name, name)][0] for name in camera.sensors}
-            check_same_view(bare)
-            pose = cam_to_world(picture.transform.get_matrix())
-            if objects is None:
-                objects = () if self._watch is None else self._watch.at(tick, pose[:3, 3])
-            yield Frame(
-                camera=camera.name,
-                frame_id=frame_id,
-                timestamp=picture.timestamp,
-                captured_at=arrived_at,
-                image=rgb(picture),
-                intrinsics=intrinsics(picture.width, picture.height, picture.fov),
-                cam_to_world=pose,
-                labels={name: LABEL_DECODERS[name](bare[name]) for name in camera.labels},
-                dropped_before=lost,
-                ego_to_world=ego_to_world,
-                objects=objects,
-            )
+class _Detached(Exception):
+    """The cameras' actors are gone: `actor` was destroyed, or None where a world was loaded."""
 
-
-class _Reloaded(Exception):
-    """Another client loaded a world."""
-
-
-def _sender(camera: str, sensor: str) -> str:
-    return f"{camera}/{sensor}"
-
-
-def _store(join: FrameJoin, name: str) -> Callable[[Any], None]:
-    """Return a callback that keeps the image and the time it came; nothing else runs there."""
-
-    def callback(image: Any) -> None:
-        join.put(name, image.frame, (image, time.monotonic()))
-
-    return callback
+    def __init__(self, actor: Any | None) -> None:
+        super().__init__()
+        self.actor = actor

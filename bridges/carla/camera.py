@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from realmaster_live.bridges.carla.ego import PICTURE_SENSOR, role_of
 from realmaster_live.bridges.carla.geometry import (
     Matrix,
     cam_to_world,
@@ -15,18 +16,17 @@ from realmaster_live.bridges.carla.geometry import (
     unreal_matrix,
     unreal_pose,
 )
+from realmaster_live.bridges.carla.ownership import this_process
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import SensorMismatch
 from realmaster_live.frames.rig import Mount, RigCamera
 
-PICTURE_SENSOR = "sensor.camera.rgb"
 LABEL_SENSORS: Mapping[str, str] = {
     "depth": "sensor.camera.depth",
     "semantic": "sensor.camera.semantic_segmentation",
     "instance": "sensor.camera.instance_segmentation",
     "flow": "sensor.camera.optical_flow",
 }
-EGO_ROLES = ("hero", "ego_vehicle")
 # What changes where a camera's pixels lie; a label camera copies these from its picture camera.
 LENS = (
     "lens_circle_falloff", "lens_circle_multiplier", "lens_k", "lens_kcube", "lens_x_size",
@@ -62,44 +62,13 @@ class CameraSet:
         return {"rgb": self.picture, **self.labels}
 
 
-def find_ego(world: Any, ego: str | int | None) -> Any:
-    """Return the vehicle of this role name or actor id, or the likeliest one for None."""
-    actors = world.get_actors()
-    vehicles = sorted(actors.filter("vehicle.*"), key=lambda actor: actor.id)
-    if isinstance(ego, int):
-        found = [v for v in vehicles if v.id == ego]
-    elif ego is not None:
-        found = [v for v in vehicles if v.attributes.get("role_name") == ego]
-    else:
-        found = [v for v in vehicles if v.attributes.get("role_name") in EGO_ROLES] or vehicles
-    if not found:
-        asked = "any vehicle" if ego is None else f"the vehicle {ego!r}"
-        raise SensorMismatch(
-            f"expected {asked}, got {_inventory(actors)}: give ego= one of these, or spawn it first"
-        )
-    return found[0]
-
-
-def find_camera(world: Any, camera_id: int) -> Any:
-    """Return the user's own rgb camera of this actor id."""
-    actors = world.get_actors()
-    camera = actors.find(camera_id)
-    if camera is None or camera.type_id != PICTURE_SENSOR:
-        got = "nothing of that id" if camera is None else f"a {camera.type_id}"
-        raise SensorMismatch(
-            f"expected an rgb camera with actor id {camera_id}, got {got} among "
-            f"{_inventory(actors)}: give adopt= one of the cameras"
-        )
-    return camera
-
-
 def spawn_camera(session: CarlaSession, ego: Any, camera: RigCamera) -> CameraSet:
     """Spawn an rgb camera on `ego` and one label camera for each label, all at the same place."""
     optics = {
         "image_size_x": str(camera.width),
         "image_size_y": str(camera.height),
         "fov": str(camera.fov_deg),
-        "role_name": "realmaster",
+        "role_name": this_process().role_name,
     }
     carla, mount = session.carla, camera.mount
     location = (mount.x, mount.y, mount.z)
@@ -127,7 +96,7 @@ def adopt_camera(
     """
     carla, parent = session.carla, camera.parent
     optics = {name: camera.attributes[name] for name in OPTICS if name in camera.attributes}
-    optics["role_name"] = "realmaster"
+    optics["role_name"] = this_process().role_name
     transform, cam_to_ego = carla.Transform(), None
     if parent is not None:
         snapshot = session.world.get_snapshot()
@@ -215,7 +184,7 @@ def _identity(actor: Any) -> dict[str, Any]:
     return {
         "id": actor.id,
         "type": actor.type_id,
-        "role_name": actor.attributes.get("role_name", ""),
+        "role_name": role_of(actor),
     }
 
 
@@ -232,15 +201,3 @@ class _Spawner:
             if blueprint.has_attribute(name):
                 blueprint.set_attribute(name, value)
         return self._session.spawn(blueprint, self._place, self._parent)
-
-
-def _inventory(actors: Any) -> str:
-    """Say which vehicles and cameras there are, by id and role."""
-
-    def listed(pattern: str) -> str:
-        found = sorted(actors.filter(pattern), key=lambda actor: actor.id)
-        named = [f"{a.id} ({a.type_id}, {a.attributes.get('role_name', '')!r})" for a in found]
-        more = [f"and {len(named) - 12} more"] if len(named) > 12 else []
-        return ", ".join(named[:12] + more) or "none"
-
-    return f"vehicles: {listed('vehicle.*')}; cameras: {listed('sensor.camera.*')}"

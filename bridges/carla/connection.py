@@ -6,6 +6,7 @@ import logging
 import re
 import select
 import socket
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,24 +111,30 @@ class Lifeline:
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
         self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
         self.is_up()
 
     def is_up(self) -> bool:
         """Return whether the server still holds a connection; opens another where one ended."""
-        if self._socket is not None and not _has_ended(self._socket, 0.0):
+        with self._lock:
+            if self._socket is not None and not _has_ended(self._socket, 0.0):
+                return True
+            self._hang_up()
+            try:
+                self._socket = socket.create_connection(self._address, PROBE_TIMEOUT_S)
+            except OSError:
+                return False
+            if _has_ended(self._socket, HANG_UP_S):
+                self._hang_up()
+                return False
             return True
-        self.close()
-        try:
-            self._socket = socket.create_connection(self._address, PROBE_TIMEOUT_S)
-        except OSError:
-            return False
-        if _has_ended(self._socket, HANG_UP_S):
-            self.close()
-            return False
-        return True
 
     def close(self) -> None:
         """Hang up; may be called twice."""
+        with self._lock:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None

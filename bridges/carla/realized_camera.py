@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from realmaster_live.bridges.carla.camera import PICTURE_SENSOR
+from realmaster_live.bridges.carla.ego import PICTURE_SENSOR
 from realmaster_live.bridges.carla.image_worker import Callback, ImageWorker
 from realmaster_live.errors import ConfigError
 from realmaster_live.protocols import Engine

@@ -25,7 +25,8 @@ class Ticker:
         """Return the number of the frame that a tick makes.
 
         Args:
-            world: the client's world. timeout_s: of the client's call.
+            world: the client's world.
+            timeout_s: of the client's call.
             look: called a few times a second meanwhile; what it raises ends the wait.
         """
         if self._thread is None:

@@ -17,7 +17,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.system.termination import ExitGuard
 from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
 from realmaster_live.bridges.gtav.camera import (
     NEAR_M,
@@ -46,6 +45,7 @@ from realmaster_live.bridges.gtav.weather import game_weather
 from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.optional import require
+from realmaster_live.system.termination import ExitGuard
 
 log = logging.getLogger(__name__)
 

@@ -110,7 +110,7 @@ def test_who_is_not_there_is_answered_with_who_is(owner, options):
     camera = owner.spawn_camera(role_name="front", image_size_x=160, image_size_y=96)
     before = owner.state()
     with pytest.raises(SensorMismatch) as caught:
-        attach(owner, **options)
+        attach(owner, timeout_s=1.0, **options)
     message = str(caught.value)
     assert f"{owner.hero.id} (vehicle." in message and "'hero'" in message
     assert f"{camera.id} (sensor.camera.rgb, 'front')" in message

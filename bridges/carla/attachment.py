@@ -1,0 +1,165 @@
+"""Cameras on one actor of one episode, and the ticks that all of them deliver.
+
+client threads -> FrameJoin (by frame number) -> frames_of(): decode, pose, labels, objects
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from realmaster_live.bridges.carla.camera import CameraSet, check_same_view
+from realmaster_live.bridges.carla.geometry import body_to_world, cam_to_world, intrinsics
+from realmaster_live.bridges.carla.images import LABEL_DECODERS, rgb
+from realmaster_live.bridges.carla.objects import SceneWatch, Tick
+from realmaster_live.bridges.carla.session import CarlaSession
+from realmaster_live.bridges.frame_join import FrameJoin
+from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.objects import SceneObject
+
+WORLD = "world"  # the sender of each tick's state
+WORLD_TICKS = 64  # so many may wait: they come every tick, long before the pictures, and are small
+OWN_TOWN = "/MiniTown"  # in the names of the embedded town's maps
+MEASURED_TICKS = 8  # of a world without a fixed time step
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far the world has come: written by the client's thread, read by whoever waits."""
+
+    ticks: int = 0
+    last_tick_at: float  # host monotonic clock, s
+    deltas_s: tuple[float, ...] = ()  # of the newest ticks, simulated
+
+
+class Attachment:
+    """Subscriptions to the world's state and to all cameras.
+
+    Args:
+        session: attached to the episode.
+        ego: the vehicle or walker that carries the cameras; None where an adopted one stands alone.
+        cameras: spawned or adopted in this episode.
+        object_range_m: how far frames report objects; None for none at all.
+    """
+
+    def __init__(
+        self,
+        session: CarlaSession,
+        ego: Any | None,
+        cameras: Mapping[str, CameraSet],
+        *,
+        object_range_m: float | None,
+    ) -> None:
+        self.ego, self.cameras = ego, cameras
+        self.every_tick = all(camera.every_tick for camera in cameras.values())
+        self.progress = progress = Progress(last_tick_at=time.monotonic())
+        self._session = session
+        self._abandoned = False
+        self._watch = watch = self._watch_scene(object_range_m)
+        self._present: set[int] = set()  # those of our actors that a state has shown
+        sensors = {
+            _sender(camera.name, name): sensor
+            for camera in cameras.values()
+            for name, sensor in camera.sensors.items()
+        }
+        self.join = join = FrameJoin((WORLD, *sensors), capacities={WORLD: WORLD_TICKS})
+        self._sensors = sensors
+
+        def keep_tick(snapshot: Any) -> None:
+            progress.ticks += 1
+            progress.last_tick_at = time.monotonic()
+            deltas = (*progress.deltas_s, float(snapshot.timestamp.delta_seconds))
+            progress.deltas_s = deltas[-MEASURED_TICKS:]
+            tick = Tick(snapshot, {}) if watch is None else watch.observe(snapshot)
+            join.put(WORLD, snapshot.frame, tick)
+
+        session.watch(keep_tick)
+        for name, sensor in sensors.items():
+            session.listen(sensor, _store(join, name))
+
+    def abandon(self) -> None:
+        """Stop waiting for these cameras: others take their place."""
+        self.join.close()
+        self._abandoned = True
+
+    def lost_actor(self) -> Any | None:
+        """Return the ego or the sensor that the world no longer has; None while it has all.
+
+        An actor counts as lost only after it was there: a new one shows up with the next tick.
+        """
+        if self._abandoned:
+            return None
+        snapshot = self._session.world.get_snapshot()
+        actors = [] if self.ego is None else [self.ego]
+        for actor in (*actors, *self._sensors.values()):
+            if snapshot.find(actor.id) is not None:
+                self._present.add(actor.id)
+            elif actor.id in self._present:
+                return actor
+        return None
+
+    def ego_is_in(self, tick: Tick) -> bool:
+        """Return whether the ego is part of a tick; its cameras may outlive it."""
+        return self.ego is None or tick.snapshot.find(self.ego.id) is not None
+
+    def measured_step_s(self) -> float | None:
+        """Return the simulated seconds of a tick, once enough of them were seen."""
+        deltas = self.progress.deltas_s
+        return statistics.median(deltas) if len(deltas) == MEASURED_TICKS else None
+
+    def frames_of(
+        self, frame_id: int, items: Mapping[str, Any], *, dropped_before: int
+    ) -> Iterator[Frame]:
+        """Yield the frames of all cameras at one tick."""
+        tick: Tick = items[WORLD]
+        ego = None if self.ego is None else tick.snapshot.find(self.ego.id)
+        ego_to_world = None if ego is None else body_to_world(ego.get_transform().get_matrix())
+        objects: tuple[SceneObject, ...] | None = None
+        for camera in self.cameras.values():
+            picture, arrived_at = items[_sender(camera.name, "rgb")]
+            images = {name: items[_sender(camera.name, name)][0] for name in camera.sensors}
+            check_same_view(images)
+            pose = cam_to_world(picture.transform.get_matrix())
+            if objects is None:
+                objects = () if self._watch is None else self._watch.at(tick, pose[:3, 3])
+            yield Frame(
+                camera=camera.name,
+                frame_id=frame_id,
+                timestamp=picture.timestamp,
+                captured_at=arrived_at,
+                image=rgb(picture),
+                intrinsics=intrinsics(picture.width, picture.height, picture.fov),
+                cam_to_world=pose,
+                labels={name: LABEL_DECODERS[name](images[name]) for name in camera.labels},
+                dropped_before=dropped_before,
+                ego_to_world=ego_to_world,
+                objects=objects,
+            )
+
+    def _watch_scene(self, range_m: float | None) -> SceneWatch | None:
+        if range_m is None:
+            return None
+        world = self._session.world
+        return SceneWatch(
+            self._session.carla,
+            world,
+            own_id=None if self.ego is None else self.ego.id,
+            numbered_by_actor=OWN_TOWN in world.get_map().name,
+            range_m=range_m,
+        )
+
+
+def _sender(camera: str, sensor: str) -> str:
+    return f"{camera}/{sensor}"
+
+
+def _store(join: FrameJoin, name: str) -> Callable[[Any], None]:
+    """Return a callback that keeps the image and the time it came; nothing else runs there."""
+
+    def callback(image: Any) -> None:
+        join.put(name, image.frame, (image, time.monotonic()))
+
+    return callback
