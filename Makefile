@@ -5,7 +5,7 @@ PYTHON := $(shell for p in python3 python3.12 python3.11; do \
 	&& { command -v $$p; break; }; done)
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all lint types bench clean python
+.PHONY: demo test test-all lint types docs bench clean python
 
 python:
 	@test -n "$(PYTHON)" || { echo "realmaster_live needs Python 3.11 or 3.12, and none was found ($$(python3 --version 2>&1)): install one and run make again" >&2; exit 2; }
@@ -20,7 +20,7 @@ python:
 	@echo "Installing the tests' environment into .venv-test (a few minutes: it holds torch) ..."
 	@$(PYTHON) -m venv .venv-test
 	@.venv-test/bin/pip install $(PIP_FLAGS) torch
-	@.venv-test/bin/pip install $(PIP_FLAGS) -e '.[demo,export,gta,pairs,truth,trt-rtx,ray,tensorboard,dev]'
+	@.venv-test/bin/pip install $(PIP_FLAGS) -e '.[demo,export,gta,pairs,truth,trt-rtx,ray,tensorboard,docs,dev]'
 	@touch $@
 
 demo: .venv-demo/done
@@ -38,6 +38,10 @@ lint: .venv-test/done
 
 types: .venv-test/done
 	.venv-test/bin/mypy
+
+docs: .venv-test/done
+	NO_MKDOCS_2_WARNING=1 .venv-test/bin/mkdocs build --quiet --strict
+	@echo "The site is in build/site; open build/site/index.html."
 
 bench: .venv-demo/done
 	.venv-demo/bin/realmaster bench

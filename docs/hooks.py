@@ -1,0 +1,45 @@
+"""What the site takes from other folders while it is built, so that nothing is kept twice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parent.parent
+PICTURES = {
+    "pictures/held_out.jpg": "engines/weights/embedded/held_out.jpg",
+    "pictures/curves.png": "engines/weights/embedded/curves.png",
+}
+VERBS = {
+    "Drive": ("attach", "record", "replay", "demo"),
+    "Data": ("dataset",),
+    "Train": ("pairs", "fit", "distill", "export", "build", "prompts", "evaluate"),
+    "Tools": ("minitown", "gta-relay", "gta-replay", "bench", "doctor"),
+}
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the model's pictures, the changelog and the help of every verb."""
+    for path, source in PICTURES.items():
+        files.append(File.generated(config, path, abs_src_path=str(ROOT / source)))
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    files.append(File.generated(config, "changelog.md", content=changelog))
+    files.append(File.generated(config, "reference/command-line.md", content=_command_line()))
+    return files
+
+
+def _command_line() -> str:
+    page = ["# Command line\n", "```text", _help(), "```\n"]
+    for group, verbs in VERBS.items():
+        page.append(f"## {group}\n")
+        for verb in verbs:
+            page += [f"### realmaster {verb}\n", "```text", _help(verb), "```\n"]
+    return "\n".join(page)
+
+
+def _help(*verb: str) -> str:
+    command = [sys.executable, "-m", "realmaster_live", *verb, "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return run.stdout.rstrip()
