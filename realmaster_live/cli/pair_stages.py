@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from realmaster_live.live.progress import CountProgress
@@ -16,14 +17,14 @@ GIVEN_UP = 3  # exit status: all is made that can be made, and some clips are in
 def foretell(chain: Any, names: Sequence[str], options: argparse.Namespace) -> None:
     """Say what is to make and what it costs; one clip is made of what was never measured."""
     from realmaster_live.training.pairs.cost import estimate, lacks_room, total
-    from realmaster_live.training.pairs.runner import give_another_chance
-    from realmaster_live.training.pairs.status import Watch
+    from realmaster_live.training.pairs.status import read_status
+    from realmaster_live.training.pairs.work import give_another_chance
 
     told = []
     for name in names:
         if options.retry and not options.dry_run:
             give_another_chance(chain, name)
-        status = Watch(chain, name).look()
+        status = read_status(chain, name)
         unknown = status.seconds_left is None and status.ready and status.waiting > options.workers
         if unknown and not options.dry_run and not options.no_pilot:
             status = _work_on(chain, status, options, limit=1)
@@ -61,9 +62,9 @@ def _work_on(chain: Any, before: Any, options: argparse.Namespace, limit: int | 
 def do_stage(chain: Any, name: str, options: argparse.Namespace) -> int:
     """Make what a stage lacks; returns the exit status."""
     from realmaster_live.training.pairs.cost import worded, worded_bytes
-    from realmaster_live.training.pairs.status import Watch
+    from realmaster_live.training.pairs.status import read_status
 
-    started, before = time.monotonic(), Watch(chain, name).look()
+    started, before = time.monotonic(), read_status(chain, name)
     after = _work_on(chain, before, options) if before.ready else before
     print(
         f"{name}: {after.done - before.done} made, {before.done} reused, {after.quarantined} in "
@@ -96,6 +97,7 @@ def _worries(status: Any) -> str:
 
 def _batch_script(chain: Any, name: str, workers: int) -> str:
     from realmaster_live.jobs.slurm import script
-    from realmaster_live.training.pairs.runner import task_of
+    from realmaster_live.training.pairs.work import task_of
 
-    return script(task_of(chain.dataset, name, chain.recipe.run, shard=(0, workers)))
+    task = task_of(chain.dataset, name, chain.recipe.run)
+    return script(replace(task, shard=(0, workers)))

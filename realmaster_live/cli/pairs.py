@@ -190,7 +190,8 @@ def _status(options: argparse.Namespace) -> int:
     from realmaster_live.training.pairs.status import read_status
 
     chain = Chain(options.dataset)
-    counts = read_status(chain, chain.needed(["gate", "encode", *chain.recipe.own]))
+    names = chain.needed(["gate", "encode", *chain.recipe.own])
+    counts = [read_status(chain, name) for name in names]
     if options.json:
         told = [dataclasses.asdict(count) for count in counts]
         print(json.dumps({"clips": len(chain.clips), "stages": told}, indent=1))
@@ -238,13 +239,11 @@ def _gallery(options: argparse.Namespace) -> int:
 
 
 def _work(options: argparse.Namespace) -> int:
-    from realmaster_live.jobs.local import leave_on_sigterm
-    from realmaster_live.training.pairs.chain import Chain
-    from realmaster_live.training.pairs.runner import Worker
+    from realmaster_live.jobs.worker import Worker
+    from realmaster_live.system.termination import termination_raises
+    from realmaster_live.training.pairs.work import open_stage
 
-    leave_on_sigterm()
-    made = Worker(Chain(options.dataset), options.stage, shard=options.shard).run(
-        limit=options.limit
-    )
+    with termination_raises(), open_stage(str(options.dataset), options.stage) as work:
+        made = Worker(work, shard=options.shard).run(limit=options.limit)
     print(f"{options.stage}: {made} made by process {os.getpid()}")
     return 0

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if options.work is not None:
         return _work(options)
     from realmaster_live.cli import replay_job
-    from realmaster_live.jobs.executors import RunConfig
+    from realmaster_live.jobs.work import RunConfig
     from realmaster_live.replay.footage import Reading
     from realmaster_live.replay.job import Job, Realizing, piece_of, plan
     from realmaster_live.replay.kinds import find_footage
@@ -130,9 +130,10 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _work(options: argparse.Namespace) -> int:
-    from realmaster_live.cli.replay_job import work
-    from realmaster_live.jobs.local import leave_on_sigterm
+    from realmaster_live.cli.replay_job import open_work
+    from realmaster_live.jobs.worker import Worker
+    from realmaster_live.system.termination import termination_raises
 
-    leave_on_sigterm()
-    print(f"replay: {work(str(options.work), shard=options.shard)} made")
+    with termination_raises(), open_work(str(options.work), workers=options.shard[1]) as work:
+        print(f"replay: {Worker(work, shard=options.shard).run()} made")
     return 0

@@ -5,45 +5,40 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from realmaster_live.cli.fidelity_options import wrap
 from realmaster_live.errors import PairError
 from realmaster_live.jobs.executors import Task
-from realmaster_live.jobs.leases import BEATS, LEASES, hold, is_stale
-from realmaster_live.jobs.supervisor import run_crew
+from realmaster_live.jobs.leases import LEASES, hold, is_stale
+from realmaster_live.jobs.supervisor import Progress, supervise
+from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, Status, reason_of
+from realmaster_live.jobs.worker import produce
 from realmaster_live.live.progress import CountProgress, RunProgress, console, show_stats
 from realmaster_live.protocols import Sink
-from realmaster_live.replay.job import Job, Piece, Status
-from realmaster_live.replay.realize import Engines, Wrap, play, realize, sweep
-from realmaster_live.replay.worker import Worker, progress_of
+from realmaster_live.replay.job import Job, Piece
+from realmaster_live.replay.realize import Engines, Wrap, play
+from realmaster_live.replay.worker import ReplayWork, frames_read
 
 GIVEN_UP = 3  # exit status: all is made that can be made, and some inputs are in quarantine
-OPEN = ("waiting", "failed")
+OPEN = (WAITING, FAILED)
 
 
-def work(
-    state: str,
-    *,
-    shard: tuple[int, int],
-    limit: int | None = None,
-    wanted: Callable[[], bool] = lambda: True,
-) -> int:
-    """Be one worker of a job, as an executor starts it; returns how many inputs were realized."""
+def open_work(state: str, *, workers: int = 1) -> ReplayWork:
+    """Return the work of a job, as an executor opens it."""
     job = Job.read(Path(state))
-    return Worker(job, shard=shard, wrap=_wrapping(job)).run(limit=limit, wanted=wanted)
+    return ReplayWork(job, workers=workers, wrap=_wrapping(job))
 
 
-def task_of(job: Job, *, shard: tuple[int, int]) -> Task:
-    """Return what a worker of a job is told."""
+def task_of(job: Job, *, shard: tuple[int, int] = (0, 1)) -> Task:
+    """Return the task of one worker of a job."""
     return Task(
         name="replay",
-        entry=f"{__name__}:{work.__name__}",
+        folder=job.state,
+        entry=f"{__name__}:{open_work.__name__}",
         arguments=(str(job.state),),
         command=("replay", "--work", str(job.state)),
-        logs=job.state / "logs",
         shard=shard,
         run=job.run,
     )
@@ -87,7 +82,7 @@ def look_at(job: Job, options: argparse.Namespace) -> int:
 def realize_one(job: Job, options: argparse.Namespace) -> int:
     """Realize one input in this process; its errors are raised as they are."""
     (piece,) = job.pieces
-    if job.status(piece) == "done":
+    if job.status(piece) == DONE:
         print(f"{piece.out} is there already, made of the same input in the same way")
         return 0
     with ExitStack() as stack:
@@ -98,11 +93,11 @@ def realize_one(job: Job, options: argparse.Namespace) -> int:
                 f"expected to make {piece.out} alone, got another process that makes it: wait for "
                 "it, or end it first"
             )
-        sweep(piece)
-        engines, bar = _engines(stack, job), _bar(stack, job, options)
+        bar = _bar(stack, job, options)
         sinks = _sinks(stack, job, options)
+        replay = ReplayWork(job, wrap=_wrapping(job), sinks=sinks, on_progress=bar.update)
         try:
-            realize(job, piece, engines, sinks=sinks, on_progress=bar.update)
+            produce(stack.enter_context(replay), piece.name)
         finally:
             _show(bar, options)
     return 0
@@ -116,38 +111,21 @@ def realize_all(job: Job, options: argparse.Namespace) -> int:
             lease.unlink(missing_ok=True)  # of an earlier run, which may have been killed
     if options.retry:
         for piece in job.pieces:
-            job.forget(piece)
+            job.forget_failures(piece)
     watch = _Watch(job, quiet=options.quiet)
-    before = watch.count("done")
+    before = watch.count(DONE)
     with watch:
-        _work_off(job, options, watch)
-    made = watch.count("done") - before
-    given_up = [piece for piece in job.pieces if job.status(piece) == "quarantined"]
+        supervise(task_of(job), watch.look, executor=options.executor, workers=options.workers)
+    made = watch.count(DONE) - before
+    given_up = [piece for piece in job.pieces if job.status(piece) == QUARANTINED]
     print(
         f"replay: {made} made, {before} reused, {len(given_up)} in quarantine, "
         f"{watch.count(*OPEN)} waiting; {watch.frames()} frames in {watch.seconds:.1f} s"
     )
     for piece in given_up:
-        tried = job.tried(piece)
-        print(f"  {piece.name}: {tried.reason}", file=sys.stderr)
+        reason = reason_of(job.failures(piece).error)
+        print(f"  {piece.name}: {reason}", file=sys.stderr)
     return GIVEN_UP if given_up else 0
-
-
-def _work_off(job: Job, options: argparse.Namespace, watch: _Watch) -> None:
-    while watch.count(*OPEN):
-        before = watch.attempts()
-        count = min(options.workers, watch.count(*OPEN))
-        tasks = [task_of(job, shard=(share, count)) for share in range(count)]
-        crew = tasks[:1] if options.executor == "slurm" else tasks
-        run_crew(crew, options.executor, attempts=watch.attempts, on_look=watch.look)
-        if watch.count(*OPEN) and watch.attempts() == before:
-            held = any((job.state / LEASES).glob("*.json"))  # by another run: wait for it
-            time.sleep(job.run.lease_s / BEATS)
-            if watch.count(*OPEN) and watch.attempts() == before and not held:
-                raise PairError(
-                    f"expected {watch.count(*OPEN)} inputs to be realized, got no attempt: see "
-                    f"{job.state} for what workers say"
-                )
 
 
 class _Watch:
@@ -177,38 +155,42 @@ class _Watch:
 
     def attempts(self) -> int:
         """Return how many attempts ended, well or not."""
-        left = (piece for piece in self.job.pieces if self._status(piece) != "done")
-        return self.count("done") + sum(self.job.tried(piece).attempts for piece in left)
+        left = (piece for piece in self.job.pieces if self._status(piece) != DONE)
+        return self.count(DONE) + sum(self.job.failures(piece).attempts for piece in left)
 
     def frames(self) -> int:
         """Return how many frames were read of inputs that are made or being made."""
         held = {path.stem for path in (self.job.state / LEASES).glob("*.json")}
         return sum(
             piece.footage.frames
-            if self._status(piece) == "done"
-            else progress_of(self.job, piece) * (piece.name in held)
+            if self._status(piece) == DONE
+            else frames_read(self.job, piece) * (piece.name in held)
             for piece in self.job.pieces
         )
 
     def _status(self, piece: Piece) -> Status:
         """Return how far an input is; one that was made is not looked at again."""
         if piece.name in self._done:
-            return "done"
+            return DONE
         status = self.job.status(piece)
-        if status == "done":
+        if status == DONE:
             self._done.add(piece.name)
         return status
 
-    def look(self) -> None:
-        """Show how far it is: frames, their rate, and what is left."""
-        if self.quiet:
-            return
+    def look(self) -> Progress:
+        """Return how far the job is, and show it."""
+        if not self.quiet:
+            self._show()
+        return Progress(ready=self.count(*OPEN), attempts=self.attempts())
+
+    def _show(self) -> None:
+        """Show frames, their rate, and what is left."""
         frames = self.frames()
         rate = (frames - self._before) / max(1e-3, time.monotonic() - self._began)
         figures = f"{rate:.1f}/s"
         if rate > 0:
             figures += f"  {(self._total - frames) / rate / 60:.0f} min left"
-        for status in ("failed", "quarantined"):
+        for status in (FAILED, QUARANTINED):
             if self.count(status):
                 figures += f"  {self.count(status)} {status}"
         self._bar.update(frames, figures)

@@ -1,1 +1,1 @@
-"""Many workers for one long job: who runs them, and who of them makes what just now."""
+"""Long jobs for many workers: leases, executors, one worker and one supervisor."""

@@ -8,67 +8,59 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.jobs.work import RunConfig, Work
+from realmaster_live.jobs.worker import Worker
 
 EXECUTORS = {"local": "local", "slurm": "slurm", "ray": "ray_pool"}
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """How the work is done; nothing here changes what is made.
-
-    Attributes:
-        attempts: how often a thing is tried before it is put in quarantine.
-        lease_s: seconds without a sign of life after which what a worker makes is given to another.
-        sbatch: options of sbatch, such as "--gres=gpu:1" (slurm).
-        num_cpus: processors of a worker (ray). num_gpus: GPUs of a worker (ray).
-    """
-
-    attempts: int = 3
-    lease_s: float = 120.0
-    sbatch: tuple[str, ...] = ()
-    num_cpus: float = 1.0
-    num_gpus: float = 0.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What one worker is told; nothing in it is larger than a name.
+    """What one worker is given: names and numbers, and nothing large.
 
     Attributes:
         name: of the job, for people.
-        entry: "module:function" that does the work in this process or another one: called as
-            `function(*arguments, shard=..., limit=..., wanted=...)`.
+        folder: of the job's leases and logs.
+        entry: "module:function" that opens the work in this process or another one: called as
+            `function(*arguments, workers=n)`, it returns a context manager of it.
         arguments: names and paths, as every machine sees them.
-        command: what `realmaster` is told to do the same; a batch job adds its --shard.
-        logs: folder of batch scripts and what they print.
-        shard: i of n: where among the things to make the worker begins.
+        command: arguments of `realmaster` that do the same; a batch job adds its --shard.
+        shard: i of n: which share of the pieces is the worker's own.
         limit: make no more than this.
         run: how.
     """
 
     name: str
+    folder: Path
     entry: str
     arguments: tuple[str, ...]
     command: tuple[str, ...]
-    logs: Path
-    shard: tuple[int, int]
+    shard: tuple[int, int] = (0, 1)
     limit: int | None = None
     run: RunConfig = field(default_factory=RunConfig)
 
-    def work(self, wanted: Callable[[], bool] = lambda: True) -> int:
-        """Do the work here; returns how many things were made. `wanted` is asked before each."""
+    @property
+    def logs(self) -> Path:
+        """Return the folder of batch scripts and their output."""
+        return self.folder / "logs"
+
+    def work(self) -> int:
+        """Be the worker, in this process; returns how many pieces were made."""
         module, _, name = self.entry.partition(":")
-        function: Callable[..., int] = getattr(importlib.import_module(module), name)
-        return function(*self.arguments, shard=self.shard, limit=self.limit, wanted=wanted)
+        function: Callable[..., AbstractContextManager[Work]]
+        function = getattr(importlib.import_module(module), name)
+        with function(*self.arguments, workers=self.shard[1]) as work:
+            return Worker(work, shard=self.shard).run(limit=self.limit)
 
 
 class Died(Exception):
-    """A worker ended without a word: it was killed, or it crashed."""
+    """A worker ended without an error of its own: it was killed, or it crashed."""
 
 
 class Handle(Protocol):
@@ -78,7 +70,7 @@ class Handle(Protocol):
         """Return whether it still works; raises Died, or the error that ended it."""
 
     def stop(self) -> None:
-        """End it, giving it the time to tidy up; may be called twice."""
+        """End it, with time to give its lease back; may be called twice."""
 
 
 def starter(name: str) -> Callable[[Task], Handle]:

@@ -1,30 +1,32 @@
-"""Leases: who is making which object just now.
+"""Leases: which worker is making which piece now.
 
-A lease is a file that only one process can create. Its holder touches it as a sign of life; one
-that has not been touched for long, or whose process is gone, is taken over. Should its holder turn
-out to be alive after all, no harm is done: both make the same object, and one of the two stays.
+A lease is a file that only one process can create. Its holder touches it as a heartbeat; one that
+has not been touched for long, or whose process has ended, is taken over. Should its holder turn out
+to be alive after all, no harm is done: both make the same piece, and one of the two stays.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from realmaster_live.system.atomic_files import part_of
+from realmaster_live.system.records import encode, read_record
+
 LEASES = "leases"
-BEATS = 4  # signs of life in the time after which a lease expires
+BEATS = 4  # heartbeats in the time after which a lease expires
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Who holds a lease: a process, by everything that tells it from another."""
+    """The process that holds a lease, by everything that tells it from another process."""
 
     token: str
     host: str
@@ -45,10 +47,15 @@ class Holder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease that this process holds; `orphaned` where it was taken from one that died with it."""
+    """A lease that this process holds; `orphaned` where its former holder died with it."""
 
-    key: str
+    path: Path
+    holder: Holder
     orphaned: bool
+
+    def is_lost(self) -> bool:
+        """Return whether it expired and another process has taken it over."""
+        return read_holder(self.path) != self.holder
 
 
 @contextmanager
@@ -59,13 +66,13 @@ def hold(dataset: Path, key: str, expiry_s: float) -> Iterator[Lease | None]:
     beat = threading.Thread(
         target=_beat, args=(path, holder, expiry_s, ended), name=f"lease-{key[:8]}", daemon=True
     )
-    try:  # from before the file is there: whatever ends this process in good order gives it back
+    try:  # from before the file is there: every orderly end of this process gives it back
         orphaned = is_stale(path, expiry_s) and _break(path, read_holder(path))
         if not _create(path, holder):
             yield None
             return
         beat.start()
-        yield Lease(key=key, orphaned=orphaned)
+        yield Lease(path=path, holder=holder, orphaned=orphaned)
     finally:
         ended.set()
         if beat.ident is not None:
@@ -97,8 +104,8 @@ def is_stale(path: Path, expiry_s: float) -> bool:
 def read_holder(path: Path) -> Holder | None:
     """Return who holds a lease; None where it is gone or was left half written."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return read_record(path, Holder)
+    except (OSError, ValueError):
         return None
 
 
@@ -110,7 +117,7 @@ def _create(path: Path, holder: Holder) -> bool:
     except FileExistsError:
         return False
     try:
-        os.write(file, json.dumps(asdict(holder)).encode())
+        os.write(file, encode(holder))
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -120,28 +127,24 @@ def _create(path: Path, holder: Holder) -> bool:
 
 
 def _break(path: Path, judged: Holder | None) -> bool:
-    """Take a stale lease away; False where another process was quicker."""
-    aside = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        path.rename(aside)
-    except FileNotFoundError:
-        return False
-    mine = read_holder(aside) == judged
-    if not mine:  # a new holder came in between: put its lease back unless there is one again
-        with suppress(OSError):
+    """Remove a stale lease; False where another process was quicker."""
+    with part_of(path) as aside:
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        if read_holder(aside) == judged:
+            return True
+        with suppress(OSError):  # a new holder came in between: put its lease back
             os.link(aside, path)
-    aside.unlink(missing_ok=True)
-    return mine
+        return False
 
 
 def now(folder: Path) -> float:
     """Return the time by the clock of the file system, which all machines of a store share."""
-    probe = folder / f".{uuid.uuid4().hex}.part"
-    probe.touch()
-    try:
+    with part_of(folder / "clock") as probe:
+        probe.touch()
         return probe.stat().st_mtime
-    finally:
-        probe.unlink(missing_ok=True)
 
 
 def _host() -> str:
@@ -151,10 +154,10 @@ def _host() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """Return when a process started, "" where there is none (a pid may be given out again)."""
+    """Return when a process started, "" where there is none (process ids are used again)."""
     try:
-        told = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return ""
-    state, *_, started = told.rpartition(")")[2].split()[:20]
+    state, *_, started = line.rpartition(")")[2].split()[:20]
     return "" if state in "ZX" else started

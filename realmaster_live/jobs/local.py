@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
+import threading
 import traceback
 from contextlib import suppress
 from multiprocessing import get_context, parent_process
@@ -14,12 +14,13 @@ from pathlib import Path
 
 from realmaster_live.errors import PairError, RealMasterError
 from realmaster_live.jobs.executors import Died, Task
+from realmaster_live.system.termination import termination_raises
 
-GRACE_S = 10.0  # time to give a lease back before a process is killed
+GRACE_S = 10.0  # after SIGTERM, to give a lease back before SIGKILL
 
 
 def start(task: Task) -> LocalWorker:
-    """Start a process that works on one share of a job."""
+    """Start a process that is one worker of a job."""
     return LocalWorker(task)
 
 
@@ -52,7 +53,7 @@ class LocalWorker:
         return False
 
     def stop(self) -> None:
-        """End it by SIGTERM, and by SIGKILL where it does not listen."""
+        """End it by SIGTERM, and by SIGKILL where that does not help."""
         if self._process.is_alive():
             self._process.terminate()
             self._process.join(GRACE_S)
@@ -62,39 +63,45 @@ class LocalWorker:
         self._ours.close()
 
 
-def leave_on_sigterm() -> None:
-    """Make SIGTERM an orderly end: leases are given back, and no attempt is counted."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def _main(task: Task, errors: Connection) -> None:
+    """Work; the error that ends it is sent to the parent.
 
-
-def _main(task: Task, told: Connection) -> None:
-    """Work; the error that ends it is sent to the parent."""
-    leave_on_sigterm()
+    SIGTERM is an orderly end: the lease is given back, and no attempt is counted. Ctrl-C reaches
+    the whole process group, so it is left to the parent, which ends its workers by SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     _share_machine(*task.shard)
-    parent = parent_process()
-    try:
-        task.work(wanted=lambda: parent is None or parent.is_alive())
-    except KeyboardInterrupt:
-        return
-    except RealMasterError as error:
-        told.send(error)
-    except Exception as error:
-        told.send(
-            PairError(
-                f"expected the worker of {task.name} to run, got {type(error).__name__} ({error}): "
-                f"see where it came from\n{traceback.format_exc()}"
+    with termination_raises():
+        threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+        try:
+            task.work()
+        except RealMasterError as error:
+            errors.send(error)
+        except Exception as error:
+            errors.send(
+                PairError(
+                    f"expected the worker of {task.name} to run, got {type(error).__name__} "
+                    f"({error}): see where it came from\n{traceback.format_exc()}"
+                )
             )
-        )
+
+
+def _end_with_parent() -> None:
+    """Send this process SIGTERM once its parent is gone, however that ended."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _share_machine(share: int, shares: int) -> None:
-    """Give this process its part of the processors and one GPU, unless somebody has said so."""
+    """Give this process its share of the processors and one GPU, unless the environment does."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // shares)))
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     folder = Path("/proc/driver/nvidia/gpus")
     count = len(list(folder.iterdir())) if folder.is_dir() else 0
-    gpus = [str(index) for index in range(count)] if seen is None else seen.split(",")
+    gpus = [str(index) for index in range(count)] if visible is None else visible.split(",")
     if shares > 1 and len(gpus) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[share % len(gpus)]

@@ -1,4 +1,4 @@
-"""Workers as actors of Ray: it places them on machines and GPUs; keys travel, frames never do."""
+"""Workers as actors of Ray, which places them on machines and GPUs; only names are sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from realmaster_live.errors import RealMasterError
 from realmaster_live.jobs.executors import Died, Task
 from realmaster_live.optional import require
 
-HEADROOM = 1  # processors beyond the workers' own: Ray places nothing where all are taken
+HEADROOM = 1  # processors beyond the workers' own: Ray places nothing where all are in use
 
 
 def start(task: Task) -> RayWorker:
@@ -22,7 +22,7 @@ def start(task: Task) -> RayWorker:
 
 
 class Actor:
-    """What runs in an actor: one worker, so that networks are loaded once."""
+    """An actor that is one worker, so that networks are loaded once."""
 
     def work(self, task: Task) -> int:
         """Work on a share of a job; returns how many things were made."""
@@ -53,7 +53,7 @@ class RayWorker:
         return False
 
     def stop(self) -> None:
-        """End it; its lease is found abandoned."""
+        """Kill it; another worker finds its lease abandoned."""
         self._ray.kill(self._actor)
 
 

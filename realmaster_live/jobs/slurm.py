@@ -9,7 +9,7 @@ import sys
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.jobs.executors import Task
-from realmaster_live.system.atomic_files import part_of, settle
+from realmaster_live.system.atomic_files import write_text
 
 WARNING_S = 60  # before the time limit: enough to give a lease back
 
@@ -48,9 +48,7 @@ class SlurmArray:
         self._logs = task.logs.resolve()
         self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / f"{task.name}.sbatch"
-        with part_of(path) as part:
-            part.write_text(script(task), encoding="utf-8")
-            settle(part, path)
+        write_text(path, script(task))
         self._name = task.name
         self._waiting = subprocess.Popen(
             [sbatch, "--wait", str(path)],
@@ -63,10 +61,10 @@ class SlurmArray:
         """Return whether the array is queued or runs; raises PairError where a task failed."""
         status = self._waiting.poll()
         if status:
-            told = self._told().rpartition("\n")[2]
+            output = self._output().rpartition("\n")[2]
             raise PairError(
                 f"expected the array job of {self._name} to succeed, got exit status {status} "
-                f"({told}): read {self._logs}, and run the same command again to go on"
+                f"({output}): read {self._logs}, and run the same command again to go on"
             )
         return status is None
 
@@ -78,6 +76,6 @@ class SlurmArray:
         if self._waiting.stderr is not None:
             self._waiting.stderr.close()
 
-    def _told(self) -> str:
-        """Return what sbatch said."""
+    def _output(self) -> str:
+        """Return what sbatch printed to stderr."""
         return "" if self._waiting.stderr is None else self._waiting.stderr.read().strip()

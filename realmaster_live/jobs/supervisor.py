@@ -1,65 +1,99 @@
-"""Keeps the workers of a job at work: one that dies is replaced while the job advances."""
+"""Keeps the workers of a job running until nothing is left that can be made."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from realmaster_live.errors import PairError
 from realmaster_live.jobs.executors import Died, Handle, Task, starter
+from realmaster_live.jobs.leases import BEATS, LEASES
 from realmaster_live.system.termination import termination_raises
 
 POLL_S = 0.25
 
 
-def run_crew(
-    tasks: Sequence[Task],
-    executor: str,
-    *,
-    attempts: Callable[[], int],
-    on_look: Callable[[], object],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        ready: pieces that can be made now.
+        attempts: all that were recorded so far, failed or not: where they grow, the work advances.
+    """
+
+    ready: int
+    attempts: int
+
+
+def supervise(
+    task: Task, look: Callable[[], Progress], *, executor: str = "local", workers: int = 1
 ) -> None:
-    """Run one worker a task to its end.
+    """Have workers make every piece that can be made, or as many as the task's limit says.
 
     Args:
-        tasks: one a worker; an array of Slurm is one task.
+        task: of any worker; each gets a shard of its own.
+        look: counts how far the job is; called a few times a second, and at the end.
         executor: "local", "slurm" or "ray".
-        attempts: how many the job has seen so far: where they grow, the work advances.
-        on_look: called a few times a second, and at the end, before `attempts`.
+        workers: how many at once; one where there is a limit.
 
     Raises:
-        PairError: workers die without getting anywhere. Any other error is a worker's own.
+        PairError: workers die, or end, without getting anywhere. Any other error is a worker's own.
     """
+    progress = look()
+    while progress.ready:
+        before = progress.attempts
+        count = 1 if task.limit is not None else min(workers, progress.ready)
+        tasks = [replace(task, shard=(share, count)) for share in range(count)]
+        _run_to_the_end(tasks[:1] if executor == "slurm" else tasks, executor, look)
+        progress = look()
+        if task.limit is not None:
+            return
+        if progress.ready and progress.attempts == before:
+            held = any((task.folder / LEASES).glob("*.json"))  # by another run: wait for it
+            time.sleep(task.run.lease_s / BEATS)
+            progress = look()
+            if progress.ready and progress.attempts == before and not held:
+                raise PairError(
+                    f"expected {progress.ready} pieces of {task.name} to be made, got no attempt: "
+                    f"what they are made of has gone, or see {task.folder} for what workers report"
+                )
+
+
+def _run_to_the_end(tasks: Sequence[Task], executor: str, look: Callable[[], Progress]) -> None:
+    """Run one worker for each task (an array of Slurm is one task); replace those that die."""
     start, patience = starter(executor), tasks[0].run.attempts
-    crew: dict[int, Handle] = {}
-    known, deaths = attempts(), 0  # deaths since the job last advanced
+    running: dict[int, Handle] = {}
+    known, deaths = look().attempts, 0  # deaths since the job last advanced
 
     def stop_all() -> None:
-        for worker in crew.values():
+        for worker in running.values():
             worker.stop()
 
     with termination_raises(), ExitStack() as exits:
         exits.callback(stop_all)
-        crew |= {index: start(task) for index, task in enumerate(tasks)}
-        while crew:
-            on_look()
-            if attempts() != known:
-                known, deaths = attempts(), 0
-            for index, worker in list(crew.items()):
+        for index, task in enumerate(tasks):
+            running[index] = start(task)
+        while running:
+            attempts = look().attempts
+            if attempts != known:
+                known, deaths = attempts, 0
+            for index, worker in list(running.items()):
                 try:
                     if not worker.poll():
-                        crew.pop(index).stop()
+                        running.pop(index).stop()
                 except Died as error:
                     deaths += 1
                     if deaths > patience:
                         command = " ".join(("realmaster", *tasks[index].command))
                         raise PairError(
-                            f"expected the workers of {tasks[0].name} to live, got {deaths} that "
-                            f"died at once ({error}): run one by itself to see why, {command} "
+                            f"expected the workers of {tasks[0].name} to live, got {deaths} deaths "
+                            f"in a row ({error}): run one by itself to see why, {command} "
                             "--shard 0/1"
                         ) from error
-                    crew.pop(index).stop()
-                    crew[index] = start(tasks[index])
-            time.sleep(POLL_S)
-    on_look()
+                    running.pop(index).stop()
+                    running[index] = start(tasks[index])
+            if running:
+                time.sleep(POLL_S)

@@ -1,8 +1,7 @@
-"""A replay of many sequences: what each becomes, and how far it is.
+"""A replay job: which recordings are made of which footage, and how.
 
-A job keeps its plan, its leases and the attempts that failed in a folder of its own. A sequence is
-made aside and moved to its place when it is whole; the recording itself says of what and how it was
-made, so that a finished one is found again and never redone.
+A job keeps its plan, its leases and its failed attempts in a folder of its own. Every recording
+carries a stamp of what it was made of and how, so that a finished one is found and never redone.
 """
 
 from __future__ import annotations
@@ -10,20 +9,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from realmaster_live.errors import ConfigError, RecordingError
-from realmaster_live.jobs.executors import RunConfig
+from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, RunConfig, Status
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay.footage import Footage, Reading, Size
 from realmaster_live.replay.model_files import describe_model, fitted
-from realmaster_live.system.atomic_files import part_of, settle
+from realmaster_live.system.atomic_files import write_bytes
+from realmaster_live.system.records import encode, read_record
 
-PLAN, TRIES, STATE = "plan.json", "tries", ".replay"
+PLAN, FAILURES, STATE = "plan.json", "tries", ".replay"
 STAMP = "replay"  # key in the source of a recording's About
-Status = Literal["done", "failed", "quarantined", "waiting"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +30,10 @@ class Realizing:
     """How frames are realized.
 
     Attributes:
-        engine: as `load_engine` takes it. prompt: what is shown; None for what was recorded.
+        engine: as `load_engine` takes it. prompt: None for the prompts that were recorded.
         seed: of the engine's noise. size: width and height; None for the footage's own, or the
-            nearest that fits the model. lossless: keep every bit of the pictures.
-        fidelity: what holds the pictures to the labels, as flags; empty for nothing.
+            nearest that fits the model. lossless: store the pictures without loss.
+        fidelity: flags of the colour lock and of the gate by labels; empty for neither.
     """
 
     engine: str = "embedded"
@@ -47,11 +46,12 @@ class Realizing:
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """One sequence to make.
+    """One recording to make.
 
     Attributes:
-        footage: of what. out: where it goes. sizes: camera -> width and height of the result.
-        stamp: all that decides its pictures.
+        footage: that it is made of. out: its folder.
+        sizes: camera -> width and height of the realized pictures.
+        stamp: everything that decides its pictures.
     """
 
     footage: Footage
@@ -61,30 +61,26 @@ class Piece:
 
     @property
     def name(self) -> str:
-        """Return what to call it."""
+        """Return its name, which is also its key in the job."""
         return self.out.name
 
 
 @dataclass(frozen=True, kw_only=True)
-class Try:
-    """How many attempts at a piece failed so far, and the last one's traceback."""
+class Failures:
+    """The number of failed attempts at a piece, the last one's traceback, and the piece's stamp."""
 
     attempts: int = 0
     error: str = ""
-
-    @property
-    def reason(self) -> str:
-        """Return the last line of the error."""
-        return (self.error.strip().splitlines() or [""])[-1]
+    stamp: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All of it.
+    """Several recordings to make.
 
     Attributes:
-        pieces: in order. state: folder of plan, leases and tries.
-        overwrite: replace outputs that were made otherwise. run: how workers work.
+        pieces: in order. state: folder of plan, leases and failures.
+        overwrite: replace recordings that were made otherwise. run: how workers work.
     """
 
     pieces: Sequence[Piece]
@@ -96,63 +92,59 @@ class Job:
 
     def write(self) -> None:
         """Keep the plan for workers to read."""
-        path = self.state / PLAN
-        with part_of(path) as part:
-            part.write_text(json.dumps(asdict(self), default=str, indent=1), encoding="utf-8")
-            settle(part, path)
+        write_bytes(self.state / PLAN, encode(self))
 
     @classmethod
     def read(cls, state: Path) -> Job:
-        """Return the plan that a job keeps."""
+        """Return the plan that a job keeps in its folder.
+
+        Raises:
+            ConfigError: there is none, or it names places that are not beside the folder.
+        """
+        path = state / PLAN
         try:
-            told = json.loads((state / PLAN).read_text(encoding="utf-8"))
-            return cls(
-                pieces=[_piece(one) for one in told["pieces"]],
-                reading=Reading(**_tuples(told["reading"])),
-                realizing=Realizing(**_tuples(told["realizing"])),
-                state=state,
-                overwrite=told["overwrite"],
-                run=RunConfig(**_tuples(told["run"])),
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            job = replace(read_record(path, cls), state=state)
+        except (OSError, ValueError) as error:
             raise ConfigError(
-                f"expected the plan of a replay in {state / PLAN}, got {error!r}: start it with "
+                f"expected the plan of a replay in {path}, got {error}: start it with "
                 "realmaster replay INPUT --out DIR"
             ) from error
+        for piece in job.pieces:
+            if piece.out != state.parent / piece.name or piece.name in ("", "..", state.name):
+                raise ConfigError(
+                    f"expected {path} to name recordings in {state.parent}, got {piece.out}: start "
+                    "the replay again with realmaster replay INPUT --out DIR"
+                )
+        return job
 
     def status(self, piece: Piece) -> Status:
         """Return how far a piece is."""
-        if found(piece.out) == piece.stamp:
-            return "done"
-        attempts = self.tried(piece).attempts
+        if stamp_of(piece.out) == piece.stamp:
+            return DONE
+        attempts = self.failures(piece).attempts
         if attempts >= self.run.attempts:
-            return "quarantined"
-        return "failed" if attempts else "waiting"
+            return QUARANTINED
+        return FAILED if attempts else WAITING
 
-    def tried(self, piece: Piece) -> Try:
-        """Return what came of the attempts at a piece under its present stamp."""
+    def failures(self, piece: Piece) -> Failures:
+        """Return the failed attempts at a piece; those under another stamp do not count."""
         try:
-            told = json.loads(self._tries(piece).read_text(encoding="utf-8"))
+            found = read_record(self._failures(piece), Failures)
         except (OSError, ValueError):
-            return Try()
-        if told.pop("stamp") != piece.stamp:
-            return Try()
-        return Try(**told)
+            return Failures()
+        return found if found.stamp == piece.stamp else Failures()
 
-    def note(self, piece: Piece, tried: Try) -> None:
-        """Keep what came of the attempts at a piece."""
-        path = self._tries(piece)
-        with part_of(path) as part:
-            told = {**asdict(tried), "stamp": piece.stamp}
-            part.write_text(json.dumps(told), encoding="utf-8")
-            settle(part, path)
+    def record_failure(self, piece: Piece, attempts: int, error: str) -> None:
+        """Keep how many attempts at a piece have failed, and the traceback of the last one."""
+        content = Failures(attempts=attempts, error=error, stamp=piece.stamp)
+        write_bytes(self._failures(piece), encode(content))
 
-    def forget(self, piece: Piece) -> None:
+    def forget_failures(self, piece: Piece) -> None:
         """Give a piece all its attempts again."""
-        self._tries(piece).unlink(missing_ok=True)
+        self._failures(piece).unlink(missing_ok=True)
 
-    def _tries(self, piece: Piece) -> Path:
-        return self.state / TRIES / f"{piece.name}.json"
+    def _failures(self, piece: Piece) -> Path:
+        return self.state / FAILURES / f"{piece.name}.json"
 
 
 def plan(
@@ -180,7 +172,7 @@ def plan(
     pieces = []
     for footage, place in zip(inputs, places, strict=True):
         piece = piece_of(footage, place, reading, realizing)
-        _check_place(piece, overwrite)
+        check_place(piece, overwrite=overwrite)
         pieces.append(piece)
     return Job(
         pieces=pieces,
@@ -193,29 +185,30 @@ def plan(
 
 
 def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing) -> Piece:
-    """Return what is to become of one input."""
+    """Return the recording that one input becomes."""
     sha256, stride = describe_model(realizing.engine)
     sizes = {
         name: realizing.size or fitted(*size, stride) for name, size in footage.cameras.items()
     }
-    stamp = {
+    stamp: dict[str, Any] = {
         "input": footage.name,
         "input_sha256": footage.sha256,
         "engine": realizing.engine,
         "engine_sha256": sha256,
         "prompt": realizing.prompt,
         "seed": realizing.seed,
-        "sizes": {name: list(size) for name, size in sizes.items()},
+        "sizes": sizes,
         "fps": footage.fps,
-        "labels": None if reading.labels is None else list(reading.labels),
+        "labels": reading.labels,
         "lossless": realizing.lossless,
-        "fidelity": json.loads(json.dumps(dict(realizing.fidelity))),
+        "fidelity": dict(realizing.fidelity),
     }
+    stamp = json.loads(json.dumps(stamp))  # as it is read back
     return Piece(footage=footage, out=out, sizes=sizes, stamp=stamp)
 
 
-def found(out: Path) -> Mapping[str, Any] | None:
-    """Return the stamp of a whole recording that a replay left, None of anything else."""
+def stamp_of(out: Path) -> Mapping[str, Any] | None:
+    """Return the stamp of a finished recording by a replay, None of anything else."""
     try:
         meta = Meta.read(out)
     except RecordingError:
@@ -224,11 +217,12 @@ def found(out: Path) -> Mapping[str, Any] | None:
     return stamp if meta.complete and isinstance(stamp, dict) else None
 
 
-def _check_place(piece: Piece, overwrite: bool) -> None:
+def check_place(piece: Piece, *, overwrite: bool) -> None:
+    """Raise ConfigError where the folder of a piece holds what may not be replaced."""
     out = piece.out
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    stamp = found(out)
+    stamp = stamp_of(out)
     if stamp == piece.stamp or (overwrite and (out / META).exists()):
         return
     if stamp is None:
@@ -252,20 +246,3 @@ def _names(inputs: Sequence[Footage]) -> list[str]:
         same = sum(other == name or other.startswith(f"{name}~") for other in names)
         names.append(f"{name}~{same + 1}" if same else name)
     return names
-
-
-def _piece(told: dict[str, Any]) -> Piece:
-    footage = told["footage"]
-    return Piece(
-        footage=Footage(**{**footage, "cameras": _tuples(footage["cameras"])}),
-        out=Path(told["out"]),
-        sizes=_tuples(told["sizes"]),
-        stamp=told["stamp"],
-    )
-
-
-def _tuples(values: Any) -> Any:
-    """Return what JSON made lists of as tuples again."""
-    if isinstance(values, dict):
-        return {name: _tuples(value) for name, value in values.items()}
-    return tuple(_tuples(value) for value in values) if isinstance(values, list) else values

@@ -1,9 +1,7 @@
-"""Realizes one sequence, and keeps an engine loaded from one to the next."""
+"""Realizes footage into a recording, with engines that stay loaded from one piece to the next."""
 
 from __future__ import annotations
 
-import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,41 +19,40 @@ from realmaster_live.replay.footage import Size
 from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
 from realmaster_live.replay.kinds import open_footage
 from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
-from realmaster_live.system.atomic_files import room_for
 
 Wrap = Callable[[PromptedEngine], PromptedEngine]
-FROM_BEFORE = ("seed", "town", "route", "weather", "licence")
+INHERITED = ("seed", "town", "route", "weather", "licence")  # from the recording to its replay
 
 
 class Engines:
-    """The engines of the last piece's cameras, for the next one of the same sizes and rate."""
+    """Engines, one a camera, that are kept for the next piece of the same sizes and frame rate."""
 
     def __init__(
         self, realizing: Realizing, *, threads: int = 0, wrap: Wrap = lambda engine: engine
     ) -> None:
         self._realizing, self._threads, self._wrap = realizing, threads, wrap
         self._engines: dict[str, PromptedEngine] = {}
-        self._made_for: object = None
-        self._told = False
+        self._loaded_for: object = None
+        self._prompted = False
 
     def get(
-        self, sizes: Mapping[str, Size], fps: float, *, told: bool = False
+        self, sizes: Mapping[str, Size], fps: float, *, prompted: bool = False
     ) -> dict[str, PromptedEngine]:
-        """Return an engine a camera that remembers nothing; `told`: it will be told its prompts."""
-        if (dict(sizes), fps) != self._made_for or (self._told and not told):
+        """Return a reset engine for each camera; `prompted`: its prompt is going to be changed."""
+        if (dict(sizes), fps) != self._loaded_for or (self._prompted and not prompted):
             self.close()
             self._engines = {name: self._load(size, fps) for name, size in sizes.items()}
-            self._made_for = dict(sizes), fps
+            self._loaded_for = dict(sizes), fps
         for engine in self._engines.values():
             engine.reset()
-        self._told = told
+        self._prompted = prompted
         return self._engines
 
     def close(self) -> None:
         """Release the engines; may be called twice."""
         for engine in self._engines.values():
             engine.close()
-        self._engines, self._made_for = {}, None
+        self._engines, self._loaded_for = {}, None
 
     def _load(self, size: Size, fps: float) -> PromptedEngine:
         from realmaster_live.engines.load import load_engine
@@ -81,29 +78,24 @@ def realize(
     job: Job,
     piece: Piece,
     engines: Engines,
+    part: Path,
     *,
     sinks: Sequence[Sink] = (),
     on_progress: Callable[[Stats], None] | None = None,
 ) -> Stats:
-    """Make a piece: aside, and moved to its place when it is whole.
+    """Make the recording of a piece in the new folder `part`.
 
     Raises:
-        DiskFull: there is no room. Any other error is the source's, the engine's or a sink's.
+        PairError: the footage is too short. Any other error is the source's, the engine's or a
+            sink's.
     """
-    part = piece.out.with_name(f".{piece.out.name}.{uuid.uuid4().hex[:12]}.part")
-    try:
-        with room_for(piece.out):
-            piece.out.parent.mkdir(parents=True, exist_ok=True)
-            stats = play(job, piece, engines, sinks=sinks, record=part, on_progress=on_progress)
-            if not stats.realized:
-                raise PairError(
-                    f"expected enough frames in a row for a chunk in {piece.footage.path}, got "
-                    f"{stats.captured} frames: leave it out"
-                )
-            _settle(part, piece.out)
-            return stats
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    stats = play(job, piece, engines, sinks=sinks, record=part, on_progress=on_progress)
+    if not stats.realized:
+        raise PairError(
+            f"expected enough consecutive frames for a chunk in {piece.footage.path}, got "
+            f"{stats.captured} frames: leave it out"
+        )
+    return stats
 
 
 def play(
@@ -116,18 +108,18 @@ def play(
     pace: bool = False,
     on_progress: Callable[[Stats], None] | None = None,
 ) -> Stats:
-    """Play a piece through its engine into the sinks, and into a recording where asked for."""
+    """Run a piece through its engines into the sinks, and into a recording if one is named."""
     footage = piece.footage
     source = open_footage(footage, job.reading, pace=pace)
     try:
         prompts, step = _of_recording(source, job.realizing)
-        loaded = engines.get(piece.sizes, footage.fps, told=any(prompts.values()))
+        loaded = engines.get(piece.sizes, footage.fps, prompted=any(prompts.values()))
         first = next(iter(loaded.values()))
-        told: dict[str, Any] = {**footage.told, "replayed_from": footage.name, STAMP: piece.stamp}
-        about = about_run(job.realizing.engine, first, told, policy="block")
-        if isinstance(source, Recording):  # where it is from stays; how it was made is new
+        facts: dict[str, Any] = {**footage.told, "replayed_from": footage.name, STAMP: piece.stamp}
+        about = about_run(job.realizing.engine, first, facts, policy="block")
+        if isinstance(source, Recording):
             before = source.meta.about
-            about = replace(about, **{name: getattr(before, name) for name in FROM_BEFORE})
+            about = replace(about, **{name: getattr(before, name) for name in INHERITED})
         recorders = []
         if record is not None:
             recorders.append(
@@ -149,7 +141,7 @@ def play(
 def _of_recording(
     source: Source, realizing: Realizing
 ) -> tuple[dict[str, dict[int, tuple[str, int]]], int]:
-    """Return the prompts to follow, by camera, and what frame numbers grow by at each frame."""
+    """Return camera -> its recorded prompts, and the step between consecutive frame numbers."""
     if not isinstance(source, Recording):
         return {}, 1
     cameras = () if realizing.prompt else source.cameras
@@ -159,18 +151,3 @@ def _of_recording(
     steps = np.diff(numbers)[together]
     step = max(1, int(steps.min())) if len(steps) else 1
     return {camera: recorded_prompts(source, camera) for camera in cameras}, step
-
-
-def sweep(piece: Piece) -> None:
-    """Remove what dead workers left of a piece; its lease must be held."""
-    for left in piece.out.parent.glob(f".{piece.out.name}.*.part*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def _settle(part: Path, out: Path) -> None:
-    """Move a whole recording to its place; one that is there goes first."""
-    aside = part.with_name(f"{part.name}.old")
-    if out.exists():
-        out.rename(aside)
-    part.rename(out)
-    shutil.rmtree(aside, ignore_errors=True)

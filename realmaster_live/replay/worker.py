@@ -1,114 +1,123 @@
-"""Works off a job: any number of workers may, and no two make the same sequence."""
+"""A replay job as work for the job engine: a piece is a recording that footage becomes."""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import time
-import traceback
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
-from realmaster_live.jobs.leases import hold
+from realmaster_live.jobs.work import DONE, Attempt, PieceState, RunConfig
 from realmaster_live.live.stats import Stats
-from realmaster_live.replay.job import Job, Piece, Status, Try
-from realmaster_live.replay.realize import Engines, Wrap, realize, sweep
+from realmaster_live.protocols import Sink
+from realmaster_live.replay.job import Job, Piece, check_place
+from realmaster_live.replay.realize import Engines, Wrap, realize
+from realmaster_live.system.records import encode, read_record
 
-logger = logging.getLogger(__name__)
-
-DIED = "the process that made it died: killed, crashed, or out of memory"
 PROGRESS = "progress"
 
 
-class Worker:
-    """Makes what a job lacks; holds an engine all the while.
+class ReplayWork:
+    """The recordings of a job; keeps its engines loaded from one to the next.
 
     Args:
         job: what to make.
-        shard: i of n: where it begins. What the others have not begun when its own share is
-            finished, it makes too.
+        workers: how many share this machine's processors.
         wrap: what to put around an engine.
+        sinks: see the frames too.
+        on_progress: called with the counts of the piece in hand.
     """
+
+    name = "replay"
 
     def __init__(
         self,
         job: Job,
         *,
-        shard: tuple[int, int] = (0, 1),
+        workers: int = 1,
         wrap: Wrap = lambda engine: engine,
+        sinks: Sequence[Sink] = (),
+        on_progress: Callable[[Stats], None] | None = None,
     ) -> None:
-        self.job = job
-        share, shares = shard
-        pieces = list(enumerate(job.pieces))
-        own = [piece for index, piece in pieces if index % shares == share]
-        self.pieces = [*own, *(piece for index, piece in pieces if index % shares != share)]
-        threads = max(1, (os.cpu_count() or 1) // shares) if shares > 1 else 0
+        self.job, self.sinks, self.on_progress = job, sinks, on_progress
+        self.pieces = {piece.name: piece for piece in job.pieces}
+        threads = max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0
         self.engines = Engines(job.realizing, threads=threads, wrap=wrap)
 
-    def run(self, *, limit: int | None = None, wanted: Callable[[], bool] = lambda: True) -> int:
-        """Make what is missing; returns how many were made.
+    def __enter__(self) -> ReplayWork:
+        return self
 
-        Raises:
-            DiskFull: there is no room. ConfigError, MissingDependency: the engine cannot run.
-        """
-        waiting, made = deque(self.pieces), 0
-        try:
-            while waiting and wanted() and (limit is None or made < limit):
-                piece = waiting.popleft()
-                status = self.attempt(piece)
-                made += status == "done"
-                if status == "failed":
-                    waiting.append(piece)  # once more, after its neighbours
-        finally:
-            self.engines.close()
-        return made
+    def __exit__(self, *exception: object) -> None:
+        self.engines.close()
 
-    def attempt(self, piece: Piece) -> Status | None:
-        """Try one piece; returns what came of it, None where nothing was done."""
-        job = self.job
-        if job.status(piece) in ("done", "quarantined"):
-            return None
-        with hold(job.state, piece.name, job.run.lease_s) as lease:
-            if lease is None or job.status(piece) in ("done", "quarantined"):
-                return None
-            sweep(piece)
-            if lease.orphaned and self._failed(piece, DIED) == "quarantined":
-                return "quarantined"
-            return self._make(piece)
+    @property
+    def folder(self) -> Path:
+        """The folder of the job's leases."""
+        return self.job.state
 
-    def _make(self, piece: Piece) -> Status:
-        try:
-            realize(self.job, piece, self.engines, on_progress=self._told_of(piece))
-        except (ConfigError, MissingDependency, DiskFull):
-            raise
-        except Exception:
-            return self._failed(piece, traceback.format_exc())
-        return "done"
+    @property
+    def config(self) -> RunConfig:
+        """How the work is done."""
+        return self.job.run
 
-    def _failed(self, piece: Piece, error: str) -> Status:
-        tried = Try(attempts=self.job.tried(piece).attempts + 1, error=error)
-        self.job.note(piece, tried)
-        logger.warning("%s failed (attempt %d): %s", piece.name, tried.attempts, tried.reason)
-        return self.job.status(piece)
+    @property
+    def keys(self) -> Sequence[str]:
+        """The names of the recordings."""
+        return tuple(self.pieces)
 
-    def _told_of(self, piece: Piece) -> Callable[[Stats], None]:
-        path = self.job.state / PROGRESS / f"{piece.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def look(self, key: str, *, fresh: bool = False) -> PieceState:
+        """Return what is known of a recording; it is read from the disk each time."""
+        piece = self.pieces[key]
+        return PieceState(
+            name=key,
+            path=piece.out,
+            status=self.job.status(piece),
+            failures=self.job.failures(piece).attempts,
+        )
 
-        def tell(stats: Stats) -> None:
-            with suppress(OSError):  # a number to look at: the next one comes in a moment
-                path.write_text(json.dumps({"frames": stats.captured, "at": time.time()}))
+    def make(self, key: str, part: Path) -> Mapping[str, Any]:
+        """Realize the footage of a recording."""
+        piece = self.pieces[key]
+        check_place(piece, overwrite=self.job.overwrite)
+        report = self.on_progress or _reporter(self.job, piece)
+        realize(self.job, piece, self.engines, part, sinks=self.sinks, on_progress=report)
+        return {}
 
-        return tell
+    def record(self, key: str, attempt: Attempt) -> None:
+        """Keep a failure; a recording that is done says so by its stamp."""
+        if attempt.status != DONE:
+            self.job.record_failure(self.pieces[key], attempt.number, attempt.error)
 
 
-def progress_of(job: Job, piece: Piece) -> int:
+@dataclass(frozen=True, kw_only=True)
+class FramesRead:
+    """How many frames of a piece were read, and when that was, in Unix time."""
+
+    frames: int
+    at: float
+
+
+def frames_read(job: Job, piece: Piece) -> int:
     """Return how many frames of a piece have been read so far, 0 where nobody has begun."""
     try:
-        told = json.loads((job.state / PROGRESS / f"{piece.name}.json").read_text())
-        return int(told["frames"])
-    except (OSError, ValueError, KeyError):
+        return read_record(_progress_file(job, piece), FramesRead).frames
+    except (OSError, ValueError):
         return 0
+
+
+def _reporter(job: Job, piece: Piece) -> Callable[[Stats], None]:
+    path = _progress_file(job, piece)
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def report(stats: Stats) -> None:
+        with suppress(OSError):  # only shown to people, and written again in a moment
+            path.write_bytes(encode(FramesRead(frames=stats.captured, at=time.time())))
+
+    return report
+
+
+def _progress_file(job: Job, piece: Piece) -> Path:
+    return job.state / PROGRESS / f"{piece.name}.json"

@@ -1,35 +1,66 @@
-"""Files that are either whole or not there.
+"""Files and folders that are either whole or not there.
 
-A file is written beside its place, synced to the disk, and moved there. So a reader never sees half
-of one, and a process that dies leaves nothing but a hidden `.part` file.
+A file is written under a hidden name beside its place, synced to the disk, and renamed. So a reader
+never sees half of one, and a process that dies leaves nothing but that hidden file.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
 
-PART = ".part"
+PART, OLD = ".part", ".old"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 ROOM = 1 << 20  # bytes; with less than this free, a failure to write is taken for a full disk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A file as it lies in the store: its path, the sha256 of its bytes and how many they are."""
+    """A file that was published: its path, the sha256 of its bytes and how many they are."""
 
     path: Path
     sha256: str
     bytes: int
+
+
+@contextmanager
+def replacing(path: Path, *, sync: bool = True) -> Iterator[Path]:
+    """Yield a free name beside `path`; what the body makes there replaces `path` at the end.
+
+    It may make a file or a folder. Where the body raises, `path` stays as it was. Without `sync`
+    the result is as whole, but it may be lost when the power fails.
+    """
+    with part_of(path) as part:
+        yield part
+        publish(part, path, sync=sync)
+
+
+def write_bytes(path: Path, content: bytes, *, sync: bool = True) -> None:
+    """Replace a file by these bytes."""
+    with replacing(path, sync=sync) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, text: str, *, sync: bool = True) -> None:
+    """Replace a file by this text, in UTF-8."""
+    write_bytes(path, text.encode(), sync=sync)
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1, sync: bool = True) -> None:
+    """Replace a file by a value in JSON."""
+    write_text(path, json.dumps(value, indent=indent), sync=sync)
 
 
 @contextmanager
@@ -41,8 +72,57 @@ def part_of(path: Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
     finally:
+        _remove(part)
+
+
+def publish(part: Path, path: Path, *, sync: bool = True) -> None:
+    """Sync a finished file, or a folder whose files are synced, and rename it to its place."""
+    if part.is_dir():
+        aside = part.with_name(f"{part.name}{OLD}")
+        if path.exists():
+            path.rename(aside)  # a folder that is not empty cannot be replaced in one step
+        part.rename(path)
+        _remove(aside)
+    else:
+        if sync:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+        part.replace(path)
+    if sync and os.name == "posix":  # or the new name may be lost with the power
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def settle(part: Path, path: Path) -> Stored:
+    """Publish a finished file, and return its hash and size."""
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        size = file.tell()
+    publish(part, path)
+    return Stored(path=path, sha256=digest.hexdigest(), bytes=size)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the unfinished files and folders of dead processes; nobody may be writing `path`."""
+    token = f"\\.[0-9a-f]{{12}}{re.escape(PART)}"
+    stem, suffix, name = (re.escape(text) for text in (path.stem, path.suffix, path.name))
+    leftover = re.compile(rf"\.({stem}{token}{suffix}|{name}{token})({re.escape(OLD)})?")
+    if path.parent.is_dir():
+        for other in path.parent.iterdir():
+            if leftover.fullmatch(other.name):
+                _remove(other)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -57,23 +137,6 @@ def room_for(path: Path) -> Iterator[None]:
                 "and run the same command again, which goes on where this one stopped"
             ) from error
         raise
-
-
-def settle(part: Path, path: Path) -> Stored:
-    """Sync a finished file to the disk and move it to its place."""
-    digest = hashlib.sha256()
-    with part.open("rb+") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-        size = file.tell()
-        os.fsync(file.fileno())
-    part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or the new name may be lost with the power
-    finally:
-        os.close(folder)
-    return Stored(path=path, sha256=digest.hexdigest(), bytes=size)
 
 
 def is_full(error: BaseException, path: Path) -> bool:

@@ -9,8 +9,9 @@ from trial_dataset import calls, make_dataset
 
 from realmaster_live.cli import main
 from realmaster_live.cli import pairs as verbs
+from realmaster_live.jobs.worker import Worker
 from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.runner import Worker
+from realmaster_live.training.pairs.work import StageWork
 
 
 def own_stages(monkeypatch) -> None:
@@ -62,7 +63,7 @@ def test_a_dry_run_on_slurm_shows_the_script(tmp_path, monkeypatch, capsys):
 
 def test_garbage_is_told_and_collected(tmp_path, capsys):
     dataset = make_dataset(tmp_path, run={"lease_s": 0.001})
-    Worker(Chain(dataset), "copies").run()
+    Worker(StageWork(Chain(dataset), "copies")).run()
     for part in (dataset / "manifest/stage=copies").iterdir():
         part.unlink()
     assert main(["pairs", "gc", str(dataset), "--dry-run"]) == 0

@@ -4,9 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
+from realmaster_live.jobs.worker import Worker
+from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import write_clips
 from realmaster_live.training.pairs.recipe import FILE, to_toml
 from realmaster_live.training.pairs.stage import Clip
+from realmaster_live.training.pairs.work import StageWork
 
 
 def trial_clip(name: str) -> Clip:
@@ -43,3 +46,7 @@ def calls(dataset: Path) -> list[str]:
     return (
         [line.split()[0] for line in journal.read_text().splitlines()] if journal.exists() else []
     )
+
+
+def worker(dataset: Path, stage: str = "copies", *, shard: tuple[int, int] = (0, 1)) -> Worker:
+    return Worker(StageWork(Chain(dataset), stage), shard=shard)

@@ -6,10 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from trial_dataset import worker
 from trial_stages.copies import Copies
 
-from realmaster_live.training.pairs import runner
-from realmaster_live.training.pairs.chain import Chain
+from realmaster_live.jobs import worker as worker_module
+from realmaster_live.training.pairs import work
 
 POINTS = ("before write", "before rename", "before row", "in the row", "never")
 
@@ -21,7 +22,7 @@ def die(*_: object, **__: object) -> None:
 
 def main(dataset: str, point: str, victim: str) -> None:
     assert point in POINTS, point
-    run, settle, append = Copies.run, runner.settle, runner.append
+    run, settle, append = Copies.run, worker_module.settle, work.append
     now_at = ""
 
     def note_and_run(self: Copies, job: object, target: Path) -> dict:
@@ -43,8 +44,8 @@ def main(dataset: str, point: str, victim: str) -> None:
             os.fsync = die  # the temporary file of the row is written, and not in its place
         return append(*row)
 
-    Copies.run, runner.settle, runner.append = note_and_run, settled, appended
-    runner.Worker(Chain(Path(dataset)), "copies").run()
+    Copies.run, worker_module.settle, work.append = note_and_run, settled, appended
+    worker(Path(dataset)).run()
 
 
 if __name__ == "__main__":

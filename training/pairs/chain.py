@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.training.pairs.manifest import DONE, Row, read_clips, rows
+from realmaster_live.jobs.work import DONE
+from realmaster_live.training.pairs.manifest import Row, read_clips, rows
 from realmaster_live.training.pairs.recipe import Recipe, read_recipe
 from realmaster_live.training.pairs.stage import Clip, Stage, StageSpec
 from realmaster_live.training.pairs.stages import PER_CLIP, make_stage, short_name
@@ -78,6 +79,11 @@ class Chain:
                 if name not in found:
                     found.append(name)
         return found
+
+    def finished(self, name: str) -> dict[str, Path]:
+        """Return clip_id -> file of a stage, for the clips that have one, in the plan's order."""
+        done = {clip_id for clip_id, row in self.rows(name).items() if row.status == DONE}
+        return {c.clip_id: self.path(name, c) for c in self.clips if c.clip_id in done}
 
     def rows(self, name: str) -> dict[str, Row]:
         """Return clip_id -> newest row of a stage, where there is one under this recipe.

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from realmaster_live.jobs.leases import LEASES, is_stale, now
+from realmaster_live.jobs.work import DONE
 from realmaster_live.system.atomic_files import PART
 from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.manifest import DONE, rows
+from realmaster_live.training.pairs.manifest import rows
 from realmaster_live.training.pairs.stages import PER_CLIP
 from realmaster_live.training.pairs.store import OBJECTS
 

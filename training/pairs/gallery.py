@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.training.pairs import sources, videos
+from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.rules import RULES, Verdict
-from realmaster_live.training.pairs.runner import objects_of
 from realmaster_live.training.pairs.stage import Clip
 from realmaster_live.training.pairs.verdicts import read_verdicts
 
@@ -51,7 +51,7 @@ def gallery(dataset: Path, out: Path, config: GalleryConfig | None = None) -> Pa
         PairError: the gate has judged no clip yet.
     """
     config = config or GalleryConfig()
-    verdicts, made = read_verdicts(dataset), objects_of(dataset, "propagate")
+    verdicts, made = read_verdicts(dataset), Chain(dataset).finished("propagate")
     judged = [c for c in read_clips(dataset) if c.clip_id in verdicts and c.clip_id in made]
     if not judged:
         raise PairError(

@@ -8,7 +8,6 @@ append without a lock. Readers merge all of them: of several rows of a key the n
 from __future__ import annotations
 
 import json
-import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import PairError
+from realmaster_live.jobs.work import DONE, Status, reason_of
 from realmaster_live.optional import require
-from realmaster_live.system.atomic_files import part_of, settle
+from realmaster_live.system.atomic_files import replacing
 from realmaster_live.training.pairs.stage import Clip, Value
 
 pa = require("pyarrow", extra="training")
 parquet = require("pyarrow.parquet", extra="training")
 
-OWN_ERROR = re.compile(r"^realmaster_live\.errors\.\w+: ")
-DONE, FAILED, QUARANTINED = "done", "failed", "quarantined"
 CLIPS = pa.schema(
     [
         *((name, pa.string()) for name in ("clip_id", "source", "kind")),
@@ -84,7 +82,7 @@ class Row:
     model_sha256: str = ""
     licence: str = ""
     version: int = 1
-    status: str = DONE
+    status: Status = DONE
     attempts: int = 1
     wall_s: float = 0.0
     error: str = ""
@@ -95,8 +93,8 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """Return the last line of the traceback; an error of our own needs no name."""
-        return OWN_ERROR.sub("", self.error.strip().rpartition("\n")[2])
+        """Return the last line of the traceback."""
+        return reason_of(self.error)
 
 
 def read_clips(dataset: Path) -> list[Clip]:
@@ -123,9 +121,8 @@ def write_clips(dataset: Path, clips: Iterable[Clip]) -> None:
 
 def write_table(path: Path, table: Any) -> None:
     """Write a pyarrow Table as Parquet: whole or not at all."""
-    with part_of(path) as part:
+    with replacing(path) as part:
         parquet.write_table(table, part)
-        settle(part, path)
 
 
 def append(dataset: Path, stage: str, written: Sequence[Row]) -> Path:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.jobs.work import DONE
 from realmaster_live.optional import require
-from realmaster_live.system.atomic_files import part_of, settle
+from realmaster_live.system.atomic_files import part_of, settle, write_bytes
 from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.manifest import DONE, Row, write_table
+from realmaster_live.training.pairs.manifest import Row, write_table
 from realmaster_live.training.pairs.shards import BUCKET, EMPTY_TEXT, INDEX, INDEX_SCHEMA, TEXTS
 from realmaster_live.training.pairs.split import SPLITS, read_split
 from realmaster_live.training.pairs.stage import Clip
@@ -139,9 +140,9 @@ def pack(dataset: Path, config: PackConfig) -> PackReport:
     empty = _empty_text(dataset) if text_keys else ""
     for key in sorted(text_keys | {empty} - {""}):
         path = folder / TEXTS / f"{key}{SUFFIX}"
-        with part_of(path) as part:
-            part.write_bytes(object_path(dataset, key, SUFFIX).read_bytes())
-            written[path] = settle(part, path).bytes
+        embedding = object_path(dataset, key, SUFFIX).read_bytes()
+        write_bytes(path, embedding)
+        written[path] = len(embedding)
     for old in (*folder.rglob("*.tar"), *folder.glob(f"{TEXTS}/*")):
         if old not in written:
             old.unlink()

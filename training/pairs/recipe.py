@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.jobs.executors import RunConfig
-from realmaster_live.system.atomic_files import part_of, settle
+from realmaster_live.jobs.work import RunConfig
+from realmaster_live.system.atomic_files import write_text
 from realmaster_live.training.pairs.stages import ORDER, config_of
 
 FILE, RUN = "pairs.toml", "run"
@@ -195,6 +195,4 @@ def keep_recipe(dataset: Path, recipe: Recipe) -> None:
     path, text = dataset / FILE, to_toml(recipe.resolved())
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    with part_of(path) as part:
-        part.write_text(text, encoding="utf-8")
-        settle(part, path)
+    write_text(path, text)

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,9 +16,10 @@ from torch import Tensor
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.model.text_encoder import TEXT_TOKENS, embed_text
+from realmaster_live.system.atomic_files import replacing
 from realmaster_live.training.pairs.hub import fetch
 from realmaster_live.training.pairs.manifest import read_clips
-from realmaster_live.training.pairs.store import commit, object_path
+from realmaster_live.training.pairs.store import object_path
 
 EMPTY = ""
 SUFFIX = ".safetensors"
@@ -82,9 +82,9 @@ def _embed(dataset: Path, captions: list[str], encoder: str, tokens: int) -> Non
         whole = torch.from_numpy(embedding)
         length = int(whole.any(dim=1).nonzero().max()) + 1  # zeros follow: 4 MB of them in Wan
         tensors = {"embedding": whole[:length].clone()}
-        told = {"caption": caption, "encoder": encoder, "tokens": str(tokens)}
-        key = key_of(caption, encoder=encoder, tokens=tokens)
-        commit(dataset, key, SUFFIX, partial(save_file, tensors, metadata=told))
+        facts = {"caption": caption, "encoder": encoder, "tokens": str(tokens)}
+        with replacing(_path(dataset, caption, encoder, tokens)) as part:
+            save_file(tensors, part, metadata=facts)
 
 
 def _path(dataset: Path, caption: str, encoder: str, tokens: int) -> Path:

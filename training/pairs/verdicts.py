@@ -13,7 +13,6 @@ from realmaster_live.optional import require
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import write_table
 from realmaster_live.training.pairs.rules import RULES, Limit, Verdict
-from realmaster_live.training.pairs.runner import objects_of
 
 pa = require("pyarrow", extra="training")
 
@@ -33,7 +32,7 @@ def read_verdict(path: Path) -> Verdict:
 
 def read_verdicts(dataset: Path) -> dict[str, Verdict]:
     """Return clip_id -> verdict under the dataset's recipe, in the order of the plan."""
-    return {clip_id: read_verdict(p) for clip_id, p in objects_of(dataset, "gate").items()}
+    return {clip_id: read_verdict(p) for clip_id, p in Chain(dataset).finished("gate").items()}
 
 
 def write_verdicts(dataset: Path) -> Path:

@@ -9,13 +9,14 @@ import pytest
 from panned_scene import write_scene
 
 from realmaster_live.errors import PairError
+from realmaster_live.jobs.worker import Worker
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.gallery import GalleryConfig, gallery
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.recipe import FILE
-from realmaster_live.training.pairs.runner import Worker
 from realmaster_live.training.pairs.verdicts import read_verdicts
 from realmaster_live.training.pairs.videos import read_video
+from realmaster_live.training.pairs.work import StageWork
 
 RECIPE = '[propagate]\nmethod = "exact"\n'
 PROMPT = 'rain <script>alert("x")</script> & wind'
@@ -51,7 +52,7 @@ def dataset(tmp_path_factory):
     (dataset / FILE).write_text(RECIPE)
     plan(dataset, PLAN, [folder / "pairs"])
     for stage in ("propagate", "gate"):
-        Worker(Chain(dataset), stage).run()
+        Worker(StageWork(Chain(dataset), stage)).run()
     return dataset
 
 

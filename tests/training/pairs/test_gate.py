@@ -9,6 +9,7 @@ import pytest
 from panned_scene import FRAMES, photoreal, scene, spoil, write_scene
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.jobs.worker import Worker
 from realmaster_live.training.evaluate.warp import motion_of
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.gate import GateConfig, Networks, make, measure
@@ -17,7 +18,6 @@ from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.quality import black_share, frozen_share, sharpness_ratio
 from realmaster_live.training.pairs.recipe import FILE, build
 from realmaster_live.training.pairs.rules import RULES, judge
-from realmaster_live.training.pairs.runner import Worker, objects_of
 from realmaster_live.training.pairs.stage import Job
 from realmaster_live.training.pairs.structure import (
     gradient_histograms,
@@ -28,6 +28,7 @@ from realmaster_live.training.pairs.structure import (
 from realmaster_live.training.pairs.verdicts import calibrate, read_verdicts, write_verdicts
 from realmaster_live.training.pairs.videos import write_video
 from realmaster_live.training.pairs.warp import warp_error, warp_ratio
+from realmaster_live.training.pairs.work import StageWork
 
 RECIPE = '[propagate]\nmethod = "exact"\n[plan]\nframes = 9\nfps = 20.0\nsize = "keep"\n'
 FAULTS = {
@@ -189,13 +190,13 @@ def dataset(tmp_path_factory):
     (dataset / FILE).write_text(RECIPE)
     plan(dataset, PlanConfig(frames=9, fps=20.0, size="keep"), [folder / "pairs"])
     for stage in ("propagate", "gate"):
-        assert Worker(Chain(dataset), stage).run() == 3
+        assert Worker(StageWork(Chain(dataset), stage)).run() == 3
     return dataset
 
 
 def test_verdicts_lie_in_the_store_and_nothing_is_deleted(dataset):
-    assert len(objects_of(dataset, "propagate")) == 3
-    told = [json.loads(path.read_text()) for path in objects_of(dataset, "gate").values()]
+    assert len(Chain(dataset).finished("propagate")) == 3
+    told = [json.loads(path.read_text()) for path in Chain(dataset).finished("gate").values()]
     assert [verdict["passed"] for verdict in told] == [True, False, False]
     assert "max_shift_px" in told[1]["failed"]
     assert "max_warp_ratio" in told[2]["failed"]

@@ -7,9 +7,8 @@ import pytest
 from trial_dataset import trial_clip
 
 from realmaster_live.errors import PairError
+from realmaster_live.jobs.work import DONE, FAILED
 from realmaster_live.training.pairs.manifest import (
-    DONE,
-    FAILED,
     Ledger,
     Row,
     append,

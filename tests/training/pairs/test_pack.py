@@ -11,20 +11,22 @@ from safetensors.torch import load, load_file
 from tiny_umt5 import save_encoder
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.jobs.worker import Worker
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.text_encoder import embed_text
 from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.system.atomic_files import write_text
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import Row, append
 from realmaster_live.training.pairs.pack import PackConfig, pack
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.recipe import FILE, to_toml
-from realmaster_live.training.pairs.runner import Worker
 from realmaster_live.training.pairs.shards import Shards
 from realmaster_live.training.pairs.split import SplitConfig, split
-from realmaster_live.training.pairs.store import commit
+from realmaster_live.training.pairs.store import object_path
+from realmaster_live.training.pairs.work import StageWork
 
 SPLIT = SplitConfig(by="seed", duplicate_bits=0)
 
@@ -59,7 +61,7 @@ def encoded(tmp_path_factory):
     plan(dataset, short, [folder / "pairs" / f"town{x}.json" for x in ("0900-0-rain", "1000-0")])
     split(dataset, SPLIT)
     for stage in ("propagate", "encode"):
-        Worker(Chain(dataset), stage).run()
+        Worker(StageWork(Chain(dataset), stage)).run()
     judge(dataset, lambda clip: {"passed": True, "failed": [], "reasons": [], "weight": 0.5})
     return dataset
 
@@ -71,7 +73,7 @@ def judge(dataset, verdict_of):
     for clip in chain.clips:
         told = json.dumps(verdict_of(clip))
         key = chain.key("gate", clip)
-        commit(dataset, key, ".json", lambda path, told=told: path.write_text(told))
+        write_text(object_path(dataset, key, ".json"), told)
         rows.append(Row(clip_id=clip.clip_id, key=key))
     append(dataset, "gate", rows)
 
@@ -171,12 +173,12 @@ def test_clips_without_verdict_split_or_latents_are_counted(tmp_path, encoded):
     with pytest.raises(PairError, match=r"got none \(2 not encoded\)"):
         pack(dataset, PackConfig())
     for stage in ("propagate", "encode"):
-        Worker(Chain(dataset), stage).run()
+        Worker(StageWork(Chain(dataset), stage)).run()
     with pytest.raises(PairError, match="2 not judged by the gate"):
         pack(dataset, PackConfig())
     plan(dataset, PlanConfig(frames=9, fps=20.0, size="keep"), [pairs / "town0002-0-snow.json"])
     for stage in ("propagate", "encode"):
-        Worker(Chain(dataset), stage).run()
+        Worker(StageWork(Chain(dataset), stage)).run()
     report = pack(dataset, PackConfig(gated=False))
     assert report.left_out == {"in no split: run realmaster pairs split again": 2}
 

@@ -3,27 +3,28 @@
 import json
 
 import pytest
-from trial_dataset import make_dataset, trial_clip
+from trial_dataset import make_dataset, trial_clip, worker
 
+from realmaster_live.jobs.work import FAILED
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.cost import estimate, lacks_room, worded, worded_bytes
-from realmaster_live.training.pairs.manifest import FAILED, Row, append, read_clips, write_clips
-from realmaster_live.training.pairs.runner import Worker, objects_of
-from realmaster_live.training.pairs.status import Watch, read_status
+from realmaster_live.training.pairs.manifest import Row, append, read_clips, write_clips
+from realmaster_live.training.pairs.status import StageStatus, read_status
+from realmaster_live.training.pairs.work import StageWork
 
 
 def test_counts_follow_the_work(tmp_path):
     dataset = make_dataset(tmp_path, poison=["c03"])
-    copies, counts = read_status(Chain(dataset), ["copies", "counts"])
+    copies, counts = (read_status(Chain(dataset), name) for name in ("copies", "counts"))
     assert (copies.clips, copies.done, copies.waiting, copies.ready) == (4, 0, 4, 4)
     assert (counts.ready, counts.blocked) == (0, 4)
     assert copies.seconds_left is None
     assert copies.bytes_left is None
 
-    Worker(Chain(dataset), "copies").run()
-    Worker(Chain(dataset), "counts").run(limit=1)
+    worker(dataset).run()
+    worker(dataset, "counts").run(limit=1)
 
-    copies, counts = read_status(Chain(dataset), ["copies", "counts"])
+    copies, counts = (read_status(Chain(dataset), name) for name in ("copies", "counts"))
     assert (copies.done, copies.failed, copies.quarantined, copies.waiting) == (3, 0, 1, 0)
     assert copies.bytes == 300
     assert (copies.seconds_left, copies.bytes_left) == (0.0, 0.0)
@@ -39,19 +40,22 @@ def test_a_failed_clip_waits_and_is_counted(tmp_path):
     clip = chain.clips[0]
     row = Row(clip_id="c00", key=chain.key("copies", clip), status=FAILED, error="a\nb: no")
     append(dataset, "copies", [row])
-    status = Watch(chain, "copies").look()
+    status = read_status(chain, "copies")
     assert (status.failed, status.waiting, status.ready) == (1, 4, 4)
     assert status.errors == {"c00": "b: no"}
 
 
 def test_a_removed_file_waits_again_and_counts_again_when_it_is_made(tmp_path):
     dataset = make_dataset(tmp_path)
-    Worker(Chain(dataset), "copies").run()
-    objects_of(dataset, "copies")["c02"].unlink()
-    watch = Watch(Chain(dataset), "copies")
-    assert (watch.look().done, watch.look().ready) == (3, 1)
-    Worker(Chain(dataset), "copies").run()
-    assert (watch.look().done, watch.look().ready) == (4, 0)
+    worker(dataset).run()
+    Chain(dataset).finished("copies")["c02"].unlink()
+    work = StageWork(Chain(dataset), "copies")
+    status = StageStatus.of(work)
+    assert (status.done, status.ready) == (3, 1)
+    worker(dataset).run()
+    work.refresh()
+    status = StageStatus.of(work)
+    assert (status.done, status.ready) == (4, 0)
 
 
 def test_the_estimate_goes_by_the_pixels_of_what_waits(tmp_path):
@@ -71,7 +75,7 @@ def test_the_estimate_goes_by_the_pixels_of_what_waits(tmp_path):
         path = chain.path("copies", clip)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(row.key)
-    status = Watch(chain, "copies").look()
+    status = read_status(chain, "copies")
     factor = 64 * 32 * 9 / (16 * 16 * 5)
     assert status.seconds_left == pytest.approx(2.0 * factor)
     assert status.bytes_left == pytest.approx(1000 * factor)
@@ -83,7 +87,7 @@ def test_the_estimate_goes_by_the_pixels_of_what_waits(tmp_path):
 
 
 def test_what_was_never_measured_is_unknown(tmp_path):
-    status = Watch(Chain(make_dataset(tmp_path)), "copies").look()
+    status = read_status(Chain(make_dataset(tmp_path)), "copies")
     assert estimate(status, 2).line() == (
         "copies: 4 to make, 0 reused; time and bytes unknown until one is made"
     )

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import trial_worker
-from trial_dataset import calls, make_dataset
+from trial_dataset import calls, make_dataset, worker
 
 from realmaster_live.jobs.leases import LEASES
+from realmaster_live.jobs.work import DONE, QUARANTINED
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.collect import find_garbage
-from realmaster_live.training.pairs.manifest import DONE, QUARANTINED, rows, stage_folder
-from realmaster_live.training.pairs.runner import Worker, objects_of, rows_of
+from realmaster_live.training.pairs.manifest import rows, stage_folder
 
 CLIPS = [f"c{index:02d}" for index in range(4)]
 
@@ -38,7 +38,7 @@ def await_call(dataset: Path) -> None:
 
 def check_whole(dataset: Path) -> None:
     """Every object is there once and as it should be, and nothing else is."""
-    found = objects_of(dataset, "copies")
+    found = Chain(dataset).finished("copies")
     assert sorted(found) == CLIPS
     for name, path in found.items():
         assert path.read_text() == f"copy of {name}\n".ljust(100, ".")
@@ -55,12 +55,12 @@ def test_a_worker_that_is_killed_loses_only_what_was_not_committed(point, tmp_pa
     assert committed == {"c00"}, "the clip before the victim is committed, the victim is not"
     before = calls(dataset)
 
-    Worker(Chain(dataset), "copies").run()
+    worker(dataset).run()
 
     check_whole(dataset)
     again = calls(dataset)[len(before) :]
     assert sorted(again) == ["c01", "c02", "c03"], "committed work is not redone"
-    assert rows_of(dataset, "copies")["c01"].attempts == 2
+    assert Chain(dataset).rows("copies")["c01"].attempts == 2
     find_garbage(Chain(dataset)).remove()
     check_whole(dataset)
 
@@ -78,7 +78,7 @@ def test_what_a_killed_worker_leaves_behind_is_garbage(point, tmp_path):
     assert found.bytes >= (100 if point != "before write" else 0)
     found.remove()
     assert find_garbage(Chain(dataset)).bytes == 0
-    Worker(Chain(dataset), "copies").run()
+    worker(dataset).run()
     check_whole(dataset)
 
 
@@ -87,9 +87,9 @@ def test_a_clip_that_kills_its_worker_again_and_again_is_given_up(tmp_path):
     for _ in range(3):
         assert start(dataset, "before write").wait(30) == -signal.SIGKILL
     assert start(dataset, "before write").wait(30) == 0
-    states = {name: row.status for name, row in rows_of(dataset, "copies").items()}
+    states = {name: row.status for name, row in Chain(dataset).rows("copies").items()}
     assert states == dict.fromkeys(CLIPS, DONE) | {"c01": QUARANTINED}
-    assert "killed" in rows_of(dataset, "copies")["c01"].error
+    assert "killed" in Chain(dataset).rows("copies")["c01"].error
 
 
 def test_a_worker_that_was_asleep_finds_its_lease_taken_and_its_work_done(tmp_path):
@@ -101,7 +101,7 @@ def test_a_worker_that_was_asleep_finds_its_lease_taken_and_its_work_done(tmp_pa
         time.sleep(1.0)
         held = {path.stem for path in (dataset / LEASES).glob("*.json")}
         assert len(held) == 1
-        Worker(Chain(dataset), "copies").run()
+        worker(dataset).run()
         check_whole(dataset)
         made = {row.key: row for row in rows(dataset, "copies")}
     finally:
@@ -114,8 +114,8 @@ def test_a_worker_that_was_asleep_finds_its_lease_taken_and_its_work_done(tmp_pa
 
 def test_two_workers_never_make_the_same_clip(tmp_path):
     dataset = make_dataset(tmp_path / "set", wait_s=0.05)
-    workers = [start(dataset), start(dataset)]
-    assert [worker.wait(30) for worker in workers] == [0, 0]
+    processes = [start(dataset), start(dataset)]
+    assert [process.wait(30) for process in processes] == [0, 0]
     check_whole(dataset)
     assert sorted(calls(dataset)) == CLIPS
 
@@ -124,14 +124,14 @@ def test_sigterm_gives_the_lease_back_and_counts_no_attempt(tmp_path):
     dataset = make_dataset(tmp_path / "set", wait_s=30.0)
     command = [sys.executable, "-m", "realmaster_live", "pairs", "work", str(dataset)]
     parts = str(Path(trial_worker.__file__).parent)
-    worker = subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--stage", "copies"], env={**os.environ, "PYTHONPATH": parts}
     )
     try:
         await_call(dataset)
     finally:
-        worker.terminate()
-    assert worker.wait(10) == 128 + signal.SIGTERM
+        process.terminate()
+    assert process.wait(10) == 128 + signal.SIGTERM
     assert not list((dataset / LEASES).glob("*.json"))
     assert not rows(dataset, "copies")
     assert not list(dataset.rglob(".*.part*"))

@@ -5,19 +5,21 @@ import signal
 import stat
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from trial_dataset import calls, make_dataset
 
 from realmaster_live.errors import ConfigError, PairError
-from realmaster_live.jobs.executors import RunConfig
 from realmaster_live.jobs.local import LocalWorker
 from realmaster_live.jobs.slurm import script
-from realmaster_live.training.pairs.runner import objects_of, rows_of, task_of
+from realmaster_live.jobs.work import RunConfig
+from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.supervise import run_stage
+from realmaster_live.training.pairs.work import task_of
 
-PARTS = Path(__file__).parents[2] / "parts"
+PARTS = Path(__file__).parents[1] / "parts"
 SBATCH = """#!/bin/bash
 # Runs the tasks of an array one after the other, as `sbatch --wait script` reports them.
 [ "$1" = --wait ] || { echo "expected --wait" >&2; exit 9; }
@@ -82,7 +84,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_clip_made(tmp_path):
 
     status = run_stage(dataset, "copies", on_progress=kill_once)
     assert status.done == 3
-    assert rows_of(dataset, "copies")["c00"].attempts == 2
+    assert Chain(dataset).rows("copies")["c00"].attempts == 2
 
 
 def test_one_clip_can_be_made_to_measure(tmp_path):
@@ -93,7 +95,7 @@ def test_one_clip_can_be_made_to_measure(tmp_path):
 
 def test_an_error_of_a_worker_ends_the_run_in_its_own_words(tmp_path):
     dataset = make_dataset(tmp_path, txt="copy")
-    worker = LocalWorker(task_of(dataset, "copies", RunConfig(), shard=(0, 1)))
+    worker = LocalWorker(task_of(dataset, "copies", RunConfig()))
     deadline = time.monotonic() + 20
     with pytest.raises(ConfigError, match="got 'txt': did you mean 'text'"):
         while worker.poll():
@@ -105,7 +107,7 @@ def test_an_error_of_a_worker_ends_the_run_in_its_own_words(tmp_path):
 
 def test_work_that_another_run_holds_is_waited_for(tmp_path):
     dataset = make_dataset(tmp_path, clips=1, wait_s=1.5)
-    other = LocalWorker(task_of(dataset, "copies", RunConfig(), shard=(0, 1)))
+    other = LocalWorker(task_of(dataset, "copies", RunConfig()))
     while not calls(dataset):
         time.sleep(0.02)
     assert run_stage(dataset, "copies").done == 1
@@ -120,27 +122,27 @@ def test_work_that_nobody_can_begin_is_no_endless_loop(tmp_path):
     run_stage(dataset, "copies")
 
     def remove(status):
-        for path in objects_of(dataset, "copies").values():
+        for path in Chain(dataset).finished("copies").values():
             path.unlink()
 
-    with pytest.raises(PairError, match="2 clips of counts to be made, got no attempt"):
+    with pytest.raises(PairError, match="2 pieces of counts to be made, got no attempt"):
         run_stage(dataset, "counts", on_progress=remove)
     assert run_stage(dataset, "counts").blocked == 2
 
 
 def test_a_stopped_worker_gives_its_lease_back(tmp_path):
     dataset = make_dataset(tmp_path, wait_s=60.0)
-    worker = LocalWorker(task_of(dataset, "copies", RunConfig(), shard=(0, 1)))
+    worker = LocalWorker(task_of(dataset, "copies", RunConfig()))
     while not calls(dataset):
         time.sleep(0.02)
     worker.stop()
     assert not list((dataset / "leases").glob("*.json"))
-    assert rows_of(dataset, "copies") == {}
+    assert Chain(dataset).rows("copies") == {}
 
 
 def test_the_batch_script_is_an_array_of_the_work_command(tmp_path):
     run = RunConfig(sbatch=("--gres=gpu:1", "--time=04:00:00"))
-    text = script(task_of(tmp_path, "propagate", run, shard=(0, 8)))
+    text = script(replace(task_of(tmp_path, "propagate", run), shard=(0, 8)))
     assert text.startswith("#!/bin/bash\n#SBATCH --job-name=realmaster-propagate\n")
     assert "#SBATCH --array=0-7\n" in text
     assert "#SBATCH --gres=gpu:1\n#SBATCH --time=04:00:00\n" in text
@@ -195,4 +197,4 @@ def test_ray_runs_actors_that_crash_without_harm_to_their_neighbours(tmp_path):
     assert len(calls(dataset)) == 6
     assert run_stage(dataset, "copies", executor="ray", workers=2).done == 4
     assert len(calls(dataset)) == 6
-    assert len(objects_of(dataset, "copies")) == 4
+    assert len(Chain(dataset).finished("copies")) == 4

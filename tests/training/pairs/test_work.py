@@ -1,29 +1,18 @@
 """A stage over clips: what is done stays done, what fails is tried again and then given up."""
 
 import pytest
-from trial_dataset import calls, make_dataset, trial_clip
+from trial_dataset import calls, make_dataset, trial_clip, worker
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.jobs.work import DONE, QUARANTINED
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.collect import find_garbage
-from realmaster_live.training.pairs.manifest import (
-    DONE,
-    QUARANTINED,
-    read_clips,
-    rows,
-    write_clips,
-)
-from realmaster_live.training.pairs.runner import (
-    Worker,
-    give_another_chance,
-    object_of,
-    objects_of,
-    rows_of,
-)
+from realmaster_live.training.pairs.manifest import read_clips, rows, write_clips
+from realmaster_live.training.pairs.work import give_another_chance
 
 
 def work(dataset, stage="copies", **options) -> int:
-    return Worker(Chain(dataset), stage, **options).run()
+    return worker(dataset, stage, **options).run()
 
 
 def test_a_second_run_makes_nothing(tmp_path):
@@ -32,8 +21,9 @@ def test_a_second_run_makes_nothing(tmp_path):
     assert work(dataset) == 0
     assert len(calls(dataset)) == 4
     clip = read_clips(dataset)[0]
-    assert object_of(dataset, "copies", clip).read_text().startswith("copy of c00")
-    assert object_of(dataset, "counts", clip) is None
+    made = Chain(dataset).finished("copies")
+    assert made[clip.clip_id].read_text().startswith("copy of c00")
+    assert Chain(dataset).finished("counts") == {}
 
 
 def test_a_row_tells_how_its_object_was_made(tmp_path):
@@ -41,26 +31,26 @@ def test_a_row_tells_how_its_object_was_made(tmp_path):
     work(dataset)
     work(dataset, "counts")
     chain = Chain(dataset)
-    row = rows_of(dataset, "counts")["c01"]
+    row = Chain(dataset).rows("counts")["c01"]
     assert row.inputs == {"copies": chain.key("copies", chain.clips[1])}
     assert row.facts == {"size": 100}
     assert row.parameters_hash == chain.spec("counts").parameters_hash
     assert row.wall_s > 0
-    assert row.bytes == object_of(dataset, "counts", chain.clips[1]).stat().st_size
+    assert row.bytes == chain.finished("counts")["c01"].stat().st_size
 
 
 def test_other_parameters_make_other_objects_beside_the_old_ones(tmp_path):
     dataset = make_dataset(tmp_path)
     work(dataset)
     work(dataset, "counts")
-    old = objects_of(dataset, "copies")
+    old = Chain(dataset).finished("copies")
     make_dataset(dataset, text="print")
-    assert objects_of(dataset, "copies") == {}
-    assert objects_of(dataset, "counts") == {}, "what was made of the old copies is of no use"
+    assert Chain(dataset).finished("copies") == {}
+    assert Chain(dataset).finished("counts") == {}, "what was made of the old copies is of no use"
     assert work(dataset) == 4
     assert all(path.exists() for path in old.values())
     make_dataset(dataset)
-    assert objects_of(dataset, "copies") == old
+    assert Chain(dataset).finished("copies") == old
     assert work(dataset) == 0
 
 
@@ -74,7 +64,7 @@ def test_a_new_prompt_or_new_frames_make_a_clip_anew_and_only_it(tmp_path):
 def test_a_poison_clip_is_given_up_with_its_traceback_and_its_neighbours_live(tmp_path):
     dataset = make_dataset(tmp_path, poison=["c02"])
     assert work(dataset) == 3
-    found = rows_of(dataset, "copies")
+    found = Chain(dataset).rows("copies")
     assert {name: row.status for name, row in found.items()} == {
         "c00": DONE, "c01": DONE, "c02": QUARANTINED, "c03": DONE,
     }  # fmt: skip
@@ -93,25 +83,25 @@ def test_another_chance_begins_to_count_again(tmp_path):
     assert give_another_chance(Chain(dataset), "copies") == 1
     make_dataset(dataset, run={"attempts": 2})
     assert work(dataset) == 1
-    row = rows_of(dataset, "copies")["c02"]
+    row = Chain(dataset).rows("copies")["c02"]
     assert (row.status, row.attempts, row.facts) == (DONE, 1, {"attempt": 0})
     assert give_another_chance(Chain(dataset), "copies") == 0
 
 
 def test_a_job_knows_how_often_it_failed(tmp_path):
     dataset = make_dataset(tmp_path, poison=["c00"], run={"attempts": 5})
-    worker = Worker(Chain(dataset), "copies")
-    worker.attempt(read_clips(dataset)[0])
+    one = worker(dataset)
+    one.attempt(one.keys[0])
     make_dataset(dataset, run={"attempts": 5})
     work(dataset)
-    assert rows_of(dataset, "copies")["c00"].facts == {"attempt": 1}
+    assert Chain(dataset).rows("copies")["c00"].facts == {"attempt": 1}
 
 
 def test_a_file_that_was_removed_is_made_again(tmp_path):
     dataset = make_dataset(tmp_path)
     work(dataset)
-    objects_of(dataset, "copies")["c01"].unlink()
-    assert sorted(objects_of(dataset, "copies")) == ["c00", "c02", "c03"]
+    Chain(dataset).finished("copies")["c01"].unlink()
+    assert sorted(Chain(dataset).finished("copies")) == ["c00", "c02", "c03"]
     assert work(dataset) == 1
     assert calls(dataset)[4:] == ["c01"]
 
@@ -134,7 +124,7 @@ def test_facts_that_json_does_not_hold_are_the_stages_fault(tmp_path, monkeypatc
     dataset = make_dataset(tmp_path, clips=1, run={"attempts": 1})
     monkeypatch.setattr(Copies, "run", lambda self, job, target: {"bad": {1, 2}})
     work(dataset)
-    assert "not JSON serializable" in rows_of(dataset, "copies")["c00"].error
+    assert "not JSON serializable" in Chain(dataset).rows("copies")["c00"].error
     assert not list(dataset.glob("objects/*/*"))
 
 
@@ -166,4 +156,4 @@ def test_garbage_of_former_recipes_goes_when_asked_for(tmp_path, monkeypatch):
     found = find_garbage(chain, superseded=True)
     assert found.bytes == 400
     found.remove()
-    assert len(objects_of(dataset, "copies")) == len(objects_of(dataset, "counts")) == 4
+    assert len(Chain(dataset).finished("copies")) == len(Chain(dataset).finished("counts")) == 4
