@@ -1,7 +1,8 @@
 """Every error this package raises on purpose.
 
 RealMasterError
-  BridgeError            ConnectError, FrameTimeout, SensorMismatch, WireFormatError
+  BridgeError            ActorError, ConnectError, FrameTimeout, SensorMismatch,
+                         WireFormatError
   EngineError            BuildError, PlanMismatch, OutOfMemory
   RecordingError
   PairError              DiskFull
@@ -20,6 +21,10 @@ class RealMasterError(Exception):
 
 class BridgeError(RealMasterError):
     """A simulator could not be reached, read or restored."""
+
+
+class ActorError(BridgeError):
+    """A request names an actor, blueprint or value that the embedded town cannot take."""
 
 
 class ConnectError(BridgeError):

@@ -31,6 +31,7 @@ from realmaster_live.minitown.scene import (
 
 GROUND = (1, 2, 10, 22, 24, 25)  # CARLA's road, sidewalk, terrain, ground, line, ground
 MAX_LAMPS = 16
+KEPT_SIZES = 4  # sizes of which the buffers are kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +200,8 @@ class Rasteriser:
         """Return nearness and triangle of each pixel, in buffers kept for the view's size."""
         size = (view.height, view.width)
         if size not in self._buffers:
+            if len(self._buffers) >= KEPT_SIZES:
+                self._buffers.pop(next(iter(self._buffers)))
             self._buffers[size] = np.empty(size, np.float32), np.empty(size, np.int32)
         self._stage.draw(window_of(view, self.look.draw_distance), *self._buffers[size])
         return self._buffers[size]

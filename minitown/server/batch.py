@@ -6,21 +6,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
-from realmaster_live.errors import BridgeError
+from realmaster_live.errors import ActorError, BridgeError
 from realmaster_live.minitown.server import calls_actors as actors
 from realmaster_live.minitown.server.calls import Call
 from realmaster_live.minitown.server.calls_lights import set_state
 from realmaster_live.minitown.server.episode import Episode
-from realmaster_live.minitown.traffic.actors import ActorError
 
 SPAWN, DESTROY = 0, 1
 MOST_NESTED = 8  # commands inside commands
+MOST_COMMANDS = 8192  # of one batch
 
 
 def _walker_state(episode: Episode, actor_id: Any, place: Any, speed: Any) -> None:
     actors.set_transform(episode, actor_id, place)
     walker = actors.walker_of(episode, actor_id)
-    walker.control = walker.control._replace(speed=shapes.number(speed, "speed"))
+    walker.control = walker.control._replace(
+        speed=shapes.number(speed, "speed", actors.FASTEST_WALK)
+    )
 
 
 def _lights(episode: Episode, actor_id: Any, flags: Any) -> None:
@@ -55,7 +57,10 @@ NAMES: Mapping[int, str] = {
 
 async def apply_batch(episode: Episode, commands: Any, do_tick: Any = False) -> list[Any]:
     """Run every command in order; one that fails does not stop the others."""
-    results = [_result(episode, command) for command in shapes.array(commands, "commands")]
+    results = [
+        _result(episode, command)
+        for command in shapes.array(commands, "commands", at_most=MOST_COMMANDS)
+    ]
     if shapes.flag(do_tick, "do tick") and episode.sync:
         await episode.tick()
     return results

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from realmaster_live.bridges.carla.wire.rpc import VOID, value, value_refused, void_refused
-from realmaster_live.errors import RealMasterError
+from realmaster_live.errors import ActorError, RealMasterError
 from realmaster_live.minitown.server.episode import Episode
-from realmaster_live.minitown.traffic.actors import ActorError
+
+log = logging.getLogger(__name__)
 
 Returns = Literal["value", "void", "raw"]
 CONNECTION: ContextVar[int] = ContextVar("connection")  # number of the connection that calls
@@ -36,6 +38,12 @@ class Call:
                 result = await result
         except RealMasterError as error:
             return self.refusal(str(error) if isinstance(error, ActorError) else f"{name}: {error}")
+        except Exception as error:  # the caller's own mistake must not end anybody's connection
+            log.exception("the call %s failed", name)
+            return self.refusal(
+                f"{name}: expected to carry the call out, got {error!r}: report it with the "
+                "server's log"
+            )
         if self.returns == "value":
             return value(result)
         return VOID if self.returns == "void" else result

@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.server.calls import Call, does, gives
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.physics_sheet import physics_sheet
 from realmaster_live.minitown.server.wire_view import bounding_box
-from realmaster_live.minitown.traffic.actors import Actor, ActorError
-from realmaster_live.minitown.traffic.vehicle import Vehicle, VehicleControl
+from realmaster_live.minitown.traffic.actors import Actor
+from realmaster_live.minitown.traffic.vehicle import MAX_SPEED, Vehicle, VehicleControl
 from realmaster_live.minitown.traffic.walker import Walker, WalkerControl
-from realmaster_live.minitown.transforms import Pose, Vector, forward
+from realmaster_live.minitown.transforms import ZERO, Pose, Vector, forward
 
-PHYSICS_FIELDS = 17
+PHYSICS_FIELDS, MOST_PHYSICS = 17, 1000  # and numbers in all of a physics control
+FASTEST = 1e3  # m/s that a client may set
+FASTEST_WALK = 50.0
+STRONGEST = 1e9  # N or N s
+MOST_IDS = 4096  # actors that one call names
 
 
 def actor_of(episode: Episode, actor_id: Any) -> Actor:
@@ -73,7 +78,8 @@ def destroy(episode: Episode, actor_id: Any) -> bool:
 
 
 def _by_id(episode: Episode, ids: Any) -> list[Any]:
-    wanted = [shapes.whole(item, "actor id") for item in shapes.array(ids, "actor ids")]
+    items = shapes.array(ids, "actor ids", at_most=MOST_IDS)
+    wanted = dict.fromkeys(shapes.whole(item, "actor id") for item in items)
     actors = episode.world.actors
     return [episode.actor_array(actors[one]) for one in wanted if one in actors]
 
@@ -112,7 +118,7 @@ def set_gravity(episode: Episode, actor_id: Any, on: Any) -> None:
 def set_velocity(episode: Episode, actor_id: Any, velocity: Any) -> None:
     """Give a vehicle the part of a velocity that lies along it."""
     actor = actor_of(episode, actor_id)
-    wanted = shapes.triple(velocity, "velocity")
+    wanted = shapes.triple(velocity, "velocity", FASTEST)
     if actor.vehicle is not None:
         actor.vehicle.push(actor.pose, wanted)
     actor.velocity = wanted
@@ -125,22 +131,23 @@ def set_turn_rate(episode: Episode, actor_id: Any, rate: Any) -> None:
 
 def add_impulse(episode: Episode, actor_id: Any, impulse: Any) -> None:
     """Add N s to a vehicle, as far as they lie along it."""
-    _push(episode, actor_id, shapes.triple(impulse, "impulse"), 1.0)
+    _push(episode, actor_id, shapes.triple(impulse, "impulse", STRONGEST), 1.0)
 
 
 def add_force(episode: Episode, actor_id: Any, force: Any) -> None:
     """Add newtons to a vehicle for one tick, as far as they lie along it."""
-    _push(episode, actor_id, shapes.triple(force, "force"), episode.delta_s)
+    _push(episode, actor_id, shapes.triple(force, "force", STRONGEST), episode.delta_s)
 
 
 def _push(episode: Episode, actor_id: Any, push: Vector, seconds: float) -> None:
     actor, vehicle = actor_of(episode, actor_id), vehicle_of(episode, actor_id)
     fx, fy = forward(actor.pose.yaw)
-    vehicle.speed += (push[0] * fx + push[1] * fy) * seconds / vehicle.body.mass
+    speed = vehicle.speed + (push[0] * fx + push[1] * fy) * seconds / vehicle.body.mass
+    vehicle.speed = min(max(speed, -MAX_SPEED), MAX_SPEED)
 
 
 def _hold_velocity(episode: Episode, actor_id: Any, velocity: Any) -> None:
-    vehicle_of(episode, actor_id).constant_velocity = shapes.triple(velocity, "velocity")
+    vehicle_of(episode, actor_id).constant_velocity = shapes.triple(velocity, "velocity", FASTEST)
 
 
 def _free_velocity(episode: Episode, actor_id: Any) -> None:
@@ -150,7 +157,8 @@ def _free_velocity(episode: Episode, actor_id: Any) -> None:
 def control_vehicle(episode: Episode, actor_id: Any, control: Any) -> None:
     """Set a vehicle's pedals and wheel."""
     items = shapes.array(control, "vehicle control", 7)
-    throttle, steer, brake = (shapes.number(item, "vehicle control") for item in items[:3])
+    pedals_and_wheel = (shapes.number(item, "vehicle control") for item in items[:3])
+    throttle, steer, brake = (min(max(item, -1.0), 1.0) for item in pedals_and_wheel)
     hand_brake, reverse, manual = (shapes.flag(item, "vehicle control") for item in items[3:6])
     gear = shapes.whole(items[6], "gear")
     if abs(gear) > 100:
@@ -165,7 +173,7 @@ def control_walker(episode: Episode, actor_id: Any, control: Any) -> None:
     direction, speed, jump = shapes.array(control, "walker control", 3)[:3]
     walker_of(episode, actor_id).control = WalkerControl(
         shapes.triple(direction, "direction"),
-        shapes.number(speed, "speed"),
+        shapes.number(speed, "speed", FASTEST_WALK),
         shapes.flag(jump, "jump"),
     )
 
@@ -194,7 +202,34 @@ def _physics(episode: Episode, actor_id: Any) -> list[Any]:
 def set_physics_sheet(episode: Episode, actor_id: Any, sheet: Any) -> None:
     """Keep a vehicle's physics control for whoever asks; the town drives on its own figures."""
     vehicle_of(episode, actor_id)
-    episode.physics[actor_id] = shapes.array(sheet, "physics control", PHYSICS_FIELDS)
+    fields = shapes.array(sheet, "physics control", PHYSICS_FIELDS)
+    _check_numbers(fields)
+    episode.physics[actor_id] = fields
+
+
+def _check_numbers(fields: list[Any]) -> None:
+    """Raise WireFormatError where a physics control holds more than numbers and flags."""
+    left = list(fields)
+    for _ in range(MOST_PHYSICS):
+        if not left:
+            return
+        item = left.pop()
+        if isinstance(item, list):
+            left += item[:MOST_PHYSICS]
+        elif not isinstance(item, bool):
+            shapes.number(item, "physics control", STRONGEST)
+    raise ActorError(f"expected at most {MOST_PHYSICS} numbers in a physics control, got more")
+
+
+def _bounding_box(episode: Episode, actor_id: Any) -> list[Any]:
+    """Return an actor's box, and an empty one for a dead actor.
+
+    The Traffic Manager asks in a thread of its own, where an error ends the client's process.
+    """
+    actor = episode.world.actors.get(shapes.whole(actor_id, "actor id"))
+    if actor is None:
+        return shapes.box(episode.layout, ZERO, ZERO, actor=0)
+    return bounding_box(episode.layout, episode.world, actor)
 
 
 def _wheel_angle(episode: Episode, actor_id: Any, wheel: Any) -> float:
@@ -209,9 +244,7 @@ CALLS: Mapping[str, Call] = {
     "spawn_actor": gives(_spawn),
     "spawn_actor_with_parent": gives(_spawn_on),
     "destroy_actor": gives(destroy),
-    "get_actor_bounding_box": gives(
-        lambda episode, actor: bounding_box(episode.layout, episode.world, actor_of(episode, actor))
-    ),
+    "get_actor_bounding_box": gives(_bounding_box),
     "set_actor_transform": does(set_transform),
     "set_actor_location": does(set_location),
     "set_actor_simulate_physics": does(set_physics),

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.models.street import light_head_boxes
 from realmaster_live.minitown.server.calls import Call, does, gives
 from realmaster_live.minitown.server.calls_actors import actor_of
 from realmaster_live.minitown.server.episode import Episode
-from realmaster_live.minitown.traffic.actors import ActorError
 from realmaster_live.minitown.traffic.signals import UNKNOWN, TrafficLight
 from realmaster_live.minitown.transforms import Pose, compose
 

@@ -9,37 +9,45 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import ActorError, RecordingError
 from realmaster_live.minitown.server.calls import Call, does, gives
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.log_file import LogFrame, read_log
 from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import LogReplayer
-from realmaster_live.minitown.traffic.actors import ActorError
 
 SUFFIXES = (".log", ".rec")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def log_path(name: Any) -> Path:
-    """Return where a log is: a bare name lies in the user's own folder of logs.
+def log_path(episode: Episode, name: Any) -> Path:
+    """Return where a log is: a relative name lies in the user's own folder of logs.
+
+    An absolute name is taken only from clients of this machine.
 
     Raises:
-        ActorError: the name does not end as logs do.
+        ActorError: the name does not end as logs do, or leads out of the folder.
     """
     path = Path(shapes.text(name, "file name"))
-    if path.suffix not in SUFFIXES or "\0" in path.name:
+    if path.suffix not in SUFFIXES or "\0" in str(path):
         raise ActorError(
             f"expected the name of a log, which ends in {' or '.join(SUFFIXES)}, got "
             f"{path.name[:40]!r}: give it one of these endings"
         )
-    if path.parent != Path():
+    if path.is_absolute() and episode.config.host in LOOPBACK:
         return path
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "realmaster-live" / "minitown-logs" / path
+    folder = Path(base) / "realmaster-live" / "minitown-logs"
+    if path.is_absolute() or not (folder / path).resolve().is_relative_to(folder.resolve()):
+        raise ActorError(
+            f"expected the name of a log inside {folder}, got {str(path)[:80]!r}: name it without "
+            "a folder"
+        )
+    return folder / path
 
 
 def _start(episode: Episode, name: Any, additional: Any = False) -> str:
-    path = log_path(name)
+    path = log_path(episode, name)
     shapes.flag(additional, "additional data")
     try:
         recorder = LogRecorder(path, episode.town.map_name)
@@ -57,7 +65,7 @@ def _stop(episode: Episode) -> None:
 
 
 def _info(episode: Episode, name: Any, show_all: Any = False) -> str:
-    path, every = log_path(name), shapes.flag(show_all, "show all")
+    path, every = log_path(episode, name), shapes.flag(show_all, "show all")
     if not path.is_file():
         return f"File {path} not found on server\n"
     try:
@@ -92,7 +100,7 @@ async def _replay(
     sensors: Any = False,
     offset: Any = None,
 ) -> str:
-    path = log_path(name)
+    path = log_path(episode, name)
     start_s, seconds = shapes.number(start, "start"), shapes.number(duration, "duration")
     shapes.whole(follow, "actor to follow")
     episode.stop_replayer(keep_actors=False)
@@ -125,7 +133,7 @@ def _stop_replayer(episode: Episode, keep_actors: Any) -> None:
 
 
 def _set_factor(episode: Episode, factor: Any) -> None:
-    episode.replay_options.time_factor = max(0.0, shapes.number(factor, "time factor"))
+    episode.replay_options.time_factor = max(0.0, shapes.number(factor, "time factor", 100.0))
 
 
 def _ignore_hero(episode: Episode, on: Any) -> None:

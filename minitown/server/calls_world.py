@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.calls import CONNECTION, Call, does, gives
 from realmaster_live.minitown.server.episode import STATE_STREAM, Episode
@@ -13,10 +15,10 @@ from realmaster_live.minitown.server.objects import EnvironmentObject, environme
 from realmaster_live.minitown.server.sensors import GRAVITY
 from realmaster_live.minitown.server.towns import listed_maps
 from realmaster_live.minitown.server.wire_view import definitions
-from realmaster_live.minitown.traffic.actors import ActorError
 from realmaster_live.minitown.traffic.settings import Settings
 
 WEATHER = tuple(Weather.__dataclass_fields__)
+MOST_MANAGERS = 64
 SETTINGS = tuple(Settings.__dataclass_fields__)
 
 
@@ -80,7 +82,19 @@ def _weather(episode: Episode) -> list[float]:
 def _set_weather(episode: Episode, values: Any) -> None:
     given = shapes.array(values, "weather", len(WEATHER))
     numbers = [shapes.number(item, "weather") for item in given[: len(WEATHER)]]
-    episode.world.weather = Weather(**dict(zip(WEATHER, numbers, strict=True)))
+    weather = dict(zip(WEATHER, numbers, strict=True))
+    weather = {name: min(max(one, _least(name)), _most(name)) for name, one in weather.items()}
+    episode.world.weather = Weather(**weather)
+
+
+def _least(name: str) -> float:
+    return {"sun_azimuth_angle": -math.inf, "sun_altitude_angle": -90.0}.get(name, 0.0)
+
+
+def _most(name: str) -> float:
+    """Return the largest value of a weather parameter; most are percentages."""
+    limits = {"sun_azimuth_angle": math.inf, "sun_altitude_angle": 90.0, "fog_distance": math.inf}
+    return limits.get(name, 100.0)
 
 
 def _objects(episode: Episode, label: Any) -> list[EnvironmentObject]:
@@ -115,7 +129,7 @@ def _manager(info: Any) -> tuple[str, int]:
 
 def _add_manager(episode: Episode, info: Any) -> bool:
     address, port = _manager(info)
-    if port in episode.traffic_managers:
+    if port in episode.traffic_managers or len(episode.traffic_managers) >= MOST_MANAGERS:
         return False
     episode.traffic_managers[port] = (address, CONNECTION.get())
     return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,14 +17,19 @@ from realmaster_live.bridges.carla.wire.streams import (
     image_buffer,
     stamp_image,
 )
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.scene import CameraView, SceneState
 from realmaster_live.minitown.server.streams import Message
-from realmaster_live.minitown.traffic.actors import Actor, ActorError
+from realmaster_live.minitown.traffic.actors import Actor
 
 FLOW = "optical_flow"
 DEPTH_RANGE = 1000.0  # metres that the 24 bits of a depth image span
 DEPTH_MOST = 2**24 - 1
-MAX_SIZE = 8192
+MAX_SIZE = 8192  # pixels of a picture's side
+MAX_PIXELS = 1 << 24  # of one picture, 4096 x 4096; it takes some 35 bytes a pixel
+MAX_TOTAL_PIXELS = 1 << 25  # of all cameras' pictures together, 16 of 1920 x 1080
+MAX_CAMERAS = 64
+KEPT_SIZES = 8  # sizes of which a fixed picture is kept
 
 
 class Drawing(Protocol):
@@ -97,9 +102,28 @@ def make_camera(actor: Actor, stream: int, view: CameraView) -> Camera:
             f"expected image_size within 1..{MAX_SIZE}, got {view.width}x{view.height}: "
             "set image_size_x and image_size_y"
         )
+    if view.width * view.height > MAX_PIXELS:
+        raise ActorError(
+            f"expected image_size of at most {MAX_PIXELS} pixels, got {view.width}x{view.height}: "
+            "set less"
+        )
     if not 1.0 <= view.fov_deg <= 170.0:
         raise ActorError(f"expected fov within 1..170 degrees, got {view.fov_deg:g}: set fov")
     return Camera(actor, stream, actor.type_id.rsplit(".", 1)[1], view)
+
+
+def check_room(camera: Camera, others: Collection[Camera]) -> None:
+    """Raise ActorError where the server has no room for one more camera of this size."""
+    if len(others) >= MAX_CAMERAS:
+        raise ActorError(
+            f"expected at most {MAX_CAMERAS} cameras, got one more: destroy some before"
+        )
+    total = sum(one.view.width * one.view.height for one in (camera, *others))
+    if total > MAX_TOTAL_PIXELS:
+        raise ActorError(
+            f"expected cameras of at most {MAX_TOTAL_PIXELS} pixels together, got {total}: "
+            "use smaller or fewer cameras"
+        )
 
 
 @dataclass(frozen=True)
@@ -212,6 +236,8 @@ class Blank:
         """Return the fixed picture of the view's size."""
         size = (view.height, view.width)
         if size not in self._pictures:
+            if len(self._pictures) >= KEPT_SIZES:
+                self._pictures.pop(next(iter(self._pictures)))
             self._pictures[size] = _Picture(view.width, view.height)
         return self._pictures[size]
 

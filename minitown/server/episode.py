@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,16 @@ from typing import Any
 
 from realmaster_live.bridges.carla.wire.layouts import Layout, layout_of
 from realmaster_live.bridges.carla.wire.streams import Head, Token, message
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.server import sensors
-from realmaster_live.minitown.server.cameras import Camera, Job, draw, make_camera, plan
+from realmaster_live.minitown.server.cameras import Camera, Job, check_room, draw, make_camera, plan
 from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
 from realmaster_live.minitown.server.streams import Message, StreamHub
 from realmaster_live.minitown.server.towns import Town, load_town, town_number
 from realmaster_live.minitown.server.wire_view import actor_array, episode_message
-from realmaster_live.minitown.traffic.actors import Actor, ActorError
+from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.settings import Settings
 from realmaster_live.minitown.traffic.world import World
@@ -125,6 +127,7 @@ class Episode:
         if type_id.startswith(CAMERA):
             try:
                 camera = make_camera(actor, stream, world.camera_view(actor.id))
+                check_room(camera, self._cameras.values())
             except ActorError:
                 world.destroy(actor.id)
                 raise
@@ -177,8 +180,7 @@ class Episode:
                 await self.hub.drained()
             world, delta = self.world, self.delta_s
             frame = world.step(delta)
-            if self.recorder is not None:
-                self.recorder.write(world, delta)
+            self._record(world, delta)
             if world.replayer is not None:
                 self._forget_gone()
             state = episode_message(self.layout, world, self.id, delta, self._map_changed)
@@ -186,12 +188,27 @@ class Episode:
             self.hub.publish(STATE_STREAM, Message(state), drop_if_busy=False)
             self._sense()
             job = self._shots()
-            if self._drawing is not None:
-                await self._drawing
-                self._drawing = None
+            await self._finish_drawing()
             if job is not None and job.groups:
                 self._drawing = asyncio.create_task(self._draw(job))
             return frame
+
+    async def _finish_drawing(self) -> None:
+        """Wait for the pictures of the tick before; one that failed fails only once."""
+        drawing, self._drawing = self._drawing, None
+        if drawing is not None:
+            await drawing
+
+    def _record(self, world: World, delta_s: float) -> None:
+        """Write the tick to the recorder log; a log that cannot be written is closed."""
+        if self.recorder is None:
+            return
+        try:
+            self.recorder.write(world, delta_s)
+        except (OSError, struct.error) as error:
+            log.error("the recorder log %s ends here: %s", self.recorder.path, error)
+            recorder, self.recorder = self.recorder, None
+            recorder.abandon()
 
     async def load(self, name: str, reset_settings: bool) -> None:
         """Start another town, or with an empty name this one again.
@@ -210,9 +227,7 @@ class Episode:
                 None, lambda: load_town(number, drawn=config.raster, look=config.look)
             )
         async with self._lock:
-            if self._drawing is not None:
-                await self._drawing
-                self._drawing = None
+            await self._finish_drawing()
             old = self.world
             self.stop_recorder()
             for actor_id in list(self._streams):
@@ -235,7 +250,10 @@ class Episode:
                 await self.mode_changed.wait()
                 due = loop.time()
                 continue
-            await self.tick()
+            try:
+                await self.tick()
+            except Exception:  # what one client's actor does must not end the others' server
+                log.exception("a tick failed")
             due = max(due + 1.0 / self.config.fps, loop.time() - 0.5)
             await asyncio.sleep(max(0.0, due - loop.time()))
 

@@ -22,6 +22,8 @@ FRAME_START, FRAME_END, ADD, DELETE, PARENT = 0, 1, 2, 3, 4
 POSITION, LIGHT, VEHICLE, WALKER, LAMPS = 6, 7, 8, 9, 10
 OTHER_KIND, VEHICLE_KIND, WALKER_KIND, LIGHT_KIND = 0, 1, 2, 3
 CM = 100.0  # a metre
+LARGEST = 1e8  # of every number in a log: centimetres, degrees, seconds
+MOST_BYTES = 1 << 29  # of a log that is read
 HEADER_BYTES = 1 << 12  # more than a header has
 
 
@@ -128,12 +130,27 @@ def read_log(path: Path) -> tuple[LogHeader, list[LogFrame]]:
         RecordingError: it is no log.
     """
     try:
+        if not path.is_file():
+            raise OSError("no regular file")
+        if path.stat().st_size > MOST_BYTES:
+            raise OSError(f"a file of more than {MOST_BYTES >> 20} MiB")
         reader = _Reader(path.read_bytes())
     except OSError as error:
         raise RecordingError(
             f"expected a recorder log in {path}, got {error}: record it again"
         ) from error
-    return _header(reader, path), list(_frames(reader))
+    header = _header(reader, path)
+    frames: list[LogFrame] = []
+    try:
+        for frame in _frames(reader):
+            if frames and not frame.elapsed_s >= frames[-1].elapsed_s:
+                raise ValueError(f"time that runs backwards in frame {frame.number}")
+            frames.append(frame)
+    except ValueError as error:
+        raise RecordingError(
+            f"expected a recorder log in {path}, got {error}: record it again"
+        ) from error
+    return header, frames
 
 
 def _header(reader: _Reader, path: Path) -> LogHeader:
@@ -196,11 +213,15 @@ def _fill(frame: LogFrame, kind: int, packet: _Reader) -> None:
 class _Reader:
     """Bytes, read one value after another; struct.error where they end."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview) -> None:
         self._data, self._at = memoryview(data), 0
 
     def take(self, form: str) -> tuple[Any, ...]:
+        """Return the next values; ValueError where a number is infinite, none, or too large."""
         values = struct.unpack_from(form, self._data, self._at)
+        for value in values:
+            if isinstance(value, float) and not abs(value) <= LARGEST:
+                raise ValueError(f"the number {value:g}")
         self._at += struct.calcsize(form)
         return values
 
@@ -208,7 +229,7 @@ class _Reader:
         if self._at + size > len(self._data):
             raise struct.error("it was cut off")
         self._at += size
-        return _Reader(bytes(self._data[self._at - size : self._at]))
+        return _Reader(self._data[self._at - size : self._at])
 
     def text(self) -> str:
         return bytes(self.part(self.take("<H")[0])._data).decode()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+from realmaster_live.errors import RecordingError
 from realmaster_live.minitown.server.log_file import (
     LIGHT_KIND,
     OTHER_KIND,
@@ -28,6 +30,8 @@ class LogRecorder:
     """
 
     def __init__(self, path: Path, map_name: str) -> None:
+        if path.exists() and not path.is_file():
+            raise RecordingError(f"expected a regular file at {path}, got another kind of thing")
         if path.exists() and path.stat().st_size:
             read_header(path)  # or its error: nothing but a log is written over
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +76,11 @@ class LogRecorder:
                 x, y, _ = actor.velocity
                 frame.walkers[key] = (x * x + y * y) ** 0.5
         self._last, self._delta_s = frame, delta_s
+
+    def abandon(self) -> None:
+        """Close the file as it is, after an error of writing."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def close(self) -> None:
         """Finish the file."""

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.server.log_file import (
     OTHER_KIND,
     VEHICLE_KIND,
@@ -14,7 +15,7 @@ from realmaster_live.minitown.server.log_file import (
     Added,
     LogFrame,
 )
-from realmaster_live.minitown.traffic.actors import Actor, ActorError
+from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.vehicle import VehicleControl
 from realmaster_live.minitown.traffic.walker import STRIDE_LENGTH
 from realmaster_live.minitown.traffic.world import World

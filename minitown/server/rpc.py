@@ -25,12 +25,15 @@ from realmaster_live.minitown.server import (
     calls_world,
 )
 from realmaster_live.minitown.server.calls import CONNECTION, Call
+from realmaster_live.minitown.server.connections import MOST_CALLERS, ConnectionLimit, affordable
 from realmaster_live.minitown.server.declined import DECLINED
 from realmaster_live.minitown.server.episode import Episode
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 18  # bytes read at a time
+MOST_WARNINGS = 256  # unknown calls that are logged, each once
+MAX_PENDING = 64 << 20  # bytes of requests that have not come whole yet, all clients together
 CALLS: Mapping[str, Call] = {
     **calls_world.CALLS,
     **calls_actors.CALLS,
@@ -47,7 +50,9 @@ class RpcServer:
         self.episode = episode
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._told: set[str] = set()
+        self._limit = ConnectionLimit(affordable(MOST_CALLERS))
+        self._decoders: dict[int, Decoder] = {}
+        self._warned: set[str] = set()
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept connections on a listening socket for ever."""
@@ -74,12 +79,19 @@ class RpcServer:
         CONNECTION.set(number)
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not self._limit.admit(number, writer.transport.abort):
+            log.warning("refused a client: %d others are connected already", self._limit.most)
+            writer.transport.abort()
+            return
         decoder = Decoder()
+        self._decoders[number] = decoder
         try:
             while data := await reader.read(CHUNK):
                 for request in decoder.feed(data):
+                    self._limit.keep(number)
                     writer.write(await self._answer(request))
-                await writer.drain()
+                    await writer.drain()  # who does not read answers gets no more of them
+                self._check_pending(decoder)
         except WireFormatError as error:
             log.warning("connection %d is closed: %s", number, error)
         except OSError as error:
@@ -87,9 +99,21 @@ class RpcServer:
         except asyncio.CancelledError:
             log.debug("connection %d ends with the server", number)
         finally:
+            del self._decoders[number]
+            self._limit.leave(number)
             self._forget_managers(number)
             with contextlib.suppress(OSError):
                 writer.close()
+
+    def _check_pending(self, decoder: Decoder) -> None:
+        """Raise WireFormatError where unfinished requests of all clients hold too much."""
+        if decoder.pending > MAX_PENDING // MOST_CALLERS:
+            held = sum(one.pending for one in self._decoders.values())
+            if held > MAX_PENDING:
+                raise WireFormatError(
+                    f"expected at most {MAX_PENDING >> 20} MiB of unfinished requests, got "
+                    f"{held >> 20} MiB: send less at a time"
+                )
 
     def _forget_managers(self, connection: int) -> None:
         """Drop the traffic managers that a client registered and never took back."""
@@ -103,9 +127,9 @@ class RpcServer:
         if name in CALLS:
             answer = await CALLS[name].answer(self.episode, name, request.args)
             return encode_answer(request.id, answer)
-        text = f"minitown does not do {name}: use a full CARLA server for it"
-        if name not in self._told:
-            self._told.add(name)
+        text = f"minitown does not do {name[:80]}: use a full CARLA server for it"
+        if name not in self._warned and len(self._warned) < MOST_WARNINGS:
+            self._warned.add(name)
             log.warning("a client calls %s, which minitown does not do", name[:80])
         if name not in DECLINED:
             return encode_answer(request.id, None, text)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import socket
 import struct
 from collections import deque
 from dataclasses import dataclass, field
 
+from realmaster_live.minitown.server.connections import (
+    MOST_SUBSCRIBERS,
+    ConnectionLimit,
+    affordable,
+)
+
 log = logging.getLogger(__name__)
 
 SEND_BUFFER = 8 << 20  # bytes: a 1280x720 image and then some
 QUEUE_LIMIT = 2  # messages a subscriber may lag behind a world that waits for it
-STALE_S = 10.0  # a subscriber that takes nothing for so long is given up
-MOST_QUEUED = 400  # messages of a stream that is never dropped
+PATIENCE_S = 0.5  # how long ticks wait for a lagging subscriber, once, before it loses messages
+MOST_QUEUED = 64  # messages that a subscriber of a world that does not wait may lag behind
+RETRY_S = 0.2  # between attempts to accept while no descriptor is left
 ARRIVAL_S = 0.5  # how long a tick waits for a client that just asked for a stream
 
 
@@ -34,9 +42,14 @@ class _Subscriber:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     sending: bool = False
     gone: bool = False
+    late: bool = False  # no tick waits for it until it has caught up
 
     def lag(self) -> int:
         return len(self.queue) + self.sending
+
+    def lags(self) -> bool:
+        """Whether ticks are to wait for it."""
+        return self.lag() > QUEUE_LIMIT and not self.late
 
     def hang_up(self) -> None:
         """End the connection: only shut down, the event loop still waits on the socket."""
@@ -49,7 +62,9 @@ class StreamHub:
     """All streams of a server, by id."""
 
     def __init__(self) -> None:
-        self.dropped = 0
+        self.dropped = 0  # messages that slow subscribers did not get
+        self._limit = ConnectionLimit(affordable(MOST_SUBSCRIBERS))
+        self._numbers = itertools.count(1)
         self._streams: dict[int, list[_Subscriber]] = {}
         self._expected: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,17 +104,23 @@ class StreamHub:
             await self._wait(max(self._expected.values()) - now)
 
     async def drained(self) -> None:
-        """Wait until no subscriber lags; one that takes nothing any more is hung up on."""
+        """Wait until no subscriber lags, at most `PATIENCE_S`: then the lagging ones are late.
+
+        A late subscriber loses messages, and no tick waits for it until it has caught up.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + STALE_S
+        deadline = loop.time() + PATIENCE_S
         while True:
-            late = [s for every in self._streams.values() for s in every if s.lag() > QUEUE_LIMIT]
-            if not late:
+            lagging = [s for every in self._streams.values() for s in every if s.lags()]
+            if not lagging:
                 return
             if loop.time() >= deadline:
-                for subscriber in late:
-                    log.warning("hung up on a subscriber that took nothing for %g s", STALE_S)
-                    subscriber.hang_up()
+                for subscriber in lagging:
+                    log.warning(
+                        "a subscriber took nothing for %g s: it loses messages until it reads on",
+                        PATIENCE_S,
+                    )
+                    subscriber.late = True
                 return
             await self._wait(deadline - loop.time())
 
@@ -108,12 +129,11 @@ class StreamHub:
         for subscriber in self._streams.get(stream, []):
             if subscriber.gone:
                 continue
-            if drop_if_busy and subscriber.lag():
+            if subscriber.late and not subscriber.lag():
+                subscriber.late = False
+            busy = subscriber.lag() and (drop_if_busy or subscriber.late)
+            if busy or len(subscriber.queue) >= MOST_QUEUED:
                 self.dropped += 1
-                continue
-            if len(subscriber.queue) >= MOST_QUEUED:
-                log.warning("hung up on a subscriber that is %d messages behind", MOST_QUEUED)
-                subscriber.hang_up()
                 continue
             message.pending += 1
             subscriber.queue.append(message)
@@ -128,14 +148,35 @@ class StreamHub:
                     sock, _ = await loop.sock_accept(listener)
                 except ConnectionError:
                     continue
-                task = asyncio.create_task(self._subscriber(sock))
+                except OSError as error:  # no descriptor is left
+                    log.warning("a subscriber cannot be accepted now: %s", error)
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                task = asyncio.create_task(self._admitted(sock))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         finally:
             for task in self._tasks:
                 task.cancel()
 
-    async def _subscriber(self, sock: socket.socket) -> None:
+    async def _admitted(self, sock: socket.socket) -> None:
+        """Serve a subscriber if there is room for it."""
+        number = next(self._numbers)
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+        if not self._limit.admit(number, hang_up):
+            log.warning("refused a subscriber: %d others listen already", self._limit.most)
+            sock.close()
+            return
+        try:
+            await self._subscriber(sock, number)
+        finally:
+            self._limit.leave(number)
+
+    async def _subscriber(self, sock: socket.socket, number: int) -> None:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
         try:
@@ -154,6 +195,7 @@ class StreamHub:
                 log.info("a client asks for stream %d, which does not exist", stream)
                 await _until_closed(sock)
                 return
+            self._limit.keep(number)
             await self._feed(sock, stream, subscribers)
         except OSError as error:
             log.debug("a subscriber went away: %r", error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from realmaster_live.errors import BridgeError
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.models.bodies import (
     BODIES,
     PEDESTRIAN,
@@ -13,6 +13,7 @@ from realmaster_live.minitown.models.bodies import (
     WALKER_CENTRE,
     WALKER_EXTENT,
 )
+from realmaster_live.minitown.traffic.attributes import checked
 from realmaster_live.minitown.traffic.blueprints import LANE_INVASION, LIGHT, Blueprint
 from realmaster_live.minitown.traffic.boxes import Box, box_of
 from realmaster_live.minitown.traffic.signals import TrafficLight
@@ -21,10 +22,6 @@ from realmaster_live.minitown.traffic.walker import Walker
 from realmaster_live.minitown.transforms import ZERO, Pose, Vector
 
 LIGHT_EXTENT = (0.3, 0.3, 2.2)
-
-
-class ActorError(BridgeError):
-    """A request names an actor, blueprint or value that the world cannot take."""
 
 
 @dataclass(slots=True)
@@ -125,9 +122,12 @@ def make_actor(
     attributes: Mapping[str, str] | None = None,
     extents: Mapping[str, Vector] | None = None,
 ) -> Actor:
-    """Return a new actor of `blueprint`; `extents` overrides the half size by model name."""
-    values = {attribute.id: attribute.value for attribute in blueprint.attributes}
-    values.update(attributes or {})
+    """Return a new actor of `blueprint`; `extents` overrides the half size by model name.
+
+    Raises:
+        ActorError: an attribute's value is not of its kind, or is out of range.
+    """
+    values = checked(blueprint, attributes or {})
     actor = Actor(id=actor_id, blueprint=blueprint, attributes=values, pose=pose, relative=pose)
     if blueprint.model in BODIES:
         actor.vehicle = Vehicle(BODIES[blueprint.model])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
-MAX_DELTA_S = 1.0
+MIN_DELTA_S, MAX_DELTA_S = 1e-4, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,10 @@ class Settings:
         given = dict(zip(names, values, strict=False))
         step = given.get("fixed_delta_seconds") or [False]
         delta = float(step[1]) if len(step) == 2 and step[0] else None
-        if delta is not None and not 0.0 <= delta <= MAX_DELTA_S:
+        if delta and not MIN_DELTA_S <= delta <= MAX_DELTA_S:  # 0 leaves it to the server
             raise ValueError(
-                f"expected fixed_delta_seconds in 0..{MAX_DELTA_S:g}, got {delta}: set less"
+                f"expected fixed_delta_seconds within {MIN_DELTA_S:g}..{MAX_DELTA_S:g}, got "
+                f"{delta:g}: set another"
             )
         given["fixed_delta_seconds"] = delta or None
         return cls(**given)

@@ -15,6 +15,7 @@ BRAKE_DECEL = 8.0  # m/s^2 of a full brake on dry road
 HAND_BRAKE_DECEL = 5.0
 ROLLING_DECEL = 0.25  # m/s^2 lost without throttle, engine brake included
 REVERSE_TOP_SPEED = 8.0
+MAX_SPEED = 150.0  # m/s, whatever pushes the vehicle
 
 POSITION, LOW_BEAM, HIGH_BEAM, BRAKE_LIGHT = 0x1, 0x2, 0x4, 0x8  # CARLA's vehicle light flags
 
@@ -59,6 +60,7 @@ class Vehicle:
             self.speed = self.constant_velocity[0]
         else:
             self.speed = self._next_speed(dt)
+        self.speed = _limited(self.speed, MAX_SPEED)
         self.spin = math.fmod(self.spin + self.speed * dt / self.body.wheel_radius, 2 * math.pi)
         turn = math.tan(self.wheel_angle)
         slip = math.atan(0.5 * turn)  # the origin is midway between the axles

@@ -12,6 +12,7 @@ from realmaster_live.minitown.plan.footpaths import Footpaths, Gate
 from realmaster_live.minitown.traffic.junctions import Junctions
 from realmaster_live.minitown.transforms import Pose, Vector
 
+EDGE_M = 1e6  # no walker goes farther from the map's zero
 KERB_HEIGHT = 0.15
 STRIDE_LENGTH = 1.45  # metres of one full cycle of both legs
 CROSS_SHARE = 0.4  # of the crossings that a stroller passes it takes
@@ -44,7 +45,10 @@ class Walker:
             return pose
         self.stride = math.fmod(self.stride + step / STRIDE_LENGTH * 2 * math.pi, 2 * math.pi)
         yaw = math.degrees(math.atan2(dy, dx))
-        return pose._replace(x=pose.x + dx / norm * step, y=pose.y + dy / norm * step, yaw=yaw)
+        x, y = pose.x + dx / norm * step, pose.y + dy / norm * step
+        return pose._replace(
+            x=min(max(x, -EDGE_M), EDGE_M), y=min(max(y, -EDGE_M), EDGE_M), yaw=yaw
+        )
 
 
 @dataclass(slots=True)

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
+from realmaster_live.errors import ActorError
 from realmaster_live.minitown.plan.lanes import LaneMap
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import CameraView, Instance, SceneState, Weather
-from realmaster_live.minitown.traffic.actors import Actor, ActorError, make_actor
+from realmaster_live.minitown.traffic.actors import Actor, make_actor
 from realmaster_live.minitown.traffic.blueprints import LIBRARY, LIGHT, NOT_SPAWNABLE, SPECTATOR
 from realmaster_live.minitown.traffic.boxes import overlap
 from realmaster_live.minitown.traffic.collisions import HEADROOM, Collision, collide
@@ -24,6 +25,10 @@ from realmaster_live.minitown.transforms import ZERO, Pose, Vector, compose, mat
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
 DEFAULT_LIMIT = 8.33  # m/s off the lanes
+MOST_ACTORS = 1024
+MOST_MOUNTED = 8  # actors that are mounted on one another in a chain
+LARGEST_ID = 2**31  # of an actor from a log: new ids follow it, and the wire's have 32 bits
+EDGE_M = 1e6  # no actor goes farther from the map's zero
 LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
 
 
@@ -86,8 +91,13 @@ class World:
                 f"expected a blueprint of the library, got {type_id!r}: "
                 "choose one of world.get_blueprint_library()"
             )
+        if len(self.actors) >= MOST_ACTORS:
+            raise ActorError(
+                f"expected at most {MOST_ACTORS} actors, got one more: destroy some before"
+            )
         if parent:
             host = self.get(parent)
+            self._check_depth(host)
             actor = self._add(type_id, compose(host.pose, pose), attributes)
             actor.parent, actor.attachment, actor.relative = parent, attachment, pose
             return actor
@@ -110,8 +120,11 @@ class World:
         """
         if type_id not in LIBRARY or type_id in NOT_SPAWNABLE:
             raise ActorError(f"expected a blueprint of the library, got {type_id!r}")
+        if len(self.actors) >= MOST_ACTORS:
+            raise ActorError(f"expected at most {MOST_ACTORS} actors, got one more in a log")
         following = self._next_id
-        self._next_id = following if actor_id in self.actors or actor_id < 1 else actor_id
+        free = 0 < actor_id < LARGEST_ID and actor_id not in self.actors
+        self._next_id = actor_id if free else following
         actor = self._add(type_id, pose, attributes)
         self._next_id = max(following, self._next_id)
         return actor
@@ -271,6 +284,17 @@ class World:
         self._next_id += 1
         return actor
 
+    def _check_depth(self, host: Actor) -> None:
+        """Raise ActorError where something that is mounted on `host` would be mounted too deep."""
+        depth = 1
+        while host.parent in self.actors:
+            host, depth = self.actors[host.parent], depth + 1
+        if depth > MOST_MOUNTED:
+            raise ActorError(
+                f"expected at most {MOST_MOUNTED} actors mounted on one another, got one more: "
+                "mount it on another actor"
+            )
+
     def _touching(self, actor: Actor) -> Iterator[Actor]:
         box = actor.box
         for other in self.actors.values():
@@ -289,7 +313,12 @@ class World:
         actor.angular_velocity = (0.0, 0.0, yaw_rate)
         place = None if self.lane_map.flat else self.lane_map.nearest(pose.x, pose.y, pose.yaw)
         ground = self.lane_map.level if place is None else place.z
-        actor.pose = pose._replace(z=ground, pitch=0.0 if place is None else place.pitch_deg)
+        actor.pose = pose._replace(
+            x=min(max(pose.x, -EDGE_M), EDGE_M),
+            y=min(max(pose.y, -EDGE_M), EDGE_M),
+            z=ground,
+            pitch=0.0 if place is None else place.pitch_deg,
+        )
 
     def _instances(self) -> Iterator[Instance]:
         for actor in self.actors.values():

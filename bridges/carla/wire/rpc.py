@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from realmaster_live.bridges.carla.wire.message_scanner import MessageScanner
 from realmaster_live.errors import WireFormatError
 from realmaster_live.optional import require
 
 msgpack = require("msgpack", extra="minitown")
-
-MAX_MESSAGE = 64 << 20  # bytes; the largest honest request carries a whole OpenDRIVE map
-MAX_ITEMS = 1 << 20  # elements of one array
 
 VOID: list[Any] = [[False]]  # the result of a call that returns nothing
 
@@ -30,19 +28,16 @@ class Request(NamedTuple):
 
 
 class Decoder:
-    """Turns received bytes into requests."""
+    """Turns received bytes into requests, each decoded once all its bytes are there."""
 
     def __init__(self) -> None:
-        self._unpacker = msgpack.Unpacker(
-            raw=False,
-            strict_map_key=False,
-            max_buffer_size=MAX_MESSAGE,
-            max_array_len=MAX_ITEMS,
-            max_map_len=MAX_ITEMS,
-            max_str_len=MAX_MESSAGE,
-            max_bin_len=MAX_MESSAGE,
-            max_ext_len=0,
-        )
+        self._received = bytearray()
+        self._scanner = MessageScanner()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are held until the rest of their message comes."""
+        return len(self._received)
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """Take bytes; yield every request they complete.
@@ -50,15 +45,17 @@ class Decoder:
         Raises:
             WireFormatError: the bytes are no requests; the connection cannot go on.
         """
-        try:
-            self._unpacker.feed(data)
-            for message in self._unpacker:
-                yield _request(message)
-        except (ValueError, RecursionError, msgpack.UnpackException) as error:
-            raise WireFormatError(
-                f"expected msgpack-rpc requests, got bytes that do not decode ({error!r}): "
-                "connect a CARLA client to this port"
-            ) from error
+        self._received += data
+        while (end := self._scanner.end(self._received)) is not None:
+            message = bytes(memoryview(self._received)[:end])
+            del self._received[:end]
+            try:
+                yield _request(msgpack.unpackb(message, raw=False, strict_map_key=False))
+            except (ValueError, TypeError, msgpack.UnpackException) as error:
+                raise WireFormatError(
+                    f"expected msgpack-rpc requests, got bytes that do not decode ({error!r}): "
+                    "connect a CARLA client to this port"
+                ) from error
 
 
 def _request(message: Any) -> Request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,11 +20,16 @@ class Description(NamedTuple):
     attributes: dict[str, str]
 
 
-def number(item: Any, what: str) -> float:
-    """Return a finite float; raise WireFormatError otherwise."""
-    if isinstance(item, (int, float)) and not isinstance(item, bool) and math.isfinite(item):
+LARGEST = 1e6  # metres, degrees, seconds: far beyond every town and every honest request
+MOST_ATTRIBUTES = 256  # of one actor
+LONGEST_TEXT = 1024  # characters of a name or an attribute's value
+
+
+def number(item: Any, what: str, largest: float = LARGEST) -> float:
+    """Return a float within -largest..largest; raise WireFormatError otherwise."""
+    if isinstance(item, (int, float)) and not isinstance(item, bool) and abs(item) <= largest:
         return float(item)
-    raise _unexpected("a finite number", what, item)
+    raise _unexpected(f"a number within -{largest:g}..{largest:g}", what, item)
 
 
 def whole(item: Any, what: str) -> int:
@@ -42,23 +46,24 @@ def flag(item: Any, what: str) -> bool:
     raise _unexpected("a bool", what, item)
 
 
-def text(item: Any, what: str) -> str:
-    """Return a str; raise WireFormatError otherwise."""
-    if isinstance(item, str):
+def text(item: Any, what: str, longest: int = LONGEST_TEXT) -> str:
+    """Return a str of at most so many characters; raise WireFormatError otherwise."""
+    if isinstance(item, str) and len(item) <= longest:
         return item
-    raise _unexpected("a string", what, item)
+    raise _unexpected(f"a string of at most {longest} characters", what, item)
 
 
-def array(item: Any, what: str, at_least: int = 0) -> list[Any]:
+def array(item: Any, what: str, at_least: int = 0, at_most: int | None = None) -> list[Any]:
     """Return a list of some length; raise WireFormatError otherwise."""
-    if isinstance(item, list) and len(item) >= at_least:
+    if isinstance(item, list) and len(item) >= at_least and (at_most or len(item)) >= len(item):
         return item
-    raise _unexpected(f"an array of {at_least} or more", what, item)
+    limit = "" if at_most is None else f" and at most {at_most}"
+    raise _unexpected(f"an array of {at_least} or more{limit}", what, item)
 
 
-def triple(item: Any, what: str) -> Triple:
-    """Return three finite floats; raise WireFormatError otherwise."""
-    x, y, z = (number(part, what) for part in array(item, what, 3)[:3])
+def triple(item: Any, what: str, largest: float = LARGEST) -> Triple:
+    """Return three floats within -largest..largest; raise WireFormatError otherwise."""
+    x, y, z = (number(part, what, largest) for part in array(item, what, 3)[:3])
     return x, y, z
 
 
@@ -72,7 +77,7 @@ def description(item: Any) -> Description:
     """Return what a client asks to spawn; raise WireFormatError otherwise."""
     uid, type_id, attributes = array(item, "actor description", 3)[:3]
     values = {}
-    for one in array(attributes, "attributes"):
+    for one in array(attributes, "attributes", at_most=MOST_ATTRIBUTES):
         name, _, held = array(one, "attribute", 3)[:3]
         values[text(name, "attribute id")] = text(held, "attribute value")
     return Description(whole(uid, "blueprint uid"), text(type_id, "blueprint id"), values)
@@ -122,5 +127,12 @@ def attribute_definition(
 
 def _unexpected(wanted: str, what: str, item: Any) -> WireFormatError:
     return WireFormatError(
-        f"expected {wanted} for {what}, got {repr(item)[:80]}: use a client of the server's version"
+        f"expected {wanted} for {what}, got {_shown(item)}: use a client of the server's version"
     )
+
+
+def _shown(item: Any) -> str:
+    """Return the beginning of an item's text; a long list is not written out for it."""
+    if isinstance(item, list):
+        return f"an array of {len(item)}"
+    return repr(item[:80] if isinstance(item, (str, bytes)) else item)[:80]

@@ -4,13 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import ActorError, RecordingError
 from realmaster_live.minitown.models.bodies import BODIES, WALKER_EXTENT
 from realmaster_live.minitown.models.catalogue import make_models
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog, read_states
-from realmaster_live.minitown.traffic.actors import ActorError
 from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.vehicle import VehicleControl
 from realmaster_live.minitown.traffic.walker import WalkerControl
