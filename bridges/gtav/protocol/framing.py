@@ -1,4 +1,4 @@
-"""DeepGTAV's framing and its frames, without sockets; `gtav_messages` has what clients say.
+"""DeepGTAV's framing and its frames, without sockets; `messages` has what clients send.
 
 Over TCP every message, in both directions, is a little-endian int32 and as many bytes. After a
 start the game sends pairs: the picture, rows of B, G, R from the top, padded to 4 bytes; then a
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,7 +70,7 @@ def bgr_view(body: Buffer, width: int, height: int) -> NDArray[np.uint8]:
 def read_fields(body: Buffer) -> dict[str, Any]:
     """Return the JSON object of a message; of a key that comes twice the last value holds."""
     try:
-        fields = json.loads(str(body, "utf-8"))
+        fields = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
         raise WireFormatError(
             f"expected a JSON object of {len(body)} bytes, got text that does not parse ({error}): "
@@ -206,7 +207,8 @@ class MessageDecoder:
                 )
             if len(self._pending) < LENGTH.size + size:
                 return
-            body = bytes(self._pending[LENGTH.size : LENGTH.size + size])
+            with memoryview(self._pending) as pending:
+                body = bytes(pending[LENGTH.size : LENGTH.size + size])
             del self._pending[: LENGTH.size + size]
             yield body
 
@@ -238,7 +240,7 @@ def _buffer(
     fields: Mapping[str, Any], key: str, dtype: np.dtype[Any], width: int, height: int
 ) -> NDArray[Any] | None:
     text = fields.get(key)
-    if text is None or text == []:  # the forks send [] while they do not record
+    if text is None or text in ([], ""):  # the forks send [] while they do not record
         return None
     size = width * height * dtype.itemsize
     try:

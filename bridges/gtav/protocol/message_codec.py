@@ -1,19 +1,21 @@
 """DeepGTAV's messages as JSON, without sockets: what a client sends and a server reads.
 
 The game reads keys without looking whether they are there, so that a start and a config carry all
-that any of the forks reads, null where the choice is the game's.
+that any of the forks reads, null where the choice is the game's. The types of `messages` say what
+is accepted; nothing that was decoded here is infinite, out of its bounds or of another type.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
+
+import msgspec
 
 from realmaster_live.bridges.gtav.protocol.messages import (
     MAX_MESSAGE,
+    MAX_PIXELS,
     Commands,
     Config,
     CreatePed,
@@ -33,20 +35,6 @@ from realmaster_live.bridges.gtav.protocol.messages import (
 )
 from realmaster_live.errors import WireFormatError
 
-MAX_SIDE = 16384  # pixels
-# the keys that are not named as our fields are; two of them are misspelt in the game's own code
-_KEYS = {
-    "driving_mode": "drivingMode",
-    "screen_resolution": "screenResolution",
-    "traffic_signs": "trafficSigns",
-    "yaw_rate": "yawRate",
-    "start_index": "startIndex",
-    "bbox2d": "exportBBox2D",
-    "depth_buffer": "exportDepthBuffer",
-    "stencil_buffer": "exportStencliBuffer",
-    "relative_forward": "relativeForward",
-    "relative_right": "relativeRight",
-}
 # the keys of the forks that nothing here asks for: off
 _OFF: Mapping[str, bool | None] = {
     "offscreen": False,
@@ -87,16 +75,16 @@ _NAMES: Mapping[type[Message], str] = {
     )
 }  # fmt: skip
 _KINDS = {name: kind for kind, name in _NAMES.items()}
+_OWN_KEYS = {one.encode_name for one in msgspec.structs.fields(DatasetOptions)} - {"others"}
 
 
 def encode_message(message: Message) -> bytes:
     """Return the JSON of a message; raise WireFormatError where the game could not read it."""
-    body: object
-    if isinstance(message, Start | Config):
-        body = {"scenario": _scenario(message.scenario), "dataset": _dataset(message.dataset)}
-    else:
-        body = _plain(message) or None
     try:
+        # json refuses what msgspec would write in another way: NaN as null, bytes as base64
+        body = msgspec.to_builtins(message, builtin_types=(bytes,)) or None
+        if isinstance(message, Start | Config):
+            body = {"scenario": _scenario(message.scenario), "dataset": _dataset(message.dataset)}
         data = json.dumps({_NAMES[type(message)]: body}, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise WireFormatError(
@@ -114,42 +102,41 @@ def encode_message(message: Message) -> bytes:
 def decode_message(data: bytes | bytearray | memoryview) -> Message:
     """Return a client's message; raise WireFormatError for anything else."""
     try:
-        whole = _JSON.decode(str(data, "utf-8"))
+        whole = msgspec.json.decode(data)
     except (ValueError, RecursionError) as error:
         raise WireFormatError(
             f"expected a message as a JSON object, got {bytes(data[:60])!r} ({error}): "
             "connect a DeepGTAV client to this port"
         ) from error
-    known = [name for name in _KINDS if isinstance(whole, dict) and name in whole]
-    if not known:
+    name = next((name for name in _KINDS if isinstance(whole, dict) and name in whole), None)
+    if name is None:
         raise WireFormatError(
             f"expected one of the messages {', '.join(_KINDS)}, got {bytes(data[:60])!r}: "
             "connect a DeepGTAV client to this port"
         )
-    kind, body = _KINDS[known[0]], whole[known[0]] or {}
-    if not isinstance(body, dict):
-        raise _wrong(known[0], "an object", body)
-    if kind is Start or kind is Config:
-        return kind(
-            scenario=_read_scenario(body.get("scenario") or {}),
-            dataset=_read_dataset(body.get("dataset") or {}),
-        )
-    return kind(**_arguments(kind, body))
-
-
-def _plain(message: object) -> dict[str, Any]:
-    return {_KEYS.get(name, name): value for name, value in vars(message).items()}
+    kind, body = _KINDS[name], {} if whole[name] is None else whole[name]
+    try:
+        if kind is Start or kind is Config:
+            body = {"scenario": _read_scenario(body), "dataset": _read_dataset(body)}
+        return msgspec.convert(body, kind)
+    except (ValueError, RecursionError) as error:
+        raise WireFormatError(
+            f"expected a {name} message of DeepGTAV's, got {bytes(data[:60])!r} ({error}): "
+            "send what DeepGTAV understands"
+        ) from error
 
 
 def _scenario(scenario: Scenario) -> dict[str, Any]:
-    place = scenario.location
-    padded = None if place is None else [*place, None, None][:4]  # the forks read four of them
-    mode = -1 if scenario.driving_mode is None else scenario.driving_mode
-    return _plain(scenario) | {"location": padded, "drivingMode": mode}
+    plain: dict[str, Any] = msgspec.to_builtins(scenario)
+    if scenario.location is not None:
+        plain["location"] = [*scenario.location, None, None][:4]  # the forks read four of them
+    if scenario.driving_mode is None:
+        plain["drivingMode"] = -1
+    return plain
 
 
 def _dataset(dataset: DatasetOptions) -> dict[str, Any]:
-    plain = _plain(dataset)
+    plain: dict[str, Any] = msgspec.to_builtins(dataset)
     others = plain.pop("others")
     if dataset.rate is not None and dataset.rate == round(dataset.rate):
         plain["rate"] = round(dataset.rate)  # the first DeepGTAV reads whole numbers only
@@ -157,112 +144,41 @@ def _dataset(dataset: DatasetOptions) -> dict[str, Any]:
 
 
 def _read_scenario(body: Any) -> Scenario:
-    if not isinstance(body, dict):
-        raise _wrong("scenario", "an object", body)
-    mode = body.get("drivingMode")
-    place = _numbers(body, "location", (2, 3, 4), holes=True)
-    time = _numbers(body, "time", (2,))
-    drive = _numbers({"drivingMode": None if mode == -1 else mode}, "drivingMode", (2,))
-    return Scenario(
-        location=place,
-        time=None if time is None else (int(time[0]), int(time[1])),
-        weather=_optional(body, "weather", str),
-        vehicle=_optional(body, "vehicle", str),
-        driving_mode=None if drive is None else (int(drive[0]), drive[1]),
+    told = _part(body, "scenario")
+    place = told.get("location")
+    if isinstance(place, list) and None in place:
+        place = place[: place.index(None)]
+    mode = told.get("drivingMode")
+    if isinstance(mode, int) and not isinstance(mode, bool):
+        mode = None  # to the game anything but a pair says that the client drives
+    return msgspec.convert(
+        {**told, "location": place, "time": _whole(told.get("time")), "drivingMode": mode}, Scenario
     )
 
 
 def _read_dataset(body: Any) -> DatasetOptions:
-    if not isinstance(body, dict):
-        raise _wrong("dataset", "an object", body)
-    told: dict[str, Any] = {}
-    names = {_KEYS.get(one.name, one.name): one.name for one in fields(DatasetOptions)}
-    for key, name in names.items():
-        if name in ("frame", "screen_resolution"):
-            told[name] = _size(body, key)
-        elif name == "direction":
-            told[name] = _numbers(body, key, (3,))
-        elif name == "reward":
-            told[name] = _numbers(body, key, (2,))
-        elif name == "rate":
-            told[name] = _rate(body)
-        elif name != "others":
-            told[name] = _optional(body, key, int if name == "start_index" else bool)
-    others = {key: value for key, value in body.items() if key not in names and value}
-    return DatasetOptions(**told, others=others)
+    told = _part(body, "dataset")
+    own = {key: value for key, value in told.items() if key in _OWN_KEYS}
+    for key in ("frame", "screenResolution"):
+        own[key] = _whole(own.get(key))
+    others = {key: value for key, value in told.items() if key not in _OWN_KEYS and value}
+    options = msgspec.convert({**own, "others": others}, DatasetOptions)
+    for size in (options.frame, options.screen_resolution):
+        if size is not None and size[0] * size[1] > MAX_PIXELS:
+            raise ValueError(f"a picture of {size[0]}x{size[1]}, of at most {MAX_PIXELS} pixels")
+    return options
 
 
-def _rate(body: Mapping[str, Any]) -> float | None:
-    rate = body.get("rate")
-    if rate is None:
-        return None
-    if not _is_number(rate) or rate <= 0:
-        raise _wrong("rate", "a positive number", rate)
-    return float(rate)
+def _part(body: Any, key: str) -> Mapping[str, Any]:
+    """Return one of the two objects of a start or a config; empty where it is null or missing."""
+    part = body.get(key) if isinstance(body, dict) else body
+    if part is not None and not isinstance(part, dict):
+        raise ValueError(f"expected an object for {key}")
+    return part or {}
 
 
-def _size(body: Mapping[str, Any], key: str) -> tuple[int, int] | None:
-    numbers = _numbers(body, key, (2,))
-    if numbers is None:
-        return None
-    if not all(number == int(number) and 1 <= number <= MAX_SIDE for number in numbers):
-        raise _wrong(key, f"two whole numbers of 1 to {MAX_SIDE} pixels", body[key])
-    return int(numbers[0]), int(numbers[1])
-
-
-def _numbers(
-    body: Mapping[str, Any], key: str, lengths: tuple[int, ...], *, holes: bool = False
-) -> tuple[float, ...] | None:
-    value = body.get(key)
-    if value is None:
-        return None
-    numbers = value
-    if holes and isinstance(value, list):
-        numbers = value[: next((n for n, one in enumerate(value) if one is None), len(value))]
-    if (
-        not isinstance(numbers, list)
-        or len(numbers) not in lengths
-        or not all(map(_is_number, numbers))
-    ):
-        raise _wrong(key, f"{' or '.join(map(str, lengths))} numbers", value)
-    return tuple(map(float, numbers))
-
-
-def _optional(body: Mapping[str, Any], key: str, kind: type) -> Any:
-    value = body.get(key)
-    if value is not None and (type(value) is not kind):
-        raise _wrong(key, f"a value of type {kind.__name__}", value)
-    return value
-
-
-def _arguments(kind: type[Message], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a message of numbers and text."""
-    told: dict[str, Any] = {}
-    for one in fields(kind):
-        key = _KEYS.get(one.name, one.name)
-        value = body.get(key)
-        is_float = one.type == "float"
-        if not (_is_number(value) if is_float else type(value).__name__ == one.type):
-            raise _wrong(f"{_NAMES[kind]}.{key}", f"a value of type {one.type}", value)
-        told[one.name] = float(value) if is_float else value  # type: ignore[arg-type]
-    return told
-
-
-def _is_number(value: object) -> bool:
-    """Say whether a value is a number that fits a double."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    return abs(value) < 1e300 and math.isfinite(value)
-
-
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is no number")
-
-
-def _wrong(key: str, expected: str, got: object) -> WireFormatError:
-    return WireFormatError(
-        f"expected {expected} for {key}, got {repr(got)[:80]}: send what DeepGTAV understands"
-    )
-
-
-_JSON = json.JSONDecoder(parse_constant=_refuse)  # a new one a message is garbage of cycles
+def _whole(values: Any) -> Any:
+    """Return a list with whole numbers such as 320.0 as integers, anything else as it is."""
+    if not isinstance(values, list):
+        return values
+    return [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]

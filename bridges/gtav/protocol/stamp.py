@@ -1,37 +1,42 @@
 """What our relay adds to DeepGTAV's protocol: a stamp on each frame, and realized chunks back.
 
-The stamp is an object under one key of a frame's JSON. Only a peer that says there that it takes
+The stamp is an object under one key of a frame's JSON. Only a peer whose stamp says that it takes
 realized chunks is sent any. One is a message of the client's, little-endian int32 length first as
 every message, whose body does not begin with a brace:
 
     b"RMC1"  int32 N  N bytes of JSON {"shape": [T, H, W, 3], "timestamps": [T]}  RGB pixels
 
-A body may have up to MAX_REALIZED bytes; the game's own limit of 4095 holds for JSON only.
+A body may have up to MAX_REALIZED bytes and a chunk up to MAX_FRAMES frames; the game's own limit
+of 4095 bytes holds for JSON only.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
+from realmaster_live.bridges.gtav.protocol.messages import Side
 from realmaster_live.errors import WireFormatError
 from realmaster_live.frames.chunk import Chunk
 
 STAMP_KEY = "realmaster"
 MAGIC = b"RMC1"
 MAX_REALIZED = 64 << 20  # bytes: eight frames of 1920 x 1080 are 50e6
+MAX_FRAMES = 64  # of one realized chunk
+MAX_HEAD = 1 << 14  # bytes of a chunk's JSON
 _HEAD = struct.Struct("<4si")
 
+Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
 
-@dataclass(frozen=True, kw_only=True)
-class Stamp:
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """What the relay knows of a frame.
 
     Attributes:
@@ -42,16 +47,23 @@ class Stamp:
         takes_realized: whether realized chunks may be sent back.
     """
 
-    index: int
-    time_s: float
-    source_size: tuple[int, int]
-    vfov_deg: float
-    near_m: float | None = None
+    index: Annotated[int, Meta(ge=0, le=2**53)]
+    time_s: Seconds
+    source_size: tuple[Side, Side]
+    vfov_deg: Annotated[float, Meta(gt=0, lt=180)]
+    near_m: Annotated[float, Meta(gt=0, lt=1e3)] | None = None
     takes_realized: bool = False
 
     def beside(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return a frame's fields with this stamp among them."""
-        return {**fields, STAMP_KEY: asdict(self)}
+        return {**fields, STAMP_KEY: msgspec.structs.asdict(self)}
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON before the pixels of a realized chunk."""
+
+    shape: tuple[Annotated[int, Meta(ge=1, le=MAX_FRAMES)], Side, Side, Literal[3]]
+    timestamps: Annotated[list[Seconds], Meta(max_length=MAX_FRAMES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,41 +84,27 @@ def read_stamp(fields: Mapping[str, Any]) -> Stamp | None:
     Raises:
         WireFormatError: there is one that cannot be used.
     """
-    told = fields.get(STAMP_KEY)
-    if told is None:
+    found = fields.get(STAMP_KEY)
+    if found is None:
         return None
     try:
-        width, height = map(int, told["source_size"])
-        near = told["near_m"]
-        stamp = Stamp(
-            index=int(told["index"]),
-            time_s=float(told["time_s"]),
-            source_size=(width, height),
-            vfov_deg=float(told["vfov_deg"]),
-            near_m=None if near is None else float(near),
-            takes_realized=bool(told["takes_realized"]),
-        )
-        if min(width, height) < 1 or not math.isfinite(stamp.time_s):
-            raise ValueError("a size or a time that cannot be")
-        if not 0 < stamp.vfov_deg < 180 or not (near is None or 0 < stamp.near_m < 1e3):  # type: ignore[operator]
-            raise ValueError("optics that cannot be")
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        return msgspec.convert(found, Stamp)
+    except ValueError as error:
         raise WireFormatError(
-            f"expected a relay's stamp in {STAMP_KEY!r}, got {repr(told)[:80]} ({error!r}): "
+            f"expected a relay's stamp in {STAMP_KEY!r}, got {repr(found)[:80]} ({error}): "
             "run the same version on both machines"
         ) from error
-    return stamp
 
 
 def encode_realized(chunk: Chunk) -> bytes:
     """Return the body of a realized chunk."""
     head = {"shape": chunk.frames.shape, "timestamps": chunk.timestamps.tolist()}
-    text = json.dumps(head).encode()
+    text = msgspec.json.encode(head)
     return b"".join([_HEAD.pack(MAGIC, len(text)), text, np.ascontiguousarray(chunk.frames).data])
 
 
 def is_realized(body: bytes) -> bool:
-    """Say whether a client's message is a realized chunk, and not JSON."""
+    """Return whether a client's message is a realized chunk, and not JSON."""
     return body[: len(MAGIC)] == MAGIC
 
 
@@ -114,24 +112,24 @@ def decode_realized(body: bytes) -> Realized:
     """Return the chunk of a body; its frames stay in the body's memory.
 
     Raises:
-        WireFormatError: it is cut short or contradicts itself.
+        WireFormatError: it is cut short, contradicts itself, or is over a limit.
     """
     try:
         magic, size = _HEAD.unpack_from(body)
-        if magic != MAGIC or not 0 < size <= len(body) - _HEAD.size:
-            raise ValueError("another beginning")
         start = _HEAD.size + size
-        head = json.loads(body[_HEAD.size : start])
-        count, height, width, channels = map(int, head["shape"])
-        times = np.array(head["timestamps"], np.float64)
-        if min(count, height, width) < 1 or channels != 3 or times.shape != (count,):
-            raise ValueError("a shape that cannot be")
-        if len(body) - start != count * height * width * 3:
+        if magic != MAGIC or not 0 < size <= MAX_HEAD or start > len(body):
+            raise ValueError("another beginning")
+        head = msgspec.json.decode(memoryview(body)[_HEAD.size : start], type=_Head)
+        count, height, width, channels = head.shape
+        if len(head.timestamps) != count:
+            raise ValueError(f"{len(head.timestamps)} timestamps of {count} frames")
+        if len(body) - start != count * height * width * channels:
             raise ValueError(f"{len(body) - start} bytes of pixels")
-    except (struct.error, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (struct.error, ValueError, RecursionError) as error:
         raise WireFormatError(
             f"expected a realized chunk, got {len(body)} bytes that are none ({error}): "
             "run the same version on both machines"
         ) from error
     pixels = np.frombuffer(body, np.uint8, offset=start)
-    return Realized(frames=pixels.reshape(count, height, width, 3), timestamps=times)
+    frames = pixels.reshape(count, height, width, channels)
+    return Realized(frames=frames, timestamps=np.array(head.timestamps, np.float64))

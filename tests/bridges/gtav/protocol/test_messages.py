@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message, encode_message
@@ -109,7 +109,7 @@ def test_a_start_says_what_was_asked_for():
         dataset=st.builds(
             DatasetOptions,
             rate=st.none() | st.floats(0.1, 100),
-            frame=st.none() | st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
+            frame=st.none() | st.tuples(st.integers(1, 4096), st.integers(1, 2304)),
             speed=st.none() | st.booleans(),
             direction=st.none() | st.tuples(*[st.floats(-9e3, 9e3)] * 3),
             others=st.just({}) | st.just({"exportLiDAR": True, "maxLidarDist": 120}),
@@ -172,9 +172,79 @@ def test_what_json_cannot_say_is_refused(throttle):
         b'{"start": {"dataset": {"frame": [1000000, 1000000]}}}',
         b'{"start": {"dataset": {"speed": 1}}}',
         b'{"start": {"scenario": {"location": [1]}}}',
-        b'{"start": {"scenario": {"drivingMode": -2}}}',
+        b'{"start": {"scenario": {"drivingMode": "fast"}}}',
+        b'{"start": {"scenario": {"drivingMode": [1]}}}',
+        b'{"start": {"scenario": {"time": [25, 0]}}}',
+        b'{"start": {"scenario": {"location": [1e300, 0]}}}',
+        b'{"start": {"dataset": {"frame": [16384, 16384]}}}',
+        b'{"start": {"dataset": {"screenResolution": [16384, 577]}}}',
+        b'{"start": {"dataset": {"rate": 1e-300}}}',
+        b'{"start": {"dataset": {"rate": ' + b"9" * 400 + b"}}}",
+        b'{"start": {"dataset": {"startIndex": ' + b"9" * 400 + b"}}}",
+        b'{"commands": {"throttle": 1e300, "brake": 0, "steering": 0}}',
+        b'{"SetClockTime": {"hour": ' + b"9" * 400 + b', "minute": 0, "second": 0}}',
+        b'{"SetCameraPositionAndRotation": {"x": -1e300}}',
+        b'{"CreatePed": {"model": 1, "relativeForward": 1, "relativeRight": 1, "heading": 0}}',
     ],
 )
 def test_other_messages_are_refused(data):
     with pytest.raises(WireFormatError, match="expected"):
         decode_message(data)
+
+
+@pytest.mark.parametrize("mode", [-2, -1, 0, 786603])
+def test_any_driving_mode_but_a_pair_lets_the_client_drive(mode):
+    body = json.dumps({"start": {"scenario": {"drivingMode": mode, "weather": "CLEAR"}}}).encode()
+    assert decode_message(body) == Start(scenario=Scenario(weather="CLEAR"))
+
+
+def test_whole_numbers_may_be_written_with_a_point():
+    body = b'{"config": {"scenario": {"time": [7.0, 30.0]}, "dataset": {"frame": [650.0, 418.0]}}}'
+    message = decode_message(body)
+    assert (message.scenario.time, message.dataset.frame) == ((7, 30), (650, 418))
+
+
+KEYS = [*DATASET_KEYS.split(), "scenario", "dataset", "drivingMode", "weather", "x", "hour"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | st.integers(0, 99)
+    | st.sampled_from([[320, 160], [786603, 15.0], [12, 30], [1.5, 2.5, 3.5]]) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner),
+    max_leaves=12,
+)  # fmt: skip
+NAMES = [next(iter(json.loads(data))) for data in GOLDEN] + ["start", "config"]
+MESSAGES = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=2).map(
+    lambda message: json.dumps(message).encode()
+) | st.builds(
+    lambda data, at, noise: data[: at % len(data)] + noise + data[at % len(data) + len(noise) :],
+    st.sampled_from([*GOLDEN, encode_message(Start(dataset=DatasetOptions(frame=(320, 160))))]),
+    st.integers(0, 2000),
+    st.binary(max_size=8),
+)
+
+
+def check_any_message(data):
+    try:
+        message = decode_message(data)
+    except WireFormatError as error:
+        assert str(error).startswith("expected ") and len(str(error)) < 1000
+        return
+    try:
+        again = encode_message(message)
+    except WireFormatError as error:
+        assert "4095 bytes" in str(error)
+        return
+    assert type(decode_message(again)) is type(message)
+
+
+@settings(deadline=None, max_examples=300)
+@given(MESSAGES)
+def test_any_bytes_are_a_message_or_an_error(data):
+    check_any_message(data)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(deadline=None, max_examples=100_000)
+@given(MESSAGES)
+def test_many_bytes_are_read_or_refused(data):
+    check_any_message(data)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from realmaster_live.bridges.gtav.protocol.stamp import (
+    MAGIC,
+    MAX_FRAMES,
     STAMP_KEY,
     Stamp,
     decode_realized,
@@ -35,7 +38,7 @@ CHUNK = Chunk(
 )
 
 
-@pytest.mark.parametrize("stamp", [STAMP, replace(STAMP, near_m=None, takes_realized=False)])
+@pytest.mark.parametrize("stamp", [STAMP, structs.replace(STAMP, near_m=None, takes_realized=False)])
 def test_a_stamp_comes_back(stamp):
     fields = json.loads(json.dumps(stamp.beside({"speed": 1.0})))
     assert fields["speed"] == 1.0
@@ -56,6 +59,14 @@ def test_a_game_has_no_stamp():
         {"vfov_deg": 180.0},
         {"near_m": -1.0},
         {"near_m": []},
+        {"time_s": 10**400},
+        {"index": 10**400},
+        {"index": -1},
+        {"index": 1.5},
+        {"source_size": [10**400, 1]},
+        {"source_size": [1e308, 1]},
+        {"near_m": 10**400},
+        {"takes_realized": 1},
     ],
 )
 def test_a_stamp_that_cannot_be_is_refused(change):
@@ -96,13 +107,90 @@ def test_a_body_that_is_cut_short_is_refused(cut):
         decode_realized(encode_realized(CHUNK)[:cut])
 
 
-@settings(deadline=None, max_examples=300)
-@given(st.binary(max_size=80), st.integers(0, 90))
-def test_any_bytes_are_a_chunk_or_an_error(noise, at):
+def realized(head, pixels=b"", size=None):
+    text = head.encode()
+    return MAGIC + struct.pack("<i", len(text) if size is None else size) + text + pixels
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        realized('{"shape": [Infinity, 1, 1, 3], "timestamps": []}'),
+        realized('{"shape": [1, 1, 1, 3], "timestamps": [' + "9" * 400 + "]}", b"abc"),
+        realized('{"shape": [1, 1, 1, 3], "timestamps": [1e999]}', b"abc"),
+        realized('{"shape": [1, 1, 1, 3], "timestamps": [NaN]}', b"abc"),
+        realized('{"shape": [1, 1, 1, 3], "timestamps": [1e300]}', b"abc"),
+        realized('{"shape": [1, 1, 1, 3], "timestamps": ["0"]}', b"abc"),
+        realized('{"shape": [1, 1, 1, 4], "timestamps": [0]}', b"abcd"),
+        realized('{"shape": [1, -1, -1, 3], "timestamps": [0]}', b"abc"),
+        realized('{"shape": [1, 1.0, 1, 3], "timestamps": [0]}', b"abc"),
+        realized('{"shape": [1, 1, 99999999, 3], "timestamps": [0]}', b"abc"),
+        realized('{"shape": [1, 1, 1, 3], "timestamps": [0, 1]}', b"abc"),
+        realized('{"shape": [1, 1, 1, 3]}', b"abc"),
+        realized("[" * 9000),
+        realized('"' + "x" * 20_000 + '"'),
+        realized("[1, 2]", size=-1),
+        realized("[1, 2]", size=2**31 - 1),
+        realized(json.dumps({"shape": [65, 1, 1, 3], "timestamps": [0] * 65}), bytes(195)),
+    ],
+)
+def test_a_head_that_is_no_chunks_is_refused(body):
+    assert MAX_FRAMES == 64
+    with pytest.raises(WireFormatError, match="expected a realized chunk"):
+        decode_realized(body)
+
+
+def check_any_bytes(noise, at):
     body = bytearray(encode_realized(CHUNK))
     body[at : at + len(noise)] = noise
     try:
         realized = decode_realized(bytes(body))
-    except WireFormatError:
+    except WireFormatError as error:
+        assert len(str(error)) < 1000
         return
     assert realized.frames.ndim == 4 and len(realized.timestamps) == len(realized.frames)
+    assert np.isfinite(realized.timestamps).all()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(-(10**400), 10**400) | st.floats()
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)  # fmt: skip
+STAMPS = st.fixed_dictionaries(
+    {}, optional={name: JSON for name in STAMP.__struct_fields__}
+) | st.builds(
+    lambda change: structs.asdict(STAMP) | change,
+    st.dictionaries(st.sampled_from(STAMP.__struct_fields__), JSON, max_size=2),
+)
+
+
+def check_any_stamp(found):
+    try:
+        stamp = read_stamp({STAMP_KEY: found})
+    except WireFormatError as error:
+        assert len(str(error)) < 1000
+        return
+    assert stamp is None or np.isfinite([stamp.time_s, stamp.vfov_deg, stamp.near_m or 1]).all()
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.binary(max_size=80), st.integers(0, 90))
+def test_any_bytes_are_a_chunk_or_an_error(noise, at):
+    check_any_bytes(noise, at)
+
+
+@settings(deadline=None, max_examples=200)
+@given(STAMPS)
+def test_any_values_are_a_stamp_or_an_error(found):
+    check_any_stamp(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@settings(deadline=None, max_examples=50_000)
+@given(st.binary(max_size=200), st.integers(0, 90), STAMPS)
+def test_many_bytes_and_values_are_read_or_refused(noise, at, found):
+    check_any_bytes(noise, at)
+    check_any_stamp(found)
