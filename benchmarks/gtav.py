@@ -26,7 +26,7 @@ from realmaster_live.bridges.gtav.link import Ask
 from realmaster_live.bridges.gtav.protocol.client import Address, connect
 from realmaster_live.bridges.gtav.protocol.message_codec import encode_message
 from realmaster_live.bridges.gtav.protocol.messages import DatasetOptions, Start
-from realmaster_live.bridges.gtav.protocol.server import TcpDoor
+from realmaster_live.bridges.gtav.protocol.server import TcpServer
 from realmaster_live.bridges.gtav.protocol.stamp import read_stamp
 from realmaster_live.bridges.gtav.relay.relay import Relay
 
@@ -44,17 +44,17 @@ def serve_game(told: Connection, rate: float) -> None:
         for _ in range(PICTURES)
     ]
     bodies = [picture.reshape(-1).data for picture in blurred]
-    door = TcpDoor(LOCAL)
-    told.send(door.port)
+    server = TcpServer(LOCAL)
+    told.send(server.port)
     due, number, wanted = time.monotonic(), 0, False
     while True:
-        for body in door.receive(0.0 if wanted else 0.1):
+        for body in server.receive(0.0 if wanted else 0.1):
             wanted = b'"start"' in body
-        wanted = wanted and door.connected
+        wanted = wanted and server.connected
         if not wanted:
             due = time.monotonic()
             continue
-        door.send(bodies[number % PICTURES], json.dumps({"speed": 1.0}).encode())
+        server.send(bodies[number % PICTURES], json.dumps({"speed": 1.0}).encode())
         number += 1
         due += 1.0 / rate if rate else 0.0
         time.sleep(max(0.0, due - time.monotonic()))

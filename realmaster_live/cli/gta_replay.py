@@ -46,15 +46,15 @@ def run(options: argparse.Namespace) -> int:
     from contextlib import closing
 
     from realmaster_live.bridges.gtav.protocol.client import Address
-    from realmaster_live.bridges.gtav.protocol.server import open_door
-    from realmaster_live.bridges.gtav.standin.server import Replay, ReplayServer
+    from realmaster_live.bridges.gtav.protocol.server import open_server
+    from realmaster_live.bridges.gtav.standin.server import Behaviour, StandinServer
     from realmaster_live.bridges.gtav.standin.stage import GameStage, RecordedStage
 
     if options.recording is not None and options.town is not None:
         raise ConfigError("expected RECORDING or --town, got both: leave one out")
     if options.rate is not None and not 0 < options.rate <= 1000:
         raise ConfigError(f"expected --rate above 0, got {options.rate:g}: give frames a second")
-    replay = Replay(
+    behaviour = Behaviour(
         rate=options.rate,
         frame=options.frame,
         quirks=frozenset(options.quirk),
@@ -75,9 +75,9 @@ def run(options: argparse.Namespace) -> int:
         footage = find_footage(str(options.recording), reading)[0]
         source = open_footage(footage, reading)
         stage = RecordedStage(source.frames(), on_close=source.close)
-    with closing(stage), closing(open_door(address)) as door:
-        print(f"ready on {address.host}:{door.port}", flush=True)
-        server = ReplayServer(door, stage, replay)
-        server.serve()
-        print(f"sent {server.sent} frames", flush=True)
+    with closing(stage), closing(open_server(address)) as server:
+        print(f"ready on {address.host}:{server.port}", flush=True)
+        standin = StandinServer(server, stage, behaviour)
+        standin.serve()
+        print(f"sent {standin.sent} frames", flush=True)
     return 0

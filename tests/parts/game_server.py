@@ -13,7 +13,7 @@ from realmaster_live.bridges.gtav.camera import cam_to_world, intrinsics_from_ve
 from realmaster_live.bridges.gtav.protocol.client import Address
 from realmaster_live.bridges.gtav.protocol.framing import encode_pair
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
-from realmaster_live.bridges.gtav.protocol.server import TcpDoor
+from realmaster_live.bridges.gtav.protocol.server import TcpServer
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recorder
 
@@ -82,30 +82,34 @@ def game(scheme, recording, *arguments):
 
 @contextmanager
 def scripted(script):
-    """Run `script(door)` on a thread; yields the URL and a list of the messages it heard."""
-    door, heard, over = TcpDoor(Address.parse("deepgtav+tcp://127.0.0.1:0")), [], threading.Event()
+    """Run `script(server)` on a thread; yields the URL and a list of the messages it heard."""
+    server, heard, over = (
+        TcpServer(Address.parse("deepgtav+tcp://127.0.0.1:0")),
+        [],
+        threading.Event(),
+    )
 
     def work():
         while not over.is_set():
-            heard.extend(decode_message(body) for body in door.receive(0.01))
-            script(door, heard)
+            heard.extend(decode_message(body) for body in server.receive(0.01))
+            script(server, heard)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        yield f"deepgtav+tcp://127.0.0.1:{door.port}", heard
+        yield f"deepgtav+tcp://127.0.0.1:{server.port}", heard
     finally:
         over.set()
         thread.join()
-        door.close()
+        server.close()
 
 
-def still(door, number, fields=None):
+def still(server, number, fields=None):
     """Send one small frame."""
-    if door.connected:
+    if server.connected:
         rng = np.random.default_rng(number)
         image = rng.integers(0, 256, (8, 12, 3), np.uint8)
-        door.write(encode_pair(image, {"index": number, **(fields or {})}))
+        server.write(encode_pair(image, {"index": number, **(fields or {})}))
 
 
 def until(condition):

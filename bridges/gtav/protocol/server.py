@@ -1,7 +1,7 @@
-"""A server's end of the two ways to a game; `gtav_transport` has the client's.
+"""The server's end of both transports; `client` has the other one.
 
-A door sends pairs and receives messages, one client at a time, as the game does. Every wait ends
-after its timeout, and a door may be closed twice.
+A server sends pairs and receives messages, one client at a time, as the game does. Every wait ends
+after its timeout, and a server may be closed twice.
 """
 
 from __future__ import annotations
@@ -21,21 +21,26 @@ from realmaster_live.bridges.gtav.protocol.framing import LENGTH, Buffer, Messag
 from realmaster_live.bridges.gtav.protocol.messages import MAX_MESSAGE
 from realmaster_live.errors import BridgeError, ConnectError
 
+TURN_S = 5.0  # how long a client that is sent no frames may keep a waiting one out
 
-def open_door(
+
+def open_server(
     address: Address, *, limit: int = MAX_MESSAGE, timeout_s: float = 5.0
-) -> TcpDoor | ZmqDoor:
+) -> TcpServer | ZmqServer:
     """Return a server's end; `limit` bounds a client's message, `timeout_s` sending to it.
 
     Port 0 takes a free one: see its `port`. Raises ConnectError where the port is taken.
     """
     if address.scheme == "deepgtav+zmq":
-        return ZmqDoor(address, limit=limit, timeout_s=timeout_s)
-    return TcpDoor(address, limit=limit, timeout_s=timeout_s)
+        return ZmqServer(address, limit=limit, timeout_s=timeout_s)
+    return TcpServer(address, limit=limit, timeout_s=timeout_s)
 
 
-class TcpDoor:
+class TcpServer:
     """A server's end over TCP. A second client waits in the backlog, as with the game.
+
+    A client that is sent no frames, as one that never asks for any, loses its turn after `turn_s`
+    when another one waits.
 
     Attributes:
         port: where it listens. clients: how many have come so far.
@@ -43,11 +48,19 @@ class TcpDoor:
     """
 
     def __init__(
-        self, address: Address, *, limit: int = MAX_MESSAGE, timeout_s: float = 5.0
+        self,
+        address: Address,
+        *,
+        limit: int = MAX_MESSAGE,
+        timeout_s: float = 5.0,
+        turn_s: float = TURN_S,
     ) -> None:
         self._address, self._limit, self._timeout_s = address, limit, timeout_s
+        self._turn_s = turn_s
         self.clients, self.refuse_second = 0, False
         self._client: socket.socket | None = None
+        self._messages = MessageDecoder(limit)
+        self._idle_since: float | None = None
         self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -61,24 +74,42 @@ class TcpDoor:
 
     @property
     def connected(self) -> bool:
-        """Say whether there is a client."""
+        """Whether there is a client."""
         return self._client is not None
 
+    @property
+    def serving(self) -> bool:
+        """Whether the client is being sent frames, as far as the owner has set it."""
+        return self._idle_since is None
+
+    @serving.setter
+    def serving(self, serving: bool) -> None:
+        if serving != self.serving:
+            self._idle_since = None if serving else time.monotonic()
+
     def has_room(self, timeout_s: float) -> bool:
-        """Say whether there is a client that takes more; waits for it so long."""
+        """Return whether there is a client that takes more; waits up to `timeout_s` for it."""
         if self._client is None:
             return False
         return is_ready(self._client, time.monotonic() + timeout_s, to_read=False)
 
     def receive(self, timeout_s: float) -> list[bytes]:
-        """Return the client's messages so far; waits for a client, or a message, so long."""
+        """Return the client's messages so far; waits up to `timeout_s` for a client or a message.
+
+        Raises:
+            WireFormatError: the client sent no messages and was hung up on.
+        """
         if self._client is None:
             if is_ready(self._listener, time.monotonic() + timeout_s, to_read=True):
-                self._welcome()
+                self._accept()
             return []
-        if self.refuse_second and is_ready(self._listener, 0.0, to_read=True):
-            with contextlib.suppress(OSError):
-                self._listener.accept()[0].close()
+        if is_ready(self._listener, 0.0, to_read=True):
+            if self.refuse_second:
+                with contextlib.suppress(OSError):
+                    self._listener.accept()[0].close()
+            elif self._has_lost_its_turn():
+                self.drop()
+                return []
         if not is_ready(self._client, time.monotonic() + timeout_s, to_read=True):
             return []
         try:
@@ -87,6 +118,7 @@ class TcpDoor:
             data = b""
         if not data:
             self.drop()
+            return []
         try:
             return list(self._messages.feed(data))
         except BridgeError:
@@ -111,8 +143,9 @@ class TcpDoor:
         return True
 
     def drop(self) -> None:
-        """Hang up on the client."""
+        """Hang up on the client and release what it sent."""
         client, self._client = self._client, None
+        self._messages = MessageDecoder(self._limit)
         if client is not None:
             client.close()
 
@@ -127,18 +160,22 @@ class TcpDoor:
         self.drop()
         self._listener.close()
 
-    def _welcome(self) -> None:
+    def _has_lost_its_turn(self) -> bool:
+        since = self._idle_since
+        return since is not None and time.monotonic() - since > self._turn_s
+
+    def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
         except OSError:  # it has gone again
             return
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setblocking(False)
-        self._client, self._messages = client, MessageDecoder(self._limit)
+        self._client, self._idle_since = client, time.monotonic()
         self.clients += 1
 
 
-class ZmqDoor:
+class ZmqServer:
     """A server's end over ZeroMQ, which takes one peer and tells nobody about a second.
 
     Attributes:
@@ -158,11 +195,11 @@ class ZmqDoor:
         self.port = int(self._socket.getsockopt_string(self._zmq.LAST_ENDPOINT).rpartition(":")[2])
 
     def has_room(self, timeout_s: float) -> bool:
-        """Say whether there is a client that takes more; waits for it so long."""
+        """Return whether there is a client that takes more; waits up to `timeout_s` for it."""
         return bool(self._socket.poll(round(1e3 * timeout_s), self._zmq.POLLOUT))
 
     def receive(self, timeout_s: float) -> list[bytes]:
-        """Return the client's messages so far; waits for a message so long."""
+        """Return the client's messages so far; waits up to `timeout_s` for a message."""
         bodies: list[bytes] = []
         while self._socket.poll(0 if bodies else round(1e3 * timeout_s)):
             bodies.append(self._socket.recv())

@@ -50,7 +50,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     Start,
     Stop,
 )
-from realmaster_live.bridges.gtav.protocol.server import TcpDoor
+from realmaster_live.bridges.gtav.protocol.server import TcpServer
 from realmaster_live.bridges.gtav.protocol.stamp import (
     MAX_REALIZED,
     Realized,
@@ -130,12 +130,12 @@ class Relay:
                 f"expected to listen at deepgtav+tcp://host:port, got {listen}: ZeroMQ's pair is "
                 "for the game's own machine"
             )
-        self._door = TcpDoor(listen, limit=MAX_REALIZED)
-        self.port: int = self._door.port
+        self._server = TcpServer(listen, limit=MAX_REALIZED)
+        self.port: int = self._server.port
         try:
             self._stream = open_link(url, ask, timeout_s=timeout_s)
         except BaseException:
-            self._door.close()
+            self._server.close()
             raise
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
@@ -268,23 +268,23 @@ class Relay:
                 if self._wanted is not None:
                     self._send_newest()
                 try:
-                    bodies = self._door.receive(SLICE_S if self._wanted is None else 0.0)
+                    bodies = self._server.receive(SLICE_S if self._wanted is None else 0.0)
                 except WireFormatError as error:
                     log.warning("hung up on a client: %s", error)
                     bodies = []
-                if not self._door.connected or self._door.clients != clients:
-                    clients, self._wanted = self._door.clients, None
+                if not self._server.connected or self._server.clients != clients:
+                    clients, self._wanted = self._server.clients, None
                 for body in bodies:
                     self._hear(body)
         finally:
-            self._door.close()
+            self._server.close()
 
     def _send_newest(self) -> None:
         with self._changed:
             if self._newest is None:
                 self._changed.wait(HEAR_S)
             pair, self._newest = self._newest, None
-        if pair is not None and self._door.send(pair.image, pair.fields):
+        if pair is not None and self._server.send(pair.image, pair.fields):
             self._counts["sent"] += 1
 
     def _hear(self, body: bytes) -> None:

@@ -1,7 +1,7 @@
-"""A server in the game's place, for tests, for the demo, and for users without the game.
+"""A stand-in server for the game: for tests, for the demo, and for users without the game.
 
-It waits for a Start, sends pairs at the rate and in the size that were asked for, over ZeroMQ only
-stale ones until StartRecording, and can misbehave in every way that the game or the network has.
+It waits for a Start, sends pairs at the requested rate and size, over ZeroMQ only stale ones until
+StartRecording, and can misbehave in every way that the game or the network has.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.gtav.protocol.framing import DEPTH, STENCIL, framed, image_body
+from realmaster_live.bridges.gtav.protocol.framing import framed, image_body
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
 from realmaster_live.bridges.gtav.protocol.messages import (
     Config,
     DatasetOptions,
-    Message,
     Start,
     StartRecording,
     Stop,
     StopRecording,
     changed,
 )
-from realmaster_live.bridges.gtav.protocol.server import TcpDoor, ZmqDoor
-from realmaster_live.bridges.gtav.standin.stage import GameStage, Size, game_fields
+from realmaster_live.bridges.gtav.protocol.server import TcpServer, ZmqServer
+from realmaster_live.bridges.gtav.standin.stage import (
+    GameStage,
+    Size,
+    empty_fields,
+    game_fields,
+)
 from realmaster_live.errors import ConfigError, WireFormatError
 
 logger = logging.getLogger(__name__)
@@ -41,7 +45,7 @@ QUIRKS = {
     "disconnect": "a client is left in the middle of its sixth picture",
     "jitter": "the time between pairs varies by a factor of nine",
     "refuse-second": "a second client is hung up on",
-    "other-size": "pictures are one column wider than was asked for",
+    "other-size": "pictures are one column wider than requested",
     "silent": "no client ever gets an answer",
 }
 DEFAULTS = DatasetOptions(rate=10.0, frame=(320, 160))  # DeepGTAV's own
@@ -50,13 +54,13 @@ PAIRS_AT_ONCE, STALE_EVERY, PAIRS_BEFORE_LEAVING, PIECES = 3, 3, 5, 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replay:
+class Behaviour:
     """How the server behaves.
 
     Attributes:
-        rate: pairs a second at most; None for what a client asks for. frame: width and height
-            likewise. quirks: names out of QUIRKS. pairs: how many are sent before it ends; None
-            for as long as the stage lasts. seed: of the quirks.
+        rate: pairs a second at most; None for the rate that a client requests. frame: width and
+            height likewise. quirks: names out of QUIRKS. pairs: how many are sent before it ends;
+            None for as long as the stage lasts. seed: of the quirks.
     """
 
     rate: float | None = None
@@ -66,53 +70,55 @@ class Replay:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse quirks that there are not."""
+        """Refuse unknown quirks."""
         for name in self.quirks - QUIRKS.keys():
             raise ConfigError(
                 f"expected quirks among {', '.join(QUIRKS)}, got {name!r}: choose one of them"
             )
 
 
-class ReplayServer:
+class StandinServer:
     """Serves one client after the other from a stage.
 
     `sent` is how many pairs went out so far, stale ones too.
     """
 
     def __init__(
-        self, door: TcpDoor | ZmqDoor, stage: GameStage, replay: Replay | None = None
+        self, server: TcpServer | ZmqServer, stage: GameStage, behaviour: Behaviour | None = None
     ) -> None:
-        self._door, self._stage, self._replay = door, stage, replay or Replay()
-        self._tcp = door if isinstance(door, TcpDoor) else None
+        self._server, self._stage, self._behaviour = server, stage, behaviour or Behaviour()
+        self._tcp = server if isinstance(server, TcpServer) else None
         if self._tcp is not None:
-            self._tcp.refuse_second = "refuse-second" in self._replay.quirks
-        self._rng = np.random.default_rng(self._replay.seed)
+            self._tcp.refuse_second = "refuse-second" in self._behaviour.quirks
+        self._rng = np.random.default_rng(self._behaviour.seed)
         self.sent = 0
         self._index = 0
-        self._greet()
+        self._forget_client()
 
     def serve(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Serve until the stage ends, the pairs are sent, or `is_over` says so."""
+        """Serve until the stage ends, the pairs are sent, or `is_over` returns true."""
         clients = 0
-        while not is_over() and self.sent != self._replay.pairs:
-            is_showing = self._options is not None and self._door.has_room(IDLE_S)
-            wait_s = min(IDLE_S, self._due - time.monotonic()) if is_showing else 0.5 * IDLE_S
+        while not is_over() and self.sent != self._behaviour.pairs:
+            is_ready = self._options is not None and self._server.has_room(IDLE_S)
+            wait_s = min(IDLE_S, self._due - time.monotonic()) if is_ready else 0.5 * IDLE_S
             try:
-                messages = [decode_message(body) for body in self._door.receive(max(0.0, wait_s))]
+                bodies = self._server.receive(max(0.0, wait_s))
             except WireFormatError as error:
-                logger.warning("left out what a client sent: %s", error)
-                continue
+                logger.warning("hung up on a client: %s", error)
+                bodies = []
             if self._tcp is not None and clients != self._tcp.clients * self._tcp.connected:
                 clients = self._tcp.clients * self._tcp.connected
-                self._greet()
-            for message in messages:
-                self._hear(message)
+                self._forget_client()
+            for body in bodies:
+                self._receive(body)
+            if self._tcp is not None:
+                self._tcp.serving = self._options is not None
             is_due = self._options is not None and time.monotonic() >= self._due
-            if is_showing and is_due and not self._show():
+            if is_ready and is_due and not self._send_pair():
                 return
 
-    def _greet(self) -> None:
-        """Forget what the client before said."""
+    def _forget_client(self) -> None:
+        """Begin anew, as for a client that has not sent anything yet."""
         self._options: DatasetOptions | None = None
         self._recording = self._tcp is not None  # the first DeepGTAV knows no such switch
         self._due = 0.0
@@ -120,13 +126,19 @@ class ReplayServer:
         self._held = bytearray()
         self._last: tuple[bytes, bytes] | None = None
 
-    def _hear(self, message: Message) -> None:
-        if "silent" in self._replay.quirks:
+    def _receive(self, body: bytes) -> None:
+        """Do what one message says; one that cannot be read is left out alone."""
+        if "silent" in self._behaviour.quirks:
+            return
+        try:
+            message = decode_message(body)
+        except WireFormatError as error:
+            logger.warning("left out what a client sent: %s", error)
             return
         match message:
             case Start(dataset=dataset):
                 self._options = changed(DEFAULTS, dataset)
-                self._due = time.monotonic()
+                self._due, self._index = time.monotonic(), dataset.start_index or self._index
             case Config(dataset=dataset) if self._options is not None:
                 self._options = changed(self._options, dataset)
             case Stop():
@@ -135,9 +147,9 @@ class ReplayServer:
                 self._recording = True
             case StopRecording():
                 self._recording = False
-        self._stage.hear(message)
+        self._stage.apply(message)
 
-    def _show(self) -> bool:
+    def _send_pair(self) -> bool:
         """Send the pair that is due; returns False where the stage has ended."""
         options = self._options
         assert options is not None and options.rate is not None
@@ -146,8 +158,8 @@ class ReplayServer:
             if self._tcp is not None:
                 self._tcp.write(bytes(self._held))
             return False
-        interval_s = 1.0 / (self._replay.rate or options.rate)
-        if "jitter" in self._replay.quirks:
+        interval_s = 1.0 / (self._behaviour.rate or options.rate)
+        if "jitter" in self._behaviour.quirks:
             interval_s *= float(self._rng.uniform(0.2, 1.8))
         self._due = max(self._due + interval_s, time.monotonic())
         if self._deliver(*pair):
@@ -157,16 +169,16 @@ class ReplayServer:
 
     def _next_pair(self, options: DatasetOptions) -> tuple[bytes, bytes] | None:
         """Return the bodies of the next pair, or None at the end of the stage."""
-        quirks = self._replay.quirks
+        quirks = self._behaviour.quirks
         repeats = "stale" in quirks and self._pairs_of_client % STALE_EVERY == STALE_EVERY - 1
         if repeats and self._last is not None:
             return self._last
-        width, height = self._replay.frame or options.picture_size() or (320, 160)
+        width, height = self._behaviour.frame or options.picture_size() or (320, 160)
         size = (width + ("other-size" in quirks), height)
         if not self._recording:
-            empty = self._stale_fields(options)
-            return image_body(np.zeros((size[1], size[0], 3), np.uint8)), _text(empty)
-        scene = self._stage.step(size, 1.0 / (self._replay.rate or options.rate or 10.0))
+            stale = {"index": 0, "focalLen": 0.0} | empty_fields(options)
+            return image_body(np.zeros((size[1], size[0], 3), np.uint8)), _text(stale)
+        scene = self._stage.step(size, 1.0 / (self._behaviour.rate or options.rate or 10.0))
         if scene is None:
             return None
         fields = game_fields(scene, options, self._index)
@@ -174,21 +186,12 @@ class ReplayServer:
         self._last = image_body(scene.image), _text(fields, twice="duplicate-keys" in quirks)
         return self._last
 
-    def _stale_fields(self, options: DatasetOptions) -> dict[str, Any]:
-        """Return what the fork says while it does not record."""
-        fields: dict[str, Any] = {"index": 0, "focalLen": 0.0, "bbox2d": []}
-        if options.depth_buffer:
-            fields[DEPTH] = []
-        if options.stencil_buffer:
-            fields[STENCIL] = []
-        return fields
-
     def _deliver(self, image: bytes, fields: bytes) -> bool:
-        quirks, leaving = self._replay.quirks, self._pairs_of_client == PAIRS_BEFORE_LEAVING
+        quirks, leaving = self._behaviour.quirks, self._pairs_of_client == PAIRS_BEFORE_LEAVING
         if "disconnect" in quirks and leaving:
             return self._leave(image, fields)
         if self._tcp is None or not quirks & {"split", "coalesced"}:
-            return self._door.send(image, fields)
+            return self._server.send(image, fields)
         self._held += framed(image) + framed(fields)
         if "coalesced" in quirks and (self._pairs_of_client + 1) % PAIRS_AT_ONCE:
             return True
@@ -201,7 +204,7 @@ class ReplayServer:
     def _leave(self, image: bytes, fields: bytes) -> bool:
         """End in the middle of a picture; over ZeroMQ in the middle of its JSON."""
         if self._tcp is None:
-            self._door.send(image, fields[: len(fields) // 2])
+            self._server.send(image, fields[: len(fields) // 2])
         else:
             self._tcp.write(framed(image)[: len(image) // 2])
             self._tcp.drop()
@@ -210,7 +213,7 @@ class ReplayServer:
 
 
 def _text(fields: dict[str, Any], *, twice: bool = False) -> bytes:
-    """Return JSON; `twice` gives each annotation an empty one before it, as the fork does."""
+    """Return JSON; `twice` puts an empty annotation before each one, as the fork does."""
     text = json.dumps(fields)
     if twice:
         names = [key for key, value in fields.items() if isinstance(value, str | list)]

@@ -1,7 +1,7 @@
-"""What stands in for the game's world: the embedded town, or frames that were recorded.
+"""The world behind the stand-in: the embedded town, or recorded frames.
 
-A stage is told what a client says and gives one scene after the other, in our axes and units;
-`game_fields` says a scene in the game's.
+A stage takes a client's messages and yields one scene after the other, in our axes and units;
+`game_fields` converts a scene into the game's.
 """
 
 from __future__ import annotations
@@ -29,15 +29,33 @@ from realmaster_live.optional import require
 
 Size = tuple[int, int]  # width, height
 
+# option of the fork that has annotations -> the key it answers with
+FORK_KEYS: Mapping[str, str] = {
+    "exportBBox2DUnprocessed": "bbox2dUnprocessed",
+    "occlusionImage": "occlusionImage",
+    "unusedStencilIPixelmage": "unusedStencilIPixelmage",
+    "segmentationImage": "segmentationImage",
+    "instanceSegmentationImage": "instanceSegmentationImage",
+    "instanceSegmentationImageColor": "instanceSegmentationImageColor",
+    "exportLiDAR": "LiDAR",
+    "exportLiDARRaycast": "LiDARRaycast",
+    "export2DPointmap": "2DPointmap",
+    "exportSome2DPointmapText": "Some2DPointmapText",
+    "exportLiDARDepthStats": "LiDARDepthStats",
+    "exportStencilImage": "StencilImage",
+    "exportIndividualStencilImages": "IndividualStencilImage",
+}
+TEXTS = frozenset({"bbox2d", DEPTH, STENCIL, *FORK_KEYS.values()})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One moment.
+    """One tick of the stage's world.
 
     Attributes:
         image: (H, W, 3) uint8 sRGB. cam_to_world: (4, 4) metres, our axes.
         focal_px: of the picture's rows. depth: (H, W) float32 metres. semantic: (H, W) uint8.
-        told: what a DeepGTAV may report besides: `speed`, `location` and so on, by its keys.
+        reported: what DeepGTAV may report besides: `speed`, `location` and so on, by its keys.
     """
 
     image: NDArray[np.uint8]
@@ -45,24 +63,24 @@ class Scene:
     focal_px: float
     depth: NDArray[np.float32] | None = None
     semantic: NDArray[np.uint8] | None = None
-    told: Mapping[str, Any] = field(default_factory=dict)
+    reported: Mapping[str, Any] = field(default_factory=dict)
 
 
 class GameStage(Protocol):
-    """A world that a stand-in for the game shows."""
+    """A world whose pictures the stand-in sends."""
 
-    def hear(self, message: Message) -> None:
-        """Do what a client says, as far as this world can."""
+    def apply(self, message: Message) -> None:
+        """Act on a client's message, as far as this world can."""
 
     def step(self, size: Size, dt_s: float) -> Scene | None:
-        """Return the next moment, `dt_s` later, in a picture of `size`; None at the end."""
+        """Return the next scene, `dt_s` later, in a picture of `size`; None at the end."""
 
     def close(self) -> None:
         """Release what it reads from."""
 
 
 class RecordedStage:
-    """Shows frames of one camera as they were recorded; no message changes them.
+    """Plays the frames of one camera as they were recorded; no message changes them.
 
     `on_close` releases what they are read from.
     """
@@ -72,8 +90,8 @@ class RecordedStage:
     ) -> None:
         self._pairs, self._on_close = pairwise(_of_one_camera(frames)), on_close
 
-    def hear(self, message: Message) -> None:
-        """Take no notice."""
+    def apply(self, message: Message) -> None:
+        """Do nothing."""
 
     def step(self, size: Size, dt_s: float) -> Scene | None:
         """Return the next frame in another size."""
@@ -91,7 +109,7 @@ class RecordedStage:
             focal_px=float(frame.intrinsics[1, 1]) * size[1] / frame.image.shape[0],
             depth=None if depth is None else sampled(np.asarray(depth, np.float32), size),
             semantic=None if semantic is None else sampled(np.asarray(semantic, np.uint8), size),
-            told={"speed": speed, "location": frame.cam_to_world[:3, 3].tolist()},
+            reported={"speed": speed, "location": frame.cam_to_world[:3, 3].tolist()},
         )
 
     def close(self) -> None:
@@ -100,33 +118,48 @@ class RecordedStage:
 
 
 def game_fields(scene: Scene, options: DatasetOptions, index: int) -> dict[str, Any]:
-    """Return a scene's JSON object: the fork's own fields, and what was asked for."""
+    """Return a scene's JSON object: the fork's own fields, and every key that was requested."""
     position, rotation = position_and_rotation(scene.cam_to_world)
     height, width = scene.image.shape[:2]
     size = options.frame or (width, height)
-    fields: dict[str, Any] = {
+    # the forks send texts where they have an annotation, [] only before they record
+    fields = {key: "" if key in TEXTS else value for key, value in empty_fields(options).items()}
+    fields |= {
         "index": index,
         "focalLen": scene.focal_px * size[1] / height,
         "CameraPosition": position.tolist(),
         "CameraAngle": rotation.tolist(),
     }
-    wanted = {
-        "speed": options.speed,
-        "yawRate": options.yaw_rate,
-        "throttle": options.throttle,
-        "brake": options.brake,
-        "steering": options.steering,
-        "location": options.location,
-        "time": options.time,
-        "vehicles": options.vehicles,
-        "peds": options.peds,
-    }
-    fields |= {key: scene.told[key] for key, on in wanted.items() if on and key in scene.told}
+    fields |= {key: value for key, value in scene.reported.items() if key in fields}
     if options.depth_buffer and scene.depth is not None:
         fields[DEPTH] = buffer_field(depth_buffer(sampled(scene.depth, size), NEAR_M))
     if options.stencil_buffer and scene.semantic is not None:
         fields[STENCIL] = buffer_field(stencil_from_semantic(sampled(scene.semantic, size)))
     return fields
+
+
+def empty_fields(options: DatasetOptions) -> dict[str, Any]:
+    """Return every requested key with the value that a harness begins with."""
+    wanted = {
+        "vehicles": (options.vehicles, []),
+        "peds": (options.peds, []),
+        "trafficSigns": (options.traffic_signs, []),
+        "direction": (options.direction, []),
+        "reward": (options.reward, 0.0),
+        "throttle": (options.throttle, 0.0),
+        "brake": (options.brake, 0.0),
+        "steering": (options.steering, 0.0),
+        "speed": (options.speed, 0.0),
+        "yawRate": (options.yaw_rate, 0.0),
+        "drivingMode": (options.driving_mode, 0),
+        "location": (options.location, []),
+        "time": (options.time, []),
+        "bbox2d": (options.bbox2d, []),
+        DEPTH: (options.depth_buffer, []),
+        STENCIL: (options.stencil_buffer, []),
+        **{key: (options.others.get(option), []) for option, key in FORK_KEYS.items()},
+    }
+    return {key: empty for key, (asked, empty) in wanted.items() if asked}
 
 
 def focal_of(size: Size, vfov_deg: float) -> float:

@@ -1,4 +1,4 @@
-"""The embedded town in the game's place: driven, drawn, and told as a DeepGTAV tells it."""
+"""The embedded town in the game's place: driven, drawn, and reported as DeepGTAV reports."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ VEHICLES, WALKERS = 40, 40
 MOUNT = Pose(x=1.5, z=1.6)  # of the camera on the ego; the game's own is as near to the wheel
 WARM_UP_STEPS, WARM_UP_DT_S = 80, 0.1  # until the traffic has spread out
 NOON_ALTITUDE_DEG = 60.0
-CAR, PED, REACH_M = 0, 10, 150.0  # classes of DeepGTAV, and as far as it tells of things
-# the prompts that show what the game means by its weathers; NEUTRAL leaves it as it is
+CAR, PED, REACH_M = 0, 10, 150.0  # classes of DeepGTAV, and how far it reports objects
+LONGEST_STEP_S = 0.5  # of the town's physics, however seldom a client wants a frame
+# prompts that look like the game's weathers; NEUTRAL leaves the weather as it is
 LOOKS = {
     "CLEAR": "clear", "EXTRASUNNY": "clear", "CLOUDS": "overcast", "OVERCAST": "overcast",
     "RAIN": "rain", "CLEARING": "rain", "THUNDER": "rain", "SMOG": "fog", "FOGGY": "fog",
@@ -60,7 +61,7 @@ class TownStage:
             self._world.step(WARM_UP_DT_S)
         self.step((64, 36), WARM_UP_DT_S)  # compiles what draws, before a client waits for it
 
-    def hear(self, message: Message) -> None:
+    def apply(self, message: Message) -> None:
         """Set weather, clock, camera and wheel."""
         match message:
             case Start(scenario=scenario):
@@ -88,7 +89,9 @@ class TownStage:
 
     def step(self, size: Size, dt_s: float) -> Scene:
         """Drive on and draw."""
-        self._world.step(dt_s)
+        steps = max(1, math.ceil(dt_s / LONGEST_STEP_S))
+        for _ in range(steps):
+            self._world.step(dt_s / steps)
         self._second += dt_s
         width, height = size
         focal = focal_of(size, self._vfov_deg)
@@ -105,7 +108,7 @@ class TownStage:
             focal_px=focal,
             depth=drawn.depth,
             semantic=drawn.semantic,
-            told=self._told(),
+            reported=self._report(),
         )
 
     def close(self) -> None:
@@ -131,7 +134,7 @@ class TownStage:
                 throttle=commands.throttle, steer=commands.steering, brake=commands.brake
             )
 
-    def _told(self) -> dict[str, Any]:
+    def _report(self) -> dict[str, Any]:
         ego, vehicle = self._ego, self._ego.vehicle
         assert vehicle is not None
         minute, second = divmod(int(self._second), 60)
@@ -139,9 +142,9 @@ class TownStage:
         for actor in self._world.actors.values():
             if actor.moves and actor is not ego:
                 kind = PED if actor.vehicle is None else CAR
-                thing = _thing(actor, ego, kind)
-                if thing is not None:
-                    near[kind].append(thing)
+                found = _reported(actor, ego, kind)
+                if found is not None:
+                    near[kind].append(found)
         return {
             "speed": vehicle.speed,
             "yawRate": -ego.angular_velocity[2],
@@ -155,15 +158,15 @@ class TownStage:
         }
 
 
-def _thing(actor: Any, ego: Any, kind: int) -> dict[str, Any] | None:
-    """Return a vehicle or pedestrian as DeepGTAV tells it; None where it is too far or behind."""
+def _reported(actor: Any, ego: Any, kind: int) -> dict[str, Any] | None:
+    """Return a vehicle or pedestrian as DeepGTAV reports it; None where too far or behind."""
     at = np.array([actor.pose.x - ego.pose.x, ego.pose.y - actor.pose.y, actor.pose.z - ego.pose.z])
     yaw, own = -math.radians(actor.pose.yaw), -math.radians(ego.pose.yaw)
     if np.linalg.norm(at) > REACH_M or at[0] * math.cos(own) + at[1] * math.sin(own) < 0:
         return None
-    ahead = np.array([math.cos(yaw), math.sin(yaw), 0.0])
-    right, up = np.array([ahead[1], -ahead[0], 0.0]), np.array([0.0, 0.0, 1.0])
-    half = actor.extent[0] * ahead + actor.extent[1] * right + actor.extent[2] * up
+    forward = np.array([math.cos(yaw), math.sin(yaw), 0.0])
+    right, up = np.array([forward[1], -forward[0], 0.0]), np.array([0.0, 0.0, 1.0])
+    half = actor.extent[0] * forward + actor.extent[1] * right + actor.extent[2] * up
     return {
         "FUR": (at + half).tolist(),
         "BLL": (at - half).tolist(),

@@ -38,7 +38,9 @@ CHUNK = Chunk(
 )
 
 
-@pytest.mark.parametrize("stamp", [STAMP, structs.replace(STAMP, near_m=None, takes_realized=False)])
+@pytest.mark.parametrize(
+    "stamp", [STAMP, structs.replace(STAMP, near_m=None, takes_realized=False)]
+)
 def test_a_stamp_comes_back(stamp):
     fields = json.loads(json.dumps(stamp.beside({"speed": 1.0})))
     assert fields["speed"] == 1.0

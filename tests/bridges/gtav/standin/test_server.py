@@ -1,16 +1,18 @@
 """The stand-in for the game as a process of its own, over both transports."""
 
+import json
 import re
 import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import numpy as np
 import pytest
 from footage import write_film
 
+from realmaster_live.bridges.gtav.bridge import GtavBridge
 from realmaster_live.bridges.gtav.camera import NEAR_M, cam_to_world, planar_depth_m
 from realmaster_live.bridges.gtav.protocol.client import Address, connect
 from realmaster_live.bridges.gtav.protocol.framing import depth_ndc, framed, stencil
@@ -20,13 +22,17 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     Config,
     DatasetOptions,
     Scenario,
+    SetCameraPositionAndRotation,
     SetWeather,
     Start,
     StartRecording,
     Stop,
     StopRecording,
 )
+from realmaster_live.bridges.gtav.protocol.server import TcpServer
 from realmaster_live.bridges.gtav.standin.server import QUIRKS as QUIRKS_OF_SERVER
+from realmaster_live.bridges.gtav.standin.stage import game_fields
+from realmaster_live.bridges.gtav.standin.town import TownStage
 from realmaster_live.cli import main
 from realmaster_live.errors import ConnectError, FrameTimeout, WireFormatError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
@@ -89,6 +95,22 @@ def served(scheme, *arguments):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+EVERY_OPTION = DatasetOptions(
+    rate=200.0, frame=(WIDTH, HEIGHT),
+    **dict.fromkeys(
+        ["vehicles", "peds", "traffic_signs", "throttle", "brake", "steering", "speed", "yaw_rate",
+         "driving_mode", "location", "time", "bbox2d", "depth_buffer", "stencil_buffer"], True,
+    ),
+    direction=(1.0, 2.0, 3.0), reward=(15.0, 0.0), start_index=7,
+    others=dict.fromkeys(["exportLiDAR", "segmentationImage", "exportStencilImage"], True),
+)  # fmt: skip
+EVERY_KEY = {
+    "vehicles", "peds", "trafficSigns", "direction", "reward", "throttle", "brake", "steering",
+    "speed", "yawRate", "drivingMode", "location", "time", "bbox2d", "DepthBuffer",
+    "StencilBuffer", "LiDAR", "segmentationImage", "StencilImage",
+}  # fmt: skip
 
 
 @contextmanager
@@ -339,3 +361,83 @@ def test_the_command_line_says_what_is_wrong(capsys, recording):
         main(["gta-replay", "--help"])
     text = capsys.readouterr().out.replace("\n", " ")
     assert all(name.split("-")[0] in text for name in QUIRKS_OF_SERVER)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_every_requested_key_is_answered(scheme, tmp_path):
+    film = tmp_path / "drive.mp4"
+    write_film(film, frames=8)
+    with served(scheme, film) as (address, _), started(address, EVERY_OPTION) as stream:
+        seen = []
+        fields, _ = fresh(stream, 1, seen)[0]
+        assert fields.keys() >= EVERY_KEY
+        assert fields["vehicles"] == fields["trafficSigns"] == []
+        assert (fields["reward"], fields["DepthBuffer"], fields["LiDAR"]) == (0.0, "", "")
+        assert depth_ndc(fields, WIDTH, HEIGHT) is None
+        assert fields["index"] == 7
+        for stale in seen[:-1]:  # before the recording, over ZeroMQ
+            assert stale.keys() >= EVERY_KEY
+            assert stale["DepthBuffer"] == stale["LiDAR"] == []
+
+
+def test_a_video_without_labels_is_no_stale_game(tmp_path):
+    film = tmp_path / "drive.mp4"
+    write_film(film, frames=30)
+    with (
+        served("deepgtav+tcp", film) as (address, _),
+        GtavBridge(str(address), width=WIDTH, height=HEIGHT, fps=20) as bridge,
+    ):
+        assert next(bridge.frames()).labels == {}
+
+
+def test_a_bad_message_costs_only_itself(recording, capfd):
+    start = encode_message(Start(scenario=Scenario(weather="CLEAR"), dataset=FAST))
+    scalar = start.replace(b'"drivingMode": -1', b'"drivingMode": 786603')
+    bad = [b"{}", b'{"commands": {"throttle": NaN, "brake": 0, "steering": 0}}', b"\xff"]
+    with (
+        served("deepgtav+tcp", recording) as (address, _),
+        closing(connect(address, WIDTH, HEIGHT)) as stream,
+    ):
+        stream._socket.sendall(b"".join(map(framed, [bad[0], scalar, *bad[1:]])))  # one segment
+        assert len(fresh(stream, 2)) == 2
+    assert capfd.readouterr().err.count("left out what a client sent") == 3
+
+
+def test_a_silent_client_loses_its_turn_to_one_that_waits():
+    address = Address.parse("deepgtav+tcp://127.0.0.1:0")
+    with closing(TcpServer(address, turn_s=0.0)) as server, ExitStack() as stack:
+        here = ("127.0.0.1", server.port)
+        silent = stack.enter_context(socket.create_connection(here))
+        while not server.connected:
+            server.receive(0.1)
+        server.serving = False
+        silent.sendall(framed(b"{}"))
+        assert server.receive(5.0) == [b"{}"]
+        assert server.receive(0.0) == [] and server.connected  # nobody waits
+        waiting = stack.enter_context(socket.create_connection(here))
+        while server.connected:
+            server.receive(0.1)
+        assert silent.recv(1) == b""
+        while not server.connected:
+            server.receive(0.1)
+        server.serving = True  # who is sent frames keeps its turn
+        third = stack.enter_context(socket.create_connection(here))
+        waiting.sendall(framed(b"{}"))
+        assert server.receive(5.0) == [b"{}"]
+        assert server.receive(0.0) == [] and server.clients == 2
+        third.close()
+
+
+@pytest.mark.parametrize("size", [(1, 9000), (9000, 1), (16384, 16)])
+def test_the_town_survives_whatever_a_message_may_say(size):
+    stage = TownStage(3)
+    far = 1e6
+    for message in (
+        Start(scenario=Scenario(location=(far, -far), time=(24, 60), driving_mode=(0, far))),
+        Commands(throttle=far, brake=-far, steering=far),
+        SetCameraPositionAndRotation(x=far, y=-far, z=far, rot_x=far, rot_y=-far, rot_z=far),
+    ):
+        stage.apply(message)
+        scene = stage.step(size, 100.0)
+        assert scene.image.shape == (size[1], size[0], 3)
+        json.dumps(game_fields(scene, EVERY_OPTION, 0), allow_nan=False)
