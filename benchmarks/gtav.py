@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 
 from realmaster_live.bridges.gtav.bridge import GtavBridge
-from realmaster_live.bridges.gtav.link import Ask
+from realmaster_live.bridges.gtav.link import Request
 from realmaster_live.bridges.gtav.protocol.client import Address, connect
 from realmaster_live.bridges.gtav.protocol.message_codec import encode_message
 from realmaster_live.bridges.gtav.protocol.messages import DatasetOptions, Start
@@ -63,7 +63,7 @@ def serve_game(told: Connection, rate: float) -> None:
 def serve_relay(told: Connection, game: int) -> None:
     """Relay the game at a port, with the one core that the verb takes for pictures."""
     cv2.setNumThreads(1)
-    with Relay(_url(game), LOCAL, ask=Ask(game_size=GAME, rate=1000.0)) as relay:
+    with Relay(_url(game), LOCAL, request=Request(game_size=GAME, rate=1000.0)) as relay:
         told.send(relay.port)
         relay.run()
 

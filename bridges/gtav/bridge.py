@@ -27,7 +27,7 @@ from realmaster_live.bridges.gtav.camera import (
     semantic_from_stencil,
 )
 from realmaster_live.bridges.gtav.clock import HOLD_S
-from realmaster_live.bridges.gtav.link import SCREEN, Ask, is_fork
+from realmaster_live.bridges.gtav.link import SCREEN, Request, is_fork
 from realmaster_live.bridges.gtav.protocol.framing import GameFrame, depth_ndc, stencil
 from realmaster_live.bridges.gtav.protocol.messages import (
     Commands,
@@ -76,9 +76,9 @@ class GtavBridge:
         scenario: where and how the game is to drive.
         others: more keys of a fork's `dataset`, as they are on the wire.
         timeout_s: longest wait for the game and for a fresh frame.
-        reconnect_s: how long a lost connection is sought again; 0: not at all.
-        hold_s: how long a picture stands in for missing ones before there is a gap.
-        name: what `Frame.camera` says.
+        reconnect_s: how long a lost connection is tried again; 0: not at all.
+        hold_s: how long a picture is repeated in place of missing ones before there is a gap.
+        name: of the camera, as in `Frame.camera`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class GtavBridge:
         self._buffer_size = buffer_size or self._game_size
         self._stamp: Stamp | None = None
         self._near_used: float | None = None
-        ask = Ask(
+        request = Request(
             game_size=self._game_size,
             buffer_size=buffer_size,
             rate=rate or (fps if self._fork else 2.0 * fps),
@@ -128,7 +128,7 @@ class GtavBridge:
         )
         self._receiver = Receiver(
             url,
-            ask,
+            request,
             size=self._size,
             fps=fps,
             convert=self._frame,
@@ -298,7 +298,7 @@ def _pose(fields: Mapping[str, Any]) -> NDArray[np.float64]:
         return np.eye(4)
     try:
         told = np.array([fields["CameraPosition"], fields["CameraAngle"]], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         told = np.array(np.nan)
     if told.shape != (2, 3) or not np.isfinite(told).all():
         raise WireFormatError(

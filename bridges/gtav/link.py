@@ -1,19 +1,20 @@
-"""A live connection to whatever a URL names: a game's harness, a window, a device."""
+"""A live connection to whatever a URL names: a game's harness, a window, a device.
+
+A `Link` connects again after a loss, trying ever more rarely, until it gives up.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from realmaster_live.bridges.gtav.protocol.client import Address, GameStream, connect
-from realmaster_live.bridges.gtav.protocol.framing import DEPTH, STENCIL, GameFrame
+from realmaster_live.bridges.gtav.protocol.framing import GameFrame
 from realmaster_live.bridges.gtav.protocol.messages import (
     DatasetOptions,
     Message,
@@ -24,18 +25,23 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     StopRecording,
 )
 from realmaster_live.bridges.window_capture import DEVICE, WINDOW, Capture, open_capture
-from realmaster_live.errors import BridgeError, ConfigError, ConnectError
-from realmaster_live.optional import require
+from realmaster_live.errors import (
+    BridgeError,
+    ConfigError,
+    ConnectError,
+    FrameTimeout,
+    WireFormatError,
+)
+
+log = logging.getLogger(__name__)
 
 BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 4.0
-SCREEN = (1920, 1080)  # what a fork that sends buffers is asked for: it does not scale pictures
-# fields that a fork sends as [] while it does not record
-_FILLED = (DEPTH, STENCIL, "location", "speed", "CameraPosition")
+SCREEN = (1920, 1080)  # requested of a fork that sends buffers, which does not scale pictures
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
-    """What a harness is asked for at the start.
+class Request:
+    """What a harness is requested to send.
 
     Attributes:
         game_size: width and height of its picture; over ZeroMQ the game's own resolution.
@@ -68,13 +74,13 @@ class Ask:
 
 
 class CaptureStream:
-    """A capture as if it were a game that sends pictures only."""
+    """A window or a device as a game that sends pictures only."""
 
     def __init__(self, capture: Capture) -> None:
         self._capture = capture
 
     def send(self, message: Message | bytes) -> None:
-        """Refuse: nobody is there who could take a message."""
+        """Refuse: a capture takes no messages."""
         raise ConfigError(
             f"expected a game that takes messages, got a capture and {type(message).__name__}: "
             "connect to a harness by deepgtav+tcp:// or deepgtav+zmq://"
@@ -91,27 +97,27 @@ class CaptureStream:
 
 
 def is_capture(url: str) -> bool:
-    """Say whether a URL names a window, the screen or a device rather than a harness."""
+    """Return whether a URL names a window, the screen or a device rather than a harness."""
     return url.startswith((WINDOW, DEVICE))
 
 
 def is_fork(url: str) -> bool:
-    """Say whether the harness of a URL is the fork that sends buffers while it records."""
+    """Return whether the harness of a URL is the fork that sends buffers while it records."""
     return not is_capture(url) and Address.parse(url).scheme == "deepgtav+zmq"
 
 
-def open_link(url: str, ask: Ask, *, timeout_s: float) -> GameStream:
+def open_link(url: str, request: Request, *, timeout_s: float) -> GameStream:
     """Return a connection that sends frames, after the handshake where there is one.
 
     Raises:
         ConnectError: nobody listens there. ConfigError: the URL names nothing.
     """
     if is_capture(url):
-        return CaptureStream(open_capture(url, fps=ask.rate))
-    stream = connect(Address.parse(url), *ask.game_size, timeout_s=timeout_s)
+        return CaptureStream(open_capture(url, fps=request.rate))
+    stream = connect(Address.parse(url), *request.game_size, timeout_s=timeout_s)
     try:
         fork = is_fork(url)
-        stream.send(Start(scenario=ask.scenario, dataset=ask.dataset(fork=fork)))
+        stream.send(Start(scenario=request.scenario, dataset=request.dataset(fork=fork)))
         if fork:
             stream.send(StartRecording())
     except BaseException:
@@ -120,69 +126,103 @@ def open_link(url: str, ask: Ask, *, timeout_s: float) -> GameStream:
     return stream
 
 
-def open_again(
-    url: str, ask: Ask, *, timeout_s: float, seek_s: float, closed: threading.Event
-) -> GameStream | None:
-    """Return a new connection after a lost one, trying ever more rarely; None once `closed`.
-
-    Raises:
-        ConnectError: nobody came back within `seek_s`.
-    """
-    until, pause_s = time.monotonic() + seek_s, BACKOFF_S
-    while not closed.wait(pause_s):
-        try:
-            return open_link(url, ask, timeout_s=timeout_s)
-        except ConnectError as error:
-            if time.monotonic() > until:
-                raise given_up(url, seek_s) from error
-            pause_s = min(2.0 * pause_s, LONGEST_BACKOFF_S)
-    return None
-
-
-def given_up(url: str, seek_s: float) -> ConnectError:
-    """Return what to raise where a lost game does not come back."""
-    return ConnectError(
-        f"expected {url} to come back within {seek_s:.3g} s, got nothing: start the game again "
-        "and attach again"
-    )
-
-
 def close_link(url: str, stream: GameStream) -> None:
-    """Say goodbye where somebody listens, and close."""
+    """Tell a harness to stop, and close."""
     if not is_capture(url):
-        with contextlib.suppress(BridgeError):  # a peer that has gone needs no goodbye
+        with contextlib.suppress(BridgeError):  # it may be gone already
             if is_fork(url):
                 stream.send(StopRecording())
             stream.send(Stop())
     stream.close()
 
 
-def is_filled(frame: GameFrame) -> bool:
-    """Say whether the annotations that a fork sends are filled in: else it does not record yet."""
-    return not any(frame.fields.get(key) == [] for key in _FILLED)
+class Link:
+    """A connection that is made again after a loss; connects when made.
 
+    Args:
+        url: of a harness, a window or a device. request: for the harness.
+        timeout_s: longest wait for the game to connect.
+        reconnect_s: how long a lost connection is tried again; 0: not at all.
+        closed: set by the owner, ends every wait.
 
-def shrunk(bgr: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return (H, W, 3) uint8 pixels of another size, in memory of their own.
-
-    Halves by area while the picture is twice too large, the rest is bilinear: 43 dB from the exact
-    area average of a street scene, at a seventh of its time.
+    Attributes:
+        lost_at: monotonic time of the loss while there is no connection, else None.
+        reconnects: how many times the connection was made again and a frame came.
     """
-    cv2 = require("cv2", extra="gta")
-    width, height = size
-    small = bgr
-    while small.shape[0] >= 2 * height and small.shape[1] >= 2 * width:
-        half = (small.shape[1] // 2, small.shape[0] // 2)
-        small = cv2.resize(small, half, interpolation=cv2.INTER_AREA)
-    if small.shape[:2] != (height, width):
-        larger = small.shape[0] < height or small.shape[1] < width
-        way = cv2.INTER_CUBIC if larger else cv2.INTER_LINEAR
-        small = cv2.resize(small, size, interpolation=way)
-    return small.copy() if small is bgr else small
 
+    def __init__(
+        self,
+        url: str,
+        request: Request,
+        *,
+        timeout_s: float,
+        reconnect_s: float,
+        closed: threading.Event,
+    ) -> None:
+        self._url, self._request, self._timeout_s = url, request, timeout_s
+        self._reconnect_s, self._closed = reconnect_s, closed
+        self._worked = False
+        self.lost_at: float | None = None
+        self.reconnects = 0
+        self._stream: GameStream = open_link(url, request, timeout_s=timeout_s)
 
-def rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (H, W, 3) uint8 sRGB of the game's order, or the other way about."""
-    cv2 = require("cv2", extra="gta")
-    swapped: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-    return swapped
+    def receive(self, timeout_s: float) -> GameFrame | None:
+        """Return the next frame; None where none came in time or while the connection is lost.
+
+        Raises:
+            ConnectError: a lost game did not come back within `reconnect_s`.
+            ConnectError, WireFormatError: the connection never worked, or is not made again.
+        """
+        try:
+            frame = self._stream.receive(timeout_s)
+        except FrameTimeout as error:
+            self._check_patience(error)
+            return None
+        except (ConnectError, WireFormatError) as error:
+            if not self._worked or not self._reconnect_s:
+                raise  # it never worked: another attempt would fail as this one did
+            self._connect_again(error)
+            return None
+        self._worked = True
+        if self.lost_at is not None:
+            away_s = time.monotonic() - self.lost_at
+            log.warning("%s: connected again after %.1f s", self._url, away_s)
+            self.lost_at = None
+            self.reconnects += 1
+        return frame
+
+    def send(self, message: Message | bytes) -> None:
+        """Send a message; raises ConnectError while the connection is lost."""
+        if self.lost_at is not None or self._closed.is_set():
+            raise ConnectError(
+                f"expected a connection to {self._url}, got none at the moment: wait for the next "
+                "frame, then send again"
+            )
+        self._stream.send(message)
+
+    def close(self) -> None:
+        """Tell a harness to stop, and close."""
+        close_link(self._url, self._stream)
+
+    def _connect_again(self, error: BridgeError) -> None:
+        if self.lost_at is None:
+            log.warning("%s: the connection was lost (%s), connecting again", self._url, error)
+            self.lost_at = time.monotonic()
+        self._check_patience(error)
+        self._stream.close()
+        pause_s = BACKOFF_S
+        while not self._closed.wait(pause_s):
+            try:
+                self._stream = open_link(self._url, self._request, timeout_s=self._timeout_s)
+                return
+            except ConnectError as failure:
+                self._check_patience(failure)
+                pause_s = min(2.0 * pause_s, LONGEST_BACKOFF_S)
+
+    def _check_patience(self, error: BridgeError) -> None:
+        """Raise where a lost game has not sent a frame for too long."""
+        if self.lost_at is not None and time.monotonic() - self.lost_at > self._reconnect_s:
+            raise ConnectError(
+                f"expected {self._url} to come back within {self._reconnect_s:.3g} s, got nothing: "
+                "start the game again and attach again"
+            ) from error

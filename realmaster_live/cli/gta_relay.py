@@ -63,9 +63,9 @@ def run(options: argparse.Namespace) -> int:
     """Relay until Ctrl-C, or the capture's end."""
     from contextlib import ExitStack
 
-    from realmaster_live.bridges.gtav.link import Ask
+    from realmaster_live.bridges.gtav.link import Request
     from realmaster_live.bridges.gtav.protocol.client import Address
-    from realmaster_live.bridges.gtav.relay.display import open_show
+    from realmaster_live.bridges.gtav.relay.display import open_display
     from realmaster_live.bridges.gtav.relay.relay import Relay
     from realmaster_live.optional import require
     from realmaster_live.system.termination import termination_raises
@@ -76,23 +76,23 @@ def run(options: argparse.Namespace) -> int:
             f"{options.rate:g} and {options.fov_deg:g}: give others"
         )
     require("cv2", extra="gta").setNumThreads(1)  # the game wants the other cores
-    ask = Ask(
+    request = Request(
         game_size=options.game_size,
         buffer_size=options.buffer_size,
         rate=options.rate,
         labels=options.labels,
     )
     with termination_raises(), ExitStack() as stack:
-        show = open_show(options.show, fps=options.rate)
-        if show is not None:
-            stack.callback(show.close)
+        display = open_display(options.show, fps=options.rate)
+        if display is not None:
+            stack.callback(display.close)
         relay = stack.enter_context(
             Relay(
                 options.game,
                 Address.parse(f"deepgtav+tcp://{options.listen}"),
-                ask=ask,
+                request=request,
                 size=options.size,
-                show=show,
+                display=display,
                 near_m=options.near_m,
                 vfov_deg=options.fov_deg,
                 timeout_s=options.timeout,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.gtav.bridge import GtavBridge
-from realmaster_live.bridges.gtav.relay.display import WindowShow
+from realmaster_live.bridges.gtav.relay.display import WindowDisplay
 from realmaster_live.bridges.window_capture import CaptureEnded, open_capture
 from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout
 
@@ -54,9 +54,9 @@ class Shown:
     SCRIPT = """
 import sys
 import numpy as np
-from realmaster_live.bridges.gtav.relay.display import WindowShow
+from realmaster_live.bridges.gtav.relay.display import WindowDisplay
 place, height, width = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-shown = WindowShow(place)
+shown = WindowDisplay(place)
 for line in sys.stdin:
     rng = np.random.default_rng(int(line))
     shown.show(rng.integers(0, 256, (height, width, 3), np.uint8))
@@ -150,7 +150,7 @@ def test_without_a_screen_there_is_one_sentence(monkeypatch):
     with pytest.raises(ConnectError, match="expected a screen to capture"):
         open_capture("window+capture://", fps=20.0)
     with pytest.raises(ConnectError, match="expected a screen to show"):
-        WindowShow()
+        WindowDisplay()
 
 
 @pytest.mark.parametrize(

@@ -62,19 +62,14 @@ _OFF: Mapping[str, bool | None] = {
     "exportStencilImage": False,
     "exportIndividualStencilImages": False,
 }
-_NAMES: Mapping[type[Message], str] = {
-    Start: "start",
-    Config: "config",
-    Stop: "stop",
-    Commands: "commands",
-} | {
-    kind: kind.__name__
-    for kind in (
-        StartRecording, StopRecording, GoToLocation, TeleportToLocation,
-        SetCameraPositionAndRotation, CreatePed, CreateVehicle, SetWeather, SetClockTime,
-    )
+_KINDS: Mapping[str, type[Message]] = {
+    "start": Start, "config": Config, "stop": Stop, "commands": Commands,
+    "StartRecording": StartRecording, "StopRecording": StopRecording,
+    "GoToLocation": GoToLocation, "TeleportToLocation": TeleportToLocation,
+    "SetCameraPositionAndRotation": SetCameraPositionAndRotation, "CreatePed": CreatePed,
+    "CreateVehicle": CreateVehicle, "SetWeather": SetWeather, "SetClockTime": SetClockTime,
 }  # fmt: skip
-_KINDS = {name: kind for kind, name in _NAMES.items()}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 _OWN_KEYS = {one.encode_name for one in msgspec.structs.fields(DatasetOptions)} - {"others"}
 
 

@@ -1,4 +1,4 @@
-"""Where realized pictures are shown on the game's machine: a window, a virtual camera, files."""
+"""Displays of realized pictures on the game's machine: a window, a virtual camera, files."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from realmaster_live.optional import require
 PLACE = re.compile(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)")
 
 
-class Show(Protocol):
+class Display(Protocol):
     """Shows pictures; made and used on one thread."""
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Show one (H, W, 3) uint8 sRGB picture until the next; returns at once."""
 
     def idle(self) -> None:
-        """Do what the window system wants done; called while there is nothing new to show."""
+        """Serve the window system's events; called while there is nothing new to show."""
 
     def close(self) -> None:
         """Release; may be called twice."""
 
 
-def open_show(where: str, *, fps: float) -> Show | None:
-    """Return the show of `window`, `window:1920x1080+0+0`, `camera` or a new folder; None of none.
+def open_display(where: str, *, fps: float) -> Display | None:
+    """Return the display of `window[:1920x1080+0+0]`, `camera` or a new folder; None for `none`.
 
     Raises:
         ConfigError: the place of a window is none.
@@ -39,13 +39,13 @@ def open_show(where: str, *, fps: float) -> Show | None:
     if where == "none":
         return None
     if kind == "window":
-        return WindowShow(place or None)
+        return WindowDisplay(place or None)
     if where == "camera":
-        return CameraShow(fps=fps)
-    return FolderShow(where)
+        return CameraDisplay(fps=fps)
+    return FolderDisplay(where)
 
 
-class WindowShow:
+class WindowDisplay:
     """A window without a border, on top of the others.
 
     Args:
@@ -89,7 +89,7 @@ class WindowShow:
         self._root.update()
 
     def idle(self) -> None:
-        """Answer the window system, which takes a silent window for a dead one."""
+        """Answer the window system, which takes an unresponsive window for a dead one."""
         self._root.update()
 
     def close(self) -> None:
@@ -99,13 +99,14 @@ class WindowShow:
             self._root.destroy()
 
 
-class CameraShow:
-    """A virtual camera, such as OBS's, that other programs can open; made at the first picture."""
+class CameraDisplay:
+    """A virtual camera, such as OBS's, for other programs; made with the first picture's size."""
 
     def __init__(self, *, fps: float) -> None:
         self._library = require("pyvirtualcam", extra="gta")
         self._fps = fps
         self._camera: Any = None
+        self._size = (0, 0)
 
     def show(self, picture: NDArray[np.uint8]) -> None:
         """Send the picture."""
@@ -113,14 +114,18 @@ class CameraShow:
         if self._camera is None:
             try:
                 self._camera = self._library.Camera(width=width, height=height, fps=self._fps)
+                self._size = (width, height)
             except RuntimeError as error:
                 raise ConnectError(
                     f"expected a virtual camera, got {error}: install OBS, which brings one"
                 ) from error
+        if (width, height) != self._size:  # a camera keeps its size
+            cv2 = require("cv2", extra="gta")
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_LINEAR)
         self._camera.send(np.ascontiguousarray(picture))
 
     def idle(self) -> None:
-        """Nothing: the last picture stays."""
+        """Do nothing: the last picture stays."""
 
     def close(self) -> None:
         """Release the camera."""
@@ -128,8 +133,8 @@ class CameraShow:
             self._camera.close()
 
 
-class FolderShow:
-    """A folder of PNG files, numbered from 0, for those who look later.
+class FolderDisplay:
+    """A folder of PNG files, numbered from 0, to look at later.
 
     Args:
         folder: is made; raises ConfigError where it holds something.
@@ -153,7 +158,7 @@ class FolderShow:
         self._count += 1
 
     def idle(self) -> None:
-        """Nothing waits."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Nothing is left open."""
+        """Do nothing: no file is left open."""

@@ -1,36 +1,31 @@
-"""The small process beside the game: captures, makes smaller, stamps, serves; shows what returns.
+"""The small process beside the game: captures, resizes, stamps, serves and displays.
 
     game or window -> [capture thread] -> newest frame -> [serve thread] <-> one client over TCP
-                                         run(): shows <- realized chunks <-+
+                                    run(): display <- playout <- realized <-+
 
-A client speaks DeepGTAV's protocol to it as to the game; what the client says to the game is passed
-on. The newest frame wins everywhere: a slow client gets fewer frames, never old ones.
+A client speaks DeepGTAV's protocol to it as to the game; its messages to the game are passed on.
+The newest frame wins everywhere: a slow client gets fewer frames, never old ones. Whatever a client
+sends costs at most itself: a message that cannot be read is left out, a picture is of at most
+MAX_PIXELS, a message of at most MAX_REALIZED bytes, and two realized chunks wait to be displayed.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import VFOV_DEG
-from realmaster_live.bridges.gtav.link import (
-    Ask,
-    close_link,
-    is_capture,
-    is_filled,
-    open_again,
-    open_link,
-    shrunk,
-)
+from realmaster_live.bridges.gtav.link import Link, Request, is_capture
+from realmaster_live.bridges.gtav.pictures import is_filled, shrunk
 from realmaster_live.bridges.gtav.protocol.client import Address
 from realmaster_live.bridges.gtav.protocol.framing import (
     DEPTH,
@@ -44,13 +39,14 @@ from realmaster_live.bridges.gtav.protocol.framing import (
 )
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
 from realmaster_live.bridges.gtav.protocol.messages import (
+    MAX_MESSAGE,
     Config,
     DatasetOptions,
     Message,
     Start,
     Stop,
 )
-from realmaster_live.bridges.gtav.protocol.server import TcpServer
+from realmaster_live.bridges.gtav.protocol.server import TURN_S, TcpServer
 from realmaster_live.bridges.gtav.protocol.stamp import (
     MAX_REALIZED,
     Realized,
@@ -58,24 +54,17 @@ from realmaster_live.bridges.gtav.protocol.stamp import (
     decode_realized,
     is_realized,
 )
-from realmaster_live.bridges.gtav.relay.display import Show
+from realmaster_live.bridges.gtav.relay.display import Display
 from realmaster_live.bridges.window_capture import CaptureEnded
-from realmaster_live.errors import (
-    BridgeError,
-    ConfigError,
-    ConnectError,
-    FrameTimeout,
-    WireFormatError,
-)
+from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
 from realmaster_live.optional import require
+from realmaster_live.sinks.playout import Playout
 
 log = logging.getLogger(__name__)
 
-SLICE_S = 0.1  # how often a thread looks whether it is to end
-HEAR_S = 0.005  # how often a client is heard while no frame comes: a chunk takes a few turns
-SEEK_S = 3600.0  # how long a game that has gone is waited for
-HURRY = 0.8  # how much shorter a picture stays while a chunk waits behind it
-WAITING_CHUNKS = 2  # realized ones, before the oldest go
+SLICE_S = 0.1  # how often a thread checks whether it is to end
+POLL_S = 0.005  # how often a client is read while no frame comes: a chunk takes a few reads
+RECONNECT_S = 3600.0  # how long a lost game is waited for
 
 Size = tuple[int, int]  # width, height
 
@@ -89,16 +78,17 @@ class _Pair:
 
 
 class Relay:
-    """Serves what a game or a window shows to one client at a time; connects when made.
+    """Serves the frames of a game or a window to one client at a time; connects when made.
 
     Args:
         url: the game or the window, as for `GtavBridge`. listen: a `deepgtav+tcp` address.
-        ask: what the game is asked for. size: width and height to send where a client names none.
-        show: where realized chunks are shown; without it none is asked for.
-        near_m: what clients are told of the near clip. vfov_deg: vertical field of view.
+        request: to the game. size: width and height to send where a client names none.
+        display: for realized chunks; without it clients are told to send none.
+        near_m: the near clip, for the stamps. vfov_deg: vertical field of view, likewise.
         timeout_s: longest wait for the game to connect.
+        turn_s: how long a client that has not started may keep another one waiting.
 
-    `counts` says how many frames were captured, sent, and overtaken before a client took them, and
+    `counts` has how many frames were captured, sent, and overtaken before a client took them, and
     how many realized pictures were shown and left out.
     """
 
@@ -107,22 +97,22 @@ class Relay:
         url: str,
         listen: Address,
         *,
-        ask: Ask,
+        request: Request,
         size: Size = (512, 288),
-        show: Show | None = None,
+        display: Display | None = None,
         near_m: float | None = None,
         vfov_deg: float = VFOV_DEG,
         timeout_s: float = 10.0,
+        turn_s: float = TURN_S,
     ) -> None:
-        self._url, self._ask, self._timeout_s = url, ask, timeout_s
-        self._own_size, self._show = size, show
+        self._url, self._request, self._timeout_s = url, request, timeout_s
+        self._own_size, self._display = size, display
         self._near_m, self._vfov_deg = near_m, vfov_deg
         self._counts: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._newest: _Pair | None = None
         self._wanted: Size | None = None  # None: no client wants frames
-        self._pictures: deque[tuple[NDArray[np.uint8], float]] = deque()  # and how long each stays
-        self._room = 0
+        self._playout: Playout[NDArray[np.uint8]] = Playout()
         self._closed = threading.Event()
         self._ended: BaseException | None = None
         if listen.scheme != "deepgtav+tcp":
@@ -130,10 +120,12 @@ class Relay:
                 f"expected to listen at deepgtav+tcp://host:port, got {listen}: ZeroMQ's pair is "
                 "for the game's own machine"
             )
-        self._server = TcpServer(listen, limit=MAX_REALIZED)
+        self._server = TcpServer(listen, limit=MAX_REALIZED, turn_s=turn_s)
         self.port: int = self._server.port
         try:
-            self._stream = open_link(url, ask, timeout_s=timeout_s)
+            self._link = Link(
+                url, request, timeout_s=timeout_s, reconnect_s=RECONNECT_S, closed=self._closed
+            )
         except BaseException:
             self._server.close()
             raise
@@ -147,38 +139,33 @@ class Relay:
     @property
     def counts(self) -> dict[str, int]:
         """What was captured, sent and shown so far."""
-        names = ("captured", "sent", "overtaken", "shown", "left_out")
-        return {name: self._counts[name] for name in names}
+        counts = {name: self._counts[name] for name in ("captured", "sent", "overtaken")}
+        return counts | {"shown": self._playout.shown, "left_out": self._playout.dropped}
 
     def run(self, seconds: float | None = None) -> None:
-        """Show what comes back until `close`, the capture's end, or so many seconds have passed.
+        """Display realized chunks until `close`, the capture's end, or for so many seconds.
 
         Raises what ended the capture, if that was an error.
         """
         until = None if seconds is None else time.monotonic() + seconds
         while not self._closed.is_set() and (until is None or time.monotonic() < until):
-            with self._changed:
-                if not self._pictures:
-                    self._changed.wait(SLICE_S)
-                following = self._pictures.popleft() if self._pictures else None
-                late = len(self._pictures) >= self._room
-            if self._show is None:
+            following = self._playout.take(SLICE_S)
+            if self._display is None:
                 continue
             if following is None:
-                self._show.idle()
+                self._display.idle()
                 continue
-            picture, stay_s = following
+            picture, duration_s = following
             began = time.monotonic()
-            self._show.show(picture)
-            self._counts["shown"] += 1
-            stay_s *= HURRY if late else 1.0
-            self._closed.wait(max(0.0, stay_s - (time.monotonic() - began)))
+            self._display.show(picture)
+            self._closed.wait(max(0.0, duration_s - (time.monotonic() - began)))
         if self._ended is not None and not isinstance(self._ended, CaptureEnded):
             raise self._ended
 
     def close(self) -> None:
         """End the threads, hang up on both sides; may be called twice."""
         self._closed.set()
+        self._playout.wake()
         with self._changed:
             self._changed.notify_all()
         for thread in self._threads:
@@ -201,18 +188,11 @@ class Relay:
         """Keep the newest frame ready for the client."""
         try:
             while not self._closed.is_set():
-                try:
-                    frame = self._stream.receive(SLICE_S)
-                except FrameTimeout:
-                    continue
-                except (ConnectError, WireFormatError) as error:
-                    if not self._counts["captured"]:
-                        raise
-                    self._reconnect(error)
-                else:
+                frame = self._link.receive(SLICE_S)
+                if frame is not None:
                     self._keep(frame, time.monotonic())
         finally:
-            close_link(self._url, self._stream)
+            self._link.close()
 
     def _keep(self, frame: GameFrame, captured_at: float) -> None:
         size = self._wanted
@@ -227,21 +207,23 @@ class Relay:
             source_size=(frame.bgr.shape[1], frame.bgr.shape[0]),
             vfov_deg=self._vfov_deg,
             near_m=self._near_m,
-            takes_realized=self._show is not None,
+            takes_realized=self._display is not None,
         )
         fields = stamp.beside(self._smaller_buffers(frame.fields, size))
         pair = _Pair(
             image=_body(shrunk(frame.bgr, size)),
-            fields=json.dumps(fields, separators=(",", ":")).encode(),
+            fields=msgspec.json.encode(fields),
         )
         with self._changed:
+            if size != self._wanted:  # meanwhile another client came, or this one left
+                return
             self._counts["overtaken"] += self._newest is not None
             self._newest = pair
             self._changed.notify_all()
 
     def _smaller_buffers(self, fields: Mapping[str, Any], size: Size) -> Mapping[str, Any]:
         """Return the fields with depth and stencil at the size that is sent."""
-        of = self._ask.buffer_size or self._ask.game_size
+        of = self._request.buffer_size or self._request.game_size
         buffers = {DEPTH: depth_ndc(fields, *of), STENCIL: stencil(fields, *of)}
         cv2 = require("cv2", extra="gta")
         return dict(fields) | {
@@ -250,18 +232,8 @@ class Relay:
             if values is not None
         }
 
-    def _reconnect(self, error: BridgeError) -> None:
-        log.warning("%s: the connection was lost (%s), connecting again", self._url, error)
-        self._stream.close()
-        found = open_again(
-            self._url, self._ask, timeout_s=self._timeout_s, seek_s=SEEK_S, closed=self._closed
-        )
-        if found is not None:
-            self._stream = found
-            log.warning("%s: connected again", self._url)
-
     def _serve(self) -> None:
-        """Send the newest frame whenever there is one, and hear the client."""
+        """Send the newest frame whenever there is one, and read the client's messages."""
         clients = 0
         try:
             while not self._closed.is_set():
@@ -273,60 +245,68 @@ class Relay:
                     log.warning("hung up on a client: %s", error)
                     bodies = []
                 if not self._server.connected or self._server.clients != clients:
-                    clients, self._wanted = self._server.clients, None
+                    clients = self._server.clients
+                    self._want(None)
                 for body in bodies:
-                    self._hear(body)
+                    self._receive(body)
+                self._server.serving = self._wanted is not None
         finally:
             self._server.close()
 
     def _send_newest(self) -> None:
         with self._changed:
             if self._newest is None:
-                self._changed.wait(HEAR_S)
+                self._changed.wait(POLL_S)
             pair, self._newest = self._newest, None
         if pair is not None and self._server.send(pair.image, pair.fields):
             self._counts["sent"] += 1
 
-    def _hear(self, body: bytes) -> None:
-        """Take a realized chunk, or do and pass on what the client says."""
+    def _want(self, size: Size | None) -> None:
+        """Capture frames of a size from now on, or none; the last one is forgotten."""
+        with self._changed:
+            self._wanted, self._newest = size, None
+
+    def _receive(self, body: bytes) -> None:
+        """Take a realized chunk, or act on a message and pass it on."""
         try:
             if is_realized(body):
-                self._enqueue(decode_realized(body))
+                realized = decode_realized(body)
+                if self._display is not None:
+                    self._playout.put(*_paced(realized))
                 return
+            if len(body) > MAX_MESSAGE:
+                raise WireFormatError(
+                    f"expected a message of at most {MAX_MESSAGE} bytes, which is the game's "
+                    f"buffer, got {len(body)}: ask for less at once"
+                )
             message = decode_message(body)
         except WireFormatError as error:
             log.warning("left out what a client sent: %s", error)
             return
         if isinstance(message, Start):
-            with self._changed:
-                self._wanted, self._newest = message.dataset.picture_size() or self._own_size, None
+            self._want(message.dataset.picture_size() or self._own_size)
         elif isinstance(message, Stop):
-            self._wanted = None
+            self._want(None)
         else:
             self._pass_on(message)
 
     def _pass_on(self, message: Message) -> None:
         if is_capture(self._url):
-            log.warning("left out %s: a window takes none", type(message).__name__)
+            log.warning("left out %s: a window takes no messages", type(message).__name__)
             return
         if isinstance(message, Config):  # what the game sends is the relay's own business
             message = Config(scenario=message.scenario, dataset=DatasetOptions())
         try:
-            self._stream.send(message)
-        except ConnectError as error:  # the capture thread connects again
+            self._link.send(message)
+        # the capture thread connects again; a text may be too long for the game's buffer
+        except (ConnectError, WireFormatError) as error:
             log.warning("left out %s: %s", type(message).__name__, error)
 
-    def _enqueue(self, realized: Realized) -> None:
-        count = len(realized.frames)
-        steps = np.diff(realized.timestamps)
-        stay_s = float(np.clip(np.median(steps), 0.0, 1.0)) if count > 1 else 0.0
-        with self._changed:
-            self._pictures.extend((picture, stay_s) for picture in realized.frames)
-            self._room = count
-            while len(self._pictures) > WAITING_CHUNKS * count:
-                self._pictures.popleft()
-                self._counts["left_out"] += 1
-            self._changed.notify_all()
+
+def _paced(realized: Realized) -> tuple[NDArray[np.uint8], float]:
+    """Return a chunk's pictures and how long each is to stay, seconds."""
+    steps = np.diff(realized.timestamps)
+    return realized.frames, float(np.median(steps)) if len(steps) else 0.0
 
 
 def _body(bgr: NDArray[np.uint8]) -> Buffer:

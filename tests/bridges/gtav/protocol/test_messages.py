@@ -207,7 +207,8 @@ def test_whole_numbers_may_be_written_with_a_point():
 KEYS = [*DATASET_KEYS.split(), "scenario", "dataset", "drivingMode", "weather", "x", "hour"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | st.integers(0, 99)
-    | st.sampled_from([[320, 160], [786603, 15.0], [12, 30], [1.5, 2.5, 3.5]]) | st.text(max_size=5),
+    | st.sampled_from([[320, 160], [786603, 15.0], [12, 30], [1.5, 2.5, 3.5]])
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner),
     max_leaves=12,
 )  # fmt: skip

@@ -2,6 +2,8 @@
 
 import contextlib
 import itertools
+import json
+import threading
 import time
 
 import cv2
@@ -24,7 +26,7 @@ from game_server import (
 
 from realmaster_live.bridges.gtav.bridge import GtavBridge
 from realmaster_live.bridges.gtav.camera import SKY_M
-from realmaster_live.bridges.gtav.link import Ask
+from realmaster_live.bridges.gtav.link import Request
 from realmaster_live.bridges.gtav.protocol.client import Address, connect
 from realmaster_live.bridges.gtav.protocol.messages import (
     Commands,
@@ -34,7 +36,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     Start,
 )
 from realmaster_live.bridges.gtav.protocol.stamp import read_stamp
-from realmaster_live.bridges.gtav.relay.display import FolderShow, open_show
+from realmaster_live.bridges.gtav.relay.display import FolderDisplay, open_display
 from realmaster_live.bridges.gtav.relay.relay import Relay
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.errors import ConfigError, ConnectError
@@ -127,10 +129,10 @@ class Kept:
 
 
 @contextlib.contextmanager
-def relay_of(url, show=None, **options):
+def relay_of(url, display=None, **options):
     """Run a relay on threads of this process; yields it and a stream of its frames."""
-    ask = Ask(game_size=(12, 8), rate=100.0)
-    with Relay(url, LOCAL, ask=ask, size=SMALL, show=show, **options) as relay:
+    request = Request(game_size=(12, 8), rate=100.0)
+    with Relay(url, LOCAL, request=request, size=SMALL, display=display, **options) as relay:
         address = Address(scheme="deepgtav+tcp", host="127.0.0.1", port=relay.port)
         with contextlib.closing(connect(address, 12, 8)) as stream:
             yield relay, stream
@@ -204,6 +206,70 @@ def test_one_client_after_the_other_and_rubbish_in_between(caplog):
     assert "expected one of the messages" in caplog.text
 
 
+class Shown:
+    """A display that only counts."""
+
+    def __init__(self):
+        self.pictures = []
+
+    def show(self, picture):
+        self.pictures.append(picture.shape)
+
+    def idle(self):
+        pass
+
+    def close(self):
+        pass
+
+
+def chunk_body(head, pixels=b""):
+    text = head.encode()
+    return b"RMC1" + len(text).to_bytes(4, "little") + text + pixels
+
+
+HOSTILE = [
+    chunk_body('{"shape": [Infinity, 1, 1, 3], "timestamps": []}'),
+    chunk_body('{"shape": [1, 1, 1, 3], "timestamps": [' + "9" * 400 + "]}", b"abc"),
+    chunk_body(json.dumps({"shape": [100_000, 1, 1, 3], "timestamps": []}), bytes(300_000)),
+    b'{"start": {"dataset": {"frame": [16384, 16384]}}}',
+    b'{"start": {"dataset": {"rate": ' + b"9" * 400 + b"}}}",
+    b'{"start": {"dataset": {' + b'"x": [1, 2, 3], ' * 9000 + b'"y": 1}}}',
+    json.dumps({"config": {"scenario": {"weather": "\u00e4" * 1500}}}, ensure_ascii=False).encode(),
+    json.dumps({"CreateVehicle": None}).encode(),
+    b"[" * 4000,
+]
+
+
+def test_a_hostile_client_costs_only_itself(caplog):
+    display = Shown()
+    with scripted(ever_new) as (url, _), relay_of(url, display) as (relay, stream):
+        working = threading.Thread(target=relay.run)
+        working.start()
+        for body in HOSTILE:
+            stream.send(body)
+        stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
+        assert stream.receive(5.0).bgr.shape == (8, 12, 3)
+        good = {"shape": [2, 8, 12, 3], "timestamps": [0.0, 0.05]}
+        stream.send(chunk_body(json.dumps(good), bytes(2 * 8 * 12 * 3)))
+        until(lambda: display.pictures == [(8, 12, 3)] * 2)
+        assert stream.receive(5.0).bgr.shape == (8, 12, 3)
+        assert working.is_alive()
+        relay.close()
+        working.join()
+    assert len([r for r in caplog.records if r.message.startswith("left out")]) == len(HOSTILE)
+
+
+def test_a_client_that_says_nothing_loses_its_turn():
+    with scripted(ever_new) as (url, _), relay_of(url, turn_s=0.0) as (relay, silent):
+        silent.send(b"{}")
+        address = Address(scheme="deepgtav+tcp", host="127.0.0.1", port=relay.port)
+        with contextlib.closing(connect(address, 12, 8)) as second:
+            second.send(Start(dataset=DatasetOptions(frame=(12, 8))))
+            assert second.receive(10.0).bgr.shape == (8, 12, 3)
+            with pytest.raises(ConnectError):
+                silent.receive(5.0)
+
+
 def test_a_game_that_was_away_is_found_again(caplog):
     def leaves(door, heard):
         still(door, time.monotonic_ns())
@@ -223,27 +289,27 @@ def test_the_end_of_a_video_ends_the_relay(tmp_path):
     for number in range(10):
         writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
     writer.release()
-    with Relay(f"device://{file}", LOCAL, ask=Ask(game_size=(64, 48), rate=50.0)) as relay:
+    with Relay(f"device://{file}", LOCAL, request=Request(game_size=(64, 48), rate=50.0)) as relay:
         relay.run(20.0)
         assert relay.counts["captured"] == 10
 
 
 def test_a_relay_listens_over_tcp_only():
-    ask = Ask(game_size=(12, 8), rate=100.0)
+    request = Request(game_size=(12, 8), rate=100.0)
     with pytest.raises(ConfigError, match="expected to listen at deepgtav"):
-        Relay("device://0", Address.parse("deepgtav+zmq://127.0.0.1:0"), ask=ask)
+        Relay("device://0", Address.parse("deepgtav+zmq://127.0.0.1:0"), request=request)
 
 
 def test_no_game_is_said_at_once():
-    ask = Ask(game_size=(12, 8), rate=100.0)
+    request = Request(game_size=(12, 8), rate=100.0)
     with pytest.raises(ConnectError, match="expected a game"):
-        Relay("deepgtav+tcp://127.0.0.1:1", LOCAL, ask=ask)
+        Relay("deepgtav+tcp://127.0.0.1:1", LOCAL, request=request)
 
 
 def test_shows_that_cannot_be(tmp_path):
     (tmp_path / "there").write_text("x")
     with pytest.raises(ConfigError, match="expected a new folder"):
-        FolderShow(tmp_path)
+        FolderDisplay(tmp_path)
     with pytest.raises(ConfigError, match="such as 1920x1080"):
-        open_show("window:large", fps=20)
-    assert open_show("none", fps=20) is None
+        open_display("window:large", fps=20)
+    assert open_display("none", fps=20) is None

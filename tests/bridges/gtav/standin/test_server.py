@@ -428,14 +428,19 @@ def test_a_silent_client_loses_its_turn_to_one_that_waits():
         third.close()
 
 
-@pytest.mark.parametrize("size", [(1, 9000), (9000, 1), (16384, 16)])
-def test_the_town_survives_whatever_a_message_may_say(size):
+def test_the_town_survives_whatever_a_message_may_say():
     stage = TownStage(3)
     far = 1e6
-    for message in (
-        Start(scenario=Scenario(location=(far, -far), time=(24, 60), driving_mode=(0, far))),
-        Commands(throttle=far, brake=-far, steering=far),
-        SetCameraPositionAndRotation(x=far, y=-far, z=far, rot_x=far, rot_y=-far, rot_z=far),
+    for size, message in (
+        (
+            (1, 9000),
+            Start(scenario=Scenario(location=(far, -far), time=(24, 60), driving_mode=(0, far))),
+        ),
+        ((9000, 1), Commands(throttle=far, brake=-far, steering=far)),
+        (
+            (16384, 16),
+            SetCameraPositionAndRotation(x=far, y=-far, z=far, rot_x=far, rot_y=-far, rot_z=far),
+        ),
     ):
         stage.apply(message)
         scene = stage.step(size, 100.0)
