@@ -1,4 +1,4 @@
-"""The one page of the live view; it loads nothing from anywhere else."""
+"""The one page of the live view; it loads nothing from elsewhere, and works below any path."""
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -26,7 +26,7 @@ dd { margin: 0; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 <main>
 <h1>RealMaster live</h1>
 <div class="names"><span>simulator</span><span>realized</span></div>
-<img id="live" src="/live.mjpg" alt="the rendered and the realized picture side by side">
+<img id="live" src="live.mjpg" alt="the rendered and the realized picture side by side">
 <dl>
 <div><dt>pictures a second</dt><dd id="fps">&ndash;</dd></div>
 <div><dt>capture to screen</dt><dd id="latency_ms">&ndash;</dd></div>
@@ -41,7 +41,7 @@ const units = { fps: v => v.toFixed(1), latency_ms: v => v.toFixed(0) + " ms" };
 async function poll() {
   const state = document.getElementById("state");
   try {
-    const stats = await (await fetch("/stats.json")).json();
+    const stats = await (await fetch("stats.json")).json();
     for (const [name, value] of Object.entries(stats)) {
       const place = document.getElementById(name);
       if (place) place.textContent = (units[name] || String)(value);

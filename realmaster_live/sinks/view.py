@@ -1,14 +1,12 @@
-"""A page on this machine that shows the live render and the realized picture side by side."""
+"""A web page on this machine with the simulator's and the realized picture side by side."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,41 +16,43 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.optional import require
+from realmaster_live.sinks.access import HEADERS, http_log, only_this_machine
 from realmaster_live.sinks.drawing import jpeg_bytes
 from realmaster_live.sinks.page import PAGE
+from realmaster_live.sinks.playout import Playout
 from realmaster_live.sinks.video import side_by_side
 
 web = require("aiohttp.web", extra="live")
 
-log = logging.getLogger(__name__)
 HOST = "127.0.0.1"  # pictures of a private world are nobody else's: no other address is offered
 BOUNDARY = "realmaster"
-HURRY = 0.8  # how much shorter a picture stays while too many wait
-LONGEST_S = 1.0  # how long one picture stays when chunks come slowly
+POLL_S = 0.005
 START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
-    """One picture of the page, and how long it stays."""
+class _Picture:
+    """One picture of the page."""
 
-    picture: NDArray[np.uint8]
+    pixels: NDArray[np.uint8]
     frame_id: int
     captured_at: float
-    stay_s: float
 
 
 class LiveView:
-    """A sink that never blocks: when the page cannot follow, the oldest pictures go, counted.
+    """A sink that never blocks: when the page cannot follow, the oldest pictures are dropped.
 
-    The frames of a chunk are spread over the time that the next one takes to come, so that the
-    page moves evenly. Pictures are only encoded while somebody looks. The page shows the camera
-    whose chunk comes first.
+    The frames of a chunk are spread over the time between the last two chunks, so that the page
+    moves evenly. Pictures are encoded only while somebody watches. The page shows the camera whose
+    chunk comes first.
 
     Args:
         port: 0 takes any free one; see `url`.
         keep_chunks: how many chunks may wait to be shown.
         quality: of the JPEG pictures.
+
+    Attributes:
+        url: the page's address. lost: frames that were lost before the view.
 
     Raises:
         ConfigError: the port cannot be taken.
@@ -60,17 +60,12 @@ class LiveView:
 
     def __init__(self, *, port: int = 0, keep_chunks: int = 2, quality: int = 80) -> None:
         self.url = ""
-        self.dropped = 0
         self.lost = 0
-        self.shown = 0
-        self._keep_chunks = keep_chunks
         self._quality = quality
-        self._waiting: deque[_Shown] = deque()
-        self._room = 1  # pictures that may wait before the page hurries
-        self._lock = threading.Lock()
+        self._playout: Playout[_Picture] = Playout(keep_chunks=keep_chunks)
         self._last_write: float | None = None
         self._times: deque[float] = deque(maxlen=40)
-        self._current: _Shown | None = None
+        self._current: _Picture | None = None
         self._camera: str | None = None
         self._jpeg: tuple[int, bytes] = (0, b"")
         self._ready = threading.Event()
@@ -93,8 +88,18 @@ class LiveView:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def shown(self) -> int:
+        """How many pictures were shown so far."""
+        return self._playout.shown
+
+    @property
+    def dropped(self) -> int:
+        """How many pictures the page could not follow."""
+        return self._playout.dropped
+
     def write(self, chunk: Chunk) -> None:
-        """Queue one chunk for showing; returns at once."""
+        """Queue one chunk; returns at once."""
         self._camera = self._camera or chunk.camera
         if chunk.camera != self._camera:
             return
@@ -102,23 +107,16 @@ class LiveView:
         since = now - self._last_write if self._last_write is not None else 0.0
         self._last_write = now
         rendered = chunk.frames if chunk.rendered is None else chunk.rendered
-        stay = min(LONGEST_S, since / len(chunk))
-        shown = [
-            _Shown(
-                picture=side_by_side(rendered[row], chunk.frames[row]),
+        pictures = [
+            _Picture(
+                pixels=side_by_side(rendered[row], chunk.frames[row]),
                 frame_id=int(chunk.frame_ids[row]),
                 captured_at=float(chunk.captured_at[row]),
-                stay_s=stay,
             )
             for row in range(len(chunk))
         ]
-        with self._lock:
-            self.lost += chunk.dropped_before
-            self._waiting.extend(shown)
-            self._room = max(1, (self._keep_chunks - 1) * len(chunk))
-            while len(self._waiting) > self._keep_chunks * len(chunk):
-                self._waiting.popleft()
-                self.dropped += 1
+        self.lost += chunk.dropped_before
+        self._playout.put(pictures, since / len(chunk))
 
     def stats(self) -> dict[str, Any]:
         """Return what the page shows below the pictures."""
@@ -143,7 +141,12 @@ class LiveView:
 
     def _serve(self, port: int) -> None:
         asyncio.set_event_loop(self._loop)
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=0.2)
+        runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            logger=http_log(f"{__name__}.http"),
+            shutdown_timeout=0.2,
+        )
         try:
             self._loop.run_until_complete(self._start(runner, port))
             player = self._loop.create_task(self._play())
@@ -165,7 +168,7 @@ class LiveView:
         self.url = f"http://{HOST}:{runner.addresses[0][1]}/"
 
     def _application(self) -> Any:
-        application = web.Application(middlewares=[web.middleware(_only_this_machine)])
+        application = web.Application(middlewares=[only_this_machine])
         application.router.add_get("/", self._page)
         application.router.add_get("/stats.json", self._stats)
         application.router.add_get("/live.mjpg", self._stream)
@@ -174,38 +177,32 @@ class LiveView:
     async def _play(self) -> None:
         """Move on to the next picture when its time has come."""
         while True:
-            with self._lock:
-                following = self._waiting.popleft() if self._waiting else None
-                late = len(self._waiting) >= self._room
+            following = self._playout.take()
             if following is None:
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(POLL_S)
                 continue
-            self._current = following
+            self._current, duration_s = following
             self._times.append(time.monotonic())
-            self.shown += 1
-            await asyncio.sleep(following.stay_s * (HURRY if late else 1.0))
+            await asyncio.sleep(duration_s)
 
     async def _page(self, request: Any) -> Any:
-        return web.Response(text=PAGE, content_type="text/html")
+        return web.Response(text=PAGE, content_type="text/html", headers=HEADERS)
 
     async def _stats(self, request: Any) -> Any:
-        return web.json_response(self.stats(), headers={"Cache-Control": "no-store"})
+        return web.json_response(self.stats(), headers=HEADERS)
 
     async def _stream(self, request: Any) -> Any:
         """Send every picture as it comes; a slow reader skips to the newest."""
         response = web.StreamResponse(
-            headers={
-                "Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}",
-                "Cache-Control": "no-store",
-            }
+            headers=HEADERS | {"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
         )
         await response.prepare(request)
         sent = 0
         with contextlib.suppress(ConnectionError):
             await response.write(f"--{BOUNDARY}\r\n".encode())
             while True:
-                if self.shown == sent:
-                    await asyncio.sleep(0.005)
+                if self._current is None or self.shown == sent:
+                    await asyncio.sleep(POLL_S)
                     continue
                 sent = self.shown
                 image = self._encoded()
@@ -215,15 +212,8 @@ class LiveView:
         return response
 
     def _encoded(self) -> bytes:
-        """Return the current picture as JPEG, encoded once for all who look."""
+        """Return the current picture as JPEG, encoded once for all clients."""
         if self._jpeg[0] != self.shown:
             assert self._current is not None
-            self._jpeg = (self.shown, jpeg_bytes(self._current.picture, quality=self._quality))
+            self._jpeg = (self.shown, jpeg_bytes(self._current.pixels, quality=self._quality))
         return self._jpeg[1]
-
-
-async def _only_this_machine(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
-    """Refuse other host names: a foreign page may point its own at this address."""
-    if request.host.partition(":")[0] not in {HOST, "localhost"}:
-        raise web.HTTPForbidden(text="this view answers on 127.0.0.1 and localhost only")
-    return await handler(request)

@@ -73,12 +73,66 @@ def test_it_is_a_sink_on_this_machine_only(view):
 
 def test_a_foreign_host_name_is_refused(view):
     assert get(view, "/")[0] == 200
-    assert get(view, "/stats.json", Host="attacker.example")[0] == 403
+    for host in ("attacker.example", "127.0.0.1.attacker.example", "[", "", "localhost@evil:80"):
+        assert get(view, "/stats.json", Host=host)[0] == 403
+    for host in ("localhost", "LOCALHOST:9000", "[::1]:9000", "localhost.:9000", "127.0.0.1"):
+        assert get(view, "/stats.json", Host=host)[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/stats.json", "/live.mjpg"])
+def test_another_sites_page_is_refused(view, path):
+    for headers in (
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "iframe"},
+        {"Origin": "https://attacker.example"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "null"},
+    ):
+        assert get(view, path, **headers)[0] == 403, headers
+
+
+def test_its_own_page_and_people_are_answered(view):
+    own = view.url.removeprefix("http://").rstrip("/")
+    for headers in (
+        {},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "https://a.proxy"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Dest": "document"},
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "document"},  # a link in a chat
+        {"Origin": f"http://{own}"},
+    ):
+        assert get(view, "/stats.json", **headers)[0] == 200, headers
+    with closing(connection(view)) as client:
+        client.request("GET", "/")
+        headers = client.getresponse().headers
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert "frame-ancestors" in headers["Content-Security-Policy"]
+
+
+def test_rubbish_and_half_a_request_leave_no_traceback(view, caplog):
+    port = int(view.url.rstrip("/").rpartition(":")[2])
+    for data in (
+        b"GET / HT", b"GET / HTTP/1.1\r\nHost: loc", b"\x16\x03\x01rubbish\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\nhalf",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n", b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ):  # fmt: skip
+        with socket.create_connection(("127.0.0.1", port), 5) as client:
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            with suppress(ConnectionError):
+                while client.recv(4096):
+                    pass
+    assert get(view, "/")[0] == 200
+    assert "Traceback" not in caplog.text and not caplog.records
 
 
 def test_the_page_loads_nothing_from_elsewhere(view):
     _, page = get(view, "/")
-    assert b"/live.mjpg" in page
+    assert b'src="live.mjpg"' in page and b'fetch("stats.json")' in page  # below any path
     assert b"http://" not in page
     assert b"https://" not in page
 
