@@ -1,14 +1,14 @@
-"""An engine around an engine that looks at what it realizes, and acts where it is not true."""
+"""A wrapper of an engine that judges what it realizes, and acts on what is not true."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
 from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
 from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
-from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
-from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.trust import FrameTrust, Verdict
+from realmaster_live.live.wrapper import EngineWrapper, innermost, retrying
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import Engine
 
@@ -50,7 +50,7 @@ class Attempt:
         return sum(map(len, self.failures)), -min(scores, default=1.0)
 
 
-class FidelityGate:
+class FidelityGate(EngineWrapper):
     """Judges every realized frame by the simulator's labels and writes `chunk.trust`.
 
     What a chunk that fails is met with, in order, until it passes: "retry" realizes it again from
@@ -94,7 +94,7 @@ class FidelityGate:
                 "expected an engine that can realize a chunk again for the policy 'retry', got "
                 f"{type(innermost(engine)).__name__}: leave 'retry' out"
             )
-        self.engine = engine
+        super().__init__(engine)
         self.policy, self.attempts = tuple(policy), attempts
         self.thresholds = thresholds or (USUAL if judge is None else JUDGED)
         if isinstance(judge, (str, Path)):
@@ -103,20 +103,6 @@ class FidelityGate:
         self.verdicts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self._closed = False
-
-    @property
-    def spec(self) -> ChunkSpec:
-        """The chunks the engine takes."""
-        return self.engine.spec
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What the engine's model is; empty where it says nothing."""
-        return getattr(self.engine, "manifest", {})
-
-    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Ask the engine for a prompt from the next chunk on."""
-        set_prompt(self.engine, prompt, fade_chunks)
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk as the engine realizes it or as the policy mends it, with its trust.
@@ -145,13 +131,9 @@ class FidelityGate:
             trust.append(replace(scores, verdict=told, attempts=tried))
         return replace(best.chunk, trust=tuple(trust))
 
-    def reset(self) -> None:
-        """Forget all earlier chunks."""
-        self.engine.reset()
-
     def close(self) -> None:
         """Close the engine, and log what was found; may be called twice."""
-        self.engine.close()
+        super().close()
         if self.verdicts and not self._closed:
             told = ", ".join(f"{count} {name}" for name, count in self.verdicts.items())
             log.info("frames by the fidelity gate: %s", told)

@@ -1,13 +1,12 @@
-"""An engine around an engine that lets no traffic light, sign or lane mark change its colour.
+"""A wrapper of an engine that lets no traffic light, sign or lane mark change its colour.
 
 Legend: T frames, H height, W width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,9 +14,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.lights import glowing
-from realmaster_live.fidelity.wrapped import innermost, retrying, set_prompt
-from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.live.wrapper import EngineWrapper, innermost, retrying
 from realmaster_live.protocols import Engine
 
 LOCKED = ("traffic_light", "traffic_sign", "road_line")
@@ -32,7 +31,7 @@ RELATIVE = 0.3  # share by which brightness against the surroundings may differ 
 GRAIN_PX, MOST_GRAIN = 5, 16.0
 
 
-class SafetyLock:
+class SafetyLock(EngineWrapper):
     """Gives the pixels of some classes the render's own colours, whatever the engine made of them.
 
     Hue, chroma and the order of brightness are the render's; brightness as a whole follows the
@@ -51,22 +50,9 @@ class SafetyLock:
                 f"expected classes among {', '.join(CLASS_IDS)}, got "
                 f"{', '.join(unknown) or 'none'}: the lock is meant for {', '.join(LOCKED)}"
             )
-        self.engine, self.classes = engine, tuple(classes)
+        super().__init__(engine)
+        self.classes = tuple(classes)
         self._numbers = [CLASS_IDS[name] for name in classes]
-
-    @property
-    def spec(self) -> ChunkSpec:
-        """The chunks the engine takes."""
-        return self.engine.spec
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """What the engine's model is; empty where it says nothing."""
-        return getattr(self.engine, "manifest", {})
-
-    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Ask the engine for a prompt from the next chunk on."""
-        set_prompt(self.engine, prompt, fade_chunks)
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the realized chunk, locked; ConfigError without labels that name classes."""
@@ -82,14 +68,6 @@ class SafetyLock:
                 f"{type(innermost(self.engine)).__name__}: leave 'retry' out"
             )
         return self.lock(engine.realize_again(chunk, seed))
-
-    def reset(self) -> None:
-        """Forget all earlier chunks."""
-        self.engine.reset()
-
-    def close(self) -> None:
-        """Close the engine; may be called twice."""
-        self.engine.close()
 
     def _check(self, chunk: Chunk) -> None:
         if not {"semantic", "instance"} & chunk.labels.keys():

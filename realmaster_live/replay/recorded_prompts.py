@@ -1,12 +1,13 @@
-"""An engine that is told, chunk by chunk, the prompts that a recording was made with."""
+"""A wrapper of an engine that sets, chunk by chunk, the prompts a recording was made with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.live.wrapper import EngineWrapper
 from realmaster_live.prompts import Fade
-from realmaster_live.protocols import PromptedEngine
+from realmaster_live.protocols import Engine
 from realmaster_live.recording import Recording
 
 
@@ -35,33 +36,21 @@ def recorded_prompts(recording: Recording, camera: str) -> dict[int, tuple[str, 
     return changes
 
 
-class AsRecorded:
-    """Gives an engine its prompts as `recorded_prompts` says; it stays open for the next run."""
+class AsRecorded(EngineWrapper):
+    """Sets an engine's prompts as `recorded_prompts` returns them; the engine stays open."""
 
     def __init__(
-        self, engine: PromptedEngine, prompts: Mapping[int, tuple[str, int]] | None = None
+        self, engine: Engine, prompts: Mapping[int, tuple[str, int]] | None = None
     ) -> None:
-        self._engine, self._prompts = engine, prompts or {}
-
-    @property
-    def spec(self) -> ChunkSpec:
-        """The chunks that the engine takes."""
-        return self._engine.spec
+        super().__init__(engine)
+        self._prompts = prompts or {}
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the realized chunk, under the prompt that was recorded from it on."""
         change = self._prompts.get(int(chunk.frame_ids[0]))
         if change is not None:
-            self._engine.set_prompt(*change)
-        return self._engine.realize(chunk)
-
-    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Hand the prompt on."""
-        self._engine.set_prompt(prompt, fade_chunks)
-
-    def reset(self) -> None:
-        """Forget all earlier chunks."""
-        self._engine.reset()
+            self.set_prompt(*change)
+        return super().realize(chunk)
 
     def close(self) -> None:
         """Do nothing: whoever loaded the engine closes it."""
