@@ -56,7 +56,12 @@ def _add_world(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=flags.seconds, help="of simulated time (default: until Ctrl-C)"
     )
-    parser.add_argument("--fps", type=float, default=20.0, help="of the simulation (default: 20)")
+    parser.add_argument(
+        "--fps",
+        type=float,
+        default=20.0,
+        help="of the simulation that we tick (default: 20); with --passive it is the world's own",
+    )
     parser.add_argument("--fov-deg", type=float, help="horizontal (default: 80)")
     parser.add_argument(
         "--labels",
@@ -97,22 +102,23 @@ def run(options: argparse.Namespace) -> int:
         )
         stack.enter_context(bridge)
         world = bridge.describe()
+        fps = options.fps if isinstance(bridge, Sink) else bridge.fps
         engines = {
-            name: _load_engine(stack, options, camera) for name, camera in world["cameras"].items()
+            name: _load_engine(stack, options, camera, fps=fps)
+            for name, camera in world["cameras"].items()
         }
         first = next(iter(engines.values()))
         about = about_run(options.engine, first, world, policy=policy)
         sinks = open_sinks(stack, options, first.spec, record=options.record, about=about)
         if isinstance(bridge, Sink):
             sinks.append(bridge)  # it sends them on to where they can be shown
-        ticks = None if options.seconds is None else round(options.seconds * options.fps)
         run_with_progress(
             f"{world['map']}",
             bridge,
             engines,
             sinks,
             policy=policy,
-            max_frames=None if ticks is None else ticks * len(engines),
+            seconds=options.seconds,
         )
     return 0
 
@@ -160,7 +166,7 @@ def _rig(options: argparse.Namespace) -> Rig:
 
 
 def _load_engine(
-    stack: ExitStack, options: argparse.Namespace, camera: Mapping[str, Any]
+    stack: ExitStack, options: argparse.Namespace, camera: Mapping[str, Any], *, fps: float
 ) -> Engine:
     """Return one camera's own engine, of the camera's size; `stack` closes it."""
     from realmaster_live.engines.load import load_engine
@@ -169,7 +175,7 @@ def _load_engine(
         options.engine,
         width=camera["width"],
         height=camera["height"],
-        fps=options.fps,
+        fps=fps,
         prompt=options.prompt,
     )
     stack.callback(engine.close)

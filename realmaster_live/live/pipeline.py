@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 OWN_END_S = 2.0  # how long a source may take to give its next frame before it is closed under it
 CLOSED_END_S = 30.0  # how long it may then take to notice
 PROGRESS_EVERY_S = 0.25
+CLOCK_NOISE_S = 1e-3  # sums of a simulator's time steps are not exact
 
 _Chunks = tuple[Chunk, ...]  # of all cameras, at the same ticks
 _Waiting = tuple[float, _Chunks]  # since when (host monotonic clock, s), and what
@@ -47,6 +48,7 @@ def run(
     policy: Policy = "block",
     queue_chunks: int = 2,
     max_frames: int | None = None,
+    seconds: float | None = None,
     on_progress: Callable[[Stats], None] | None = None,
     resize: bool = False,
     frame_step: int = 1,
@@ -68,6 +70,7 @@ def run(
             chunk win, and counts the loss.
         queue_chunks: how many chunks of a camera may wait in front of the engine, and behind it.
         max_frames: end after so many captured frames, of all cameras together.
+        seconds: end after so much simulated time, by the frames' timestamps.
         on_progress: called on this thread a few times a second, and once at the end, also when the
             run fails.
         resize: scale frames of another size to the engine's.
@@ -95,6 +98,7 @@ def run(
             inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
             outbox=BoundedQueue(queue_chunks, "block"),
             max_frames=max_frames,
+            seconds=seconds,
             on_progress=on_progress,
         )
         with termination_raises():
@@ -115,6 +119,7 @@ class _Loop:
         inbox: BoundedQueue[_Waiting],
         outbox: BoundedQueue[_Chunks],
         max_frames: int | None,
+        seconds: float | None,
         on_progress: Callable[[Stats], None] | None,
     ) -> None:
         self.source = source
@@ -124,6 +129,7 @@ class _Loop:
         self.inbox = inbox
         self.outbox = outbox
         self.max_frames = max_frames
+        self.seconds = seconds
         self.on_progress = on_progress
         self.meter = Meter()
         self._next_index: dict[str, int] = {}
@@ -185,7 +191,7 @@ class _Loop:
 
     def _group(self, frames: Iterator[Frame]) -> None:
         moments, first, last = self.moments, None, 0.0
-        for frame in islice(frames, self.max_frames):
+        for frame in islice(_within(frames, self.seconds), self.max_frames):
             now = time.monotonic()
             if frame.camera == first:
                 self.meter.sample("capture", now - last)
@@ -270,6 +276,18 @@ def _rig_chunker(
             "once for each camera"
         )
     return RigChunker({name: chunker(one) for name, one in engine.items()})
+
+
+def _within(frames: Iterator[Frame], seconds: float | None) -> Iterator[Frame]:
+    """Yield the frames of so much simulated time; a clock that falls back goes on from there."""
+    elapsed, last = 0.0, None
+    for frame in frames:
+        if last is not None:
+            elapsed += max(0.0, frame.timestamp - last)
+        last = frame.timestamp
+        if seconds is not None and elapsed > seconds - CLOCK_NOISE_S:
+            return
+        yield frame
 
 
 def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:

@@ -50,11 +50,17 @@ def run_with_progress(
     *,
     policy: Policy = "block",
     max_frames: int | None = None,
+    seconds: float | None = None,
     resize: bool = False,
     quiet: bool = False,
 ) -> Stats:
     """Run the loop behind a bar; the figures are printed on every way out, unless `quiet`."""
-    with RunProgress(title, max_frames) as bar:
+    if max_frames is None and seconds is not None:
+        engines = list(engine.values()) if isinstance(engine, Mapping) else [engine]
+        total: int | None = round(seconds * engines[0].spec.fps) * len(engines)
+    else:
+        total = max_frames
+    with RunProgress(title, total) as bar:
         try:
             return run(
                 source,
@@ -62,6 +68,7 @@ def run_with_progress(
                 sinks,
                 policy=policy,
                 max_frames=max_frames,
+                seconds=seconds,
                 on_progress=bar.update,
                 resize=resize,
             )
