@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import re
 import time
@@ -11,9 +12,12 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl
 
-from realmaster_live.errors import ConfigError, ConnectError, RecordingError
+from realmaster_live.errors import ConfigError, ConnectError, RecordingError, SensorMismatch
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading
+from realmaster_live.replay.log_actors import find_replayed, logged_ego, read_actors
+
+log = logging.getLogger(__name__)
 
 CAMERA = "front"
 FPS = 20.0
@@ -27,7 +31,7 @@ MAP = re.compile(r"^Map: (\S+)", re.MULTILINE)
 
 
 def describe_log(text: str, reading: Reading) -> Footage:
-    """Return what a server says of a log.
+    """Return what a server reports of a log.
 
     Args:
         text: its path on the server, and perhaps "?host=..&port=..&start=..&seconds=..&ego=..".
@@ -35,17 +39,17 @@ def describe_log(text: str, reading: Reading) -> Footage:
 
     Raises:
         ConfigError: an option is none. ConnectError: no server answers.
-        RecordingError: the server has no such log.
+        RecordingError: the server has no such log. SensorMismatch: nobody in it is the ego.
     """
     path, _, query = text.partition("?")
     options = _options(query, reading)
     client = _client(options)
-    said = str(client.show_recorder_file_info(path, False))
-    duration = DURATION.search(said)
+    info = str(client.show_recorder_file_info(path, False))
+    duration = DURATION.search(info)
     if duration is None:
         raise RecordingError(
             f"expected a recorder log {path} on the server at {options['host']}:{options['port']}, "
-            f"got {(said.strip().splitlines() or ['nothing'])[-1]!r}: give its path on the server"
+            f"got {(info.strip().splitlines() or ['nothing'])[-1]!r}: give its path on the server"
         )
     start, fps = options["start"], reading.fps or FPS
     seconds = min(options["seconds"] or math.inf, float(duration[1]) - start)
@@ -54,9 +58,12 @@ def describe_log(text: str, reading: Reading) -> Footage:
             f"expected a start within the {float(duration[1]):g} s of {path}, got {start:g}: give "
             "an earlier one"
         )
-    map_name = found[1] if (found := MAP.search(said)) else ""
+    ego = logged_ego(read_actors(info), options["ego"], start)
+    if ego.destroyed_s is not None:
+        seconds = min(seconds, ego.destroyed_s - start)
+    map_name = found[1] if (found := MAP.search(info)) else ""
     labels = LABELS if reading.labels is None else reading.labels
-    decides = repr((path, said, start, seconds, options["ego"], options["fov_deg"], labels))
+    decides = repr((path, info, start, seconds, options["ego"], options["fov_deg"], labels))
     name = PurePosixPath(path).stem
     return Footage(
         kind="carla-log",
@@ -89,7 +96,7 @@ class CarlaLog:
 
         Raises:
             ConnectError: the server does not answer. RecordingError: it does not replay the log.
-            SensorMismatch: nobody in the log has the ego's name.
+            SensorMismatch: nobody in the log is the ego, or the server does not bring it.
         """
         self._start()
         for number, frame in enumerate(self._bridge.frames(), start=1):
@@ -118,18 +125,20 @@ class CarlaLog:
         footage, options = self._footage, self._footage.options
         self._client = client = _client(options)
         self._speed(0.0)
-        said = str(client.replay_file(footage.path, options["start"], 0.0, 0, False))
-        if "Replaying from" not in said:
+        world, actors = _actors(client)
+        before = world.id, {actor.id: str(actor.type_id) for actor in actors}
+        reply = str(client.replay_file(footage.path, options["start"], 0.0, 0, False))
+        if "Replaying from" not in reply:
             raise RecordingError(
                 f"expected the server to replay {footage.path}, got "
-                f"{(said.strip().splitlines() or ['nothing'])[-1]!r}: give its path on the server"
+                f"{(reply.strip().splitlines() or ['nothing'])[-1]!r}: give its path on the server"
             )
-        _wait_for_a_vehicle(client)
+        ego = self._wait_for_ego(*before)
         width, height = footage.cameras[CAMERA]
         self._bridge = CarlaBridge(
             options["host"],
             options["port"],
-            ego=options["ego"],
+            ego=ego.id,
             width=width,
             height=height,
             fov_deg=options["fov_deg"],
@@ -139,32 +148,70 @@ class CarlaLog:
             name=CAMERA,
         )
 
+    def _wait_for_ego(self, world_id: int, before: Mapping[int, str]) -> Any:
+        """Return the actor that plays the log's ego, which may follow on the loading of its map.
+
+        Args:
+            world_id: of the episode before the replay.
+            before: id -> type of the vehicles and walkers that were in it.
+        """
+        footage, options = self._footage, self._footage.options
+        info = str(self._client.show_recorder_file_info(footage.path, False))
+        start = options["start"]
+        logged = [actor for actor in read_actors(info) if actor.is_there(start)]
+        wanted = logged_ego(logged, options["ego"], start)
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            error: RuntimeError | None = None
+            try:
+                world, actors = _actors(self._client)
+            except RuntimeError as failed:  # the server is loading the log's map
+                error = failed
+            else:
+                others = before if world.id == world_id else {}
+                ego = find_replayed(wanted, logged, before=others, actors=actors)
+                if ego is not None:
+                    _warn_of_strangers(footage.path, others, {one.id for one in logged})
+                    return ego
+            if time.monotonic() > deadline:
+                break
+            time.sleep(POLL_S)
+        if error is not None:
+            raise ConnectError(
+                f"expected a world in which the log is replayed, got {error}: see what the "
+                "server reports"
+            ) from error
+        raise SensorMismatch(
+            f"expected the server to bring {wanted} of {footage.path} into its world, got none "
+            f"within {TIMEOUT_S:g} s: see that the server knows this blueprint and that nothing "
+            "stands where it starts"
+        )
+
     def _speed(self, factor: float) -> None:
         self._client.set_replayer_time_factor(factor)
         self._client.get_server_version()  # the call before it has no answer of its own
 
 
-def _wait_for_a_vehicle(client: Any) -> None:
-    """Wait until the replay's vehicles are there, which may follow on the loading of its map."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while True:
-        try:
-            world = client.get_world()
-            if world.get_settings().synchronous_mode:
-                world.tick()
-            else:
-                world.wait_for_tick(TIMEOUT_S)
-            if len(world.get_actors().filter("vehicle.*")):
-                return
-        except RuntimeError as error:
-            if time.monotonic() > deadline:
-                raise ConnectError(
-                    f"expected a world in which the log is replayed, got {error}: see what the "
-                    "server says"
-                ) from error
-        if time.monotonic() > deadline:
-            return  # the bridge says what is there instead
-        time.sleep(POLL_S)
+def _actors(client: Any) -> tuple[Any, list[Any]]:
+    """Return the loaded world and its vehicles and walkers, as of a tick from now."""
+    world = client.get_world()
+    if world.get_settings().synchronous_mode:
+        world.tick()
+    else:
+        world.wait_for_tick(TIMEOUT_S)
+    actors = world.get_actors()
+    return world, [*actors.filter("vehicle.*"), *actors.filter("walker.pedestrian.*")]
+
+
+def _warn_of_strangers(path: str, before: Mapping[int, str], recorded: set[int]) -> None:
+    strangers = len(before.keys() - recorded)
+    if strangers:
+        log.warning(
+            "%d vehicles and walkers that are not in %s are in this world and in the pictures: "
+            "replay in a world without traffic to have the log's alone",
+            strangers,
+            path,
+        )
 
 
 def _client(options: Mapping[str, Any]) -> Any:
