@@ -25,6 +25,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `doctor`."""
     parser.add_argument("--host", default="127.0.0.1", help="where to look for a CARLA server")
     parser.add_argument("--port", type=int, default=2000)
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="put right what killed clients left in the world of the CARLA server: destroy their "
+        "cameras, and let a synchronous world that nobody ticks run freely",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--profile", metavar="NAME", help="say what this model needs")
     parser.add_argument("--size", type=size, help="picture size, e.g. 832x480")
@@ -37,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
     if options.profile:
         sys.stdout.write(_needs(options))
         return 0
+    if options.clean:
+        sys.stdout.write("\n".join(_clean(options.host, options.port)) + "\n")
+        return 0
     findings = examine(host=options.host, port=options.port)
     if options.json:
         text = json.dumps([asdict(finding) for finding in findings], indent=2)
@@ -44,6 +53,14 @@ def run(options: argparse.Namespace) -> int:
         text = "\n".join(_lines(findings))
     sys.stdout.write(text + "\n")
     return int(any(finding.state == "missing" for finding in findings))
+
+
+def _clean(host: str, port: int) -> Sequence[str]:
+    """Put a world right; return what was done and what was left alone, a sentence each."""
+    from realmaster_live.bridges.carla.leftovers import clean
+
+    cleaning = clean(host, port)
+    return (*cleaning.done, *cleaning.left) or (f"nothing to put right at {host}:{port}",)
 
 
 def _needs(options: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""What this machine has, what it lacks, and the command that brings it."""
+"""What this machine has, what it lacks, and the command that installs it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from realmaster_live.errors import ConnectError, MissingDependency
 from realmaster_live.system.host import describe_host
 
+SERVER_TIMEOUT_S = 2.0
 State = Literal["ok", "missing", "absent"]  # absent: only a special use needs it
-PACKAGES = {  # extra -> (distribution, what for)
+PACKAGES = {  # extra -> (distribution, what it is for)
     "live": (
         ("opencv-python", "pictures"),
         ("av", "video files"),
@@ -47,8 +49,8 @@ class Finding:
     """One line of the doctor's report.
 
     Attributes:
-        group: what it belongs to. name: what was looked for. state: what came of it.
-        detail: the version, or what it is for. remedy: the command that brings what is missing.
+        group: what it belongs to. name: what was looked for. state: whether it was found.
+        detail: the version, or what it is for. remedy: the command that installs or starts it.
     """
 
     group: str
@@ -106,7 +108,7 @@ def _gpu() -> Iterator[Finding]:
             group="gpu",
             name="NVIDIA GPU",
             state="absent",
-            detail="none seen; the embedded engine runs on the processor",
+            detail="none found; the embedded engine runs on the processor",
         )
     if ctypes.util.find_library("cuda") is not None:
         yield Finding(group="gpu", name="libcuda", state="ok", detail="found by the loader")
@@ -128,10 +130,7 @@ def _nvidia_smi() -> list[str]:
 
 def _carla_server(host: str, port: int) -> Finding:
     try:
-        with socket.create_connection((host, port), timeout=1.0):
-            return Finding(
-                group="simulator", name="server", state="ok", detail=f"answers at {host}:{port}"
-            )
+        socket.create_connection((host, port), SERVER_TIMEOUT_S).close()
     except OSError as error:
         return Finding(
             group="simulator",
@@ -140,6 +139,23 @@ def _carla_server(host: str, port: int) -> Finding:
             detail=f"none at {host}:{port} ({error})",
             remedy="start CARLA, or realmaster minitown",
         )
+    from realmaster_live.bridges.carla.connection import connect
+
+    try:
+        versions = connect(host, port, SERVER_TIMEOUT_S)[2]
+    except MissingDependency:
+        detail = f"{host}:{port} is open; the carla package would tell whether CARLA answers there"
+    except ConnectError as error:
+        return Finding(
+            group="simulator",
+            name="server",
+            state="absent",
+            detail=str(error),
+            remedy="wait until it has started, or give another --host and --port",
+        )
+    else:
+        detail = f"CARLA {versions.server} answers at {host}:{port}"
+    return Finding(group="simulator", name="server", state="ok", detail=detail)
 
 
 def _weights() -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What the machine says of itself."""
+"""What machine this is: processor, memory, system and Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def describe_host() -> dict[str, Any]:
-    """Return what the machine says of itself: processor, cores, memory, system, Python."""
+    """Return processor, cores, memory, system and Python version."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
