@@ -21,11 +21,14 @@ def run(options: argparse.Namespace) -> int:
     for name in done.finished:
         sys.stdout.write(f"finished segment {name}\n")
     for name in done.emptied:
-        sys.stdout.write(f"removed segment {name}, of which no frame can be read\n")
+        sys.stdout.write(f"set aside segment {name}, of which no frame can be read\n")
     if done.finished or done.emptied:
         sys.stdout.write(f"kept {done.frames} frames of them, cut {done.cut}\n")
     else:
         sys.stdout.write("no segment was open\n")
+    if done.aside is not None:
+        sys.stdout.write(f"nothing is deleted; what is not kept lies in {done.aside}:\n")
+        sys.stdout.writelines(f"  {note.what}: {note.why}\n" for note in done.set_aside)
     findings = verify(options.recording)
     sys.stdout.write("\n".join(findings.lines()) + "\n")
     return 0 if findings.is_whole else 1

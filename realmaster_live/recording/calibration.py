@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.recording.files import read_json, write_json
 
@@ -57,4 +58,11 @@ def write_calibration(folder: Path, cameras: Mapping[str, Mapping[str, Any]]) ->
 
 def read_calibration(folder: Path) -> dict[str, Any]:
     """Return camera name -> its entry; RecordingError where the file is damaged."""
-    return dict(read_json(folder / CALIBRATION).get("cameras", {}))
+    path = folder / CALIBRATION
+    cameras = read_json(path).get("cameras", {})
+    if not isinstance(cameras, dict) or not all(isinstance(one, dict) for one in cameras.values()):
+        raise RecordingError(
+            f"expected an entry for each camera in {path}, got something else: restore the file "
+            "from a copy or record again"
+        )
+    return cameras

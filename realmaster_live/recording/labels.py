@@ -8,6 +8,7 @@ whose process was killed has no end, and is read from the beginning as far as it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.recording.about import MOST_PIXELS
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import PART, unwritable
-from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.files import mapped, part_of, unwritable
+from realmaster_live.recording.packing import PACKINGS, Packing
+from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.recording.tables import ipc, pa
+from realmaster_live.system.inside import check_regular
 
 _MAGIC_BYTES = 8  # what a file has in front of the stream that it holds
 
@@ -63,40 +67,50 @@ def read_label(path: Path, label: str, wanted: Sequence[int] | None = None) -> I
     Raises:
         RecordingError: the file is damaged before that.
     """
-    unpack = PACKINGS[label].unpack
-    for batch in _batches(path, wanted):
-        names = batch.schema.names
-        yield unpack(
-            {name: batch.column(name).to_numpy_ndarray()[0] for name in names},
-        )
+    packing = PACKINGS[label]
+    with _damage_told(path):
+        for batch in _batches(path, wanted):
+            yield packing.unpack(_columns(batch, packing))
 
 
-def count_labels(path: Path) -> int:
+def count_labels(path: Path) -> Readable:
     """Return how many pictures can be read from the beginning on."""
     count = 0
     try:
-        for _ in _batches(path, None):
-            count += 1
-    except RecordingError:
-        pass  # what came before counts
-    return count
+        with _damage_told(path):
+            if check_regular(path, error=RecordingError).st_size == 0:
+                return EMPTY
+            packing = PACKINGS.get(path.stem)
+            for batch in _batches(path, None):
+                if packing is not None:
+                    _columns(batch, packing)
+                count += 1
+    except RecordingError as error:
+        return Readable(pictures=count, opened=count > 0, problem=str(error))
+    return Readable(pictures=count)
 
 
 def cut_labels(path: Path, count: int) -> None:
-    """Keep the first `count` pictures of a file in one step, and give it its end.
+    """Keep the first pictures of a file in one step, and give it its end.
 
     Raises:
-        RecordingError: the file cannot be written.
+        RecordingError: the file cannot be written, or has fewer pictures.
     """
-    part = path.with_name(path.name + PART)
+    part = part_of(path)
+    kept = 0
     try:
-        with part.open("wb") as file:
+        with part.open("wb") as file, _damage_told(path):
             out = None
             for batch in _batches(path, range(count)):
                 out = out or ipc.new_file(file, batch.schema, options=_OPTIONS)
                 out.write_batch(batch)
+                kept += 1
             if out is not None:
                 out.close()
+        if kept != count:
+            raise RecordingError(
+                f"expected {count} labels in {path}, got {kept}: restore the file from a copy"
+            )
         part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -104,35 +118,61 @@ def cut_labels(path: Path, count: int) -> None:
         part.unlink(missing_ok=True)
 
 
-def _batches(path: Path, wanted: Sequence[int] | None) -> Iterator[Any]:
+def _columns(batch: Any, packing: Packing) -> dict[str, NDArray[Any]]:
+    """Return the columns of one picture; ValueError where they are not those of its label."""
+    batch.validate()
+    columns = {}
+    for name, dtype in packing.dtypes.items():
+        field = batch.schema.field(name)
+        kind = field.type
+        if not isinstance(kind, pa.FixedShapeTensorType) or len(kind.shape) != 2:
+            raise ValueError(f"a column {name} of {kind}")
+        if kind.value_type != pa.from_numpy_dtype(dtype) or batch.num_rows != 1:
+            raise ValueError(f"{batch.num_rows} rows of {kind} in {name}")
+        if max(kind.shape) > MOST_PIXELS:
+            raise ValueError(f"a picture of {kind.shape}")
+        columns[name] = batch.column(name).to_numpy_ndarray()[0]
+    return columns
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
     try:
-        with pa.memory_map(str(path)) as file:
-            reader = _whole(file)
-            if reader is None:
-                file.seek(_MAGIC_BYTES)
-                batches = iter(ipc.open_stream(file))
-                if wanted is None:
-                    yield from batches
-                    return
-                places = set(wanted)
-                for place in range(max(places, default=-1) + 1):  # and touch none behind
-                    batch = next(batches, None)
-                    if batch is not None and place in places:
-                        yield batch
-                return
-            for place in range(reader.num_record_batches) if wanted is None else wanted:
-                if place >= reader.num_record_batches:
-                    return
-                yield reader.get_batch(place)
-    except (pa.ArrowException, OSError, ValueError, StopIteration) as error:
+        yield
+    except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
         raise RecordingError(
             f"expected labels in {path}, got {error}: restore the file from a copy or record again"
         ) from error
+
+
+def _batches(path: Path, wanted: Sequence[int] | None) -> Iterator[Any]:
+    """Yield the record batches at the places wanted; touch none behind them."""
+    content = mapped(path)
+    if not content:
+        return
+    file = pa.BufferReader(pa.py_buffer(content))
+    reader = _whole(file)
+    if reader is not None:
+        for place in range(reader.num_record_batches) if wanted is None else wanted:
+            if place >= reader.num_record_batches:
+                return
+            yield reader.get_batch(place)
+        return
+    file.seek(_MAGIC_BYTES)
+    batches = iter(ipc.open_stream(file))
+    if wanted is None:
+        yield from batches
+        return
+    places = set(wanted)
+    for place in range(max(places, default=-1) + 1):
+        batch = next(batches, None)
+        if batch is not None and place in places:
+            yield batch
 
 
 def _whole(file: Any) -> Any | None:
     """Return the reader of a file that was closed."""
     try:
         return ipc.open_file(file)
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         return None

@@ -81,8 +81,11 @@ class OpenSegment:
 
     def bytes(self) -> int:
         """Return how large it is so far."""
-        files = (path for path in self.folder.rglob("*") if path.is_file())
-        return sum(path.stat().st_size for path in files)
+        try:
+            files = (path for path in self.folder.rglob("*") if path.is_file())
+            return sum(path.stat().st_size for path in files)
+        except OSError as error:  # the folder was removed meanwhile
+            raise unwritable(self.folder, error) from error
 
     def close_files(self) -> None:
         """Finish videos and journals; may be called twice."""
@@ -91,14 +94,17 @@ class OpenSegment:
 
     def finish(self) -> None:
         """Turn the journals into tables and write segment.json, after `close_files`."""
-        frames = read_journal(self.folder / "frames.arrows")
-        for name in SCHEMAS:
-            keep_table(self.folder, name)
-        unknown = {camera: tuple(sorted(ids)) for camera, ids in self._unknown.items()}
-        info = SegmentInfo(
-            cameras=takes_of(frames, unknown), files=kept_files(self.folder, self._streams)
-        )
-        info.write(self.folder)
+        try:
+            frames = read_journal(self.folder / "frames.arrows")
+            for name in SCHEMAS:
+                keep_table(self.folder, name)
+            unknown = {camera: tuple(sorted(ids)) for camera, ids in self._unknown.items()}
+            info = SegmentInfo(
+                cameras=takes_of(frames, unknown), files=kept_files(self.folder, self._streams)
+            )
+            info.write(self.folder)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
 
     def _open(
         self, chunk: Chunk, streams: Mapping[str, str]

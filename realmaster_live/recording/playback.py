@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import logging
 import time
@@ -205,7 +206,8 @@ class Recording:
                     raise
                 self.damaged[segment.folder.name] = str(error)
                 log.warning("segment %s is left out: %s", segment.folder.name, error)
-                lost += segment.count(camera)
+                with contextlib.suppress(RecordingError):  # it cannot be told how many
+                    lost += segment.count(camera)
 
     def _check_camera(self, camera: str) -> None:
         _chosen("cameras", [camera], tuple(self.meta.cameras))

@@ -9,9 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.files import sha256_of
+from realmaster_live.recording.readable import Readable, unopened
 from realmaster_live.recording.segment import (
     SEGMENT,
     SEGMENTS,
@@ -19,8 +22,9 @@ from realmaster_live.recording.segment import (
     is_finished,
     segment_folders,
 )
-from realmaster_live.recording.streams import count, read_stream
-from realmaster_live.recording.tables import SCHEMAS, compute, read_table
+from realmaster_live.recording.streams import count, decodable, read_stream
+from realmaster_live.recording.tables import SCHEMAS, compute, has_table, read_table, unusable
+from realmaster_live.system.inside import SafeFolder
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ class Segment:
 
     def __init__(self, folder: Path, meta: Meta, *, named: bool, verify: bool) -> None:
         self.folder = folder
+        self._files = SafeFolder(folder, error=RecordingError)
         self._meta = meta
         self._named = named
         self._verify = verify
@@ -49,6 +54,7 @@ class Segment:
         Raises:
             RecordingError: it is missing or damaged.
         """
+        self._check_place()
         if is_finished(self.folder):
             return SegmentInfo.read(self.folder)
         if self._named:
@@ -64,33 +70,36 @@ class Segment:
         table = self.read(name)
         if camera is not None:
             table = table.filter(compute.equal(table["camera"], camera))
-        if name == "frames" and self.info is not None:
-            takes = self.info.cameras
-            wanted = [take for one, take in takes.items() if camera in (None, one)]
-            expected = sum(take.frames for take in wanted)
-            if len(table) != expected:
-                raise RecordingError(
-                    f"expected {expected} rows in {self.folder / 'frames.parquet'}, got "
-                    f"{len(table)}: restore the file from a copy or record again"
-                )
+        if name == "frames":
+            self._check_frames(table, camera)
         return table
 
     def read(self, name: str) -> Any:
         """Return a table of all cameras as it lies there, unchecked."""
-        begun = any((self.folder / f"{name}.{kind}").exists() for kind in ("parquet", "arrows"))
-        if not begun and not is_finished(self.folder):  # killed before it began
-            return SCHEMAS[name].empty_table()
+        self._check_place()
+        if not is_finished(self.folder) and not has_table(self.folder, name):
+            return SCHEMAS[name].empty_table()  # killed before it was begun
         return read_table(self.folder, name)
 
     def count(self, camera: str) -> int:
-        """Return how many frames of a camera all its files have; 0 if that cannot be told."""
-        try:
-            if self.info is None:
-                return self._readable(camera)
-        except RecordingError:
-            return 0
+        """Return how many frames of a camera all its files have.
+
+        Raises:
+            RecordingError: that cannot be told, because a file cannot be opened.
+        """
+        if self.info is None:
+            return self._readable(camera)
         take = self.info.cameras.get(camera)
         return 0 if take is None else take.frames
+
+    def readable(self, camera: str, stream: str, *, decode: bool = False) -> Readable:
+        """Return how far a stream's file can be read; `decode` plays a video to its end."""
+        file = self._meta.cameras[camera].streams[stream]
+        try:
+            path = self._files.file(f"{camera}/{file}")
+        except RecordingError as error:
+            return unopened(error)
+        return decodable(path) if decode else count(path)
 
     def check(self, cameras: Collection[str]) -> None:
         """Compare every file of some cameras with its hash; RecordingError names the first."""
@@ -116,9 +125,10 @@ class Segment:
         if not streams or not places:
             yield from ({} for _ in places)
             return
-        paths = {name: self.folder / camera / files[name] for name in streams}
         for name in streams:
             self._check(f"{camera}/{files[name]}")
+        paths = {name: self._files.file(f"{camera}/{files[name]}") for name in streams}
+        facts = self._meta.cameras[camera]
         wanted = None if places[-1] == len(places) - 1 else places
         with ExitStack() as stack:
             readers = {
@@ -127,6 +137,13 @@ class Segment:
             }
             for place in places:
                 images = {name: next(reader, None) for name, reader in readers.items()}
+                for name, image in images.items():
+                    if image is not None and image.shape[:2] != (facts.height, facts.width):
+                        height, width = image.shape[:2]
+                        raise RecordingError(
+                            f"expected pictures of {facts.width}x{facts.height} in {paths[name]}, "
+                            f"got {width}x{height}: restore the file from a copy or record again"
+                        )
                 short = [name for name, image in images.items() if image is None]
                 if short and self.info is not None:
                     raise RecordingError(
@@ -147,11 +164,15 @@ class Segment:
     def _reader(
         self, path: Path, name: str, wanted: Sequence[int] | None
     ) -> Generator[Any, None, None]:
-        decoded = read_stream(path, name, wanted, self._meta.spec.fps)
+        begun = False
         try:
-            yield from decoded
+            if self.info is None and path.stat().st_size == 0:
+                return  # killed before anything reached the disk
+            for image in read_stream(path, name, wanted, self._meta.spec.fps):
+                begun = True
+                yield image
         except RecordingError:
-            if self.info is not None:
+            if self.info is not None or not begun:
                 raise
             # the last fragment of a killed recorder: what came before it is good
 
@@ -159,20 +180,52 @@ class Segment:
         """Return what a killed recorder left: rows that have a picture in every stream."""
         if camera not in self._counts:
             rows = len(self.rows("frames", camera))
-            files = self._meta.cameras[camera].streams.values()
-            pictures = (count(self.folder / camera / file) for file in files)
-            self._counts[camera] = min(rows, *pictures) if rows else 0
+            found = [rows]
+            for stream in self._meta.cameras[camera].streams if rows else ():
+                readable = self.readable(camera, stream)
+                if not readable.opened:
+                    raise RecordingError(
+                        f"expected {stream} of {camera} in {self.folder}, got a file that cannot "
+                        f"be opened ({readable.problem}): run realmaster dataset repair, which "
+                        "keeps what can be read"
+                    )
+                found.append(readable.pictures)
+            self._counts[camera] = min(found)
         return self._counts[camera]
+
+    def _check_frames(self, table: Any, camera: str | None) -> None:
+        """Refuse rows that are not one for each picture of a camera, in order."""
+        path = self.folder / "frames.parquet"
+        for name in (camera,) if camera is not None else self._meta.cameras:
+            places = table.filter(compute.equal(table["camera"], name))["picture"].to_numpy()
+            if not np.array_equal(places, np.arange(len(places))):
+                raise unusable(path, f"picture numbers of {name} that do not count from 0")
+        if self.info is not None:
+            takes = self.info.cameras
+            wanted = [take for one, take in takes.items() if camera in (None, one)]
+            expected = sum(take.frames for take in wanted)
+            if len(table) != expected:
+                raise RecordingError(
+                    f"expected {expected} rows in {path}, got {len(table)}: restore the file from "
+                    "a copy or record again"
+                )
+
+    def _check_place(self) -> None:
+        """Refuse a folder that is a link out of the folder of all segments."""
+        if self.folder.is_symlink():
+            SafeFolder(self.folder.parent, error=RecordingError).folder(self.folder.name)
 
     def _check(self, file: str) -> None:
         """Compare a file with what the recorder noted, the first time it is used."""
         if self.info is None or file in self._checked:
             return
-        path, kept = self.folder / file, self.info.files.get(file)
-        if not path.exists():
+        kept = self.info.files.get(file)
+        if kept is None and not self._files.exists(file):
             raise RecordingError(
-                f"expected {path}, got no such file: restore it from a copy or record again"
+                f"expected {file} in {self.folder}, got a segment that a repair finished without "
+                "it: leave that stream out, or skip damaged segments"
             )
+        path = self._files.file(file)
         if self._verify and kept is not None:
             size = path.stat().st_size
             if size != kept.bytes or sha256_of(path) != kept.sha256:
@@ -184,9 +237,20 @@ class Segment:
 
 
 def open_segments(folder: Path, meta: Meta, *, verify: bool = True) -> list[Segment]:
-    """Return the segments of a recording in order: all that are there or should be."""
-    there = {path.name for path in segment_folders(folder)}
+    """Return the segments of a recording in order: all that are there or should be.
+
+    The folder of all segments may be a link to a larger disk; links in it may not lead out of it.
+    """
+    inside = folder.absolute() / SEGMENTS
+    there = {path.name for path in segment_folders(folder) if is_ours(path, meta)}
     return [
-        Segment(folder / SEGMENTS / name, meta, named=name in meta.segments, verify=verify)
+        Segment(inside / name, meta, named=name in meta.segments, verify=verify)
         for name in sorted(there | set(meta.segments))
     ]
+
+
+def is_ours(folder: Path, meta: Meta) -> bool:
+    """Return whether a folder with a segment's name is one: empty, or with a segment's files."""
+    if folder.name in meta.segments or is_finished(folder):
+        return True
+    return any(has_table(folder, name) for name in SCHEMAS) or not any(folder.iterdir())

@@ -1,32 +1,32 @@
-"""Finishes a recording whose process was killed: keeps every frame that all its files have.
+"""Finishes a recording whose process was killed, and makes damaged segment.json files anew.
 
-Each step either is done or can be done again: a repair that is killed is repaired by the next one.
+Nothing is deleted: what is not kept is set aside, with a note that says why. Each step either is
+done or can be done again: a repair that is killed is repaired by the next one.
 """
 
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.about import Meta
-from realmaster_live.recording.files import PART, unwritable
+from realmaster_live.recording.aside import Aside, Note
+from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.lock import Lock
+from realmaster_live.recording.mending import mend_segment
+from realmaster_live.recording.reading import is_ours
 from realmaster_live.recording.segment import (
+    SEGMENTS,
     SegmentInfo,
     is_finished,
-    kept_files,
     segment_folders,
-    takes_of,
 )
-from realmaster_live.recording.streams import cut, decodable
-from realmaster_live.recording.tables import SCHEMAS, keep_table, pa, read_table
+from realmaster_live.recording.tables import SCHEMAS, has_table
 
 log = logging.getLogger(__name__)
 
@@ -36,44 +36,69 @@ class Repaired:
     """What a repair did.
 
     Attributes:
-        finished: names of segments that were open and are whole now.
-        emptied: names of segments that were removed because no frame of them could be read.
+        finished: names of segments that were open, or had a damaged segment.json, and are whole.
+        emptied: names of segments that were set aside because no frame of them could be read.
         frames: that the finished ones keep. cut: rows that had no picture in every stream.
+        set_aside: what was moved out of the recording and why. aside: the folder it is in now.
     """
 
     finished: tuple[str, ...] = ()
     emptied: tuple[str, ...] = ()
     frames: int = 0
     cut: int = 0
+    set_aside: tuple[Note, ...] = ()
+    aside: Path | None = None
 
 
 def repair(folder: str | Path) -> Repaired:
-    """Close what was left open; segments that are whole, or damaged, stay as they are.
+    """Finish what was left open; segments that are whole stay as they are.
+
+    A segment whose files differ from what its segment.json says stays as it is too.
 
     Raises:
-        RecordingError: the folder holds no recording, somebody still writes it, or the disk is
-            full.
+        RecordingError: the folder holds no recording, somebody still writes it, its segments lie
+            behind a link, or the disk is full.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     meta = Meta.read(folder)
     with _alone(folder):
-        done = Repaired()
-        for segment in segment_folders(folder):
-            if not is_finished(segment):
-                done = _finish(segment, meta, done)
-        infos = {path.name: _info(path) for path in segment_folders(folder)}
-        if meta.complete and meta.segments == tuple(infos):
-            return done
-        known = [info for info in infos.values() if info is not None]
-        replace(
-            meta,
-            complete=True,
-            segments=tuple(sorted({*meta.segments, *infos} - set(done.emptied))),
-            frames=sum(info.frames for info in known),
-            lost_frames=sum(take.lost_frames for info in known for take in info.cameras.values()),
-            repaired=datetime.now(UTC).isoformat(timespec="seconds"),
-        ).write(folder)
+        aside, done = Aside(folder), Repaired()
+        try:
+            for segment in segment_folders(folder):
+                if not _is_open(segment, meta):
+                    continue
+                _check_no_link(segment)
+                mended = mend_segment(segment, meta, aside)
+                names = (segment.name,)
+                done = replace(
+                    done,
+                    finished=done.finished + (names if mended.frames else ()),
+                    emptied=done.emptied + (() if mended.frames else names),
+                    frames=done.frames + mended.frames,
+                    cut=done.cut + mended.cut,
+                )
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        done = replace(done, set_aside=tuple(aside.notes), aside=aside.folder)
+        _complete(folder, meta, done)
     return done
+
+
+def _complete(folder: Path, meta: Meta, done: Repaired) -> None:
+    """Write down in meta.json what is there now, where that changed."""
+    infos = {path.name: _info(path) for path in segment_folders(folder) if is_ours(path, meta)}
+    is_new = bool(done.finished or done.emptied or infos.keys() - set(meta.segments))
+    if meta.complete and not is_new:
+        return
+    known = [info for info in infos.values() if info is not None]
+    replace(
+        meta,
+        complete=True,
+        segments=tuple(sorted({*meta.segments, *infos} - set(done.emptied))),
+        frames=sum(info.frames for info in known),
+        lost_frames=sum(take.lost_frames for info in known for take in info.cameras.values()),
+        repaired=datetime.now(UTC).isoformat(timespec="seconds"),
+    ).write(folder)
 
 
 @contextmanager
@@ -88,75 +113,25 @@ def _alone(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _finish(folder: Path, meta: Meta, done: Repaired) -> Repaired:
-    """Cut one open segment to what is good and close it."""
-    try:
-        for part in folder.rglob(f"*{PART}"):
-            part.unlink()
-        tables = {name: _rows(folder, name) for name in SCHEMAS}
-        frames = tables["frames"]
-        counts = {camera: _good_frames(folder, meta, camera, frames) for camera in _cameras(frames)}
-        counts = {camera: count for camera, count in counts.items() if count}
-        if not counts:
-            shutil.rmtree(folder)
-            return replace(done, emptied=(*done.emptied, folder.name), cut=done.cut + len(frames))
-        kept = _kept_rows(frames, counts)
-        keys = set(_keys(kept))
-        for camera, count in counts.items():
-            for file in meta.cameras[camera].streams.values():
-                cut(folder / camera / file, count)
-        for name in ("objects", "trust"):
-            mask = pa.array([key in keys for key in _keys(tables[name])], pa.bool_())
-            keep_table(folder, name, tables[name].filter(mask))
-        keep_table(folder, "frames", kept)
-        for path in folder.iterdir():  # of cameras that were opened and have no frame
-            if path.is_dir() and path.name not in counts:
-                shutil.rmtree(path)
-        streams = {camera: meta.cameras[camera].streams for camera in counts}
-        SegmentInfo(cameras=takes_of(kept, {}), files=kept_files(folder, streams)).write(folder)
-    except OSError as error:
-        raise unwritable(folder, error) from error
-    return replace(
-        done,
-        finished=(*done.finished, folder.name),
-        frames=done.frames + len(kept),
-        cut=done.cut + len(frames) - len(kept),
-    )
+def _is_open(segment: Path, meta: Meta) -> bool:
+    """Return whether a segment is ours and has no segment.json that can be read."""
+    if not is_finished(segment):
+        return is_ours(segment, meta)
+    return any(has_table(segment, name) for name in SCHEMAS) and _info(segment) is None
 
 
-def _rows(folder: Path, name: str) -> Any:
-    """Return a table, empty where the process was killed before it was begun."""
-    if not any((folder / f"{name}.{suffix}").exists() for suffix in ("parquet", "arrows")):
-        return SCHEMAS[name].empty_table()
-    return read_table(folder, name)
-
-
-def _good_frames(folder: Path, meta: Meta, camera: str, frames: Any) -> int:
-    """Return how many frames of a camera have a row, and a picture in every stream."""
-    rows = frames["camera"].to_pylist().count(camera)
-    told = meta.cameras.get(camera)
-    files = () if told is None else told.streams.values()
-    return min([rows, *(decodable(folder / camera / file) for file in files)]) if files else 0
-
-
-def _cameras(frames: Any) -> list[str]:
-    return list(dict.fromkeys(frames["camera"].to_pylist()))
-
-
-def _kept_rows(frames: Any, counts: dict[str, int]) -> Any:
-    pairs = zip(frames["camera"].to_pylist(), frames["picture"].to_pylist(), strict=True)
-    return frames.filter(
-        pa.array([picture < counts.get(camera, 0) for camera, picture in pairs], pa.bool_())
-    )
-
-
-def _keys(table: Any) -> list[tuple[str, int]]:
-    return list(zip(table["camera"].to_pylist(), table["frame_id"].to_pylist(), strict=True))
+def _check_no_link(segment: Path) -> None:
+    for path in (segment.parent, segment):
+        if path.is_symlink():
+            raise RecordingError(
+                f"expected the segments themselves in {segment.parent.parent}, got a link at "
+                f"{path}: nothing is written through links, so move {SEGMENTS} back to repair it"
+            )
 
 
 def _info(folder: Path) -> SegmentInfo | None:
     try:
         return SegmentInfo.read(folder)
     except RecordingError as error:
-        log.warning("%s", error)
+        log.info("%s", error)
         return None

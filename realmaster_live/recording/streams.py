@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.recording.labels import LabelWriter, count_labels, cut_labels, read_label
 from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.readable import Readable
 from realmaster_live.recording.videos import (
     Pictures,
     PictureWriter,
@@ -52,12 +53,12 @@ def read_stream(
     return read_video(path, wanted, fps)
 
 
-def count(path: Path) -> int:
-    """Return how many pictures a file holds; 0 where it is none of ours."""
+def count(path: Path) -> Readable:
+    """Return how many pictures a file holds, without decoding videos."""
     return count_labels(path) if path.suffix == LABELS else count_pictures(path)
 
 
-def decodable(path: Path) -> int:
+def decodable(path: Path) -> Readable:
     """Return how many pictures can be decoded from the beginning on, without a flaw."""
     return count_labels(path) if path.suffix == LABELS else decodable_pictures(path)
 

@@ -6,21 +6,23 @@ chunk. Closing turns it into Parquet; a stream that is still there is read as fa
 
 from __future__ import annotations
 
-import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import PART, unwritable
+from realmaster_live.recording.files import part_of, unwritable
+from realmaster_live.system.inside import SafeFolder, open_regular
 
 pa = require("pyarrow", extra="live")
 compute = require("pyarrow.compute", extra="live")
 ipc = require("pyarrow.ipc", extra="live")
 parquet = require("pyarrow.parquet", extra="live")
 
+Tolerated = Literal["nothing", "cut", "damage"]
 _POSE = pa.list_(pa.float64(), 16)  # (4, 4) row by row, metres
 _VECTOR = pa.list_(pa.float64(), 3)
 _BOX = pa.list_(pa.float64(), 4)  # left, top, right, bottom in pixels; right, bottom outside
@@ -95,6 +97,24 @@ SCHEMAS: Mapping[str, Any] = {
 }
 
 
+# columns that no row may lack
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "frames": (
+        *(name for name, _ in _KEY),
+        "picture",
+        "timestamp",
+        "captured_at",
+        "chunk_index",
+        "dropped_before",
+        "cam_to_world",
+        "intrinsics",
+        "distortion",
+    ),
+    "objects": (*(name for name, _ in _KEY), "class_id", "mask_id", "pixels"),
+    "trust": tuple(name for name, _ in _KEY),
+}
+
+
 def open_journal(folder: Path, name: str) -> BatchFile:
     """Begin one table of an open segment: `folder` is the segment's, `name` one of SCHEMAS."""
     return BatchFile(_journal(folder, name), lambda file: ipc.new_stream(file, SCHEMAS[name]))
@@ -106,11 +126,11 @@ def keep_table(folder: Path, name: str, table: Any | None = None) -> Path:
     Killed at any moment, either the journal or the whole Parquet file is there.
     """
     path, journal = folder / f"{name}.parquet", _journal(folder, name)
-    part = path.with_name(path.name + PART)
+    part = part_of(path)
+    rows = read_journal(journal) if table is None else table
     try:
-        parquet.write_table(
-            read_journal(journal) if table is None else table, part, compression="zstd"
-        )
+        with part.open("wb") as file:  # Arrow takes no paths of other bytes than UTF-8
+            parquet.write_table(rows, file, compression="zstd")
         part.replace(path)
         journal.unlink(missing_ok=True)
     except OSError as error:
@@ -125,28 +145,74 @@ def read_table(folder: Path, name: str) -> Any:
     Raises:
         RecordingError: there is no table, or it is damaged.
     """
-    path, journal = folder / f"{name}.parquet", _journal(folder, name)
-    if not path.exists() and not journal.exists():
-        raise RecordingError(
-            f"expected {path}, got no such file: restore it from a copy or record again"
+    files = SafeFolder(folder, error=RecordingError)
+    path, journal = f"{name}.parquet", f"{name}.arrows"
+    if not files.exists(path) and files.exists(journal):
+        return checked_rows(
+            read_journal(folder / journal, tolerate="damage"), name, folder / journal
         )
     try:
-        if path.exists():
-            return parquet.read_table(path, partitioning=None).cast(SCHEMAS[name])
-        return read_journal(journal).cast(SCHEMAS[name])
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise RecordingError(
-            f"expected the rows of a recording in {path if path.exists() else journal}, got "
-            f"{error}: restore the file from a copy or record again"
-        ) from error
+        with files.open(path) as file:
+            table = parquet.read_table(file, partitioning=None).cast(SCHEMAS[name])
+            table.validate(full=True)
+            return checked_rows(table, name, folder / path)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise unusable(folder / path, error) from error
 
 
-def read_journal(path: Path) -> Any:
-    """Return every whole batch as one table; a killed process may have left half of one."""
+def has_table(folder: Path, name: str) -> bool:
+    """Return whether a table of a segment was begun, whatever is in it."""
+    files = SafeFolder(folder, error=RecordingError)
+    return files.exists(f"{name}.parquet") or files.exists(f"{name}.arrows")
+
+
+def checked_rows(table: Any, name: str, path: Path) -> Any:
+    """Return a table in which every value that must be there is, and numbers are in range.
+
+    Raises:
+        RecordingError: one is missing; the message names its column.
+    """
+    for column in NEEDED[name]:
+        if table[column].null_count:
+            raise unusable(path, f"rows without {column}")
+    if name == "frames":
+        for column in ("timestamp", "captured_at"):
+            if not compute.all(compute.is_finite(table[column]), min_count=0).as_py():
+                raise unusable(path, f"a {column} that is no finite number")
+    return table
+
+
+def unusable(path: Path, got: object) -> RecordingError:
+    """Return the error of a table that is damaged."""
+    return RecordingError(
+        f"expected the rows of a recording in {path}, got {got}: restore the file from a copy or "
+        "record again"
+    )
+
+
+def read_journal(path: Path, *, tolerate: Tolerated = "nothing") -> Any:
+    """Return every whole batch of a journal as one table.
+
+    Args:
+        path: the journal.
+        tolerate: "cut" takes a journal whose last batch a killed process left unfinished, "damage"
+            any that begins well; what comes before is returned.
+
+    Raises:
+        RecordingError: it is no regular file, or it is damaged in another way.
+    """
     batches, schema = [], SCHEMAS[path.stem]
-    with path.open("rb") as file, contextlib.suppress(pa.ArrowInvalid, OSError):
-        for batch in ipc.open_stream(file):
-            batches.append(batch.cast(schema))
+    with open_regular(path, error=RecordingError) as file:
+        try:
+            if not file.peek(1):  # nothing had reached the disk
+                return schema.empty_table()
+            for batch in ipc.open_stream(file):
+                batch.validate(full=True)
+                batches.append(batch.cast(schema))
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            is_cut = file.tell() == os.fstat(file.fileno()).st_size
+            if tolerate == "nothing" or (tolerate == "cut" and not is_cut):
+                raise unusable(path, error) from error
     return pa.Table.from_batches(batches, schema)
 
 

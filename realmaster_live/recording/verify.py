@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any, Literal
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.recording.about import CLASS_MAP, Meta
+from realmaster_live.recording.aside import read_notes
 from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.files import PART, sha256_of
 from realmaster_live.recording.lock import is_locked
 from realmaster_live.recording.reading import Segment, open_segments
-from realmaster_live.recording.segment import SegmentInfo
-from realmaster_live.recording.streams import count, decodable
+from realmaster_live.recording.segment import SEGMENTS, SegmentInfo
 from realmaster_live.recording.tables import SCHEMAS
+from realmaster_live.system.inside import SafeFolder, regular_files
 
 State = Literal["whole", "open", "damaged", "missing"]
 
@@ -49,6 +51,7 @@ class Findings:
 
     Attributes:
         is_recording: a living process writes it. problems: of the whole, one sentence each.
+        notes: what else lies there and is left alone, one sentence each.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class Findings:
     segments: tuple[SegmentFinding, ...]
     is_recording: bool
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def frames(self) -> int:
@@ -87,6 +91,7 @@ class Findings:
                 lines.append(f"      {camera}: {segment.frames.get(camera, 0)} frames;  {told}")
             lines += [f"    ! {problem}" for problem in segment.problems]
         lines += [f"! {problem}" for problem in self.problems]
+        lines += [f"- {note}" for note in self.notes]
         if self.is_whole:
             lines.append("whole: everything that was recorded is there")
         return lines
@@ -100,7 +105,8 @@ def verify(folder: str | Path, *, decode: bool = False) -> Findings:
     """
     folder = Path(folder)
     meta = Meta.read(folder)
-    found = tuple(_look_at(segment, meta, decode) for segment in open_segments(folder, meta))
+    segments = open_segments(folder, meta)
+    found = tuple(_look_at(segment, meta, decode) for segment in segments)
     problems, recording = [], is_locked(folder)
     if recording:
         problems.append("it is being written right now: look again when that has ended")
@@ -118,13 +124,36 @@ def verify(folder: str | Path, *, decode: bool = False) -> Findings:
         problems += [f"calib.json has nothing about {camera}" for camera in sorted(missing)]
     except RecordingError as error:
         problems.append(str(error))
+    lost, kept = _set_aside(folder)
     return Findings(
         folder=folder,
         meta=meta,
         segments=found,
         is_recording=recording,
-        problems=tuple(problems),
+        problems=(*problems, *lost),
+        notes=(*kept, *_strangers(folder, segments)),
     )
+
+
+def _set_aside(folder: Path) -> tuple[list[str], list[str]]:
+    """Return what repairs set aside: as losses, and as what a killed process costs."""
+    lost, kept = [], []
+    for name, notes in read_notes(folder).items():
+        losses = [note for note in notes if note.is_loss]
+        lost += [f"{note.what} was set aside in {name}: {note.why}" for note in losses]
+        if not losses:
+            kept.append(f"{name} holds what a repair cut: delete it when you need it no more")
+    return lost, kept
+
+
+def _strangers(folder: Path, segments: list[Segment]) -> list[str]:
+    inside, ours = folder / SEGMENTS, {segment.folder.name for segment in segments}
+    if not inside.is_dir():
+        return []
+    names = sorted(path.name for path in inside.iterdir() if path.name not in ours)
+    return [
+        f"{SEGMENTS}/{name} is no segment of this recording and is left alone" for name in names
+    ]
 
 
 def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
@@ -149,20 +178,24 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
             problems += _altered(folder, info)
     tables, unreadable = _tables(segment)
     problems += unreadable
-    pictures = {
-        camera: {
-            stream: decodable(path) if decode else count(path)
-            for stream, file in told.streams.items()
-            if (path := folder / camera / file).exists()
-        }
-        for camera, told in meta.cameras.items()
-        if (folder / camera).is_dir()
-    }
+    pictures: dict[str, dict[str, int]] = {}
+    frames: dict[str, int] = {}
+    for camera in meta.cameras:
+        if not (folder / camera).is_dir():
+            continue
+        pictures[camera], unopened = _pictures(segment, meta, camera, decode)
+        problems += unopened
+        try:
+            frames[camera] = segment.count(camera)
+        except RecordingError:  # it was told above why
+            frames[camera] = 0
     if info is not None:
         problems += _short(info, pictures)
+        problems += _absent(info, meta)
         problems += [
             f"{path.relative_to(folder)} is an unfinished file"
-            for path in sorted(folder.rglob(f"*{PART}"))
+            for path in regular_files(folder)
+            if path.name.endswith(PART)
         ]
     problems += _odd_rows(tables) + _uncovered(info, tables)
     if problems and state == "whole":
@@ -171,26 +204,57 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
     return SegmentFinding(
         name=folder.name,
         state=state,
-        frames={camera: segment.count(camera) for camera in pictures},
+        frames=frames,
         pictures=pictures,
         rows={name: len(table) for name, table in tables.items()},
         lost_frames=sum(dropped),
-        bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        bytes=sum(path.stat().st_size for path in regular_files(folder)),
         problems=tuple(problems),
     )
 
 
+def _pictures(
+    segment: Segment, meta: Meta, camera: str, decode: bool
+) -> tuple[dict[str, int], list[str]]:
+    """Return stream -> pictures, of the files that can be opened, and which cannot."""
+    counts, problems = {}, []
+    for stream, file in meta.cameras[camera].streams.items():
+        if not os.path.lexists(segment.folder / camera / file):
+            continue
+        readable = segment.readable(camera, stream, decode=decode)
+        if readable.opened:
+            counts[stream] = readable.pictures
+        else:
+            problems.append(f"{camera}/{file} cannot be opened: {readable.problem}")
+    return counts, problems
+
+
+def _absent(info: SegmentInfo, meta: Meta) -> list[str]:
+    """Return which streams a repair had to finish the segment without."""
+    return [
+        f"{camera} has no {stream} here"
+        for camera in info.cameras
+        for stream, file in (meta.cameras[camera].streams if camera in meta.cameras else {}).items()
+        if f"{camera}/{file}" not in info.files
+    ]
+
+
 def _altered(folder: Path, info: SegmentInfo) -> list[str]:
     """Return what is not as the recorder closed it."""
-    found = []
+    found, files = [], SafeFolder(folder, error=RecordingError)
     for file, kept in info.files.items():
-        path = folder / file
-        if not path.exists():
-            found.append(f"{file} is missing")
-        elif path.stat().st_size != kept.bytes:
-            found.append(f"{file} has {path.stat().st_size} bytes, {kept.bytes} were recorded")
-        elif sha256_of(path) != kept.sha256:
-            found.append(f"{file} has other bytes than were recorded")
+        try:
+            if not files.exists(file):
+                found.append(f"{file} is missing")
+                continue
+            path = files.file(file)
+            size = path.stat().st_size
+            if size != kept.bytes:
+                found.append(f"{file} has {size} bytes, {kept.bytes} were recorded")
+            elif sha256_of(path) != kept.sha256:
+                found.append(f"{file} has other bytes than were recorded")
+        except RecordingError as error:
+            found.append(str(error))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
-from realmaster_live.recording.files import PART, unwritable
+from realmaster_live.recording.files import part_of, unwritable
+from realmaster_live.recording.readable import EMPTY, Readable
+from realmaster_live.system.inside import check_regular
 
 av = require("av", extra="live")
 
@@ -23,6 +25,9 @@ CONTAINERS: Mapping[str, Mapping[str, str]] = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
 }
+# what FFmpeg and PyAV raise of files that are damaged, in their facts as well as their pictures
+UNPLAYABLE = (av.FFmpegError, OSError, ValueError, IndexError, TypeError, ArithmeticError)
+DECODING = {"max_pixels": str(2**27)}  # a damaged header may claim any size
 FORMATS: Mapping[str, str] = {".mp4": "mp4", ".mkv": "matroska"}
 Preset = Literal["ultrafast", "superfast", "veryfast", "medium"]
 
@@ -106,7 +111,7 @@ class _Encoder:
         self._written = 0
         self._closed = False
         try:
-            self._container = av.open(path, "w", options=dict(CONTAINERS[path.suffix]))
+            self._container = av.open(path.absolute(), "w", options=dict(CONTAINERS[path.suffix]))
         except (av.FFmpegError, OSError) as error:
             raise unwritable(path, error) from error
         rate = Fraction(fps).limit_denominator(1001)
@@ -163,46 +168,28 @@ def read_video(
         yield _to_rgb(frame, converter)
 
 
-def count_pictures(path: Path) -> int:
-    """Return how many pictures a file holds, by its packets; 0 where it is no video."""
-    count = 0
-    try:
-        with av.open(path) as container:
-            for packet in container.demux(container.streams.video[0]):
-                count += bool(packet.size and not packet.is_corrupt)
-    except (av.FFmpegError, OSError, IndexError):
-        pass  # cut in the middle: what came before counts
-    return count
+def count_pictures(path: Path) -> Readable:
+    """Return how many pictures a file holds, by its packets, without decoding them."""
+    return _counted(path, _packets)
 
 
-def decodable_pictures(path: Path) -> int:
+def decodable_pictures(path: Path) -> Readable:
     """Return how many pictures can be decoded from the beginning on, without a flaw."""
-    count = 0
-    try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
-            for frame in container.decode(stream):
-                if frame.is_corrupt:
-                    break
-                count += 1
-    except (av.FFmpegError, OSError, IndexError):
-        pass  # cut in the middle: what came before counts
-    return count
+    return _counted(path, _flawless)
 
 
 def cut_video(path: Path, count: int) -> None:
-    """Keep the first `count` pictures of a file in one step, without coding them again.
+    """Keep the first pictures of a file in one step, without coding them again.
 
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.
     """
-    part = path.with_name(path.name + PART)
+    part = part_of(path)
     options = dict(CONTAINERS[path.suffix])
     try:
         with (
-            av.open(path) as old,
-            av.open(part, "w", format=FORMATS[path.suffix], options=options) as new,
+            _opened(path) as old,
+            av.open(part.absolute(), "w", format=FORMATS[path.suffix], options=options) as new,
         ):
             stream = old.streams.video[0]
             copied = new.add_stream_from_template(stream)
@@ -210,16 +197,56 @@ def cut_video(path: Path, count: int) -> None:
             for packet in itertools.islice(packets, count):
                 packet.stream = copied
                 new.mux(packet)
-        kept = decodable_pictures(part)
+        kept = _counted(part, _flawless, path.suffix).pictures
         if kept != count:
             raise RecordingError(
                 f"expected {count} pictures in {path}, got {kept}: restore the file from a copy"
             )
         part.replace(path)
-    except (av.FFmpegError, OSError, IndexError) as error:
+    except UNPLAYABLE as error:
         raise unwritable(path, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _opened(path: Path, suffix: str = "") -> Any:
+    """Open a video of ours: by an absolute path, and as nothing but the container it should be."""
+    check_regular(path, error=RecordingError)
+    return av.open(
+        path.absolute(),  # FFmpeg takes the start of a relative name with a colon for a protocol
+        format=FORMATS.get(suffix or path.suffix),
+        metadata_errors="replace",
+    )
+
+
+def _counted(path: Path, pictures_of: Callable[[Any], Iterator[Any]], suffix: str = "") -> Readable:
+    count, opened = 0, False
+    try:
+        if check_regular(path, error=RecordingError).st_size == 0:
+            return EMPTY
+        with _opened(path, suffix) as container:
+            container.streams.video[0]  # IndexError where there is none
+            opened = True
+            for _ in pictures_of(container):
+                count += 1
+    except (RecordingError, *UNPLAYABLE) as error:  # cut in the middle: what came before counts
+        return Readable(pictures=count, opened=opened, problem=str(error))
+    return Readable(pictures=count)
+
+
+def _packets(container: Any) -> Iterator[Any]:
+    for packet in container.demux(container.streams.video[0]):
+        if packet.size and not packet.is_corrupt:
+            yield packet
+
+
+def _flawless(container: Any) -> Iterator[Any]:
+    stream = container.streams.video[0]
+    stream.codec_context.options = {"err_detect": "crccheck+explode", **DECODING}
+    for frame in container.decode(stream):
+        if frame.is_corrupt:
+            return
+        yield frame
 
 
 def _to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
@@ -238,8 +265,9 @@ def _to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
 def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[Any]:
     """Yield decoded frames; a picture's place follows from its time."""
     try:
-        with av.open(path) as container:
+        with _opened(path) as container:
             stream = container.streams.video[0]
+            stream.codec_context.options = dict(DECODING)
             if wanted is None:
                 yield from container.decode(stream)
                 return
@@ -254,7 +282,7 @@ def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[An
                     yield frame
                 if not waiting:
                     return
-    except (av.FFmpegError, OSError, IndexError) as error:
+    except UNPLAYABLE as error:
         raise RecordingError(
             f"expected a playable video in {path}, got {error}: restore the file from a copy or "
             "record again"

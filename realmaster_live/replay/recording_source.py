@@ -6,6 +6,7 @@ from pathlib import Path
 
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
+from realmaster_live.recording.segment import SEGMENT, segment_folders
 from realmaster_live.replay.footage import Footage, Reading, sha256_of
 
 
@@ -13,7 +14,12 @@ def describe_recording(path: Path, reading: Reading) -> Footage:
     """Return what a recording says of itself."""
     with Recording(path, labels=reading.labels, verify=False) as recording:
         meta = recording.meta
-        files = sorted((*path.rglob("segment.json"), *path.rglob("*.arrows")))
+        files = sorted(
+            file
+            for segment in segment_folders(path)  # behind a link, too
+            for file in segment.iterdir()
+            if file.name == SEGMENT or file.suffix == ".arrows"
+        )
         return Footage(
             kind="recording",
             name=path.resolve().name,

@@ -91,7 +91,10 @@ def test_pyarrow_alone_reads_it(film):
 def test_a_file_that_was_cut_short_gives_what_came_before_and_can_be_ended(film):
     whole = film.read_bytes()
     film.write_bytes(whole[: len(whole) // 2])
-    there = count_labels(film)
+    readable = count_labels(film)
+    assert readable.opened
+    assert readable.problem
+    there = readable.pictures
     assert 2 <= there <= 8
     read = []
     with pytest.raises(RecordingError, match=r"instance\.arrow"):
@@ -106,6 +109,6 @@ def test_a_file_that_was_cut_short_gives_what_came_before_and_can_be_ended(film)
 
 def test_other_bytes_are_no_labels(tmp_path):
     (tmp_path / "depth.arrow").write_bytes(b"nothing of ours" * 9)
-    assert count_labels(tmp_path / "depth.arrow") == 0
+    assert not count_labels(tmp_path / "depth.arrow").opened
     with pytest.raises(RecordingError, match="restore the file"):
         list(read_label(tmp_path / "depth.arrow", "depth"))
