@@ -38,7 +38,7 @@ def running_minitown(*options: str, port: int = 0) -> Iterator[MinitownServer]:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "realmaster_live.minitown.server.server"),
-            *("--port", str(port), *options),
+            *("--port", str(port), "--exit-with-parent", str(os.getpid()), *options),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

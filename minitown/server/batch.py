@@ -8,7 +8,7 @@ from typing import Any
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import ActorError, BridgeError
 from realmaster_live.minitown.server import calls_actors as actors
-from realmaster_live.minitown.server.calls import Call
+from realmaster_live.minitown.server.calls import Call, pause_for_manager
 from realmaster_live.minitown.server.calls_lights import set_state
 from realmaster_live.minitown.server.episode import Episode
 
@@ -63,6 +63,7 @@ async def apply_batch(episode: Episode, commands: Any, do_tick: Any = False) -> 
     ]
     if shapes.flag(do_tick, "do tick") and episode.sync:
         await episode.tick()
+    await pause_for_manager(episode)
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
@@ -17,6 +18,21 @@ log = logging.getLogger(__name__)
 
 Returns = Literal["value", "void", "raw"]
 CONNECTION: ContextVar[int] = ContextVar("connection")  # number of the connection that calls
+
+
+MANAGER_PAUSE_S = 0.003
+
+
+async def pause_for_manager(episode: Episode) -> None:
+    """Answer a moment later while a Traffic Manager is registered.
+
+    In synchronous mode the client's tick and the Traffic Manager's thread wait for each other, and
+    libcarla notifies both without holding the lock: a notification that comes between the other
+    side's check and its wait is lost, and both wait for ever. A real server's ticks are so long
+    that the other side always waits by then; ours take less than a millisecond.
+    """
+    if episode.traffic_managers:
+        await asyncio.sleep(MANAGER_PAUSE_S)
 
 
 @dataclass(frozen=True)

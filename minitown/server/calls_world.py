@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
+from realmaster_live.bridges.carla.wire.message_scanner import MAX_MESSAGE
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.scene import Weather
-from realmaster_live.minitown.server.calls import CONNECTION, Call, does, gives
+from realmaster_live.minitown.server.calls import CONNECTION, Call, does, gives, pause_for_manager
 from realmaster_live.minitown.server.episode import STATE_STREAM, Episode
 from realmaster_live.minitown.server.objects import EnvironmentObject, environment_objects
 from realmaster_live.minitown.server.sensors import GRAVITY
-from realmaster_live.minitown.server.towns import listed_maps
+from realmaster_live.minitown.server.towns import listed_maps, map_of_opendrive
 from realmaster_live.minitown.server.wire_view import definitions
 from realmaster_live.minitown.traffic.settings import Settings
 
@@ -71,8 +72,18 @@ def _load(episode: Episode, name: Any, reset: Any = True, layers: Any = 0) -> An
     return episode.load(shapes.text(name, "map name"), shapes.flag(reset, "reset settings"))
 
 
-def _tick(episode: Episode) -> Any:
-    return episode.tick() if episode.sync else episode.world.frame + 1
+async def _tick(episode: Episode) -> int:
+    if not episode.sync:
+        return episode.world.frame + 1
+    frame = await episode.tick()
+    await pause_for_manager(episode)
+    return frame
+
+
+async def _load_opendrive(episode: Episode, text: Any, parameters: Any = None) -> None:
+    longest = MAX_MESSAGE
+    chosen = map_of_opendrive(shapes.text(text, "OpenDRIVE", longest))
+    await episode.load(chosen.name, True)
 
 
 def _weather(episode: Episode) -> list[float]:
@@ -154,8 +165,9 @@ CALLS: Mapping[str, Call] = {
     "get_required_files": gives(lambda episode, folder="": []),
     "get_map_info": gives(_map_info),
     "get_map_data": gives(lambda episode: episode.town.network.opendrive),
-    "get_available_maps": gives(lambda episode: listed_maps(episode.town.network.seed)),
+    "get_available_maps": gives(lambda episode: listed_maps(episode.town.name)),
     "load_new_episode": does(_load),
+    "copy_opendrive_to_file": does(_load_opendrive),
     "tick_cue": gives(_tick),
     "get_actor_definitions": gives(lambda episode: definitions(episode.layout)),
     "get_weather_parameters": gives(_weather),

@@ -17,7 +17,7 @@ _VALUE = """
     get_vehicle_bone_world_transforms
 """
 _VOID = """
-    copy_opendrive_to_file load_map_layer unload_map_layer
+    load_map_layer unload_map_layer
     enable_environment_objects update_lights_state update_day_night_cycle draw_debug_shape
     open_vehicle_door close_vehicle_door set_wheel_steer_direction set_wheel_pitch_angle
     show_vehicle_debug_telemetry enable_carsim use_carsim_road enable_chrono_physics

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
 from realmaster_live.minitown.server.streams import Message, StreamHub
-from realmaster_live.minitown.server.towns import Town, load_town, town_number
+from realmaster_live.minitown.server.towns import Town, load_town, map_of
 from realmaster_live.minitown.server.wire_view import actor_array, episode_message
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.population import populate
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 STATE_STREAM = 1
 CAMERA = "sensor.camera."
+HERO = "hero"
+EGO_ROLES = (HERO, "ego_vehicle")  # role names of the vehicle that carries the cameras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,9 @@ class ServerConfig:
     Attributes:
         port: of the RPC; streams take the next one if it is free. 0 takes any free port.
         fps: ticks a second in asynchronous mode, and the step where the client sets none.
-        vehicles, walkers: ambient traffic. state_log: file that every tick's scene is added to.
+        vehicles, walkers: ambient traffic; one vehicle of it has the role name hero.
+        opendrive: file that describes the town to serve, in place of `seed`.
+        state_log: file that every tick's scene is added to.
         raster: False sends one fixed picture instead of drawing. look: of the rasteriser.
     """
 
@@ -54,6 +58,7 @@ class ServerConfig:
     state_log: Path | None = None
     raster: bool = True
     look: str = "A"
+    opendrive: Path | None = None
 
 
 class Episode:
@@ -74,6 +79,7 @@ class Episode:
         self._drawing: asyncio.Task[None] | None = None
         self._map_changed = False
         self._lock = asyncio.Lock()
+        self._loading = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "minitown-render")
         self._log = StateLog(config.state_log) if config.state_log else None
         self.recorder: LogRecorder | None = None
@@ -87,7 +93,11 @@ class Episode:
             extents = {name: model.extent for name, model in town.scene.models.items()}
         self.id += 1
         world = World(town.network, seed=self.config.seed, extents=extents)
-        populate(world, self.config.vehicles, self.config.walkers, self.config.seed)
+        vehicles, _ = populate(world, self.config.vehicles, self.config.walkers, self.config.seed)
+        four = [key for key in vehicles if world.actors[key].vehicle_wheels() == 4]
+        self._hero = four[0] if four else 0
+        if self._hero:
+            world.actors[self._hero].attributes["role_name"] = HERO
         return world
 
     @property
@@ -121,6 +131,9 @@ class Episode:
         actor = world.spawn(
             type_id, pose, attributes=attributes, parent=parent, attachment=attachment
         )
+        hero = world.actors.get(self._hero)
+        if hero is not None and actor.attributes.get("role_name") in EGO_ROLES:
+            hero.attributes["role_name"] = "autopilot"  # the client brings an ego of its own
         if not actor.streams:
             return actor
         stream = self._next_stream
@@ -214,18 +227,21 @@ class Episode:
         """Start another town, or with an empty name this one again.
 
         Raises:
-            ActorError: the name is not one of our towns'.
+            ActorError: there is no town of the name.
         """
-        number = town_number(name or self.town.network.name)
-        if number is None:
-            raise ActorError(f"expected a map MiniTown00, MiniTown01, ..., got {name!r}: load one")
-        town = self.town
-        if number != town.network.seed:
-            loop = asyncio.get_running_loop()
-            config = self.config
-            town = await loop.run_in_executor(
-                None, lambda: load_town(number, drawn=config.raster, look=config.look)
-            )
+        chosen = map_of(name or self.town.name)
+        async with self._loading:
+            town = self.town
+            if chosen.seed != town.network.seed:
+                loop = asyncio.get_running_loop()
+                config = self.config
+                town = await loop.run_in_executor(
+                    None, lambda: load_town(chosen.name, drawn=config.raster, look=config.look)
+                )
+            await self._begin_anew(replace(town, name=chosen.name), reset_settings)
+
+    async def _begin_anew(self, town: Town, reset_settings: bool) -> None:
+        """Put a fresh world in the place of the present one."""
         async with self._lock:
             await self._finish_drawing()
             old = self.world
@@ -270,9 +286,7 @@ class Episode:
         view = self.world.camera_view(camera.id)
         loop = asyncio.get_running_loop()
         state = self.world.scene_state()
-        await loop.run_in_executor(
-            self._thread, lambda: self.town.renderer.render(state, view, flow_from=(state, view))
-        )
+        await loop.run_in_executor(self._thread, lambda: self.town.renderer.render(state, view))
 
     def _is_due(self, actor: Actor) -> bool:
         """Return whether a sensor's own tick has come; a listened one counts on."""

@@ -7,12 +7,15 @@ import contextlib
 import itertools
 import logging
 import socket
+import time
 from collections.abc import Mapping
+from typing import Any
 
 from realmaster_live.bridges.carla.wire.rpc import (
     Decoder,
     Request,
     encode_answer,
+    value,
     value_refused,
     void_refused,
 )
@@ -44,10 +47,15 @@ CALLS: Mapping[str, Call] = {
 
 
 class RpcServer:
-    """Serves one episode to any number of clients."""
+    """Serves one episode to any number of clients.
 
-    def __init__(self, episode: Episode) -> None:
-        self.episode = episode
+    Until `episode` is set, only the version is answered: the town is still being prepared.
+    """
+
+    def __init__(self, version: str) -> None:
+        self.episode: Episode | None = None
+        self._version = version
+        self._started_s = time.monotonic()
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._limit = ConnectionLimit(affordable(MOST_CALLERS))
@@ -117,13 +125,27 @@ class RpcServer:
 
     def _forget_managers(self, connection: int) -> None:
         """Drop the traffic managers that a client registered and never took back."""
-        managers = self.episode.traffic_managers
+        managers = self.episode.traffic_managers if self.episode is not None else {}
         for port in [port for port, (_, owner) in managers.items() if owner == connection]:
             del managers[port]
+
+    def _while_starting(self, name: str) -> Any:
+        """Return the answer to a call that comes before there is a town."""
+        if name == "version":
+            return value(self._version)
+        seconds = time.monotonic() - self._started_s
+        text = (
+            f"minitown is still building its town and compiling its renderer ({seconds:.0f} s so "
+            "far; a first start takes half a minute): connect again in some seconds"
+        )
+        returns = CALLS[name].returns if name in CALLS else DECLINED.get(name, "value")
+        return void_refused(text) if returns == "void" else value_refused(text)
 
     async def _answer(self, request: Request) -> bytes:
         name = request.name
         log.debug("call %s%s", name, " (no answer wanted)" if request.is_async else "")
+        if self.episode is None:
+            return encode_answer(request.id, self._while_starting(name))
         if name in CALLS:
             answer = await CALLS[name].answer(self.episode, name, request.args)
             return encode_answer(request.id, answer)

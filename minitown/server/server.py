@@ -15,11 +15,13 @@ from pathlib import Path
 from realmaster_live.bridges.carla.wire.layouts import LAYOUTS
 from realmaster_live.errors import ConfigError, ConnectError, RealMasterError
 from realmaster_live.minitown.server.episode import Episode, ServerConfig
+from realmaster_live.minitown.server.parent import exit_with_parent
 from realmaster_live.minitown.server.rpc import RpcServer
 from realmaster_live.minitown.server.streams import StreamHub
-from realmaster_live.minitown.server.towns import load_town
+from realmaster_live.minitown.server.towns import load_town, map_of_file, map_of_seed
 
 BACKLOG = 64
+log = logging.getLogger(__name__)
 
 
 def run(config: ServerConfig) -> None:
@@ -39,25 +41,27 @@ async def serve(config: ServerConfig) -> None:
     port = rpc_socket.getsockname()[1]
     stream_socket = _listen_near(config.host, port + 1)
     stream_socket.setblocking(False)
-    town = load_town(config.seed, drawn=config.raster, look=config.look)
-    hub = StreamHub()
-    episode = Episode(config, town, hub)
-    episode.stream_port = stream_socket.getsockname()[1]
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    tasks: list[asyncio.Task[object]] = []
+    hub = StreamHub()
+    rpc = RpcServer(config.version)
+    tasks: list[asyncio.Task[object]] = [
+        asyncio.create_task(coroutine) for coroutine in (stop.wait(), rpc.serve(rpc_socket))
+    ]
+    episode = None
     try:
-        await episode.warm_up()
-        for coroutine in (
-            RpcServer(episode).serve(rpc_socket),
-            hub.serve(stream_socket),
-            episode.run_free(),
-            stop.wait(),
-        ):
+        start = asyncio.create_task(_start(config, hub, stream_socket.getsockname()[1]))
+        tasks.append(start)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not start.done():  # a signal came first, or the RPC ended
+            return
+        tasks.remove(start)
+        episode = rpc.episode = start.result()
+        for coroutine in (hub.serve(stream_socket), episode.run_free()):
             tasks.append(asyncio.create_task(coroutine))
         sys.stdout.write(
             f"minitown ready on {config.host}:{port} (streams on {episode.stream_port}, "
-            f"map {town.network.name}, CARLA {config.version})\n"
+            f"map {episode.town.name}, CARLA {config.version})\n"
         )
         sys.stdout.flush()
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -69,7 +73,24 @@ async def serve(config: ServerConfig) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         rpc_socket.close()
         stream_socket.close()
-        episode.close()
+        if episode is not None:
+            episode.close()
+        if hub.dropped:
+            log.info("%d messages were lost to subscribers that read too slowly", hub.dropped)
+
+
+async def _start(config: ServerConfig, hub: StreamHub, stream_port: int) -> Episode:
+    """Build the town and draw it once, which compiles the renderer on a first start."""
+    log.info("building the town; a first start also compiles its renderer for half a minute")
+    loop = asyncio.get_running_loop()
+    chosen = map_of_file(config.opendrive) if config.opendrive else map_of_seed(config.seed)
+    town = await loop.run_in_executor(
+        None, lambda: load_town(chosen.name, drawn=config.raster, look=config.look)
+    )
+    episode = Episode(config, town, hub)
+    episode.stream_port = stream_port
+    await episode.warm_up()
+    return episode
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -118,6 +139,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--state-log", type=Path, help="file that every tick's scene is added to")
     p.add_argument("--look", default=defaults.look, help="the rasteriser's look: A or B")
     p.add_argument("--no-raster", dest="raster", action="store_false", help="send a fixed picture")
+    p.add_argument(
+        "--opendrive", type=Path, metavar="FILE", help="the town that this OpenDRIVE describes"
+    )
+    p.add_argument(
+        "--exit-with-parent", type=int, metavar="PID", help="end when this parent process has ended"
+    )
     p.add_argument("--verbose", action="store_true", help="log every call")
     return p
 
@@ -128,6 +155,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     level = logging.DEBUG if options.pop("verbose") else logging.INFO
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("numba").setLevel(logging.WARNING)
+    parent = options.pop("exit_with_parent")
+    if parent is not None:
+        exit_with_parent(parent)
     try:
         run(ServerConfig(**options))
     except RealMasterError as error:

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ActorError, ConfigError
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.server.cameras import Blank, Renderer
 
-LISTED = 10  # towns that a client's get_available_maps shows; any other number loads as well
-_NAME = re.compile(r"(?:.*/)?MiniTown(\d{1,6})$")
+LISTED = 10  # of our own towns that get_available_maps shows; any other number loads as well
+MINI = re.compile(r"MiniTown(\d{1,6})")
+CARLA_TOWNS: Mapping[str, int] = {
+    **{f"Town{number:02d}": 500 + number for number in range(1, 16)},
+    "Town10HD": 510,
+}  # CARLA's maps as fixed seeds: another town, so that programs which ask for one by name run
+OPTIMISED = "_Opt"  # CARLA's suffix of a map in layers
+_HEADER = re.compile(r'<header\b[^>]*\bname="([^"]{1,200})"')
+HEADER_CHARACTERS = 4096  # of an OpenDRIVE that hold its header
 _ORIGIN = re.compile(r"\+lat_0=([-\d.]+)\s+\+lon_0=([-\d.]+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapChoice:
+    """A town by the name that a client gave it, and the seed that makes it."""
+
+    name: str
+    seed: int
 
 
 @dataclass(frozen=True)
 class Town:
-    """A town: its roads, its meshes (None when nothing is drawn), and what draws it."""
+    """A town: its name, roads, meshes (None when nothing is drawn), and what draws it."""
 
+    name: str
     network: RoadNetwork
     scene: StaticScene | None
     renderer: Renderer
@@ -27,7 +45,7 @@ class Town:
     @property
     def map_name(self) -> str:
         """The name that CARLA's map has."""
-        return f"Carla/Maps/{self.network.name}"
+        return f"Carla/Maps/{self.name}"
 
     @property
     def origin(self) -> tuple[float, float]:
@@ -36,15 +54,16 @@ class Town:
         return (float(found[1]), float(found[2])) if found else (0.0, 0.0)
 
 
-def load_town(seed: int, *, drawn: bool = True, look: str = "A") -> Town:
-    """Build a town by its number; takes seconds when it is drawn.
+def load_town(name: str, *, drawn: bool = True, look: str = "A") -> Town:
+    """Build the town of a map's name, such as "MiniTown07"; takes seconds when it is drawn.
 
     Raises:
-        ConfigError: there is no such look.
+        ActorError: no town has the name. ConfigError: there is no such look.
     """
-    network = make_network(seed)
+    chosen = map_of(name)
+    network = make_network(chosen.seed)
     if not drawn:
-        return Town(network, None, Blank())
+        return Town(chosen.name, network, None, Blank())
     # numba and the meshes cost seconds to import: only who draws pays for them
     from realmaster_live.minitown.models.town import build_town
     from realmaster_live.minitown.raster.look import LOOKS
@@ -53,16 +72,67 @@ def load_town(seed: int, *, drawn: bool = True, look: str = "A") -> Town:
     if look not in LOOKS:
         raise ConfigError(f"expected a look of {', '.join(LOOKS)}, got {look!r}: choose one")
     scene = build_town(network)
-    return Town(network, scene, Rasteriser(scene, look=LOOKS[look]))
+    return Town(chosen.name, network, scene, Rasteriser(scene, look=LOOKS[look]))
 
 
-def town_number(name: str) -> int | None:
-    """Return the number in a map's name, None when it names no town of ours."""
-    found = _NAME.match(name)
-    return int(found[1]) if found else None
+def map_of(name: str) -> MapChoice:
+    """Return the town of a map's name, with or without the folder before it.
+
+    Raises:
+        ActorError: no town has the name.
+    """
+    short = name.rsplit("/", 1)[-1]
+    mini = MINI.fullmatch(short)
+    if mini:
+        return MapChoice(name=short, seed=int(mini[1]))
+    seed = CARLA_TOWNS.get(short.removesuffix(OPTIMISED))
+    if seed is None:
+        raise ActorError(
+            f"expected a map MiniTown00, MiniTown01, ... or one of CARLA's Town01 to Town15, got "
+            f"{name[:80]!r}: load one of world.get_available_maps()"
+        )
+    return MapChoice(name=short, seed=seed)
 
 
-def listed_maps(current: int) -> list[str]:
+def map_of_seed(seed: int) -> MapChoice:
+    """Return our own town of a seed."""
+    return MapChoice(name=f"MiniTown{seed:02d}", seed=seed)
+
+
+def map_of_opendrive(text: str) -> MapChoice:
+    """Return the town that an OpenDRIVE describes: the generator makes only its own.
+
+    Raises:
+        ActorError: it describes roads that the generator does not make.
+    """
+    header = _HEADER.search(text[:HEADER_CHARACTERS])
+    mini = MINI.fullmatch(header[1]) if header else None
+    if mini and make_network(int(mini[1])).opendrive == text:
+        return map_of_seed(int(mini[1]))
+    raise ActorError(
+        "expected the OpenDRIVE of a town that minitown generates, got other roads, along which it "
+        "cannot build: serve them by a full CARLA server, or load one of our towns"
+    )
+
+
+def map_of_file(path: Path) -> MapChoice:
+    """Return the town that an OpenDRIVE file describes.
+
+    Raises:
+        ConfigError: the file cannot be read, or describes roads that the generator does not make.
+    """
+    try:
+        return map_of_opendrive(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"expected OpenDRIVE in {path}, got {error}: name another file"
+        ) from error
+    except ActorError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def listed_maps(current: str) -> list[str]:
     """Return the names of the maps to choose from."""
-    numbers = sorted({*range(LISTED), current})
-    return [f"/Game/Carla/Maps/MiniTown{number:02d}" for number in numbers]
+    own = [f"MiniTown{number:02d}" for number in range(LISTED)]
+    theirs = [name + suffix for name in CARLA_TOWNS for suffix in ("", OPTIMISED)]
+    return [f"/Game/Carla/Maps/{name}" for name in sorted({*own, *theirs, current})]

@@ -68,6 +68,10 @@ class Actor:
         """Whether the server sends this actor's data: every sensor but the client-side one."""
         return self.type_id.startswith("sensor.") and self.type_id != LANE_INVASION
 
+    def vehicle_wheels(self) -> int:
+        """Return the number of wheels, 0 for what is no vehicle."""
+        return self.vehicle.body.wheels if self.vehicle is not None else 0
+
     @property
     def moves(self) -> bool:
         """Whether the actor is a body that others can hit."""

@@ -37,6 +37,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="misbehave, repeatable: split, coalesced, stale, duplicate-keys, disconnect, jitter,"
         " refuse-second, other-size, silent",
     )
+    parser.add_argument(
+        "--exit-with-parent", type=int, metavar="PID", help="end when this parent process has ended"
+    )
     parser.add_argument("--pairs", type=int, metavar="N", help="end after so many frames")
     parser.add_argument("--seed", type=int, default=0, help="of the quirks (default: 0)")
 
@@ -49,7 +52,10 @@ def run(options: argparse.Namespace) -> int:
     from realmaster_live.bridges.gtav.protocol.server import open_server
     from realmaster_live.bridges.gtav.standin.server import Behaviour, StandinServer
     from realmaster_live.bridges.gtav.standin.stage import GameStage, RecordedStage
+    from realmaster_live.minitown.server.parent import exit_with_parent
 
+    if options.exit_with_parent is not None:
+        exit_with_parent(options.exit_with_parent)
     if options.recording is not None and options.town is not None:
         raise ConfigError("expected RECORDING or --town, got both: leave one out")
     if options.rate is not None and not 0 < options.rate <= 1000:

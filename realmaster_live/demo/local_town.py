@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def local_game(*, seed: int) -> Iterator[str]:
 @contextmanager
 def _running(verb: str, *arguments: str) -> Iterator[int]:
     """Run `realmaster verb` as long as the context lasts; gives its port."""
-    command = [sys.executable, "-m", "realmaster_live", verb, *arguments]
+    parent = f"--exit-with-parent={os.getpid()}"
+    command = [sys.executable, "-m", "realmaster_live", verb, *arguments, parent]
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         try:

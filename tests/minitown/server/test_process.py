@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ActorError, ConfigError
+from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.server.server import main
 from realmaster_live.minitown.server.state import read_states
-from realmaster_live.minitown.server.towns import load_town, town_number
+from realmaster_live.minitown.server.towns import load_town, map_of, map_of_file, map_of_seed
 
 carla = pytest.importorskip("carla")
 
@@ -102,10 +103,32 @@ def test_state_log_holds_the_cameras_of_every_frame(running, tmp_path):
 
 
 def test_names_of_towns():
-    assert town_number("MiniTown07") == town_number("/Game/Carla/Maps/MiniTown07") == 7
-    assert town_number("Carla/Maps/MiniTown123") == 123
-    assert town_number("Town10HD") is None and town_number("") is None
-    town = load_town(3, drawn=False)
-    assert town.map_name == "Carla/Maps/MiniTown03" and town.origin == (49.0, 8.0)
+    assert map_of("MiniTown07") == map_of("/Game/Carla/Maps/MiniTown07") == map_of_seed(7)
+    assert map_of("Carla/Maps/MiniTown123").seed == 123
+    assert map_of("Town10HD_Opt").seed == map_of("Carla/Maps/Town10HD").seed
+    assert len({map_of(f"Town{number:02d}").seed for number in range(1, 16)}) == 15
+    for name in ("", "Town16", "Town03_Opt_Opt", "MiniTown07.xodr"):
+        with pytest.raises(ActorError, match="expected a map"):
+            map_of(name)
+    town = load_town("Town03_Opt", drawn=False)
+    assert town.map_name == "Carla/Maps/Town03_Opt" and town.origin == (49.0, 8.0)
     with pytest.raises(ConfigError, match="look"):
-        load_town(3, look="Z")
+        load_town("MiniTown03", look="Z")
+
+
+def test_an_opendrive_becomes_its_town_or_one_sentence(tmp_path, capsys):
+    ours = tmp_path / "ours.xodr"
+    ours.write_text(make_network(12).opendrive, encoding="utf-8")
+    assert map_of_file(ours) == map_of_seed(12)
+    others = {
+        "changed.xodr": make_network(12).opendrive.replace("driving", "shoulder", 1).encode(),
+        "other.xodr": b'<OpenDRIVE><header name="elsewhere"/></OpenDRIVE>',
+        "noise.xodr": bytes(range(256)),
+        "empty.xodr": b"",
+    }
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+        assert main(["--port", "0", "--no-raster", "--opendrive", str(tmp_path / name)]) == 1
+        error = capsys.readouterr().err.splitlines()
+        assert sum(line.startswith("minitown: ") for line in error) == 1 and name in error[-1]
+    assert main(["--port", "0", "--opendrive", str(tmp_path / "absent.xodr")]) == 1
