@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from realmaster_live.datasets.formats import FORMATS
 
 if TYPE_CHECKING:
     from realmaster_live.datasets.selection import Selection
-
-# format -> its module in realmaster_live.datasets, and its own flags
-FORMATS = {
-    "coco": ("coco", ()),
-    "yolo": ("yolo", ("segments",)),
-    "kitti": ("kitti", ("suffix",)),
-    "nuscenes": ("nuscenes", ()),
-    "cityscapes": ("cityscapes", ()),
-    "webdataset": ("webdataset_shards", ("shard_bytes",)),
-    "mcap": ("mcap_log", ("depth",)),
-    "lerobot": ("lerobot", ()),
-}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `export`."""
     parser.add_argument("recordings", type=Path, nargs="+", metavar="REC", help="their folders")
     parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT",
-                        help=", ".join(FORMATS))  # fmt: skip
+                        help="; ".join(f"{name}: {one.contents}" for name, one in FORMATS.items()))  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument("--variant", choices=("sim", "real", "paired"), default="real",
                         help="the rendered pictures, the realized ones, or both with one set of"
@@ -41,6 +30,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     _add_rules(parser)
     parser.add_argument("--categories", type=Path, metavar="FILE",
                         help="TOML: which category each of CARLA's classes has")  # fmt: skip
+    parser.add_argument("--polygons", action="store_true",
+                        help="coco: outlines in place of run-length masks, for readers that know"
+                        " polygons only")  # fmt: skip
     parser.add_argument("--segments", action="store_true", help="yolo: outlines, not boxes")
     parser.add_argument("--pictures", dest="suffix", type=".{}".format, choices=(".png", ".jpg"),
                         default=".png", metavar="KIND",
@@ -87,17 +79,17 @@ def run(options: argparse.Namespace) -> int:
     from realmaster_live.datasets.categories import CITYSCAPES, read_categories
     from realmaster_live.datasets.folder import ExportOptions
 
-    module, own = FORMATS[options.to]
+    format_ = FORMATS[options.to]
     known = CITYSCAPES.ids if options.to == "cityscapes" else None
-    how = ExportOptions(
+    settings = ExportOptions(
         resume=options.resume,
         overwrite=options.overwrite,
         quality=options.quality,
         categories=options.categories and read_categories(options.categories, known),
     )
-    flags = {name: value for name in own if (value := getattr(options, name)) is not None}
-    exporter: Any = import_module(f"realmaster_live.datasets.{module}")
-    summary = exporter.export(_selection(options), options.out, options=how, **flags)
+    own = {name: getattr(options, name) for name in format_.settings}
+    own = {name: value for name, value in own.items() if value is not None}
+    summary = format_.load().export(_selection(options), options.out, options=settings, **own)
     for line in summary.lines():
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"wrote {options.out} in {summary.seconds:.1f} s\n")

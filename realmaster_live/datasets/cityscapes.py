@@ -29,6 +29,9 @@ from realmaster_live.datasets.selection import Selection, open_drives
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.errors import ConfigError
 
+FORMAT = "cityscapes"
+NEEDS: tuple[str, ...] = ("semantic", "instance")
+
 UNLABELED, EGO_VEHICLE = 0, 1
 PER_CLASS = 1000  # instanceIds are id * 1000 + number
 _TRAIN_IDS = np.full(256, 255, np.uint8)
@@ -53,11 +56,11 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
             f"expected Cityscapes' own numbers in {categories.name}, got "
             f"{sorted(categories.ids.values())}: leave [ids] out and use its names"
         )
-    drives = open_drives(selection, "cityscapes")
-    folder = ExportFolder(out, "cityscapes", selection, options)
+    drives = open_drives(selection, FORMAT, NEEDS)
+    folder = ExportFolder(out, FORMAT, drives, selection, options)
     streams = ("semantic", "instance")
     for drive in drives:
-        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
+        with folder.drive(drive) as tally, PictureFiles.of(folder, options) as files:
             if tally is None:
                 continue
             town = drive.recording.meta.about.town

@@ -3,6 +3,11 @@
     out/sim/train/NAME.jpg  out/real/train/NAME.jpg  out/annotations/instances_train.json
 
 `file_name` is relative to out/sim or out/real, so that a paired export has one file for both.
+
+Masks are run-length codes, `{"size", "counts"}`, which pycocotools, torchvision's transforms v2 and
+Detectron2 (`INPUT.MASK_FORMAT: bitmask`) read. Readers that know polygons only need `polygons`:
+then each part of a mask is one polygon, holes are filled, and only ignored things, `iscrowd` 1,
+stay run-length codes, as in COCO itself.
 """
 
 from __future__ import annotations
@@ -18,18 +23,35 @@ from realmaster_live.datasets.categories import COCO, Categories
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Label, Picture, labelled
 from realmaster_live.datasets.pictures import PictureFiles
+from realmaster_live.datasets.polygons import as_polygons
 from realmaster_live.datasets.rle import encode_rle
 from realmaster_live.datasets.selection import Selection, open_drives
 from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary
 
+FORMAT = "coco"
+NEEDS: tuple[str, ...] = ("instance",)
+UNKNOWN_LICENCE = "not stated in the recording"
 
-def export(selection: Selection, out: Path, *, options: ExportOptions | None = None) -> Summary:
+
+def export(
+    selection: Selection,
+    out: Path,
+    *,
+    options: ExportOptions | None = None,
+    polygons: bool = False,
+) -> Summary:
     """Write a selection as COCO instances and return what was written.
 
-    An annotation's `bbox`, `area` and `segmentation` are those of the pixels that are seen. An
-    ignored one has `iscrowd` and `ignore` 1, and `reason`. `object_id`, `occlusion`, `truncation`
-    and `distance_m` are the simulator's.
+    An annotation's `bbox`, `area` and `segmentation` are those of its visible pixels. An ignored
+    one has `iscrowd` and `ignore` 1, and `reason`. `object_id`, `occlusion`, `truncation` and
+    `distance_m` are the simulator's.
+
+    Args:
+        selection: what to take.
+        out: the folder.
+        options: how to write.
+        polygons: outlines instead of run-length codes.
 
     Raises:
         ConfigError: the folder or the selection cannot be used.
@@ -37,10 +59,10 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     """
     options = options or ExportOptions()
     categories = options.categories or COCO
-    drives = open_drives(selection, "coco")
-    folder = ExportFolder(out, "coco", selection, options)
+    drives = open_drives(selection, FORMAT, NEEDS)
+    folder = ExportFolder(out, FORMAT, drives, selection, options, {"polygons": polygons})
     for drive in drives:
-        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
+        with folder.drive(drive) as tally, PictureFiles.of(folder, options) as files:
             if tally is None:
                 continue
             part = []
@@ -49,12 +71,14 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
                     name = f"{drive.split}/{picture.stem}.jpg"
                     for kind, pixels in picture.views(selection.variant):
                         files.write(out / kind / name, pixels)
-                    part.append(_entry(picture, name, categories))
+                    part.append(_entry(picture, name, categories, polygons=polygons))
             folder.write_part(drive, part)
     return _finish(folder, categories)
 
 
-def _entry(picture: Picture, name: str, categories: Categories) -> dict[str, Any]:
+def _entry(
+    picture: Picture, name: str, categories: Categories, *, polygons: bool
+) -> dict[str, Any]:
     """Return the picture's row of "images", and its "annotations" below it."""
     frame = picture.sample.frame
     instance = np.asarray(frame.labels["instance"], np.int32)
@@ -68,22 +92,28 @@ def _entry(picture: Picture, name: str, categories: Categories) -> dict[str, Any
         "camera": picture.camera,
         "frame_id": frame.frame_id,
         "timestamp": frame.timestamp,
-        "annotations": [_annotation(one, instance, categories) for one in labels],
+        "annotations": [
+            _annotation(one, instance, categories, polygons=polygons) for one in labels
+        ],
     }
 
 
-def _annotation(label: Label, instance: Any, categories: Categories) -> dict[str, Any]:
+def _annotation(
+    label: Label, instance: Any, categories: Categories, *, polygons: bool
+) -> dict[str, Any]:
     one = label.annotation
     at, mask = pixels_of(one, instance)
     assert one.visible is not None
     left, top, right, bottom = one.visible
+    size = (instance.shape[1], instance.shape[0])
+    kept = label.fate != "ignore"
     return {
         "category_id": categories.ids[label.category],
         "bbox": [left, top, right - left, bottom - top],
         "area": one.pixels,
-        "segmentation": encode_rle(mask, at, (instance.shape[1], instance.shape[0])),
-        "iscrowd": int(label.fate == "ignore"),
-        "ignore": int(label.fate == "ignore"),
+        "segmentation": as_polygons(mask, at) if polygons and kept else encode_rle(mask, at, size),
+        "iscrowd": int(not kept),
+        "ignore": int(not kept),
         "object_id": None if one.thing is None else one.thing.object_id,
         "occlusion": round(one.occlusion, 3),
         "truncation": round(one.truncation, 3),
@@ -93,10 +123,13 @@ def _annotation(label: Label, instance: Any, categories: Categories) -> dict[str
 
 
 def _finish(folder: ExportFolder, categories: Categories) -> Summary:
-    """Join what the recordings gave, numbering pictures and annotations from 1 on."""
+    """Join the parts of all recordings, numbering pictures and annotations from 1 on."""
     pictures: dict[str, list[Any]] = {split: [] for split in SPLITS}
+    licences: dict[str, int] = {}  # name -> its number
     for drive, part in folder.parts():
-        pictures[drive.split] += part
+        name = ", ".join(drive.licences) or UNKNOWN_LICENCE
+        number = licences.setdefault(name, len(licences) + 1)
+        pictures[drive.split] += [{"license": number, **image} for image in part]
     names = [{"id": number, "name": name} for name, number in categories.ids.items()]
     for split, images in pictures.items():
         annotations: list[Any] = []
@@ -106,7 +139,9 @@ def _finish(folder: ExportFolder, categories: Categories) -> Summary:
                 annotations.append({"id": len(annotations) + 1, "image_id": number, **one})
         content = {
             "info": {"description": f"{folder.selection.variant} drives, {split}"},
-            "licenses": [],
+            "licenses": [
+                {"id": number, "name": name, "url": ""} for name, number in licences.items()
+            ],
             "categories": names,
             "images": images,
             "annotations": annotations,

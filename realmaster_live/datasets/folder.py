@@ -1,11 +1,11 @@
-"""The folder of an export: begun, gone on with, or refused; export.json says what is in it."""
+"""The folder of an export: begun, resumed, or refused; export.json says what is in it."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.names import WrittenPaths
 from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.datasets.summary import DriveSummary, Summary, Tally
 from realmaster_live.errors import ConfigError, RecordingError
@@ -29,7 +30,7 @@ class ExportOptions:
     Attributes:
         resume: keep the recordings that an earlier run finished, and go on with the others.
         overwrite: remove an earlier export that is in the folder.
-        categories: in place of the format's own words.
+        categories: in place of the format's own categories.
         quality: of JPEG files, 1 to 100. threads: that encode pictures.
     """
 
@@ -40,7 +41,7 @@ class ExportOptions:
     threads: int = 2
 
     def __post_init__(self) -> None:
-        """Refuse what no file has."""
+        """Refuse a quality that JPEG does not know."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"expected a quality from 1 to 100, got {self.quality}: try 95")
 
@@ -50,8 +51,12 @@ class ExportFolder:
 
     Args:
         out: the folder; made if it is not there. export: name of the format.
-        selection: what is exported. options: of the run. how: the format's own options; like the
-            selection, they must be the same for an export to be gone on with.
+        drives: the recordings of the selection. selection: what is exported. options: of the run.
+        settings: the format's own options; like the selection, they must be the same for an export
+            to be resumed.
+
+    Attributes:
+        written: the files of this run.
 
     Raises:
         ConfigError: the folder holds something else, or an export of another selection.
@@ -61,22 +66,24 @@ class ExportFolder:
         self,
         out: Path,
         export: str,
+        drives: Sequence[Drive],
         selection: Selection,
         options: ExportOptions,
-        how: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.out = out
         self.export = export
         self.selection = selection
         self._began_s = time.monotonic()
-        self._wanted = {**_settings(export, selection, options), "options": dict(how or {})}
+        self._wanted = {**_settings(export, selection, options), "options": dict(settings or {})}
         self._drives: dict[str, DriveSummary] = {}
+        self.written = WrittenPaths()
         if options.resume and options.overwrite:
             raise ConfigError("expected resume or overwrite, got both: give one")
-        self._prepare(options)
+        self._prepare(drives, options)
         self.skipped = tuple(self._drives)
 
-    def _prepare(self, options: ExportOptions) -> None:
+    def _prepare(self, drives: Sequence[Drive], options: ExportOptions) -> None:
         index = self.out / INDEX
         if not self.out.exists() or not any(self.out.iterdir()):
             self.out.mkdir(parents=True, exist_ok=True)
@@ -94,26 +101,46 @@ class ExportFolder:
             return
         if not options.resume:
             raise ConfigError(
-                f"expected an empty folder, got an export in {self.out}: go on with it by "
+                f"expected an empty folder, got an export in {self.out}: continue it with "
                 "--resume, or replace it by --overwrite"
             )
-        self._go_on(json.loads(index.read_text(encoding="utf-8")))
+        self._resume(drives, _read_index(index))
 
-    def _go_on(self, content: Mapping[str, Any]) -> None:
+    def _resume(self, drives: Sequence[Drive], content: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(self._wanted))
         for name, value in wanted.items():
             if content.get(name) != value:
                 raise ConfigError(
-                    f"expected {name} {value} in {self.out / INDEX} to go on with, got "
+                    f"expected {name} {value} in {self.out / INDEX} to resume, got "
                     f"{content.get(name)}: give the options it was begun with, or --overwrite"
                 )
-        self._drives = {
-            name: DriveSummary(**drive) for name, drive in content["recordings"].items()
-        }
+        try:
+            self._drives = {
+                name: DriveSummary(**drive) for name, drive in content["recordings"].items()
+            }
+        except (AttributeError, KeyError, TypeError) as error:
+            raise _damaged(self.out / INDEX, repr(error)) from error
+        names = {drive.name: drive for drive in drives}
+        for name, done in self._drives.items():
+            renamed = drives if name not in names else ()
+            mixed = [
+                drive
+                for drive in renamed
+                if drive.fingerprint == done.fingerprint
+                or set(drive.stems.values()) & {*done.stems}
+            ]
+            if name in names and done.fingerprint not in ("", names[name].fingerprint):
+                mixed = [names[name]]
+            if mixed:
+                raise ConfigError(
+                    f"expected each recording under the name it has in {self.out / INDEX}, got "
+                    f"{mixed[0].recording.folder} as {mixed[0].name} beside {name}, which an "
+                    "earlier run wrote: export all of them into a new folder, or --overwrite"
+                )
 
     @contextmanager
     def drive(self, drive: Drive) -> Iterator[Tally | None]:
-        """Count one recording: None for one that is finished, else it is noted as finished after.
+        """Yield the counts of one recording, which is finished after the body; None if it was.
 
         Raises:
             ConfigError: a finished recording has another split by now.
@@ -133,7 +160,13 @@ class ExportFolder:
         theirs = about.engine_licence if self.selection.variant != "sim" else ""
         licences = tuple(filter(None, (about.licence, theirs)))
         damaged = drive.recording.damaged
-        self._drives[drive.name] = tally.summary(drive.split, damaged, licences)
+        self._drives[drive.name] = tally.summary(
+            split=drive.split,
+            damaged=damaged,
+            licences=licences,
+            fingerprint=drive.fingerprint,
+            stems=tuple(drive.stems.values()),
+        )
         self._write(complete=False)
 
     def write_part(self, drive: Drive, part: Any) -> None:
@@ -183,7 +216,7 @@ class ExportFolder:
 
 
 def _settings(export: str, selection: Selection, options: ExportOptions) -> dict[str, Any]:
-    """Return what must be the same for an export to be gone on with."""
+    """Return what must be the same for an export to be resumed."""
     rules = {name: str(value) for name, value in asdict(selection.rules).items()}
     return {
         "format": export,
@@ -197,10 +230,28 @@ def _settings(export: str, selection: Selection, options: ExportOptions) -> dict
     }
 
 
+def _read_index(path: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, f"a {type(content).__name__}")
+    return content
+
+
+def _damaged(path: Path, got: str) -> ConfigError:
+    return ConfigError(
+        f"expected the index of an export in {path}, got {got}: export into another folder, or "
+        "--overwrite"
+    )
+
+
 def _write_text(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
+        # a path in a message need not be UTF-8
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")
         part.replace(path)
     except OSError as error:
         raise RecordingError(

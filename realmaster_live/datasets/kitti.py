@@ -32,6 +32,9 @@ from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.frames.objects import SceneObject
 
+FORMAT = "kitti"
+NEEDS: tuple[str, ...] = ("instance",)
+
 CYCLIST = "Cyclist"
 PARTLY, LARGELY = 0.1, 0.5  # occlusion from which on a thing is 1, partly, and 2, largely occluded
 UNKNOWN = "-1 -1 -1 -1000 -1000 -1000 -10"
@@ -61,11 +64,11 @@ def export(
     """
     options = options or ExportOptions()
     categories = options.categories or KITTI
-    drives = open_drives(selection, "kitti")
-    folder = ExportFolder(out, "kitti", selection, options, {"suffix": suffix})
+    drives = open_drives(selection, FORMAT, NEEDS)
+    folder = ExportFolder(out, FORMAT, drives, selection, options, {"suffix": suffix})
     training = out / "training"
     for drive in drives:
-        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
+        with folder.drive(drive) as tally, PictureFiles.of(folder, options) as files:
             if tally is None:
                 continue
             number = sum(len(part) for _, part in folder.parts())

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.datasets.ahead import ahead
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.prefetch import prefetch
 from realmaster_live.datasets.rules import Fate, judge, trust_by_mask, why_left_out
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
 from realmaster_live.datasets.summary import Tally
@@ -19,7 +19,7 @@ from realmaster_live.recording.sample import Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """An annotation, its word in the dataset, what becomes of it, and why it is not kept."""
+    """An annotation, its category, whether it is kept, and the reason where it is not."""
 
     annotation: Annotation
     category: str
@@ -33,7 +33,7 @@ class Picture:
 
     Attributes:
         drive, camera: where it is from. sample: as recorded.
-        labels: those that the dataset has a word for, dropped ones included.
+        labels: those that have a category in the dataset, dropped ones included.
     """
 
     drive: Drive
@@ -43,18 +43,18 @@ class Picture:
 
     @property
     def kept(self) -> tuple[Label, ...]:
-        """The labels to learn."""
+        """The labels to train and to test on."""
         return tuple(one for one in self.labels if one.fate == "keep")
 
     @property
     def ignored(self) -> tuple[Label, ...]:
-        """The labels that nothing is to be learnt from."""
+        """The labels that a loss or a metric must ignore."""
         return tuple(one for one in self.labels if one.fate == "ignore")
 
     @property
     def stem(self) -> str:
         """A file name that no other picture of the selection has."""
-        return f"{self.drive.name}_{self.camera}_{self.sample.frame.frame_id:08d}"
+        return f"{self.drive.stems[self.camera]}_{self.sample.frame.frame_id:08d}"
 
     def views(self, variant: Variant) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         """Yield "sim" or "real" and the picture, (H, W, 3) uint8 sRGB, both for `paired`."""
@@ -85,7 +85,7 @@ def labelled(
     Raises:
         RecordingError: a class is not covered by `categories`.
     """
-    for sample in ahead(drive.samples(camera, selection, streams)):
+    for sample in prefetch(drive.samples(camera, selection, streams)):
         left_out = why_left_out(sample, selection.rules)
         if left_out:
             tally.left_out[left_out] += 1

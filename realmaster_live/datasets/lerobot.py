@@ -26,13 +26,14 @@ from realmaster_live.datasets.episode_video import EpisodeVideo
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.lerobot_meta import VIDEO_PATH, Episode, Shape, place, write_meta
 from realmaster_live.datasets.lerobot_stats import ColourCounts
-from realmaster_live.datasets.moments import Moment, moments
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary, Tally
+from realmaster_live.datasets.ticks import Tick, ticks
 from realmaster_live.errors import ConfigError
 
 FORMAT = "lerobot"
+NEEDS: tuple[str, ...] = ()
 SHORTEST = 2  # frames of an episode: a motion takes two
 TOLERANCE = 0.1  # of the time between two frames, by which they may miss it
 
@@ -46,9 +47,9 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
         RecordingError: a recording cannot be read, or the export not be written.
     """
     options = options or ExportOptions()
-    drives = open_drives(selection, FORMAT)
+    drives = open_drives(selection, FORMAT, NEEDS)
     shape = _shape(drives, selection)
-    folder = ExportFolder(out, FORMAT, selection, options)
+    folder = ExportFolder(out, FORMAT, drives, selection, options)
     for drive in drives:
         with folder.drive(drive) as tally:
             if tally is not None:
@@ -112,27 +113,28 @@ def _episodes(
 ) -> Iterator[Episode]:
     """Yield the episodes of a drive, whose videos are numbered from `begun` on."""
     episode: _Writing | None = None
-    for moment in moments(drive, selection, left_out=tally.left_out):
-        if episode is not None and not episode.goes_on(moment):
+    for tick in ticks(drive, selection, left_out=tally.left_out):
+        if episode is not None and not episode.continues(tick):
             for done in episode.end(tally):
                 begun += 1
                 yield done
             episode = None
         if episode is None:
             episode = _Writing(drive, selection, shape, out, begun)
-        episode.add(moment)
+        episode.add(tick)
     if episode is not None:
         yield from episode.end(tally)
 
 
 class _Writing:
-    """An episode as it grows; a single frame is written over by the next episode."""
+    """An episode as it grows; the next episode overwrites one of a single frame."""
 
     def __init__(
         self, drive: Drive, selection: Selection, shape: Shape, out: Path, number: int
     ) -> None:
         self._drive, self._selection, self._fps = drive, selection, shape.fps
         self._number = number
+        self._stretch = 0
         self._colours = {key: ColourCounts() for key in shape.sizes}
         self._poses: list[NDArray[np.float64]] = []
         self._frame_ids: list[int] = []
@@ -147,22 +149,23 @@ class _Writing:
             for key, size in shape.sizes.items()
         }
 
-    def goes_on(self, moment: Moment) -> bool:
-        """Whether a moment is the very next one."""
-        missed = moment[0].frame.timestamp - self._timestamps[-1] - 1 / self._fps
-        return abs(missed) <= TOLERANCE / self._fps
+    def continues(self, tick: Tick) -> bool:
+        """Whether a tick is the very next one."""
+        missed = tick.samples[0].frame.timestamp - self._timestamps[-1] - 1 / self._fps
+        return tick.stretch == self._stretch and abs(missed) <= TOLERANCE / self._fps
 
-    def add(self, moment: Moment) -> None:
-        """Append a moment."""
-        for sample in moment:
+    def add(self, tick: Tick) -> None:
+        """Append a tick."""
+        first, self._stretch = tick.samples[0], tick.stretch
+        for sample in tick.samples:
             for stream, key in _keys(sample.frame.camera, self._selection):
                 picture = sample.frame.image if stream == "sim" else sample.real
                 assert picture is not None
                 self._videos[key].write(picture)
                 self._colours[key].add(picture)
-        self._poses.append(ego_to_world(moment[0]))
-        self._frame_ids.append(moment[0].frame.frame_id)
-        self._timestamps.append(moment[0].frame.timestamp)
+        self._poses.append(ego_to_world(first))
+        self._frame_ids.append(first.frame.frame_id)
+        self._timestamps.append(first.frame.timestamp)
 
     def end(self, tally: Tally) -> Iterator[Episode]:
         """Close the videos, and yield the episode if it is long enough."""

@@ -11,8 +11,9 @@
     /CAMERA/depth             RawImage           16UC1 millimetres, where it is asked for
     /CAMERA/trust             JSON               the gate's scores, where it judged
 
-All times are the simulation's. A log leaves no frame and no label out: the rules for labels, which
-are for training, do not count here.
+All times are the simulation's; where its clock falls, because the world was reloaded, they go on a
+second later. A log leaves no frame and no label out: the rules for labels, which are for training,
+do not count here.
 """
 
 from __future__ import annotations
@@ -20,21 +21,24 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.datasets import mcap_messages as tell
+from realmaster_live.datasets import mcap_messages as messages
 from realmaster_live.datasets.annex_b import Passed
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
-from realmaster_live.frames.classes import CLASS_NAMES
+from realmaster_live.datasets.ticks import RisingClock, in_stretches
+from realmaster_live.frames.classes import class_name
 from realmaster_live.optional import require
 from realmaster_live.recording.sample import Sample
 from realmaster_live.system.atomic_files import part_of, settle
 from realmaster_live.system.pictures import encode
 
 FORMAT = "mcap"
+NEEDS: tuple[str, ...] = ()
 
 
 def export(
@@ -53,21 +57,22 @@ def export(
     """
     options = options or ExportOptions()
     require("foxglove", extra="export")
-    drives = open_drives(selection, FORMAT)
-    folder = ExportFolder(out, FORMAT, selection, options)
+    drives = open_drives(selection, FORMAT, NEEDS)
+    folder = ExportFolder(out, FORMAT, drives, selection, options)
     for drive in drives:
         with folder.drive(drive) as tally:
             if tally is None:
                 continue
             path = out / drive.split / f"{drive.name}.mcap"
+            folder.written.claim(path)
             with part_of(path) as part:
                 log = _Log(drive, selection, options, depth=depth)
                 with log.opened(part):
                     for sample in log.samples():
                         log.write(sample)
                         tally.frames += 1
-                        seen = (one for one in sample.annotations if one.visible is not None)
-                        tally.labels.update(CLASS_NAMES[one.class_id] for one in seen)
+                        visible = (one for one in sample.annotations if one.visible is not None)
+                        tally.labels.update(class_name(one.class_id) for one in visible)
                 settle(part, path)
             folder.write_part(drive, path.name)
     return folder.finish()
@@ -117,33 +122,42 @@ class _Log:
             yield
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the frames of all cameras by the simulation clock."""
+        """Yield the frames of all cameras by the simulation's clock, which is made to rise."""
         players = [
-            self._drive.recording.samples(
-                camera, streams=streams, every=self._selection.every, damaged="skip"
+            in_stretches(
+                self._drive.recording.samples(
+                    camera, streams=streams, every=self._selection.every, damaged="skip"
+                )
             )
             for camera, streams in self._streams.items()
         ]
-        return heapq.merge(*players, key=lambda sample: sample.frame.timestamp)
+        clock = RisingClock()
+        merged = heapq.merge(*players, key=lambda item: (item[0], item[1].frame.timestamp))
+        for stretch, sample in merged:
+            now = clock.at(stretch, sample.frame.timestamp) / 1e6
+            yield replace(sample, frame=replace(sample.frame, timestamp=now))
 
     def write(self, sample: Sample) -> None:
         """Write all messages of a frame."""
         camera = sample.frame.camera
         kept = self._drive.recording.meta.cameras[camera]
         size = kept.width, kept.height
-        self._say("/tf", "FrameTransforms", tell.transforms(sample), sample)
-        self._say("/things", "SceneUpdate", tell.scene(sample), sample)
-        self._say(
-            f"/{camera}/calibration", "CameraCalibration", tell.calibration(sample, size), sample
+        self._log("/tf", "FrameTransforms", messages.transforms(sample), sample)
+        self._log("/things", "SceneUpdate", messages.scene(sample), sample)
+        self._log(
+            f"/{camera}/calibration",
+            "CameraCalibration",
+            messages.calibration(sample, size),
+            sample,
         )
-        self._say(f"/{camera}/boxes", "ImageAnnotations", tell.boxes(sample, size), sample)
+        self._log(f"/{camera}/boxes", "ImageAnnotations", messages.boxes(sample, size), sample)
         for stream in PICTURES[self._selection.variant]:
             self._picture(stream, sample)
         if "depth" in sample.frame.labels:
-            self._say(f"/{camera}/depth", "RawImage", tell.depth_image(sample), sample)
-        trust = tell.trust_of(sample)
+            self._log(f"/{camera}/depth", "RawImage", messages.depth_image(sample), sample)
+        trust = messages.trust_of(sample)
         if trust is not None:
-            self._say(f"/{camera}/trust", "", trust, sample)
+            self._log(f"/{camera}/trust", "", trust, sample)
 
     def _picture(self, stream: str, sample: Sample) -> None:
         camera = sample.frame.camera
@@ -152,21 +166,21 @@ class _Log:
             pixels = sample.frame.image if stream == "sim" else sample.real
             assert pixels is not None
             data = encode(pixels, ".jpg", self._quality)
-            message = tell.still(sample, data)
-            self._say(f"/{camera}/{stream}", "CompressedImage", message, sample)
+            message = messages.still(sample, data)
+            self._log(f"/{camera}/{stream}", "CompressedImage", message, sample)
             return
         packet = video.of(sample.frame.frame_id)
         if packet is not None:
-            message = tell.video(sample, packet)
-            self._say(f"/{camera}/{stream}", "CompressedVideo", message, sample)
+            message = messages.video(sample, packet)
+            self._log(f"/{camera}/{stream}", "CompressedVideo", message, sample)
 
-    def _say(self, topic: str, kind: str, message: Any, sample: Sample) -> None:
+    def _log(self, topic: str, kind: str, message: Any, sample: Sample) -> None:
         """Log a message; `kind` is Foxglove's name of its schema, "" for trust."""
         if topic not in self._channels:
             foxglove = require("foxglove", extra="export")
             self._channels[topic] = (
                 getattr(foxglove.channels, f"{kind}Channel")(topic, context=self._context)
                 if kind
-                else foxglove.Channel(topic, schema=tell.TRUST_SCHEMA, context=self._context)
+                else foxglove.Channel(topic, schema=messages.TRUST_SCHEMA, context=self._context)
             )
-        self._channels[topic].log(message, log_time=tell.nanoseconds(sample))
+        self._channels[topic].log(message, log_time=messages.nanoseconds(sample))

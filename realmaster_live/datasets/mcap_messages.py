@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.frame_facts import trust_facts
 from realmaster_live.datasets.quaternion import to_quaternion
-from realmaster_live.frames.classes import CLASS_NAMES, PALETTE
+from realmaster_live.frames.classes import PALETTE, class_name
 from realmaster_live.frames.objects import SceneObject
 from realmaster_live.optional import require
 from realmaster_live.recording.sample import Sample
@@ -116,7 +116,7 @@ def boxes(sample: Sample, size: tuple[int, int]) -> Any:
                 thickness=max(1.0, size[0] / 640),
                 metadata=_pairs(
                     {
-                        "class": CLASS_NAMES[one.class_id],
+                        "class": class_name(one.class_id),
                         "mask_id": one.mask_id,
                         "object_id": "" if one.thing is None else one.thing.object_id,
                         "pixels": one.pixels,
@@ -183,7 +183,7 @@ def _entity(sample: Sample, thing: SceneObject) -> Any:
         lifetime=fox.Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS)),
         metadata=_pairs(
             {
-                "class": CLASS_NAMES[thing.class_id],
+                "class": class_name(thing.class_id),
                 "type_id": thing.type_id,
                 "speed_m_s": round(float(np.linalg.norm(thing.velocity)), 3),
                 "light": thing.light,
@@ -222,5 +222,6 @@ def _rotation(matrix: NDArray[np.float64]) -> Any:
 
 
 def _colour(class_id: int, alpha: float = 1.0) -> Any:
-    red, green, blue = (PALETTE[class_id] / 255).tolist()
+    known = class_id if class_id < len(PALETTE) else 0  # unlabelled
+    red, green, blue = (PALETTE[known] / 255).tolist()
     return messages().Color(r=red, g=green, b=blue, a=alpha)

@@ -9,30 +9,30 @@ Below out/sim and out/real:
 
 A `paired` export has both roots, with the same tables byte by byte: what trains on the one trains
 on the other by its path alone. A label that the rule ignores is left out, as
-nuScenes knows no ignored ones. `num_lidar_pts` counts the points of LIDAR_TOP in a box; without
-recorded depth there is no LIDAR_TOP, and it is 0.
+nuScenes knows no ignored ones. `num_lidar_pts` counts the points of LIDAR_TOP in a box that were hit on the
+thing's own pixels; without recorded depth there is no LIDAR_TOP, and it is 0. Times are the date at
+which the recording began plus the simulation's clock, in microseconds.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from realmaster_live.annotations.masks import RIDER
 from realmaster_live.datasets.categories import Categories
-from realmaster_live.datasets.ego import cam_to_ego, ego_to_world
+from realmaster_live.datasets.ego import Mounts, cam_to_ego, ego_to_world
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.moments import Moment, moments
-from realmaster_live.datasets.nuscenes_points import as_scan_file, scan, write_scan
+from realmaster_live.datasets.nuscenes_points import Points, as_scan_file, scan, write_scan
 from realmaster_live.datasets.nuscenes_rows import LIDAR, SceneRows
 from realmaster_live.datasets.nuscenes_tables import Rows, token_of, write_tables
-from realmaster_live.datasets.nuscenes_words import (
+from realmaster_live.datasets.nuscenes_taxonomy import (
     ATTRIBUTES,
     NUSCENES,
     VISIBILITIES,
@@ -43,12 +43,14 @@ from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.rules import judge, trust_by_mask
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary, Tally
+from realmaster_live.datasets.ticks import RisingClock, Tick, ticks
+from realmaster_live.errors import RecordingError
 from realmaster_live.recording.sample import Sample
 
 FORMAT = "nuscenes"
+NEEDS: tuple[str, ...] = ("instance",)
 VERSION = "v1.0-realmaster"
 MAP = "maps/unmapped.png"
-NO_POINTS: NDArray[np.float64] = np.zeros((0, 3))
 
 
 def export(selection: Selection, out: Path, *, options: ExportOptions | None = None) -> Summary:
@@ -59,16 +61,21 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
         RecordingError: a recording cannot be read, or `out` cannot be written.
     """
     options = options or ExportOptions()
-    drives = open_drives(selection, FORMAT)
-    folder = ExportFolder(out, FORMAT, selection, options)
+    drives = open_drives(selection, FORMAT, NEEDS)
+    folder = ExportFolder(out, FORMAT, drives, selection, options)
     roots = _roots(selection, out)
     categories = options.categories or NUSCENES
-    with PictureFiles(threads=options.threads, quality=options.quality) as pictures:
+    begun = {
+        time for _, part in folder.parts() for time in part.get("begun", ())
+    }  # of earlier scenes
+    with PictureFiles.of(folder, options) as pictures:
         for drive in drives:
             with folder.drive(drive) as tally:
                 if tally is not None:
-                    job = _Job(drive, selection, categories, roots, pictures, tally)
-                    folder.write_part(drive, {"scenes": job.run(), "rows": job.rows.tables})
+                    job = _Job(drive, selection, categories, roots, pictures, tally, begun)
+                    scenes = job.run()
+                    part = {"scenes": list(scenes), "begun": list(scenes.values())}
+                    folder.write_part(drive, {**part, "rows": job.rows.tables})
                     pictures.wait()
         for root in roots.values():
             pictures.write(root / MAP, np.zeros((16, 16), np.uint8))
@@ -113,6 +120,7 @@ class _Job:
         roots: Mapping[str, Path],
         pictures: PictureFiles,
         tally: Tally,
+        begun: set[int],
     ) -> None:
         self.rows = Rows()
         self._drive = drive
@@ -121,13 +129,16 @@ class _Job:
         self._roots = roots
         self._pictures = pictures
         self._tally = tally
-        self._scenes: list[str] = []
+        self._begun = begun
+        self._scenes: dict[str, int] = {}
+        self._mounts = Mounts()
+        self._clock = RisingClock(_created_us(drive))
         self._channels: Mapping[str, str] = {}
         recorded = [set(drive.recording.streams(camera)) for camera in drive.cameras]
         self._scans = all("depth" in streams for streams in recorded)
 
-    def run(self) -> list[str]:
-        """Do it; return the names of the scenes."""
+    def run(self) -> dict[str, int]:
+        """Export the recording; return scene -> when it begins, in microseconds."""
         about = self._drive.recording.meta.about
         log = self.rows.add(
             "log",
@@ -137,25 +148,28 @@ class _Job:
             date_captured=self._drive.recording.meta.created[:10],
             location=about.town or "unknown",
         )
-        told = ", ".join(filter(None, (about.town, about.route, about.weather)))
+        description = ", ".join(filter(None, (about.town, about.route, about.weather)))
         scene: SceneRows | None = None
-        streams = ("depth",) if self._scans else ()
-        for moment in moments(self._drive, self._selection, streams, left_out=self._tally.left_out):
-            now = moment[0].frame.timestamp
+        streams = ("depth", "instance") if self._scans else ()
+        for tick in ticks(self._drive, self._selection, streams, left_out=self._tally.left_out):
+            now = self._clock.at(tick.stretch, tick.samples[0].frame.timestamp)
             if scene is not None and scene.ends_before(now):
-                self._tally.labels += scene.finish(log=log, description=told)
+                self._tally.labels += scene.finish(log=log, description=description)
                 scene = None
             if scene is None:
-                scene = self._begin(moment)
-            self._add(scene, moment)
+                while now in self._begun:  # the devkit sorts scenes by when they begin
+                    self._clock.postpone()
+                    now += 1
+                scene = self._begin(tick, now)
+            self._add(scene, tick, now)
         if scene is not None:
-            self._tally.labels += scene.finish(log=log, description=told)
+            self._tally.labels += scene.finish(log=log, description=description)
         return self._scenes
 
-    def _begin(self, moment: Moment) -> SceneRows:
+    def _begin(self, tick: Tick, now: int) -> SceneRows:
         cameras = self._drive.cameras
         if not self._channels:
-            mounts = {one.frame.camera: cam_to_ego(one) for one in moment}
+            mounts = {one.frame.camera: cam_to_ego(one) for one in tick.samples}
             self._channels = channels(mounts)
             for channel in self._channels.values():
                 self.rows.add(
@@ -165,50 +179,59 @@ class _Job:
                 self.rows.add("sensor", token_of("sensor", LIDAR), channel=LIDAR, modality="lidar")
         kept = self._drive.recording.meta.cameras
         sizes = {self._channels[one]: (kept[one].width, kept[one].height) for one in cameras}
-        self._scenes.append(f"scene-{self._drive.name}-{len(self._scenes):03d}")
-        return SceneRows(self.rows, self._scenes[-1], {**sizes, LIDAR: (0, 0)})
+        name = f"scene-{self._drive.name}-{len(self._scenes):03d}"
+        self._scenes[name] = now
+        self._begun.add(now)
+        return SceneRows(self.rows, name, self._drive.name, {**sizes, LIDAR: (0, 0)})
 
-    def _add(self, scene: SceneRows, moment: Moment) -> None:
-        frame = moment[0].frame
-        key = scene.begin(frame.frame_id, frame.timestamp)
-        for sample in moment:
-            channel = self._channels[sample.frame.camera]
-            file = self._file(channel, sample, key, "jpg")
-            scene.add_picture(sample, channel=channel, file=file)
+    def _add(self, scene: SceneRows, tick: Tick, now: int) -> None:
+        key = scene.begin(tick.samples[0].frame.frame_id, now)
+        for sample in tick.samples:
+            channel, mount = self._channels[sample.frame.camera], self._mounts.of(sample)
+            file = self._file(channel, now, key, "jpg")
+            ego = ego_to_world(sample, mount)
+            scene.add_picture(sample, channel=channel, mount=mount, ego=ego, file=file)
             for name, picture in (("sim", sample.frame.image), ("real", sample.real)):
                 if name in self._roots and picture is not None:
                     self._pictures.write(self._roots[name] / file, picture)
             self._tally.frames += 1
         if key:
-            self._add_key(scene, moment)
+            self._add_key(scene, tick, now)
 
-    def _add_key(self, scene: SceneRows, moment: Moment) -> None:
-        """Add what only key frames have: points and boxes."""
-        scans: list[bytes] = []
-        for sample in moment:
-            points = NO_POINTS
-            if self._scans:
-                depth = sample.frame.labels["depth"].astype(np.float32)
-                hit, rings = scan(depth, sample.frame.intrinsics, cam_to_ego(sample))
-                scans.append(as_scan_file(hit, rings))
-                ego = ego_to_world(sample)
-                points = hit @ ego[:3, :3].T + ego[:3, 3]
-            self._see(scene, sample, points)
-        if self._scans:
-            file = self._file(LIDAR, moment[0], True, "pcd.bin")
-            scene.add_scan(moment[0], file=file)
-            for root in self._roots.values():
-                write_scan(root / file, scans)
+    def _add_key(self, scene: SceneRows, tick: Tick, now: int) -> None:
+        """Add what only key frames have: boxes and points."""
+        for sample in tick.samples:
+            self._see(scene, sample)
+        if not self._scans:
+            return
+        points = Points.of_all(
+            [
+                scan(
+                    sample.frame.labels["depth"].astype(np.float32),
+                    sample.frame.labels["instance"].astype(np.int32),
+                    sample.frame.intrinsics,
+                    self._mounts.of(sample),
+                    sample.frame.cam_to_world,
+                )
+                for sample in tick.samples
+            ]
+        )
+        first = tick.samples[0]
+        ego = ego_to_world(first, self._mounts.of(first))
+        file = self._file(LIDAR, now, True, "pcd.bin")
+        scene.add_scan(points, ego=ego, file=file)
+        for root in self._roots.values():
+            write_scan(root / file, as_scan_file(points, ego))
 
-    def _see(self, scene: SceneRows, sample: Sample, points: NDArray[np.float64]) -> None:
+    def _see(self, scene: SceneRows, sample: Sample) -> None:
         trust = trust_by_mask(sample.trust)
         riders = {one.mask_id: one.pixels for one in sample.annotations if one.class_id == RIDER}
         for one in sample.annotations:
             if one.class_id == RIDER:
                 continue
-            word = self._categories.of(one.class_id)
-            if one.thing is None or not word:
-                reason = "no category in this dataset" if not word else "no thing is listed"
+            known = self._categories.of(one.class_id)
+            if one.thing is None or not known:
+                reason = "no category in this dataset" if not known else "no thing is listed"
                 self._tally.dropped[reason] += 1
                 continue
             decision = judge(one, trust, self._selection.rules)
@@ -216,7 +239,6 @@ class _Job:
                 scene.see(
                     one,
                     category(one.thing, self._categories),
-                    points,
                     rider_pixels=riders.get(one.mask_id, 0),
                 )
             elif decision.fate == "ignore":
@@ -224,7 +246,18 @@ class _Job:
             else:
                 self._tally.dropped[decision.reason] += 1
 
-    def _file(self, channel: str, sample: Sample, key: bool, suffix: str) -> str:
+    def _file(self, channel: str, now: int, key: bool, suffix: str) -> str:
         kind = "samples" if key else "sweeps"
-        name = f"{self._drive.name}__{channel}__{round(sample.frame.timestamp * 1e6)}.{suffix}"
-        return f"{kind}/{channel}/{name}"
+        return f"{kind}/{channel}/{self._drive.name}__{channel}__{now}.{suffix}"
+
+
+def _created_us(drive: Drive) -> int:
+    """Return when a recording was begun, in microseconds of the Unix clock."""
+    created = drive.recording.meta.created
+    try:
+        return round(datetime.fromisoformat(created).timestamp() * 1e6)
+    except (OverflowError, TypeError, ValueError) as error:
+        raise RecordingError(
+            f"expected the date of the recording {drive.name} under created in its meta.json, got "
+            f"{created!r}: write it as 2026-01-31T12:00:00+00:00"
+        ) from error

@@ -1,4 +1,4 @@
-"""Picture files, encoded beside the thread that decodes; the first failure of any ends the run."""
+"""Picture files, encoded in threads of their own; the first failure of any ends the run."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from realmaster_live.datasets.folder import ExportOptions
+from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.names import WrittenPaths
 from realmaster_live.errors import RecordingError
 from realmaster_live.system.pictures import encode
 
-AHEAD = 8  # pictures a thread that wait to be written
+QUEUED = 8  # files a thread that wait to be written
 
 
 class PictureFiles:
     """Writes pictures and grey maps; the suffix of a path tells the format.
 
     Args:
+        written: what the run has written; each path is claimed there.
         threads: that encode. quality: of JPEG files, 1 to 100.
     """
 
-    def __init__(self, *, threads: int = 2, quality: int = 95) -> None:
+    def __init__(self, written: WrittenPaths, *, threads: int = 2, quality: int = 95) -> None:
+        self._written = written
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rm-pictures")
-        self._ahead = AHEAD * max(1, threads)
+        self._queued = QUEUED * max(1, threads)
         self._waiting: deque[Future[None]] = deque()
         self._quality = quality
         self._made: set[Path] = set()
 
     @classmethod
-    def of(cls, options: ExportOptions) -> Self:
-        """Return the writer that an export's options ask for."""
-        return cls(threads=options.threads, quality=options.quality)
+    def of(cls, folder: ExportFolder, options: ExportOptions) -> Self:
+        """Return the writer of an export that its options ask for."""
+        return cls(folder.written, threads=options.threads, quality=options.quality)
 
     def __enter__(self) -> Self:
         return self
@@ -47,23 +50,24 @@ class PictureFiles:
             self._pool.shutdown(cancel_futures=True)
 
     def write(self, path: Path, picture: NDArray[Any]) -> None:
-        """Write (H, W, 3) uint8 sRGB or a (H, W) uint8 or uint16 map, soon; folders are made.
+        """Queue (H, W, 3) uint8 sRGB or a (H, W) uint8 or uint16 map to be written.
 
         Raises:
-            RecordingError: this or an earlier picture could not be written.
+            RecordingError: an earlier file could not be written, or this one was written before.
         """
-        self._soon(path, lambda: encode(picture, path.suffix, self._quality))
+        self._submit(path, lambda: encode(picture, path.suffix, self._quality))
 
     def write_text(self, path: Path, text: str) -> None:
-        """Write a small file, soon; folders are made.
+        """Queue a small file to be written.
 
         Raises:
-            RecordingError: this or an earlier file could not be written.
+            RecordingError: an earlier file could not be written, or this one was written before.
         """
-        self._soon(path, text.encode)
+        self._submit(path, text.encode)
 
-    def _soon(self, path: Path, content: Callable[[], bytes]) -> None:
-        while len(self._waiting) >= self._ahead:
+    def _submit(self, path: Path, content: Callable[[], bytes]) -> None:
+        self._written.claim(path)
+        while len(self._waiting) >= self._queued:
             self._waiting.popleft().result()
         if path.parent not in self._made:
             _make(path.parent)

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from realmaster_live.datasets.formats import possible_formats
+from realmaster_live.datasets.names import unique_names
 from realmaster_live.datasets.rules import Rules
 from realmaster_live.datasets.splits import Split, SplitRule, assign_splits
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.sample import Sample
+from realmaster_live.recording.segment import SEGMENT, segment_folders
 
 Variant = Literal["sim", "real", "paired"]
 PICTURES: Mapping[Variant, tuple[str, ...]] = {
     "sim": ("sim",),
     "real": ("real",),
     "paired": ("sim", "real"),
-}
-# what must have been recorded for each format besides its pictures
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "coco": ("instance",),
-    "yolo": ("instance",),
-    "kitti": ("instance",),
-    "nuscenes": ("instance",),
-    "cityscapes": ("semantic", "instance"),
-    "webdataset": (),
-    "mcap": (),
-    "lerobot": (),
 }
 
 
@@ -39,9 +33,9 @@ class Selection:
 
     Attributes:
         recordings: their folders. cameras: by name; all that each recording has when empty.
-        every: take each so-manieth frame of a camera.
+        every: take every n-th frame of a camera.
         variant: the rendered pictures, the realized ones, or both with one set of labels.
-        split: how recordings are dealt out. rules: which labels are kept.
+        split: how recordings are distributed. rules: which labels are kept.
     """
 
     recordings: tuple[Path, ...]
@@ -52,7 +46,7 @@ class Selection:
     rules: Rules = field(default_factory=Rules)
 
     def __post_init__(self) -> None:
-        """Refuse what gives no frames."""
+        """Refuse a selection that cannot give any frame."""
         if not self.recordings:
             raise ConfigError("expected recordings, got none: name their folders")
         if self.every < 1:
@@ -68,54 +62,82 @@ class Drive:
     """One recording of a selection.
 
     Attributes:
-        name: of its folder, with the parents' where several are named the same.
-        recording: open. split: where it goes. cameras: those to export.
+        name: of its folder, and of as many parents as tell it from the others; see `names`.
+        recording: open. split: where it goes.
+        stems: what the file names of each camera to export begin with, by camera.
     """
 
     name: str
     recording: Recording
     split: Split
-    cameras: tuple[str, ...]
+    stems: Mapping[str, str]
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The names of the cameras to export."""
+        return tuple(self.stems)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of what was recorded, wherever the folder lies."""
+        digest = hashlib.sha256(self.recording.meta.created.encode())
+        for folder in segment_folders(self.recording.folder):
+            if (folder / SEGMENT).is_file():  # the hashes of all files of the segment
+                digest.update((folder / SEGMENT).read_bytes())
+        return digest.hexdigest()[:16]
 
     def size(self, camera: str) -> tuple[int, int]:
         """Return the width and height of a camera's pictures, pixels."""
-        seen = self.recording.meta.cameras[camera]
-        return seen.width, seen.height
+        recorded = self.recording.meta.cameras[camera]
+        return recorded.width, recorded.height
 
     def samples(
         self, camera: str, selection: Selection, streams: Collection[str] = ()
     ) -> Iterator[Sample]:
         """Yield the selected frames of a camera with its pictures and the label `streams`.
 
-        Damaged segments are logged and passed over.
+        Damaged segments are logged and skipped.
         """
-        asked = {*PICTURES[selection.variant], *streams}
-        return self.recording.samples(camera, streams=asked, every=selection.every, damaged="skip")
+        wanted = {*PICTURES[selection.variant], *streams}
+        return self.recording.samples(camera, streams=wanted, every=selection.every, damaged="skip")
 
 
-def open_drives(selection: Selection, export: str) -> tuple[Drive, ...]:
-    """Return the recordings of a selection, checked for what `export`, a format of NEEDS, needs.
+def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) -> tuple[Drive, ...]:
+    """Return the recordings of a selection, checked for the label streams that a format needs.
+
+    Args:
+        selection: what to open.
+        export: the name of the format, for messages.
+        needs: the label streams without which it cannot be written.
 
     Raises:
-        RecordingError: one cannot be read.
+        RecordingError: a recording cannot be read.
         ConfigError: a camera or a stream was not recorded, or the splits cannot be made.
     """
-    folders = _names(selection.recordings)
+    folders = _named(selection.recordings)
     recordings = {name: Recording(folder, verify=True) for name, folder in folders.items()}
     splits = assign_splits(
         {name: recording.meta.about for name, recording in recordings.items()}, selection.split
     )
-    drives = []
+    keys = []
     for name, recording in recordings.items():
-        cameras = _cameras(name, recording, selection.cameras)
-        for camera in cameras:
-            _check_streams(name, camera, recording.streams(camera), selection, export)
-        drives.append(Drive(name=name, recording=recording, split=splits[name], cameras=cameras))
-    return tuple(drives)
+        for camera in _cameras(name, recording, selection.cameras):
+            _check_streams(name, camera, recording.streams(camera), selection, export, needs)
+            keys.append((name, camera))
+    stems = dict(zip(keys, unique_names(keys, "_"), strict=True))
+    return tuple(
+        Drive(
+            name=name,
+            recording=recording,
+            split=splits[name],
+            stems={camera: stem for (drive, camera), stem in stems.items() if drive == name},
+        )
+        for name, recording in recordings.items()
+    )
 
 
-def _names(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """Return unlike names for folders: the last part of the path, more where two are alike."""
+def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
+    """Return name -> folder; a name has the last parts of the path by which all folders differ."""
     whole = [folder.resolve() for folder in folders]
     twice = [str(folder) for folder, count in Counter(whole).items() if count > 1]
     if twice:
@@ -123,7 +145,8 @@ def _names(folders: tuple[Path, ...]) -> dict[str, Path]:
     length = 1
     while len({folder.parts[-length:] for folder in whole}) < len(whole):
         length += 1
-    return {"-".join(folder.parts[-length:]): folder for folder in whole}
+    names = unique_names([folder.parts[-length:] for folder in whole], "-")
+    return dict(zip(names, whole, strict=True))
 
 
 def _cameras(name: str, recording: Recording, asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -137,17 +160,21 @@ def _cameras(name: str, recording: Recording, asked: tuple[str, ...]) -> tuple[s
 
 
 def _check_streams(
-    name: str, camera: str, recorded: Collection[str], selection: Selection, export: str
+    name: str,
+    camera: str,
+    recorded: Collection[str],
+    selection: Selection,
+    export: str,
+    needs: Sequence[str],
 ) -> None:
-    needed = (*PICTURES[selection.variant], *NEEDS[export])
+    needed = (*PICTURES[selection.variant], *needs)
     missing = [stream for stream in needed if stream not in recorded]
     if not missing:
         return
-    able = [one for one, needs in NEEDS.items() if set(needs) <= set(recorded)]
     raise ConfigError(
         f"expected the streams {', '.join(needed)} of camera {camera} in {name} for a "
         f"{selection.variant} export to {export}, got no {', '.join(missing)}: record with "
-        f"--labels {','.join(NEEDS[export]) or 'none'}"
-        + (" through an engine" if "real" in missing else "")
-        + f"; what was recorded is enough for {', '.join(able) or 'no format'}"
+        f"--labels {','.join(needs) or 'none'}"
+        + (" through an engine, or export --variant sim" if "real" in missing else "")
+        + f"; what was recorded is enough for {', '.join(possible_formats(recorded)) or 'no format'}"
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from realmaster_live.datasets.names import WrittenPaths
 from realmaster_live.errors import RecordingError
 
 BLOCK = 512  # a tar file's headers and paddings are made of these
@@ -17,13 +18,15 @@ class Shards:
     """Writes NAME-000000.tar, NAME-000001.tar and so on; the same samples give the same bytes.
 
     Args:
-        folder: where to. name: the shards begin with. max_bytes: of a shard, if one sample fits.
+        folder: what to write to. name: what the shards' names begin with.
+        max_bytes: of a shard, if one sample fits. written: what the run has written.
 
     Attributes:
         counts: file name -> samples, of those that are written.
     """
 
-    def __init__(self, folder: Path, name: str, max_bytes: int) -> None:
+    def __init__(self, folder: Path, name: str, max_bytes: int, written: WrittenPaths) -> None:
+        self._written = written
         self.counts: dict[str, int] = {}
         self._folder, self._name, self._max_bytes = folder, name, max_bytes
         self._tar: tarfile.TarFile | None = None
@@ -45,6 +48,7 @@ class Shards:
         Raises:
             RecordingError: it cannot be written.
         """
+        self._written.claim(self._folder / key)
         size = sum(2 * BLOCK + len(data) for data in files.values())
         if self._samples and self._bytes + size > self._max_bytes:
             self._end()
@@ -62,8 +66,9 @@ class Shards:
     def _begin(self) -> tarfile.TarFile:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._path = self._folder / f"{self._name}-{len(self.counts):06d}.tar"
+        self._written.claim(self._path)
         part = self._path.with_name(f"{self._path.name}.part")
-        self._tar = tarfile.open(part, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        self._tar = tarfile.open(part, "w", format=tarfile.PAX_FORMAT, encoding="utf-8")  # noqa: SIM115
         return self._tar
 
     def _end(self) -> None:

@@ -1,12 +1,14 @@
 """Which recordings train, validate and test: whole towns, routes, weathers or seeds, never frames.
 
-Groups are ranked by a hash of their name and dealt out by shares, so that the same recordings
-always get the same splits, on any machine. A group that is named keeps its split.
+Groups are sorted by a hash of their name and distributed by shares, so that the same recordings
+always get the same splits, on any machine. A group that is named keeps its split. CARLA's maps with
+and without `_Opt` show the same town and are one group.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,13 +24,13 @@ By = Literal["town", "route", "weather", "seed"]
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRule:
-    """How recordings are dealt out.
+    """How recordings are distributed.
 
     Attributes:
         by: what stays together: one town, one route of a town, one weather, or one seed of a town.
         shares: of the groups that train, validate and test; later ones may be left out.
         train, val, test: groups that have this split whatever the shares.
-        salt: other text gives another draw.
+        salt: another text gives another distribution.
     """
 
     by: By = "town"
@@ -46,7 +48,7 @@ class SplitRule:
                 f"expected one to three shares that add up to 1, got {str(shares)[1:-1]}: "
                 "write them as 0.8,0.1,0.1"
             )
-        counts = Counter((*self.train, *self.val, *self.test))
+        counts = Counter(map(_same_town, (*self.train, *self.val, *self.test)))
         twice = [group for group, count in counts.items() if count > 1]
         if twice:
             raise ConfigError(
@@ -57,23 +59,29 @@ class SplitRule:
     def named(self) -> Mapping[str, Split]:
         """Group -> split of those that are named."""
         lists = {"train": self.train, "val": self.val, "test": self.test}
-        return {group: split for split in SPLITS for group in lists[split]}
+        return {_same_town(group): split for split in SPLITS for group in lists[split]}
 
 
 def group_of(about: About, by: By) -> str:
-    """Return what a recording is kept together with; "" where it does not say."""
+    """Return the group that a recording belongs to; "" where meta.json does not say."""
+    town = _same_town(about.town)
     if by == "seed":
-        return "" if about.seed is None else f"{about.town}/{about.seed}"
+        return "" if about.seed is None else f"{town}/{about.seed}"
     if by == "route":
-        return about.route and f"{about.town}/{about.route}"
-    return about.town if by == "town" else about.weather
+        return about.route and f"{town}/{about.route}"
+    return town if by == "town" else about.weather
+
+
+def _same_town(group: str) -> str:
+    """Return a group by the name that CARLA's layered and plain map of a town share."""
+    return re.sub(r"_Opt(?=/|$)", "", group)
 
 
 def assign_splits(abouts: Mapping[str, About], rule: SplitRule) -> dict[str, Split]:
     """Return recording -> split.
 
     Raises:
-        ConfigError: a recording does not say its group, a named group has no recording, or a split
+        ConfigError: a recording's group is not known, a named group has no recording, or a split
             with a share would be empty.
     """
     groups: dict[str, list[str]] = defaultdict(list)
@@ -92,12 +100,12 @@ def assign_splits(abouts: Mapping[str, About], rule: SplitRule) -> dict[str, Spl
             f"expected a {rule.by} among {', '.join(sorted(groups))}, got "
             f"{', '.join(sorted(unknown))}: name one that was recorded"
         )
-    splits = _deal(sorted(groups), rule)
+    splits = _distribute(sorted(groups), rule)
     return {recording: splits[group] for group, names in groups.items() for recording in names}
 
 
-def _deal(groups: list[str], rule: SplitRule) -> dict[str, Split]:
-    """Give every group a split: its named one, or its place in the ranks of hashes."""
+def _distribute(groups: list[str], rule: SplitRule) -> dict[str, Split]:
+    """Return group -> split: the named one, or one by its place in the order of hashes."""
     splits = dict(rule.named)
     wanted = {split: share for split, share in zip(SPLITS, rule.shares, strict=False) if share > 0}
     free = [group for group in groups if group not in splits]
@@ -116,8 +124,8 @@ def _deal(groups: list[str], rule: SplitRule) -> dict[str, Split]:
         counts[
             max(wanted, key=lambda split: wanted[split] * len(groups) - counts[split] - held[split])
         ] += 1
-    dealt = iter(free)
+    rest = iter(free)
     for split in reversed(wanted):
         for _ in range(counts[split]):
-            splits[next(dealt)] = split
+            splits[next(rest)] = split
     return splits

@@ -13,7 +13,7 @@ from realmaster_live.errors import RecordingError
 
 @dataclass(frozen=True, kw_only=True)
 class DriveSummary:
-    """What became of one recording.
+    """What was written of one recording, and what was not.
 
     Attributes:
         split: where it went. frames: pictures written; of `paired`, pairs.
@@ -21,6 +21,7 @@ class DriveSummary:
         ignored, dropped: labels by reason. left_out: pictures by reason.
         damaged: segment that could not be read -> why.
         licences: of what was recorded, and of the engine where its pictures are among them.
+        fingerprint: of the recording. stems: what its files' names begin with.
     """
 
     split: Split
@@ -31,6 +32,8 @@ class DriveSummary:
     dropped: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
+    stems: tuple[str, ...] = ()
 
 
 class Tally:
@@ -48,12 +51,20 @@ class Tally:
         self.left_out: Counter[str] = Counter()
 
     def summary(
-        self, split: Split, damaged: Mapping[str, str], licences: tuple[str, ...] = ()
+        self,
+        *,
+        split: Split,
+        damaged: Mapping[str, str],
+        licences: tuple[str, ...],
+        fingerprint: str,
+        stems: tuple[str, ...],
     ) -> DriveSummary:
-        """Return the counts."""
+        """Return the counts with what else is known of the recording."""
         return DriveSummary(
             split=split,
             licences=licences,
+            fingerprint=fingerprint,
+            stems=stems,
             frames=self.frames,
             labels=dict(self.labels),
             ignored=dict(self.ignored),
@@ -95,7 +106,7 @@ class Summary:
         return counts
 
     def lines(self) -> Iterator[str]:
-        """Yield the account, a sentence a line."""
+        """Yield the summary, a sentence a line."""
         splits = [
             f"{split} {sum(drive.frames for drive in drives)} ({len(drives)} recordings)"
             for split in SPLITS
@@ -110,8 +121,8 @@ class Summary:
         ):
             counts = self.total(name)
             if counts:
-                told = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
-                yield f"{title}: {counts.total()} ({told})"
+                listed = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+                yield f"{title}: {counts.total()} ({listed})"
         for name, drive in self.drives.items():
             for segment, why in drive.damaged.items():
                 yield f"damaged and left out: segment {segment} of {name}: {why}"
@@ -129,6 +140,6 @@ class Summary:
         """
         if not self.frames:
             raise RecordingError(
-                f"expected frames for {self.out}, got none: {'; '.join(self.lines())}; ease the "
+                f"expected frames for {self.out}, got none: {'; '.join(self.lines())}; relax the "
                 "rules or record again"
             )

@@ -1,14 +1,17 @@
 """WebDataset: shards of samples for training by streaming, by split.
 
-    out/train/DRIVE-000000.tar    KEY.sim.jpg KEY.real.jpg KEY.semantic.png KEY.instance.png
-                                  KEY.depth.png KEY.json
+    out/train/DRIVE-000000.tar    KEY.sim.jpg KEY.real.jpg KEY.semantic.npy KEY.instance.npy
+                                  KEY.depth.npy KEY.json
     out/dataset.json              the shards of each split, and what the files of a sample mean
 
-A sample has what was recorded: labels that are missing are missing. Optical flow is left out.
+A sample has what was recorded: labels that were not recorded are missing. Label maps are .npy
+files, because WebDataset's own decoders turn every .png into 8 bits of red, green and blue. Optical
+flow is left out.
 """
 
 from __future__ import annotations
 
+import io
 import json
 from collections import deque
 from collections.abc import Iterator
@@ -26,19 +29,20 @@ from realmaster_live.datasets.labels import Picture, labelled
 from realmaster_live.datasets.selection import Drive, Selection, open_drives
 from realmaster_live.datasets.shards import Shards
 from realmaster_live.datasets.summary import Summary, Tally
+from realmaster_live.errors import ConfigError
 from realmaster_live.system.pictures import encode
 
 FORMAT = "webdataset"
+NEEDS: tuple[str, ...] = ()
 SHARD_BYTES = 512 * 2**20
 LABELS = ("semantic", "instance", "depth")
-DEPTH_STEPS = 256.0  # a metre, as in KITTI's depth maps
 MEANINGS = {
     "sim.jpg": "the rendered picture, sRGB",
     "real.jpg": "the realized picture of the same frame, sRGB",
-    "semantic.png": "8 bit: CARLA's class numbers",
-    "instance.png": "16 bit: the mask_id of the annotation in the json, 0 where there is none; "
-    "a rider and the two-wheeler below share one and differ in semantic.png",
-    "depth.png": "16 bit: metres along the optical axis times 256; 0 from 256 m on",
+    "semantic.npy": "(H, W) uint8: CARLA's class numbers",
+    "instance.npy": "(H, W) uint16: the mask_id of the annotation in the json, 0 where there is "
+    "none; a rider and the two-wheeler below share one and differ in semantic.npy",
+    "depth.npy": "(H, W) float32: metres along the optical axis",
     "json": "camera, poses (4, 4) and K by rows, metres, seconds, annotations, trust, prompt",
 }
 
@@ -57,13 +61,15 @@ def export(
         RecordingError: a recording cannot be read, or the export not be written.
     """
     options = options or ExportOptions()
-    drives = open_drives(selection, FORMAT)
-    folder = ExportFolder(out, FORMAT, selection, options)
+    drives = open_drives(selection, FORMAT, NEEDS)
+    if shard_bytes < 1:
+        raise ConfigError(f"expected shards of 1 byte or more, got {shard_bytes}: leave it out")
+    folder = ExportFolder(out, FORMAT, drives, selection, options)
     for drive in drives:
         with folder.drive(drive) as tally:
             if tally is None:
                 continue
-            with Shards(out / drive.split, _plain(drive.name), shard_bytes) as shards:
+            with Shards(out / drive.split, drive.name, shard_bytes, folder.written) as shards:
                 for key, files in _samples(drive, selection, options, tally):
                     shards.write(key, files)
             folder.write_part(drive, shards.counts)
@@ -87,7 +93,7 @@ def export(
 def _samples(
     drive: Drive, selection: Selection, options: ExportOptions, tally: Tally
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield key and files of each sample in order, encoded some ahead."""
+    """Yield key and files of each sample in order, encoded in advance by a pool of threads."""
     waiting: deque[Future[tuple[str, dict[str, bytes]]]] = deque()
     categories = options.categories or CARLA
     with ThreadPoolExecutor(max(1, options.threads), thread_name_prefix="rm-shards") as pool:
@@ -113,21 +119,14 @@ def _encoded(picture: Picture, selection: Selection, quality: int) -> tuple[str,
     labels = picture.sample.frame.labels
     for name in LABELS:
         if name in labels:
-            files[f"{name}.png"] = encode(_as_map(name, labels[name]), ".png")
+            files[f"{name}.npy"] = _as_file(name, labels[name])
     files["json"] = json.dumps(facts_of(picture)).encode()
-    return _plain(picture.stem), files
+    return picture.stem, files
 
 
-def _as_map(name: str, label: NDArray[Any]) -> NDArray[Any]:
-    """Return a label as the grey map that MEANINGS describes."""
-    if name == "semantic":
-        return label
-    if name == "instance":
-        return (label & 0xFFFF).astype(np.uint16)
-    steps = label * np.float32(DEPTH_STEPS) + np.float32(0.5)
-    return np.where(steps < 2**16, steps, 0).astype(np.uint16)
-
-
-def _plain(name: str) -> str:
-    """Return a name without dots: a sample's key ends at the first one."""
-    return name.replace(".", "-")
+def _as_file(name: str, label: NDArray[Any]) -> bytes:
+    """Return the .npy file of a label, as MEANINGS describes it."""
+    file = io.BytesIO()
+    whole = (label & 0xFFFF).astype(np.uint16) if name == "instance" else label
+    np.save(file, whole, allow_pickle=False)
+    return file.getvalue()

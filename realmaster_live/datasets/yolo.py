@@ -2,6 +2,9 @@
 
     out/images/sim/train/NAME.jpg  out/labels/sim/train/NAME.txt  out/data-sim.yaml
 
+`yolo detect train data=out/data-sim.yaml` takes it as it is: its paths are relative to the file,
+and trainers demand `train` and `val`, so that a split that was not exported names another one.
+
 Loaders find the labels of a picture by putting "labels" for "images" in its path, so that a paired
 export holds the same labels below sim and real. What is ignored is left out: the format has no
 mark for it.
@@ -22,12 +25,16 @@ from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Label, labelled
 from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.selection import PICTURES, Selection, open_drives
-from realmaster_live.datasets.splits import SPLITS
+from realmaster_live.datasets.splits import SPLITS, Split
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
 
 cv2 = require("cv2", extra="live")
+
+FORMAT = "yolo"
+NEEDS: tuple[str, ...] = ("instance",)
+DEMANDED: tuple[Split, ...] = ("train", "val")  # by trainers, in every description
 
 
 def export(
@@ -43,8 +50,8 @@ def export(
         selection: what to take.
         out: the folder.
         options: how to write.
-        segments: outlines of the masks instead of boxes. Parts of a thing are joined by lines to
-            and fro, as loaders want one outline a thing.
+        segments: outlines of the masks instead of boxes. The parts of a thing are joined by lines
+            that are drawn twice, there and back, because loaders want one outline a thing.
 
     Raises:
         ConfigError: the folder, the selection or the categories cannot be used.
@@ -57,11 +64,11 @@ def export(
             f"expected category numbers from 0 on without a gap in {categories.name}, got "
             f"{sorted(categories.ids.values())}: leave [ids] out"
         )
-    drives = open_drives(selection, "yolo")
-    folder = ExportFolder(out, "yolo", selection, options, {"segments": segments})
+    drives = open_drives(selection, FORMAT, NEEDS)
+    folder = ExportFolder(out, FORMAT, drives, selection, options, {"segments": segments})
     streams = ("instance",) if segments else ()
     for drive in drives:
-        with folder.drive(drive) as tally, PictureFiles.of(options) as files:
+        with folder.drive(drive) as tally, PictureFiles.of(folder, options) as files:
             if tally is None:
                 continue
             for camera in drive.cameras:
@@ -99,7 +106,7 @@ def _numbers(label: Label, size: tuple[int, int], instance: NDArray[Any] | None)
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return (N, 2) the outline of a mask (H, W), x and y in pixels, through its pixels' middles.
 
-    Parts are joined by lines to and fro, which enclose nothing.
+    Parts are joined by lines that are drawn there and back, and so enclose nothing.
     """
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     parts = [part.reshape(-1, 2) for part in found]
@@ -110,8 +117,15 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _yaml(kind: str, summary: Summary, categories: Categories) -> str:
     """Return the description that trainers ask for; without a path it is where this file lies."""
-    splits = {drive.split for drive in summary.drives.values()}
-    lines = [f"{split}: images/{kind}/{split}" for split in SPLITS if split in splits]
+    found = {drive.split for drive in summary.drives.values() if drive.frames}
+    lines = []
+    for split in SPLITS:
+        if split in found:
+            lines.append(f"{split}: images/{kind}/{split}")
+        elif split in DEMANDED:
+            stand_in = next(one for one in (*DEMANDED, "test") if one in found)
+            lines.append(f"# no recording was exported for {split}: see --split")
+            lines.append(f"{split}: images/{kind}/{stand_in}")
     names = sorted(categories.ids.items(), key=lambda item: item[1])
     lines += ["names:", *(f"  {number}: {json.dumps(name)}" for name, number in names)]
     return "\n".join(lines) + "\n"

@@ -37,6 +37,11 @@ THINGS: frozenset[int] = frozenset(
 )  # fmt: skip
 
 
+def class_name(number: int) -> str:
+    """Return the name of a class, or its number in digits where it has no name."""
+    return CLASS_NAMES[number] if 0 <= number < len(CLASS_NAMES) else str(number)
+
+
 def colourize(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return class numbers (H, W) as a picture (H, W, 3) in CityScapes colours."""
     return PALETTE[np.where(labels < len(PALETTE), labels, 0)]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.frames.chunk import Chunk
-from realmaster_live.frames.classes import CLASS_NAMES
+from realmaster_live.frames.classes import class_name
 from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 from realmaster_live.recording.about import About
@@ -68,7 +68,7 @@ def object_rows(chunk: Chunk, annotations: Sequence[Sequence[Annotation]]) -> An
         "frame_id": chunk.frame_ids[frames],
         "object_id": [None if thing is None else thing.object_id for thing in things],
         "class_id": [one.class_id for one in marks],
-        "class": [_class_name(one.class_id) for one in marks],
+        "class": [class_name(one.class_id) for one in marks],
         "type_id": [None if thing is None else thing.type_id for thing in things],
         "size": _lists(sizes, known),
         "object_to_world": _lists(poses, known),
@@ -234,10 +234,6 @@ def _lists(values: NDArray[np.float64], known: NDArray[np.bool_] | None = None) 
     mask = None if known is None else pa.array(~known)
     size = math.prod(flat.shape[1:])
     return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), size, mask=mask)
-
-
-def _class_name(number: int) -> str:
-    return CLASS_NAMES[number] if 0 <= number < len(CLASS_NAMES) else str(number)
 
 
 def _box(values: list[float] | None) -> tuple[float, float, float, float] | None:

@@ -15,7 +15,7 @@ from driven_scene import YAWS_DEG, mount, record_drive
 from realmaster_live.datasets import Rules, Selection, SplitRule, nuscenes
 from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.datasets.nuscenes_tables import TABLES
-from realmaster_live.datasets.nuscenes_words import channels
+from realmaster_live.datasets.nuscenes_taxonomy import channels
 from realmaster_live.datasets.quaternion import to_quaternion
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS

@@ -1,4 +1,4 @@
-"""nuScenes' words for what we record: channels, categories, attributes, visibility."""
+"""nuScenes' taxonomy of what is recorded: channels, categories, attributes, visibility."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations.masks import TWO_WHEELERS
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.names import unique_names
 from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.frames.objects import SceneObject
 
@@ -23,20 +24,20 @@ CHANNEL_YAWS_DEG: Mapping[str, float] = {
 }
 NEAR_YAW_DEG = 30.0  # half of what lies between two of their directions, about
 LEVEL_DEG = 45.0  # a camera that looks farther up or down is none of theirs
-MOVING_M_S = 0.2  # what is slower stands
+MOVING_M_S = 0.2  # what is slower counts as standing
 PEDESTRIAN = CLASS_IDS["pedestrian"]
 EMERGENCY: Mapping[str, str] = {
     "police": "vehicle.emergency.police",
     "ambulance": "vehicle.emergency.ambulance",
 }
-_WORDS = {
+_NAMES = {
     "pedestrian": "human.pedestrian.adult", "car": "vehicle.car", "truck": "vehicle.truck",
     "bus": "vehicle.bus.rigid", "motorcycle": "vehicle.motorcycle", "bicycle": "vehicle.bicycle",
 }  # fmt: skip  # a rider belongs to the cycle's box; trains, lights and signs are not theirs
 NUSCENES = Categories(
     name="nuscenes",
-    of_class={number: _WORDS.get(word, "") for word, number in CLASS_IDS.items()},
-    ids={word: number for number, word in enumerate((*_WORDS.values(), *EMERGENCY.values()))},
+    of_class={number: _NAMES.get(word, "") for word, number in CLASS_IDS.items()},
+    ids={word: number for number, word in enumerate((*_NAMES.values(), *EMERGENCY.values()))},
 )
 ATTRIBUTES = (
     "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider",
@@ -67,9 +68,10 @@ def channels(mounts: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
     for away, camera, channel in offers:
         if away <= NEAR_YAW_DEG and camera not in named and channel not in named.values():
             named[camera] = channel
-    for camera in mounts:
-        own = f"CAM_{camera.upper()}"
-        named.setdefault(camera, own if own not in named.values() else f"{own}_2")
+    others = [camera for camera in mounts if camera not in named]
+    taken = [(channel,) for channel in named.values()]
+    own = unique_names([*((f"CAM_{camera.upper()}",) for camera in others), *taken], "")
+    named |= dict(zip(others, own, strict=False))
     return {camera: named[camera] for camera in mounts}
 
 

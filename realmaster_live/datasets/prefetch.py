@@ -1,4 +1,4 @@
-"""Decoding beside the thread that uses what was decoded."""
+"""Decoding in a thread of its own, some items ahead of the thread that uses them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-COUNT = 8  # items that wait; decoding pauses meanwhile
+COUNT = 8  # items that are ready at most; decoding pauses meanwhile
 
 
-def ahead(items: Generator[Item] | Iterator[Item], count: int = COUNT) -> Iterator[Item]:
-    """Yield `items` in order, made in a thread of their own, up to `count` ahead.
+def prefetch(items: Generator[Item] | Iterator[Item], count: int = COUNT) -> Iterator[Item]:
+    """Yield `items` in order; a thread of its own makes up to `count` of them in advance.
 
     `items` is closed with this iterator, in that thread.
     """
     waiting: deque[Future[Item | None]] = deque()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="rm-ahead")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="rm-prefetch")
     try:
         waiting.extend(pool.submit(next, items, None) for _ in range(count))
         while (item := waiting.popleft().result()) is not None:

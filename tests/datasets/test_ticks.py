@@ -7,8 +7,8 @@ from driven_scene import FPS, SIZE, driven_chunk
 
 from realmaster_live import ChunkSpec
 from realmaster_live.datasets import Rules, Selection
-from realmaster_live.datasets.moments import moments
 from realmaster_live.datasets.selection import open_drives
+from realmaster_live.datasets.ticks import ticks
 from realmaster_live.recording import About, Recorder
 
 
@@ -31,9 +31,9 @@ def test_a_moment_is_given_where_every_camera_has_it_and_the_rule_keeps_it(tmp_p
     ]  # fmt: skip
     folder = record(tmp_path / "drive", plan)
     selection = Selection(recordings=(folder,), rules=Rules(min_frame_trust=0.5))
-    (drive,) = open_drives(selection, "nuscenes")
+    (drive,) = open_drives(selection, "nuscenes", ())
     left_out: Counter[str] = Counter()
-    found = list(moments(drive, selection, ("depth",), left_out=left_out))
+    found = list(ticks(drive, selection, ("depth",), left_out=left_out))
     assert [[one.frame.frame_id for one in moment] for moment in found] == [
         [number, number] for number in (*range(1000, 1004), *range(1012, 1016))
     ]
@@ -46,8 +46,8 @@ def test_a_moment_is_given_where_every_camera_has_it_and_the_rule_keeps_it(tmp_p
 def test_one_camera_gives_all_its_frames(tmp_path):
     folder = record(tmp_path / "drive", [("front", index, None) for index in range(2)])
     selection = replace(Selection(recordings=(folder,)), every=3)
-    (drive,) = open_drives(selection, "lerobot")
+    (drive,) = open_drives(selection, "lerobot", ())
     left_out: Counter[str] = Counter()
-    found = [moment[0].frame.frame_id for moment in moments(drive, selection, left_out=left_out)]
+    found = [moment[0].frame.frame_id for moment in ticks(drive, selection, left_out=left_out)]
     assert found == [1000, 1003, 1006]
     assert not left_out

@@ -1,0 +1,66 @@
+"""File names of an export: no two are alike, and no file is written twice."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from realmaster_live.errors import RecordingError
+
+LONGEST_BYTES = 120  # of a name: a suffix, a camera and a number still fit into a file's 255
+HASH_DIGITS = 8
+
+
+def unique_names(sources: Sequence[tuple[str, ...]], separator: str) -> list[str]:
+    """Return a file name for each source, made of its parts; no two are alike.
+
+    Letters and digits of any script, "-" and "_" are kept; everything else becomes "-", because
+    file systems, loaders and WebDataset's keys, which end at the first dot, give it a meaning. A
+    hash of the parts is appended to names that are alike then, be it but for their case, and to
+    names that are too long. So a name depends on the sources alone, not on their order.
+    """
+    names = [separator.join(map(_clean, parts)) for parts in sources]
+    counts = Counter(name.casefold() for name in names)
+    return [
+        name
+        if counts[name.casefold()] == 1 and len(name.encode()) <= LONGEST_BYTES
+        else _hashed(name, parts)
+        for name, parts in zip(names, sources, strict=True)
+    ]
+
+
+def _clean(part: str) -> str:
+    text = unicodedata.normalize("NFC", part)
+    return "".join(char if char.isalnum() or char in "-_" else "-" for char in text) or "-"
+
+
+def _hashed(name: str, parts: tuple[str, ...]) -> str:
+    whole = "\0".join(parts).encode(errors="surrogateescape")
+    digest = hashlib.sha256(whole).hexdigest()[:HASH_DIGITS]
+    start = name.encode()[: LONGEST_BYTES - HASH_DIGITS - 1].decode(errors="ignore")
+    return f"{start}-{digest}"
+
+
+class WrittenPaths:
+    """The files that one run wrote."""
+
+    def __init__(self) -> None:
+        self._hashes: set[int] = set()  # a path itself takes three times the memory
+
+    def claim(self, path: Path) -> None:
+        """Note that a file is being written.
+
+        Raises:
+            RecordingError: it was written before in this run, so that a frame would be lost.
+        """
+        digest = hashlib.blake2b(str(path).casefold().encode(errors="surrogateescape"))
+        key = int.from_bytes(digest.digest()[:8])
+        if key in self._hashes:
+            raise RecordingError(
+                f"expected a file name of its own for each frame, got {path} twice: a camera has a "
+                "frame number twice, so repair the recording, or export its parts one by one"
+            )
+        self._hashes.add(key)
