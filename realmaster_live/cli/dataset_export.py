@@ -17,7 +17,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `export`."""
     parser.add_argument("recordings", type=Path, nargs="+", metavar="REC", help="their folders")
     parser.add_argument("--to", required=True, choices=FORMATS, metavar="FORMAT",
-                        help="; ".join(f"{name}: {one.contents}" for name, one in FORMATS.items()))  # fmt: skip
+                        help="; ".join(f"{name}: {one.contents}" for name, one
+                                       in FORMATS.items()))  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="where to write")
     parser.add_argument("--variant", choices=("sim", "real", "paired"), default="real",
                         help="the rendered pictures, the realized ones, or both with one set of"

@@ -8,10 +8,10 @@ Below out/sim and out/real:
     maps/unmapped.png                            what the devkit needs to open; there is no map
 
 A `paired` export has both roots, with the same tables byte by byte: what trains on the one trains
-on the other by its path alone. A label that the rule ignores is left out, as
-nuScenes knows no ignored ones. `num_lidar_pts` counts the points of LIDAR_TOP in a box that were hit on the
-thing's own pixels; without recorded depth there is no LIDAR_TOP, and it is 0. Times are the date at
-which the recording began plus the simulation's clock, in microseconds.
+on the other by its path alone. A label that the rule ignores is left out, as nuScenes knows no
+ignored ones. `num_lidar_pts` counts the points of LIDAR_TOP in a box that were hit on the thing's
+own pixels; without recorded depth there is no LIDAR_TOP, and it is 0. Times are the date at which
+the recording began plus the simulation's clock, in microseconds.
 """
 
 from __future__ import annotations

@@ -171,10 +171,11 @@ def _check_streams(
     missing = [stream for stream in needed if stream not in recorded]
     if not missing:
         return
+    possible = possible_formats(recorded)
     raise ConfigError(
         f"expected the streams {', '.join(needed)} of camera {camera} in {name} for a "
         f"{selection.variant} export to {export}, got no {', '.join(missing)}: record with "
         f"--labels {','.join(needs) or 'none'}"
         + (" through an engine, or export --variant sim" if "real" in missing else "")
-        + f"; what was recorded is enough for {', '.join(possible_formats(recorded)) or 'no format'}"
+        + f"; what was recorded is enough for {', '.join(possible) or 'no format'}"
     )

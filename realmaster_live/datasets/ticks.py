@@ -68,7 +68,7 @@ def ticks(
 
 
 def in_stretches(samples: Iterable[Sample]) -> Iterator[tuple[int, Sample]]:
-    """Yield each frame of a camera with its stretch: the clock falls where the world is reloaded."""
+    """Yield each frame of a camera with its stretch: a reloaded world's clock begins anew."""
     stretch, last = 0, None
     for sample in samples:
         now = sample.frame
@@ -91,7 +91,7 @@ class RisingClock:
         self._last_us: int | None = None
 
     def at(self, stretch: int, timestamp: float) -> int:
-        """Return the time of a frame, microseconds; a new stretch begins a second after the last."""
+        """Return the time of a frame, microseconds; a stretch begins a second after the last."""
         now = round(timestamp * 1e6) + self._shift_us
         if stretch != self._stretch and self._last_us is not None:
             later = self._last_us + GAP_US - now

@@ -6,8 +6,7 @@ import pytest
 from driven_scene import record_drive
 
 from realmaster_live.cli import main
-from realmaster_live.cli.dataset_export import FORMATS
-from realmaster_live.datasets.selection import NEEDS
+from realmaster_live.datasets.formats import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +18,13 @@ def towns(tmp_path_factory):
     ]
 
 
-def test_every_format_has_its_needs():
-    assert FORMATS.keys() == NEEDS.keys()
+def test_the_help_lists_the_table_of_formats(capsys):
+    with pytest.raises(SystemExit):
+        main(["dataset", "export", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, one in FORMATS.items():
+        assert f"{name}: {one.contents}" in shown
+    assert "coco: outlines in place of run-length masks" in shown
 
 
 @pytest.mark.parametrize(

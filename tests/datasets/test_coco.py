@@ -66,6 +66,36 @@ def test_masks_and_boxes_are_those_of_the_recording(town_drive, tmp_path):
     assert compared > 50
 
 
+def test_polygons_cover_the_masks_of_what_is_kept(drive, tmp_path):
+    folder = drive(chunks=1, low=111, licence="CC-BY-4.0")
+    coco.export(Selection(recordings=(folder,)), tmp_path / "rle")
+    coco.export(Selection(recordings=(folder,)), tmp_path / "polygons", polygons=True)
+    masks, outlines = opened(tmp_path / "rle"), opened(tmp_path / "polygons")
+    ignored = 0
+    for number, row in outlines.anns.items():
+        whole = masks.annToMask(masks.anns[number])
+        drawn = outlines.annToMask(row)
+        if row["iscrowd"]:
+            assert isinstance(row["segmentation"], dict)
+            ignored += 1
+            continue
+        assert all(len(part) >= 6 and len(part) % 2 == 0 for part in row["segmentation"])
+        assert (whole & drawn).sum() / (whole | drawn).sum() > 0.9
+        left, top, width, height = row["bbox"]
+        points = np.concatenate([np.reshape(part, (-1, 2)) for part in row["segmentation"]])
+        assert (points >= (left, top)).all() and (points <= (left + width, top + height)).all()
+    assert ignored and len(outlines.anns) > 2 * ignored
+
+
+def test_every_image_has_the_licence_of_its_recording(drive, tmp_path):
+    folders = drive("one", chunks=1, licence="CC-BY-4.0"), drive("two", chunks=1)
+    coco.export(Selection(recordings=folders), tmp_path / "out")
+    dataset = opened(tmp_path / "out").dataset
+    names = {row["id"]: row["name"] for row in dataset["licenses"]}
+    found = {image["recording"]: names[image["license"]] for image in dataset["images"]}
+    assert found == {"one": "CC-BY-4.0", "two": "not stated in the recording"}
+
+
 def test_its_own_annotations_are_perfect_detections(town_drive, tmp_path, capsys):
     coco.export(Selection(recordings=(town_drive,)), tmp_path)
     truth = opened(tmp_path)

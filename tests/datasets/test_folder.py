@@ -92,10 +92,10 @@ def test_a_folder_that_holds_something_is_refused(drive, tmp_path):
         ({"split": SplitRule(test=("Town01",))}, "split"),
     ],
 )
-def test_another_selection_does_not_go_on(drive, tmp_path, change, told):
+def test_another_selection_is_not_resumed(drive, tmp_path, change, told):
     folder, out = drive(chunks=1), tmp_path / "out"
     yolo.export(Selection(recordings=(folder,)), out)
-    with pytest.raises(ConfigError, match=f"expected {told}.*to go on with"):
+    with pytest.raises(ConfigError, match=f"expected {told}.*to resume"):
         yolo.export(Selection(recordings=(folder,), **change), out, options=RESUME)
     with pytest.raises(ConfigError, match=r"expected options \{'segments': True\}"):
         yolo.export(Selection(recordings=(folder,)), out, options=RESUME, segments=True)

@@ -7,7 +7,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from driven_scene import intrinsics, record_drive
+from driven_scene import intrinsics, record_drive, record_reloaded
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from realmaster_live.datasets import Selection, SplitRule, mcap_log
@@ -176,3 +176,15 @@ def test_a_segment_whose_video_was_changed_is_named_and_the_others_are_written(t
     found = read(tmp_path / "out/train/changed.mcap")
     assert len(found["/front/sim"]) == 8
     assert found["/front/sim"][0][0] == round((12.25 + 8 / 20) * 1e9)
+
+
+def test_times_rise_where_the_world_was_loaded_anew(tmp_path):
+    folder = record_reloaded(tmp_path / "reloaded", cameras=("front", "back"))
+    mcap_log.export(Selection(recordings=(folder,)), tmp_path / "out")
+    with (tmp_path / "out/train/reloaded.mcap").open("rb") as file:
+        messages = reader.make_reader(file).iter_messages(topics=["/tf"], log_time_order=False)
+        times = [message.log_time for _, _, message in messages]
+    assert len(times) == 2 * 24
+    assert times == sorted(times) and len(set(times)) == 24
+    steps = np.diff(sorted(set(times)))
+    assert (steps == 50_000_000).sum() == 22 and steps.max() == 1_000_000_000

@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 import venv
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from driven_scene import YAWS_DEG, mount, record_drive
+from driven_scene import SIZE, YAWS_DEG, driven_chunk, mount, record_drive, record_reloaded
 
+from realmaster_live import ChunkSpec
 from realmaster_live.datasets import Rules, Selection, SplitRule, nuscenes
 from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.datasets.nuscenes_tables import TABLES
@@ -19,7 +22,7 @@ from realmaster_live.datasets.nuscenes_taxonomy import channels
 from realmaster_live.datasets.quaternion import to_quaternion
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
-from realmaster_live.recording import Recording
+from realmaster_live.recording import Recorder, Recording
 
 CHECK = Path(__file__).parent.parent / "parts/check_nuscenes.py"
 # the tables of v1.0: https://github.com/nutonomy/nuscenes-devkit, docs/schema_nuscenes.md
@@ -112,8 +115,126 @@ def test_samples_come_at_two_hertz_and_a_gap_ends_a_scene(exported):
     assert len(front) == 48
     assert sum(row["is_key_frame"] for row in front) == 6
     # a sweep belongs to the sample that follows
-    second = next(row for row in front if row["filename"].endswith("__12300000.jpg"))
-    assert tables["sample"][second["sample_token"]]["timestamp"] == 12_750_000
+    start = min(row["timestamp"] for row in front)
+    second = next(row for row in front if row["timestamp"] == start + 50_000)
+    assert second["filename"].endswith(f"__{start + 50_000}.jpg")
+    assert tables["sample"][second["sample_token"]]["timestamp"] == start + 500_000
+
+
+def test_times_are_the_date_of_the_recording_plus_the_simulations_clock(drive, exported):
+    created = datetime.fromisoformat(Recording(drive).meta.created)
+    tables = tables_of(exported / "sim")
+    first = min(row["timestamp"] for row in tables["sample"].values())
+    assert first == round(created.timestamp() * 1e6) + 12_250_000
+    (log,) = tables["log"].values()
+    assert log["date_captured"] == created.date().isoformat()
+
+
+def test_a_sensor_has_one_row_and_cameras_keep_their_exact_poses(drive, exported):
+    tables = tables_of(exported / "sim")
+    assert len(tables["calibrated_sensor"]) == len(tables["sensor"]) == 4
+    poses = {
+        (sample.frame.camera, sample.frame.frame_id): sample.frame.cam_to_world
+        for camera in YAWS_DEG
+        for sample in Recording(drive).samples(camera, streams=())
+    }
+    start = min(row["timestamp"] for row in tables["sample_data"].values())
+    for row in tables["sample_data"].values():
+        channel = row["filename"].split("/")[1]
+        if channel != "LIDAR_TOP":
+            sensor = tables["calibrated_sensor"][row["calibrated_sensor_token"]]
+            whole = matrix(tables["ego_pose"][row["ego_pose_token"]]) @ matrix(sensor)
+            camera = channel.removeprefix("CAM_").lower()
+            number = 1000 + round((row["timestamp"] - start) / 50_000)
+            assert whole == pytest.approx(poses[camera, number], abs=1e-6)
+
+
+def matrix(row):
+    w, x, y, z = row["rotation"]
+    turned = np.eye(4)
+    turned[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    turned[:3, 3] = row["translation"]
+    return turned
+
+
+def test_poses_that_shake_do_not_make_more_sensors(tmp_path):
+    """Simulators give poses as float32, and of the tick beside."""
+    random = np.random.default_rng(0)
+    spec = ChunkSpec(frames=4, width=SIZE[0], height=SIZE[1], fps=20)
+    with Recorder(tmp_path / "shaky", spec) as recorder:
+        for index in range(6):
+            chunk = driven_chunk(index)
+            shaken = chunk.ego_to_world.copy()
+            shaken[:, :3, 3] += random.normal(0, 0.003, (4, 3))
+            recorder.write(replace(chunk, ego_to_world=shaken))
+    nuscenes.export(Selection(recordings=(tmp_path / "shaky",)), tmp_path / "out")
+    assert len(tables_of(tmp_path / "out/sim")["calibrated_sensor"]) == 2
+
+
+def test_points_of_a_box_are_its_own_and_of_all_cameras(exported):
+    """The road below a car lies in its box too; what one camera does not list another may hit."""
+    tables = tables_of(exported / "sim")
+    scans = {
+        row["timestamp"]: (row, exported / "sim" / row["filename"])
+        for row in tables["sample_data"].values()
+        if "LIDAR_TOP" in row["filename"]
+    }
+    checked = 0
+    for row in tables["sample_annotation"].values():
+        time = tables["sample"][row["sample_token"]]["timestamp"]
+        scan, path = scans[time]
+        sensor = tables["calibrated_sensor"][scan["calibrated_sensor_token"]]
+        world = matrix(tables["ego_pose"][scan["ego_pose_token"]]) @ matrix(sensor)
+        points = np.fromfile(path, np.float32).reshape(-1, 5)[:, :3] @ world[:3, :3].T
+        points += world[:3, 3]
+        box = matrix(row)
+        width, length, height = row["size"]
+        inside = (
+            np.abs((points - box[:3, 3]) @ box[:3, :3])
+            <= np.array([length, width, height]) / 2 + 0.021
+        )
+        above = points[:, 2] > 0.002  # the road is flat and at 0
+        assert row["num_lidar_pts"] <= inside.all(axis=1).sum()
+        wanted = int((inside.all(axis=1) & above).sum())
+        assert row["num_lidar_pts"] == pytest.approx(wanted, rel=0.02, abs=2)
+        checked += row["num_lidar_pts"] > 0
+    assert checked > 10
+
+
+def test_two_drives_that_begin_at_the_same_time_are_sorted_by_the_devkit(tmp_path):
+    drives = tuple(record_drive(tmp_path / name, chunks=1) for name in ("monday", "tuesday", "w"))
+    for folder in drives:
+        meta = json.loads((folder / "meta.json").read_text())
+        (folder / "meta.json").write_text(
+            json.dumps({**meta, "created": "2026-03-01T10:00:00+00:00"})
+        )
+    nuscenes.export(Selection(recordings=drives), tmp_path / "out")
+    tables = tables_of(tmp_path / "out/sim")
+    recs = [
+        (tables["sample"][row["first_sample_token"]]["timestamp"], row)
+        for row in tables["scene"].values()
+    ]
+    assert len(sorted(recs)) == 3  # NuScenes.list_scenes
+    for row in tables["sample_data"].values():
+        assert (tmp_path / "out/sim" / row["filename"]).is_file()
+
+
+def test_a_clock_that_falls_begins_a_scene_and_times_go_on(tmp_path):
+    folder = record_reloaded(tmp_path / "reloaded")
+    nuscenes.export(Selection(recordings=(folder,)), tmp_path / "out")
+    tables = tables_of(tmp_path / "out/sim")
+    assert [row["name"] for row in tables["scene"].values()] == [
+        "scene-reloaded-000", "scene-reloaded-001",
+    ]  # fmt: skip
+    for table in ("sample", "sample_data"):
+        rows = tables[table]
+        for row in rows.values():
+            assert not row["next"] or rows[row["next"]]["timestamp"] > row["timestamp"]
+    assert len({row["filename"] for row in tables["sample_data"].values()}) == 24 + 4
 
 
 def test_the_rows_of_both_variants_are_the_same_and_the_pictures_differ(exported):
@@ -244,9 +365,10 @@ def devkit_python(tmp_path_factory) -> str:
 def test_the_devkit_opens_it_and_its_boxes_lie_on_the_masks(drive, exported, tmp_path_factory):
     python = devkit_python(tmp_path_factory)
     recording = Recording(drive)
+    created = round(datetime.fromisoformat(recording.meta.created).timestamp() * 1e6)
     seen = [
         {
-            "timestamp": round(sample.frame.timestamp * 1e6),
+            "timestamp": created + round(sample.frame.timestamp * 1e6),
             "channel": {"front": "CAM_FRONT", "front_left": "CAM_FRONT_LEFT", "back": "CAM_BACK"}[
                 camera
             ],

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from realmaster_live.datasets.splits import SplitRule, assign_splits
+from realmaster_live.datasets.splits import SplitRule, assign_splits, group_of
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import About
 
@@ -91,3 +91,16 @@ def test_shares_that_are_no_whole(shares):
 def test_a_town_on_two_sides():
     with pytest.raises(ConfigError, match="each town on one side, got Town01 on more"):
         SplitRule(train=("Town01",), test=("Town01",))
+
+
+def test_maps_with_and_without_opt_are_one_town():
+    abouts = {name: About(town=name) for name in ("Town03", "Town03_Opt", "Town04", "Town10HD_Opt")}
+    for seed in range(8):
+        splits = assign_splits(abouts, SplitRule(shares=(0.5, 0.5), salt=str(seed)))
+        assert splits["Town03"] == splits["Town03_Opt"]
+    named = assign_splits(abouts, SplitRule(val=("Town03_Opt",), test=("Town10HD",)))
+    assert (named["Town03"], named["Town10HD_Opt"], named["Town04"]) == ("val", "test", "train")
+    with pytest.raises(ConfigError, match="Town03 on more"):
+        SplitRule(train=("Town03",), val=("Town03_Opt",))
+    route = group_of(About(town="Town03_Opt", route="round"), "route")
+    assert route == group_of(About(town="Town03", route="round"), "route")

@@ -1,4 +1,4 @@
-"""Moments of several cameras: whole ones only, and every other picture is accounted for."""
+"""Ticks of several cameras: whole ones only, and every other picture is accounted for."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,7 +21,7 @@ def record(folder, plan):
     return folder
 
 
-def test_a_moment_is_given_where_every_camera_has_it_and_the_rule_keeps_it(tmp_path):
+def test_a_tick_is_given_where_every_camera_has_it_and_the_rule_keeps_it(tmp_path):
     plan = [
         ("front", 0, 0.9), ("back", 0, 0.9),
         ("front", 1, 0.9), ("back", 1, 0.2),  # of little trust
@@ -34,11 +34,11 @@ def test_a_moment_is_given_where_every_camera_has_it_and_the_rule_keeps_it(tmp_p
     (drive,) = open_drives(selection, "nuscenes", ())
     left_out: Counter[str] = Counter()
     found = list(ticks(drive, selection, ("depth",), left_out=left_out))
-    assert [[one.frame.frame_id for one in moment] for moment in found] == [
+    assert [[one.frame.frame_id for one in tick.samples] for tick in found] == [
         [number, number] for number in (*range(1000, 1004), *range(1012, 1016))
     ]
-    assert [one.frame.camera for one in found[0]] == ["front", "back"]
-    assert set(found[0][0].frame.labels) == {"depth"}
+    assert [one.frame.camera for one in found[0].samples] == ["front", "back"]
+    assert set(found[0].samples[0].frame.labels) == {"depth"}
     assert left_out["low trust"] == 8
     assert left_out["not in every camera"] == 8
 
@@ -48,6 +48,6 @@ def test_one_camera_gives_all_its_frames(tmp_path):
     selection = replace(Selection(recordings=(folder,)), every=3)
     (drive,) = open_drives(selection, "lerobot", ())
     left_out: Counter[str] = Counter()
-    found = [moment[0].frame.frame_id for moment in ticks(drive, selection, left_out=left_out)]
+    found = [tick.samples[0].frame.frame_id for tick in ticks(drive, selection, left_out=left_out)]
     assert found == [1000, 1003, 1006]
     assert not left_out

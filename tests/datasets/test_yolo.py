@@ -17,8 +17,9 @@ def read(out, kind="sim"):
     """Yield split, name, picture size and rows: a class and numbers from 0 to 1 each."""
     data = yaml.safe_load((out / f"data-{kind}.yaml").read_text())
     assert list(data["names"]) == list(range(len(data["names"])))
-    for split in ("train", "val", "test"):
-        for path in sorted((out / data[split]).iterdir()) if split in data else ():
+    splits = [one for one in ("train", "val", "test") if one in data]
+    for split in [one for one in splits if data[one].endswith(one)]:  # no stand-ins
+        for path in sorted((out / data[split]).iterdir()):
             height, width = cv2.imread(str(path)).shape[:2]
             labels = path.parent.parent.parent.parent / "labels" / path.relative_to(out / "images")
             rows = [
@@ -59,6 +60,28 @@ def test_splits_and_pairs(drive, tmp_path):
         assert one[:3] == other[:3] and len(one[3]) == len(other[3])
         for mine, theirs in zip(one[3], other[3], strict=True):
             assert mine[0] == theirs[0] and np.array_equal(mine[1], theirs[1])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [SplitRule(), SplitRule(train=("Town01",), val=("Town02",)), SplitRule(test=("Town01",))],
+    ids=["all train", "train and val", "test and train"],
+)
+def test_the_description_has_what_ultralytics_demands(drive, tmp_path, rule):
+    """`check_det_dataset`: train and val are required, each an existing folder with pictures."""
+    folders = drive("one", town="Town01", chunks=1), drive("two", town="Town02", chunks=1)
+    yolo.export(Selection(recordings=folders, split=rule), tmp_path / "out")
+    description = tmp_path / "out/data-sim.yaml"
+    data = yaml.safe_load(description.read_text())
+    for split in ("train", "val"):
+        pictures = list((description.parent / data[split]).glob("*.jpg"))
+        assert pictures
+        for path in pictures:
+            text = str(path).replace("/images/", "/labels/")
+            assert (tmp_path / text).with_suffix(".txt").is_file()
+    assert len(data["names"]) == max(data["names"]) + 1
+    stands_in = "no recording was exported for val" in description.read_text()
+    assert stands_in == (data["val"] == data["train"])
 
 
 def test_outlines_cover_the_masks(drive, tmp_path):

@@ -154,6 +154,21 @@ def driven_chunk(index, camera="front", *, frames=4, size=SIZE, lost=0, labels=N
     )
 
 
+def record_reloaded(folder, *, cameras=("front",), falls=3):
+    """Six chunks; before number `falls` the world is loaded anew, and its clock begins at 0.1 s."""
+    spec = ChunkSpec(frames=4, width=SIZE[0], height=SIZE[1], fps=FPS)
+    with Recorder(folder, spec, about=About(town="Town05")) as recorder:
+        for index in range(2 * falls):
+            for camera in cameras:
+                chunk = driven_chunk(index, camera)
+                if index >= falls:
+                    past = chunk.timestamps - chunk.timestamps[0]
+                    since = (index - falls) * 4 / FPS + 0.1
+                    chunk = replace(chunk, timestamps=past + since)
+                recorder.write(chunk)
+    return folder
+
+
 def record_drive(
     folder, *, cameras=("front",), chunks=6, gaps=None, trust=None, town="Town05", size=SIZE, **how
 ):
