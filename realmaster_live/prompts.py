@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.optional import require
+from realmaster_live.system.atomic_files import replacing
 
 PROMPTS_FILE = "prompts.safetensors"  # beside a checkpoint
 
@@ -101,9 +102,8 @@ class PromptTable(Mapping[str, NDArray[np.float32]]):
             key(self.encoder, self.texts[name]): np.ascontiguousarray(embedding)
             for name, embedding in self.items()
         }
-        aside = path.with_suffix(".part")
-        safetensors.save_file(tensors, aside, metadata=about)
-        aside.replace(path)
+        with replacing(path) as part:
+            safetensors.save_file(tensors, part, metadata=about)
 
     @classmethod
     def load(cls, path: Path) -> PromptTable:

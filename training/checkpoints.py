@@ -1,4 +1,4 @@
-"""Saved states of a run: written aside, hashed, synced, renamed; a broken newest falls back one.
+"""Saved states of a run, each whole or not there; a damaged one falls back to the one before it.
 
 ```
 FOLDER/step=N/{*.safetensors, state.json, MANIFEST.sha256}   FOLDER/LATEST
@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import write_tensors
+from realmaster_live.system.atomic_files import remove_leftovers, replacing, write_json, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,22 +35,16 @@ def write_state(
     The newest whole one before it stays, to fall back to; others go, also those of later steps,
     which a run that fell back has left.
     """
-    target, aside = folder / f"step={step}", folder / "part"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name, tensors in files.items():
-        write_tensors(aside / name, dict(tensors))
-    write_synced(aside / NUMBERS, json.dumps({"step": step, **numbers}, indent=2) + "\n")
-    lines = [f"{digest_of(path)}  {path.name}\n" for path in sorted(aside.iterdir())]
-    write_synced(aside / MANIFEST, "".join(lines))
-    sync_folder(aside)
-    shutil.rmtree(target, ignore_errors=True)
-    aside.rename(target)
-    sync_folder(folder)
-    pointer = folder / f"{LATEST}.part"
-    write_synced(pointer, target.name)
-    pointer.replace(folder / LATEST)
-    sync_folder(folder)
+    target = folder / f"step={step}"
+    remove_leftovers(target)
+    with replacing(target) as part:
+        part.mkdir()
+        for name, tensors in files.items():
+            write_tensors(part / name, dict(tensors))
+        write_json(part / NUMBERS, {"step": step, **numbers})
+        lines = [f"{digest_of(path)}  {path.name}\n" for path in sorted(part.iterdir())]
+        write_text(part / MANIFEST, "".join(lines))
+    write_text(folder / LATEST, target.name)
     earlier = [each for each in reversed(states(folder)) if step_of(each) < step]
     kept = {target, next((each for each in earlier if damage(each) is None), target)}
     for each in states(folder):
@@ -114,20 +108,3 @@ def digest_of(path: Path) -> str:
     """Return the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_synced(path: Path, text: str) -> None:
-    """Write a text and wait until it is on the disk."""
-    with path.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's names are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,8 @@ from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.checkpoint import PROFILE_FILE, save_checkpoint
 from realmaster_live.model.lora_files import Scheme, load, read_facts, save
 from realmaster_live.prompts import PROMPTS_FILE
-from realmaster_live.training.checkpoints import digest_of, write_synced
+from realmaster_live.system.atomic_files import write_json
+from realmaster_live.training.checkpoints import digest_of
 from realmaster_live.training.distillation.networks import Teacher
 
 Form = Literal["checkpoint", "lora", "onnx"]
@@ -60,7 +61,7 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     prompts = source.base / PROMPTS_FILE
     if prompts.exists():
         shutil.copyfile(prompts, folder / PROMPTS_FILE)
-    write_synced(folder / FACTS, json.dumps(merged_facts(source, strength), indent=2) + "\n")
+    write_json(folder / FACTS, merged_facts(source, strength))
 
 
 def check_base(adapter: Path, base_sha256: str) -> None:

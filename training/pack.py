@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
+from realmaster_live.system.atomic_files import replacing
 
 KINDS: Mapping[str, int] = {"sim": 95, "truth": 90}  # WebP quality: the render is the input
 
@@ -58,16 +59,14 @@ def pack(data: Path, out: Path, *, shard_mb: float) -> list[Path]:
     waiting = [*reversed(descriptions)]
     while waiting:
         shards.append(out / f"pairs-{len(shards):04d}.tar")
-        aside = shards[-1].with_suffix(".part")
         written = 0
-        with tarfile.open(aside, "w") as tar:
+        with replacing(shards[-1]) as part, tarfile.open(part, "w") as tar:
             while waiting and written < shard_mb * 1e6:
                 for name, content in files_of(waiting.pop()):
                     entry = tarfile.TarInfo(name)
                     entry.size = len(content)
                     written += entry.size
                     tar.addfile(entry, io.BytesIO(content))
-        aside.replace(shards[-1])
     return shards
 
 

@@ -40,6 +40,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.prompts import PROMPTS_FILE, PromptTable
+from realmaster_live.system.atomic_files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -190,9 +191,7 @@ def export(
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
     """Write manifest.json, whole or not at all."""
-    aside = out / "manifest.part"
-    aside.write_text(json.dumps(manifest, indent=2) + "\n")
-    aside.replace(out / "manifest.json")
+    write_text(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
 def describe(

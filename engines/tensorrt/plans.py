@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import BuildError, PlanMismatch
+from realmaster_live.system.atomic_files import write_text
 
 FORMAT = 1
 MANIFEST = "plans.json"
@@ -56,9 +57,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     trusted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with trusted.open("a") as file:
         file.write(hashlib.sha256(text.encode()).hexdigest() + "\n")
-    aside = folder / f"{MANIFEST}.part"
-    aside.write_text(text)
-    aside.replace(folder / MANIFEST)
+    write_text(folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

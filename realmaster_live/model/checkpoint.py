@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -15,6 +14,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.system.atomic_files import replacing
 
 PROFILE_FILE = "profile.json"
 TRANSFORMER_FILES = ("transformer.safetensors", "transformer_2.safetensors")
@@ -34,11 +34,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors so that a reader sees the old file or the new one, never half of one."""
-    aside = path.with_suffix(".part")
-    save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, aside)
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    aside.replace(path)
+    with replacing(path) as part:
+        save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part)
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:

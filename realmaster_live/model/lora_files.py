@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.lora import Adapter, LowRank, linear_layers
+from realmaster_live.system.atomic_files import write_bytes
 
 Scheme = Literal["diffusers", "comfyui", "musubi"]
 Expert = Literal["high_noise", "low_noise"]
@@ -135,12 +135,7 @@ def save(path: Path, adapter: Adapter, *, scheme: Scheme, facts: LoraFacts) -> N
     header = {"format": "pt", **facts.header()}
     if scheme == "diffusers":
         header[CONFIG_KEY] = json.dumps(_peft_config(adapter), indent=2, sort_keys=True)
-    aside = path.with_name(f"{path.name}.part")
-    with aside.open("wb") as file:
-        file.write(_sorted_header(serialize(tensors, metadata=header)))
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    write_bytes(path, _sorted_header(serialize(tensors, metadata=header)))
 
 
 def read_facts(path: Path) -> LoraFacts | None:

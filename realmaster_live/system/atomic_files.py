@@ -58,9 +58,9 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
     write_bytes(path, text.encode(), sync=sync)
 
 
-def write_json(path: Path, value: Any, *, indent: int | None = 1, sync: bool = True) -> None:
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
     """Replace a file by a value in JSON."""
-    write_text(path, json.dumps(value, indent=indent), sync=sync)
+    write_text(path, json.dumps(value, indent=2) + "\n", sync=sync)
 
 
 @contextmanager
@@ -77,6 +77,8 @@ def part_of(path: Path) -> Iterator[Path]:
 
 def publish(part: Path, path: Path, *, sync: bool = True) -> None:
     """Sync a finished file, or a folder whose files are synced, and rename it to its place."""
+    if sync:
+        _sync(part)
     if part.is_dir():
         aside = part.with_name(f"{part.name}{OLD}")
         if path.exists():
@@ -84,16 +86,9 @@ def publish(part: Path, path: Path, *, sync: bool = True) -> None:
         part.rename(path)
         _remove(aside)
     else:
-        if sync:
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
         part.replace(path)
-    if sync and os.name == "posix":  # or the new name may be lost with the power
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    if sync:
+        _sync(path.parent)  # or the new name may be lost with the power
 
 
 def settle(part: Path, path: Path) -> Stored:
@@ -114,6 +109,17 @@ def remove_leftovers(path: Path) -> None:
         for other in path.parent.iterdir():
             if leftover.fullmatch(other.name):
                 _remove(other)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name != "posix":
+        return
+    file = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _remove(path: Path) -> None:

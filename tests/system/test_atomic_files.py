@@ -57,7 +57,7 @@ def test_text_and_json_are_utf_8(tmp_path):
     write_text(tmp_path / "a", "Straße")
     write_json(tmp_path / "b.json", {"a": [1, "ü"]})
     assert (tmp_path / "a").read_bytes().decode() == "Straße"
-    assert (tmp_path / "b.json").read_text() == '{\n "a": [\n  1,\n  "\\u00fc"\n ]\n}'
+    assert (tmp_path / "b.json").read_text() == '{\n  "a": [\n    1,\n    "\\u00fc"\n  ]\n}\n'
 
 
 def test_leftovers_of_one_name_go_and_nothing_else(tmp_path):

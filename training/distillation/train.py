@@ -32,7 +32,8 @@ from realmaster_live.model.checkpoint import (
 from realmaster_live.model.lora_files import save as save_lora
 from realmaster_live.model.profile import Profile
 from realmaster_live.prompts import PROMPTS_FILE
-from realmaster_live.training.checkpoints import latest, write_synced
+from realmaster_live.system.atomic_files import write_json, write_text
+from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.distillation.discriminator import LatentDiscriminator
 from realmaster_live.training.distillation.dmd2 import Matching
 from realmaster_live.training.distillation.gates import Verdict
@@ -159,7 +160,7 @@ class Run:
                 "undistilled": self.undistilled(),
             },
         }
-        write_synced(folder / "facts.json", json.dumps(facts, indent=2) + "\n")
+        write_json(folder / "facts.json", facts)
 
     def write_networks(self, folder: Path) -> None:
         """Write the student as a checkpoint; a model of diffusers brought no autoencoder."""
@@ -169,7 +170,7 @@ class Run:
             return
         write_tensors(folder / TRANSFORMER_FILES[0], student.state_dict())
         profile = json.dumps(student.profile.as_dict(), indent=2) + "\n"
-        write_synced(folder / PROFILE_FILE, profile)
+        write_text(folder / PROFILE_FILE, profile)
 
     def origins(self) -> dict[str, str]:
         """Return the hashes of what the teacher and the student began as."""
@@ -180,7 +181,7 @@ class Run:
         path = self.out / "undistilled.json"
         if not path.exists():
             verdict = self.validation.verdict(self.stage.module).as_dict()
-            write_synced(path, json.dumps(verdict, indent=2) + "\n")
+            write_json(path, verdict)
             self.log({"stage": "undistilled", "step": 0, "validation": verdict})
         told: dict[str, Any] = json.loads(path.read_text())
         return told

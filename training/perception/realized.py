@@ -17,6 +17,7 @@ from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.load import load_engine
 from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine
+from realmaster_live.system.atomic_files import replacing
 from realmaster_live.training.evaluate.pictures import realize_frames
 from realmaster_live.training.perception.examples import REAL, Example, LabelledClip
 
@@ -98,7 +99,5 @@ def _realize(engine: Engine, clip: LabelledClip, frames: Sequence[int]) -> list[
 
 
 def _save(path: Path, pictures: dict[str, NDArray[np.uint8]]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path, sync=False) as part, part.open("wb") as file:
         np.savez(file, **pictures)  # type: ignore[arg-type]
-    partial.replace(path)

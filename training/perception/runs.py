@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.loop import mixed
 from realmaster_live.training.perception.augment import CROP, draw_batch
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
@@ -178,9 +179,7 @@ def run_or_read(
             figures = task.figures(network, test)
             kept["tests"][test.name] = {"examples": content, "figures": figures}
             logger.info("%s: %s %.1f", run.name, test.name, mean(figures))
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(kept, indent=1))
-    partial.replace(path)
+    write_json(path, kept)
     return kept
 
 
