@@ -10,7 +10,6 @@ without them. The seed says what a clip is for: training, validation
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realmaster_live.errors import PairError
+from realmaster_live.system.inside import check_regular, open_regular
+from realmaster_live.system.records import decode, encode
 
 VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seeds
 Split = Literal["training", "validation", "held out"]
@@ -73,14 +74,37 @@ class Clip:
         return render, truth
 
 
+def open_array(path: Path) -> NDArray[Any]:
+    """Return the array in a .npy file without reading it yet; changes stay in memory.
+
+    Raises:
+        PairError: it is no regular file, or holds less than its header claims.
+    """
+    check_regular(path, error=PairError)
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="c")
+    except (OSError, ValueError, EOFError) as error:
+        raise PairError(
+            f"expected an array in {path}, got {error}: render the clip again"
+        ) from error
+    return array
+
+
 def read_clip(path: Path) -> Clip:
     """Return the clip that a JSON file describes."""
-    facts = json.loads(path.read_text())
+    with open_regular(path, error=PairError) as file:
+        try:
+            facts = decode(file.read(), dict[str, Any])
+            seed = decode(encode(facts.get("seed")), int)
+        except ValueError as error:
+            raise PairError(
+                f"expected the description of a pair with its seed in {path}, got {error}: render "
+                "the clip again"
+            ) from error
     stem = path.with_suffix("")
     try:
         sim, truth = (
-            np.load(stem.with_name(f"{stem.name}.{kind}.npy"), mmap_mode="c")
-            for kind in ("sim", "truth")
+            open_array(stem.with_name(f"{stem.name}.{kind}.npy")) for kind in ("sim", "truth")
         )
     except (OSError, ValueError) as error:
         raise PairError(
@@ -95,11 +119,11 @@ def read_clip(path: Path) -> Clip:
     still = stem.with_name(f"{stem.name}.calm.npy")
     return Clip(
         name=stem.name,
-        seed=int(facts["seed"]),
+        seed=seed,
         facts=facts,
         sim=sim,
         truth=truth,
-        calm=np.load(still, mmap_mode="c") if still.exists() else None,
+        calm=open_array(still) if still.exists() else None,
     )
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from realmaster_live.errors import ConfigError
 from realmaster_live.system.atomic_files import part_of
 from realmaster_live.system.records import encode, read_record
 
@@ -104,8 +105,8 @@ def is_stale(path: Path, expiry_s: float) -> bool:
 def read_holder(path: Path) -> Holder | None:
     """Return who holds a lease; None where it is gone or was left half written."""
     try:
-        return read_record(path, Holder)
-    except (OSError, ValueError):
+        return read_record(path, Holder, what="the holder of a lease", remedy="", error=ConfigError)
+    except ConfigError:
         return None
 
 

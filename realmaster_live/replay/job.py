@@ -102,20 +102,15 @@ class Job:
             ConfigError: there is none, or it names places that are not beside the folder.
         """
         path = state / PLAN
-        try:
-            job = replace(read_record(path, cls), state=state)
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"expected the plan of a replay in {path}, got {error}: start it with "
-                "realmaster replay INPUT --out DIR"
-            ) from error
+        start = "start it with realmaster replay INPUT --out DIR"
+        job = read_record(path, cls, what="the plan of a replay", remedy=start, error=ConfigError)
         for piece in job.pieces:
             if piece.out != state.parent / piece.name or piece.name in ("", "..", state.name):
                 raise ConfigError(
-                    f"expected {path} to name recordings in {state.parent}, got {piece.out}: start "
-                    "the replay again with realmaster replay INPUT --out DIR"
+                    f"expected {path} to name recordings in {state.parent}, got {piece.out}: "
+                    f"{start}"
                 )
-        return job
+        return replace(job, state=state)
 
     def status(self, piece: Piece) -> Status:
         """Return how far a piece is."""
@@ -128,10 +123,11 @@ class Job:
 
     def failures(self, piece: Piece) -> Failures:
         """Return the failed attempts at a piece; those under another stamp do not count."""
-        try:
-            found = read_record(self._failures(piece), Failures)
-        except (OSError, ValueError):
+        path = self._failures(piece)
+        if not path.exists():
             return Failures()
+        remedy = "give --retry to try it from the beginning"
+        found = read_record(path, Failures, what="attempts", remedy=remedy, error=ConfigError)
         return found if found.stamp == piece.stamp else Failures()
 
     def record_failure(self, piece: Piece, attempts: int, error: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.errors import RecordingError
 from realmaster_live.jobs.work import DONE, Attempt, PieceState, RunConfig
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Sink
@@ -103,9 +104,11 @@ class FramesRead:
 def frames_read(job: Job, piece: Piece) -> int:
     """Return how many frames of a piece have been read so far, 0 where nobody has begun."""
     try:
-        return read_record(_progress_file(job, piece), FramesRead).frames
-    except (OSError, ValueError):
+        path = _progress_file(job, piece)
+        read = read_record(path, FramesRead, what="frames", remedy="", error=RecordingError)
+    except RecordingError:
         return 0
+    return read.frames
 
 
 def _reporter(job: Job, piece: Piece) -> Callable[[Stats], None]:

@@ -1,12 +1,13 @@
-"""Dataclasses in JSON files: checked field by field as they are read, by msgspec."""
+"""Dataclasses in JSON: every field is checked as it is read, by msgspec."""
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
+from realmaster_live.errors import RealMasterError
 from realmaster_live.optional import require
+from realmaster_live.system.inside import open_regular
 
 msgspec = require("msgspec", extra="live")
 
@@ -15,7 +16,8 @@ T = TypeVar("T")
 
 def encode(value: Any) -> bytes:
     """Return a dataclass, or anything that JSON holds, as JSON; paths become text."""
-    return cast(bytes, msgspec.json.encode(value, enc_hook=str))
+    content: bytes = msgspec.json.encode(value, enc_hook=str)
+    return content
 
 
 def decode(content: bytes | str, kind: type[T]) -> T:
@@ -25,22 +27,31 @@ def decode(content: bytes | str, kind: type[T]) -> T:
         ValueError: it is no JSON, or not of this type; the message names the place.
     """
     try:
-        return cast(T, msgspec.json.decode(content, type=kind, dec_hook=_path))
+        value: T = msgspec.json.decode(content, type=kind, dec_hook=_path)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
     except RecursionError as error:
-        raise ValueError("JSON that is nested too deeply") from error
+        raise ValueError("values that are nested too deeply") from error
+    return value
 
 
-def read_record(path: Path, kind: type[T]) -> T:
-    """Return the value in a JSON file.
+def read_record(
+    path: Path, kind: type[T], *, what: str, remedy: str, error: type[RealMasterError]
+) -> T:
+    """Return the value in a JSON file; `error` in one sentence where it is no such file.
 
-    Raises:
-        OSError: it cannot be read, or is no regular file. ValueError: it holds something else.
+    Args:
+        path: of a regular file.
+        kind: a dataclass, or any other type that msgspec knows.
+        what: is expected, such as "the plan of a replay".
+        remedy: what to do where it is something else.
+        error: what is raised then.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("no regular file")
-    return decode(path.read_bytes(), kind)
+    with open_regular(path, error=error) as file:
+        try:
+            return decode(file.read(), kind)
+        except (OSError, ValueError) as problem:
+            raise error(f"expected {what} in {path}, got {problem}: {remedy}") from problem
 
 
 def _path(kind: type[Any], value: Any) -> Any:

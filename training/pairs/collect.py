@@ -1,4 +1,7 @@
-"""Removes what nothing refers to: objects without a row, abandoned leases, unfinished files."""
+"""Removes what nothing refers to: objects without a row, abandoned leases, unfinished files.
+
+Only files with names that this package gives are looked at.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from realmaster_live.errors import PairError
 from realmaster_live.jobs.leases import LEASES, is_stale, now
 from realmaster_live.jobs.work import DONE
 from realmaster_live.system.atomic_files import PART
@@ -16,6 +20,8 @@ from realmaster_live.training.pairs.stages import PER_CLIP
 from realmaster_live.training.pairs.store import OBJECTS
 
 KEY = re.compile(r"\b[0-9a-f]{64}\b")
+# .NAME.TOKEN.part.SUFFIX; leases of earlier versions were .TOKEN.part
+UNFINISHED = re.compile(rf"\.((.+)\.[0-9a-f]{{12}}|[0-9a-f]{{32}}){re.escape(PART)}(\.\w+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,42 +53,53 @@ def find_garbage(chain: Chain, *, superseded: bool = False) -> Garbage:
     held = list((dataset / LEASES).glob("*.json"))
     stale = [path for path in held if is_stale(path, expiry_s)]
     abandoned = {path.stem for path in stale}
-    kept = _referred_to(chain, superseded=superseded) | {path.stem for path in held} - abandoned
+    living = {path.stem for path in held} - abandoned
     time = now(dataset)
 
     def is_over(path: Path, key: str) -> bool:
         try:
-            return key in abandoned or time - path.stat().st_mtime > expiry_s
+            return key in abandoned or time - path.lstat().st_mtime > expiry_s
         except FileNotFoundError:
             return False
 
+    known, wanted = _referred_to(chain, superseded=superseded)
     objects = [
         path
         for path in (dataset / OBJECTS).glob("*/*")
-        if not path.name.startswith(".") and path.stem not in kept and is_over(path, path.stem)
+        if KEY.fullmatch(path.stem)
+        and path.stem not in wanted | living
+        and is_over(path, path.stem)
     ]
+    if objects and not known:
+        raise PairError(
+            f"expected rows in {dataset / 'manifest'} beside {len(objects)} objects, got none: put "
+            "the manifest back from a copy; nothing was removed"
+        )
     parts = []
-    for path in dataset.rglob(f".*{PART}*"):  # an unfinished object is .KEY.TOKEN.part.SUFFIX
-        key = path.name.split(".")[1]
-        if key not in kept and is_over(path, key):
+    for path in dataset.rglob(f".*{PART}*"):
+        found = UNFINISHED.fullmatch(path.name)
+        if found and path.is_file() and found[2] not in living and is_over(path, found[2]):
             parts.append(path)
     return Garbage(
         objects=tuple(objects),
         leases=tuple(stale),
         parts=tuple(parts),
-        bytes=sum(path.stat().st_size for path in (*objects, *parts)),
+        bytes=sum(path.lstat().st_size for path in (*objects, *parts)),
     )
 
 
-def _referred_to(chain: Chain, *, superseded: bool) -> set[str]:
-    """Return the keys of all finished rows, and every key that such a row mentions."""
-    wanted: set[str] | None = None
+def _referred_to(chain: Chain, *, superseded: bool) -> tuple[set[str], set[str]]:
+    """Return the keys of all finished rows, and those to keep with every key that they mention."""
+    current: set[str] | None = None
     if superseded:
         names = (*PER_CLIP, *chain.recipe.own)
-        wanted = {chain.key(name, clip) for name in names for clip in chain.clips}
-    found = set()
+        current = {chain.key(name, clip) for name in names for clip in chain.clips}
+    known, wanted = set(), set()
     for folder in (chain.dataset / "manifest").glob("stage=*"):
         for row in rows(chain.dataset, folder.name.removeprefix("stage=")):
-            if row.status == DONE and (wanted is None or row.key in wanted):
-                found |= {row.key, *KEY.findall(json.dumps([dict(row.inputs), dict(row.facts)]))}
-    return found
+            if row.status == DONE:
+                known.add(row.key)
+            if row.status == DONE and (current is None or row.key in current):
+                mentioned = json.dumps([dict(row.inputs), dict(row.facts)])
+                wanted |= {row.key, *KEY.findall(mentioned)}
+    return known, wanted

@@ -212,7 +212,7 @@ class GateStage:
             people = people_in(sources.read_label(job.clip, "semantic"))
         metrics = measure(source, made, self.config, self.networks, people)
         verdict = judge(metrics, self.config.limits)
-        target.write_text(json.dumps(verdict.told(), indent=1) + "\n", encoding="utf-8")
+        target.write_text(json.dumps(asdict(verdict), indent=1) + "\n", encoding="utf-8")
         return {"passed": verdict.passed, "weight": verdict.weight, "failed": list(verdict.failed)}
 
 

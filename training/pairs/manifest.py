@@ -11,14 +11,16 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import PairError
-from realmaster_live.jobs.work import DONE, Status, reason_of
+from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, Status, reason_of
 from realmaster_live.optional import require
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.inside import open_regular
+from realmaster_live.system.records import decode
 from realmaster_live.training.pairs.stage import Clip, Value
 
 pa = require("pyarrow", extra="training")
@@ -105,18 +107,40 @@ def read_clips(dataset: Path) -> list[Clip]:
             f"expected the plan of a dataset at {path}, got nothing: "
             f"run realmaster pairs plan {dataset} SOURCE"
         )
-    known = {entry.name for entry in fields(Clip)}
-    found = parquet.read_table(path).to_pylist()
-    return [
-        Clip(**{k: v for k, v in row.items() if k in known} | {"labels": tuple(row["labels"])})
-        for row in found
-    ]
+    remedy = f"run realmaster pairs plan {dataset} SOURCE again"
+    clips = []
+    for row in read_table(path, CLIPS, remedy=remedy).to_pylist():
+        try:
+            values = {name: value for name, value in row.items() if value is not None}
+            clips.append(Clip(**values | {"labels": tuple(row.get("labels") or ())}))
+        except (TypeError, ValueError) as error:
+            raise PairError(f"expected clips in {path}, got {error}: {remedy}") from error
+    return clips
 
 
 def write_clips(dataset: Path, clips: Iterable[Clip]) -> None:
     """Replace the plan of a dataset."""
     told = [asdict(clip) | {"labels": list(clip.labels)} for clip in clips]
     write_table(dataset / "manifest" / "clips.parquet", pa.Table.from_pylist(told, schema=CLIPS))
+
+
+def read_table(path: Path, schema: Any, *, remedy: str) -> Any:
+    """Return a Parquet file as a pyarrow Table of these columns, as far as it has them.
+
+    Raises:
+        PairError: it is no regular file, no Parquet, or its columns are of other types.
+    """
+    with open_regular(path, error=PairError) as file:
+        try:
+            table = parquet.read_table(file, partitioning=None)
+            kept = [entry for entry in schema if entry.name in table.column_names]
+            columns = pa.schema(kept, metadata=table.schema.metadata)
+            return table.select(columns.names).cast(columns)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            problem = str(error).splitlines()[0]
+            raise PairError(
+                f"expected a table of {', '.join(schema.names)} in {path}, got {problem}: {remedy}"
+            ) from error
 
 
 def write_table(path: Path, table: Any) -> None:
@@ -153,7 +177,7 @@ class Ledger:
     def __init__(self, dataset: Path, stage: str) -> None:
         self.folder = stage_folder(dataset, stage)
         self.newest: dict[str, Row] = {}
-        self._seen: set[str] = set()
+        self._read: set[str] = set()
 
     def refresh(self) -> Mapping[str, Row]:
         """Return key -> newest row, as the disk has it now."""
@@ -162,21 +186,40 @@ class Ledger:
         return self.newest
 
     def _read_new(self) -> bool:
-        """Read unseen part files; False where one was compacted away since they were listed."""
+        """Read new part files; False where one was compacted away since they were listed."""
         names = {path.name for path in self.folder.glob("part-*.parquet")}
-        for name in sorted(names - self._seen):
+        for name in sorted(names - self._read):
+            path = self.folder / name
+            remedy = "move the file away, and run the stage again for what it held"
             try:
-                found = parquet.ParquetFile(self.folder / name).read().to_pylist()
-            except FileNotFoundError:
-                return False
-            self._seen.add(name)
-            for told in found:
-                told |= {"inputs": json.loads(told["inputs"]), "facts": json.loads(told["facts"])}
-                row = Row(**told)
+                found = read_table(path, ROWS, remedy=remedy).to_pylist()
+                read = [_row(values) for values in found]
+            except (PairError, TypeError, ValueError) as error:
+                if not path.exists():
+                    return False
+                if isinstance(error, PairError):
+                    raise
+                raise PairError(f"expected rows in {path}, got {error}: {remedy}") from error
+            self._read.add(name)
+            for row in read:
                 older = self.newest.get(row.key)
                 if older is None or older.written_s <= row.written_s:
                     self.newest[row.key] = row
         return True
+
+
+def _row(values: dict[str, Any]) -> Row:
+    """Return a row of a part file; ValueError where a value is none that a row can have."""
+    row = Row(
+        **values
+        | {
+            "inputs": decode(values["inputs"], dict[str, str]),
+            "facts": decode(values["facts"], dict[str, Any]),
+        }
+    )
+    if row.status not in (DONE, FAILED, QUARANTINED):
+        raise ValueError(f"the status {row.status!r}")
+    return row
 
 
 def compact(dataset: Path, stage: str, *, least: int = 64) -> None:

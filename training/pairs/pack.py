@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,10 +29,12 @@ from realmaster_live.training.pairs.split import SPLITS, read_split
 from realmaster_live.training.pairs.stage import Clip
 from realmaster_live.training.pairs.store import object_path
 from realmaster_live.training.pairs.texts import EMPTY, key_of
+from realmaster_live.training.pairs.verdicts import read_verdict
 
 pa = require("pyarrow", extra="training")
 
 SUFFIX = ".safetensors"
+PACKED = re.compile(r"[0-9x]+/(train|val|test)-\d{6,}\.tar|texts/[0-9a-f]{64}\.safetensors")
 FORMAT: Literal[0] = tarfile.USTAR_FORMAT
 
 
@@ -88,8 +91,12 @@ class Entry:
     @property
     def bucket(self) -> str:
         """Return the shape of the latents."""
-        shape = self.row.facts["shape"]
-        assert isinstance(shape, list)
+        shape = self.row.facts.get("shape")
+        if not isinstance(shape, list) or not all(type(side) is int for side in shape):
+            raise PairError(
+                f"expected the shape of the latents of {self.clip.clip_id} in the manifest, got "
+                f"{shape!r}: delete {self.path} and run realmaster pairs encode again"
+            )
         return BUCKET.join(map(str, shape))
 
     @property
@@ -143,8 +150,8 @@ def pack(dataset: Path, config: PackConfig) -> PackReport:
         embedding = object_path(dataset, key, SUFFIX).read_bytes()
         write_bytes(path, embedding)
         written[path] = len(embedding)
-    for old in (*folder.rglob("*.tar"), *folder.glob(f"{TEXTS}/*")):
-        if old not in written:
+    for old in (*folder.glob("*/*.tar"), *folder.glob(f"{TEXTS}/*")):
+        if old not in written and PACKED.fullmatch(old.relative_to(folder).as_posix()):
             old.unlink()
     models = sorted({(entry.row.model, entry.row.model_sha256) for entry in entries})
     told = {"autoencoder": models[0][0], "autoencoder_sha256": models[0][1], EMPTY_TEXT: empty}
@@ -182,12 +189,12 @@ def _entries(dataset: Path, config: PackConfig) -> tuple[list[Entry], Counter[st
             if judged is None or judged.status != DONE:
                 left_out["not judged by the gate"] += 1
                 continue
-            verdict = json.loads(chain.path("gate", clip).read_text())
-            if not verdict["passed"]:
-                why = verdict.get("failed") or verdict["reasons"]
-                left_out[f"rejected by the gate for {', '.join(why)}"] += 1
+            verdict = read_verdict(chain.path("gate", clip))
+            if not verdict.passed:
+                why = ", ".join(verdict.failed or verdict.reasons)
+                left_out[f"rejected by the gate for {why}"] += 1
                 continue
-            weight = float(verdict.get("weight", 1.0))
+            weight = verdict.weight
         entries.append(
             Entry(
                 clip=clip,

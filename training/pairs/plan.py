@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 from realmaster_live.errors import PairError, RecordingError
 from realmaster_live.optional import require
 from realmaster_live.training.pairs.cutting import SLOWER, LeftOut, PlanConfig, cut
-from realmaster_live.training.pairs.manifest import read_clips, write_clips, write_table
+from realmaster_live.training.pairs.manifest import read_clips, read_table, write_clips, write_table
 from realmaster_live.training.pairs.reels import Reel, describe, find_reels
 from realmaster_live.training.pairs.sources import is_there, read_frames, read_truth
 from realmaster_live.training.pairs.stage import Clip
 
 pa = require("pyarrow", extra="training")
-parquet = require("pyarrow.parquet", extra="training")
 
 STILL_LEVELS = 0.05  # mean change of an eighth-size grey picture below which nothing moved
 STANDING_M_S = 0.1  # a slower camera stands
@@ -246,7 +245,7 @@ def _clips_before(dataset: Path) -> list[Clip]:
 def _write_left_out(dataset: Path, left_out: Sequence[LeftOut], reels: Mapping[Path, str]) -> None:
     path = dataset / "manifest" / "left_out.parquet"
     rows = [asdict(entry) for entry in left_out]
-    older = parquet.read_table(path).to_pylist() if path.exists() else []
+    older = read_table(path, LEFT_OUT, remedy="delete it").to_pylist() if path.exists() else []
     kept = [row for row in older if Path(row["source"]) not in reels and row not in rows]
     write_table(path, pa.Table.from_pylist(kept + rows, schema=LEFT_OUT))
 

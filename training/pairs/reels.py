@@ -8,6 +8,7 @@ any of town, route, weather, seed, prompt, licence and (for pictures) fps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,13 +163,7 @@ def _pair(path: Path) -> Reel:
             f"expected {path.name} beside {path.stem}{SIM}, got none, so the clip is not finished: "
             "let the renderer finish it"
         )
-    try:
-        clip = read_clip(path)
-    except (KeyError, ValueError) as error:
-        raise PairError(
-            f"expected the description of a pair with its seed in {path}, got {error!r}: render "
-            "the clip again"
-        ) from error
+    clip = read_clip(path)
     facts, (height, width) = clip.facts, clip.size
     labels = (name for name in LABEL_DTYPES if path.with_suffix(f".{name}.npy").exists())
     town = f"minitown-{clip.seed}"
@@ -177,7 +172,7 @@ def _pair(path: Path) -> Reel:
         path=path,
         kind="pairs",
         sizes=np.tile([width, height], (len(clip), 1)),
-        fps=round(1.0 / facts["dt"], 3) if "dt" in facts else None,
+        fps=round(1.0 / positive(facts["dt"], "dt"), 3) if "dt" in facts else None,
         labels=tuple(labels),
         truth=True,
         **_told({"town": town, **facts, **shown}, route=str(facts.get("number", path.stem))),
@@ -214,7 +209,7 @@ def _images(path: Path) -> Reel:
         path=path,
         kind="images",
         sizes=sizes,
-        fps=float(told["fps"]) if "fps" in told else None,
+        fps=positive(told["fps"], "fps") if "fps" in told else None,
         breaks={int(i): f"another size, {sizes[i][0]}x{sizes[i][1]}, at {i}" for i in changes},
         unreadable=unreadable,
         **_told(told, route=path.name),
@@ -238,14 +233,27 @@ def _game(layout: str, path: Path) -> Reel:
 def _told(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
     """Return what a description says of where and when, as fields of a Reel."""
     seed = facts.get("seed")
+    try:
+        seed = None if seed is None else int(np.int64(seed))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PairError(f"expected a whole number for its seed, got {error}") from error
     return {
         "town": str(facts.get("town") or facts.get("map") or "").rpartition("/")[2],
         "route": str(facts.get("route") or route),
         "weather": in_words(facts.get("weather")),
-        "seed": None if seed is None else int(seed),
+        "seed": seed,
         "prompt": str(facts.get("prompt") or ""),
         "licence": str(facts.get("licence") or ""),
     }
+
+
+def positive(value: Any, name: str) -> float:
+    """Return a number that a description gives, if it is one above 0."""
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise PairError(
+            f"expected a number above 0 for {name}, got {value!r}: mend its description"
+        )
+    return float(value)
 
 
 def _rate(times: NDArray[np.float64]) -> float | None:

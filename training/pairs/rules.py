@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.errors import ConfigError
 
 Limit = float | Literal[False]
 """False switches a rule off."""
@@ -143,27 +143,6 @@ class Verdict:
     reasons: tuple[str, ...]
     metrics: Mapping[str, float]
     weight: float
-
-    def told(self) -> dict[str, Any]:
-        """Return it ready for JSON."""
-        return asdict(self)
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> Verdict:
-        """Return the verdict that `told` made, or raise PairError."""
-        try:
-            return cls(
-                passed=told["passed"],
-                failed=tuple(told["failed"]),
-                reasons=tuple(told["reasons"]),
-                metrics=told["metrics"],
-                weight=told["weight"],
-            )
-        except (KeyError, TypeError) as error:
-            raise PairError(
-                f"expected a verdict with passed, failed, reasons, metrics and weight, got one "
-                f"without {error}: run the stage gate again"
-            ) from error
 
 
 def judge(metrics: Mapping[str, float], limits: Mapping[str, Limit]) -> Verdict:

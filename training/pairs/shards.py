@@ -17,10 +17,11 @@ from torch import Tensor
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
+from realmaster_live.system.inside import SafeFolder
+from realmaster_live.training.pairs.manifest import read_table
 from realmaster_live.training.pairs.texts import read_text
 
 pa = require("pyarrow", extra="training")
-parquet = require("pyarrow.parquet", extra="training")
 
 INDEX, TEXTS = "index.parquet", "texts"
 EMPTY_TEXT = "empty_text"  # in the index's metadata: the key of the empty caption's embedding
@@ -71,14 +72,9 @@ class Shards:
     """
 
     def __init__(self, folder: Path | str, *, verify: bool = False) -> None:
-        self.folder, self.verify = Path(folder), verify
-        try:
-            self.index: Any = parquet.read_table(self.folder / INDEX).select(INDEX_SCHEMA.names)
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-            raise PairError(
-                f"expected the index of shards in {self.folder / INDEX}, got "
-                f"{str(error).splitlines()[0]}: run realmaster pairs pack"
-            ) from error
+        self.folder, self.verify = SafeFolder(folder, error=PairError), verify
+        path = self.folder.path / INDEX
+        self.index: Any = read_table(path, INDEX_SCHEMA, remedy="run realmaster pairs pack")
         self._text = cache(self._read_text)
 
     def __len__(self) -> int:
@@ -103,11 +99,11 @@ class Shards:
             PairError: its shard is damaged or gone.
         """
         row = self._rows[index]
-        path = self.folder / row["shard"]
+        path = self.folder.file(row["shard"])
         try:
             with path.open("rb") as file:
                 file.seek(row["offset"])
-                content = file.read(row["bytes"])
+                content = file.read(min(row["bytes"], path.stat().st_size))
             if self.verify and hashlib.sha256(content).hexdigest() != row["sha256"]:
                 raise ValueError("other bytes than were packed")
             tensors = load(content)
@@ -126,4 +122,4 @@ class Shards:
         )
 
     def _read_text(self, key: str) -> Tensor:
-        return read_text(self.folder / TEXTS / f"{key}.safetensors")
+        return read_text(self.folder.file(f"{TEXTS}/{key}.safetensors"))

@@ -25,6 +25,7 @@ from realmaster_live.replay.game_source import LAYOUTS, open_game
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.video_files import decode, to_rgb
 from realmaster_live.system.pictures import read_picture
+from realmaster_live.training.data import open_array
 from realmaster_live.training.pairs.stage import Clip
 
 MULTIPLE = 16  # of a clip's width and height
@@ -181,12 +182,7 @@ def _recorded(clip: Clip, stream: str) -> Iterator[NDArray[Any]]:
 
 def _array(clip: Clip, name: str) -> NDArray[Any]:
     path = Path(clip.source).with_suffix(f".{name}.npy")
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise PairError(
-            f"expected an array in {path}, got {error}: render the clip again"
-        ) from error
+    array = open_array(path)
     _check_length(clip, len(array))
     wanted = span(clip)
     part: NDArray[Any] = array[wanted.start : wanted.stop : wanted.step]

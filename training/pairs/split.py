@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.optional import require
 from realmaster_live.training.data import HELD_OUT_FROM, VALIDATION_FROM
-from realmaster_live.training.pairs.manifest import read_clips, write_table
+from realmaster_live.training.pairs.manifest import read_clips, read_table, write_table
 from realmaster_live.training.pairs.perceptual import near, phash
 from realmaster_live.training.pairs.sources import read_frames
 from realmaster_live.training.pairs.stage import Clip
 
 pa = require("pyarrow", extra="training")
-parquet = require("pyarrow.parquet", extra="training")
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -215,8 +214,14 @@ def read_split(dataset: Path) -> dict[str, Split]:
     path = dataset / "manifest" / "split.parquet"
     if not path.exists():
         raise PairError(f"expected {path}, got no such file: run realmaster pairs split {dataset}")
-    table = parquet.read_table(path, columns=["clip_id", "split"])
-    return dict(zip(table["clip_id"].to_pylist(), table["split"].to_pylist(), strict=True))
+    remedy = f"run realmaster pairs split {dataset} again"
+    splits = {
+        row["clip_id"]: row["split"] for row in read_table(path, SPLIT, remedy=remedy).to_pylist()
+    }
+    other = set(splits.values()) - set(SPLITS)
+    if other:
+        raise PairError(f"expected train, val and test in {path}, got {other}: {remedy}")
+    return splits
 
 
 def split_of(group: str, config: SplitConfig) -> Split:
@@ -258,7 +263,7 @@ def _groups(clips: Sequence[Clip], config: SplitConfig) -> list[str]:
 
 def _hashes(clips: Sequence[Clip], path: Path) -> NDArray[np.uint64]:  # (N, 3)
     """Return the hashes of every clip's first, middle and last frame; known ones are kept."""
-    older = parquet.read_table(path).to_pylist() if path.exists() else []
+    older = read_table(path, SPLIT, remedy="delete it").to_pylist() if path.exists() else []
     known = {row["clip_id"]: row["phash"] for row in older}
     with ThreadPoolExecutor(THREADS, thread_name_prefix="rm-split") as pool:
         found = pool.map(lambda clip: known.get(clip.clip_id) or _three_hashes(clip), clips)

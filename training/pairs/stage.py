@@ -13,6 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from realmaster_live.system.inside import PLAIN
+
+RANGES = {  # of the numbers of a clip
+    "first": (0, 2**40),
+    "frames": (1, 100_000),
+    "fps": (1e-3, 10_000),
+    "stride": (1, 1_000_000),
+    "width": (1, 32_768),
+    "height": (1, 32_768),
+}
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 """What a stage may be told and may tell: anything that JSON holds."""
 
@@ -58,6 +68,15 @@ class Clip:
     labels: tuple[str, ...] = ()
     truth: bool = False
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a value, which may come from a file, cannot be a clip's."""
+        if not PLAIN.fullmatch(self.clip_id):
+            raise ValueError(f"the clip_id {self.clip_id!r}, which is no plain name")
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name} of {value} for {self.clip_id}, not {least} to {most}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

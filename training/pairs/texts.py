@@ -22,6 +22,7 @@ from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.store import object_path
 
 EMPTY = ""
+MOST_TOKENS = 65_536  # of a caption
 SUFFIX = ".safetensors"
 LICENCE = "Apache-2.0"  # of UMT5
 FILES = ("text_encoder/*", "tokenizer/*")  # of a pipeline on the hub
@@ -62,6 +63,8 @@ def read_text(path: Path) -> Tensor:
         with safe_open(path, "pt") as file:
             tokens = int(file.metadata()["tokens"])
             found: Tensor = file.get_tensor("embedding")
+        if found.ndim != 2 or not len(found) <= tokens <= MOST_TOKENS:
+            raise ValueError(f"{tokens} tokens of the shape {tuple(found.shape)}")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise PairError(
             f"expected the embedding of a caption in {path}, got {error}: encode and pack again"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
+from realmaster_live.system.records import read_record
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import write_table
 from realmaster_live.training.pairs.rules import RULES, Limit, Verdict
@@ -21,13 +21,8 @@ QUANTILES = (0.0, 0.02, 0.1, 0.5, 0.9, 0.98, 1.0)
 
 def read_verdict(path: Path) -> Verdict:
     """Return the verdict that the gate wrote."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PairError(
-            f"expected a verdict in {path}, got {error}: run the stage gate again"
-        ) from error
-    return Verdict.of(told)
+    remedy = "delete it and run the stage gate again"
+    return read_record(path, Verdict, what="a verdict", remedy=remedy, error=PairError)
 
 
 def read_verdicts(dataset: Path) -> dict[str, Verdict]:
