@@ -3,6 +3,7 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -30,6 +31,36 @@ for task in $(seq 0 "$last"); do
 done
 exit $worst
 """
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from realmaster_live.training.pairs.supervise import run_stage
+if __name__ == "__main__":
+    run_stage(Path(sys.argv[1]), "copies", workers=2)
+"""
+
+
+def wait_until(is_so, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def run_with_two_workers(dataset: Path) -> tuple[subprocess.Popen, list[int]]:
+    """Start a run in a process group of its own; returns it once both its workers are at work."""
+    (dataset / "parent.py").write_text(PARENT)
+    parent = subprocess.Popen(
+        [sys.executable, str(dataset / "parent.py"), str(dataset)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(PARTS), *filter(None, sys.path)])},
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: len(calls(dataset)) == 2)
+    lines = (dataset / "journal.txt").read_text().splitlines()
+    return parent, [int(line.split()[1]) for line in lines]
 
 
 @pytest.fixture
@@ -174,6 +205,27 @@ def test_slurm_without_sbatch_says_so(tmp_path, monkeypatch):
 def test_an_unknown_executor_is_named(tmp_path):
     with pytest.raises(ConfigError, match="local, slurm, ray, got 'cloud'"):
         run_stage(make_dataset(tmp_path), "copies", executor="cloud")
+
+
+def test_a_worker_whose_parent_is_killed_ends_and_gives_its_lease_back(tmp_path):
+    dataset = make_dataset(tmp_path / "set", wait_s=60.0)
+    parent, workers = run_with_two_workers(dataset)
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    assert not list((dataset / "leases").glob("*.json"))
+    assert Chain(dataset).rows("copies") == {}, "no attempt is counted"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_stops_its_workers(sent, tmp_path):
+    dataset = make_dataset(tmp_path / "set", wait_s=60.0)
+    parent, workers = run_with_two_workers(dataset)
+    os.killpg(parent.pid, sent)  # as a terminal does it
+    assert parent.wait(30) != 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert not list((dataset / "leases").glob("*.json"))
+    assert Chain(dataset).rows("copies") == {}
 
 
 @pytest.fixture(scope="module")

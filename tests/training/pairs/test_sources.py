@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import cv2
 import numpy as np
@@ -9,7 +10,9 @@ from street import SIZE, street
 from realmaster_live.errors import PairError
 from realmaster_live.recording import Recording
 from realmaster_live.replay.picture_files import list_pictures
+from realmaster_live.training.data import open_array
 from realmaster_live.training.pairs.plan import PlanConfig, plan
+from realmaster_live.training.pairs.reels import describe
 from realmaster_live.training.pairs.sources import (
     read_frames,
     read_label,
@@ -121,3 +124,39 @@ def test_the_window_is_centred_and_of_the_clips_aspect(source, size, part):
 def test_a_kind_that_is_not_known_is_refused(tmp_path):
     with pytest.raises(PairError, match="got 'hologram'"):
         read_frames(clip_of("hologram", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ('{"seed": 7, "a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
+        ("[1]", "expected the description of a pair"),
+        ('{"seed": "x"}', "expected the description of a pair"),
+        ('{"seed": 1e400}', "expected the description of a pair"),
+        ('{"seed": 7, "dt": 0}', "above 0 for dt"),
+        ('{"seed": 7, "dt": "fast"}', "above 0 for dt"),
+    ],
+)
+def test_a_pair_whose_description_makes_no_sense_is_one_sentence(facts, reason, tmp_path):
+    for kind in ("sim", "truth"):
+        np.save(tmp_path / f"a.{kind}.npy", np.zeros((5, 16, 16, 3), np.uint8))
+    (tmp_path / "a.json").write_text(facts)
+    with pytest.raises(PairError, match=reason) as caught:
+        describe("pairs", tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", ["fifo", "claim", "empty", "pickle"])
+def test_an_array_that_is_none_is_one_sentence(damage, tmp_path):
+    path = tmp_path / "a.sim.npy"
+    if damage == "fifo":
+        os.mkfifo(path)
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "pickle":
+        np.save(path, np.array([{}], dtype=object), allow_pickle=True)
+    else:
+        np.save(path, np.zeros((500, 4), np.uint8))
+        path.write_bytes(path.read_bytes()[:-1999])
+    with pytest.raises(PairError):
+        open_array(path)
