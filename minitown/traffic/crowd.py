@@ -15,7 +15,9 @@ from realmaster_live.minitown.traffic.boxes import Box, overlap
 from realmaster_live.minitown.traffic.junctions import Junctions
 from realmaster_live.minitown.traffic.signals import GREEN, Signals
 from realmaster_live.minitown.traffic.walker import Stroller, WalkerControl
+from realmaster_live.minitown.transforms import Pose
 
+HURRY = 1.5  # times its walking speed at which a walker catches up with where it belongs
 NEAR = 8.0  # metres beyond which no vehicle reaches a walker
 
 
@@ -58,18 +60,31 @@ class Crowd:
                 continue
             saved = copy.copy(stroller)
             walked = stroller.step(self.paths, self.junctions, self._may_cross(stroller), dt)
-            x, y, ground = stroller.target(self.paths)
-            way = math.hypot(x - actor.pose.x, y - actor.pose.y)
+            x, y, z = self._step_towards(stroller, actor.pose, dt)
+            length = math.hypot(x - actor.pose.x, y - actor.pose.y)
             if not walked or _in_the_way(Box(x, y, 0.4, 0.4, 0.0), boxes):
                 if walked and stroller.gate == saved.gate and stroller.crossing == saved.crossing:
                     stroller.s, stroller.done = saved.s, saved.done
                 walker.control = walker.control._replace(speed=0.0)
                 walker.stride = 0.0
                 continue
-            yaw = math.atan2(y - actor.pose.y, x - actor.pose.x) if way > 1e-4 else 0.0
-            walker.control = WalkerControl((math.cos(yaw), math.sin(yaw), 0.0), way / dt)
+            yaw = math.atan2(y - actor.pose.y, x - actor.pose.x) if length > 1e-4 else 0.0
+            walker.control = WalkerControl((math.cos(yaw), math.sin(yaw), 0.0), length / dt)
             moved = walker.advance(actor.pose, dt)
-            actor.pose = moved._replace(x=x, y=y, z=ground + WALKER_CENTRE)
+            actor.pose = moved._replace(x=x, y=y, z=z)
+
+    def _step_towards(
+        self, stroller: Stroller, pose: Pose, dt: float
+    ) -> tuple[float, float, float]:
+        """Return where a body is after `dt` seconds on its way to where its stroller is.
+
+        A stroller changes from the path to a crossing at once, and steps off the kerb at once; a
+        body follows at HURRY times the walking speed at most.
+        """
+        x, y, ground = stroller.target(self.paths)
+        dx, dy, dz = x - pose.x, y - pose.y, ground + WALKER_CENTRE - pose.z
+        share = min(1.0, HURRY * stroller.speed * dt / max(math.hypot(dx, dy, dz), 1e-9))
+        return pose.x + share * dx, pose.y + share * dy, pose.z + share * dz
 
     def _may_cross(self, stroller: Stroller) -> bool:
         if stroller.gate is None:

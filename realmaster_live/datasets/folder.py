@@ -166,6 +166,7 @@ class ExportFolder:
             licences=licences,
             fingerprint=drive.fingerprint,
             stems=tuple(drive.stems.values()),
+            lenses=drive.lenses(),
         )
         self._write(complete=False)
 

@@ -16,6 +16,7 @@ from realmaster_live.datasets.rules import Rules
 from realmaster_live.datasets.splits import Split, SplitRule, assign_splits
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
+from realmaster_live.recording.calibration import CALIBRATION, describe_lens
 from realmaster_live.recording.sample import Sample
 from realmaster_live.recording.segment import SEGMENT, segment_folders
 
@@ -85,6 +86,16 @@ class Drive:
             if (folder / SEGMENT).is_file():  # the hashes of all files of the segment
                 digest.update((folder / SEGMENT).read_bytes())
         return digest.hexdigest()[:16]
+
+    def lenses(self) -> dict[str, str]:
+        """Return camera -> how its lens differs from a pinhole, for those that differ."""
+        entries = self.recording.calibration if self._calibrated else {}
+        lenses = {camera: describe_lens(entries.get(camera, {})) for camera in self.cameras}
+        return {camera: lens for camera, lens in lenses.items() if lens}
+
+    @property
+    def _calibrated(self) -> bool:
+        return (self.recording.folder / CALIBRATION).is_file()
 
     def size(self, camera: str) -> tuple[int, int]:
         """Return the width and height of a camera's pictures, pixels."""
@@ -171,11 +182,16 @@ def _check_streams(
     missing = [stream for stream in needed if stream not in recorded]
     if not missing:
         return
-    possible = possible_formats(recorded)
+    remedies = []
+    if set(missing) & set(needs):
+        possible = ", ".join(possible_formats(recorded)) or "no format"
+        remedies.append(
+            f"record with --labels {','.join(needs)}; what was recorded is enough for {possible}"
+        )
+    if "real" in missing:
+        remedies.append("replay it through an engine, or export --variant sim")
     raise ConfigError(
         f"expected the streams {', '.join(needed)} of camera {camera} in {name} for a "
-        f"{selection.variant} export to {export}, got no {', '.join(missing)}: record with "
-        f"--labels {','.join(needs) or 'none'}"
-        + (" through an engine, or export --variant sim" if "real" in missing else "")
-        + f"; what was recorded is enough for {', '.join(possible) or 'no format'}"
+        f"{selection.variant} export to {export}, got no {', '.join(missing)}: "
+        + "; ".join(remedies)
     )

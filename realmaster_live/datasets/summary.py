@@ -22,6 +22,7 @@ class DriveSummary:
         damaged: segment that could not be read -> why.
         licences: of what was recorded, and of the engine where its pictures are among them.
         fingerprint: of the recording. stems: what its files' names begin with.
+        lenses: camera -> how its lens differs from a pinhole.
     """
 
     split: Split
@@ -34,6 +35,7 @@ class DriveSummary:
     damaged: Mapping[str, str] = field(default_factory=dict)
     fingerprint: str = ""
     stems: tuple[str, ...] = ()
+    lenses: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tally:
@@ -58,6 +60,7 @@ class Tally:
         licences: tuple[str, ...],
         fingerprint: str,
         stems: tuple[str, ...],
+        lenses: Mapping[str, str],
     ) -> DriveSummary:
         """Return the counts with what else is known of the recording."""
         return DriveSummary(
@@ -65,6 +68,7 @@ class Tally:
             licences=licences,
             fingerprint=fingerprint,
             stems=stems,
+            lenses=dict(lenses),
             frames=self.frames,
             labels=dict(self.labels),
             ignored=dict(self.ignored),
@@ -126,6 +130,12 @@ class Summary:
         for name, drive in self.drives.items():
             for segment, why in drive.damaged.items():
                 yield f"damaged and left out: segment {segment} of {name}: {why}"
+        for name, drive in self.drives.items():
+            for camera, lens in drive.lenses.items():
+                yield (
+                    f"lens: camera {camera} of {name} is no pinhole ({lens}): its pictures and "
+                    "masks show the distortion, while K and boxes in space are a pinhole's"
+                )
         licences = {one for drive in self.drives.values() for one in drive.licences}
         if licences:
             yield f"licences: {', '.join(sorted(licences))}"

@@ -21,11 +21,18 @@ AXES = {
     "world": "right-handed, metres; see docs/conventions.md",
     "matrices": "row by row; cam_to_ego takes points of the camera's axes to the ego's",
     "distortion": "OpenCV's k1, k2, p1, p2, k3",
+    "lens": "the simulator's own model of a lens; neither K nor distortion describes it",
 }
+# CARLA's lens without an effect; its other attributes say how strong an effect is
+PLAIN_LENS = {"lens_circle_multiplier": 0.0, "lens_k": -1.0, "lens_kcube": 0.0}
 
 
-def calibrate(chunk: Chunk, mount: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the entry of a camera, from its first chunk; `mount` is the simulator's own."""
+def calibrate(
+    chunk: Chunk,
+    mount: Mapping[str, Any] | None = None,
+    lens: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the entry of a camera, from its first chunk; mount and lens are the simulator's."""
     height, width = chunk.frames.shape[1:3]
     cam_to_ego = None
     if chunk.ego_to_world is not None:
@@ -39,7 +46,18 @@ def calibrate(chunk: Chunk, mount: Mapping[str, Any] | None = None) -> dict[str,
         "distortion": chunk.distortion.tolist(),
         "cam_to_ego": cam_to_ego,
         "mount": None if mount is None else dict(mount),
+        "lens": None if lens is None else dict(lens),
     }
+
+
+def describe_lens(entry: Mapping[str, Any]) -> str:
+    """Return how a camera's pictures differ from a pinhole's, in words; "" where they do not."""
+    coefficients, lens = entry.get("distortion") or (), entry.get("lens") or {}
+    if any(coefficients):
+        return f"distortion {', '.join(f'{value:g}' for value in coefficients)}"
+    if any(name in lens and lens[name] != plain for name, plain in PLAIN_LENS.items()):
+        return ", ".join(f"{name} {value:g}" for name, value in lens.items())
+    return ""
 
 
 def inverse_pose(poses: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -224,7 +224,9 @@ class Recorder:
                 rotation={"segment_s": self._segment_s, "segment_bytes": self._segment_bytes},
             )
         self._meta = replace(self._meta, cameras={**self._meta.cameras, name: camera})
-        self._calibration[name] = calibrate(chunk, _mount_of(self.about.source, name))
+        self._calibration[name] = calibrate(
+            chunk, *(_fact_of(self.about.source, name, fact) for fact in ("mount", "lens"))
+        )
         write_calibration(self.folder, self._calibration)
         self._meta.write(self.folder)
 
@@ -255,8 +257,8 @@ class Recorder:
             ) from error
 
 
-def _mount_of(source: Mapping[str, Any], camera: str) -> Mapping[str, Any] | None:
-    """Return the simulator's own mount of a camera, where the source tells it."""
-    told = source.get("cameras", {}).get(camera) or source.get("camera", {})
-    mount = told.get("mount") if isinstance(told, Mapping) else None
-    return mount if isinstance(mount, Mapping) else None
+def _fact_of(source: Mapping[str, Any], camera: str, fact: str) -> Mapping[str, Any] | None:
+    """Return the simulator's own "mount" or "lens" of a camera, where the source has it."""
+    facts = source.get("cameras", {}).get(camera) or source.get("camera", {})
+    found = facts.get(fact) if isinstance(facts, Mapping) else None
+    return found if isinstance(found, Mapping) else None

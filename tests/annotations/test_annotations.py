@@ -4,7 +4,6 @@ The camera stands 1.5 m above the ground and looks along the world's x; focal 10
 """
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -239,19 +238,3 @@ def test_a_mask_that_wraps_around_the_edge_has_the_whole_box():
     canvas.patch(0, 50, 5, 60, 10.0, "car", 7).patch(195, 50, 200, 60, 10.0, "car", 7)
     one = seen([], canvas)[0]
     assert one.visible == (0, 50, 200, 60) and one.pixels == 100
-
-
-def test_sixty_things_take_a_few_milliseconds():
-    random = np.random.default_rng(3)
-    things = [
-        car(number, (random.uniform(-40, 80), random.uniform(-20, 20), 1.0))
-        for number in range(1, 61)
-    ]
-    camera = np.array([[320.0, 0, 320], [0, 320, 180], [0, 0, 1]])
-    instance = random.integers(0, 200, (90, 160)).astype(np.int32).repeat(4, 0).repeat(4, 1)
-    labels = {"depth": np.full((360, 640), 30.0, np.float32), "instance": instance | 14 << 16}
-    began = time.process_time()
-    for _ in range(10):
-        found = annotate(tuple(things), labels, POSE, camera, (640, 360))
-    assert (time.process_time() - began) / 10 < 0.05  # about 2 ms; busy machines are slower
-    assert len(found) > 60

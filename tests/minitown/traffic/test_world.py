@@ -146,6 +146,24 @@ def test_walker_obeys_its_control(world):
     assert walker.feet.z == pytest.approx(0.0)
 
 
+def test_ambient_walkers_never_jump_and_their_velocity_is_their_motion(world):
+    """Onto a crossing, off it and down the kerb they step no faster than they hurry."""
+    _, walkers = populate(world, 0, 24, seed=3)
+    crossed, fastest = 0, 0.0
+    before = {key: world.actors[key].pose for key in walkers}
+    for _ in range(500):
+        world.step(DT)
+        for key in walkers:
+            actor, old = world.actors[key], before[key]
+            moved = math.dist(actor.pose[:3], old[:3]) / DT
+            assert moved == pytest.approx(math.hypot(*actor.velocity), abs=1e-6)
+            fastest = max(fastest, moved)
+            before[key] = actor.pose
+        crossed += sum(stroller.crossing for stroller in world.crowd.strollers.values())
+    assert crossed > 20
+    assert fastest <= 1.5 * 1.7 + 1e-6
+
+
 def test_unknown_things_are_refused(world):
     with pytest.raises(ActorError, match="library"):
         world.spawn("vehicle.flying.carpet", Pose())
