@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from realmaster_live.annotations import Annotation, annotate
+from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.recording.about import About
@@ -94,6 +95,11 @@ class OpenSegment:
 
     def finish(self) -> None:
         """Turn the journals into tables and write segment.json, after `close_files`."""
+        if not self.folder.is_dir():
+            raise RecordingError(
+                f"expected to finish {self.folder}, got no such folder: it was removed while it "
+                "was recorded, so record again"
+            )
         try:
             frames = read_journal(self.folder / "frames.arrows")
             for name in SCHEMAS:

@@ -233,7 +233,8 @@ class Recorder:
     def _check_room(self) -> None:
         try:
             free = shutil.disk_usage(self.folder).free
-        except OSError as error:
+        except OSError as error:  # the folder was removed
+            self._broken = True
             raise unwritable(self.folder, error) from error
         if free < ROOM_BYTES:
             raise RecordingError(
