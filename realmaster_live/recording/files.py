@@ -108,6 +108,11 @@ def mapped(path: Path) -> mmap.mmap | bytes:
         raise unreadable(path, error) from error
 
 
+def in_one_line(problem: object) -> str:
+    """Return what a library says of a problem, without the lines of its own trace."""
+    return " ".join(str(problem).split()).rstrip(".")
+
+
 def unwritable(path: Path, error: Exception) -> RecordingError:
     """Return the error of a file that cannot be written."""
     return RecordingError(

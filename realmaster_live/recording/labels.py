@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.about import MOST_PIXELS
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import mapped, part_of, unwritable
+from realmaster_live.recording.files import in_one_line, mapped, part_of, unwritable
 from realmaster_live.recording.packing import PACKINGS, Packing
 from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.recording.tables import ipc, pa
@@ -141,7 +141,8 @@ def _damage_told(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
         raise RecordingError(
-            f"expected labels in {path}, got {error}: restore the file from a copy or record again"
+            f"expected labels in {path}, got {in_one_line(error)}: restore the file from a copy or "
+            "record again"
         ) from error
 
 

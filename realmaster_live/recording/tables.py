@@ -14,7 +14,7 @@ from typing import Any, Literal
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import part_of, unwritable
+from realmaster_live.recording.files import in_one_line, part_of, unwritable
 from realmaster_live.system.inside import SafeFolder, open_regular
 
 pa = require("pyarrow", extra="live")
@@ -185,8 +185,8 @@ def checked_rows(table: Any, name: str, path: Path) -> Any:
 def unusable(path: Path, got: object) -> RecordingError:
     """Return the error of a table that is damaged."""
     return RecordingError(
-        f"expected the rows of a recording in {path}, got {got}: restore the file from a copy or "
-        "record again"
+        f"expected the rows of a recording in {path}, got {in_one_line(got)}: restore the file "
+        "from a copy or record again"
     )
 
 

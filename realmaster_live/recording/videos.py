@@ -191,7 +191,7 @@ def cut_video(path: Path, count: int) -> None:
             _opened(path) as old,
             av.open(part.absolute(), "w", format=FORMATS[path.suffix], options=options) as new,
         ):
-            stream = old.streams.video[0]
+            stream = _film(old)
             copied = new.add_stream_from_template(stream)
             packets = (packet for packet in old.demux(stream) if packet.size)
             for packet in itertools.islice(packets, count):
@@ -219,13 +219,21 @@ def _opened(path: Path, suffix: str = "") -> Any:
     )
 
 
+def _film(container: Any) -> Any:
+    """Return the video stream; ValueError where there is none that can be decoded."""
+    streams = container.streams.video
+    if not streams or streams[0].codec_context is None:
+        raise ValueError("no video stream that can be decoded")
+    return streams[0]
+
+
 def _counted(path: Path, pictures_of: Callable[[Any], Iterator[Any]], suffix: str = "") -> Readable:
     count, opened = 0, False
     try:
         if check_regular(path, error=RecordingError).st_size == 0:
             return EMPTY
         with _opened(path, suffix) as container:
-            container.streams.video[0]  # IndexError where there is none
+            _film(container)
             opened = True
             for _ in pictures_of(container):
                 count += 1
@@ -235,13 +243,13 @@ def _counted(path: Path, pictures_of: Callable[[Any], Iterator[Any]], suffix: st
 
 
 def _packets(container: Any) -> Iterator[Any]:
-    for packet in container.demux(container.streams.video[0]):
+    for packet in container.demux(_film(container)):
         if packet.size and not packet.is_corrupt:
             yield packet
 
 
 def _flawless(container: Any) -> Iterator[Any]:
-    stream = container.streams.video[0]
+    stream = _film(container)
     stream.codec_context.options = {"err_detect": "crccheck+explode", **DECODING}
     for frame in container.decode(stream):
         if frame.is_corrupt:
@@ -266,7 +274,7 @@ def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[An
     """Yield decoded frames; a picture's place follows from its time."""
     try:
         with _opened(path) as container:
-            stream = container.streams.video[0]
+            stream = _film(container)
             stream.codec_context.options = dict(DECODING)
             if wanted is None:
                 yield from container.decode(stream)
