@@ -36,18 +36,19 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
         PairError: it is damaged, or holds less than reading it takes.
     """
     from realmaster_live.bridges.gtav import readers as gtav_readers
-    from realmaster_live.bridges.gtav.readers.drive import Asked
+    from realmaster_live.bridges.gtav.readers.drive import ReadOptions
 
     reader = gtav_readers.layout(layout)
     told = {**told_beside(reader.home(path)), **told_beside(path)}
     numbers = {key: _positive(told, key, path) for key in POSITIVE}
-    asked = Asked(
+    options = ReadOptions(
         near_m=numbers["near_m"],
         vfov_deg=numbers["vfov_deg"],
-        size=_size(told, path) or reading.size,
+        size=_size(told, path),
+        size_hint=reading.size,
         labels=reading.labels,
     )
-    drive = reader.open_drive(path, asked)
+    drive = reader.open_drive(path, options)
     facts = {"simulator": "gtav", "layout": layout, "route": drive.name, "licence": drive.licence}
     return drive, {**facts, **drive.told, **told, "fps": reading.fps or numbers["fps"] or drive.fps}
 

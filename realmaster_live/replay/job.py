@@ -184,7 +184,8 @@ def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing
     """Return the recording that one input becomes."""
     sha256, stride = describe_model(realizing.engine)
     sizes = {
-        name: realizing.size or fitted(*size, stride) for name, size in footage.cameras.items()
+        name: fitted(*size, stride) if realizing.size in (None, size) else realizing.size
+        for name, size in footage.cameras.items()
     }
     stamp: dict[str, Any] = {
         "input": footage.name,

@@ -2,7 +2,7 @@
 
 A layout's module has `find(folder)`, which returns the paths of the drives that lie right in a
 folder; `home(path)`, the folder or file beside or in which facts about a drive may be told; and
-`open_drive(path, asked)`.
+`open_drive(path, options)`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
-from realmaster_live.bridges.gtav.readers.drive import Asked, Drive
+from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions
 from realmaster_live.errors import PairError
 
 LAYOUTS = {
@@ -35,7 +35,7 @@ class Layout(Protocol):
     def home(self, path: Path) -> Path:
         """Return where facts about a drive may be told."""
 
-    def open_drive(self, path: Path, asked: Asked) -> Drive:
+    def open_drive(self, path: Path, options: ReadOptions) -> Drive:
         """Return a drive; PairError where it cannot be read."""
 
 

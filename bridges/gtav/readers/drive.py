@@ -26,18 +26,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a reader is told of a recording: it counts more than what that says itself.
+class ReadOptions:
+    """Facts that a reader is given; they override what the recording itself says.
 
     Attributes:
         near_m: distance of the near plane of raw depth, metres. vfov_deg: vertical field of view.
-        size: width and height, of layouts that store neither.
-        labels: to be read; None for all that are there.
+        size: width and height, of layouts that store neither. size_hint: likewise, taken where it
+            fits the recording, such as a size that was meant for the result.
+        labels: to read; None for all that there are.
     """
 
     near_m: float | None = None
     vfov_deg: float | None = None
     size: tuple[int, int] | None = None
+    size_hint: tuple[int, int] | None = None
     labels: tuple[str, ...] | None = None
 
 
@@ -132,9 +134,9 @@ class DriveFrames:
         self._closed = True
 
 
-def near_plane(asked: Asked, path: Path) -> float:
+def near_plane(options: ReadOptions, path: Path) -> float:
     """Return the near plane of raw depth, metres; say so where it is the game's usual one."""
-    return _usual_near_plane(path) if asked.near_m is None else asked.near_m
+    return _usual_near_plane(path) if options.near_m is None else options.near_m
 
 
 @cache

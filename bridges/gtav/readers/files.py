@@ -53,9 +53,8 @@ def read_raw(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object; bare Infinity and NaN are numbers in it."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return dict(told)
-    except (OSError, ValueError, TypeError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise damaged(path, "a JSON object", str(error)) from error
 
 
@@ -66,7 +65,7 @@ def read_numbers(text: Iterable[Any], shape: tuple[int, ...], path: Path) -> NDA
         if np.isfinite(numbers).all():
             return numbers.reshape(shape)
         got = "some that are not finite"
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         got = str(error)
     raise damaged(path, f"numbers of shape {shape}", got)
 
@@ -120,13 +119,13 @@ def numbers_of(stems: Iterable[str]) -> tuple[int, ...]:
 
 def whole_labels(
     files: Mapping[str, list[Path]],  # label -> one file a frame
-    asked: tuple[str, ...] | None,
+    options: tuple[str, ...] | None,
     where: Path,
 ) -> dict[str, list[Path]]:
-    """Return the labels that were asked for and that every frame has; log what only some have."""
+    """Return the labels that were options for and that every frame has; log what only some have."""
     whole = {}
     for name in LABEL_DTYPES:
-        if name not in files or (asked is not None and name not in asked):
+        if name not in files or (options is not None and name not in options):
             continue
         missing = [path for path in files[name] if not path.is_file()]
         if not missing:

@@ -21,7 +21,7 @@ from realmaster_live.bridges.gtav.camera import (
     planar_depth_m,
     semantic_from_stencil,
 )
-from realmaster_live.bridges.gtav.readers.drive import Asked, Drive, View, near_plane
+from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View, near_plane
 from realmaster_live.bridges.gtav.readers.files import (
     SKEW,
     damaged,
@@ -54,7 +54,7 @@ def home(path: Path) -> Path:
     return path.parent.parent if path.parent.name == IMAGES else path
 
 
-def open_drive(path: Path, asked: Asked) -> Drive:
+def open_drive(path: Path, options: ReadOptions) -> Drive:
     """Return the drive of a path that `find` found."""
     root = home(path)
     series = "" if path == root else path.name
@@ -62,12 +62,12 @@ def open_drive(path: Path, asked: Asked) -> Drive:
     stems = [picture.stem for picture in pictures]
     files = partial(_files, root, series, stems)
     sources = {"depth": files("depth", ".bin"), "semantic": files("stencil", ".raw")}
-    labels = whole_labels(sources, asked.labels, path)
+    labels = whole_labels(sources, options.labels, path)
     others = [*files("calib", ".txt"), *files("position_world", ".txt")]
     read = [file for each in (*sources.values(), others) for file in each if file.is_file()]
     height, width, _ = read_image(pictures[0]).shape
     size = (width, height)
-    near_m = near_plane(asked, root) if "depth" in labels else 0.0
+    near_m = near_plane(options, root) if "depth" in labels else 0.0
     stencils = {file.stem: file for file in sources["semantic"] if file.is_file()}
 
     def views(wanted: Sequence[int]) -> Iterator[View]:
@@ -84,7 +84,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
                 found["semantic"] = semantic_from_stencil(stencil)
             yield View(
                 image=read_image(pictures[index], size),
-                intrinsics=_camera(root / "calib" / series / f"{stem}.txt", size, asked),
+                intrinsics=_camera(root / "calib" / series / f"{stem}.txt", size, options),
                 cam_to_world=_pose(root / "position_world" / series / f"{stem}.txt"),
                 labels=found,
             )
@@ -105,10 +105,10 @@ def _files(root: Path, series: str, stems: Sequence[str], name: str, suffix: str
     return [root / name / series / f"{stem}{suffix}" for stem in stems]
 
 
-def _camera(path: Path, size: tuple[int, int], asked: Asked) -> NDArray[np.float64]:
+def _camera(path: Path, size: tuple[int, int], options: ReadOptions) -> NDArray[np.float64]:
     """Return K of a calibration file, or of the field of view where there is none."""
-    if asked.vfov_deg is not None or not path.is_file():
-        return intrinsics_from_vertical_fov(*size, asked.vfov_deg or VFOV_DEG)
+    if options.vfov_deg is not None or not path.is_file():
+        return intrinsics_from_vertical_fov(*size, options.vfov_deg or VFOV_DEG)
     for line in path.read_text(encoding="utf-8").splitlines():
         key, _, numbers = line.partition(":")
         if key.strip() == "P2":

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import SKY_M
-from realmaster_live.bridges.gtav.readers.drive import Asked, Drive, View
+from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View
 from realmaster_live.bridges.gtav.readers.files import (
     damaged,
     in_order,
@@ -30,7 +29,7 @@ from realmaster_live.bridges.gtav.readers.files import (
     with_focal,
 )
 from realmaster_live.bridges.gtav.readers.opengl import from_view_matrix
-from realmaster_live.optional import require
+from realmaster_live.bridges.gtav.readers.yaml_file import read_yaml
 
 LICENCE = "SAIL-VOS 3D: non-commercial use only; GTA-V footage, after Rockstar Games' terms"
 SCALE, OFFSET = 6.0, 4e-5  # of stored depth: buffer = stored / SCALE - OFFSET
@@ -49,7 +48,7 @@ def home(path: Path) -> Path:
     return path.parent
 
 
-def open_drive(path: Path, asked: Asked) -> Drive:
+def open_drive(path: Path, options: ReadOptions) -> Drive:
     """Return the drive of a scene."""
     pictures = in_order((path / "images").glob("*.bmp"))
     pictures = [file for file in pictures if (path / "camera" / f"{file.stem}.yaml").is_file()]
@@ -60,7 +59,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
     matrices = [path / "rage_matrices" / f"{stem}.npz" for stem in stems]
     depths = [path / "depth" / f"{stem}.npy" for stem in stems]
     needed = ({"depth": depths}, {"depth": matrices})  # the depth of a frame takes both
-    with_depth = all([whole_labels(files, asked.labels, path) for files in needed])
+    with_depth = all([whole_labels(files, options.labels, path) for files in needed])
     height, width, _ = read_image(pictures[0]).shape
     size = (width, height)
 
@@ -69,7 +68,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
             optics, pose = _camera(cameras[index], size)
             found = {}
             if with_depth:
-                stored = of_size(np.asarray(_load(depths[index])), depths[index], size)
+                stored = _depth(depths[index], size)
                 found["depth"] = metres(stored, _inverse(matrices[index]))
             yield View(
                 image=read_image(pictures[index], size),
@@ -110,27 +109,30 @@ def metres(
 def _camera(
     path: Path, size: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # K, camera-to-world
-    yaml = require("yaml", extra="gta")
-    try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        rows = told["K"], told["Rt"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise damaged(path, "K and Rt", repr(error)) from error
-    optics = read_numbers(rows[0], (3, 3), path)
+    camera = read_yaml(path)
+    if "K" not in camera or "Rt" not in camera:
+        raise damaged(path, "K and Rt", ", ".join(map(str, camera))[:80] or "nothing")
+    optics = read_numbers(camera["K"], (3, 3), path)
     optics[:2, 2] += np.array(size) / 2
-    pose = np.vstack((read_numbers(rows[1], (3, 4), path), [0, 0, 0, 1]))
+    pose = np.vstack((read_numbers(camera["Rt"], (3, 4), path), [0, 0, 0, 1]))
     return with_focal(optics, path), from_view_matrix(read_view(pose, path))
 
 
-def _load(path: Path) -> Any:
+def _depth(path: Path, size: tuple[int, int]) -> NDArray[np.floating]:
+    """Return the stored depth (H, W); mapped, so that a size the header claims must be there."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a header is parsed as Python and may fail in any of its ways
         raise damaged(path, "an array", str(error)) from error
+    if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.dtype.kind not in "fiu":
+        raise damaged(path, "an array (H, W) of numbers", type(stored).__name__)
+    return of_size(np.asarray(stored), path, size)
 
 
 def _inverse(path: Path) -> NDArray[np.float64]:
-    with _load(path) as arrays:
-        if "P_inv" not in arrays:
-            raise damaged(path, "P_inv", ", ".join(arrays) or "nothing")
-        return read_numbers(arrays["P_inv"], (4, 4), path)
+    try:
+        with path.open("rb") as file:
+            inverse = np.load(file, allow_pickle=False)["P_inv"]
+    except Exception as error:  # likewise
+        raise damaged(path, "an array P_inv", str(error)) from error
+    return read_numbers(inverse, (4, 4), path)

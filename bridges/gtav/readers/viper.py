@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import VFOV_DEG, intrinsics_from_vertical_fov
-from realmaster_live.bridges.gtav.readers.drive import Asked, Drive, View
+from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View
 from realmaster_live.bridges.gtav.readers.files import (
     PICTURES,
     damaged,
@@ -68,7 +68,7 @@ def home(path: Path) -> Path:
     return path.parent.parent
 
 
-def open_drive(path: Path, asked: Asked) -> Drive:
+def open_drive(path: Path, options: ReadOptions) -> Drive:
     """Return the drive of a sequence."""
     root, sequence = home(path), path.name
     pictures = _pictures(path)
@@ -77,7 +77,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
         label: [root / name / sequence / f"{stem}.png" for stem in stems]
         for label, name in (("semantic", CLASSES), ("instance", INSTANCES))
     }
-    labels = whole_labels(sources, asked.labels, path)
+    labels = whole_labels(sources, options.labels, path)
     table = root / CAMERAS / f"{sequence}.csv"
     cameras = _read_cameras(table)
     numbers = tuple(int(stem.rpartition("_")[2]) for stem in stems)
@@ -86,7 +86,7 @@ def open_drive(path: Path, asked: Asked) -> Drive:
         raise damaged(table, f"a row of each frame of {path}", f"none of frame {unknown[0]}")
     height, width, _ = read_image(pictures[0]).shape
     size = (width, height)
-    still = (intrinsics_from_vertical_fov(width, height, asked.vfov_deg or VFOV_DEG), np.eye(4))
+    still = (intrinsics_from_vertical_fov(width, height, options.vfov_deg or VFOV_DEG), np.eye(4))
 
     def views(wanted: Sequence[int]) -> Iterator[View]:
         for index in wanted:

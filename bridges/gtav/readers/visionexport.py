@@ -28,7 +28,7 @@ from realmaster_live.bridges.gtav.camera import (
     planar_depth_m,
     semantic_from_stencil,
 )
-from realmaster_live.bridges.gtav.readers.drive import Asked, Drive, View, near_plane
+from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View, near_plane
 from realmaster_live.bridges.gtav.readers.files import (
     damaged,
     in_order,
@@ -83,7 +83,7 @@ def home(path: Path) -> Path:
     return path
 
 
-def open_drive(path: Path, asked: Asked) -> Drive:
+def open_drive(path: Path, options: ReadOptions) -> Drive:
     """Return the drive of a folder."""
     shots = _shots(path)
     first = shots[0]
@@ -97,14 +97,14 @@ def open_drive(path: Path, asked: Asked) -> Drive:
     size = (width, height)
     sources = {"depth": [s.depth for s in shots], "semantic": [s.stencil for s in shots]}
     wanted_labels = {name: files for name, files in sources.items() if have[name]}
-    labels = tuple(whole_labels(wanted_labels, asked.labels, path))
+    labels = tuple(whole_labels(wanted_labels, options.labels, path))
 
     def views(wanted: Sequence[int]) -> Iterator[View]:
         for index in wanted:
             shot = shots[index]
-            optics, pose, near_m = _camera(_about(shot), shot.about, size, asked)
-            if shot.is_tiff and "depth" in labels and (near_m is None or asked.near_m):
-                near_m = near_plane(asked, path)
+            optics, pose, near_m = _camera(_about(shot), shot.about, size, options)
+            if shot.is_tiff and "depth" in labels and (near_m is None or options.near_m):
+                near_m = near_plane(options, path)
             image, depth, stencil = _read(shot, size, near_m, labels)
             found: dict[str, NDArray[np.generic]] = {}
             if depth is not None:
@@ -184,7 +184,7 @@ def _about(shot: Shot) -> dict[str, Any]:
 
 
 def _camera(
-    about: Mapping[str, Any], path: Path, size: tuple[int, int], asked: Asked
+    about: Mapping[str, Any], path: Path, size: tuple[int, int], options: ReadOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float | None]:
     """Return K, camera-to-world and near plane of a frame; None where it does not tell the last.
 
@@ -194,12 +194,12 @@ def _camera(
     width, height = size
     near_m = None
     optics = intrinsics_from_vertical_fov(
-        width, height, asked.vfov_deg or float(about.get("camera_fov", VFOV_DEG))
+        width, height, options.vfov_deg or float(about.get("camera_fov", VFOV_DEG))
     )
     if "proj_matrix" in about:
         projection = read_numbers(about["proj_matrix"], (4, 4), path)
         near_m = near_of(projection)
-        if asked.vfov_deg is None:
+        if options.vfov_deg is None:
             optics = with_focal(intrinsics_of(projection, width, height), path)
     if "view_matrix" in about:
         return optics, from_view_matrix(read_view(about["view_matrix"], path)), near_m

@@ -1,17 +1,19 @@
 """VPilot's `dataset.pz`: a gzip of pickles, one dictionary a frame, as the first DeepGTAV sends it.
 
 `frame` holds the picture's rows, B G R, padded to 4 bytes, and nothing says how wide they are. What
-the harness was asked for lies beside it: `location` and so on; it tells no camera pose.
+the harness was options for lies beside it: `location` and so on; it tells no camera pose.
 
 A pickle is a program. Here only dictionaries, lists, strings, bytes and numbers come out of one;
-whatever names a class is refused.
+whatever names a class is refused. A file that was cut or damaged is read up to the damage.
 """
 
 from __future__ import annotations
 
 import gzip
+import logging
+import os
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -20,14 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import intrinsics_from_vertical_fov
-from realmaster_live.bridges.gtav.readers.drive import Asked, Drive, View
+from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View
 from realmaster_live.errors import PairError
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".pz"
 VFOV_DEG = 60.0  # of the first DeepGTAV's camera
+PADDING_BYTES = 16  # zeros that no frame ends with
 FPS = 10.0  # its rate where nobody asks for another
 MOST_BYTES = 128 * 2**20  # of one frame's dictionary, unpacked
-# what the harness is asked for: its own default, those of its examples, and usual screens
+# what a harness sends: its own default, those of its examples, and usual screens
 USUAL_SIZES = (
     (320, 160), (227, 227), (350, 205), (640, 360), (640, 480), (650, 418), (800, 600),
     (1024, 768), (1280, 720), (1280, 800), (1600, 900), (1920, 1080), (2560, 1440), (3840, 2160),
@@ -44,27 +49,27 @@ def home(path: Path) -> Path:
     return path
 
 
-def open_drive(path: Path, asked: Asked) -> Drive:
+def open_drive(path: Path, options: ReadOptions) -> Drive:
     """Return the drive of a file; it is read through once to count its frames."""
     state = path.stat()
     length, frames = _measured(path, state.st_mtime_ns, state.st_size)
-    size = asked.size or likely_size(length, path)
+    size = options.size or likely_size(length, path, hint=options.size_hint)
     width, height = size
     if _stride(width) * height != length:
         raise PairError(
             f"expected {_stride(width) * height} bytes a frame for {width}x{height} in {path}, got "
             f"{length}: give the size that it was recorded with"
         )
-    optics = intrinsics_from_vertical_fov(width, height, asked.vfov_deg or VFOV_DEG)
+    optics = intrinsics_from_vertical_fov(width, height, options.vfov_deg or VFOV_DEG)
 
     def views(wanted: Sequence[int]) -> Iterator[View]:
         chosen, last = set(wanted), max(wanted, default=-1)
-        for index, told in enumerate(_dictionaries(path)):
-            if index > last:
-                return
+        for index, pixels in enumerate(_pictures(path)):
             if index in chosen:
-                rows = np.frombuffer(_pixels(told, path, index), np.uint8)
+                rows = np.frombuffer(pixels, np.uint8)
                 yield View(image=unpadded(rows, size), intrinsics=optics, cam_to_world=np.eye(4))
+            if index >= last:
+                return
 
     return Drive(
         name=path.stem,
@@ -83,21 +88,34 @@ def _measured(path: Path, written_ns: int, size_bytes: int) -> tuple[int, int]:
     """Return how long a frame is in bytes, and how many there are, of a file as it is now."""
     del written_ns, size_bytes
     length, frames = 0, 0
-    for told in _dictionaries(path):
-        found = len(_pixels(told, path, frames))
-        if frames and found != length:
-            raise PairError(
-                f"expected frames of {length} bytes in {path}, got {found} in frame {frames}: "
-                "split the file where the size changes"
-            )
-        length, frames = found, frames + 1
+    try:
+        for pixels in _pictures(path):
+            if frames and len(pixels) != length:
+                raise PairError(
+                    f"expected frames of {length} bytes in {path}, got {len(pixels)} in frame "
+                    f"{frames}: split the file where the size changes"
+                )
+            length, frames = len(pixels), frames + 1
+    except _Damage as damage:
+        if not frames:
+            raise PairError(f"{damage}: record it again") from damage
+        log.warning("%s after %d frames: the file is read up to there", damage, frames)
     if not frames:
         raise PairError(f"expected frames in {path}, got none: record it again")
+    with path.open("rb") as file:
+        file.seek(-PADDING_BYTES, os.SEEK_END)
+        tail = file.read()
+    if not any(tail):  # gzip takes zeros after a frame for padding
+        log.warning("%s ends in zeros after %d frames: frames may be lost", path, frames)
     return length, frames
 
 
-def likely_size(length: int, path: Path) -> tuple[int, int]:
-    """Return the one usual size whose padded rows have so many bytes."""
+def likely_size(
+    length: int, path: Path, hint: tuple[int, int] | None = None
+) -> tuple[int, int]:  # width, height
+    """Return the size whose padded rows have so many bytes: the hint, else the one usual size."""
+    if hint is not None and _stride(hint[0]) * hint[1] == length:
+        return hint
     found = [size for size in USUAL_SIZES if _stride(size[0]) * size[1] == length]
     if len(found) != 1:
         got = " or ".join(f"{w}x{h}" for w, h in found) or "no usual size of that length"
@@ -120,38 +138,37 @@ def _stride(width: int) -> int:
     return (3 * width + 3) // 4 * 4
 
 
-def _pixels(told: Mapping[str, Any], path: Path, index: int) -> bytes:
-    pixels = told.get("frame")
-    if not isinstance(pixels, bytes):
-        raise PairError(
-            f"expected the bytes of a picture under 'frame' of frame {index} of {path}, got "
-            f"{type(pixels).__name__}: record it again"
-        )
-    return pixels
+class _Damage(Exception):
+    """A file's frames cannot be read from here on."""
 
 
-def _dictionaries(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield what is pickled in a file."""
+def _pictures(path: Path) -> Iterator[bytes]:
+    """Yield the pixels of a file's frames; _Damage where it is cut short or broken.
+
+    Raises:
+        PairError: the file names a class.
+    """
     with gzip.open(path) as file:
         source = Bounded(file)
-        while (told := _next(source, path)) is not None:
-            if not isinstance(told, dict):
-                raise PairError(
-                    f"expected a dictionary a frame in {path}, got {type(told).__name__}: record "
-                    "it again"
+        while (frame := _next(source, path)) is not None:
+            pixels = frame.get("frame") if isinstance(frame, dict) else frame
+            if not isinstance(pixels, bytes):
+                raise _Damage(
+                    f"expected a dictionary a frame, with a picture's bytes under 'frame', in "
+                    f"{path}, got {type(pixels).__name__}"
                 )
-            yield told
+            yield pixels
 
 
 def _next(source: Bounded, path: Path) -> Any:
     """Return what the next pickle makes; None at the end."""
     try:
         return Plain(source).load() if source.begin() else None
+    except ForeignClass as error:
+        raise PairError(f"expected plain values in {path}, got {error}: record it again") from error
     except Exception as error:  # a damaged pickle is a program that may fail in any way
-        raise PairError(
-            f"expected a gzip of pickled frames in {path}, got {type(error).__name__}, {error}: "
-            "record it again, or cut it before the damage"
-        ) from error
+        got = f"{type(error).__name__}, {error}"
+        raise _Damage(f"expected a gzip of pickled frames in {path}, got {got}") from error
 
 
 class Bounded:
@@ -187,6 +204,10 @@ class Bounded:
         return data
 
 
+class ForeignClass(pickle.UnpicklingError):
+    """A pickle names a class or a function."""
+
+
 class Plain(pickle._Unpickler):
     """An unpickler that makes no object of any class.
 
@@ -195,4 +216,4 @@ class Plain(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuse a class or function by its name."""
-        raise pickle.UnpicklingError(f"the foreign class {module}.{name}, which is not loaded")
+        raise ForeignClass(f"the foreign class {module}.{name}, which is not loaded")

@@ -23,13 +23,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realmaster_live.bridges.gtav.readers import find_drives, layout
-from realmaster_live.bridges.gtav.readers.drive import Asked
+from realmaster_live.bridges.gtav.readers.drive import ReadOptions
 from realmaster_live.errors import PairError
 
 
-def read(folder, **asked):
+def read(folder, **options):
     ((name, path),) = find_drives(folder)
-    return list(layout(name).open_drive(path, Asked(**asked)).frames())
+    return list(layout(name).open_drive(path, ReadOptions(**options)).frames())
 
 
 def pictures(width, height, count=3):
@@ -49,7 +49,7 @@ def test_vpilot(tmp_path, protocol, size):
     frames = read(tmp_path, size=size)
     for frame, image in zip(frames, images, strict=True):
         np.testing.assert_array_equal(frame.image, image)
-    reader = layout("vpilot").open_drive(path, Asked(size=size))
+    reader = layout("vpilot").open_drive(path, ReadOptions(size=size))
     (last,) = reader.frames([2])
     np.testing.assert_array_equal(last.image, images[2])
 
@@ -63,6 +63,97 @@ def test_a_usual_size_is_found_by_its_length(tmp_path):
         read(tmp_path)
     with pytest.raises(PairError, match="expected 153600 bytes a frame for 320x160"):
         read(tmp_path, size=(320, 160))
+
+
+def test_a_hint_counts_where_it_fits(tmp_path):
+    path = write_vpilot(tmp_path / "a.pz", pictures(320, 160))
+    assert read(tmp_path, size_hint=(512, 288))[0].image.shape == (160, 320, 3)
+    assert read(tmp_path, size_hint=(160, 320))[0].image.shape == (320, 160, 3)
+    path.unlink()
+    write_vpilot(path, pictures(651, 419))
+    assert read(tmp_path, size_hint=(651, 419))[0].image.shape == (419, 651, 3)
+
+
+@pytest.mark.parametrize("cut", [1, 9, 4000, 200_000])
+def test_a_data_set_that_was_cut_is_read_up_to_there(tmp_path, caplog, cut):
+    images = pictures(320, 160, 6)
+    path = write_vpilot(tmp_path / "dataset.pz", images)
+    path.write_bytes(path.read_bytes()[:-cut])
+    frames = read(tmp_path)
+    assert 4 <= len(frames) <= 6
+    for frame, image in zip(frames, images, strict=False):
+        np.testing.assert_array_equal(frame.image, image)
+    assert f"after {len(frames)} frames: the file is read up to there" in caplog.text
+
+
+def test_a_data_set_that_is_broken_in_the_middle_is_read_up_to_there(tmp_path, caplog):
+    images = pictures(320, 160, 6)
+    path = write_vpilot(tmp_path / "dataset.pz", images)
+    data = path.read_bytes()
+    middle = data.rindex(b"\x1f\x8b", 0, len(data) * 2 // 3)  # where a frame begins
+    for kept, told in ((middle, "ends in zeros"), (middle + 1000, "read up to there")):
+        path.write_bytes(data[:kept].ljust(len(data), b"\0"))
+        assert 1 <= len(read(tmp_path)) < 6
+        assert told in caplog.text
+    whole = b"".join(pickle.dumps({"frame": padded(image)}) for image in images[:2])
+    path.write_bytes(gzip.compress(whole + pickle.dumps([1, 2])))
+    assert len(read(tmp_path)) == 2
+
+
+LAUGHS = "a: &a [1, 1]\n" + "".join(
+    f"{new}: &{new} [{', '.join(['*' + old] * 9)}]\n"
+    for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (LAUGHS + "K: *j\nRt: *j\n").encode(),
+        b"[" * 60_000,
+        b"K: " + b"[" * 500 + b"]" * 500,
+        b"K: \xff\xfe",
+        b"\xff\xfeK\x00",
+        b"K: 1" + b" " * 70_000,
+        b"K: 2001-99-99",
+        b"K: [" + b"9" * 5000 + b"]\nRt: 1",
+        b"K: [[" + b"9" * 400 + b", 0, 0], [0, 1, 0], [0, 0, 1]]\nRt: [[1, 0, 0, 0]]",
+        b"? [1]\n: 2",
+        b"- 1",
+        b"",
+    ],
+)
+def test_a_hostile_camera_is_one_sentence(tmp_path, truths, content):
+    folder = write_sailvos(tmp_path / "scene", truths[:1])
+    (camera,) = folder.rglob("*.yaml")
+    camera.write_bytes(content)
+    with pytest.raises(PairError, match=r"^expected .*, got ") as caught:
+        read(folder)
+    assert camera.name in str(caught.value) and len(str(caught.value)) < 800
+
+
+def test_arrays_that_claim_too_much_are_one_sentence(tmp_path, truths):
+    folder = write_sailvos(tmp_path / "scene", truths[:1])
+    (depth,), (matrices,) = folder.rglob("*.npy"), folder.rglob("*.npz")
+    good = depth.read_bytes(), matrices.read_bytes()
+    shape = str(np.load(depth).shape)
+    claim = good[0].replace(shape.encode(), b"(1000000, 1000000)"[: len(shape)].ljust(len(shape)))
+    for path, content in (
+        (depth, claim),
+        (depth, good[0].replace(shape.encode(), b"(999999,999)".ljust(len(shape)))),
+        (depth, good[0][:40]),
+        (depth, good[1]),
+        (matrices, good[0]),
+        (matrices, good[1][:-30]),
+        (matrices, good[1].replace(b"P_inv", b"Q_inv")),
+        (matrices, good[1].replace(b"(4, 4)", b"(9, 9)")),
+    ):
+        depth.write_bytes(good[0])
+        matrices.write_bytes(good[1])
+        path.write_bytes(content)
+        with pytest.raises(PairError, match=r"^expected ") as caught:
+            read(folder)
+        assert path.name in str(caught.value)
 
 
 def test_a_foreign_class_is_refused_by_name(tmp_path):
@@ -88,7 +179,7 @@ def test_a_foreign_class_is_refused_by_name(tmp_path):
         (gzip.compress(b""), "expected frames in"),
         (gzip.compress(pickle.dumps([1, 2])), "expected a dictionary a frame"),
         (gzip.compress(pickle.dumps({"speed": 1.0})), "got NoneType"),
-        (gzip.compress(pickle.dumps({"frame": b"abc"}))[:-9], "expected a gzip of pickled frames"),
+        (gzip.compress(pickle.dumps({"frame": b"abc"}))[:-30], "expected a gzip of pickled frames"),
         (gzip.compress(b"\x80\x04\x8e" + (1 << 60).to_bytes(8, "little")), "more than 128 MiB"),
         (gzip.compress(b"\x80\x02}r\xff\xff\xff\xff."), "got NoneType"),  # a huge memo index
     ],
@@ -195,12 +286,12 @@ def test_damaged_files_are_named(tmp_path, truths):
         return write_sailvos(tmp_path / "sail" / "scene", short)
 
     stem = f"{1:018d}"
-    breaks(sail, f"{stem}.yaml", b"K: [1]", "expected K and Rt in .*KeyError")
+    breaks(sail, f"{stem}.yaml", b"K: [1]", "expected K and Rt in .*got K")
     told = (sail() / "camera" / f"{stem}.yaml").read_text()
     without_lens = json.dumps(yaml.safe_load(told) | {"K": [[0, 0, 0]] * 3}).encode()
     breaks(sail, f"{stem}.yaml", without_lens, "expected focal lengths above 0")
-    breaks(sail, f"{stem}.yaml", b"!!python/object:os.x {}", "expected K and Rt")
-    breaks(sail, f"{stem}.npz", b"PK", "expected an array in")
+    breaks(sail, f"{stem}.yaml", b"!!python/object:os.x {}", "expected a camera in YAML")
+    breaks(sail, f"{stem}.npz", b"PK", "expected an array P_inv in")
     breaks(sail, f"{stem}.npy", b"PK", "expected an array in")
 
     def viper():
