@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.files import part_of, unwritable
+from realmaster_live.recording.h264 import H264File
 from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.system.inside import check_regular
 
@@ -48,7 +48,7 @@ class Pictures:
     crf: int = 18
 
 
-class PictureWriter:
+class PictureWriter(H264File):
     """An H.264 file of sRGB pictures, (H, W, 3) uint8, with even sides unless it is lossless.
 
     Args:
@@ -59,96 +59,17 @@ class PictureWriter:
     def __init__(
         self, path: Path, size: tuple[int, int], fps: float, pictures: Pictures | None = None
     ) -> None:
-        asked, (width, height) = pictures or Pictures(), size
-        self._lossless = asked.lossless
-        self._converter = av.video.reformatter.VideoReformatter()
-        options = {"preset": asked.preset, "tune": "zerolatency"}
-        if self._lossless:
-            self._file = _Encoder(path, "libx264rgb", "rgb24", size, fps, {**options, "qp": "0"})
-            return
-        if width % 2 or height % 2:
-            raise RecordingError(
-                f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
-                "such as 512x288, or record without loss"
-            )
-        options["crf"] = str(asked.crf)
-        self._file = _Encoder(path, "libx264", "yuv420p", size, fps, options)
-        context = self._file.context
-        context.colorspace, context.color_primaries, context.color_trc = 1, 1, 13  # BT.709, sRGB
-        context.color_range = 1
-
-    def write(self, picture: NDArray[np.uint8]) -> None:
-        """Append one picture."""
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        if not self._lossless:
-            frame = self._converter.reformat(
-                frame,
-                format="yuv420p",
-                dst_colorspace="ITU709",
-                dst_color_range="MPEG",
-                threads=1,
-            )
-        self._file.write(frame)
-
-    def close(self) -> None:
-        """Finish the file; may be called twice."""
-        self._file.close()
-
-
-class _Encoder:
-    """One codec in one container; every failure of the disk is a RecordingError."""
-
-    def __init__(
-        self,
-        path: Path,
-        codec: str,
-        pixel_format: str,
-        size: tuple[int, int],
-        fps: float,
-        options: Mapping[str, str],
-    ) -> None:
-        self._path = path
-        self._written = 0
-        self._closed = False
-        try:
-            self._container = av.open(path.absolute(), "w", options=dict(CONTAINERS[path.suffix]))
-        except (av.FFmpegError, OSError) as error:
-            raise unwritable(path, error) from error
-        rate = Fraction(fps).limit_denominator(1001)
-        self._stream = self._container.add_stream(codec, rate=rate, options=dict(options))
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = pixel_format
-        self._stream.time_base = 1 / rate
-        self.context = self._stream.codec_context
-        self.context.time_base = 1 / rate
-        self.context.thread_count = 1
-        self.context.gop_size = max(1, int(FRAGMENT_S * fps))
-
-    def write(self, frame: Any) -> None:
-        frame.pts = self._written
-        frame.time_base = self.context.time_base
-        self._written += 1
-        self._mux(frame)
-
-    def _mux(self, frame: Any | None) -> None:
-        try:
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-        except (av.FFmpegError, OSError) as error:
-            raise unwritable(self._path, error) from error
-
-    def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self._written:
-                self._mux(None)
-        finally:
-            try:
-                self._container.close()
-            except (av.FFmpegError, OSError) as error:
-                raise unwritable(self._path, error) from error
+        pictures = pictures or Pictures()
+        quality = {"qp": "0"} if pictures.lossless else {"crf": str(pictures.crf)}
+        super().__init__(
+            path,
+            size,
+            fps,
+            key_every=max(1, int(FRAGMENT_S * fps)),
+            x264={"preset": pictures.preset, "tune": "zerolatency", **quality},
+            container=CONTAINERS[path.suffix],
+            lossless=pictures.lossless,
+        )
 
 
 def read_video(

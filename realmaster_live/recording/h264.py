@@ -1,0 +1,108 @@
+"""The one place that sets up x264: pictures into an H.264 file, through PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import RecordingError
+from realmaster_live.optional import require
+from realmaster_live.recording.files import unwritable
+
+av = require("av", extra="live")
+
+BT709, SRGB, STUDIO_RANGE = 1, 13, 1  # as H.264 numbers them
+
+
+class H264File:
+    """A file of sRGB pictures, (H, W, 3) uint8; every failure of the disk is a RecordingError.
+
+    The same pictures give the same bytes: x264 runs on one thread.
+
+    Args:
+        path: to write. size: (width, height), both even unless it is lossless.
+        fps: pictures a second of the file's clock. key_every: pictures between key frames.
+        x264: options of the encoder. container: options of the file's format.
+        lossless: keep every bit, as RGB; else 4:2:0 in BT.709.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: tuple[int, int],
+        fps: float,
+        *,
+        key_every: int,
+        x264: Mapping[str, str],
+        container: Mapping[str, str],
+        lossless: bool = False,
+    ) -> None:
+        width, height = size
+        if not lossless and (width % 2 or height % 2):
+            raise RecordingError(
+                f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
+                "such as 512x288, or record without loss"
+            )
+        self._path, self._lossless = path, lossless
+        self._pictures = 0
+        self._closed = False
+        self._converter = av.video.reformatter.VideoReformatter()
+        try:
+            self._container = av.open(path.absolute(), "w", options=dict(container))
+        except (av.FFmpegError, OSError) as error:
+            raise unwritable(path, error) from error
+        rate = Fraction(fps).limit_denominator(1001)
+        codec = "libx264rgb" if lossless else "libx264"
+        self._stream = self._container.add_stream(codec, rate=rate, options=dict(x264))
+        self._stream.width, self._stream.height = size
+        self._stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        self._step = 1 / rate
+        context = self._stream.codec_context
+        context.time_base = self._stream.time_base = self._step
+        context.thread_count = 1
+        context.gop_size = key_every
+        if not lossless:
+            context.colorspace = context.color_primaries = BT709
+            context.color_trc, context.color_range = SRGB, STUDIO_RANGE
+
+    def write(self, picture: NDArray[np.uint8]) -> None:
+        """Append one picture."""
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        if not self._lossless:
+            frame = self._converter.reformat(
+                frame,
+                format="yuv420p",
+                dst_colorspace="ITU709",
+                dst_color_range="MPEG",
+                threads=1,
+            )
+        frame.pts = self._pictures
+        frame.time_base = self._step
+        self._pictures += 1
+        self._mux(frame)
+
+    def close(self) -> None:
+        """Finish the file; may be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._pictures:
+                self._mux(None)
+        finally:
+            try:
+                self._container.close()
+            except (av.FFmpegError, OSError) as error:
+                raise unwritable(self._path, error) from error
+
+    def _mux(self, frame: Any | None) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise unwritable(self._path, error) from error
