@@ -24,6 +24,7 @@ from realmaster_live.errors import ConfigError, PairError, RecordingError
 from realmaster_live.recording import Recording
 from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.game_source import LAYOUTS
+from realmaster_live.replay.job import Realizing, piece_of
 from realmaster_live.replay.kinds import find_footage, open_footage
 
 
@@ -130,6 +131,15 @@ def test_the_size_of_a_data_set_may_be_given(truths, tmp_path):
         find_footage(str(path), Reading())
     (footage,) = find_footage(str(path), Reading(size=(191, HEIGHT)))
     assert footage.cameras == {"front": (191, HEIGHT)}
+    for size, result in (((191, HEIGHT), (192, 96)), (None, (192, 96)), ((256, 128), (256, 128))):
+        realizing = Realizing(engine="embedded", size=size)
+        piece = piece_of(footage, tmp_path / "out", Reading(), realizing)
+        assert piece.sizes == {"front": result}  # a multiple of the model's 32
+
+
+def test_the_size_of_the_result_is_not_taken_for_a_data_sets(roots):
+    (footage,) = find_footage(str(roots / "vpilot" / "dataset.pz"), Reading(size=(512, 288)))
+    assert footage.cameras == {"front": (WIDTH, HEIGHT)}
 
 
 def test_an_unknown_or_mixed_folder_says_what_was_looked_for(truths, tmp_path):
