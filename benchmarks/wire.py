@@ -26,7 +26,7 @@ READY = re.compile(r"ready on ([\w.]+):(\d+)")
 @contextmanager
 def server(*options: str) -> Iterator[carla.Client]:
     """Run a server on a free port and yield a client of it."""
-    command = [sys.executable, "-m", "realmaster_live.minitown.server.server", "--port", "0"]
+    command = [sys.executable, "-m", "realmaster_live", "minitown", "--port", "0"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
             found = READY.search(process.stdout.readline() if process.stdout else "")

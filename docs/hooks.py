@@ -7,16 +7,12 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from realmaster_live.cli.verbs import GROUPS, all_verbs
+
 ROOT = Path(__file__).parent.parent
 PICTURES = {
     "pictures/held_out.jpg": "engines/weights/embedded/held_out.jpg",
     "pictures/curves.png": "engines/weights/embedded/curves.png",
-}
-VERBS = {
-    "Drive": ("attach", "record", "replay", "demo"),
-    "Data": ("dataset",),
-    "Train": ("pairs", "fit", "distill", "export", "build", "prompts", "evaluate"),
-    "Tools": ("minitown", "gta-relay", "gta-replay", "bench", "doctor"),
 }
 
 
@@ -32,10 +28,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _command_line() -> str:
     page = ["# Command line\n", "```text", _help(), "```\n"]
-    for group, verbs in VERBS.items():
-        page.append(f"## {group}\n")
-        for verb in verbs:
-            page += [f"### realmaster {verb}\n", "```text", _help(verb), "```\n"]
+    for group, verbs in GROUPS.items():
+        page.append(f"## {group.capitalize()}\n")
+        for name, _ in all_verbs(verbs):
+            page += [f"### realmaster {' '.join(name)}\n", "```text", _help(*name), "```\n"]
     return "\n".join(page)
 
 

@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import MissingDependency
 
+DISTRIBUTION = "realmaster-live"
+CHECKOUT = Path(__file__).resolve().parent.parent
+
 
 def require(module: str, *, extra: str) -> Any:
-    """Return the imported `module`; raise MissingDependency naming `realmaster-live[extra]`."""
+    """Return the imported `module`; raise MissingDependency naming the pip command of `extra`."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingDependency(
-            f"expected the package {module!r}, which is not installed or does not import "
-            f"({error}): run pip install 'realmaster-live[{extra}]'"
-        ) from error
+        raise missing(module, extra=extra, error=error) from error
+
+
+def missing(module: str, *, extra: str, error: ImportError) -> MissingDependency:
+    """Return the error for a package that does not import."""
+    return MissingDependency(
+        f"expected the package {module!r}, which is not installed or does not import "
+        f"({error}): run {pip_command(extra)}"
+    )
+
+
+def pip_command(extra: str) -> str:
+    """Return the command that installs an extra from where this package itself came.
+
+    An installation from a folder, a repository or a file remembers it (PEP 610); one without that
+    came from an index.
+    """
+    import json  # these cost more than all the rest of a command line's start
+    import shlex
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):  # run from a folder without being installed
+        origin = {"url": CHECKOUT.as_uri(), "dir_info": {"editable": True}}
+    url = str(origin.get("url", ""))
+    if "dir_info" in origin:
+        folder = Path(unquote(urlsplit(url).path))
+        if not (folder / "pyproject.toml").is_file():
+            return f"pip install '.[{extra}]' in a checkout's folder"
+        editable = "-e " if origin["dir_info"].get("editable") else ""
+        return f"pip install {editable}{shlex.quote(f'{folder}[{extra}]')}"
+    if "vcs_info" in origin:
+        vcs = origin["vcs_info"]
+        revision = vcs.get("requested_revision") or vcs.get("commit_id", "")
+        url = f"{vcs.get('vcs', 'git')}+{url}" + (f"@{revision}" if revision else "")
+    name = f"{DISTRIBUTION}[{extra}]"
+    return f"pip install {shlex.quote(f'{name} @ {url}' if url else name)}"

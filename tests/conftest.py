@@ -37,7 +37,7 @@ def running_minitown(*options: str, port: int = 0) -> Iterator[MinitownServer]:
     """Run a server, on a free port unless one is given."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "realmaster_live.minitown.server.server"),
+            *(sys.executable, "-m", "realmaster_live", "minitown"),
             *("--port", str(port), "--exit-with-parent", str(os.getpid()), *options),
         ],
         stdout=subprocess.PIPE,

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from realmaster_live.bridges.carla.wire.layouts import Layout, layout_of
@@ -15,6 +14,7 @@ from realmaster_live.bridges.carla.wire.streams import Head, Token, message
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.server import sensors
 from realmaster_live.minitown.server.cameras import Camera, Job, check_room, draw, make_camera, plan
+from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
@@ -33,32 +33,6 @@ STATE_STREAM = 1
 CAMERA = "sensor.camera."
 HERO = "hero"
 EGO_ROLES = (HERO, "ego_vehicle")  # role names of the vehicle that carries the cameras
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServerConfig:
-    """What a server serves.
-
-    Attributes:
-        port: of the RPC; streams take the next one if it is free. 0 takes any free port.
-        fps: ticks a second in asynchronous mode, and the step where the client sets none.
-        vehicles, walkers: ambient traffic; one vehicle of it has the role name hero.
-        opendrive: file that describes the town to serve, in place of `seed`.
-        state_log: file that every tick's scene is added to.
-        raster: False sends one fixed picture instead of drawing. look: of the rasteriser.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 2000
-    seed: int = 7
-    version: str = "0.9.16"
-    fps: float = 20.0
-    vehicles: int = 0
-    walkers: int = 0
-    state_log: Path | None = None
-    raster: bool = True
-    look: str = "A"
-    opendrive: Path | None = None
 
 
 class Episode:

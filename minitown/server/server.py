@@ -1,21 +1,17 @@
-"""The minitown server: `python -m realmaster_live.minitown.server.server --port 2000`."""
+"""The minitown server: a town behind CARLA's protocol."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from realmaster_live.bridges.carla.wire.layouts import LAYOUTS
-from realmaster_live.errors import ConfigError, ConnectError, RealMasterError
-from realmaster_live.minitown.server.episode import Episode, ServerConfig
-from realmaster_live.minitown.server.parent import exit_with_parent
+from realmaster_live.errors import ConnectError
+from realmaster_live.minitown.server.config import ServerConfig
+from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.rpc import RpcServer
 from realmaster_live.minitown.server.streams import StreamHub
 from realmaster_live.minitown.server.towns import load_town, map_of_file, map_of_seed
@@ -35,8 +31,6 @@ def run(config: ServerConfig) -> None:
 
 async def serve(config: ServerConfig) -> None:
     """Serve a town until the task is cancelled or a signal comes."""
-    if config.fps <= 0.0:
-        raise ConfigError(f"expected fps above 0, got {config.fps:g}: set another rate")
     rpc_socket = _listen(config.host, config.port)
     port = rpc_socket.getsockname()[1]
     stream_socket = _listen_near(config.host, port + 1)
@@ -121,50 +115,3 @@ def _listen_near(host: str, port: int) -> socket.socket:
         return _listen(host, port)
     except ConnectError:
         return _listen(host, 0)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line's options."""
-    defaults = ServerConfig()
-    p = argparse.ArgumentParser(
-        prog="minitown", description="A small town behind CARLA's protocol."
-    )
-    p.add_argument("--host", default=defaults.host)
-    p.add_argument("--port", type=int, default=defaults.port, help="0 takes any free port")
-    p.add_argument("--seed", type=int, default=defaults.seed, help="which town")
-    p.add_argument("--version", choices=list(LAYOUTS), default=defaults.version)
-    p.add_argument("--fps", type=float, default=defaults.fps)
-    p.add_argument("--vehicles", type=int, default=defaults.vehicles, help="ambient vehicles")
-    p.add_argument("--walkers", type=int, default=defaults.walkers, help="ambient walkers")
-    p.add_argument("--state-log", type=Path, help="file that every tick's scene is added to")
-    p.add_argument("--look", default=defaults.look, help="the rasteriser's look: A or B")
-    p.add_argument("--no-raster", dest="raster", action="store_false", help="send a fixed picture")
-    p.add_argument(
-        "--opendrive", type=Path, metavar="FILE", help="the town that this OpenDRIVE describes"
-    )
-    p.add_argument(
-        "--exit-with-parent", type=int, metavar="PID", help="end when this parent process has ended"
-    )
-    p.add_argument("--verbose", action="store_true", help="log every call")
-    return p
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    options = vars(parser().parse_args(argv))
-    level = logging.DEBUG if options.pop("verbose") else logging.INFO
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("numba").setLevel(logging.WARNING)
-    parent = options.pop("exit_with_parent")
-    if parent is not None:
-        exit_with_parent(parent)
-    try:
-        run(ServerConfig(**options))
-    except RealMasterError as error:
-        sys.stderr.write(f"minitown: {error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

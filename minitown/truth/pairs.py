@@ -1,7 +1,7 @@
 """Paired clips: the same drive in the game look and path-traced, pixel for pixel.
 
-Usage: python -m realmaster_live.minitown.truth.pairs --out DIR --seeds 0:24 --frames 12
-       python -m realmaster_live.minitown.truth.pairs --out DIR --look B --truth-from PAIRS
+`realmaster pairs render --out DIR --seeds 0:24 --frames 12` makes them;
+`realmaster pairs render --out DIR --look B --truth-from PAIRS` draws them again in another look.
 
 Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, and `<clip>.json`
 written last: a clip without it is not finished and is made again. The JSON lists the traffic lights
@@ -18,7 +18,6 @@ on are held out: nothing is ever trained on them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import os
@@ -218,87 +217,6 @@ def parse_prompts(text: str) -> list[str]:
     return names
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) of "512x288"."""
-    try:
-        width, height = map(int, text.lower().split("x"))
-    except ValueError:
-        raise ConfigError(f"expected a size as 512x288, got {text!r}: give WxH") from None
-    return width, height
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make every clip that is not there yet."""
-    parser = argparse.ArgumentParser(description="Make paired clips of the town in both looks.")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", help="such as 3 or 0:24 (0:24; all of --truth-from)")
-    parser.add_argument("--drives", type=int, default=2, help="clips of each town")
-    parser.add_argument("--frames", type=int, default=12)
-    parser.add_argument("--size", default="512x288", metavar="WxH")
-    parser.add_argument("--dt", type=float, default=0.05, help="seconds between frames")
-    parser.add_argument("--spp", type=int, default=12, help="path-traced samples a pixel")
-    parser.add_argument("--look", choices=sorted(LOOKS), default="A")
-    parser.add_argument(
-        "--prompts",
-        default=AS_SIMULATED,
-        help="such as rain,snow or all: the drives of a town take turns",
-    )
-    parser.add_argument(
-        "--with-lights",
-        action="store_true",
-        help="take the first drives of each town on which traffic lights can be read",
-    )
-    parser.add_argument(
-        "--truth-every", type=int, default=1, metavar="N", help="path-trace each N-th frame only"
-    )
-    parser.add_argument(
-        "--with-labels", action="store_true", help="write every frame's labels beside its clip"
-    )
-    parser.add_argument(
-        "--truth-from",
-        type=Path,
-        metavar="PAIRS",
-        help="draw the clips of this folder again and share their truth; only --out, --seeds, "
-        "--look and --with-labels count",
-    )
-    args = parser.parse_args(argv)
-    if not 1 <= args.truth_every <= args.frames:
-        raise ConfigError(
-            f"expected --truth-every from 1 to the {args.frames} frames of a clip, got "
-            f"{args.truth_every}: each clip needs a truth"
-        )
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    args.out.mkdir(parents=True, exist_ok=True)
-    if args.truth_from is not None:
-        redraw(args.truth_from, args.out, args.seeds, look=args.look, with_labels=args.with_labels)
-        return
-    seeds, prompts = parse_range(args.seeds or "0:24"), parse_prompts(args.prompts)
-    width, height = parse_size(args.size)
-    for seed in seeds:
-        drives: Iterable[int] = range(args.drives)
-        if args.with_lights:
-            drives = islice(
-                drives_with_lights(seed, args.frames, width, height, args.dt), args.drives
-            )
-        plans = [plan_drive(seed, n, prompts[(seed + n) % len(prompts)]) for n in drives]
-        missing = [plan for plan in plans if not (args.out / f"{plan.name}.json").exists()]
-        if not missing:
-            continue
-        painters = Painters(seed, spp=args.spp, look=args.look)
-        for plan in missing:
-            render_clip(
-                plan,
-                painters,
-                args.out,
-                frames=args.frames,
-                width=width,
-                height=height,
-                dt=args.dt,
-                truth_every=args.truth_every,
-                with_labels=args.with_labels,
-            )
-
-
 def drives_with_lights(seed: int, frames: int, width: int, height: int, dt: float) -> Iterator[int]:
     """Yield the numbers of a town's drives that begin and end with a light that can be read."""
     painters = Painters(seed, spp=0)
@@ -334,5 +252,51 @@ def redraw(
             redraw_clip(path, painters, out, with_labels=with_labels)
 
 
-if __name__ == "__main__":
-    main()
+def render_pairs(
+    out: Path,
+    *,
+    seeds: Iterable[int],
+    drives: int,
+    frames: int,
+    size: tuple[int, int],
+    dt: float,
+    spp: int,
+    look: str,
+    prompts: Sequence[str],
+    with_lights: bool,
+    truth_every: int,
+    with_labels: bool,
+) -> None:
+    """Make every clip that is not there yet; the drives of a town take the prompts in turn.
+
+    Raises:
+        ConfigError: a clip would have no path-traced frame.
+    """
+    if not 1 <= truth_every <= frames:
+        raise ConfigError(
+            f"expected --truth-every from 1 to the {frames} frames of a clip, got {truth_every}: "
+            "each clip needs a truth"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    width, height = size
+    for seed in seeds:
+        numbers: Iterable[int] = range(drives)
+        if with_lights:
+            numbers = islice(drives_with_lights(seed, frames, width, height, dt), drives)
+        plans = [plan_drive(seed, n, prompts[(seed + n) % len(prompts)]) for n in numbers]
+        missing = [plan for plan in plans if not (out / f"{plan.name}.json").exists()]
+        if not missing:
+            continue
+        painters = Painters(seed, spp=spp, look=look)
+        for plan in missing:
+            render_clip(
+                plan,
+                painters,
+                out,
+                frames=frames,
+                width=width,
+                height=height,
+                dt=dt,
+                truth_every=truth_every,
+                with_labels=with_labels,
+            )

@@ -2,132 +2,32 @@
 
 from __future__ import annotations
 
-import argparse
-import logging
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from typing import NamedTuple
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from realmaster_live.cli import (
-    attach,
-    bench,
-    build,
-    demo,
-    doctor,
-    gta_relay,
-    gta_replay,
-    prompts,
-    replay,
-    truth,
-)
-from realmaster_live.cli.config import flags_from
-from realmaster_live.cli.options import Parser
-from realmaster_live.errors import ConfigError, RealMasterError
-from realmaster_live.optional import require
+from realmaster_live.cli.options import summary
+from realmaster_live.cli.parsing import HELP_WIDTH, read_options
+from realmaster_live.cli.values import nearest
+from realmaster_live.cli.verbs import GROUPS, RENAMED, VERBS, Verb
+from realmaster_live.errors import ConfigError, MissingDependency, RealMasterError
+from realmaster_live.optional import missing
 
 USAGE, FAULT, INTERRUPTED = 2, 1, 130
-
-
-class Verb(NamedTuple):
-    """What a verb is for, its flags, and what it does; returns the exit status."""
-
-    summary: str
-    add: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
-VERBS = {
-    "demo": Verb(
-        "drive through the embedded town and leave a film and a report", demo.add, demo.run
-    ),
-    "attach": Verb("realize a running CARLA world", attach.add, attach.run),
-    "record": Verb("attach, and keep everything in a folder", attach.add_record, attach.run),
-    "replay": Verb("realize a recording again", replay.add, replay.run),
-    "gta-relay": Verb(
-        "capture GTA-V on its machine, serve it, and show what is realized",
-        gta_relay.add,
-        gta_relay.run,
-    ),
-    "gta-replay": Verb(
-        "serve a recording or the embedded town in GTA-V's place", gta_replay.add, gta_replay.run
-    ),
-    "truth": Verb(
-        "path-trace frames that were recorded in the embedded town", truth.add, truth.run
-    ),
-    "build": Verb("compile a checkpoint to TensorRT plans", build.add, build.run),
-    "prompts": Verb(
-        "list a model's prompts, or embed some with a text encoder", prompts.add, prompts.run
-    ),
-    "bench": Verb("measure the whole chain on this machine", bench.add, bench.run),
-    "doctor": Verb(
-        "say what is installed, what is missing, and how to get it", doctor.add, doctor.run
-    ),
-}
-# verbs whose module has a main(arguments) and flags of its own: the module, its extra, a summary
-MODULES = {
-    "minitown": (
-        "realmaster_live.minitown.server.server",
-        "minitown",
-        "serve the embedded town to any CARLA client",
-    ),
-    "pairs": (
-        "realmaster_live.cli.pairs",
-        "training",
-        "make photoreal pairs from recordings, stage by stage",
-    ),
-    "dataset": (
-        "realmaster_live.cli.dataset",
-        "live",
-        "verify, repair or export a recording",
-    ),
-    "fit": ("realmaster_live.training.fit", "training", "train a model from a recipe"),
-    "distill": (
-        "realmaster_live.training.distillation.command",
-        "training",
-        "make a student of few steps of a model of many",
-    ),
-    "export": (
-        "realmaster_live.cli.export",
-        "training",
-        "turn a checkpoint into the graphs that run without torch",
-    ),
-    "evaluate": (
-        "realmaster_live.training.evaluate.held_out",
-        "training",
-        "measure a model on held-out clips",
-    ),
-}
-
-
-def parser() -> Parser:
-    """Return the parser of all verbs."""
-    top = Parser(prog="realmaster", description="Makes a running driving simulator look real.")
-    top.add_argument("--version", action="version", version=version("realmaster-live"))
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for name, verb in VERBS.items():
-        sub = verbs.add_parser(
-            name, help=verb.summary, description=verb.summary, allow_abbrev=False
-        )
-        verb.add(sub)
-        sub.add_argument("--config", metavar="FILE", help=f"TOML with a table [{name}] of flags")
-    for name, (_, _, summary) in MODULES.items():
-        verbs.add_parser(name, help=summary)
-    return top
+ABOUT = "Makes a running driving simulator look real."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns 0, or 1 for a fault, 2 for a wrong use, 130 after Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments[:2] == ["minitown", "truth"]:
-            arguments = arguments[1:]
-        if arguments and arguments[0] in MODULES:
-            module, extra, _ = MODULES[arguments[0]]
-            return require(module, extra=extra).main(arguments[1:]) or 0
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-        options = parse(arguments)
-        return VERBS[options.verb].run(options)
+        verb, options = parse(sys.argv[1:] if argv is None else argv)
+        try:
+            return verb(options)
+        except ModuleNotFoundError as error:
+            if isinstance(error, MissingDependency) or str(error.name).startswith("realmaster"):
+                raise
+            raise missing(str(error.name), extra=verb.extra, error=error) from error
     except ConfigError as error:
         return _complain(error, USAGE)
     except RealMasterError as error:
@@ -136,21 +36,77 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options of a command line, with those of its --config file below them."""
-    top = parser()
-    options = top.parse_args(arguments)
-    if options.config is None:
-        return options
-    defaults = vars(options).keys() - {"verb", "config"}
-    flags = flags_from(
-        options.config,
-        options.verb,
-        verbs=VERBS,
-        keys={name.replace("_", "-") for name in defaults},
-    )
-    place = list(arguments).index(options.verb) + 1
-    return top.parse_args([*arguments[:place], *flags, *arguments[place:]])
+def parse(argv: Sequence[str]) -> tuple[Verb, Any]:
+    """Return the verb of a command line and its options; --help and --version end the process.
+
+    Raises:
+        ConfigError: there is no such verb, or an option is wrong.
+    """
+    arguments, name = _with_new_verbs(list(argv)), []
+    verb = Verb(summary=ABOUT, verbs=VERBS)
+    tables = [VERBS.keys()]
+    while arguments and arguments[0] in verb.verbs:
+        name.append(arguments.pop(0))
+        verb = verb.verbs[name[-1]]
+        tables.append(verb.verbs.keys())
+    if not name and arguments[:1] == ["--version"]:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{version('realmaster-live')}\n")
+        raise SystemExit(0)
+    if verb.options:
+        return verb, read_options(
+            verb.cls, arguments, verb=name, tables=tables, epilog=_list_of(verb.verbs)
+        )
+    if arguments[:1] in (["--help"], ["-h"]):
+        sys.stdout.write(overview(name, verb))
+        raise SystemExit(0)
+    program = " ".join(("realmaster", *name))
+    if not arguments:
+        raise ConfigError(f"expected a verb after {program}, got none: see {program} --help")
+    near = nearest(arguments[0], verb.verbs)
+    advice = f"did you mean {near}?" if near else f"see {program} --help"
+    raise ConfigError(f"expected a verb of {program}, got {arguments[0]!r}: {advice}")
+
+
+def overview(name: Sequence[str], verb: Verb) -> str:
+    """Return the help of `realmaster`, or of a verb that only holds others."""
+    program = " ".join(("realmaster", *name))
+    groups = GROUPS if not name else {"verbs": verb.verbs}
+    lists = [f"{group}:\n{_list_of(verbs)}" for group, verbs in groups.items()]
+    end = f"{program} VERB --help explains a verb."
+    if not name:
+        end += " Any verb takes --config FILE. realmaster --version prints the version."
+    return "\n\n".join([f"usage: {program} VERB ...", verb.summary, *lists, end]) + "\n"
+
+
+def _list_of(verbs: Mapping[str, Verb]) -> str:
+    """Return a line for each verb, with what it is for."""
+    lines = []
+    for name, verb in verbs.items():
+        text = verb.summary or summary(verb.cls)
+        lines.append(
+            textwrap.fill(
+                text,
+                HELP_WIDTH,
+                initial_indent=f"  {name:13}",
+                subsequent_indent=" " * 15,
+                break_on_hyphens=False,
+            )
+        )
+    return "\n".join(lines)
+
+
+def _with_new_verbs(arguments: list[str]) -> list[str]:
+    """Put the new name of a verb in the place of an earlier one, and say so."""
+    for old, new in RENAMED.items():
+        if tuple(arguments[: len(old)]) == old:
+            sys.stderr.write(
+                f"realmaster: note: realmaster {' '.join(old)} is now called realmaster "
+                f"{' '.join(new)}\n"
+            )
+            return [*new, *arguments[len(old) :]]
+    return arguments
 
 
 def _complain(error: RealMasterError, status: int) -> int:

@@ -2,104 +2,121 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from realmaster_live.cli import fidelity_options, gta_options
-from realmaster_live.cli import options as flags
+from realmaster_live.cli.fidelity import Fidelity, wrap
+from realmaster_live.cli.game import Game, check_simulator, open_game
+from realmaster_live.cli.values import (
+    Degrees,
+    Flag,
+    Labels,
+    Natural,
+    Port,
+    Rate,
+    Seconds,
+    Value,
+    read_ego,
+)
 from realmaster_live.errors import ConfigError
-from realmaster_live.frames.rig import DEFAULT_LABELS, Rig, RigCamera
-from realmaster_live.live.queue import Policy
-from realmaster_live.protocols import Engine, Sink
+from realmaster_live.sinks.opening import Keeping, Watching, open_recorder, open_watching
 
 if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.bridges.gtav.bridge import GtavBridge
+    from realmaster_live.frames.rig import Rig
+    from realmaster_live.protocols import Engine
+
+DEFAULT_SIZE = (512, 288)
+Ego = Annotated[
+    str | int, Value(read=read_ego, expected="a role name or an actor id", metavar="NAME|ID")
+]
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `attach`."""
-    _add_world(parser)
-    parser.add_argument(
-        "--record", type=Path, metavar="DIR", help="keep everything in a new folder"
-    )
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Attach to a running simulator.
+
+    Attributes:
+        host: Host of the CARLA server. Without it, 127.0.0.1.
+        port: Port of the CARLA server. Without it, 2000.
+        ego: Role name or actor id of the vehicle that carries the cameras. Without it, the hero, or
+            else any vehicle.
+        rig: Spawn the cameras that this TOML file describes. --view and --video show the first.
+        camera: Use the rgb camera with this actor id instead of spawning one.
+        passive: Leave the ticking to another client, or let the world run freely.
+        seconds: Stop after this much simulated time. Without it, Ctrl-C stops the run.
+        fps: Frames a second of simulated time. With --passive, the world's own count.
+        fov_deg: Horizontal field of view of the camera. Without it, 80. Of a game, the vertical
+            field of view; without it, what the relay reports, or else 59.
+        labels: Labels to capture, out of depth, semantic, instance and flow, or none. Without it,
+            depth, semantic and instance.
+        objects: Leave out the objects around the vehicle.
+        policy: What happens when the engine is late: block makes the simulator wait, drop_oldest
+            drops chunks. Without it, drop_oldest with --passive and --gta, else block.
+        timeout: How long to wait for the server and for each frame.
+        size: Size of the pictures. Without it, 512x288.
+        engine: What realizes the frames: embedded, identity, or the folder of an exported model, a
+            build or a checkpoint.
+        prompt: The weather or look to show, such as rain. Without it, what the simulator shows.
+    """
+
+    host: str | None = None
+    port: Port | None = None
+    ego: Ego | None = None
+    rig: Path | None = None
+    camera: Annotated[Natural | None, Flag(metavar="ID")] = None
+    passive: bool = False
+    seconds: Seconds | None = None
+    fps: Rate = 20.0
+    fov_deg: Degrees | None = None
+    labels: Labels | None = None
+    objects: bool = True
+    policy: Literal["block", "drop_oldest"] | None = None
+    timeout: Seconds = 10.0
+    size: tuple[int, int] | None = None
+    engine: Annotated[str, Flag(metavar="NAME|DIR")] = "embedded"
+    prompt: str | None = None
+    game: Game = field(default_factory=Game)
+    fidelity: Fidelity = field(default_factory=Fidelity)
+    keeping: Keeping = field(default_factory=Keeping)
+    watching: Watching = field(default_factory=Watching)
+    record: Path | None = None
 
 
-def add_record(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `record`."""
-    parser.add_argument("record", type=Path, metavar="DIR", help="a new folder to record in")
-    _add_world(parser)
+@dataclass(frozen=True, kw_only=True)
+class Attach(World):
+    """Realize a running CARLA world, or GTA-V.
+
+    Attributes:
+        record: Record frames, realized frames and labels in this new folder.
+    """
 
 
-def _add_world(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", help="of CARLA (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="of CARLA (default: 2000)")
-    gta_options.add(parser)
-    parser.add_argument(
-        "--ego", type=flags.ego, help="role name or actor id (default: hero, else any vehicle)"
-    )
-    parser.add_argument(
-        "--rig",
-        type=Path,
-        metavar="FILE",
-        help="spawn the cameras of this TOML file; --view and --video show the first",
-    )
-    parser.add_argument(
-        "--camera", type=int, metavar="ID", help="adopt this rgb camera instead of spawning one"
-    )
-    parser.add_argument(
-        "--passive", action="store_true", help="somebody else ticks, or the world runs freely"
-    )
-    parser.add_argument(
-        "--seconds", type=flags.seconds, help="of simulated time (default: until Ctrl-C)"
-    )
-    parser.add_argument(
-        "--fps",
-        type=float,
-        default=20.0,
-        help="of the simulation that we tick (default: 20); with --passive it is the world's own",
-    )
-    parser.add_argument("--fov-deg", type=float, help="horizontal (default: 80)")
-    parser.add_argument(
-        "--labels",
-        type=flags.labels,
-        help="a list such as depth,semantic,instance,flow, or none"
-        f" (default: {','.join(DEFAULT_LABELS)})",
-    )
-    parser.add_argument(
-        "--no-objects", action="store_true", help="leave out what stands and moves around the car"
-    )
-    parser.add_argument(
-        "--policy",
-        choices=get_args(Policy),
-        help="when the engine is late (default: block, with --passive or --gta drop_oldest)",
-    )
-    parser.add_argument("--timeout", type=flags.seconds, default=10.0, help="for server and frames")
-    flags.add_size(parser)
-    parser.set_defaults(size=None)  # to tell whether it was given
-    flags.add_engine(parser)
-    fidelity_options.add(parser)
-    flags.add_prompt(parser)
-    flags.add_recording(parser)
-    flags.add_view(parser)
-    flags.add_video(parser)
+@dataclass(frozen=True, kw_only=True)
+class Record(World):
+    """Realize a running simulator, and record everything in a folder.
+
+    Attributes:
+        record: A new folder for the recording.
+    """
+
+    record: Annotated[Path, Flag(positional=True, metavar="DIR")] = field()
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: World) -> int:
     """Attach, realize until the end, detach."""
     from realmaster_live.live.recorded_run import about_run, run_with_progress
-    from realmaster_live.sinks.opening import open_sinks
+    from realmaster_live.protocols import Sink
 
-    gta_options.check(options)
-    late: Policy = "drop_oldest" if options.passive or options.gta is not None else "block"
-    policy: Policy = options.policy or late
+    check_simulator(options.game, options)
+    is_game = options.game.gta is not None
+    policy = options.policy or ("drop_oldest" if options.passive or is_game else "block")
     with ExitStack() as stack:
-        bridge: CarlaBridge | GtavBridge = (
-            _carla(options) if options.gta is None else gta_options.open_bridge(options)
-        )
+        bridge = _game(options) if is_game else _carla(options)
         stack.enter_context(bridge)
         world = bridge.describe()
         fps = options.fps if isinstance(bridge, Sink) else bridge.fps
@@ -109,9 +126,12 @@ def run(options: argparse.Namespace) -> int:
         }
         first = next(iter(engines.values()))
         about = about_run(options.engine, first, world, policy=policy)
-        sinks = open_sinks(stack, options, first.spec, record=options.record, about=about)
+        sinks = open_watching(stack, options.watching, first.spec.fps)
+        if options.record is not None:
+            recorder = open_recorder(stack, options.record, first.spec, about, options.keeping)
+            sinks.insert(0, recorder)
         if isinstance(bridge, Sink):
-            sinks.append(bridge)  # it sends them on to where they can be shown
+            sinks.append(bridge)  # it sends realized frames on to where they can be shown
         run_with_progress(
             f"{world['map']}",
             bridge,
@@ -123,7 +143,18 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _carla(options: argparse.Namespace) -> CarlaBridge:
+def _game(options: World) -> GtavBridge:
+    return open_game(
+        options.game,
+        size=options.size or DEFAULT_SIZE,
+        fps=options.fps,
+        fov_deg=options.fov_deg,
+        labels=options.labels,
+        timeout_s=options.timeout,
+    )
+
+
+def _carla(options: World) -> CarlaBridge:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
 
     rig = _rig(options)
@@ -137,12 +168,14 @@ def _carla(options: argparse.Namespace) -> CarlaBridge:
         synchronous=not options.passive,
         fixed_delta_s=1.0 / options.fps,
         timeout_s=options.timeout,
-        objects=not options.no_objects,
+        objects=options.objects,
     )
 
 
-def _rig(options: argparse.Namespace) -> Rig:
-    """Return the cameras to spawn: those of --rig, or the one that the other flags describe."""
+def _rig(options: World) -> Rig:
+    """Return the cameras to spawn: those of --rig, or the one that the other options describe."""
+    from realmaster_live.frames.rig import DEFAULT_LABELS, Rig, RigCamera
+
     alone = {
         "--size": options.size,
         "--fov-deg": options.fov_deg,
@@ -157,7 +190,7 @@ def _rig(options: argparse.Namespace) -> Rig:
                 f"{options.rig}"
             )
         return Rig.load(options.rig)
-    width, height = options.size or flags.DEFAULT_SIZE
+    width, height = options.size or DEFAULT_SIZE
     labels = DEFAULT_LABELS if options.labels is None else options.labels
     fov_deg = 80.0 if options.fov_deg is None else options.fov_deg
     return Rig(
@@ -166,7 +199,7 @@ def _rig(options: argparse.Namespace) -> Rig:
 
 
 def _load_engine(
-    stack: ExitStack, options: argparse.Namespace, camera: Mapping[str, Any], *, fps: float
+    stack: ExitStack, options: World, camera: Mapping[str, Any], *, fps: float
 ) -> Engine:
     """Return one camera's own engine, of the camera's size; `stack` closes it."""
     from realmaster_live.engines.load import load_engine
@@ -179,4 +212,4 @@ def _load_engine(
         prompt=options.prompt,
     )
     stack.callback(engine.close)
-    return fidelity_options.wrap(engine, options)
+    return wrap(engine, options.fidelity)

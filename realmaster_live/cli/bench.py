@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from realmaster_live.cli import options as flags
+from realmaster_live.cli.values import Count, Flag
+from realmaster_live.demo import settings
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
 
-COMPARED = ("embedded", "mid-size")
+NETWORKS = ("embedded", "mid-size")
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `bench`."""
-    parser.add_argument(
-        "--sizes",
-        type=flags.sizes,
-        default=[(512, 288)],
-        metavar="WxH,..",
-        help="one run each (default: 512x288)",
-    )
-    parser.add_argument(
-        "--seconds", type=flags.seconds, default=10.0, help="of simulated driving (default: 10)"
-    )
-    parser.add_argument("--seed", type=int, default=7, help="which town (default: 7)")
-    parser.add_argument(
-        "--compare",
-        action=argparse.BooleanOptionalAction,
-        help="time the cached reference against the stock ways, instead of the chain (needs torch);"
-        " with --no-compare the chain alone, without the engine's two times",
-    )
-    parser.add_argument("--only", choices=COMPARED, help="of --compare: one of the two networks")
-    parser.add_argument("--rounds", type=int, help="of --compare (default: 9 embedded, 3 mid-size)")
-    parser.add_argument(
-        "--bf16", action="store_true", help="of --compare: torch computes in bfloat16"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="keep the figures as JSON")
-    flags.add_engine(parser)
+@dataclass(frozen=True, kw_only=True)
+class Bench(settings.Bench):
+    """Measure the whole chain on this machine: frames a second, and the latency of every stage.
+
+    Attributes:
+        compare: Time the network with its cached reference against the usual alternatives, instead
+            of the chain. This needs torch.
+        only: One of the two networks that --compare times.
+        rounds: Rounds of --compare. Without it, 9 of the embedded network and 3 of the other.
+        bf16: Let torch compute in bfloat16 under --compare.
+        out: Write the figures to this JSON file as well.
+    """
+
+    alone: Annotated[bool, Flag(formerly="no-compare")] = True
+    compare: bool = False
+    only: Literal["embedded", "mid-size"] | None = None
+    rounds: Count | None = None
+    bf16: bool = False
+    out: Annotated[Path | None, Flag(metavar="FILE")] = None
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure, print, and keep the figures if asked to."""
-    if options.compare:
-        figures: Any = compare(options)
-    else:
-        figures = list(measure_chain(options))
+def run(options: Bench) -> int:
+    """Measure, print, and write the figures where a file is given."""
+    figures = compare(options) if options.compare else list(measure_chain(options))
     if options.out is not None:
         try:
             options.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -59,20 +50,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def measure_chain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measure_chain(options: Bench) -> Iterator[dict[str, Any]]:
     """Yield the figures of every size, printed."""
-    from realmaster_live.demo.bench import Bench, run_bench
+    from realmaster_live.demo.bench import run_bench
     from realmaster_live.live.progress import console, show_stats
 
-    bench = Bench(
-        sizes=options.sizes,
-        seconds=options.seconds,
-        engine=options.engine,
-        seed=options.seed,
-        compare=options.compare is not False,
-    )
-    for result in run_bench(bench):
-        title = f"{result.width}x{result.height} {bench.engine}"
+    for result in run_bench(options):
+        title = f"{result.width}x{result.height} {options.engine}"
         show_stats(result.stats, title)
         if result.ratio is not None:
             console().print(
@@ -84,12 +68,12 @@ def measure_chain(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield result.as_dict()
 
 
-def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the figures of all ways, printed."""
+def compare(options: Bench) -> dict[str, Any]:
+    """Return the figures of all alternatives, printed."""
     require("torch", extra="training")
     from dataclasses import replace
 
-    from realmaster_live.cli import compare as table
+    from realmaster_live.demo import compare as table
     from realmaster_live.live.progress import console
     from realmaster_live.model.ways import CASES, STEPS
     from realmaster_live.model.ways import compare as compare_ways
@@ -98,7 +82,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     out = console()
     rows: list[dict[str, Any]] = []
     copied: dict[str, float] = {}
-    for name in COMPARED if options.only is None else (options.only,):
+    for name in NETWORKS if options.only is None else (options.only,):
         case = replace(CASES[name], bf16=options.bf16, rounds=options.rounds or CASES[name].rounds)
         size = f"{case.width}x{case.height}"
         title = f"{name}, the transformer alone at {size}{', bf16' if case.bf16 else ''}"

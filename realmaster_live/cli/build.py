@@ -2,75 +2,66 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
-from realmaster_live.cli.export import read_clips
-from realmaster_live.cli.options import size
+from realmaster_live.cli.calibration import read_clips
+from realmaster_live.cli.values import Count, Flag, Value
 from realmaster_live.optional import require
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `build`."""
-    parser.add_argument("--checkpoint", type=Path, required=True, help="the folder of a model")
-    parser.add_argument("--profile", metavar="NAME", help="refuse a checkpoint of another profile")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="for all files")
-    parser.add_argument("--size", type=size, required=True, metavar="WxH", help="e.g. 832x480")
-    parser.add_argument("--steps", type=int, metavar="N", help="denoise steps: 1, 2 or 4")
-    parser.add_argument(
-        "--lora",
-        type=lora,
-        action="append",
-        default=[],
-        metavar="FILE[:STRENGTH]",
-        help="merge a LoRA file first; may be repeated",
-    )
-    parser.add_argument(
-        "--precision",
-        type=precision,
-        default="bf16",
-        metavar="bf16|fp32|fp8",
-        help="of products; norms, rotations and the time embedder are float32. fp8: linear layers "
-        "of the blocks in E4M3, the rest as in bf16; needs --calibrate (default: bf16)",
-    )
-    parser.add_argument(
-        "--calibrate",
-        type=Path,
-        metavar="PAIRS|FRAMES.npy",
-        help="for fp8: a folder of pairs, whose training clips are used, or frames (T, H, W, 3) "
-        "uint8 in a .npy",
-    )
-    parser.add_argument(
-        "--refit", action="store_true", help="let weights be exchanged later; bf16, needs the GPU"
-    )
-    parser.add_argument(
-        "--compiler",
-        choices=("tensorrt", "tensorrt_rtx"),
-        help="default: tensorrt where a GPU is, else tensorrt_rtx",
-    )
-
-
-def lora(text: str) -> tuple[Path, float]:
+def read_lora(text: str) -> tuple[Path, float]:
     """Return path and strength of text such as snow.safetensors:0.8."""
-    name, colon, number = text.rpartition(":")
-    if not colon:
-        return Path(text), 1.0
-    try:
-        return Path(name), float(number)
-    except ValueError:
-        return Path(text), 1.0
+    name, colon, strength = text.rpartition(":")
+    if colon and name:
+        try:
+            return Path(name), float(strength)
+        except ValueError:
+            pass  # a colon in the file's name
+    return Path(text), 1.0
 
 
-def precision(text: str) -> str:
-    """Return bf16, fp32 or fp8."""
-    if text not in ("bf16", "fp32", "fp8"):
-        raise argparse.ArgumentTypeError(f"expected bf16, fp32 or fp8, got {text!r}")
-    return text
+Lora = Annotated[
+    tuple[Path, float],
+    Value(read=read_lora, expected="a file such as snow.safetensors:0.8", metavar="FILE[:X]"),
+]
 
 
-def run(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """Compile a checkpoint to TensorRT plans.
+
+    Attributes:
+        checkpoint: The folder of a model.
+        out: Folder for the plans, their graphs and what they are checked by.
+        size: Size of the pictures, such as 832x480.
+        profile: Refuse a checkpoint of another profile than this.
+        steps: Denoising steps of a chunk: 1, 2 or 4. Without it, the model's own.
+        lora: Merge this LoRA file first, with this strength. This may be repeated.
+        precision: Precision of products; norms, rotations and the time embedder stay in float32.
+            fp8 is for the linear layers of the blocks, and the rest is bf16; it needs --calibrate.
+        calibrate: Clips by which fp8 scales activations: a folder of pairs, or a .npy file of
+            frames (T, H, W, 3) uint8.
+        refit: Let weights be exchanged later. This needs bf16 and the GPU.
+        compiler: The compiler. Without it, tensorrt where there is a GPU, else tensorrt_rtx.
+    """
+
+    checkpoint: Annotated[Path, Flag(metavar="DIR")]
+    out: Annotated[Path, Flag(metavar="DIR")]
+    size: tuple[int, int]
+    profile: Annotated[str | None, Flag(metavar="NAME")] = None
+    steps: Count | None = None
+    lora: tuple[Lora, ...] = ()
+    precision: Literal["bf16", "fp32", "fp8"] = "bf16"
+    calibrate: Annotated[Path | None, Flag(metavar="DIR|FILE.npy")] = None
+    refit: bool = False
+    compiler: Literal["tensorrt", "tensorrt_rtx"] | None = None
+
+
+def run(options: Build) -> int:
     """Build, with a line about each step."""
     for module in ("torch", "onnx", "onnxruntime", "safetensors"):
         require(module, extra="training")
@@ -90,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         height=height,
         steps=options.steps,
         profile=options.profile,
-        loras=tuple(options.lora),
+        loras=options.lora,
         precision=options.precision,
         calibrate=read_clips(options.calibrate) if options.calibrate else (),
         refit=options.refit,

@@ -1,33 +1,38 @@
 """Options from a TOML file: one table a verb, keys named like the flags without their dashes.
 
-    [attach]
-    size = "512x288"
-    passive = true
+[attach]
+size = "512x288"
+passive = true
 
-What the command line says comes after it and therefore wins.
+[dataset.export]
+to = "coco"
 """
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.cli.values import nearest
 from realmaster_live.errors import ConfigError
 
 
-def flags_from(
-    path: str | Path, verb: str, *, verbs: Collection[str], keys: Collection[str]
-) -> list[str]:
-    """Return the table of `verb` as command line flags.
+def read_table(
+    path: str,
+    verb: Sequence[str],
+    *,
+    keys: Collection[str],
+    tables: Sequence[Collection[str]],
+) -> dict[str, Any]:
+    """Return the options in a verb's table: switches as they are, all other values as texts.
 
     Args:
         path: the TOML file.
-        verb: whose table to read; a file without it gives no flags.
-        verbs: all tables that may be in the file.
+        verb: whose table to read, ("dataset", "export"); a file without it gives no options.
         keys: all keys that may be in the table.
+        tables: the tables that may be in the file, in the first verb's table, and so on.
 
     Raises:
         ConfigError: the file cannot be read, or holds a name that is not known.
@@ -40,36 +45,42 @@ def flags_from(
             f"expected a file at {path}, got {error.strerror}: check --config"
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected TOML in {path}, got {error}: mend that line") from error
-    for name, table in content.items():
-        _check(name, verbs, "table", path)
-        if not isinstance(table, dict):
-            raise ConfigError(
-                f"expected [{name}] to be a table in {path}, got {table!r}: put its options below "
-                f"a line [{name}]"
-            )
-    flags: list[str] = []
-    for key, value in content.get(verb, {}).items():
-        _check(key, keys, f"option of {verb}", path)
-        flags += _flag(key, value, path)
-    return flags
+        raise ConfigError(f"expected TOML in {path}, got {error}: correct that line") from error
+    for depth, name in enumerate(verb):
+        where = ".".join(verb[:depth])
+        for key, table in content.items():
+            if key in tables[depth] and not isinstance(table, dict):
+                raise ConfigError(
+                    f"expected [{key}] to be a table in {path}, got {table!r}: put its options "
+                    f"below a line [{key}]"
+                )
+            if depth == 0 or isinstance(table, dict):
+                _check(key, tables[depth], f"table of {where}" if where else "table", path)
+        content = content.get(name, {})
+    options = {}
+    for key, value in content.items():
+        if key not in tables[len(verb)]:
+            _check(key, keys, f"option of {' '.join(verb)}", path)
+            options[key] = _text(key, value, path)
+    return options
 
 
-def _check(name: str, known: Collection[str], kind: str, path: str | Path) -> None:
+def _check(name: str, known: Collection[str], kind: str, path: str) -> None:
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, 1, cutoff=0.5)
-    advice = f"did you mean {near[0]}?" if near else f"use one of {', '.join(sorted(known))}"
+    near = nearest(name, known)
+    advice = f"did you mean {near}?" if near else f"use one of {', '.join(sorted(known))}"
     raise ConfigError(f"expected a known {kind} in {path}, got {name!r}: {advice}")
 
 
-def _flag(key: str, value: Any, path: str | Path) -> list[str]:
-    if value is True:
-        return [f"--{key}"]
-    if value is False:
-        return []
+def _text(key: str, value: Any, path: str) -> Any:
+    """Return a switch as it is, numbers as text, and several values as a list of texts."""
+    if isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float):
+        return str(value)
     if isinstance(value, list):
-        value = ",".join(str(one) for one in value)
-    if not isinstance(value, str | int | float):
-        raise ConfigError(f"expected text or a number for {key} in {path}, got {value!r}: give one")
-    return [f"--{key}={value}"]
+        return [_text(key, one, path) for one in value]
+    if isinstance(value, dict):
+        return ",".join(f"{name}={number}" for name, number in value.items())
+    raise ConfigError(f"expected text or a number for {key} in {path}, got {value!r}: give one")

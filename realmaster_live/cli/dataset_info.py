@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from realmaster_live.cli.values import Flag
 
 if TYPE_CHECKING:
     from realmaster_live.recording import Recording
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `info`."""
-    parser.add_argument("recording", type=Path, metavar="DIR", help="the folder of a recording")
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """Say what was recorded.
+
+    Attributes:
+        recording: The folder of a recording.
+    """
+
+    recording: Annotated[Path, Flag(positional=True)]
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Info) -> int:
     """Print what was recorded."""
     from realmaster_live.recording import Recording
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from realmaster_live.cli.values import Flag
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `repair`."""
-    parser.add_argument("recording", type=Path, metavar="DIR", help="the folder of a recording")
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """Finish a recording whose process was killed.
+
+    Attributes:
+        recording: The folder of a recording.
+    """
+
+    recording: Annotated[Path, Flag(positional=True)]
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Repair) -> int:
     """Repair, then verify; returns 0 where all is whole after that, else 1."""
     from realmaster_live.recording.repair import repair
     from realmaster_live.recording.verify import verify

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import json
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
+
+from realmaster_live.cli.values import Flag
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `verify`."""
-    parser.add_argument("recording", type=Path, metavar="DIR", help="the folder of a recording")
-    parser.add_argument(
-        "--decode", action="store_true", help="also play every video to its end (slow)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+@dataclass(frozen=True, kw_only=True)
+class Verify:
+    """Say what of a recording is there, what is missing and what is damaged.
+
+    Attributes:
+        recording: The folder of a recording.
+        decode: Play every video to its end as well, which is slow.
+        json: Print the findings as JSON.
+    """
+
+    recording: Annotated[Path, Flag(positional=True)]
+    decode: bool = False
+    json: bool = False
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Verify) -> int:
     """Print the findings; returns 0 where all is whole, else 1."""
     from realmaster_live.recording.verify import verify
 
@@ -29,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
             "whole": findings.is_whole,
             "frames": findings.frames,
             "problems": findings.problems,
-            "segments": [dataclasses.asdict(segment) for segment in findings.segments],
+            "segments": [asdict(segment) for segment in findings.segments],
         }
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     else:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from realmaster_live.cli.options import size
+from realmaster_live.cli.values import Flag, Port
 from realmaster_live.errors import ConfigError
-from realmaster_live.system.doctor import Finding, examine
+
+if TYPE_CHECKING:
+    from realmaster_live.system.doctor import Finding
 
 DEFAULT_SIZES = {  # profile -> (width, height)
     "embedded": (512, 288),
@@ -21,31 +23,42 @@ DEFAULT_SIZES = {  # profile -> (width, height)
 }
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `doctor`."""
-    parser.add_argument("--host", default="127.0.0.1", help="where to look for a CARLA server")
-    parser.add_argument("--port", type=int, default=2000)
-    parser.add_argument(
-        "--clean",
-        action="store_true",
-        help="put right what killed clients left in the world of the CARLA server: destroy their "
-        "cameras, and let a synchronous world that nobody ticks run freely",
-    )
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    parser.add_argument("--profile", metavar="NAME", help="say what this model needs")
-    parser.add_argument("--size", type=size, help="picture size, e.g. 832x480")
-    parser.add_argument("--steps", type=int, choices=(1, 2, 4, 8), help="denoise steps")
-    parser.add_argument("--gpu", metavar="NAME", default="h100", help="h100, a100, l40s, rtx4090")
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Say what is installed, what is missing, and how to get it.
+
+    Attributes:
+        host: Host on which to look for a CARLA server.
+        port: Port on which to look for a CARLA server.
+        clean: Put right what killed clients left in the world of the CARLA server: destroy their
+            cameras, and let a synchronous world that nobody ticks run freely.
+        json: Print the findings as JSON.
+        profile: Say what this model needs instead, such as wan-1.3b-480.
+        size: Size of the pictures for --profile. Without it, the model's usual one.
+        steps: Denoising steps for --profile. Without it, the model's own.
+        gpu: The GPU for --profile: h100, a100, l40s or rtx4090.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 2000
+    clean: bool = False
+    json: bool = False
+    profile: Annotated[str | None, Flag(metavar="NAME")] = None
+    size: tuple[int, int] | None = None
+    steps: Literal[1, 2, 4, 8] | None = None
+    gpu: Annotated[str, Flag(metavar="NAME")] = "h100"
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Doctor) -> int:
     """Print the findings; 1 if something that the demo needs is missing."""
     if options.profile:
-        sys.stdout.write(_needs(options))
+        sys.stdout.write(_needs(options, options.profile))
         return 0
     if options.clean:
         sys.stdout.write("\n".join(_clean(options.host, options.port)) + "\n")
         return 0
+    from realmaster_live.system.doctor import examine
+
     findings = examine(host=options.host, port=options.port)
     if options.json:
         text = json.dumps([asdict(finding) for finding in findings], indent=2)
@@ -63,19 +76,16 @@ def _clean(host: str, port: int) -> Sequence[str]:
     return (*cleaning.done, *cleaning.left) or (f"nothing to put right at {host}:{port}",)
 
 
-def _needs(options: argparse.Namespace) -> str:
+def _needs(options: Doctor, name: str) -> str:
     """Return what a profile needs at a picture size, and what a GPU could do at most."""
     from realmaster_live.engines.sizes import check_size
     from realmaster_live.model.cost import GPUS, cost
     from realmaster_live.model.profile import PROFILES
 
-    for kind, name, known in (
-        ("profile", options.profile, PROFILES),
-        ("GPU", options.gpu, GPUS),
-    ):
-        if name not in known:
-            raise ConfigError(f"expected a {kind} among {', '.join(known)}, got {name!r}: use one")
-    profile = PROFILES[options.profile]
+    for kind, given, known in (("profile", name, PROFILES), ("GPU", options.gpu, GPUS)):
+        if given not in known:
+            raise ConfigError(f"expected a {kind} among {', '.join(known)}, got {given!r}: use one")
+    profile = PROFILES[name]
     width, height = options.size or DEFAULT_SIZES[profile.name]
     check_size(width, height, profile.token_stride)
     need = cost(profile, height=height, width=width, steps=options.steps)

@@ -1,62 +1,56 @@
-"""`realmaster export`: a checkpoint, alone or with a LoRA, in the forms that others read.
-
-`--to onnx` (the default) writes the graphs that run without torch; `checkpoint` writes a checkpoint
-with the LoRA merged; `lora` writes the LoRA in the key schemes of diffusers, ComfyUI and musubi.
-Several forms, with commas between, go into folders of their names.
-"""
+"""`realmaster export`: a checkpoint, alone or with a LoRA, in the forms that others read."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
-
-from realmaster_live.errors import BuildError, PairError
+from realmaster_live.cli.calibration import read_clips
+from realmaster_live.cli.values import Flag
+from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from realmaster_live.engines.export.quantize import Sample
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Turn a checkpoint into the graphs that run without torch, or into forms that others read.
+
+    The form onnx is the graphs that run without torch; checkpoint is a checkpoint with the LoRA
+    merged; lora is the LoRA with the key names of diffusers, ComfyUI and musubi. Several forms,
+    with commas between them, go into folders of their names.
+
+    Attributes:
+        checkpoint: The folder that training wrote.
+        out: Folder for what is written.
+        adapter: A LoRA for the checkpoint.
+        strength: Strength of the LoRA where it is merged.
+        to: The forms: onnx, checkpoint, lora, or several with commas between them.
+        precision: Precision of the weights. float16 computes in float32; int8 halves the file, is
+            faster on CPUs, and gives slightly different pictures; it needs --calibrate.
+        calibrate: Clips by which int8 is calibrated: a folder of pairs, whose training clips are
+            used, or a .npy file of frames (T, H, W, 3) uint8.
+    """
+
+    checkpoint: Annotated[Path, Flag(positional=True)]
+    out: Annotated[Path, Flag(metavar="DIR")]
+    adapter: Annotated[Path | None, Flag(metavar="FILE")] = None
+    strength: float = 1.0
+    to: Annotated[str, Flag(metavar="FORM,...")] = "onnx"
+    precision: Literal["float16", "int8"] = "float16"
+    calibrate: Annotated[Path | None, Flag(metavar="DIR|FILE.npy")] = None
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(prog="realmaster export", description=__doc__)
-    parser.add_argument("checkpoint", type=Path, help="the folder that training wrote")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--adapter", type=Path, metavar="FILE", help="a LoRA for the checkpoint")
-    parser.add_argument(
-        "--strength", type=float, default=1.0, help="of the LoRA where it is merged (default: 1)"
-    )
-    parser.add_argument(
-        "--to",
-        default="onnx",
-        metavar="FORMS",
-        help="checkpoint, lora, onnx, or several with commas between (default: onnx)",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("float16", "int8"),
-        default="float16",
-        help="float16 weights, computed in float32; or int8: half the file, faster on CPUs, and "
-        "slightly other pictures (default: float16)",
-    )
-    parser.add_argument(
-        "--calibrate",
-        type=Path,
-        metavar="PAIRS",
-        help="for int8: a folder of pairs, whose training clips are used, or frames (T, H, W, 3) "
-        "uint8 in a .npy",
-    )
-    options = parser.parse_args(arguments)
+def run(options: Export) -> int:
+    """Export, and print what was written."""
     if (options.precision == "int8") != (options.calibrate is not None):
-        parser.error("expected --calibrate PAIRS with --precision int8, got one of them: give both")
+        raise ConfigError(
+            "expected --calibrate with --precision int8, got one of them: give both or neither"
+        )
     for module in ("torch", "onnx", "onnxruntime", "safetensors"):
         require(module, extra="training")
     from realmaster_live.engines.export.export import export
@@ -92,27 +86,3 @@ def written(out: Path, forms: Sequence[str]) -> list[str]:
         sizes = [path.stat().st_size for path in folder.iterdir() if path.is_file()]
         lines.append(f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB")
     return lines
-
-
-def read_clips(path: Path) -> Sequence[Sample]:
-    """Return the training clips of a folder, or else those that validate, or a file's frames."""
-    from realmaster_live.engines.export.quantize import Rendered
-    from realmaster_live.training.data import find_clips
-
-    if path.is_dir():
-        try:
-            return find_clips(path, "training")
-        except PairError:
-            return find_clips(path, "validation")
-    try:
-        frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise BuildError(
-            f"expected a folder of pairs or a .npy at {path}, got {error}: give one of them"
-        ) from error
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise BuildError(
-            f"expected frames (T, H, W, 3) uint8 in {path}, got {frames.shape} {frames.dtype}: "
-            "save RGB pictures as bytes"
-        )
-    return [Rendered(sim=frames)]

@@ -2,64 +2,59 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
+from typing import Annotated
 
-from realmaster_live.cli import options as flags
-from realmaster_live.errors import ConfigError
-
-LISTEN, RATE = "127.0.0.1:8010", 60.0
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `gta-relay`."""
-    parser.add_argument(
-        "--game",
-        required=True,
-        metavar="URL",
-        help="deepgtav+zmq://127.0.0.1:8000, deepgtav+tcp://127.0.0.1:8000,"
-        " 'window+capture://Grand Theft Auto V', 'window+capture://?region=x,y,w,h' or device://0",
-    )
-    parser.add_argument(
-        "--listen",
-        default=LISTEN,
-        metavar="HOST:PORT",
-        help="0.0.0.0:8010 lets other machines in, whoever they are; port 0 takes a free one"
-        f" (default: {LISTEN})",
-    )
-    flags.add_size(parser)
-    parser.add_argument(
-        "--game-size",
-        type=flags.size,
-        default=(1920, 1080),
-        metavar="WxH",
-        help="of the game's picture (default: 1920x1080)",
-    )
-    parser.add_argument(
-        "--buffer-size", type=flags.size, metavar="WxH", help="of its depth, if it is another"
-    )
-    parser.add_argument(
-        "--labels",
-        type=flags.labels,
-        default=("depth", "semantic"),
-        help="of depth,semantic, or none (default: both, where the game sends them)",
-    )
-    parser.add_argument(
-        "--rate", type=float, default=RATE, metavar="HZ", help=f"at most (default: {RATE:g})"
-    )
-    parser.add_argument("--near-m", type=float, help="near clip of the game's camera")
-    parser.add_argument("--fov-deg", type=float, default=59.0, help="vertical (default: 59)")
-    parser.add_argument(
-        "--show",
-        default="window",
-        metavar="WHERE",
-        help="realized pictures: window, window:1920x1080+0+0, camera, none, or a new folder"
-        " (default: window)",
-    )
-    parser.add_argument("--seconds", type=flags.seconds, help="default: until Ctrl-C")
-    parser.add_argument("--timeout", type=flags.seconds, default=10.0, help="for the game")
+from realmaster_live.cli.values import (
+    Address,
+    Degrees,
+    Flag,
+    Labels,
+    Metres,
+    Rate,
+    Seconds,
+)
 
 
-def run(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class GtaRelay:
+    """Capture GTA-V on its machine, serve it to another one, and show what is realized.
+
+    Attributes:
+        game: The game: deepgtav+zmq://127.0.0.1:8000, deepgtav+tcp://127.0.0.1:8000,
+            'window+capture://Grand Theft Auto V', 'window+capture://?region=x,y,w,h' or
+            device://0.
+        listen: Where realmaster attach finds the relay. 0.0.0.0:8010 lets any other machine in;
+            port 0 takes a free one.
+        size: Size of the pictures that are served.
+        game_size: Size of the game's picture.
+        buffer_size: Size of the game's depth buffer, where it is not that of the picture.
+        labels: Labels to serve, out of depth and semantic, or none, where the game sends them.
+        rate: Pictures a second at most.
+        near_m: Distance of the near clip plane of the game's camera. Without it, the game's usual
+            one.
+        fov_deg: Vertical field of view.
+        show: Where realized pictures are shown: window, window:1920x1080+0+0, camera for a virtual
+            camera, none, or a new folder.
+        seconds: Stop after this time. Without it, Ctrl-C stops the relay.
+        timeout: How long to wait for the game.
+    """
+
+    game: Annotated[str, Flag(metavar="URL")]
+    listen: Address = ("127.0.0.1", 8010)
+    size: tuple[int, int] = (512, 288)
+    game_size: tuple[int, int] = (1920, 1080)
+    buffer_size: tuple[int, int] | None = None
+    labels: Labels = ("depth", "semantic")
+    rate: Rate = 60.0
+    near_m: Metres | None = None
+    fov_deg: Degrees = 59.0
+    show: Annotated[str, Flag(metavar="WHERE")] = "window"
+    seconds: Seconds | None = None
+    timeout: Seconds = 10.0
+
+
+def run(options: GtaRelay) -> int:
     """Relay until Ctrl-C, or the capture's end."""
     from contextlib import ExitStack
 
@@ -70,11 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from realmaster_live.optional import require
     from realmaster_live.system.termination import termination_raises
 
-    if not 0 < options.rate <= 1000 or not 0 < options.fov_deg < 180:
-        raise ConfigError(
-            "expected --rate above 0 and --fov-deg of 0 to 180, got "
-            f"{options.rate:g} and {options.fov_deg:g}: give others"
-        )
+    host, port = options.listen
     require("cv2", extra="gta").setNumThreads(1)  # the game wants the other cores
     request = Request(
         game_size=options.game_size,
@@ -89,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         relay = stack.enter_context(
             Relay(
                 options.game,
-                Address.parse(f"deepgtav+tcp://{options.listen}"),
+                Address.parse(f"deepgtav+tcp://{host}:{port}"),
                 request=request,
                 size=options.size,
                 display=display,
@@ -98,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
                 timeout_s=options.timeout,
             )
         )
-        print(f"ready on {options.listen.rpartition(':')[0]}:{relay.port}", flush=True)
+        print(f"ready on {host}:{relay.port}", flush=True)
         try:
             relay.run(options.seconds)
         finally:

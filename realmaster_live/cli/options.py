@@ -1,126 +1,149 @@
-"""The flags that several verbs share, and how their values are read."""
+"""The options of a verb, read off its dataclass: flags, kinds of values, defaults, help.
+
+A field is a flag of its name, `game_size` is `--game-size`; a field that is a dataclass itself is
+a group of flags. The help is what the class's docstring says of the field below "Attributes:".
+"""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
+import inspect
 import re
-from pathlib import Path
-from typing import NoReturn
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from realmaster_live.errors import ConfigError
-from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.cli.values import PATH, Flag, Value, show, value_of
 
-SHARD = re.compile(r"(\d+)/([1-9]\d*)")
-SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
-DEFAULT_SIZE = (512, 288)
-
-
-class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are ours: one line, exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise ConfigError."""
-        raise ConfigError(f"{message}: see {self.prog} --help")
+NO_DEFAULT = dataclasses.MISSING
+T = TypeVar("T")
+ATTRIBUTE = re.compile(r" {4}(\w+): (.*)")
 
 
-def size(text: str) -> tuple[int, int]:
-    """Return (width, height) of text such as 512x288."""
-    found = SIZE.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"expected a size such as 512x288, got {text!r}")
-    return int(found[1]), int(found[2])
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One flag, or one argument without a flag.
+
+    Attributes:
+        path: Names of the field and of the fields that hold it.
+        key: Name in a configuration file: the flag without its dashes.
+        value: None for a switch.
+        many: Whether the field holds many values, so that the flag may be repeated.
+        group: Heading in the help; "" for the verb's own options.
+    """
+
+    path: tuple[str, ...]
+    key: str
+    value: Value | None
+    many: bool
+    default: Any
+    help: str
+    group: str
+    flag: Flag
+
+    @property
+    def name(self) -> str:
+        """What errors and the help call it: the flag, or the argument's metavar."""
+        if self.flag.positional:
+            return self.metavar
+        return f"--no-{self.key}" if self.default is True else f"--{self.key}"
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in a usage line."""
+        if self.flag.metavar or self.value is None:
+            return self.flag.metavar
+        plain = self.value.metavar in ("PATH", "TEXT") and not self.flag.positional
+        return self.value.metavar if plain or not self.flag.positional else self.path[-1].upper()
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the value is a path."""
+        return self.value is PATH
+
+    @property
+    def explained(self) -> str:
+        """The help with the default."""
+        text = self.help
+        if self.default is NO_DEFAULT and not self.flag.positional:
+            return f"{text} Required."
+        if self.value is None or self.default in (None, NO_DEFAULT, "", (), {}):
+            return text
+        return f"{text} Default: {show(self.default)}."
 
 
-def sizes(text: str) -> list[tuple[int, int]]:
-    """Return the sizes of a list such as 256x144,512x288."""
-    return [size(part) for part in text.split(",")]
+def options_of(cls: type) -> tuple[Option, ...]:
+    """Return the options of a dataclass and of the dataclasses that it holds."""
+    return tuple(_options(cls, (), ""))
 
 
-def labels(text: str) -> tuple[str, ...]:
-    """Return the label names of a list such as depth,semantic; "none" and "" for no label."""
-    names = tuple(name for name in text.split(",") if name and name != "none")
-    for name in names:
-        if name not in LABEL_DTYPES:
-            raise argparse.ArgumentTypeError(
-                f"expected labels among {', '.join(LABEL_DTYPES)}, got {name!r}"
-            )
-    return names
+def _options(cls: type, path: tuple[str, ...], group: str) -> Iterator[Option]:
+    hints, texts = get_type_hints(cls, include_extras=True), attribute_texts(cls)
+    for field in dataclasses.fields(cls):
+        hint, own = hints[field.name], (*path, field.name)
+        if dataclasses.is_dataclass(hint):
+            assert isinstance(hint, type)
+            yield from _options(hint, own, summary(hint).removesuffix("."))
+            continue
+        value, many = value_of(hint)
+        default = field.default
+        if field.default_factory is not NO_DEFAULT:
+            default = field.default_factory()
+        flag = next(_flags(hint), Flag())
+        yield Option(
+            path=own,
+            key=flag.name or field.name.replace("_", "-"),
+            value=value,
+            many=many,
+            default=default,
+            help=" ".join(filter(None, (texts.get(field.name, ""), flag.note))),
+            group=group,
+            flag=flag,
+        )
 
 
-def seconds(text: str) -> float:
-    """Return a positive number of seconds."""
-    value = float(text)
-    if not 0 < value < 1e7:
-        raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text}")
-    return value
+def _flags(hint: Any) -> Iterator[Flag]:
+    if get_origin(hint) is Annotated:
+        yield from (note for note in get_args(hint)[1:] if isinstance(note, Flag))
 
 
-def shard(text: str) -> tuple[int, int]:
-    """Return (i, n) of text such as 0/4."""
-    found = SHARD.fullmatch(text)
-    if found is None or int(found[1]) >= int(found[2]):
-        raise argparse.ArgumentTypeError(f"expected a share such as 0/4, got {text!r}")
-    return int(found[1]), int(found[2])
+def summary(cls: type) -> str:
+    """Return the first line of a class's docstring."""
+    return (cls.__doc__ or "").partition("\n")[0]
 
 
-def ego(text: str) -> str | int:
-    """Return an actor id, or a role name."""
-    return int(text) if text.isdecimal() else text
+def description(cls: type) -> list[str]:
+    """Return the paragraphs of a class's docstring above "Attributes:"."""
+    text = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")[0]
+    return [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
 
 
-def add_engine(parser: argparse.ArgumentParser) -> None:
-    """Add --engine."""
-    parser.add_argument(
-        "--engine",
-        default="embedded",
-        metavar="NAME",
-        help="embedded, identity, or the folder of an exported model or a checkpoint"
-        " (default: embedded)",
-    )
+def attribute_texts(cls: type) -> dict[str, str]:
+    """Return what docstrings say of each field, those of base classes too."""
+    texts: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        lines = inspect.cleandoc(base.__dict__.get("__doc__") or "").partition("Attributes:\n")[2]
+        name = ""
+        for line in lines.splitlines():
+            found = ATTRIBUTE.fullmatch(line)
+            if found:
+                name, texts[found[1]] = found[1], found[2]
+            elif name and line.startswith(" " * 8):
+                texts[name] += " " + line.strip()
+            else:
+                name = ""
+    return texts
 
 
-def add_prompt(parser: argparse.ArgumentParser) -> None:
-    """Add --prompt."""
-    parser.add_argument(
-        "--prompt",
-        metavar="NAME",
-        help="the weather or look to show, such as rain (default: as simulated)",
-    )
-
-
-def add_size(parser: argparse.ArgumentParser) -> None:
-    """Add --size."""
-    parser.add_argument(
-        "--size", type=size, default=DEFAULT_SIZE, metavar="WxH", help="default: 512x288"
-    )
-
-
-def add_recording(parser: argparse.ArgumentParser) -> None:
-    """Add --segment-s and --lossless."""
-    parser.add_argument(
-        "--segment-s",
-        type=seconds,
-        default=60.0,
-        metavar="S",
-        help="simulated seconds a segment of the recording (default: 60)",
-    )
-    parser.add_argument(
-        "--lossless", action="store_true", help="record the pictures bit for bit, ten times larger"
-    )
-
-
-def add_view(parser: argparse.ArgumentParser) -> None:
-    """Add --view and --view-port."""
-    parser.add_argument(
-        "--view", action="store_true", help="show a live page on 127.0.0.1 for a browser"
-    )
-    parser.add_argument(
-        "--view-port", type=int, default=0, metavar="PORT", help="of the page; 0 takes a free one"
-    )
-
-
-def add_video(parser: argparse.ArgumentParser) -> None:
-    """Add --video."""
-    parser.add_argument(
-        "--video", type=Path, metavar="FILE", help="write a side-by-side film, FILE.mp4"
-    )
+def build(cls: type[T], values: Mapping[tuple[str, ...], Any]) -> T:
+    """Return the dataclass that holds `values`, by path; what is not there has its default."""
+    hints = get_type_hints(cls)
+    given = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            inner = {path[1:]: one for path, one in values.items() if path[0] == field.name}
+            given[field.name] = build(hint, inner)
+        elif (field.name,) in values:
+            given[field.name] = values[(field.name,)]
+    return cls(**given)

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from realmaster_live.cli.values import Flag
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.optional import require
-from realmaster_live.prompts import PRESETS, PROMPTS_FILE, PromptTable
 
 LEARNT = "learnt with the model"
 EXPORTED = "in the exported graphs"
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `prompts`."""
-    parser.add_argument(
-        "checkpoint", type=Path, help="the folder of a checkpoint, or, to list only, of an export"
-    )
-    parser.add_argument(
-        "--encoder",
-        metavar="PATH_OR_ID",
-        help="a UMT5 encoder and its tokenizer that transformers loads: embed the weather presets"
-        " and every --prompt, and keep them in the checkpoint's folder",
-    )
-    parser.add_argument(
-        "--prompt",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="a text to embed as well; may be repeated",
-    )
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """List a model's prompts, or embed more of them with a text encoder.
+
+    Attributes:
+        checkpoint: The folder of a checkpoint, or, to list only, of an export.
+        encoder: A UMT5 text encoder and its tokenizer, as a folder or a name that transformers
+            loads. The weather presets and every --prompt are embedded and kept in the checkpoint's
+            folder.
+        prompt: A text to embed as well. This may be repeated.
+    """
+
+    checkpoint: Annotated[Path, Flag(positional=True)]
+    encoder: Annotated[str | None, Flag(metavar="DIR|NAME")] = None
+    prompt: tuple[str, ...] = ()
 
 
 def known(folder: Path) -> dict[str, str]:
     """Return name -> origin or text of the prompts of a checkpoint or an export."""
+    from realmaster_live.prompts import PROMPTS_FILE, PromptTable
+
     manifest = folder / "manifest.json"
     if manifest.is_file():
         return dict.fromkeys(_read(manifest).get("prompts", ()), EXPORTED)
@@ -52,7 +52,7 @@ def known(folder: Path) -> dict[str, str]:
     return {**dict.fromkeys(_read(profile).get("prompts", ()), LEARNT), **texts}
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Prompts) -> int:
     """Embed, where there is an encoder, and list a prompt a line."""
     if options.encoder is not None:
         _embed(options.checkpoint, options.encoder, options.prompt)
@@ -69,12 +69,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _embed(folder: Path, encoder: str, texts: list[str]) -> None:
+def _embed(folder: Path, encoder: str, texts: Sequence[str]) -> None:
     """Write the embeddings of the presets and some texts beside a checkpoint."""
     for module in ("torch", "transformers", "safetensors"):
         require(module, extra="training")
     from realmaster_live.model.checkpoint import read_profile
     from realmaster_live.model.text_encoder import embed_prompts
+    from realmaster_live.prompts import PRESETS
 
     profile = read_profile(folder)
     if profile.prompts or not profile.text_width:

@@ -2,63 +2,65 @@
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from realmaster_live.cli import fidelity_options
-from realmaster_live.cli import options as flags
+from realmaster_live.cli.crew import Crew
+from realmaster_live.cli.fidelity import Fidelity
+from realmaster_live.cli.values import Address, Flag, Labels, Rate, Shard
 from realmaster_live.errors import ConfigError
+from realmaster_live.sinks.opening import Watching
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `replay`."""
-    parser.add_argument(
-        "inputs",
-        nargs="*",
-        metavar="INPUT",
-        help="a recording, a folder of recordings, a video, a folder of pictures, or a CARLA log",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="a recording of one input, DIR/NAME of several"
-    )
-    parser.add_argument(
-        "--size", type=flags.size, metavar="WxH", help="default: the input's, or the nearest"
-    )
-    parser.add_argument(
-        "--fps", type=float, help="of pictures and logs; videos are resampled to it"
-    )
-    parser.add_argument("--labels", type=flags.labels, help="default: all that are there")
-    parser.add_argument("--seed", type=int, default=0, help="of the engine's noise (default: 0)")
-    parser.add_argument("--lossless", action="store_true", help="keep every bit of the pictures")
-    parser.add_argument("--carla", type=server, metavar="HOST:PORT", help="server of .log files")
-    parser.add_argument("--overwrite", action="store_true", help="replace what was made otherwise")
-    parser.add_argument("--retry", action="store_true", help="try inputs in quarantine again")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be made")
-    parser.add_argument("--quiet", action="store_true", help="no bar and no figures")
-    parser.add_argument("--executor", choices=("local", "slurm", "ray"), default="local")
-    parser.add_argument("--workers", type=int, default=1, metavar="N")
-    parser.add_argument(
-        "--sbatch", action="append", default=[], metavar="OPTION", help="for Slurm, repeatable"
-    )
-    parser.add_argument("--work", type=Path, metavar="STATE", help=argparse.SUPPRESS)
-    parser.add_argument("--shard", type=flags.shard, default=(0, 1), help=argparse.SUPPRESS)
-    fidelity_options.add(parser)
-    flags.add_engine(parser)
-    flags.add_prompt(parser)
-    flags.add_view(parser)
-    flags.add_video(parser)
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """Realize recordings, videos, pictures and CARLA logs again, or for the first time.
+
+    Attributes:
+        inputs: A recording, a folder of recordings, a video, a folder of pictures, or a CARLA log.
+        out: Where a recording of one input goes; recordings of several go into folders of this one.
+            Without it, nothing is kept.
+        size: Size of the pictures. Without it, the input's, or the nearest that fits the engine.
+        fps: Frames a second of pictures and logs; videos are resampled to it.
+        labels: Labels to take over, out of depth, semantic, instance and flow, or none. Without it,
+            all that are there.
+        seed: Seed of the engine's noise.
+        lossless: Keep every bit of the pictures, in files about ten times as large.
+        carla: The server that replays CARLA logs.
+        overwrite: Replace recordings that were made with other options.
+        dry_run: Say what would be made, and make nothing.
+        quiet: Show no progress and no figures.
+        sbatch: An option for Slurm, such as --sbatch=--gres=gpu:1. This may be repeated.
+        engine: What realizes the frames: embedded, identity, or the folder of an exported model, a
+            build or a checkpoint.
+        prompt: The weather or look to show, such as rain. Without it, what was recorded.
+        work: Work on the job in this folder, as executors start it.
+        shard: Which share of the job to begin with.
+    """
+
+    inputs: Annotated[tuple[str, ...], Flag(positional=True, metavar="INPUT")] = ()
+    out: Annotated[Path | None, Flag(metavar="DIR")] = None
+    size: tuple[int, int] | None = None
+    fps: Rate | None = None
+    labels: Labels | None = None
+    seed: int = 0
+    lossless: bool = False
+    carla: Address | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+    sbatch: Annotated[tuple[str, ...], Flag(metavar="OPTION")] = ()
+    engine: Annotated[str, Flag(metavar="NAME|DIR")] = "embedded"
+    prompt: str | None = None
+    work: Annotated[Path | None, Flag(hidden=True)] = None
+    shard: Annotated[Shard, Flag(hidden=True)] = (0, 1)
+    crew: Crew = field(default_factory=Crew)
+    fidelity: Fidelity = field(default_factory=Fidelity)
+    watching: Watching = field(default_factory=Watching)
 
 
-def server(text: str) -> tuple[str, int]:
-    """Return host and port of text such as 127.0.0.1:2000."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected HOST:PORT, got {text!r}")
-    return host, int(port)
-
-
-def run(options: argparse.Namespace) -> int:
+def run(options: Replay) -> int:
     """Realize every input; returns 3 where some are in quarantine."""
     if options.work is not None:
         return _work(options)
@@ -79,10 +81,9 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         size=options.size,
         lossless=options.lossless,
-        fidelity=_fidelity(options),
+        fidelity=asdict(options.fidelity) if options.fidelity.wanted else {},
     )
-    looks = options.view or options.video is not None
-    if len(inputs) > 1 and (options.out is None or looks):
+    if len(inputs) > 1 and (options.out is None or options.watching.wanted):
         raise ConfigError(
             f"expected one input for --view, --video or no --out, got {len(inputs)}: give --out "
             "DIR without them"
@@ -97,39 +98,27 @@ def run(options: argparse.Namespace) -> int:
             reading,
             realizing,
             overwrite=options.overwrite,
-            run=RunConfig(sbatch=tuple(options.sbatch)),
+            run=RunConfig(sbatch=options.sbatch),
         )
     if options.dry_run:
-        return replay_job.foretell(job, options.executor, options.workers)
+        return replay_job.foretell(job, options.crew.executor, options.crew.workers)
     if options.out is None:
-        return replay_job.look_at(job, options)
-    if len(inputs) > 1 or options.executor != "local":
-        return replay_job.realize_all(job, options)
-    return replay_job.realize_one(job, options)
+        return replay_job.look_at(job, options.watching, quiet=options.quiet)
+    if len(inputs) > 1 or options.crew.executor != "local":
+        return replay_job.realize_all(job, options.crew, quiet=options.quiet)
+    return replay_job.realize_one(job, options.watching, quiet=options.quiet)
 
 
-def _fidelity(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the flags of the lock and the gate, where one is given."""
-    names = ("fidelity", "lock", "lock_classes", "least", "judge")
-    told = {name: getattr(options, name) for name in names}
-    asked = any(value not in (None, False, {}) for value in told.values())
-    return {**told, "attempts": options.attempts} if asked else {}
-
-
-def _check(options: argparse.Namespace) -> None:
+def _check(options: Replay) -> None:
     if not options.inputs:
         raise ConfigError(
             "expected a recording, a video, a folder of pictures or a log, got none: name some"
         )
-    if options.workers < 1:
-        raise ConfigError(f"expected --workers of 1 or more, got {options.workers}: give a number")
-    if options.fps is not None and not 0 < options.fps < 1000:
-        raise ConfigError(f"expected --fps above 0, got {options.fps:g}: give frames a second")
-    if options.out is None and (options.dry_run or options.executor != "local"):
+    if options.out is None and (options.dry_run or options.crew.executor != "local"):
         raise ConfigError("expected --out DIR with --dry-run and --executor, got none: give it")
 
 
-def _work(options: argparse.Namespace) -> int:
+def _work(options: Replay) -> int:
     from realmaster_live.cli.replay_job import open_work
     from realmaster_live.jobs.worker import Worker
     from realmaster_live.system.termination import termination_raises

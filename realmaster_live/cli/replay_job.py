@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from realmaster_live.cli.fidelity_options import wrap
+from realmaster_live.cli.crew import Crew
+from realmaster_live.cli.fidelity import Fidelity, wrap
 from realmaster_live.errors import PairError
 from realmaster_live.jobs.executors import Task
 from realmaster_live.jobs.leases import LEASES, hold, is_stale
 from realmaster_live.jobs.supervisor import Progress, supervise
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, Status, reason_of
 from realmaster_live.jobs.worker import produce
-from realmaster_live.live.progress import CountProgress, RunProgress, console, show_stats
-from realmaster_live.protocols import Sink
+from realmaster_live.live.progress import CountProgress, RunProgress, show_stats
 from realmaster_live.replay.job import Job, Piece
 from realmaster_live.replay.realize import Engines, Wrap, play
 from realmaster_live.replay.worker import ReplayWork, frames_read
+from realmaster_live.sinks.opening import Watching, open_watching
 
 GIVEN_UP = 3  # exit status: all is made that can be made, and some inputs are in quarantine
 OPEN = (WAITING, FAILED)
@@ -60,26 +60,26 @@ def foretell(job: Job, executor: str, workers: int) -> int:
     return 0
 
 
-def look_at(job: Job, options: argparse.Namespace) -> int:
+def look_at(job: Job, watching: Watching, *, quiet: bool) -> int:
     """Play one input, and record nothing."""
     (piece,) = job.pieces
     with ExitStack() as stack:
-        engines, bar = _engines(stack, job), _bar(stack, job, options)
+        engines, bar = _engines(stack, job), _bar(stack, job, quiet=quiet)
         try:
             play(
                 job,
                 piece,
                 engines,
-                sinks=_sinks(stack, job, options),
-                pace=options.view,
+                sinks=open_watching(stack, watching, piece.footage.fps),
+                pace=watching.view,
                 on_progress=bar.update,
             )
         finally:
-            _show(bar, options)
+            _show(bar, quiet=quiet)
     return 0
 
 
-def realize_one(job: Job, options: argparse.Namespace) -> int:
+def realize_one(job: Job, watching: Watching, *, quiet: bool) -> int:
     """Realize one input in this process; its errors are raised as they are."""
     (piece,) = job.pieces
     if job.status(piece) == DONE:
@@ -93,29 +93,29 @@ def realize_one(job: Job, options: argparse.Namespace) -> int:
                 f"expected to make {piece.out} alone, got another process that makes it: wait for "
                 "it, or end it first"
             )
-        bar = _bar(stack, job, options)
-        sinks = _sinks(stack, job, options)
+        bar = _bar(stack, job, quiet=quiet)
+        sinks = open_watching(stack, watching, piece.footage.fps)
         replay = ReplayWork(job, wrap=_wrapping(job), sinks=sinks, on_progress=bar.update)
         try:
             produce(stack.enter_context(replay), piece.name)
         finally:
-            _show(bar, options)
+            _show(bar, quiet=quiet)
     return 0
 
 
-def realize_all(job: Job, options: argparse.Namespace) -> int:
+def realize_all(job: Job, crew: Crew, *, quiet: bool) -> int:
     """Have workers realize every input; returns the exit status."""
     job.write()
     for lease in (job.state / LEASES).glob("*.json"):
         if is_stale(lease, job.run.lease_s):
             lease.unlink(missing_ok=True)  # of an earlier run, which may have been killed
-    if options.retry:
+    if crew.retry:
         for piece in job.pieces:
             job.forget_failures(piece)
-    watch = _Watch(job, quiet=options.quiet)
+    watch = _Watch(job, quiet=quiet)
     before = watch.count(DONE)
     with watch:
-        supervise(task_of(job), watch.look, executor=options.executor, workers=options.workers)
+        supervise(task_of(job), watch.look, executor=crew.executor, workers=crew.workers)
     made = watch.count(DONE) - before
     given_up = [piece for piece in job.pieces if job.status(piece) == QUARANTINED]
     print(
@@ -198,8 +198,8 @@ class _Watch:
 
 def _wrapping(job: Job) -> Wrap:
     """Return what puts the lock and the gate that were asked for around an engine."""
-    flags = argparse.Namespace(**job.realizing.fidelity)
-    return (lambda engine: wrap(engine, flags)) if job.realizing.fidelity else lambda engine: engine
+    options = Fidelity(**job.realizing.fidelity)
+    return lambda engine: wrap(engine, options)
 
 
 def _engines(stack: ExitStack, job: Job) -> Engines:
@@ -208,31 +208,15 @@ def _engines(stack: ExitStack, job: Job) -> Engines:
     return engines
 
 
-def _bar(stack: ExitStack, job: Job, options: argparse.Namespace) -> RunProgress:
+def _bar(stack: ExitStack, job: Job, *, quiet: bool) -> RunProgress:
     footage = job.pieces[0].footage
     bar = RunProgress(footage.name, footage.frames or None)
-    return bar if options.quiet else stack.enter_context(bar)
+    return bar if quiet else stack.enter_context(bar)
 
 
-def _show(bar: RunProgress, options: argparse.Namespace) -> None:
-    if bar.stats.captured and not options.quiet:
+def _show(bar: RunProgress, *, quiet: bool) -> None:
+    if bar.stats.captured and not quiet:
         show_stats(bar.stats)
-
-
-def _sinks(stack: ExitStack, job: Job, options: argparse.Namespace) -> list[Sink]:
-    """Open a film and a page as asked for."""
-    from realmaster_live.sinks.video import SideBySideVideo
-    from realmaster_live.sinks.view import LiveView
-
-    sinks: list[Sink] = []
-    if options.video is not None:
-        video = SideBySideVideo(options.video, job.pieces[0].footage.fps)
-        sinks.append(stack.enter_context(video))
-    if options.view:
-        view = stack.enter_context(LiveView(port=options.view_port))
-        console(stderr=True).print(f"live view: {view.url}")
-        sinks.append(view)
-    return sinks
 
 
 def _tidy(job: Job) -> None:

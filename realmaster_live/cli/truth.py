@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from realmaster_live.cli.values import Flag
+from realmaster_live.demo import settings
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `truth`."""
-    parser.add_argument("recording", type=Path, help="such as demo-out/recording")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: truth in the recording")
-    parser.add_argument(
-        "--every", type=int, default=20, metavar="N", help="one frame of N (default: 20)"
-    )
-    parser.add_argument(
-        "--spp", type=int, default=12, metavar="N", help="samples a pixel (default: 12)"
-    )
+@dataclass(frozen=True, kw_only=True)
+class Truth(settings.Truth):
+    """Path-trace frames of a recording that was made in the embedded town."""
+
+    recording: Annotated[Path, Flag(positional=True)]
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: Truth) -> int:
     """Trace, and name every picture."""
-    from realmaster_live.demo.truth import Truth, trace
+    from realmaster_live.demo.truth import trace
 
-    out = options.out or options.recording / "truth"
-    truth = Truth(recording=options.recording, out=out, every=options.every, spp=options.spp)
-    for path in trace(truth):
+    for path in trace(options):
         sys.stdout.write(f"wrote {path}\n")
         sys.stdout.flush()
     return 0

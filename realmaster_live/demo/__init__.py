@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 from realmaster_live.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from realmaster_live.demo.bench import Bench, run_bench
-    from realmaster_live.demo.demo import Demo, run_demo
+    from realmaster_live.demo.bench import run_bench
+    from realmaster_live.demo.demo import run_demo
     from realmaster_live.demo.local_town import local_game
     from realmaster_live.demo.report import Report
+    from realmaster_live.demo.settings import Bench, Demo
 
 _HOMES = {
-    "Bench": "realmaster_live.demo.bench",
-    "Demo": "realmaster_live.demo.demo",
+    "Bench": "realmaster_live.demo.settings",
+    "Demo": "realmaster_live.demo.settings",
     "Report": "realmaster_live.demo.report",
     "local_game": "realmaster_live.demo.local_town",
     "run_bench": "realmaster_live.demo.bench",

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from realmaster_live.demo.local_town import local_town, pick_ego
+from realmaster_live.demo.settings import Bench
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.live.recorded_run import about_run, run_with_progress
 from realmaster_live.live.stats import Stats
@@ -22,24 +23,6 @@ from realmaster_live.system.host import describe_host
 
 VEHICLES, WALKERS = 24, 24
 PAIRED_CHUNKS = 16  # enough for a steady median
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """What to measure.
-
-    Attributes:
-        sizes: (width, height) of the pictures, one run each. seconds: of simulated driving.
-        engine: its name. seed: which town. fps: simulated frames a second.
-        compare: also time the engine alone, with and without its reference cache.
-    """
-
-    sizes: Sequence[tuple[int, int]] = ((512, 288),)
-    seconds: float = 10.0
-    engine: str = "embedded"
-    seed: int = 7
-    fps: float = 20.0
-    compare: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +80,7 @@ def run_bench(bench: Bench) -> Iterator[Result]:
         for width, height in bench.sizes:
             stats, chunks = _measure(bench, port, ego, _load(bench, width, height))
             engine_ms = recomputed_ms = None
-            if bench.compare and bench.engine != "identity":
+            if bench.alone and bench.engine != "identity":
                 engine_ms, recomputed_ms = _compare(bench, chunks)
             yield Result(
                 width=width,

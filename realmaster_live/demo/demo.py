@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from realmaster_live.demo.contact_sheet import contact_sheet
 from realmaster_live.demo.local_town import local_game, local_town, pick_ego
 from realmaster_live.demo.report import Report, write_report
+from realmaster_live.demo.settings import Demo
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.classes import colourize
@@ -35,36 +36,7 @@ LABELS: Mapping[str, tuple[str, Callable[[Any], Picture]]] = {
     "objects": ("instance", instance_colors),
     "depth": ("depth", depth_colors),
 }
-GAME_FPS = 10.0  # the town in the game's place draws while the engine realizes
 DRIVING = (786603, 15.0)  # the game's flags for keeping to the rules, m/s
-
-
-@dataclass(frozen=True, kw_only=True)
-class Demo:
-    """What `realmaster demo` was asked for.
-
-    Attributes:
-        out: folder for everything that is left behind.
-        bridge: "carla": the town as a CARLA server that waits for us; "gtav": as a GTA-V with a
-            capture harness, which does not wait.
-        seconds: of driving. fps: frames a second; None takes 20, and GAME_FPS of the game.
-        size: (width, height) of the pictures. engine: its name. prompt: what it shows, its
-            own by default. seed: which town.
-    """
-
-    out: Path = Path("demo-out")
-    bridge: Literal["carla", "gtav"] = "carla"
-    seconds: float = 20.0
-    fps: float | None = None
-    size: tuple[int, int] = (512, 288)
-    engine: str = "embedded"
-    prompt: str | None = None
-    seed: int = 25  # the shipped model was never trained on this town
-
-    @property
-    def rate(self) -> float:
-        """Frames a second."""
-        return self.fps or (GAME_FPS if self.bridge == "gtav" else 20.0)
 
 
 @dataclass

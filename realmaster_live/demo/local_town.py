@@ -47,7 +47,7 @@ def local_game(*, seed: int) -> Iterator[str]:
         ConnectError: it did not start; the message holds what it said last.
     """
     url = "deepgtav+tcp://127.0.0.1"
-    with _running("gta-replay", f"{url}:0", f"--town={seed}") as port:
+    with _running("gta-standin", f"{url}:0", f"--town={seed}") as port:
         yield f"{url}:{port}"
 
 

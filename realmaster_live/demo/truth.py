@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.demo.settings import Truth
+from realmaster_live.errors import RecordingError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import SCENE
 from realmaster_live.sinks.drawing import png_bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Truth:
-    """What to trace.
-
-    Attributes:
-        recording: its folder. out: folder for one PNG a frame, named by the frame's number.
-        every: take each so-manieth frame. spp: samples a pixel.
-    """
-
-    recording: Path
-    out: Path
-    every: int = 20
-    spp: int = 12
 
 
 def trace(truth: Truth) -> Iterator[Path]:
@@ -32,12 +17,7 @@ def trace(truth: Truth) -> Iterator[Path]:
 
     Raises:
         RecordingError: the recording holds no scene, or not the scene of a frame.
-        ConfigError: `every` or `spp` is below 1.
     """
-    if min(truth.every, truth.spp) < 1:
-        raise ConfigError(
-            f"expected every and spp of 1 or more, got {truth.every} and {truth.spp}: raise them"
-        )
     from realmaster_live.minitown.models.town import build_town
     from realmaster_live.minitown.plan.network import make_network
     from realmaster_live.minitown.server.state import read_states
@@ -57,7 +37,7 @@ def trace(truth: Truth) -> Iterator[Path]:
     told = source.get("cameras", {}).get(camera_name) or source.get("camera", {})
     camera = told.get("id")
     tracer = None
-    truth.out.mkdir(parents=True, exist_ok=True)
+    truth.folder.mkdir(parents=True, exist_ok=True)
     for logged in read_states(log):
         state = logged.state
         if state.frame not in wanted:
@@ -68,7 +48,7 @@ def trace(truth: Truth) -> Iterator[Path]:
                 f"expected camera {camera} at frame {state.frame} of {log}, got none: record again"
             )
         tracer = tracer or PathTracer(build_town(make_network(state.town_seed)), spp=truth.spp)
-        path = truth.out / f"{state.frame:08d}.png"
+        path = truth.folder / f"{state.frame:08d}.png"
         path.write_bytes(png_bytes(tracer.render(state, view)))
         wanted.remove(state.frame)
         yield path

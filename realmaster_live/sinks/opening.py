@@ -1,38 +1,89 @@
-"""The sinks that the flags of a verb ask for."""
+"""From the options of a verb to the sinks that they ask for."""
 
 from __future__ import annotations
 
-import argparse
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from realmaster_live.frames.chunk import ChunkSpec
-from realmaster_live.live.progress import console
-from realmaster_live.protocols import Sink
-from realmaster_live.recording import About, Recorder
-from realmaster_live.sinks.video import SideBySideVideo
-from realmaster_live.sinks.view import LiveView
+from realmaster_live.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realmaster_live.frames.chunk import ChunkSpec
+    from realmaster_live.protocols import Sink
+    from realmaster_live.recording import About
 
 
-def open_sinks(
-    stack: ExitStack,
-    options: argparse.Namespace,
-    spec: ChunkSpec,
-    *,
-    record: Path | None,
-    about: About,
-) -> list[Sink]:
-    """Open a recorder, a film and a page as asked for; `stack` closes them."""
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """Watching while it runs.
+
+    Attributes:
+        view: Show a live page for a browser, on 127.0.0.1.
+        view_port: Port of the live page; 0 takes a free one.
+        video: Write the rendered and the realized pictures side by side to this MP4 file.
+    """
+
+    view: bool = False
+    view_port: int = 0
+    video: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the port, once; raises ConfigError."""
+        if not 0 <= self.view_port <= 65535:
+            raise ConfigError(
+                f"expected --view-port from 0 to 65535, got {self.view_port}: 0 takes a free one"
+            )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything to watch."""
+        return self.view or self.video is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keeping:
+    """How a recording is written.
+
+    Attributes:
+        segment_s: Simulated seconds in one segment of the recording.
+        lossless: Record every bit of the pictures, in files about ten times as large.
+    """
+
+    segment_s: float = 60.0
+    lossless: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the length, once; raises ConfigError."""
+        if not 0 < self.segment_s <= 1e7:
+            raise ConfigError(f"expected --segment-s above 0, got {self.segment_s:g}: give seconds")
+
+
+def open_recorder(
+    stack: ExitStack, folder: Path, spec: ChunkSpec, about: About, keeping: Keeping
+) -> Sink:
+    """Return a recorder in a new folder; `stack` closes it."""
+    from realmaster_live.recording import Recorder
+
+    recorder = Recorder(
+        folder, spec, about=about, segment_s=keeping.segment_s, lossless=keeping.lossless
+    )
+    return stack.enter_context(recorder)
+
+
+def open_watching(stack: ExitStack, watching: Watching, fps: float) -> list[Sink]:
+    """Return the film and the live page that are wanted; `stack` closes them."""
     sinks: list[Sink] = []
-    if record is not None:
-        recorder = Recorder(
-            record, spec, about=about, segment_s=options.segment_s, lossless=options.lossless
-        )
-        sinks.append(stack.enter_context(recorder))
-    if options.video is not None:
-        sinks.append(stack.enter_context(SideBySideVideo(options.video, spec.fps)))
-    if options.view:
-        view = stack.enter_context(LiveView(port=options.view_port))
+    if watching.video is not None:
+        from realmaster_live.sinks.video import SideBySideVideo
+
+        sinks.append(stack.enter_context(SideBySideVideo(watching.video, fps)))
+    if watching.view:
+        from realmaster_live.live.progress import console
+        from realmaster_live.sinks.view import LiveView
+
+        view = stack.enter_context(LiveView(port=watching.view_port))
         console(stderr=True).print(f"live view: {view.url}")
         sinks.append(view)
     return sinks

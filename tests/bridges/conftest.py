@@ -124,8 +124,8 @@ class DoomedTown:
     """A server of one's own, to kill."""
 
     def __init__(self) -> None:
-        module = "realmaster_live.minitown.server.server"
-        command = [sys.executable, "-u", "-m", module, "--port", "0", "--no-raster"]
+        program = (sys.executable, "-u", "-m", "realmaster_live", "minitown")
+        command = [*program, "--port", "0", "--no-raster"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         ready = self.process.stdout.readline()  # minitown ready on HOST:PORT (...

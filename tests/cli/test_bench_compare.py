@@ -66,8 +66,7 @@ def test_one_network_alone_in_bfloat16(tiny_cases, tmp_path, capsys):
     assert "bf16" in capsys.readouterr().out
 
 
-def test_the_chain_is_compared_unless_told_otherwise():
-    assert parse(["bench"]).compare is None
-    assert parse(["bench", "--no-compare"]).compare is False
+def test_the_chain_is_measured_unless_the_networks_are_compared():
+    assert parse(["bench"])[1].compare is False
     with pytest.raises(ConfigError, match="--only"):
         parse(["bench", "--compare", "--only", "wan"])

@@ -24,14 +24,47 @@ def test_a_file_sets_flags_and_the_command_line_wins(tmp_path):
         seed = 3
         """,
     )
-    options = parse(["attach", "--port", "2001", "--config", path])
+    _, options = parse(["attach", "--port", "2001", "--config", path])
     assert options.size == (640, 352)
     assert options.passive
-    assert not options.view
+    assert not options.watching.view
     assert options.labels == ("depth", "semantic")
     assert options.port == 2001
-    assert parse(["demo", "--config", path]).seed == 3
-    assert parse(["bench", "--config", path]).seed == 7
+    assert parse(["demo", "--config", path])[1].seed == 3
+    assert parse(["bench", "--config", path])[1].seed == 7
+    assert not parse(["attach", "--config", path, "--no-passive"])[1].passive
+
+
+def test_verbs_below_others_have_tables_below_theirs(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        [minitown]
+        seed = 3
+        raster = false
+        [minitown.truth]
+        every = 5
+        [dataset.export]
+        recordings = ["a", "b"]
+        to = "coco"
+        cameras = ["front", "back"]
+        split = [0.8, 0.2]
+        [attach]
+        no-objects = true
+        least = { edges = 0.8 }
+        [evaluate]
+        data = ["x"]
+        """,
+    )
+    _, town = parse(["minitown", "--config", path])
+    assert (town.seed, town.raster) == (3, False)
+    assert parse(["minitown", "truth", "drive", "--config", path])[1].every == 5
+    _, export = parse(["dataset", "export", "--out", "c", "--config", path])
+    assert [folder.name for folder in export.recordings] == ["a", "b"]
+    assert export.cameras == ("front", "back")
+    _, options = parse(["attach", "--config", path])
+    assert not options.objects and options.fidelity.least == {"edges": 0.8}
+    assert len(parse(["evaluate", "--out", "d", "--config", path])[1].data) == 1
 
 
 @pytest.mark.parametrize(
@@ -43,14 +76,19 @@ def test_a_file_sets_flags_and_the_command_line_wins(tmp_path):
         ("port = 1", "expected a known table"),
         ("attach = 1", r"below a line \[attach\]"),
         ("[attach]\nport = [", "expected TOML"),
-        ("[attach]\nport = 'many'", "--port"),
-        ("[attach]\nport = {a = 1}", "text or a number"),
+        ("[attach]\nport = 'many'", "for port in"),
+        ("[attach]\nport = {a = 1}", "a whole number from 0 to 65535 for port in .*, got 'a=1'"),
+        ("[attach]\nport = 1979-05-27", "text or a number"),
+        ("[attach]\npassive = 1", "true or false for passive"),
+        ("[dataset]\nexprt = 1\n[dataset.exprt]", "expected TOML"),
+        ("[dataset.exprt]\nto = 1", "did you mean export"),
         ("[attach]\nsize = '512'", "512x288"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
-        parse(["attach", "--config", write(tmp_path, text)])
+        verb = ["dataset", "info", "drive"] if "dataset" in text else ["attach"]
+        parse([*verb, "--config", write(tmp_path, text)])
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -24,7 +24,7 @@ def test_the_help_lists_the_table_of_formats(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     for name, one in FORMATS.items():
         assert f"{name}: {one.contents}" in shown
-    assert "coco: outlines in place of run-length masks" in shown
+    assert "COCO: write outlines in place of run-length masks" in shown
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_categories_of_ones_own(towns, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        (["--to", "pascal"], "invalid choice"),
-        (["--to", "coco", "--split", "0.8,x"], "shares such as 0.8,0.1,0.1"),
+        (["--to", "pascal"], "one of coco, yolo"),
+        (["--to", "coco", "--split", "0.8,x"], "for --split, got '0.8,x'"),
         (["--to", "coco", "--split", "0.5,0.2"], "add up to 1"),
         (["--to", "coco", "--min-trust", "7"], "from 0 to 1"),
         (["--to", "coco", "--cameras", "roof"], "cameras among front"),

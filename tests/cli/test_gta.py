@@ -71,7 +71,7 @@ def test_flags_of_one_simulator_are_not_for_the_other(arguments, message, capsys
     ("arguments", "status", "message"),
     [
         (["--game", "deepgtav+tcp://127.0.0.1:1"], 1, "expected a game at"),
-        (["--game", "device://0", "--rate", "0"], 2, "expected --rate above 0"),
+        (["--game", "device://0", "--rate", "0"], 2, "above 0 and up to 1000 for --rate"),
         (["--game", "device://0", "--show", "window:big"], 2, "such as 1920x1080+0+0"),
         (["--game", "device://0", "--listen", "999.1.1.1:80"], 1, "expected a free port"),
     ],

@@ -1,88 +1,175 @@
+"""The command line as a whole: its verbs, their help, wrong uses, earlier names."""
+
 import subprocess
 import sys
 
 import pytest
 
-from realmaster_live.cli import MODULES, VERBS, main, parse
+from realmaster_live.cli import main, parse
+from realmaster_live.cli.options import options_of, summary
+from realmaster_live.cli.values import nearest
+from realmaster_live.cli.verbs import GROUPS, all_verbs
 from realmaster_live.errors import ConfigError
 
+NAMES = [name for name, _ in all_verbs()]
+BLOCKED = (
+    *("numpy", "cv2", "av", "pyarrow", "rich", "aiohttp", "carla", "onnxruntime", "onnx", "torch"),
+    *("diffusers", "transformers", "numba", "msgpack", "mitsuba", "tensorrt", "zmq", "mss", "ray"),
+    *("pycocotools", "h5py", "safetensors"),
+)
 
-@pytest.mark.parametrize("verb", [*VERBS, *MODULES])
-def test_every_verb_explains_itself(verb, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([verb, "--help"])
-    assert ended.value.code == 0
-    assert "--help" in capsys.readouterr().out
+
+def fails(arguments, capsys, status=2):
+    """Return the one line that a wrong use is answered with."""
+    assert main(arguments) == status
+    error = capsys.readouterr().err
+    assert error.startswith("realmaster: error: expected ") and error.count("\n") == 1
+    return error
 
 
-def test_the_overview_names_every_verb(capsys):
+def test_every_verb_explains_itself_without_any_other_package():
+    script = (
+        f"import sys\nsys.modules |= dict.fromkeys({BLOCKED!r})\n"
+        "from realmaster_live.cli import main\n"
+        f"for name in [(), *{NAMES}]:\n"
+        "    try:\n        main([*name, '--help'])\n"
+        "    except SystemExit as ended:\n        assert ended.code == 0\n"
+        "    else:\n        raise AssertionError(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    usages = [line for line in done.stdout.splitlines() if line.startswith("usage: ")]
+    assert len(usages) == len(NAMES) + 1
+    for name, usage in zip(NAMES, usages[1:], strict=True):
+        assert usage.startswith(f"usage: realmaster {' '.join(name)} ")
+
+
+def test_the_overview_names_every_verb_in_its_group(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert all(f"\n    {verb}" in out for verb in [*VERBS, *MODULES])
+    for group, verbs in GROUPS.items():
+        part = out.partition(f"\n{group}:\n")[2].partition("\n\n")[0]
+        assert [line.split()[0] for line in part.splitlines() if line[2] != " "] == list(verbs)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=" ".join)
+def test_help_is_whole_sentences_and_defaults_are_values(name):
+    verb = dict(all_verbs())[name]
+    assert (verb.summary or summary(verb.cls)).endswith(".")
+    keys = set()
+    for option in options_of(verb.cls) if verb.options else ():
+        assert option.help[:1].isupper() and option.help.endswith("."), option.path
+        assert "efault:" not in option.help, option.path  # the mechanism says it
+        assert option.key not in keys, option.key
+        keys.add(option.key)
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        [],
-        ["fly"],
-        ["attach", "--size", "big"],
-        ["attach", "--labels", "normals"],
-        ["attach", "--seconds", "-1"],
-        ["attach", "--policy", "newest"],
-        ["record"],
-        ["replay"],
-        ["bench", "--sizes", "512x288,0x5"],
+        ([], "a verb after realmaster, got none"),
+        (["fly"], "got 'fly'"),
+        (["atach"], "did you mean attach?"),
+        (["dataset"], "see realmaster dataset --help"),
+        (["dataset", "verfy"], "did you mean verify?"),
+        (["attach", "--sise", "512x288"], "did you mean --size?"),
+        (["attach", "drive"], "no more arguments, got 'drive'"),
+        (["attach", "--size"], "a value after --size, got none"),
+        (["attach", "--size", "big"], "a size such as 512x288 for --size, got 'big'"),
+        (["attach", "--labels", "normals"], "labels out of"),
+        (["attach", "--seconds", "-1"], "a number above 0"),
+        (["attach", "--seconds", "nan"], "a number above 0"),
+        (["attach", "--fps", "inf"], "a number above 0"),
+        (["attach", "--port", "65536"], "a whole number from 0 to 65535"),
+        (["attach", "--port", "2e3"], "a whole number"),
+        (["attach", "--policy", "block_"], "did you mean block?"),
+        (["attach", "--rig", ""], "a path for --rig"),
+        (["record"], "expected DIR, got none"),
+        (["replay"], "expected a recording"),
+        (["replay", "x", "--carla", "here"], "HOST:PORT"),
+        (["bench", "--sizes", "512x288,0x5"], "--sizes, got '512x288,0x5'"),
+        (["demo", "--seconds", "0"], "--seconds above 0"),
+        (["minitown", "--vehicles", "-3"], "vehicles from 0"),
+        (["minitown", "--fps", "nan"], "a number"),
+        (["build", "--size", "64x64"], "--checkpoint and --out, got none"),
+        (["dataset", "export", "a", "--to", "pascal", "--out", "b"], "one of coco"),
+        (["gta-relay", "--game", "device://0", "--listen", "nowhere"], "HOST:PORT"),
     ],
 )
-def test_a_wrong_use_is_one_line_and_status_2(arguments, capsys):
-    assert main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("realmaster: error: ")
-    assert error.count("\n") == 1
+def test_a_wrong_use_is_one_line_and_status_2(arguments, words, capsys):
+    assert words in fails(arguments, capsys)
 
 
 def test_values_are_read():
-    options = parse(["attach", "--ego", "17", "--labels", "none", "--camera", "4"])
+    _, options = parse(["attach", "--ego", "17", "--labels", "none", "--camera", "4"])
     assert (options.ego, options.labels, options.camera) == (17, (), 4)
-    assert parse(["attach", "--ego", "hero"]).ego == "hero"
-    assert parse(["bench", "--sizes", "256x144,512x288"]).sizes == [(256, 144), (512, 288)]
+    assert parse(["attach", "--ego", "hero"])[1].ego == "hero"
+    _, options = parse(["bench", "--sizes", "256x144,512x288", "--no-alone"])
+    assert options.sizes == ((256, 144), (512, 288)) and not options.alone
+    _, options = parse(["replay", "a", "--out", "x", "b", "--no-quiet", "--workers=2"])
+    assert options.inputs == ("a", "b") and options.crew.workers == 2
+    _, options = parse(["evaluate", "--data", "a", "b", "--data", "c", "--out", "d"])
+    assert [path.name for path in options.data] == ["a", "b", "c"]
+    _, options = parse(["prompts", "DIR", "--prompt", "rain, heavy", "--prompt", "fog"])
+    assert options.prompt == ("rain, heavy", "fog")
     with pytest.raises(ConfigError, match="--sizes"):
         parse(["bench", "--sizes", ""])
 
 
+@pytest.mark.parametrize(
+    ("old", "note", "new"),
+    [
+        (["truth", "drive"], "realmaster minitown truth", ["minitown", "truth", "drive"]),
+        (["gta-replay", "tcp://x"], "realmaster gta-standin", ["gta-standin", "tcp://x"]),
+        (["bench", "--no-compare"], "--no-alone", ["bench", "--no-alone"]),
+    ],
+)
+def test_earlier_names_work_and_say_the_new_one_once(old, note, new, capsys):
+    _, options = parse(old)
+    error = capsys.readouterr().err
+    assert f"is now called {note}\n" in error and error.count("\n") == 1
+    assert parse(new)[1] == options
+    assert capsys.readouterr().err == ""
+
+
+def test_the_nearest_name_is_offered_only_where_it_is_near():
+    assert nearest("--sise", ["--size", "--seed"]) == "--size"
+    assert nearest("xyz", ["attach", "record"]) is None
+
+
 def test_a_recording_that_is_not_there_is_status_1(tmp_path, capsys):
-    assert main(["replay", str(tmp_path / "none")]) == 1
-    assert "meta.json" in capsys.readouterr().err
+    assert "meta.json" in fails(["replay", str(tmp_path / "none")], capsys, status=1)
 
 
 def test_a_server_that_is_not_there_is_status_1(capsys):
-    assert main(["attach", "--port", "21499", "--timeout", "1", "--engine", "identity"]) == 1
-    error = capsys.readouterr().err
+    flags = ["--port", "21499", "--timeout", "1", "--engine", "identity"]
+    error = fails(["attach", *flags], capsys, status=1)
     assert "expected a CARLA server at 127.0.0.1:21499" in error
-    assert error.count("\n") == 1
 
 
-def test_the_program_is_installed_and_quick_to_start():
+def test_the_program_is_installed_and_imports_little():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c",
-         "from realmaster_live.cli import main; main(['--version'])"],
+        [sys.executable, "-X", "importtime", "-m", "realmaster_live", "--version"],
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert done.returncode == 0
     assert done.stdout.strip().startswith("0.")
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert not loaded & {"cv2", "av", "pyarrow", "carla", "torch", "onnxruntime", "rich", "numba"}
+    assert not loaded & set(BLOCKED)
 
 
-def test_a_missing_package_is_one_line_with_its_command():
+@pytest.mark.parametrize(("verb", "extra"), [("fit", "training"), ("evaluate", "evaluate")])
+def test_a_missing_package_is_one_line_with_its_command(verb, extra, tmp_path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text("")
+    flags = {"fit": [str(recipe)], "evaluate": ["--data", "a", "--out", "b"]}[verb]
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        "from realmaster_live.cli import main; sys.exit(main(['fit', 'recipe.toml']))"
+        f"from realmaster_live.cli import main; sys.exit(main({[verb, *flags]}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "pip install 'realmaster-live[training]'" in done.stderr
+    assert "the package 'torch'" in done.stderr and f"[{extra}]" in done.stderr

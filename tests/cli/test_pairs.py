@@ -2,13 +2,14 @@
 
 import json
 import tomllib
+from dataclasses import dataclass
 
 import pytest
 from footage import write_pair
 from trial_dataset import calls, make_dataset
 
-from realmaster_live.cli import main
-from realmaster_live.cli import pairs as verbs
+from realmaster_live.cli import main, pairs
+from realmaster_live.cli.verbs import PAIRS, Verb
 from realmaster_live.jobs.worker import Worker
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.work import StageWork
@@ -16,8 +17,11 @@ from realmaster_live.training.pairs.work import StageWork
 
 def own_stages(monkeypatch) -> None:
     """Let the verbs of stages name the trial stages too."""
-    trial = {"copies": "copy", "counts": "count"}
-    monkeypatch.setattr(verbs, "STAGES", trial)
+    for name in ("copies", "counts"):
+        stage = dataclass(frozen=True, kw_only=True)(type(name, (pairs.Stage,), {"name": name}))
+        monkeypatch.setattr(pairs, name, stage, raising=False)
+        verb = Verb(module="pairs", options=name, run="run_stage", extra="training")
+        monkeypatch.setitem(PAIRS, name, verb)
 
 
 def test_a_stage_says_what_it_made_and_what_it_cost(tmp_path, monkeypatch, capsys):
@@ -84,7 +88,7 @@ def test_garbage_is_told_and_collected(tmp_path, capsys):
         (["anchors"], 2, "DATASET"),
         (["anchors", "nowhere"], 1, "realmaster pairs plan nowhere SOURCE"),
         (["smudge", "somewhere"], 2, "smudge"),
-        (["edges", "somewhere", "--workers", "0"], 2, "--workers of 1 or more"),
+        (["edges", "somewhere", "--workers", "0"], 2, "1 or more for --workers"),
         (["work", "somewhere", "--stage", "edges", "--shard", "4/4"], 2, "a share such as 0/4"),
     ],
 )

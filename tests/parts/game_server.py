@@ -1,4 +1,4 @@
-"""`realmaster gta-replay` as a process of its own, with a recording whose every value is known."""
+"""`realmaster gta-standin` as a process of its own, with a recording whose every value is known."""
 
 import re
 import subprocess
@@ -76,7 +76,7 @@ def verb(*arguments):
 @contextmanager
 def game(scheme, recording, *arguments):
     """Serve a recording in the game's place; yields the URL."""
-    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording, *arguments) as (port, _):
+    with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording, *arguments) as (port, _):
         yield f"{scheme}://127.0.0.1:{port}"
 
 

@@ -188,7 +188,7 @@ def test_sigterm_saves_and_the_command_resumes(pairs, tmp_path):
         )
     )
     command = [
-        *(sys.executable, "-m", "realmaster_live.training.fit", str(recipe)),
+        *(sys.executable, "-m", "realmaster_live", "fit", str(recipe)),
         *("--data", str(pairs), "--out", str(tmp_path / "run")),
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

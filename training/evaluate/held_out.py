@@ -1,18 +1,13 @@
 """Evaluate an engine on held-out clips: render against truth, and realized against truth.
 
-`python -m realmaster_live.training.evaluate.held_out --data DIR --out DIR [--engine NAME]`
-
 Clips say in their JSON what they show: a look of the game (A where nothing is said; models are
 trained on A alone), a prompt, and where traffic lights are.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from realmaster_live.engines.load import load_engine
 from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine, PromptedEngine
 from realmaster_live.training.data import AS_SIMULATED
-from realmaster_live.training.evaluate.bars import bars_of, table
-from realmaster_live.training.evaluate.clips import TRAINED_LOOK, gather, look_of, unpacked
+from realmaster_live.training.evaluate.bars import bars_of
+from realmaster_live.training.evaluate.clips import TRAINED_LOOK, gather, look_of
 from realmaster_live.training.evaluate.figures import (
     light_figures,
     light_rows,
@@ -111,59 +105,3 @@ def evaluate(
             write_sheet(out / "lights.jpg", rows, LABELS)
         (out / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
     return result
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run from the command line; `perception` as the first word is an evaluation of its own."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["perception"]:
-        from realmaster_live.training.perception.command import main as perception
-
-        return perception(given[1:])
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", nargs="?", default="embedded", help="a name or a folder")
-    parser.add_argument(
-        "--data", type=Path, required=True, nargs="+", help="folders of pairs, or shards of them"
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=None)
-    parser.add_argument("--threads", type=int, default=0, help="of the CPU; 0: all cores")
-    parser.add_argument("--clips", type=int, default=None, help="at most so many")
-    parser.add_argument(
-        "--classifier",
-        type=Path,
-        metavar="FILE",
-        help="of prompts (.npz); learnt from the training clips and written if it is not there",
-    )
-    options = parser.parse_args(given)
-    with unpacked(options.data) as folders:
-        result = run(options, folders)
-    sys.stdout.write(json.dumps(result, indent=2) + "\n\n" + table(bars_of(result)) + "\n")
-    return 0
-
-
-def run(options: argparse.Namespace, folders: Sequence[Path]) -> dict[str, Any]:
-    """Return the figures that the command line asks for."""
-    first = gather(folders, "held out")[0]
-    _, height, width, _ = first.sim.shape
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    engine = load_engine(
-        options.engine,
-        width=width,
-        height=height,
-        steps=options.steps,
-        threads=options.threads,
-    )
-    with closing(engine):
-        return evaluate(
-            engine,
-            folders,
-            out_dir=options.out,
-            most_clips=options.clips,
-            classifier=options.classifier,
-        )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,6 +21,7 @@ from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.loop import mixed
 from realmaster_live.training.perception.augment import CROP, draw_batch
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
+from realmaster_live.training.perception.study import STEPS
 from realmaster_live.training.perception.tasks import Learnt, Task, TestSet, mean
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Training:
         bfloat16: matrix products in bfloat16.
     """
 
-    steps: int = 1200
+    steps: int = STEPS
     batch: int = 8
     height: int = CROP[0]
     width: int = CROP[1]

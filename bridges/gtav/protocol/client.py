@@ -106,7 +106,7 @@ class TcpStream:
         except OSError as error:
             raise ConnectError(
                 f"expected a game at {address}, got {error}: start the game with its capture "
-                "script, or `realmaster gta-replay`"
+                "script, or `realmaster gta-standin`"
             ) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)

@@ -161,7 +161,7 @@ def test_a_game_that_leaves_in_mid_frame_is_found_again(scheme, recording, caplo
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_game_that_does_not_come_back_is_given_up(scheme, recording):
-    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording) as (port, process):
+    with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording) as (port, process):
         url = f"{scheme}://127.0.0.1:{port}"
         with GtavBridge(url, fps=20, reconnect_s=0.5, **OWN_SIZE) as bridge:
             frames = bridge.frames()
@@ -176,14 +176,14 @@ def test_a_game_that_does_not_come_back_is_given_up(scheme, recording):
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_game_that_is_started_again_is_told_to_start(scheme, recording):
-    with verb("gta-replay", f"{scheme}://127.0.0.1:0", recording) as (port, process):
+    with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording) as (port, process):
         url = f"{scheme}://127.0.0.1:{port}"
         with GtavBridge(url, fps=20, timeout_s=3.0, **OWN_SIZE) as bridge:
             frames = bridge.frames()
             before = next(frames)
             process.kill()
             process.wait()
-            with verb("gta-replay", url, recording):
+            with verb("gta-standin", url, recording):
                 gap = next(frame for frame in frames if frame.dropped_before)
     assert number_of(gap) < 40  # of the new game, which begins anew
     assert gap.frame_id > before.frame_id + 1

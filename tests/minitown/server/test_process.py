@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
+from realmaster_live.cli import main
 from realmaster_live.errors import ActorError, ConfigError
 from realmaster_live.minitown.plan.network import make_network
-from realmaster_live.minitown.server.server import main
 from realmaster_live.minitown.server.state import read_states
 from realmaster_live.minitown.server.towns import load_town, map_of, map_of_file, map_of_seed
 
@@ -20,7 +20,7 @@ carla = pytest.importorskip("carla")
 
 pytestmark = pytest.mark.carla
 
-SERVER = [sys.executable, "-m", "realmaster_live.minitown.server.server"]
+SERVER = [sys.executable, "-m", "realmaster_live", "minitown"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -54,7 +54,7 @@ def test_a_taken_port_is_told_in_one_line(capsys):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main(["--port", str(port), "--no-raster"]) == 1
+        assert main(["minitown", "--port", str(port), "--no-raster"]) == 1
     error = capsys.readouterr().err
     assert str(port) in error and error.count("\n") == 1
 

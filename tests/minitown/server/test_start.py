@@ -13,7 +13,7 @@ import pytest
 
 from realmaster_live.bridges.carla.wire.rpc import Request, encode_request
 
-SERVER = [sys.executable, "-m", "realmaster_live.minitown.server.server", "--port", "0"]
+SERVER = [sys.executable, "-m", "realmaster_live", "minitown", "--port", "0"]
 PARENT = """
 import os, subprocess, sys, time
 child = subprocess.Popen(

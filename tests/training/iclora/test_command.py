@@ -17,7 +17,7 @@ from realmaster_live.model.lora_files import read_facts
 from realmaster_live.training import fit
 from realmaster_live.training.recipe import toml_of
 
-FIT = (sys.executable, "-m", "realmaster_live.training.fit")
+FIT = (sys.executable, "-m", "realmaster_live", "fit")
 VERB = (sys.executable, "-m", "realmaster_live", "fit")
 
 

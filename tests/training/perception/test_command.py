@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.cli import main
+from realmaster_live.cli import main, parse
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.judge import Judge
-from realmaster_live.training.perception.command import evaluate, parser
+from realmaster_live.training.perception.command import evaluate
 from realmaster_live.training.perception.groups import NAMES
 from realmaster_live.training.perception.judge import export_judge
 from realmaster_live.training.perception.judge_network import JudgeNetwork
@@ -29,6 +29,10 @@ def asked(folders, out, *more):
         *("--train", train, "--test", test, "--out", str(out), "--engine", "identity"),
         *("--steps", "2", "--seeds", "2", *more),
     ]
+
+
+def study(*flags):
+    return parse(["evaluate", "perception", *flags])[1]
 
 
 def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path, capsys):
@@ -58,7 +62,7 @@ def test_other_steps_are_trained_anew(folders, tmp_path):
     path = tmp_path / "runs" / "segmentation-sim-0" / "result.json"
     curves = []
     for steps in ("2", "3"):
-        evaluate(parser().parse_args([*asked(folders, tmp_path, *few), "--steps", steps]))
+        evaluate(study(*asked(folders, tmp_path, *few), "--steps", steps))
         curves.append(json.loads(path.read_text()))
     assert [each["key"]["options"]["steps"] for each in curves] == [2, 3]
     assert curves[0]["curve"] != curves[1]["curve"]
@@ -66,12 +70,12 @@ def test_other_steps_are_trained_anew(folders, tmp_path):
 
 def test_wrong_uses_are_refused(folders, tmp_path, capsys):
     with pytest.raises(ConfigError, match="'sin'"):
-        evaluate(parser().parse_args(asked(folders, tmp_path, "--variants", "sin")))
+        evaluate(study(*asked(folders, tmp_path, "--variants", "sin")))
     with pytest.raises(ConfigError, match="--seeds"):
-        evaluate(parser().parse_args(asked(folders, tmp_path, "--seeds", "0")))
+        evaluate(study(*asked(folders, tmp_path, "--seeds", "0")))
     twice = ("--real-set", str(tmp_path / "a" / "set"), str(tmp_path / "b" / "set"))
     with pytest.raises(ConfigError, match="set, set"):
-        evaluate(parser().parse_args(asked(folders, tmp_path, *twice)))
+        evaluate(study(*asked(folders, tmp_path, *twice)))
     same = [folders[0], folders[0]]
     assert main(["evaluate", "perception", *asked(same, tmp_path)]) == 1
     assert "town 2000 in both" in capsys.readouterr().err

@@ -84,7 +84,7 @@ def recording(tmp_path_factory):
 
 @contextmanager
 def served(scheme, *arguments):
-    command = [sys.executable, "-m", "realmaster_live", "gta-replay", f"{scheme}://127.0.0.1:0"]
+    command = [sys.executable, "-m", "realmaster_live", "gta-standin", f"{scheme}://127.0.0.1:0"]
     command += map(str, arguments)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -343,22 +343,22 @@ def test_a_video_is_shown_without_labels(tmp_path):
 
 
 def test_the_command_line_says_what_is_wrong(capsys, recording):
-    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", "--quirk", "polite"]) == 2
+    assert main(["gta-standin", "deepgtav+tcp://127.0.0.1:0", "--quirk", "polite"]) == 2
     said = capsys.readouterr().err
     assert all(name in said for name in QUIRKS_OF_SERVER)
-    assert main(["gta-replay", "http://127.0.0.1"]) == 2
+    assert main(["gta-standin", "http://127.0.0.1"]) == 2
     assert "deepgtav+zmq://" in capsys.readouterr().err
-    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", str(recording), "--town", "1"]) == 2
-    assert main(["gta-replay", "deepgtav+tcp://127.0.0.1:0", str(recording / "none")]) == 1
+    assert main(["gta-standin", "deepgtav+tcp://127.0.0.1:0", str(recording), "--town", "1"]) == 2
+    assert main(["gta-standin", "deepgtav+tcp://127.0.0.1:0", str(recording / "none")]) == 1
     capsys.readouterr()
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         url = f"deepgtav+tcp://127.0.0.1:{taken.getsockname()[1]}"
-        assert main(["gta-replay", url, str(recording)]) == 1
+        assert main(["gta-standin", url, str(recording)]) == 1
     assert "free port" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["gta-replay", "--help"])
+        main(["gta-standin", "--help"])
     text = capsys.readouterr().out.replace("\n", " ")
     assert all(name.split("-")[0] in text for name in QUIRKS_OF_SERVER)
 

@@ -1,50 +1,47 @@
-"""`realmaster gta-replay`: a server in GTA-V's place, from a recording or the embedded town."""
+"""`realmaster gta-standin`: a server in GTA-V's place, from a recording or the embedded town."""
 
 from __future__ import annotations
 
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from realmaster_live.cli import options as flags
+from realmaster_live.cli.values import Count, Flag, Rate
 from realmaster_live.errors import ConfigError
 
 TOWN = 25  # the demo's
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of `gta-replay`."""
-    parser.add_argument(
-        "url",
-        metavar="URL",
-        help="deepgtav+tcp://HOST:PORT or deepgtav+zmq://127.0.0.1:PORT to listen on; port 0"
-        " takes a free one",
-    )
-    parser.add_argument(
-        "recording", type=Path, nargs="?", metavar="RECORDING", help="what to show again"
-    )
-    parser.add_argument(
-        "--town", type=int, metavar="SEED", help=f"drive in the embedded town (default: {TOWN})"
-    )
-    parser.add_argument("--rate", type=float, metavar="HZ", help="default: what a client asks for")
-    parser.add_argument(
-        "--frame", type=flags.size, metavar="WxH", help="default: what a client asks for"
-    )
-    parser.add_argument(
-        "--quirk",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="misbehave, repeatable: split, coalesced, stale, duplicate-keys, disconnect, jitter,"
-        " refuse-second, other-size, silent",
-    )
-    parser.add_argument(
-        "--exit-with-parent", type=int, metavar="PID", help="end when this parent process has ended"
-    )
-    parser.add_argument("--pairs", type=int, metavar="N", help="end after so many frames")
-    parser.add_argument("--seed", type=int, default=0, help="of the quirks (default: 0)")
+@dataclass(frozen=True, kw_only=True)
+class GtaStandin:
+    """Serve a recording or the embedded town in GTA-V's place.
+
+    Attributes:
+        url: Where to listen: deepgtav+tcp://HOST:PORT or deepgtav+zmq://127.0.0.1:PORT. Port 0
+            takes a free one.
+        recording: The recording to serve. Without it, the embedded town.
+        town: Seed of the embedded town. Without it, 25.
+        rate: Frames a second. Without it, what the client asks for.
+        frame: Size of the pictures. Without it, what the client asks for.
+        quirk: A fault of real games to imitate: split, coalesced, stale, duplicate-keys,
+            disconnect, jitter, refuse-second, other-size or silent. This may be repeated.
+        exit_with_parent: Stop when this parent process has ended.
+        pairs: End after this many frames.
+        seed: Seed of the faults.
+    """
+
+    url: Annotated[str, Flag(positional=True)]
+    recording: Annotated[Path | None, Flag(positional=True)] = None
+    town: Annotated[int | None, Flag(metavar="SEED")] = None
+    rate: Rate | None = None
+    frame: tuple[int, int] | None = None
+    quirk: Annotated[tuple[str, ...], Flag(metavar="NAME")] = ()
+    exit_with_parent: Annotated[Count | None, Flag(metavar="PID")] = None
+    pairs: Count | None = None
+    seed: int = 0
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: GtaStandin) -> int:
     """Serve until the recording ends, or Ctrl-C."""
     from contextlib import closing
 
@@ -58,8 +55,6 @@ def run(options: argparse.Namespace) -> int:
         exit_with_parent(options.exit_with_parent)
     if options.recording is not None and options.town is not None:
         raise ConfigError("expected RECORDING or --town, got both: leave one out")
-    if options.rate is not None and not 0 < options.rate <= 1000:
-        raise ConfigError(f"expected --rate above 0, got {options.rate:g}: give frames a second")
     behaviour = Behaviour(
         rate=options.rate,
         frame=options.frame,

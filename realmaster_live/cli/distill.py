@@ -1,0 +1,81 @@
+"""`realmaster distill`: a student of few steps from a recipe, packed pairs and a teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from realmaster_live.cli.training_run import TrainingRun
+from realmaster_live.cli.values import Flag
+from realmaster_live.errors import ConfigError
+
+FAILED = 4  # exit status of --strict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill:
+    """Make a student of few denoising steps from a model of many.
+
+    The folder checkpoint in --out holds the best student so far that passes the gates, or else the
+    best. The same command goes on where a run was left.
+
+    Attributes:
+        recipe: The TOML file of the recipe.
+        data: Packed shards, or the dataset that has them.
+        teacher: The model of many steps, as CHECKPOINT or BASE+ADAPTER.
+        out: Folder of the run.
+        start: What the student begins as, as CHECKPOINT or BASE+ADAPTER, such as a student of an
+            earlier method. Without it, the teacher.
+        strict: Exit with 4 where the student that is handed on fails a gate.
+    """
+
+    recipe: Annotated[Path, Flag(positional=True)]
+    data: Annotated[Path | None, Flag(metavar="DIR")] = None
+    teacher: Annotated[str | None, Flag(metavar="MODEL")] = None
+    out: Annotated[Path | None, Flag(metavar="DIR")] = None
+    start: Annotated[str | None, Flag(metavar="MODEL")] = None
+    strict: bool = False
+    run: TrainingRun = field(default_factory=TrainingRun)
+
+
+def run(options: Distill) -> int:
+    """Distill; returns 0, 3 for a stopped run, 4 for a failing gate."""
+    from realmaster_live.training.distillation.networks import Teacher
+    from realmaster_live.training.distillation.recipe import parse_recipe
+    from realmaster_live.training.distillation.train import distill
+    from realmaster_live.training.recipe import read_table, toml_of
+    from realmaster_live.training.session import (
+        STOPPED,
+        connect_signals,
+        log_to_stdout,
+        use_device,
+    )
+
+    log_to_stdout()
+    recipe = parse_recipe(read_table(options.recipe))
+    if options.run.print_config:
+        sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
+        return 0
+    if options.data is None or options.teacher is None or options.out is None:
+        raise ConfigError(
+            "expected --data, --teacher and --out, got none of one: see realmaster distill --help"
+        )
+    from realmaster_live.training.iclora.data import open_data  # which needs pyarrow
+
+    use_device(options.run.device)
+    verdict = distill(
+        recipe,
+        open_data(options.data),
+        Teacher.parse(options.teacher, recipe.base),
+        options.out,
+        start=Teacher.parse(options.start, recipe.base) if options.start else None,
+        accepted=options.run.accept_change,
+        handle=connect_signals,
+    )
+    if verdict is None:
+        return STOPPED
+    sys.stdout.write(f"{options.out / 'checkpoint'}: {verdict.line()}\n")
+    return FAILED if verdict.failed and options.strict else 0

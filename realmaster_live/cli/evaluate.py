@@ -1,0 +1,73 @@
+"""`realmaster evaluate`: measure a model on held-out clips."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from realmaster_live.cli.values import Count, Flag, Natural
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure an engine on held-out clips: its frames and the rendered ones against the truth.
+
+    Clips say in their JSON file what they show: a look of the game, which is A where nothing is
+    said and the one that models are trained on; a prompt; and where traffic lights are.
+
+    Attributes:
+        engine: What realizes the frames: embedded, identity, or the folder of an exported model, a
+            build or a checkpoint.
+        data: Folders of pairs, or shards of them.
+        out: Folder for evaluation.json and contact sheets.
+        steps: Denoising steps. Without it, the engine's own.
+        threads: Threads of the processor; 0 takes all cores.
+        clips: Use at most this many clips.
+        classifier: Classifier of prompts (.npz). One is trained on the training clips and written
+            here if there is none yet.
+    """
+
+    engine: Annotated[str, Flag(positional=True)] = "embedded"
+    data: Annotated[tuple[Path, ...], Flag(several=True)]
+    out: Annotated[Path, Flag(metavar="DIR")]
+    steps: Count | None = None
+    threads: Natural = 0
+    clips: Count | None = None
+    classifier: Annotated[Path | None, Flag(metavar="FILE")] = None
+
+
+def run(options: Evaluate) -> int:
+    """Evaluate, and print the figures and what they have to reach."""
+    from contextlib import closing
+
+    import torch
+
+    from realmaster_live.engines.load import load_engine
+    from realmaster_live.training.evaluate.bars import bars_of, table
+    from realmaster_live.training.evaluate.clips import gather, unpacked
+    from realmaster_live.training.evaluate.held_out import evaluate
+
+    with unpacked(options.data) as folders:
+        _, height, width, _ = gather(folders, "held out")[0].sim.shape
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        engine = load_engine(
+            options.engine,
+            width=width,
+            height=height,
+            steps=options.steps,
+            threads=options.threads,
+        )
+        with closing(engine):
+            result = evaluate(
+                engine,
+                folders,
+                out_dir=options.out,
+                most_clips=options.clips,
+                classifier=options.classifier,
+            )
+    sys.stdout.write(json.dumps(result, indent=2) + "\n\n" + table(bars_of(result)) + "\n")
+    return 0

@@ -1,0 +1,89 @@
+"""The options by which realized pictures are held to the labels, and the engines that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from realmaster_live.cli.values import Count, Flag, Names, Value, read_numbers
+from realmaster_live.errors import ConfigError
+
+if TYPE_CHECKING:
+    from realmaster_live.protocols import PromptedEngine
+
+SCORE = "score"  # the policy that acts on nothing
+Scores = Annotated[
+    Mapping[str, float],
+    Value(read=read_numbers, expected="scores such as edges=0.8,boxes=0.4", metavar="SCORE=X,..."),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fidelity:
+    """Fidelity to the labels.
+
+    Attributes:
+        fidelity: Judge every frame, and try these actions in turn on a chunk that fails: retry,
+            blend and quarantine. The word score alone only writes the scores.
+        attempts: How many times a chunk is realized at most under the action retry.
+        least: The scores that pass, such as edges=0.8,boxes=0.4. A score of 0 switches that
+            judgement off.
+        judge: Judge with a network as well: the word embedded, or an ONNX file.
+        lock: Keep the rendered colours of traffic lights, traffic signs and lane paint.
+        lock_classes: Keep the rendered colours of these classes instead.
+    """
+
+    fidelity: Annotated[Names | None, Flag(metavar="ACTION,...")] = None
+    attempts: Count = 3
+    least: Scores = field(default_factory=dict)
+    judge: Annotated[str | None, Flag(metavar="FILE")] = None
+    lock: bool = False
+    lock_classes: Annotated[Names | None, Flag(metavar="CLASS,...")] = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything but `attempts` was asked for."""
+        return replace(self, attempts=3) != Fidelity()
+
+
+def wrap(engine: PromptedEngine, options: Fidelity) -> PromptedEngine:
+    """Return the engine inside the lock and the gate that are asked for.
+
+    The options may have been through JSON, as a job's for its workers are.
+
+    Raises:
+        ConfigError: options of the gate without --fidelity, or a value of theirs is wrong.
+    """
+    if options.lock or options.lock_classes:
+        from realmaster_live.fidelity.lock import LOCKED, SafetyLock
+
+        engine = SafetyLock(engine, classes=options.lock_classes or LOCKED)
+    if options.fidelity is None:
+        if options.least or options.judge:
+            raise ConfigError(
+                "expected --fidelity with --least and --judge, got them alone: add --fidelity score"
+            )
+        return engine
+    from realmaster_live.fidelity.gate import FidelityGate
+    from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
+
+    known = [one.name for one in fields(Thresholds)]
+    unknown = [name for name in options.least if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"expected scores among {', '.join(known)} in --least, got {', '.join(unknown)}: "
+            "correct it"
+        )
+    least: dict[str, Any] = {
+        name: int(value) if name == "least_px" else value for name, value in options.least.items()
+    }
+    actions: Any = () if tuple(options.fidelity) == (SCORE,) else tuple(options.fidelity)
+    return FidelityGate(
+        engine,
+        policy=actions,
+        thresholds=replace(USUAL if options.judge is None else JUDGED, **least),
+        judge=options.judge if options.judge in (None, "embedded") else Path(options.judge),
+        attempts=options.attempts,
+    )

@@ -1,0 +1,106 @@
+"""`realmaster fit`: train on pairs what a recipe's `method` names."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from realmaster_live.cli.training_run import TrainingRun
+from realmaster_live.cli.values import Flag
+from realmaster_live.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Train a model from a recipe; the same command goes on where a run was left.
+
+    The method "stages" trains the embedded model in five stages: autoencoder, transformer, distill,
+    decoder and joint. The folder checkpoint in --out always holds the best of the stages done so
+    far, ready for export. The method "ic-lora" trains an adapter of a larger model and writes
+    adapter.safetensors.
+
+    Attributes:
+        recipe: The TOML file of the recipe.
+        data: A folder of pairs, or, of ic-lora, of shards.
+        out: Folder of the run.
+        start: A checkpoint whose weights a new run of stages begins with.
+        base: The model that ic-lora trains an adapter of.
+    """
+
+    recipe: Annotated[Path, Flag(positional=True)]
+    data: Annotated[Path | None, Flag(metavar="DIR")] = None
+    out: Annotated[Path | None, Flag(metavar="DIR")] = None
+    start: Annotated[Path | None, Flag(metavar="DIR")] = None
+    base: Annotated[str | None, Flag(metavar="DIR|NAME")] = None
+    run: TrainingRun = field(default_factory=TrainingRun)
+
+
+def run(options: Fit) -> int:
+    """Train; the exit status is 0 for a finished run, 3 for a stopped one."""
+    from realmaster_live.training.recipe import method_of, read_table
+    from realmaster_live.training.session import log_to_stdout
+
+    log_to_stdout()
+    table = read_table(options.recipe)
+    train = {"stages": train_stages, "ic-lora": train_adapter}[method_of(table)]
+    return train(table, options)
+
+
+def _folders(options: Fit) -> tuple[Path, Path]:
+    """Return the folders of the data and of the run."""
+    if options.data is None or options.out is None:
+        raise ConfigError("expected --data and --out, got none: see realmaster fit --help")
+    return options.data, options.out
+
+
+def train_stages(table: dict[str, Any], options: Fit) -> int:
+    """Train the embedded model's stages."""
+    from realmaster_live.training.embedded.run import fit
+    from realmaster_live.training.recipe import parse_recipe
+    from realmaster_live.training.session import STOPPED, connect_signals, use_device
+
+    if options.base is not None:
+        raise ConfigError('expected --base with method = "ic-lora", got stages: use --start')
+    recipe = parse_recipe(table)
+    if options.run.print_config:
+        sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
+        return 0
+    data, out = _folders(options)
+    use_device(options.run.device)
+    finished = fit(
+        recipe,
+        data,
+        out,
+        start=options.start,
+        accepted=options.run.accept_change,
+        handle=connect_signals,
+    )
+    return 0 if finished else STOPPED
+
+
+def train_adapter(table: dict[str, Any], options: Fit) -> int:
+    """Train an IC-LoRA."""
+    from realmaster_live.training.iclora.data import open_data
+    from realmaster_live.training.iclora.recipe import parse_recipe
+    from realmaster_live.training.iclora.train import IcLoraRun
+    from realmaster_live.training.recipe import toml_of
+    from realmaster_live.training.session import STOPPED, connect_signals, use_device
+
+    if options.start is not None:
+        raise ConfigError('expected --start with the stages, got method = "ic-lora": use --base')
+    recipe = parse_recipe(table)
+    if options.base is not None:
+        base = dataclasses.replace(recipe.base, checkpoint=options.base)
+        recipe = dataclasses.replace(recipe, base=base)
+    if options.run.print_config:
+        sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
+        return 0
+    data, out = _folders(options)
+    use_device(options.run.device)
+    training = IcLoraRun(recipe, open_data(data), out, accepted=options.run.accept_change)
+    connect_signals(training)
+    return 0 if training.train() else STOPPED
