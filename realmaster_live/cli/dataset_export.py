@@ -87,7 +87,7 @@ class FormatOptions:
     shard_mb: Annotated[float, number(float, above=0, most=1e6, metavar="MB")] | None = None
 
     def of(self, names: Collection[str]) -> dict[str, Any]:
-        """Return a format's own arguments of `export`, by name; one that is not given is left out."""
+        """Return the arguments of a format's `export`; one without a value is left out."""
         own = {
             "polygons": self.polygons,
             "segments": self.segments,
