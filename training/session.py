@@ -35,6 +35,12 @@ def use_device(name: str) -> None:
     torch.set_default_device(name)
 
 
+def use_threads(count: int) -> None:
+    """Let torch use this many threads of the processor; 0 leaves all cores to it."""
+    if count:
+        torch.set_num_threads(count)
+
+
 def connect_signals(run: Stoppable) -> None:
     """Let SIGTERM, SIGINT and SIGUSR1 save and end the run within a step."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):

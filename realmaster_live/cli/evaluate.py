@@ -43,17 +43,15 @@ def run(options: Evaluate) -> int:
     """Evaluate, and print the figures and what they have to reach."""
     from contextlib import closing
 
-    import torch
-
     from realmaster_live.engines.load import load_engine
     from realmaster_live.training.evaluate.bars import bars_of, table
     from realmaster_live.training.evaluate.clips import gather, unpacked
     from realmaster_live.training.evaluate.held_out import evaluate
+    from realmaster_live.training.session import use_threads
 
     with unpacked(options.data) as folders:
         _, height, width, _ = gather(folders, "held out")[0].sim.shape
-        if options.threads:
-            torch.set_num_threads(options.threads)
+        use_threads(options.threads)
         engine = load_engine(
             options.engine,
             width=width,

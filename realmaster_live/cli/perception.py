@@ -38,14 +38,12 @@ class Perception(Study):
 
 def run(options: Perception) -> int:
     """Train what is missing, test, and print the comparisons."""
-    import torch
-
     from realmaster_live.training.perception.command import evaluate, make_judge
     from realmaster_live.training.perception.figures import as_text
+    from realmaster_live.training.session import use_threads
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     if options.judge_out is not None:
         figures = make_judge(options, options.judge_out)
         sys.stdout.write(json.dumps([asdict(each) for each in figures], indent=1) + "\n")
