@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from realmaster_live.engines.program.chunk_program import Ports
 from realmaster_live.engines.program.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError, MissingDependency
+from realmaster_live.optional import pip_command
 
 logger = logging.getLogger(__name__)
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
-INSTALL = "run pip install 'realmaster-live[trt-rtx]' (RTX cards, and builds without a GPU) or "
-INSTALL += "pip install 'realmaster-live[tensorrt]' (data-centre GPUs such as the H100)"
 PROGRESS_S = 5.0  # seconds between two lines about the same phase
 
 
@@ -84,7 +83,9 @@ def find_flavour(wanted: str | None = None, *, gpu: bool) -> Flavour:
             return Flavour(name=name, version=str(api.__version__), api=api)
         failed.append(f"{name}: it has no Builder")
     raise MissingDependency(
-        f"expected a TensorRT, got none that imports ({'; '.join(failed)}): {INSTALL}"
+        f"expected a TensorRT, got none that imports ({'; '.join(failed)}): run "
+        f"{pip_command('trt-rtx')} (RTX cards, and builds without a GPU) or "
+        f"{pip_command('tensorrt')} (data-centre GPUs such as the H100)"
     )
 
 

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 from realmaster_live.errors import ConnectError, MissingDependency
+from realmaster_live.optional import pip_command
 from realmaster_live.system.host import describe_host
 
 SERVER_TIMEOUT_S = 2.0
@@ -92,7 +93,7 @@ def _packages() -> Iterator[Finding]:
                     name=name,
                     state="missing" if extra in NEEDED else "absent",
                     detail=f"for {purpose}",
-                    remedy=f"pip install 'realmaster-live[{extra}]'",
+                    remedy=pip_command(extra),
                 )
 
 

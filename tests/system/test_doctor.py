@@ -4,6 +4,7 @@ import sys
 from importlib.metadata import version
 
 from realmaster_live.cli import main
+from realmaster_live.optional import pip_command
 from realmaster_live.system.doctor import NEEDED, PACKAGES, examine
 
 
@@ -21,7 +22,7 @@ def test_what_is_missing_comes_with_its_command(monkeypatch):
     found = {finding.name: finding for finding in examine(port=21499)}
     assert "live" in NEEDED
     assert found["a-package-nobody-made"].state == "missing"
-    assert found["a-package-nobody-made"].remedy == "pip install 'realmaster-live[live]'"
+    assert found["a-package-nobody-made"].remedy == pip_command("live")
     assert found["another-one-nobody-made"].state == "absent"
 
 

