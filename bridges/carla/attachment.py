@@ -58,6 +58,7 @@ class Attachment:
         self.progress = progress = Progress(last_tick_at=time.monotonic())
         self._session = session
         self._abandoned = False
+        self.has_delivered = False  # a frame of all cameras
         self._watch = watch = self._watch_scene(object_range_m)
         self._present: set[int] = set()  # those of our actors that a state has shown
         sensors = {
@@ -66,7 +67,7 @@ class Attachment:
             for name, sensor in camera.sensors.items()
         }
         self.join = join = FrameJoin((WORLD, *sensors), capacities={WORLD: WORLD_TICKS})
-        self._sensors = sensors
+        self._actors = [*([] if ego is None else [ego]), *sensors.values()]
 
         def keep_tick(snapshot: Any) -> None:
             progress.ticks += 1
@@ -93,11 +94,10 @@ class Attachment:
         if self._abandoned:
             return None
         snapshot = self._session.world.get_snapshot()
-        actors = [] if self.ego is None else [self.ego]
-        for actor in (*actors, *self._sensors.values()):
+        for actor in self._actors:
             if snapshot.find(actor.id) is not None:
                 self._present.add(actor.id)
-            elif actor.id in self._present:
+            elif actor.id in self._present or self.has_delivered:
                 return actor
         return None
 

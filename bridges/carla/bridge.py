@@ -340,6 +340,7 @@ class CarlaBridge:
                     raise self._explain() from error
                 wait_s = min(2.0 * wait_s, self.timeout_s)
             else:
+                self._attached.has_delivered = True
                 return
 
     def _measure_step(self) -> float:
@@ -369,6 +370,9 @@ class CarlaBridge:
             self._look()
             raise self._explain() from error
         if self._last_tick is not None and tick_id != self._last_tick + 1:
+            self._look()
+            if not self._session.world.get_settings().synchronous_mode:
+                raise self._explain()
             log.warning("frame %d follows %d: another client ticks too", tick_id, self._last_tick)
         self._last_tick = tick_id
         return tick_id
@@ -381,6 +385,7 @@ class CarlaBridge:
             items: Mapping[str, Any] = self._wait(lambda wait_s: join.take(tick_id, wait_s))
         else:
             tick_id, items = self._wait(join.take_next)
+        self._attached.has_delivered = True
         if not self._attached.ego_is_in(items["world"]):
             raise _Detached(self._attached.ego)
         return tick_id, items

@@ -33,6 +33,16 @@ class Owner:
                 return self.adopt(vehicle)
         raise LookupError("no free spawn point")
 
+    def respawn(self, role_name: str):
+        """Spawn another vehicle where the world may be ticked by somebody who waits for it."""
+        blueprint = self.world.get_blueprint_library().filter("vehicle.*")[0]
+        blueprint.set_attribute("role_name", role_name)
+        vehicle = next(
+            one for place in self._free if (one := self.world.try_spawn_actor(blueprint, place))
+        )
+        self._spawned.append(vehicle)
+        return vehicle
+
     def adopt(self, actor):
         """Destroy this actor too in the end, and wait until everybody sees it."""
         self._spawned.append(actor)

@@ -153,3 +153,72 @@ def test_logs_that_cannot_be_replayed_say_why(driven, tmp_path, capsys):
         error = capsys.readouterr().err
         assert expected in error
         assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def mixed_log(running, tmp_path_factory):
+    """A log whose hero is not its first actor; gives it, the hero's id and way, and a traffic's."""
+    path = tmp_path_factory.mktemp("logs") / "mixed.log"
+    with running("--seed", "7", "--vehicles", "0", "--walkers", "0", "--no-raster") as server:
+        client, world, points = _synchronous(server)
+        traffic = _spawn(world, "vehicle.tesla.model3", "traffic", points[3])
+        hero = _spawn(world, "vehicle.tesla.model3", "hero", points[0])
+        hero.apply_control(carla.VehicleControl(throttle=1.0))
+        world.tick()
+        client.start_recorder(str(path))
+        way = []
+        for _ in range(8):
+            world.tick()
+            way.append(hero.get_location())
+        client.stop_recorder()
+        client.get_server_version()
+        yield path, hero.id, way, traffic.get_location()
+
+
+@pytest.mark.parametrize("living", ["vehicle.tesla.model3", "vehicle.audi.a2"])
+@pytest.mark.parametrize("ego", ["", "&ego=hero", "&ego=traffic", "&ego=id"])
+def test_the_ego_is_the_logs_in_a_living_world(mixed_log, running, tmp_path, caplog, living, ego):
+    """Actors of the living world have the ids of the log's, of the same type or of another."""
+    path, hero_id, way, parked = mixed_log
+    with running("--seed", "7", "--vehicles", "0", "--walkers", "0", "--no-raster") as server:
+        _, world, points = _synchronous(server)
+        today = [
+            _spawn(world, living, role, points[place])
+            for role, place in (("hero", 7), ("traffic", 9), ("traffic", 11))
+        ]
+        assert hero_id in {actor.id for actor in today}
+        world.tick()
+        source = f"carla-log:{path}?port={server.port}{ego.replace('id', str(hero_id))}"
+        flags = ["--engine", "identity", "--size", "64x48", "--labels", "none", "--quiet"]
+        assert main(["replay", source, *flags, "--out", str(tmp_path / "out")]) == 0
+        assert "that are not in" in caplog.text
+        with Recording(tmp_path / "out") as recording:
+            places = [frame.ego_to_world[:2, 3] for frame in recording.frames()]
+    for place, at in zip(places, way, strict=False):
+        expected = parked if ego == "&ego=traffic" else at
+        np.testing.assert_allclose(place, (expected.x, -expected.y), atol=0.3)
+
+
+def test_an_ego_that_is_not_in_the_log_is_answered_with_who_is(mixed_log, running, capsys):
+    path, hero_id, _, _ = mixed_log
+    with running("--seed", "7", "--vehicles", "0", "--walkers", "0", "--no-raster") as server:
+        for ego in ("nobody", "99999"):
+            source = f"carla-log:{path}?port={server.port}&ego={ego}"
+            assert main(["replay", source, "--engine", "identity", "--out", "unused"]) == 1
+            error = capsys.readouterr().err
+            assert f"{hero_id} (vehicle.tesla.model3, 'hero')" in error and error.count("\n") == 1
+
+
+def _synchronous(server):
+    client = server.client()
+    world = client.get_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+    world.apply_settings(settings)
+    return client, world, world.get_map().get_spawn_points()
+
+
+def _spawn(world, kind, role, place):
+    blueprint = world.get_blueprint_library().find(kind)
+    blueprint.set_attribute("role_name", role)
+    return world.spawn_actor(blueprint, place)
