@@ -1,4 +1,4 @@
-"""The words of each dataset for CARLA's classes."""
+"""The categories of each dataset for CARLA's classes."""
 
 from __future__ import annotations
 
@@ -39,10 +39,18 @@ class Categories:
         found = self.of_class.get(class_id)
         if found is None:
             named = CLASS_NAMES[class_id] if class_id < len(CLASS_NAMES) else "unknown to CARLA"
+            lacking = [
+                name for number, name in enumerate(CLASS_NAMES) if number not in self.of_class
+            ]
             raise RecordingError(
                 f"expected a category for each class in the map {self.name}, got class {class_id} "
                 f"({named}), met {count} times, without one: give a map that covers it with "
                 "--categories"
+                + (
+                    f'; this one lacks {", ".join(lacking)}, which "*" = "" leaves out'
+                    if lacking
+                    else ""
+                )
             )
         return found
 
@@ -157,13 +165,16 @@ CITYSCAPES = _categories(
 )  # fmt: skip
 
 
+OTHERS = "*"  # in a map's file: all classes that it does not name
+
+
 def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categories:
     """Return the map of a TOML file.
 
         [classes]              # CARLA's name or number = category, "" for none
         car = "vehicle"
         truck = "vehicle"
-        road = ""
+        "*" = ""               # all classes that are not named
         [ids]                  # of the categories; from 0 in their order when left out
         vehicle = 1
 
@@ -187,7 +198,9 @@ def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categ
             f"expected the tables [classes] and [ids] in {path}, got {', '.join(content)}: "
             "remove the others"
         )
-    of_class = {_class_number(word, path): str(category) for word, category in classes.items()}
+    others = classes.pop(OTHERS, None)
+    of_class = {} if others is None else dict.fromkeys(range(256), str(others))
+    of_class |= {_class_number(name, path): str(category) for name, category in classes.items()}
     named = dict.fromkeys(category for category in of_class.values() if category)
     ids = {word: number for number, word in enumerate(named)} if ids is None else ids
     missing = [category for category in named if not isinstance(ids.get(category), int)]

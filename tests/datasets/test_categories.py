@@ -89,3 +89,23 @@ def test_a_dataset_with_numbers_of_its_own_allows_no_other_words(tmp_path):
         read_categories(path, CITYSCAPES.ids)
     path.write_text('[classes]\ncar = "caravan"\n')
     assert read_categories(path, CITYSCAPES.ids).ids["caravan"] == 29
+
+
+def test_a_star_stands_for_all_other_classes(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[classes]\ncar = "vehicle"\n"*" = ""\n')
+    found = read_categories(path)
+    assert found.of(CLASS_IDS["car"]) == "vehicle"
+    assert {found.of(number) for number in range(256)} == {"vehicle", ""}
+    assert found.ids == {"vehicle": 0}
+    path.write_text('[classes]\ncar = "vehicle"\n"*" = "other"\n')
+    assert read_categories(path).of(CLASS_IDS["road"]) == "other"
+
+
+def test_an_error_lists_all_that_a_map_lacks(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[classes]\ncar = "vehicle"\ntruck = "vehicle"\n')
+    with pytest.raises(RecordingError, match=r"got class 12 \(pedestrian\)") as error:
+        read_categories(path).of(CLASS_IDS["pedestrian"])
+    assert "rider" in str(error.value) and "truck," not in str(error.value)
+    assert '"*" = ""' in str(error.value)
