@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from realmaster_live.cli.dataset import parser
+from realmaster_live.cli import parse
 from realmaster_live.datasets.formats import FORMATS
 
 TEXT = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_its_exports_are_commands():
         if language == "bash":
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("realmaster dataset"):
-                    parser("export").parse_args(shlex.split(line)[2:])
+                    parse(shlex.split(line)[1:])
                     found += 1
     assert found == 2
 
