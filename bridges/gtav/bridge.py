@@ -2,8 +2,8 @@
 
     harness, relay or window -> Receiver (thread: fresh, resampled) -> frames() -> Frame
 
-The game's own timing is not trusted: pictures are stamped when they arrive, by our relay where it
-is one, and set on the ticks of a constant rate. Nothing here has run against the game itself.
+The game's own timing is not trusted: pictures are stamped on arrival, by our relay where there is
+one, and resampled to a constant rate. Nothing here has run against the game itself.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ class GtavBridge:
     """A Bridge to GTA-V: a Source of frames at a constant rate, and a Sink where our relay is.
 
     Connects when made. `close` tells the harness to stop; use it as a context manager. Depth and
-    classes come where the harness sends its buffers, the pose where it sends the camera's; else
-    there are no labels and the pose stays the identity.
+    classes need a harness that sends its buffers, poses one that sends its camera's; without them
+    there are no labels and the pose is the identity.
 
     Args:
         url: `deepgtav+tcp://host:8000`, `deepgtav+zmq://127.0.0.1:8000`, `window+capture://TITLE`
             or `device://PATH`.
-        width: of the pictures, pixels, whatever the game's are. height: likewise.
+        width: of the frames, pixels, whatever the game's are. height: likewise.
         fps: the constant rate of frames.
-        rate: how often to ask the game for a frame; None takes twice `fps` to choose the nearest
-            ones from, over ZeroMQ, where the game stands still for each, `fps`.
-        near_m: the game camera's near clip, which depth is computed from; None takes what our relay
-            says, else NEAR_M, and says so.
-        vfov_deg: vertical field of view; None takes what our relay says, else VFOV_DEG.
-        labels: which of `depth` and `semantic` to ask for.
-        game_size: width and height that the harness is asked for; None takes `width` and `height`,
+        rate: frames a second to request of the game; None takes twice `fps` to choose the nearest
+            ones from, over ZeroMQ, where the game pauses for each, `fps`.
+        near_m: the game camera's near clip, which depth is computed from; None takes our relay's,
+            without one NEAR_M, with a warning.
+        vfov_deg: vertical field of view; None takes our relay's, without one VFOV_DEG.
+        labels: which of `depth` and `semantic` to request.
+        game_size: width and height of the picture to request; None takes `width` and `height`,
             over ZeroMQ SCREEN, which must be the game's own resolution.
         buffer_size: of depth and stencil, where they differ from the picture.
         scenario: where and how the game is to drive.
@@ -147,8 +147,8 @@ class GtavBridge:
     def frames(self) -> Iterator[Frame]:
         """Yield frames at the constant rate until `close`; blocks while the next one is due.
 
-        Raises FrameTimeout when no fresh frame comes, ConnectError when the game is gone for good,
-        WireFormatError when the peer speaks something else.
+        Raises FrameTimeout when no fresh frame comes, ConnectError when the game does not come
+        back, WireFormatError when the peer speaks another protocol.
         """
         steps = StepCounter(every_tick=True)
         with contextlib.suppress(BridgeClosed):
@@ -228,22 +228,22 @@ class GtavBridge:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _frame(self, came: GameFrame, picture: NDArray[np.uint8]) -> Frame:
-        """Return a frame of what came; on the receiver's thread."""
-        self._stamp = read_stamp(came.fields)
-        seen = came.bgr.shape[1], came.bgr.shape[0]
+    def _frame(self, game_frame: GameFrame, picture: NDArray[np.uint8]) -> Frame:
+        """Convert a game's frame and its resized picture; runs on the receiver's thread."""
+        self._stamp = read_stamp(game_frame.fields)
+        source_size = game_frame.bgr.shape[1], game_frame.bgr.shape[0]
         if self._stamp is not None:
-            seen = self._stamp.source_size
-        scale = np.diag([self._size[0] / seen[0], self._size[1] / seen[1], 1.0])
+            source_size = self._stamp.source_size
+        scale = np.diag([self._size[0] / source_size[0], self._size[1] / source_size[1], 1.0])
         return Frame(
             camera=self._name,
             frame_id=0,
             timestamp=0.0,
             captured_at=0.0,
             image=picture,
-            intrinsics=scale @ intrinsics_from_vertical_fov(*seen, self._vfov()),
-            cam_to_world=_pose(came.fields),
-            labels=self._read_labels(came.fields),
+            intrinsics=scale @ intrinsics_from_vertical_fov(*source_size, self._vfov()),
+            cam_to_world=_pose(game_frame.fields),
+            labels=self._read_labels(game_frame.fields),
         )
 
     def _read_labels(self, fields: Mapping[str, Any]) -> dict[str, NDArray[np.generic]]:
@@ -272,24 +272,24 @@ class GtavBridge:
         return resized
 
     def _near(self) -> float | None:
-        """Return the near clip that somebody said."""
-        told = None if self._stamp is None else self._stamp.near_m
-        return told if self._near_m is None else self._near_m
+        """Return the near clip that the user or the relay gave; None where neither did."""
+        stamped = None if self._stamp is None else self._stamp.near_m
+        return stamped if self._near_m is None else self._near_m
 
     def _near_clip(self) -> float:
         near_m = self._near()
         if near_m is None and self._near_used is None:
             log.warning(
-                "nobody says the near clip of the game's camera: depth is computed with the "
-                "default of %g m, give near_m= (--near-m) where it is another",
+                "the near clip of the game's camera is not known: depth is computed with the "
+                "default of %g m; give near_m= (--near-m) if yours differs",
                 NEAR_M,
             )
         self._near_used = NEAR_M if near_m is None else near_m
         return self._near_used
 
     def _vfov(self) -> float:
-        told = VFOV_DEG if self._stamp is None else self._stamp.vfov_deg
-        return told if self._vfov_deg is None else self._vfov_deg
+        stamped = VFOV_DEG if self._stamp is None else self._stamp.vfov_deg
+        return stamped if self._vfov_deg is None else self._vfov_deg
 
 
 def _pose(fields: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -297,13 +297,13 @@ def _pose(fields: Mapping[str, Any]) -> NDArray[np.float64]:
     if "CameraPosition" not in fields or "CameraAngle" not in fields:
         return np.eye(4)
     try:
-        told = np.array([fields["CameraPosition"], fields["CameraAngle"]], np.float64)
+        numbers = np.array([fields["CameraPosition"], fields["CameraAngle"]], np.float64)
     except (TypeError, ValueError, OverflowError):
-        told = np.array(np.nan)
-    if told.shape != (2, 3) or not np.isfinite(told).all():
+        numbers = np.array(np.nan)
+    if numbers.shape != (2, 3) or not np.isfinite(numbers).all():
         raise WireFormatError(
             "expected three numbers each for CameraPosition and CameraAngle, got "
             f"{repr(fields['CameraPosition'])[:60]} and {repr(fields['CameraAngle'])[:60]}: "
             "use a fork of DeepGTAV that sends them"
         )
-    return cam_to_world(*told)
+    return cam_to_world(*numbers)

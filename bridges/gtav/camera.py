@@ -19,7 +19,7 @@ Matrix = NDArray[np.float64]
 
 VFOV_DEG = 59.0  # of the scripted camera of PreSIL and its successors; the first DeepGTAV has 60
 NEAR_M = 0.15  # of the game's own cameras, from a recorded projection matrix
-FAR_CLIP_M = 10003.815  # measured from projection matrices; what the game's natives say is not it
+FAR_CLIP_M = 10003.815  # measured from projection matrices; the game's natives return another value
 SKY_M = 1000.0  # the end of CARLA's depth, which ours has in the sky too
 
 STENCIL_ID, STENCIL_SKY = 0x0F, 7  # the other four bits are flags, such as 0x80: one's own
@@ -92,8 +92,8 @@ def planar_depth_m(
     """Return (H, W) float32 metres along the optical axis.
 
     With the projection's P22 = -n / (n - f) and P23 = -n f / (n - f), a pixel's depth is
-    P23 / (ndc + P22). SKY_M is the largest; it stands where nothing was drawn, where the buffer
-    holds no number in (0, 1], and where `stencil` says sky.
+    P23 / (ndc + P22). SKY_M is the largest; it marks what was not drawn, where the buffer holds
+    no number in (0, 1], and where `stencil` has the sky's id.
     """
     p22, p23 = projection_terms(near_m)
     with np.errstate(invalid="ignore"):
@@ -119,7 +119,7 @@ def projection_terms(near_m: float) -> tuple[float, float]:
 
 
 def semantic_from_stencil(stencil: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return (H, W) uint8 of CARLA's class numbers, as far as the stencil tells them."""
+    """Return (H, W) uint8 of CARLA's class numbers, as far as the stencil distinguishes them."""
     return _CLASS_OF_BYTE[stencil]
 
 

@@ -1,30 +1,30 @@
-"""Pictures that come when they come, set on the ticks of a constant rate by nearest arrival."""
+"""Resampling of irregular arrivals to a constant rate, by the nearest arrival."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-HOLD_S = 0.5  # a picture stands in for missing ones this long; a longer silence is a gap
-SMOOTHING = 0.1  # of the source's own interval: what one arrival changes of it
-FASTER = 0.75  # of a step: with a longer interval a source is one of the same rate that jitters
+HOLD_S = 0.5  # a picture is repeated in place of missing ones this long; a longer pause is a gap
+SMOOTHING = 0.1  # weight of one arrival in the moving average of the source's interval
+FASTER = 0.75  # of a step: a source with a longer interval has the same rate and jitters
 
 
 class Tick(NamedTuple):
-    """One tick of the constant rate, and which picture stands there."""
+    """One tick of the constant rate, and which picture it gets."""
 
     number: int
     is_new: bool
-    """Whether it is the picture that just came, or the one before it."""
+    """Whether it gets the picture that has just arrived, or the one before it."""
 
 
 class ConstantRate:
     """Places arrivals on ticks `1 / fps` apart, the first arrival being tick 0.
 
-    Each tick gets the picture that came nearest to it, at once: whether a nearer one is still to
-    come is told by the interval so far. What comes between is left out, and a tick that no picture
-    came for repeats the nearer neighbour: both are counted. A silence longer than `hold_s` leaves a
-    hole in the numbers instead.
+    Each tick gets the picture that arrived nearest to it, without delay: the source's average
+    interval predicts whether a nearer one will follow. Pictures between two ticks are left out, and
+    a tick without a picture repeats the nearer neighbour: both are counted. A pause longer than
+    `hold_s` leaves a gap in the numbers instead.
     """
 
     def __init__(self, fps: float, *, hold_s: float = HOLD_S) -> None:
@@ -37,11 +37,11 @@ class ConstantRate:
         self._origin: float | None = None  # when tick 0 is, seconds
         self._last = -1
         self._last_at = 0.0
-        self._seen_at = -math.inf
+        self._arrived_at = -math.inf
         self._interval = 1.0 / fps  # of the source, seconds
 
     def place(self, arrived_at: float) -> list[Tick]:
-        """Return the ticks that this arrival settles, in order; none where it is left out.
+        """Return the ticks that this arrival decides, in order; none where it is left out.
 
         Args:
             arrived_at: seconds of any steady clock.
@@ -63,18 +63,18 @@ class ConstantRate:
         return [*held, Tick(tick, True)]
 
     def _step(self, arrived_at: float) -> float:
-        """Return how far apart pictures are to choose from, with one that has just come."""
+        """Return the interval of the pictures to choose from, an arrival included, seconds."""
         step = 1.0 / self.fps
-        since, self._seen_at = min(step, arrived_at - self._seen_at), arrived_at
+        since, self._arrived_at = min(step, arrived_at - self._arrived_at), arrived_at
         self._interval += SMOOTHING * (since - self._interval)
         return self._interval if self._interval < FASTER * step else step
 
     def restart(self, missing: int) -> None:
-        """Leave out so many ticks, at least one; the next arrival is the tick after them.
+        """Skip `missing` ticks, at least one; the next arrival is the tick after them.
 
-        For a clock that starts anew, and for a cut: what comes does not follow what was.
+        For a clock that starts anew, and for a cut: the next picture does not continue the last.
         """
         if self._origin is not None:
             self._last += max(1, missing)
-            self._last_at = self._seen_at = -math.inf
+            self._last_at = self._arrived_at = -math.inf
             self._origin = None

@@ -41,7 +41,7 @@ SCREEN = (1920, 1080)  # requested of a fork that sends buffers, which does not 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a harness is requested to send.
+    """What to request of a harness.
 
     Attributes:
         game_size: width and height of its picture; over ZeroMQ the game's own resolution.
@@ -49,7 +49,7 @@ class Request:
         rate: frames a second at most.
         labels: names out of `depth` and `semantic`; a harness without buffers sends none.
         scenario: where and how to drive.
-        others: more keys of a fork's `dataset`, as they are on the wire.
+        others: further keys of a fork's `dataset`, as they are on the wire.
     """
 
     game_size: tuple[int, int]
@@ -60,7 +60,7 @@ class Request:
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def dataset(self, *, fork: bool) -> DatasetOptions:
-        """Return the options to send, to a fork that sends buffers or to the others."""
+        """Return the options to send, to a fork that sends buffers, or to another harness."""
         return DatasetOptions(
             rate=self.rate,
             frame=(self.buffer_size or self.game_size) if fork else self.game_size,

@@ -44,7 +44,7 @@ class Receiver:
         reconnect_s: how long a lost connection is tried again; 0: not at all.
         hold_s: how long a picture is repeated in place of missing ones.
 
-    `counts` says how many frames were received, stale (not recording yet, or the same picture
+    `counts` has how many frames were received, stale (not recording yet, or the same picture
     again), left_out and repeated (to keep the rate), overtaken (dropped because nobody took them in
     time), skipped (by the relay), and how many cuts and reconnects there were.
     """
@@ -88,7 +88,7 @@ class Receiver:
         return counts | {"left_out": self._rate.left_out, "repeated": self._rate.repeated}
 
     def take(self) -> Frame:
-        """Return the next frame; numbers that are missing between two were lost.
+        """Return the next frame; missing numbers between two are lost frames.
 
         Raises FrameTimeout, BridgeClosed, and what ended the connection.
         """

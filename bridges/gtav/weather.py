@@ -1,4 +1,4 @@
-"""What a prompt or a weather in words is in GTA-V: one of its weathers, and an hour."""
+"""A prompt or a weather in words as one of GTA-V's weathers and an hour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOURS: Mapping[str, int] = {"night": 23, "day": 12}
 def game_weather(wanted: str) -> tuple[str | None, int | None]:
     """Return the game's weather and the hour for a name, words such as "night rain", or a prompt.
 
-    Either is None where `wanted` says nothing of it. The game's own names hold in any case.
+    Either is None where `wanted` does not mention it. The game's own names are taken in any case.
 
     Raises:
         ConfigError: a word is none of these.
@@ -35,5 +35,5 @@ def game_weather(wanted: str) -> tuple[str | None, int | None]:
         )
     weathers = [GAME_WEATHERS[word] for word in words if word in GAME_WEATHERS]
     hours = [HOURS[word] for word in words if word in HOURS]
-    # of "wet clear" the ground is said first and the sky decides
+    # "wet clear" names the ground first; the sky decides
     return (weathers[-1] if weathers else None), (hours[-1] if hours else None)

@@ -50,7 +50,12 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
     )
     drive = reader.open_drive(path, options)
     facts = {"simulator": "gtav", "layout": layout, "route": drive.name, "licence": drive.licence}
-    return drive, {**facts, **drive.told, **told, "fps": reading.fps or numbers["fps"] or drive.fps}
+    return drive, {
+        **facts,
+        **drive.facts,
+        **told,
+        "fps": reading.fps or numbers["fps"] or drive.fps,
+    }
 
 
 def describe_game(layout: str, path: Path, reading: Reading) -> Footage:

@@ -1,4 +1,4 @@
-"""Words on pictures and labels as colours: what people look at, never what a model is fed."""
+"""Captions on pictures and labels as colours: for people to look at, never a model's input."""
 
 from __future__ import annotations
 

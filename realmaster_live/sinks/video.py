@@ -1,4 +1,4 @@
-"""One video file that shows what was rendered beside what was realized."""
+"""One video file of the rendered pictures beside the realized ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def side_by_side(rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> ND
 class SideBySideVideo:
     """A sink that blocks while it encodes; the file plays in any browser.
 
-    Shows the camera whose chunk comes first; those of other cameras are left out.
+    Holds the camera whose chunk arrives first; chunks of other cameras are left out.
 
     Args:
         path: the .mp4 to write; replaced if it is there.

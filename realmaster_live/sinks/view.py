@@ -24,7 +24,7 @@ from realmaster_live.sinks.video import side_by_side
 
 web = require("aiohttp.web", extra="live")
 
-HOST = "127.0.0.1"  # pictures of a private world are nobody else's: no other address is offered
+HOST = "127.0.0.1"  # the pictures are private: no other address is offered
 BOUNDARY = "realmaster"
 POLL_S = 0.005
 START_S = 10.0
@@ -44,7 +44,7 @@ class LiveView:
 
     The frames of a chunk are spread over the time between the last two chunks, so that the page
     moves evenly. Pictures are encoded only while somebody watches. The page shows the camera whose
-    chunk comes first.
+    chunk arrives first.
 
     Args:
         port: 0 takes any free one; see `url`.
@@ -119,7 +119,7 @@ class LiveView:
         self._playout.put(pictures, since / len(chunk))
 
     def stats(self) -> dict[str, Any]:
-        """Return what the page shows below the pictures."""
+        """Return the figures below the pictures of the page."""
         times = list(self._times)
         spent = times[-1] - times[0] if len(times) > 1 else 0.0
         current = self._current
@@ -192,7 +192,7 @@ class LiveView:
         return web.json_response(self.stats(), headers=HEADERS)
 
     async def _stream(self, request: Any) -> Any:
-        """Send every picture as it comes; a slow reader skips to the newest."""
+        """Send every picture when it is due; a slow reader skips to the newest."""
         response = web.StreamResponse(
             headers=HEADERS | {"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}
         )
@@ -207,7 +207,7 @@ class LiveView:
                 sent = self.shown
                 image = self._encoded()
                 head = f"Content-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
-                # with the next boundary at once: a browser shows a picture when it sees the end
+                # the next boundary at once: a browser shows a picture only when it has its end
                 await response.write(head.encode() + image + f"\r\n--{BOUNDARY}\r\n".encode())
         return response
 

@@ -1,7 +1,7 @@
-"""The two ways to a game: `deepgtav+tcp://host:8000` and `deepgtav+zmq://127.0.0.1:8000`.
+"""The client's end of both transports: `deepgtav+tcp://host:8000` and `deepgtav+zmq://...`.
 
-A stream is a client's end of either: it sends messages and receives frames; `gtav_doors` has the
-servers' ends. Every wait ends after its timeout, and whatever is here may be closed twice.
+A stream sends messages and receives frames; `server` has the other end. Every wait ends after its
+timeout, and a stream may be closed twice.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from realmaster_live.optional import require
 
 PORT = 8000
 SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")
-SLICE_S = 0.02  # a ZeroMQ socket belongs to one thread: others wait so long for a word
-LINGER_MS = 500  # so long the last message may take after a close
+SLICE_S = 0.02  # a ZeroMQ socket belongs to one thread: a sender waits this long at most
+LINGER_MS = 500  # that the last message may take after a close
 QUEUED = 4  # messages on a ZeroMQ connection: two frames, so that none grows old in it
 
 
@@ -42,14 +42,14 @@ class GameStream(Protocol):
     """A client's end. `send` may be called from another thread than `receive`."""
 
     def send(self, message: Message | bytes) -> None:
-        """Send a message, or a body as it is; raise ConnectError where the peer has gone."""
+        """Send a message, or a body as it is; raise ConnectError where the peer has left."""
 
     def receive(self, timeout_s: float) -> GameFrame:
         """Return the next frame; its pixels are valid until the next call.
 
         Raises:
-            FrameTimeout: it did not come whole in time; the next call waits for the same one.
-            ConnectError: the peer has gone. WireFormatError: it speaks something else.
+            FrameTimeout: it was not complete in time; the next call waits for the same one.
+            ConnectError: the peer has left. WireFormatError: it speaks another protocol.
         """
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class GameStream(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """Where a game listens; `scheme` is one of SCHEMES."""
+    """The address that a game listens on; `scheme` is one of SCHEMES."""
 
     scheme: str
     host: str
@@ -66,7 +66,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Return the address of a URL; raise ConfigError where it is none."""
+        """Return the address of a URL; raise ConfigError where it is not one."""
         try:
             parts = urlsplit(url)
             port = PORT if parts.port is None else parts.port
@@ -81,12 +81,12 @@ class Address:
 
 
 def connect(address: Address, width: int, height: int, *, timeout_s: float = 10.0) -> GameStream:
-    """Return the stream of a game that is going to send pictures of this size.
+    """Return the stream of a game that will send pictures of this size.
 
-    Over ZeroMQ nobody can tell whether a game is there before it sends something.
+    Over ZeroMQ a missing game is noticed only when it sends nothing.
 
     Raises:
-        ConnectError: nobody listens there.
+        ConnectError: no game listens there.
     """
     if address.scheme == "deepgtav+zmq":
         return ZmqStream(address, width, height)
@@ -156,10 +156,10 @@ class ZmqStream:
         self._lock = threading.Lock()
         self._outbox: deque[bytes] = deque()
         self._image: Any = None
-        self.orphans = 0  # messages whose other half went to nobody
+        self.orphans = 0  # messages whose other half was lost
 
     def send(self, message: Message | bytes) -> None:
-        """Send a message, or a body as it is; at the latest while the next frame is waited for."""
+        """Send a message, or a body as it is; at the latest while waiting for the next frame."""
         self._outbox.append(message if isinstance(message, bytes) else encode_message(message))
         if self._lock.acquire(blocking=False):
             try:
@@ -196,7 +196,7 @@ class ZmqStream:
         if self._socket.closed:
             raise peer_gone(self._address, "a closed connection")
         if not self._socket.poll(round(1e3 * wait_s)):
-            if self._leaving.poll(0):  # what it sent before it left has been read by now
+            if self._leaving.poll(0):  # all that it sent before it left has been read
                 raise peer_gone(self._address, "the end of the connection")
             return None
         return self._socket.recv(copy=False)
@@ -256,7 +256,7 @@ def is_ready(one: socket.socket, until: float, *, to_read: bool) -> bool:
     try:
         able = select.select([one] if to_read else [], [] if to_read else [one], [], wait_s)
     except (OSError, ValueError):
-        if one.fileno() < 0:  # closed by another thread: what is tried next says so
+        if one.fileno() < 0:  # closed by another thread: the next call raises
             return True
         raise
     return any(able)
@@ -276,6 +276,6 @@ def peer_gone(address: Address, got: object) -> ConnectError:
 
 def _no_frame(address: Address, timeout_s: float) -> FrameTimeout:
     return FrameTimeout(
-        f"expected a frame of {address} within {timeout_s:g} s, got none: look whether the game "
+        f"expected a frame of {address} within {timeout_s:g} s, got none: check that the game "
         "runs, is not paused, and has no other client"
     )

@@ -2,7 +2,7 @@
 
 Over TCP every message, in both directions, is a little-endian int32 and as many bytes. After a
 start the game sends pairs: the picture, rows of B, G, R from the top, padded to 4 bytes; then a
-JSON object of what was asked for. The two belong together by their order alone. Over ZeroMQ the
+JSON object of what was requested. The two belong together by their order alone. Over ZeroMQ the
 same bodies are whole messages without the length.
 """
 
@@ -32,8 +32,8 @@ class GameFrame:
     """One pair.
 
     Attributes:
-        bgr: (H, W, 3) uint8 in the game's order, rows not contiguous; see who owns the memory
-            where the frame comes from.
+        bgr: (H, W, 3) uint8 in the game's order, rows not contiguous; the function that returns
+            the frame says who owns the memory.
         fields: the JSON object. image_bytes, fields_bytes: sizes of the two messages.
     """
 
@@ -67,7 +67,7 @@ def bgr_view(body: Buffer, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def read_fields(body: Buffer) -> dict[str, Any]:
-    """Return the JSON object of a message; of a key that comes twice the last value holds."""
+    """Return the JSON object of a message; of a key that occurs twice the last value counts."""
     try:
         fields = json.loads(str(body, "utf-8"))  # takes NaN, which a harness may write, as well
     except (ValueError, RecursionError) as error:
@@ -108,10 +108,10 @@ def stencil(
 
 
 class FrameDecoder:
-    """Turns a game's bytes into frames, however they are cut.
+    """Turns a game's bytes into frames, however they are split.
 
-    The fast way is `room` and `advance`: a socket receives straight into the decoder's memory,
-    which is made once, and `bgr` of a frame is that memory, valid until `advance` is called again.
+    `room` and `advance` avoid a copy: a socket receives straight into the decoder's memory,
+    which is allocated once, and `bgr` of a frame is that memory, valid until the next `advance`.
     A decoder that has raised has lost its place in the stream: close the connection.
     """
 
@@ -125,11 +125,11 @@ class FrameDecoder:
         self._done: GameFrame | None = None
 
     def room(self) -> memoryview:
-        """Return where the next bytes belong: at least one."""
+        """Return where to put the next bytes: at least one."""
         return self._room
 
     def advance(self, count: int) -> GameFrame | None:
-        """Take note that so many bytes were put into `room`; return the frame they complete.
+        """Count bytes that were put into `room`; return the frame that they complete.
 
         Raises:
             WireFormatError: a length or a message is wrong.
@@ -158,7 +158,7 @@ class FrameDecoder:
                 yield replace(frame, bgr=frame.bgr.copy())
 
     def _whole_pair(self) -> Iterator[memoryview]:
-        """Yield what is to be filled next, for ever."""
+        """Yield the memory to fill next, without end."""
         length, image = memoryview(self._length), memoryview(self._image)
         while True:
             yield length
@@ -181,9 +181,9 @@ class FrameDecoder:
 
 
 class MessageDecoder:
-    """Turns a client's bytes into message bodies, however they are cut.
+    """Turns a client's bytes into message bodies, however they are split.
 
-    `limit` bounds one body: the game's own buffer unless another server takes more.
+    `limit` bounds one body: the game's own buffer, unless a server takes larger ones.
     """
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:

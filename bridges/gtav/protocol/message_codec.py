@@ -1,8 +1,8 @@
 """DeepGTAV's messages as JSON, without sockets: what a client sends and a server reads.
 
-The game reads keys without looking whether they are there, so that a start and a config carry all
-that any of the forks reads, null where the choice is the game's. The types of `messages` say what
-is accepted; nothing that was decoded here is infinite, out of its bounds or of another type.
+The game reads keys without checking that they exist, so that a start and a config carry every key
+that any of the forks reads, null where the choice is the game's. The types in `messages` define
+what is accepted; no decoded value is infinite, out of its bounds or of another type.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
 )
 from realmaster_live.errors import WireFormatError
 
-# the keys of the forks that nothing here asks for: off
+# keys of the forks that nothing here requests: off
 _OFF: Mapping[str, bool | None] = {
     "offscreen": False,
     "showBoxes": False,
@@ -76,7 +76,7 @@ _OWN_KEYS = {one.encode_name for one in msgspec.structs.fields(DatasetOptions)} 
 def encode_message(message: Message) -> bytes:
     """Return the JSON of a message; raise WireFormatError where the game could not read it."""
     try:
-        # json refuses what msgspec would write in another way: NaN as null, bytes as base64
+        # json refuses what msgspec would change: NaN to null, bytes to base64
         body = msgspec.to_builtins(message, builtin_types=(bytes,)) or None
         if isinstance(message, Start | Config):
             body = {"scenario": _scenario(message.scenario), "dataset": _dataset(message.dataset)}
@@ -139,24 +139,24 @@ def _dataset(dataset: DatasetOptions) -> dict[str, Any]:
 
 
 def _read_scenario(body: Any) -> Scenario:
-    told = _part(body, "scenario")
-    place = told.get("location")
+    part = _part(body, "scenario")
+    place = part.get("location")
     if isinstance(place, list) and None in place:
         place = place[: place.index(None)]
-    mode = told.get("drivingMode")
+    mode = part.get("drivingMode")
     if isinstance(mode, int) and not isinstance(mode, bool):
-        mode = None  # to the game anything but a pair says that the client drives
+        mode = None  # the game takes anything but a pair to mean that the client drives
     return msgspec.convert(
-        {**told, "location": place, "time": _whole(told.get("time")), "drivingMode": mode}, Scenario
+        {**part, "location": place, "time": _whole(part.get("time")), "drivingMode": mode}, Scenario
     )
 
 
 def _read_dataset(body: Any) -> DatasetOptions:
-    told = _part(body, "dataset")
-    own = {key: value for key, value in told.items() if key in _OWN_KEYS}
+    part = _part(body, "dataset")
+    own = {key: value for key, value in part.items() if key in _OWN_KEYS}
     for key in ("frame", "screenResolution"):
         own[key] = _whole(own.get(key))
-    others = {key: value for key, value in told.items() if key not in _OWN_KEYS and value}
+    others = {key: value for key, value in part.items() if key not in _OWN_KEYS and value}
     options = msgspec.convert({**own, "others": others}, DatasetOptions)
     for size in (options.frame, options.screen_resolution):
         if size is not None and size[0] * size[1] > MAX_PIXELS:

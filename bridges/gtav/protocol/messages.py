@@ -66,10 +66,10 @@ class DatasetOptions(
     Attributes:
         rate: messages a second at most. frame: width and height of the picture, of the buffers
             with the fork that has `screen_resolution`, which is then the picture's.
-        direction: a place to give the way to, metres. reward: two weights.
+        direction: a place to navigate to, metres. reward: two weights.
         start_index: the first message's number.
         bbox2d, depth_buffer, stencil_buffer: of the fork that sends buffers.
-        others: more keys of a fork, as they are on the wire.
+        others: further keys of a fork, as they are on the wire.
     """
 
     rate: Rate | None = None

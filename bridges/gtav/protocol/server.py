@@ -43,7 +43,7 @@ class TcpServer:
     when another one waits.
 
     Attributes:
-        port: where it listens. clients: how many have come so far.
+        port: where it listens. clients: how many have connected so far.
         refuse_second: hang up on a second client instead.
     """
 
@@ -132,7 +132,7 @@ class TcpServer:
         )
 
     def write(self, data: Buffer) -> bool:
-        """Send bytes as they are; returns False where no client takes them."""
+        """Send bytes as they are; return False where no client takes them."""
         if self._client is None:
             return False
         try:
@@ -167,7 +167,7 @@ class TcpServer:
     def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
-        except OSError:  # it has gone again
+        except OSError:  # it has left again
             return
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.setblocking(False)
@@ -176,7 +176,7 @@ class TcpServer:
 
 
 class ZmqServer:
-    """A server's end over ZeroMQ, which takes one peer and tells nobody about a second.
+    """A server's end over ZeroMQ, which takes one peer and refuses a second without notice.
 
     Attributes:
         port: where it listens.
@@ -206,7 +206,7 @@ class ZmqServer:
         return bodies
 
     def send(self, image: Buffer, fields: Buffer) -> bool:
-        """Send a pair; waits for a client that is slow, not for one to come."""
+        """Send a pair; waits for a slow client, not for one to connect."""
         if not self.has_room(self._timeout_s):
             return False
         for body in (image, fields):

@@ -68,7 +68,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Realized:
-    """A chunk on its way back.
+    """A chunk that is sent back to the relay.
 
     Attributes:
         frames: (T, H, W, 3) uint8 sRGB. timestamps: (T,) seconds of the constant rate.

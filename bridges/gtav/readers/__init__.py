@@ -1,8 +1,8 @@
 """Recordings that harnesses made of GTA-V, by layout: each module reads one.
 
-A layout's module has `find(folder)`, which returns the paths of the drives that lie right in a
-folder; `home(path)`, the folder or file beside or in which facts about a drive may be told; and
-`open_drive(path, options)`.
+A layout's module has `find(folder)`, which returns the paths of the drives directly in a folder;
+`home(path)`, the folder or file that an `about.json` with facts about a drive may lie in or beside;
+and `open_drive(path, options)`.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ LAYOUTS = {
     "viper": "img beside cls, inst or camera (VIPER)",
     "vpilot": "*.pz (VPilot)",
 }
-"""Layout -> what is looked for in a folder."""
+"""Layout -> the files that identify it."""
 
-DEEPEST = 3  # folders below the named one that are looked into
+DEEPEST = 3  # levels of folders below the named one that are searched
 
 
 class Layout(Protocol):
     """A module that reads one layout."""
 
     def find(self, folder: Path) -> list[Path]:
-        """Return the drives right in a folder."""
+        """Return the drives directly in a folder."""
 
     def home(self, path: Path) -> Path:
-        """Return where facts about a drive may be told."""
+        """Return where an `about.json` about a drive may lie."""
 
     def open_drive(self, path: Path, options: ReadOptions) -> Drive:
         """Return a drive; PairError where it cannot be read."""
@@ -45,7 +45,7 @@ def layout(name: str) -> Layout:
 
 
 def drives_in(folder: Path) -> list[tuple[str, Path]]:  # layout, path
-    """Return the drives that lie right in a folder; PairError where it may be of two layouts."""
+    """Return the drives directly in a folder; PairError where it may be of two layouts."""
     found = [(name, path) for name in LAYOUTS for path in layout(name).find(folder)]
     names = sorted({name for name, _ in found})
     if len(names) > 1:

@@ -1,6 +1,6 @@
-"""One drive of a recording of the game: what it says of itself, and its frames, one after another.
+"""One drive of a recording of the game: its metadata, and its frames one after the other.
 
-What a frame's pixels, labels and camera are is up to the layout; numbers and clocks are given here.
+A layout's module supplies pixels, labels and camera of a frame; numbers and clocks are set here.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What one frame shows: fields as Frame's."""
+    """One frame's content; the fields are those of Frame."""
 
     image: NDArray[np.uint8]
     intrinsics: NDArray[np.float64]
@@ -58,16 +58,16 @@ class Drive:
     """Consecutive frames of the game's camera.
 
     Attributes:
-        name: what to call it. path: folder or file that names it.
+        name: of the drive. path: its folder or file.
         size: width and height, pixels.
         numbers: of the frames, as the recording counts them, ascending. The ids of its frames
-            begin with the first and grow by one, and by more where some are missing.
-        labels: names of those that every frame has.
-        fps: frames a second of neighbouring numbers; None where nothing tells.
-        licence: under what its makers gave it away.
-        files: everything that decides its frames.
-        told: where it is from: weather and so on.
-        views: gives the views of some frames, by ascending index.
+            begin with the first and grow by one, and by more where frames are missing.
+        labels: names of the labels that every frame has.
+        fps: frames a second of neighbouring numbers; None where the recording has no rate.
+        licence: that its makers published it under.
+        files: every file that its frames are read from.
+        facts: where it is from: weather and so on.
+        views: yields the views of frames by their ascending indices.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Drive:
     fps: float | None
     licence: str = TERMS
     files: tuple[Path, ...]
-    told: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     views: Callable[[Sequence[int]], Iterator[View]]
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class Drive:
     def missing_before(self) -> NDArray[np.int64]:  # (T,)
         """Return how many frames are missing before each, by their numbers.
 
-        Every n-th frame of a recording is a recording of its own rate, not one full of holes.
+        Every n-th frame of a recording counts as a recording of its own rate, not as one with gaps.
         """
         if len(self.numbers) < 2:
             return np.zeros(len(self.numbers), np.int64)
@@ -135,12 +135,12 @@ class DriveFrames:
 
 
 def near_plane(options: ReadOptions, path: Path) -> float:
-    """Return the near plane of raw depth, metres; say so where it is the game's usual one."""
+    """Return the near plane of raw depth, metres; warn where it is the game's usual one."""
     return _usual_near_plane(path) if options.near_m is None else options.near_m
 
 
 @cache
 def _usual_near_plane(path: Path) -> float:
-    """Say so once a recording, however often it is opened."""
-    log.warning("no near_m is told for the depth of %s: took the usual %g m", path, NEAR_M)
+    """Warn once a recording, however often it is opened."""
+    log.warning("the near plane of the depth of %s is not known: took the usual %g m", path, NEAR_M)
     return NEAR_M

@@ -1,4 +1,4 @@
-"""Single files of a recording, as arrays; a damaged one is named."""
+"""Single files of a recording as arrays; the error of a damaged one names it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realmaster_live.system.pictures import read_map, read_picture
 
 log = logging.getLogger(__name__)
 Size = tuple[int, int]  # width, height
-SKEW = 1e-3  # that axes of a camera may have against each other: they are written to few digits
+SKEW = 1e-3  # tolerated between a camera's axes, which are written with few digits
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -59,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_numbers(text: Iterable[Any], shape: tuple[int, ...], path: Path) -> NDArray[np.float64]:
-    """Return finite numbers of a shape out of what a file says."""
+    """Return finite numbers of a shape that a file holds."""
     try:
         numbers = np.asarray(list(text), np.float64)
         if np.isfinite(numbers).all():
@@ -102,10 +102,10 @@ def damaged(path: Path, expected: str, got: str) -> PairError:
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """Return paths by the numbers in their names: 9 before 10."""
-    return sorted(paths, key=lambda path: [*map(_turn, re.split(r"(\d+)", path.name))])
+    return sorted(paths, key=lambda path: [*map(_sort_key, re.split(r"(\d+)", path.name))])
 
 
-def _turn(part: str) -> tuple[int, str]:
+def _sort_key(part: str) -> tuple[int, str]:
     return (int(part), "") if part.isdigit() else (-1, part)
 
 
@@ -119,13 +119,13 @@ def numbers_of(stems: Iterable[str]) -> tuple[int, ...]:
 
 def whole_labels(
     files: Mapping[str, list[Path]],  # label -> one file a frame
-    options: tuple[str, ...] | None,
+    requested: tuple[str, ...] | None,
     where: Path,
 ) -> dict[str, list[Path]]:
     """Return the labels that were options for and that every frame has; log what only some have."""
     whole = {}
     for name in LABEL_DTYPES:
-        if name not in files or (options is not None and name not in options):
+        if name not in files or (requested is not None and name not in requested):
             continue
         missing = [path for path in files[name] if not path.is_file()]
         if not missing:

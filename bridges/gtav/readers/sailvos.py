@@ -122,7 +122,7 @@ def _depth(path: Path, size: tuple[int, int]) -> NDArray[np.floating]:
     """Return the stored depth (H, W); mapped, so that a size the header claims must be there."""
     try:
         stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # a header is parsed as Python and may fail in any of its ways
+    except Exception as error:  # NumPy parses a header as Python, which may fail in any way
         raise damaged(path, "an array", str(error)) from error
     if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.dtype.kind not in "fiu":
         raise damaged(path, "an array (H, W) of numbers", type(stored).__name__)

@@ -1,4 +1,4 @@
-"""The pages of GTAVisionExport's TIFFs, told apart by what they hold, not by their order."""
+"""The pages of GTAVisionExport's TIFFs, identified by their content, not by their order."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from realmaster_live.frames.classes import CLASS_IDS, THINGS
 from realmaster_live.optional import require
 
 IMAGES, CLASSES, INSTANCES, CAMERAS = "img", "cls", "inst", "camera"
-FPS = 15.0  # its makers say: about
+FPS = 15.0  # approximately, according to its makers
 LICENCE = "VIPER: research and education only; GTA-V footage, after Rockstar Games' terms"
 STEM = re.compile(r"(\d+)_(\d+)$")  # sequence and frame
 # VIPER's classes 0 to 31, in its own order, as CARLA's
@@ -151,7 +151,7 @@ def _read_cameras(path: Path) -> dict[int, tuple[NDArray[np.float64], NDArray[np
 
 
 def _read_indexed(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the numbers (H, W) of an indexed or grey picture, not the colours they stand for."""
+    """Return the numbers (H, W) of an indexed or grey picture, not the colours of its palette."""
     av: Any = require("av", extra="gta")
     try:
         with av.open(str(path)) as file:

@@ -1,7 +1,7 @@
 """GTAVisionExport: pictures with depth, stencil and matrices, exported or as it took them.
 
 Exported: `NAME.jpg`, `NAME-depth.png` (uint16, 65535 is a kilometre), `NAME-stencil.png`, and
-`NAME.json` with the camera. As taken: `NAME.tiff` whose pages are colour, the reverse-Z depth
+`NAME.json` with the camera. As captured: `NAME.tiff` whose pages are colour, the reverse-Z depth
 buffer in float32 and the stencil, or `NAME.tiff`, `NAME-depth.tiff`, `NAME-stencil.tiff`; a
 `NAME.json` may lie beside them. Of several colour pages, one a weather, the first is taken.
 """
@@ -55,7 +55,7 @@ STAMP = re.compile(r"(\d{4}-\d\d-\d\d--\d\d-\d\d-\d\d)--(\d{1,3})")  # in a name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """The files of one frame; those that may be missing are named all the same.
+    """The files of one frame; paths of files that may be missing are included.
 
     Attributes:
         colour: the picture, or the TIFF. depth, stencil: their files, or the TIFF again.
@@ -123,7 +123,7 @@ def open_drive(path: Path, options: ReadOptions) -> Drive:
         labels=labels,
         fps=_rate([shot.colour.stem for shot in shots]),
         files=tuple(sorted(file for file in files if file.is_file())),
-        told={"weather": str(weather)} if weather else {},
+        facts={"weather": str(weather)} if weather else {},
         views=views,
     )
 
@@ -186,10 +186,10 @@ def _about(shot: Shot) -> dict[str, Any]:
 def _camera(
     about: Mapping[str, Any], path: Path, size: tuple[int, int], options: ReadOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float | None]:
-    """Return K, camera-to-world and near plane of a frame; None where it does not tell the last.
+    """Return K, camera-to-world and near plane of a frame; the last is None where it is not known.
 
-    Matrices count more than position, rotation and field of view; where neither is told the camera
-    stays.
+    Matrices take precedence over position, rotation and field of view; without either the camera
+    does not move.
     """
     width, height = size
     near_m = None
@@ -210,7 +210,7 @@ def _camera(
 
 
 def _rate(stems: Sequence[str]) -> float | None:
-    """Return the frames a second that the names tell; None where they do not, or not steadily."""
+    """Return the frames a second by the times in the names; None where there are none."""
     found = [match for stem in stems if (match := STAMP.search(stem))]
     if len(found) < max(len(stems), 2):
         return None

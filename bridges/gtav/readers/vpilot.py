@@ -1,7 +1,7 @@
 """VPilot's `dataset.pz`: a gzip of pickles, one dictionary a frame, as the first DeepGTAV sends it.
 
-`frame` holds the picture's rows, B G R, padded to 4 bytes, and nothing says how wide they are. What
-the harness was options for lies beside it: `location` and so on; it tells no camera pose.
+`frame` holds the picture's rows, B G R, padded to 4 bytes; their width is not stored. The other
+keys are what was requested of the harness: `location` and so on; there is no camera pose.
 
 A pickle is a program. Here only dictionaries, lists, strings, bytes and numbers come out of one;
 whatever names a class is refused. A file that was cut or damaged is read up to the damage.
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SUFFIX = ".pz"
 VFOV_DEG = 60.0  # of the first DeepGTAV's camera
 PADDING_BYTES = 16  # zeros that no frame ends with
-FPS = 10.0  # its rate where nobody asks for another
+FPS = 10.0  # DeepGTAV's default rate
 MOST_BYTES = 128 * 2**20  # of one frame's dictionary, unpacked
 # what a harness sends: its own default, those of its examples, and usual screens
 USUAL_SIZES = (
@@ -216,4 +216,4 @@ class Plain(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuse a class or function by its name."""
-        raise ForeignClass(f"the foreign class {module}.{name}, which is not loaded")
+        raise ForeignClass(f"the class {module}.{name}, which is not loaded")

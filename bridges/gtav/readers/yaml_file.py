@@ -1,4 +1,4 @@
-"""A small YAML file of somebody else's, with limits on what it may make of a few bytes."""
+"""A small YAML file from elsewhere, read within limits on what a few bytes may expand to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from realmaster_live.optional import require
 
 MAX_BYTES = 64 << 10  # a camera's file has about one
 MAX_DEPTH = 8
-MAX_ALIASES = 16  # each may double what the one before it stands for
+MAX_ALIASES = 16  # each may multiply the size of the one before it
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

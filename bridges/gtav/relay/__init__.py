@@ -1,1 +1,1 @@
-"""The process beside the game: it captures, serves, and shows realized frames."""
+"""The process beside the game: it captures, serves, and displays realized frames."""

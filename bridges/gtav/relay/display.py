@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import ConfigError, ConnectError, MissingDependency
+from realmaster_live.errors import ConfigError, ConnectError, MissingDependency, RecordingError
 from realmaster_live.optional import require
 
 PLACE = re.compile(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)")
@@ -143,13 +143,18 @@ class FolderDisplay:
     """A folder of PNG files, numbered from 0, to look at later.
 
     Args:
-        folder: is made; raises ConfigError where it holds something.
+        folder: is created; raises ConfigError where it is not empty or cannot be created.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self._cv2 = require("cv2", extra="gta")
         self._folder, self._count = Path(folder), 0
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"expected a folder for realized pictures, got {error}: choose another"
+            ) from error
         if any(self._folder.iterdir()):
             raise ConfigError(
                 f"expected a new folder for realized pictures, got {folder} with files in it: "
@@ -160,7 +165,13 @@ class FolderDisplay:
         """Write the picture."""
         name = self._folder / f"{self._count:06d}.png"
         _, data = self._cv2.imencode(".png", self._cv2.cvtColor(picture, self._cv2.COLOR_RGB2BGR))
-        name.write_bytes(data.tobytes())
+        try:
+            name.write_bytes(data.tobytes())
+        except OSError as error:
+            raise RecordingError(
+                f"expected to write {name}, got {error}: free some disk space or choose another "
+                "folder"
+            ) from error
         self._count += 1
 
     def idle(self) -> None:

@@ -39,10 +39,10 @@ logger = logging.getLogger(__name__)
 
 QUIRKS = {
     "split": "TCP segments end anywhere",
-    "coalesced": "three pairs come at once",
+    "coalesced": "three pairs are sent at once",
     "stale": "every third pair repeats the one before it",
-    "duplicate-keys": "annotations come twice, first as []",
-    "disconnect": "a client is left in the middle of its sixth picture",
+    "duplicate-keys": "annotations are sent twice, first as []",
+    "disconnect": "a client is disconnected in the middle of its sixth picture",
     "jitter": "the time between pairs varies by a factor of nine",
     "refuse-second": "a second client is hung up on",
     "other-size": "pictures are one column wider than requested",
@@ -50,7 +50,7 @@ QUIRKS = {
 }
 DEFAULTS = DatasetOptions(rate=10.0, frame=(320, 160))  # DeepGTAV's own
 IDLE_S = 0.1
-PAIRS_AT_ONCE, STALE_EVERY, PAIRS_BEFORE_LEAVING, PIECES = 3, 3, 5, 12
+PAIRS_AT_ONCE, STALE_EVERY, PAIRS_BEFORE_DISCONNECT, PIECES = 3, 3, 5, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +127,7 @@ class StandinServer:
         self._last: tuple[bytes, bytes] | None = None
 
     def _receive(self, body: bytes) -> None:
-        """Do what one message says; one that cannot be read is left out alone."""
+        """Act on one message; only one that cannot be read is left out."""
         if "silent" in self._behaviour.quirks:
             return
         try:
@@ -187,9 +187,9 @@ class StandinServer:
         return self._last
 
     def _deliver(self, image: bytes, fields: bytes) -> bool:
-        quirks, leaving = self._behaviour.quirks, self._pairs_of_client == PAIRS_BEFORE_LEAVING
-        if "disconnect" in quirks and leaving:
-            return self._leave(image, fields)
+        quirks, is_last = self._behaviour.quirks, self._pairs_of_client == PAIRS_BEFORE_DISCONNECT
+        if "disconnect" in quirks and is_last:
+            return self._disconnect(image, fields)
         if self._tcp is None or not quirks & {"split", "coalesced"}:
             return self._server.send(image, fields)
         self._held += framed(image) + framed(fields)
@@ -201,7 +201,7 @@ class StandinServer:
         ends = zip([0, *cuts], [*cuts, len(data)], strict=True)
         return all([self._tcp.write(data[start:end]) for start, end in ends])
 
-    def _leave(self, image: bytes, fields: bytes) -> bool:
+    def _disconnect(self, image: bytes, fields: bytes) -> bool:
         """End in the middle of a picture; over ZeroMQ in the middle of its JSON."""
         if self._tcp is None:
             self._server.send(image, fields[: len(fields) // 2])

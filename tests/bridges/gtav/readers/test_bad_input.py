@@ -43,7 +43,7 @@ def test_vpilot(tmp_path, protocol, size):
     images = pictures(*size)
     path = write_vpilot(tmp_path / "dataset.pz", images, protocol=protocol)
     if protocol == 2:  # bytes are spelt by a function's name in it
-        with pytest.raises(PairError, match=r"the foreign class _codecs\.encode"):
+        with pytest.raises(PairError, match=r"the class _codecs\.encode"):
             read(tmp_path, size=size)
         return
     frames = read(tmp_path, size=size)
@@ -167,7 +167,7 @@ def test_a_foreign_class_is_refused_by_name(tmp_path):
     for foreign, named in ((Evil(), "builtins.getattr|pathlib"), (Fraction(1, 2), "fractions.")):
         content = gzip.compress(pickle.dumps({"frame": b"", "evil": foreign}))
         path.write_bytes(content)
-        with pytest.raises(PairError, match=f"the foreign class ({named})"):
+        with pytest.raises(PairError, match=f"the class ({named})"):
             read(tmp_path)
     assert not ran.exists()
 
@@ -215,7 +215,7 @@ def test_the_usual_near_plane_is_said_once(tmp_path, truths, caplog):
         read(folder)
         told = read(folder, near_m=0.3)
     said = [record.getMessage() for record in caplog.records]
-    assert said == [f"no near_m is told for the depth of {folder}: took the usual 0.15 m"]
+    assert said == [f"the near plane of the depth of {folder} is not known: took the usual 0.15 m"]
     near = truths[0].depth < 100  # where the far plane hardly counts
     ratio = told[0].labels["depth"][near] / usual[0].labels["depth"][near]
     np.testing.assert_allclose(ratio, 2, rtol=0.02)

@@ -91,7 +91,7 @@ def test_presil(tmp_path, truths, series):
 def test_visionexport(tmp_path, truths, matrices):
     drive, frames = read(write_visionexport(tmp_path / "out", truths, matrices=matrices))
     assert drive.fps == 20.0
-    assert drive.told["weather"] == "Clear"
+    assert drive.facts["weather"] == "Clear"
     for frame, truth in zip(frames, truths, strict=True):
         assert np.abs(frame.image.astype(int) - truth.image).mean() < 4
         np.testing.assert_allclose(frame.intrinsics, truth.camera)

@@ -39,7 +39,7 @@ from realmaster_live.bridges.gtav.protocol.stamp import read_stamp
 from realmaster_live.bridges.gtav.relay.display import FolderDisplay, open_display
 from realmaster_live.bridges.gtav.relay.relay import Relay
 from realmaster_live.engines.identity_engine import IdentityEngine
-from realmaster_live.errors import ConfigError, ConnectError
+from realmaster_live.errors import ConfigError, ConnectError, RecordingError
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.live.pipeline import run
 
@@ -310,6 +310,12 @@ def test_shows_that_cannot_be(tmp_path):
     (tmp_path / "there").write_text("x")
     with pytest.raises(ConfigError, match="expected a new folder"):
         FolderDisplay(tmp_path)
+    with pytest.raises(ConfigError, match="expected a folder for realized pictures"):
+        FolderDisplay(tmp_path / "there" / "below")
+    gone = FolderDisplay(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(RecordingError, match=r"expected to write .*000000\.png"):
+        gone.show(np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(ConfigError, match="such as 1920x1080"):
         open_display("window:large", fps=20)
     assert open_display("none", fps=20) is None
