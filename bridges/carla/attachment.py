@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from realmaster_live.bridges.carla.camera import CameraSet, check_same_view
-from realmaster_live.bridges.carla.geometry import body_to_world, cam_to_world, intrinsics
+from realmaster_live.bridges.carla.geometry import body_to_world, cam_to_world
 from realmaster_live.bridges.carla.images import LABEL_DECODERS, rgb
 from realmaster_live.bridges.carla.objects import SceneWatch, Tick
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.bridges.frame_join import FrameJoin
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.objects import SceneObject
 
 WORLD = "world"  # the sender of each tick's state
@@ -131,7 +132,7 @@ class Attachment:
                 timestamp=picture.timestamp,
                 captured_at=arrived_at,
                 image=rgb(picture),
-                intrinsics=intrinsics(picture.width, picture.height, picture.fov),
+                intrinsics=pinhole(picture.width, picture.height, picture.fov),
                 cam_to_world=pose,
                 labels={name: LABEL_DECODERS[name](images[name]) for name in camera.labels},
                 dropped_before=dropped_before,

@@ -24,16 +24,6 @@ UNREAL_FROM_CAMERA: Matrix = np.array(
 )
 
 
-def intrinsics(width: int, height: int, fov_deg: float) -> Matrix:
-    """Return K, (3, 3) pixels, of a CARLA camera with square pixels.
-
-    `fov_deg` is horizontal. Pixel (column 0, row 0) covers [0, 1) x [0, 1), so the principal point
-    is (width / 2, height / 2) and a pixel's centre is its index + 0.5.
-    """
-    focal = width / (2.0 * math.tan(math.radians(fov_deg) / 2.0))
-    return np.array([[focal, 0.0, width / 2.0], [0.0, focal, height / 2.0], [0.0, 0.0, 1.0]])
-
-
 def unreal_matrix(location: ArrayLike, rotation_deg: ArrayLike) -> Matrix:
     """Return the (4, 4) matrix of a CARLA transform, still in CARLA's axes.
 

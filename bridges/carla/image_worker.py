@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.bridges.carla.geometry import cam_to_world, intrinsics
+from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.bridges.carla.images import overwrite, rgb
 from realmaster_live.bridges.frame_join import StepCounter
 from realmaster_live.errors import FrameTimeout
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.geometry import pinhole
 from realmaster_live.protocols import Engine
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ def _chunk(group: _Group, index: int, name: str) -> Chunk:
         frame_ids=np.array([image.frame for image in images], np.int64),
         timestamps=np.array([image.timestamp for image in images], np.float64),
         captured_at=np.array(times, np.float64),
-        intrinsics=intrinsics(first.width, first.height, first.fov),
+        intrinsics=pinhole(first.width, first.height, first.fov),
         cam_to_world=np.stack([cam_to_world(i.transform.get_matrix()) for i in images]),
         dropped_before=group.lost,
     )

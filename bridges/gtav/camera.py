@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.geometry import focal_length, intrinsics
 
 Matrix = NDArray[np.float64]
 
@@ -50,8 +51,7 @@ for _stencil_id, _names in {
 
 def intrinsics_from_vertical_fov(width: int, height: int, vfov_deg: float) -> Matrix:
     """Return K, (3, 3) pixels, of square pixels with the principal point in the middle."""
-    focal = height / (2.0 * math.tan(math.radians(vfov_deg) / 2.0))
-    return np.array([[focal, 0.0, width / 2.0], [0.0, focal, height / 2.0], [0.0, 0.0, 1.0]])
+    return intrinsics(width, height, focal_length(height, vfov_deg))
 
 
 def cam_to_world(position: ArrayLike, rotation_deg: ArrayLike) -> Matrix:

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float64]
+
+
+def focal_length(extent_px: float, fov_deg: float) -> float:
+    """Return the focal length, pixels, at which `extent_px` pixels cover `fov_deg` degrees."""
+    return extent_px / (2.0 * math.tan(math.radians(fov_deg) / 2.0))
+
+
+def field_of_view_deg(extent_px: float, focal_px: float) -> float:
+    """Return how many degrees `extent_px` pixels cover; the inverse of `focal_length`."""
+    return math.degrees(2.0 * math.atan(extent_px / (2.0 * focal_px)))
+
+
+def intrinsics(width: int, height: int, focal_px: float) -> Matrix:
+    """Return K, (3, 3) pixels, of square pixels with the principal point in the middle.
+
+    Pixel (column 0, row 0) covers [0, 1) x [0, 1), so the principal point is
+    (width / 2, height / 2) and a pixel's centre is its index + 0.5.
+    """
+    return np.array([[focal_px, 0.0, width / 2.0], [0.0, focal_px, height / 2.0], [0.0, 0.0, 1.0]])
+
+
+def pinhole(width: int, height: int, fov_deg: float) -> Matrix:
+    """Return K, (3, 3) pixels, of a horizontal field of view."""
+    return intrinsics(width, height, focal_length(width, fov_deg))
 
 
 def project(

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 Size = tuple[int, int]  # width, height
 Kind = Literal["recording", "video", "pictures", "game", "carla-log"]
 FOV_DEG = 80.0  # of footage that does not tell its lens
@@ -56,12 +53,6 @@ class Reading:
     labels: tuple[str, ...] | None = None
     size: Size | None = None
     server: tuple[str, int] | None = None
-
-
-def pinhole(width: int, height: int, fov_deg: float) -> NDArray[np.float64]:
-    """Return the (3, 3) intrinsics of a horizontal field of view; see docs/conventions.md."""
-    focal = width / (2 * np.tan(np.radians(fov_deg) / 2))
-    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
 
 def sha256_of(*paths: Path) -> str:

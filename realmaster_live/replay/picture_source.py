@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, pinhole, sha256_of
+from realmaster_live.frames.geometry import pinhole
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import told_beside
 from realmaster_live.system.pictures import read_map, read_picture

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.geometry import pinhole
 from realmaster_live.replay import video_files
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, pinhole, sha256_of
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
 from realmaster_live.replay.sidecar import told_beside
 
 CAMERA = "front"

@@ -142,6 +142,15 @@ def test_max_frames_ends_an_endless_source():
     assert sink.frame_ids == list(range(12))
 
 
+def test_seconds_are_simulated_time_by_the_frames_own_stamps():
+    sink = Kept()
+    run(MovingBar(10**9), Inverting(), [sink], seconds=0.6)
+    assert sink.frame_ids == list(range(12))  # 20 a second
+    gaps = Kept()
+    run(MovingBar(10**9, skip=range(4, 10)), Inverting(), [gaps], seconds=0.6)
+    assert gaps.frame_ids == [0, 1, 2, 3]  # 10 and 11 fill no chunk
+
+
 def test_a_gap_resets_the_engine_and_reaches_the_sinks():
     engine, sink = Inverting(), Kept()
     stats = run(MovingBar(20, skip=(9, 10)), engine, [sink])

@@ -1,7 +1,13 @@
 import json
+import re
+import socket
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
+
+import pytest
 
 from realmaster_live.cli import main
 from realmaster_live.optional import pip_command
@@ -67,3 +73,29 @@ def test_unknown_profiles_gpus_and_sizes_say_what_there_is(capsys):
     ):
         assert main(["doctor", *flags]) != 0
         assert expected in capsys.readouterr().err
+
+
+def test_no_advice_needs_a_client_without_wheels_for_this_python():
+    """The carla client before 0.9.16 has wheels for Python 3.7 to 3.10 only."""
+    root = Path(__file__).parents[2]
+    extra = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert extra["optional-dependencies"]["carla"] == ["carla>=0.9.16"]
+    assert extra["requires-python"].startswith(">=3.11")
+    folders = ("realmaster_live", "bridges", "engines", "minitown", "training", "docs", "examples")
+    files = [root / "README.md", *(p for f in folders for p in (root / f).rglob("*.[pm][yd]"))]
+    assert len(files) > 300
+    advice = re.compile(r"carla\s?[=~]=|carla==|carla[<>]|0\.9\.1[0-5].*pip install")
+    assert [str(p) for p in files if advice.search(p.read_text(encoding="utf-8"))] == []
+
+
+def test_a_port_that_does_not_answer_is_not_a_server():
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        found = {finding.name: finding for finding in examine(port=port)}["server"]
+    assert found.state == "absent" and "no answer to `version`" in found.detail
+
+
+@pytest.mark.carla
+def test_a_server_is_named_with_its_version(blank_minitown):
+    found = {one.name: one for one in examine(host=blank_minitown.host, port=blank_minitown.port)}
+    assert found["server"].state == "ok" and "CARLA 0.9.16 answers at" in found["server"].detail

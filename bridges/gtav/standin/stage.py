@@ -6,7 +6,6 @@ A stage takes a client's messages and yields one scene after the other, in our a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -160,11 +159,6 @@ def empty_fields(options: DatasetOptions) -> dict[str, Any]:
         **{key: (options.others.get(option), []) for option, key in FORK_KEYS.items()},
     }
     return {key: empty for key, (asked, empty) in wanted.items() if asked}
-
-
-def focal_of(size: Size, vfov_deg: float) -> float:
-    """Return the focal length in pixels of a picture's vertical field of view."""
-    return size[1] / 2 / math.tan(math.radians(vfov_deg) / 2)
 
 
 def sampled(values: NDArray[Any], size: Size) -> NDArray[Any]:

@@ -20,7 +20,8 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     SetWeather,
     Start,
 )
-from realmaster_live.bridges.gtav.standin.stage import Scene, Size, focal_of
+from realmaster_live.bridges.gtav.standin.stage import Scene, Size
+from realmaster_live.frames.geometry import field_of_view_deg, focal_length
 from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
@@ -94,12 +95,12 @@ class TownStage:
             self._world.step(dt_s / steps)
         self._second += dt_s
         width, height = size
-        focal = focal_of(size, self._vfov_deg)
+        focal = focal_length(height, self._vfov_deg)
         view = replace(
             self._world.camera_view(self._camera.id),
             width=width,
             height=height,
-            fov_deg=math.degrees(2 * math.atan(width / 2 / focal)),
+            fov_deg=field_of_view_deg(width, focal),
         )
         drawn = self._rasteriser.render(self._world.scene_state(), view)
         return Scene(

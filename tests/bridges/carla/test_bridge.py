@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.bridges.carla.geometry import cam_to_world, intrinsics
+from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
 from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.rig import Mount
 from realmaster_live.protocols import Source
 
@@ -48,7 +49,7 @@ def test_every_frame_is_the_one_our_tick_made(owner):
         assert snapshot.timestamp.delta_seconds == pytest.approx(0.05)
         pose = cam_to_world(snapshot.find(camera_id).get_transform().get_matrix())
         np.testing.assert_allclose(frame.cam_to_world, pose, atol=1e-3)
-        np.testing.assert_array_equal(frame.intrinsics, intrinsics(160, 96, 80.0))
+        np.testing.assert_array_equal(frame.intrinsics, pinhole(160, 96, 80.0))
         assert frame.image.shape == (96, 160, 3) and frame.image.dtype == np.uint8
         assert frame.labels.keys() == LABEL_DTYPES.keys()
         for name, label in frame.labels.items():
@@ -188,7 +189,7 @@ def test_an_adopted_camera_stays_its_owners(owner):
             np.testing.assert_allclose(theirs, mine, atol=2e-3)
             assert sensor.parent.id == owner.hero.id
     assert frames[0].image.shape == (80, 144, 3)
-    np.testing.assert_allclose(frames[0].intrinsics, intrinsics(144, 80, 65.0))
+    np.testing.assert_allclose(frames[0].intrinsics, pinhole(144, 80, 65.0))
     assert owner.state() == before and camera.is_alive
     count = len(got)
     owner.wait_until(lambda: len(got) > count + 2)

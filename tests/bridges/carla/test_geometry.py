@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from realmaster_live.bridges.carla.geometry import (
     cam_to_world,
-    intrinsics,
     relative_matrix,
     unreal_matrix,
     unreal_pose,
     world_points,
 )
-from realmaster_live.frames.geometry import project
+from realmaster_live.frames.geometry import pinhole, project
 
 metres = st.floats(-200, 200)
 poses = st.tuples(
@@ -72,7 +71,7 @@ def test_a_point_projects_where_carlas_transform_puts_it(pose, forward, right, u
     pixels, depth = project(
         world_points([[point.x, point.y, point.z]]),
         cam_to_world(theirs.get_matrix()),
-        intrinsics(width, height, fov),
+        pinhole(width, height, fov),
     )
     scale = width / 2 / np.tan(np.radians(fov / 2))
     expected = (width / 2 + right * scale, height / 2 - up * scale)
@@ -81,7 +80,7 @@ def test_a_point_projects_where_carlas_transform_puts_it(pose, forward, right, u
 
 
 def test_the_edge_of_the_view_is_the_edge_of_the_picture():
-    camera = intrinsics(640, 360, 90.0)
+    camera = pinhole(640, 360, 90.0)
     half = np.tan(np.radians(45.0))
     pixels, _ = project(np.array([[half, 0, 1.0], [-half, 0, 1.0]]), np.eye(4), camera)
     np.testing.assert_allclose(pixels[:, 0], [640.0, 0.0], atol=1e-9)
@@ -92,7 +91,7 @@ def test_a_turn_to_the_right_in_carla_turns_our_camera_to_the_right():
     ahead_right = world_points([[10.0, 5.0, 0.0]])
     straight = cam_to_world(carla.Transform().get_matrix())
     turned = cam_to_world(carla.Transform(carla.Location(), carla.Rotation(yaw=20.0)).get_matrix())
-    camera = intrinsics(512, 288, 80.0)
+    camera = pinhole(512, 288, 80.0)
     before = project(ahead_right, straight, camera)[0][0, 0]
     after = project(ahead_right, turned, camera)[0][0, 0]
     assert 256 < after < before
