@@ -1,12 +1,13 @@
 """What the site takes from other folders while it is built, so that nothing is kept twice."""
 
-import subprocess
-import sys
+import contextlib
+import io
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from realmaster_live.cli import parse
 from realmaster_live.cli.verbs import GROUPS, all_verbs
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,6 @@ def _command_line() -> str:
 
 
 def _help(*verb: str) -> str:
-    command = [sys.executable, "-m", "realmaster_live", *verb, "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    return run.stdout.rstrip()
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        parse([*verb, "--help"])
+    return out.getvalue().rstrip()
