@@ -4,6 +4,7 @@
 docs/reliability.md.
 """
 
+import copy
 import json
 import shutil
 import tempfile
@@ -108,7 +109,7 @@ def wrong(draw, content: dict) -> bytes:
             if isinstance(at, dict) and draw(st.integers(0, 5)) == 0:
                 at[draw(st.text(max_size=12))] = at.pop(key)
             else:
-                at[key] = draw(ODD)
+                at[key] = copy.deepcopy(draw(ODD))  # it may be changed in its place
             break
     return json.dumps(tree).encode("utf-8", "surrogatepass")
 
@@ -130,7 +131,8 @@ def odd_table(draw, table: pyarrow.Table) -> pyarrow.Table:
         return table.remove_column(place)
     if kind == "twice":
         return table.append_column(field, table[place])
-    return table.take(draw(st.lists(st.integers(0, len(table) - 1), max_size=12)))
+    rows = draw(st.lists(st.integers(0, len(table) - 1), max_size=12)) if len(table) else []
+    return table.take(pyarrow.array(rows, pyarrow.int64()))
 
 
 def names_of(folder: Path) -> set[str]:
@@ -241,7 +243,7 @@ def test_a_damaged_file_in_a_recording(kind, whole, killed):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", ["whole", "killed"])
 def test_many_damaged_files_in_a_recording(kind, whole, killed):
-    fuzz_a_recording(whole if kind == "whole" else killed, FILES[kind], 5_000, False)
+    fuzz_a_recording(whole if kind == "whole" else killed, FILES[kind], 500, False)
 
 
 def read_parts(folder: Path, file: str) -> None:
@@ -297,7 +299,7 @@ def test_a_damaged_file(file, whole, killed, tmp_path):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("file", PARTS)
 def test_many_damaged_files(file, whole, killed, tmp_path):
-    fuzz_a_reader(file, bytes_of(file, whole, killed), tmp_path, 4_000, False)
+    fuzz_a_reader(file, bytes_of(file, whole, killed), tmp_path, 5_000, False)
 
 
 @pytest.mark.parametrize("depth", [900, 100_000])
