@@ -1,10 +1,10 @@
-"""What a repair does not keep is moved here, never deleted, with a note that says why.
+"""Where a repair moves what it does not keep, with a note that gives the reason.
 
     drive/set-aside-2026-11-28T18-30-00/
-        why.json                          one note for each thing
-        segments/000003/front/depth.arrow  at the place that it had in the recording
+        why.json                          one note per file or folder
+        segments/000003/front/depth.arrow  at its path in the recording
 
-The folder may be deleted when nobody needs it any more; until then `verify` tells what it holds.
+The folder may be deleted when nobody needs it any more; until then `verify` lists it.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NAME = re.compile(r"set-aside-[0-9T-]+(~[0-9]+)?", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Why one thing was set aside.
+    """Why one file or folder was set aside.
 
     Attributes:
-        what: its place in the recording. why: one sentence.
-        is_loss: more was lost than a killed process costs; `verify` tells it as a problem.
+        what: its path in the recording. why: one sentence.
+        is_loss: more was lost than a killed process costs, so `verify` reports a problem.
     """
 
     what: str
@@ -45,7 +45,7 @@ class _Notes:
 
 
 class Aside:
-    """The folder of one repair; it is made when the first thing is set aside.
+    """The folder of one repair; made when it is first needed.
 
     Args:
         recording: the folder of the recording.
@@ -69,7 +69,7 @@ class Aside:
             shutil.copy2(path, kept, follow_symlinks=False)
 
     def place(self, path: Path, why: str, *, is_loss: bool) -> Path:
-        """Note why something of the recording is set aside; return where it goes."""
+        """Write a note for a path that is set aside; return where it goes."""
         if self.folder is None:
             self.folder = self._made()
         place = path.relative_to(self._recording)
@@ -96,13 +96,13 @@ class Aside:
 
 
 def read_notes(recording: Path) -> dict[str, tuple[Note, ...]]:
-    """Return folder -> notes of everything that repairs set aside and that is still there."""
+    """Return folder -> notes of everything that repairs set aside and nobody deleted."""
     found: dict[str, tuple[Note, ...]] = {}
     for path in sorted(recording.iterdir()):
         if NAME.fullmatch(path.name) is None or path.is_symlink() or not path.is_dir():
             continue
         if not any(file.suffix != PART for file in regular_files(path)):
-            continue  # killed before anything was set aside
+            continue  # the repair was killed before it set anything aside
         try:
             found[path.name] = as_described(read_json(path / WHY), _Notes).notes
         except (RecordingError, ValueError) as error:

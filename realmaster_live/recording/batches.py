@@ -1,4 +1,4 @@
-"""An Arrow file that is written batch by batch and survives a killed process up to the last one."""
+"""An Arrow file written batch by batch, readable up to the last one if the process is killed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from realmaster_live.recording.files import unwritable
 
 
 class BatchFile:
-    """Writes record batches; every failure of the disk is a RecordingError.
+    """Writes record batches; every failure to write raises RecordingError.
 
     Args:
-        path: the file, which is replaced.
-        start: makes pyarrow's writer, of a file or a stream, on the open file.
+        path: the file; an existing one is replaced.
+        start: creates pyarrow's file or stream writer on the open file.
     """
 
     def __init__(self, path: Path, start: Callable[[BinaryIO], Any]) -> None:
@@ -35,7 +35,7 @@ class BatchFile:
             raise unwritable(self._path, error) from error
 
     def close(self) -> None:
-        """End the file, which stays; may be called twice."""
+        """Finish the file; may be called twice."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,4 @@
-"""Files of a recording: written whole or not at all, read only where that is safe, hashed."""
+"""Files of a recording: atomic writes, safe reads and hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import msgspec
 from realmaster_live.errors import RecordingError
 from realmaster_live.system.inside import SafeFolder, open_regular
 
-PART = ".part"  # what the name of an unfinished file ends in; a later write replaces it
+PART = ".part"  # suffix of an unfinished file; a later write replaces it
 MOST_JSON_BYTES = 64 * 2**20
 T = TypeVar("T")
 

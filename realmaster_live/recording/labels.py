@@ -1,8 +1,8 @@
 """One label of a segment: an Arrow file whose record batch number N is picture N.
 
-Each batch holds the columns of `packing`, compressed with zstd: on labels that is smaller and ten
-times faster, both ways, than lossless video codecs. Whole files can be read from any place; one
-whose process was killed has no end, and is read from the beginning as far as it goes.
+Each batch holds the columns of `packing`, compressed with zstd: for labels that is smaller, and ten
+times faster to write and to read, than lossless video codecs. A complete file allows random access;
+the file of a killed process has no footer and is read from its beginning.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.recording.tables import ipc, pa
 from realmaster_live.system.inside import check_regular
 
-_MAGIC_BYTES = 8  # what a file has in front of the stream that it holds
+_MAGIC_BYTES = 8  # the magic number in front of the stream in an Arrow file
 
 
 class LabelWriter:
@@ -62,13 +62,13 @@ _OPTIONS = ipc.IpcWriteOptions(compression="zstd", use_threads=False)
 
 
 def read_label(path: Path, label: str, wanted: Sequence[int] | None = None) -> Iterator[Any]:
-    """Yield the label at each place wanted, ascending, or all; fewer where the file was cut short.
+    """Yield the labels at ascending indices, or all; fewer if the file ends before.
 
     Raises:
         RecordingError: the file is damaged before that.
     """
     packing = PACKINGS[label]
-    with _damage_told(path):
+    with _errors_of(path):
         for batch in _batches(path, wanted):
             yield packing.unpack(_columns(batch, packing))
 
@@ -77,7 +77,7 @@ def count_labels(path: Path) -> Readable:
     """Return how many pictures can be read from the beginning on."""
     count = 0
     try:
-        with _damage_told(path):
+        with _errors_of(path):
             if check_regular(path, error=RecordingError).st_size == 0:
                 return EMPTY
             packing = PACKINGS.get(path.stem)
@@ -91,7 +91,7 @@ def count_labels(path: Path) -> Readable:
 
 
 def cut_labels(path: Path, count: int) -> None:
-    """Keep the first pictures of a file in one step, and give it its end.
+    """Keep the first labels of a file, replacing it in one step, and write its footer.
 
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.
@@ -99,7 +99,7 @@ def cut_labels(path: Path, count: int) -> None:
     part = part_of(path)
     kept = 0
     try:
-        with part.open("wb") as file, _damage_told(path):
+        with part.open("wb") as file, _errors_of(path):
             out = None
             for batch in _batches(path, range(count)):
                 out = out or ipc.new_file(file, batch.schema, options=_OPTIONS)
@@ -136,7 +136,7 @@ def _columns(batch: Any, packing: Packing) -> dict[str, NDArray[Any]]:
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
@@ -147,7 +147,7 @@ def _damage_told(path: Path) -> Iterator[None]:
 
 
 def _batches(path: Path, wanted: Sequence[int] | None) -> Iterator[Any]:
-    """Yield the record batches at the places wanted; touch none behind them."""
+    """Yield the record batches at ascending indices; read none behind the last."""
     content = mapped(path)
     if not content:
         return

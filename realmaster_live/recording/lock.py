@@ -1,4 +1,4 @@
-"""Tells whether somebody still writes a recording: held by its process, gone with it."""
+"""The lock of a recording: held by the process that writes it, released when that ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HAS_FLOCK = importlib.util.find_spec("fcntl") is not None  # elsewhere open file
 
 
 class Lock:
-    """Held from the making on until `release`.
+    """An exclusive lock on a recording, from construction until `release`.
 
     Raises:
         RecordingError: another process holds it.
@@ -24,7 +24,7 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self._path = SafeFolder(folder, error=RecordingError).target(LOCK)
         self._file: IO[bytes] | None = self._path.open("ab")
-        if not _taken(self._file):
+        if not _try_lock(self._file):
             self._file.close()
             raise RecordingError(
                 f"expected a recording that nobody writes to, got {folder}, which another process "
@@ -32,7 +32,7 @@ class Lock:
             )
 
     def release(self) -> None:
-        """Let others in; may be called twice."""
+        """Release the lock; may be called twice."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
@@ -44,13 +44,13 @@ def is_locked(folder: Path) -> bool:
     """Return whether a living process writes to a recording."""
     try:
         with SafeFolder(folder, error=RecordingError).open(LOCK) as file:
-            return not _taken(file)
+            return not _try_lock(file)
     except (OSError, RecordingError):
         return False
 
 
-def _taken(file: IO[bytes]) -> bool:
-    """Lock an open file; return whether that went."""
+def _try_lock(file: IO[bytes]) -> bool:
+    """Try to lock an open file; return whether that succeeded."""
     if not HAS_FLOCK:
         return True
     import fcntl

@@ -44,7 +44,7 @@ from realmaster_live.recording.videos import FRAGMENT_S
 
 @dataclass(frozen=True, kw_only=True)
 class Mended:
-    """What became of a segment.
+    """The result of finishing a segment.
 
     Attributes:
         frames: that are kept, of all cameras; 0 where the segment was set aside.
@@ -80,7 +80,7 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
         RecordingError: something cannot be written.
         OSError: likewise.
     """
-    was_closed = is_finished(folder)  # its segment.json is damaged, its files need not be
+    was_closed = is_finished(folder)  # only its segment.json may be damaged
     tables, problems = _read_tables(folder)
     frames = tables["frames"]
     segment = Segment(folder, meta, named=False, verify=False)
@@ -118,7 +118,7 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
 
 
 def _read_tables(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the tables as far as they can be read, and why some cannot be to their end."""
+    """Return the tables as far as they are readable, and the problems of those that are damaged."""
     tables, problems = {}, {}
     for name in SCHEMAS:
         journal, table = folder / f"{name}.arrows", folder / f"{name}.parquet"
@@ -146,7 +146,9 @@ def _judge(segment: Segment, meta: Meta, name: str, frames: Any) -> _Camera:
     }
     found = {stream: segment.readable(name, stream, decode=True) for stream in files}
     chunk = meta.spec.frames
-    tail = round(2 * FRAGMENT_S * meta.spec.fps) + chunk  # what a killed encoder has not written
+    tail = (
+        round(2 * FRAGMENT_S * meta.spec.fps) + chunk
+    )  # the most a killed encoder has not written
     films, labels = {}, {}
     for stream, readable in found.items():
         if stream in PACKINGS and readable.pictures:
@@ -171,14 +173,16 @@ def _judge(segment: Segment, meta: Meta, name: str, frames: Any) -> _Camera:
 def _set_all_aside(
     folder: Path, cameras: Mapping[str, _Camera], problems: Mapping[str, str], aside: Aside
 ) -> None:
-    told = [
+    counts = [
         f"{camera} has {readable.pictures} pictures of {stream}"
         if readable.opened
         else f"{stream} of {camera} cannot be opened"
         for camera, facts in cameras.items()
         for stream, readable in facts.found.items()
     ]
-    why = "; ".join(["no frame has a row and a picture in its streams", *told, *problems.values()])
+    why = "; ".join(
+        ["no frame has a row and a picture in its streams", *counts, *problems.values()]
+    )
     is_loss = bool(problems) or any(camera.is_loss for camera in cameras.values())
     aside.move(folder, why, is_loss=is_loss)
 

@@ -1,15 +1,15 @@
-"""Labels as columns that a general compressor makes small, and back.
+"""Converts labels to columns that compress well, and back.
 
-| label    | columns                 | what comes back                                      |
+| label    | columns                 | after a round trip                                   |
 |----------|-------------------------|------------------------------------------------------|
-| depth    | r, g, b: (H, W) uint8   | CARLA's 24 bit code of 0..1000 m: see below          |
-| semantic | semantic: (H, W) uint8  | the same                                             |
-| instance | instance: (H, W) int32  | the same                                             |
-| flow     | x0..x3, y0..y3: uint8   | the same, bit by bit: the bytes of float32, low first |
+| depth    | r, g, b: (H, W) uint8   | CARLA's 24-bit code of 0..1000 m: see below          |
+| semantic | semantic: (H, W) uint8  | identical                                            |
+| instance | instance: (H, W) int32  | identical                                            |
+| flow     | x0..x3, y0..y3: uint8   | identical: the bytes of float32, little-endian       |
 
 Depth is stored as CARLA sends it, `(r + 256 g + 65536 b) / (2^24 - 1) * 1000` metres: what was
-decoded from that in float32 comes back bit by bit, any other depth within 0.07 mm. Bytes of one
-significance side by side are what makes depth and flow compress: to a half of the floats.
+decoded from that in float32 comes back bit by bit, any other depth within 0.07 mm. Grouping
+bytes by significance halves the size of depth and flow compared with compressed floats.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Packing:
-    """How one label becomes columns.
+    """How one label is stored as columns.
 
     Attributes:
-        dtypes: name of each column, (H, W) a frame -> its type.
-        pack: label of one frame -> columns. unpack: the way back, to an array of its own.
+        dtypes: name of each column, (H, W) per frame -> its type.
+        pack: label of one frame -> columns. unpack: the inverse, into a new array.
     """
 
     dtypes: Mapping[str, type[np.generic]]
@@ -44,7 +44,7 @@ class Packing:
 def pack_depth(depth: NDArray[np.float32]) -> Columns:
     """(H, W) metres -> the three bytes of CARLA's code.
 
-    What is farther than 1000 m, or not a number, is stored as 1000 m: CARLA's own far plane.
+    Depth beyond 1000 m, and NaN, is stored as 1000 m, CARLA's far plane.
     """
     near = np.fmin(depth, np.float32(DEPTH_FAR_M))
     np.fmax(near, np.float32(0), out=near)
@@ -66,7 +66,7 @@ def unpack_depth(columns: Columns) -> NDArray[np.float32]:
 
 
 def pack_flow(flow: NDArray[np.float32]) -> Columns:
-    """(H, W, 2) float32 -> its bytes."""
+    """Return the bytes of (H, W, 2) float32, one column each."""
     parts = np.ascontiguousarray(flow, "<f4").view(np.uint8).reshape(*flow.shape[:2], 8)
     return {name: parts[..., place] for place, name in enumerate(_FLOW)}
 

@@ -1,7 +1,7 @@
-"""Where a new recording may be written, and how an old one is replaced.
+"""Where a new recording may be written, and how an existing one is replaced.
 
-Only an empty folder is recorded in. To replace a recording removes the files that it names, one by
-one; whatever else lies in its folders stays.
+A recording needs an empty folder. Replacing one removes the files that it names, one by one;
+anything else in its folders stays.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from realmaster_live.recording.segment import SEGMENT, SEGMENTS, segment_folders
 from realmaster_live.recording.tables import SCHEMAS
 from realmaster_live.system.inside import SafeFolder, kind_of
 
-BEFORE = {LOCK, SCENE}  # what may lie in the folder of a new recording
+BEFORE = {LOCK, SCENE}  # what may be in the folder of a new recording
 
 
 def check_place(folder: Path, *, overwrite: bool) -> None:
-    """Refuse a folder in which something lies, unless it is a recording to replace.
+    """Refuse a folder that is not empty, unless it holds a recording to replace.
 
     Raises:
         RecordingError: the folder is not empty, or no folder.
@@ -41,7 +41,7 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
             "name another folder, or ask to overwrite it"
         )
     if META in names:
-        Meta.read(folder)  # or it is not ours
+        Meta.read(folder)  # raises if it is not a recording
     elif names:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise RecordingError(
@@ -51,7 +51,7 @@ def check_place(folder: Path, *, overwrite: bool) -> None:
 
 
 def remove_recording(folder: Path) -> None:
-    """Remove what a recording is made of, meta.json last; does nothing where there is none.
+    """Remove the files of a recording, meta.json last; do nothing if there is none.
 
     Raises:
         RecordingError: the recording cannot be read, so what belongs to it is not known.
@@ -87,5 +87,5 @@ def remove_recording(folder: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # something of somebody else's is in it
+    with contextlib.suppress(OSError):  # it holds files that are not ours
         folder.rmdir()

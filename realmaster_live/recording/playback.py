@@ -28,25 +28,25 @@ from realmaster_live.recording.tables import SCHEMAS, pa
 
 log = logging.getLogger(__name__)
 Damaged = Literal["raise", "skip"]
-_Moment = tuple[float, int, int]  # simulation clock, the simulator's number, which camera
+_Order = tuple[float, int, int]  # simulation clock, the simulator's frame number, camera
 
 
 class Recording:
-    """A source that gives the rendered frames of a recording with their labels and poses.
+    """A source that yields the rendered frames of a recording with their labels and poses.
 
-    A recording whose process was killed plays as far as all of its files go.
+    An interrupted recording plays up to the last frame that all of its files have.
 
     Args:
         folder: where a Recorder wrote.
         cameras: which to play; None for all.
-        labels: which labels `frames` gives; None for all that were recorded.
-        pace: give frames at the speed of the simulation clock instead of as fast as they decode.
-        verify: compare each file with the recorder's checksum once it is reached (about 1 s a
-            gigabyte): decoders paint over damage without a word.
+        labels: which labels `frames` yields; None for all that were recorded.
+        pace: yield frames at the speed of the simulation clock, not as fast as they decode.
+        verify: compare each file with the recorder's checksum when it is first used (about one
+            second per gigabyte), because decoders conceal damage without reporting it.
 
     Raises:
         RecordingError: a file is missing or damaged; the message names it.
-        ConfigError: a camera or a label was asked for that was not recorded.
+        ConfigError: a requested camera or label was not recorded.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Recording:
             if any(name in self.meta.cameras[camera].streams for camera in self.cameras)
         ]
         self.labels = _chosen("labels", labels, tuple(recorded))
-        self.damaged: dict[str, str] = {}  # segment that was left out -> why
+        self.damaged: dict[str, str] = {}  # segment that was skipped -> reason
         self._closed = False
         self._segments = open_segments(self.folder, self.meta, verify=verify)
 
@@ -100,7 +100,7 @@ class Recording:
         return pa.concat_tables([SCHEMAS[name].empty_table(), *tables])
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames moment by moment, `captured_at` being the time when they are given."""
+        """Yield the frames tick by tick; `captured_at` is the time at which each is yielded."""
         began_s = None  # host clock minus simulation clock
         with ExitStack() as stack:
             players = [stack.enter_context(closing(self._played(name))) for name in self.cameras]
@@ -124,10 +124,11 @@ class Recording:
 
         Args:
             camera: its name.
-            streams: what to decode, among "sim", "real" and labels; None for all. What is left out
-                costs nothing: without "sim" a frame's image is (0, 0, 3).
-            every: take each so-manieth frame; losses before the ones between are added up.
-            damaged: "skip" goes on with the next segment, warns, and notes why in `damaged`.
+            streams: what to decode, among "sim", "real" and labels; None for all. The others are
+                not decoded: without "sim" a frame's image is (0, 0, 3).
+            every: take every n-th frame; losses before the skipped ones are added to the next.
+            damaged: "skip" continues with the next segment, warns, and records the reason in
+                `damaged`.
         """
         self._check_camera(camera)
         decoded = _chosen("streams", streams, self.streams(camera))
@@ -153,7 +154,7 @@ class Recording:
             yield sample.frame.image, sample.real
 
     def pictures(self, camera: str, stream: str, wanted: range) -> Iterator[NDArray[Any]]:
-        """Yield one stream's pictures or labels at places among a camera's frames, ascending."""
+        """Yield one stream's pictures or labels at ascending indices among a camera's frames."""
         _chosen("streams", [stream], self.streams(camera))
         first = 0
         for segment in self._segments:
@@ -175,8 +176,8 @@ class Recording:
         """End `frames`; may be called twice."""
         self._closed = True
 
-    def _played(self, camera: str) -> Generator[tuple[_Moment, Frame], None, None]:
-        """Yield the frames of a camera, each with its place among those of all cameras."""
+    def _played(self, camera: str) -> Generator[tuple[_Order, Frame], None, None]:
+        """Yield the frames of a camera, each with what orders it among those of all cameras."""
         order = self.cameras.index(camera)
         recorded = self.streams(camera)
         streams = ["sim", *(name for name in self.labels if name in recorded)]
@@ -187,38 +188,40 @@ class Recording:
     def _samples(
         self, camera: str, streams: Collection[str], every: int, damaged: Damaged
     ) -> Iterator[Sample]:
-        passed, lost = 0, 0  # frames, and losses since the last one that was given
+        passed, lost = 0, 0  # frames, and losses since the last one that was yielded
         for segment in self._segments:
             try:
                 rows = CameraRows.read(segment, camera)
                 places = np.arange(-passed % every, len(rows), every)
                 losses = np.cumsum(rows.dropped)
-                given = 0
+                reported = 0
                 images = segment.pictures(camera, streams, [int(rows.pictures[i]) for i in places])
                 for place, decoded in zip(places.tolist(), images, strict=False):
-                    missing = lost + int(losses[place]) - given
-                    lost, given = 0, int(losses[place])
+                    missing = lost + int(losses[place]) - reported
+                    lost, reported = 0, int(losses[place])
                     yield rows.sample(place, decoded, dropped_before=missing)
-                lost += (int(losses[-1]) if len(rows) else 0) - given
+                lost += (int(losses[-1]) if len(rows) else 0) - reported
                 passed += len(rows)
             except RecordingError as error:
                 if damaged == "raise":
                     raise
                 self.damaged[segment.folder.name] = str(error)
                 log.warning("segment %s is left out: %s", segment.folder.name, error)
-                with contextlib.suppress(RecordingError):  # it cannot be told how many
+                with contextlib.suppress(RecordingError):  # the number is unknown
                     lost += segment.count(camera)
 
     def _check_camera(self, camera: str) -> None:
         _chosen("cameras", [camera], tuple(self.meta.cameras))
 
 
-def _chosen(what: str, asked: Collection[str] | None, recorded: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what was asked for, in the order in which it was recorded."""
-    unknown = sorted(set(asked or ()) - set(recorded))
+def _chosen(
+    what: str, requested: Collection[str] | None, recorded: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return what was requested, in the order in which it was recorded."""
+    unknown = sorted(set(requested or ()) - set(recorded))
     if unknown:
         raise ConfigError(
             f"expected {what} among {', '.join(recorded) or 'none'}, which were recorded, got "
             f"{', '.join(unknown)}: leave them out or record again with them"
         )
-    return recorded if asked is None else tuple(name for name in recorded if name in asked)
+    return recorded if requested is None else tuple(n for n in recorded if n in requested)

@@ -1,4 +1,4 @@
-"""How far a stream's file can be read: to be opened at all and to hold nothing are two things."""
+"""How far a stream's file can be read; a file that cannot be opened is not an empty one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ class Readable:
     """What reading a file from its beginning found.
 
     Attributes:
-        pictures: that can be read in a row. opened: False where the file is missing, is no regular
-            file, or cannot be opened, so that nothing is known of what it holds.
-        problem: why reading ended before the file's end, one clause; "" where nothing is wrong.
+        pictures: readable from the first on. opened: False if the file is missing, not a regular
+            file, or cannot be opened, so that its content is unknown.
+        problem: why reading ended before the file's end, one clause; "" if nothing is wrong.
     """
 
     pictures: int
@@ -20,9 +20,9 @@ class Readable:
     problem: str = ""
 
 
-EMPTY = Readable(pictures=0)  # a file of no bytes: nothing had reached the disk
+EMPTY = Readable(pictures=0)  # an empty file: nothing had reached the disk
 
 
 def unopened(error: Exception) -> Readable:
-    """Return what is known of a file that cannot be opened."""
+    """Return the result for a file that cannot be opened."""
     return Readable(pictures=0, opened=False, problem=str(error))

@@ -1,4 +1,4 @@
-"""One segment as it is read: checked once it is reached, decoded stream beside stream."""
+"""Reads one segment: checks its files on first use and decodes its streams in parallel."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Segment:
 
     Args:
         folder: the segment's. meta: of the recording.
-        named: meta.json says that it was finished.
-        verify: compare each file with its hash before it is used for the first time.
+        named: whether meta.json lists it as finished.
+        verify: compare each file with its hash before its first use.
     """
 
     def __init__(self, folder: Path, meta: Meta, *, named: bool, verify: bool) -> None:
@@ -49,7 +49,7 @@ class Segment:
 
     @cached_property
     def info(self) -> SegmentInfo | None:
-        """What the recorder noted when it closed the segment; None while it is open.
+        """What the recorder wrote when it closed the segment; None while it is open.
 
         Raises:
             RecordingError: it is missing or damaged.
@@ -75,7 +75,7 @@ class Segment:
         return table
 
     def read(self, name: str) -> Any:
-        """Return a table of all cameras as it lies there, unchecked."""
+        """Return a table of all cameras without comparing it with its hash."""
         self._check_place()
         if not is_finished(self.folder) and not has_table(self.folder, name):
             return SCHEMAS[name].empty_table()  # killed before it was begun
@@ -85,7 +85,7 @@ class Segment:
         """Return how many frames of a camera all its files have.
 
         Raises:
-            RecordingError: that cannot be told, because a file cannot be opened.
+            RecordingError: it is unknown, because a file cannot be opened.
         """
         if self.info is None:
             return self._readable(camera)
@@ -114,9 +114,9 @@ class Segment:
         self,
         camera: str,
         streams: Collection[str],
-        places: Sequence[int],  # of the wanted pictures, ascending
+        places: Sequence[int],  # indices of the requested pictures, ascending
     ) -> Iterator[dict[str, Any]]:
-        """Yield stream -> picture or label for each place; fewer where the segment was cut short.
+        """Yield stream -> picture or label for each index; fewer if the segment ends before.
 
         Raises:
             RecordingError: a file of a finished segment is missing, damaged or too short.
@@ -216,7 +216,7 @@ class Segment:
             SafeFolder(self.folder.parent, error=RecordingError).folder(self.folder.name)
 
     def _check(self, file: str) -> None:
-        """Compare a file with what the recorder noted, the first time it is used."""
+        """Compare a file with its recorded hash on first use."""
         if self.info is None or file in self._checked:
             return
         kept = self.info.files.get(file)

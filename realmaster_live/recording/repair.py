@@ -1,7 +1,7 @@
-"""Finishes a recording whose process was killed, and makes damaged segment.json files anew.
+"""Finishes an interrupted recording and rebuilds damaged segment.json files.
 
-Nothing is deleted: what is not kept is set aside, with a note that says why. Each step either is
-done or can be done again: a repair that is killed is repaired by the next one.
+Nothing is deleted: what is not kept is set aside with the reason. Every step can be repeated, so a
+repair that was killed is completed by the next one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Repaired:
     """What a repair did.
 
     Attributes:
-        finished: names of segments that were open, or had a damaged segment.json, and are whole.
+        finished: names of segments that were open, or had a damaged segment.json.
         emptied: names of segments that were set aside because no frame of them could be read.
         frames: that the finished ones keep. cut: rows that had no picture in every stream.
         set_aside: what was moved out of the recording and why. aside: the folder it is in now.
@@ -51,12 +51,12 @@ class Repaired:
 
 
 def repair(folder: str | Path) -> Repaired:
-    """Finish what was left open; segments that are whole stay as they are.
+    """Finish open segments; whole segments stay as they are.
 
     A segment whose files differ from what its segment.json says stays as it is too.
 
     Raises:
-        RecordingError: the folder holds no recording, somebody still writes it, its segments lie
+        RecordingError: the folder holds no recording, a process still writes it, its segments are
             behind a link, or the disk is full.
     """
     folder = Path(folder).absolute()
@@ -85,7 +85,7 @@ def repair(folder: str | Path) -> Repaired:
 
 
 def _complete(folder: Path, meta: Meta, done: Repaired) -> None:
-    """Write down in meta.json what is there now, where that changed."""
+    """Update meta.json if the segments changed."""
     infos = {path.name: _info(path) for path in segment_folders(folder) if is_ours(path, meta)}
     is_new = bool(done.finished or done.emptied or infos.keys() - set(meta.segments))
     if meta.complete and not is_new:

@@ -1,4 +1,4 @@
-"""One frame of a recording with everything that was recorded of it."""
+"""One recorded frame with its labels, annotations and trust."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Sample:
     """One recorded frame.
 
     Attributes:
-        frame: what the simulator gave; `frame.image` is its own picture, `frame.labels` those that
-            were asked for, `frame.objects` the things that are in view.
-        real: (H, W, 3) uint8 sRGB, the realized picture; None where none was recorded or asked for.
-        annotations: of the things in view, by the recorder.
-        trust: how far the realized picture keeps to the labels; None where no gate judged it.
-        chunk_index: which chunk it was realized in. chunk_start: whether it is that chunk's first.
-        prompt: what the engine showed. seed: of the chunk's noise.
+        frame: the simulator's; `frame.image` is the rendered picture, `frame.labels` the requested
+            labels, `frame.objects` the objects in view.
+        real: (H, W, 3) uint8 sRGB, the realized picture; None if not recorded or not requested.
+        annotations: of the objects in view, made by the recorder.
+        trust: how far the realized picture agrees with the labels; None if it was not judged.
+        chunk_index: the chunk in which it was realized. chunk_start: whether it is its first frame.
+        prompt: the engine's prompt. seed: of the chunk's noise.
     """
 
     frame: Frame

@@ -1,4 +1,4 @@
-"""One file of a segment, whatever is in it: pictures are videos, labels Arrow files."""
+"""One stream of a segment: pictures are stored as video, labels as Arrow files."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def open_stream(
 def read_stream(
     path: Path,
     stream: str,
-    wanted: Sequence[int] | None = None,  # places, ascending; all by default
+    wanted: Sequence[int] | None = None,  # ascending indices; all by default
     fps: float = 0.0,  # needed with `wanted`
 ) -> Iterator[NDArray[Any]]:
     """Yield pictures, (H, W, 3) uint8 sRGB, or labels.
 
     Raises:
-        RecordingError: the file cannot be read, or only so far.
+        RecordingError: the file cannot be read, or only up to some picture.
     """
     if stream in PACKINGS:
         return read_label(path, stream, wanted)
@@ -64,7 +64,7 @@ def decodable(path: Path) -> Readable:
 
 
 def cut(path: Path, keep: int) -> None:
-    """Keep the first pictures of a file in one step, and give it its end.
+    """Keep the first pictures of a file, replacing it in one step.
 
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.

@@ -1,4 +1,4 @@
-"""What of a recording is there, and what is wrong with it."""
+"""Checks a recording: what it holds and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SegmentFinding:
         state: "open" segments were never closed, "damaged" ones are not as they were recorded.
         frames: camera -> rows that have a picture in every stream.
         pictures: camera -> stream -> pictures in its file. rows: table -> rows.
-        lost_frames: missing before and between its frames, by what was counted while recording.
+        lost_frames: missing before and between its frames, as counted while recording.
         bytes: of all its files. problems: one sentence each.
     """
 
@@ -50,8 +50,8 @@ class Findings:
     """What a recording holds.
 
     Attributes:
-        is_recording: a living process writes it. problems: of the whole, one sentence each.
-        notes: what else lies there and is left alone, one sentence each.
+        is_recording: a process is writing it. problems: of the recording, one sentence each.
+        notes: on other files that are left alone, one sentence each.
     """
 
     folder: Path
@@ -76,8 +76,7 @@ class Findings:
         meta = self.meta
         lost = sum(segment.lost_frames for segment in self.segments)
         lines = [
-            f"{self.folder}: {meta.about.town or 'an unnamed town'}, {meta.created}, "
-            f"{meta.software}",
+            f"{self.folder}: {meta.about.town or 'unnamed town'}, {meta.created}, {meta.software}",
             f"{len(meta.cameras)} cameras, {len(self.segments)} segments, {self.frames} frames, "
             f"{lost} lost on the way",
         ]
@@ -87,8 +86,8 @@ class Findings:
                 + ", ".join(f"{number} rows in {name}" for name, number in segment.rows.items())
             )
             for camera, streams in segment.pictures.items():
-                told = "  ".join(f"{name} {number}" for name, number in streams.items())
-                lines.append(f"      {camera}: {segment.frames.get(camera, 0)} frames;  {told}")
+                counts = "  ".join(f"{name} {number}" for name, number in streams.items())
+                lines.append(f"      {camera}: {segment.frames.get(camera, 0)} frames;  {counts}")
             lines += [f"    ! {problem}" for problem in segment.problems]
         lines += [f"! {problem}" for problem in self.problems]
         lines += [f"- {note}" for note in self.notes]
@@ -98,7 +97,7 @@ class Findings:
 
 
 def verify(folder: str | Path, *, decode: bool = False) -> Findings:
-    """Look at every file of a recording; `decode` also plays every video to its end.
+    """Check every file of a recording; `decode` also plays every video to its end.
 
     Raises:
         RecordingError: the folder holds no recording that this release can read.
@@ -106,7 +105,7 @@ def verify(folder: str | Path, *, decode: bool = False) -> Findings:
     folder = Path(folder)
     meta = Meta.read(folder)
     segments = open_segments(folder, meta)
-    found = tuple(_look_at(segment, meta, decode) for segment in segments)
+    found = tuple(_check_segment(segment, meta, decode) for segment in segments)
     problems, recording = [], is_locked(folder)
     if recording:
         problems.append("it is being written right now: look again when that has ended")
@@ -131,7 +130,7 @@ def verify(folder: str | Path, *, decode: bool = False) -> Findings:
         segments=found,
         is_recording=recording,
         problems=(*problems, *lost),
-        notes=(*kept, *_strangers(folder, segments)),
+        notes=(*kept, *_foreign_folders(folder, segments)),
     )
 
 
@@ -142,11 +141,11 @@ def _set_aside(folder: Path) -> tuple[list[str], list[str]]:
         losses = [note for note in notes if note.is_loss]
         lost += [f"{note.what} was set aside in {name}: {note.why}" for note in losses]
         if not losses:
-            kept.append(f"{name} holds what a repair cut: delete it when you need it no more")
+            kept.append(f"{name} holds what a repair cut: delete it when you no longer need it")
     return lost, kept
 
 
-def _strangers(folder: Path, segments: list[Segment]) -> list[str]:
+def _foreign_folders(folder: Path, segments: list[Segment]) -> list[str]:
     inside, ours = folder / SEGMENTS, {segment.folder.name for segment in segments}
     if not inside.is_dir():
         return []
@@ -156,7 +155,7 @@ def _strangers(folder: Path, segments: list[Segment]) -> list[str]:
     ]
 
 
-def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
+def _check_segment(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
     folder = segment.folder
     if not folder.is_dir():
         return SegmentFinding(
@@ -187,17 +186,17 @@ def _look_at(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding:
         problems += unopened
         try:
             frames[camera] = segment.count(camera)
-        except RecordingError:  # it was told above why
+        except RecordingError:  # the reason is among the problems already
             frames[camera] = 0
     if info is not None:
-        problems += _short(info, pictures)
-        problems += _absent(info, meta)
+        problems += _missing_pictures(info, pictures)
+        problems += _missing_streams(info, meta)
         problems += [
             f"{path.relative_to(folder)} is an unfinished file"
             for path in regular_files(folder)
             if path.name.endswith(PART)
         ]
-    problems += _odd_rows(tables) + _uncovered(info, tables)
+    problems += _orphan_rows(tables) + _uncovered(info, tables)
     if problems and state == "whole":
         state = "damaged"
     dropped = tables["frames"]["dropped_before"].to_pylist() if "frames" in tables else []
@@ -229,7 +228,7 @@ def _pictures(
     return counts, problems
 
 
-def _absent(info: SegmentInfo, meta: Meta) -> list[str]:
+def _missing_streams(info: SegmentInfo, meta: Meta) -> list[str]:
     """Return which streams a repair had to finish the segment without."""
     return [
         f"{camera} has no {stream} here"
@@ -268,7 +267,7 @@ def _tables(segment: Segment) -> tuple[dict[str, Any], list[str]]:
     return tables, problems
 
 
-def _short(info: SegmentInfo, pictures: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _missing_pictures(info: SegmentInfo, pictures: Mapping[str, Mapping[str, int]]) -> list[str]:
     return [
         f"{camera} has {number} pictures of {stream}, {take.frames} were recorded"
         for camera, take in info.cameras.items()
@@ -277,7 +276,7 @@ def _short(info: SegmentInfo, pictures: Mapping[str, Mapping[str, int]]) -> list
     ]
 
 
-def _odd_rows(tables: Mapping[str, Any]) -> list[str]:
+def _orphan_rows(tables: Mapping[str, Any]) -> list[str]:
     """Return which rows belong to no frame."""
     if "frames" not in tables:
         return []

@@ -1,4 +1,4 @@
-"""One video of a segment, written so that a killed process leaves it playable."""
+"""One video of a segment, written so that it is playable after its process was killed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from realmaster_live.system.inside import check_regular
 
 av = require("av", extra="live")
 
-FRAGMENT_S = 0.5  # a killed process loses at most so much, by the pictures' clock
+FRAGMENT_S = 0.5  # seconds of the video's clock: the most that a killed process loses
 CONTAINERS: Mapping[str, Mapping[str, str]] = {
     ".mp4": {"movflags": "frag_keyframe+empty_moov+default_base_moof", "flush_packets": "1"},
     ".mkv": {"cluster_time_limit": "500", "flush_packets": "1"},
 }
-# what FFmpeg and PyAV raise of files that are damaged, in their facts as well as their pictures
+# what FFmpeg and PyAV raise for damaged files, in headers and in pictures
 UNPLAYABLE = (av.FFmpegError, OSError, ValueError, IndexError, TypeError, ArithmeticError)
 DECODING = {"max_pixels": str(2**27)}  # a damaged header may claim any size
 FORMATS: Mapping[str, str] = {".mp4": "mp4", ".mkv": "matroska"}
@@ -37,9 +37,9 @@ class Pictures:
     """How pictures are encoded.
 
     Attributes:
-        container: "mp4" or "mkv". lossless: keep every bit, at about ten times the size.
+        container: "mp4" or "mkv". lossless: keep every bit; files are about ten times as large.
         preset: x264's; the faster, the larger the file.
-        crf: x264's constant quality, lower is better; 18 is hard to tell from the original.
+        crf: x264's constant rate factor, lower is better; 18 is nearly indistinguishable.
     """
 
     container: Literal["mp4", "mkv"] = "mp4"
@@ -53,7 +53,7 @@ class PictureWriter(H264File):
 
     Args:
         path: the .mp4 or .mkv to write.
-        size: (width, height). fps: pictures a second of the file's clock.
+        size: (width, height). fps: frame rate of the file's clock.
     """
 
     def __init__(
@@ -74,15 +74,15 @@ class PictureWriter(H264File):
 
 def read_video(
     path: Path,
-    wanted: Sequence[int] | None = None,  # places of the pictures, ascending; all by default
-    fps: float = 0.0,  # of the file's clock, needed with `wanted`
+    wanted: Sequence[int] | None = None,  # ascending indices of pictures; all by default
+    fps: float = 0.0,  # frame rate of the file's clock, needed with `wanted`
 ) -> Iterator[NDArray[np.uint8]]:
     """Yield the (H, W, 3) sRGB pictures of a file that PictureWriter wrote.
 
     Decoding begins at the key frame before the first one wanted.
 
     Raises:
-        RecordingError: it cannot be played, or only so far.
+        RecordingError: it cannot be played, or only up to some picture.
     """
     converter = av.video.reformatter.VideoReformatter()
     for frame in _frames(path, wanted, fps):
@@ -100,7 +100,7 @@ def decodable_pictures(path: Path) -> Readable:
 
 
 def cut_video(path: Path, count: int) -> None:
-    """Keep the first pictures of a file in one step, without coding them again.
+    """Keep the first pictures of a file, replacing it in one step, without re-encoding.
 
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.
@@ -131,10 +131,10 @@ def cut_video(path: Path, count: int) -> None:
 
 
 def _opened(path: Path, suffix: str = "") -> Any:
-    """Open a video of ours: by an absolute path, and as nothing but the container it should be."""
+    """Open a video by its absolute path, as the container that its suffix names."""
     check_regular(path, error=RecordingError)
     return av.open(
-        path.absolute(),  # FFmpeg takes the start of a relative name with a colon for a protocol
+        path.absolute(),  # FFmpeg reads a relative name with a colon as a URL
         format=FORMATS.get(suffix or path.suffix),
         metadata_errors="replace",
     )
@@ -158,7 +158,7 @@ def _counted(path: Path, pictures_of: Callable[[Any], Iterator[Any]], suffix: st
             opened = True
             for _ in pictures_of(container):
                 count += 1
-    except (RecordingError, *UNPLAYABLE) as error:  # cut in the middle: what came before counts
+    except (RecordingError, *UNPLAYABLE) as error:  # what came before the damage counts
         return Readable(pictures=count, opened=opened, problem=str(error))
     return Readable(pictures=count)
 
@@ -192,7 +192,7 @@ def _to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
 
 
 def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[Any]:
-    """Yield decoded frames; a picture's place follows from its time."""
+    """Yield decoded frames; a picture's index follows from its presentation time."""
     try:
         with _opened(path) as container:
             stream = _film(container)

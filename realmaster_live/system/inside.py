@@ -1,19 +1,19 @@
-"""Decides which paths inside a folder may be opened: the one place where that is decided.
+"""Decides which paths inside a folder may be opened; every reader of foreign folders uses it.
 
-A folder that somebody hands over (a recording, an engine, a pair store, an export) is not trusted:
+A folder from somebody else (a recording, an engine, a pair store, an export) is not trusted:
 its JSON may name `../../etc/passwd`, a stream may be a FIFO that never ends, a folder may be a
-link to somebody else's. So names are checked when they are read, as they are when they are
-written, and only regular files that lie inside the folder are opened:
+link to another place. So names are checked on reading as on writing, and only regular files inside
+the folder are opened:
 
     folder = SafeFolder("drive", error=RecordingError)
     folder.file("segments/000000/front/sim.mp4")  # absolute path of a regular file inside
     with folder.open("meta.json") as file: ...    # never waits on a FIFO, never reads a device
     folder.target("calib.json")                   # where a file may be written; follows no link
-    plain_name(camera, "a camera's name", error=RecordingError)  # in what a file says
+    plain_name(camera, "a camera's name", error=RecordingError)  # a name read from a file
 
-What is returned is absolute, so no library takes a colon for a protocol (`2026-11-28T18:30:00`).
-Libraries that cannot take paths of other bytes than UTF-8 are given the open file instead.
-A link is followed where it leads to a place inside the folder; one that leads out is refused.
+Returned paths are absolute, so no library takes a colon for a URL (`2026-11-28T18:30:00`).
+Libraries that only take UTF-8 paths get the open file instead. A link is followed if it leads to a
+place inside the folder, and refused if it leads out.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _KINDS = (
 
 
 class SafeFolder:
-    """A folder, and what of it may be opened.
+    """A folder of which only safe paths are opened.
 
     Names are relative, with "/" between their parts (`front/sim.mp4`); each part is plain: letters,
     digits, "_", "-" and ".", not ".." and not absolute.
 
     Args:
         folder: where to look; it need not exist yet. It may itself be a link.
-        error: what is raised, with one sentence, where something is not safe or not there.
+        error: raised, with one sentence, for a path that is unsafe or missing.
     """
 
     def __init__(self, folder: str | Path, *, error: type[RealMasterError]) -> None:
@@ -57,7 +57,7 @@ class SafeFolder:
         self._error = error
 
     def exists(self, name: str) -> bool:
-        """Return whether anything has that name, a broken link included."""
+        """Return whether the name exists, a broken link included."""
         return os.path.lexists(self.path / self._checked(name))
 
     def file(self, name: str) -> Path:
@@ -130,7 +130,7 @@ def plain_name(name: object, what: str, *, error: type[RealMasterError]) -> str:
     Args:
         name: what was read.
         what: what it should be, such as "a camera's name".
-        error: what is raised where it is anything else.
+        error: raised for any other name.
     """
     if isinstance(name, str) and CAMERA.fullmatch(name):
         return name
@@ -154,13 +154,13 @@ def check_regular(path: Path, *, error: type[RealMasterError]) -> os.stat_result
 
 def open_regular(path: Path, *, error: type[RealMasterError]) -> BufferedReader:
     """Open a regular file to read its bytes: never waits on a FIFO, never reads a device."""
-    check_regular(path, error=error)  # to open a device can already do something
+    check_regular(path, error=error)  # opening a device can have side effects
     try:
         file = os.fdopen(os.open(path, _READ), "rb")
     except OSError as problem:
         raise error(_unread(path, problem)) from problem
     mode = os.fstat(file.fileno()).st_mode
-    if not stat.S_ISREG(mode):  # it was put there in between
+    if not stat.S_ISREG(mode):  # replaced in between
         file.close()
         raise error(f"expected a file at {path}, got {_kind(mode)}: put the file in its place")
     return file
@@ -177,7 +177,7 @@ def regular_files(folder: Path) -> Iterator[Path]:
 
 
 def kind_of(path: Path) -> str:
-    """Return what lies at a path, in words."""
+    """Return the kind of a path in words."""
     try:
         return _kind(path.lstat().st_mode)
     except (OSError, ValueError):
