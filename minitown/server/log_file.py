@@ -22,7 +22,7 @@ FRAME_START, FRAME_END, ADD, DELETE, PARENT = 0, 1, 2, 3, 4
 POSITION, LIGHT, VEHICLE, WALKER, LAMPS = 6, 7, 8, 9, 10
 OTHER_KIND, VEHICLE_KIND, WALKER_KIND, LIGHT_KIND = 0, 1, 2, 3
 CM = 100.0  # a metre
-LARGEST = 1e8  # of every number in a log: centimetres, degrees, seconds
+LARGEST = 1e9  # of every number in a log: centimetres, degrees, seconds
 MOST_BYTES = 1 << 29  # of a log that is read
 HEADER_BYTES = 1 << 12  # more than a header has
 

@@ -27,7 +27,7 @@ class MessageScanner:
 
     def __init__(self) -> None:
         self._at = 0
-        self._items = 0
+        self._items = 0  # that the arrays so far announced
         self._open: list[int] = []  # items that each open array still lacks
 
     def end(self, data: bytearray) -> int | None:
@@ -41,16 +41,15 @@ class MessageScanner:
             if header is None:
                 return None
             size, children = header
-            self._items += 1
             if self._items + children > MAX_ITEMS or self._at + size > MAX_MESSAGE:
                 raise WireFormatError(
                     f"expected a message of at most {MAX_MESSAGE >> 20} MiB and {MAX_ITEMS} items, "
                     "got a larger one: send less at a time"
                 )
             if self._at + size > len(data):
-                self._items -= 1
                 return None
             self._at += size
+            self._items += children
             if self._closes(children):
                 end, self._at, self._items = self._at, 0, 0
                 return end
