@@ -113,5 +113,20 @@ BODIES: Mapping[str, Body] = {
         top_speed=8.0,
     ),
 }
+STATIC = 20  # CARLA's class of things that stand about
+PROP_EXTENTS: Mapping[str, Vector] = {  # half sizes of the box that stands for a prop, metres
+    "tiny": (0.12, 0.12, 0.1),
+    "small": (0.22, 0.22, 0.35),
+    "medium": (0.5, 0.4, 0.5),
+    "big": (1.0, 0.6, 1.0),
+    "huge": (1.8, 1.5, 1.5),
+}
+
+
+def prop_model(size: str) -> str:
+    """Return the name of the model of props of a size."""
+    return f"prop_{size}"
+
+
 WALKER_EXTENT = (0.25, 0.25, 0.93)
 WALKER_CENTRE = 0.93  # a walker's actor stands at the middle of its body, metres above its feet

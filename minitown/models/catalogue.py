@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.minitown.models import cycles, people, street
-from realmaster_live.minitown.models.bodies import BODIES, WALKER_EXTENT
+from realmaster_live.minitown.models.bodies import (
+    BODIES,
+    PROP_EXTENTS,
+    STATIC,
+    WALKER_EXTENT,
+    prop_model,
+)
 from realmaster_live.minitown.models.cars import draw_car, wheel_places
 from realmaster_live.minitown.models.designs import DESIGNS
 from realmaster_live.minitown.models.materials import TILES
@@ -29,6 +35,7 @@ def make_models() -> dict[str, Model]:
     street.light_heads(builder)
     extent = (0.3, street.MAST_REACH / 2, 3.0)
     models.append(Model(name="traffic_light", meshes=_own(builder), extent=extent))
+    models += [_prop(size) for size in PROP_EXTENTS]
     return {model.name: model for model in models}
 
 
@@ -81,6 +88,13 @@ def _cycle(name: str, draw: Callable[[Builder], dict[str, Point]]) -> Model:
     builder = Builder(tiles=TILES)
     pivots = draw(builder)
     return Model(name=name, meshes=_own(builder), extent=BODIES[name].extent, pivots=pivots)
+
+
+def _prop(size: str) -> Model:
+    builder = Builder(tiles=TILES)
+    x, y, z = extent = PROP_EXTENTS[size]
+    builder.pen(STATIC).box("wood", (-x, -y, 0.0), (x, y, 2 * z), "xXyYZ")
+    return Model(name=prop_model(size), meshes=_own(builder), extent=extent)
 
 
 def _walker(name: str) -> Model:

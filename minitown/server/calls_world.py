@@ -80,10 +80,9 @@ async def _tick(episode: Episode) -> int:
     return frame
 
 
-async def _load_opendrive(episode: Episode, text: Any, parameters: Any = None) -> None:
-    longest = MAX_MESSAGE
-    chosen = map_of_opendrive(shapes.text(text, "OpenDRIVE", longest))
-    await episode.load(chosen.name, True)
+def _take_opendrive(episode: Episode, text: Any, parameters: Any = None) -> None:
+    """Take the OpenDRIVE that the client loads next, by the name of `OPENDRIVE_MAP`."""
+    episode.sent_map = map_of_opendrive(shapes.text(text, "OpenDRIVE", MAX_MESSAGE))
 
 
 def _weather(episode: Episode) -> list[float]:
@@ -167,7 +166,7 @@ CALLS: Mapping[str, Call] = {
     "get_map_data": gives(lambda episode: episode.town.network.opendrive),
     "get_available_maps": gives(lambda episode: listed_maps(episode.town.name)),
     "load_new_episode": does(_load),
-    "copy_opendrive_to_file": does(_load_opendrive),
+    "copy_opendrive_to_file": does(_take_opendrive),
     "tick_cue": gives(_tick),
     "get_actor_definitions": gives(lambda episode: definitions(episode.layout)),
     "get_weather_parameters": gives(_weather),

@@ -8,7 +8,6 @@ from realmaster_live.minitown.server.calls import Returns
 
 _VALUE = """
     request_file get_navigation_mesh show_recorder_collisions show_recorder_actors_blocked
-    cast_ray project_point
     get_ackermann_controller_settings get_wheel_pitch_angle get_telemetry_data get_bones_transform
     get_gbuffer_token get_actor_component_names get_actor_bone_names get_actor_socket_names
     get_actor_component_world_transform get_actor_component_relative_transform
@@ -18,8 +17,8 @@ _VALUE = """
 """
 _VOID = """
     load_map_layer unload_map_layer
-    enable_environment_objects update_lights_state update_day_night_cycle draw_debug_shape
-    open_vehicle_door close_vehicle_door set_wheel_steer_direction set_wheel_pitch_angle
+    enable_environment_objects
+    set_wheel_steer_direction set_wheel_pitch_angle
     show_vehicle_debug_telemetry enable_carsim use_carsim_road enable_chrono_physics
     restore_physx_physics set_bones_transform blend_pose get_pose_from_animation
     enable_sensor_for_ros disable_sensor_for_ros set_imui_gravity

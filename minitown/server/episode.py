@@ -19,7 +19,7 @@ from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
 from realmaster_live.minitown.server.streams import Message, StreamHub
-from realmaster_live.minitown.server.towns import Town, load_town, map_of
+from realmaster_live.minitown.server.towns import OPENDRIVE_MAP, MapChoice, Town, load_town, map_of
 from realmaster_live.minitown.server.wire_view import actor_array, episode_message
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.population import populate
@@ -43,6 +43,7 @@ class Episode:
         self.layout: Layout = layout_of(config.version)
         self.id = 0
         self.stream_port = 0
+        self.sent_map: MapChoice | None = None  # of the OpenDRIVE that a client sent
         self.mode_changed = asyncio.Event()
         self.traffic_managers: dict[int, tuple[str, int]] = {}  # port -> (address, connection)
         self.physics: dict[int, list[Any]] = {}
@@ -203,7 +204,8 @@ class Episode:
         Raises:
             ActorError: there is no town of the name.
         """
-        chosen = map_of(name or self.town.name)
+        sent = self.sent_map if name.endswith(OPENDRIVE_MAP) else None
+        chosen = sent or map_of(name or self.town.name)
         async with self._loading:
             town = self.town
             if chosen.seed != town.network.seed:

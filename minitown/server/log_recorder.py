@@ -97,7 +97,8 @@ class LogRecorder:
 
 
 def _is_logged(actor: Actor) -> bool:
-    return actor.moves or actor.light is not None or actor.type_id == "spectator"
+    moves = actor.vehicle is not None or actor.walker is not None
+    return moves or actor.light is not None or actor.type_id == "spectator"
 
 
 def _added(actor: Actor) -> Added:

@@ -23,6 +23,7 @@ from realmaster_live.errors import WireFormatError
 from realmaster_live.minitown.server import (
     batch,
     calls_actors,
+    calls_debug,
     calls_lights,
     calls_recorder,
     calls_world,
@@ -41,6 +42,7 @@ CALLS: Mapping[str, Call] = {
     **calls_world.CALLS,
     **calls_actors.CALLS,
     **calls_lights.CALLS,
+    **calls_debug.CALLS,
     **calls_recorder.CALLS,
     **batch.CALLS,
 }

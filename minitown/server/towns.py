@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from realmaster_live.errors import ActorError, ConfigError
@@ -12,6 +13,7 @@ from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.server.cameras import Blank, Renderer
+from realmaster_live.minitown.server.rays import Triangles, triangles_of
 
 LISTED = 10  # of our own towns that get_available_maps shows; any other number loads as well
 MINI = re.compile(r"MiniTown(\d{1,6})")
@@ -19,6 +21,7 @@ CARLA_TOWNS: Mapping[str, int] = {
     **{f"Town{number:02d}": 500 + number for number in range(1, 16)},
     "Town10HD": 510,
 }  # CARLA's maps as fixed seeds: another town, so that programs which ask for one by name run
+OPENDRIVE_MAP = "OpenDriveMap"  # what clients load after they sent an OpenDRIVE
 OPTIMISED = "_Opt"  # CARLA's suffix of a map in layers
 _HEADER = re.compile(r'<header\b[^>]*\bname="([^"]{1,200})"')
 HEADER_CHARACTERS = 4096  # of an OpenDRIVE that hold its header
@@ -46,6 +49,11 @@ class Town:
     def map_name(self) -> str:
         """The name that CARLA's map has."""
         return f"Carla/Maps/{self.name}"
+
+    @cached_property
+    def triangles(self) -> Triangles | None:
+        """The town's triangles for rays; None when nothing is drawn."""
+        return None if self.scene is None else triangles_of(self.scene)
 
     @property
     def origin(self) -> tuple[float, float]:

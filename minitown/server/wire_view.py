@@ -20,7 +20,8 @@ from realmaster_live.bridges.carla.wire.episode_state import (
 )
 from realmaster_live.bridges.carla.wire.layouts import Layout
 from realmaster_live.minitown.traffic.actors import Actor
-from realmaster_live.minitown.traffic.blueprints import LIBRARY, STRING
+from realmaster_live.minitown.traffic.blueprint_attributes import STRING
+from realmaster_live.minitown.traffic.blueprints import LIBRARY
 from realmaster_live.minitown.traffic.signals import GREEN
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import ZERO, Vector, matrix

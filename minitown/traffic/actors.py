@@ -9,13 +9,18 @@ from realmaster_live.errors import ActorError
 from realmaster_live.minitown.models.bodies import (
     BODIES,
     PEDESTRIAN,
+    PROP_EXTENTS,
+    STATIC,
     TRAFFIC_LIGHT,
     WALKER_CENTRE,
     WALKER_EXTENT,
 )
 from realmaster_live.minitown.traffic.attributes import checked
-from realmaster_live.minitown.traffic.blueprints import LANE_INVASION, LIGHT, Blueprint
+from realmaster_live.minitown.traffic.blueprint_attributes import Blueprint
+from realmaster_live.minitown.traffic.blueprint_ids import PROPS
+from realmaster_live.minitown.traffic.blueprints import LIGHT
 from realmaster_live.minitown.traffic.boxes import Box, box_of
+from realmaster_live.minitown.traffic.sensor_blueprints import LANE_INVASION
 from realmaster_live.minitown.traffic.signals import TrafficLight
 from realmaster_live.minitown.traffic.vehicle import Vehicle
 from realmaster_live.minitown.traffic.walker import Walker
@@ -61,6 +66,8 @@ class Actor:
             return self.vehicle.body.semantic
         if self.walker is not None:
             return PEDESTRIAN
+        if self.is_prop:
+            return STATIC
         return TRAFFIC_LIGHT if self.light is not None else 0
 
     @property
@@ -75,7 +82,12 @@ class Actor:
     @property
     def moves(self) -> bool:
         """Whether the actor is a body that others can hit."""
-        return self.vehicle is not None or self.walker is not None
+        return self.vehicle is not None or self.walker is not None or self.is_prop
+
+    @property
+    def is_prop(self) -> bool:
+        """Whether the actor is a thing that stands where a client put it."""
+        return self.blueprint.id in PROPS
 
     @property
     def box(self) -> Box:
@@ -139,6 +151,8 @@ def make_actor(
     elif blueprint.id.startswith("walker."):
         actor.walker = Walker()
         actor.extent = WALKER_EXTENT
+    elif blueprint.id in PROPS:
+        actor.extent = PROP_EXTENTS[PROPS[blueprint.id]]
     elif blueprint.id == LIGHT:
         actor.extent = LIGHT_EXTENT
     if extents and blueprint.model in extents:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from realmaster_live.errors import ActorError
-from realmaster_live.minitown.traffic.blueprints import BOOL, COLOR, FLOAT, INT, Blueprint
+from realmaster_live.minitown.traffic.blueprint_attributes import BOOL, COLOR, FLOAT, INT, Blueprint
 
 LARGEST = 1e6
 LONGEST = 1024  # characters of a value

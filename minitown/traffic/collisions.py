@@ -13,7 +13,7 @@ from realmaster_live.minitown.traffic.vehicle import velocity_of
 from realmaster_live.minitown.transforms import Pose, Vector
 
 HEADROOM = 3.0  # metres of height within which two bodies are in each other's way
-WALKER_MASS = 75.0  # kilograms
+WALKER_MASS = 75.0  # kilograms, and a prop's
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import numpy as np
 
 from realmaster_live.minitown.models.bodies import BODIES, WALKER_CENTRE
 from realmaster_live.minitown.plan.lanes import LaneMap
-from realmaster_live.minitown.traffic.blueprints import COLORS, VEHICLES, WALKERS
+from realmaster_live.minitown.traffic.blueprint_ids import AMBIENT_VEHICLES, AMBIENT_WALKERS
+from realmaster_live.minitown.traffic.blueprints import COLORS
 from realmaster_live.minitown.traffic.boxes import box_of, overlap
 from realmaster_live.minitown.traffic.walker import Stroller
 from realmaster_live.minitown.traffic.world import World
@@ -27,7 +28,7 @@ def populate(world: World, vehicles: int, walkers: int, seed: int) -> tuple[list
 
 def _spawn_vehicles(world: World, count: int, rng: np.random.Generator) -> list[int]:
     by_model: dict[str, list[str]] = {}
-    for type_id, model in VEHICLES.items():
+    for type_id, model in AMBIENT_VEHICLES.items():
         by_model.setdefault(model, []).append(type_id)
     models, shares = list(MODEL_SHARES), np.array(list(MODEL_SHARES.values()))
     points = world.network.spawn_points
@@ -65,7 +66,7 @@ def _clear_of_junctions(lane_map: LaneMap, pose: Pose, half_length: float) -> bo
 def _spawn_walkers(world: World, count: int, rng: np.random.Generator) -> list[int]:
     paths = world.crowd.paths
     placed: list[int] = []
-    types = list(WALKERS)
+    types = list(AMBIENT_WALKERS)
     lengths = np.array([path.length for path in paths.paths])
     for _ in range(count if len(lengths) else 0):
         path = int(rng.choice(len(lengths), p=lengths / lengths.sum()))

@@ -73,10 +73,10 @@ def look(bodies: Iterable[Actor], lanes: Mapping[int, LaneKey]) -> Scene:
     outlines, owners, margins = [np.zeros((0, 2))], [], []
     speed = {}
     for actor in bodies:
-        outline = actor.box.outline() if actor.vehicle else np.array([actor.pose[:2]])
+        outline = np.array([actor.pose[:2]]) if actor.walker else actor.box.outline()
         outlines.append(outline)
         owners += [actor.id] * len(outline)
-        margins += [CAR_MARGIN if actor.vehicle else WALKER_MARGIN] * len(outline)
+        margins += [WALKER_MARGIN if actor.walker else CAR_MARGIN] * len(outline)
         speed[actor.id] = actor.velocity[:2]
     owner = np.array(owners, np.int64)
     return Scene(np.concatenate(outlines), owner, np.array(margins), lanes, speed)

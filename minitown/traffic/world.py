@@ -18,6 +18,7 @@ from realmaster_live.minitown.traffic.collisions import HEADROOM, Collision, col
 from realmaster_live.minitown.traffic.crowd import Crowd
 from realmaster_live.minitown.traffic.drivers import Traffic
 from realmaster_live.minitown.traffic.junctions import Junctions
+from realmaster_live.minitown.traffic.sensor_blueprints import NOT_DONE
 from realmaster_live.minitown.traffic.settings import Settings
 from realmaster_live.minitown.traffic.signals import Signals
 from realmaster_live.minitown.traffic.vehicle import change, velocity_of
@@ -86,9 +87,13 @@ class World:
         Raises:
             ActorError: the blueprint or the parent is unknown, or the place is taken.
         """
+        if type_id in NOT_DONE:
+            raise ActorError(
+                f"expected a sensor that minitown has, got {type_id}: use a full CARLA server"
+            )
         if type_id not in LIBRARY or type_id in NOT_SPAWNABLE:
             raise ActorError(
-                f"expected a blueprint of the library, got {type_id!r}: "
+                f"expected a blueprint of the library, got {type_id[:80]!r}: "
                 "choose one of world.get_blueprint_library()"
             )
         if len(self.actors) >= MOST_ACTORS:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.errors import ActorError, RecordingError
-from realmaster_live.minitown.models.bodies import BODIES, WALKER_EXTENT
+from realmaster_live.minitown.models.bodies import BODIES, PROP_EXTENTS, WALKER_EXTENT
 from realmaster_live.minitown.models.catalogue import make_models
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import Weather
@@ -173,9 +173,11 @@ def test_unknown_things_are_refused(world):
         world.spawn("sensor.camera.rgb", Pose(), parent=4711)
     with pytest.raises(ActorError, match="vehicle"):
         world.set_autopilot(world.spectator.id, True)
-    camera = world.spawn("sensor.camera.rgb", Pose(), attributes={"fov": "wide"})
-    with pytest.raises(ActorError, match="fov"):
-        world.camera_view(camera.id)
+    for wrong in ({"fov": "wide"}, {"fov": "nan"}, {"image_size_x": "1e7"}, {"x": "y" * 2000}):
+        with pytest.raises(ActorError, match=next(iter(wrong))):
+            world.spawn("sensor.camera.rgb", Pose(), attributes=wrong)
+    with pytest.raises(ActorError, match=r"sensor\.lidar\.ray_cast"):
+        world.spawn("sensor.lidar.ray_cast", Pose())
 
 
 def test_scene_state_shows_every_body(world):
@@ -196,6 +198,8 @@ def test_scene_state_shows_every_body(world):
 def test_bodies_are_as_large_as_the_models_that_are_drawn():
     for name, model in make_models().items():
         expected = BODIES[name].extent if name in BODIES else WALKER_EXTENT
+        if name.startswith("prop_"):
+            expected = PROP_EXTENTS[name.removeprefix("prop_")]
         if name != "traffic_light":
             assert model.extent == pytest.approx(expected, abs=0.02), name
 

@@ -1,0 +1,143 @@
+"""What programs of CARLA's own find in the town, through the real client."""
+
+import time
+
+import pytest
+
+carla = pytest.importorskip("carla")
+
+pytestmark = pytest.mark.carla
+
+HIGH = carla.Transform(carla.Location(0.0, 0.0, 40.0))
+
+
+def test_every_body_can_be_spawned(blank_client):
+    world = blank_client.get_world()
+    library = world.get_blueprint_library()
+    assert len(library.filter("vehicle.*")) == 41 and len(library.filter("walker.*")) == 52
+    assert len(library.filter("static.prop.*")) > 90
+    batch = [
+        carla.command.SpawnActor(
+            blueprint, carla.Transform(carla.Location(30.0 * (n % 16), 30.0 * (n // 16), 90.0))
+        )
+        for n, blueprint in enumerate(
+            [*library.filter("vehicle.*"), *library.filter("walker.*"), *library.filter("static.*")]
+        )
+    ]
+    results = blank_client.apply_batch_sync(batch, False)
+    assert not [result.error for result in results if result.error]
+
+
+def test_attributes_of_sensors_are_found_and_sensors_that_are_not_done_refuse_at_spawn(
+    blank_client,
+):
+    world = blank_client.get_world()
+    library = world.get_blueprint_library()
+    rgb = library.find("sensor.camera.rgb")
+    for name in ("shutter_speed", "lens_flare_intensity", "chromatic_aberration_offset", "temp"):
+        rgb.set_attribute(name, "1.5")
+    gnss, imu = library.find("sensor.other.gnss"), library.find("sensor.other.imu")
+    gnss.set_attribute("noise_lat_stddev", "0.1")
+    imu.set_attribute("noise_gyro_bias_z", "0.1")
+    lidar = library.find("sensor.lidar.ray_cast")
+    lidar.set_attribute("channels", "64")
+    for blueprint in (lidar, library.find("sensor.other.radar"), library.find("sensor.camera.dvs")):
+        with pytest.raises(RuntimeError, match=blueprint.id):
+            world.spawn_actor(blueprint, HIGH)
+
+
+def test_a_prop_is_seen_and_in_the_way(carla_client):
+    world = carla_client.get_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+    world.apply_settings(settings)
+    library = world.get_blueprint_library()
+    point = world.get_map().get_spawn_points()[5]
+    ahead = point.transform(carla.Location(x=12.0))
+    barrier = library.find("static.prop.streetbarrier")
+    prop = world.spawn_actor(barrier, carla.Transform(ahead, point.rotation))
+    car = world.spawn_actor(library.find("vehicle.tesla.model3"), point)
+    world.tick()
+    hits = world.cast_ray(point.location + carla.Location(z=0.3), ahead + carla.Location(z=0.3))
+    assert carla.CityObjectLabel.Static in {hit.label for hit in hits}
+    assert prop.bounding_box.extent.x == pytest.approx(0.5)
+    for _ in range(80):
+        car.apply_control(carla.VehicleControl(throttle=0.5))
+        world.tick()
+    assert car.get_location().distance(point.location) < 12.0
+    assert prop.get_location().distance(ahead) < 0.01
+
+
+def test_rays_meet_the_ground_and_bodies(carla_client):
+    world = carla_client.get_world()
+    point = world.get_map().get_spawn_points()[9].location
+    found = world.cast_ray(point + carla.Location(z=10), point - carla.Location(z=10))
+    assert found[0].label == carla.CityObjectLabel.Roads and abs(found[0].location.z) < 0.3
+    ground = world.ground_projection(point + carla.Location(z=5), 20.0)
+    assert ground is not None and abs(ground.location.z) < 0.3
+    assert world.ground_projection(point + carla.Location(z=50), 20.0) is None
+    assert world.project_point(point, carla.Vector3D(0, 0, 1), 500.0) is None
+
+
+def test_debug_shapes_doors_and_lamps_are_accepted(blank_client):
+    world = blank_client.get_world()
+    car = world.spawn_actor(
+        world.get_blueprint_library().find("vehicle.tesla.model3"),
+        world.get_map().get_spawn_points()[3],
+    )
+    world.debug.draw_string(carla.Location(0, 0, 2), "here", life_time=1.0)
+    box = carla.BoundingBox(carla.Location(), carla.Vector3D(1, 1, 1))
+    world.debug.draw_box(box, carla.Rotation())
+    car.open_door(carla.VehicleDoor.All)
+    car.close_door(carla.VehicleDoor.FL)
+    lights = world.get_lightmanager()
+    assert lights.get_all_lights() == []
+    assert world.wait_for_tick(5.0).frame > 0
+
+
+@pytest.mark.parametrize("name", ["Town03", "Town10HD_Opt"])
+def test_carlas_towns_load_and_keep_their_names(running, name):
+    with running("--no-raster") as server:
+        client = server.client()
+        assert f"/Game/Carla/Maps/{name}" in client.get_available_maps()
+        town = client.load_world(name).get_map()
+        assert town.name.endswith(f"/{name}") and len(town.get_spawn_points()) > 50
+        assert client.reload_world().get_map().name.endswith(f"/{name}")
+
+
+def test_the_opendrive_of_a_town_makes_it_and_other_roads_are_refused(running):
+    with running("--no-raster", "--seed", "12") as server:
+        client = server.client()
+        text = client.get_world().get_map().to_opendrive()
+        client.load_world("MiniTown03")
+        world = client.generate_opendrive_world(text)
+        assert world.get_map().name.endswith("MiniTown12")
+        with pytest.raises(RuntimeError, match="OpenDRIVE"):
+            client.generate_opendrive_world("<OpenDRIVE></OpenDRIVE>")
+
+
+def test_one_ambient_vehicle_is_the_hero_until_a_client_brings_its_own(running):
+    with running("--no-raster", "--vehicles", "6") as server:
+        world = server.client().get_world()
+        world.wait_for_tick(5.0)
+
+        def heroes():
+            vehicles = server.client().get_world().get_actors().filter("vehicle.*")
+            return [one for one in vehicles if one.attributes["role_name"] == "hero"]
+
+        (ambient,) = heroes()
+        assert ambient.attributes["number_of_wheels"] == "4"
+        blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
+        blueprint.set_attribute("role_name", "hero")
+        points = world.get_map().get_spawn_points()
+        own = next(filter(None, (world.try_spawn_actor(blueprint, point) for point in points)))
+        world.wait_for_tick(5.0)
+        time.sleep(0.1)
+        assert [one.id for one in heroes()] == [own.id]
+
+
+def test_a_dead_actor_has_an_empty_box(blank_minitown):
+    from tests.minitown.server.test_fuzz import ask
+
+    answer = ask(blank_minitown, "get_actor_bounding_box", [999_999])
+    assert answer[3] == [[1, [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0]]]
