@@ -1,4 +1,4 @@
-"""What a picture shows of each thing: its boxes, and how much of it is hidden or cut off.
+"""Annotations of a picture: boxes of each thing, its occlusion and truncation.
 
 The pixels of an annotation are those whose instance label is `class_id << 16 | mask_id`, so that a
 rider and the two-wheeler below, which share an id, are two annotations with a mask each. The heads
@@ -37,7 +37,7 @@ class Annotation:
         class_id: CARLA's class number: of the thing, or of the mask where there is no thing.
         mask_id: low 16 bits of its instance label; 0 where no pixel is known to be its.
         amodal: the box of the whole thing as if nothing hid it, not cut at the picture's edge but
-            one picture's size beyond it; None without a thing.
+            at one picture's size beyond it; None without a thing.
         visible: the box of its mask's pixels; None where it has no pixel.
         pixels: of its mask.
         occlusion: share of its part in the picture that other things hide, 0 to 1; 0 where there
@@ -69,8 +69,8 @@ def annotate(
     """Return the annotations of a picture: things in the order given, then masks without one.
 
     A thing is annotated where its box covers a pixel of the picture or more, hidden or not, or a
-    mask has its number. One whose box holds the camera is what carries it: neither it nor its mask
-    is annotated. How masks are found for things: `linking.link`.
+    mask has its number. A thing whose box contains the camera carries it: neither it nor its mask
+    is annotated. `linking.link` assigns masks to things.
 
     occlusion = hidden / all, counted over 20 x 20 rays through the part of the amodal box in the
     picture: `all` meet the 3D box; `hidden` are those of them whose pixel is not the thing's own
@@ -83,8 +83,8 @@ def annotate(
     things = tuple(one for one in objects if one.class_id in THINGS)
     boxes = boxes_in_view(things, cam_to_world, intrinsics, size)
     claims = np.array([one.class_id << 16 | one.mask_id for one in things])
-    ahead = ~np.isnan(boxes.amodal[:, 0])
-    near = ahead & ((area(boxes.inside) >= MIN_AREA_PX) | np.isin(claims, masks.values))
+    in_front = ~np.isnan(boxes.amodal[:, 0])
+    near = in_front & ((area(boxes.inside) >= MIN_AREA_PX) | np.isin(claims, masks.values))
     boxes = boxes.take(np.flatnonzero(near))
     things = tuple(thing for thing, is_near in zip(things, near, strict=True) if is_near)
     found = link(things, boxes, masks, depth, intrinsics)
@@ -103,7 +103,7 @@ def annotate(
     distances = np.full(len(masks.values), np.nan)
     if depth is not None and len(distances):
         distances = np.median(depth[masks.spread(DEPTH_SAMPLES)], axis=1)
-    told = []
+    annotations = []
     thing_of = np.full(len(masks.values), -1)
     for number, (thing, mask) in enumerate(zip(things, found.tolist(), strict=True)):
         visible, pixels = None, 0
@@ -115,7 +115,7 @@ def annotate(
                 visible, pixels = masks.part(mask, boxes.amodal[number])
         in_view = mask >= 0 or area(boxes.inside[number]) >= MIN_AREA_PX
         if in_view and not carries[number]:
-            told.append(
+            annotations.append(
                 Annotation(
                     thing=thing,
                     class_id=thing.class_id,
@@ -133,7 +133,7 @@ def annotate(
         known = number >= 0
         if known and (carries[number] or masks.class_ids[mask] == things[number].class_id):
             continue
-        told.append(
+        annotations.append(
             Annotation(
                 thing=None,
                 class_id=int(masks.class_ids[mask]),
@@ -148,7 +148,7 @@ def annotate(
                 else float(distances[mask]),
             )
         )
-    return tuple(told)
+    return tuple(annotations)
 
 
 def pixels_of(

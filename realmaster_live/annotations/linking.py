@@ -1,4 +1,4 @@
-"""Which mask of the instance label belongs to which thing: claimed by number, held by geometry."""
+"""Assigns masks of the instance label to things: by number, checked by geometry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLES = 32  # pixels of a mask that are looked up in the depth
 MIN_INSIDE = 0.5  # share of them, or without depth of the mask's box, that must lie in a thing's
 MIN_INSIDE_LIGHT = 0.05  # the same for a head of a traffic light, whose mask others share
 LARGER, SLACK_M = 1.1, 0.15  # a thing's box a side: mirrors and hands stick out of it
-CLAIM_SLACK_M = 0.5  # the same where the number agrees: a stride's foot may be all that is seen
+CLAIM_SLACK_M = 0.5  # the same where the number agrees: a foot may be the only visible part
 
 
 def link(
@@ -75,7 +75,7 @@ def _overlaps(boxes: Boxes, masks: Masks) -> NDArray[np.bool_]:
 
 
 class _Fits:
-    """How well masks fit things, asked for some pairs at a time."""
+    """How well masks fit things, for any pairs of both."""
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class _Fits:
     def of(
         self, things: NDArray[np.int64], masks: NDArray[np.int64], slack_m: float
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return (P,) the share of each mask in its thing's box, and how well it fits beyond it."""
+        """Return (P,) the share of each mask in its thing's enlarged box, and in the exact one."""
         boxes = self._boxes.take(things)
         if self._points is None:
-            seen = self._masks.boxes[masks]
-            low = np.maximum(seen[:, :2], boxes.amodal[:, :2])
-            high = np.minimum(seen[:, 2:], boxes.amodal[:, 2:])
+            visible = self._masks.boxes[masks]
+            low = np.maximum(visible[:, :2], boxes.amodal[:, :2])
+            high = np.minimum(visible[:, 2:], boxes.amodal[:, 2:])
             common = area(np.concatenate([low, np.maximum(low, high)], axis=1))
-            both = area(seen) + area(boxes.inside) - common
-            return common / area(seen), common / both
+            union = area(visible) + area(boxes.inside) - common
+            return common / area(visible), common / union
         offset = np.abs(boxes.own(self._points[masks]))
         larger = (offset <= (LARGER * boxes.half + slack_m)[:, None]).all(axis=-1).mean(axis=1)
         return larger, (offset <= boxes.half[:, None]).all(axis=-1).mean(axis=1)

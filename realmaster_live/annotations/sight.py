@@ -1,4 +1,4 @@
-"""The boxes of things as one camera sees them, many at a time."""
+"""Boxes of things in the view of one camera, and their occlusion, vectorized over things."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def _outlines(corners: Floats, intrinsics: Floats, size: tuple[int, int]) -> Flo
     points = np.concatenate([corners, cuts], axis=1)
     counts = np.concatenate([corners[..., 2] >= NEAR_M, crosses], axis=1)[..., None]
     depth = np.where(counts[..., 0], points[..., 2], 1.0)
-    seen = (points @ intrinsics.T)[..., :2] / depth[..., None]
-    low = np.where(counts, seen, np.inf).min(axis=1)
-    high = np.where(counts, seen, -np.inf).max(axis=1)
+    pixels = (points @ intrinsics.T)[..., :2] / depth[..., None]
+    low = np.where(counts, pixels, np.inf).min(axis=1)
+    high = np.where(counts, pixels, -np.inf).max(axis=1)
     picture = np.array(size, np.float64)
     edges = -BEYOND * picture, (1 + BEYOND) * picture
     outlines = np.concatenate([low.clip(*edges), high.clip(*edges)], axis=1)
@@ -127,7 +127,7 @@ def hidden_shares(
     meets = leaves >= enters
     nearer = meets & (depth[y, x] < enters - np.maximum(SLACK_M, SLACK_SHARE * enters))
     if instance is not None:
-        seen = instance[y, x]
+        labels = instance[y, x]
         for number in range(own.shape[1]):
-            nearer &= seen != own[:, number, None, None]
+            nearer &= labels != own[:, number, None, None]
     return np.asarray(nearer.sum(axis=(1, 2)) / np.maximum(meets.sum(axis=(1, 2)), 1))

@@ -1,4 +1,4 @@
-"""The packets of a recorded H.264 video as they are, for players that take them one by one."""
+"""The packets of a recorded H.264 video without re-encoding, one a picture."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Passed:
         self._camera = camera
         self._file = recording.meta.cameras[camera].streams[stream]
         self._packets = self._numbered()
-        self._ahead: tuple[int, bytes] | None = None
+        self._next: tuple[int, bytes] | None = None
 
     def possible(self) -> bool:
         """Whether the packets of every segment that can be read may be handed on."""
@@ -85,13 +85,13 @@ class Passed:
     def of(self, frame_id: int) -> bytes | None:
         """Return the packet of a frame; frame numbers must rise from call to call.
 
-        None where its segment is damaged, which `Recording.damaged` tells from then on.
+        None where its segment is damaged, which `Recording.damaged` lists from then on.
         """
-        while self._ahead is None or self._ahead[0] < frame_id:
-            self._ahead = next(self._packets, None)
-            if self._ahead is None:
+        while self._next is None or self._next[0] < frame_id:
+            self._next = next(self._packets, None)
+            if self._next is None:
                 return None
-        return self._ahead[1] if self._ahead[0] == frame_id else None
+        return self._next[1] if self._next[0] == frame_id else None
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
         for segment in segment_folders(self._recording.folder):

@@ -7,7 +7,7 @@ Of a paired export image_2 holds the realized pictures and image_2_sim the rende
 KITTI's camera axes are ours (x right, y down, z forward, metres). Its pixels have their middles on
 whole numbers: the principal point is half a pixel less than ours, and the last column and row of a
 box belong to it. A box in space turns only about the camera's y axis: one that leans against it is
-written upright. The box in the picture is that of the pixels that are seen.
+written upright. The box in the picture is that of the visible pixels.
 """
 
 from __future__ import annotations
@@ -104,15 +104,15 @@ def lines_of(picture: Picture) -> Iterator[str]:
         for label in picture.labels
         if label.annotation.class_id == RIDER
     }
-    told: set[int] = set()
+    written: set[int] = set()
     for label in (*picture.kept, *picture.ignored):
         one, category = label.annotation, label.category
         thing, box = one.thing, one.visible
         is_pair = one.mask_id in riders and one.mask_id in ridden
         if is_pair and (one.class_id == RIDER or one.class_id in TWO_WHEELERS):
-            if one.mask_id in told:
+            if one.mask_id in written:
                 continue
-            told.add(one.mask_id)
+            written.add(one.mask_id)
             category = CYCLIST
             thing = ridden[one.mask_id].thing
             box = _around(riders[one.mask_id], ridden[one.mask_id].visible)

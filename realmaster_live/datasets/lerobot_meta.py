@@ -145,8 +145,8 @@ def _episode_row(
         row[f"videos/{key}/from_timestamp"] = 0.0
         row[f"videos/{key}/to_timestamp"] = len(episode) / shape.fps
         stats[key] = colour_stats(np.array(episode.colours[key]), episode.counted)
-    for name, told in stats.items():
-        row |= {f"stats/{name}/{word}": value for word, value in told.items()}
+    for name, values_of in stats.items():
+        row |= {f"stats/{name}/{kind}": value for kind, value in values_of.items()}
     return row | {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
 
 

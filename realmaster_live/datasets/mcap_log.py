@@ -7,7 +7,7 @@
     /CAMERA/calibration       CameraCalibration
     /CAMERA/sim, /CAMERA/real CompressedVideo    the recording's own H.264 packets, else
                               CompressedImage    jpeg, where they cannot be handed on
-    /CAMERA/boxes             ImageAnnotations   outlines of what is seen
+    /CAMERA/boxes             ImageAnnotations   boxes of the visible pixels
     /CAMERA/depth             RawImage           16UC1 millimetres, where it is asked for
     /CAMERA/trust             JSON               the gate's scores, where it judged
 

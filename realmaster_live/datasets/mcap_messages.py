@@ -1,4 +1,4 @@
-"""What is known of a frame as Foxglove's messages.
+"""A frame as Foxglove's messages.
 
 Frames of reference: "map" is our world, "ego" the vehicle, and each camera has its own with x to
 the right, y down, z forward, which is Foxglove's convention too.
@@ -22,7 +22,7 @@ from realmaster_live.recording.sample import Sample
 
 WORLD, EGO = "map", "ego"
 NANOSECONDS = 1_000_000_000
-SHOWN_S = 0.25  # how long a thing stays when no newer message tells of it
+SHOWN_S = 0.25  # how long a thing is shown without a newer message
 MILLIMETRES = 1000.0
 TRUST_SCHEMA = {
     "type": "object",
@@ -102,9 +102,9 @@ def scene(sample: Sample) -> Any:
 
 
 def boxes(sample: Sample, size: tuple[int, int]) -> Any:
-    """Return ImageAnnotations: the outlines of what is seen; `size` is (width, height)."""
+    """Return ImageAnnotations: boxes of the visible pixels; `size` is (width, height)."""
     fox = messages()
-    seen = [one for one in sample.annotations if one.visible is not None]
+    visible = [one for one in sample.annotations if one.visible is not None]
     return fox.ImageAnnotations(
         timestamp=stamp(sample),
         points=[
@@ -126,7 +126,7 @@ def boxes(sample: Sample, size: tuple[int, int]) -> Any:
                     }
                 ),
             )
-            for one in seen
+            for one in visible
         ],
     )
 

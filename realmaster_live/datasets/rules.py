@@ -28,7 +28,7 @@ VEHICLES = frozenset(
 
 
 class Decision(NamedTuple):
-    """What becomes of a label, and why it is not kept."""
+    """Whether a label is kept, ignored or dropped, and the reason."""
 
     fate: Fate
     reason: str = ""
@@ -47,10 +47,10 @@ class Rules:
     Attributes:
         min_trust: things of lower trust in the realized picture are ignored.
         min_frame_trust: pictures of lower trust are left out, as those that were quarantined.
-        min_pixels: things of which fewer are seen are ignored; those without any are dropped.
+        min_pixels: things of fewer visible pixels are ignored; those without any are dropped.
         max_occlusion, max_truncation: things that are hidden or cut off more are ignored.
         max_distance_m: things farther away are ignored.
-        unlisted: what becomes of masks whose thing the simulator did not list.
+        unlisted: whether masks are kept whose thing the simulator did not list.
         own_vehicle_m: a vehicle's mask without a thing, nearer than this, is of the vehicle that
             carries the camera, and dropped.
     """
@@ -78,7 +78,7 @@ class Rules:
             "measured on the realized picture, counts for both.",
             f"Left out: pictures that the gate quarantined or whose trust is below "
             f"{self.min_frame_trust:g}.",
-            "Dropped: things of which no pixel is seen; masks of the vehicle that carries the "
+            "Dropped: things without a visible pixel; masks of the vehicle that carries the "
             f"camera (a vehicle without an actor nearer than {self.own_vehicle_m:g} m).",
             f"Ignored: things of trust below {self.min_trust:g}; with fewer than "
             f"{self.min_pixels} pixels; hidden by more than {self.max_occlusion:.0%}; cut off by "
@@ -88,7 +88,7 @@ class Rules:
 
 
 def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> Decision:
-    """Return what becomes of an annotation.
+    """Return whether an annotation is kept, ignored or dropped.
 
     Args:
         annotation: of one picture.
@@ -97,7 +97,7 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
     """
     one = annotation
     if one.pixels < 1:
-        return Decision("drop", "no pixel is seen")
+        return Decision("drop", "no visible pixel")
     if one.thing is None and one.class_id != RIDER:
         if one.class_id in VEHICLES and one.distance_m < rules.own_vehicle_m:
             return Decision("drop", OWN_VEHICLE)

@@ -1,4 +1,4 @@
-"""Puts the render back where a realized picture lost a thing, in the realized picture's colours.
+"""Restores a lost thing from the render, in the realized picture's colours.
 
 Legend: H height, W width, N pixels.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 GROWN_PX = 1  # around a mask: half of a border pixel is the thing's
 FEATHER_PX = 0.8  # standard deviation of the seam
-AROUND_PX = 24  # surroundings whose colours say how the render is to be toned
+AROUND_PX = 24  # surroundings whose colours are matched
 FEWEST_PX = 64  # of them
 LEAST_SPREAD, MOST_SPREAD = 0.8, 1.1
 
@@ -24,9 +24,9 @@ def blend(
 ) -> NDArray[np.uint8]:
     """Return the realized picture with one thing of the render in it.
 
-    The thing takes the mean and the spread, in L*a*b*, that its surroundings went to from render
-    to realized picture: Reinhard et al., "Color Transfer between Images" (2001), eq. 10-11, with
-    CIE L*a*b* in place of their l-alpha-beta, and statistics of the surroundings.
+    The thing's mean and spread in L*a*b* change as those of its surroundings did from the render
+    to the realized picture: Reinhard et al., "Color Transfer between Images" (2001), eq. 10-11,
+    with CIE L*a*b* in place of their l-alpha-beta, and statistics of the surroundings.
     """
     rows, columns = np.nonzero(mask)
     if not len(rows):

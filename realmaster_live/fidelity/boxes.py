@@ -1,4 +1,4 @@
-"""Whether things are as large and where the labels say: boxes found in the realized picture.
+"""Whether things have the size and place of their labels: boxes found in the realized picture.
 
 Legend: R things, S the four sides of SIDES, D displacements across the outline.
 """
@@ -20,7 +20,7 @@ def side_shifts(
     rendered: NDArray[np.float64],  # (N, D), profiles of sides
     realized: NDArray[np.float64],  # (N, D)
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return how far outwards each side went, whether it was found, whether the render shows it.
+    """Return how far outwards each side moved, whether it was found, whether the render shows it.
 
     The shift is the lag of the largest normalized correlation of the two profiles.
     """
@@ -32,7 +32,7 @@ def side_shifts(
     for place, lag in enumerate(LAGS):
         part = realized[:, np.abs(DISPLACEMENTS - lag) <= WINDOW_PX]
         part = part - part.mean(1, keepdims=True)
-        norm = size * np.sqrt(np.square(part).mean(1) + 1.0)  # a level of noise is like nothing
+        norm = size * np.sqrt(np.square(part).mean(1) + 1.0)  # a level of noise counts as no edge
         likeness[place] = (wanted * part).mean(1) / np.maximum(norm, 1e-9)
     # of equal lags the smaller one
     best = np.argmax(likeness - 1e-3 * np.abs(LAGS)[:, None], 0)
@@ -48,7 +48,7 @@ def box_scores(
 ) -> NDArray[np.float64]:  # (R,)
     """Return the IoU of each thing's box, as it is found, with its mask's; NaN for a plain render.
 
-    It is taken times the share of the outline whose side is found at all.
+    It is multiplied by the share of the outline whose side was found.
     """
     shape = pixels.shape
     flat = [np.nan_to_num(side.reshape(-1, side.shape[-1])) for side in (rendered, realized)]

@@ -1,4 +1,4 @@
-"""Ways in which a realized picture can be untrue, made on purpose: what a gate is measured with.
+"""Deliberate corruptions of pictures, with which the detection rate of a gate is measured.
 
 Legend: H height, W width.
 """
@@ -34,14 +34,14 @@ def blurred(picture: Picture, regions: Regions, seed: int) -> Picture | None:
 
 
 def mirrored(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the picture of another place."""
+    """Return the picture mirrored, as if of another place."""
     return np.ascontiguousarray(picture[:, ::-1])
 
 
 def erased(picture: Picture, regions: Regions, seed: int) -> Picture | None:
     """Return the picture without one thing; None without a thing that is large enough.
 
-    What is behind is guessed by Telea, "An image inpainting technique based on the fast marching
+    The background is inpainted by Telea, "An image inpainting technique based on the fast marching
     method" (2004).
     """
     things = regions.things(LEAST_PX)

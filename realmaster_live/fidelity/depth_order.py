@@ -1,4 +1,4 @@
-"""Whether what is nearer hides what is farther: at the borders where depth jumps, or anywhere.
+"""Whether nearer things occlude farther ones: at depth discontinuities, or between any two places.
 
 Legend: H height, W width, h w a quarter of them, M outline pixels.
 """
@@ -13,10 +13,10 @@ from realmaster_live.fidelity.regions import SIDES, Outline
 
 JUMP = 1.25  # farther side's depth over the nearer one's
 BAND_PX = ((-1, -5), (2, 6))  # displacements from the pixel inside: its own side, the other
-CLEAR = 8.0  # levels of L*a*b* by which the render must tell the two sides apart
-CHANCE = 0.25  # both sides of a border told rightly, by chance
-EVERY = 3  # places of a border from one that is looked at to the next
-FEWEST = 30  # samples, for a share to mean something
+CLEAR = 8.0  # levels of L*a*b* by which the two sides must differ in the render
+CHANCE = 0.25  # that both sides of a border are right by chance
+EVERY = 3  # every n-th place of a border is sampled
+FEWEST = 30  # samples that a share needs
 GRID = 2  # quarter pixels between samples of the ordinal depth
 PAIRS = ((0, 6), (6, 0), (9, 9), (9, -9))  # quarter pixels down and right, from a sample to another
 
@@ -30,9 +30,9 @@ def border_order(
 ) -> float:
     """Return the share of occlusion borders whose two sides still belong to the right things.
 
-    Close to a border the nearer thing looks like itself further in, and what is behind it like
-    itself further out; a border that moved or went is one where that no longer holds. Only where
-    it holds in the render; 0 is chance; NaN with too few places.
+    Close to an intact border, the nearer thing has the colour it has further inside, and the
+    background the colour it has further outside; where a border moved or vanished this no longer
+    holds. Only borders at which it holds in the render count. 0 is chance; NaN with too few places.
     """
     outline = outline.of(slice(None, None, EVERY))
     inside = depth[outline.rows, outline.columns]
@@ -44,12 +44,12 @@ def border_order(
     whole = (same[0] == jumps.inside) & (same[1] == jumps.inside)
     whole &= (same[2] == jumps.outside) & (same[3] == jumps.outside)
     places = [(rows[whole], columns[whole]) for rows, columns in places]
-    told = [_told_apart(picture, places) for picture in (rendered, realized)]
-    clear = told[0] > CLEAR
+    margins = [_separation(picture, places) for picture in (rendered, realized)]
+    clear = margins[0] > CLEAR
     if clear.sum() < FEWEST:
         return float("nan")
-    kept = float((told[1][clear] > 0).mean())
-    return max(0.0, (kept - CHANCE) / (1 - CHANCE))
+    intact = float((margins[1][clear] > 0).mean())
+    return max(0.0, (intact - CHANCE) / (1 - CHANCE))
 
 
 def _displaced(
@@ -62,7 +62,7 @@ def _displaced(
     )
 
 
-def _told_apart(
+def _separation(
     picture: NDArray[np.uint8], places: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> NDArray[np.float32]:
     """Return by how much each place is nearer to its own side's colour, the worse of both sides."""

@@ -21,7 +21,7 @@ VISIBLE = 0.6  # contrast from which a thing's outline shows in the render
 
 
 def strong_edges(change: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (H, W)
-    """Return the pixels of the largest change, as many in any picture."""
+    """Return the pixels of the largest change, the same number in every picture."""
     count = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel()
     above = np.cumsum(count[::-1])[::-1]  # pixels of at least so many levels
     level = int(np.argmax(above <= STRONG_SHARE * change.size))
@@ -36,7 +36,7 @@ def edge_score(
     """Return the F1 of the realized picture's edges, 1 as in the render, 0 as by chance.
 
     Recall is over the borders that the render shows; precision counts edges that lie on a border
-    or an edge of the render. Both are Cohen's (1960): what chance would give is taken off. NaN
+    or an edge of the render. Both are corrected for chance (Cohen 1960). NaN
     where the render shows no border, or edges and borders are everywhere.
     """
     drawn, found = strong_edges(rendered), strong_edges(realized)
@@ -57,7 +57,7 @@ def _near(edges: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_], chance: float) -> float:
-    """Return the share of edges that are near, less what would be by chance."""
+    """Return the share of edges near a reference, corrected for chance."""
     share = np.count_nonzero(edges & near) / np.count_nonzero(edges)
     return max(0.0, (share - chance) / (1 - chance))
 
@@ -65,7 +65,7 @@ def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_], chance: fl
 def contrast(
     profile: NDArray[np.float64],  # (R, D)
 ) -> NDArray[np.float64]:  # (R,)
-    """Return how far the outline stands out from its sides: 0.5 not at all, 1 it alone."""
+    """Return how much the outline stands out from its sides: 0.5 not at all, 1 entirely."""
     away = np.abs(DISPLACEMENTS)
     own = profile[:, away <= OWN_PX].mean(1) + SENSOR_NOISE
     beside = profile[:, away >= BESIDE_PX].mean(1) + SENSOR_NOISE

@@ -1,4 +1,4 @@
-"""A wrapper of an engine that judges what it realizes, and acts on what is not true."""
+"""An engine wrapper that scores realized pictures by the labels, and acts on those that fail."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Attempt:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return what is less for a better attempt: the failures, then the lowest score."""
+        """Return a sort key, lower for a better attempt: failures first, then the lowest score."""
         scores = [trust.score for trust in self.trust if not math.isnan(trust.score)]
         return sum(map(len, self.failures)), -min(scores, default=1.0)
 
@@ -53,11 +53,11 @@ class Attempt:
 class FidelityGate(EngineWrapper):
     """Judges every realized frame by the simulator's labels and writes `chunk.trust`.
 
-    What a chunk that fails is met with, in order, until it passes: "retry" realizes it again from
-    another seed and keeps the best attempt; "blend" puts the render's pixels where a thing got
-    lost; "quarantine" leaves the picture and says so, for whoever reads the recording. An empty
-    policy only writes the scores. Under a prompt that wants another weather than the simulator's,
-    the thresholds are eased and the colours of things are not compared with the render's.
+    The policy's actions are taken in order on a chunk that fails, until it passes: "retry" realizes
+    it again from another seed and keeps the best attempt; "blend" replaces a lost thing by the
+    render's pixels; "quarantine" keeps the picture and marks it, for whoever reads the recording.
+    An empty policy only writes the scores. Under a prompt for another weather than the simulator's,
+    the thresholds are lowered and the colours of things are not compared with the render's.
 
     Attributes:
         engine: the one that realizes.
@@ -105,7 +105,7 @@ class FidelityGate(EngineWrapper):
         self._closed = False
 
     def realize(self, chunk: Chunk) -> Chunk:
-        """Return the chunk as the engine realizes it or as the policy mends it, with its trust.
+        """Return the realized chunk after the policy's actions, with its trust scores.
 
         Raises:
             ConfigError: the chunk has no labels to judge by.
@@ -124,19 +124,19 @@ class FidelityGate(EngineWrapper):
         self.failures.update(name.split()[0] for each in best.failures for name in set(each))
         trust = []
         for index, (scores, failures) in enumerate(zip(best.trust, best.failures, strict=True)):
-            told: Verdict = "blended" if index in blended else verdict
+            final: Verdict = "blended" if index in blended else verdict
             if failures and "quarantine" in self.policy:
-                told = "quarantined"
-            self.verdicts[told] += 1
-            trust.append(replace(scores, verdict=told, attempts=tried))
+                final = "quarantined"
+            self.verdicts[final] += 1
+            trust.append(replace(scores, verdict=final, attempts=tried))
         return replace(best.chunk, trust=tuple(trust))
 
     def close(self) -> None:
         """Close the engine, and log what was found; may be called twice."""
         super().close()
         if self.verdicts and not self._closed:
-            told = ", ".join(f"{count} {name}" for name, count in self.verdicts.items())
-            log.info("frames by the fidelity gate: %s", told)
+            counts = ", ".join(f"{count} {name}" for name, count in self.verdicts.items())
+            log.info("frames by the fidelity gate: %s", counts)
         self._closed = True
 
     def _limits(self, chunk: Chunk) -> Thresholds:
@@ -164,7 +164,7 @@ class FidelityGate(EngineWrapper):
         return Attempt(chunk=chunk, trust=trust, failures=failures)
 
     def _retry(self, chunk: Chunk, first: Attempt) -> tuple[Attempt, int]:
-        """Return the best attempt, and how many there were; the engine goes on from the best."""
+        """Return the best attempt and their number; the engine's state is the best one's."""
         engine = retrying(self.engine)
         assert engine is not None
         best = last = first
@@ -175,7 +175,7 @@ class FidelityGate(EngineWrapper):
             best = min(best, last, key=lambda attempt: attempt.rank)
             if best.passes:
                 break
-        if best is not last:  # the ring holds what the last attempt left
+        if best is not last:  # restore the engine's context, which is that of the last attempt
             assert best.chunk.seed is not None
             engine.realize_again(chunk, best.chunk.seed)
         return best, tried
@@ -186,9 +186,9 @@ class FidelityGate(EngineWrapper):
             yield from range(chunk.seed + 1, chunk.seed + self.attempts)
 
     def _blend(self, attempt: Attempt) -> tuple[Attempt, frozenset[int]]:
-        """Return the chunk with the render where things got lost, and the frames it was needed in.
+        """Return the chunk with lost things taken from the render, and the frames with such things.
 
-        Only pixels change: what the engine keeps of the chunk is its own, and stays.
+        Only pixels change: the engine's context stays that of its own result.
         """
         chunk, frames = attempt.chunk, attempt.chunk.frames.copy()
         rendered = frames if chunk.rendered is None else chunk.rendered

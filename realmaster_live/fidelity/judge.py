@@ -1,4 +1,4 @@
-"""A small network that names what a picture shows and how far it is, as an ONNX file.
+"""A small network that predicts classes and relative depth of a picture, as an ONNX file.
 
 The contract of such a file:
 
@@ -37,8 +37,8 @@ WIDTH = 320  # pixels: what the shipped one sees best, at a third of the cost of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a judge sees in one picture, at a quarter of its sides.
+class Prediction:
+    """What a judge predicts for one picture, at a quarter of its width and height.
 
     Attributes:
         share: (K, h, w) float32, probability of each group.
@@ -75,15 +75,15 @@ class Judge:
                 f"expected a judge network in {self._path}, got {error}: give an ONNX file, or "
                 "leave the judge out"
             ) from error
-        told = self._session.get_modelmeta().custom_metadata_map
-        self.groups = self._read_groups(told.get("groups", "{}"))
-        self.width = int(told.get("width", WIDTH))
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.groups = self._read_groups(metadata.get("groups", "{}"))
+        self.width = int(metadata.get("width", WIDTH))
         self.group_of = np.full(256, -1)
         for place, numbers in enumerate(self.groups.values()):
             self.group_of[list(numbers)] = place
 
-    def look(self, picture: NDArray[np.uint8]) -> Seen:  # (H, W, 3) RGB
-        """Return what the network sees of a picture, at its width and multiples of 32."""
+    def predict(self, picture: NDArray[np.uint8]) -> Prediction:  # (H, W, 3) RGB
+        """Return the prediction for a picture, scaled to the judge's width and multiples of 32."""
         scale = min(1.0, self.width / picture.shape[1])
         sides = [max(1, round(scale * side / MULTIPLE)) * MULTIPLE for side in picture.shape[:2]]
         if list(picture.shape[:2]) != sides:
@@ -93,14 +93,14 @@ class Judge:
         image = picture.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
         logits, log_depth = self._session.run(list(OUTPUTS), {INPUT: image})
         raised = np.exp(logits[0] - logits[0].max(0))
-        return Seen(share=raised / raised.sum(0), log_depth=log_depth[0, 0])
+        return Prediction(share=raised / raised.sum(0), log_depth=log_depth[0, 0])
 
-    def _read_groups(self, told: str) -> Mapping[str, tuple[int, ...]]:
+    def _read_groups(self, text: str) -> Mapping[str, tuple[int, ...]]:
         """Return the groups; ConfigError where the file does not keep to the contract."""
         inputs = [each.name for each in self._session.get_inputs()]
         outputs = {each.name: each.shape for each in self._session.get_outputs()}
         try:
-            groups = {str(name): tuple(map(int, ids)) for name, ids in json.loads(told).items()}
+            groups = {str(name): tuple(map(int, ids)) for name, ids in json.loads(text).items()}
         except (ValueError, TypeError, AttributeError):
             groups = {}
         numbers = [number for ids in groups.values() for number in ids]
@@ -111,7 +111,7 @@ class Judge:
             raise ConfigError(
                 f"expected a judge with input {INPUT!r}, outputs {' and '.join(OUTPUTS)} and "
                 f"metadata 'groups' of class numbers, each once, got {inputs}, {list(outputs)} and "
-                f"{told!r} in {self._path}: export it so, or leave the judge out"
+                f"{text!r} in {self._path}: export it so, or leave the judge out"
             )
         count = outputs["classes"][1]
         if isinstance(count, int) and count != len(groups):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 STATES = ("red", "yellow", "green")
 FAINTEST = 20.0  # levels of its own colour from which a pixel glows
 ENOUGH = 0.25  # of the render's glow
-FEWEST_PX = 4.0  # glowing pixels that the render needs, for its colour to be told
+FEWEST_PX = 4.0  # glowing pixels that the render needs for its colour to be read
 
 
 def glowing(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (..., 3) -> (...)

@@ -1,4 +1,4 @@
-"""A wrapper of an engine that lets no traffic light, sign or lane mark change its colour.
+"""An engine wrapper that keeps the colours of traffic lights, signs and lane markings.
 
 Legend: T frames, H height, W width.
 """
@@ -34,8 +34,8 @@ GRAIN_PX, MOST_GRAIN = 5, 16.0
 class SafetyLock(EngineWrapper):
     """Gives the pixels of some classes the render's own colours, whatever the engine made of them.
 
-    Hue, chroma and the order of brightness are the render's; brightness as a whole follows the
-    realized surroundings, and fine grain stays. All other pixels are the engine's, bit for bit.
+    Hue, chroma and the order of brightness are the render's; overall brightness follows the
+    realized surroundings, and fine grain is kept. All other pixels are the engine's, bit for bit.
 
     Attributes:
         engine: the one that realizes.
@@ -98,10 +98,10 @@ def lock_colours(
 ) -> NDArray[np.uint8]:
     """Return the realized picture with the render's colours inside the mask.
 
-    A locked pixel is the render's times one gain, plus a little grey that makes its fine grain
-    the realized one: neither changes a hue. The gain is what the mask's brightness became nearby,
-    as far as that is what its surroundings became, so that nothing stands out less, or more, than
-    in the render. Pixels of lamps that glow stay as rendered.
+    A locked pixel is the render's times one gain, plus a little grey that gives it the realized
+    picture's fine grain: neither changes a hue. The gain is the change of brightness of the mask
+    nearby, limited by that of its surroundings, so that nothing stands out less, or more, than in
+    the render. Pixels of lamps that glow stay as rendered.
     """
     rows, columns = np.nonzero(mask)
     if not len(rows):

@@ -39,9 +39,9 @@ def measure(
 ) -> FrameTrust:
     """Return how far a realized picture keeps to the labels.
 
-    Without `look` the appearance of parts is not compared with the render's, as where a prompt
-    wants another weather; a judge is asked nevertheless. Things of fewer than `least_px` pixels
-    get no scores of their own. What there are no labels for is NaN.
+    Without `look` the appearance of parts is not compared with the render's, for example under a
+    prompt for another weather; a judge is used in either case. Things of fewer than `least_px`
+    pixels get no scores of their own. A score without labels is NaN.
 
     Raises:
         ConfigError: there are neither semantic nor instance labels.
@@ -58,10 +58,10 @@ def measure(
     border.ravel()[outline.rows * numbers.shape[1] + outline.columns] = True
     edges = edge_score(np.maximum(*changes[0]), np.maximum(*changes[1]), border)
 
-    seen = None if judge is None else (judge.look(rendered), judge.look(realized))
+    predictions = None if judge is None else (judge.predict(rendered), judge.predict(realized))
     looks = np.full(len(regions.keys), np.nan)
-    if judge is not None and seen is not None:
-        looks = class_scores(judge, *seen, numbers, regions.classes)
+    if judge is not None and predictions is not None:
+        looks = class_scores(judge, *predictions, numbers, regions.classes)
     elif look:
         count = len(regions.keys)
         looks = appearance_scores(
@@ -74,8 +74,8 @@ def measure(
     if "depth" in labels:
         depth = np.asarray(labels["depth"], np.float32)
         order = border_order(rendered, realized, depth, numbers, outline)
-        if seen is not None:
-            drawn, found = (ordinal_agreement(depth, each.log_depth) for each in seen)
+        if predictions is not None:
+            drawn, found = (ordinal_agreement(depth, each.log_depth) for each in predictions)
             if drawn > 0:
                 order = float(np.fmin(order, min(found / drawn, 1.0)))
 
@@ -151,7 +151,7 @@ def _judge_lights(
 ) -> dict[int, float]:
     """Return the score of every light whose state the render shows, by its part's number.
 
-    A light that the simulator says nothing about is taken for what the render shows.
+    The state of a light that the simulator does not report is read from the render.
     """
     states = {thing.mask_id: thing.light for thing in objects if thing.light and thing.mask_id}
     found = {}
@@ -179,7 +179,7 @@ def mask_boxes(
 ) -> NDArray[np.float64]:  # (count, 4)
     """Return the box (left, top, right, bottom) of every mask; right and bottom are outside.
 
-    What lies farthest out is on the outline, or on the edge of the picture.
+    A mask's extreme pixels are on its outline or on the edge of the picture.
     """
     height, width = numbers.shape
     across, down = np.arange(width), np.arange(height)

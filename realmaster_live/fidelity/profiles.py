@@ -20,7 +20,7 @@ DISPLACEMENTS = np.arange(-REACH_PX, REACH_PX + 1)  # positive: outwards
 def steps(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Return how much the strongest channel changes to the right and to the lower pixel, (H, W).
 
-    The last column and row hold 0. Three changes are averaged along the edge that is looked for.
+    The last column and row hold 0. Three changes are averaged along the edge.
     """
     planes = cv2.split(picture)
     right, below = np.zeros((2, *picture.shape[:2]), np.uint8)

@@ -1,4 +1,4 @@
-"""Whether parts look like what they are: by a judge's classes, or by how they differ.
+"""Whether parts still look like their class: by a judge's classes, or by their appearance.
 
 Legend: H height, W width, h w a quarter of them, R parts, F features, K groups of a judge.
 """
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.fidelity.judge import Judge, Seen
+from realmaster_live.fidelity.judge import Judge, Prediction
 
 SMALLEST_PX = 400  # of a part whose appearance counts
 STEP = 4  # pixels between those that are looked at
@@ -46,7 +46,7 @@ def appearance_scores(
     """Return how well each part keeps its look among the others, NaN for a small part.
 
     A realized picture may be lighter, warmer or of more contrast: one gain and one offset for each
-    feature, fitted over all parts, are taken off; the distance that is left counts.
+    feature are fitted over all parts; the distance that remains counts.
     """
     weight = np.sqrt(pixels) * (pixels >= SMALLEST_PX)
     if not weight.any():
@@ -61,8 +61,8 @@ def appearance_scores(
 
 def class_scores(
     judge: Judge,
-    rendered: Seen,
-    realized: Seen,
+    rendered: Prediction,
+    realized: Prediction,
     numbers: NDArray[np.int32],  # (H, W), parts
     classes: NDArray[np.int64],  # (R,)
 ) -> NDArray[np.float64]:  # (R,)
@@ -78,9 +78,9 @@ def class_scores(
     pixels = np.bincount(flat, minlength=count)
     places = np.maximum(wanted, 0), np.arange(flat.size)
     shares = [
-        np.bincount(flat, seen.share.reshape(len(seen.share), -1)[places], minlength=count)
+        np.bincount(flat, one.share.reshape(len(one.share), -1)[places], minlength=count)
         / np.maximum(pixels, 1)
-        for seen in (rendered, realized)
+        for one in (rendered, realized)
     ]
     known = (groups >= 0) & (pixels > 0) & (shares[0] >= KNOWN)
     return np.where(known, np.minimum(shares[1] / np.maximum(shares[0], KNOWN), 1), np.nan)

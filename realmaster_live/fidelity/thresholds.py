@@ -1,4 +1,4 @@
-"""From which scores on a picture counts as keeping to its labels."""
+"""Thresholds of the scores from which a picture passes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Thresholds:
                 )
 
     def eased(self) -> Thresholds:
-        """Return what is asked of rain, snow, fog or night that the simulator did not draw."""
+        """Return lower thresholds, for weather or night that the simulator did not render."""
         shares = [field.name for field in fields(self) if field.name != "least_px"]
         return replace(self, **{name: EASED * getattr(self, name) for name in shares})
 

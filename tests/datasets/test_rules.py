@@ -27,7 +27,7 @@ CAR = Annotation(
     ("change", "fate", "reason"),
     [
         ({}, "keep", ""),
-        ({"pixels": 0, "visible": None}, "drop", "no pixel is seen"),
+        ({"pixels": 0, "visible": None}, "drop", "no visible pixel"),
         ({"pixels": 19}, "ignore", "too few pixels"),
         ({"pixels": 20}, "keep", ""),
         ({"occlusion": 0.91}, "ignore", "hidden"),

@@ -69,14 +69,14 @@ def street():
 
 def test_sees_groups_and_depth_at_a_quarter(judge):
     picture, labels = street()
-    seen = judge.look(picture)
+    seen = judge.predict(picture)
     assert seen.share.shape == (3, 16, 24) and seen.log_depth.shape == (16, 24)
     assert np.allclose(seen.share.sum(0), 1)
     assert list(judge.groups) == ["road", "vehicle", "sky"]
     assert judge.group_of[[ROAD, CAR, 15, SKY, 3]].tolist() == [0, 1, 1, 2, -1]
     wanted = judge.group_of[labels["semantic"][::4, ::4]]
     assert np.array_equal(seen.share.argmax(0), wanted)
-    odd = judge.look(np.zeros((70, 100, 3), np.uint8))
+    odd = judge.predict(np.zeros((70, 100, 3), np.uint8))
     assert odd.log_depth.shape == (16, 24)
 
 

@@ -93,7 +93,7 @@ def judge_figures(judge: Judge, examples: Sequence[Example], variant: str) -> Ju
     for example in examples:
         if example.groups is None or example.depth is None:
             continue
-        seen = judge.look(example.pictures[variant])
+        seen = judge.predict(example.pictures[variant])
         said = seen.share.argmax(0).astype(np.uint8)
         counts += confusion(said, example.groups[MIDDLE, MIDDLE])
         metres = example.depth[MIDDLE, MIDDLE].astype(np.float32).ravel()

@@ -92,7 +92,7 @@ def test_a_judge_is_trained_and_written_as_the_gate_reads_it(folders, tmp_path, 
     assert path.stat().st_size <= 200_000
     judge = Judge(path)
     assert tuple(judge.groups) == NAMES
-    seen = judge.look(np.zeros((96, 160, 3), np.uint8))
+    seen = judge.predict(np.zeros((96, 160, 3), np.uint8))
     assert seen.share.shape == (len(NAMES), 24, 40) and seen.log_depth.shape == (24, 40)
 
 
@@ -111,7 +111,7 @@ def test_a_judges_file_says_what_its_network_does(tmp_path):
             torch.from_numpy(picture.astype(np.float32) / 255).permute(2, 0, 1)[None]
         )
     export_judge(network, tmp_path / "judge.onnx")
-    seen = Judge(tmp_path / "judge.onnx").look(picture)
+    seen = Judge(tmp_path / "judge.onnx").predict(picture)
     assert np.abs(seen.share - logits[0].softmax(0).numpy()).max() < 0.02
     assert np.abs(seen.log_depth - log_depth[0, 0].numpy()).max() < 0.02
     assert seen.share.std() > 0.01
