@@ -27,6 +27,7 @@ _realmaster() {
   esac
   if [ -n "$values" ]; then words=$values; fi
   if [ "$values" = FILE ]; then
+    local IFS=$'\n'
     COMPREPLY=($(compgen -f -- "$cur"))
   else
     COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -1,0 +1,72 @@
+"""The completion script in a real shell."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from realmaster_live.cli import main
+from realmaster_live.cli.verbs import DATASET, VERBS
+
+COMPLETE = """
+COMP_WORDS=({words}) COMP_CWORD={place}
+_realmaster
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """The file of the bash script."""
+    path = tmp_path_factory.mktemp("completion") / "realmaster.bash"
+    with pytest.MonkeyPatch.context() as patch, path.open("w") as file:
+        patch.setattr("sys.stdout", file)
+        assert main(["completion", "bash"]) == 0
+    return path
+
+
+def replies(script, *words, folder=None):
+    """Return what bash offers for the last of the words."""
+    quoted = " ".join(f"'{word}'" for word in ("realmaster", *words))
+    text = f"source '{script}'" + COMPLETE.format(words=quoted, place=len(words))
+    done = subprocess.run(
+        ["bash", "--norc", "-uc", text], capture_output=True, text=True, cwd=folder
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return set(done.stdout.splitlines()) - {""}
+
+
+def test_verbs_and_the_verbs_below_them(script):
+    assert replies(script, "") == {*VERBS, "--help", "--version"}
+    assert replies(script, "re") == {"record", "replay"}
+    assert replies(script, "dataset", "") == {*DATASET, "--help"}
+    assert "truth" in replies(script, "minitown", "")
+
+
+def test_flags_of_the_verb_and_of_no_other(script):
+    assert replies(script, "attach", "--fi") == {"--fidelity"}
+    assert {"--gta", "--no-objects", "--config"} <= replies(script, "record", "drive", "--")
+    assert "--gta" not in replies(script, "replay", "--")
+    assert "--shard" not in replies(script, "replay", "--")  # executors start workers with it
+    assert replies(script, "dataset", "export", "a", "--spl") == {"--split", "--split-by"}
+
+
+def test_values(script, tmp_path):
+    assert replies(script, "attach", "--policy", "") == {"block", "drop_oldest"}
+    assert replies(script, "dataset", "export", "--to", "co") == {"coco"}
+    assert replies(script, "completion", "b") == {"bash"}
+    (tmp_path / "rig.toml").touch()
+    (tmp_path / "my rig.toml").touch()
+    assert replies(script, "attach", "--rig", "my", folder=tmp_path) == {"my rig.toml"}
+    assert replies(script, "attach", "--rig", "ri", folder=tmp_path) == {"rig.toml"}
+    assert replies(script, "replay", "ri", folder=tmp_path) <= {"rig.toml"}
+
+
+def test_zsh_has_the_same_script(script, capsys):
+    assert main(["completion", "zsh"]) == 0
+    text = capsys.readouterr().out
+    assert text.endswith(script.read_text()) and "bashcompinit" in text
+    if shutil.which("zsh"):
+        program = "autoload -U compinit && compinit -u\n" + text
+        done = subprocess.run(["zsh", "-fc", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
