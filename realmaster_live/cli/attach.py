@@ -22,7 +22,12 @@ from realmaster_live.cli.values import (
     read_ego,
 )
 from realmaster_live.errors import ConfigError
-from realmaster_live.sinks.opening import Keeping, Watching, open_recorder, open_watching
+from realmaster_live.sinks.opening import (
+    DisplayOptions,
+    RecordingOptions,
+    open_displays,
+    open_recorder,
+)
 
 if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
@@ -82,8 +87,8 @@ class World:
     prompt: str | None = None
     game: Game = field(default_factory=Game)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    keeping: Keeping = field(default_factory=Keeping)
-    watching: Watching = field(default_factory=Watching)
+    recording: RecordingOptions = field(default_factory=RecordingOptions)
+    display: DisplayOptions = field(default_factory=DisplayOptions)
     record: Path | None = None
 
 
@@ -126,9 +131,9 @@ def run(options: World) -> int:
         }
         first = next(iter(engines.values()))
         about = about_run(options.engine, first, world, policy=policy)
-        sinks = open_watching(stack, options.watching, first.spec.fps)
+        sinks = open_displays(stack, options.display, first.spec.fps)
         if options.record is not None:
-            recorder = open_recorder(stack, options.record, first.spec, about, options.keeping)
+            recorder = open_recorder(stack, options.record, first.spec, about, options.recording)
             sinks.insert(0, recorder)
         if isinstance(bridge, Sink):
             sinks.append(bridge)  # it sends realized frames on to where they can be shown

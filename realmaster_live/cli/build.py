@@ -91,6 +91,6 @@ def run(options: Build) -> int:
     sizes = [manifest["files"][name]["bytes"] for name in manifest["plans"].values()]
     sys.stdout.write(
         f"{options.out}: {len(sizes)} plans, {sum(sizes) / 2**20:.1f} MiB; "
-        f"plans.json says what they are for\n"
+        f"plans.json describes them\n"
     )
     return 0

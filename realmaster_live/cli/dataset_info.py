@@ -38,11 +38,11 @@ def _facts(recording: Recording) -> list[tuple[str, object]]:
     meta, about = recording.meta, recording.meta.about
     facts: list[tuple[str, object]] = [
         ("recorded", f"{meta.created} by {meta.software}"),
-        ("town", about.town or "not told"),
-        ("route", about.route or "not told"),
-        ("weather", about.weather or "not told"),
+        ("town", about.town or "not recorded"),
+        ("route", about.route or "not recorded"),
+        ("weather", about.weather or "not recorded"),
         ("engine", about.engine or "none"),
-        ("licence", about.licence or "not told"),
+        ("licence", about.licence or "not recorded"),
         ("complete", "yes" if meta.complete else "no: run realmaster dataset repair"),
     ]
     for name in recording.cameras:
@@ -58,9 +58,9 @@ def _facts(recording: Recording) -> list[tuple[str, object]]:
             )
         )
     counts = Counter(recording.table("objects")["class"].to_pylist())
-    told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    facts.append(("in view", told or "nothing"))
+    listed = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    facts.append(("in view", listed or "nothing"))
     judged = Counter(filter(None, recording.table("trust")["verdict"].to_pylist()))
-    told = ", ".join(f"{count} {name}" for name, count in judged.most_common())
-    facts.append(("judged", told or "no frame"))
+    listed = ", ".join(f"{count} {name}" for name, count in judged.most_common())
+    facts.append(("judged", listed or "no frame"))
     return facts

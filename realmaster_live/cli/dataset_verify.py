@@ -32,14 +32,14 @@ def run(options: Verify) -> int:
 
     findings = verify(options.recording, decode=options.decode)
     if options.json:
-        told = {
+        report = {
             "folder": str(findings.folder),
             "whole": findings.is_whole,
             "frames": findings.frames,
             "problems": findings.problems,
             "segments": [asdict(segment) for segment in findings.segments],
         }
-        sys.stdout.write(json.dumps(told, indent=2) + "\n")
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
     else:
         sys.stdout.write("\n".join(findings.lines()) + "\n")
     return 0 if findings.is_whole else 1

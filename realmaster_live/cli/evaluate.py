@@ -15,8 +15,8 @@ from realmaster_live.cli.values import Count, Flag, Natural
 class Evaluate:
     """Measure an engine on held-out clips: its frames and the rendered ones against the truth.
 
-    Clips say in their JSON file what they show: a look of the game, which is A where nothing is
-    said and the one that models are trained on; a prompt; and where traffic lights are.
+    The JSON file of a clip names the look of the game, its prompt and the places of traffic lights.
+    A clip without a look has look A, the one that models are trained on.
 
     Attributes:
         engine: What realizes the frames: embedded, identity, or the folder of an exported model, a

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from realmaster_live.cli.crew import Crew
 from realmaster_live.cli.values import Count, Flag, Shard
+from realmaster_live.cli.workers import WorkerOptions
 from realmaster_live.errors import ConfigError
 
 Dataset = Annotated[Path, Flag(positional=True)]
@@ -56,7 +56,7 @@ class Stage(WithRecipe):
     """
 
     pilot: bool = True
-    crew: Crew = field(default_factory=Crew)
+    pool: WorkerOptions = field(default_factory=WorkerOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,15 +160,15 @@ def plan(options: Plan) -> int:
 
 def run_stage(options: Stage) -> int:
     """Make what a stage lacks; returns 3 where clips are in quarantine."""
-    from realmaster_live.cli.pair_stages import do_stage, foretell
+    from realmaster_live.cli.pair_stages import announce, do_stage
 
     if options.recipe.print_config:
         return _print_recipe(options)
     chain, dry = _chain(options), options.recipe.dry_run
-    foretell(chain, [options.name], options.crew, dry_run=dry, pilot=options.pilot)
+    announce(chain, [options.name], options.pool, dry_run=dry, pilot=options.pilot)
     if dry:
         return 0
-    return do_stage(chain, options.name, options.crew, every_limit=options.name == "gate")
+    return do_stage(chain, options.name, options.pool, every_limit=options.name == "gate")
 
 
 def run_whole(options: WithRecipe) -> int:
@@ -181,7 +181,7 @@ def run_whole(options: WithRecipe) -> int:
 
 def run_all(options: Run) -> int:
     """Plan, where there are sources; then the stages that the gate and the encoding need."""
-    from realmaster_live.cli.pair_stages import do_stage, foretell
+    from realmaster_live.cli.pair_stages import announce, do_stage
 
     if options.recipe.print_config:
         return _print_recipe(options)
@@ -192,12 +192,12 @@ def run_all(options: Run) -> int:
             return 0
     judged = chain.needed(["gate"])
     names = chain.needed(["gate", "encode", *chain.recipe.own])
-    foretell(chain, names, options.crew, dry_run=dry, pilot=options.pilot)
+    announce(chain, names, options.pool, dry_run=dry, pilot=options.pilot)
     if dry:
         return 0
     status = 0
     for name in names:
-        status = max(status, do_stage(chain, name, options.crew))
+        status = max(status, do_stage(chain, name, options.pool))
         if name == judged[-1]:
             _do_whole(chain, "split", dry_run=False)
     _do_whole(chain, "pack", dry_run=False)

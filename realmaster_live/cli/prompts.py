@@ -13,7 +13,7 @@ from realmaster_live.cli.values import Flag
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.optional import require
 
-LEARNT = "learnt with the model"
+TRAINED = "trained with the model"
 EXPORTED = "in the exported graphs"
 
 
@@ -49,7 +49,7 @@ def known(folder: Path) -> dict[str, str]:
         )
     kept = folder / PROMPTS_FILE
     texts: Mapping[str, str] = PromptTable.load(kept).texts if kept.is_file() else {}
-    return {**dict.fromkeys(_read(profile).get("prompts", ()), LEARNT), **texts}
+    return {**dict.fromkeys(_read(profile).get("prompts", ()), TRAINED), **texts}
 
 
 def run(options: Prompts) -> int:
@@ -81,7 +81,7 @@ def _embed(folder: Path, encoder: str, texts: Sequence[str]) -> None:
     if profile.prompts or not profile.text_width:
         raise ConfigError(
             f"expected a model whose prompts a text encoder makes, got {profile.name}, which has "
-            f"{'learnt its own' if profile.prompts else 'none'}: leave --encoder out to list them"
+            f"{'trained its own' if profile.prompts else 'none'}: leave --encoder out to list them"
         )
     prompts = {**PRESETS, **{text: text for text in texts if text not in PRESETS}}
     embed_prompts(folder, encoder=encoder, prompts=prompts, width=profile.text_width)

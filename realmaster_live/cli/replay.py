@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from realmaster_live.cli.crew import Crew
 from realmaster_live.cli.fidelity import Fidelity
 from realmaster_live.cli.values import Address, Flag, Labels, Rate, Shard
+from realmaster_live.cli.workers import WorkerOptions
 from realmaster_live.errors import ConfigError
-from realmaster_live.sinks.opening import Watching
+from realmaster_live.sinks.opening import DisplayOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +55,9 @@ class Replay:
     prompt: str | None = None
     work: Annotated[Path | None, Flag(hidden=True)] = None
     shard: Annotated[Shard, Flag(hidden=True)] = (0, 1)
-    crew: Crew = field(default_factory=Crew)
+    pool: WorkerOptions = field(default_factory=WorkerOptions)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    watching: Watching = field(default_factory=Watching)
+    display: DisplayOptions = field(default_factory=DisplayOptions)
 
 
 def run(options: Replay) -> int:
@@ -83,7 +83,7 @@ def run(options: Replay) -> int:
         lossless=options.lossless,
         fidelity=asdict(options.fidelity) if options.fidelity.wanted else {},
     )
-    if len(inputs) > 1 and (options.out is None or options.watching.wanted):
+    if len(inputs) > 1 and (options.out is None or options.display.wanted):
         raise ConfigError(
             f"expected one input for --view, --video or no --out, got {len(inputs)}: give --out "
             "DIR without them"
@@ -101,12 +101,12 @@ def run(options: Replay) -> int:
             run=RunConfig(sbatch=options.sbatch),
         )
     if options.dry_run:
-        return replay_job.foretell(job, options.crew.executor, options.crew.workers)
+        return replay_job.announce(job, options.pool.executor, options.pool.workers)
     if options.out is None:
-        return replay_job.look_at(job, options.watching, quiet=options.quiet)
-    if len(inputs) > 1 or options.crew.executor != "local":
-        return replay_job.realize_all(job, options.crew, quiet=options.quiet)
-    return replay_job.realize_one(job, options.watching, quiet=options.quiet)
+        return replay_job.watch(job, options.display, quiet=options.quiet)
+    if len(inputs) > 1 or options.pool.executor != "local":
+        return replay_job.realize_all(job, options.pool, quiet=options.quiet)
+    return replay_job.realize_one(job, options.display, quiet=options.quiet)
 
 
 def _check(options: Replay) -> None:
@@ -114,7 +114,7 @@ def _check(options: Replay) -> None:
         raise ConfigError(
             "expected a recording, a video, a folder of pictures or a log, got none: name some"
         )
-    if options.out is None and (options.dry_run or options.crew.executor != "local"):
+    if options.out is None and (options.dry_run or options.pool.executor != "local"):
         raise ConfigError("expected --out DIR with --dry-run and --executor, got none: give it")
 
 

@@ -1,4 +1,4 @@
-"""How `realmaster replay` runs: what is to do first, then a bar, then what came of it."""
+"""How `realmaster replay` runs a job: the plan, then progress, then the result."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from realmaster_live.cli.crew import Crew
 from realmaster_live.cli.fidelity import Fidelity, wrap
+from realmaster_live.cli.workers import WorkerOptions
 from realmaster_live.errors import PairError
 from realmaster_live.jobs.executors import Task
 from realmaster_live.jobs.leases import LEASES, hold, is_stale
@@ -19,9 +19,9 @@ from realmaster_live.live.progress import CountProgress, RunProgress, show_stats
 from realmaster_live.replay.job import Job, Piece
 from realmaster_live.replay.realize import Engines, Wrap, play
 from realmaster_live.replay.worker import ReplayWork, frames_read
-from realmaster_live.sinks.opening import Watching, open_watching
+from realmaster_live.sinks.opening import DisplayOptions, open_displays
 
-GIVEN_UP = 3  # exit status: all is made that can be made, and some inputs are in quarantine
+QUARANTINE = 3  # exit status: everything else is made, and some inputs are in quarantine
 OPEN = (WAITING, FAILED)
 
 
@@ -44,8 +44,8 @@ def task_of(job: Job, *, shard: tuple[int, int] = (0, 1)) -> Task:
     )
 
 
-def foretell(job: Job, executor: str, workers: int) -> int:
-    """Say what would be made; returns the exit status."""
+def announce(job: Job, executor: str, workers: int) -> int:
+    """Print what would be made; returns the exit status."""
     for piece in job.pieces:
         footage = piece.footage
         sizes = ", ".join(f"{width}x{height}" for width, height in piece.sizes.values())
@@ -60,8 +60,8 @@ def foretell(job: Job, executor: str, workers: int) -> int:
     return 0
 
 
-def look_at(job: Job, watching: Watching, *, quiet: bool) -> int:
-    """Play one input, and record nothing."""
+def watch(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
+    """Realize one input and record nothing."""
     (piece,) = job.pieces
     with ExitStack() as stack:
         engines, bar = _engines(stack, job), _bar(stack, job, quiet=quiet)
@@ -70,8 +70,8 @@ def look_at(job: Job, watching: Watching, *, quiet: bool) -> int:
                 job,
                 piece,
                 engines,
-                sinks=open_watching(stack, watching, piece.footage.fps),
-                pace=watching.view,
+                sinks=open_displays(stack, display, piece.footage.fps),
+                pace=display.view,
                 on_progress=bar.update,
             )
         finally:
@@ -79,7 +79,7 @@ def look_at(job: Job, watching: Watching, *, quiet: bool) -> int:
     return 0
 
 
-def realize_one(job: Job, watching: Watching, *, quiet: bool) -> int:
+def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
     """Realize one input in this process; its errors are raised as they are."""
     (piece,) = job.pieces
     if job.status(piece) == DONE:
@@ -94,7 +94,7 @@ def realize_one(job: Job, watching: Watching, *, quiet: bool) -> int:
                 "it, or end it first"
             )
         bar = _bar(stack, job, quiet=quiet)
-        sinks = open_watching(stack, watching, piece.footage.fps)
+        sinks = open_displays(stack, display, piece.footage.fps)
         replay = ReplayWork(job, wrap=_wrapping(job), sinks=sinks, on_progress=bar.update)
         try:
             produce(stack.enter_context(replay), piece.name)
@@ -103,33 +103,33 @@ def realize_one(job: Job, watching: Watching, *, quiet: bool) -> int:
     return 0
 
 
-def realize_all(job: Job, crew: Crew, *, quiet: bool) -> int:
+def realize_all(job: Job, pool: WorkerOptions, *, quiet: bool) -> int:
     """Have workers realize every input; returns the exit status."""
     job.write()
     for lease in (job.state / LEASES).glob("*.json"):
         if is_stale(lease, job.run.lease_s):
             lease.unlink(missing_ok=True)  # of an earlier run, which may have been killed
-    if crew.retry:
+    if pool.retry:
         for piece in job.pieces:
             job.forget_failures(piece)
-    watch = _Watch(job, quiet=quiet)
-    before = watch.count(DONE)
-    with watch:
-        supervise(task_of(job), watch.look, executor=crew.executor, workers=crew.workers)
-    made = watch.count(DONE) - before
-    given_up = [piece for piece in job.pieces if job.status(piece) == QUARANTINED]
+    counter = _Counter(job, quiet=quiet)
+    before = counter.count(DONE)
+    with counter:
+        supervise(task_of(job), counter.look, executor=pool.executor, workers=pool.workers)
+    made = counter.count(DONE) - before
+    quarantined = [piece for piece in job.pieces if job.status(piece) == QUARANTINED]
     print(
-        f"replay: {made} made, {before} reused, {len(given_up)} in quarantine, "
-        f"{watch.count(*OPEN)} waiting; {watch.frames()} frames in {watch.seconds:.1f} s"
+        f"replay: {made} made, {before} reused, {len(quarantined)} in quarantine, "
+        f"{counter.count(*OPEN)} waiting; {counter.frames()} frames in {counter.seconds:.1f} s"
     )
-    for piece in given_up:
+    for piece in quarantined:
         reason = reason_of(job.failures(piece).error)
         print(f"  {piece.name}: {reason}", file=sys.stderr)
-    return GIVEN_UP if given_up else 0
+    return QUARANTINE if quarantined else 0
 
 
-class _Watch:
-    """Counts how far a job is, and shows it."""
+class _Counter:
+    """Counts the inputs and frames of a job that are done, and shows them."""
 
     def __init__(self, job: Job, *, quiet: bool) -> None:
         self.job, self.quiet = job, quiet
@@ -139,7 +139,7 @@ class _Watch:
         self._bar = CountProgress("replay, frames", self._total)
         self._began, self._before = time.monotonic(), self.frames()
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _Counter:
         if not self.quiet:
             self._bar.__enter__()
         return self
@@ -154,12 +154,12 @@ class _Watch:
         return sum(self._status(piece) in statuses for piece in self.job.pieces)
 
     def attempts(self) -> int:
-        """Return how many attempts ended, well or not."""
+        """Return how many attempts have ended, successful or not."""
         left = (piece for piece in self.job.pieces if self._status(piece) != DONE)
         return self.count(DONE) + sum(self.job.failures(piece).attempts for piece in left)
 
     def frames(self) -> int:
-        """Return how many frames were read of inputs that are made or being made."""
+        """Return how many frames were read, of finished inputs and of those in work."""
         held = {path.stem for path in (self.job.state / LEASES).glob("*.json")}
         return sum(
             piece.footage.frames
@@ -169,7 +169,7 @@ class _Watch:
         )
 
     def _status(self, piece: Piece) -> Status:
-        """Return how far an input is; one that was made is not looked at again."""
+        """Return the status of an input; a finished one is not checked again."""
         if piece.name in self._done:
             return DONE
         status = self.job.status(piece)
@@ -178,13 +178,13 @@ class _Watch:
         return status
 
     def look(self) -> Progress:
-        """Return how far the job is, and show it."""
+        """Return the progress of the job, and show it."""
         if not self.quiet:
             self._show()
         return Progress(ready=self.count(*OPEN), attempts=self.attempts())
 
     def _show(self) -> None:
-        """Show frames, their rate, and what is left."""
+        """Show the frames, their rate and the time that is left."""
         frames = self.frames()
         rate = (frames - self._before) / max(1e-3, time.monotonic() - self._began)
         figures = f"{rate:.1f}/s"
@@ -197,7 +197,7 @@ class _Watch:
 
 
 def _wrapping(job: Job) -> Wrap:
-    """Return what puts the lock and the gate that were asked for around an engine."""
+    """Return the function that wraps an engine in the lock and the gate of the job."""
     options = Fidelity(**job.realizing.fidelity)
     return lambda engine: wrap(engine, options)
 
@@ -220,7 +220,7 @@ def _show(bar: RunProgress, *, quiet: bool) -> None:
 
 
 def _tidy(job: Job) -> None:
-    """Remove the folder of a job that keeps nothing in it."""
+    """Remove the folders of a job if they are empty."""
     for folder in (job.state / LEASES, job.state):
         with suppress(OSError):
             folder.rmdir()

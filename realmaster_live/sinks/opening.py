@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watching:
+class DisplayOptions:
     """Watching while it runs.
 
     Attributes:
@@ -43,7 +43,7 @@ class Watching:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Keeping:
+class RecordingOptions:
     """How a recording is written.
 
     Attributes:
@@ -61,29 +61,29 @@ class Keeping:
 
 
 def open_recorder(
-    stack: ExitStack, folder: Path, spec: ChunkSpec, about: About, keeping: Keeping
+    stack: ExitStack, folder: Path, spec: ChunkSpec, about: About, recording: RecordingOptions
 ) -> Sink:
     """Return a recorder in a new folder; `stack` closes it."""
     from realmaster_live.recording import Recorder
 
     recorder = Recorder(
-        folder, spec, about=about, segment_s=keeping.segment_s, lossless=keeping.lossless
+        folder, spec, about=about, segment_s=recording.segment_s, lossless=recording.lossless
     )
     return stack.enter_context(recorder)
 
 
-def open_watching(stack: ExitStack, watching: Watching, fps: float) -> list[Sink]:
+def open_displays(stack: ExitStack, display: DisplayOptions, fps: float) -> list[Sink]:
     """Return the film and the live page that are wanted; `stack` closes them."""
     sinks: list[Sink] = []
-    if watching.video is not None:
+    if display.video is not None:
         from realmaster_live.sinks.video import SideBySideVideo
 
-        sinks.append(stack.enter_context(SideBySideVideo(watching.video, fps)))
-    if watching.view:
+        sinks.append(stack.enter_context(SideBySideVideo(display.video, fps)))
+    if display.view:
         from realmaster_live.live.progress import console
         from realmaster_live.sinks.view import LiveView
 
-        view = stack.enter_context(LiveView(port=watching.view_port))
+        view = stack.enter_context(LiveView(port=display.view_port))
         console(stderr=True).print(f"live view: {view.url}")
         sinks.append(view)
     return sinks

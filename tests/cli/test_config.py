@@ -27,7 +27,7 @@ def test_a_file_sets_flags_and_the_command_line_wins(tmp_path):
     _, options = parse(["attach", "--port", "2001", "--config", path])
     assert options.size == (640, 352)
     assert options.passive
-    assert not options.watching.view
+    assert not options.display.view
     assert options.labels == ("depth", "semantic")
     assert options.port == 2001
     assert parse(["demo", "--config", path])[1].seed == 3

@@ -108,7 +108,7 @@ def test_values_are_read():
     _, options = parse(["bench", "--sizes", "256x144,512x288", "--no-alone"])
     assert options.sizes == ((256, 144), (512, 288)) and not options.alone
     _, options = parse(["replay", "a", "--out", "x", "b", "--no-quiet", "--workers=2"])
-    assert options.inputs == ("a", "b") and options.crew.workers == 2
+    assert options.inputs == ("a", "b") and options.pool.workers == 2
     _, options = parse(["evaluate", "--data", "a", "b", "--data", "c", "--out", "d"])
     assert [path.name for path in options.data] == ["a", "b", "c"]
     _, options = parse(["prompts", "DIR", "--prompt", "rain, heavy", "--prompt", "fog"])

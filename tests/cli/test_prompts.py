@@ -60,8 +60,8 @@ def test_an_encoder_of_another_width_leaves_nothing(encoder, tmp_path, capsys):
 def test_learnt_and_exported_prompts_are_listed(tmp_path, tiny_model, capsys):
     folder = checkpoint(tmp_path, TINY)
     assert main(["prompts", str(folder)]) == 0
-    learnt = [f"{name}: learnt with the model" for name in TINY.prompts]
-    assert capsys.readouterr().out.splitlines() == learnt
+    trained = [f"{name}: trained with the model" for name in TINY.prompts]
+    assert capsys.readouterr().out.splitlines() == trained
     assert main(["prompts", str(tiny_model)]) == 0
     exported = [f"{name}: in the exported graphs" for name in TINY.prompts]
     assert capsys.readouterr().out.splitlines() == exported
@@ -70,7 +70,7 @@ def test_learnt_and_exported_prompts_are_listed(tmp_path, tiny_model, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--encoder", "e"], "got tiny, which has learnt its own: leave --encoder out"),
+        (["--encoder", "e"], "got tiny, which has trained its own: leave --encoder out"),
         (["--prompt", TEXT], f"expected --encoder with --prompt '{TEXT}', got none"),
     ],
 )

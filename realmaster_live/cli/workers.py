@@ -9,7 +9,7 @@ from realmaster_live.cli.values import Count
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crew:
+class WorkerOptions:
     """Workers that share the job.
 
     Attributes:
