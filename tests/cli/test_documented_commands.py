@@ -94,6 +94,8 @@ def test_commands_about_data_sets_run_as_they_are_written(page, folder, monkeypa
     monkeypatch.chdir(folder)
     found = [command for command in commands(ROOT / "docs" / page) if command[0] == "dataset"]
     assert found
+    for table in re.findall(r"```toml\n(.*?)```", text_of(ROOT / "docs" / page), re.DOTALL):
+        Path("mine.toml").write_text(table)
     for command in found:
         words = [
             word for part in command for word in (sorted(map(str, Path().glob(part))) or [part])
