@@ -1,4 +1,4 @@
-"""Remote calls that look at the world: rays; and those whose effects the town does not show."""
+"""Remote calls that query the world by rays, and those whose effects are not drawn."""
 
 from __future__ import annotations
 

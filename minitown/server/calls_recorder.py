@@ -1,4 +1,4 @@
-"""Remote calls about recorder logs: write one, tell what is in it, play it back."""
+"""Remote calls about recorder logs: write one, list its contents, replay it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Renderer(Protocol):
 class Camera:
     """A camera actor's own memory: its message buffers and when it is due.
 
-    `seen` is what an optical flow camera saw last.
+    `previous` is the state and view of an optical flow camera's last picture.
     """
 
     actor: Actor
@@ -81,7 +81,7 @@ class Camera:
     kind: str
     view: CameraView
     due_s: float = 0.0
-    seen: tuple[SceneState, CameraView] | None = None
+    previous: tuple[SceneState, CameraView] | None = None
     ring: list[Message] = field(default_factory=list)
 
     def buffer(self) -> Message:
@@ -163,12 +163,12 @@ def draw(job: Job, renderer: Renderer) -> None:
     for shots in job.groups:
         here = (job.state, shots[0].view)
         flows = [shot for shot in shots if shot.camera.kind == FLOW]
-        before = (flows[0].camera.seen or here) if flows else None
+        before = (flows[0].camera.previous or here) if flows else None
         drawing = renderer.render(*here, flow_from=before)
         for shot in shots:
             fill(shot, drawing)
         for shot in flows:
-            shot.camera.seen = here
+            shot.camera.previous = here
 
 
 def fill(shot: Shot, drawing: Drawing) -> None:

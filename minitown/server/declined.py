@@ -1,4 +1,4 @@
-"""Remote calls that the town answers with a refusal: it knows them and does not do them."""
+"""Remote calls of CARLA that the town does not implement: each is answered with a refusal."""
 
 from __future__ import annotations
 

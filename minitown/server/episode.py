@@ -36,7 +36,7 @@ EGO_ROLES = (HERO, "ego_vehicle")  # role names of the vehicle that carries the 
 
 
 class Episode:
-    """Everything that clients see; `tick` moves it on."""
+    """One running town and its streams; `tick` advances it."""
 
     def __init__(self, config: ServerConfig, town: Town, hub: StreamHub) -> None:
         self.config, self.hub = config, hub

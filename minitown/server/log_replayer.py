@@ -1,4 +1,4 @@
-"""Moves a town's actors as a recorder log says, in place of their drivers."""
+"""Replays a recorder log: moves a town's actors in place of their drivers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from realmaster_live.minitown.transforms import Pose, wrap_deg
 
 @dataclass(kw_only=True)
 class ReplayOptions:
-    """What clients set for replays: how fast, and who is left alone."""
+    """What clients set for replays: the speed, and which actors are left out."""
 
     time_factor: float = 1.0
     ignore_hero: bool = False
@@ -58,7 +58,7 @@ class LogReplayer:
         self._place(0.0)
 
     def step(self, dt: float) -> None:
-        """Move everybody on by `dt` seconds of the world's clock."""
+        """Move all recorded actors on by `dt` seconds of the world's clock."""
         if self.ended:
             return
         self.now_s += dt * self.options.time_factor
@@ -86,7 +86,7 @@ class LogReplayer:
                 actor.walker.physics = actor.collides = True
 
     def _place(self, dt: float) -> None:
-        """Do the events up to now, and put everybody between the frame before and the one after."""
+        """Apply the events up to now, and place the actors between the frames before and after."""
         index = max(0, bisect_right(self._times, self.now_s + 1e-9) - 1)
         while self._done <= index:
             self._events(self.frames[self._done])
@@ -111,17 +111,17 @@ class LogReplayer:
         actor.pose = to
         vehicle, walker = actor.vehicle, actor.walker
         if vehicle is not None and recorded in frame.vehicles:
-            said = frame.vehicles[recorded]
-            vehicle.steer, vehicle.lights = said.steer, frame.lamps.get(recorded, 0)
+            control = frame.vehicles[recorded]
+            vehicle.steer, vehicle.lights = control.steer, frame.lamps.get(recorded, 0)
             vehicle.control = VehicleControl(
-                throttle=said.throttle,
-                steer=said.steer,
-                brake=said.brake,
-                hand_brake=said.hand_brake,
-                reverse=said.gear < 0,
-                gear=said.gear,
+                throttle=control.throttle,
+                steer=control.steer,
+                brake=control.brake,
+                hand_brake=control.hand_brake,
+                reverse=control.gear < 0,
+                gear=control.gear,
             )
-            ahead = -1.0 if said.gear < 0 else 1.0
+            ahead = -1.0 if control.gear < 0 else 1.0
             vehicle.speed = ahead * way / dt if dt > 0 else 0.0
             turned = vehicle.spin + ahead * way / vehicle.body.wheel_radius
             vehicle.spin = math.fmod(turned, 2 * math.pi)
@@ -142,7 +142,7 @@ class LogReplayer:
                 self.world.destroy(key)
 
     def _find_or_make(self, added: Added) -> Actor | None:
-        """Return the actor that plays a recorded one; None where nobody shall."""
+        """Return the actor that takes a recorded one's place; None where it is left out."""
         hero = added.attributes.get("role_name") == "hero"
         if hero and self.options.ignore_hero:
             return None
@@ -161,7 +161,7 @@ class LogReplayer:
         return made
 
     def _hold(self, actor: Actor) -> None:
-        """Take an actor out of its driver's hands."""
+        """Switch off an actor's driver and physics while the log moves it."""
         if actor.vehicle is not None:
             self.world.set_autopilot(actor.id, False)
             actor.vehicle.physics = actor.collides = False

@@ -110,7 +110,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _listen_near(host: str, port: int) -> socket.socket:
-    """Listen on the port, or on any other when it is taken: clients are told which."""
+    """Listen on the port, or on any other when it is taken: tokens name the port to clients."""
     try:
         return _listen(host, port)
     except ConnectError:

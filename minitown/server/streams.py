@@ -1,4 +1,4 @@
-"""Who listens to which stream, and how messages get to them. Lives on the event loop."""
+"""Streams: their subscribers and the messages on their way. Runs on the event loop."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ QUEUE_LIMIT = 2  # messages a subscriber may lag behind a world that waits for i
 PATIENCE_S = 0.5  # how long ticks wait for a lagging subscriber, once, before it loses messages
 MOST_QUEUED = 64  # messages that a subscriber of a world that does not wait may lag behind
 RETRY_S = 0.2  # between attempts to accept while no descriptor is left
-ARRIVAL_S = 0.5  # how long a tick waits for a client that just asked for a stream
+ARRIVAL_S = 0.5  # how long a tick waits for a client that has just requested a stream
 
 
 @dataclass(eq=False, slots=True)
 class Message:
-    """Bytes on their way; while `pending` is not 0 somebody still reads the data."""
+    """Bytes to send; `pending` counts the subscribers that still read them."""
 
     data: bytes | bytearray
     pending: int = 0
@@ -68,7 +68,7 @@ class StreamHub:
         self._streams: dict[int, list[_Subscriber]] = {}
         self._expected: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._moved = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def open(self, stream: int) -> None:
         """Make a stream that clients may subscribe to."""
@@ -83,7 +83,7 @@ class StreamHub:
         return stream in self._streams
 
     def listened(self, stream: int) -> bool:
-        """Return whether anybody subscribes to the stream."""
+        """Return whether the stream has a subscriber."""
         return bool(self._streams.get(stream))
 
     def expect(self, stream: int) -> None:
@@ -92,7 +92,7 @@ class StreamHub:
             self._expected[stream] = asyncio.get_running_loop().time() + ARRIVAL_S
 
     async def arrivals(self) -> None:
-        """Wait a moment for the clients that asked for a stream and are still dialling."""
+        """Wait a moment for the clients that requested a stream and are still dialling."""
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
@@ -182,13 +182,13 @@ class StreamHub:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-            asked = b""
-            while len(asked) < 4:
-                part = await loop.sock_recv(sock, 4 - len(asked))
+            request = b""
+            while len(request) < 4:
+                part = await loop.sock_recv(sock, 4 - len(request))
                 if not part:
                     return
-                asked += part
-            (stream,) = struct.unpack("<I", asked)
+                request += part
+            (stream,) = struct.unpack("<I", request)
             subscribers = self._streams.get(stream)
             if subscribers is None:
                 # a client whose socket is closed here dials again at once, for ever: keep it idle
@@ -206,7 +206,7 @@ class StreamHub:
         subscriber = _Subscriber(sock)
         subscribers.append(subscriber)
         self._expected.pop(stream, None)
-        self._stir()
+        self._notify()
         pump = asyncio.create_task(self._pump(subscriber))
         try:
             await _until_closed(sock)
@@ -219,7 +219,7 @@ class StreamHub:
             for message in subscriber.queue:
                 message.pending -= 1
             subscriber.queue.clear()
-            self._stir()
+            self._notify()
 
     async def _pump(self, subscriber: _Subscriber) -> None:
         loop = asyncio.get_running_loop()
@@ -234,20 +234,20 @@ class StreamHub:
             finally:
                 subscriber.sending = False
                 message.pending -= 1
-                self._stir()
+                self._notify()
 
-    def _stir(self) -> None:
-        self._moved.set()
+    def _notify(self) -> None:
+        self._changed.set()
 
     async def _wait(self, timeout_s: float) -> None:
-        """Wait until something was sent or somebody came or went, at most so long."""
-        self._moved.clear()
+        """Wait until a message was sent or a subscriber came or left, or until the timeout."""
+        self._changed.clear()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._moved.wait(), max(timeout_s, 0.001))
+            await asyncio.wait_for(self._changed.wait(), max(timeout_s, 0.001))
 
 
 async def _until_closed(sock: socket.socket) -> None:
-    """Return when the peer hangs up; subscribers never say anything after the stream id."""
+    """Return when the peer hangs up; subscribers send nothing after the stream id."""
     loop = asyncio.get_running_loop()
     while await loop.sock_recv(sock, 64):
         pass

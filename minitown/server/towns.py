@@ -15,7 +15,7 @@ from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.server.cameras import Blank, Renderer
 from realmaster_live.minitown.server.rays import Triangles, triangles_of
 
-LISTED = 10  # of our own towns that get_available_maps shows; any other number loads as well
+LISTED = 10  # of our own towns in get_available_maps; any other number loads as well
 MINI = re.compile(r"MiniTown(\d{1,6})")
 CARLA_TOWNS: Mapping[str, int] = {
     **{f"Town{number:02d}": 500 + number for number in range(1, 16)},

@@ -1,4 +1,4 @@
-"""The world: a town's actors and what becomes of them from tick to tick. No networking."""
+"""The world: a town's actors and how each tick moves them. No networking."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Replayer(Protocol):
 
 
 class World:
-    """Every actor of one town, stepped by `step`; the same calls give the same world."""
+    """Every actor of one town, advanced by `step`; the same calls give the same world."""
 
     def __init__(
         self,

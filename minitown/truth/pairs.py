@@ -120,8 +120,8 @@ def render_clip(
     calm = np.empty_like(truth)
     labels = ClipLabels(frames, height, width) if with_labels else None
     lights = []
-    moments = drive(plan, frames=frames, width=width, height=height, dt=dt)
-    for index, (state, view) in enumerate(moments):
+    steps = drive(plan, frames=frames, width=width, height=height, dt=dt)
+    for index, (state, view) in enumerate(steps):
         drawn = painters.rasteriser.render(state, view)
         sim[index] = drawn.rgb
         lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
@@ -166,8 +166,8 @@ def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: boo
     sim = np.empty((frames, height, width, 3), np.uint8)
     labels = ClipLabels(frames, height, width) if with_labels else None
     lights = []
-    moments = drive(plan, frames=frames, width=width, height=height, dt=facts["dt"])
-    for index, (state, view) in enumerate(moments):
+    steps = drive(plan, frames=frames, width=width, height=height, dt=facts["dt"])
+    for index, (state, view) in enumerate(steps):
         if index in (0, frames - 1):
             again = painters.in_look(facts["look"]).render(state, view).rgb
             off = float(np.abs(again.astype(np.int16) - known[index]).mean())
@@ -221,14 +221,14 @@ def drives_with_lights(seed: int, frames: int, width: int, height: int, dt: floa
     """Yield the numbers of a town's drives that begin and end with a light that can be read."""
     painters = Painters(seed, spp=0)
     for number in range(MOST_DRIVES):
-        seen = []
-        moments = drive(plan_drive(seed, number), frames=frames, width=width, height=height, dt=dt)
-        for index, (state, view) in enumerate(moments):
+        readable = []
+        steps = drive(plan_drive(seed, number), frames=frames, width=width, height=height, dt=dt)
+        for index, (state, view) in enumerate(steps):
             if index in (0, frames - 1):
                 depth = painters.rasteriser.render(state, view).depth
                 lights = lights_seen(painters.scene.models, state, view, depth)
-                seen.append(any(is_readable(light) for light in lights))
-        if all(seen):
+                readable.append(any(is_readable(light) for light in lights))
+        if all(readable):
             yield number
 
 

@@ -29,7 +29,7 @@ def local_town(
     """Run minitown as long as the context lasts; gives its port.
 
     Raises:
-        ConnectError: it did not start; the message holds what it said last.
+        ConnectError: it did not start; the message holds the last line of its log.
     """
     options = {"seed": seed, "vehicles": vehicles, "walkers": walkers, "port": port}
     arguments = [f"--{name}={value}" for name, value in options.items()]
@@ -44,7 +44,7 @@ def local_game(*, seed: int) -> Iterator[str]:
     """Run the town in GTA-V's place as long as the context lasts; gives its URL.
 
     Raises:
-        ConnectError: it did not start; the message holds what it said last.
+        ConnectError: it did not start; the message holds the last line of its log.
     """
     url = "deepgtav+tcp://127.0.0.1"
     with _running("gta-standin", f"{url}:0", f"--town={seed}") as port:
@@ -56,10 +56,10 @@ def _running(verb: str, *arguments: str) -> Iterator[int]:
     """Run `realmaster verb` as long as the context lasts; gives its port."""
     parent = f"--exit-with-parent={os.getpid()}"
     command = [sys.executable, "-m", "realmaster_live", verb, *arguments, parent]
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
-            yield _wait_until_ready(process, said, verb)
+            yield _wait_until_ready(process, errors, verb)
         finally:
             _stop(process)
 
@@ -91,7 +91,7 @@ def pick_ego(port: int, *, host: str = "127.0.0.1", timeout_s: float = 20.0) -> 
     )
 
 
-def _wait_until_ready(process: subprocess.Popen[str], said: IO[str], verb: str) -> int:
+def _wait_until_ready(process: subprocess.Popen[str], errors: IO[str], verb: str) -> int:
     assert process.stdout is not None
     late = threading.Timer(START_S, process.kill)
     late.start()
@@ -103,8 +103,8 @@ def _wait_until_ready(process: subprocess.Popen[str], said: IO[str], verb: str) 
     finally:
         late.cancel()
     process.wait()
-    said.seek(0)
-    last = (said.read().strip().splitlines() or ["nothing"])[-1]
+    errors.seek(0)
+    last = (errors.read().strip().splitlines() or ["nothing"])[-1]
     raise ConnectError(
         f"expected the embedded town to start, got exit status {process.returncode} and {last!r}: "
         f"run realmaster {verb} to see why"
