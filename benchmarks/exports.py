@@ -50,7 +50,7 @@ def record(folder: Path, size: tuple[int, int], frames: int) -> None:
         CarlaBridge(
             port=port, ego=pick_ego(port), width=width, height=height, fixed_delta_s=1 / FPS
         ) as bridge,
-        Recorder(folder, spec, about=About(source=bridge.describe())) as recorder,
+        Recorder(folder, spec, about=About(source=bridge.info)) as recorder,
     ):
         run(bridge, IdentityEngine(spec), [recorder], max_frames=frames)
 

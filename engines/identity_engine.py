@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from realmaster_live.engines.sizes import spec_text
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import AS_SIMULATED, check_prompt
 
@@ -9,8 +10,14 @@ from realmaster_live.prompts import AS_SIMULATED, check_prompt
 class IdentityEngine:
     """Answers every chunk with its own frames; `rendered` is filled as by any engine."""
 
+    name = "identity"
+
     def __init__(self, spec: ChunkSpec) -> None:
         self._spec = spec
+
+    def __repr__(self) -> str:
+        """Say what size it takes."""
+        return f"IdentityEngine({spec_text(self._spec)})"
 
     @property
     def spec(self) -> ChunkSpec:

@@ -12,7 +12,7 @@ from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED
-from realmaster_live.protocols import PromptedEngine
+from realmaster_live.protocols import LoadedEngine
 
 CHUNK_FRAMES = 4  # of the identity engine: as the embedded model's
 
@@ -50,7 +50,7 @@ def load_engine(
     threads: int = 0,
     device: str | None = None,
     prompt: str | None = None,
-) -> PromptedEngine:
+) -> LoadedEngine:
     """Return the engine called `embedded` or `identity`, or the one of a folder.
 
     A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a

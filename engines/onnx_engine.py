@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.engines.sizes import check_frames, check_size
+from realmaster_live.engines.sizes import check_frames, check_size, spec_text
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.optional import require
@@ -88,6 +88,7 @@ class OnnxEngine:
     Attributes:
         timings: stage -> seconds of every chunk since the last reset, on the host's monotonic
             clock; the stages are encode, context, denoise, decode and commit.
+        name: "embedded" or the folder. device: "cpu" or "cuda".
         manifest: what the model is, how it was made and how exact its export is.
     """
 
@@ -116,6 +117,8 @@ class OnnxEngine:
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
         self._folder = EMBEDDED_FOLDER if folder is None else Path(folder)
+        self.name = "embedded" if self._folder == EMBEDDED_FOLDER else str(folder)
+        self.device = device
         self.manifest = self._read_manifest()
         profile = self.manifest["profile"]
         self._stride = int(self.manifest["token_stride"])
@@ -147,6 +150,11 @@ class OnnxEngine:
         self._faded_from = self._shown
         self._prompt = self._prompt_inputs()
         self.reset()
+
+    def __repr__(self) -> str:
+        """Say which model it runs, at what size, in how many steps and where."""
+        size, steps = spec_text(self._spec), len(self._sigmas)
+        return f"OnnxEngine({self.name}, {size}, {steps} steps, {self.device})"
 
     @property
     def spec(self) -> ChunkSpec:

@@ -34,6 +34,11 @@ def check_size(width: int, height: int, stride: int) -> None:
         )
 
 
+def spec_text(spec: ChunkSpec) -> str:
+    """Return the size and length of an engine's chunks, for its repr."""
+    return f"{spec.width}x{spec.height}, chunks of {spec.frames} at {spec.fps:g} a second"
+
+
 def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int) -> None:
     """Raise EngineError for a chunk of another shape than an engine's."""
     expected = (spec.frames, spec.height, spec.width, 3)

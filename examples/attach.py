@@ -9,10 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from realmaster_live.bridges.carla.bridge import CarlaBridge
-from realmaster_live.engines.load import load_engine
-from realmaster_live.frames.chunk import Chunk
-from realmaster_live.live.pipeline import run
+import realmaster_live as rm
 
 
 class Pictures:
@@ -22,7 +19,7 @@ class Pictures:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def write(self, chunk: Chunk) -> None:
+    def write(self, chunk: rm.Chunk) -> None:
         """Save the frames under the simulator's frame numbers."""
         drawn = chunk.frames if chunk.rendered is None else chunk.rendered
         for number, left, right in zip(chunk.frame_ids, drawn, chunk.frames, strict=True):
@@ -44,12 +41,14 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("attach-out"))
     args = parser.parse_args()
-    engine = load_engine(args.engine, width=512, height=288)
-    with CarlaBridge(
-        args.host, args.port, ego=args.ego, width=512, height=288, synchronous=not args.passive
-    ) as bridge:
-        print(bridge.describe())
-        print(run(bridge, engine, [Pictures(args.out)], max_frames=args.frames))
+    with (
+        rm.load_engine(args.engine, width=512, height=288) as engine,
+        rm.CarlaBridge(
+            args.host, args.port, ego=args.ego, width=512, height=288, synchronous=not args.passive
+        ) as bridge,
+    ):
+        print(bridge.info)
+        print(rm.run(bridge, engine, [Pictures(args.out)], max_frames=args.frames))
 
 
 if __name__ == "__main__":

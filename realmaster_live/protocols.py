@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.frames.run_info import RunInfo
+from realmaster_live.frames.source_info import SourceInfo
 
 
 @runtime_checkable
@@ -20,6 +22,15 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class DescribedSource(Source, Protocol):
+    """A source that says what it is, so that a recording can remember it."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the source is by now; complete once it is closed, and still there then."""
+
+
+@runtime_checkable
 class Sink(Protocol):
     """Where realized chunks go: a recording, a viewer, the simulator's own user."""
 
@@ -28,6 +39,22 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Finish and release; may be called twice."""
+
+
+@runtime_checkable
+class RunSink(Sink, Protocol):
+    """A sink that can be opened before a run and be told what the run is; both are optional.
+
+    `run` opens every sink that is not open and closes it at the end. A sink that its owner has
+    opened, as a context manager or by an earlier run's `begin`, stays open: its owner closes it.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has opened it and nobody has closed it yet."""
+
+    def begin(self, run: RunInfo) -> None:
+        """Open it where it is not open, and take what comes: called before a run's first chunk."""
 
 
 @runtime_checkable
@@ -59,6 +86,17 @@ class PromptedEngine(Engine, Protocol):
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Ask for a prompt from the next chunk on, crossing over within `fade_chunks` chunks."""
+
+
+@runtime_checkable
+class LoadedEngine(PromptedEngine, Protocol):
+    """An engine that was loaded by its name: a context manager that closes it."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it."""
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from realmaster_live.bridges.frame_join import FrameJoin
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.source_info import SourceInfo
 
 WORLD = "world"  # the sender of each tick's state
 WORLD_TICKS = 64  # so many may wait: they come every tick, long before the pictures, and are small
@@ -112,7 +113,12 @@ class Attachment:
         return statistics.median(deltas) if len(deltas) == MEASURED_TICKS else None
 
     def frames_of(
-        self, frame_id: int, items: Mapping[str, Any], *, dropped_before: int
+        self,
+        frame_id: int,
+        items: Mapping[str, Any],
+        *,
+        dropped_before: int,
+        source: SourceInfo | None = None,
     ) -> Iterator[Frame]:
         """Yield the frames of all cameras at one tick."""
         tick: Tick = items[WORLD]
@@ -138,6 +144,7 @@ class Attachment:
                 dropped_before=dropped_before,
                 ego_to_world=ego_to_world,
                 objects=objects,
+                source=source,
             )
 
     def _watch_scene(self, range_m: float | None) -> SceneWatch | None:

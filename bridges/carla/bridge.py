@@ -10,12 +10,19 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from realmaster_live.bridges.carla import diagnosis
 from realmaster_live.bridges.carla.attachment import Attachment
-from realmaster_live.bridges.carla.camera import CameraSet, adopt_camera, describe, spawn_camera
+from realmaster_live.bridges.carla.camera import (
+    CameraSet,
+    adopt_camera,
+    source_info,
+    spawn_camera,
+    weather_of,
+)
 from realmaster_live.bridges.carla.ego import find_camera, find_ego, name_of, successor_role
 from realmaster_live.bridges.carla.leftovers import warn_of_leftovers
 from realmaster_live.bridges.carla.objects import RANGE_M
@@ -25,12 +32,14 @@ from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
 from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.system.termination import ExitGuard, deferred_signals
 
 log = logging.getLogger(__name__)
 
 SETTLE_WAIT_S = 0.05  # a new sensor's stream is connected a moment after listen() returns
 OTHER_TICKER_S = 0.3
+WEATHER_EVERY_S = 0.5  # of the simulation clock: asking the server for it is a call of its own
 RETRY_S = 0.2  # from one look for the ego to the next
 
 Taken = TypeVar("Taken")
@@ -106,6 +115,9 @@ class CarlaBridge:
         self._ticker = Ticker()
         self._attachment: Attachment | None = None
         self._last_tick: int | None = None
+        self._info = SourceInfo(simulator="carla", server=f"{host}:{port}")
+        self._weather_at_s = -math.inf
+        self._counts = {"captured": 0, "lost": 0}
         self._session = CarlaSession(host, port, timeout_s)
         self._guard = ExitGuard(self.close)
         self._guard.arm()
@@ -113,6 +125,7 @@ class CarlaBridge:
             self._attach(ego)
             warn_of_leftovers(self._session)
             self._step_s = self._measure_step()
+            self._info = replace(self._info, fps=self.fps)
         except BaseException:
             self.close()
             raise
@@ -150,7 +163,13 @@ class CarlaBridge:
                 frame_id, items = self._take()
                 lost = max(steps.missed(frame_id), int(attached_anew))
                 attached_anew = False
-                yield from self._attached.frames_of(frame_id, items, dropped_before=lost)
+                self._read_weather(items["world"].snapshot.timestamp.elapsed_seconds)
+                for frame in self._attached.frames_of(
+                    frame_id, items, dropped_before=lost, source=self._info
+                ):
+                    self._counts["captured"] += 1
+                    self._counts["lost"] += lost
+                    yield frame
             except BridgeClosed:
                 return
             except _Detached as detached:
@@ -178,13 +197,30 @@ class CarlaBridge:
         finally:
             self._guard.disarm()  # outside: inside, the handlers in place are the deferring ones
 
-    def describe(self) -> dict[str, Any]:
-        """Return what a recording should remember of this run, as plain JSON values."""
-        described = describe(self._session, self.ego, self.cameras)
-        described["we_tick"] = self._synchronous
-        described["labels"] = described["camera"]["labels"]
-        described["object_range_m"] = self._object_range_m
-        return described
+    @property
+    def info(self) -> SourceInfo:
+        """What a recording remembers of the world and the cameras, as they were last seen."""
+        return replace(self._info, counts=dict(self._counts))
+
+    def __repr__(self) -> str:
+        """Say where it is attached, to what and with which cameras."""
+        info = self._info
+        cameras = ", ".join(f"{n} {c.width}x{c.height}" for n, c in info.cameras.items())
+        state = "closed" if self._closed.is_set() else f"ticked by {info.ticked_by}"
+        return f"CarlaBridge({info.server}, {info.town}, {state}, cameras: {cameras or 'none'})"
+
+    def _read_weather(self, now_s: float) -> None:
+        """Ask for the weather twice a simulated second; the info stays one object while it does."""
+        if 0.0 <= now_s - self._weather_at_s < WEATHER_EVERY_S:
+            return
+        self._weather_at_s = now_s
+        try:
+            weather = weather_of(self._session.world)
+        except RuntimeError as error:  # the next frame says what is wrong with the server
+            log.debug("no weather: %s", error)
+            return
+        if weather != self._info.weather:
+            self._info = replace(self._info, weather=weather)
 
     def __enter__(self) -> Self:
         return self
@@ -239,6 +275,10 @@ class CarlaBridge:
             ego,
             {camera.name: camera for camera in cameras},
             object_range_m=self._object_range_m,
+        )
+        found = source_info(session, ego, self.cameras, we_tick=self._synchronous)
+        self._info = replace(
+            found, fps=self._info.fps or found.fps, object_range_m=self._object_range_m
         )
         if self._closed.is_set():
             raise BridgeClosed

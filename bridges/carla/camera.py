@@ -20,6 +20,7 @@ from realmaster_live.bridges.carla.ownership import this_process
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import SensorMismatch
 from realmaster_live.frames.rig import Mount, RigCamera
+from realmaster_live.frames.source_info import ActorInfo, CameraInfo, SourceInfo, TickedBy
 
 LABEL_SENSORS: Mapping[str, str] = {
     "depth": "sensor.camera.depth",
@@ -143,49 +144,52 @@ def check_same_view(images: Mapping[str, Any]) -> None:
             )
 
 
-def describe(
-    session: CarlaSession, ego: Any | None, cameras: Mapping[str, CameraSet]
-) -> dict[str, Any]:
-    """Return server, world, vehicle and cameras as plain JSON values."""
+def source_info(
+    session: CarlaSession, ego: Any | None, cameras: Mapping[str, CameraSet], *, we_tick: bool
+) -> SourceInfo:
+    """Return what the server, its world, the vehicle and the cameras are."""
     world = session.world
-    weather, settings = world.get_weather(), world.get_settings()
+    settings = world.get_settings()
+    step_s = settings.fixed_delta_seconds
+    others: TickedBy = "another client" if settings.synchronous_mode else "nobody"
+    return SourceInfo(
+        simulator="carla",
+        server=f"{session.host}:{session.port}",
+        server_version=session.versions.server,
+        client_version=session.versions.client,
+        map=world.get_map().name,
+        weather=weather_of(world),
+        ticked_by="us" if we_tick else others,
+        fps=1.0 / step_s if step_s else None,
+        ego=None if ego is None else _actor_info(ego),
+        cameras={name: _camera_info(one) for name, one in cameras.items()},
+    )
+
+
+def weather_of(world: Any) -> dict[str, float]:
+    """Return the weather's parameters by name."""
+    weather = world.get_weather()
     numbers = {n: getattr(weather, n) for n in dir(weather) if not n.startswith("_")}
-    said = {name: _describe_camera(one) for name, one in cameras.items()}
-    return {
-        "simulator": "carla",
-        "server": f"{session.host}:{session.port}",
-        **{f"{side}_version": version for side, version in asdict(session.versions).items()},
-        "map": world.get_map().name,
-        "weather": {n: value for n, value in numbers.items() if isinstance(value, float)},
-        "synchronous": settings.synchronous_mode,
-        "fixed_delta_s": settings.fixed_delta_seconds,
-        "ego": None if ego is None else _identity(ego),
-        "camera": next(iter(said.values())),
-        "cameras": said,
-    }
+    return {name: value for name, value in numbers.items() if isinstance(value, float)}
 
 
-def _describe_camera(camera: CameraSet) -> dict[str, Any]:
+def _camera_info(camera: CameraSet) -> CameraInfo:
     """Return one camera; its lens attributes are Unreal's own, no distortion of OpenCV's."""
-    attributes = camera.picture.attributes
-    return {
-        **_identity(camera.picture),
-        "width": int(attributes["image_size_x"]),
-        "height": int(attributes["image_size_y"]),
-        "fov_deg": float(attributes["fov"]),
-        "lens": {name: float(attributes[name]) for name in LENS if name in attributes},
-        "labels": list(camera.labels),
-        "mount": None if camera.mount is None else asdict(camera.mount),
-        "cam_to_ego": None if camera.cam_to_ego is None else camera.cam_to_ego.tolist(),
-    }
+    attributes, pose = camera.picture.attributes, camera.cam_to_ego
+    return CameraInfo(
+        width=int(attributes["image_size_x"]),
+        height=int(attributes["image_size_y"]),
+        fov_deg=float(attributes["fov"]),
+        labels=tuple(camera.labels),
+        mount=None if camera.mount is None else asdict(camera.mount),
+        lens={name: float(attributes[name]) for name in LENS if name in attributes},
+        cam_to_ego=None if pose is None else tuple(map(tuple, pose.tolist())),
+        actor=_actor_info(camera.picture),
+    )
 
 
-def _identity(actor: Any) -> dict[str, Any]:
-    return {
-        "id": actor.id,
-        "type": actor.type_id,
-        "role_name": role_of(actor),
-    }
+def _actor_info(actor: Any) -> ActorInfo:
+    return ActorInfo(id=actor.id, type=actor.type_id, role_name=role_of(actor))
 
 
 class _Spawner:

@@ -44,6 +44,7 @@ from realmaster_live.bridges.gtav.receiver import Receiver
 from realmaster_live.bridges.gtav.weather import game_weather
 from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
 from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.frames.source_info import CameraInfo, SourceInfo
 from realmaster_live.optional import require
 from realmaster_live.system.termination import ExitGuard
 
@@ -118,6 +119,8 @@ class GtavBridge:
         self._buffer_size = buffer_size or self._game_size
         self._stamp: Stamp | None = None
         self._near_used: float | None = None
+        self._weather = "" if scenario is None or scenario.weather is None else scenario.weather
+        self._closed = False
         request = Request(
             game_size=self._game_size,
             buffer_size=buffer_size,
@@ -166,6 +169,7 @@ class GtavBridge:
     def set_weather(self, wanted: str) -> None:
         """Ask the game for a weather: a prompt, its name, or the game's own name for it."""
         weather, hour = game_weather(wanted)
+        self._weather = wanted
         if not self._fork:
             time = None if hour is None else (hour, 0)
             self._receiver.send(Config(scenario=Scenario(weather=weather, time=time)))
@@ -196,31 +200,48 @@ class GtavBridge:
 
     def close(self) -> None:
         """Tell the harness to stop and hang up; may be called twice and from any thread."""
+        self._closed = True
         self._guard.disarm()
         self._receiver.close()
 
-    def describe(self) -> dict[str, Any]:
-        """Return what a recording should remember of this run, as plain JSON values."""
+    @property
+    def info(self) -> SourceInfo:
+        """What a recording remembers of the game; near clip and counts are those until now."""
         width, height = self._size
-        camera = {
-            "width": width,
-            "height": height,
-            "vertical_fov_deg": self._vfov(),
-            "labels": list(self._labels),
-        }
-        return {
-            "simulator": "gtav",
-            "licence": TERMS,
-            "server": self._url,
-            "map": "GTA-V",
-            "fps": self._fps,
-            "near_m": self._near_used or self._near_m,
-            "near_is_default": self._near_used is not None and self._near() is None,
-            "labels": list(self._labels),
-            "counts": self.counts,
-            "camera": camera,
-            "cameras": {self._name: camera},
-        }
+        camera = CameraInfo(
+            width=width,
+            height=height,
+            fov_deg=self._vfov(),
+            fov_axis="vertical",
+            labels=tuple(self._labels),
+        )
+        return SourceInfo(
+            simulator="gtav",
+            server=self._url,
+            map="GTA-V",
+            weather=self._weather,
+            licence=TERMS,
+            cameras={self._name: camera},
+            near_m=self._near_used or self._near_m,
+            near_is_default=self._near_used is not None and self._near() is None,
+            ticked_by="nobody",
+            fps=self._fps,
+            counts=self.counts,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether realized chunks can be sent back: from the making on until `close`."""
+        return not self._closed
+
+    def __repr__(self) -> str:
+        """Say where it is connected and what it gives."""
+        width, height = self._size
+        labels = ", ".join(self._labels) or "none"
+        return (
+            f"GtavBridge({self._url}, {'closed, ' * self._closed}{width}x{height} at "
+            f"{self._fps:g} a second, labels: {labels})"
+        )
 
     def __enter__(self) -> Self:
         return self

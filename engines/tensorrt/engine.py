@@ -20,7 +20,7 @@ from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
 from realmaster_live.engines.program.fp8 import SMALLEST_SM
 from realmaster_live.engines.program.prepare import read_prompts
 from realmaster_live.engines.program.weight_names import refit_weights, round_to_bfloat16
-from realmaster_live.engines.sizes import check_frames
+from realmaster_live.engines.sizes import check_frames, spec_text
 from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
@@ -64,6 +64,7 @@ class TrtEngine:
     """Realizes chunks with the plans that `realmaster build` made on this machine.
 
     Attributes:
+        name: the build's folder. device: the GPU's number.
         manifest: what the model is, and what the plans were built for.
     """
 
@@ -90,6 +91,7 @@ class TrtEngine:
             BuildError: the folder holds no build of this user, or a file of it was changed.
         """
         self._folder = Path(folder)
+        self.name, self.device = str(folder), device
         self.manifest = manifest = read_manifest(self._folder)
         gpu = find_gpu(device)
         if gpu is None:
@@ -137,6 +139,11 @@ class TrtEngine:
         if graphs:
             self._recorded = {}
             self._warm_up()
+
+    def __repr__(self) -> str:
+        """Say which build it runs, at what size, in how many steps and where."""
+        size = spec_text(self._spec)
+        return f"TrtEngine({self.name}, {size}, {self._steps} steps, cuda:{self.device})"
 
     @property
     def spec(self) -> ChunkSpec:

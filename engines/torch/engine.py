@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.attention import sdpa_kernel
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
-from realmaster_live.engines.sizes import check_frames, check_size
+from realmaster_live.engines.sizes import check_frames, check_size, spec_text
 from realmaster_live.engines.torch.buffers import Buffers
 from realmaster_live.engines.torch.cuda_graphs import Graphs
 from realmaster_live.engines.torch.device import (
@@ -94,6 +94,7 @@ class TorchEngine:
     Use it from one thread: CUDA graphs belong to the thread that recorded them.
 
     Attributes:
+        name: the checkpoint's folder, or "networks" where it was given networks.
         profile: the sizes of the model.
         device: where it runs.
         prompts: the prompts that it has embeddings of.
@@ -135,6 +136,7 @@ class TorchEngine:
         if precision not in get_args(Precision):
             raise EngineError(f"expected precision fp32 or bf16, got {precision!r}: use one")
         folder = None if isinstance(checkpoint, tuple) else Path(checkpoint)
+        self.name = "networks" if folder is None else str(checkpoint)
         given = checkpoint if isinstance(checkpoint, tuple) else Path(checkpoint)
         autoencoder, *transformers = open_networks(given)
         profile = self.profile = transformers[0].profile
@@ -147,6 +149,7 @@ class TorchEngine:
                 f"expected steps among {', '.join(map(str, STEP_CHOICES))}, got {steps}: "
                 "choose one of them"
             )
+        self._step_count = steps
         self._sigmas = sigmas(steps, profile.shift)
         self._spec = ChunkSpec(frames=profile.chunk_frames, height=height, width=width, fps=fps)
         self._threads, self._precision = threads, precision
@@ -213,6 +216,11 @@ class TorchEngine:
         self.reset()
         if compile or self._graphs is not None:
             self._warm_up()
+
+    def __repr__(self) -> str:
+        """Say which checkpoint it runs, at what size, in how many steps and where."""
+        size = spec_text(self._spec)
+        return f"TorchEngine({self.name}, {size}, {self._step_count} steps, {self.device})"
 
     @property
     def spec(self) -> ChunkSpec:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from realmaster_live.cli.fidelity import Fidelity, wrap
 from realmaster_live.cli.game import Game, check_simulator, open_game
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.bridges.gtav.bridge import GtavBridge
     from realmaster_live.frames.rig import Rig
+    from realmaster_live.frames.source_info import CameraInfo
     from realmaster_live.protocols import Engine
 
 DEFAULT_SIZE = (512, 288)
@@ -114,7 +114,7 @@ class Record(World):
 
 def run(options: World) -> int:
     """Attach, realize until the end, detach."""
-    from realmaster_live.live.recorded_run import about_run, run_with_progress
+    from realmaster_live.live.recorded_run import run_with_progress
     from realmaster_live.protocols import Sink
 
     check_simulator(options.game, options)
@@ -123,22 +123,20 @@ def run(options: World) -> int:
     with ExitStack() as stack:
         bridge = _game(options) if is_game else _carla(options)
         stack.enter_context(bridge)
-        world = bridge.describe()
+        info = bridge.info
         fps = options.fps if isinstance(bridge, Sink) else bridge.fps
         engines = {
             name: _load_engine(stack, options, camera, fps=fps)
-            for name, camera in world["cameras"].items()
+            for name, camera in info.cameras.items()
         }
-        first = next(iter(engines.values()))
-        about = about_run(options.engine, first, world, policy=policy)
-        sinks = open_displays(stack, options.display, first.spec.fps)
+        sinks = open_displays(stack, options.display)
         if options.record is not None:
-            recorder = open_recorder(stack, options.record, first.spec, about, options.recording)
+            recorder = open_recorder(stack, options.record, options.recording)
             sinks.insert(0, recorder)
         if isinstance(bridge, Sink):
             sinks.append(bridge)  # it sends realized frames on to where they can be shown
         run_with_progress(
-            f"{world['map']}",
+            info.map,
             bridge,
             engines,
             sinks,
@@ -203,16 +201,14 @@ def _rig(options: World) -> Rig:
     )
 
 
-def _load_engine(
-    stack: ExitStack, options: World, camera: Mapping[str, Any], *, fps: float
-) -> Engine:
+def _load_engine(stack: ExitStack, options: World, camera: CameraInfo, *, fps: float) -> Engine:
     """Return one camera's own engine, of the camera's size; `stack` closes it."""
     from realmaster_live.engines.load import load_engine
 
     engine = load_engine(
         options.engine,
-        width=camera["width"],
-        height=camera["height"],
+        width=camera.width,
+        height=camera.height,
         fps=fps,
         prompt=options.prompt,
     )

@@ -70,7 +70,7 @@ def watch(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
                 job,
                 piece,
                 engines,
-                sinks=open_displays(stack, display, piece.footage.fps),
+                sinks=open_displays(stack, display),
                 pace=display.view,
                 on_progress=bar.update,
             )
@@ -94,7 +94,7 @@ def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
                 "it, or end it first"
             )
         bar = _bar(stack, job, quiet=quiet)
-        sinks = open_displays(stack, display, piece.footage.fps)
+        sinks = open_displays(stack, display)
         replay = ReplayWork(job, wrap=_wrapping(job), sinks=sinks, on_progress=bar.update)
         try:
             produce(stack.enter_context(replay), piece.name)

@@ -11,7 +11,7 @@ from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording import Recording
 from realmaster_live.recording.files import sha256_of
-from realmaster_live.recording.segment import SegmentInfo, is_finished, segment_folders
+from realmaster_live.recording.segment import SegmentInfo, is_finished
 from realmaster_live.recording.tables import compute, read_table
 
 BROWSER_FORMATS = ("yuv420p", "yuvj420p")  # what WebCodecs plays everywhere
@@ -76,7 +76,7 @@ class Passed:
 
     def possible(self) -> bool:
         """Whether the packets of every segment that can be read may be handed on."""
-        for segment in segment_folders(self._recording.folder):
+        for segment in self._recording.segment_folders():
             with suppress(RecordingError):
                 if not can_pass(segment / self._camera / self._file):
                     return False
@@ -94,7 +94,7 @@ class Passed:
         return self._next[1] if self._next[0] == frame_id else None
 
     def _numbered(self) -> Iterator[tuple[int, bytes]]:
-        for segment in segment_folders(self._recording.folder):
+        for segment in self._recording.segment_folders():
             path = segment / self._camera / self._file
             try:
                 _check(segment, f"{self._camera}/{self._file}")

@@ -18,7 +18,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.calibration import CALIBRATION, describe_lens
 from realmaster_live.recording.sample import Sample
-from realmaster_live.recording.segment import SEGMENT, segment_folders
+from realmaster_live.recording.segment import SEGMENT
 
 Variant = Literal["sim", "real", "paired"]
 PICTURES: Mapping[Variant, tuple[str, ...]] = {
@@ -82,7 +82,7 @@ class Drive:
     def fingerprint(self) -> str:
         """A hash of what was recorded, wherever the folder lies."""
         digest = hashlib.sha256(self.recording.meta.created.encode())
-        for folder in segment_folders(self.recording.folder):
+        for folder in self.recording.segment_folders():
             if (folder / SEGMENT).is_file():  # the hashes of all files of the segment
                 digest.update((folder / SEGMENT).read_bytes())
         return digest.hexdigest()[:16]
@@ -125,8 +125,7 @@ def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) ->
         RecordingError: a recording cannot be read.
         ConfigError: a camera or a stream was not recorded, or the splits cannot be made.
     """
-    folders = _named(selection.recordings)
-    recordings = {name: Recording(folder, verify=True) for name, folder in folders.items()}
+    recordings = _scenes(selection)
     splits = assign_splits(
         {name: recording.meta.about for name, recording in recordings.items()}, selection.split
     )
@@ -145,6 +144,16 @@ def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) ->
         )
         for name, recording in recordings.items()
     )
+
+
+def _scenes(selection: Selection) -> dict[str, Recording]:
+    """Return name -> recording; one in which the town changes is a drive for each of its scenes."""
+    parts: dict[tuple[str, ...], Recording] = {}
+    for name, folder in _named(selection.recordings).items():
+        scenes = Recording(folder, verify=True).scenes(by_weather=selection.split.by == "weather")
+        for number, scene in enumerate(scenes, start=1):
+            parts[(name, str(number)) if len(scenes) > 1 else (name,)] = scene
+    return dict(zip(unique_names(list(parts), "-"), parts.values(), strict=True))
 
 
 def _named(folders: tuple[Path, ...]) -> dict[str, Path]:

@@ -15,10 +15,10 @@ import numpy as np
 from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.demo.settings import Bench
 from realmaster_live.frames.chunk import Chunk
-from realmaster_live.live.recorded_run import about_run, run_with_progress
+from realmaster_live.live.recorded_run import run_with_progress
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Engine
-from realmaster_live.recording import Recorder
+from realmaster_live.recording import About, Recorder
 from realmaster_live.system.host import describe_host
 
 VEHICLES, WALKERS = 24, 24
@@ -146,8 +146,7 @@ def _measure(bench: Bench, port: int, ego: int, engine: Engine) -> tuple[Stats, 
                 fixed_delta_s=1.0 / bench.fps,
             )
         )
-        about = about_run(bench.engine, engine, bridge.describe(), policy="block", seed=bench.seed)
-        recorder = stack.enter_context(Recorder(folder / "recording", spec, about=about))
+        recorder = Recorder(folder / "recording", about=About(seed=bench.seed))
         kept = Kept()
         stats = run_with_progress(
             f"{spec.width}x{spec.height}",

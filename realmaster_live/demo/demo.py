@@ -20,17 +20,17 @@ from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.classes import colourize
 from realmaster_live.live.progress import console, tracked
 from realmaster_live.live.queue import Policy
-from realmaster_live.live.recorded_run import about_run, run_with_progress
+from realmaster_live.live.recorded_run import run_with_progress
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Engine, Source
-from realmaster_live.recording import Recorder, Recording
+from realmaster_live.recording import About, Recorder, Recording
 from realmaster_live.recording.about import SCENE
 from realmaster_live.sinks.drawing import Picture, depth_colors, instance_colors, png_bytes
 from realmaster_live.sinks.video import SideBySideVideo
 
 VEHICLES, WALKERS = 40, 40
 MOMENTS = 5
-Attached = tuple[Source, Policy, Mapping[str, Any]]  # what is run, how, and what is said of it
+Attached = tuple[Source, Policy]  # what is run, and what happens when the engine is late
 LABELS: Mapping[str, tuple[str, Callable[[Any], Picture]]] = {
     "classes": ("semantic", colourize),
     "objects": ("instance", instance_colors),
@@ -110,9 +110,8 @@ def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]
     (folder / SCENE).unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         attach = _attach_game if demo.bridge == "gtav" else _attach_town
-        source, policy, world = attach(demo, folder, stack)
-        about = about_run(demo.engine, engine, world, policy=policy, seed=demo.seed)
-        recorder = stack.enter_context(Recorder(folder, engine.spec, about=about, overwrite=True))
+        source, policy = attach(demo, folder, stack)
+        recorder = Recorder(folder, about=About(seed=demo.seed), overwrite=True)
         stats = run_with_progress(
             "realizing",
             source,
@@ -141,7 +140,7 @@ def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attac
             fixed_delta_s=1.0 / demo.rate,
         )
     )
-    return bridge, "block", bridge.describe()
+    return bridge, "block"
 
 
 def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
@@ -163,7 +162,7 @@ def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attac
             scenario=Scenario(driving_mode=DRIVING),
         )
     )
-    return bridge, "drop_oldest", bridge.describe()
+    return bridge, "drop_oldest"
 
 
 def _film(recording: Recording, path: Path) -> list[Moment]:

@@ -73,7 +73,7 @@ def write_report(path: Path, report: Report) -> None:
 def render(report: Report) -> str:
     """Return the page as HTML."""
     meta, stats, spec = report.meta, report.stats, report.meta.spec
-    town = meta.about.source.get("map", "")
+    town = meta.about.source.map
     sub = f"{spec.width}×{spec.height}, {town}, {meta.created}, {meta.software}"
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -179,8 +179,8 @@ def _facts(report: Report) -> Iterable[tuple[str, object]]:
     yield "when the engine is late", about.policy
     yield "seed", about.seed
     for key in ("simulator", "map", "server_version", "client_version"):
-        if about.source.get(key):
-            yield key.replace("_", " "), about.source[key]
+        if getattr(about.source, key):
+            yield key.replace("_", " "), getattr(about.source, key)
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> str:

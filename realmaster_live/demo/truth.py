@@ -33,9 +33,8 @@ def trace(truth: Truth) -> Iterator[Path]:
     camera_name = recording.cameras[0]
     numbers = recording.table("frames", camera_name)["frame_id"].to_pylist()
     wanted = set(numbers[:: truth.every])
-    source = recording.meta.about.source
-    told = source.get("cameras", {}).get(camera_name) or source.get("camera", {})
-    camera = told.get("id")
+    known = recording.meta.about.source.cameras.get(camera_name)
+    camera = None if known is None or known.actor is None else known.actor.id
     tracer = None
     truth.folder.mkdir(parents=True, exist_ok=True)
     for logged in read_states(log):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from realmaster_live.frames.weather import in_words
 
@@ -45,20 +45,6 @@ class CameraInfo:
     lens: Mapping[str, float] = field(default_factory=dict)
     cam_to_ego: tuple[tuple[float, ...], ...] | None = None
     actor: ActorInfo | None = None
-
-    @classmethod
-    def of(cls, content: Mapping[str, Any]) -> CameraInfo:
-        """Return what `as_json` or an earlier release wrote."""
-        known = {one.name for one in fields(cls)}
-        values = {name: value for name, value in content.items() if name in known}
-        if "vertical_fov_deg" in content:
-            values |= {"fov_deg": content["vertical_fov_deg"], "fov_axis": "vertical"}
-        actor = content.get("actor") or content
-        values["actor"] = _actor(actor) if "id" in actor else None
-        values["labels"] = tuple(content.get("labels") or ())
-        pose = content.get("cam_to_ego")
-        values["cam_to_ego"] = None if pose is None else tuple(tuple(row) for row in pose)
-        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,33 +110,92 @@ class SourceInfo:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> SourceInfo:
-        """Return what `as_json` gave, or what an earlier release or a sidecar file says.
-
-        Keys that are no field become details.
-        """
-        known = {one.name for one in fields(cls)}
-        values = {name: value for name, value in content.items() if name in known}
-        details = {name: value for name, value in content.items() if name not in known | _EARLIER}
-        cameras = content.get("cameras") or {}
-        if not cameras and isinstance(content.get("camera"), Mapping):
-            cameras = {"front": content["camera"]}
-        values["cameras"] = {name: CameraInfo.of(camera) for name, camera in cameras.items()}
-        ego = content.get("ego")
-        values["ego"] = _actor(ego) if isinstance(ego, Mapping) else None
-        values["details"] = {**details, **(content.get("details") or {})}
-        for name in ("map", "town", "route", "licence"):
-            values[name] = str(content.get(name) or "")
-        values["weather"] = content.get("weather") or ""
-        if "ticked_by" not in content and "we_tick" in content:
-            others: TickedBy = "another client" if content.get("synchronous") else "nobody"
-            values["ticked_by"] = "us" if content["we_tick"] else others
-        if "fps" not in content and content.get("fixed_delta_s"):
-            values["fps"] = 1.0 / float(content["fixed_delta_s"])
+        """Return what `as_json` gave, or what an earlier release or a sidecar file says."""
+        values = upgraded(content)
+        values["ego"] = _actor(values.get("ego"))
+        values["cameras"] = {
+            name: CameraInfo(
+                **{
+                    **camera,
+                    "labels": tuple(camera.get("labels", ())),
+                    "cam_to_ego": _rows(camera.get("cam_to_ego")),
+                    "actor": _actor(camera.get("actor")),
+                }
+            )
+            for name, camera in values.get("cameras", {}).items()
+        }
         return cls(**values)
 
 
-# keys of version 2 that are told otherwise now
+def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON values of a SourceInfo under the names of its fields.
+
+    Names that are no field become details: an earlier release had one free mapping.
+    """
+    cameras = content.get("cameras") or {}
+    if not cameras and isinstance(content.get("camera"), Mapping):
+        cameras = {"front": content["camera"]}
+    if isinstance(cameras, Mapping):
+        cameras = {name: _upgraded_camera(camera) for name, camera in cameras.items()}
+    given: dict[str, Any] = {**content, "cameras": cameras}
+    if "ticked_by" not in content and "we_tick" in content:
+        others: TickedBy = "another client" if content.get("synchronous") else "nobody"
+        given["ticked_by"] = "us" if content["we_tick"] else others
+    step_s = content.get("fixed_delta_s")
+    if "fps" not in content and isinstance(step_s, float) and step_s > 0:
+        given["fps"] = 1.0 / step_s
+    details = given.pop("details", None)
+    values: dict[str, Any] = {"details": dict(details) if isinstance(details, Mapping) else {}}
+    for name, value in given.items():
+        if name in _FIELDS and _fits(name, value):
+            values[name] = value
+        elif value is not None and name not in _EARLIER:
+            values["details"].setdefault(name, value)
+    return values
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Return whether a JSON value is of the type of a field; a free mapping may hold any."""
+    numbers = (int, float)
+    match name:
+        case "seed":
+            return isinstance(value, int)
+        case "near_m" | "fps" | "object_range_m":
+            return isinstance(value, numbers)
+        case "near_is_default":
+            return isinstance(value, bool)
+        case "ticked_by":
+            return value in get_args(TickedBy)
+        case "weather" if isinstance(value, Mapping):
+            return all(isinstance(one, numbers) for one in value.values())
+        case "counts":
+            return isinstance(value, Mapping) and all(isinstance(n, int) for n in value.values())
+        case "ego":
+            return isinstance(value, Mapping) and isinstance(value.get("id"), int)
+        case "cameras":
+            return isinstance(value, Mapping) and all(
+                isinstance(one, Mapping) and isinstance(one.get("width"), int)
+                for one in value.values()
+            )
+    return isinstance(value, str)
+
+
+_FIELDS = {one.name for one in fields(SourceInfo)}
+# names of version 2 that are told otherwise now
 _EARLIER = {"camera", "labels", "we_tick", "synchronous", "fixed_delta_s"}
+_OF_CAMERA = {one.name for one in fields(CameraInfo)}
+
+
+def _upgraded_camera(content: Any) -> Any:
+    if not isinstance(content, Mapping):
+        return content
+    values = {name: content[name] for name in _OF_CAMERA if name in content}
+    if "vertical_fov_deg" in content:
+        values |= {"fov_deg": content["vertical_fov_deg"], "fov_axis": "vertical"}
+    if "actor" not in content and "id" in content:
+        names = ("id", "type", "role_name")
+        values["actor"] = {name: content[name] for name in names if name in content}
+    return values
 
 
 def town_of(map_name: str) -> str:
@@ -158,9 +203,9 @@ def town_of(map_name: str) -> str:
     return map_name.rpartition("/")[2].removesuffix(OPTIMIZED)
 
 
-def _actor(content: Mapping[str, Any]) -> ActorInfo:
-    return ActorInfo(
-        id=int(content["id"]),
-        type=str(content.get("type", "")),
-        role_name=str(content.get("role_name", "")),
-    )
+def _actor(content: Mapping[str, Any] | None) -> ActorInfo | None:
+    return None if content is None else ActorInfo(**content)
+
+
+def _rows(pose: Any) -> tuple[tuple[float, ...], ...] | None:
+    return None if pose is None else tuple(tuple(row) for row in pose)

@@ -23,11 +23,13 @@ from itertools import islice
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.live.chunker import Chunker
+from realmaster_live.live.engine_info import engine_info
 from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.live.rig_chunker import RigChunker
 from realmaster_live.live.stats import Meter, Stats
-from realmaster_live.protocols import Engine, Sink, Source
+from realmaster_live.protocols import Engine, RunSink, Sink, Source
 from realmaster_live.system.termination import termination_raises
 
 log = logging.getLogger(__name__)
@@ -55,17 +57,23 @@ def run(
 ) -> Stats:
     """Realize everything that `source` gives and hand it to every sink; blocks until the end.
 
-    The source, the engine and the sinks are closed on every way out. A source that fails ends the
-    run like one that stops: what it gave before is still realized and delivered, then its
-    exception is raised. An engine or a sink that fails ends it at once. On KeyboardInterrupt and
-    on SIGTERM (which raises SystemExit) what is realized already is still delivered.
+    Whoever opens a thing closes it. The source and the engines stay open, so they can be used for
+    another run; a sink that is not open yet is opened here and closed on every way out, and one
+    that its owner has opened stays open. Only a source that still waits for a frame when the run
+    has to end is closed: nothing else wakes it.
+
+    A source that fails ends the run like one that stops: what it gave before is still realized and
+    delivered, then its exception is raised. An engine or a sink that fails ends it at once. On
+    KeyboardInterrupt and on SIGTERM (which raises SystemExit) what is realized already is still
+    delivered.
 
     Args:
         source: gives the frames of one camera, or tick by tick those of several.
         engine: realizes the chunks, on the calling thread; for several cameras one engine for each,
             by the camera's name, which may differ in size but not in the chunks' length.
         sinks: take each realized chunk one after another, on a thread of their own; those of
-            several cameras in the order in which their frames came.
+            several cameras in the order in which their frames came. A sink of your own needs
+            `write` and `close`; without `is_open` (see RunSink) it counts as not open.
         policy: "block" holds the source until the engine is ready; "drop_oldest" lets the newest
             chunk win, and counts the loss.
         queue_chunks: how many chunks of a camera may wait in front of the engine, and behind it.
@@ -80,12 +88,12 @@ def run(
         ConfigError: an option is out of range, or a frame does not fit the engine.
         Exception: the first one that the source, the engine or a sink raised.
     """
+    engines = list(engine.values()) if isinstance(engine, Mapping) else [engine]
     with ExitStack() as exits:
         for sink in sinks:
-            exits.callback(sink.close)
-        for one in engine.values() if isinstance(engine, Mapping) else [engine]:
-            exits.callback(one.close)
-        exits.callback(source.close)
+            is_source = id(sink) == id(source)  # a bridge may be both
+            if not is_source and not getattr(sink, "is_open", False):
+                exits.callback(sink.close)
         if max_frames is not None and max_frames < 1:
             raise ConfigError(
                 f"expected max_frames of 1 or more, got {max_frames}: or leave it out"
@@ -102,6 +110,9 @@ def run(
             on_progress=on_progress,
         )
         with termination_raises():
+            for one in engines:
+                one.reset()  # an earlier run's frames are not before this one's
+            _begin(sinks, source, engines[0], policy)
             loop.run()
     return loop.meter.stats()
 
@@ -151,8 +162,10 @@ class _Loop:
                 self._wind_down()
             finally:
                 self.outbox.close()  # holds something only if the winding down was interrupted
-        if self.on_progress is not None:
-            self.on_progress(self.meter.stats())
+                self._threads[1].join(OWN_END_S)
+                self.meter.settle()
+                if self.on_progress is not None:
+                    self.on_progress(self.meter.stats())
         if self._error is not None:
             raise self._error
 
@@ -288,6 +301,14 @@ def _within(frames: Iterator[Frame], seconds: float | None) -> Iterator[Frame]:
         if seconds is not None and elapsed > seconds - CLOCK_NOISE_S:
             return
         yield frame
+
+
+def _begin(sinks: Sequence[Sink], source: Source, engine: Engine, policy: Policy) -> None:
+    """Tell each sink that wants to know what the run is."""
+    info = RunInfo(source=source, spec=engine.spec, engine=engine_info(engine), policy=policy)
+    for sink in sinks:
+        if isinstance(sink, RunSink):
+            sink.begin(info)
 
 
 def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:

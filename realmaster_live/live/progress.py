@@ -106,6 +106,8 @@ def show_stats(stats: Stats, title: str = "") -> None:
     lost = f"{stats.lost_frames} lost by the source, {stats.dropped_frames} dropped"
     if stats.dropped_chunks:
         lost += f" (in {stats.dropped_chunks} chunks that were overtaken)"
+    if stats.unfinished_frames:
+        lost += f", {stats.unfinished_frames} unfinished when it ended"
     out.print(
         f"{title + ': ' if title else ''}{stats.captured} frames captured, {stats.realized} "
         f"realized, {lost}; {stats.fps:.1f} frames/s over {stats.wall_s:.1f} s",

@@ -41,7 +41,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The account of a run; `captured == realized + dropped_frames` once it has ended well.
+    """The account of a run: at its end `captured == realized + dropped_frames + unfinished_frames`.
 
     Frames and chunks are those of all cameras together.
 
@@ -51,6 +51,8 @@ class Stats:
         lost_frames: frames that the source itself lost before we saw them.
         dropped_frames: captured frames that were not realized: overtaken under `drop_oldest`, or
             left over from a chunk that a gap or the end cut short.
+        unfinished_frames: captured frames that were still on their way to the sinks when an
+            interrupt or an error ended the run; 0 until it ends, and after a run that ended well.
         dropped_chunks: whole chunks that were overtaken under `drop_oldest`.
         resets: how often an engine had to forget what came before.
         wall_s: seconds from the first captured frame to the last delivered one.
@@ -61,10 +63,19 @@ class Stats:
     realized: int = 0
     lost_frames: int = 0
     dropped_frames: int = 0
+    unfinished_frames: int = 0
     dropped_chunks: int = 0
     resets: int = 0
     wall_s: float = 0.0
     latency_ms: Mapping[str, Latency] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say the account in words."""
+        return (
+            f"Stats({self.captured} frames captured, {self.realized} realized, "
+            f"{self.lost_frames} lost, {self.dropped_frames} dropped, "
+            f"{self.unfinished_frames} unfinished, {self.fps:.1f} frames/s)"
+        )
 
     @property
     def fps(self) -> float:
@@ -78,7 +89,16 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(
-            ("captured", "realized", "lost_frames", "dropped_frames", "dropped_chunks", "resets"), 0
+            (
+                "captured",
+                "realized",
+                "lost_frames",
+                "dropped_frames",
+                "unfinished_frames",
+                "dropped_chunks",
+                "resets",
+            ),
+            0,
         )
         self._samples: dict[str, deque[float]] = {stage: deque(maxlen=KEPT) for stage in STAGES}
         self._began: float | None = None
@@ -94,6 +114,13 @@ class Meter:
         """Add durations of one stage."""
         with self._lock:
             self._samples[stage].extend(1e3 * value for value in seconds)
+
+    def settle(self) -> None:
+        """Count what no sink took and nothing dropped; called once the run has ended."""
+        with self._lock:
+            counts = self._counts
+            done = counts["realized"] + counts["dropped_frames"]
+            counts["unfinished_frames"] = counts["captured"] - done
 
     def touch(self) -> None:
         """Note that a frame was captured or delivered now."""

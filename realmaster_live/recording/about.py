@@ -12,7 +12,7 @@ from typing import Any
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import ChunkSpec
-from realmaster_live.frames.weather import in_words
+from realmaster_live.frames.source_info import SourceInfo, upgraded
 from realmaster_live.recording.files import as_described, read_json, write_json
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.system.host import describe_host
@@ -21,7 +21,8 @@ from realmaster_live.system.inside import plain_name
 META = "meta.json"
 SCENE = "scene.jsonl"  # minitown's state log, where there is one: frames can be traced from it
 FORMAT = "realmaster-recording"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READABLE = (2, 3)  # version 2 had no town and weather of each frame
 MOST_PIXELS = 32768  # a side
 FILM_KINDS, LABEL_KINDS = (".mp4", ".mkv"), (".arrow",)
 CLASS_MAP = "carla"  # `classes.CLASS_NAMES`
@@ -33,16 +34,16 @@ class About:
 
     Attributes:
         engine: name of the engine. engine_sha256: of its weights, "" where it has none.
-        source: what the simulator says of itself: kind, map, weather, version and so on.
+        source: what the frames came from, as it was at the end or is by now.
         policy: the drop policy of the run. seed: of the town or the scenario.
-        town, route, weather: what data sets are split by; town and weather are taken from
-            `source` where they are not given.
+        town, route, weather: what data sets are split by. Like `seed` and `licence` they are
+            taken from `source` where they are not given.
         licence: of what was recorded. engine_licence: of the weights.
     """
 
     engine: str = ""
     engine_sha256: str = ""
-    source: Mapping[str, Any] = field(default_factory=dict)
+    source: SourceInfo = field(default_factory=SourceInfo)
     policy: str = "block"
     seed: int | None = None
     town: str = ""
@@ -53,16 +54,17 @@ class About:
 
     def __post_init__(self) -> None:
         """Take what was not given from what the source says."""
-        said = self.source
-        town = str(said.get("town") or said.get("map") or "").rpartition("/")[2]
+        source = self.source
         for name, value in (
-            ("town", town),
-            ("route", str(said.get("route") or "")),
-            ("weather", in_words(said.get("weather"))),
-            ("licence", str(said.get("licence") or "")),
+            ("town", source.town),
+            ("route", source.route),
+            ("weather", source.weather_words),
+            ("licence", source.licence),
         ):
             if not getattr(self, name):
                 object.__setattr__(self, name, value)
+        if self.seed is None:
+            object.__setattr__(self, "seed", source.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,11 +130,19 @@ class Meta:
             raise _damaged(path, "another kind of file")
         _check_version(path, content)
         try:
-            meta = as_described(content, cls)
+            meta = as_described(_upgraded(content), cls)
             _check_names(meta)
         except (RecordingError, ValueError) as error:
             raise _damaged(path, error) from error
         return meta
+
+
+def _upgraded(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the content with the description of its source as it is written today."""
+    about = content.get("about")
+    if not isinstance(about, dict) or not isinstance(about.get("source"), dict):
+        return content
+    return {**content, "about": {**about, "source": upgraded(about["source"])}}
 
 
 def _check_names(meta: Meta) -> None:
@@ -155,7 +165,7 @@ def _check_names(meta: Meta) -> None:
 
 def _check_version(path: Path, content: Mapping[str, Any]) -> None:
     got, software = content.get("version"), content.get("software", "an unknown release")
-    if got == FORMAT_VERSION:
+    if got in READABLE:
         return
     older = isinstance(got, int) and got < FORMAT_VERSION
     raise RecordingError(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.source_info import CameraInfo
 from realmaster_live.recording.files import read_json, write_json
 
 CALIBRATION = "calib.json"
@@ -27,12 +28,11 @@ AXES = {
 PLAIN_LENS = {"lens_circle_multiplier": 0.0, "lens_k": -1.0, "lens_kcube": 0.0}
 
 
-def calibrate(
-    chunk: Chunk,
-    mount: Mapping[str, Any] | None = None,
-    lens: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return the entry of a camera, from its first chunk; mount and lens are the simulator's."""
+def calibrate(chunk: Chunk, camera: CameraInfo | None = None) -> dict[str, Any]:
+    """Return the entry of a camera, from its first chunk and what the source says of it.
+
+    `distortion` is what the frames carry; `lens` holds the simulator's own lens attributes.
+    """
     height, width = chunk.frames.shape[1:3]
     cam_to_ego = None
     if chunk.ego_to_world is not None:
@@ -45,8 +45,8 @@ def calibrate(
         "K": chunk.intrinsics.tolist(),
         "distortion": chunk.distortion.tolist(),
         "cam_to_ego": cam_to_ego,
-        "mount": None if mount is None else dict(mount),
-        "lens": None if lens is None else dict(lens),
+        "mount": None if camera is None or camera.mount is None else dict(camera.mount),
+        "lens": None if camera is None or not camera.lens else dict(camera.lens),
     }
 
 

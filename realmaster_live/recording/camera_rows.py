@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.frames.trust import FrameTrust
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.reading import Segment
@@ -29,7 +30,7 @@ class CameraRows:
         pictures: (N,) place of each frame in the videos. dropped: (N,) frames missing before it.
         cam_to_world, ego_to_world: (N, 4, 4); the latter NaN where nothing carries the camera.
         intrinsics: (N, 3, 3). distortion: (N, 5). plain: name -> values of the other columns.
-        annotations, trust: by frame id.
+        annotations, trust: by frame id. sources: what the source was at each frame.
     """
 
     camera: str
@@ -42,6 +43,7 @@ class CameraRows:
     plain: Mapping[str, list[Any]]
     annotations: Mapping[int, tuple[Annotation, ...]]
     trust: Mapping[int, FrameTrust]
+    sources: Sequence[SourceInfo]
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -62,6 +64,7 @@ class CameraRows:
             plain={name: table[name].to_pylist() for name in _PLAIN},
             annotations=read_annotations(segment.rows("objects", camera)),
             trust=read_trust(segment.rows("trust", camera)),
+            sources=_sources(table, segment.source),
         )
 
     def sample(self, row: int, images: Mapping[str, Any], *, dropped_before: int) -> Sample:
@@ -83,6 +86,7 @@ class CameraRows:
             distortion=self.distortion[row],
             ego_to_world=None if np.isnan(carrier).any() else carrier,
             objects=tuple(mark.thing for mark in marks if mark.thing is not None),
+            source=self.sources[row],
         )
         return Sample(
             frame=frame,
@@ -94,3 +98,18 @@ class CameraRows:
             prompt=said["prompt"],
             seed=said["seed"],
         )
+
+
+def _sources(table: Any, source: SourceInfo) -> list[SourceInfo]:
+    """Return what the source was at each frame: the same object as long as it stays the same."""
+    keys = list(zip(table["town"].to_pylist(), table["weather"].to_pylist(), strict=True))
+    made = {key: _source_at(source, *key) for key in set(keys)}
+    return [made[key] for key in keys]
+
+
+def _source_at(source: SourceInfo, town: str | None, weather: str | None) -> SourceInfo:
+    if town is None or weather is None:  # version 2
+        return source
+    if weather == source.weather_words:  # its numbers, where there are any, say more
+        return source if town == source.town else replace(source, town=town)
+    return replace(source, town=town, weather=weather)

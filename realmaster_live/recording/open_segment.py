@@ -13,6 +13,7 @@ from realmaster_live.annotations import Annotation, annotate
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_NAMES
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import About
 from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.labels import LabelWriter
@@ -43,7 +44,10 @@ class OpenSegment:
     ) -> None:
         self.folder = folder
         self.began_s: float | None = None
-        self.last_frame = -(2**62)
+        self.last_s: float = -float("inf")
+        self.first_id: int | None = None
+        """Number of the first frame of the latest chunk: the same for all cameras of a tick."""
+        self.source: SourceInfo | None = None
         self._about, self._fps, self._pictures, self._pool = about, fps, pictures, pool
         self._writers: dict[str, dict[str, PictureWriter | LabelWriter]] = {}
         self._streams: dict[str, Mapping[str, str]] = {}
@@ -60,6 +64,7 @@ class OpenSegment:
         writers = self._writers.get(chunk.camera) or self._open(chunk, streams)
         if self.began_s is None:
             self.began_s = float(chunk.timestamps[0])
+            self.source = chunk.sources[0] if chunk.sources else self._about.source
         marks: list[tuple[Annotation, ...]] = [()] * len(chunk)
         has_things = bool(chunk.objects) or "instance" in chunk.labels
         self._in_parallel(
@@ -77,7 +82,7 @@ class OpenSegment:
         # the frames last, so that every row has its pictures and its things
         journals["frames"].write(frame_rows(chunk, self._about, picture=count))
         self._counts[chunk.camera] = count + len(chunk)
-        self.last_frame = max(self.last_frame, int(chunk.frame_ids[-1]))
+        self.first_id, self.last_s = int(chunk.frame_ids[0]), float(chunk.timestamps[-1])
         self._note_classes(chunk)
 
     def bytes(self) -> int:
@@ -106,7 +111,9 @@ class OpenSegment:
                 keep_table(self.folder, name)
             unknown = {camera: tuple(sorted(ids)) for camera, ids in self._unknown.items()}
             info = SegmentInfo(
-                cameras=takes_of(frames, unknown), files=kept_files(self.folder, self._streams)
+                cameras=takes_of(frames, unknown),
+                files=kept_files(self.folder, self._streams),
+                source=self.source,
             )
             info.write(self.folder)
         except OSError as error:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import heapq
 import logging
 import time
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
@@ -18,17 +19,18 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.source_info import CameraInfo, SourceInfo
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.camera_rows import CameraRows
 from realmaster_live.recording.packing import PACKINGS
-from realmaster_live.recording.reading import open_segments
+from realmaster_live.recording.reading import SceneFacts, Segment, open_segments
 from realmaster_live.recording.sample import Sample
 from realmaster_live.recording.tables import SCHEMAS, pa
 
 log = logging.getLogger(__name__)
 Damaged = Literal["raise", "skip"]
-_Order = tuple[float, int, int]  # simulation clock, the simulator's frame number, camera
+_Order = tuple[int, float, int, int]  # segment, simulation clock, frame number, camera
 
 
 class Recording:
@@ -82,6 +84,80 @@ class Recording:
         """Return the number of frames of all cameras."""
         return sum(segment.count(camera) for segment in self._segments for camera in self.cameras)
 
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield what `frames` does."""
+        return self.frames()
+
+    def __repr__(self) -> str:
+        """Say where it is and what it holds."""
+        meta = self.meta
+        state = "complete" if meta.complete else "not complete: run realmaster dataset repair"
+        return (
+            f"Recording({str(self.folder)!r}, {meta.about.town or 'an unnamed town'}, "
+            f"{len(self)} frames, cameras: {', '.join(self.cameras)}, {state})"
+        )
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the frames came from."""
+        about = self.meta.about
+        cameras = {
+            name: CameraInfo(width=one.width, height=one.height)
+            for name, one in self.meta.cameras.items()
+        }
+        return replace(
+            about.source,
+            town=about.town,
+            route=about.route,
+            seed=about.seed,
+            licence=about.licence,
+            weather=about.source.weather or about.weather,
+            cameras=about.source.cameras or cameras,
+        )
+
+    def scenes(self, *, by_weather: bool = False) -> tuple[Recording, ...]:
+        """Return the parts in each of which the town stays and time rises, in order.
+
+        A recording goes on when another town is loaded under it; each part is a recording of the
+        town's own facts. `by_weather` parts it where the weather changes too.
+        """
+        parts: list[tuple[SceneFacts, list[Segment]]] = []
+        before: SceneFacts | None = None
+        unknown: list[Segment] = []  # empty or damaged: they go with what comes before them
+        for segment in self._segments:
+            facts = _facts_of(segment, self.cameras)
+            if facts is None:
+                (parts[-1][1] if parts else unknown).append(segment)
+                continue
+            same = before is not None and before.goes_on_in(facts)
+            if by_weather and before is not None and before.weather != facts.weather:
+                same = False
+            if same:
+                parts[-1][1].append(segment)
+            else:
+                parts.append((facts, [*unknown, segment]))
+                unknown = []
+            before = facts
+        if len(parts) <= 1:
+            return (self,)
+        return tuple(self._part(facts, segments) for facts, segments in parts)
+
+    def _part(self, facts: SceneFacts, segments: list[Segment]) -> Recording:
+        about = self.meta.about
+        part = copy.copy(self)
+        part._segments = segments
+        part.damaged = {}
+        source = next(one.source for one in segments if _facts_of(one, self.cameras))
+        if (source.town, source.weather_words) != (facts.town, facts.weather):
+            source = replace(source, town=facts.town, weather=facts.weather)
+        part.meta = replace(
+            self.meta,
+            about=replace(about, source=source, town=facts.town, weather=facts.weather),
+            segments=tuple(one.folder.name for one in segments),
+            frames=len(part),
+        )
+        return part
+
     @cached_property
     def calibration(self) -> dict[str, Any]:
         """Camera name -> size, K, distortion and where it sits, as in calib.json."""
@@ -92,6 +168,10 @@ class Recording:
         self._check_camera(camera)
         return tuple(self.meta.cameras[camera].streams)
 
+    def segment_folders(self) -> list[Path]:
+        """Return the folders of its segments, in order; of a scene, those of the scene."""
+        return [segment.folder for segment in self._segments]
+
     def table(self, name: str, camera: str | None = None) -> Any:
         """Return "frames", "objects" or "trust" of all segments as one pyarrow Table."""
         if camera is not None:
@@ -101,13 +181,16 @@ class Recording:
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames tick by tick; `captured_at` is the time at which each is yielded."""
-        began_s = None  # host clock minus simulation clock
+        began_s, last_s = None, 0.0  # host clock minus simulation clock; of the frame before
         with ExitStack() as stack:
             players = [stack.enter_context(closing(self._played(name))) for name in self.cameras]
             for _, frame in heapq.merge(*players):
                 if self._closed:
                     return
                 if self.pace:
+                    if frame.timestamp < last_s:  # another town: its clock began anew
+                        began_s = None
+                    last_s = frame.timestamp
                     began_s = began_s or time.monotonic() - frame.timestamp
                     time.sleep(max(0.0, began_s + frame.timestamp - time.monotonic()))
                 yield replace(frame, captured_at=time.monotonic())
@@ -134,7 +217,7 @@ class Recording:
         decoded = _chosen("streams", streams, self.streams(camera))
         if every < 1:
             raise ConfigError(f"expected every of 1 or more, got {every}: raise it")
-        return self._samples(camera, decoded, every, damaged)
+        return self._samples(camera, decoded, every, damaged, self._segments)
 
     def pairs(
         self, camera: str | None = None
@@ -177,19 +260,28 @@ class Recording:
         self._closed = True
 
     def _played(self, camera: str) -> Generator[tuple[_Order, Frame], None, None]:
-        """Yield the frames of a camera, each with what orders it among those of all cameras."""
+        """Yield the frames of a camera, each with what orders it among those of all cameras.
+
+        Segments come one after another: the clock may fall between two of them.
+        """
         order = self.cameras.index(camera)
         recorded = self.streams(camera)
         streams = ["sim", *(name for name in self.labels if name in recorded)]
-        for sample in self.samples(camera, streams=streams):
-            frame = sample.frame
-            yield (frame.timestamp, frame.frame_id, order), frame
+        for number, segment in enumerate(self._segments):
+            for sample in self._samples(camera, streams, 1, "raise", [segment]):
+                frame = sample.frame
+                yield (number, frame.timestamp, frame.frame_id, order), frame
 
     def _samples(
-        self, camera: str, streams: Collection[str], every: int, damaged: Damaged
+        self,
+        camera: str,
+        streams: Collection[str],
+        every: int,
+        damaged: Damaged,
+        segments: Sequence[Segment],
     ) -> Iterator[Sample]:
         passed, lost = 0, 0  # frames, and losses since the last one that was yielded
-        for segment in self._segments:
+        for segment in segments:
             try:
                 rows = CameraRows.read(segment, camera)
                 places = np.arange(-passed % every, len(rows), every)
@@ -212,6 +304,15 @@ class Recording:
 
     def _check_camera(self, camera: str) -> None:
         _chosen("cameras", [camera], tuple(self.meta.cameras))
+
+
+def _facts_of(segment: Segment, cameras: Collection[str]) -> SceneFacts | None:
+    """Return where a segment was recorded; None where it is empty or damaged."""
+    try:
+        return segment.scene(cameras)
+    except RecordingError as error:
+        log.debug("%s", error)  # whoever reads its frames hears of it
+        return None
 
 
 def _chosen(

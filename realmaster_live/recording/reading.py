@@ -7,11 +7,12 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.files import sha256_of
 from realmaster_live.recording.readable import Readable, unopened
@@ -21,12 +22,26 @@ from realmaster_live.recording.segment import (
     SegmentInfo,
     is_finished,
     segment_folders,
+    takes_of,
 )
 from realmaster_live.recording.streams import count, decodable, read_stream
 from realmaster_live.recording.tables import SCHEMAS, compute, has_table, read_table, unusable
 from realmaster_live.system.inside import SafeFolder
 
 log = logging.getLogger(__name__)
+
+
+class SceneFacts(NamedTuple):
+    """Where and when the frames of a segment were taken."""
+
+    town: str
+    weather: str
+    first_s: float
+    last_s: float
+
+    def goes_on_in(self, following: SceneFacts) -> bool:
+        """Return whether the next segment is of the same drive: the same town, and a later time."""
+        return self.town == following.town and following.first_s > self.last_s
 
 
 class Segment:
@@ -63,6 +78,26 @@ class Segment:
                 "run realmaster dataset repair"
             )
         return None
+
+    @property
+    def source(self) -> SourceInfo:
+        """What its frames came from: of its own where it was noted, else of the recording."""
+        info = self.info
+        return self._meta.about.source if info is None or info.source is None else info.source
+
+    def scene(self, cameras: Collection[str]) -> SceneFacts | None:
+        """Return where and when its frames were taken; None where it has none."""
+        info = self.info
+        taken = takes_of(self.rows("frames"), {}) if info is None else info.cameras
+        takes = [take for name, take in taken.items() if name in cameras and take.frames]
+        if not takes:
+            return None
+        return SceneFacts(
+            town=takes[0].town or self._meta.about.town,
+            weather=takes[0].weather or self._meta.about.weather,
+            first_s=min(take.first_s for take in takes),
+            last_s=max(take.last_s for take in takes),
+        )
 
     def rows(self, name: str, camera: str | None = None) -> Any:
         """Return a table, of one camera or of all."""

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.frames.run_info import RunInfo
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import About, Camera, Meta
 from realmaster_live.recording.calibration import calibrate, write_calibration
 from realmaster_live.recording.files import unwritable
@@ -33,13 +35,19 @@ ROOM_BYTES = 64 * 2**20  # left free, so that what is open can still be closed
 class Recorder:
     """A sink that blocks until a chunk is encoded: a recording drops nothing.
 
-    Takes chunks of any number of cameras, those of one moment one after another. What was written
+    Takes chunks of any number of cameras, those of one tick one after another. What was written
     before a crash stays readable up to about half a second before it; see docs/recording.md.
+    Where another town is loaded, the clock falls or the weather becomes another one, a new segment
+    begins with facts of its own.
+
+    Making it writes nothing: the folder is opened by `with`, by `run` or by the first chunk.
+    In a run it takes everything that it must know of the source and the engine from the run.
 
     Args:
         folder: made if it is not there; must be empty.
-        spec: the engine's chunks, for the frame rate.
-        about: where the frames come from.
+        spec: the engine's chunks, for the frame rate; needed only outside of a run.
+        about: what the run does not know, such as route, seed and licence; what is given here
+            counts more than what the source says.
         overwrite: replace a recording that is already in the folder.
         segment_s: simulated seconds after which a new segment is begun.
         segment_bytes: size at which one is begun earlier.
@@ -54,7 +62,7 @@ class Recorder:
     def __init__(
         self,
         folder: str | Path,
-        spec: ChunkSpec,
+        spec: ChunkSpec | None = None,
         *,
         about: About | None = None,
         overwrite: bool = False,
@@ -71,9 +79,10 @@ class Recorder:
                 f"{segment_bytes} bytes: leave the options out"
             )
         self.folder = Path(folder)
-        self.spec = spec
-        self.about = about or About()
         self.frames = 0
+        self._spec, self._given, self._overwrite = spec, about or About(), overwrite
+        self._run: RunInfo | None = None
+        self._source = SourceInfo()  # of the latest chunk
         self._pictures = Pictures(container=container, lossless=lossless, preset=preset, crf=crf)
         self._segment_s, self._segment_bytes = segment_s, segment_bytes
         self._meta: Meta | None = None
@@ -82,36 +91,64 @@ class Recorder:
         self._begun = 0  # segments
         self._lost_frames = 0
         self._broken = False
-        self._closed = False
-        self._prepare(overwrite)
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rm-record")
-        # a segment becomes whole while the next one is being written
-        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="rm-segment")
-        self._finishing: tuple[str, Future[None]] | None = None
+        self._opened = self._closed = False
+        check_place(self.folder, overwrite=overwrite)
 
     def __enter__(self) -> Recorder:
+        self.open()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        """Say where it records and how much there is."""
+        state = "closed" if self._closed else "open" if self._opened else "not open yet"
+        return f"Recorder({str(self.folder)!r}, {state}, {self.frames} frames)"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed yet."""
+        return self._opened and not self._closed
+
+    def open(self) -> None:
+        """Make the folder and take its lock; does nothing where that was done."""
+        if self._closed:
+            raise RecordingError(
+                f"expected a recording that was not closed, got {self.folder}: make another "
+                "Recorder with a folder of its own"
+            )
+        if self._opened:
+            return
+        self._prepare()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rm-record")
+        # a segment becomes whole while the next one is being written
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="rm-segment")
+        self._finishing: tuple[str, Future[None]] | None = None
+        self._opened = True
+
+    def begin(self, run: RunInfo) -> None:
+        """Take what is to be remembered of a run: its source, its engine, its chunks."""
+        self.open()
+        self._run = run
+
     def write(self, chunk: Chunk) -> None:
         """Append one chunk; returns when it is encoded and handed to the operating system."""
-        if self._closed:
-            raise RecordingError(f"expected an open recording, got a closed one: {self.folder}")
+        self.open()
         if self._broken:
             raise RecordingError(
                 f"expected a recording that can be written, got {self.folder}, which failed "
                 "before: free some disk space and record anew"
             )
+        self._source = chunk.sources[-1] if chunk.sources else self._own_source
         streams = self._streams_of(chunk)
         segment = self._segment
-        is_new_moment = segment is None or int(chunk.frame_ids[0]) > segment.last_frame
-        if is_new_moment:
+        is_new_tick = segment is None or int(chunk.frame_ids[0]) != segment.first_id
+        if is_new_tick:
             self._check_room()  # what is there already is closed as usual
         try:
-            if segment is None or is_new_moment:
-                segment = self._segment = self._rotated(segment, float(chunk.timestamps[-1]))
+            if segment is None or is_new_tick:
+                segment = self._segment = self._rotated(segment, chunk)
             segment.write(chunk, streams)
         except RecordingError:
             self._broken = True
@@ -121,7 +158,8 @@ class Recorder:
 
     def close(self) -> None:
         """Finish all files; may be called twice. After a failure what is readable is left."""
-        if self._closed:
+        if self._closed or not self._opened:
+            self._closed = True
             return
         self._closed = True
         try:
@@ -147,15 +185,62 @@ class Recorder:
             self._segment.finish()
             self._note(self._segment.folder.name)
         self._meta = replace(
-            self._meta, complete=True, frames=self.frames, lost_frames=self._lost_frames
+            self._meta,
+            about=self._final_about(self._meta.about),
+            complete=True,
+            frames=self.frames,
+            lost_frames=self._lost_frames,
         )
         self._meta.write(self.folder)
 
-    def _rotated(self, segment: OpenSegment | None, now_s: float) -> OpenSegment:
-        """Return the open segment, or a new one if there is none or it is long enough."""
+    @property
+    def _own_source(self) -> SourceInfo:
+        """What the source says where its frames do not: as given, else what the run knows."""
+        if self._given.source != SourceInfo() or self._run is None:
+            return self._given.source
+        return self._run.source_info
+
+    def _about(self, source: SourceInfo) -> About:
+        """Return what is remembered of frames that came from `source`."""
+        given, run = self._given, self._run
+        if given.source != SourceInfo():
+            source = given.source
+        about = replace(given, source=source)  # which fills in what was not given
+        if run is None:
+            return about
+        return replace(
+            about,
+            engine=given.engine or run.engine.name,
+            engine_sha256=given.engine_sha256 or run.engine.sha256,
+            engine_licence=given.engine_licence or run.engine.licence,
+            policy=run.policy,
+        )
+
+    def _final_about(self, about: About) -> About:
+        """Return `about` with what is known of the source by now, in the town of the first frame.
+
+        What changed on the way is with the segments and the frames.
+        """
+        first = about.source
+        now = self._own_source if self._run is not None else self._source
+        if now.simulator != first.simulator:  # it says nothing, or nothing any more
+            return about
+        at_end = replace(
+            now,
+            map=first.map,
+            town=first.town,
+            weather=first.weather,
+            cameras=now.cameras if now.town == first.town else first.cameras,
+        )
+        return replace(about, source=at_end)
+
+    def _rotated(self, segment: OpenSegment | None, chunk: Chunk) -> OpenSegment:
+        """Return the open segment, or a new one where it is long enough or the world changed."""
         if segment is not None:
+            now_s = float(chunk.timestamps[-1])
             began_s = now_s if segment.began_s is None else segment.began_s
-            if now_s - began_s < self._segment_s and segment.bytes() < self._segment_bytes:
+            is_short = now_s - began_s < self._segment_s and segment.bytes() < self._segment_bytes
+            if is_short and not self._is_another_world(segment, chunk):
                 return segment
             self._await_finished()
             segment.close_files()
@@ -163,11 +248,28 @@ class Recorder:
         self._begun += 1
         return OpenSegment(
             self.folder / SEGMENTS / segment_name(self._begun - 1),
-            about=self.about,
-            fps=self.spec.fps,
+            about=self._about(self._source),
+            fps=self._chunk_spec().fps,
             pictures=self._pictures,
             pool=self._pool,
         )
+
+    def _is_another_world(self, segment: OpenSegment, chunk: Chunk) -> bool:
+        """Return whether the clock fell, or the town or the weather is another one."""
+        if float(chunk.timestamps[0]) < segment.last_s:
+            return True
+        source = chunk.sources[0] if chunk.sources else self._source
+        before = segment.source or source
+        return (source.town, source.weather_words) != (before.town, before.weather_words)
+
+    def _chunk_spec(self) -> ChunkSpec:
+        spec = self._spec or (None if self._run is None else self._run.spec)
+        if spec is None:
+            raise ConfigError(
+                f"expected the ChunkSpec of what is recorded in {self.folder}, got none: give it "
+                "to Recorder(folder, spec), or give the Recorder to run()"
+            )
+        return spec
 
     def _await_finished(self) -> None:
         if self._finishing is not None:
@@ -217,16 +319,15 @@ class Recorder:
         plain_name(name, "a camera name", error=RecordingError)
         if self._meta is None:
             self._meta = Meta(
-                about=self.about,
-                spec=replace(self.spec, width=camera.width, height=camera.height),
+                about=self._about(self._source),
+                spec=replace(self._chunk_spec(), width=camera.width, height=camera.height),
                 cameras={},
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 rotation={"segment_s": self._segment_s, "segment_bytes": self._segment_bytes},
             )
         self._meta = replace(self._meta, cameras={**self._meta.cameras, name: camera})
-        self._calibration[name] = calibrate(
-            chunk, *(_fact_of(self.about.source, name, fact) for fact in ("mount", "lens"))
-        )
+        known = self._source.cameras.get(name)
+        self._calibration[name] = calibrate(chunk, known)
         write_calibration(self.folder, self._calibration)
         self._meta.write(self.folder)
 
@@ -242,8 +343,8 @@ class Recorder:
                 "free some disk space or record elsewhere"
             )
 
-    def _prepare(self, overwrite: bool) -> None:
-        check_place(self.folder, overwrite=overwrite)
+    def _prepare(self) -> None:
+        check_place(self.folder, overwrite=self._overwrite)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(self.folder)
@@ -256,10 +357,3 @@ class Recorder:
             raise RecordingError(
                 f"expected to write in {self.folder}, got {error}: record elsewhere"
             ) from error
-
-
-def _fact_of(source: Mapping[str, Any], camera: str, fact: str) -> Mapping[str, Any] | None:
-    """Return the simulator's own "mount" or "lens" of a camera, where the source has it."""
-    facts = source.get("cameras", {}).get(camera) or source.get("camera", {})
-    found = facts.get(fact) if isinstance(facts, Mapping) else None
-    return found if isinstance(found, Mapping) else None

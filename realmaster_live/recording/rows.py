@@ -21,8 +21,12 @@ from realmaster_live.recording.tables import SCHEMAS, pa
 
 
 def frame_rows(chunk: Chunk, about: About, *, picture: int) -> Any:
-    """Return one row a frame as a record batch; `picture` is the place of the first in its file."""
+    """Return one row a frame as a record batch; `picture` is the place of the first in its file.
+
+    Where the frames do not say what their source was, it is as `about` says.
+    """
     count = len(chunk)
+    sources = chunk.sources
     dropped = np.zeros(count, np.int32)
     dropped[0] = chunk.dropped_before
     columns = {
@@ -45,6 +49,8 @@ def frame_rows(chunk: Chunk, about: About, *, picture: int) -> Any:
         "engine_sha256": [about.engine_sha256] * count,
         "licence": [about.licence] * count,
         "policy": [about.policy] * count,
+        "town": [one.town for one in sources] or [about.town] * count,
+        "weather": [one.weather_words for one in sources] or [about.weather] * count,
     }
     return _batch("frames", columns, count)
 

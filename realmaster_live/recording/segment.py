@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.files import as_described, read_json, sha256_of, write_json
 from realmaster_live.recording.tables import SCHEMAS
 from realmaster_live.system.inside import SafeFolder, plain_name
@@ -35,6 +36,7 @@ class Take:
         frames: how many. lost_frames: missing before and between them.
         first_frame, last_frame: the simulator's numbers. first_s, last_s: simulation clock.
         unknown_classes: numbers in its semantic label that the class map does not cover.
+        town, weather: of its first frame; "" in recordings of version 2.
     """
 
     frames: int
@@ -44,6 +46,8 @@ class Take:
     last_s: float
     lost_frames: int = 0
     unknown_classes: tuple[int, ...] = ()
+    town: str = ""
+    weather: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +64,13 @@ class SegmentInfo:
 
     Attributes:
         cameras: name -> what it has. files: path within the segment -> its size and hash.
+        source: what the frames came from, as it was at the first of them; None where the segment
+            was repaired or is of version 2.
     """
 
     cameras: Mapping[str, Take]
     files: Mapping[str, KeptFile] = field(default_factory=dict)
+    source: SourceInfo | None = None
 
     @property
     def frames(self) -> int:
@@ -147,9 +154,11 @@ def takes_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, T
         frames["frame_id"].to_pylist(),
         frames["timestamp"].to_pylist(),
         frames["dropped_before"].to_pylist(),
+        frames["town"].to_pylist(),
+        frames["weather"].to_pylist(),
         strict=True,
     )
-    for camera, number, stamp, dropped in columns:
+    for camera, number, stamp, dropped, town, weather in columns:
         old = found.get(camera)
         found[camera] = Take(
             frames=1 if old is None else old.frames + 1,
@@ -159,5 +168,7 @@ def takes_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, T
             last_s=stamp,
             lost_frames=dropped + (0 if old is None else old.lost_frames),
             unknown_classes=unknown.get(camera, ()),
+            town=(town or "") if old is None else old.town,
+            weather=(weather or "") if old is None else old.weather,
         )
     return found

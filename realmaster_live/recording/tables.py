@@ -52,6 +52,8 @@ SCHEMAS: Mapping[str, Any] = {
             ("engine_sha256", pa.string()),
             ("licence", pa.string()),
             ("policy", pa.string()),
+            ("town", pa.string()),  # where the frame was taken; none before version 3
+            ("weather", pa.string()),  # in words
         ]
     ),
     # one row a camera, frame and thing in view
@@ -113,6 +115,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "objects": (*(name for name, _ in _KEY), "class_id", "mask_id", "pixels"),
     "trust": tuple(name for name, _ in _KEY),
 }
+ADDED = ("town", "weather")  # columns that version 2 of the format had not
 
 
 def open_journal(folder: Path, name: str) -> BatchFile:
@@ -153,7 +156,7 @@ def read_table(folder: Path, name: str) -> Any:
         )
     try:
         with files.open(path) as file:
-            table = parquet.read_table(file, partitioning=None).cast(SCHEMAS[name])
+            table = _completed(parquet.read_table(file, partitioning=None), SCHEMAS[name])
             table.validate(full=True)
             return checked_rows(table, name, folder / path)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
@@ -208,12 +211,20 @@ def read_journal(path: Path, *, tolerate: Tolerated = "nothing") -> Any:
                 return schema.empty_table()
             for batch in ipc.open_stream(file):
                 batch.validate(full=True)
-                batches.append(batch.cast(schema))
+                batches.append(_completed(batch, schema))
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             is_cut = file.tell() == os.fstat(file.fileno()).st_size
             if tolerate == "nothing" or (tolerate == "cut" and not is_cut):
                 raise unusable(path, error) from error
     return pa.Table.from_batches(batches, schema)
+
+
+def _completed(rows: Any, schema: Any) -> Any:
+    """Return a table or batch with the columns of `schema`; older releases lack some."""
+    for field in schema:
+        if field.name in ADDED and field.name not in rows.schema.names:
+            rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+    return rows.cast(schema)
 
 
 def _journal(folder: Path, name: str) -> Path:

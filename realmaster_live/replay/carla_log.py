@@ -8,13 +8,15 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl
 
 from realmaster_live.errors import ConfigError, ConnectError, RecordingError, SensorMismatch
 from realmaster_live.frames.chunk import Frame
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading
+from realmaster_live.frames.source_info import SourceInfo
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of
 from realmaster_live.replay.log_actors import find_replayed, logged_ego, read_actors
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,19 @@ class CarlaLog:
         self._footage = footage
         self._bridge: Any = None
         self._client: Any = None
+        self._seen: SourceInfo | None = None
         self._closed = False
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of the log and, once it is replayed, of the world."""
+        told = info_of(self._footage)
+        if self._bridge is not None:
+            self._seen = self._bridge.info
+        if self._seen is None:
+            return told
+        details = {**self._seen.details, **told.details}
+        return replace(self._seen, route=told.route, details=details)
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames until the log ends.
@@ -109,6 +123,8 @@ class CarlaLog:
     def close(self) -> None:
         """Take the cameras away and end the replay; may be called twice."""
         self._closed = True
+        if self._bridge is not None:
+            self._seen = self._bridge.info
         bridge, self._bridge = self._bridge, None
         client, self._client = self._client, None
         if bridge is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from realmaster_live.frames.source_info import CameraInfo, SourceInfo
 
 Size = tuple[int, int]  # width, height
 Kind = Literal["recording", "video", "pictures", "game", "carla-log"]
@@ -53,6 +55,13 @@ class Reading:
     labels: tuple[str, ...] | None = None
     size: Size | None = None
     server: tuple[str, int] | None = None
+
+
+def info_of(footage: Footage) -> SourceInfo:
+    """Return what is known of where footage is from."""
+    told = SourceInfo.of(footage.told)
+    cameras = {name: CameraInfo(width=w, height=h) for name, (w, h) in footage.cameras.items()}
+    return replace(told, cameras=told.cameras or cameras, fps=footage.fps)
 
 
 def sha256_of(*paths: Path) -> str:

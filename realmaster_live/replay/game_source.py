@@ -12,7 +12,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.protocols import Source
-from realmaster_live.replay.footage import Footage, Reading, sha256_of
+from realmaster_live.replay.footage import Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.sidecar import told_beside
 
 LAYOUTS = ("presil", "visionexport", "sailvos", "viper", "vpilot")
@@ -89,7 +89,7 @@ def game_source(footage: Footage, reading: Reading) -> Source:
     from realmaster_live.bridges.gtav.readers.drive import DriveFrames
 
     drive, _ = open_game(footage.options["layout"], Path(footage.path), reading)
-    return DriveFrames(drive, footage.fps)
+    return DriveFrames(drive, footage.fps, info_of(footage))
 
 
 def looked_for() -> str:

@@ -210,7 +210,7 @@ def stamp_of(out: Path) -> Mapping[str, Any] | None:
         meta = Meta.read(out)
     except RecordingError:
         return None
-    stamp = meta.about.source.get(STAMP)
+    stamp = meta.about.source.details.get(STAMP)
     return stamp if meta.complete and isinstance(stamp, dict) else None
 
 

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
 from realmaster_live.frames.geometry import pinhole
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
+from realmaster_live.frames.source_info import SourceInfo
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import told_beside
 from realmaster_live.system.pictures import read_map, read_picture
@@ -72,6 +73,11 @@ class PictureFolder:
     def __init__(self, footage: Footage) -> None:
         self._footage = footage
         self._closed = False
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of where the pictures are from."""
+        return info_of(self._footage)
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in order; PairError names a picture that cannot be read."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from realmaster_live.errors import PairError
 from realmaster_live.live.pipeline import run
-from realmaster_live.live.recorded_run import about_run
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import PromptedEngine, Sink, Source
-from realmaster_live.recording import Recorder, Recording
-from realmaster_live.replay.footage import Size
+from realmaster_live.recording import About, Recorder, Recording
+from realmaster_live.replay.footage import Size, info_of
 from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
 from realmaster_live.replay.kinds import open_footage
 from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
@@ -110,32 +109,31 @@ def play(
 ) -> Stats:
     """Run a piece through its engines into the sinks, and into a recording if one is named."""
     footage = piece.footage
-    source = open_footage(footage, job.reading, pace=pace)
-    try:
+    with closing(open_footage(footage, job.reading, pace=pace)) as source:
         prompts, step = _of_recording(source, job.realizing)
         loaded = engines.get(piece.sizes, footage.fps, prompted=any(prompts.values()))
-        first = next(iter(loaded.values()))
-        facts: dict[str, Any] = {**footage.told, "replayed_from": footage.name, STAMP: piece.stamp}
-        about = about_run(job.realizing.engine, first, facts, policy="block")
-        if isinstance(source, Recording):
-            before = source.meta.about
-            about = replace(about, **{name: getattr(before, name) for name in INHERITED})
         recorders = []
         if record is not None:
-            recorders.append(
-                Recorder(record, first.spec, about=about, lossless=job.realizing.lossless)
-            )
-    except BaseException:
-        source.close()
-        raise
-    return run(
-        source,
-        {name: AsRecorded(engine, prompts.get(name)) for name, engine in loaded.items()},
-        [*recorders, *sinks],
-        on_progress=on_progress,
-        resize=dict(piece.sizes) != dict(footage.cameras),
-        frame_step=step,
-    )
+            about = _about(source, piece, job.realizing)
+            recorders.append(Recorder(record, about=about, lossless=job.realizing.lossless))
+        return run(
+            source,
+            {name: AsRecorded(engine, prompts.get(name)) for name, engine in loaded.items()},
+            [*recorders, *sinks],
+            on_progress=on_progress,
+            resize=dict(piece.sizes) != dict(footage.cameras),
+            frame_step=step,
+        )
+
+
+def _about(source: Source, piece: Piece, realizing: Realizing) -> About:
+    """Return what is to be recorded: where it is from stays, how it was made is new."""
+    details = {"replayed_from": piece.footage.name, STAMP: piece.stamp}
+    about = About(engine=realizing.engine, source=info_of(piece.footage).with_details(**details))
+    if isinstance(source, Recording):
+        before = source.meta.about
+        return replace(about, **{name: getattr(before, name) for name in INHERITED})
+    return about
 
 
 def _of_recording(

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.geometry import pinhole
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.replay import video_files
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.sidecar import told_beside
 
 CAMERA = "front"
@@ -70,6 +71,11 @@ class VideoFile:
     def __init__(self, footage: Footage) -> None:
         self._footage = footage
         self._closed = False
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of where the pictures are from."""
+        return info_of(self._footage)
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in order."""

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 from realmaster_live.errors import ConfigError
 
 if TYPE_CHECKING:
-    from realmaster_live.frames.chunk import ChunkSpec
     from realmaster_live.protocols import Sink
-    from realmaster_live.recording import About
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +58,21 @@ class RecordingOptions:
             raise ConfigError(f"expected --segment-s above 0, got {self.segment_s:g}: give seconds")
 
 
-def open_recorder(
-    stack: ExitStack, folder: Path, spec: ChunkSpec, about: About, recording: RecordingOptions
-) -> Sink:
+def open_recorder(stack: ExitStack, folder: Path, recording: RecordingOptions) -> Sink:
     """Return a recorder in a new folder; `stack` closes it."""
     from realmaster_live.recording import Recorder
 
-    recorder = Recorder(
-        folder, spec, about=about, segment_s=recording.segment_s, lossless=recording.lossless
-    )
+    recorder = Recorder(folder, segment_s=recording.segment_s, lossless=recording.lossless)
     return stack.enter_context(recorder)
 
 
-def open_displays(stack: ExitStack, display: DisplayOptions, fps: float) -> list[Sink]:
+def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
     """Return the film and the live page that are wanted; `stack` closes them."""
     sinks: list[Sink] = []
     if display.video is not None:
         from realmaster_live.sinks.video import SideBySideVideo
 
-        sinks.append(stack.enter_context(SideBySideVideo(display.video, fps)))
+        sinks.append(stack.enter_context(SideBySideVideo(display.video)))
     if display.view:
         from realmaster_live.live.progress import console
         from realmaster_live.sinks.view import LiveView

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.recording.videos import Pictures, PictureWriter
 from realmaster_live.sinks.drawing import tag
 
@@ -28,14 +29,14 @@ class SideBySideVideo:
 
     Args:
         path: the .mp4 to write; replaced if it is there.
-        fps: pictures a second.
+        fps: pictures a second; in a run the engine's by default.
         captions: written into the two halves; None for bare pictures.
     """
 
     def __init__(
         self,
         path: str | Path,
-        fps: float,
+        fps: float | None = None,
         *,
         captions: tuple[str, str] | None = ("simulator", "realized"),
     ) -> None:
@@ -44,8 +45,25 @@ class SideBySideVideo:
         self.captions = captions
         self._writer: PictureWriter | None = None
         self._camera: str | None = None
+        self._entered = self._closed = False
+
+    def __repr__(self) -> str:
+        """Say which file it writes."""
+        rate = "" if self.fps is None else f", {self.fps:g} pictures a second"
+        return f"SideBySideVideo({str(self.path)!r}{rate})"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed yet."""
+        return (self._entered or self._writer is not None) and not self._closed
+
+    def begin(self, run: RunInfo) -> None:
+        """Take the rate of the film from a run."""
+        self._entered = True
+        self.fps = run.spec.fps if self.fps is None else self.fps
 
     def __enter__(self) -> SideBySideVideo:
+        self._entered = True
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -74,10 +92,20 @@ class SideBySideVideo:
 
     def close(self) -> None:
         """Finish the file; may be called twice."""
+        self._closed = True
         if self._writer is not None:
             self._writer.close()
 
     def _open(self, size: tuple[int, int]) -> PictureWriter:
+        if self._closed:
+            raise RecordingError(
+                f"expected a film that was not closed, got {self.path}: make another"
+            )
+        if self.fps is None:
+            raise ConfigError(
+                f"expected the pictures a second of {self.path}, got none: give fps, or give the "
+                "film to run()"
+            )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

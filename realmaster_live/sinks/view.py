@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.optional import require
 from realmaster_live.sinks.access import HEADERS, http_log, only_this_machine
 from realmaster_live.sinks.drawing import jpeg_bytes
@@ -23,6 +25,8 @@ from realmaster_live.sinks.playout import Playout
 from realmaster_live.sinks.video import side_by_side
 
 web = require("aiohttp.web", extra="live")
+
+log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"  # the pictures are private: no other address is offered
 BOUNDARY = "realmaster"
@@ -46,8 +50,10 @@ class LiveView:
     moves evenly. Pictures are encoded only while somebody watches. The page shows the camera whose
     chunk arrives first.
 
+    Making it serves nothing: the page is opened by `with`, by `run` or by the first chunk.
+
     Args:
-        port: 0 takes any free one; see `url`.
+        port: 0 takes any free one; see `url`, which is empty until the page is open.
         keep_chunks: how many chunks may wait to be shown.
         quality: of the JPEG pictures.
 
@@ -70,10 +76,36 @@ class LiveView:
         self._jpeg: tuple[int, bytes] = (0, b"")
         self._ready = threading.Event()
         self._failed: OSError | None = None
+        self._port = port
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def __enter__(self) -> LiveView:
+        self.open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say where the page is and how many pictures it has shown."""
+        where = self.url or "not open yet"
+        return f"LiveView({'closed' if self._closed else where}, {self.shown} pictures shown)"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the page was opened and not closed yet."""
+        return self._thread is not None and not self._closed
+
+    def open(self) -> None:
+        """Serve the page from now on; does nothing where it is served already."""
+        if self._closed:
+            raise ConfigError("expected a view that was not closed, got a closed one: make another")
+        if self._thread is not None:
+            return
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._serve, args=(port,), name="rm-view", daemon=True
-        )
+        self._thread = threading.Thread(target=self._serve, args=(self._port,), name="rm-view")
+        self._thread.daemon = True
         self._thread.start()
         self._ready.wait(START_S)
         if self._failed is not None:
@@ -82,11 +114,11 @@ class LiveView:
                 f"expected a free port for the view, got {self._failed}: choose another, or 0"
             ) from self._failed
 
-    def __enter__(self) -> LiveView:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def begin(self, run: RunInfo) -> None:
+        """Open the page where it is not open, and say where it is."""
+        if not self.is_open:
+            self.open()
+            log.warning("live view: %s", self.url)  # at a level that a bare program shows
 
     @property
     def shown(self) -> int:
@@ -100,6 +132,7 @@ class LiveView:
 
     def write(self, chunk: Chunk) -> None:
         """Queue one chunk; returns at once."""
+        self.open()
         self._camera = self._camera or chunk.camera
         if chunk.camera != self._camera:
             return
@@ -134,6 +167,9 @@ class LiveView:
 
     def close(self) -> None:
         """Stop serving; may be called twice."""
+        self._closed = True
+        if self._thread is None:
+            return
         if not self._loop.is_closed():
             with contextlib.suppress(RuntimeError):  # it may end between the check and the call
                 self._loop.call_soon_threadsafe(self._loop.stop)

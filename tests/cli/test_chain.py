@@ -76,7 +76,7 @@ def test_attach_records_and_replay_plays_it_again(town_with_a_car, tmp_path, cap
     recording = Recording(first)
     assert recording.meta.complete
     assert recording.meta.about.engine == "identity"
-    assert recording.meta.about.source["map"].endswith("MiniTown07")
+    assert recording.meta.about.source.map.endswith("MiniTown07")
     assert (tmp_path / "film.mp4").stat().st_size > 1000
 
     assert main(["replay", str(first), "--engine", "identity", "--out", str(second)]) == 0
@@ -86,7 +86,7 @@ def test_attach_records_and_replay_plays_it_again(town_with_a_car, tmp_path, cap
         np.testing.assert_array_equal(after[9].labels[name], before[9].labels[name])
     np.testing.assert_array_equal(after[9].cam_to_world, before[9].cam_to_world)
     assert abs(after[9].image.astype(int) - before[9].image).mean() < 4
-    assert Recording(second).meta.about.source["replayed_from"] == "first"
+    assert Recording(second).meta.about.source.details["replayed_from"] == "first"
 
 
 def test_replay_at_another_size(town_with_a_car, tmp_path):

@@ -42,7 +42,10 @@ def test_record_keeps_what_a_relayed_game_showed(drive, tmp_path):
     assert done.returncode == 0, done.stderr
     with Recording(folder) as recording:
         frames = list(recording.frames())
-        assert recording.meta.about.source["simulator"] == "gtav"
+        info = recording.info
+    assert info.simulator == "gtav"
+    assert (info.near_m, info.near_is_default) == (0.15, False)  # the relay's
+    assert info.counts["received"] > 0  # what happened by the end, not before the first frame
     assert len(frames) >= 12
     assert set(frames[0].labels) == {"depth", "semantic"}
     ways = [number_of(frame) for frame in frames]

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from realmaster_live import ChunkSpec
+from realmaster_live import ChunkSpec, SourceInfo
 from realmaster_live.demo.contact_sheet import GAP, contact_sheet
 from realmaster_live.demo.report import Report, latency_plot, render, write_report
 from realmaster_live.errors import RecordingError
@@ -19,7 +19,12 @@ def report():
     return Report(
         title="A <drive>",
         meta=Meta(
-            about=About(engine="embedded", engine_sha256="ab12", source={"map": "Town<7>"}, seed=7),
+            about=About(
+                engine="embedded",
+                engine_sha256="ab12",
+                source=SourceInfo.of({"map": "Town<7>"}),
+                seed=7,
+            ),
             spec=ChunkSpec(frames=4, height=36, width=64, fps=20),
             cameras={},
             created="2026-01-01T00:00:00+00:00",

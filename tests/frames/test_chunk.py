@@ -1,7 +1,9 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from realmaster_live import Chunk, ChunkSpec
+from realmaster_live import Chunk, ChunkSpec, Frame, SourceInfo
 
 
 def make_chunk(time=3, height=4, width=6, **changes):
@@ -59,3 +61,66 @@ def test_first_frames_is_frames_unless_given():
     assert ChunkSpec(frames=4, height=4, width=4, fps=20, first_frames=1).first_frames == 1
     with pytest.raises(ValueError, match="positive"):
         ChunkSpec(frames=0, height=4, width=4, fps=20)
+
+
+def _value(name, number):
+    """Return a value of a field of Frame that no other field and frame has."""
+    picture = np.full((4, 6, 3), number, np.uint8)
+    return {
+        "camera": "left",
+        "frame_id": number,
+        "timestamp": number / 10,
+        "captured_at": number / 7,
+        "image": picture,
+        "intrinsics": np.eye(3) * 3,
+        "cam_to_world": np.eye(4) * number,
+        "labels": {"depth": picture[..., 0].astype(np.float32)},
+        "dropped_before": 0,
+        "distortion": np.arange(5.0),
+        "ego_to_world": np.eye(4) * (number + 100),
+        "objects": (number,),
+        "source": SourceInfo(town=f"Town{number}"),
+    }[name]
+
+
+def _is_same(a, b):
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_is_same(a[name], b[name]) for name in a)
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def test_every_field_of_a_frame_is_in_its_chunk_and_in_every_part_of_it():
+    """A new field of Frame that a chunk lacks, or that a cut or an engine loses, fails here."""
+    names = [field.name for field in dataclasses.fields(Frame)]
+    frames = [Frame(**{name: _value(name, n) for name in names}) for n in range(1, 5)]
+    fields = {
+        field.metadata["frame"]: (field.name, field.metadata["stacked"])
+        for field in dataclasses.fields(Chunk)
+        if "frame" in field.metadata
+    }
+    assert fields.keys() == set(names) - {"dropped_before"}  # which the chunk adds up
+    whole = Chunk.of(frames, index=3, dropped_before=2)
+    realized = whole.with_frames(255 - whole.frames)
+    last = realized.last(2)
+    assert (whole.index, last.index, last.dropped_before) == (3, 3, 4)
+    for name, (home, is_stacked) in fields.items():
+        for row, frame in enumerate(frames):
+            value = getattr(whole, home)
+            if is_stacked:
+                value = {k: v[row] for k, v in value.items()} if name == "labels" else value[row]
+            assert _is_same(value, getattr(frame, name)), name
+            if row >= 2 and is_stacked and name not in ("image", "labels"):
+                assert _is_same(getattr(last, home)[row - 2], getattr(frame, name)), name
+    assert np.array_equal(last.labels["depth"], whole.labels["depth"][2:])
+    assert np.array_equal(last.rendered, whole.frames[2:])
+    stacked = [f.name for f in dataclasses.fields(Chunk) if f.metadata.get("stacked")]
+    for name in stacked:
+        value = getattr(last, name)
+        assert not isinstance(value, np.ndarray | tuple) or len(value) in (0, 2), name
+
+
+def test_frames_and_chunks_say_what_they_are():
+    frame = Frame(**{f.name: _value(f.name, 7) for f in dataclasses.fields(Frame)})
+    assert repr(frame) == "Frame('left' 7 at 0.700 s, 6x4, labels: depth, 1 objects)"
+    chunk = Chunk.of([frame], index=0)
+    assert repr(chunk) == "Chunk('left' 0, frames 7..7, 1x6x4 captured, labels: depth)"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from realmaster_live import Chunk, ChunkSpec
+from realmaster_live import Chunk, ChunkSpec, SourceInfo
 from realmaster_live.frames.classes import CLASS_IDS, PALETTE
 from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.trust import FrameTrust
@@ -174,7 +174,9 @@ def record_drive(
 ):
     """A drive of 4 frames a chunk; gaps: chunk index -> frames lost before it in all cameras."""
     spec = ChunkSpec(frames=4, width=size[0], height=size[1], fps=FPS)
-    about = About(source={"map": f"Carla/Maps/{town}"}, seed=3, route="round", weather="noon")
+    about = About(
+        source=SourceInfo.of({"map": f"Carla/Maps/{town}"}), seed=3, route="round", weather="noon"
+    )
     labels = how.pop("labels", None)
     lost = 0
     with Recorder(folder, spec, about=about, **how) as recorder:

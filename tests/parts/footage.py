@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from street import SIZE, make_chunk, street
 
-from realmaster_live import ChunkSpec
+from realmaster_live import ChunkSpec, SourceInfo
 from realmaster_live.recording import About, Recorder
 
 LABELS = ("depth", "semantic", "instance", "flow")
@@ -22,7 +22,7 @@ def write_recording(
     """A drive of 4 frames a chunk at 20 fps; gaps: chunk index -> frames lost before it."""
     lost = 0
     spec = ChunkSpec(frames=4, width=size[0], height=size[1], fps=20)
-    about = About(source={"map": "Carla/Maps/Town05", **source}, seed=7)
+    about = About(source=SourceInfo.of({"map": "Carla/Maps/Town05", **source}), seed=7)
     with Recorder(folder, spec, about=about) as recorder:
         for index in range(chunks):
             dropped = (gaps or {}).get(index, 0)

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from realmaster_live import SourceInfo
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.protocols import Sink, Source
 from realmaster_live.recording import About, Recorder, Recording
@@ -20,7 +21,7 @@ PARTS = str(Path(__file__).parents[1] / "parts" / "street.py")
 ABOUT = About(
     engine="inverting",
     engine_sha256="ab12",
-    source={"kind": "test", "map": "Street", "weather": {"cloudiness": 10.0}},
+    source=SourceInfo.of({"kind": "test", "map": "Street", "weather": {"cloudiness": 10.0}}),
     policy="block",
     seed=7,
 )
@@ -127,7 +128,8 @@ def test_pace_follows_the_simulation_clock(recorded):
 
 
 def test_an_empty_run_leaves_an_empty_folder(tmp_path, spec):
-    Recorder(tmp_path / "none", spec).close()
+    with Recorder(tmp_path / "none", spec):
+        pass
     assert list((tmp_path / "none").iterdir()) == []
     with pytest.raises(RecordingError, match=r"meta\.json"):
         Recording(tmp_path / "none")
@@ -269,4 +271,4 @@ def test_a_full_disk_is_a_recording_error_and_what_was_written_plays(tmp_path):
 def test_an_unwritable_folder_is_a_recording_error(tmp_path, spec):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match="record elsewhere"):
-        Recorder(tmp_path / "file" / "drive", spec)
+        Recorder(tmp_path / "file" / "drive", spec).open()

@@ -14,9 +14,11 @@ import pytest
 from recorded_drive import CAMERAS, SPEC, chunks_of
 from street import make_chunk
 
+from realmaster_live import SourceInfo
 from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.source_info import CameraInfo
 from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 from realmaster_live.recording import About, Recorder, Recording, repair, verify
 
@@ -179,7 +181,9 @@ def test_things_optics_and_trust_come_back(tmp_path):
         prompt_weight=0.5,
     )
     about = About(
-        licence="CC-BY-4.0", engine="x", source={"cameras": {"front": {"mount": {"x": 1.5}}}}
+        licence="CC-BY-4.0",
+        engine="x",
+        source=SourceInfo(cameras={"front": CameraInfo(width=96, height=64, mount={"x": 1.5})}),
     )
     with Recorder(tmp_path / "drive", SPEC, about=about) as drive:
         drive.write(chunk)
@@ -301,7 +305,7 @@ def test_classes_that_the_map_does_not_cover_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "advice"), [(1, "made by an older release"), (3, "install the release that wrote")]
+    ("version", "advice"), [(1, "made by an older release"), (4, "install the release that wrote")]
 )
 def test_other_versions_name_what_to_do(rig, version, advice):
     path = rig / "meta.json"
@@ -320,7 +324,7 @@ def test_a_recording_that_is_being_written_is_left_alone(tmp_path):
         with pytest.raises(RecordingError, match="another process"):
             repair(tmp_path / "drive")
         with pytest.raises(RecordingError, match="another process"):
-            Recorder(tmp_path / "drive", SPEC, overwrite=True)
+            Recorder(tmp_path / "drive", SPEC, overwrite=True).open()
     assert verify(tmp_path / "drive").is_whole
 
 
@@ -413,6 +417,10 @@ def test_info_tells_what_was_recorded(rig, capsys):
 
 
 def test_about_takes_town_and_weather_from_the_source():
-    about = About(source={"map": "Carla/Maps/Town05", "weather": {"precipitation": 60.0}})
+    about = About(
+        source=SourceInfo.of({"map": "Carla/Maps/Town05", "weather": {"precipitation": 60.0}})
+    )
     assert (about.town, about.weather) == ("Town05", "rain")
-    assert About(source={"map": "Town01"}, town="mine", weather="dusk").town == "mine"
+    assert (
+        About(source=SourceInfo.of({"map": "Town01"}), town="mine", weather="dusk").town == "mine"
+    )

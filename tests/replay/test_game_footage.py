@@ -90,7 +90,7 @@ def test_replay_makes_recordings(roots, truths, tmp_path):
     assert main(["replay", str(roots / "presil"), *flags, str(tmp_path / "all")]) == 0
     with Recording(tmp_path / "all" / "tracking-0003") as recording:
         assert recording.meta.about.licence.startswith("GTA-V footage: non-commercial")
-        assert recording.meta.about.source["simulator"] == "gtav"
+        assert recording.meta.about.source.simulator == "gtav"
         frames = list(recording.frames())
     assert len(frames) == 8  # two chunks of four
     for frame, truth in zip(frames, truths, strict=False):

@@ -178,7 +178,7 @@ def test_what_is_there_already_is_told_apart(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "to be made with seed 4, got one with 0: replace it with --overwrite" in error
     assert main([*again, "--seed", "4", "--overwrite"]) == 0
-    assert Recording(out).meta.about.source["replay"]["seed"] == 4
+    assert Recording(out).meta.about.source.details["replay"]["seed"] == 4
     write_recording(tmp_path / "other", chunks=3)
     assert main(["replay", str(tmp_path / "other"), *again[2:], "--seed", "4"]) == 2
     assert "to be made with input 'other', got one with 'drive'" in capsys.readouterr().err

@@ -206,7 +206,7 @@ def test_closing_ends_the_thread_and_the_streams(chunk_at):
 
 def test_a_taken_port_is_a_config_error(view):
     with pytest.raises(ConfigError, match="free port"):
-        LiveView(port=int(view.url.rstrip("/").rpartition(":")[2]))
+        LiveView(port=int(view.url.rstrip("/").rpartition(":")[2])).open()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")

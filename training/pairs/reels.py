@@ -153,7 +153,7 @@ def _recording(path: Path) -> Reel:
         speeds=np.linalg.norm(np.diff(poses[:, :3, 3], axis=0, prepend=poses[:1, :3, 3]), axis=1)
         * fps,
         labels=tuple(recording.labels),
-        **_told(dict(about.source) | told, route=route),
+        **_told(dict(about.source.details) | told, route=route),
     )
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import NEAR_M
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.source_info import SourceInfo
 
 CAMERA = "front"
 TERMS = "GTA-V footage: non-commercial use only, after Rockstar Games' terms"
@@ -118,8 +119,10 @@ class Drive:
 class DriveFrames:
     """A source of the frames of a drive, on a clock of `fps` frames a second."""
 
-    def __init__(self, drive: Drive, fps: float) -> None:
+    def __init__(self, drive: Drive, fps: float, info: SourceInfo | None = None) -> None:
         self._drive, self._fps = drive, fps
+        self.info = info or SourceInfo(simulator="gtav", route=drive.name, licence=drive.licence)
+        """What is known of where the drive is from."""
         self._closed = False
 
     def frames(self) -> Iterator[Frame]:

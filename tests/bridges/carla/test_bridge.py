@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from realmaster_live import SourceInfo
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
@@ -224,14 +225,17 @@ def test_close_from_another_thread_ends_the_frames(owner):
     assert owner.state() == before
 
 
-def test_describe_is_json_and_says_what_matters(owner):
+def test_info_goes_through_json_and_says_what_matters(owner):
     with attach(owner, labels=("depth",)) as bridge:
-        said = json.loads(json.dumps(bridge.describe()))
-    assert said["ego"]["type"] == owner.hero.type_id and said["ego"]["role_name"] == "hero"
-    assert said["server_version"] == said["client_version"]
-    assert said["map"] == owner.world.get_map().name
-    assert said["weather"]["sun_altitude_angle"] == pytest.approx(
+        info = bridge.info
+    assert SourceInfo.of(json.loads(json.dumps(info.as_json()))) == info
+    assert info.ego.type == owner.hero.type_id and info.ego.role_name == "hero"
+    assert info.server_version == info.client_version
+    assert info.map == owner.world.get_map().name and info.map.endswith(info.town)
+    assert info.weather["sun_altitude_angle"] == pytest.approx(
         owner.world.get_weather().sun_altitude_angle
     )
-    assert (said["synchronous"], said["fixed_delta_s"], said["labels"]) == (True, 0.05, ["depth"])
-    assert (said["camera"]["width"], said["camera"]["height"]) == (160, 96)
+    assert (info.ticked_by, info.fps) == ("us", pytest.approx(20))
+    camera = info.cameras["front"]
+    assert (camera.width, camera.height, camera.labels) == (160, 96, ("depth",))
+    assert f"{info.server}, {info.town}, closed" in repr(bridge)

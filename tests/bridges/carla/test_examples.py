@@ -36,7 +36,7 @@ def test_drop_in_saves_realized_images_and_leaves_nothing(owner, tmp_path):
 def test_attach_saves_both_pictures_of_each_frame_and_leaves_nothing(owner, tmp_path, mode):
     before = owner.state()
     options = ["--port", str(owner.port), "--ego", "hero", "--engine", "identity", "--frames", "8"]
-    assert "'role_name': 'hero'" in run(tmp_path, "attach.py", *options, *mode)
+    assert "role_name='hero'" in run(tmp_path, "attach.py", *options, *mode)
     pictures = sorted((tmp_path / "attach-out").glob("*.png"))
     numbers = [int(path.stem) for path in pictures]
     assert len(numbers) == 8 or mode  # riding along may lose some

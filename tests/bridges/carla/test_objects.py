@@ -281,7 +281,7 @@ def test_actors_come_and_go_and_the_own_vehicle_is_left_out(owner):
     assert ids(before) == ids(after) == ids(there) - {walker.id}
     assert owner.hero.id not in ids(there)
     assert {one.class_id for one in there.objects} <= THINGS
-    carried = before.ego_to_world @ np.array(bridge.describe()["camera"]["cam_to_ego"])
+    carried = before.ego_to_world @ np.array(bridge.info.cameras["front"].cam_to_ego)
     np.testing.assert_allclose(carried, before.cam_to_world, atol=1e-3)
 
 

@@ -233,10 +233,10 @@ def test_depth_without_a_near_clip_names_the_default_once(recording, caplog):
         GtavBridge(url, fps=20, width=WIDTH, height=HEIGHT) as bridge,
     ):
         take(bridge, 3)
-        said = bridge.describe()
+        info = bridge.info
     assert caplog.text.count("default of 0.15 m") == 1
-    assert (said["near_m"], said["near_is_default"]) == (0.15, True)
-    assert said["cameras"] == {"front": said["camera"]}
+    assert (info.near_m, info.near_is_default) == (0.15, True)
+    assert info.cameras["front"].fov_axis == "vertical"
 
 
 def test_a_near_clip_that_is_given_is_used(recording, caplog):
@@ -244,10 +244,10 @@ def test_a_near_clip_that_is_given_is_used(recording, caplog):
         size = OWN_SIZE | {"near_m": 0.3}
         with GtavBridge(url, fps=20, **size) as bridge:
             (frame,) = take(bridge, 1)
-            said = bridge.describe()
+            info = bridge.info
     # the game's buffer is about n / z: twice the near clip is twice the depth
     np.testing.assert_allclose(frame.labels["depth"][0, :9], 2 * DEPTH[0, :9], rtol=2e-3)
-    assert (said["near_m"], said["near_is_default"]) == (0.3, False)
+    assert (info.near_m, info.near_is_default) == (0.3, False)
     assert "default" not in caplog.text
 
 

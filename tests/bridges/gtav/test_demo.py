@@ -16,7 +16,7 @@ def test_the_demo_runs_on_a_game_and_leaves_everything_behind(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "16 frames captured" in done.stdout
     recording = Recording(tmp_path / "recording")
-    assert recording.meta.about.source["simulator"] == "gtav"
+    assert recording.meta.about.source.simulator == "gtav"
     assert recording.meta.about.policy == "drop_oldest"
     frames = list(recording.frames())
     assert frames

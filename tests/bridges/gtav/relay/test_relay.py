@@ -69,7 +69,7 @@ def test_frames_come_small_with_labels_and_what_the_relay_knows(scheme, recordin
         ) as bridge,
     ):
         frames = list(itertools.islice(bridge.frames(), 6))
-        said = bridge.describe()
+        info = bridge.info
     for frame in frames:
         full = cv2.resize(picture(number_of(frame)), SMALL, interpolation=cv2.INTER_AREA)
         # noise of single pixels, the worst there is for a filter that is not the same
@@ -84,7 +84,7 @@ def test_frames_come_small_with_labels_and_what_the_relay_knows(scheme, recordin
         np.testing.assert_allclose(
             np.diag(frame.intrinsics), [focal * 32 / 65, focal * 18 / 36, 1.0]
         )
-    assert (said["near_m"], said["near_is_default"]) == (0.15, False)
+    assert (info.near_m, info.near_is_default) == (0.15, False)
     assert "default" not in caplog.text
 
 
