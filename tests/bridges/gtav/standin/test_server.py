@@ -428,6 +428,7 @@ def test_a_silent_client_loses_its_turn_to_one_that_waits():
         third.close()
 
 
+@pytest.mark.slow
 def test_the_town_survives_whatever_a_message_may_say():
     stage = TownStage(3)
     far = 1e6
@@ -443,6 +444,6 @@ def test_the_town_survives_whatever_a_message_may_say():
         ),
     ):
         stage.apply(message)
-        scene = stage.step(size, 100.0)
+        scene = stage.step(size, 10.0)
         assert scene.image.shape == (size[1], size[0], 3)
         json.dumps(game_fields(scene, EVERY_OPTION, 0), allow_nan=False)
