@@ -23,12 +23,12 @@ def announce(
     """
     from realmaster_live.training.pairs.cost import estimate, lacks_room, total
     from realmaster_live.training.pairs.status import read_status
-    from realmaster_live.training.pairs.work import give_another_chance
+    from realmaster_live.training.pairs.work import release_quarantined
 
     costs = []
     for name in names:
         if pool.retry and not dry_run:
-            give_another_chance(chain, name)
+            release_quarantined(chain, name)
         status = read_status(chain, name)
         unknown = status.seconds_left is None and status.ready and status.waiting > pool.workers
         if unknown and pilot and not dry_run:

@@ -41,8 +41,8 @@ class Holder:
         return cls(token=uuid.uuid4().hex, host=_host(), pid=pid, started=_start_of(pid))
 
     @property
-    def gone(self) -> bool:
-        """Whether the process is known to have ended: only its own machine can tell."""
+    def ended(self) -> bool:
+        """Whether the process is known to have ended, which only its own machine can know."""
         return self.host == _host() and _start_of(self.pid) != self.started
 
 
@@ -87,23 +87,23 @@ def _beat(path: Path, holder: Holder, expiry_s: float, ended: threading.Event) -
     while not ended.wait(expiry_s / BEATS):
         if read_holder(path) != holder:
             return
-        with suppress(OSError):  # a full disk or a moment without the network: the next beat
+        with suppress(OSError):  # a full disk or a network failure: try again at the next heartbeat
             os.utime(path)
 
 
 def is_stale(path: Path, expiry_s: float) -> bool:
-    """Whether a lease is there and its holder is gone or has been silent for `expiry_s`."""
+    """Whether a lease exists whose holder has ended, or gave no heartbeat for `expiry_s`."""
     try:
         touched = path.stat().st_mtime
         holder = read_holder(path)
         silent_s = now(path.parent) - touched
     except FileNotFoundError:
         return False
-    return silent_s > expiry_s or (holder is not None and holder.gone)
+    return silent_s > expiry_s or (holder is not None and holder.ended)
 
 
 def read_holder(path: Path) -> Holder | None:
-    """Return who holds a lease; None where it is gone or was left half written."""
+    """Return the holder of a lease; None where there is no lease or it is half written."""
     try:
         return read_record(path, Holder, what="the holder of a lease", remedy="", error=ConfigError)
     except ConfigError:

@@ -15,7 +15,7 @@ WARNING_S = 60  # before the time limit: enough to give a lease back
 
 
 def start(task: Task) -> SlurmArray:
-    """Submit the array of all shares; `task.shard` says how many there are."""
+    """Submit the array of all shares; `task.shard` holds their number."""
     return SlurmArray(task)
 
 
@@ -36,7 +36,7 @@ def script(task: Task) -> str:
 
 
 class SlurmArray:
-    """An array job that was submitted; it goes on when whoever submitted it is gone."""
+    """An array job that was submitted; it outlives the process that submitted it."""
 
     def __init__(self, task: Task) -> None:
         sbatch = shutil.which("sbatch")

@@ -58,7 +58,7 @@ def supervise(
             if progress.ready and progress.attempts == before and not held:
                 raise PairError(
                     f"expected {progress.ready} pieces of {task.name} to be made, got no attempt: "
-                    f"what they are made of has gone, or see {task.folder} for what workers report"
+                    f"their inputs are missing, or see {task.folder} for what workers report"
                 )
 
 

@@ -1,4 +1,4 @@
-"""What a model's folder says before it is loaded: which weights, and which sizes fit."""
+"""Facts about a model that its folder gives before it is loaded: hash and token stride."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realmaster_live.errors import ConfigError
 
 DESCRIPTIONS = ("manifest.json", "plans.json", "profile.json")  # export, build, checkpoint
 EVEN = 2  # H.264 wants even sides
-STRIDE = 32  # pixels a token of a model that does not say
+STRIDE = 32  # pixels a token of a model whose description has none
 
 
 def describe_model(name: str) -> tuple[str, int]:
@@ -32,11 +32,11 @@ def describe_model(name: str) -> tuple[str, int]:
             f"{name!r}: give the folder that realmaster export, training or realmaster build wrote"
         )
     try:
-        said: dict[str, Any] = json.loads(found[0].read_text(encoding="utf-8"))
-        files = said.get("files")
-        weights = files if files else [said, _hashes(folder)]
+        description: dict[str, Any] = json.loads(found[0].read_text(encoding="utf-8"))
+        files = description.get("files")
+        weights = files if files else [description, _hashes(folder)]
         sha256 = hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()
-        return sha256, int(said.get("token_stride", STRIDE))
+        return sha256, int(description.get("token_stride", STRIDE))
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"expected the description of a model in {found[0]}, got {error}: export it again"

@@ -17,7 +17,7 @@ from realmaster_live.recording import About, Recorder, Recording
 from realmaster_live.replay.footage import Size, info_of
 from realmaster_live.replay.job import STAMP, Job, Piece, Realizing
 from realmaster_live.replay.kinds import open_footage
-from realmaster_live.replay.recorded_prompts import AsRecorded, recorded_prompts
+from realmaster_live.replay.recorded_prompts import RecordedPrompts, recorded_prompts
 
 Wrap = Callable[[PromptedEngine], PromptedEngine]
 INHERITED = ("seed", "town", "route", "weather", "licence")  # from the recording to its replay
@@ -118,7 +118,7 @@ def play(
             recorders.append(Recorder(record, about=about, lossless=job.realizing.lossless))
         return run(
             source,
-            {name: AsRecorded(engine, prompts.get(name)) for name, engine in loaded.items()},
+            {name: RecordedPrompts(engine, prompts.get(name)) for name, engine in loaded.items()},
             [*recorders, *sinks],
             on_progress=on_progress,
             resize=dict(piece.sizes) != dict(footage.cameras),

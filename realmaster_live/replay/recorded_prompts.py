@@ -12,7 +12,7 @@ from realmaster_live.recording import Recording
 
 
 def recorded_prompts(recording: Recording, camera: str) -> dict[int, tuple[str, int]]:
-    """Return first frame of a chunk -> (prompt, chunks that fade to it), where it was changed.
+    """Return first frame of a chunk -> (prompt, chunks of cross-fade), for every change of prompt.
 
     A prompt that is set with n chunks of fading has the weight 1 / (n + 1) in the first of them.
     """
@@ -36,7 +36,7 @@ def recorded_prompts(recording: Recording, camera: str) -> dict[int, tuple[str, 
     return changes
 
 
-class AsRecorded(EngineWrapper):
+class RecordedPrompts(EngineWrapper):
     """Sets an engine's prompts as `recorded_prompts` returns them; the engine stays open."""
 
     def __init__(
@@ -46,7 +46,7 @@ class AsRecorded(EngineWrapper):
         self._prompts = prompts or {}
 
     def realize(self, chunk: Chunk) -> Chunk:
-        """Return the realized chunk, under the prompt that was recorded from it on."""
+        """Return the realized chunk; a prompt that was recorded from it on is set first."""
         change = self._prompts.get(int(chunk.frame_ids[0]))
         if change is not None:
             self.set_prompt(*change)

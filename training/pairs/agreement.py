@@ -16,10 +16,10 @@ def edge_agreement(source: Frames, made: Frames) -> list[float]:
 
 
 def clip_shift(source: Frames, made: Frames) -> float:
-    """Return how many pixels the made clip lies off its source: the median frame's shift.
+    """Return the shift of the made clip against its source in pixels: the median over frames.
 
     By phase correlation of gradients, see `alignment.global_shift`. Frames without edges, in the
-    source or in the clip, do not lie anywhere and do not count.
+    source or in the clip, have no shift and do not count.
     """
     shifts = [
         global_shift(x, y)

@@ -1,4 +1,4 @@
-"""How well an edit lies on its source: shifts of the whole and its halves, edges that agree."""
+"""How well an edit is aligned with its source: shifts of the whole and its halves, edge F1."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Alignment:
     """What was measured between a source and its edit.
 
     Attributes:
-        shift_x_px: how far the edit lies to the right of the source.
-        shift_y_px: how far it lies below.
+        shift_x_px: shift of the edit to the right of the source.
+        shift_y_px: its shift downwards.
         halves_px: lengths of the shifts of the left and the right half alone: an edit that zooms
             moves them apart and leaves the whole in place.
         edge_f1: harmonic mean of the shares of edges found in each other, 0 to 1.

@@ -1,4 +1,4 @@
-"""The stage that edits a clip's first and last frame, and checks that the edits lie on them."""
+"""The stage that edits a clip's first and last frame, and checks that the edits are aligned."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class AnchorsConfig:
         editor: qwen-image-edit-2511, qwen-image-edit-2509, flux2-klein-4b, flux1-kontext-dev, or
             path-traced, which takes the frames of the source's own truth.
         accept_licence: consent to an editor's licence, where it asks for one.
-        prompt: what is asked of the editor; {prompt} stands for the clip's own prompt.
+        prompt: the instruction to the editor; {prompt} stands for the clip's own prompt.
         count: anchors of a clip: 2 is first and last; more are spread evenly between.
-        seed: of the first try; each further try takes the next one.
-        tries: how often a clip whose edits lie badly is edited anew.
+        seed: of the first attempt; each retry takes the next one.
+        tries: seeds that are tried until the edits are aligned.
         max_shift_px: largest shift of an edit, or of a half of it, that passes.
         min_edge_f1: smallest edge agreement that passes.
         steps: denoising steps, 0 for what the editor's makers advise.
@@ -78,12 +78,12 @@ class AnchorsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edited:
-    """Frames edited with one seed, as far as the first that lies badly.
+    """Frames edited with one seed, up to the first that is misaligned.
 
     Attributes:
         seed: of all of them.
         pictures: each (H, W, 3) uint8 RGB. alignments: of each to its frame.
-        passed: whether all frames were edited and lie well.
+        passed: whether all frames were edited and are aligned.
     """
 
     seed: int
@@ -101,12 +101,12 @@ def edit_frames(
     for frame in frames:
         pictures.append(editor.edit(frame, prompt, seed, pictures[0] if pictures else None))
         alignments.append(measure(frame, pictures[-1]))
-        if not lies_well(alignments[-1], config):
+        if not is_aligned(alignments[-1], config):
             return Edited(seed=seed, pictures=pictures, alignments=alignments, passed=False)
     return Edited(seed=seed, pictures=pictures, alignments=alignments, passed=True)
 
 
-def lies_well(alignment: Alignment, config: AnchorsConfig) -> bool:
+def is_aligned(alignment: Alignment, config: AnchorsConfig) -> bool:
     """Return whether an edit passes."""
     return alignment.shift_px <= config.max_shift_px and alignment.edge_f1 >= config.min_edge_f1
 
@@ -162,35 +162,35 @@ class AnchorsStage:
 
     @property
     def tries(self) -> int:
-        """Return how many seeds are tried: one where a seed changes nothing."""
+        """Return how many seeds are tried; one for an editor without randomness."""
         return self.config.tries if self.kind.module else 1
 
     def run(self, job: Job, target: Path) -> Mapping[str, Value]:
-        """Write the edited frames (count * H, W, 3); raise PairError where no try lies well."""
+        """Write the edited frames (count * H, W, 3); PairError where no seed aligns."""
         clip, config = job.clip, self.config
         indices = anchor_frames(clip.frames, config.count)
         frames = sources.read_frames(clip)[indices]
         editor = self._editor(clip, indices, frames)
         prompt = config.prompt.replace("{prompt}", clip.prompt).strip()
         began = time.perf_counter()
-        tried: list[Edited] = []
-        while len(tried) < self.tries and not (tried and tried[-1].passed):
-            seed = config.seed + len(tried)
-            tried.append(edit_frames(editor, list(frames), prompt, seed, config))
-        kept = tried[-1]
-        if not kept.passed:
-            raise PairError(refusal(tried, config))
-        picture = cv2.cvtColor(np.concatenate(kept.pictures), cv2.COLOR_RGB2BGR)
+        attempts: list[Edited] = []
+        while len(attempts) < self.tries and not (attempts and attempts[-1].passed):
+            seed = config.seed + len(attempts)
+            attempts.append(edit_frames(editor, list(frames), prompt, seed, config))
+        chosen = attempts[-1]
+        if not chosen.passed:
+            raise PairError(refusal(attempts, config))
+        picture = cv2.cvtColor(np.concatenate(chosen.pictures), cv2.COLOR_RGB2BGR)
         target.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
         return {
             "editor": config.editor,
             "frames": [int(i) for i in indices],
-            "seed": kept.seed,
-            "tries": len(tried),
+            "seed": chosen.seed,
+            "tries": len(attempts),
             "steps": self.steps,
             "seconds": round(time.perf_counter() - began, 3),
-            "shift_px": [round(a.shift_px, 3) for a in kept.alignments],
-            "edge_f1": [round(a.edge_f1, 4) for a in kept.alignments],
+            "shift_px": [round(a.shift_px, 3) for a in chosen.alignments],
+            "edge_f1": [round(a.edge_f1, 4) for a in chosen.alignments],
         }
 
     def _editor(self, clip: Clip, indices: Sequence[int], frames: NDArray[np.uint8]) -> Editor:
@@ -220,13 +220,13 @@ class AnchorsStage:
         )
 
 
-def refusal(tried: Sequence[Edited], config: AnchorsConfig) -> str:
-    """Return what was expected of the edits and what the best of the tries was."""
-    best = max(tried, key=lambda edited: min(a.edge_f1 for a in edited.alignments))
-    told = ", ".join(f"{a.shift_px:.1f} px and F1 {a.edge_f1:.2f}" for a in best.alignments)
+def refusal(attempts: Sequence[Edited], config: AnchorsConfig) -> str:
+    """Return the error message: the limits, and the best attempt."""
+    best = max(attempts, key=lambda edited: min(a.edge_f1 for a in edited.alignments))
+    measured = ", ".join(f"{a.shift_px:.1f} px and F1 {a.edge_f1:.2f}" for a in best.alignments)
     return (
         f"expected edits shifted by at most {config.max_shift_px} px with an edge F1 of at least "
-        f"{config.min_edge_f1}, got at best {told} with seed {best.seed} in {len(tried)} tries: "
+        f"{config.min_edge_f1}, got at best {measured} with seed {best.seed} of {len(attempts)}: "
         "raise tries, loosen max_shift_px or min_edge_f1, or leave the clip out"
     )
 

@@ -50,7 +50,7 @@ class Chain:
         return self._stages[name]
 
     def spec(self, name: str) -> StageSpec:
-        """Return what decides the keys of a stage, asked once: it may hash a model's files."""
+        """Return what decides the keys of a stage, cached, because it may hash a model's files."""
         name = short_name(name)
         if name not in self._specs:
             self._specs[name] = self.stage(name).spec
@@ -88,7 +88,7 @@ class Chain:
     def rows(self, name: str) -> dict[str, Row]:
         """Return clip_id -> newest row of a stage, where there is one under this recipe.
 
-        A row that says done while its file is gone does not count.
+        A finished row whose file is missing does not count.
         """
         newest = {row.key: row for row in rows(self.dataset, short_name(name))}
         found = {}

@@ -1,4 +1,4 @@
-"""What a run will cost, from what was measured: there is no price list."""
+"""Estimates of what a run costs, extrapolated from finished clips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Cost:
         stage: its name.
         make: clips to be made. reuse: clips that are there. given_up: clips in quarantine.
         seconds: of wall clock; None where nothing was measured.
-        bytes: of the files to come; None where nothing was measured.
+        bytes: of the files still to make; None where nothing was measured.
     """
 
     stage: str
@@ -68,12 +68,12 @@ def total(costs: Sequence[Cost]) -> Cost:
 
 
 def lacks_room(dataset: Path, needed: float | None) -> str | None:
-    """Return a warning where the files to come do not fit on the disk."""
+    """Return a warning where the files still to make do not fit on the disk."""
     free = shutil.disk_usage(dataset).free
     if needed is None or needed <= free:
         return None
     return (
-        f"about {worded_bytes(needed)} are to come and {worded_bytes(free)} are free: "
+        f"about {worded_bytes(needed)} are still to be made and {worded_bytes(free)} are free: "
         "the run will stop when the disk is full, and go on when there is room again"
     )
 

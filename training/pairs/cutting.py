@@ -1,6 +1,6 @@
 """Cuts a reel into clips: 4 k + 1 frames at the wanted rate and size, across no break.
 
-What is in no clip is kept with its reason.
+Frames that are in no clip are reported with the reason.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class PlanConfig:
         need_labels: a source without these labels is left out.
         most_still: a clip with a larger share of frames in which nothing moves, or the camera
             stands, is left out; 1 keeps all.
-        prompt: of clips whose source has none. licence: of sources that name none.
-        image_fps: of folders of pictures and games' recordings that do not say theirs; 0 takes
-            them to be at `fps`.
+        prompt: default for sources without one. licence: default for sources without one.
+        image_fps: frame rate of picture folders and game recordings that do not state theirs; 0
+            assumes `fps`.
     """
 
     frames: int = 81
@@ -53,7 +53,7 @@ class PlanConfig:
     image_fps: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what no clip can have."""
+        """Raise ConfigError for values that no clip can have."""
         if self.frames < 5 or self.frames % 4 != 1:
             below = max(5, (self.frames - 1) // 4 * 4 + 1)
             nearest = min((below, below + 4), key=lambda n: abs(n - self.frames))
@@ -196,7 +196,7 @@ def _spread(drafts: list[Clip], most: int) -> list[Clip]:
 
 
 def _stride(fps: float, wanted: float) -> int:
-    """Return every how manyeth frame comes nearest to a rate, by ratio."""
+    """Return the n for which every n-th frame comes nearest to a frame rate, by ratio."""
     below = max(1, math.floor(fps / wanted))
     return min((below, below + 1), key=lambda n: abs(math.log(fps / n / wanted)))
 

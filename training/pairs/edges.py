@@ -117,7 +117,7 @@ class EdgesStage:
         return StageSpec(name="edges", version=1, suffix=".mkv", parameters=asdict(self.config))
 
     def run(self, job: Job, target: Path) -> Mapping[str, Value]:
-        """Draw the maps of a clip; tells how much they flicker, before and after the vote."""
+        """Draw the maps of a clip; returns how much they flicker before and after the vote."""
         if self.config.method == "depth":
             maps = depth_control(_label(job.clip, "depth", self.config.method))
             videos.write_gray(target, maps, job.clip.fps)

@@ -105,7 +105,7 @@ class EncodeStage:
                 tokens=self.config.text_tokens,
             )
         latents = {"reference": self._latents(render), "target": self._latents(photo)}
-        told = {
+        metadata = {
             "clip_id": clip.clip_id,
             "autoencoder": self.spec.model,
             "autoencoder_sha256": self.spec.model_sha256,
@@ -116,7 +116,7 @@ class EncodeStage:
             "prompt": clip.prompt,
             "text_key": text_key,
         }
-        save_file(latents, target, metadata=told)
+        save_file(latents, target, metadata=metadata)
         return {"shape": [*latents["target"].shape], "text_key": text_key}
 
     def _latents(self, frames: NDArray[np.uint8]) -> Tensor:

@@ -1,6 +1,6 @@
-"""Edges that are known, not detected: where objects end, and where depth jumps.
+"""Exact edges from labels: boundaries of objects, and jumps of depth.
 
-The simulator says which object every pixel shows and how far it is, so these edges never flicker.
+The simulator knows the object and the depth of every pixel, so these edges never flicker.
 What is painted on a surface, such as lane marks, has neither and needs Canny beside them.
 
 Legend: T frames, H height, W width.

@@ -1,4 +1,4 @@
-"""A page to look at: every judged clip, its source above what was made, its figures and reasons.
+"""An HTML page of every judged clip: source above result, metrics and reasons.
 
 One HTML file that loads nothing from anywhere but the pictures and previews beside it.
 """
@@ -28,7 +28,7 @@ from realmaster_live.training.pairs.verdicts import read_verdicts
 PAGE, MEDIA = "index.html", "media"
 WIDTH = 384  # pixels of a picture
 QUALITY = 85  # of its JPEG
-MOMENTS = ("first", "middle", "last")
+SHOWN_FRAMES = ("first", "middle", "last")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class GalleryConfig:
     """What a gallery shows.
 
     Attributes:
-        most: clips at most; rejected ones come first, so that they are seen.
+        most: clips at most; rejected ones come first.
         preview_s: seconds of the moving preview, 0 for none.
     """
 
@@ -74,7 +74,7 @@ def gallery(dataset: Path, out: Path, config: GalleryConfig | None = None) -> Pa
     text = page.substitute(
         title=html.escape(f"Pairs of {dataset.resolve().name}"),
         summary=f"{passed} accepted, {len(judged) - passed} rejected, {len(shown)} shown here",
-        columns=len(MOMENTS) + bool(config.preview_s),
+        columns=len(SHOWN_FRAMES) + bool(config.preview_s),
         rules="".join(
             _option(rule.key, f"rejected by {rule.key}") for rule in RULES if rule.key in broken
         ),
@@ -97,10 +97,10 @@ def _write_media(
     for name, frames in rows.items():
         stem = f"{MEDIA}/{clip.clip_id}.{name}"
         written[name] = []
-        moments = (0, len(frames) // 2, len(frames) - 1)
-        for moment, index in zip(MOMENTS, moments, strict=True):
+        indices = (0, len(frames) // 2, len(frames) - 1)
+        for which, index in zip(SHOWN_FRAMES, indices, strict=True):
             picture = cv2.resize(frames[index], size, interpolation=cv2.INTER_AREA)
-            address = f"{stem}.{moment}.jpg"
+            address = f"{stem}.{which}.jpg"
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             ok, coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
             assert ok, "JPEG takes every uint8 picture"
@@ -145,13 +145,13 @@ def _article(clip: Clip, verdict: Verdict, media: Mapping[str, Sequence[str]]) -
 
 
 def _figure(row: str, address: str) -> str:
-    moment = address.rsplit(".", 2)[1]
-    told, place = html.escape(row), html.escape(address)
+    which = address.rsplit(".", 2)[1]
+    label, place = html.escape(row), html.escape(address)
     if address.endswith(".mp4"):
         tag = f'<video src="{place}" autoplay loop muted playsinline></video>'
-        return f"<figure>{tag}<figcaption>{told}, moving</figcaption></figure>"
-    tag = f'<img src="{place}" alt="{told}, {moment} frame" loading="lazy">'
-    return f"<figure>{tag}<figcaption>{told}, {moment}</figcaption></figure>"
+        return f"<figure>{tag}<figcaption>{label}, moving</figcaption></figure>"
+    tag = f'<img src="{place}" alt="{label}, {which} frame" loading="lazy">'
+    return f"<figure>{tag}<figcaption>{label}, {which}</figcaption></figure>"
 
 
 def _option(value: str, words: str) -> str:

@@ -58,7 +58,7 @@ class GateConfig:
         max_gradient_structure: structure distance by gradient histograms, which stand in for DINO.
         max_dino_structure: the same by DINO's keys, where structure_model is given.
         min_person_likeness: correlation of gradients where the source's labels have people, mean
-            over the frames; of clips without semantic labels nothing is asked.
+            over the frames; clips without semantic labels are not judged by it.
         min_face_similarity: mean cosine of ArcFace, where face_model and identity_model are given.
         max_missed_faces: share of the source's faces without one in their place.
         least_face_px: smaller faces in the source do not count, nor do those that labels do not
@@ -188,9 +188,9 @@ class GateStage:
     @cached_property
     def spec(self) -> StageSpec:
         """Return what decides the keys: a model counts by its bytes, not by its path."""
-        told = asdict(self.config) | {k: _sha256(getattr(self.config, k), k) for k in MODELS}
+        parameters = asdict(self.config) | {k: _sha256(getattr(self.config, k), k) for k in MODELS}
         return StageSpec(
-            name="gate", version=1, suffix=".json", after=("propagate",), parameters=told
+            name="gate", version=1, suffix=".json", after=("propagate",), parameters=parameters
         )
 
     @cached_property

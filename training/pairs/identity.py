@@ -1,6 +1,6 @@
 """Whether faces are still the same people: ArcFace, with models that the user brings.
 
-Faces are found in source and made frame, met by overlap, turned upright, and compared as ArcFace
+Faces are found in source and made frame, matched by overlap, aligned, and compared as ArcFace
 sees them (Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019).
 
 Legend: N faces of a frame.
@@ -53,7 +53,7 @@ class Faces:
         return self.those(self.boxes[:, 2:].min(1) >= least_px)
 
     def those(self, chosen: NDArray[np.bool_]) -> Faces:  # (N,)
-        """Return some of the faces."""
+        """Return the faces that a mask selects."""
         return Faces(boxes=self.boxes[chosen], landmarks=self.landmarks[chosen])
 
 
@@ -65,22 +65,22 @@ class Detector(Protocol):
 
 
 class Recogniser(Protocol):
-    """Tells people apart."""
+    """Embeds faces."""
 
     def __call__(
         self,
         crop: NDArray[np.uint8],  # (112, 112, 3) RGB, upright
     ) -> NDArray[np.float32]:
-        """Return a vector of length 1."""
+        """Return the embedding, a vector of length 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """How far people stayed who they were.
+    """How well the identity of people is preserved.
 
     Attributes:
-        faces: in the source's frames. missed: of them, without a face in their place.
-        similarity: mean cosine of the others with the face in their place; 1 where there is none.
+        faces: in the source's frames. missed: those without a match in the made clip.
+        similarity: mean cosine of the others with their match; 1 where there is none.
     """
 
     faces: int
@@ -97,10 +97,10 @@ def compare(
     least_px: float,
     people: NDArray[np.bool_] | None = None,  # (T, H, W)
 ) -> Identity:
-    """Return how far the people of a source are those of the made clip.
+    """Compare the faces of a source with those of the made clip.
 
-    Faces below `least_px` in the source are left out, and those that do not lie on `people` where
-    the labels tell them; in the made clip any size will do.
+    Faces below `least_px` in the source are left out, and so are those outside `people` where the
+    labels mark them; in the made clip faces of any size count.
     """
     faces, similarities = 0, []
     for index, (before, after) in enumerate(zip(source, made, strict=True)):
@@ -108,7 +108,7 @@ def compare(
         if people is not None:
             known = known.those(faces_of_people(known.boxes, people[index]))
         faces += len(known.boxes)
-        for one, other in met(known.boxes, found.boxes):
+        for one, other in match_boxes(known.boxes, found.boxes):
             left = recognise(upright(before, known.landmarks[one]))
             right = recognise(upright(after, found.landmarks[other]))
             similarities.append(float(left @ right))
@@ -116,7 +116,7 @@ def compare(
     return Identity(faces=faces, missed=faces - len(similarities), similarity=mean)
 
 
-def met(
+def match_boxes(
     boxes: NDArray[np.float32],  # (N, 4) left, top, width, height
     others: NDArray[np.float32],  # (M, 4)
 ) -> list[tuple[int, int]]:
@@ -179,7 +179,7 @@ class YuNet:
 
 
 class ArcFace:
-    """Tells people apart by an ONNX graph that takes (1, 3, 112, 112) and gives (1, D).
+    """Embeds faces by an ONNX graph that takes (1, 3, 112, 112) and gives (1, D).
 
     Args:
         path: the ONNX file.

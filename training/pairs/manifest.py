@@ -1,8 +1,8 @@
-"""The manifest: Parquet files that say which clips there are and what was made of them.
+"""The manifest: Parquet files with the clips of a dataset and the attempts at each.
 
 `manifest/stage=<name>/` grows by one small file a commit, so that any number of processes can
-append without a lock. Readers merge all of them: of several rows of a key the newest counts.
-`compact` puts the files of a stage together; rows are in the new file before the old ones go.
+append without a lock. Readers merge all of them; the newest row of a key supersedes the others.
+`compact` merges the files of a stage; the new file is written before the old ones are removed.
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ ROWS = pa.schema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What became of one clip in one stage.
+    """The newest attempt at one clip in one stage.
 
     Attributes:
         clip_id: of which clip.
         key: name of the object.
-        inputs: stage name -> key of the file it was made of.
+        inputs: stage name -> key of the file that was read.
         parameters_hash: of the stage. version: of the stage.
         model: id of the stage's network. model_sha256: of its weights. licence: of the network.
-        status: "done", "failed" (it will be tried again) or "quarantined".
-        attempts: how often it was tried.
+        status: "done", "failed" (a retry follows) or "quarantined".
+        attempts: number of attempts so far.
         wall_s: seconds that the last attempt took.
         error: traceback of the last attempt, or "".
-        facts: what the stage told about the file.
+        facts: what the stage reported about the file.
         sha256: of the object's bytes. bytes: its size.
         written_s: when the row was written, Unix time.
     """
@@ -120,8 +120,8 @@ def read_clips(dataset: Path) -> list[Clip]:
 
 def write_clips(dataset: Path, clips: Iterable[Clip]) -> None:
     """Replace the plan of a dataset."""
-    told = [asdict(clip) | {"labels": list(clip.labels)} for clip in clips]
-    write_table(dataset / "manifest" / "clips.parquet", pa.Table.from_pylist(told, schema=CLIPS))
+    rows = [asdict(clip) | {"labels": list(clip.labels)} for clip in clips]
+    write_table(dataset / "manifest" / "clips.parquet", pa.Table.from_pylist(rows, schema=CLIPS))
 
 
 def read_table(path: Path, schema: Any, *, remedy: str) -> Any:
@@ -151,13 +151,13 @@ def write_table(path: Path, table: Any) -> None:
 
 def append(dataset: Path, stage: str, written: Sequence[Row]) -> Path:
     """Add rows to the manifest of a stage; returns the new part file."""
-    told = [
+    rows = [
         asdict(row) | {"inputs": json.dumps(dict(row.inputs)), "facts": json.dumps(dict(row.facts))}
         for row in written
     ]
     name = f"part-{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
     path = stage_folder(dataset, stage) / name
-    write_table(path, pa.Table.from_pylist(told, schema=ROWS))
+    write_table(path, pa.Table.from_pylist(rows, schema=ROWS))
     return path
 
 
@@ -223,7 +223,7 @@ def _row(values: dict[str, Any]) -> Row:
 
 
 def compact(dataset: Path, stage: str, *, least: int = 64) -> None:
-    """Put the part files of a stage together where there are at least `least`.
+    """Merge the part files of a stage where there are at least `least`.
 
     Several processes may do so at once: a row is always in one file or more.
     """

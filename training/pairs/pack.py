@@ -107,7 +107,7 @@ class Entry:
     def described(self) -> bytes:
         """Return what stands beside the latents in a shard."""
         clip = self.clip
-        told = {
+        facts = {
             "clip_id": clip.clip_id,
             "prompt": clip.prompt,
             "text_key": self.text_key,
@@ -118,7 +118,7 @@ class Entry:
             "weather": clip.weather,
             "licence": clip.licence,
         }
-        return json.dumps(told, sort_keys=True).encode()
+        return json.dumps(facts, sort_keys=True).encode()
 
 
 def pack(dataset: Path, config: PackConfig) -> PackReport:
@@ -154,8 +154,10 @@ def pack(dataset: Path, config: PackConfig) -> PackReport:
         if old not in written and PACKED.fullmatch(old.relative_to(folder).as_posix()):
             old.unlink()
     models = sorted({(entry.row.model, entry.row.model_sha256) for entry in entries})
-    told = {"autoencoder": models[0][0], "autoencoder_sha256": models[0][1], EMPTY_TEXT: empty}
-    write_table(folder / INDEX, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA.with_metadata(told)))
+    metadata = {"autoencoder": models[0][0], "autoencoder_sha256": models[0][1], EMPTY_TEXT: empty}
+    write_table(
+        folder / INDEX, pa.Table.from_pylist(rows, schema=INDEX_SCHEMA.with_metadata(metadata))
+    )
     shards = [size for path, size in written.items() if path.suffix == ".tar"]
     counts = Counter((row["split"], row["bucket"]) for row in rows)
     return PackReport(

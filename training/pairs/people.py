@@ -48,7 +48,7 @@ def faces_of_people(
     boxes: NDArray[np.float32],  # (N, 4) left, top, width, height
     people: NDArray[np.bool_],  # (H, W)
 ) -> NDArray[np.bool_]:  # (N,)
-    """Return which faces lie on people; the others are on posters, or none at all."""
+    """Return which faces are on labelled people; the others are on posters, or false detections."""
     return np.array([_share(people, box) >= LEAST_FACE for box in boxes], bool)
 
 

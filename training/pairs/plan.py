@@ -1,8 +1,8 @@
-"""The first step: which clips there are, and what is left out and why.
+"""The first step: cuts sources into clips, and reports what is left out and why.
 
 Clips never cross a gap and never mix sizes. Planning again with more sources adds their clips;
 planning a source again replaces its clips. A clip's name follows from its source's name, its place
-and its content, so it stays the same wherever the source lies.
+and its content, so it stays the same when the source is moved.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ pa = require("pyarrow", extra="training")
 
 STILL_LEVELS = 0.05  # mean change of an eighth-size grey picture below which nothing moved
 STANDING_M_S = 0.1  # a slower camera stands
-MOSTLY = 0.8  # share of still frames from which a clip is worth a word
+MOSTLY = 0.8  # share of still frames above which a clip is noted
 THREADS = min(4, os.cpu_count() or 1)  # that decode at once; each holds a whole clip
 SHOWN = 20  # reasons in a report; all are in the file
 LEFT_OUT = pa.schema(
@@ -52,7 +52,7 @@ class PlanReport:
     Attributes:
         clips: of the sources that were given. new: of them, not in the dataset before.
         replaced: clips that the dataset had of these sources and has no more.
-        left_out: what is in no clip. notes: what else to know. dry_run: nothing was written.
+        left_out: frames in no clip. notes: other remarks. dry_run: nothing was written.
     """
 
     clips: tuple[Clip, ...]
@@ -76,7 +76,7 @@ class PlanReport:
             lines.append("nothing written; damaged, still and double clips are found by a real run")
         else:
             lines.append(
-                f"{self.new} are new, {self.replaced} older ones of these sources are gone"
+                f"{self.new} are new, {self.replaced} older ones of these sources were replaced"
             )
         lines += self.notes
         reasons = reason_lines(self.left_out)
@@ -126,12 +126,12 @@ def plan(
             clips += drafts
             continue
         with ThreadPoolExecutor(THREADS, thread_name_prefix="rm-plan") as pool:
-            looks = list(pool.map(partial(_look, reel=reel), drafts))
-        for draft, look in zip(drafts, looks, strict=True):
-            finished = _finished(draft, look, config, known)
+            read = list(pool.map(partial(_read_pixels, reel=reel), drafts))
+        for draft, pixels in zip(drafts, read, strict=True):
+            finished = _finished(draft, pixels, config, known)
             if isinstance(finished, Clip):
                 clips.append(finished)
-                still += isinstance(look, Look) and look.still > MOSTLY
+                still += isinstance(pixels, PixelFacts) and pixels.still > MOSTLY
             else:
                 left_out.append(finished)
     if not clips:
@@ -181,8 +181,8 @@ def _notes(clips: Sequence[Clip], config: PlanConfig, still: int) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What only the pixels of a clip tell.
+class PixelFacts:
+    """Facts that take the pixels of a clip to know.
 
     Attributes:
         sha256: of them.
@@ -193,8 +193,8 @@ class Look:
     still: float
 
 
-def _look(draft: Clip, reel: Reel) -> Look | PairError:
-    """Read a clip; returns the error where it is damaged."""
+def _read_pixels(draft: Clip, reel: Reel) -> PixelFacts | PairError:
+    """Read the pixels of a clip; returns the error where it is damaged."""
     try:
         frames = read_frames(draft)
         truth = read_truth(draft) if draft.truth else frames[:0]
@@ -206,25 +206,25 @@ def _look(draft: Clip, reel: Reel) -> Look | PairError:
     if reel.speeds is not None:
         speeds = reel.speeds[draft.first + 1 : draft.first + draft.frames * draft.stride]
         still = max(still, float((speeds < STANDING_M_S).mean()))
-    return Look(sha256=sha256.hexdigest(), still=still)
+    return PixelFacts(sha256=sha256.hexdigest(), still=still)
 
 
 def _finished(
     draft: Clip,
-    look: Look | PairError,
+    pixels: PixelFacts | PairError,
     config: PlanConfig,
     known: dict[tuple[str, str], str],  # hash and prompt -> name
 ) -> Clip | LeftOut:
-    """Return the clip with its name and hash, or why it is of no use."""
-    if isinstance(look, PairError):
-        return LeftOut.clip(draft, str(look))
-    if look.still > config.most_still:
-        return LeftOut.clip(draft, f"nothing moves in {look.still:.0%} of its frames")
-    name = f"{draft.clip_id}-{look.sha256[:8]}"
-    same = known.setdefault((look.sha256, draft.prompt), name)
+    """Return the clip with its name and hash, or the reason to leave it out."""
+    if isinstance(pixels, PairError):
+        return LeftOut.clip(draft, str(pixels))
+    if pixels.still > config.most_still:
+        return LeftOut.clip(draft, f"nothing moves in {pixels.still:.0%} of its frames")
+    name = f"{draft.clip_id}-{pixels.sha256[:8]}"
+    same = known.setdefault((pixels.sha256, draft.prompt), name)
     if same != name:
         return LeftOut.clip(draft, f"the same frames as {same}")
-    return replace(draft, clip_id=name, sha256=look.sha256)
+    return replace(draft, clip_id=name, sha256=pixels.sha256)
 
 
 def still_share(frames: NDArray[np.uint8]) -> float:  # (T, H, W, 3)

@@ -1,7 +1,7 @@
 """Recipes of a dataset: pairs.toml, one table a stage, one frozen dataclass a table.
 
-The recipe is kept, resolved, in the dataset. A table that is named after a module of your own, such
-as ["my_package.blur"], is a stage too.
+The dataset holds its resolved recipe. A table that is named after a module of your own, such as
+["my_package.blur"], is a stage too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from realmaster_live.system.atomic_files import write_text
 from realmaster_live.training.pairs.stages import ORDER, config_of
 
 FILE, RUN = "pairs.toml", "run"
-PLACES = ("folder", "device", "offload")  # where a network lies and runs: not what it makes
+PLACES = (
+    "folder",
+    "device",
+    "offload",
+)  # where a network is stored and runs, which does not change what it makes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The options of every stage; a stage's module is imported when its options are asked for.
+    """The options of every stage; a stage's module is imported when its options are read.
 
     Attributes:
         tables: table name -> keys, as they stand in TOML; what is left out has its default.

@@ -1,4 +1,4 @@
-"""What can be cut into clips: the frames of one camera in a folder or file, and where they break.
+"""Reels: the consecutive frames of one camera in a folder or file, and the gaps in them.
 
 Five kinds: a recording, a pair of a render and its truth, a video, a folder of pictures, and a
 recording that a harness made of GTA-V, whose kind is the name of its layout. A video
@@ -40,10 +40,10 @@ class Reel:
     Attributes:
         path: as Clip.source. kind: as Clip.kind.
         sizes: (T, 2) width and height of every frame, pixels; (0, 0) where it cannot be read.
-        fps: frames a second; None where nothing tells.
+        fps: frames a second; None where unknown.
         breaks: index of a frame -> why no clip may hold both it and the frame before it.
         unreadable: index of a frame -> why no clip may hold it.
-        speeds: (T,) of the camera, metres a second; None where nothing tells.
+        speeds: (T,) of the camera, metres a second; None where unknown.
         town, route, weather, seed, prompt, licence, labels, truth: as in Clip.
     """
 
@@ -69,7 +69,7 @@ class Reel:
 
     @property
     def name(self) -> str:
-        """Return what to call it."""
+        """Return its name."""
         return self.path.name if self.path.is_dir() else self.path.stem
 
 
@@ -119,7 +119,7 @@ def _cameras(folder: Path) -> list[Path]:
     try:
         cameras = Meta.read(folder).cameras
     except RecordingError:
-        return [folder]  # whoever describes it says why
+        return [folder]  # `describe` raises the error
     return [folder / name for name in cameras] if len(cameras) > 1 else [folder]
 
 
@@ -128,14 +128,14 @@ def _recording(path: Path) -> Reel:
     about, spec = recording.meta.about, recording.meta.spec
     recording.check()
     camera = recording.cameras[0]
-    rows, seen = recording.table("frames", camera), recording.meta.cameras[camera]
+    rows, described = recording.table("frames", camera), recording.meta.cameras[camera]
     stamps = np.array(rows["timestamp"].to_pylist(), np.float64)
     dropped = rows["dropped_before"].to_pylist()
     length = len(recording)
     poses = np.array(rows["cam_to_world"].to_pylist(), np.float64).reshape(-1, 4, 4)
     fps = _rate(stamps) or spec.fps
     route = path.parent.name if path.name == camera else path.name
-    told = {
+    facts = {
         "town": about.town,
         "route": about.route,
         "weather": about.weather,
@@ -146,14 +146,14 @@ def _recording(path: Path) -> Reel:
     return Reel(
         path=path,
         kind="recording",
-        sizes=np.tile([seen.width, seen.height], (length, 1)),
+        sizes=np.tile([described.width, described.height], (length, 1)),
         fps=fps,
         breaks={**_jumps(stamps), **gaps},
         unreadable={i: "the recording was cut short" for i in range(length, len(stamps))},
         speeds=np.linalg.norm(np.diff(poses[:, :3, 3], axis=0, prepend=poses[:1, :3, 3]), axis=1)
         * fps,
         labels=tuple(recording.labels),
-        **_told(dict(about.source.details) | told, route=route),
+        **_provenance(dict(about.source.details) | facts, route=route),
     )
 
 
@@ -175,7 +175,7 @@ def _pair(path: Path) -> Reel:
         fps=round(1.0 / positive(facts["dt"], "dt"), 3) if "dt" in facts else None,
         labels=tuple(labels),
         truth=True,
-        **_told({"town": town, **facts, **shown}, route=str(facts.get("number", path.stem))),
+        **_provenance({"town": town, **facts, **shown}, route=str(facts.get("number", path.stem))),
     )
 
 
@@ -189,49 +189,49 @@ def _video(path: Path) -> Reel:
         fps=_rate(facts.times) or facts.fps,
         breaks=_jumps(facts.times),
         unreadable={length + i: "the file is damaged or cut short" for i in range(facts.missing)},
-        **_told(told_beside(path), route=path.stem),
+        **_provenance(told_beside(path), route=path.stem),
     )
 
 
 def _images(path: Path) -> Reel:
     pictures = list_pictures(path)
-    told = told_beside(path)
+    facts = told_beside(path)
     sizes, unreadable = np.zeros((len(pictures), 2), np.int64), {}
     for index, picture in enumerate(pictures):
         try:
-            facts = videos.describe(picture)
+            picture_facts = videos.describe(picture)
         except PairError:
             unreadable[index] = f"the picture {picture.name} is damaged"
         else:
-            sizes[index] = facts.width, facts.height
+            sizes[index] = picture_facts.width, picture_facts.height
     changes = np.flatnonzero((sizes[1:] != sizes[:-1]).any(axis=1)) + 1
     return Reel(
         path=path,
         kind="images",
         sizes=sizes,
-        fps=positive(told["fps"], "fps") if "fps" in told else None,
+        fps=positive(facts["fps"], "fps") if "fps" in facts else None,
         breaks={int(i): f"another size, {sizes[i][0]}x{sizes[i][1]}, at {i}" for i in changes},
         unreadable=unreadable,
-        **_told(told, route=path.name),
+        **_provenance(facts, route=path.name),
     )
 
 
 def _game(layout: str, path: Path) -> Reel:
-    drive, told = open_game(layout, path, Reading())
+    drive, facts = open_game(layout, path, Reading())
     gaps = np.flatnonzero(drive.missing_before)
     return Reel(
         path=path,
         kind=layout,
         sizes=np.tile(np.array(drive.size), (len(drive), 1)),
-        fps=told["fps"],
+        fps=facts["fps"],
         breaks={int(i): f"a gap of {drive.missing_before[i]} frames at {i}" for i in gaps},
         labels=drive.labels,
-        **_told(told, route=drive.name),
+        **_provenance(facts, route=drive.name),
     )
 
 
-def _told(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
-    """Return what a description says of where and when, as fields of a Reel."""
+def _provenance(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
+    """Return where and when a reel was recorded, as fields of a Reel."""
     seed = facts.get("seed")
     try:
         seed = None if seed is None else int(np.int64(seed))

@@ -40,7 +40,7 @@ class Rule:
         return (value - limit) / max(1 - limit, 1e-6)
 
     def reason(self, value: float, limit: float) -> str:
-        """Return a sentence that says why a clip failed."""
+        """Return the reason why a clip failed, in one sentence."""
         side = "above" if self.key.startswith("max_") else "below"
         return f"{self.words} is {value:.3g}, {side} the limit of {limit:.3g}: {self.means}"
 
@@ -68,7 +68,7 @@ RULES = (
         key="max_shift_px",
         metric="shift_px",
         words="the shift in pixels",
-        means="the clip does not lie on its source",
+        means="the clip is misaligned with its source",
     ),
     Rule(
         key="min_edge_f1",
@@ -110,7 +110,7 @@ RULES = (
         key="min_person_likeness",
         metric="person_likeness",
         words="the likeness of people to the source's",
-        means="people are gone, or are somebody else",
+        means="people are missing, or are somebody else",
     ),
     Rule(
         key="min_face_similarity",
@@ -129,7 +129,7 @@ RULES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the gate says of a clip.
+    """The gate's verdict on a clip.
 
     Attributes:
         passed: whether it may be trained on.

@@ -1,4 +1,4 @@
-"""Reads packed latents at random: the index says where in which tar a clip's file begins.
+"""Random access to packed latents: the index holds the shard and offset of every clip.
 
 Legend: C latent channels, F latent frames, h w latent height and width, M tokens of a caption.
 """
@@ -96,7 +96,7 @@ class Shards:
         """Return the clip of a row of the index.
 
         Raises:
-            PairError: its shard is damaged or gone.
+            PairError: its shard is damaged or missing.
         """
         row = self._rows[index]
         path = self.folder.file(row["shard"])

@@ -35,7 +35,7 @@ def read_frames(clip: Clip) -> NDArray[np.uint8]:
     """Return the rendered frames of a clip, (T, H, W, 3) RGB.
 
     Raises:
-        PairError: they are damaged, gone, or not all of one size.
+        PairError: they are damaged, missing, or not all of one size.
     """
     return _fitted(clip, _pictures(clip))
 
@@ -86,7 +86,7 @@ def open_recording(source: Path, *, verify: bool = True) -> Recording:
 
 
 def is_there(source: Path) -> bool:
-    """Return whether a source was not taken away."""
+    """Return whether a source still exists."""
     return source.exists() or (source.parent / META).exists()
 
 

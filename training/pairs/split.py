@@ -67,7 +67,7 @@ class SplitConfig:
     duplicates: Literal["report", "move", "fail"] = "report"
 
     def __post_init__(self) -> None:
-        """Refuse shares above 1 and groups that are asked for twice."""
+        """Raise ConfigError for shares above 1 and for groups that are named twice."""
         shares = (self.val_share, self.test_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise ConfigError(
@@ -262,7 +262,7 @@ def _groups(clips: Sequence[Clip], config: SplitConfig) -> list[str]:
 
 
 def _hashes(clips: Sequence[Clip], path: Path) -> NDArray[np.uint64]:  # (N, 3)
-    """Return the hashes of every clip's first, middle and last frame; known ones are kept."""
+    """Return the hashes of every clip's first, middle and last frame; known ones are reused."""
     older = read_table(path, SPLIT, remedy="delete it").to_pylist() if path.exists() else []
     known = {row["clip_id"]: row["phash"] for row in older}
     with ThreadPoolExecutor(THREADS, thread_name_prefix="rm-split") as pool:

@@ -1,6 +1,6 @@
 """Edge maps made steady in time: a line is kept where the neighbouring frames confirm it.
 
-Canny decides every frame anew, so lines near its thresholds come and go, and a network that follows
+Canny treats every frame by itself, so lines near its thresholds flicker, and a network that follows
 them flickers. Neighbours are brought to a frame by the optical flow of the rendered pictures.
 
 Legend: T frames, H height, W width.
@@ -18,7 +18,7 @@ from realmaster_live.training.evaluate.warp import Motion, motion_of
 
 Vote = Literal["off", "median", "or"]
 Edges = NDArray[np.bool_]  # (T, H, W)
-NEAR_PX = 1  # how far a line may lie off and still be the same
+NEAR_PX = 1  # tolerance within which two lines are the same
 
 
 def motions_of(frames: NDArray[np.uint8]) -> tuple[Motion, Motion]:  # (T, H, W, 3) RGB
@@ -38,11 +38,11 @@ def stabilise(edges: Edges, motions: tuple[Motion, Motion], vote: Vote) -> Edges
     past = _neighbours(edges, motions[0])
     future = [found[::-1] for found in _neighbours(edges[::-1], motions[1])]
     near = near_lines(edges)
-    seen = [(near_lines(line) & valid, line & valid, valid) for line, valid in (past, future)]
+    neighbours = [(near_lines(line) & valid, line & valid, valid) for line, valid in (past, future)]
     if vote == "or":
-        return np.asarray(edges | (~near & (seen[0][1] | seen[1][1])))
-    confirmed = seen[0][0] | seen[1][0] | ~(seen[0][2] | seen[1][2])
-    return np.asarray((edges & confirmed) | (~near & seen[0][1] & seen[1][1]))
+        return np.asarray(edges | (~near & (neighbours[0][1] | neighbours[1][1])))
+    confirmed = neighbours[0][0] | neighbours[1][0] | ~(neighbours[0][2] | neighbours[1][2])
+    return np.asarray((edges & confirmed) | (~near & neighbours[0][1] & neighbours[1][1]))
 
 
 def without_specks(edges: Edges, least_px: int) -> Edges:
@@ -70,8 +70,8 @@ def flicker(edges: Edges, motion: Motion) -> float:
         one, other = now[t] & valid[t], earlier[t] & valid[t]
         total = int(one.sum() + other.sum())
         if total:
-            met = int((one & near_earlier[t]).sum() + (other & near_now[t]).sum())
-            scores.append(1 - met / total)
+            matched = int((one & near_earlier[t]).sum() + (other & near_now[t]).sum())
+            scores.append(1 - matched / total)
     return float(np.mean(scores)) if scores else 0.0
 
 

@@ -1,7 +1,7 @@
-"""What a stage of pair generation is: it makes one file of a clip and of earlier stages' files.
+"""The interface of a stage of pair generation: it makes one file of a clip and of earlier files.
 
-A file is named by its key: the hash of everything that decides its content. So a stage that is run
-again finds its files, and one whose parameters changed makes new ones beside them.
+A file is named by its key, the hash of everything that decides its content. A stage that runs again
+finds its files, and one whose parameters changed makes new ones beside them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RANGES = {  # of the numbers of a clip
     "height": (1, 32_768),
 }
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
-"""What a stage may be told and may tell: anything that JSON holds."""
+"""Parameters and facts of a stage: anything that JSON holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class StageSpec:
 
     Attributes:
         name: the verb that runs it.
-        version: raised when the code makes other files of the same parameters.
+        version: increased when the code makes other files of the same parameters.
         suffix: of its files, with the dot.
         after: stages whose files it reads.
         parameters: everything else that decides the content, ready for JSON.
@@ -105,8 +105,8 @@ class StageSpec:
     @property
     def parameters_hash(self) -> str:
         """Return the sha256 of parameters and model."""
-        told = [dict(self.parameters), self.model, self.model_sha256]
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        parts = [dict(self.parameters), self.model, self.model_sha256]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def key(self, clip: Clip, inputs: Mapping[str, str]) -> str:
         """Return the sha256 that names the file of a clip; `inputs` are the keys of `after`."""
@@ -124,7 +124,7 @@ class Job:
     Attributes:
         clip: of which clip.
         inputs: stage name -> the file that it made of this clip, for every stage in `after`.
-        attempt: 0, and one more after every failure.
+        attempt: failed attempts before this one.
     """
 
     clip: Clip
@@ -137,12 +137,12 @@ class Stage(Protocol):
 
     @property
     def spec(self) -> StageSpec:
-        """Return what decides the keys; asked before any network is loaded."""
+        """Return what decides the keys; it must not load a network."""
 
     def run(self, job: Job, target: Path) -> Mapping[str, Value]:
         """Write the file at `target` and return facts for the manifest.
 
         `target` has the stage's suffix and is moved to its place by the caller. What goes wrong
-        with this clip is a PairError, or any other exception, which is kept with its traceback;
+        with this clip is a PairError, or any other exception, which is recorded with its traceback;
         ConfigError and MissingDependency end the whole run.
         """

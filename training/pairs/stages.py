@@ -1,4 +1,4 @@
-"""Which module makes what: the stages of a dataset by name, imported when they are asked for.
+"""The stages of a dataset by name; their modules are imported when they are needed.
 
 A module of a per-clip stage has a dataclass `<Name>Config` and `make(config, dataset) -> Stage`; a
 module of a whole-dataset step has `<Name>Config` and a function of its own name. A name with a dot

@@ -1,4 +1,4 @@
-"""How far a dataset is: clips per stage, and how long the rest takes as measured so far."""
+"""Progress of a dataset: clips per stage, and the time left, extrapolated from finished clips."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class StageStatus:
 
     Attributes:
         stage: its name.
-        clips: all of them. done, failed, quarantined: those with a row that says so.
+        clips: all of them. done, failed, quarantined: by their newest row.
         ready: not made yet, and all that the stage reads is there (failed ones too).
         blocked: not made, and something that the stage reads is missing.
         bytes: of the files that are there.
-        seconds_left: of one worker, for what waits; None where nothing was measured yet.
-        bytes_left: of the files to come; None where nothing was measured yet.
+        seconds_left: of one worker, for the waiting clips; None before the first is finished.
+        bytes_left: of the files still to make; None before the first is finished.
         errors: clip_id -> reason, of failed and quarantined clips.
     """
 
@@ -58,8 +58,8 @@ class StageStatus:
             ready=statuses[WAITING] + statuses[FAILED],
             blocked=statuses[BLOCKED],
             bytes=sum(row.bytes for _, row in made),
-            seconds_left=_to_come([(clip, row.wall_s) for clip, row in made], unmade),
-            bytes_left=_to_come([(clip, row.bytes) for clip, row in made], unmade),
+            seconds_left=_extrapolated([(clip, row.wall_s) for clip, row in made], unmade),
+            bytes_left=_extrapolated([(clip, row.bytes) for clip, row in made], unmade),
             errors={clip.clip_id: row.reason for clip, row in bad},
         )
 
@@ -74,8 +74,8 @@ def read_status(chain: Chain, name: str) -> StageStatus:
     return StageStatus.of(StageWork(chain, name))
 
 
-def _to_come(measured: Sequence[tuple[Clip, float]], waiting: Sequence[Clip]) -> float | None:
-    """Return what the waiting clips cost: the median cost of a pixel, times their pixels."""
+def _extrapolated(measured: Sequence[tuple[Clip, float]], waiting: Sequence[Clip]) -> float | None:
+    """Return the cost of the waiting clips: the median cost of a pixel, times their pixels."""
     if not waiting:
         return 0.0
     if not measured:

@@ -68,7 +68,7 @@ def build(
     """Return the clip and mask of a control signal, of anchors in it, and of what came before.
 
     `hold_frames` is how many frames an anchor fills: forward from the first frame, backward from
-    the last, both ways from others. 1 is upstream's own construction.
+    the last, in both directions from others. 1 is upstream's own construction.
 
     Raises:
         PairError: frames are not 4 k + 1, sizes not multiples of 16, or an anchor is of another

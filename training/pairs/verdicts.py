@@ -1,4 +1,4 @@
-"""The verdicts of a dataset in one table, and what they say about the limits."""
+"""The verdicts of a dataset in one table, and how its metrics relate to the limits."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_verdicts(dataset: Path) -> Path:
             *((name, pa.float64()) for name in names),
         ]
     )
-    told = [
+    rows = [
         {
             "clip_id": clip_id,
             "passed": verdict.passed,
@@ -59,13 +59,13 @@ def write_verdicts(dataset: Path) -> Path:
         for clip_id, verdict in verdicts.items()
     ]
     path = dataset / "verdicts" / "part-0.parquet"
-    write_table(path, pa.Table.from_pylist(told, schema=schema))
+    write_table(path, pa.Table.from_pylist(rows, schema=schema))
     return path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """How the figures of a dataset lie about the limits.
+    """Quantiles of a dataset's metrics beside the limits.
 
     Attributes:
         clips: with a verdict. passed: of them.

@@ -1,4 +1,4 @@
-"""How much a made clip flickers: what changes along the motion of its source."""
+"""Flicker of a made clip: the flow-warp error along the motion of its source."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ class StageWork:
         return there
 
 
-def give_another_chance(chain: Chain, stage: str) -> int:
+def release_quarantined(chain: Chain, stage: str) -> int:
     """Take the clips of a stage out of quarantine, with no attempt counted; returns how many."""
     given_up = [row for row in chain.rows(stage).values() if row.status == QUARANTINED]
     again = [replace(row, status=FAILED, attempts=0, written_s=time.time()) for row in given_up]

@@ -106,7 +106,7 @@ def test_an_edit_that_moved_is_tried_with_the_next_seed(tmp_path) -> None:
 
 def test_a_clip_whose_edits_all_moved_is_refused_with_the_best(tmp_path) -> None:
     clip, editor = save_pair(tmp_path), Repainter({0: 16, 1: 4, 2: 20})
-    with pytest.raises(PairError, match=r"got at best 4\.\d px .* with seed 1 in 3 tries"):
+    with pytest.raises(PairError, match=r"got at best 4\.\d px .* with seed 1 of 3"):
         stage_with(editor, tries=3).run(Job(clip=clip, inputs={}), tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
 

@@ -138,7 +138,7 @@ def test_the_gate_rejects_a_clip_whose_people_are_gone(clips, tmp_path, name):
     assert kept["passed"], kept["reasons"]
     assert kept["metrics"]["person_likeness"] > 0.8
     assert lost["failed"] == ["min_person_likeness"], "nothing else sees it: they are few pixels"
-    assert "people are gone, or are somebody else" in lost["reasons"][0]
+    assert "people are missing, or are somebody else" in lost["reasons"][0]
     small = make(GateConfig(), tmp_path)
     write_video(tmp_path / "made.mp4", np.ascontiguousarray(gone), 10)
     small.run(Job(clip=clip, inputs={"propagate": tmp_path / "made.mp4"}), tmp_path / "v.json")

@@ -19,7 +19,7 @@ from realmaster_live.training.pairs.identity import (
     Faces,
     YuNet,
     compare,
-    met,
+    match_boxes,
     upright,
 )
 from realmaster_live.training.pairs.rules import judge
@@ -135,8 +135,8 @@ def test_faces_are_compared_in_their_places_and_missing_ones_counted(yunet, arcf
 def test_boxes_meet_by_overlap_each_once():
     boxes = np.array([[0, 0, 10, 10], [2, 0, 10, 10], [50, 50, 10, 10]], np.float32)
     others = np.array([[2, 0, 10, 10], [80, 80, 5, 5]], np.float32)
-    assert met(boxes, others) == [(1, 0)], "the better of two overlaps, and no third"
-    assert met(boxes, others[:0]) == []
+    assert match_boxes(boxes, others) == [(1, 0)], "the better of two overlaps, and no third"
+    assert match_boxes(boxes, others[:0]) == []
 
 
 def test_faces_are_turned_upright():

@@ -93,7 +93,7 @@ def test_what_was_never_measured_is_unknown(tmp_path):
     )
     assert lacks_room(tmp_path, None) is None
     assert lacks_room(tmp_path, 1.0) is None
-    assert "1000.0 TB are to come" in lacks_room(tmp_path, 1e15)
+    assert "1000.0 TB are still to be made" in lacks_room(tmp_path, 1e15)
 
 
 @pytest.mark.parametrize(

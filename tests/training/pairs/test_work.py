@@ -8,7 +8,7 @@ from realmaster_live.jobs.work import DONE, QUARANTINED
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.collect import find_garbage
 from realmaster_live.training.pairs.manifest import read_clips, rows, write_clips
-from realmaster_live.training.pairs.work import give_another_chance
+from realmaster_live.training.pairs.work import release_quarantined
 
 
 def work(dataset, stage="copies", **options) -> int:
@@ -80,12 +80,12 @@ def test_a_poison_clip_is_given_up_with_its_traceback_and_its_neighbours_live(tm
 def test_another_chance_begins_to_count_again(tmp_path):
     dataset = make_dataset(tmp_path, poison=["c02"], run={"attempts": 2})
     work(dataset)
-    assert give_another_chance(Chain(dataset), "copies") == 1
+    assert release_quarantined(Chain(dataset), "copies") == 1
     make_dataset(dataset, run={"attempts": 2})
     assert work(dataset) == 1
     row = Chain(dataset).rows("copies")["c02"]
     assert (row.status, row.attempts, row.facts) == (DONE, 1, {"attempt": 0})
-    assert give_another_chance(Chain(dataset), "copies") == 0
+    assert release_quarantined(Chain(dataset), "copies") == 0
 
 
 def test_a_job_knows_how_often_it_failed(tmp_path):

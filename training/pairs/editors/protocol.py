@@ -1,4 +1,4 @@
-"""What an editor is: it makes one rendered frame look photographed."""
+"""The interface of an editor: it makes one rendered frame look photographed."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Editor(Protocol):
         """Return the edited picture, in the size of `image`.
 
         `reference` is another frame of the clip, edited before: its light and palette are wanted
-        again. Editors that take one picture leave it aside.
+        again. Editors that take one picture ignore it.
         """
