@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from realmaster_live.errors import ConfigError
@@ -139,10 +139,10 @@ class Verdict:
     """
 
     passed: bool
-    failed: tuple[str, ...]
-    reasons: tuple[str, ...]
-    metrics: Mapping[str, float]
-    weight: float
+    failed: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 def judge(metrics: Mapping[str, float], limits: Mapping[str, Limit]) -> Verdict:
