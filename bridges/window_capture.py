@@ -113,7 +113,7 @@ class ScreenCapture:
 
 
 class WindowCapture:
-    """One window by Windows Graphics Capture: what covers it isn't seen.
+    """One window by Windows Graphics Capture: windows on top of it are not captured.
 
     Args:
         title: the window's, or a part of it.

@@ -5,6 +5,7 @@ client threads -> FrameJoin (by frame number) -> frames_of(): decode, pose, labe
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,7 @@ from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.source_info import SourceInfo
 
 WORLD = "world"  # the sender of each tick's state
-WORLD_TICKS = 64  # so many may wait: they come every tick, long before the pictures, and are small
+WORLD_TICKS = 64  # capacity: states come every tick, long before the pictures, and are small
 OWN_TOWN = "/MiniTown"  # in the names of the embedded town's maps
 MEASURED_TICKS = 8  # of a world without a fixed time step
 
@@ -107,10 +108,18 @@ class Attachment:
         """Return whether the ego is part of a tick; its cameras may outlive it."""
         return self.ego is None or tick.snapshot.find(self.ego.id) is not None
 
-    def measured_step_s(self) -> float | None:
-        """Return the simulated seconds of a tick, once enough of them were seen."""
+    def step_s(self, fixed_delta_s: float | None) -> float | None:
+        """Return the simulated seconds from one picture to the next.
+
+        Where the world has no fixed time step, it is measured; None until there are enough ticks.
+        """
         deltas = self.progress.deltas_s
-        return statistics.median(deltas) if len(deltas) == MEASURED_TICKS else None
+        if not fixed_delta_s and len(deltas) < MEASURED_TICKS:
+            return None
+        tick_s = fixed_delta_s or statistics.median(deltas)
+        camera = next(iter(self.cameras.values())).picture
+        sensor_tick_s = float(camera.attributes.get("sensor_tick", 0.0))
+        return tick_s * max(1, math.ceil(sensor_tick_s / tick_s - 1e-3))
 
     def frames_of(
         self,
@@ -158,6 +167,17 @@ class Attachment:
             numbered_by_actor=OWN_TOWN in world.get_map().name,
             range_m=range_m,
         )
+
+
+class Detached(Exception):
+    """The cameras are gone: `actor` was destroyed, or None where a world was loaded.
+
+    The bridge's own code catches this, no user sees it.
+    """
+
+    def __init__(self, actor: Any | None) -> None:
+        super().__init__()
+        self.actor = actor
 
 
 def _sender(camera: str, sensor: str) -> str:

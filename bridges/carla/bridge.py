@@ -11,16 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from realmaster_live.bridges.carla import diagnosis
-from realmaster_live.bridges.carla.attachment import Attachment
+from realmaster_live.bridges.carla.attachment import Attachment, Detached
 from realmaster_live.bridges.carla.camera import (
     CameraSet,
-    adopt_camera,
+    open_cameras,
     source_info,
-    spawn_camera,
     weather_of,
 )
 from realmaster_live.bridges.carla.ego import find_camera, find_ego, name_of, successor_role
@@ -67,7 +65,7 @@ class CarlaBridge:
             changed, and frames lost on the way are counted in `Frame.dropped_before`.
         fixed_delta_s: simulated seconds a tick while we own it.
         timeout_s: longest wait for the server and for a frame.
-        name: what `Frame.camera` says.
+        name: of the camera, as in `Frame.camera`.
         rig: several cameras, to spawn instead of the one that the arguments above describe. Each
             tick then gives one frame a camera, all of one number, in the rig's order.
         objects: whether frames hold the objects around them; costs about a millisecond a tick.
@@ -122,7 +120,10 @@ class CarlaBridge:
         self._guard = ExitGuard(self.close)
         self._guard.arm()
         try:
-            self._attach(ego)
+            try:
+                self._attach(ego)
+            except Detached as lost:  # somebody loaded a world under it
+                self._attach_again(lost.actor)
             warn_of_leftovers(self._session)
             self._step_s = self._measure_step()
             self._info = replace(self._info, fps=self.fps)
@@ -172,7 +173,7 @@ class CarlaBridge:
                     yield frame
             except BridgeClosed:
                 return
-            except _Detached as detached:
+            except Detached as detached:
                 lost_actor = detached.actor
             else:
                 continue
@@ -225,12 +226,7 @@ class CarlaBridge:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     @property
@@ -259,23 +255,10 @@ class CarlaBridge:
         ego = self._wait_for_ego(wanted) if adopted is None else adopted.parent
         if self._synchronous:
             session.change_settings(synchronous_mode=True, fixed_delta_seconds=self._fixed_delta_s)
-        if adopted is not None:
-            only = self._rig.cameras[0]
-            cameras = [adopt_camera(session, adopted, name=only.name, labels=only.labels)]
-        else:
-            cameras = [spawn_camera(session, ego, camera) for camera in self._rig.cameras]
-        if self._synchronous and not all(camera.every_tick for camera in cameras):
-            raise SensorMismatch(
-                f"expected a camera that draws every tick, got sensor_tick="
-                f"{cameras[0].picture.attributes['sensor_tick']} on camera "
-                f"{cameras[0].picture.id}: use synchronous=False for it"
-            )
-        self._attachment = Attachment(
-            session,
-            ego,
-            {camera.name: camera for camera in cameras},
-            object_range_m=self._object_range_m,
+        cameras = open_cameras(
+            session, self._rig, ego=ego, adopted=adopted, every_tick=self._synchronous
         )
+        self._attachment = Attachment(session, ego, cameras, object_range_m=self._object_range_m)
         found = source_info(session, ego, self.cameras, we_tick=self._synchronous)
         self._info = replace(
             found, fps=self._info.fps or found.fps, object_range_m=self._object_range_m
@@ -290,7 +273,7 @@ class CarlaBridge:
         while True:
             try:
                 return self._attach_to_successor(lost)
-            except _Detached as again:  # the successor went too
+            except Detached as again:  # the successor went too
                 lost = again.actor
 
     def _attach_to_successor(self, lost: Any | None) -> None:
@@ -299,11 +282,12 @@ class CarlaBridge:
         After a reload the ego is found by the rule that found the first one; in the same world it
         must have the role of the one that was destroyed.
         """
-        attached, wanted = self._attached, self._wanted_ego
+        attached, wanted = self._attachment, self._wanted_ego
+        ego = None if attached is None else attached.ego
         error = None if lost is None else diagnosis.actor_destroyed(attached, lost)
         if lost is None or error is None:
             log.warning("another client loaded a world: attaching again")
-        elif lost is attached.ego:
+        elif lost is ego:
             wanted = successor_role(lost, self._wanted_ego)
             if wanted is None or self._adopt is not None:
                 raise error
@@ -311,9 +295,10 @@ class CarlaBridge:
         else:
             if self._adopt == lost.id:
                 raise error
-            wanted = None if attached.ego is None else attached.ego.id
+            wanted = None if ego is None else ego.id
             log.warning("%s was destroyed: attaching again", name_of(lost))
-        attached.abandon()
+        if attached is not None:
+            attached.abandon()
         self._session.detach()
         self._last_tick = None
         try:
@@ -387,18 +372,13 @@ class CarlaBridge:
         """Return the simulated seconds from one frame to the next."""
         if self._synchronous:
             return self._fixed_delta_s
-        tick_s = self._session.world.get_settings().fixed_delta_seconds
-        if not tick_s:
-            deadline = time.monotonic() + self.timeout_s
-            while (tick_s := self._attached.measured_step_s()) is None:
-                if self._closed.wait(SETTLE_WAIT_S):
-                    raise BridgeClosed
-                self._look()
-                if time.monotonic() > deadline:
-                    raise self._explain()
-        camera = next(iter(self.cameras.values())).picture
-        sensor_tick_s = float(camera.attributes.get("sensor_tick", 0.0))
-        return float(tick_s * max(1, math.ceil(sensor_tick_s / tick_s - 1e-3)))
+        fixed_s = self._session.world.get_settings().fixed_delta_seconds
+        deadline = time.monotonic() + self.timeout_s
+        while (step_s := self._attached.step_s(fixed_s)) is None:
+            time.sleep(SETTLE_WAIT_S)
+            if not self._session.is_reachable() or time.monotonic() > deadline:
+                raise self._explain()
+        return step_s
 
     def _tick(self) -> int:
         """Advance the world and return the number of the frame that this makes."""
@@ -427,11 +407,11 @@ class CarlaBridge:
             tick_id, items = self._wait(join.take_next)
         self._attached.has_delivered = True
         if not self._attached.ego_is_in(items["world"]):
-            raise _Detached(self._attached.ego)
+            raise Detached(self._attached.ego)
         return tick_id, items
 
     def _wait(self, take: Callable[[float], Taken]) -> Taken:
-        """Return what `take` gives, while nothing says that it will never come."""
+        """Return what `take` gives; ends early where a look finds that it will never come."""
         deadline = time.monotonic() + self.timeout_s
         while True:
             left = deadline - time.monotonic()
@@ -450,10 +430,10 @@ class CarlaBridge:
         if not session.is_reachable():
             raise diagnosis.server_gone(session)
         if session.was_reloaded():
-            raise _Detached(None)
+            raise Detached(None)
         lost = None if self._attachment is None else self._attachment.lost_actor()
         if lost is not None:
-            raise _Detached(lost)
+            raise Detached(lost)
 
     def _explain(self) -> BridgeError:
         """Return the error for a wait that ended without a frame."""
@@ -465,11 +445,3 @@ class CarlaBridge:
             waited_s=self.timeout_s,
             silent=() if attached is None else attached.join.silent(),
         )
-
-
-class _Detached(Exception):
-    """The cameras' actors are gone: `actor` was destroyed, or None where a world was loaded."""
-
-    def __init__(self, actor: Any | None) -> None:
-        super().__init__()
-        self.actor = actor

@@ -19,7 +19,7 @@ from realmaster_live.bridges.carla.geometry import (
 from realmaster_live.bridges.carla.ownership import this_process
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import SensorMismatch
-from realmaster_live.frames.rig import Mount, RigCamera
+from realmaster_live.frames.rig import Mount, Rig, RigCamera
 from realmaster_live.frames.source_info import ActorInfo, CameraInfo, SourceInfo, TickedBy
 
 LABEL_SENSORS: Mapping[str, str] = {
@@ -41,13 +41,13 @@ class CameraSet:
     """The sensors of one view. `picture` and each label draw the same pixels.
 
     Attributes:
-        name: what `Frame.camera` says.
+        name: of the camera, as in `Frame.camera`.
         picture: the rgb camera; ours, or the user's own where it was adopted.
         labels: label name -> our sensor.
         every_tick: whether a picture comes each tick.
         mount: where we put it; None for an adopted one.
         cam_to_ego: (4, 4) metres, camera axes to those of the vehicle that carries it; None for an
-            adopted camera that no vehicle carries. An adopted one's is that of the moment.
+            adopted camera that no vehicle carries. An adopted camera's is as of the attach.
     """
 
     name: str
@@ -61,6 +61,24 @@ class CameraSet:
     def sensors(self) -> dict[str, Any]:
         """Return name -> sensor of all of them, the picture's name being `rgb`."""
         return {"rgb": self.picture, **self.labels}
+
+
+def open_cameras(
+    session: CarlaSession, rig: Rig, *, ego: Any | None, adopted: Any | None, every_tick: bool
+) -> dict[str, CameraSet]:
+    """Spawn the cameras of a rig on `ego`, or use the user's own in place of its only one.
+
+    Raises SensorMismatch where a picture of `every_tick` is needed and the user's own skips some.
+    """
+    if adopted is not None:
+        only, tick_s = rig.cameras[0], adopted.attributes.get("sensor_tick", 0.0)
+        if every_tick and float(tick_s) != 0.0:
+            raise SensorMismatch(
+                f"expected a camera that draws every tick, got sensor_tick={tick_s} on camera "
+                f"{adopted.id}: use synchronous=False for it"
+            )
+        return {only.name: adopt_camera(session, adopted, name=only.name, labels=only.labels)}
+    return {camera.name: spawn_camera(session, ego, camera) for camera in rig.cameras}
 
 
 def spawn_camera(session: CarlaSession, ego: Any, camera: RigCamera) -> CameraSet:
@@ -105,7 +123,7 @@ def adopt_camera(
         if None in parts:
             raise SensorMismatch(
                 f"expected camera {camera.id} and its parent {parent.id} in the world's state, got "
-                "a state without them: they were destroyed meanwhile, adopt another camera"
+                "a state without them: they were destroyed, adopt another camera"
             )
         relative = relative_matrix(*(part.get_transform().get_matrix() for part in parts))
         location, angles = unreal_pose(relative)

@@ -1,6 +1,6 @@
 """Pixels of CARLA's cameras: decoding into our labels, and writing back in place.
 
-`raw_data` is a window into memory that lives as long as the image: whoever calls these functions
+`raw_data` is a view of memory that lives as long as the image: the caller of these functions
 holds the image. Every decoder returns an array of its own.
 """
 

@@ -1,10 +1,10 @@
-"""The things in a CARLA world, of the very tick that a picture shows.
+"""The objects in a CARLA world, as of the very tick that a picture was taken at.
 
-    tick -> observe(): the tick's snapshot and what the lights show, in the client's thread
+    tick -> observe(): the tick's snapshot and the lights' states, in the client's thread
     frame -> at(): the same tick's snapshot -> SceneObjects in our axes
 
 What never changes of an actor (class, size, where its box sits) is asked for once, when it first
-shows up. CARLA's boxes that are no boxes of things are left alone: the own box of a traffic light
+shows up. CARLA's boxes that bound no object are not used: the own box of a traffic light
 or sign is the piece of road where it holds.
 """
 
@@ -90,7 +90,9 @@ class SceneWatch:
         self._lights: dict[int, Any] = {}
         self._shown: Mapping[int, str] = {}  # what they showed in the last tick that is sure
         self._still: list[SceneObject] = []  # heads of lights, and what belongs to the level
-        self._light_of: list[int] = []  # the actor that each of them shows the light of, or 0
+        self._light_of: list[
+            int
+        ] = []  # the traffic light's actor that each of them belongs to, or 0
         self._before: tuple[float, Mapping[int, NDArray[np.float64]]] = (0.0, {})
         self._learn_level(carla)
         self._learn(world.get_actors())
@@ -98,8 +100,8 @@ class SceneWatch:
     def observe(self, snapshot: Any) -> Tick:
         """Return the tick of `snapshot`; call it as soon as the tick is known.
 
-        CARLA's snapshots hide what the lights show, and a light tells only what it shows by now.
-        So that counts only where the world did not move on meanwhile, or where the light showed
+        CARLA's snapshots lack the lights' states, and a light reports its current one only.
+        It counts only where the world has not moved on since the tick, or where the light had
         the same in an earlier tick.
         """
         try:
@@ -140,16 +142,18 @@ class SceneWatch:
         unknown = actors.keys() - self._bodies.keys()
         if unknown:
             self._learn_these(list(unknown))
-        seen = [(key, one, body) for key, one in actors.items() if (body := self._bodies.get(key))]
-        if not seen:
+        present = [
+            (key, one, body) for key, one in actors.items() if (body := self._bodies.get(key))
+        ]
+        if not present:
             return []
-        unreal = np.array([one.get_transform().get_matrix() for _, one, _ in seen])
-        poses = body_to_world(unreal @ np.array([body.box_to_actor for _, _, body in seen]))
+        unreal = np.array([one.get_transform().get_matrix() for _, one, _ in present])
+        poses = body_to_world(unreal @ np.array([body.box_to_actor for _, _, body in present]))
         places = poses[:, :3, 3]
-        velocities = self._velocities(snapshot, places, [(key, one) for key, one, _ in seen])
+        velocities = self._velocities(snapshot, places, [(key, one) for key, one, _ in present])
         found = []
         for n in self._near(places, eye):
-            key, _, body = seen[n]
+            key, _, body = present[n]
             found.append(
                 SceneObject(
                     object_id=key,
@@ -169,26 +173,26 @@ class SceneWatch:
         places: NDArray[np.float64],  # (N, 3)
         actors: Sequence[tuple[int, Any]],
     ) -> NDArray[np.float64]:
-        """Return (N, 3) m/s: CARLA's, or the way since the frame before where CARLA says 0.
+        """Return (N, 3) m/s: CARLA's, or the displacement a second where CARLA reports 0.
 
         Some walkers, and what a log replays, move without a velocity.
         """
-        said = [one.get_velocity() for _, one in actors]
-        velocities = world_points([(v.x, v.y, v.z) for v in said])
+        reported = [one.get_velocity() for _, one in actors]
+        velocities = world_points([(v.x, v.y, v.z) for v in reported])
         (then, before), now = self._before, float(snapshot.timestamp.elapsed_seconds)
         if now > then:
             for n in np.flatnonzero(~velocities.any(axis=1)).tolist():
-                way = places[n] - before.get(actors[n][0], places[n])
-                if np.linalg.norm(way) < FASTEST_M_S * (now - then):
-                    velocities[n] = way / (now - then)
+                moved = places[n] - before.get(actors[n][0], places[n])
+                if np.linalg.norm(moved) < FASTEST_M_S * (now - then):
+                    velocities[n] = moved / (now - then)
         self._before = now, {key: place for (key, _), place in zip(actors, places, strict=True)}
         return velocities
 
     def _learn_these(self, ids: list[int]) -> None:
-        """Ask for actors that came since; what is gone meanwhile is not asked for again."""
+        """Query actors that are new; one that is gone by now is not queried again."""
         try:
             actors = self._world.get_actors(ids)
-        except RuntimeError as error:  # the server or the episode ended: the next tick tells
+        except RuntimeError as error:  # the server or the episode ended: the next wait notices
             log.debug("actors %s: %s", ids, error)
             return
         self._learn(actors)
@@ -206,7 +210,7 @@ class SceneWatch:
                     self._learn_light(actor)
                 elif (class_id := class_of(actor)) is not None:
                     self._bodies[actor.id] = self._body(actor, class_id)
-            except RuntimeError as error:  # destroyed meanwhile, or dormant
+            except RuntimeError as error:  # destroyed by now, or dormant
                 log.debug("actor %d: %s", actor.id, error)
         self._places = np.array([one.object_to_world[:3, 3] for one in self._still]).reshape(-1, 3)
 
@@ -230,7 +234,7 @@ class SceneWatch:
             )
 
     def _learn_level(self, carla: Any) -> None:
-        """Ask for things of the level that no actor stands for, such as parked cars."""
+        """Query the level's objects that are no actors, such as parked cars."""
         labels = carla.CityObjectLabel.values
         for class_id in sorted(LEVEL & labels.keys()):
             for one in self._world.get_environment_objects(labels[class_id]):
@@ -245,7 +249,7 @@ class SceneWatch:
     def _add_still(
         self, number: int, class_id: int, type_id: str, box: Any, *, mask_id: int, light_of: int = 0
     ) -> None:
-        """Add a thing that never moves; CARLA gives its box in the world."""
+        """Add an object that never moves; CARLA gives its box in the world."""
         size, place = _size_and_place(box)
         if size.min() < SMALLEST_M:
             log.debug("%s %d has a box of %s m: left out", type_id, number, size)
@@ -269,7 +273,7 @@ class SceneWatch:
 
 
 def class_of(actor: Any) -> int | None:
-    """Return an actor's class number as its mask has it, None for what is no thing.
+    """Return an actor's class number as in its mask, None for what is no object.
 
     The parts of a two-wheeler are tagged as vehicle and rider alike: the vehicle counts. The own
     box of a traffic sign is the road where it holds, so that signs are taken from the level.

@@ -29,7 +29,7 @@ class RealizedCamera:
 
     Args:
         camera: a spawned `sensor.camera.rgb`, of the engine's size.
-        engine: realizes the chunks; used by nobody else meanwhile.
+        engine: realizes the chunks; not to be shared while the camera listens.
         policy: `delay`.
         close_engine: whether `destroy` closes the engine too.
     """

@@ -1,4 +1,4 @@
-"""A client attached to a running CARLA server, and the undoing of all that it did there."""
+"""A client attached to a running CARLA server, which undoes all that it did there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An orderly end for a process that is told to go: signals unwind the stack, clean-up runs.
+"""An orderly end for a process that is sent a signal: signals unwind the stack, clean-up runs.
 
 Only a signal whose action is still the default one is taken over: it then raises SystemExit with
 128 + its number in the main thread, so `with` and `finally` run. A program's own handlers and
@@ -44,7 +44,7 @@ class ExitGuard:
 
 @contextmanager
 def termination_raises() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit meanwhile."""
+    """Turn SIGTERM and SIGHUP into SystemExit inside the block."""
     holder = object()
     _take_over(holder)
     try:
