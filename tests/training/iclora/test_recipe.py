@@ -94,4 +94,4 @@ def test_flags_that_belong_to_the_other_method_are_told(tmp_path, capsys):
     assert main(["fit", str(RECIPES / "embedded.toml"), *rest, "--base", "x"]) == 2
     assert "use --start" in capsys.readouterr().err
     assert main(["fit", path]) == 2
-    assert "--data, --out" in capsys.readouterr().err
+    assert "--data and --out" in capsys.readouterr().err
