@@ -8,7 +8,7 @@ from realmaster_live.prompts import AS_SIMULATED, check_prompt
 
 
 class IdentityEngine:
-    """Answers every chunk with its own frames; `rendered` is filled as by any engine."""
+    """Returns every chunk with its own frames; `rendered` is filled as by any engine."""
 
     name = "identity"
 
@@ -16,7 +16,7 @@ class IdentityEngine:
         self._spec = spec
 
     def __repr__(self) -> str:
-        """Say what size it takes."""
+        """Return text that names the chunk size."""
         return f"IdentityEngine({spec_text(self._spec)})"
 
     @property

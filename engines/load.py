@@ -1,4 +1,4 @@
-"""Engines by name: what the command line and the examples call."""
+"""Opens an engine by its name or folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import LoadedEngine
 
-CHUNK_FRAMES = 4  # of the identity engine: as the embedded model's
+CHUNK_FRAMES = 4  # frames a chunk of the identity engine, as of the embedded model
 
 
 class Options(TypedDict):
-    """What every engine that runs a network takes."""
+    """The options that every engine with a network takes."""
 
     width: int  # pixels
     height: int  # pixels
@@ -29,7 +29,7 @@ class Options(TypedDict):
 
 
 def gpu_number(device: str, folder: Path) -> int:
-    """Return N of `cuda:N`, for plans; EngineError for another device."""
+    """Return N of `cuda:N`, for TensorRT plans; raise EngineError for another kind of device."""
     kind, _, number = device.partition(":")
     if kind == "cuda" and (not number or number.isdecimal()):
         return int(number or 0)
@@ -51,7 +51,7 @@ def load_engine(
     device: str | None = None,
     prompt: str | None = None,
 ) -> LoadedEngine:
-    """Return the engine called `embedded` or `identity`, or the one of a folder.
+    """Return the engine called `embedded` or `identity`, or the one that a folder holds.
 
     A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a
     checkpoint) in torch, one with plans.json (a build) in TensorRT. `steps` is the number of

@@ -1,4 +1,4 @@
-"""The noise that chunks start from: the same in all engines."""
+"""The noise that denoising starts from: the same in all engines."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS, COLUMNS = 5, 7  # latent positions from one chunk to the next
+ROWS, COLUMNS = 5, 7  # the shift from one chunk to the next, in latent positions
 
 
 class ChunkNoise:
-    """One draw of noise, moved a little across the picture for every chunk.
+    """One draw of Gaussian noise, shifted across the picture from chunk to chunk.
 
     A model may let drops or flakes fall where the noise says, so no two chunks in a row have the
-    same; and moving is cheaper than drawing.
+    same noise; and shifting is cheaper than drawing.
 
     Args:
-        shape: of a latent, (1, C, h, w) or (1, C, f, h, w).
-        seed: of the draw.
+        shape: shape of a chunk's latent, (1, C, h, w) or (1, C, f, h, w).
+        seed: seed of the draw.
 
     Attributes:
-        seed: of the draw.
+        seed: seed of the draw.
     """
 
     def __init__(self, shape: tuple[int, ...], seed: int) -> None:
@@ -32,7 +32,7 @@ class ChunkNoise:
         self._period = math.lcm(*shape[-2:])
 
     def reset(self) -> None:
-        """Begin anew: the first chunk's noise comes next."""
+        """Start over: `take` returns the first chunk's noise next."""
         self._chunk = 0
 
     def take(self) -> NDArray[np.float32]:
@@ -41,8 +41,8 @@ class ChunkNoise:
         self._chunk = (self._chunk + 1) % self._period
         return moved
 
-    def again(self, seed: int) -> NDArray[np.float32]:
-        """Return what the chunk before the next one would have had from another seed."""
+    def redraw(self, seed: int) -> NDArray[np.float32]:
+        """Return the noise of the chunk that was taken last, drawn from another seed instead."""
         drawn = self._drawn if seed == self.seed else draw(self._shape, seed)
         return self._moved(drawn, (self._chunk - 1) % self._period)
 
@@ -51,6 +51,6 @@ class ChunkNoise:
 
 
 def draw(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Return normal noise that follows from a seed alone."""
+    """Return standard normal noise, float32, that is a function of shape and seed alone."""
     generator = np.random.Generator(np.random.Philox(seed))
     return generator.standard_normal(shape, dtype=np.float32)

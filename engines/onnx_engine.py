@@ -50,11 +50,11 @@ def rope_tables(
     theta: float,
     frames: int = 1,  # latent frames of a chunk
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cos and sin (times * frames * rows * columns, sum(widths) / 2), as in training."""
-    moments = np.asarray(times, np.float64)[:, None] * frames + np.arange(frames)
-    shape = (moments.size, rows, columns)
+    """Return rotary tables cos and sin, each (times * frames * rows * columns, sum(widths) / 2)."""
+    frame_times = np.asarray(times, np.float64)[:, None] * frames + np.arange(frames)
+    shape = (frame_times.size, rows, columns)
     axes = (
-        moments.reshape(-1, 1, 1),
+        frame_times.reshape(-1, 1, 1),
         np.arange(rows, dtype=np.float64).reshape(1, -1, 1),
         np.arange(columns, dtype=np.float64).reshape(1, 1, -1),
     )
@@ -70,10 +70,10 @@ def rope_tables(
 def multiplies_bytes_exactly(
     machine: str = platform.machine(), cpuinfo: Path = Path("/proc/cpuinfo")
 ) -> bool:
-    """Return whether products of unsigned with signed bytes are exact on this processor.
+    """Return whether this processor multiplies unsigned by signed bytes without saturation.
 
-    Before VNNI x86 added pairs of them in 16 bits that saturate; where nothing is known of an x86
-    processor it counts as one of those.
+    x86 without VNNI adds pairs of such products in 16 bits, which saturate; an x86 processor whose
+    features cannot be read is taken to be one of those.
     """
     if machine.lower() not in ("x86_64", "amd64", "i386", "i686"):
         return True
@@ -109,10 +109,11 @@ class OnnxEngine:
     ) -> None:
         """Load the graphs of `folder`, the shipped model by default.
 
-        `recompute_reference` computes the reference anew at every pass: slower, the same answer;
-        for measuring what the cache saves. `prompt` is the first one, the model's by default.
-        `device` cuda takes ONNX Runtime's CUDA provider; `providers` are others by name, such as
-        TensorrtExecutionProvider, in front of it.
+        `recompute_reference` computes the reference's keys and values again in every pass, with
+        the same result, to measure what the cache saves. `prompt` is the first prompt, by default
+        the model's.
+        `device` cuda uses ONNX Runtime's CUDA provider; `providers` names others to try before it,
+        such as TensorrtExecutionProvider.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -147,12 +148,12 @@ class OnnxEngine:
         check_prompt(first, self._prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
         self._shown = self._prompts.get(first)
-        self._faded_from = self._shown
+        self._fade_start = self._shown
         self._prompt = self._prompt_inputs()
         self.reset()
 
     def __repr__(self) -> str:
-        """Say which model it runs, at what size, in how many steps and where."""
+        """Return text that names model, size, steps and device."""
         size, steps = spec_text(self._spec), len(self._sigmas)
         return f"OnnxEngine({self.name}, {size}, {steps} steps, {self.device})"
 
@@ -162,13 +163,13 @@ class OnnxEngine:
         return self._spec
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
+        """Apply a prompt from the next chunk on, after a cross-fade over `fade_chunks` chunks."""
         check_prompt(prompt, self._prompts or (AS_SIMULATED,))
         self._fade.start(prompt, fade_chunks)
-        self._faded_from = self._shown
+        self._fade_start = self._shown
 
     def reset(self) -> None:
-        """Forget all earlier chunks, and the timings; the prompt stays."""
+        """Clear the past and the timings; the prompt stays."""
         self._noise.reset()
         profile = self.manifest["profile"]
         spec = self._spec
@@ -181,13 +182,15 @@ class OnnxEngine:
             ring=profile["ring"],
             sink=profile["sink"],
         )
-        self._encoded: tuple[Any, Any, Any] | None = None  # of the chunk that was realized last
+        self._encoded: tuple[Any, Any, Any] | None = (
+            None  # seed of the chunk that was realized last
+        )
         self._before: tuple[Any, Past]  # it: the decoder's memory and the past
         self.timings: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self._place_past()
 
     def realize(self, chunk: Chunk) -> Chunk:
-        """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
+        """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
         check_frames(chunk, self._spec, self._stride)
         if self._fade.step() and self._prompts:
             self._fade_on()
@@ -201,20 +204,20 @@ class OnnxEngine:
             context = None if self._recompute else self._run_context(reference)
         self._encoded = guide, reference, context
         self._before = self._decoder_memory, copy(self._past)
-        return self._answer(chunk, self._noise.take(), self._noise.seed)
+        return self._realize_from(chunk, self._noise.take(), self._noise.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
-        """Return the chunk that was realized last, from the noise of another seed."""
+        """Realize the last chunk once more, from the noise of another seed."""
         if self._encoded is None:
             raise EngineError(NOTHING_REALIZED)
         check_frames(chunk, self._spec, self._stride)
         self._decoder_memory, past = self._before
         self._past = copy(past)
         self._place_past()
-        return self._answer(chunk, self._noise.again(seed), seed)
+        return self._realize_from(chunk, self._noise.redraw(seed), seed)
 
-    def _answer(self, chunk: Chunk, drawn: NDArray[np.float32], seed: int) -> Chunk:
-        """Return what becomes of noise, with the chunk that is encoded."""
+    def _realize_from(self, chunk: Chunk, drawn: NDArray[np.float32], seed: int) -> Chunk:
+        """Realize the chunk that was encoded last from the given noise."""
         assert self._encoded is not None
         guide, reference, context = self._encoded
         noise = self._value(drawn)
@@ -252,14 +255,14 @@ class OnnxEngine:
         return self._value(x_t)
 
     def _fade_on(self) -> None:
-        """Mix the prompts' keys and values for the next chunk."""
+        """Advance the prompt fade by one chunk: interpolate the prompts' keys and values."""
         new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
-        assert self._faded_from is not None
-        self._shown = new if weight == 1.0 else self._faded_from * (1 - weight) + new * weight
+        assert self._fade_start is not None
+        self._shown = new if weight == 1.0 else self._fade_start * (1 - weight) + new * weight
         self._prompt = self._prompt_inputs()
 
     def _prompt_inputs(self) -> dict[str, Any]:
-        """Return what the graphs are told of the prompt; nothing where they take none."""
+        """Return the graphs' prompt inputs; empty for a model without prompts."""
         return {} if self._shown is None else {"prompt_kv": self._value(self._shown)}
 
     def _run_context(self, reference: Any) -> Any:
@@ -268,7 +271,7 @@ class OnnxEngine:
         return self._run("context", reference=reference, **rope, **self._prompt)[0]
 
     def _denoise(self, sample: Any, t: float, reference: Any, context: Any) -> Any:
-        """Return x0 and the target's keys and values; no context means: compute it here."""
+        """Return x0 and the target's keys and values; without `context`, compute it first."""
         context = self._run_context(reference) if context is None else context
         return self._run(
             "denoise",
@@ -285,13 +288,13 @@ class OnnxEngine:
         )
 
     def _place_past(self) -> None:
-        """Hand the past and its rotations to the runtime, once a chunk."""
+        """Bind the past and its rotary tables as runtime values, once a chunk."""
         cos, sin = rope_tables(self._past.times(), *self._grid, **self._rope)
-        self._past_kv = self._value(self._past.joined())
+        self._past_kv = self._value(self._past.concatenated())
         self._past_cos, self._past_sin = self._value(cos), self._value(sin)
 
     def _run(self, name: str, **inputs: Any) -> Any:
-        """Run a graph; values stay where they are."""
+        """Run a graph; the outputs stay in the runtime's memory."""
         if not self._sessions:
             raise EngineError("expected an open engine, got a closed one: make a new OnnxEngine")
         session = self._sessions[name]
@@ -336,7 +339,7 @@ class OnnxEngine:
         return dict(zip(names, pairs, strict=True))
 
     def _choose_sigmas(self, steps: int | None) -> list[float]:
-        """Return the noise levels of a number of steps, the model's own by default."""
+        """Return the noise levels for a number of steps (by default the model's)."""
         levels: dict[str, list[float]] = self.manifest["sigmas"]
         wanted = str(self.manifest["steps"] if steps is None else steps)
         if wanted not in levels:
@@ -346,7 +349,7 @@ class OnnxEngine:
         return levels[wanted]
 
     def _choose_providers(self, device: str, wanted: Sequence[str]) -> list[str]:
-        """Return the providers of a device; EngineError for one that is not there."""
+        """Return a device's execution providers; EngineError for one that is not installed."""
         if device not in PROVIDERS:
             raise EngineError(f"expected device 'cpu' or 'cuda', got {device!r}: use one")
         there = self._runtime.get_available_providers()
@@ -364,10 +367,10 @@ class OnnxEngine:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.log_severity_level = 3
-        # Idle threads that spin would take the cores from the other sessions and the simulator.
+        # Spinning idle threads would take the cores from the other sessions and the simulator.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self.manifest.get("precision") == "int8" and not multiplies_bytes_exactly():
-            # Convolutions then run in float32 between their roundings: as exact, only slower.
+            # Unfused QDQ pairs: convolutions run in float32 on rounded values, exact but slower.
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             return {
@@ -394,7 +397,7 @@ class OnnxEngine:
 class Past:
     """The keys and values that earlier chunks left: the first `sink` and the last `ring`.
 
-    A `copy` stays as it is when the original is pushed to.
+    A `copy` is a snapshot: pushing to the original does not change it.
     """
 
     def __init__(self, *, layers: int, heads: int, head_width: int, ring: int, sink: int) -> None:
@@ -404,21 +407,21 @@ class Past:
         self._ring: list[NDArray[np.float32]] = []  # newest last
 
     def push(self, target_kv: NDArray[np.float32]) -> None:  # (L, 2, 1, heads, N, head width)
-        """Keep a clean target's keys and values; the oldest in the ring goes."""
+        """Store a clean target's keys and values; a full ring evicts its oldest chunk."""
         if len(self._sink) < self._sink_size:
             self._sink = [*self._sink, target_kv]
         else:
             kept = [*self._ring, target_kv]
             self._ring = kept[len(kept) - min(len(kept), self._ring_size) :]
 
-    def joined(self) -> NDArray[np.float32]:  # (L, 2, 1, heads, P, head width)
-        """Return what a target sees; P is 0 after a reset."""
+    def concatenated(self) -> NDArray[np.float32]:  # (L, 2, 1, heads, P, head width)
+        """Return the keys and values that the next target attends to; P is 0 after a reset."""
         kept = [*self._sink, *self._ring]
         if len(kept) == 1:
             return kept[0]
         return np.concatenate(kept, 4) if kept else self._nothing
 
     def times(self) -> list[float]:
-        """Return the kept chunks' times relative to the present one, in `joined`'s order."""
+        """Return the kept chunks' times relative to the present one, in `concatenated`'s order."""
         sink = [-float(self._ring_size + len(self._sink) - i) for i in range(len(self._sink))]
         return sink + [-float(len(self._ring) - i) for i in range(len(self._ring))]

@@ -1,4 +1,4 @@
-"""Picture sizes that a model takes, and the refusal of all others."""
+"""Picture sizes that a model accepts, and the error for all others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from realmaster_live.frames.chunk import Chunk, ChunkSpec
 def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, int]]:
     """Return the (width, height) around a size whose sides are multiples of `stride`.
 
-    The nearest comes first; a size that fits is the only answer.
+    The nearest comes first; for a size that fits, it is the only result.
     """
 
     def around(side: int) -> list[int]:
@@ -26,7 +26,7 @@ def fitting(width: int, height: int, stride: int) -> str:
 
 
 def check_size(width: int, height: int, stride: int) -> None:
-    """Raise EngineError for a size that is no multiple of a model's token stride."""
+    """Raise EngineError for a size that is not a multiple of a model's token stride."""
     if width % stride or height % stride or min(width, height) < stride:
         raise EngineError(
             f"expected a width and height that are multiples of {stride}, got "
@@ -40,7 +40,7 @@ def spec_text(spec: ChunkSpec) -> str:
 
 
 def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int) -> None:
-    """Raise EngineError for a chunk of another shape than an engine's."""
+    """Raise EngineError for a chunk whose shape differs from the engine's."""
     expected = (spec.frames, spec.height, spec.width, 3)
     if chunk.frames.shape != expected:
         _, height, width, _ = chunk.frames.shape

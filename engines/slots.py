@@ -1,4 +1,4 @@
-"""Which earlier chunks are kept, where, and how far back in time: arithmetic alone.
+"""The ring cache's bookkeeping: which slot holds which chunk, and how far back in time it is.
 
 Legend: S slots, the first `sink` of them for the first chunks after a reset, the others a ring.
 """
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """What a run has kept after some chunks; `push` gives the next state.
+    """The slots' contents after some chunks; `push` returns the next state.
 
-    The order of keys does not matter to attention: the oldest slot of the ring is overwritten where
-    it is, and the times, from which rotations are made, follow.
+    Attention does not depend on the order of keys: the ring's oldest slot is overwritten in place,
+    and only the times, which decide the rotations, change.
 
     Attributes:
-        sink: slots that keep the first chunks for ever.
-        ring: slots that keep the last chunks.
-        chunks: chunks that were kept so far, counted no further than tells states apart.
+        sink: slots that hold the first chunks for the whole run.
+        ring: slots that hold the most recent chunks.
+        chunks: chunks stored so far; it wraps once the state repeats.
     """
 
     sink: int
@@ -32,7 +32,7 @@ class Slots:
 
     @property
     def target(self) -> int | None:
-        """Return the slot that the present chunk goes to; None where none is kept."""
+        """Return the slot that the present chunk goes to; None if there are no slots."""
         if self.chunks < self.sink:
             return self.chunks
         return self.sink + (self.chunks - self.sink) % self.ring if self.ring else None
@@ -41,7 +41,7 @@ class Slots:
     def times(self) -> tuple[float, ...]:
         """Return each filled slot's time in chunks relative to the present one.
 
-        Sink chunks stay just beyond the ring, however long the run.
+        Sink chunks count as just older than the ring, however long the run.
         """
         sink, ring = min(self.chunks, self.sink), self.ring
         newest = self.chunks - sink - 1
@@ -51,7 +51,7 @@ class Slots:
         )
 
     def push(self) -> Slots:
-        """Return the state after one more chunk; a full ring comes back to where it was."""
+        """Return the state after one more chunk; with a full ring, the states repeat in a cycle."""
         if self.target is None:
             return self
         chunks = self.chunks + 1
@@ -71,8 +71,8 @@ class Slots:
 def growing_moves(rows: int, old: int, new: int) -> list[tuple[int, int]]:
     """Return (from, to) offsets that spread rows of `old` bytes to `new` bytes each, in place.
 
-    The last row goes first, so no move overwrites a row that is still to move; the first row stays.
-    A row may overlap its own target: copy it aside in between.
+    The last row moves first, so no move overwrites a row that is yet to move; the first row stays.
+    A row may overlap its own target: copy it through a temporary buffer.
     """
     assert new >= old
     return [(row * old, row * new) for row in range(rows - 1, 0, -1)]

@@ -255,7 +255,7 @@ def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, 
     """Return the time of all denoise steps the stock way, which keeps nothing and has no past."""
     stages = engine._open_stages()
     buffers, (expert,) = stages.buffers, stages.experts
-    transformer, prompt_kv = expert.transformer, expert.kept.prompt_kv
+    transformer, prompt_kv = expert.transformer, expert.state.prompt_kv
     levels = sigmas(variant.steps, engine.profile.shift)
     steps = list(pairwise(levels))
 

@@ -1,7 +1,7 @@
-"""Checkpoint to ONNX: four graphs, one shared file of float16 or int8 weights, and a manifest.
+"""Exports a checkpoint to ONNX: four graphs, one file of their weights, and a manifest.
 
-The graphs are `encode`, `context`, `denoise` and `decode`; every state is an explicit input and
-output. Height and width are free multiples of the profile's token stride.
+The graphs are `encode`, `context`, `denoise` and `decode`. Every state is an explicit input and
+output. Height and width are dynamic: any multiples of the profile's token stride.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 STEP_CHOICES = (1, 2, 4)
-LICENCE = "Apache-2.0"  # of a checkpoint whose facts name none: the package's own
-TOLERANCE = 2e-3  # largest difference of latents between torch and ONNX Runtime
-Precision = Literal["float16", "int8"]  # how weights are stored; int8 also computes in integers
+LICENCE = "Apache-2.0"  # for a checkpoint whose facts name no licence: the package's own
+TOLERANCE = 2e-3  # the largest accepted difference of latents between torch and ONNX Runtime
+Precision = Literal["float16", "int8"]  # how the weights are stored; int8 also computes in integers
 
 
 def round_weights(module: nn.Module) -> None:
@@ -62,7 +62,7 @@ def round_weights(module: nn.Module) -> None:
 def prompt_pairs(
     transformer: InContextTransformer, checkpoint_dir: Path
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the keys and values (L, 2, 1, heads, M, head width) of every prompt there is."""
+    """Return the keys and values of every known prompt, each (L, 2, 1, heads, M, head width)."""
     path = checkpoint_dir / PROMPTS_FILE
     kept = PromptTable.load(path) if path.exists() else {}
     profile = transformer.profile
@@ -74,7 +74,7 @@ def prompt_pairs(
 
 
 def parity(graphs: list[Graph], folder: Path) -> dict[str, float]:
-    """Return each output's largest difference between torch and ONNX Runtime; bytes in levels."""
+    """Return each output's largest difference between torch and ONNX Runtime (bytes: in levels)."""
     figures = {}
     for graph in graphs:
         with torch.no_grad():
@@ -91,7 +91,7 @@ def parity(graphs: list[Graph], folder: Path) -> dict[str, float]:
 
 
 def check_parity(figures: Mapping[str, float]) -> None:
-    """Raise BuildError where ONNX Runtime answers otherwise than torch."""
+    """Raise BuildError if ONNX Runtime's outputs are further from torch's than allowed."""
     for name, difference in figures.items():
         limit = 1.0 if name == "decode.frames" else TOLERANCE
         if not difference <= limit:
@@ -102,7 +102,7 @@ def check_parity(figures: Mapping[str, float]) -> None:
 
 
 def check_export(graphs: list[Graph], models: Mapping[str, onnx.ModelProto]) -> dict[str, float]:
-    """Return the parity of float32 graphs before they are quantized, checked."""
+    """Check the float32 graphs against torch before they are quantized; return their parity."""
     with tempfile.TemporaryDirectory() as folder:
         for name, model in models.items():
             onnx.save(model, Path(folder, f"{name}.onnx"))
@@ -114,7 +114,7 @@ def check_export(graphs: list[Graph], models: Mapping[str, onnx.ModelProto]) -> 
 def compare_int8(
     checkpoint: Path, out: Path, samples: Sequence[Sample], prompts: Sequence[str]
 ) -> dict[str, float]:
-    """Return how far a finished int8 export is from the checkpoint in torch, in float32."""
+    """Return how far a finished int8 export's pictures are from torch's in float32."""
 
     def engines(width: int, height: int) -> tuple[TorchEngine, OnnxEngine]:
         exact = TorchEngine(checkpoint, width=width, height=height)
@@ -134,7 +134,7 @@ def export(
     calibrate: Sequence[Sample] = (),
     mean_levels: float = MEAN_LEVELS,
 ) -> dict[str, Any]:
-    """Write the graphs, the weights and `manifest.json` of a checkpoint; return the manifest.
+    """Write a checkpoint's graphs, weights and `manifest.json`; return the manifest.
 
     `facts` says what the checkpoint was trained on; by default it is the checkpoint's facts.json.
     `precision` float16 stores the weights so and computes in float32. int8 stores about half of
@@ -190,7 +190,7 @@ def export(
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
-    """Write manifest.json, whole or not at all."""
+    """Write manifest.json atomically."""
     write_text(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
 
 
@@ -203,7 +203,7 @@ def describe(
     facts: Mapping[str, Any],
     precision: Precision,
 ) -> dict[str, Any]:
-    """Return the manifest of exported files."""
+    """Return the manifest that describes the exported files."""
     files = [*(f"{name}.onnx" for name in names), WEIGHTS_FILE]
     files += [PROMPT_PAIRS_FILE] if prompts else []
     return {

@@ -1,4 +1,4 @@
-"""The four graphs of a model, ready to export: modules, example inputs, free axes, and the tracer.
+"""The four graphs of a model, ready to export: modules, example inputs, dynamic axes, the tracer.
 
 Legend: T frames of a chunk, H W pixels, N tokens of a chunk, M tokens of a prompt, L layers.
 """
@@ -20,7 +20,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_bytes, to_cells
 
-OPSET = 23  # the first with Attention, RMSNormalization and RotaryEmbedding
+OPSET = 23  # the first opset with Attention, RMSNormalization and RotaryEmbedding
 
 
 class Encode(nn.Module):
@@ -31,7 +31,7 @@ class Encode(nn.Module):
         self.autoencoder = autoencoder
 
     def forward(self, frames: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the folded frames, which `decode` takes back, the latent and the memory."""
+        """Return the guide (frames folded into cells, for `decode`), the latent and the memory."""
         guide = to_cells(frames[None])
         return guide, *self.autoencoder.encode(guide, memory)
 
@@ -84,7 +84,7 @@ class Denoise(nn.Module):
 
 
 class Decode(nn.Module):
-    """Latent, guide, memory, perhaps noise -> (T, H, W, 3) uint8, next memory."""
+    """Latent, guide, memory and, with precipitation, noise -> (T, H, W, 3) uint8, next memory."""
 
     def __init__(self, autoencoder: StreamingAutoencoder) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Decode(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """One graph to export: the module, example inputs, free axes, names of the outputs."""
+    """One graph to export: the module, example inputs, dynamic axes, names of the outputs."""
 
     name: str
     module: nn.Module
@@ -117,9 +117,9 @@ def example_graphs(
     seed: int = 0,
     prompt_tokens: int = 0,
 ) -> list[Graph]:
-    """Return the four graphs with example inputs of a picture size.
+    """Return the four graphs, with example inputs for a picture size.
 
-    `prompt_tokens` are those of a text encoder's prompts, where they are not learnt.
+    `prompt_tokens` is the length of a text encoder's prompts, for models that learn none.
     """
     profile = transformer.profile
     generator = torch.Generator().manual_seed(seed)
@@ -136,7 +136,9 @@ def example_graphs(
     memory = 0.1 * noise(1, profile.memory, height // 8, width // 8)
     latent = noise(*latent_shape(profile, height, width))
     kv_shape = (profile.layers, 2, 1, profile.heads)
-    past = tokens + rows  # any number that is not `tokens`, so that the exporter keeps it apart
+    past = (
+        tokens + rows
+    )  # any number other than `tokens`, so that the exporter sees two separate dimensions
     tables = rope_tables(
         [0.0],
         rows,
@@ -226,7 +228,7 @@ def example_graphs(
 def to_onnx(graph: Graph) -> onnx.ModelProto:
     """Return the graph of a module, traced by torch's dynamo exporter."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecations
+        warnings.simplefilter("ignore")  # the exporter warns about deprecations in its own code
         program = torch.onnx.export(
             graph.module.eval(),
             (),

@@ -1,8 +1,9 @@
-"""8-bit integers: float32 graphs to graphs whose products and convolutions compute in int8.
+"""Quantizes float32 graphs: their matrix products and convolutions then compute in int8.
 
-Products of the transformer scale their activations as they come; convolutions of the autoencoder
-have fixed scales, found on pictures. The decoder's last layers, which write pixels, stay float32:
-they hold a few thousand weights and nearly all of the loss.
+The transformer's products use dynamic quantization (activations are scaled at run time); the
+autoencoder's convolutions use static scales, calibrated on clips. The decoder's last layers, which
+write pixels, stay float32: they hold a few thousand weights and would cause nearly all of the loss
+in quality.
 
 Legend: T frames of a chunk, H W pixels.
 """
@@ -37,8 +38,8 @@ from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
 LAST = re.compile(r"decoder\.(gain|rest|tone|falling)\b")  # the decoder's layers that write pixels
-CLIPS, CHUNKS = 8, 2  # of the calibration: clips, and chunks from the beginning of each
-MEAN_LEVELS = 2.0  # of the gate: the mean difference of int8 pictures from torch's in float32
+CLIPS, CHUNKS = 8, 2  # for calibration: clips, and chunks from the beginning of each
+MEAN_LEVELS = 2.0  # default tolerance: the mean difference of int8 pictures from torch's in float32
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3)
 Graphs = dict[str, onnx.ModelProto]
@@ -46,15 +47,15 @@ Inputs = dict[str, NDArray[Any]]
 
 
 class Sample(Protocol):
-    """A clip to calibrate on; without a truth the decoder gets the render's own latents."""
+    """A clip to calibrate on; without a truth, the decoder gets the latents of the render."""
 
     @property
     def sim(self) -> Frames:
-        """The rendered frames, of any number."""
+        """The rendered frames (T, H, W, 3) uint8."""
 
     @property
     def truth(self) -> Frames | None:
-        """How they should look."""
+        """The target frames (T, H, W, 3) uint8, or None."""
 
     @property
     def prompt(self) -> str:
@@ -63,7 +64,7 @@ class Sample(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """Frames without a truth."""
+    """A clip of frames alone, without a truth."""
 
     sim: Frames
     truth: None = None
@@ -71,7 +72,7 @@ class Rendered:
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Inputs of a graph, one after another."""
+    """The calibration inputs of one graph, as ONNX Runtime's quantizer reads them."""
 
     def __init__(self, inputs: Sequence[Inputs]) -> None:
         self._inputs: Iterator[Inputs] = iter(inputs)
@@ -84,7 +85,7 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
 def choose(
     samples: Sequence[Sample], most: int = CLIPS, *, precision: str = "int8"
 ) -> list[Sample]:
-    """Return samples that lie evenly in the list; BuildError for none."""
+    """Return evenly spaced samples of the list; raise BuildError if it is empty."""
     if not samples:
         raise BuildError(
             f"expected clips to calibrate {precision} on, got none: give --calibrate a folder of "
@@ -97,9 +98,9 @@ def choose(
 def calibration_inputs(
     encode: onnx.ModelProto, decode: onnx.ModelProto, samples: Sequence[Sample]
 ) -> dict[str, list[Inputs]]:
-    """Return inputs of `encode` and `decode` from the first chunks of samples, memories carried.
+    """Return inputs of `encode` and `decode` for each sample's first chunks, memory carried over.
 
-    The decoder gets the truth's own latents, which are what denoising aims at.
+    The decoder gets the truth's latents, which are the target of denoising.
     """
     sessions = {
         name: onnxruntime.InferenceSession(
@@ -129,7 +130,7 @@ def calibration_inputs(
                     found["encode"].append(inputs)
             latent = latents.get("truth", latents["sim"])
             inputs = {"latent": latent, "guide": guides["sim"], "memory": memories["decode"]}
-            if "noise" in wanted:  # nothing falls without any
+            if "noise" in wanted:  # zero noise draws no drops or flakes
                 inputs["noise"] = np.zeros_like(latent)
             found["decode"].append(inputs)
             memories["decode"] = sessions["decode"].run(["next_memory"], inputs)[0]
@@ -138,7 +139,7 @@ def calibration_inputs(
 
 @contextmanager
 def without_advice() -> Iterator[None]:
-    """Drop the quantizer's advice to infer shapes and fuse nodes first, which it logs as root."""
+    """Hide the quantizer's hint to preprocess the model first, which it logs to the root logger."""
 
     def wanted(record: logging.LogRecord) -> bool:
         return "pre-processing" not in record.getMessage()
@@ -152,7 +153,7 @@ def without_advice() -> Iterator[None]:
 
 
 def quantize_products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a graph whose MatMuls compute in int8, activations scaled as they come.
+    """Return a graph whose MatMuls compute in int8, with dynamically scaled activations.
 
     Weights take 7 of the 8 bits: sums of two products with 8-bit unsigned activations then fit 16
     bits, so that x86 processors without VNNI do not saturate.
@@ -174,7 +175,7 @@ def quantize_products(model: onnx.ModelProto) -> onnx.ModelProto:
 def quantize_convolutions(
     model: onnx.ModelProto, inputs: Sequence[Inputs], *, keep: re.Pattern[str] | None = LAST
 ) -> onnx.ModelProto:
-    """Return a graph whose convolutions compute in int8, with scales from calibration inputs.
+    """Return a graph whose convolutions compute in int8, with static scales from calibration.
 
     Convolutions whose weights match `keep` stay as they are. Unsigned activations with signed
     weights need VNNI on x86, or the graph as it stands: without fusion of its QDQ pairs.
@@ -234,7 +235,9 @@ def agreement(
     samples: Sequence[Sample],
     prompts: Sequence[str],
 ) -> dict[str, float]:
-    """Return how far pictures are apart of the two engines of a width and a height, exact first.
+    """Return how far the pictures of two engines are apart.
+
+    `engines` opens both for a width and a height, the exact one first.
 
     `int8.max_levels` and `int8.mean_levels` are levels of 255; `int8.psnr_change_db` is the mean
     over frames of the second engine's PSNR to the truth minus the exact one's, where there is a
@@ -263,7 +266,7 @@ def agreement(
 
 
 def check_agreement(figures: Mapping[str, float], limit: float = MEAN_LEVELS) -> None:
-    """Raise BuildError where int8 pictures are too far from those of float32."""
+    """Raise BuildError if the int8 pictures are too far from those of float32."""
     mean = figures["int8.mean_levels"]
     if not mean <= limit:
         raise BuildError(

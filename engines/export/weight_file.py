@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
-SMALL = 1024  # initializers with fewer values stay float32 inside the graph
-ALIGNMENT = 4096  # of a tensor in the file, so that it can be mapped
+SMALL = 1024  # initializers with fewer values than this stay float32 inside the graph
+ALIGNMENT = 4096  # alignment in bytes of each tensor in the file, so that it can be memory-mapped
 
 
 class WeightFile:
@@ -23,7 +23,7 @@ class WeightFile:
         self.places: dict[str, tuple[int, int]] = {}
 
     def place(self, raw: bytes) -> tuple[int, int]:
-        """Return offset and length of the bytes, which are appended if they are new."""
+        """Return the offset and length of these bytes in the file; append them if they are new."""
         key = hashlib.sha256(raw).hexdigest()
         if key not in self.places:
             self.data.extend(bytes(-len(self.data) % ALIGNMENT))
@@ -32,7 +32,7 @@ class WeightFile:
         return self.places[key]
 
     def move_weights(self, model: onnx.ModelProto) -> None:
-        """Move a graph's large initializers to this file; float32 as float16, with a Cast."""
+        """Move a graph's large initializers into this file; float32 becomes float16 with a Cast."""
         graph = model.graph
         kept, casts = [], []
         for tensor in graph.initializer:
@@ -52,7 +52,7 @@ class WeightFile:
         graph.node.extend(nodes)
 
     def moved(self, name: str, values: NDArray[Any]) -> TensorProto:
-        """Return an initializer whose values lie in this file."""
+        """Return an initializer that refers to values in this file (external data)."""
         offset, length = self.place(values.tobytes())
         tensor = TensorProto(
             name=name,

@@ -1,1 +1,1 @@
-"""A chunk's program over exported graphs, the same on every device."""
+"""The sequence of graph runs and copies that realizes a chunk, the same on every device."""

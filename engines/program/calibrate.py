@@ -1,4 +1,4 @@
-"""Magnitudes of the activations that FP8 needs: a chunk's program on the host, listened to."""
+"""FP8 calibration: records activations' largest magnitudes while the program runs on the host."""
 
 from __future__ import annotations
 
@@ -23,34 +23,36 @@ from realmaster_live.errors import BuildError
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What a calibration found.
+    """The result of a calibration.
 
     Attributes:
         peaks: graph -> activation -> the largest magnitude seen.
-        source: hash and numbers of the frames, as a build's manifest has them.
+        source: hash and counts of the frames, as stored in a build's manifest.
     """
 
     peaks: Peaks
     source: dict[str, Any]
 
 
-class Listener(HostDevice):
-    """Keeps the largest of every peak that the graphs tell, over all of their passes."""
+class PeakRecorder(HostDevice):
+    """A host device that records the maximum of the graphs' peak outputs over all runs."""
 
     def __init__(
-        self, program: ChunkProgram, folder: Path, found: dict[str, NDArray[np.float32]]
+        self, program: ChunkProgram, folder: Path, peaks_by_graph: dict[str, NDArray[np.float32]]
     ) -> None:
-        """Open the graphs of a folder; `found` is filled by graph."""
+        """Open the graphs of a folder; `peaks_by_graph` is filled by graph."""
         super().__init__(program, folder)
-        self._found = found
+        self._peaks_by_graph = peaks_by_graph
 
     def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
-        """Run a graph and keep its peaks."""
+        """Run a graph and update its peaks."""
         super().run(graph, past, addresses)
         for port in self._program.graphs[graph].outputs:
             if port.name == f"{PEAKS}.{graph}":
                 peaks = self.read(port.name, port.at(0), np.float32)
-                self._found[graph] = np.maximum(self._found.get(graph, peaks), peaks)
+                self._peaks_by_graph[graph] = np.maximum(
+                    self._peaks_by_graph.get(graph, peaks), peaks
+                )
 
 
 def calibrate(
@@ -64,12 +66,12 @@ def calibrate(
     Args:
         exported: folder of an export.
         manifest: the export's own.
-        samples: clips of any sizes that the model takes; those that lie evenly are used.
-        parameters: torch's, by whose values the blocks' weights are found.
+        samples: clips of any sizes that the model accepts; evenly spaced ones are used.
+        parameters: torch's parameters by name; the blocks' weights are matched by value.
 
     Raises:
-        BuildError: there are no samples, or none is as long as a chunk.
-        EngineError: the model does not take a sample's size.
+        BuildError: there are no samples, or all are shorter than a chunk.
+        EngineError: the model does not accept a sample's size.
     """
     chosen = choose(samples, precision="fp8")
     count = manifest["profile"]["chunk_frames"]
@@ -78,15 +80,20 @@ def calibrate(
             f"expected clips of {count} frames or more to calibrate fp8 on, got none: give longer "
             "ones to --calibrate"
         )
-    found: dict[str, NDArray[np.float32]] = {}
-    heard: dict[str, list[str]] = {}
+    peaks_by_graph: dict[str, NDArray[np.float32]] = {}
+    observed: dict[str, list[str]] = {}
     digest, chunks = hashlib.sha256(), 0
     for height, width in sorted({sample.sim.shape[1:3] for sample in chosen}):
         check_size(width, height, manifest["token_stride"])
         sizes = sizes_of(manifest, width=width, height=height, steps=manifest["steps"])
         with tempfile.TemporaryDirectory() as folder:
             program, device = _open(
-                exported, Path(folder), sizes, parameters, heard=heard, found=found
+                exported,
+                Path(folder),
+                sizes,
+                parameters,
+                observed=observed,
+                peaks_by_graph=peaks_by_graph,
             )
             prompts = read_prompts(exported, manifest)
             for sample in chosen:
@@ -94,16 +101,16 @@ def calibrate(
                     continue
                 if prompts:
                     first = next(iter(prompts.values()))
-                    device.give("prompt_kv", prompts.get(sample.prompt, first))
+                    device.set_external("prompt_kv", prompts.get(sample.prompt, first))
                 for start in range(0, min(len(sample.sim) // count, CHUNKS) * count, count):
                     frames = np.ascontiguousarray(sample.sim[start : start + count])
-                    realize_on_host(program, device, frames, fresh=start == 0)
+                    realize_on_host(program, device, frames, reset=start == 0)
                     digest.update(frames.tobytes())
                     chunks += 1
     return Calibration(
         peaks={
-            graph: dict(zip(heard[graph], map(float, values), strict=True))
-            for graph, values in found.items()
+            graph: dict(zip(observed[graph], map(float, values), strict=True))
+            for graph, values in peaks_by_graph.items()
         },
         source={"frames_sha256": digest.hexdigest(), "clips": len(chosen), "chunks": chunks},
     )
@@ -115,10 +122,10 @@ def _open(
     sizes: Sizes,
     parameters: Mapping[str, NDArray[np.float32]],
     *,
-    heard: dict[str, list[str]],
-    found: dict[str, NDArray[np.float32]],
-) -> tuple[ChunkProgram, Listener]:
-    """Return a program and what runs it, whose graphs tell their peaks."""
+    observed: dict[str, list[str]],
+    peaks_by_graph: dict[str, NDArray[np.float32]],
+) -> tuple[ChunkProgram, PeakRecorder]:
+    """Return a program with graphs that output their peaks, and the device that runs it."""
     prepared = prepare_graphs(
         exported,
         folder,
@@ -126,8 +133,8 @@ def _open(
         precision="bf16",
         emulate=True,
         parameters=parameters,
-        heard=heard,
+        observed=observed,
     )
     program = ChunkProgram(prepared.ports, sizes)
-    device = Listener(program, folder, found)
+    device = PeakRecorder(program, folder, peaks_by_graph)
     return program, device

@@ -1,7 +1,7 @@
-"""What is run and copied for a chunk, on buffers at fixed addresses: the same on every device.
+"""The graph runs and copies that realize a chunk, on buffers at fixed addresses.
 
-A program knows the graphs' inputs and outputs and nothing of who computes them, so ONNX Runtime on
-the host's memory and TensorRT on a GPU's run the same one.
+A program knows the graphs' inputs and outputs but not the device that runs them, so ONNX Runtime
+in host memory and TensorRT in GPU memory run the same program.
 
 Legend: N tokens of a chunk, P tokens of the past, L layers, D channels of a head.
 """
@@ -21,11 +21,11 @@ from realmaster_live.engines.onnx_engine import rope_tables
 from realmaster_live.engines.slots import Slots, growing_moves
 from realmaster_live.errors import BuildError
 
-ALIGNMENT = 512  # bytes; TensorRT asks for 256
+ALIGNMENT = 512  # bytes; TensorRT requires 256
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "uint8": 1, "int64": 8, "bool": 1}
-PAST = "past"  # the one dimension that stays free, and the name of its tensors
+PAST = "past"  # the one dynamic dimension, and part of its tensors' names
 
-WIRES = {  # (graph, its input or output) -> buffer, where the two names differ
+WIRES = {  # (graph, input or output) -> buffer, where the names differ
     ("encode", "frames"): "captured",
     ("encode", "memory"): "encoder_memory",
     ("encode", "next_memory"): "next_encoder_memory",
@@ -35,34 +35,34 @@ WIRES = {  # (graph, its input or output) -> buffer, where the two names differ
     ("decode", "next_memory"): "next_decoder_memory",
     ("decode", "frames"): "realized",
 }
-STEP_INPUTS = ("timestep", "factor")  # one constant for each denoise step and one for the commit
+STEP_INPUTS = ("timestep", "factor")  # one constant per denoise step, and one for the commit
 PAST_INPUTS = ("past_kv", "past_cos", "past_sin")
 MEMORIES = ("encoder_memory", "decoder_memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """An input or output of a graph; `shape` may hold the text "past" once."""
+    """An input or output of a graph; one dimension of `shape` may be the text "past"."""
 
     name: str
     shape: tuple[int | str, ...]
     dtype: str
 
     def at(self, past: int) -> tuple[int, ...]:
-        """Return the shape for a number of the past's tokens."""
+        """Return the shape for a number of past tokens."""
         return tuple(past if isinstance(size, str) else size for size in self.shape)
 
     def bytes_at(self, past: int) -> int:
-        """Return the bytes for a number of the past's tokens."""
+        """Return the size in bytes for a number of past tokens."""
         return math.prod(self.at(past)) * ITEM_BYTES[self.dtype]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
+        """Return the fields as plain JSON values."""
         return {"name": self.name, "shape": list(self.shape), "dtype": self.dtype}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Port:
-        """Return the port that `as_dict` described."""
+        """Return the port from `as_dict`'s values."""
         return cls(name=fields["name"], shape=tuple(fields["shape"]), dtype=fields["dtype"])
 
 
@@ -74,7 +74,7 @@ class Ports:
     outputs: tuple[Port, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the ports, ready for JSON."""
+        """Return the ports as plain JSON values."""
         return {
             "inputs": [port.as_dict() for port in self.inputs],
             "outputs": [port.as_dict() for port in self.outputs],
@@ -82,7 +82,7 @@ class Ports:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Ports:
-        """Return the ports that `as_dict` described."""
+        """Return the ports from `as_dict`'s values."""
         inputs, outputs = (
             tuple(Port.from_dict(each) for each in fields[side]) for side in ("inputs", "outputs")
         )
@@ -90,10 +90,10 @@ class Ports:
 
 
 class Device(Protocol):
-    """Who runs a program; addresses are numbers of its own."""
+    """What runs a program's graphs and copies; addresses are in the device's own memory."""
 
     def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
-        """Run a graph on its inputs' and outputs' addresses, with so many tokens of the past."""
+        """Run a graph on the addresses of its inputs and outputs, with `past` past tokens."""
 
     def copy(self, target: int, source: int, count: int) -> None:
         """Copy bytes that do not overlap."""
@@ -104,7 +104,7 @@ class Device(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """What a program must know of a model beside its graphs.
+    """What a program must know about a model besides its graphs.
 
     Attributes:
         rows: tokens from top to bottom. columns: from left to right.
@@ -130,24 +130,24 @@ class Sizes:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Return the numbers of the past's tokens that occur, 0 first."""
+        """Return the possible numbers of past tokens, 0 first."""
         return tuple(self.tokens * held for held in range(self.sink + self.ring + 1))
 
     def rope(self, times: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the rotary tables of chunks at times that are counted in chunks."""
+        """Return the rotary tables of chunks at the given times, counted in chunks."""
         frames = [time * self.latents + frame for time in times for frame in range(self.latents)]
         return rope_tables(frames, self.rows, self.columns, self.rope_widths, self.rope_theta)
 
 
 class Layout:
-    """Named buffers in one piece of memory, none of which overlaps another."""
+    """Named, non-overlapping buffers in one block of memory."""
 
     def __init__(self) -> None:
         self.bytes = 0
         self._places: dict[str, tuple[int, int]] = {}
 
     def add(self, name: str, count: int) -> None:
-        """Place a buffer; the same name again must not be larger."""
+        """Reserve a buffer; adding a name again must not ask for more bytes."""
         if name in self._places:
             assert count <= self._places[name][1], name
             return
@@ -155,7 +155,7 @@ class Layout:
         self.bytes += -(-max(count, 1) // ALIGNMENT) * ALIGNMENT
 
     def __contains__(self, name: str) -> bool:
-        """Say whether a buffer has this name."""
+        """Return whether a buffer has this name."""
         return name in self._places
 
     def __iter__(self) -> Any:
@@ -163,35 +163,35 @@ class Layout:
         return iter(self._places)
 
     def offset(self, name: str) -> int:
-        """Return where a buffer begins."""
+        """Return a buffer's offset in bytes."""
         return self._places[name][0]
 
     def size(self, name: str) -> int:
-        """Return a buffer's bytes."""
+        """Return a buffer's size in bytes."""
         return self._places[name][1]
 
 
 class ChunkProgram:
     """The passes of a chunk over named buffers: encode, context, denoise, decode and commit.
 
-    When the next chunk comes, `settle` and `advance` make it part of the past; until then denoise,
-    decode and commit can be run again from other noise.
+    When the next chunk comes, `settle` and `advance` make this one part of the past; until then
+    denoise, decode and commit can be run again from other noise.
 
     Attributes:
-        layout: the buffers' places in one piece of memory.
-        constants: what the buffers hold that never change, by name.
-        given: inputs that no graph makes and the caller sets, by name, such as a prompt's.
-        slots: what is kept of earlier chunks.
-        waiting: a chunk was committed and is not yet part of the past.
+        layout: the buffers' places in one block of memory.
+        constants: values of the buffers that never change, by name.
+        external: inputs that no graph produces and the caller sets, by name, such as a prompt's.
+        slots: which earlier chunks the ring cache holds.
+        pending: whether a committed chunk is not yet part of the past.
     """
 
     def __init__(self, graphs: Mapping[str, Ports], sizes: Sizes) -> None:
         self.graphs, self.sizes = graphs, sizes
         self.slots = Slots(sink=sizes.sink, ring=sizes.ring)
-        self.waiting = False
+        self.pending = False
         self.layout = Layout()
         self.constants: dict[str, NDArray[Any]] = {}
-        self.given: dict[str, Port] = {}
+        self.external: dict[str, Port] = {}
         self._constants()
         self._buffers()
         kept = next(port for port in graphs["denoise"].outputs if port.name == "target_kv")
@@ -202,18 +202,18 @@ class ChunkProgram:
 
     @property
     def latent(self) -> Port:
-        """Return the latent that noise is drawn for."""
+        """Return the port of the latent that the noise is drawn for."""
         return next(port for port in self.graphs["denoise"].inputs if port.name == "sample")
 
     @property
     def past(self) -> int:
-        """Return the tokens of the past that the next chunk sees."""
+        """Return the number of past tokens that the next chunk attends to."""
         return self.sizes.tokens * self.slots.held
 
     def reset(self) -> None:
-        """Forget all chunks; the caller also fills the `MEMORIES` with zeros."""
+        """Clear the past; the caller also zeroes the `MEMORIES`."""
         self.slots = Slots(sink=self.sizes.sink, ring=self.sizes.ring)
-        self.waiting = False
+        self.pending = False
 
     def encode(self, device: Device, base: int) -> None:
         """Encode the captured frames."""
@@ -225,7 +225,7 @@ class ChunkProgram:
         self._run(device, base, "context")
 
     def denoise(self, device: Device, base: int) -> None:
-        """Go from noise to the clean latent."""
+        """Denoise from noise to the clean latent."""
         for step in range(len(self.sizes.sigmas) - 1):
             self._run(device, base, "denoise", step=str(step), **self._samples(step))
 
@@ -234,18 +234,21 @@ class ChunkProgram:
         self._run(device, base, "decode", sample=self._clean)
 
     def commit(self, device: Device, base: int) -> None:
-        """Compute the clean target's keys and values; they lie in `target_kv`."""
+        """Compute the clean target's keys and values into `target_kv`."""
         self._run(
             device, base, "denoise", step="commit", sample=self._clean, next_sample="spare_sample"
         )
 
     def settle(self, device: Device, base: int) -> None:
-        """Keep what decode and commit left, in place of the oldest; `advance` then counts it."""
+        """Copy the results of decode and commit into the past, over the oldest chunk.
+
+        `advance` then updates the bookkeeping.
+        """
         self._carry(device, base, "decoder_memory")
         self.place(device, base)
 
     def place(self, device: Device, base: int) -> None:
-        """Write `target_kv` into its slot; the past grows first while it is not full."""
+        """Write `target_kv` into its slot; grow the past first while it is not full."""
         slot, after = self.slots.target, self.slots.push()
         if slot is None:
             return
@@ -259,9 +262,9 @@ class ChunkProgram:
         device.copy_rows(past + slot * size, source, size * after.held, size, self._rows)
 
     def advance(self) -> None:
-        """Go on to the next chunk."""
+        """Advance the slots and rotary tables to the next chunk."""
         self.slots = self.slots.push()
-        self.waiting = False
+        self.pending = False
 
     def addresses(
         self, graph: str, base: int, *, step: str = "commit", **renamed: str
@@ -277,23 +280,23 @@ class ChunkProgram:
         device.run(graph, self.past, self.addresses(graph, base, **options))
 
     def _carry(self, device: Device, base: int, name: str) -> None:
-        """Keep a graph's memory for the next chunk."""
+        """Copy a graph's memory output to its input for the next chunk."""
         if name in self.layout:
             target, source = (base + self.layout.offset(each) for each in (name, f"next_{name}"))
             device.copy(target, source, self.layout.size(name))
 
     def _samples(self, step: int) -> dict[str, str]:
-        """Return the two buffers of a step: noise first, then two that take turns."""
+        """Return a step's input and output buffers: the noise first, then two that alternate."""
         sample = f"sample.{step % 2}" if step else "noise"
         return {"sample": sample, "next_sample": f"sample.{(step + 1) % 2}"}
 
     @property
     def _clean(self) -> str:
-        """Return the buffer of the clean latent."""
+        """Return the name of the buffer that holds the clean latent."""
         return f"sample.{(len(self.sizes.sigmas) - 1) % 2}"
 
     def _buffer(self, graph: str, port: str, step: str, renamed: Mapping[str, str]) -> str:
-        """Return the buffer behind an input or output."""
+        """Return the name of the buffer behind an input or output."""
         name = WIRES.get((graph, port), port)
         if name in renamed:
             return renamed[name]
@@ -304,7 +307,7 @@ class ChunkProgram:
         return name
 
     def _constants(self) -> None:
-        """Make the timesteps, the factors of Euler's steps and the rotary tables."""
+        """Compute the timesteps, the factors of the Euler steps and the rotary tables."""
         levels = self.sizes.sigmas
         for step, (t, t_next) in enumerate(pairwise(levels)):
             self.constants[f"timestep.{step}"] = np.full(1, t, np.float32)
@@ -318,7 +321,7 @@ class ChunkProgram:
             self.constants[f"past_sin.{state.chunks}"] = sin
 
     def _buffers(self) -> None:
-        """Place every buffer; what nobody makes is the caller's to give."""
+        """Reserve every buffer; inputs that no graph produces become `external`."""
         for name, values in self.constants.items():
             self.layout.add(name, values.nbytes)
         longest = self.sizes.lengths[-1]
@@ -337,7 +340,7 @@ class ChunkProgram:
                         self.layout.add(each, port.bytes_at(0))
                 elif name not in ("next_sample", *STEP_INPUTS, "past_cos", "past_sin"):
                     if name not in known:
-                        self.given[name] = port
+                        self.external[name] = port
                     self.layout.add(name, port.bytes_at(longest))
         missing = [
             name for name in ("captured", "realized", "target_kv") if name not in self.layout

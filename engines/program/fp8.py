@@ -1,7 +1,7 @@
-"""8-bit floats: the linear layers of the transformer's blocks, in a bfloat16 graph.
+"""FP8: quantizes the linear layers of the transformer's blocks in a bfloat16 graph.
 
-Weights are stored as E4M3 with a scale for each output; activations are scaled by a number that a
-calibration found. A compiler fuses the pairs of QuantizeLinear and DequantizeLinear into products.
+Weights are stored as E4M3 with a scale per output channel; activations have a static scale from a
+calibration. A compiler fuses QuantizeLinear and DequantizeLinear pairs into the products.
 The format is that of Micikevicius et al., "FP8 Formats for Deep Learning", 2022.
 """
 
@@ -19,40 +19,40 @@ from onnx import TensorProto, helper, numpy_helper
 
 from realmaster_live.errors import BuildError
 
-LARGEST = 448.0  # of E4M3
+LARGEST = 448.0  # the largest finite E4M3 value
 SMALLEST_SM = 89  # compute capability of the first GPUs that multiply in FP8
-PEAKS = "peaks"  # beginning of the output that `listen` adds
+PEAKS = "peaks"  # prefix of the output that `add_peak_outputs` adds
 SUFFIX = ".fp8"
 BLOCK = re.compile(r"blocks\.\d+\..*\.weight")
 
-Peaks = dict[str, dict[str, float]]  # graph -> activation -> the largest magnitude seen
+Peaks = dict[str, dict[str, float]]  # graph -> activation -> the largest magnitude recorded
 
 
 def block_weights(places: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return which of a graph's weights belong to blocks, by what `weight_names` found."""
+    """Return the names of a graph's weights that belong to blocks, from `weight_names`' result."""
     return {place["weight"] for name, place in places.items() if BLOCK.fullmatch(name)}
 
 
 def block_linears(model: onnx.ModelProto, weights: Collection[str]) -> list[onnx.NodeProto]:
-    """Return the products of activations with weights of blocks."""
+    """Return the MatMul nodes that multiply activations by weights of blocks."""
     return [
         node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights
     ]
 
 
 def activations(model: onnx.ModelProto, weights: Collection[str]) -> list[str]:
-    """Return what enters the linear layers of blocks, each once, in the graph's order."""
+    """Return the inputs of the blocks' linear layers, each once, in the graph's order."""
     return list(dict.fromkeys(node.input[0] for node in block_linears(model, weights)))
 
 
-def listen(model: onnx.ModelProto, weights: Collection[str], name: str) -> list[str]:
-    """Let a bfloat16 graph also give the largest magnitude of each activation, in place.
+def add_peak_outputs(model: onnx.ModelProto, weights: Collection[str], name: str) -> list[str]:
+    """Add an output with the largest magnitude of each activation to a bfloat16 graph, in place.
 
     Returns:
-        the activations in the order of the new output, `peaks.NAME` (N,) float32.
+        the activations' names, in the order of the new output `peaks.NAME`, (N,) float32.
     """
-    heard, nodes = activations(model, weights), []
-    for place, activation in enumerate(heard):
+    observed, nodes = activations(model, weights), []
+    for place, activation in enumerate(observed):
         wide, size, peak = (f"{PEAKS}.{place}.{step}" for step in ("wide", "size", "peak"))
         nodes += [
             helper.make_node("Cast", [activation], [wide], to=TensorProto.FLOAT),
@@ -60,16 +60,16 @@ def listen(model: onnx.ModelProto, weights: Collection[str], name: str) -> list[
             helper.make_node("ReduceMax", [size], [f"{peak}.all"], keepdims=1),
             helper.make_node("Reshape", [f"{peak}.all", f"{PEAKS}.one"], [peak]),
         ]
-    if heard:
+    if observed:
         one = numpy_helper.from_array(np.ones(1, np.int64), f"{PEAKS}.one")
-        peaks = [f"{PEAKS}.{place}.peak" for place in range(len(heard))]
+        peaks = [f"{PEAKS}.{place}.peak" for place in range(len(observed))]
         nodes.append(helper.make_node("Concat", peaks, [f"{PEAKS}.{name}"], axis=0))
         model.graph.initializer.append(one)
         model.graph.output.append(
-            helper.make_tensor_value_info(f"{PEAKS}.{name}", TensorProto.FLOAT, [len(heard)])
+            helper.make_tensor_value_info(f"{PEAKS}.{name}", TensorProto.FLOAT, [len(observed)])
         )
     model.graph.node.extend(nodes)
-    return heard
+    return observed
 
 
 def quantize_linears(
@@ -82,10 +82,10 @@ def quantize_linears(
     """Compute the linear layers of a bfloat16 graph's blocks in E4M3, in place.
 
     Args:
-        model: what `to_bfloat16` made.
+        model: a graph from `to_bfloat16`.
         weights: names of the blocks' weights (inputs, outputs) in it.
         peaks: the largest magnitude of each activation.
-        emulate: write what computes the same in float32, with answers rounded to bfloat16.
+        emulate: compute the same in float32, with results rounded to bfloat16.
 
     Raises:
         BuildError: an activation was not calibrated.
@@ -150,7 +150,7 @@ def quantize_linears(
 
 
 def _scales(values: NDArray[np.float32], name: str, *, emulate: bool) -> onnx.TensorProto:
-    """Return scales as bfloat16, or as float32 of the same values for an emulation."""
+    """Return scales as bfloat16, or with the same values as float32 for emulation."""
     narrow = np.asarray(values).astype(ml_dtypes.bfloat16)
     if emulate:
         return numpy_helper.from_array(narrow.astype(np.float32), name)
@@ -159,14 +159,14 @@ def _scales(values: NDArray[np.float32], name: str, *, emulate: bool) -> onnx.Te
 
 
 def _e4m3(values: NDArray[np.float32], name: str) -> onnx.TensorProto:
-    """Return values as E4M3, those that are too large as the largest."""
+    """Return values as E4M3; those out of range saturate."""
     small = values.clip(-LARGEST, LARGEST).astype(ml_dtypes.float8_e4m3fn)
     kind = TensorProto.FLOAT8E4M3FN
     return TensorProto(name=name, data_type=kind, dims=small.shape, raw_data=small.tobytes())
 
 
 def _float32(tensor: onnx.TensorProto) -> NDArray[np.float32]:
-    """Return a tensor of float32 or bfloat16 as float32."""
+    """Return a float32 or bfloat16 tensor's values as float32."""
     if tensor.data_type == TensorProto.BFLOAT16:
         bits = np.frombuffer(tensor.raw_data, ml_dtypes.bfloat16).reshape(tuple(tensor.dims))
         return bits.astype(np.float32)

@@ -1,6 +1,6 @@
-"""A chunk's program on the host: ONNX Runtime on memory at fixed addresses, as a GPU would have it.
+"""Runs a chunk's program on the host: ONNX Runtime on buffers at fixed addresses, as on a GPU.
 
-It answers whether graphs, buffers and program are right before a compiler or a GPU is involved.
+It tests graphs, buffers and program before a compiler or a GPU is involved.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
 from realmaster_live.engines.program.weight_names import round_to_bfloat16
 from realmaster_live.optional import require
 
-ELEMENT_TYPES = {"float32": 1, "uint8": 2, "int64": 7, "bool": 9, "bfloat16": 16}  # ONNX's numbers
+ELEMENT_TYPES = {
+    "float32": 1,
+    "uint8": 2,
+    "int64": 7,
+    "bool": 9,
+    "bfloat16": 16,
+}  # ONNX's element type codes
 
 
 class HostDevice:
-    """Runs prepared graphs in ONNX Runtime; an address is a place in one array of bytes."""
+    """Runs prepared graphs in ONNX Runtime; an address is an offset into one array of bytes."""
 
     def __init__(
         self, program: ChunkProgram, folder: Path, *, threads: int = 0, seed: int = 0
     ) -> None:
-        """Open the graphs of a folder, which must have the program's inputs and outputs."""
+        """Open a folder's graphs, which must have the program's inputs and outputs."""
         runtime = require("onnxruntime", extra="live")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -44,17 +50,17 @@ class HostDevice:
             self.write(name, values)
 
     def write(self, name: str, values: NDArray[Any]) -> None:
-        """Fill a buffer from its beginning."""
+        """Write values to the beginning of a buffer."""
         start = self._program.layout.offset(name)
         self.memory[start : start + values.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
 
-    def give(self, name: str, values: NDArray[np.float32]) -> None:
-        """Fill an input that the program leaves to the caller, in the input's own type."""
-        narrow = self._program.given[name].dtype == "bfloat16"
+    def set_external(self, name: str, values: NDArray[np.float32]) -> None:
+        """Set an external input of the program, converted to the input's type."""
+        narrow = self._program.external[name].dtype == "bfloat16"
         self.write(name, round_to_bfloat16(values) if narrow else values)
 
     def read(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
-        """Return a copy of a buffer's beginning."""
+        """Return a copy of values from the beginning of a buffer."""
         start = self._program.layout.offset(name)
         count = int(np.prod(shape)) * np.dtype(dtype).itemsize
         values: NDArray[Any] = self.memory[start : start + count].copy().view(dtype)
@@ -78,7 +84,7 @@ class HostDevice:
         self.memory[target : target + count] = self.memory[source : source + count]
 
     def copy_rows(self, target: int, source: int, pitch: int, width: int, rows: int) -> None:
-        """Copy packed rows to rows further apart."""
+        """Copy packed rows to rows with a pitch."""
         packed = self.memory[source : source + rows * width].reshape(rows, width)
         spread = np.lib.stride_tricks.as_strided(
             self.memory[target:], (rows, width), (pitch, 1), writeable=True
@@ -91,15 +97,15 @@ def realize_on_host(
     device: HostDevice,
     frames: NDArray[np.uint8],  # (T, H, W, 3)
     *,
-    fresh: bool = False,
+    reset: bool = False,
 ) -> NDArray[np.uint8]:
-    """Return the frames (T, H, W, 3) that a program realizes; `fresh` forgets earlier chunks."""
-    if fresh:
+    """Return the frames (T, H, W, 3) that a program realizes; `reset` clears the past first."""
+    if reset:
         program.reset()
         device.noise.reset()
         for name in MEMORIES:
             device.write(name, np.zeros(program.layout.size(name), np.uint8))
-    if program.waiting:
+    if program.pending:
         program.settle(device, 0)
         program.advance()
     device.write("captured", frames)
@@ -114,11 +120,11 @@ def from_noise(
     shape: tuple[int, ...],  # (T, H, W, 3)
     noise: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """Return what becomes of noise with the chunk that was encoded last, any number of times."""
+    """Realize the chunk that was encoded last from the given noise; may be repeated."""
     device.write("noise", noise)
     program.denoise(device, 0)
     program.decode(device, 0)
     realized = device.read("realized", shape, np.uint8)
     program.commit(device, 0)
-    program.waiting = True
+    program.pending = True
     return realized

@@ -1,8 +1,8 @@
-"""Exported graphs, rewritten for a compiler: plain weights, fixed sizes, a precision in the graph.
+"""Rewrites exported graphs for a compiler: plain weights, fixed sizes, explicit precision.
 
-An export keeps its weights as float16 behind casts and leaves the picture size free. A strongly
+An export stores its weights as float16 behind casts and leaves the picture size dynamic. A strongly
 typed compiler takes precision from the graph alone, so it is written there: products in bfloat16
-with float32 between them, as torch's autocast has it.
+with float32 between them, as under torch's autocast.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from realmaster_live.errors import BuildError
 Precision = Literal["fp32", "bf16", "fp8"]
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 TIMESTEP = "timestep"
-HALF_SUFFIX = ".float16"  # of the names that an export gives to stored weights
+HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
 WEIGHTS_FILE = "weights.bin"
-ALIGNMENT = 4096  # of a tensor in it, so that it can be mapped
-INSIDE = 1024  # bytes below which a tensor stays inside its graph
-SMALL = 64  # values of a constant that a shape is computed from
+ALIGNMENT = 4096  # alignment of a tensor in the file, so that it can be memory-mapped
+INSIDE = 1024  # tensors of fewer bytes stay inside their graph
+SMALL = 64  # the most values of a constant that shape inference folds
 SHAPE_STEPS = (
     *("Add", "Cast", "Concat", "Div", "Expand", "Gather", "Mul", "Reshape", "Slice", "Squeeze"),
     *("Sub", "Unsqueeze"),
@@ -37,7 +37,7 @@ SHAPE_STEPS = (
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
-    """Return an exported graph with its weights inside, in float32 under their own names."""
+    """Return an exported graph with its weights inline, in float32 under their original names."""
     model = onnx.load(path)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     kept = []
@@ -54,19 +54,19 @@ def read_graph(path: Path) -> onnx.ModelProto:
 
 
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
-    """Return a tensor's dimensions; a free one is its name or expression."""
+    """Return a tensor's dimensions; a dynamic one is its name or expression."""
     return tuple(d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim)
 
 
 def fix_sizes(
     model: onnx.ModelProto, shapes: Mapping[str, Sequence[int | str]], symbols: Mapping[str, int]
 ) -> None:
-    """Write sizes into a graph's inputs and infer those of its outputs, in place.
+    """Fix the sizes of a graph's inputs and infer those of its outputs, in place.
 
     Args:
         model: the graph.
-        shapes: shapes that are known by an input's name; a text in one stays free.
-        symbols: values of the names in the other inputs' free dimensions, such as rows.
+        shapes: shapes by input name; a dimension that is text stays dynamic.
+        symbols: values of the names in other inputs' dynamic dimensions, such as rows.
 
     Raises:
         BuildError: a dimension stays unknown.
@@ -94,7 +94,7 @@ def fix_sizes(
 
 
 def _fold_shapes(model: onnx.ModelProto) -> bool:
-    """Infer shapes and replace what follows from them alone; False once nothing more does."""
+    """Infer shapes and fold nodes that depend on them alone; return False once nothing changes."""
     graph = model.graph
     inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
     for value, known in zip(graph.output, inferred.output, strict=True):
@@ -107,7 +107,7 @@ def _fold_shapes(model: onnx.ModelProto) -> bool:
         if shape is not None and all(isinstance(d, int) for d in _sliced(node, shape)):
             values = np.asarray(_sliced(node, shape), np.int64)
         elif node.op_type in SHAPE_STEPS and all(n in small for n in node.input if n):
-            values = _answer(node, [small[n] for n in node.input if n], model)
+            values = _outputs(node, [small[n] for n in node.input if n], model)
         else:
             kept.append(node)
             continue
@@ -121,15 +121,15 @@ def _fold_shapes(model: onnx.ModelProto) -> bool:
 
 
 def _sliced(node: onnx.NodeProto, shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return the dimensions that a Shape node gives."""
+    """Return the dimensions that a Shape node yields."""
     places: dict[str, int] = {str(each.name): int(each.i) for each in node.attribute}
     return shape[places.get("start", 0) : places.get("end", len(shape))]
 
 
-def _answer(
+def _outputs(
     node: onnx.NodeProto, inputs: Sequence[onnx.TensorProto], model: onnx.ModelProto
 ) -> NDArray[Any]:
-    """Return what a node makes of constants."""
+    """Return a node's outputs for constant inputs."""
     graph = helper.make_graph(
         [node], "constant", [], [onnx.ValueInfoProto(name=node.output[0])], inputs
     )
@@ -139,7 +139,7 @@ def _answer(
 
 
 def _evaluate(dimension: int | str, symbols: Mapping[str, int]) -> int | str:
-    """Return the number of an expression such as 32*rows, or the text where a name is unknown."""
+    """Return the value of an expression such as 32*rows, or the text if a name is unknown."""
     if isinstance(dimension, int):
         return dimension
     number = 1
@@ -159,10 +159,10 @@ def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
 
 
 def bytes_at_the_edges(model: onnx.ModelProto) -> None:
-    """Make uint8 inputs float right away and uint8 outputs last of all, in place.
+    """Cast uint8 inputs to float first of all and uint8 outputs last of all, in place.
 
-    TensorRT takes bytes as inputs and outputs only, and moves no bytes in between. Every uint8 is
-    a float32 exactly.
+    TensorRT supports bytes as inputs and outputs only, not in between. Every uint8 value is
+    exact in float32.
     """
     graph = model.graph
     first, last = [], []
@@ -188,10 +188,10 @@ def bytes_at_the_edges(model: onnx.ModelProto) -> None:
 def add_euler_step(
     model: onnx.ModelProto, *, sample: str = "sample", clean: str = "x0", factor: str = "factor"
 ) -> None:
-    """Let a denoise graph also take the step x + factor (x - x0), in place.
+    """Add the Euler step x + factor (x - x0) to a denoise graph, in place.
 
     The step is k_diffusion's `sample_euler` with factor = (t_next - t) / t; the new output is
-    `next_sample`, so nothing but the graph has to compute on the device.
+    `next_sample`, so no other kernel has to run on the device.
     """
     graph = model.graph
     shape = next(shape_of(value) for value in graph.output if value.name == clean)
@@ -209,14 +209,14 @@ def add_euler_step(
 
 
 def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
-    """Compute products in bfloat16, in place; all else stays float32.
+    """Make matrix products compute in bfloat16, in place; everything else stays float32.
 
-    Norms, modulations, rotations, softmax's surroundings and residual sums stay float32, and so do
+    Norms, modulations, rotations, the inputs of softmax and residual sums stay float32, and so do
     the products that depend on the timestep alone: the time embedder.
 
     Args:
         model: a float32 graph.
-        narrow: inputs and outputs that become bfloat16 themselves, where the graph has them.
+        narrow: graph inputs and outputs that become bfloat16 themselves, if present.
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -272,9 +272,9 @@ def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
 
 
 def emulate_bfloat16(model: onnx.ModelProto) -> None:
-    """Let a bfloat16 graph run where there are no bfloat16 kernels, in place.
+    """Rewrite a bfloat16 graph to run where there are no bfloat16 kernels, in place.
 
-    Every product takes the rounded values in float32, adds in float32 and rounds its answer, as a
+    Every product takes the rounded values in float32, adds in float32 and rounds its result, as a
     GPU's matrix units do.
     """
     graph = model.graph
@@ -309,7 +309,7 @@ def ports_of(model: onnx.ModelProto) -> Ports:
 
 
 def content_hash(model: onnx.ModelProto) -> str:
-    """Return a hash of everything that a graph computes with, wherever its weights lie."""
+    """Return a hash of a graph and its weights, independent of where the weights are stored."""
     content = hashlib.sha256()
     for tensor in model.graph.initializer:
         content.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
@@ -321,13 +321,13 @@ def content_hash(model: onnx.ModelProto) -> str:
 
 
 def _raw(tensor: onnx.TensorProto) -> bytes:
-    """Return a tensor's bytes, however the message holds them."""
+    """Return a tensor's bytes, from whichever field of the message holds them."""
     raw: bytes = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
     return raw
 
 
 def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
-    """Write graphs beside one file of their large weights, each distinct tensor once."""
+    """Write graphs with one shared file of their large weights, each distinct tensor once."""
     folder.mkdir(parents=True, exist_ok=True)
     places: dict[str, tuple[int, int]] = {}
     with (folder / WEIGHTS_FILE).open("wb") as file:

@@ -1,4 +1,4 @@
-"""An export's four graphs at one picture size and precision, and what their program must know."""
+"""Prepares an export's four graphs for a compiler at one picture size and precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
-from realmaster_live.engines.program.fp8 import Peaks, block_weights, listen, quantize_linears
+from realmaster_live.engines.program.fp8 import (
+    Peaks,
+    add_peak_outputs,
+    block_weights,
+    quantize_linears,
+)
 from realmaster_live.engines.program.plan_graphs import (
     add_euler_step,
     bytes_at_the_edges,
@@ -29,9 +34,9 @@ from realmaster_live.engines.program.plan_graphs import (
 from realmaster_live.engines.program.weight_names import Names, follow_narrowed, weight_names
 from realmaster_live.errors import BuildError
 
-GRAPHS = ("encode", "context", "denoise", "decode")  # each may take what an earlier one makes
+GRAPHS = ("encode", "context", "denoise", "decode")  # each may take outputs of earlier ones
 WITH_BLOCKS = ("context", "denoise")
-KEPT_SUFFIX = "_kv"  # keys and values, whose type is the products'
+KEPT_SUFFIX = "_kv"  # keys and values, which have the products' type
 
 
 def sizes_of(manifest: Mapping[str, Any], *, width: int, height: int, steps: int) -> Sizes:
@@ -51,12 +56,12 @@ def sizes_of(manifest: Mapping[str, Any], *, width: int, height: int, steps: int
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Graphs that were written for a compiler, by name.
+    """Graphs that were rewritten for a compiler, by name.
 
     Attributes:
         ports: their inputs and outputs.
-        contents: hashes of what they compute, weights included.
-        names: torch's parameter names to their weights' names.
+        contents: hashes of graphs and weights.
+        names: torch's parameter names -> the names of their weights.
     """
 
     ports: dict[str, Ports]
@@ -67,7 +72,7 @@ class Prepared:
 def read_prompts(
     exported: Path, manifest: Mapping[str, Any]
 ) -> dict[str, NDArray[np.float32]]:  # (L, 2, 1, heads, M, head width) each
-    """Return an export's prompts as keys and values by name; none where the model takes none.
+    """Return an export's prompts as keys and values by name; empty for a model without prompts.
 
     Raises:
         BuildError: the model takes prompts, and the export has none.
@@ -93,13 +98,14 @@ def prepare_graphs(
     emulate: bool = False,
     parameters: Mapping[str, NDArray[np.float32]] | None = None,
     peaks: Peaks | None = None,
-    heard: dict[str, list[str]] | None = None,
+    observed: dict[str, list[str]] | None = None,
 ) -> Prepared:
-    """Write an export's graphs ready for a compiler, and say what they are.
+    """Write an export's graphs for a compiler and return their description.
 
-    `emulate` writes what computes the same without bfloat16 kernels. `parameters` are torch's, by
-    whose values the weights' names are found; fp8 needs them, and the `peaks` of a calibration.
-    `heard`, if given, is filled with the activations that bf16 graphs then also tell the peaks of.
+    `emulate` writes graphs that need no bfloat16 kernels. `parameters` are torch's by name;
+    the weights' names are found by their values; fp8 needs them, and the `peaks` of a calibration.
+    If `observed` is given, bf16 graphs get an output of activation peaks, and the activations'
+    names are stored there by graph.
     """
     half = sum(sizes.rope_widths) // 2
     table, past_table = (sizes.tokens, half), (PAST, half)
@@ -129,13 +135,13 @@ def prepare_graphs(
             to_bfloat16(model, kept)
             follow_narrowed(names.get(name, {}), model)
             weights = block_weights(names.get(name, {}))
-            if not weights and name in WITH_BLOCKS and (precision == "fp8" or heard is not None):
+            if not weights and name in WITH_BLOCKS and (precision == "fp8" or observed is not None):
                 raise BuildError(
                     f"expected the weights of the transformer's blocks in {name}, got none that "
                     f"{exported} shares with the checkpoint: export that checkpoint"
                 )
-            if heard is not None:
-                heard[name] = listen(model, weights, name)
+            if observed is not None:
+                observed[name] = add_peak_outputs(model, weights, name)
             if precision == "fp8":
                 quantize_linears(model, weights, (peaks or {}).get(name, {}), emulate=emulate)
                 left = {tensor.name for tensor in model.graph.initializer}

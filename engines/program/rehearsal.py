@@ -1,7 +1,7 @@
-"""The parity gate: prepared graphs and a chunk's program against ONNX Runtime's own engine.
+"""The parity gate: prepared graphs and the chunk program on the host, against the ONNX engine.
 
-It runs before anything is compiled, on a few tokens, whatever the size of the plans: graphs leave
-the picture size free until they are prepared.
+It runs before anything is compiled, on a few tokens, whatever the size of the plans: exported
+graphs leave the picture size dynamic until they are prepared.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 
-ROWS, COLUMNS = 2, 3  # tokens of the rehearsal's picture
-GATES = {  # levels: the largest difference, the mean
+ROWS, COLUMNS = 2, 3  # the rehearsal's picture size in tokens
+GATES = {  # tolerances in levels of 255: the largest difference, the mean
     **{"fp32": (1.0, 0.02), "bf16": (6.0, 0.25)},
     "fp8": (8.0, 1.0),
 }
@@ -37,13 +37,13 @@ def rehearse(
     parameters: Mapping[str, NDArray[np.float32]] | None = None,
     peaks: Peaks | None = None,
 ) -> dict[str, float]:
-    """Return how far the program on the host is from the ONNX engine, in levels of a byte.
+    """Return how far the program on the host is from the ONNX engine, in levels of 255.
 
-    The chunks go through every length of the past and once round the ring. fp8 needs torch's
+    The chunks cover every length of the past and wrap round the ring once. fp8 needs torch's
     parameters and the peaks of a calibration.
 
     Raises:
-        BuildError: it is further than the precision's gate.
+        BuildError: the difference is beyond the precision's tolerance.
     """
     stride = manifest["token_stride"]
     width, height = COLUMNS * stride, ROWS * stride
@@ -61,11 +61,11 @@ def rehearse(
         program = ChunkProgram(prepared.ports, sizes)
         device = HostDevice(program, Path(folder))
         prompts = list(read_prompts(exported, manifest).values())
-        if "prompt_kv" in program.given:
-            device.give("prompt_kv", prompts[0])
+        if "prompt_kv" in program.external:
+            device.set_external("prompt_kv", prompts[0])
 
-        def realize(chunk: Chunk, fresh: bool) -> NDArray[np.uint8]:
-            return realize_on_host(program, device, chunk.frames, fresh=fresh)
+        def realize(chunk: Chunk, reset: bool) -> NDArray[np.uint8]:
+            return realize_on_host(program, device, chunk.frames, reset=reset)
 
         with OnnxEngine(exported, width=width, height=height, seed=0) as engine:
             return compare(engine, realize, sizes.sink + 2 * sizes.ring + 1, precision)
@@ -77,10 +77,10 @@ def compare(
     chunks: int,
     precision: str,
 ) -> dict[str, float]:
-    """Return the largest and the mean difference to an engine over chunks of noise.
+    """Return the largest and the mean difference to an engine, over chunks of random frames.
 
     Raises:
-        BuildError: one is beyond the precision's gate.
+        BuildError: one of them is beyond the precision's tolerance.
     """
     largest, means = 0.0, []
     for index in range(chunks):
@@ -101,7 +101,7 @@ def compare(
 
 
 def noise_chunk(spec: Any, index: int) -> Chunk:
-    """Return a chunk whose frames are noise that follows from its number."""
+    """Return a chunk of random frames, seeded by its number."""
     count = spec.frames
     shape = (count, spec.height, spec.width, 3)
     return Chunk(

@@ -1,7 +1,7 @@
-"""Torch's parameter names to the names of the same weights in exported graphs, for refitting.
+"""Maps torch's parameter names to the same weights' names in exported graphs, for refitting.
 
 An exporter renames weights and may transpose them, share equal ones or fold them into constants;
-only their values tell which is which.
+only their values identify them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ NARROW_SUFFIX = ".bfloat16"
 def weight_names(
     parameters: Mapping[str, NDArray[np.float32]], graphs: Mapping[str, onnx.ModelProto]
 ) -> Names:
-    """Return where each parameter is found in each float32 graph.
+    """Return the name of each parameter's weight in each float32 graph.
 
-    A parameter that a graph does not hold as it is, because it was folded into others, is left
+    A parameter that a graph does not contain unchanged, because it was folded into others, is left
     out. Values are compared as float16, as an export stores them.
     """
     found: Names = {}
@@ -47,7 +47,7 @@ def weight_names(
 
 
 def follow_narrowed(places: Mapping[str, dict[str, Any]], model: onnx.ModelProto) -> None:
-    """Let a graph's places name the bfloat16 weights that took over, in place."""
+    """Replace a graph's weight names by those of their bfloat16 versions, in place."""
     names = {tensor.name for tensor in model.graph.initializer}
     for place in places.values():
         if place["weight"] + NARROW_SUFFIX in names:
@@ -57,10 +57,10 @@ def follow_narrowed(places: Mapping[str, dict[str, Any]], model: onnx.ModelProto
 def refit_weights(
     names: Names, parameters: Mapping[str, NDArray[np.float32]]
 ) -> dict[str, dict[str, NDArray[np.float32]]]:
-    """Return graph -> weight's name -> new values of the parameters that change.
+    """Return graph -> weight name -> new values, for the parameters that change.
 
     Args:
-        names: what `weight_names` found.
+        names: the result of `weight_names`.
         parameters: new values by torch's names.
 
     Raises:
@@ -91,7 +91,7 @@ def refit_weights(
 
 
 def _digest(values: NDArray[np.float32]) -> tuple[tuple[int, ...], str]:
-    """Return a key of shape and values, which are rounded to float16."""
+    """Return a key made from the shape and the values, rounded to float16."""
     halves = np.ascontiguousarray(values).astype("<f2")
     return values.shape, hashlib.sha256(halves.tobytes()).hexdigest()
 

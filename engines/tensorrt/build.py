@@ -1,6 +1,6 @@
-"""A checkpoint to TensorRT plans: merge, export, check, compile, and write down what was made.
+"""Builds TensorRT plans from a checkpoint: merge, export, check, compile, and write a manifest.
 
-Everything lands in one folder: `graphs/` (the export, which ONNX Runtime also runs), `prepared/`
+Everything is in one folder: `graphs/` (the export, which ONNX Runtime also runs), `prepared/`
 (the same at one size and precision), a plan for each graph, and `plans.json`.
 """
 
@@ -52,7 +52,7 @@ CHECKPOINT_FILES = (
     *("profile.json", "transformer.safetensors", "autoencoder.safetensors"),
     PROMPTS_FILE,
 )
-COPIES = 2  # of the transformer's weights: the plans of context and denoise hold their own
+COPIES = 2  # copies of the transformer's weights: the plans of context and denoise each hold one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +60,15 @@ class Request:
     """What to build.
 
     Attributes:
-        checkpoint: folder that training wrote. out: folder for everything that is made.
+        checkpoint: folder that training wrote. out: folder for the build.
         width, height: pixels of a frame.
-        steps: denoise steps a chunk unless an engine is told otherwise; None takes the model's.
-        profile: name that the checkpoint must have; None takes any.
+        steps: default number of denoise steps a chunk; None takes the model's.
+        profile: name of the profile that the checkpoint must have; None accepts any.
         loras: files and strengths, merged in this order.
         precision: bf16, fp32 or fp8.
-        calibrate: clips by which fp8 scales its activations.
-        refit: whether weights can be exchanged later without building again; bf16 only.
-        compiler: tensorrt or tensorrt_rtx; None takes what is installed.
+        calibrate: clips on which fp8 calibrates its activation scales.
+        refit: whether weights can be replaced later without another build; bf16 only.
+        compiler: tensorrt or tensorrt_rtx; None takes the installed one.
     """
 
     checkpoint: Path
@@ -85,11 +85,11 @@ class Request:
 
 
 def build(request: Request, report: Callable[[str], None] = logger.info) -> dict[str, Any]:
-    """Make or renew a build; return its manifest. Plans whose key is unchanged are kept.
+    """Make or update a build; return its manifest. Plans whose key is unchanged are reused.
 
     Raises:
         ConfigError: the request contradicts itself or the checkpoint.
-        BuildError: a step failed, or an answer is beyond its tolerance.
+        BuildError: a step failed, or a result is beyond its tolerance.
         OutOfMemory: the GPU here is too small.
         MissingDependency: no TensorRT is installed.
     """
@@ -98,7 +98,7 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
     flavour = find_flavour(request.compiler, gpu=gpu is not None)
     check_machine(request, profile, flavour, gpu)
     report(f"{flavour.name} {flavour.version}, {_gpu_text(gpu)}")
-    before = _former(request.out)
+    previous = _previous_manifest(request.out)
     source = _source(request)
     exported = request.out / GRAPHS_FOLDER
     manifest, parameters = _export(request, source, exported, report)
@@ -141,7 +141,7 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         "precision": request.precision,
         "refit": request.refit,
     }
-    plans = _compile(request, flavour, prepared, sizes, built_for, before, report)
+    plans = _compile(request, flavour, prepared, sizes, built_for, previous, report)
     record = {
         **built_for,
         "gpu": gpu.name if gpu else None,
@@ -169,12 +169,12 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         record["parity"]["plans"] = _check_plans(request, exported, sizes)
         write_manifest(request.out, record)
         report(f"parity of the plans: {record['parity']['plans']['levels']:.0f} levels at most")
-    _forget(before, plans, request.out)
+    _delete_unused_plans(previous, plans, request.out)
     return record
 
 
 def check_request(request: Request) -> Profile:
-    """Return the checkpoint's profile, once everything that was asked for fits it."""
+    """Check the request against the checkpoint; return the checkpoint's profile."""
     if request.profile is not None and request.profile not in PROFILES:
         known = ", ".join(PROFILES)
         raise ConfigError(
@@ -221,7 +221,7 @@ def check_request(request: Request) -> Profile:
 
 
 def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu | None) -> None:
-    """Raise what keeps this machine from building or from holding what is built."""
+    """Raise an error if this machine cannot build the plans, or not hold them in memory."""
     if gpu is None:
         if not flavour.builds_without_gpu or request.refit:
             asked = "refittable plans" if request.refit else f"a plan of {flavour.name}"
@@ -253,14 +253,14 @@ def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu
 
 
 def memory_needed(request: Request, profile: Profile) -> int:
-    """Return the bytes that the plans and their buffers take on the GPU, by arithmetic."""
+    """Return an estimate of the bytes that plans and buffers take on the GPU."""
     need = cost(profile, height=request.height, width=request.width)
     scale = {"bf16": 1, "fp8": 1, "fp32": 4 // BYTES}[request.precision]
     return scale * (COPIES * need.weight_bytes + need.kv_bytes + need.activation_bytes)
 
 
 def _source(request: Request) -> dict[str, Any]:
-    """Return what the graphs are made from, by hashes."""
+    """Return the hashes of the graphs' sources: checkpoint and LoRAs."""
     return {
         "checkpoint": {name: sha256_of(request.checkpoint / name) for name in CHECKPOINT_FILES},
         "loras": [
@@ -276,7 +276,7 @@ def _export(
     exported: Path,
     report: Callable[[str], None],
 ) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return the export's manifest and torch's parameters; an unchanged export is kept."""
+    """Return the export's manifest and torch's parameters; reuse an unchanged export."""
     autoencoder, transformer = load_checkpoint(request.checkpoint)
     folder = request.checkpoint
     for path, strength in request.loras:
@@ -286,7 +286,7 @@ def _export(
         adapter.detach()
         report(f"merged {path.name} at strength {strength:g}")
     note = exported / SOURCE_FILE
-    if note.is_file() and json.loads(note.read_text()) == source and _whole(exported):
+    if note.is_file() and json.loads(note.read_text()) == source and _is_intact(exported):
         manifest: dict[str, Any] = json.loads((exported / "manifest.json").read_text())
         report("kept the exported graphs: checkpoint and LoRAs are unchanged")
     else:
@@ -305,8 +305,8 @@ def _export(
     return manifest, parameters
 
 
-def _whole(exported: Path) -> bool:
-    """Say whether an export's files are as its manifest says."""
+def _is_intact(exported: Path) -> bool:
+    """Return whether an export's files match the hashes in its manifest."""
     path = exported / "manifest.json"
     if not path.is_file():
         return False
@@ -320,17 +320,17 @@ def _compile(
     prepared: Prepared,
     sizes: Sizes,
     built_for: Mapping[str, Any],
-    before: Mapping[str, Any],
+    previous: Mapping[str, Any],
     report: Callable[[str], None],
 ) -> dict[str, str]:
-    """Return graph -> file of its plan, compiled unless an equal one is there."""
+    """Return graph -> file of its plan; compile those that are not there yet."""
     plans = {}
     for name in GRAPHS:
         ports = prepared.ports[name]
         facts = {**built_for, "onnx": prepared.contents[name], "shapes": ports.as_dict()}
         file = f"{name}-{plan_key({**facts, 'lengths': sizes.lengths})}.plan"
         plans[name] = file
-        known = before.get("files", {}).get(file)
+        known = previous.get("files", {}).get(file)
         if known is not None and sha256_of(request.out / file) == known["sha256"]:
             report(f"{name}: kept, nothing changed")
             continue
@@ -352,7 +352,7 @@ def _compile(
 
 
 def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, float]:
-    """Return how far the plans on this GPU are from ONNX Runtime; BuildError beyond the gate."""
+    """Return how far the plans are from ONNX Runtime; raise BuildError beyond the tolerance."""
     from realmaster_live.engines.onnx_engine import OnnxEngine
     from realmaster_live.engines.tensorrt.engine import TrtEngine
 
@@ -364,7 +364,7 @@ def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, fl
         ):
             return compare(
                 truth,
-                lambda chunk, fresh: engine.realize(chunk).frames,
+                lambda chunk, reset: engine.realize(chunk).frames,
                 sizes.sink + 2 * sizes.ring + 1,
                 request.precision,
             )
@@ -374,7 +374,7 @@ def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, fl
 
 
 def _files(out: Path, plans: list[str]) -> dict[str, dict[str, Any]]:
-    """Return hash and size of everything that a build is made of."""
+    """Return hash and size of every file of a build."""
     made = [
         path.relative_to(out).as_posix()
         for folder in (GRAPHS_FOLDER, PREPARED_FOLDER)
@@ -383,8 +383,8 @@ def _files(out: Path, plans: list[str]) -> dict[str, dict[str, Any]]:
     return describe_files(out, [*plans, *made])
 
 
-def _former(out: Path) -> dict[str, Any]:
-    """Return the manifest of the build that is there, or nothing where it cannot be trusted."""
+def _previous_manifest(out: Path) -> dict[str, Any]:
+    """Return the folder's present manifest; empty if there is none that can be trusted."""
     out.mkdir(parents=True, exist_ok=True)
     try:
         return read_manifest(out)
@@ -392,9 +392,9 @@ def _former(out: Path) -> dict[str, Any]:
         return {}
 
 
-def _forget(before: Mapping[str, Any], plans: Mapping[str, str], out: Path) -> None:
-    """Delete the plans of the former build that are no longer used."""
-    for file in set(before.get("plans", {}).values()) - set(plans.values()):
+def _delete_unused_plans(previous: Mapping[str, Any], plans: Mapping[str, str], out: Path) -> None:
+    """Delete the plans of the previous build that are no longer used."""
+    for file in set(previous.get("plans", {}).values()) - set(plans.values()):
         (out / file).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""One interface over the compilers: TensorRT 10 and 11, and TensorRT for RTX.
+"""One interface to the compilers: TensorRT 10 and 11, and TensorRT for RTX.
 
 Networks are strongly typed everywhere: precision is in the graph. TensorRT needs its GPU to build;
 TensorRT for RTX builds without one, for the RTX cards of all architectures it knows.
@@ -25,15 +25,15 @@ from realmaster_live.optional import pip_command
 logger = logging.getLogger(__name__)
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
-PROGRESS_S = 5.0  # seconds between two lines about the same phase
+PROGRESS_S = 5.0  # seconds between two progress lines about the same phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flavour:
-    """A compiler that is installed.
+    """An installed compiler.
 
     Attributes:
-        name: the module's name. version: all of its version. api: the module.
+        name: the module's name. version: its full version. api: the module.
     """
 
     name: str
@@ -42,23 +42,23 @@ class Flavour:
 
     @property
     def major(self) -> int:
-        """Return the first number of the version."""
+        """Return the major version."""
         return int(self.version.split(".")[0])
 
     @property
     def builds_without_gpu(self) -> bool:
-        """Say whether a plan can be built where no GPU is."""
+        """Return whether plans can be built without a GPU."""
         return self.name == "tensorrt_rtx"
 
     @property
     def network_flags(self) -> int:
-        """Return the flags that make a network strongly typed; from TensorRT 11 on it always is."""
+        """Return the flags that make a network strongly typed; TensorRT 11 and later need none."""
         if self.name == "tensorrt" and self.major == 10:
             return 1 << int(self.api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         return 0
 
     def serves(self, sm: int) -> bool:
-        """Say whether plans run on a GPU of this compute capability, such as 90."""
+        """Return whether plans run on a GPU of this compute capability, such as 90."""
         known = getattr(self.api, "ComputeCapability", None)
         if self.name == "tensorrt" or known is None:
             return True
@@ -66,17 +66,20 @@ class Flavour:
 
 
 def find_flavour(wanted: str | None = None, *, gpu: bool) -> Flavour:
-    """Return the installed compiler, TensorRT first where there is a GPU.
+    """Return the installed compiler, preferring TensorRT if there is a GPU.
 
     Raises:
-        MissingDependency: none is installed, or not the wanted one.
+        MissingDependency: none, or not the requested one, is installed.
     """
     names = FLAVOURS if gpu else tuple(reversed(FLAVOURS))
     failed = []
     for name in (wanted,) if wanted else names:
         try:
             api = importlib.import_module(name)
-        except (ImportError, OSError) as error:  # a library that the module loads may be missing
+        except (
+            ImportError,
+            OSError,
+        ) as error:  # a shared library that the module loads may be missing
             failed.append(f"{name}: {error}")
             continue
         if hasattr(api, "Builder"):  # tensorrt without its libraries imports as an empty package
@@ -94,20 +97,20 @@ def compile_plan(
     path: Path,
     ports: Ports,
     *,
-    lengths: Sequence[int],  # tokens of the past, one optimization profile each
+    lengths: Sequence[int],  # numbers of past tokens, one optimization profile each
     refit: bool = False,
     smallest_sm: int = 0,
     timing_cache: Path | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> bytes:
-    """Return the plan of a prepared graph.
+    """Compile a prepared graph and return the plan's bytes.
 
-    A graph that takes the past gets one optimization profile for each length, in order, all with
-    fixed shapes; its weights are in the plan once. Where a plan is built for many cards,
-    `smallest_sm` limits it to those from that architecture on.
+    A graph that takes the past gets one optimization profile per length of the past, in order, with
+    fixed shapes; the plan holds its weights once. If a plan is built for many cards,
+    `smallest_sm` excludes architectures below it.
 
     Raises:
-        BuildError: the compiler takes the graph, or one of its operations, not.
+        BuildError: the compiler rejects the graph or one of its operations.
     """
     trt = flavour.api
     log = _make_log(trt)
@@ -123,7 +126,7 @@ def compile_plan(
     if any(port.dtype == "float32" for port in ports.inputs) and not _is_bfloat16(network, trt):
         _let_attention_decompose(network, trt)
     config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)  # float32 is float32
+    config.clear_flag(trt.BuilderFlag.TF32)  # no TF32
     if refit:
         config.set_flag(trt.BuilderFlag.REFIT)
     for past in lengths if any("past" in port.shape for port in ports.inputs) else ():
@@ -152,7 +155,7 @@ def compile_plan(
 
 
 def _is_bfloat16(network: Any, trt: Any) -> bool:
-    """Say whether a network's attention takes bfloat16, for which there are fused kernels."""
+    """Return whether a network's attention is in bfloat16, for which there are fused kernels."""
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type == getattr(trt.LayerType, "ATTENTION_INPUT", None):
@@ -161,7 +164,7 @@ def _is_bfloat16(network: Any, trt: Any) -> bool:
 
 
 def _limit(config: Any, trt: Any, smallest_sm: int) -> None:
-    """Build for the architectures from `smallest_sm` on, which the module names SM and a number."""
+    """Restrict a build to architectures from `smallest_sm` on (the module names them SM80, ...)."""
     known = {
         int(name.removeprefix("SM")): value
         for name, value in trt.ComputeCapability.__members__.items()
@@ -174,7 +177,7 @@ def _limit(config: Any, trt: Any, smallest_sm: int) -> None:
 
 
 def _let_attention_decompose(network: Any, trt: Any) -> None:
-    """Let attention be computed as products and softmax: no fused kernel takes float32."""
+    """Allow attention to be decomposed into products and softmax: no fused kernel takes float32."""
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type == getattr(trt.LayerType, "ATTENTION_OUTPUT", None):
@@ -183,7 +186,7 @@ def _let_attention_decompose(network: Any, trt: Any) -> None:
 
 
 def _make_log(trt: Any) -> Any:
-    """Return a TensorRT logger that keeps its errors and hands warnings to logging."""
+    """Return a TensorRT logger that collects errors and passes warnings to `logging`."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -225,14 +228,14 @@ def _make_monitor(trt: Any, graph: str, report: Callable[[str], None]) -> Any:
 
 
 class Plan:
-    """A plan on the GPU: an engine, and what its contexts need.
+    """A deserialized plan: a TensorRT engine on the GPU and its execution contexts.
 
     Attributes:
         takes_past: whether it has a profile for each length of the past.
     """
 
     def __init__(self, flavour: Flavour, content: bytes, name: str, ports: Ports) -> None:
-        """Deserialize a plan, whose hash was checked, in the current CUDA context."""
+        """Deserialize a plan, whose hash the caller has checked, in the current CUDA context."""
         self._trt, self._name, self._ports = flavour.api, name, ports
         self._log = _make_log(flavour.api)
         self._runtime = flavour.api.Runtime(self._log)
@@ -246,16 +249,16 @@ class Plan:
 
     @property
     def last_error(self) -> str:
-        """Return what TensorRT complained of last."""
+        """Return TensorRT's last error message."""
         return self._log.errors[-1] if self._log.errors else "no reason"
 
     @property
     def scratch_bytes(self) -> int:
-        """Return the memory that a context needs while it runs."""
+        """Return the bytes of scratch memory that a context needs while it runs."""
         return int(self._engine.device_memory_size_v2)
 
     def open(self, profile: int, past: int, scratch: int, stream: int) -> Any:
-        """Return a context for one length of the past, on scratch memory that others share."""
+        """Return an execution context for one length of the past, on shared scratch memory."""
         strategy = self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
         context = self._engine.create_execution_context(strategy)
         if context is None:
@@ -272,10 +275,10 @@ class Plan:
         return context
 
     def refit(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        """Exchange weights by their names in the graph."""
+        """Replace weights, given by their names in the graph."""
         trt = self._trt
         refitter = trt.Refitter(self._engine, self._log)
-        kept = []  # TensorRT reads the arrays when it refits
+        kept = []  # keeps the arrays alive: TensorRT reads them when it refits
         for name, values in weights.items():
             narrow = name.endswith(NARROW_SUFFIX)
             stored = round_to_bfloat16(values) if narrow else np.ascontiguousarray(values)

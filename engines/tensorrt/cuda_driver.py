@@ -1,7 +1,8 @@
-"""NVIDIA's driver through ctypes: which GPU is there, and streams recorded as CUDA graphs.
+"""NVIDIA's driver through ctypes: GPU queries, and CUDA graphs captured from streams.
 
-pycuda has neither graphs nor a way to ask without being compiled; the driver's C interface has
-both, and is there wherever a GPU works.
+pycuda has no CUDA graphs, and must be compiled before it can query anything. The driver's C API has
+both, and is present wherever a GPU works. A build without a GPU calls `find_gpu` too, where no CUDA
+package need be installed.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ NAME_BYTES = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """What a build is keyed by and checked against.
+    """A GPU's properties, which are part of a build's key.
 
     Attributes:
-        name: the card's. sm: compute capability, 90 for 9.0. driver: version of NVIDIA's driver.
-        total_bytes: the card's memory.
+        name: name of the card. sm: compute capability, 90 for 9.0. driver: version of NVIDIA's
+            driver.
+        total_bytes: size of the card's memory.
     """
 
     name: str
@@ -34,7 +36,7 @@ class Gpu:
 
 
 def find_gpu(index: int = 0) -> Gpu | None:
-    """Return a GPU, or None where no driver is or no such GPU."""
+    """Return a GPU's properties, or None if there is no driver or no such GPU."""
     try:
         cuda = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -62,7 +64,7 @@ def find_gpu(index: int = 0) -> Gpu | None:
 
 
 def _driver_version(cuda: Any) -> str:
-    """Return the driver's version such as 580.95.05; CUDA's, such as 13.0, where NVML is not."""
+    """Return the driver's version, such as 580.95.05; without NVML, CUDA's, such as 13.0."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -77,12 +79,12 @@ def _driver_version(cuda: Any) -> str:
 
 
 class RecordedGraph:
-    """What a function put on a stream, to be launched again as one piece of work."""
+    """A CUDA graph captured from a function's work on a stream."""
 
     def __init__(self, stream: int, record: Callable[[], None]) -> None:
-        """Call `record`, whose work on the stream is recorded and not done.
+        """Call `record` and capture its work on the stream without executing it.
 
-        The context must be current in this thread, and nothing may be allocated meanwhile.
+        The context must be current in this thread, and nothing may be allocated during capture.
         """
         self._cuda = ctypes.CDLL("libcuda.so.1")
         self._stream = ctypes.c_void_p(stream)
@@ -102,7 +104,7 @@ class RecordedGraph:
         _check(made, "cuGraphInstantiate")
 
     def launch(self) -> None:
-        """Put the recorded work on its stream."""
+        """Enqueue the graph on its stream."""
         _check(self._cuda.cuGraphLaunch(self._graph, self._stream), "cuGraphLaunch")
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class RecordedGraph:
 
 
 def _check(code: int, call: str) -> None:
-    """Raise EngineError for a driver's answer that is not success."""
+    """Raise EngineError for a return code other than success."""
     if code:
         raise EngineError(
             f"expected success of {call}, got CUDA error {code}: see nvidia-smi, and whether "

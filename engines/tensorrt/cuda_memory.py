@@ -1,6 +1,6 @@
-"""A GPU's memory and streams through pycuda, on the context that torch also uses.
+"""A GPU's memory and streams through pycuda, in the primary context, which torch also uses.
 
-Everything is allocated once. pycuda.autoinit is never imported: a second context in the process
+Everything is allocated once. Never import pycuda.autoinit: a second context in the process
 makes the first one's pointers invalid.
 """
 
@@ -18,15 +18,15 @@ from realmaster_live.optional import require
 
 
 class CudaMemory:
-    """One piece of device memory, two pinned pictures, and three streams.
+    """One block of device memory, two pinned host buffers, and three streams.
 
     Attributes:
-        base: where the memory begins. extra: where a second piece begins, see `add`.
-        compute: the stream that graphs run on. Copies in and out have streams of their own.
+        base: address of the memory. extra: address of a second block, see `add`.
+        compute: the stream that graphs run on. Uploads and downloads have streams of their own.
     """
 
     def __init__(self, count: int, frames: tuple[int, ...], *, index: int = 0) -> None:
-        """Take `count` bytes on GPU `index`, and pinned host memory for uint8 frames."""
+        """Allocate `count` bytes on GPU `index`, and pinned host memory for uint8 frames."""
         self._cuda = require("pycuda.driver", extra="tensorrt")
         self._cuda.init()
         if index >= self._cuda.Device.count():
@@ -42,13 +42,13 @@ class CudaMemory:
             self._sent, self._received = (
                 self._cuda.pagelocked_empty(frames, np.uint8) for _ in range(2)
             )
-            flags = 0  # streams of their own wait for nothing of the default stream's
+            flags = 0  # non-blocking streams do not synchronise with the default stream
             self.compute, self._in, self._out = (self._cuda.Stream(flags) for _ in range(3))
             self._arrived, self._computed = (self.event() for _ in range(2))
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Make the context current in this thread for a while; may be nested."""
+        """Make the context current in this thread within a `with` block; may be nested."""
         self._context.push()
         try:
             yield
@@ -56,7 +56,7 @@ class CudaMemory:
             self._cuda.Context.pop()
 
     def add(self, count: int) -> int:
-        """Return the address of one more piece of memory; the context must be current."""
+        """Allocate one more block of memory and return its address; the context must be current."""
         try:
             piece = self._cuda.mem_alloc(max(count, 1))
         except self._cuda.MemoryError as error:
@@ -69,42 +69,42 @@ class CudaMemory:
         return int(piece)
 
     def event(self) -> Any:
-        """Return an event that can be timed; the context must be current."""
+        """Return an event with timing; the context must be current."""
         return self._cuda.Event()
 
     def write(self, address: int, values: NDArray[Any]) -> None:
-        """Copy an array to the device and wait for it."""
+        """Copy an array to the device; blocks until it is there."""
         if values.nbytes:
             self._cuda.memcpy_htod(address, np.ascontiguousarray(values))
 
     def read(self, address: int, values: NDArray[Any]) -> None:
-        """Fill an array from the device and wait for it."""
+        """Fill an array from the device; blocks until it is filled."""
         self._cuda.memcpy_dtoh(values, address)
 
     def clear(self, address: int, count: int) -> None:
-        """Fill bytes with zeros, in the compute stream's order."""
+        """Zero some bytes, ordered on the compute stream."""
         self._cuda.memset_d8_async(address, 0, count, self.compute)
 
     def send(self, frames: NDArray[np.uint8], address: int) -> None:
-        """Copy frames to the device; the compute stream waits for them, the caller does not."""
+        """Upload frames asynchronously; the compute stream waits for them, the caller does not."""
         self._sent[...] = frames
         self._cuda.memcpy_htod_async(address, self._sent, self._in)
         self._arrived.record(self._in)
         self.compute.wait_for_event(self._arrived)
 
     def start_receiving(self, address: int) -> None:
-        """Begin to copy frames back, after what the compute stream has to do until now."""
+        """Start to download frames, after the work that is on the compute stream so far."""
         self._computed.record(self.compute)
         self._out.wait_for_event(self._computed)
         self._cuda.memcpy_dtoh_async(self._received, address, self._out)
 
     def received(self) -> NDArray[np.uint8]:
-        """Return the frames in memory of the caller's own, once they are here."""
+        """Wait for the download and return a copy of the frames that the caller owns."""
         self._out.synchronize()
         return np.array(self._received)
 
     def copy(self, target: int, source: int, count: int) -> None:
-        """Copy bytes that do not overlap, in the compute stream's order."""
+        """Copy bytes that do not overlap, ordered on the compute stream."""
         self._cuda.memcpy_dtod_async(target, source, count, self.compute)
 
     def copy_rows(self, target: int, source: int, pitch: int, width: int, rows: int) -> None:

@@ -1,7 +1,7 @@
-"""TensorRT on an NVIDIA GPU: the plans of a build, run on buffers that never move.
+"""TensorRT on an NVIDIA GPU: runs a build's plans on preallocated buffers.
 
-Nothing is allocated for a chunk. Frames go in, are realized and come out on three streams; the
-pass that fills the ring runs while the caller already has the frames.
+Nothing is allocated per chunk. Upload, compute and download have a stream each; the
+pass that fills the ring runs after the caller has received the frames.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_promp
 
 
 class TrtDevice:
-    """Runs a program's graphs as TensorRT plans, in the order of one stream."""
+    """Runs a program's graphs as TensorRT plans, ordered on one stream."""
 
     def __init__(
         self, plans: Mapping[str, Plan], memory: CudaMemory, lengths: tuple[int, ...]
     ) -> None:
-        """Open a plan's context for each length of the past; all share one scratch memory."""
+        """Open each plan's context for each length of the past; all share one scratch memory."""
         self._memory, self._plans = memory, plans
         scratch = memory.add(max(plan.scratch_bytes for plan in plans.values()))
         self._contexts = {
@@ -49,7 +49,7 @@ class TrtDevice:
         self.copy, self.copy_rows = memory.copy, memory.copy_rows
 
     def run(self, graph: str, past: int, addresses: Mapping[str, int]) -> None:
-        """Put a graph on the stream."""
+        """Enqueue a graph on the stream."""
         context = self._contexts[graph, past if self._plans[graph].takes_past else 0]
         for name, address in addresses.items():
             context.set_tensor_address(name, address)
@@ -61,7 +61,7 @@ class TrtDevice:
 
 
 class TrtEngine:
-    """Realizes chunks with the plans that `realmaster build` made on this machine.
+    """Realizes chunks with plans that `realmaster build` made on this machine.
 
     Attributes:
         name: the build's folder. device: the GPU's number.
@@ -83,7 +83,7 @@ class TrtEngine:
     ) -> None:
         """Load a build's folder; size, steps and prompt are the build's unless given.
 
-        `device` is the GPU's number. With `graphs`, the work of each stage is recorded once and
+        `device` is the GPU's number. With `graphs`, the work of each stage is captured once and
         launched as one CUDA graph.
 
         Raises:
@@ -107,7 +107,9 @@ class TrtEngine:
         flavour = find_flavour(manifest["flavour"], gpu=True)
         present = {"flavour": flavour.name, "version": flavour.version, "sm": gpu.sm}
         present |= {"driver": gpu.driver, "width": width, "height": height}
-        free = {name for name in ("sm", "driver") if manifest[name] is None}  # built without a GPU
+        free = {
+            name for name in ("sm", "driver") if manifest[name] is None
+        }  # None: built without a GPU
         free |= {name for name in ("width", "height") if present[name] is None}
         asked = {name: value for name, value in present.items() if name not in free}
         check_fits(manifest, asked, self._folder)
@@ -129,7 +131,7 @@ class TrtEngine:
         first = prompt or next(iter(self._prompts), AS_SIMULATED)
         check_prompt(first, self._prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
-        self._shown = self._faded_from = self._prompts.get(first)
+        self._shown = self._fade_start = self._prompts.get(first)
         self._open(flavour, device)
         self._recorded: dict[tuple[str, int], RecordedGraph] | None = None
         self._seconds: dict[str, list[float]] = {}
@@ -141,7 +143,7 @@ class TrtEngine:
             self._warm_up()
 
     def __repr__(self) -> str:
-        """Say which build it runs, at what size, in how many steps and where."""
+        """Return text that names build, size, steps and GPU."""
         size = spec_text(self._spec)
         return f"TrtEngine({self.name}, {size}, {self._steps} steps, cuda:{self.device})"
 
@@ -160,13 +162,13 @@ class TrtEngine:
         return self._seconds
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
+        """Apply a prompt from the next chunk on, after a cross-fade over `fade_chunks` chunks."""
         check_prompt(prompt, self._prompts or (AS_SIMULATED,))
         self._fade.start(prompt, fade_chunks)
-        self._faded_from = self._shown
+        self._fade_start = self._shown
 
     def reset(self) -> None:
-        """Forget all earlier chunks, and the timings; the prompt stays."""
+        """Clear the past and the timings; the prompt stays."""
         self._collect()
         self._seconds = {stage: [] for stage in STAGES}
         self._program.reset()
@@ -178,39 +180,39 @@ class TrtEngine:
                     self._memory.clear(self._memory.base + layout.offset(name), layout.size(name))
 
     def realize(self, chunk: Chunk) -> Chunk:
-        """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
+        """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
         stride = self._spec.height // self._program.sizes.rows
         check_frames(chunk, self._spec, stride)
         memory = self._opened()
         if self._fade.step() and self._prompts:
             new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
-            assert self._faded_from is not None
-            mixed = self._faded_from * (1 - weight) + new * weight
+            assert self._fade_start is not None
+            mixed = self._fade_start * (1 - weight) + new * weight
             self._shown = new if weight == 1.0 else mixed
-            self._collect()  # the last commit still reads the prompt before
+            self._collect()  # the last commit may still be reading the previous prompt
             with memory.current():
-                self._give_prompt(memory)
-        return self._told(chunk, self._advance(chunk.frames), self._noise.seed)
+                self._write_prompt(memory)
+        return self._with_provenance(chunk, self._advance(chunk.frames), self._noise.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
-        """Return the chunk that was realized last, from the noise of another seed."""
+        """Realize the last chunk once more, from the noise of another seed."""
         memory = self._opened()
-        if not self._program.waiting:
+        if not self._program.pending:
             raise EngineError(NOTHING_REALIZED)
         check_frames(chunk, self._spec, self._spec.height // self._program.sizes.rows)
-        self._collect()  # the last commit still reads the noise
+        self._collect()  # the last commit may still be reading the noise
         with memory.current():
             memory.write(
-                memory.base + self._program.layout.offset("noise"), self._noise.again(seed)
+                memory.base + self._program.layout.offset("noise"), self._noise.redraw(seed)
             )
             answer = self._from_noise(memory)
-        return self._told(chunk, answer, seed)
+        return self._with_provenance(chunk, answer, seed)
 
     def refit(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
-        """Exchange weights by torch's names, such as those that a LoRA's merge changed.
+        """Replace weights by torch's parameter names, such as those that merging a LoRA changed.
 
         Raises:
-            BuildError: the plans were built without --refit, or do not hold a weight by itself.
+            BuildError: the plans were built without --refit, or share a weight or folded it away.
         """
         memory = self._opened()
         if not self.manifest["refit"]:
@@ -246,7 +248,7 @@ class TrtEngine:
         self.close()
 
     def _sizes(self) -> Sizes:
-        """Return the build's sizes, with the noise levels of the steps."""
+        """Return the build's sizes, with the noise levels for this number of steps."""
         fields = dict(self.manifest["sizes"])
         levels = self.manifest["sigmas"]
         if str(self._steps) not in levels:
@@ -258,14 +260,14 @@ class TrtEngine:
         return Sizes(**fields)
 
     def _open(self, flavour: Flavour, index: int) -> None:
-        """Take the memory, fill what never changes, and open the plans."""
+        """Allocate the memory, write the constants, and open the plans."""
         program, spec = self._program, self._spec
         frames = (spec.frames, spec.height, spec.width, 3)
         self._memory = memory = CudaMemory(program.layout.bytes, frames, index=index)
         with memory.current():
             for name, values in program.constants.items():
                 memory.write(memory.base + program.layout.offset(name), values)
-            self._give_prompt(memory)
+            self._write_prompt(memory)
             self._plans = {
                 name: Plan(flavour, (self._folder / file).read_bytes(), name, program.graphs[name])
                 for name, file in self.manifest["plans"].items()
@@ -273,30 +275,30 @@ class TrtEngine:
             self._device = TrtDevice(self._plans, memory, program.sizes.lengths)
             self._events = {stage: (memory.event(), memory.event()) for stage in STAGES}
 
-    def _give_prompt(self, memory: CudaMemory) -> None:
-        """Put the prompt that is shown where the graphs read it."""
-        port = self._program.given.get("prompt_kv")
+    def _write_prompt(self, memory: CudaMemory) -> None:
+        """Write the present prompt's keys and values to the buffer that the graphs read."""
+        port = self._program.external.get("prompt_kv")
         if port is not None and self._shown is not None:
             narrow = port.dtype == "bfloat16"
             values = round_to_bfloat16(self._shown) if narrow else self._shown
             memory.write(memory.base + self._program.layout.offset("prompt_kv"), values)
 
     def _opened(self) -> CudaMemory:
-        """Return the memory of an open engine."""
+        """Return the device memory; raise EngineError after `close`."""
         if self._memory is None:
             raise EngineError("expected an open engine, got a closed one: make a new TrtEngine")
         return self._memory
 
-    def _told(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
-        """Return the chunk with photoreal frames and what they were made from."""
+    def _with_provenance(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
+        """Return the chunk with photoreal frames, and the prompt and seed that made them."""
         return replace(with_prompt(chunk.with_frames(frames), self._fade), seed=seed)
 
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the photoreal frames of a chunk and carry the state on."""
+        """Return the photoreal frames of a chunk and advance the state."""
         memory, program = self._opened(), self._program
         self._collect()
         with memory.current():
-            if program.waiting:
+            if program.pending:
                 self._launch("settle", memory)
                 program.advance()
             memory.write(memory.base + program.layout.offset("noise"), self._noise.take())
@@ -306,16 +308,16 @@ class TrtEngine:
             return self._from_noise(memory)
 
     def _from_noise(self, memory: CudaMemory) -> NDArray[np.uint8]:
-        """Return what becomes of the noise, with the chunk that is encoded."""
+        """Realize the chunk that was encoded last from the noise in its buffer."""
         for stage in STAGES[2:-1]:
             self._run(memory, stage)
         memory.start_receiving(memory.base + self._program.layout.offset("realized"))
         self._run(memory, STAGES[-1])
-        self._program.waiting = True
+        self._program.pending = True
         return memory.received()
 
     def _run(self, memory: CudaMemory, stage: str) -> None:
-        """Put a stage on the compute stream between two events."""
+        """Enqueue a stage on the compute stream between two timing events."""
         start, end = self._events[stage]
         start.record(memory.compute)
         self._launch(stage, memory)
@@ -323,7 +325,7 @@ class TrtEngine:
         self._pending.append(stage)
 
     def _launch(self, stage: str, memory: CudaMemory) -> None:
-        """Put a stage, or `settle`, on the compute stream, recorded or not."""
+        """Enqueue a stage, or `settle`, on the compute stream, as a CUDA graph if enabled."""
         device, base = self._device, memory.base
         assert device is not None
         work: Callable[[Any, int], None] = getattr(self._program, stage)
@@ -337,15 +339,15 @@ class TrtEngine:
         self._recorded[key].launch()
 
     def _warm_up(self) -> None:
-        """Run every state of the past once, then forget it all."""
+        """Run every state of the past once, then reset."""
         spec = self._spec
         black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
-        for _ in range(len(self._program.slots.states()) + 1):  # the last one settles
+        for _ in range(len(self._program.slots.states()) + 1):  # `settle` of the last chunk
             self._advance(black)
         self.reset()
 
     def _collect(self) -> None:
-        """Wait for the last chunk, and note how long its stages took."""
+        """Wait for the last chunk and record its stages' durations."""
         if self._memory is None or not self._pending:
             return
         with self._memory.current():

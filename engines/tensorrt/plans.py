@@ -1,7 +1,7 @@
-"""The record of a build: what its plans are for, their hashes, and which of them may be loaded.
+"""A build's manifest: what its plans were built for, their hashes, and which may be loaded.
 
-A plan is executable content. It is loaded only if its hash stands in a manifest, and the manifest's
-own hash in a list that `realmaster build` keeps for this user: files from elsewhere are refused.
+A plan is executable content. It is loaded only if its hash is in a manifest, and the manifest's
+own hash is in a list that `realmaster build` keeps for this user: other files are refused.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from realmaster_live.system.atomic_files import write_text
 
 FORMAT = 1
 MANIFEST = "plans.json"
-GRAPHS_FOLDER = "graphs"  # inside a build: the graphs that its plans were made from
-BUILT_FOR = {  # field of a manifest -> what to do where the present machine has another value
+GRAPHS_FOLDER = "graphs"  # subfolder of a build: the export that its plans were made from
+BUILT_FOR = {  # field of a manifest -> advice if the present machine has another value
     "flavour": "install the one that the plans were built with, or build them again",
     "version": "plans need their exact version: build them again, or install that one",
     "sm": "plans are for one GPU architecture: build them again on this GPU",
@@ -31,7 +31,7 @@ BUILT_FOR = {  # field of a manifest -> what to do where the present machine has
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's hash, or that of nothing where it is missing."""
+    """Return a file's sha256; that of empty content if it is missing."""
     if not path.is_file():
         return hashlib.sha256().hexdigest()
     with path.open("rb") as file:
@@ -39,19 +39,19 @@ def sha256_of(path: Path) -> str:
 
 
 def plan_key(facts: Mapping[str, Any]) -> str:
-    """Return the name of a plan in the cache: a hash of everything that decides its bytes."""
+    """Return a plan's cache key: a hash of everything that decides its bytes."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def trust_file() -> Path:
-    """Return the list of manifests that this user built."""
+    """Return the path of the list of manifests that this user built."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "realmaster-live" / "built-plans.txt"
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Write a build's manifest and note its hash in `trust_file`."""
+    """Write a build's manifest and add its hash to `trust_file`."""
     text = json.dumps({"format": FORMAT, **manifest}, indent=2) + "\n"
     trusted = trust_file()
     trusted.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -61,10 +61,10 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a build that this user made, all of its files' hashes checked.
+    """Return the manifest of a build that this user made, after checking all files' hashes.
 
     Raises:
-        BuildError: there is none, somebody else wrote it, or a file was cut or changed since.
+        BuildError: there is none, another user wrote it, or a file was truncated or changed since.
     """
     path = folder / MANIFEST
     try:
@@ -99,7 +99,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def check_fits(manifest: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
-    """Raise PlanMismatch for the first field in which a build differs from what is there."""
+    """Raise PlanMismatch for the first field in which a build differs from this machine."""
     for field, remedy in BUILT_FOR.items():
         if field in present and manifest[field] != present[field]:
             raise PlanMismatch(
@@ -109,7 +109,7 @@ def check_fits(manifest: Mapping[str, Any], present: Mapping[str, Any], folder: 
 
 
 def describe_files(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
-    """Return hash and size of files in a folder, by name."""
+    """Return hash and size of files in a folder, by file name."""
     return {
         name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
         for name in names

@@ -1,1 +1,1 @@
-"""Torch, eager or compiled: the truth that the other engines are held to."""
+"""Torch, eager or compiled: the reference that other engines are tested against."""

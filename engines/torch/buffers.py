@@ -1,6 +1,7 @@
-"""What the torch engine keeps from chunk to chunk: the ring, memories and buffers, in place.
+"""The torch engine's persistent state: the ring cache, the autoencoder's memories, the buffers.
 
-Every tensor here stays at its address, so CUDA graphs can be recorded over them.
+Every tensor is written in place and stays at its address, so that CUDA graphs can be captured over
+them.
 
 Legend: N tokens of a chunk, S slots of the ring, P tokens of the past, M tokens of a prompt, L
 layers, D channels of a head, C latent channels, F latent frames of a chunk.
@@ -21,16 +22,16 @@ from realmaster_live.model.rope import rope_tables
 
 
 class Ring:
-    """The keys and values that earlier chunks left, in tensors that are written in place.
+    """The ring cache: keys and values of earlier chunks, in tensors that are written in place.
 
-    Rotations follow the slots: once a chunk all keys are rotated to their times relative to the
-    next one.
+    Keys are stored unrotated. Once a chunk, all of them are rotated to their times relative to the
+    next chunk.
 
-    The newest chunk's lie aside in `fresh` until the next chunk comes, so that it can be realized
-    again: only `place` overwrites what it has seen.
+    The newest chunk's keys and values wait in `newest` until the next chunk comes, so that it can
+    be realized again: only `place` overwrites what it attended to.
 
     Attributes:
-        slots: which chunks are kept where.
+        slots: which chunk each slot holds.
     """
 
     def __init__(
@@ -47,36 +48,36 @@ class Ring:
         head = profile.head_width
         shape = (profile.layers, 2, 1, profile.heads, self.places, head)
         # (L, 2, 1, heads, S * N, D) unrotated keys, values; and (L, 1, heads, S * N, D)
-        self.kept = torch.zeros(shape, dtype=dtype, device=device)
-        self.rotated = torch.zeros_like(self.kept[:, 0])
-        self.fresh = torch.zeros_like(self.kept[..., : self.tokens, :])
+        self.keys_values = torch.zeros(shape, dtype=dtype, device=device)
+        self.rotated = torch.zeros_like(self.keys_values[:, 0])
+        self.newest = torch.zeros_like(self.keys_values[..., : self.tokens, :])
         self.cos, self.sin = torch.zeros(2, self.places, head // 2, device=device)
         self._tables: dict[tuple[float, ...], Rope] = {}
         self.reset()
 
     def reset(self) -> None:
-        """Forget all chunks."""
+        """Clear all slots."""
         self.slots = Slots(sink=self.profile.sink, ring=self.profile.ring)
         self._placed: tuple[float, ...] = ()
 
     @property
-    def seen(self) -> int:
-        """Return P: how many tokens of the past the next target sees."""
+    def past_tokens(self) -> int:
+        """Return P, the number of past tokens that the next target attends to."""
         return self.slots.held * self.tokens
 
     def write(self, pairs: list[Pair]) -> None:
-        """Lay aside a clean target's unrotated keys and its values, (1, heads, N, D) a layer."""
+        """Write a clean target's unrotated keys and its values, (1, heads, N, D) a layer."""
         for layer, pair in enumerate(pairs):
             for part, tensor in enumerate(pair):
-                self.fresh[layer, part].copy_(tensor)
+                self.newest[layer, part].copy_(tensor)
 
     def place(self, slot: int) -> None:
-        """Keep what was laid aside."""
+        """Copy `newest` into a slot."""
         begin, end = slot * self.tokens, (slot + 1) * self.tokens
-        self.kept[..., begin:end, :].copy_(self.fresh)
+        self.keys_values[..., begin:end, :].copy_(self.newest)
 
     def step(self) -> None:
-        """Count the chunk that was placed and place the tables of the new times."""
+        """Advance the slots by one chunk and load the rotary tables of the new times."""
         self.slots = self.slots.push()
         times = self.slots.times
         if times == self._placed:
@@ -90,17 +91,20 @@ class Ring:
         self.sin[: len(sin)].copy_(sin)
         self._placed = times
 
-    def turn(self, seen: int) -> None:
-        """Rotate the first `seen` kept keys by the placed tables."""
-        rope = self.cos[:seen], self.sin[:seen]
+    def rotate_past(self, past_tokens: int) -> None:
+        """Rotate the first `past_tokens` keys by the loaded tables."""
+        rope = self.cos[:past_tokens], self.sin[:past_tokens]
         for layer in range(self.profile.layers):
-            key = self.kept[layer, 0, :, :, :seen]
-            self.rotated[layer, :, :, :seen].copy_(rotate(key, rope))
+            key = self.keys_values[layer, 0, :, :, :past_tokens]
+            self.rotated[layer, :, :, :past_tokens].copy_(rotate(key, rope))
 
-    def past(self, seen: int) -> list[Pair]:
-        """Return views of every layer's first `seen` rotated keys and values."""
+    def past(self, past_tokens: int) -> list[Pair]:
+        """Return views of every layer's first `past_tokens` rotated keys and values."""
         return [
-            (self.rotated[layer, :, :, :seen], self.kept[layer, 1, :, :, :seen])
+            (
+                self.rotated[layer, :, :, :past_tokens],
+                self.keys_values[layer, 1, :, :, :past_tokens],
+            )
             for layer in range(self.profile.layers)
         ]
 
@@ -125,8 +129,8 @@ def latent_shape(profile: Profile, height: int, width: int) -> tuple[int, ...]:
     return (1, profile.latent_channels, *frames, *grid)
 
 
-class Kept:
-    """What the passes of one transformer leave for later ones.
+class ExpertState:
+    """The state that one transformer keeps between its passes.
 
     Attributes:
         ring: keys and values of earlier chunks.
@@ -136,17 +140,17 @@ class Kept:
 
     def __init__(self, ring: Ring, prompt_tokens: int) -> None:
         self.ring = ring
-        layers, two, one, heads, _, head = ring.kept.shape
-        self.context = ring.kept.new_zeros(layers, two, one, heads, ring.tokens, head)
-        prompt = ring.kept.new_zeros(layers, two, one, heads, prompt_tokens, head)
+        layers, two, one, heads, _, head = ring.keys_values.shape
+        self.context = ring.keys_values.new_zeros(layers, two, one, heads, ring.tokens, head)
+        prompt = ring.keys_values.new_zeros(layers, two, one, heads, prompt_tokens, head)
         self.prompt_kv = prompt if prompt_tokens else None
 
 
 class Buffers:
-    """Everything that stays where it is from chunk to chunk; pinned on the host beside CUDA.
+    """All persistent tensors of an engine; host tensors are pinned if the device is CUDA.
 
     Attributes:
-        waiting: a chunk was realized and is not yet part of the past.
+        pending: whether a chunk was realized that is not yet part of the past.
     """
 
     def __init__(
@@ -156,7 +160,7 @@ class Buffers:
         device: torch.device,
         levels: list[float],
         seed: int,
-        dtype: torch.dtype = torch.float32,  # of keys and values
+        dtype: torch.dtype = torch.float32,  # dtype of keys and values
         prompt_tokens: int = 0,
         experts: int = 1,
     ) -> None:
@@ -169,12 +173,12 @@ class Buffers:
         memory = (1, profile.memory, spec.height // 8, spec.width // 8)
         memories = torch.zeros(3, *memory, device=device)
         self.encoder_memory, self.decoder_memory, self.next_decoder_memory = memories
-        self.waiting = False
+        self.pending = False
         cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
         rings = [Ring(profile, rows, columns, device, dtype) for _ in range(experts)]
-        self.kept = [Kept(ring, prompt_tokens) for ring in rings]
+        self.states = [ExpertState(ring, prompt_tokens) for ring in rings]
         cos, sin = tables(profile, (0.0,), rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
@@ -184,38 +188,38 @@ class Buffers:
         self.reference, self.latent = torch.zeros_like(self.noise), torch.zeros_like(self.noise)
 
     def reset(self) -> None:
-        """Forget all chunks."""
-        self.waiting = False
+        """Clear all slots."""
+        self.pending = False
         self.draw.reset()
         self.encoder_memory.zero_()
         self.decoder_memory.zero_()
-        for kept in self.kept:
-            kept.ring.reset()
+        for state in self.states:
+            state.ring.reset()
 
     @property
     def slots(self) -> Slots:
-        """Return which chunks are kept where; it is the same for all transformers."""
-        return self.kept[0].ring.slots
+        """Return which chunk each slot holds; the same for all transformers."""
+        return self.states[0].ring.slots
 
     @property
-    def seen(self) -> int:
-        """Return P: how many tokens of the past the next target sees."""
-        return self.kept[0].ring.seen
+    def past_tokens(self) -> int:
+        """Return P, the number of past tokens that the next target attends to."""
+        return self.states[0].ring.past_tokens
 
     def step(self) -> None:
-        """Count the chunk that became part of the past."""
-        for kept in self.kept:
-            kept.ring.step()
+        """Advance every transformer's ring by one chunk."""
+        for state in self.states:
+            state.ring.step()
 
     def send(self, frames: NDArray[np.uint8]) -> None:
-        """Put frames, and noise for them, on the device; returns before the copy is done."""
+        """Copy frames, and noise for them, to the device; return before the copy is done."""
         self.noise.copy_(torch.from_numpy(self.draw.take()))
         self.sent.numpy()[...] = frames
         if self.frames is not self.sent:
             self.frames.copy_(self.sent, non_blocking=True)
 
     def receive(self) -> NDArray[np.uint8]:
-        """Return the decoded frames in memory of the caller's own; waits for the device."""
+        """Return a copy of the decoded frames that the caller owns; wait for the device."""
         if self.received is None:
             return self.decoded.numpy().copy()
         self.received.copy_(self.decoded, non_blocking=True)

@@ -1,4 +1,4 @@
-"""CUDA graphs: recorded once for every form of a stage, then replayed without Python."""
+"""CUDA graphs: captured once for every variant of a stage, then replayed without Python."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 
 
 class Graphs:
-    """Recorded pieces of work by key; what is not recorded runs as it is.
+    """Captured work by key; work that was not captured is called directly.
 
     All graphs share one memory pool: they replay one after another, and leave results only in
-    buffers that were there before. Use it from one thread.
+    buffers that were allocated before. Use it from one thread.
     """
 
     def __init__(self) -> None:
@@ -20,24 +20,24 @@ class Graphs:
         self._pool: Any = None
 
     def __len__(self) -> int:
-        """Return the number of recorded pieces."""
+        """Return the number of captured graphs."""
         return len(self._graphs)
 
     def __contains__(self, key: Hashable) -> bool:
-        """Return whether a piece of work is recorded."""
+        """Return whether a graph was captured for this key."""
         return key in self._graphs
 
     def record(self, key: Hashable, work: Callable[[], None]) -> None:
-        """Record work that has run before, so that nothing is built or chosen meanwhile."""
+        """Capture work that has run before, so that nothing is compiled or tuned during capture."""
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use CUDA meanwhile: only this one's mistakes are to end the recording.
+        # Other threads may use CUDA during capture: only this thread's errors should end it.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             work()
         self._pool = graph.pool() if self._pool is None else self._pool
         self._graphs[key] = graph
 
     def run(self, key: Hashable, work: Callable[[], None]) -> None:
-        """Replay a recorded piece of work, or do it."""
+        """Replay the graph of this key, or call `work` if there is none."""
         graph = self._graphs.get(key)
         if graph is None:
             work()
@@ -45,5 +45,5 @@ class Graphs:
             graph.replay()
 
     def clear(self) -> None:
-        """Forget all, and their memory."""
+        """Release all graphs and their memory."""
         self._graphs, self._pool = {}, None

@@ -1,4 +1,4 @@
-"""Where the torch engine runs: the device, its attention kernels, and what it says when full."""
+"""The torch engine's device: its lookup, its attention kernels, its out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ ATTENTION = (  # fastest first; the last one takes anything
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 )
-ASKED = re.compile(r"(?:ried|nable) to allocate ([\d.]+ ?\w+)")  # torch's and numpy's words
+ASKED = re.compile(
+    r"(?:ried|nable) to allocate ([\d.]+ ?\w+)"
+)  # words of torch's and numpy's messages
 FREE = re.compile(r"of which ([\d.]+ ?\w+) is free")
 
 
 def find_device(name: str) -> torch.device:
-    """Return the CPU or a CUDA device that is there; EngineError for any other."""
+    """Return the CPU or a present CUDA device; raise EngineError for any other."""
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -48,7 +50,7 @@ def find_device(name: str) -> torch.device:
 def out_of_memory(
     error: BaseException, spec: ChunkSpec, device: torch.device, profile: Profile
 ) -> OutOfMemory | None:
-    """Return what to raise for a failed allocation; None where the error is another one."""
+    """Return OutOfMemory for a failed allocation; None for any other error."""
     asked, free = ASKED.search(str(error)), FREE.search(str(error))
     if asked is None:
         return None
@@ -70,7 +72,7 @@ def out_of_memory(
 
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
-    """Let cuDNN give equal answers in every run, and no TF32 where float32 was asked for."""
+    """Make cuDNN deterministic, without TF32 where float32 is requested."""
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.allow_tf32
     cudnn.deterministic, cudnn.allow_tf32 = True, False
@@ -81,12 +83,12 @@ def exact_convolutions() -> Iterator[None]:
 
 
 def attention_kernels(device: torch.device, profile: Profile) -> list[SDPBackend]:
-    """Return the attentions that work on a CUDA device in bfloat16, fastest first."""
+    """Return the attention backends that work on a CUDA device in bfloat16, fastest first."""
     shape = (1, profile.heads, 64, profile.head_width)
     query = torch.zeros(shape, dtype=torch.bfloat16, device=device)
     try:
         with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
             nn.functional.scaled_dot_product_attention(query, query, query)
-    except RuntimeError:  # this cuDNN, or this head, has none
+    except RuntimeError:  # this cuDNN version or head width has no such kernel
         return list(ATTENTION[1:])
     return list(ATTENTION)

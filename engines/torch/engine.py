@@ -1,4 +1,4 @@
-"""Torch, eager or compiled, on the CPU or a CUDA device: the truth that other engines are held to.
+"""Torch, eager or compiled, on the CPU or a CUDA device: the reference for all other engines.
 
 It takes a checkpoint as training wrote it, so nothing has to be exported first.
 
@@ -43,12 +43,12 @@ from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_promp
 
 Precision = Literal["fp32", "bf16"]
 Adapters = Path | str | Sequence[Path | str | None]
-STEP_CHOICES = (1, 2, 4)  # as of an export: every engine takes the same
-WARM_RUNS = 2  # before a recording: libraries choose and allocate in the first
+STEP_CHOICES = (1, 2, 4)  # the same choices as an export has: every engine takes the same
+WARM_RUNS = 2  # runs before a capture: libraries pick kernels and allocate memory in the first ones
 
 
 def check_finite(module: nn.Module, name: str) -> None:
-    """Raise BuildError for a tensor that holds NaN or infinity."""
+    """Raise BuildError if any tensor holds NaN or infinity."""
     for key, tensor in module.state_dict().items():
         wrong = int((~torch.isfinite(tensor)).sum())
         if wrong:
@@ -59,7 +59,7 @@ def check_finite(module: nn.Module, name: str) -> None:
 
 
 def open_networks(checkpoint: Path | Networks) -> Networks:
-    """Return the networks of a checkpoint folder, or those that are given; all are finite."""
+    """Return the networks of a checkpoint folder, or the given ones; check that all are finite."""
     if isinstance(checkpoint, tuple):
         networks = checkpoint
     else:
@@ -75,7 +75,7 @@ def open_networks(checkpoint: Path | Networks) -> Networks:
 
 
 def adapter_files(adapter: Adapters | None, experts: int) -> list[Path | str | None]:
-    """Return each expert's LoRA file; EngineError where there are not as many as experts."""
+    """Return each expert's LoRA file; raise EngineError unless there is one for each expert."""
     if adapter is None:
         return [None] * experts
     files: list[Path | str | None] = []
@@ -120,17 +120,17 @@ class TorchEngine:
         adapter: Adapters | None = None,
         strength: float = 1.0,
     ) -> None:
-        """Load a checkpoint folder, or take its networks over: they are moved and changed in place.
+        """Load a checkpoint folder, or take over given networks and change them in place.
 
         `compile` compiles the blocks and the autoencoder, which takes a minute or so. `graphs`
-        records CUDA graphs on a CUDA device, and is nothing elsewhere. `threads` are CPU threads
-        while a chunk is realized (0: torch's own number). `precision` bf16 is meant for CUDA:
-        products, attention, keys and values in bfloat16, norms, rotations and the time embedder in
-        float32. `recompute_reference` computes the reference anew at every pass: slower, the same
-        answer. `prompt` is the first one; `prompts` are embeddings (M, C) by name beside those
-        that the model learnt. `adapter` is a LoRA file, merged into the weights at `strength`; for
-        a profile of two experts it is a file for each. An expert that serves none of the steps is
-        left where it is.
+        captures CUDA graphs on a CUDA device, and has no effect elsewhere. `threads` are CPU
+        threads while a chunk is realized (0: torch's own number). `precision` bf16 is meant for
+        CUDA: products, attention, keys and values are bfloat16; norms, rotations and the time
+        embedder stay float32. `recompute_reference` computes the reference again in every pass,
+        with the same result. `prompt` is the first prompt; `prompts` are embeddings (M, C) by
+        name, besides those that the model learnt. `adapter` is a LoRA file, merged into the
+        weights at `strength`; a profile of two experts takes a file for each. An expert that
+        serves none of the steps is not moved to the device.
         """
         self.device = find_device(device)
         if precision not in get_args(Precision):
@@ -177,12 +177,12 @@ class TorchEngine:
                 len(places),
             )
             experts = {}
-            for place, kept in zip(places, self._buffers.kept, strict=True):
+            for place, state in zip(places, self._buffers.states, strict=True):
                 file, network = files[place], transformers[place]
                 experts[place] = Expert(
                     network,
                     self._buffers,
-                    kept,
+                    state,
                     prompts=tables[place],
                     adapter=None if file is None else attach_file(network, file, place),
                     recompute=recompute_reference,
@@ -218,7 +218,7 @@ class TorchEngine:
             self._warm_up()
 
     def __repr__(self) -> str:
-        """Say which checkpoint it runs, at what size, in how many steps and where."""
+        """Return text that names checkpoint, size, steps and device."""
         size = spec_text(self._spec)
         return f"TorchEngine({self.name}, {size}, {self._step_count} steps, {self.device})"
 
@@ -238,14 +238,14 @@ class TorchEngine:
         return self._seconds
 
     def reset(self) -> None:
-        """Forget all earlier chunks, and the timings; the prompt stays."""
+        """Clear the past and the timings; the prompt stays."""
         self._collect()
         self._seconds = {stage: [] for stage in STAGES}
         if self._buffers is not None:
             self._buffers.reset()
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Show a prompt from the next chunk on, after `fade_chunks` chunks that mix the two."""
+        """Apply a prompt from the next chunk on, after a cross-fade over `fade_chunks` chunks."""
         self._check_prompt(prompt)
         stages = self._open_stages()
         self._fade.start(prompt, fade_chunks)
@@ -256,11 +256,11 @@ class TorchEngine:
 
     @property
     def strength(self) -> float:
-        """Return how much of the adapter is in the weights; 0 is the base model, bit for bit."""
+        """Return the strength at which adapters are merged; 0 is the base model, bit for bit."""
         return next((adapter.strength for adapter in self._adapters()), 0.0)
 
     def set_strength(self, strength: float) -> None:
-        """Merge another share of the adapters, from the next chunk on."""
+        """Merge the adapters at another strength, from the next chunk on."""
         stages = self._open_stages()
         if not self._adapters():
             raise EngineError(
@@ -274,20 +274,22 @@ class TorchEngine:
                 self._show(self._shown)
 
     def realize(self, chunk: Chunk) -> Chunk:
-        """Return the chunk with photoreal frames; earlier chunks since `reset` steer the look."""
+        """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
         check_frames(chunk, self._spec, self.profile.token_stride)
-        return self._told(chunk, self._advance(chunk.frames), self._open_stages().buffers.draw.seed)
+        return self._with_provenance(
+            chunk, self._advance(chunk.frames), self._open_stages().buffers.draw.seed
+        )
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
-        """Return the chunk that was realized last, from the noise of another seed."""
+        """Realize the last chunk once more, from the noise of another seed."""
         buffers = self._open_stages().buffers
-        if not buffers.waiting:
+        if not buffers.pending:
             raise EngineError(NOTHING_REALIZED)
         check_frames(chunk, self._spec, self.profile.token_stride)
         with self._running():
-            buffers.noise.copy_(torch.from_numpy(buffers.draw.again(seed)))
+            buffers.noise.copy_(torch.from_numpy(buffers.draw.redraw(seed)))
             answer = self._from_noise()
-        return self._told(chunk, answer, seed)
+        return self._with_provenance(chunk, answer, seed)
 
     def close(self) -> None:
         """Release the networks and all buffers; may be called twice."""
@@ -322,24 +324,24 @@ class TorchEngine:
         check_prompt(prompt, self.prompts or (AS_SIMULATED,))
 
     def _show(self, prompt: str, weight: float = 1.0) -> None:
-        """Let every expert see a prompt, or a mix of it and the one before."""
+        """Set every expert's prompt, or its interpolation with the previous prompt."""
         for expert in self._open_stages().experts:
             expert.show(prompt, weight)
 
     def _fade_on(self) -> None:
-        """Move the prompt on at a chunk's edge."""
+        """Advance the prompt fade by one chunk."""
         if not self._fade.step() or not self.prompts:
             return
         prompt, weight = self._fade.prompt, self._fade.weight
         self._shown = prompt if weight == 1.0 else self._shown
         self._show(prompt, weight)
 
-    def _told(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
-        """Return the chunk with photoreal frames and what they were made from."""
+    def _with_provenance(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
+        """Return the chunk with photoreal frames, and the prompt and seed that made them."""
         return replace(with_prompt(chunk.with_frames(frames), self._fade), seed=seed)
 
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the photoreal frames of a chunk and carry the state on."""
+        """Return the photoreal frames of a chunk and advance the state."""
         stages = self._open_stages()
         with self._running():
             self._fade_on()
@@ -353,42 +355,42 @@ class TorchEngine:
             return self._from_noise()
 
     def _from_noise(self) -> NDArray[np.uint8]:
-        """Return what becomes of the noise, with the chunk that is encoded."""
+        """Realize the chunk that was encoded last from the noise in the buffers."""
         stages = self._open_stages()
-        buffers, seen = stages.buffers, stages.buffers.seen
+        buffers, past_tokens = stages.buffers, stages.buffers.past_tokens
         with self._timed("denoise"):
-            self._run(("denoise", seen), partial(stages.denoise, seen))
+            self._run(("denoise", past_tokens), partial(stages.denoise, past_tokens))
         with self._timed("decode"):
             self._run(("decode",), stages.decode)
             answer = buffers.receive()
         self._collect()  # nothing to wait for: the frames have arrived
         with self._timed("commit"):
-            self._run(("commit", seen), partial(stages.commit, seen))
-        buffers.waiting = True
+            self._run(("commit", past_tokens), partial(stages.commit, past_tokens))
+        buffers.pending = True
         return answer
 
     def _settle(self) -> None:
         """Make the last chunk part of the past."""
         stages = self._open_stages()
         buffers, slot = stages.buffers, stages.buffers.slots.target
-        if not buffers.waiting:
+        if not buffers.pending:
             return
         self._run(("settle", slot), partial(stages.settle, slot))
         buffers.step()
-        seen = buffers.seen
-        if seen:
-            self._run(("turn", seen), partial(stages.turn, seen))
-        buffers.waiting = False
+        past_tokens = buffers.past_tokens
+        if past_tokens:
+            self._run(("rotate_past", past_tokens), partial(stages.rotate_past, past_tokens))
+        buffers.pending = False
 
     def _run(self, key: tuple[Any, ...], work: Callable[[], None]) -> None:
-        """Do a piece of work, from its CUDA graph where there is one."""
+        """Run a stage, by replaying its CUDA graph if one was captured."""
         if self._graphs is None:
             work()
         else:
             self._graphs.run(key, work)
 
     def _warm_up(self) -> None:
-        """Compile, choose kernels and record for every state of the past, then forget it all."""
+        """Compile, choose kernels and capture graphs for every state of the past, then reset."""
         spec, profile = self._spec, self.profile
         black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
         states = profile.sink + 2 * profile.ring + 1
@@ -402,32 +404,32 @@ class TorchEngine:
         self.reset()
 
     def _record(self, graphs: Graphs, states: int) -> None:
-        """Record every stage for so many chunks after a reset; recording runs nothing."""
+        """Capture every stage for each of `states` chunks after a reset; capturing runs nothing."""
         stages = self._open_stages()
         buffers = stages.buffers
         torch.cuda.synchronize(self.device)
         self.reset()
         for _ in range(states):
-            seen, slot = buffers.seen, buffers.slots.target
+            past_tokens, slot = buffers.past_tokens, buffers.slots.target
             work: dict[tuple[Any, ...], Callable[[], None]] = {
                 ("encode",): stages.encode,
                 ("context",): stages.context,
-                ("denoise", seen): partial(stages.denoise, seen),
+                ("denoise", past_tokens): partial(stages.denoise, past_tokens),
                 ("decode",): stages.decode,
-                ("commit", seen): partial(stages.commit, seen),
+                ("commit", past_tokens): partial(stages.commit, past_tokens),
                 ("settle", slot): partial(stages.settle, slot),
             }
             buffers.step()
-            after = buffers.seen
+            after = buffers.past_tokens
             if after:
-                work["turn", after] = partial(stages.turn, after)
+                work["rotate_past", after] = partial(stages.rotate_past, after)
             for key, piece in work.items():
                 if key not in graphs:
                     graphs.record(key, piece)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """Set torch up for a chunk, and put everything back."""
+        """Set torch's modes for a chunk and restore them afterwards."""
         bf16 = self._precision == "bf16"
         threads = torch.get_num_threads()
         with ExitStack() as stack:
@@ -448,7 +450,7 @@ class TorchEngine:
 
     @contextmanager
     def _memory_checked(self) -> Iterator[None]:
-        """Turn a failed allocation, on the device or the host, into OutOfMemory."""
+        """Turn a failed allocation, on device or host, into OutOfMemory."""
         try:
             yield
         except (RuntimeError, MemoryError) as error:
@@ -459,13 +461,13 @@ class TorchEngine:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds that the block takes to `timings`, on CUDA once they are known."""
+        """Add the block's duration to `timings`; on CUDA, once its events have completed."""
         if not self._cuda:
             begin = time.perf_counter()
             yield
             self._seconds[stage].append(time.perf_counter() - begin)
             return
-        event: Any = torch.cuda.Event  # whose constructor has no types
+        event: Any = torch.cuda.Event  # its constructor is untyped
         start, end = event(enable_timing=True), event(enable_timing=True)
         start.record()
         yield
@@ -473,7 +475,7 @@ class TorchEngine:
         self._pending.append((stage, start, end))
 
     def _collect(self) -> None:
-        """Wait for what CUDA still does, and note how long it took."""
+        """Wait for CUDA's pending work and record the stages' durations."""
         for stage, start, end in self._pending:
             end.synchronize()
             self._seconds[stage].append(start.elapsed_time(end) / 1e3)

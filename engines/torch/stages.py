@@ -17,19 +17,19 @@ from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
 
 
 class Stages:
-    """What happens to a chunk, in order: encode, context, denoise, decode, commit, settle, turn.
+    """A chunk's stages, in order: encode, context, denoise, decode, commit, settle, rotate_past.
 
-    The last two are done when the next chunk comes: until then all from denoise on can be done
-    again from other noise. Every expert has its own context, commit, settle and turn; `serving`
-    says whose each denoise step is.
+    The last two run when the next chunk comes: until then, everything from denoise on can be run
+    again from other noise. Every expert has its own context, commit, settle and rotate_past;
+    `serving` gives the expert of each denoise step.
     """
 
     def __init__(
         self,
         autoencoder: StreamingAutoencoder,
-        serving: Sequence[Expert],  # one a step
+        serving: Sequence[Expert],  # one for each step
         buffers: Buffers,
-        levels: Sequence[float],  # one more
+        levels: Sequence[float],  # one more than steps
     ) -> None:
         self.autoencoder, self.serving = autoencoder, serving
         self.experts = list(dict.fromkeys(serving))
@@ -48,11 +48,11 @@ class Stages:
         for expert in self.experts:
             expert.context()
 
-    def denoise(self, seen: int) -> None:
-        """Turn noise into the chunk's latent, P = `seen`."""
+    def denoise(self, past_tokens: int) -> None:
+        """Turn noise into the chunk's latent, P = `past_tokens`."""
         x = self.buffers.noise
         for expert, (t, t_next) in zip(self.serving, pairwise(self.levels), strict=True):
-            x = euler_step(x, expert.predict(x, t, seen), t, t_next)
+            x = euler_step(x, expert.predict(x, t, past_tokens), t, t_next)
         self.buffers.latent.copy_(x)
 
     def decode(self) -> None:
@@ -65,20 +65,20 @@ class Stages:
         buffers.decoded.copy_(to_bytes(cells, len(buffers.decoded))[0])
         buffers.next_decoder_memory.copy_(memory)
 
-    def commit(self, seen: int) -> None:
-        """Lay aside what the clean latent's pass leaves."""
+    def commit(self, past_tokens: int) -> None:
+        """Run the pass over the clean latent, whose keys and values wait for `settle`."""
         for expert in self.experts:
-            expert.commit(seen)
+            expert.commit(past_tokens)
 
     def settle(self, slot: int | None) -> None:
-        """Make the chunk part of the past: the ring's slot, and the decoder's memory."""
+        """Make the chunk part of the past: fill its slot of the ring and the decoder's memory."""
         buffers = self.buffers
         buffers.decoder_memory.copy_(buffers.next_decoder_memory)
         if slot is not None:
-            for kept in buffers.kept:
-                kept.ring.place(slot)
+            for state in buffers.states:
+                state.ring.place(slot)
 
-    def turn(self, seen: int) -> None:
-        """Rotate the kept keys for the next chunk, P = `seen` there."""
+    def rotate_past(self, past_tokens: int) -> None:
+        """Rotate the ring's keys for the next chunk, which has P = `past_tokens`."""
         for expert in self.experts:
-            expert.turn(seen)
+            expert.rotate_past(past_tokens)

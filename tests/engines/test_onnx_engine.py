@@ -197,11 +197,11 @@ def test_rope_tables_are_those_of_training(profile):
 
 def test_past_keeps_the_sink_and_the_newest():
     past = Past(layers=1, heads=1, head_width=2, ring=2, sink=1)
-    assert past.joined().shape == (1, 2, 1, 1, 0, 2)
+    assert past.concatenated().shape == (1, 2, 1, 1, 0, 2)
     assert past.times() == []
     for value in range(5):
         past.push(np.full((1, 2, 1, 1, 1, 2), value, np.float32))
-    assert past.joined()[0, 0, 0, 0, :, 0].tolist() == [0.0, 3.0, 4.0]
+    assert past.concatenated()[0, 0, 0, 0, :, 0].tolist() == [0.0, 3.0, 4.0]
     assert past.times() == [-3.0, -2.0, -1.0]
 
 

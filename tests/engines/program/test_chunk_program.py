@@ -34,7 +34,7 @@ def make(tiny_model, manifest, folder, *, precision="fp32", steps=2):
     )
     program = ChunkProgram(prepared.ports, sizes)
     device = HostDevice(program, folder, threads=1)
-    device.give("prompt_kv", next(iter(read_prompts(tiny_model, manifest).values())))
+    device.set_external("prompt_kv", next(iter(read_prompts(tiny_model, manifest).values())))
     return program, device
 
 
@@ -48,7 +48,7 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
         truth.reset()
         figures = compare(
             truth,
-            lambda chunk, fresh: realize_on_host(program, device, chunk.frames, fresh=fresh),
+            lambda chunk, reset: realize_on_host(program, device, chunk.frames, reset=reset),
             sink + 2 * ring + 2,
             "fp32",
         )
@@ -62,7 +62,7 @@ def test_a_reset_forgets_everything(tiny_model, manifest, tmp_path):
     first = realize_on_host(program, device, frames)
     second = realize_on_host(program, device, frames)
     assert not np.array_equal(first, second)
-    assert np.array_equal(realize_on_host(program, device, frames, fresh=True), first)
+    assert np.array_equal(realize_on_host(program, device, frames, reset=True), first)
     assert np.array_equal(realize_on_host(program, device, frames), second)
 
 
@@ -73,13 +73,13 @@ def test_other_noise_leaves_no_trace(tiny_model, manifest, tmp_path, sink, ring)
     program, device = make(tiny_model, manifest, tmp_path)
     drawn = np.random.default_rng(0).integers(0, 256, (sink + 2 * ring + 2, 4, HEIGHT, WIDTH, 3))
     chunks = drawn.astype(np.uint8)
-    base = [realize_on_host(program, device, x, fresh=i == 0) for i, x in enumerate(chunks)]
+    base = [realize_on_host(program, device, x, reset=i == 0) for i, x in enumerate(chunks)]
     for index, frames in enumerate(chunks):
         assert np.array_equal(
-            realize_on_host(program, device, frames, fresh=index == 0), base[index]
+            realize_on_host(program, device, frames, reset=index == 0), base[index]
         )
         other, own = (
-            from_noise(program, device, frames.shape, device.noise.again(seed)) for seed in (7, 0)
+            from_noise(program, device, frames.shape, device.noise.redraw(seed)) for seed in (7, 0)
         )
         assert not np.array_equal(other, base[index])
         assert np.array_equal(own, base[index])
@@ -99,7 +99,7 @@ def test_a_wrong_answer_fails_the_gate(tiny_model):
         OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, threads=1) as truth,
         pytest.raises(BuildError, match="expected levels of bf16 within 6"),
     ):
-        compare(truth, lambda chunk, fresh: 255 - chunk.frames, 2, "bf16")
+        compare(truth, lambda chunk, reset: 255 - chunk.frames, 2, "bf16")
 
 
 def test_layout_keeps_buffers_apart(tiny_model, manifest, tmp_path):
@@ -138,13 +138,13 @@ def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precisi
     program, device = make(tiny_model, manifest, tmp_path, precision=precision)
     prompts = read_prompts(tiny_model, manifest)
     first, *_, last = prompts.values()
-    assert list(program.given) == ["prompt_kv"]
-    assert program.given["prompt_kv"].at(0) == first.shape
+    assert list(program.external) == ["prompt_kv"]
+    assert program.external["prompt_kv"].at(0) == first.shape
     assert program.layout.size("prompt_kv") == first.size * item
     frames = np.random.default_rng(0).integers(0, 256, (4, HEIGHT, WIDTH, 3), np.uint8)
-    before = realize_on_host(program, device, frames, fresh=True)
-    device.give("prompt_kv", last)
-    after = realize_on_host(program, device, frames, fresh=True)
+    before = realize_on_host(program, device, frames, reset=True)
+    device.set_external("prompt_kv", last)
+    after = realize_on_host(program, device, frames, reset=True)
     assert not np.array_equal(before, after)
     with OnnxEngine(
         tiny_model, width=WIDTH, height=HEIGHT, threads=1, prompt=list(prompts)[-1]

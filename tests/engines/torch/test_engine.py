@@ -45,7 +45,7 @@ def push(ring, kv):
         ring.write([(layer[0], layer[1]) for layer in kv])
         ring.place(ring.slots.target)
     ring.step()
-    ring.turn(ring.seen)
+    ring.rotate_past(ring.past_tokens)
 
 
 class Recorder(TorchDispatchMode):
@@ -67,18 +67,18 @@ def test_the_ring_keeps_what_training_kept(ring, sink):
     profile = Profile.from_dict({**TINY.as_dict(), "ring": ring, "sink": sink})
     ours, theirs = Ring(profile, 2, 3, torch.device("cpu")), RingCache(profile)
     shape = (profile.layers, 2, 1, profile.heads, 6, profile.head_width)
-    place = ours.kept.data_ptr()
+    place = ours.keys_values.data_ptr()
     for index in range(9):
         kv = torch.full(shape, float(index))
         push(ours, kv)
         theirs.push(kv)
-        assert torch.equal(ours.kept[..., : ours.seen, :], theirs.past(kv))
+        assert torch.equal(ours.keys_values[..., : ours.past_tokens, :], theirs.past(kv))
         assert ours.slots.times == tuple(theirs.times())
-    assert ours.kept.data_ptr() == place
+    assert ours.keys_values.data_ptr() == place
     ours.reset()
-    assert ours.seen == 0
+    assert ours.past_tokens == 0
     push(ours, torch.full(shape, 7.0))
-    assert all(value.eq(7.0).all() for _, value in ours.past(ours.seen))
+    assert all(value.eq(7.0).all() for _, value in ours.past(ours.past_tokens))
 
 
 def test_rotations_follow_the_slots():
@@ -88,7 +88,7 @@ def test_rotations_follow_the_slots():
     by_time = {}
     for _ in range(6):
         push(ring, kv)
-        keys = ring.past(ring.seen)[1][0]
+        keys = ring.past(ring.past_tokens)[1][0]
         for slot, moment in enumerate(ring.slots.times):
             key = keys[..., slot * 6 : (slot + 1) * 6, :].clone()
             assert torch.equal(by_time.setdefault(moment, key), key)
@@ -101,8 +101,8 @@ def test_bf16_keeps_what_is_delicate_in_float32(tiny_checkpoint):
         expected = [engine.realize(noisy(index)).frames for index in range(3)]
     with TorchEngine(tiny_checkpoint, precision="bf16", **SIZE) as engine, Recorder() as recorder:
         got = [engine.realize(noisy(index)).frames for index in range(3)]
-        (own,) = engine._buffers.kept
-        kept = {own.ring.kept.dtype, own.ring.rotated.dtype, own.context.dtype}
+        (own,) = engine._buffers.states
+        kept = {own.ring.keys_values.dtype, own.ring.rotated.dtype, own.context.dtype}
     for a, b in zip(got, expected, strict=True):
         difference = np.abs(a.astype(int) - b.astype(int))
         assert 0 < difference.mean() < 0.5

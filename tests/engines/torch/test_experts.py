@@ -204,9 +204,9 @@ def test_every_expert_has_its_adapter(checkpoint, tmp_path):
 def test_memory_holds_every_experts_past_apart(checkpoint):
     with TorchEngine(checkpoint, **SIZE) as engine:
         pictures(engine)
-        first, second = engine._buffers.kept
+        first, second = engine._buffers.states
         assert first.ring.slots == second.ring.slots
-        assert not torch.equal(first.ring.kept, second.ring.kept)
+        assert not torch.equal(first.ring.keys_values, second.ring.keys_values)
         assert not torch.equal(first.context, second.context)
         assert not torch.equal(first.prompt_kv, second.prompt_kv)
 
