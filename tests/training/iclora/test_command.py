@@ -13,11 +13,11 @@ import torch
 from latent_clips import make_clips, write_shards
 from safetensors.torch import load_file
 
+from realmaster_live.cli import main
 from realmaster_live.model.lora_files import read_facts
-from realmaster_live.training import fit
+from realmaster_live.training import session
 from realmaster_live.training.recipe import toml_of
 
-FIT = (sys.executable, "-m", "realmaster_live", "fit")
 VERB = (sys.executable, "-m", "realmaster_live", "fit")
 
 
@@ -52,8 +52,8 @@ def test_fit_trains_an_adapter_from_shards(recipe_of, shards, base, tmp_path, mo
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 2, 3, 4, 4]
     assert (tmp_path / "run" / "samples" / "step=4" / "000.png").stat().st_size > 100
-    monkeypatch.setattr(fit, "connect_signals", lambda run: None)  # those of this process stay
-    assert fit.main(command[len(VERB) :]) == 0
+    monkeypatch.setattr(session, "connect_signals", lambda run: None)  # those of this process stay
+    assert main(command[VERB.index("fit") :]) == 0
     assert adapter.read_bytes() == content
     assert (tmp_path / "run" / "metrics.jsonl").read_text().splitlines() == lines
 
@@ -69,7 +69,7 @@ def test_two_processes_are_one_with_the_same_batch(recipe_of, shards, base, tmp_
         port = free.getsockname()[1]
     runs = {1: tmp_path / "one", 2: tmp_path / "two"}
     for count, run in runs.items():
-        command = [*FIT, path, "--data", str(shards), "--out", str(run), "--base", str(base)]
+        command = [*VERB, path, "--data", str(shards), "--out", str(run), "--base", str(base)]
         place = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         processes = [
             subprocess.Popen(
