@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,11 @@ from street import SIZE, make_chunk
 from realmaster_live import ChunkSpec
 
 READY = re.compile(r"ready on ([\w.]+):(\d+)")
+
+# A shell that runs pytest in the background, or under nohup, has them ignored, and so would every
+# process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @dataclass(frozen=True)
