@@ -1,30 +1,21 @@
-"""Attach to a running CARLA world and keep the realized pictures.
+"""Attach to a running CARLA world and film it: simulator left, realized right.
 
 The world stays its owner's: on every way out the cameras are destroyed and the settings restored.
 """
 
 import argparse
-from pathlib import Path
-
-import cv2
-import numpy as np
+import time
 
 import realmaster_live as rm
 
 
-class Pictures:
-    """A Sink of one's own: simulator left, realized right, one PNG a frame."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+class Ages:
+    """A sink of one's own: says how old each chunk is when it arrives."""
 
     def write(self, chunk: rm.Chunk) -> None:
-        """Save the frames under the simulator's frame numbers."""
-        drawn = chunk.frames if chunk.rendered is None else chunk.rendered
-        for number, left, right in zip(chunk.frame_ids, drawn, chunk.frames, strict=True):
-            both = cv2.cvtColor(np.hstack([left, right]), cv2.COLOR_RGB2BGR)
-            cv2.imwrite(str(self.folder / f"{number:08d}.png"), both)
+        """Print the frame numbers and the age of a realized chunk."""
+        age_ms = 1e3 * (time.monotonic() - chunk.captured_at[0])
+        print(f"frames {chunk.frame_ids[0]} to {chunk.frame_ids[-1]}: {age_ms:.0f} ms old")
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -39,7 +30,7 @@ def main() -> None:
     parser.add_argument("--passive", action="store_true", help="somebody else ticks")
     parser.add_argument("--engine", default="embedded")
     parser.add_argument("--frames", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=Path("attach-out"))
+    parser.add_argument("--out", default="attach.mp4")
     args = parser.parse_args()
     with (
         rm.load_engine(args.engine, width=512, height=288) as engine,
@@ -48,7 +39,10 @@ def main() -> None:
         ) as bridge,
     ):
         print(bridge.info)
-        print(rm.run(bridge, engine, [Pictures(args.out)], max_frames=args.frames))
+        stats = rm.run(
+            bridge, engine, [rm.SideBySideVideo(args.out), Ages()], max_frames=args.frames
+        )
+        print(stats)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
 }
 _NEW_NAMES: Mapping[str, str] = {
     "bounded_queue": "live.queue",
+    "bridges.exit_guard": "system.termination",
     "bridges.carla_bridge": "bridges.carla.bridge",
     "bridges.carla_camera": "bridges.carla.camera",
     "bridges.carla_door": "bridges.carla.realized_camera",
@@ -94,6 +95,9 @@ _NEW_NAMES: Mapping[str, str] = {
     "bridges.minitown.raster_kernels": "minitown.raster.kernels",
     "bridges.minitown.traffic": "minitown.traffic.drivers",
     "cli.outputs": "sinks.opening",
+    "datasets.ahead": "datasets.prefetch",
+    "datasets.moments": "datasets.ticks",
+    "datasets.nuscenes_words": "datasets.nuscenes_taxonomy",
     "door": "live.realize",
     "engines.export_graphs": "engines.export.graphs",
     "engines.torch_buffers": "engines.torch.buffers",
@@ -104,6 +108,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "engines.torch_stages": "engines.torch.stages",
     "engines.trt": "engines.tensorrt.compilers",
     "engines.trt_engine": "engines.tensorrt.engine",
+    "fidelity.wrapped": "live.wrapper",
     "moments": "live.rig_chunker",
     "workers": "jobs",
     "workers.crew": "jobs.supervisor",

@@ -41,7 +41,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
 from realmaster_live.bridges.gtav.protocol.stamp import Stamp, encode_realized, read_stamp
 from realmaster_live.bridges.gtav.readers.drive import TERMS
 from realmaster_live.bridges.gtav.receiver import Receiver
-from realmaster_live.bridges.gtav.weather import game_weather
+from realmaster_live.bridges.gtav.weather import game_weather, weather_in_words
 from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
@@ -119,7 +119,9 @@ class GtavBridge:
         self._buffer_size = buffer_size or self._game_size
         self._stamp: Stamp | None = None
         self._near_used: float | None = None
-        self._weather = "" if scenario is None or scenario.weather is None else scenario.weather
+        asked = None if scenario is None else scenario.weather
+        self._weather = "" if asked is None else weather_in_words(asked)
+        self._source: SourceInfo | None = None  # of the latest frame
         self._closed = False
         request = Request(
             game_size=self._game_size,
@@ -169,7 +171,7 @@ class GtavBridge:
     def set_weather(self, wanted: str) -> None:
         """Ask the game for a weather: a prompt, its name, or the game's own name for it."""
         weather, hour = game_weather(wanted)
-        self._weather = wanted
+        self._weather = weather_in_words(wanted)
         if not self._fork:
             time = None if hour is None else (hour, 0)
             self._receiver.send(Config(scenario=Scenario(weather=weather, time=time)))
@@ -207,6 +209,10 @@ class GtavBridge:
     @property
     def info(self) -> SourceInfo:
         """What a recording remembers of the game; near clip and counts are those until now."""
+        return replace(self._info_of_frames(), counts=self.counts)
+
+    def _info_of_frames(self) -> SourceInfo:
+        """Return what the game is by now, without the counts, which change with every frame."""
         width, height = self._size
         camera = CameraInfo(
             width=width,
@@ -226,7 +232,6 @@ class GtavBridge:
             near_is_default=self._near_used is not None and self._near() is None,
             ticked_by="nobody",
             fps=self._fps,
-            counts=self.counts,
         )
 
     @property
@@ -256,6 +261,10 @@ class GtavBridge:
         if self._stamp is not None:
             source_size = self._stamp.source_size
         scale = np.diag([self._size[0] / source_size[0], self._size[1] / source_size[1], 1.0])
+        labels = self._read_labels(game_frame.fields)  # which settles the near clip
+        source = self._info_of_frames()
+        if source != self._source:  # frames share one object as long as nothing changes
+            self._source = source
         return Frame(
             camera=self._name,
             frame_id=0,
@@ -264,7 +273,8 @@ class GtavBridge:
             image=picture,
             intrinsics=scale @ intrinsics_from_vertical_fov(*source_size, self._vfov()),
             cam_to_world=_pose(game_frame.fields),
-            labels=self._read_labels(game_frame.fields),
+            labels=labels,
+            source=self._source,
         )
 
     def _read_labels(self, fields: Mapping[str, Any]) -> dict[str, NDArray[np.generic]]:

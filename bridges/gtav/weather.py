@@ -25,7 +25,7 @@ def game_weather(wanted: str) -> tuple[str | None, int | None]:
     """
     if wanted.strip().upper() in WEATHERS:
         return wanted.strip().upper(), None
-    name = next((name for name, text in PRESETS.items() if text == wanted.strip()), wanted)
+    name = _preset(wanted) or wanted
     words = name.lower().split()
     unknown = [word for word in words if word not in GAME_WEATHERS and word not in HOURS]
     if unknown or not words:
@@ -37,3 +37,15 @@ def game_weather(wanted: str) -> tuple[str | None, int | None]:
     hours = [HOURS[word] for word in words if word in HOURS]
     # "wet clear" names the ground first; the sky decides
     return (weathers[-1] if weathers else None), (hours[-1] if hours else None)
+
+
+def weather_in_words(wanted: str) -> str:
+    """Return what a data set calls a weather that `game_weather` takes: "RAIN" is "rain"."""
+    name = _preset(wanted) or wanted.strip()
+    words = (word for word, weather in GAME_WEATHERS.items() if weather == name.upper())
+    return next(words, name.lower())
+
+
+def _preset(text: str) -> str | None:
+    """Return the name of the prompt with this text."""
+    return next((name for name, known in PRESETS.items() if known == text.strip()), None)

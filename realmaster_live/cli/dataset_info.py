@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,20 +36,23 @@ def run(options: Info) -> int:
 
 
 def _facts(recording: Recording) -> list[tuple[str, object]]:
+    import numpy as np
+
     meta, about = recording.meta, recording.meta.about
     facts: list[tuple[str, object]] = [
         ("recorded", f"{meta.created} by {meta.software}"),
-        ("town", about.town or "not recorded"),
+        ("town", _in_order(meta.towns or (about.town,))),
         ("route", about.route or "not recorded"),
-        ("weather", about.weather or "not recorded"),
+        ("weather", _in_order(meta.weathers or (about.weather,))),
         ("engine", about.engine or "none"),
         ("licence", about.licence or "not recorded"),
         ("complete", "yes" if meta.complete else "no: run realmaster dataset repair"),
     ]
     for name in recording.cameras:
         camera, frames = meta.cameras[name], recording.table("frames", name)
-        stamps = frames["timestamp"].to_pylist()
-        seconds = stamps[-1] - stamps[0] if stamps else 0.0
+        stamps = frames["timestamp"].to_numpy()
+        steps = np.diff(stamps)
+        seconds = steps[steps > 0].sum()  # the clock falls where another town was loaded
         lost = sum(frames["dropped_before"].to_pylist())
         facts.append(
             (
@@ -64,3 +68,7 @@ def _facts(recording: Recording) -> list[tuple[str, object]]:
     listed = ", ".join(f"{count} {name}" for name, count in judged.most_common())
     facts.append(("judged", listed or "no frame"))
     return facts
+
+
+def _in_order(names: Sequence[str]) -> str:
+    return ", then ".join(filter(None, names)) or "not recorded"

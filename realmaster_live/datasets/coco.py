@@ -92,6 +92,7 @@ def _entry(
         "camera": picture.camera,
         "frame_id": frame.frame_id,
         "timestamp": frame.timestamp,
+        **picture.drive.conditions(picture.sample)._asdict(),
         "annotations": [
             _annotation(one, instance, categories, polygons=polygons) for one in labels
         ],

@@ -27,6 +27,7 @@ def facts_of(picture: Picture) -> dict[str, Any]:
         "camera": picture.camera,
         "frame_id": frame.frame_id,
         "timestamp": frame.timestamp,
+        **picture.drive.conditions(sample)._asdict(),
         "K": frame.intrinsics.tolist(),
         "distortion": frame.distortion.tolist(),
         "cam_to_world": frame.cam_to_world.tolist(),

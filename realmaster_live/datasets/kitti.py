@@ -12,6 +12,8 @@ written upright. The box in the picture is that of the visible pixels.
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterator
 from functools import lru_cache
@@ -38,7 +40,9 @@ NEEDS: tuple[str, ...] = ("instance",)
 CYCLIST = "Cyclist"
 PARTLY, LARGELY = 0.1, 0.5  # occlusion from which on a thing is 1, partly, and 2, largely occluded
 UNKNOWN = "-1 -1 -1 -1000 -1000 -1000 -10"
-HEADS = "number,split,recording,camera,frame_id,timestamp"
+HEADS = (
+    "number", "split", "recording", "camera", "frame_id", "timestamp", "town", "route", "weather",
+)  # fmt: skip
 
 
 def export(
@@ -82,9 +86,8 @@ def export(
                     frame = picture.sample.frame
                     files.write_text(training / f"label_2/{name}.txt", "".join(lines_of(picture)))
                     files.write_text(training / f"calib/{name}.txt", _calibration(frame.intrinsics))
-                    rows.append(
-                        (name, drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
-                    )
+                    place = (drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
+                    rows.append((name, *place, *drive.conditions(picture.sample)))
             folder.write_part(drive, rows)
     return _finish(folder)
 
@@ -184,6 +187,7 @@ def _finish(folder: ExportFolder) -> Summary:
         numbers = sorted(row[0] for row in rows if row[1] == split)
         if numbers:
             folder.write_text(f"ImageSets/{split}.txt", "\n".join(numbers) + "\n")
-    lines = [HEADS, *(",".join(map(str, row)) for row in sorted(rows))]
-    folder.write_text("frames.csv", "\n".join(lines) + "\n")
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([HEADS, *sorted(rows)])
+    folder.write_text("frames.csv", table.getvalue())
     return folder.finish()

@@ -4,10 +4,11 @@
     data/chunk-000/file-000.parquet
     videos/observation.images.front/chunk-000/file-000.mp4
 
-An episode is a stretch of a drive in which no camera misses a frame; a split is a range of
-episodes. `observation.state` is how the vehicle moved since the frame before, `action` the way to
-the next frame in its own axes: controls are not recorded. Cameras are `observation.images.NAME`,
-with `_sim` and `_real` behind it in a `paired` export. Boxes and masks have no place here.
+An episode is a stretch of a drive in which no camera misses a frame and the weather stays the same;
+a split is a range of episodes. `observation.state` is how the vehicle moved since the frame before,
+`action` the motion to the next frame in its own axes: controls are not recorded. Cameras are
+`observation.images.NAME`, with the suffix `_sim` or `_real` in a `paired` export. Boxes and masks
+have no place here.
 """
 
 from __future__ import annotations
@@ -150,13 +151,18 @@ class _Writing:
         }
 
     def continues(self, tick: Tick) -> bool:
-        """Whether a tick is the very next one."""
+        """Whether a tick is the very next one, in the same weather."""
         missed = tick.samples[0].frame.timestamp - self._timestamps[-1] - 1 / self._fps
-        return tick.stretch == self._stretch and abs(missed) <= TOLERANCE / self._fps
+        return (
+            tick.stretch == self._stretch
+            and abs(missed) <= TOLERANCE / self._fps
+            and self._drive.conditions(tick.samples[0]) == self._conditions
+        )
 
     def add(self, tick: Tick) -> None:
         """Append a tick."""
         first, self._stretch = tick.samples[0], tick.stretch
+        self._conditions = self._drive.conditions(first)
         for sample in tick.samples:
             for stream, key in _keys(sample.frame.camera, self._selection):
                 picture = sample.frame.image if stream == "sim" else sample.real
@@ -176,11 +182,11 @@ class _Writing:
             return
         tally.frames += pictures
         state, action = _motion(np.array(self._poses), self._fps)
-        about = self._drive.recording.meta.about
+        town, _, weather = self._conditions
         yield Episode(
             split=self._drive.split,
-            task=" ".join(filter(None, ("drive", about.town and f"through {about.town}",
-                                        about.weather and f"in {about.weather}"))),
+            task=" ".join(filter(None, ("drive", town and f"through {town}",
+                                        weather and f"in {weather}"))),
             state=state.tolist(),
             action=action.tolist(),
             frame_ids=self._frame_ids,

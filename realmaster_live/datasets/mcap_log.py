@@ -10,6 +10,7 @@
     /CAMERA/boxes             ImageAnnotations   boxes of the visible pixels
     /CAMERA/depth             RawImage           16UC1 millimetres, where it is asked for
     /CAMERA/trust             JSON               the gate's scores, where it judged
+    /conditions               JSON               town, route and weather, where they change
 
 All times are the simulation's; where its clock falls, because the world was reloaded, they go on a
 second later. A log leaves no frame and no label out: the rules for labels, which are for training,
@@ -28,7 +29,7 @@ from typing import Any
 from realmaster_live.datasets import mcap_messages as messages
 from realmaster_live.datasets.annex_b import Passed
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
+from realmaster_live.datasets.selection import PICTURES, Conditions, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.datasets.ticks import RisingClock, in_stretches
 from realmaster_live.frames.classes import class_name
@@ -89,6 +90,7 @@ class _Log:
         self._context: Any = None
         self._videos: dict[tuple[str, str], Passed] = {}
         self._streams: dict[str, list[str]] = {}
+        self._conditions: Conditions | None = None  # of the latest frame
         for camera in drive.cameras:
             recorded = drive.recording.streams(camera)
             self._streams[camera] = ["depth"] if depth and "depth" in recorded else []
@@ -140,6 +142,10 @@ class _Log:
     def write(self, sample: Sample) -> None:
         """Write all messages of a frame."""
         camera = sample.frame.camera
+        conditions = self._drive.conditions(sample)
+        if conditions != self._conditions:
+            self._conditions = conditions
+            self._log("/conditions", "", conditions._asdict(), sample)
         kept = self._drive.recording.meta.cameras[camera]
         size = kept.width, kept.height
         self._log("/tf", "FrameTransforms", messages.transforms(sample), sample)
@@ -175,12 +181,16 @@ class _Log:
             self._log(f"/{camera}/{stream}", "CompressedVideo", message, sample)
 
     def _log(self, topic: str, kind: str, message: Any, sample: Sample) -> None:
-        """Log a message; `kind` is Foxglove's name of its schema, "" for trust."""
+        """Log a message; `kind` is Foxglove's name of its schema, "" for JSON of our own."""
         if topic not in self._channels:
             foxglove = require("foxglove", extra="export")
             self._channels[topic] = (
                 getattr(foxglove.channels, f"{kind}Channel")(topic, context=self._context)
                 if kind
-                else foxglove.Channel(topic, schema=messages.TRUST_SCHEMA, context=self._context)
+                else foxglove.Channel(topic, schema=_schema_of(topic), context=self._context)
             )
         self._channels[topic].log(message, log_time=messages.nanoseconds(sample))
+
+
+def _schema_of(topic: str) -> dict[str, Any]:
+    return messages.CONDITIONS_SCHEMA if topic == "/conditions" else messages.TRUST_SCHEMA

@@ -38,6 +38,12 @@ TRUST_SCHEMA = {
     },
 }
 
+CONDITIONS_SCHEMA = {
+    "type": "object",
+    "title": "realmaster.Conditions",
+    "properties": {name: {"type": "string"} for name in ("town", "route", "weather")},
+}
+
 
 def messages() -> Any:
     """Return Foxglove's message classes."""

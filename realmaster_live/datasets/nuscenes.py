@@ -9,9 +9,10 @@ Below out/sim and out/real:
 
 A `paired` export has both roots, with the same tables byte by byte: what trains on the one trains
 on the other by its path alone. A label that the rule ignores is left out, as nuScenes knows no
-ignored ones. `num_lidar_pts` counts the points of LIDAR_TOP in a box that were hit on the thing's
-own pixels; without recorded depth there is no LIDAR_TOP, and it is 0. Times are the date at which
-the recording began plus the simulation's clock, in microseconds.
+ignored ones. A scene ends where frames are missing and where the weather changes; a recording over
+several towns has a log of each. `num_lidar_pts` counts the points of LIDAR_TOP in a box that were
+hit on the thing's own pixels; without recorded depth there is no LIDAR_TOP, and it is 0. Times are
+the date at which the recording began plus the simulation's clock, in microseconds.
 """
 
 from __future__ import annotations
@@ -139,23 +140,25 @@ class _Job:
 
     def run(self) -> dict[str, int]:
         """Export the recording; return scene -> when it begins, in microseconds."""
-        about = self._drive.recording.meta.about
+        meta = self._drive.recording.meta
         log = self.rows.add(
             "log",
             token_of("log", self._drive.name),
             logfile=self._drive.name,
             vehicle="ego",
-            date_captured=self._drive.recording.meta.created[:10],
-            location=about.town or "unknown",
+            date_captured=meta.created[:10],
+            location=meta.about.town or "unknown",
         )
-        description = ", ".join(filter(None, (about.town, about.route, about.weather)))
         scene: SceneRows | None = None
+        description = ""
         streams = ("depth", "instance") if self._scans else ()
         for tick in ticks(self._drive, self._selection, streams, left_out=self._tally.left_out):
             now = self._clock.at(tick.stretch, tick.samples[0].frame.timestamp)
-            if scene is not None and scene.ends_before(now):
+            conditions = str(self._drive.conditions(tick.samples[0]))
+            if scene is not None and (conditions != description or scene.ends_before(now)):
                 self._tally.labels += scene.finish(log=log, description=description)
                 scene = None
+            description = conditions
             if scene is None:
                 while now in self._begun:  # the devkit sorts scenes by when they begin
                     self._clock.postpone()

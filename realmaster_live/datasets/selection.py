@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from realmaster_live.datasets.formats import possible_formats
 from realmaster_live.datasets.names import unique_names
@@ -58,9 +58,21 @@ class Selection:
             )
 
 
+class Conditions(NamedTuple):
+    """Where and in what weather a frame was taken; "" where it is not known."""
+
+    town: str
+    route: str
+    weather: str
+
+    def __str__(self) -> str:
+        """Return what is known, separated by commas."""
+        return ", ".join(filter(None, self))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Drive:
-    """One recording of a selection.
+    """One recording of a selection, or one of its scenes where it has several.
 
     Attributes:
         name: of its folder, and of as many parents as tell it from the others; see `names`.
@@ -101,6 +113,13 @@ class Drive:
         """Return the width and height of a camera's pictures, pixels."""
         recorded = self.recording.meta.cameras[camera]
         return recorded.width, recorded.height
+
+    def conditions(self, sample: Sample) -> Conditions:
+        """Return where and in what weather a frame was taken."""
+        source = sample.frame.source
+        assert source is not None  # every frame of a recording has one
+        route = self.recording.meta.about.route
+        return Conditions(town=source.town, route=route, weather=source.weather_words)
 
     def samples(
         self, camera: str, selection: Selection, streams: Collection[str] = ()

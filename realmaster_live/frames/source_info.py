@@ -100,6 +100,13 @@ class SourceInfo:
         """The weather in words such as "night rain"; "" where it is unknown."""
         return in_words(self.weather)
 
+    def in_conditions(self, town: str, weather: str) -> SourceInfo:
+        """Return this in a town and a weather in words; itself where it says both already."""
+        if town == self.town:
+            same = weather == self.weather_words  # whose numbers, where there are any, say more
+            return self if same else replace(self, weather=weather)
+        return replace(self, map="", town=town, weather=weather)
+
     def with_details(self, **more: Any) -> SourceInfo:
         """Return this with more details."""
         return replace(self, details={**self.details, **more})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ class Meta:
         complete: False while recording, and until it is repaired if the process was killed.
         frames: of all cameras; 0 until complete. lost_frames: missing between them.
         segments: names of the finished ones. rotation: when a segment ends.
+        towns, weathers: of its segments' first frames, each once, in the order in which they came.
         class_map: what the class numbers mean.
         created: UTC. software: our version. host: the machine.
         repaired: UTC, when an interrupted recording was finished; "" for others.
@@ -104,10 +105,20 @@ class Meta:
     lost_frames: int = 0
     segments: tuple[str, ...] = ()
     rotation: Mapping[str, Any] = field(default_factory=dict)
+    towns: tuple[str, ...] = ()
+    weathers: tuple[str, ...] = ()
     class_map: str = CLASS_MAP
     software: str = field(default_factory=lambda: f"realmaster-live {version('realmaster-live')}")
     host: Mapping[str, Any] = field(default_factory=describe_host)
     repaired: str = ""
+
+    def with_conditions(self, town: str, weather: str) -> Meta:
+        """Return this with a town and a weather that it may not name yet."""
+        return replace(
+            self,
+            towns=tuple(dict.fromkeys((*self.towns, *filter(None, [town])))),
+            weathers=tuple(dict.fromkeys((*self.weathers, *filter(None, [weather])))),
+        )
 
     def write(self, folder: Path) -> None:
         """Replace meta.json in one step."""

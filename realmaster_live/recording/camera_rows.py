@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from realmaster_live.annotations import Annotation
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.frames.trust import FrameTrust
+from realmaster_live.recording.about import About
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.reading import Segment
 from realmaster_live.recording.rows import arrays, read_annotations, read_trust
@@ -64,20 +65,20 @@ class CameraRows:
             plain={name: table[name].to_pylist() for name in _PLAIN},
             annotations=read_annotations(segment.rows("objects", camera)),
             trust=read_trust(segment.rows("trust", camera)),
-            sources=_sources(table, segment.source),
+            sources=_sources(table, segment.source, segment.about),
         )
 
     def sample(self, row: int, images: Mapping[str, Any], *, dropped_before: int) -> Sample:
         """Return one frame with what was decoded of it."""
-        said = {name: values[row] for name, values in self.plain.items()}
+        plain = {name: values[row] for name, values in self.plain.items()}
         chunks = self.plain["chunk_index"]
-        marks = self.annotations.get(said["frame_id"], ())
+        marks = self.annotations.get(plain["frame_id"], ())
         carrier = self.ego_to_world[row]
         frame = Frame(
             camera=self.camera,
-            frame_id=said["frame_id"],
-            timestamp=said["timestamp"],
-            captured_at=said["captured_at"],
+            frame_id=plain["frame_id"],
+            timestamp=plain["timestamp"],
+            captured_at=plain["captured_at"],
             image=images.get("sim", _NO_PICTURE),
             intrinsics=self.intrinsics[row],
             cam_to_world=self.cam_to_world[row],
@@ -92,24 +93,23 @@ class CameraRows:
             frame=frame,
             real=images.get("real"),
             annotations=marks,
-            trust=self.trust.get(said["frame_id"]),
-            chunk_index=said["chunk_index"],
+            trust=self.trust.get(plain["frame_id"]),
+            chunk_index=plain["chunk_index"],
             chunk_start=row == 0 or chunks[row - 1] != chunks[row],
-            prompt=said["prompt"],
-            seed=said["seed"],
+            prompt=plain["prompt"],
+            seed=plain["seed"],
         )
 
 
-def _sources(table: Any, source: SourceInfo) -> list[SourceInfo]:
-    """Return what the source was at each frame: the same object as long as it stays the same."""
-    keys = list(zip(table["town"].to_pylist(), table["weather"].to_pylist(), strict=True))
-    made = {key: _source_at(source, *key) for key in set(keys)}
+def _sources(table: Any, source: SourceInfo, about: About) -> list[SourceInfo]:
+    """Return what the source was at each frame: the same object as long as it stays the same.
+
+    Version 2 had no town and weather of a frame: they are those of the recording.
+    """
+    columns = table["town"].to_pylist(), table["weather"].to_pylist()
+    keys = [
+        (about.town if town is None else town, about.weather if weather is None else weather)
+        for town, weather in zip(*columns, strict=True)
+    ]
+    made = {key: source.in_conditions(*key) for key in set(keys)}
     return [made[key] for key in keys]
-
-
-def _source_at(source: SourceInfo, town: str | None, weather: str | None) -> SourceInfo:
-    if town is None or weather is None:  # version 2
-        return source
-    if weather == source.weather_words:  # its numbers, where there are any, say more
-        return source if town == source.town else replace(source, town=town)
-    return replace(source, town=town, weather=weather)

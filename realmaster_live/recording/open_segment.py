@@ -29,7 +29,8 @@ class OpenSegment:
 
     Args:
         folder: made here; must not be there yet.
-        about: for the rows. fps: of the videos' clocks. pictures: how they are encoded.
+        about: of its first frame, for the rows. fps: of the videos' clocks.
+        pictures: how they are encoded.
         pool: does the encoding and annotating.
     """
 
@@ -48,6 +49,7 @@ class OpenSegment:
         self.first_id: int | None = None
         """Number of the first frame of the latest chunk: the same for all cameras of a tick."""
         self.source: SourceInfo | None = None
+        """What its first frame came from."""
         self._about, self._fps, self._pictures, self._pool = about, fps, pictures, pool
         self._writers: dict[str, dict[str, PictureWriter | LabelWriter]] = {}
         self._streams: dict[str, Mapping[str, str]] = {}
@@ -60,11 +62,14 @@ class OpenSegment:
         self._journals = {name: open_journal(folder, name) for name in SCHEMAS}
 
     def write(self, chunk: Chunk, streams: Mapping[str, str]) -> None:
-        """Append one chunk; returns when it is encoded and handed to the operating system."""
+        """Append one chunk, whose every frame has a source.
+
+        Returns when it is encoded and handed to the operating system.
+        """
         writers = self._writers.get(chunk.camera) or self._open(chunk, streams)
         if self.began_s is None:
             self.began_s = float(chunk.timestamps[0])
-            self.source = chunk.sources[0] if chunk.sources else self._about.source
+            self.source = chunk.sources[0]
         marks: list[tuple[Annotation, ...]] = [()] * len(chunk)
         has_things = bool(chunk.objects) or "instance" in chunk.labels
         self._in_parallel(

@@ -148,8 +148,7 @@ class Recording:
         part._segments = segments
         part.damaged = {}
         source = next(one.source for one in segments if _facts_of(one, self.cameras))
-        if (source.town, source.weather_words) != (facts.town, facts.weather):
-            source = replace(source, town=facts.town, weather=facts.weather)
+        source = source.in_conditions(facts.town, facts.weather)
         part.meta = replace(
             self.meta,
             about=replace(about, source=source, town=facts.town, weather=facts.weather),

@@ -13,7 +13,7 @@ import numpy as np
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.source_info import SourceInfo
-from realmaster_live.recording.about import Meta
+from realmaster_live.recording.about import About, Meta
 from realmaster_live.recording.files import sha256_of
 from realmaster_live.recording.readable import Readable, unopened
 from realmaster_live.recording.segment import (
@@ -80,6 +80,11 @@ class Segment:
         return None
 
     @property
+    def about(self) -> About:
+        """What the recording as a whole says of where it comes from."""
+        return self._meta.about
+
+    @property
     def source(self) -> SourceInfo:
         """What its frames came from: of its own where it was noted, else of the recording."""
         info = self.info
@@ -92,9 +97,10 @@ class Segment:
         takes = [take for name, take in taken.items() if name in cameras and take.frames]
         if not takes:
             return None
+        first, about = takes[0], self._meta.about
         return SceneFacts(
-            town=takes[0].town or self._meta.about.town,
-            weather=takes[0].weather or self._meta.about.weather,
+            town=about.town if first.town is None else first.town,
+            weather=about.weather if first.weather is None else first.weather,
             first_s=min(take.first_s for take in takes),
             last_s=max(take.last_s for take in takes),
         )

@@ -28,6 +28,7 @@ from realmaster_live.recording.videos import Pictures, Preset
 from realmaster_live.system.inside import plain_name
 
 log = logging.getLogger(__name__)
+State = Literal["not open yet", "open", "closed"]
 THREADS = 2  # encoders release the interpreter's lock; more would take cores from the engine
 ROOM_BYTES = 64 * 2**20  # left free, so that what is open can still be closed
 
@@ -91,7 +92,7 @@ class Recorder:
         self._begun = 0  # segments
         self._lost_frames = 0
         self._broken = False
-        self._opened = self._closed = False
+        self._state: State = "not open yet"
         check_place(self.folder, overwrite=overwrite)
 
     def __enter__(self) -> Recorder:
@@ -103,29 +104,28 @@ class Recorder:
 
     def __repr__(self) -> str:
         """Say where it records and how much there is."""
-        state = "closed" if self._closed else "open" if self._opened else "not open yet"
-        return f"Recorder({str(self.folder)!r}, {state}, {self.frames} frames)"
+        return f"Recorder({str(self.folder)!r}, {self._state}, {self.frames} frames)"
 
     @property
     def is_open(self) -> bool:
         """Whether it was opened and not closed yet."""
-        return self._opened and not self._closed
+        return self._state == "open"
 
     def open(self) -> None:
         """Make the folder and take its lock; does nothing where that was done."""
-        if self._closed:
+        if self._state == "closed":
             raise RecordingError(
                 f"expected a recording that was not closed, got {self.folder}: make another "
                 "Recorder with a folder of its own"
             )
-        if self._opened:
+        if self._state == "open":
             return
         self._prepare()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rm-record")
         # a segment becomes whole while the next one is being written
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="rm-segment")
         self._finishing: tuple[str, Future[None]] | None = None
-        self._opened = True
+        self._state = "open"
 
     def begin(self, run: RunInfo) -> None:
         """Take what is to be remembered of a run: its source, its engine, its chunks."""
@@ -140,7 +140,8 @@ class Recorder:
                 f"expected a recording that can be written, got {self.folder}, which failed "
                 "before: free some disk space and record anew"
             )
-        self._source = chunk.sources[-1] if chunk.sources else self._own_source
+        chunk = replace(chunk, sources=self._sources_of(chunk))
+        self._source = chunk.sources[-1]
         streams = self._streams_of(chunk)
         segment = self._segment
         is_new_tick = segment is None or int(chunk.frame_ids[0]) != segment.first_id
@@ -158,10 +159,9 @@ class Recorder:
 
     def close(self) -> None:
         """Finish all files; may be called twice. After a failure what is readable is left."""
-        if self._closed or not self._opened:
-            self._closed = True
+        was_open, self._state = self.is_open, "closed"
+        if not was_open:
             return
-        self._closed = True
         try:
             self._end()
         except RecordingError as error:
@@ -192,6 +192,24 @@ class Recorder:
             lost_frames=self._lost_frames,
         )
         self._meta.write(self.folder)
+
+    def _sources_of(self, chunk: Chunk) -> tuple[SourceInfo, ...]:
+        """Return what each frame came from: as it says itself, completed by what was given."""
+        given = self._given
+        if not chunk.sources:
+            own = self._own_source
+            about = replace(given, source=own)
+            weather = about.weather if about.weather != own.weather_words else own.weather
+            return (replace(own, town=about.town, weather=weather),) * len(chunk)
+        # what `given` took from its own source is of one moment, and a frame knows better
+        town = given.town if given.town != given.source.town else ""
+        weather = given.weather if given.weather != given.source.weather_words else ""
+        if not (town or weather):
+            return chunk.sources
+        return tuple(
+            replace(one, town=one.town or town, weather=one.weather or weather)
+            for one in chunk.sources
+        )
 
     @property
     def _own_source(self) -> SourceInfo:
@@ -246,9 +264,15 @@ class Recorder:
             segment.close_files()
             self._finishing = (segment.folder.name, self._finisher.submit(segment.finish))
         self._begun += 1
+        first = chunk.sources[0]
+        assert self._meta is not None  # every camera was met before
+        meta = self._meta.with_conditions(first.town, first.weather_words)
+        if meta != self._meta:
+            self._meta = meta
+            meta.write(self.folder)
         return OpenSegment(
             self.folder / SEGMENTS / segment_name(self._begun - 1),
-            about=self._about(self._source),
+            about=self._about(first),
             fps=self._chunk_spec().fps,
             pictures=self._pictures,
             pool=self._pool,
@@ -256,11 +280,11 @@ class Recorder:
 
     def _is_another_world(self, segment: OpenSegment, chunk: Chunk) -> bool:
         """Return whether the clock fell, or the town or the weather is another one."""
-        if float(chunk.timestamps[0]) < segment.last_s:
-            return True
-        source = chunk.sources[0] if chunk.sources else self._source
-        before = segment.source or source
-        return (source.town, source.weather_words) != (before.town, before.weather_words)
+        source, before = chunk.sources[0], segment.source
+        if before is None:  # nothing was written to it yet
+            return False
+        fell = float(chunk.timestamps[0]) < segment.last_s
+        return fell or (source.town, source.weather_words) != (before.town, before.weather_words)
 
     def _chunk_spec(self) -> ChunkSpec:
         spec = self._spec or (None if self._run is None else self._run.spec)

@@ -91,6 +91,8 @@ def _complete(folder: Path, meta: Meta, done: Repaired) -> None:
     if meta.complete and not is_new:
         return
     known = [info for info in infos.values() if info is not None]
+    for take in (take for info in known for take in info.cameras.values()):
+        meta = meta.with_conditions(take.town or "", take.weather or "")
     replace(
         meta,
         complete=True,

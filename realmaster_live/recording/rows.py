@@ -23,10 +23,9 @@ from realmaster_live.recording.tables import SCHEMAS, pa
 def frame_rows(chunk: Chunk, about: About, *, picture: int) -> Any:
     """Return one row a frame as a record batch; `picture` is the place of the first in its file.
 
-    Where the frames do not say what their source was, it is as `about` says.
+    Every frame of the chunk has a source; `about` says how the recording was made.
     """
     count = len(chunk)
-    sources = chunk.sources
     dropped = np.zeros(count, np.int32)
     dropped[0] = chunk.dropped_before
     columns = {
@@ -49,8 +48,8 @@ def frame_rows(chunk: Chunk, about: About, *, picture: int) -> Any:
         "engine_sha256": [about.engine_sha256] * count,
         "licence": [about.licence] * count,
         "policy": [about.policy] * count,
-        "town": [one.town for one in sources] or [about.town] * count,
-        "weather": [one.weather_words for one in sources] or [about.weather] * count,
+        "town": [one.town for one in chunk.sources],
+        "weather": [one.weather_words for one in chunk.sources],
     }
     return _batch("frames", columns, count)
 

@@ -36,7 +36,7 @@ class Take:
         frames: how many. lost_frames: missing before and between them.
         first_frame, last_frame: the simulator's numbers. first_s, last_s: simulation clock.
         unknown_classes: numbers in its semantic label that the class map does not cover.
-        town, weather: of its first frame; "" in recordings of version 2.
+        town, weather: of its first frame; None in recordings of version 2.
     """
 
     frames: int
@@ -46,8 +46,8 @@ class Take:
     last_s: float
     lost_frames: int = 0
     unknown_classes: tuple[int, ...] = ()
-    town: str = ""
-    weather: str = ""
+    town: str | None = None
+    weather: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +168,7 @@ def takes_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, T
             last_s=stamp,
             lost_frames=dropped + (0 if old is None else old.lost_frames),
             unknown_classes=unknown.get(camera, ()),
-            town=(town or "") if old is None else old.town,
-            weather=(weather or "") if old is None else old.weather,
+            town=town if old is None else old.town,
+            weather=weather if old is None else old.weather,
         )
     return found

@@ -38,7 +38,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     StopRecording,
     TeleportToLocation,
 )
-from realmaster_live.bridges.gtav.weather import game_weather
+from realmaster_live.bridges.gtav.weather import game_weather, weather_in_words
 from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout, WireFormatError
 from realmaster_live.prompts import PRESETS
 from realmaster_live.protocols import Bridge
@@ -249,6 +249,33 @@ def test_a_near_clip_that_is_given_is_used(recording, caplog):
     np.testing.assert_allclose(frame.labels["depth"][0, :9], 2 * DEPTH[0, :9], rtol=2e-3)
     assert (info.near_m, info.near_is_default) == (0.3, False)
     assert "default" not in caplog.text
+
+
+def test_every_frame_says_what_the_game_was_when_it_came(recording):
+    with game("deepgtav+tcp", recording) as url, GtavBridge(url, fps=20, **OWN_SIZE) as bridge:
+        frames = bridge.frames()
+        first, second = next(frames), next(frames)
+        bridge.set_weather("RAIN")
+        later = next(frame for frame in frames if frame.source.weather)
+        info = bridge.info
+    assert first.source is second.source  # one object as long as nothing changes
+    assert (first.source.town, first.source.weather_words) == ("GTA-V", "")
+    assert (first.source.near_m, first.source.counts) == (0.15, {})
+    assert later.source.weather_words == info.weather_words == "rain"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ("night rain", "night rain"),
+        ("RAIN", "rain"),
+        ("ExtraSunny", "sunny"),
+        ("XMAS", "xmas"),
+        (PRESETS["fog"], "fog"),
+    ],
+)
+def test_a_weather_has_one_name_however_it_was_asked_for(wanted, words):
+    assert weather_in_words(wanted) == words
 
 
 def test_a_slow_reader_loses_the_oldest_and_sees_it(recording):
