@@ -1,4 +1,4 @@
-"""The cached reference against recomputing it and against the stock ways, in one run.
+"""The cached reference against recomputing it and against uncached baselines, in one run.
 
 Run `python benchmarks/compare.py [--only embedded] [--bf16] [--rounds N] [--out FILE]`: the same as
 `realmaster bench --compare`, whose flags it takes.

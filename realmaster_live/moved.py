@@ -55,9 +55,7 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
         "calibrate chunk_program fp8 host_device plan_graphs prepare rehearsal weight_names"
     ),
     ("engines", "engines.tensorrt"): "build cuda_driver cuda_memory plans",
-    ("training", "training.embedded"): (
-        "autoencoder distill falling joint run transformer varied vgg"
-    ),
+    ("training", "training.embedded"): ("autoencoder distill joint run transformer vgg"),
     ("workers", "jobs"): "leases local ray_pool slurm",
 }
 _NEW_NAMES: Mapping[str, str] = {
@@ -109,7 +107,17 @@ _NEW_NAMES: Mapping[str, str] = {
     "engines.trt": "engines.tensorrt.compilers",
     "engines.trt_engine": "engines.tensorrt.engine",
     "fidelity.wrapped": "live.wrapper",
+    "model.copies": "model.copy_counter",
+    "model.falling": "model.precipitation",
+    "model.joined": "model.concatenated",
+    "model.scene": "model.steady_chunk",
+    "model.ways": "model.variants",
     "moments": "live.rig_chunker",
+    "training.distillation.moments": "training.distillation.sequence_statistics",
+    "training.embedded.falling": "training.embedded.precipitation",
+    "training.embedded.varied": "training.embedded.look_augmentation",
+    "training.falling": "training.embedded.precipitation",
+    "training.varied": "training.embedded.look_augmentation",
     "workers": "jobs",
     "workers.crew": "jobs.supervisor",
     "workers.task": "jobs.executors",

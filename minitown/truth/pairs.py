@@ -87,7 +87,7 @@ class Painters:
         shown = replace(state, weather=weather_for(prompt, state.weather))
         tracer = self.tracers[snow]
         calm = tracer.calm(shown, view)
-        return tracer.with_falling(calm, shown), calm
+        return tracer.with_precipitation(calm, shown), calm
 
 
 def write_facts(path: Path, facts: dict[str, Any]) -> None:

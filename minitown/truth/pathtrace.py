@@ -123,14 +123,14 @@ class PathTracer:
 
     def render(self, state: SceneState, view: CameraView) -> NDArray[np.uint8]:
         """Return the photograph (H, W, 3) uint8 sRGB of one view; the same every time."""
-        return self.with_falling(self.calm(state, view), state)
+        return self.with_precipitation(self.calm(state, view), state)
 
     def calm(self, state: SceneState, view: CameraView) -> NDArray[np.uint8]:
         """Return the photograph (H, W, 3) as it is while no drop or flake is in the air."""
         linear, distance = self.radiance(state, view)
         return film.develop(film.through_air(linear, distance, state.weather), state.weather)
 
-    def with_falling(self, calm: NDArray[np.uint8], state: SceneState) -> NDArray[np.uint8]:
+    def with_precipitation(self, calm: NDArray[np.uint8], state: SceneState) -> NDArray[np.uint8]:
         """Return a calm photograph with what falls at the moment of a state."""
         picture = calm.copy()
         if state.weather.precipitation > 0:

@@ -75,8 +75,8 @@ def compare(options: Bench) -> dict[str, Any]:
 
     from realmaster_live.demo import compare as table
     from realmaster_live.live.progress import console
-    from realmaster_live.model.ways import CASES, STEPS
-    from realmaster_live.model.ways import compare as compare_ways
+    from realmaster_live.model.variants import CASES, STEPS
+    from realmaster_live.model.variants import compare as compare_variants
     from realmaster_live.system.host import describe_host
 
     out = console()
@@ -86,7 +86,7 @@ def compare(options: Bench) -> dict[str, Any]:
         case = replace(CASES[name], bf16=options.bf16, rounds=options.rounds or CASES[name].rounds)
         size = f"{case.width}x{case.height}"
         title = f"{name}, the transformer alone at {size}{', bf16' if case.bf16 else ''}"
-        found = compare_ways(title, case)
+        found = compare_variants(title, case)
         rows += table.show_rows(row.as_dict() for row in found)
         if name == "embedded":
             folder = None if options.engine == "embedded" else options.engine

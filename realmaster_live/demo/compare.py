@@ -1,4 +1,4 @@
-"""`realmaster bench --compare`: the cached reference against other ways, in one run."""
+"""`realmaster bench --compare`: the cached reference against its alternatives, in one run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from realmaster_live.live.chunker import Chunker
 
 ENGINE = "embedded, whole chunk in ONNX Runtime"
 CACHED, RECOMPUTED = "cached reference", "recomputed every pass"
-HEAD = f"{'steps':>5}  {'way':<27}{'ms':>9}{'ratio':>8}{'arithmetic':>12}{'MB/frame':>11}"
+HEAD = f"{'steps':>5}  {'variant':<29}{'ms':>9}{'ratio':>8}{'arithmetic':>12}{'MB/frame':>11}"
 NOTES = (
-    "ms: of a chunk, the median of rounds that run all ways in turn. ratio: of the times within a "
-    "round, over the row above it that says 1.00; ways without a past are compared with ours "
-    "without a past. arithmetic: that ratio by the transformer's products (model/cost.py), without "
-    "the modulations, which the joined ways compute for every token. MB/frame: what torch's "
-    "dispatcher counts in cat, stack, clone, copy and casts."
+    "ms: time of a chunk, median over rounds that run all variants in turn. ratio: to the time of "
+    "the nearest row above with ratio 1.00, within a round; variants without a past are compared "
+    "with ours without a past. arithmetic: that ratio by the transformer's products "
+    "(model/cost.py), without the modulations, which the concatenated variants compute for every "
+    "token. MB/frame: what torch's dispatcher counts in cat, stack, clone, copy and casts."
 )
 
 
@@ -155,7 +155,7 @@ def line(row: dict[str, Any]) -> str:
         return " " * width if value is None else f"{value:{width}.2f}"
 
     copied = None if row["copied"] is None else row["copied"] / 1e6
-    text = f"{row['steps']:>5}  {row['way']:<27}{row['ms']:>9.1f}{row['ratio']:>8.2f}"
+    text = f"{row['steps']:>5}  {row['way']:<29}{row['ms']:>9.1f}{row['ratio']:>8.2f}"
     text += number(row["expected"], 12) + number(copied, 11)
     if row["difference"] is not None:
         text += f"   differs from '{row['equals']}' by {row['difference']:.2g}"

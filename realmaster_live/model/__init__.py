@@ -1,1 +1,1 @@
-"""The one definition of the network; knows nothing of simulators, chunks or files."""
+"""The only definition of the network; independent of simulators, chunks and engines."""

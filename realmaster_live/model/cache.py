@@ -1,4 +1,4 @@
-"""What earlier chunks leave for later ones: keys and values of their clean targets.
+"""The ring cache: keys and values of earlier chunks' clean targets.
 
 Legend: L layers, B batch, H heads, N tokens of a chunk, P tokens of the past, D head channels.
 """
@@ -12,10 +12,10 @@ from realmaster_live.model.profile import Profile
 
 
 class RingCache:
-    """The first `sink` chunks and the last `ring` chunks, keys unrotated.
+    """Holds the first `sink` chunks and the last `ring` chunks, with unrotated keys.
 
-    Attention does not care about the order of keys, so a slot is overwritten in place and only its
-    age, hence its rotation, changes.
+    Attention does not depend on the order of keys, so a slot is overwritten in place and only its
+    age, and with it its rotation, changes.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -25,11 +25,11 @@ class RingCache:
         self.next_slot = 0
 
     def reset(self) -> None:
-        """Forget all chunks."""
+        """Clear the cache."""
         self.sink, self.ring, self.next_slot = [], [], 0
 
     def push(self, target_kv: Tensor) -> None:  # (L, 2, B, H, N, D)
-        """Keep a clean target's keys and values, in place of the oldest in the ring."""
+        """Store a clean target's keys and values; a full ring evicts its oldest chunk."""
         if len(self.sink) < self.profile.sink:
             self.sink.append(target_kv)
         elif len(self.ring) < self.profile.ring:
@@ -40,14 +40,14 @@ class RingCache:
             self.next_slot = (self.next_slot + 1) % self.profile.ring
 
     def past(self, like: Tensor) -> Tensor:  # -> (L, 2, B, H, P, D)
-        """Return what a target sees of the past; P is 0 after a reset."""
+        """Return the past keys and values that a target attends to; P is 0 after a reset."""
         kept = [*self.sink, *self.ring]
         return torch.cat(kept, 4) if kept else like[..., :0, :]
 
     def times(self) -> list[float]:
         """Return each kept chunk's time relative to the present chunk, in `past`'s order.
 
-        Sink chunks stay just beyond the ring, however long the run.
+        Sink chunks count as just older than the ring, however long the run.
         """
         sink = [-float(self.profile.ring + len(self.sink) - i) for i in range(len(self.sink))]
         size = len(self.ring)

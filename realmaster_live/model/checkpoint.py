@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors files and the profile they belong to; never pickles."""
+"""Checkpoints: a folder of safetensors files and their profile; never pickles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AUTOENCODER_FILE = "autoencoder.safetensors"
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return a safetensors file's tensors; a missing or damaged file is a BuildError."""
+    """Return a safetensors file's tensors; raise BuildError for a missing or damaged file."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
@@ -33,13 +33,13 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors so that a reader sees the old file or the new one, never half of one."""
+    """Write a safetensors file atomically."""
     with replacing(path) as part:
         save_file({name: tensor.detach().contiguous() for name, tensor in tensors.items()}, part)
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
-    """Copy tensors into a module whose names and shapes must be exactly theirs."""
+    """Copy tensors into a module; names and shapes must match exactly."""
     expected = module.state_dict()
     problems = [f"{name} missing" for name in sorted(expected.keys() - tensors.keys())]
     problems += [f"{name} unknown" for name in sorted(tensors.keys() - expected.keys())]
@@ -60,7 +60,7 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> 
 def save_checkpoint(
     folder: Path, autoencoder: StreamingAutoencoder, *transformers: InContextTransformer
 ) -> None:
-    """Write the networks, a transformer for each expert, and their profile into a folder."""
+    """Write networks (one transformer for each expert) and their profile into a folder."""
     profile = transformers[0].profile
     check_experts(profile, len(transformers))
     folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def load_networks(folder: Path) -> Networks:
     """Return the networks of a checkpoint folder, in evaluation mode.
 
     Raises:
-        BuildError: a file is damaged, does not fit the profile, or is missing for an expert.
+        BuildError: a file is damaged, does not fit the profile, or an expert's file is missing.
     """
     profile = read_profile(folder)
     names = TRANSFORMER_FILES[: profile.experts]

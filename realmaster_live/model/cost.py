@@ -1,7 +1,7 @@
-"""What a profile costs: parameters, work and memory of a chunk, by arithmetic; needs no torch.
+"""Estimates a profile's cost: parameters, operations and memory of a chunk; needs no torch.
 
-The autoencoder, the text encoder and the per-step modulations are left out: together they are a few
-percent of the large profiles, and the autoencoder of a live run is a small one of its own.
+Autoencoder, text encoder and per-step modulations are left out: together they are a few
+percent of the large profiles, and a live run uses a small autoencoder of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from realmaster_live.model.profile import Profile
 
 PROMPT_TOKENS = 512  # Wan's text length
-BYTES = 2  # of a bfloat16
-GPUS = {  # dense bfloat16 TFLOP/s: measured with large matrix products, or the maker's figure
+BYTES = 2  # size of a bfloat16
+GPUS = {  # dense bfloat16 TFLOP/s: measured on large matrix products, or the vendor's figure
     "h100": (798.0, "measured"),
     "a100": (312.0, "the maker's figure"),
     "l40s": (362.0, "the maker's figure"),
@@ -22,15 +22,15 @@ GPUS = {  # dense bfloat16 TFLOP/s: measured with large matrix products, or the 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one chunk of a picture size costs.
+    """The cost of one chunk at a picture size.
 
     Attributes:
-        tokens: of a chunk's target. reference_tokens: of its rendered latents.
-        parameters: of all experts' transformers.
+        tokens: tokens of a chunk's target. reference_tokens: tokens of its rendered latents.
+        parameters: parameters of all experts' transformers.
         flop: floating point operations of a chunk, two for each multiply-add.
-        weight_bytes: of the transformers in bfloat16.
-        kv_bytes: of all keys and values at their largest, in bfloat16.
-        activation_bytes: of the widest moment inside a block, in bfloat16.
+        weight_bytes: size of the transformers in bfloat16.
+        kv_bytes: size of all cached keys and values with a full ring, in bfloat16.
+        activation_bytes: peak size of the activations inside a block, in bfloat16.
     """
 
     tokens: int
@@ -43,11 +43,11 @@ class Cost:
 
     @property
     def bytes(self) -> int:
-        """Return the memory in all."""
+        """Return the total memory in bytes."""
         return self.weight_bytes + self.kv_bytes + self.activation_bytes
 
     def frames_per_second(self, profile: Profile, tflops: float) -> float:
-        """Return the frames a second of a device that does so many TFLOP/s on everything."""
+        """Return the frames a second of a device that sustains this many TFLOP/s."""
         return profile.chunk_frames * tflops * 1e12 / self.flop
 
 
@@ -70,17 +70,17 @@ def parameters(profile: Profile) -> int:
 
 
 def prompt_tokens(profile: Profile) -> int:
-    """Return the tokens of a prompt: learnt ones, or a text encoder's."""
+    """Return the number of tokens of a prompt, learnt or from a text encoder."""
     return profile.prompt_tokens or PROMPT_TOKENS
 
 
 def pass_flop(profile: Profile, queries: int, keys: int) -> float:
-    """Return the work of one pass: so many tokens that see so many keys."""
+    """Return the FLOP of one pass of `tokens` queries that attend to `keys` keys."""
     width = profile.width
     linear = 4 * width * width + 2 * width * profile.hidden
     attention = 2 * keys * width
     if profile.text_width:
-        linear += 2 * width * width  # query and output; keys and values are kept for a prompt
+        linear += 2 * width * width  # query and output only: a prompt's keys and values are cached
         attention += 2 * prompt_tokens(profile) * width
     ends = 2 * profile.token_channels * width
     return 2.0 * queries * (profile.layers * (linear + attention) + ends)
@@ -95,10 +95,10 @@ def cost(
     cached: bool = True,
     reference_downscale: int = 1,
 ) -> Cost:
-    """Return the cost of a chunk in the steady state, when ring and sink are full.
+    """Return the cost of a chunk in the steady state, with ring and sink full.
 
     `cached` False is the public form of an IC-LoRA: reference tokens go through every denoise pass
-    and see the target. `reference_downscale` is how many times smaller the reference is. Each
+    and attend to the target. `reference_downscale` is how many times smaller the reference is. Each
     expert makes its own passes over the reference and the clean target, and keeps their keys.
     """
     steps = profile.steps if steps is None else steps
@@ -108,7 +108,7 @@ def cost(
     past = (profile.ring + profile.sink) * tokens
     keys = tokens + known + past
     denoise = pass_flop(profile, tokens, keys)
-    around = denoise  # the pass that fills the ring
+    around = denoise  # the commit pass, which fills the ring
     if cached:
         around += pass_flop(profile, known, known)
     else:

@@ -1,7 +1,7 @@
 """The in-context video transformer: rendered latents in, photoreal latents out, at every size.
 
-Where a part exists in diffusers' WanTransformer3DModel its parameters have the same names, and
-without a reference the network is that one: its checkpoints load as they are.
+Parts that exist in diffusers' WanTransformer3DModel have the same parameter names, and
+without a reference the network is identical to it: its checkpoints load unchanged.
 
 Legend: B batch, C latent channels, F latent frames of a chunk, h w latent height and width, N its
 tokens, P tokens of the past, M tokens of a prompt, L layers, H heads, D channels of a head, W
@@ -29,7 +29,7 @@ def timestep_sinusoids(timestep: Tensor, width: int) -> Tensor:  # (...) in [0, 
 
 
 class TimeEmbedder(nn.Module):
-    """Two linear layers on the timestep's sinusoids."""
+    """Embeds the timestep's sinusoids with two linear layers."""
 
     def __init__(self, frequency_width: int, width: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class TimeEmbedder(nn.Module):
 
 
 class TextEmbedder(nn.Module):
-    """Two linear layers on the text encoder's embeddings."""
+    """Projects the text encoder's embeddings with two linear layers."""
 
     def __init__(self, text_width: int, width: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class TextEmbedder(nn.Module):
 
 
 class ConditionEmbedder(nn.Module):
-    """Turns timesteps into embeddings and six modulations of a block, and prompts into tokens."""
+    """Embeds timesteps, with the six modulations of a block, and prompts."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class ConditionEmbedder(nn.Module):
     def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """Return embeddings (B, n, W) and modulations (B, n, 6, W).
 
-        `timestep` is (B,), then n = 1 serves all tokens, or (B, N), one for each token.
+        `timestep` is (B,), with n = 1 for all tokens, or (B, N), one for each token.
         """
         each = timestep[:, None] if timestep.ndim == 1 else timestep
         waves = timestep_sinusoids(each, self.frequency_width)
@@ -100,13 +100,13 @@ class FeedForward(nn.Module):
         self.net = nn.Sequential(Gelu(width, hidden), nn.Identity(), nn.Linear(hidden, width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the feed-forward's answer."""
+        """Return the feed-forward's output."""
         out: Tensor = self.net(x)
         return out
 
 
 class Block(nn.Module):
-    """Self-attention, attention to a prompt, feed-forward; the timestep modulates (adaLN)."""
+    """Self-attention, cross-attention to a prompt and feed-forward, with adaLN modulation."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class Block(nn.Module):
         seen: Sequence[Pair],  # rotated keys and values of the other groups
         prompt: Pair | None,
     ) -> tuple[Tensor, Pair]:
-        """Return x, and this group's unrotated keys and values."""
+        """Return the block's output, and this group's unrotated keys and values."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table + modulation).unbind(
             -2
         )
@@ -167,7 +167,7 @@ class InContextTransformer(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """Start as the identity on the reference, whatever the prompt, with half-open gates."""
+        """Initialize as the identity on the reference, for every prompt, with half-open gates."""
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
         nn.init.normal_(self.condition_embedder.time_proj.weight, std=0.02)
@@ -181,7 +181,7 @@ class InContextTransformer(nn.Module):
                     nn.init.zeros_(parameter)
 
     def tokens(self, latent: Tensor) -> Tensor:  # latent -> (B, N, C * patch * patch)
-        """Cut latents into tokens, channels first inside a token."""
+        """Split latents into tokens, channels first inside a token."""
         if latent.ndim == 4:
             cut = nn.functional.pixel_unshuffle(latent, self.profile.patch)
             return cut.flatten(2).transpose(1, 2)
@@ -201,13 +201,13 @@ class InContextTransformer(nn.Module):
         return nn.functional.pixel_shuffle(grid, patch).transpose(1, 2)
 
     def spread(self, timestep: Tensor, like: Tensor) -> Tensor:
-        """Return timesteps (B,) or (B, N) as what multiplies a latent of `like`'s shape."""
+        """Broadcast timesteps (B,) or (B, N) to multiply a latent of `like`'s shape."""
         if timestep.ndim == 1:
             return timestep.view(-1, *[1] * (like.ndim - 1))
         return self.latent(timestep[..., None].expand(-1, -1, self.profile.token_channels), like)
 
     def embed(self, latent: Tensor) -> Tensor:  # latent -> (B, N, W)
-        """Apply the patch embedding as the matrix product that it is."""
+        """Apply the patch embedding as one matrix product."""
         weight = self.patch_embedding.weight.flatten(1)
         return nn.functional.linear(self.tokens(latent), weight, self.patch_embedding.bias)
 
@@ -219,7 +219,7 @@ class InContextTransformer(nn.Module):
         return x
 
     def embed_target(self, sample: Tensor, reference: Tensor) -> Tensor:  # latents -> (B, N, W)
-        """Return the target's tokens; in an aligned profile each also sees its reference token."""
+        """Return the target's tokens, plus the projected reference tokens in an aligned profile."""
         x = self.embed(sample)
         if self.profile.aligned:
             aligned = self.reference_embedding(self.tokens(reference))
@@ -227,7 +227,7 @@ class InContextTransformer(nn.Module):
         return x
 
     def prompt(self, text: Tensor) -> Tensor:  # (B, M, text width) -> (L, 2, B, H, M, D)
-        """Return the prompt's keys and values for every block, once a prompt."""
+        """Return the prompt's keys and values for every block; computed once for each prompt."""
         tokens = self.condition_embedder.text_embedder(text)
         pairs: list[Tensor] = []
         for block in self.blocks:
@@ -240,7 +240,7 @@ class InContextTransformer(nn.Module):
         x: Tensor,  # (B, N, W)
         modulation: Tensor,  # (B, 1 or N, 6, W)
         rope: Rope,
-        seen: Sequence[Sequence[Pair]],  # for each block; empty where nothing else is seen
+        seen: Sequence[Sequence[Pair]],  # for each block; empty if there are no other groups
         prompt_kv: Tensor | None,  # (L, 2, B, H, M, D)
     ) -> tuple[Tensor, list[Pair]]:
         """Return the last block's output and every block's unrotated keys and values."""
@@ -259,7 +259,7 @@ class InContextTransformer(nn.Module):
         timestep: Tensor,
         reference: Tensor | None,
     ) -> Tensor:
-        """Return x0 from the last block's output, however the profile predicts it."""
+        """Return x0 from the last block's output, by the profile's kind of prediction."""
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(-2)
         out = self.latent(self.proj_out(self.norm_out(x) * (1 + scale) + shift), sample)
         if self.profile.prediction == "velocity":
@@ -273,7 +273,7 @@ class InContextTransformer(nn.Module):
         rope: Rope,
         prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
     ) -> Tensor:  # (L, 2, B, H, N, D)
-        """Return the reference's rotated keys and its values, once a chunk."""
+        """Return the reference's rotated keys and its values; computed once for each chunk."""
         _, modulation = self.condition_embedder(
             torch.zeros(len(reference), device=reference.device)
         )
@@ -286,7 +286,7 @@ class InContextTransformer(nn.Module):
     def denoise(
         self,
         sample: Tensor,  # latent (1 - t) x0 + t noise
-        timestep: Tensor,  # (B,) float32 t in [0, 1], or (B, N) where tokens differ
+        timestep: Tensor,  # (B,) float32 t in [0, 1], or (B, N) if tokens differ
         reference: Tensor,  # latent
         reference_kv: Tensor,  # (L, 2, B, H, N, D) from `context`
         past_kv: Tensor,  # (L, 2, B, H, P, D) of earlier targets, keys unrotated; P may be 0
@@ -296,7 +296,7 @@ class InContextTransformer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return x0 (a latent) and this target's keys (unrotated) and values.
 
-        At t = 0 on the clean target, the second answer is what the ring keeps.
+        At t = 0 on the clean target, the second result is what the ring cache stores.
         """
         embedding, modulation = self.condition_embedder(timestep)
         seen = [
@@ -313,11 +313,11 @@ class InContextTransformer(nn.Module):
         self,
         sample: Tensor,  # latent (1 - t) x0 + t noise
         timestep: Tensor,  # (B,) float32 t in [0, 1]
-        rope: Rope,  # of the sample; the reference has the same positions
+        rope: Rope,  # positions of the sample, which the reference shares
         reference: Tensor | None = None,  # latent
         prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
     ) -> Tensor:
-        """Return x0 with every token seeing every token: the public, uncached form of an IC-LoRA.
+        """Return x0 with full attention among all tokens: the public, uncached form of an IC-LoRA.
 
         Without a reference this is the text-to-video model itself. The reference's tokens are
         clean: their timestep is 0.

@@ -1,7 +1,7 @@
-"""In-context attention: which tokens see which, without a mask.
+"""In-context attention: which tokens attend to which, without a mask.
 
-Reference queries see the reference only. Target queries see the key groups
-{reference, target, past}, joined by concatenation: what is in the past is what may be seen.
+Reference queries attend to the reference only. Target queries attend to the key groups
+{reference, target, past}, concatenated: what the past holds defines what is visible.
 
 Legend: B batch, H heads, N tokens of a chunk, P tokens of the past, D channels of a head.
 """
@@ -20,10 +20,10 @@ Pair = tuple[Tensor, Tensor]  # keys and values, each (B, H, N, D)
 def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
     """Rotate neighbouring channel pairs by their positions' angles, as Wan does (RoFormer eq. 34).
 
-    The products are float32 products whatever the type of `x`, which is also the answer's.
-    A pure function of its arguments: nothing is written in place, so it exports without scatter.
+    The products are computed in float32; the result has the dtype of `x`.
+    Nothing is written in place, so it exports without scatter.
     """
-    if torch.compiler.is_exporting():  # one node of opset 23 instead of eleven
+    if torch.compiler.is_exporting():  # one node in opset 23 instead of eleven
         tables = [table.expand(x.shape[0], -1, -1) for table in rope]
         rotated: Tensor = torch.onnx.ops.rotary_embedding(x, *tables, interleaved=True)
         return rotated
@@ -37,7 +37,7 @@ def attend(
     query: Tensor,  # (B, H, N, D)
     groups: Sequence[Pair],
 ) -> Tensor:  # (B, H, N, D)
-    """Let the queries see every key of every group."""
+    """Return attention of the queries over the keys of all groups."""
     if len(groups) == 1:
         return nn.functional.scaled_dot_product_attention(query, *groups[0])
     key = torch.cat([group[0] for group in groups], 2)
@@ -46,7 +46,7 @@ def attend(
 
 
 class RMSNorm(nn.RMSNorm):
-    """RMSNorm over the whole width, in the input's type under autocast."""
+    """RMSNorm over the whole width, in the input's dtype under autocast."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x / rms(x) * weight."""
@@ -56,7 +56,7 @@ class RMSNorm(nn.RMSNorm):
 
 
 class Attention(nn.Module):
-    """Projections of one attention; parameter names are those of diffusers' WanAttention."""
+    """One attention layer's projections; parameters are named as in diffusers' WanAttention."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Attention(nn.Module):
         self.norm_k = RMSNorm(width, eps=1e-6)
 
     def split(self, x: Tensor) -> Tensor:  # (B, N, H * D) -> (B, H, N, D)
-        """Part the width into heads."""
+        """Split the width into heads."""
         return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2)
 
     def key_value(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (B, N, W) -> 2 x (B, H, N, D)
@@ -81,6 +81,6 @@ class Attention(nn.Module):
         return self.split(self.norm_q(self.to_q(x)))
 
     def out(self, x: Tensor) -> Tensor:  # (B, H, N, D) -> (B, N, W)
-        """Join the heads and project."""
+        """Merge the heads and project."""
         out: Tensor = self.to_out[0](x.transpose(1, 2).flatten(2))
         return out

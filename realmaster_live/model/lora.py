@@ -19,10 +19,10 @@ DEFAULT_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.ne
 
 
 class LowRank(nn.Module):
-    """The product of two small matrices, added to a linear layer's answer (section 4.1).
+    """The product of two low-rank matrices, added to a linear layer's output (section 4.1).
 
-    It lives inside the layer, so that it moves and is wrapped with it, but neither writes to nor
-    reads from a state dict: the names there stay those of the base model.
+    It is a submodule of the layer, so that it moves and is wrapped with it, but neither writes to
+    nor reads from a state dict, whose names stay those of the base model.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class LowRank(nn.Module):
 
     @property
     def factor(self) -> float:
-        """Return what the product is multiplied by: strength * alpha / rank."""
+        """Return the scale of the product: strength * alpha / rank."""
         return self.strength * self.alpha / self.rank
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
-        """Return factor * B A x, computed in x's type."""
+        """Return factor * B A x, computed in x's dtype."""
         small = nn.functional.linear(x, self.down.to(x.dtype)) * self.factor
         return nn.functional.linear(small, self.up.to(small.dtype))
 
     def add_to(self, layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
         """Add the product to the layer's output: a forward hook."""
         if self.base is not None or self.strength == 0:
-            return None  # the output as it is, bit for bit
+            return None  # the unchanged output, bit for bit
         product: Tensor = self(inputs[0])
         return output + product.to(output.dtype)
 
@@ -71,15 +71,15 @@ class LowRank(nn.Module):
         """Write nothing: `lora_files.save` does."""
 
     def _load_from_state_dict(self, *_: Any, **__: Any) -> None:
-        """Read nothing, and miss nothing."""
+        """Read nothing, and report no key as missing."""
 
 
 class Adapter:
-    """Low-rank products attached to the linear layers of one module.
+    """The low-rank products attached to the linear layers of one module.
 
-    While attached, the module's own parameters are frozen and only `parameters()` take gradients.
+    While attached, the module's own parameters are frozen and only `parameters()` have gradients.
     The strength is a Python number: a compiled or captured graph, and keys and values that were
-    cached for a prompt or a reference, keep the one that they saw.
+    cached for a prompt or a reference, keep the value they were made with.
 
     Args:
         module: the transformer; changed in place.
@@ -110,14 +110,14 @@ class Adapter:
         self._merged = False
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Yield what is trained, down before up, in the order of the module's layers."""
+        """Yield the trained parameters, A before B, in the order of the module's layers."""
         for low_rank in self.low_ranks.values():
             yield low_rank.down
             yield low_rank.up
 
     @property
     def strength(self) -> float:
-        """Return what the products are multiplied by; 0 is the base model, bit for bit."""
+        """Return the adapter's strength; 0 is the base model, bit for bit."""
         return self._strength
 
     @strength.setter
@@ -133,9 +133,9 @@ class Adapter:
             self.merge()
 
     def merge(self) -> None:
-        """Add the products into the weights, which makes a pass as cheap as the base model's.
+        """Merge the products into the weights, so that a pass costs the same as the base model's.
 
-        The base weights are kept beside them until `unmerge` or `detach`. Merging twice is once.
+        A copy of the base weights is kept until `unmerge` or `detach`. A second call has no effect.
         """
         if not self._layers:
             raise ConfigError(
@@ -151,7 +151,7 @@ class Adapter:
         self._merged = True
 
     def unmerge(self) -> None:
-        """Put the base weights back, bit for bit."""
+        """Restore the base weights, bit for bit."""
         with torch.no_grad():
             for name, layer in self._layers.items():
                 low_rank = self.low_ranks[name]
@@ -161,7 +161,7 @@ class Adapter:
         self._merged = False
 
     def detach(self) -> None:
-        """Leave the plain module, its parameters trainable as they were before; may be repeated.
+        """Remove the adapter and restore which parameters were trainable; may be called twice.
 
         A merged adapter stays in the weights: merge and detach to fuse, unmerge first to undo.
         """
@@ -192,14 +192,15 @@ def attach(
 ) -> Adapter:
     """Attach new products to a module's linear layers, ready to train.
 
-    A is drawn as Kaiming's uniform, B is zero: the module's answer does not change yet.
+    A is initialized with Kaiming's uniform distribution, B with zeros: the output is unchanged.
 
     Args:
         module: the transformer; changed in place. Its own parameters are frozen.
         rank: inner size of every product.
-        alpha: the products are multiplied by alpha / rank; None takes the rank.
-        targets: ends of layer names, whole words between dots; each must match a linear layer.
-        generator: where A is drawn from, on any device.
+        alpha: the products are scaled by alpha / rank; None takes the rank.
+        targets: suffixes of layer names, in whole dotted components; each must match a linear
+            layer.
+        generator: random generator for A, on any device.
 
     Raises:
         ConfigError: the rank is below one, or the module already carries an adapter.
@@ -226,5 +227,5 @@ def attach(
 
 
 def _ends(name: str, target: str) -> bool:
-    """Say whether a layer's name ends in the target's words."""
+    """Return whether a layer's name ends in the target's dotted components."""
     return f".{name}".endswith(f".{target}")

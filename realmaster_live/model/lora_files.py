@@ -1,4 +1,4 @@
-"""LoRA files: safetensors in the three key schemes that Wan's tools read, with facts of our own.
+"""LoRA files: safetensors in the three key schemes of Wan's tools, with metadata of our own.
 
 | scheme | key of a block's self-attention query | scale |
 | diffusers | `transformer.blocks.0.attn1.to_q.lora_A.weight` | JSON in the header |
@@ -50,16 +50,16 @@ WAN_NAMES = {"ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2"} | {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraFacts:
-    """What a LoRA file says about itself, as strings in the safetensors header.
+    """A LoRA file's metadata, stored as strings in the safetensors header.
 
     Attributes:
-        base_model: id of the model that it was trained on.
-        base_sha256: hash of that model's weights; empty when it was not taken.
+        base_model: id of the base model.
+        base_sha256: hash of the base model's weights; empty if unknown.
         licence: licence of the adapter, as an SPDX id or a name.
-        reference_downscale_factor: times that the reference is smaller than the target.
-        positions: whether reference tokens have the target's rotary positions or follow them.
-        trigger: words that a prompt must hold; empty for none.
-        expert: which of the two experts of Wan2.2-A14B it is for; None for single models.
+        reference_downscale_factor: how many times smaller the reference is than the target.
+        positions: whether reference tokens share the target's rotary positions or follow them.
+        trigger: words that a prompt must contain; empty for none.
+        expert: the expert of Wan2.2-A14B that it is for; None for single models.
     """
 
     base_model: str
@@ -88,13 +88,13 @@ class LoraFacts:
             )
 
     def header(self) -> dict[str, str]:
-        """Return the facts as safetensors metadata; a fact that is None is left out."""
+        """Return the fields as safetensors metadata; None values are left out."""
         fields = dataclasses.asdict(self)
         return {name: str(value) for name, value in fields.items() if value is not None}
 
     @classmethod
     def from_header(cls, header: dict[str, str]) -> LoraFacts | None:
-        """Return the facts that `header` wrote, or None where another tool wrote the file."""
+        """Return the fields that `header` wrote, or None if another tool wrote the file."""
         if "base_model" not in header or "licence" not in header:
             return None
         names = {field.name for field in dataclasses.fields(cls)}
@@ -105,7 +105,7 @@ class LoraFacts:
 
 
 def save(path: Path, adapter: Adapter, *, scheme: Scheme, facts: LoraFacts) -> None:
-    """Write an adapter; a reader sees the old file or the new one, never half of one.
+    """Write an adapter's file atomically.
 
     The strength is not written: it belongs to the run.
 
@@ -139,7 +139,7 @@ def save(path: Path, adapter: Adapter, *, scheme: Scheme, facts: LoraFacts) -> N
 
 
 def read_facts(path: Path) -> LoraFacts | None:
-    """Return what a LoRA file says about itself; None where another tool wrote it."""
+    """Return a LoRA file's metadata; None if another tool wrote it."""
     return _facts(path, _read(path)[1])
 
 
@@ -159,7 +159,7 @@ def load(
         expert: when given, the file must be for this expert.
 
     Raises:
-        BuildError: the file is damaged, does not fit the module, or is for other weights.
+        BuildError: the file is damaged, does not fit the module, or is for another base model.
     """
     tensors, header = _read(path)
     facts = _facts(path, header)
@@ -211,7 +211,7 @@ def load(
 
 
 def _stem(name: str, scheme: Scheme) -> str | None:
-    """Return a layer's key without its last words; None where the scheme has no name for it."""
+    """Return the prefix of a layer's keys; None if the scheme has no name for the layer."""
     if scheme == "diffusers":
         return PREFIXES[scheme] + name
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
@@ -222,7 +222,7 @@ def _stem(name: str, scheme: Scheme) -> str | None:
 
 
 def _scheme(path: Path, tensors: dict[str, Tensor]) -> Scheme:
-    """Tell the scheme from the keys."""
+    """Infer the scheme from the keys."""
     for scheme, prefix in PREFIXES.items():
         if any(key.startswith(prefix) for key in tensors):
             return scheme
@@ -245,9 +245,9 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _sorted_header(data: bytes) -> bytes:
-    """Return a safetensors file with its metadata sorted: equal adapters then hash equal.
+    """Return a safetensors file with sorted metadata, so that equal adapters have equal hashes.
 
-    The library writes them in another order every time; offsets count from the header's end.
+    The library writes metadata in varying order; offsets count from the header's end.
     """
     end = 8 + int.from_bytes(data[:8], "little")
     text = json.dumps(json.loads(data[8:end]), sort_keys=True).encode()
@@ -285,7 +285,7 @@ def _config(path: Path, header: dict[str, str]) -> dict[str, Any]:
 
 
 def _alpha(config: dict[str, Any], name: str, rank: int) -> float:
-    """Return a layer's alpha by peft's rules; the rank itself where nothing says otherwise."""
+    """Return a layer's alpha by peft's rules; by default the rank."""
     alpha = config.get("lora_alpha", rank)
     for pattern, value in (config.get("alpha_pattern") or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", name):

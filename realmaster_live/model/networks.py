@@ -1,6 +1,6 @@
 """The networks of a profile: one autoencoder, and a transformer for each expert.
 
-Two experts share the noise levels, as in Wan2.2-A14B: the first serves the noisier ones.
+Two experts divide the noise levels between them, as in Wan2.2-A14B: the first serves high noise.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ Networks = tuple[StreamingAutoencoder, *tuple[InContextTransformer, ...]]
 
 
 def check_experts(profile: Profile, count: int) -> None:
-    """Raise BuildError where there are not as many transformers as a profile has experts."""
+    """Raise BuildError unless there is one transformer for each expert of a profile."""
     if count != profile.experts:
         raise BuildError(
             f"expected {profile.experts} transformers of {profile.name}, one an expert, got "
@@ -23,5 +23,5 @@ def check_experts(profile: Profile, count: int) -> None:
 
 
 def expert_at(profile: Profile, t: float) -> int:
-    """Return which expert serves timestep t in 0..1: the first from the boundary on."""
+    """Return the index of the expert for timestep t in [0, 1]: 0 at the boundary and above."""
     return 0 if profile.experts == 1 or t >= profile.expert_boundary else 1

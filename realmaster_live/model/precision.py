@@ -1,4 +1,4 @@
-"""Mixed precision: products in bfloat16, what is delicate in float32; for use under autocast."""
+"""Mixed precision under autocast: products in bfloat16, sensitive operations in float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from realmaster_live.model.dit import ConditionEmbedder
 
 
 class Float32LayerNorm(nn.LayerNorm):
-    """A LayerNorm whose input and answer are float32."""
+    """A LayerNorm with float32 input and output."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised tokens."""
@@ -17,7 +17,7 @@ class Float32LayerNorm(nn.LayerNorm):
 
 
 class Float32ConditionEmbedder(ConditionEmbedder):
-    """A ConditionEmbedder that leaves autocast for timesteps."""
+    """A ConditionEmbedder that disables autocast for timesteps."""
 
     def forward(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """Return embeddings and modulations, float32."""
@@ -26,7 +26,7 @@ class Float32ConditionEmbedder(ConditionEmbedder):
 
 
 def mix_precision(module: nn.Module) -> None:
-    """Prepare a network for autocast, in place; a second time changes nothing.
+    """Prepare a network for autocast, in place; idempotent.
 
     Weights of products become bfloat16. The time embedder, the modulations, the residual stream
     and its norms stay float32; keys, queries and values are bfloat16, so attention is, and so is

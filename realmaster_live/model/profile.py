@@ -1,4 +1,4 @@
-"""The sizes of a model: one frozen dataclass, shared by training, export and the tests."""
+"""A model's sizes: one frozen dataclass, shared by training, export and engines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from realmaster_live.errors import BuildError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """Everything that decides the shape of a model's tensors, and how it is sampled.
+    """Everything that determines the shapes of a model's tensors, and its sampling.
 
     Attributes:
-        name: what users ask for.
+        name: the name by which users select it.
         chunk_frames: frames in one chunk.
-        chunk_latents: latent frames that they become.
+        chunk_latents: latent frames of one chunk.
         latent_channels: channels of a latent position.
         latent_stride: pixels along one side of a latent position.
         patch: latent positions along one side of a token.
@@ -25,26 +25,26 @@ class Profile:
         heads: attention heads.
         hidden: width inside a block's feed-forward.
         text_width: channels of a prompt's embeddings; 0 where there are no prompts.
-        prompts: names of the prompts whose embeddings are learnt with the model; none where a text
-            encoder makes them. The first is the one without a prompt.
-        prompt_tokens: tokens of a learnt prompt.
-        aligned: whether each target token also receives its reference token through a layer of its
-            own (diffusers' model has no such layer).
-        prediction: "x0", as a change of the reference, or "velocity".
-        experts: transformers of this shape; two share the noise levels at `expert_boundary`.
-        expert_boundary: timestep from which on the first expert serves.
-        frequency_width: sinusoids that describe a timestep.
+        prompts: names of the prompts whose embeddings are learnt with the model; empty if a text
+            encoder makes them. The first is used when no prompt is given.
+        prompt_tokens: number of tokens of a learnt prompt.
+        aligned: whether the reference token at the same position is added to each target token
+            through a projection (diffusers' model has no such layer).
+        prediction: "x0", predicted as a residual on the reference, or "velocity".
+        experts: number of transformers; two divide the noise levels at `expert_boundary`.
+        expert_boundary: the first expert serves timesteps at and above this one.
+        frequency_width: number of sinusoids in a timestep's embedding.
         rope_theta: base of the rotary frequencies.
-        ring: earlier chunks whose keys and values a target sees.
-        sink: first chunks after a reset that stay visible for ever.
-        steps: denoise steps of a chunk, unless a user asks for another number.
+        ring: number of most recent chunks whose keys and values a target attends to.
+        sink: number of first chunks after a reset that stay in the cache for the whole run.
+        steps: default number of denoise steps of a chunk.
         shift: timestep shift of flow matching.
-        half: channels a frame at half of the resolution.
-        fine: channels a frame at a quarter.
+        half: channels per frame at half of the resolution.
+        fine: channels per frame at a quarter.
         middle: channels at an eighth.
         deep: channels at a sixteenth.
-        memory: channels of the feature map carried from chunk to chunk, at an eighth.
-        falling: whether the decoder also draws drops and flakes where the chunk's noise says.
+        memory: channels, at an eighth, of the feature map carried from chunk to chunk.
+        falling: whether the decoder has a `Precipitation` layer, which draws rain and snow.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Profile:
 
     @property
     def token_stride(self) -> int:
-        """Return the pixels along one side of a token; heights and widths are multiples of it."""
+        """Return a token's side in pixels; picture heights and widths are multiples of it."""
         return self.latent_stride * self.patch
 
     @property
@@ -99,12 +99,12 @@ class Profile:
         return self.head_width - 2 * side, side, side
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
+        """Return the fields as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Profile:
-        """Return the profile that `as_dict` described; an unknown field is a BuildError."""
+        """Return the profile from `as_dict`'s values; raise BuildError for an unknown field."""
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(fields) - known)
         if unknown:

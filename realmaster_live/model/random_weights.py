@@ -1,4 +1,4 @@
-"""Networks of random weights, made where they will run: for timing a profile without its files."""
+"""Networks with random weights, created on their device: to time a profile without its files."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import GuidedDecoder, StreamingAutoencoder
 
-GAIN = 0.5  # of a layer: its weights deviate by GAIN / sqrt(inputs)
-TOUCH = 0.1  # of the decoder's last layers: pictures stay near the render
+GAIN = 0.5  # a layer's weights have standard deviation GAIN / sqrt(inputs)
+TOUCH = 0.1  # gain of the decoder's last layers: pictures stay near the render
 
 
 def random_networks(
     profile: Profile, device: torch.device, *, bf16: bool = False, seed: int = 0
 ) -> Networks:
-    """Return the networks with random weights in which every part has a say.
+    """Return networks with random weights; no layer is zero, so every part affects the output.
 
-    They are shaped on the meta device first: no float32 copy of what ends as bfloat16 ever exists.
+    They are built on the meta device first, so no float32 copy of bfloat16 weights ever exists.
     """
     with torch.device("meta"):
         autoencoder = StreamingAutoencoder(profile)

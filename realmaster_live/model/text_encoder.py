@@ -1,4 +1,4 @@
-"""Prompts to embeddings with Wan's text encoder, UMT5, through transformers.
+"""Embeds prompts with Wan's text encoder, UMT5, through transformers.
 
 Legend: K prompts, M tokens, C channels of the encoder.
 """
@@ -17,7 +17,7 @@ from realmaster_live.errors import BuildError
 from realmaster_live.optional import require
 from realmaster_live.prompts import PRESETS, PROMPTS_FILE, PromptTable
 
-TEXT_TOKENS = 512  # of a prompt, as Wan was trained
+TEXT_TOKENS = 512  # tokens of a prompt, as Wan was trained
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def embed_text(
     tokens: int = TEXT_TOKENS,
     dtype: torch.dtype = torch.float32,
 ) -> NDArray[np.float32]:
-    """Return embeddings (K, M, C) float32, zero behind each text's end, as diffusers gives Wan.
+    """Return embeddings (K, M, C) float32, zero-padded after each text, as diffusers pads for Wan.
 
     `encoder` is a folder or a name that transformers loads: a UMT5 encoder and its tokenizer, in
     one folder or in the sub-folders text_encoder and tokenizer, as in a diffusers pipeline.
@@ -63,10 +63,10 @@ def embed_prompts(
     tokens: int = TEXT_TOKENS,
     width: int | None = None,
 ) -> PromptTable:
-    """Embed texts by name and keep them beside a checkpoint; what is there already stays.
+    """Embed texts by name and store them beside a checkpoint; stored ones are not embedded again.
 
     Raises:
-        BuildError: the encoder has not `width` channels, the model's, where that is given.
+        BuildError: the encoder's channels differ from `width`, the model's, if that is given.
     """
     path = checkpoint_dir / PROMPTS_FILE
     known = PromptTable.load(path) if path.exists() else PromptTable({}, encoder=str(encoder))

@@ -1,8 +1,8 @@
-"""A streaming autoencoder: four frames in, one latent out, and back under the render's guidance.
+"""A streaming autoencoder: encodes four frames to one latent, and decodes guided by the render.
 
-The features of those frames at an eighth of the resolution are handed to the next four and nothing
-older reaches them, so any run length behaves like the two steps that training sees. A chunk of
-several latent frames is so many such steps.
+Its only memory is the features of the previous four frames at an eighth of the resolution; nothing
+older is carried on, so a run of any length behaves like the two steps of training. A chunk of
+several latent frames takes as many such steps.
 
 Legend: B batch, T frames of a chunk, H W pixels, C latent channels, F latent frames of a chunk, s
 latent stride, M memory channels. A *latent* is (B, C, F, H / s, W / s), without F where it is 1.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.model.falling import Falling
+from realmaster_live.model.precipitation import Precipitation
 from realmaster_live.model.profile import Profile
 
 CELL = 2  # pixels along one side of a cell
@@ -23,7 +23,7 @@ MEMORY_STRIDE = 8  # pixels along one side of a position of the memory
 
 
 def latent_frames(profile: Profile) -> int:
-    """Return the frames that one latent frame stands for."""
+    """Return the number of frames that one latent frame encodes."""
     return profile.chunk_frames // profile.chunk_latents
 
 
@@ -31,14 +31,14 @@ def to_cells(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> cells
     """Turn sRGB bytes into cells; channels run over row, column and colour."""
     batch, time, height, width, _ = frames.shape
     rows, columns = height // CELL, width // CELL
-    # Two moves of one axis each: ONNX Runtime does them many times faster than one general one.
+    # Two single-axis permutes: ONNX Runtime does them many times faster than one general permute.
     strips = frames.reshape(batch * time, rows, CELL, width * 3).transpose(1, 2)
     cells = strips.reshape(batch * time * CELL, rows * columns, CELL * 3).transpose(1, 2)
     return cells.reshape(batch * time, CELL_CHANNELS, rows, columns).float() * (2.0 / 255.0) - 1.0
 
 
 def to_pixels(cells: Tensor, frames: int) -> Tensor:  # cells -> (B, T, H, W, 3)
-    """Undo the folding into cells; values and type stay."""
+    """Unfold cells into pixels; values and dtype stay."""
     pictures, _, rows, columns = cells.shape
     strips = cells.reshape(pictures * CELL, CELL * 3, rows * columns).transpose(1, 2)
     lines = strips.reshape(pictures, CELL, rows, columns * CELL * 3).transpose(1, 2)
@@ -54,8 +54,8 @@ def to_bytes(cells: Tensor, frames: int) -> Tensor:  # cells -> (B, T, H, W, 3) 
 class Fold(nn.Conv2d):
     """A convolution of stride `factor` whose kernel spans `reach` steps, odd, in both directions.
 
-    Outside of an export it runs as folding and a convolution of stride 1: the same sums, whose
-    gradients are several times faster on a CPU than those of a strided convolution.
+    Outside of an export it runs as pixel-unshuffle and a convolution of stride 1: the same sums,
+    whose gradients are several times faster on a CPU than those of a strided convolution.
     """
 
     def __init__(self, inside: int, outside: int, factor: int = 2, reach: int = 1) -> None:
@@ -65,7 +65,7 @@ class Fold(nn.Conv2d):
         self.factor, self.reach = factor, reach
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor `factor` times lower and narrower."""
+        """Return the tensor downsampled by `factor` in height and width."""
         if torch.compiler.is_exporting():
             return super().forward(x)
         steps = (self.reach, self.factor)
@@ -76,7 +76,7 @@ class Fold(nn.Conv2d):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside an untouched path.
+    """Two 3 x 3 convolutions with a skip connection.
 
     There is no normalisation: statistics over a picture would differ between sizes and flicker.
     """
@@ -87,14 +87,14 @@ class Residual(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
-        """Return x plus the branch; `beside` is seen by the branch only."""
+        """Return x plus the branch; `beside` is an extra input of the branch only."""
         seen = x if beside is None else torch.cat((x, beside.to(x.dtype)), 1)
         branch: Tensor = self.conv2(torch.relu(self.conv1(seen)))
         return x + branch
 
 
 class Encoder(nn.Module):
-    """Frames to latents."""
+    """Encodes frames to latents."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -117,10 +117,10 @@ class Encoder(nn.Module):
 
 
 class GuidedDecoder(nn.Module):
-    """Latents and rendered frames to photoreal frames.
+    """Decodes latents to photoreal frames, guided by the rendered frames.
 
-    The latents say how things look, the render says where they are. Every pixel is the rendered
-    pixel times a gain plus a rest that half-resolution features decide, so paint and text stay
+    The latents determine appearance, the render determines geometry. Every pixel is the rendered
+    pixel times a gain plus a residual, both predicted at half resolution, so paint and text stay
     sharp and a game's jagged edges can be smoothed. Light and tint, which change slowly over a
     picture, also come straight from the latents, as one gain and offset per colour and latent
     position (after Gharbi et al. 2017, section 3.2).
@@ -152,15 +152,17 @@ class GuidedDecoder(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         if profile.falling:
-            self.falling = Falling(profile.latent_channels, profile.latent_stride, self.frames)
+            self.falling = Precipitation(
+                profile.latent_channels, profile.latent_stride, self.frames
+            )
 
     def forward(
         self, latent: Tensor, cells: Tensor, memory: Tensor, noise: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return cells of T / F frames and the next memory.
 
-        `cells` hold the rendered frames; where they are all zero (mid grey) the latents alone
-        decide. Without the chunk's noise nothing falls.
+        `cells` hold the rendered frames; if they are all zero (mid grey), the latents alone
+        decide. Without `noise` no precipitation is drawn.
         """
         x = self.up(torch.relu(self.deep(self.lift(latent))))
         x = nn.functional.pixel_shuffle(x, self.rise) if self.rise > 1 else x
@@ -192,7 +194,7 @@ class GuidedDecoder(nn.Module):
 
 
 class StreamingAutoencoder(nn.Module):
-    """Encoder, guided decoder and the latents' statistics; latents outside are normalised."""
+    """Encoder, guided decoder and the latents' statistics; its public latents are normalised."""
 
     latents_mean: Tensor
     latents_std: Tensor
@@ -223,7 +225,7 @@ class StreamingAutoencoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return cells of a chunk's frames and the next memory; the latent is normalised.
 
-        `noise` is what the latent was denoised from, for profiles in which something falls.
+        `noise` is the noise that the latent was denoised from, for profiles with precipitation.
         """
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         decoded = []
@@ -239,12 +241,12 @@ class StreamingAutoencoder(nn.Module):
         ), memory
 
     def steps(self, cells: Tensor) -> list[Tensor]:
-        """Part a chunk's cells by latent frame."""
+        """Split a chunk's cells by latent frame."""
         if self.profile.chunk_latents == 1:
             return [cells]
         each = torch.unflatten(cells, 0, (-1, self.profile.chunk_frames))
         return [part.flatten(0, 1) for part in each.chunk(self.profile.chunk_latents, 1)]
 
     def frames_of(self, latent: Tensor) -> list[Tensor]:
-        """Part a chunk's latent by latent frame."""
+        """Split a chunk's latent by latent frame."""
         return [latent] if latent.ndim == 4 else list(latent.unbind(2))

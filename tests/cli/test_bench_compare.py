@@ -12,19 +12,19 @@ from realmaster_live.errors import ConfigError
 @pytest.fixture
 def tiny_cases(monkeypatch):
     pytest.importorskip("torch")
-    from realmaster_live.model import ways
+    from realmaster_live.model import variants
     from realmaster_live.model.profile import TINY
-    from realmaster_live.model.scene import Case
+    from realmaster_live.model.steady_chunk import BenchCase
 
-    tiny = Case(profile=TINY, width=128, height=64, rounds=2)
+    tiny = BenchCase(profile=TINY, width=128, height=64, rounds=2)
     small = dataclasses.replace(
-        ways.MID_SIZE, width=48, layers=2, heads=2, hidden=64, text_width=20, prompt_tokens=3
+        variants.MID_SIZE, width=48, layers=2, heads=2, hidden=64, text_width=20, prompt_tokens=3
     )
-    monkeypatch.setitem(ways.CASES, "embedded", tiny)
-    monkeypatch.setitem(ways.CASES, "mid-size", dataclasses.replace(tiny, profile=small))
+    monkeypatch.setitem(variants.CASES, "embedded", tiny)
+    monkeypatch.setitem(variants.CASES, "mid-size", dataclasses.replace(tiny, profile=small))
 
 
-def test_every_way_has_its_row_and_equal_ways_answer_alike(
+def test_every_variant_has_its_row_and_equal_variants_agree(
     tiny_cases, tiny_model, tmp_path, capsys
 ):
     pytest.importorskip("diffusers")
@@ -33,14 +33,14 @@ def test_every_way_has_its_row_and_equal_ways_answer_alike(
     assert main([*command, "--out", str(out)]) == 0
     figures = json.loads(out.read_text())
     found = [(row["case"].partition(",")[0], row["steps"], row["way"]) for row in figures["rows"]]
-    ours = ["cached reference", "recomputed every pass", "joined, past as frames"]
-    ours += ["cached, no past", "joined, no past"]
+    ours = ["cached reference", "recomputed every pass", "concatenated, past as frames"]
+    ours += ["cached, no past", "concatenated, no past"]
     network, whole = ours, ours[:2]
     wan = [*ours, "diffusers, no past"]
     parts = (("embedded", network), ("embedded", whole), ("mid-size", wan))
     assert found == [(case, s, way) for case, names in parts for s in (1, 2, 4) for way in names]
     printed = capsys.readouterr().out
-    assert all(f"{steps:>5}  {way}" in printed for _, steps, way in found)
+    assert all(f"{steps:>5}  {variant}" in printed for _, steps, variant in found)
     for row in figures["rows"]:
         assert (row["difference"] is None) == (row["equals"] is None)
         if row["way"] == "recomputed every pass":

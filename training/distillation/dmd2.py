@@ -33,7 +33,7 @@ from realmaster_live.training.distillation.losses import (
     r1_penalty,
     surrogate,
 )
-from realmaster_live.training.distillation.moments import as_sequence
+from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import (
     View,
     forced_views,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from realmaster_live.training.distillation.losses import log_ratio
-from realmaster_live.training.distillation.moments import (
+from realmaster_live.training.distillation.sequence_statistics import (
     chroma,
     drift,
     temporal_variance,

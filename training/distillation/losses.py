@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from realmaster_live.training.distillation.moments import chroma, temporal_variance
+from realmaster_live.training.distillation.sequence_statistics import chroma, temporal_variance
 from realmaster_live.training.losses import huber
 
 GuidanceForm = Literal["standard", "extra"]

@@ -23,7 +23,7 @@ from realmaster_live.training.distillation.losses import (
     consistency_loss,
     variance_matching,
 )
-from realmaster_live.training.distillation.moments import as_sequence
+from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import (
     View,
     forced_views,

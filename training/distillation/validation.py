@@ -14,8 +14,8 @@ from realmaster_live.errors import PairError
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.vae import CELL, CELL_CHANNELS, StreamingAutoencoder, to_pixels
 from realmaster_live.training.distillation.gates import GatesConfig, Rolled, Verdict, judge
-from realmaster_live.training.distillation.moments import as_sequence
 from realmaster_live.training.distillation.self_forcing import moving_noise
+from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import prompt_kv
 from realmaster_live.training.iclora.batches import LatentBatch, LatentPairs, cut, stack_texts
 from realmaster_live.training.latents import Rollout

@@ -25,8 +25,8 @@ from realmaster_live.training.embedded.autoencoder import (
     encode_chunks,
     picture_loss,
 )
-from realmaster_live.training.embedded.falling import draw_falling
-from realmaster_live.training.embedded.varied import vary
+from realmaster_live.training.embedded.look_augmentation import randomize_look
+from realmaster_live.training.embedded.precipitation import draw_precipitation
 from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import (
     LatentSequence,
@@ -95,7 +95,7 @@ class JointStage:
             )
             latents.append(window.of(sequence.target[first : first + chunks]))
             sim, truth = pixels(sequence, profile, window, first=first, chunks=chunks)
-            sims.append(vary(sim, rng) if rng.random() < stage.varied_share else sim)
+            sims.append(randomize_look(sim, rng) if rng.random() < stage.varied_share else sim)
             truths.append(truth)
             names.append(sequence.clip.prompt)
         return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths), names
@@ -122,7 +122,7 @@ class JointStage:
             chance = list(noise) if profile.falling else None
             got = decode_chunks(self.autoencoder, latents, guides, chance)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
-        wanted, cover = draw_falling(wanted, noise, names, time)
+        wanted, cover = draw_precipitation(wanted, noise, names, time)
         beside = huber(torch.stack(latents), target)
         error = got - wanted
         loss = picture_loss(error, stage) + LATENT_WEIGHT * beside

@@ -17,7 +17,7 @@ from realmaster_live.training.distillation.losses import (
     variance_matching,
     velocity,
 )
-from realmaster_live.training.distillation.moments import (
+from realmaster_live.training.distillation.sequence_statistics import (
     as_sequence,
     chroma,
     drift,

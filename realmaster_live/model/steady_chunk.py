@@ -1,4 +1,4 @@
-"""A chunk to measure with: a network of random weights in its steady state, whatever its size.
+"""A benchmark chunk: a network with random weights and a full ring cache, of any profile.
 
 Legend: L layers, B batch, H heads, M tokens of a prompt, D channels of a head.
 """
@@ -13,24 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from realmaster_live.model.cache import RingCache
+from realmaster_live.model.concatenated import Clip, DiffusersTransformer, predict_concatenated
 from realmaster_live.model.dit import Block, InContextTransformer
 from realmaster_live.model.in_context import Rope
-from realmaster_live.model.joined import Clip, DiffusersForm, predict_joined
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step, sigmas
 
-Answer = tuple[Tensor, Tensor | None]  # x0, and what a chunk leaves for later ones if anything
+Result = tuple[Tensor, Tensor | None]  # x0; keys and values of the commit pass, if any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """What to run.
+class BenchCase:
+    """A benchmark's profile, size and precision.
 
     Attributes:
-        width, height: pixels of a picture. rounds: of all ways in turn; medians are taken over
-            them. bf16: autocast to bfloat16, weights of products stored so.
+        width, height: pixels of a picture. rounds: number of times that all variants run in turn;
+            medians are over rounds. bf16: autocast to bfloat16, with weights of products in
+            bfloat16.
     """
 
     profile: Profile
@@ -40,16 +41,16 @@ class Case:
     bf16: bool = False
 
 
-class Scene:
-    """A chunk in the steady state: random weights, latents, text, and a past that is full."""
+class SteadyChunk:
+    """A chunk in the steady state: random weights, latents and text, and a full past."""
 
-    def __init__(self, case: Case, seed: int = 0) -> None:
+    def __init__(self, case: BenchCase, seed: int = 0) -> None:
         profile = self.profile = case.profile
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.model = InContextTransformer(profile).eval().requires_grad_(False)
-            wake(self.model)
+            randomize_zero_layers(self.model)
         self.bf16 = case.bf16
         if case.bf16:
             mix_precision(self.model)
@@ -87,11 +88,11 @@ class Scene:
 
     @property
     def tokens(self) -> int:
-        """Return the tokens of a chunk."""
+        """Return the number of tokens of a chunk."""
         return len(self.rope[0])
 
     def positions(self, chunk: float) -> Rope:
-        """Return the positions of a chunk that is so many chunks from the present one."""
+        """Return the rotary tables of a chunk at an offset, in chunks, from the present one."""
         first = chunk * self._frames
         cos, sin = rope_tables(
             [first + frame for frame in range(self._frames)],
@@ -101,14 +102,14 @@ class Scene:
         )
         return torch.from_numpy(cos), torch.from_numpy(sin)
 
-    def cached(self, steps: int, *, past: bool, again: bool = False) -> Answer:
-        """Denoise, and commit where there is a past; `again`: a new reference at every pass."""
+    def cached(self, steps: int, *, past: bool, recompute: bool = False) -> Result:
+        """Denoise, and commit if there is a past; `recompute` the reference in every pass."""
         model = self.model
 
         def context() -> Tensor:
             return model.context(self.reference, self.rope, self.prompt_kv)
 
-        kept_context = context() if not again else None
+        cached_context = context() if not recompute else None
         like = self.cache.past(self.noise)
         past_kv, past_rope = (like, self.past_rope) if past else (like[..., :0, :], self.no_past)
 
@@ -117,7 +118,7 @@ class Scene:
                 sample,
                 torch.full((1,), t),
                 self.reference,
-                context() if kept_context is None else kept_context,
+                context() if cached_context is None else cached_context,
                 past_kv,
                 self.rope,
                 past_rope,
@@ -127,16 +128,18 @@ class Scene:
         x0 = self._sample(steps, lambda sample, t: denoise(sample, t)[0])
         return x0, denoise(x0, 0.0)[1] if past else None
 
-    def joined(self, steps: int, *, past: bool, theirs: DiffusersForm | None = None) -> Answer:
-        """Denoise with all clips joined; `theirs`: by diffusers' network."""
+    def concatenated(
+        self, steps: int, *, past: bool, diffusers: DiffusersTransformer | None = None
+    ) -> Result:
+        """Denoise with all clips concatenated, by our network or by diffusers'."""
         clips = self.past if past else []
 
         def predict(sample: Tensor, t: float) -> Tensor:
             inputs = sample, torch.full((1,), t), self.rope, self.reference, clips
-            if theirs is None:
-                return predict_joined(self.model, *inputs, self.prompt_kv)
+            if diffusers is None:
+                return predict_concatenated(self.model, *inputs, self.prompt_kv)
             assert self.text is not None
-            return theirs.predict(*inputs, self.text)
+            return diffusers.predict(*inputs, self.text)
 
         return self._sample(steps, predict), None
 
@@ -148,8 +151,8 @@ class Scene:
         return latent
 
 
-def wake(model: InContextTransformer) -> None:
-    """Give the layers that start at zero something to say, in place."""
+def randomize_zero_layers(model: InContextTransformer) -> None:
+    """Give random values to the layers that are initialized to zero, in place."""
     nn.init.normal_(model.proj_out.weight, std=0.02)
     for block in model.blocks:
         assert isinstance(block, Block)

@@ -1,16 +1,16 @@
-"""The ways that are timed against each other really are the same network."""
+"""The variants that are timed against each other run the same network."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from realmaster_live.model.copies import CopyCounter
+from realmaster_live.model.concatenated import DiffusersTransformer, predict_concatenated
+from realmaster_live.model.copy_counter import CopyCounter
 from realmaster_live.model.cost import cost
-from realmaster_live.model.joined import DiffusersForm, predict_joined
 from realmaster_live.model.profile import TINY
-from realmaster_live.model.scene import Case, Scene
-from realmaster_live.model.ways import MID_SIZE, ways
+from realmaster_live.model.steady_chunk import BenchCase, SteadyChunk
+from realmaster_live.model.variants import MID_SIZE, variants
 
 WAN = dataclasses.replace(
     MID_SIZE, width=48, layers=2, heads=2, hidden=64, text_width=20, prompt_tokens=3
@@ -19,7 +19,7 @@ WAN = dataclasses.replace(
 
 @pytest.fixture(scope="module", params=[TINY, WAN], ids=lambda profile: profile.name)
 def scene(request):
-    return Scene(Case(profile=request.param, width=128, height=64, rounds=1))
+    return SteadyChunk(BenchCase(profile=request.param, width=128, height=64, rounds=1))
 
 
 @pytest.fixture
@@ -28,22 +28,24 @@ def half():
 
 
 @torch.no_grad()
-def test_joined_without_a_past_is_the_whole_form(scene, half):
+def test_concatenated_without_a_past_equals_whole(scene, half):
     inputs = scene.noise, half, scene.rope
-    got = predict_joined(scene.model, *inputs, scene.reference, [], scene.prompt_kv)
+    got = predict_concatenated(scene.model, *inputs, scene.reference, [], scene.prompt_kv)
     expected = scene.model.whole(*inputs, reference=scene.reference, prompt_kv=scene.prompt_kv)
     torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-6)
-    longer = predict_joined(scene.model, *inputs, scene.reference, scene.past, scene.prompt_kv)
-    assert (longer - got).abs().max() > 1e-4  # the past has a say
+    longer = predict_concatenated(
+        scene.model, *inputs, scene.reference, scene.past, scene.prompt_kv
+    )
+    assert (longer - got).abs().max() > 1e-4  # the past matters
 
 
 @torch.no_grad()
-def test_joined_is_what_diffusers_answers(half):
+def test_concatenated_equals_diffusers(half):
     pytest.importorskip("diffusers")
-    scene = Scene(Case(profile=WAN, width=128, height=64, rounds=1))
+    scene = SteadyChunk(BenchCase(profile=WAN, width=128, height=64, rounds=1))
     inputs = scene.noise, half, scene.rope, scene.reference, scene.past
-    got = DiffusersForm(scene.model).predict(*inputs, scene.text)
-    expected = predict_joined(scene.model, *inputs, scene.prompt_kv)
+    got = DiffusersTransformer(scene.model).predict(*inputs, scene.text)
+    expected = predict_concatenated(scene.model, *inputs, scene.prompt_kv)
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
     assert (expected - scene.noise).abs().max() > 1e-2
 
@@ -52,15 +54,15 @@ def test_joined_is_what_diffusers_answers(half):
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_recomputed_equals_cached_to_the_last_bit(scene, steps):
     x0, kept = scene.cached(steps, past=True)
-    again, kept_again = scene.cached(steps, past=True, again=True)
+    again, kept_again = scene.cached(steps, past=True, recompute=True)
     assert torch.equal(x0, again) and torch.equal(kept, kept_again)
     alone, nothing = scene.cached(steps, past=False)
     assert nothing is None
-    assert (x0 - alone).abs().max() > 1e-4  # the past has a say
+    assert (x0 - alone).abs().max() > 1e-4  # the past matters
 
 
-def test_the_cached_way_is_expected_to_cost_what_the_profile_does(scene):
-    first = ways(scene)[0]
+def test_the_cached_variant_costs_as_much_as_the_profile_says(scene):
+    first = variants(scene)[0]
     expected = cost(scene.profile, height=64, width=128, steps=2).flop
     assert first.flop(2) == pytest.approx(expected, rel=1e-9)
 

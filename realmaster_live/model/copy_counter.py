@@ -1,4 +1,4 @@
-"""Counts the bytes that torch copies: what data flow costs beside arithmetic."""
+"""Counts the bytes that torch copies: the cost of data movement, besides arithmetic."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-COPIES = ("cat", "stack", "clone", "copy_", "_to_copy")  # operators that only move values
+COPIES = ("cat", "stack", "clone", "copy_", "_to_copy")  # operators that only copy values
 
 
 class CopyCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts, while it is entered, the bytes that copying operators write.
+    """A context manager that counts the bytes that copying operators write.
 
-    Counted by torch's dispatcher, operator by operator, so it is exact on every device; what a
-    kernel moves inside itself is not seen. Use it under `torch.no_grad`, not `inference_mode`,
+    It counts in torch's dispatcher, operator by operator, so it is exact on every device; copies
+    inside a kernel are not counted. Use it under `torch.no_grad`, not `inference_mode`,
     which hides operators.
 
     Attributes:
         written: operator -> bytes.
-        across: bytes that went from one device to another.
+        across: bytes copied between devices.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class CopyCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @property
     def bytes(self) -> int:
-        """Return the bytes in all."""
+        """Return the total of bytes written."""
         return self.written.total()
 
     def __torch_dispatch__(
@@ -41,7 +41,7 @@ class CopyCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run an operator, and count its result if it copies."""
+        """Run an operator, and count its result if it is a copy."""
         run: Callable[..., Any] = func
         result = run(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__

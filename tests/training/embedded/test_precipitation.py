@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.model.falling import GREY, KINDS, Falling
+from realmaster_live.model.precipitation import GREY, KINDS, Precipitation
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.embedded.falling import OPACITY, opacity, with_falling
+from realmaster_live.training.embedded.precipitation import OPACITY, opacity, with_precipitation
 from realmaster_live.training.embedded.run import Run
 
 STRIDE, FRAMES = 16, 4
@@ -43,7 +43,7 @@ def test_noise_of_other_places_and_frames_draws_other_pictures(kind):
 @pytest.mark.parametrize("channels", [8, 48])
 def test_the_layer_begins_with_the_stamps_that_are_drawn(kind, channels):
     """An open gate draws what training draws, pixel for pixel."""
-    layer = Falling(channels, STRIDE, FRAMES)
+    layer = Precipitation(channels, STRIDE, FRAMES)
     noise = torch.randn(2, channels, 4, 6, generator=torch.Generator().manual_seed(1))
     cells = layer.cover(KINDS.index(kind), noise)
     drawn = torch.nn.functional.pixel_shuffle(cells, 2).reshape(2, FRAMES, 4 * STRIDE, 6 * STRIDE)
@@ -55,7 +55,7 @@ def test_the_layer_begins_with_the_stamps_that_are_drawn(kind, channels):
 def test_the_layer_learns_from_the_latents_what_falls():
     """Latents of rain and of snow differ: the gates open for the kind, from shut ones."""
     torch.manual_seed(0)
-    layer = Falling(48, STRIDE, FRAMES)
+    layer = Precipitation(48, STRIDE, FRAMES)
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.002)
     calm = torch.zeros(2 * FRAMES, 12, 4 * STRIDE // 2, 4 * STRIDE // 2)
     weather = torch.randn(2, 48, 1, 1).expand(-1, -1, 4, 4)  # of rain, and of snow
@@ -83,7 +83,7 @@ def test_what_falls_is_blended_over_the_calm_picture():
     cover = torch.tensor([[[[0.0, 0.5], [1.0, 0.25]]]])
     grey = GREY["flakes"]
     wanted = torch.tensor([[-1.0, (grey - 1) / 2], [grey, -1 + (grey + 1) / 4]])
-    got = with_falling(calm, cover, "flakes")[0, 0]
+    got = with_precipitation(calm, cover, "flakes")[0, 0]
     torch.testing.assert_close(got, wanted[..., None].expand(2, 2, 3))
 
 

@@ -1,4 +1,4 @@
-"""Calm truths with drops or flakes where the chunk's noise hangs them: see `model.falling`.
+"""Calm truths with drops or flakes where the chunk's noise hangs them: see `model.precipitation`.
 
 Legend: B samples, K chunks, T frames of a chunk, C latent channels, h w latent height and width.
 """
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from realmaster_live.model.falling import GREY, THRESHOLD, Kind, slots_of, stamps, there
+from realmaster_live.model.precipitation import GREY, THRESHOLD, Kind, presence, slots_of, stamps
 
 OPACITY: dict[Kind, float] = {"drops": 0.2, "flakes": 0.6}
-FALLING: dict[str, Kind] = {"rain": "drops", "snow": "flakes"}  # prompt -> what falls
+PRECIPITATION: dict[str, Kind] = {"rain": "drops", "snow": "flakes"}  # prompt -> what falls
 
 
 def opacity(
@@ -24,13 +24,13 @@ def opacity(
     stride: int,
 ) -> Tensor:  # (B, T, h * stride, w * stride) in [0, 1]
     """Return how much of each pixel is drop or flake."""
-    hanging = there(slots_of(noise, frames), torch.tensor(THRESHOLD[kind]))
-    weight = stamps(kind, hanging.shape[1], stride)[:, None].to(hanging)
-    drawn = torch.nn.functional.conv_transpose2d(hanging, weight, stride=stride, padding=stride)
+    present = presence(slots_of(noise, frames), torch.tensor(THRESHOLD[kind]))
+    weight = stamps(kind, present.shape[1], stride)[:, None].to(present)
+    drawn = torch.nn.functional.conv_transpose2d(present, weight, stride=stride, padding=stride)
     return torch.unflatten(drawn[:, 0].clamp(0.0, 1.0) * OPACITY[kind], 0, (-1, frames))
 
 
-def with_falling(
+def with_precipitation(
     calm: Tensor,  # (B, T, H, W, 3) in [-1, 1]
     cover: Tensor,  # (B, T, H, W) from `opacity`
     kind: Kind,
@@ -39,7 +39,7 @@ def with_falling(
     return calm + (GREY[kind] - calm) * cover[..., None]
 
 
-def draw_falling(
+def draw_precipitation(
     calm: Tensor,  # (B, K * T, H, W, 3) in [-1, 1]
     noise: Tensor,  # (K, B, C, h, w)
     prompts: Sequence[str],
@@ -49,8 +49,8 @@ def draw_falling(
     stride = calm.shape[2] // noise.shape[-2]
     pictures, covers = calm.clone(), calm.new_zeros(calm.shape[:-1])
     for index, prompt in enumerate(prompts):
-        if kind := FALLING.get(prompt):
+        if kind := PRECIPITATION.get(prompt):
             each = opacity(noise[:, index], kind, frames=frames, stride=stride)
             covers[index] = each.flatten(0, 1)
-            pictures[index] = with_falling(calm[index], covers[index], kind)
+            pictures[index] = with_precipitation(calm[index], covers[index], kind)
     return pictures, covers

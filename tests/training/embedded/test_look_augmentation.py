@@ -4,14 +4,14 @@ import numpy as np
 import torch
 
 from realmaster_live.training.data import find_clips
+from realmaster_live.training.embedded.look_augmentation import randomize_look, sharpen
 from realmaster_live.training.embedded.run import Run
-from realmaster_live.training.embedded.varied import sharpen, vary
 
 
 def test_a_look_is_random_but_the_same_for_all_frames():
     frame = np.random.default_rng(1).integers(0, 256, (1, 24, 32, 3), np.uint8)
     frames = torch.from_numpy(np.repeat(frame, 3, 0))
-    one, again, other = (vary(frames, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (randomize_look(frames, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one.dtype == torch.uint8 and one.shape == frames.shape
     assert torch.equal(one, again)
     assert not torch.equal(one, other)

@@ -14,7 +14,7 @@ from torch.nn import functional
 GREY = (0.299, 0.587, 0.114)  # Rec. 601 luma of sRGB
 
 
-def vary(frames: Tensor, rng: np.random.Generator) -> Tensor:  # (T, H, W, 3) uint8, both
+def randomize_look(frames: Tensor, rng: np.random.Generator) -> Tensor:  # (T, H, W, 3) uint8, both
     """Return frames in another look, the same for all of them."""
     picture = frames.float() / 255.0
     picture = sharpen(picture, float(rng.uniform(-0.6, 1.0)))

@@ -1,7 +1,7 @@
-"""The stock way to run an in-context network: all clips joined on the frame axis, nothing kept.
+"""The baseline: all clips concatenated on the frame axis, full attention, no cache.
 
-It is how diffusers runs a public IC-LoRA: every token sees every token, so no keys and values can
-be kept from one step to the next. Here to be compared with, in answers and in time.
+This is how diffusers runs a public IC-LoRA: every token attends to every token, so no keys and
+values can be reused between steps. It is here for comparison, in results and in time.
 
 Legend: B batch, N tokens of a chunk, A tokens of all clips, D channels of a head.
 """
@@ -18,22 +18,22 @@ from realmaster_live.model.in_context import Rope
 from realmaster_live.model.profile import Profile
 from realmaster_live.optional import require
 
-Clip = tuple[Tensor, Tensor, Rope]  # a clean latent, the reference it was made from, its positions
+Clip = tuple[Tensor, Tensor, Rope]  # a clean latent, its reference, its positions
 
 
-def joined_ropes(rope: Rope, past: Sequence[Clip]) -> Rope:
-    """Return the positions of [target | reference | past]: the first two share theirs."""
+def concatenated_ropes(rope: Rope, past: Sequence[Clip]) -> Rope:
+    """Return the positions of [target | reference | past]; target and reference share theirs."""
     ropes = [rope, rope, *(clip[2] for clip in past)]
     return torch.cat([cos for cos, _ in ropes]), torch.cat([sin for _, sin in ropes])
 
 
-def joined_timesteps(timestep: Tensor, count: int, clean: int) -> Tensor:  # (B,) -> (B, A)
-    """Return one timestep a token: the target's for `count` tokens, then 0 for `clean` others."""
+def token_timesteps(timestep: Tensor, count: int, clean: int) -> Tensor:  # (B,) -> (B, A)
+    """Return a timestep for each token: the target's for `count` tokens, 0 for `clean` others."""
     noisy = timestep[:, None].expand(-1, count)
     return torch.cat((noisy, noisy.new_zeros(len(noisy), clean)), 1)
 
 
-def predict_joined(
+def predict_concatenated(
     model: InContextTransformer,
     sample: Tensor,  # latent (1 - t) x0 + t noise
     timestep: Tensor,  # (B,) float32 t in [0, 1]
@@ -42,7 +42,7 @@ def predict_joined(
     past: Sequence[Clip],
     prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
 ) -> Tensor:
-    """Return x0 of the target; without a past this is `InContextTransformer.whole`."""
+    """Return x0 of the target; without a past, the same as `InContextTransformer.whole`."""
     clips = [
         model.embed_target(sample, reference),
         model.embed_reference(reference),
@@ -50,14 +50,14 @@ def predict_joined(
     ]
     count = clips[0].shape[1]
     tokens = torch.cat(clips, 1)
-    each = joined_timesteps(timestep, count, tokens.shape[1] - count)
+    each = token_timesteps(timestep, count, tokens.shape[1] - count)
     embedding, modulation = model.condition_embedder(each)
-    x, _ = model.through_blocks(tokens, modulation, joined_ropes(rope, past), (), prompt_kv)
+    x, _ = model.through_blocks(tokens, modulation, concatenated_ropes(rope, past), (), prompt_kv)
     return model.predict(x[:, :count], embedding[:, :count], sample, timestep, reference)
 
 
-class GivenRope(nn.Module):
-    """Rotary tables that were made elsewhere, in diffusers' layout, whatever the latent."""
+class PrecomputedRope(nn.Module):
+    """Takes the place of diffusers' rotary module: returns given tables for any latent."""
 
     def __init__(self, rope: Rope) -> None:
         super().__init__()
@@ -68,18 +68,18 @@ class GivenRope(nn.Module):
         return self.tables
 
 
-class DiffusersForm:
-    """diffusers' own WanTransformer3DModel with our weights, as its users would run it.
+class DiffusersTransformer:
+    """diffusers' own WanTransformer3DModel with our weights, run as its users would.
 
-    The clips are one latent of several times the frames; the text goes through the text embedder at
-    every step, as there.
+    The clips are one latent with several times the frames; as in diffusers' pipelines, the text
+    goes through the text embedder at every step.
     """
 
     def __init__(self, model: InContextTransformer, *, bf16: bool = False) -> None:
-        """Copy the weights; the profile must be one of diffusers' shape (not `aligned`).
+        """Copy the weights; the profile must have diffusers' structure (not `aligned`).
 
         With `bf16`, for use under autocast, products and the norms of keys and queries are bfloat16
-        as in its own pipelines; other norms and the modulation tables stay float32, as there.
+        as in diffusers' pipelines; other norms and the modulation tables stay float32, as there.
         """
         profile = model.profile
         diffusers = require("diffusers", extra="training")
@@ -99,19 +99,19 @@ class DiffusersForm:
         past: Sequence[Clip],
         text: Tensor,  # (B, M, text width)
     ) -> Tensor:
-        """Return x0 of the target, as `predict_joined` does."""
-        joined = torch.cat((sample, reference, *(latent for latent, _, _ in past)), 2)
-        positions = joined_ropes(rope, past)
+        """Return x0 of the target, the same as `predict_concatenated`."""
+        clips = torch.cat((sample, reference, *(latent for latent, _, _ in past)), 2)
+        positions = concatenated_ropes(rope, past)
         count = len(rope[0])
-        each = joined_timesteps(timestep, count, len(positions[0]) - count)
-        self.network.rope = GivenRope(positions)
-        velocity: Tensor = self.network(joined, 1000.0 * each, text, return_dict=False)[0]
+        each = token_timesteps(timestep, count, len(positions[0]) - count)
+        self.network.rope = PrecomputedRope(positions)
+        velocity: Tensor = self.network(clips, 1000.0 * each, text, return_dict=False)[0]
         t = timestep.view(-1, 1, 1, 1, 1)
         return sample - t * velocity[:, :, : sample.shape[2]]
 
 
 def diffusers_config(profile: Profile) -> dict[str, object]:
-    """Return the arguments of diffusers' WanTransformer3DModel that make a profile's network."""
+    """Return the arguments that make diffusers' WanTransformer3DModel a profile's network."""
     patch = profile.patch
     return {
         "patch_size": (1, patch, patch),

@@ -1,9 +1,11 @@
-"""A layer that draws what falls, rain or snow, where the noise of a chunk says.
+"""A layer that draws rain or snow over decoded frames, at places that the chunk's noise decides.
 
-Where a drop hangs is chance. No render tells it, and regression on chance learns its mean, which is
-nothing. So chance is taken from where a diffusion model has it, its noise: high noise in a slot, a
-place within a latent position, hangs a drop there, drawn by the stamp of that slot. The latents
-decide how much of it is seen. Both are learnt; the stamps begin as drawn drops and flakes.
+The positions of drops are random. The render does not contain them, and regression on a random
+target learns its mean, which shows no drops at all. So the randomness is taken from the noise that
+the diffusion model starts from: where the noise of a slot (a place within a latent position)
+exceeds a threshold, there is a drop, drawn with that slot's stamp (a small kernel). A gate,
+computed from the latents, decides how visible it is. Gates and stamps are learnt; the stamps are
+initialized as streaks and flakes.
 
 Legend: B samples, T frames of a latent, C latent channels, h w latent height and width, S slots,
 K kinds, D pixels along one side of a latent position.
@@ -19,16 +21,16 @@ from torch import Tensor, nn
 Kind = Literal["drops", "flakes"]
 KINDS: tuple[Kind, ...] = ("drops", "flakes")
 GREY: dict[Kind, float] = {"drops": 205 / 127.5 - 1, "flakes": 240 / 127.5 - 1}  # in [-1, 1]
-THRESHOLD: dict[Kind, float] = {"drops": 1.5, "flakes": 1.4}  # of the noise, for there to be one
-RAMP = 0.3  # of noise, from nothing to a whole drop
-SHUT = -4.0  # where the gates begin: a sigmoid of 0.02
+THRESHOLD: dict[Kind, float] = {"drops": 1.5, "flakes": 1.4}  # noise above it makes a drop or flake
+RAMP = 0.3  # width in noise of the transition from no drop to a full one
+GATE_BIAS = -4.0  # initial bias of the gates: sigmoid(-4) is 0.02
 CELL = 2  # pixels along one side of a cell, the unit in which the decoder writes
 
 Point = tuple[int, float, float]  # row, column, cover
 
 
 def streak(slot: int, slots: int, side: int) -> list[Point]:
-    """Return a drop's slanted trace; the latent position has its origin at 0, 0."""
+    """Return a drop's slanted streak, in pixels from the latent position's top left corner."""
     half = max(slots // 2, 1)
     left = (slot % half + 0.5) * side / half
     top = (slot // half) * (side // 2) + slot * 5 % (side // 2)
@@ -42,7 +44,7 @@ def streak(slot: int, slots: int, side: int) -> list[Point]:
 
 
 def flake(slot: int, slots: int, side: int) -> list[Point]:
-    """Return a flake of one pixel, or of four."""
+    """Return a flake of one pixel or of four."""
     across = 4
     down = -(-slots // across)
     left = (slot % across) * side // across + slot * 3 % (side // across)
@@ -52,7 +54,7 @@ def flake(slot: int, slots: int, side: int) -> list[Point]:
 
 
 def stamps(kind: Kind, slots: int, side: int) -> Tensor:  # (S, 3 D, 3 D)
-    """Return what each slot draws into its position, the middle, and the eight around it."""
+    """Return each slot's kernel, which covers its latent position and the eight neighbours."""
     made = torch.zeros(slots, 3 * side, 3 * side)
     draw = streak if kind == "drops" else flake
     for slot in range(slots):
@@ -62,30 +64,30 @@ def stamps(kind: Kind, slots: int, side: int) -> Tensor:  # (S, 3 D, 3 D)
 
 
 def stamp_weight(kind: Kind, slots: int, side: int) -> Tensor:  # (D * D, S, 3, 3)
-    """Return the stamps as a convolution over latent positions that gives D x D pixels each.
+    """Return the stamps as weights of a convolution from latent positions to D x D pixels each.
 
-    Its channels run over the row and column in a cell, then over the cells' rows and columns, as
-    `pixel_shuffle` takes them.
+    The output channels run over row and column in a cell, then over the cells' rows and columns, as
+    `pixel_shuffle` expects them.
     """
     cells = side // CELL
     parts = stamps(kind, slots, side).reshape(slots, 3, cells, CELL, 3, cells, CELL).flip(1, 4)
-    # slot, row around, cell row, row in it, column around, cell column, column in it
+    # slot, neighbour row, cell row, row in cell, neighbour column, cell column, column in cell
     return parts.permute(3, 6, 2, 5, 0, 1, 4).reshape(side * side, slots, 3, 3)
 
 
-def there(noise: Tensor, threshold: Tensor) -> Tensor:
-    """Return in [0, 1] whether something hangs where the noise is so high."""
+def presence(noise: Tensor, threshold: Tensor) -> Tensor:
+    """Return how far each slot holds a drop or flake, in [0, 1], for its noise."""
     return ((noise - threshold) / RAMP).clamp(0.0, 1.0)
 
 
 def slots_of(noise: Tensor, frames: int) -> Tensor:  # (B, C, h, w) -> (B * T, S, h, w)
-    """Deal the noise's channels out to the frames."""
+    """Distribute the noise's channels over the frames."""
     slots = noise.shape[1] // frames
     return torch.unflatten(noise[:, : slots * frames], 1, (frames, slots)).flatten(0, 1)
 
 
-class Falling(nn.Module):
-    """Draws drops and flakes over decoded frames."""
+class Precipitation(nn.Module):
+    """Composites drops and flakes over decoded frames; see the module."""
 
     def __init__(self, channels: int, side: int, frames: int) -> None:
         super().__init__()
@@ -103,12 +105,12 @@ class Falling(nn.Module):
         self.gate = nn.Conv2d(channels, len(KINDS), 3, padding=1)
         nn.init.zeros_(self.gate.weight)
         assert self.gate.bias is not None
-        nn.init.constant_(self.gate.bias, SHUT)
+        nn.init.constant_(self.gate.bias, GATE_BIAS)
 
     def cover(self, kind: int, noise: Tensor) -> Tensor:  # -> (B * T, 4, H / 2, W / 2)
-        """Return how much of each pixel is of a kind, were its gate wide open."""
-        hanging = there(slots_of(noise, self.frames), self.threshold[kind])
-        drawn = nn.functional.pixel_shuffle(self.stamp[kind](hanging), self.cells)
+        """Return each pixel's coverage by a kind in [0, 1], before the gate."""
+        present = presence(slots_of(noise, self.frames), self.threshold[kind])
+        drawn = nn.functional.pixel_shuffle(self.stamp[kind](present), self.cells)
         return drawn.clamp(0.0, 1.0)
 
     def forward(
@@ -117,7 +119,7 @@ class Falling(nn.Module):
         latent: Tensor,  # (B, C, h, w)
         noise: Tensor,  # (B, C, h, w)
     ) -> Tensor:
-        """Return cells with what falls drawn over them."""
+        """Return the cells with precipitation composited over them."""
         gates = nn.functional.interpolate(
             torch.sigmoid(self.gate(latent)),
             scale_factor=float(self.cells),
