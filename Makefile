@@ -4,8 +4,10 @@ PYTHON := $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null \
 	&& { command -v $$p; break; }; done)
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
+# One thread a process: the tests' networks are tiny, and several processes run side by side.
+PYTEST := OMP_NUM_THREADS=1 .venv-test/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: demo test test-all lint types docs bench clean python
+.PHONY: demo test test-slow test-all lint types docs bench clean python
 
 python:
 	@test -n "$(PYTHON)" || { echo "realmaster_live needs Python 3.11 or 3.12, and none was found ($$(python3 --version 2>&1)): install one and run make again" >&2; exit 2; }
@@ -27,10 +29,13 @@ demo: .venv-demo/done
 	.venv-demo/bin/realmaster demo --out demo-out
 
 test: .venv-test/done
-	.venv-test/bin/pytest
+	$(PYTEST)
+
+test-slow: .venv-test/done
+	$(PYTEST) -m 'slow and not gpu'
 
 test-all: .venv-test/done
-	.venv-test/bin/pytest -m 'not gpu'
+	$(PYTEST) -m 'not gpu'
 
 lint: .venv-test/done
 	.venv-test/bin/ruff check .

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from street import SIZE, make_chunk
@@ -22,6 +23,18 @@ READY = re.compile(r"ready on ([\w.]+):(\d+)")
 # process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Rooms whose tests share something that takes long to make: one process runs all of theirs.
+SHARING = ("engines", "datasets", "fidelity", "training/distillation", "training/iclora")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a costly fixture in one of the parallel processes, files else."""
+    root = Path(__file__).parent
+    for item in items:
+        path = item.path.relative_to(root).as_posix()
+        room = next((room for room in SHARING if path.startswith(f"{room}/")), path)
+        item.add_marker(pytest.mark.xdist_group(room))
 
 
 @dataclass(frozen=True)
