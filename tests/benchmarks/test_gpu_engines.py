@@ -1,3 +1,4 @@
+import pytest
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ def run(out, *options):
     return json.loads((out / "engines.json").read_text()), (out / "engines.md").read_text()
 
 
+@pytest.mark.slow
 def test_times_what_fits_into_the_time_and_says_what_is_left(tmp_path):
     data, table = run(tmp_path, "--modes", "graphs,eager")
     rows = [row for row in data["rows"] if row["profile"] == "tiny"]

@@ -134,6 +134,7 @@ def test_round_weights_keeps_small_tensors():
     assert np.isclose(module.bias.unique().item(), 1.0 + 2.0**-12)
 
 
+@pytest.mark.slow
 def test_command_line_exports_a_checkpoint(tiny_checkpoint, tmp_path, capsys):
     assert main(["export", str(tiny_checkpoint), "--out", str(tmp_path / "out")]) == 0
     assert "7 files" in capsys.readouterr().out

@@ -61,12 +61,14 @@ def realized(folder, film):
         return realize(engine, Rendered(sim=film), prompts).astype(np.int16)
 
 
+@pytest.mark.slow
 def test_agrees_with_float16(int8_model, tiny_model, film):
     difference = np.abs(realized(int8_model, film) - realized(tiny_model, film))
     assert 0 < difference.mean() < LEVELS
     assert difference.max() < 64
 
 
+@pytest.mark.slow
 def test_manifest_says_precision_and_agreement(int8_model, tiny_model):
     manifest = json.loads((int8_model / "manifest.json").read_text())
     assert manifest["precision"] == "int8"
@@ -81,6 +83,7 @@ def test_manifest_says_precision_and_agreement(int8_model, tiny_model):
     assert kept == {*manifest["files"], "manifest.json"}
 
 
+@pytest.mark.slow
 def test_weights_are_bytes_once_and_the_last_layers_are_not(int8_model, tiny_model):
     stored, total = set(), 0
     for name in NAMES:
@@ -101,6 +104,7 @@ def test_weights_are_bytes_once_and_the_last_layers_are_not(int8_model, tiny_mod
     assert size < (tiny_model / WEIGHTS_FILE).stat().st_size
 
 
+@pytest.mark.slow
 def test_inputs_are_those_of_float16(int8_model, tiny_model):
     for name in NAMES:
         left, right = (
@@ -111,6 +115,7 @@ def test_inputs_are_those_of_float16(int8_model, tiny_model):
         assert [v.name for v in left.output] == [v.name for v in right.output]
 
 
+@pytest.mark.slow
 def test_changed_files_are_refused(int8_model, tmp_path):
     for path in int8_model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -120,6 +125,7 @@ def test_changed_files_are_refused(int8_model, tmp_path):
         OnnxEngine(tmp_path, width=WIDTH, height=HEIGHT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False])
 def test_convolutions_are_fused_only_where_bytes_multiply_exactly(
     exact, int8_model, monkeypatch, tmp_path
@@ -137,6 +143,7 @@ def test_convolutions_are_fused_only_where_bytes_multiply_exactly(
     assert ("QLinearConv" in {node.op_type for node in optimized.graph.node}) is exact
 
 
+@pytest.mark.slow
 def test_unfused_convolutions_agree_with_float16(int8_model, tiny_model, film, monkeypatch):
     """They are right on every processor; fused ones only where bytes multiply exactly."""
     expected = realized(tiny_model, film)

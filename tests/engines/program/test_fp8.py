@@ -140,6 +140,7 @@ def test_peaks_are_those_of_all_passes(parts, tiny_model, film):
     assert all(one <= two for one, two in pairs) and any(one < two for one, two in pairs)
 
 
+@pytest.mark.slow
 def test_rehearsal_passes_its_gate(tiny_model, parts):
     manifest, parameters, found = parts
     figures = {
@@ -169,6 +170,7 @@ def test_a_calibration_that_does_not_fit_is_refused(tiny_model, parts, tmp_path)
         calibrate(tiny_model, manifest, [short], parameters)
 
 
+@pytest.mark.slow
 def test_compiles_for_cards_that_have_it(prepared):
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
     folder, made, sizes = prepared
@@ -187,6 +189,7 @@ def test_compiles_for_cards_that_have_it(prepared):
         )
 
 
+@pytest.mark.slow
 def test_builds_from_a_file_of_frames(tiny_checkpoint, tiny_model, film, tmp_path, monkeypatch):
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))

@@ -61,6 +61,7 @@ def out(tmp_path, tiny_checkpoint, tiny_model):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_builds_and_keeps_what_did_not_change(tiny_checkpoint, out):
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)

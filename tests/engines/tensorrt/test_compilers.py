@@ -28,6 +28,7 @@ def prepared(request, tiny_model, tmp_path):
     return tmp_path, prepare_graphs(tiny_model, tmp_path, sizes, precision=request.param), sizes
 
 
+@pytest.mark.slow
 def test_all_four_graphs_compile_without_a_gpu(rtx, prepared):
     folder, made, sizes = prepared
     assert sizes.lengths == (0, 6, 12)

@@ -29,6 +29,7 @@ def test_seeds_and_sizes_are_read_or_refused():
         pairs.parse_size("512")
 
 
+@pytest.mark.slow
 def test_a_clip_is_written_whole_and_only_once(tmp_path):
     asked = ["--seeds", "1000", "--frames", "2", "--size", "96x54", "--spp", "2", "--drives", "1"]
     pairs.main(["--out", str(tmp_path), *asked])
@@ -46,6 +47,7 @@ def test_a_clip_is_written_whole_and_only_once(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_clip_does_not_depend_on_the_drives_made_before_it(tmp_path):
     """A town is built once for its drives, whose weathers differ: nothing of one may stay."""
     asked = ["--seeds", "5", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "2"]
@@ -59,6 +61,7 @@ def test_a_clip_does_not_depend_on_the_drives_made_before_it(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(after_another, alone, strict=True))
 
 
+@pytest.mark.slow
 def test_prompts_change_the_truth_alone(tmp_path):
     asked = ["--seeds", "6", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "1"]
     names = {}
@@ -89,6 +92,7 @@ def test_unknown_prompts_are_refused(tmp_path):
         pairs.main(["--out", str(tmp_path), "--prompts", "rain,hail"])
 
 
+@pytest.mark.slow
 def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
     asked = ["--seeds", "1000", "--frames", "2", "--size", "96x64", "--spp", "1", "--drives", "1"]
     pairs.main(["--out", str(tmp_path / "a"), *asked])
@@ -103,6 +107,7 @@ def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
     assert facts[0]["lights"] == facts[1]["lights"] and len(facts[0]["lights"]) == 2
 
 
+@pytest.mark.slow
 def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
     asked = ["--seeds", "1000", "--frames", "1", "--size", "96x64", "--spp", "1", "--drives", "1"]
     pairs.main(["--out", str(tmp_path / "a"), *asked])

@@ -23,6 +23,7 @@ def test_an_llvm_that_is_too_old_is_never_chosen():
     assert found is None or not any(f"-{n}." in found.name for n in (13, 14, 15))
 
 
+@pytest.mark.slow
 def test_pixels_coincide_with_the_rasteriser(street, tracer, frame, car, camera):
     state, view = frame(car(wheel_spin=0.4, yaw_deg=20.0)), camera(y=-0.7, yaw_deg=8.0)
     drawn = Rasteriser(street, shadow_size=0).render(state, view)
@@ -34,6 +35,7 @@ def test_pixels_coincide_with_the_rasteriser(street, tracer, frame, car, camera)
     assert np.mean(np.isfinite(drawn.depth) == np.isfinite(traced)) > 0.99
 
 
+@pytest.mark.slow
 def test_the_same_state_gives_the_same_photograph(tracer, frame, car, camera):
     view = camera(width=48, height=27)
     first = tracer.render(frame(car(), weather=NOON), view)
@@ -43,6 +45,7 @@ def test_the_same_state_gives_the_same_photograph(tracer, frame, car, camera):
     assert 50 < first.mean() < 205
 
 
+@pytest.mark.slow
 def test_paint_lamps_and_night_show(tracer, frame, car, camera):
     view = camera(width=48, height=27)
     green = tracer.render(frame(car(x=8.0, paint=(0.05, 0.6, 0.1)), weather=NOON), view)

@@ -40,6 +40,7 @@ def textured_teacher(tmp_path_factory, taught, textured):
     return Teacher(base=taught(tmp_path_factory.mktemp("textured"), textured, steps=250))
 
 
+@pytest.mark.slow
 def test_regression_comes_nearer_than_the_teacher_in_as_few_steps(
     toned_teacher, toned, data_of, tmp_path
 ):
@@ -50,6 +51,7 @@ def test_regression_comes_nearer_than_the_teacher_in_as_few_steps(
     assert not verdict.failed
 
 
+@pytest.mark.slow
 def test_consistency_alone_keeps_a_student_on_its_teachers_path(
     toned_teacher, toned, data_of, tmp_path
 ):
@@ -131,6 +133,7 @@ def strengths(folder, make):
     return ((made - reference[0]) * board).mean((1, 2, 3))
 
 
+@pytest.mark.slow
 def test_a_discriminator_alone_gives_texture_back(textured_teacher, textured, data_of, tmp_path):
     data = data_of(textured)
     first = recipe(chunks=1, student=optimizer(steps=40, learning_rate=1e-3))

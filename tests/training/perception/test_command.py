@@ -35,6 +35,7 @@ def study(*flags):
     return parse(["evaluate", "perception", *flags])[1]
 
 
+@pytest.mark.slow
 def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path, capsys):
     assert main(["evaluate", "perception", *asked(folders, tmp_path)]) == 0
     said = capsys.readouterr().out
@@ -57,6 +58,7 @@ def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path
     assert [p.with_name("network.safetensors").stat().st_mtime_ns for p in runs] == trained
 
 
+@pytest.mark.slow
 def test_other_steps_are_trained_anew(folders, tmp_path):
     few = ("--variants", "sim", "--tasks", "segmentation", "--seeds", "1")
     path = tmp_path / "runs" / "segmentation-sim-0" / "result.json"
@@ -81,6 +83,7 @@ def test_wrong_uses_are_refused(folders, tmp_path, capsys):
     assert "town 2000 in both" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_judge_is_trained_and_written_as_the_gate_reads_it(folders, tmp_path, capsys):
     path = tmp_path / "judge.onnx"
     assert (
