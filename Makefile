@@ -32,7 +32,7 @@ test: .venv-test/done
 	$(PYTEST)
 
 test-slow: .venv-test/done
-	$(PYTEST) -m 'slow and not gpu'
+	$(PYTEST) -m 'slow and not soak and not gpu'
 
 test-all: .venv-test/done
 	$(PYTEST) -m 'not gpu'

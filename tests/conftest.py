@@ -26,15 +26,19 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Rooms whose tests share something that takes long to make: one process runs all of theirs.
 SHARING = ("engines", "datasets", "fidelity", "training/distillation", "training/iclora")
+LONG = {"soak": 4 * 3600, "slow": 900}  # seconds that a test of a marker may take
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a costly fixture in one of the parallel processes, files else."""
+    """Keep tests that share a costly fixture in one process, and give long ones their time."""
     root = Path(__file__).parent
     for item in items:
         path = item.path.relative_to(root).as_posix()
         room = next((room for room in SHARING if path.startswith(f"{room}/")), path)
         item.add_marker(pytest.mark.xdist_group(room))
+        for marker, limit_s in LONG.items():
+            if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(limit_s))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Any file of a recording with anything in it: one sentence, no hang, nothing lost.
 
-`make test` runs some hundred cases of each, `make test-all` (slow) the figures of
+`make test` runs some hundred cases of each, `make test-all` (soak) the figures of
 docs/reliability.md.
 """
 
@@ -31,7 +31,7 @@ from realmaster_live.recording.tables import SCHEMAS, read_table
 
 SPEC = ChunkSpec(frames=4, height=32, width=48, fps=20)
 SEGMENT = "segments/000000"
-SLOW = pytest.mark.slow
+SLOW = pytest.mark.soak
 QUICK = settings(
     max_examples=60,
     derandomize=True,

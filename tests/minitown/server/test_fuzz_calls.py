@@ -166,7 +166,7 @@ def test_random_calls_leave_every_tick_whole(scene, calls):
     scene.play(calls)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @SLOW
 @given(st.lists(WELL_FORMED | RANDOM, min_size=1, max_size=4))
 def test_fifty_thousand_random_calls_leave_every_tick_whole(scene, calls):
@@ -227,7 +227,7 @@ def test_damaged_logs_are_refused_or_played(scene, log, damage):
     replay(scene, log, damage)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @SLOW
 @given(DAMAGE)
 def test_fifty_thousand_damaged_logs_are_refused_or_played(scene, log, damage):

@@ -61,7 +61,7 @@ def test_vehicles_that_are_destroyed_under_the_manager_do_not_end_it(running):
         drive(server, 200, 5, destroyed=True)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("cars", [0, 1, 8])
 def test_ten_thousand_ticks_with_a_traffic_manager_end(running, cars):
     with running("--no-raster", "--vehicles", "12", "--walkers", "8") as server:

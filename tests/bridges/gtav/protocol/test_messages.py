@@ -243,8 +243,7 @@ def test_any_bytes_are_a_message_or_an_error(data):
     check_any_message(data)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.soak
 @settings(deadline=None, max_examples=100_000)
 @given(MESSAGES)
 def test_many_bytes_are_read_or_refused(data):

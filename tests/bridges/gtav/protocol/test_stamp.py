@@ -189,8 +189,7 @@ def test_any_values_are_a_stamp_or_an_error(found):
     check_any_stamp(found)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.soak
 @settings(deadline=None, max_examples=50_000)
 @given(st.binary(max_size=200), st.integers(0, 90), STAMPS)
 def test_many_bytes_and_values_are_read_or_refused(noise, at, found):
