@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.minitown.plan.boxes import Box, overlap
 from realmaster_live.minitown.plan.layout import (
     CORNER_TANGENT,
     CROSSING_DEPTH,
@@ -26,6 +27,7 @@ from realmaster_live.minitown.plan.roads import (
     Lane,
     LaneKey,
     RoadNetwork,
+    Sign,
     Signal,
     SpawnPoint,
 )
@@ -33,7 +35,10 @@ from realmaster_live.minitown.plan.roads import (
 FIRST_CONNECTION = 1000  # OpenDRIVE road ids from here on are ways through junctions
 TURN_SPEED = 5.5
 KERB_CLEARANCE = 0.15  # metres between a turning lane's edge and the rounded kerb
-SPAWN_GAP = 9.0
+FIRST_SIGN = 1000  # ids below are traffic lights
+LIMIT_AFTER, YIELD_BEFORE = 3.0, 1.5  # metres from a street's end to a sign
+LARGEST_VEHICLE = (5.3, 1.45)  # half length and half width of any body, metres
+SPAWN_GAP = 11.0
 SPAWN_HEIGHT = 0.3
 
 
@@ -57,7 +62,7 @@ def make_network(seed: int) -> RoadNetwork:
         spawn_points=_spawn_points(lanes),
         footpaths=_footpaths(layout),
         crossings=_crossings(layout),
-        opendrive=opendrive_text(name, layout, connections, signals),
+        opendrive=opendrive_text(name, layout, connections, signals, _signs(layout)),
     )
 
 
@@ -201,8 +206,40 @@ def _signals(layout: Layout) -> tuple[dict[int, Signal], dict[tuple[int, bool], 
     return signals, signal_at
 
 
+def _signs(layout: Layout) -> list[Sign]:
+    """Return a limit where each direction of a street begins, and yield signs of T junctions."""
+    signs: list[Sign] = []
+    for street in layout.streets.values():
+        for backwards in (False, True):
+            signs.append(
+                Sign(
+                    id=FIRST_SIGN + len(signs),
+                    road=street.id,
+                    s=street.path.length - LIMIT_AFTER if backwards else LIMIT_AFTER,
+                    backwards=backwards,
+                    speed_limit=street.speed_limit,
+                )
+            )
+    for junction in layout.junctions.values():
+        phases = opposite_pairs(junction)
+        for arm, phase in zip(junction.arms, phases, strict=True):
+            if phases.count(phase) == 1:
+                length = arm.street.path.length
+                signs.append(
+                    Sign(
+                        id=FIRST_SIGN + len(signs),
+                        road=arm.street.id,
+                        s=length - YIELD_BEFORE if arm.at_end else YIELD_BEFORE,
+                        backwards=not arm.at_end,
+                    )
+                )
+    return signs
+
+
 def _spawn_points(lanes: dict[LaneKey, Lane]) -> tuple[SpawnPoint, ...]:
-    points = []
+    """Return places so far apart that the largest vehicle fits in each, all of them taken."""
+    points: list[SpawnPoint] = []
+    rooms: list[Box] = []
     for lane in lanes.values():
         if lane.junction >= 0:
             continue
@@ -211,12 +248,13 @@ def _spawn_points(lanes: dict[LaneKey, Lane]) -> tuple[SpawnPoint, ...]:
         for wanted in np.arange(6.0, s[-1] - 8.0, SPAWN_GAP):
             around = [wanted - 1.0, wanted, wanted + 1.0]
             x, y = (np.interp(around, s, lane.centre[:, axis]) for axis in (0, 1))
+            yaw = math.degrees(math.atan2(y[2] - y[0], x[2] - x[0]))
+            room = Box(float(x[1]), float(y[1]), *LARGEST_VEHICLE, yaw)
+            if any(overlap(room, other) for other in rooms):
+                continue
+            rooms.append(room)
             points.append(
-                SpawnPoint(
-                    location=(float(x[1]), float(y[1]), SPAWN_HEIGHT),
-                    yaw_deg=math.degrees(math.atan2(y[2] - y[0], x[2] - x[0])),
-                    lane=lane.key,
-                )
+                SpawnPoint(location=(room.x, room.y, SPAWN_HEIGHT), yaw_deg=yaw, lane=lane.key)
             )
     return tuple(points)
 

@@ -6,24 +6,27 @@ change sign here and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from realmaster_live.minitown.plan.layout import (
+    CROSSING_DEPTH,
     LANE_WIDTH,
     SIDEWALK_WIDTH,
     Layout,
     Street,
 )
 from realmaster_live.minitown.plan.paths import Path
-from realmaster_live.minitown.plan.roads import LaneKey, Signal
+from realmaster_live.minitown.plan.roads import LaneKey, Sign, Signal
 
 GEO_REFERENCE = (
     "+proj=tmerc +lat_0=49 +lon_0=8 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m "
     "+geoidgrids=egm96_15.gtx +vunits=m +no_defs"
 )
-LIGHT_TYPE = "1000001"
+LIGHT_TYPE, LIMIT_TYPE, YIELD_TYPE = "1000001", "274", "205"
+CROSSWALK_WIDTH = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,11 @@ class Connection:
 
 
 def opendrive_text(
-    name: str, layout: Layout, connections: Sequence[Connection], signals: Mapping[int, Signal]
+    name: str,
+    layout: Layout,
+    connections: Sequence[Connection],
+    signals: Mapping[int, Signal],
+    signs: Sequence[Sign],
 ) -> str:
     """Return the whole network as OpenDRIVE 1.4 XML."""
     root = Element("OpenDRIVE")
@@ -55,7 +62,8 @@ def opendrive_text(
         for arm, signal in zip(junction.arms, own, strict=True):
             at_street.setdefault(arm.street.id, []).append((arm.at_end, signal))
     for street in layout.streets.values():
-        _street(root, street, at_street.get(street.id, []))
+        own_signs = [sign for sign in signs if sign.road == street.id]
+        _street(root, street, at_street.get(street.id, []), own_signs)
     for link in connections:
         _connection(root, link)
     controllers = _controllers(root, signals)
@@ -123,7 +131,12 @@ def _lane(
     return link
 
 
-def _street(root: Element, street: Street, signals: Sequence[tuple[bool, Signal]]) -> None:
+def _street(
+    root: Element,
+    street: Street,
+    signals: Sequence[tuple[bool, Signal]],
+    signs: Sequence[Sign],
+) -> None:
     path = street.path
     element = _road(root, street.id, f"Street {street.id}", path, -1)
     link = SubElement(element, "link")
@@ -140,10 +153,14 @@ def _street(root: Element, street: Street, signals: Sequence[tuple[bool, Signal]
     _lane(centre, 0, "none", 0, ("solid solid" if street.lanes > 1 else "broken", "white", "none"))
     for number in range(1, len(profile) + 1):
         _lane(right, -number, *profile[number - 1])
-    SubElement(element, "objects")
+    objects = SubElement(element, "objects")
+    for at_end, _ in signals:
+        _crosswalk(objects, street, at_end)
     group = SubElement(element, "signals")
     for at_end, signal in signals:
         _signal(group, street, at_end, signal)
+    for sign in signs:
+        _sign(group, street, sign)
 
 
 def _profile(street: Street) -> list[tuple[str, float, tuple[str, str, str] | None]]:
@@ -159,30 +176,93 @@ def _profile(street: Street) -> list[tuple[str, float, tuple[str, str, str] | No
 
 
 def _signal(group: Element, street: Street, at_end: bool, signal: Signal) -> None:
+    _beside_road(
+        group,
+        street,
+        backwards=not at_end,
+        s=street.path.length - 0.1 if at_end else 0.1,
+        values={
+            "name": f"Light {signal.id}",
+            "id": str(signal.id),
+            "dynamic": "yes",
+            "type": LIGHT_TYPE,
+            "value": "-1",
+            "text": "",
+            "height": "3.4",
+            "width": "0.4",
+        },
+    )
+
+
+def _sign(group: Element, street: Street, sign: Sign) -> None:
+    limit = "" if sign.speed_limit is None else f"{sign.speed_limit * 3.6:.0f}"
+    values = {
+        "name": f"Limit {limit}" if limit else "Yield",
+        "id": str(sign.id),
+        "dynamic": "no",
+        "type": LIMIT_TYPE if limit else YIELD_TYPE,
+        "value": limit or "-1",
+        "text": limit,
+        "height": "0.64",
+        "width": "0.64",
+    }
+    if limit:
+        values["unit"] = "km/h"
+    _beside_road(group, street, backwards=sign.backwards, s=sign.s, values=values)
+
+
+def _beside_road(
+    group: Element, street: Street, *, backwards: bool, s: float, values: dict[str, str]
+) -> None:
+    """Add a signal at the kerb of the lanes that it holds for."""
     side = street.half_width + 0.7
-    numbers = sorted((-1 if at_end else 1, -street.lanes if at_end else street.lanes))
+    numbers = sorted((1, street.lanes) if backwards else (-1, -street.lanes))
     element = SubElement(
         group,
         "signal",
-        name=f"Light {signal.id}",
-        id=str(signal.id),
-        s=_number(street.path.length - 0.1 if at_end else 0.1),
-        t=_number(-side if at_end else side),
+        values,
+        s=_number(s),
+        t=_number(side if backwards else -side),
         zOffset="0.15",
         hOffset="0",
         roll="0",
         pitch="0",
-        orientation="+" if at_end else "-",
-        dynamic="yes",
+        orientation="-" if backwards else "+",
         country="OpenDRIVE",
-        type=LIGHT_TYPE,
         subtype="-1",
-        value="-1",
-        text="",
-        height="3.4",
-        width="0.4",
     )
     SubElement(element, "validity", fromLane=str(numbers[0]), toLane=str(numbers[1]))
+
+
+def _crosswalk(group: Element, street: Street, at_end: bool) -> None:
+    """Add the crossing beyond a street's end; its u axis crosses the road, v runs along it."""
+    element = SubElement(
+        group,
+        "object",
+        type="crosswalk",
+        name=f"Crosswalk {street.id} {'end' if at_end else 'start'}",
+        id=f"{street.id}{int(at_end)}",
+        s=_number(street.path.length if at_end else 0.0),
+        t="0",
+        zOffset="0",
+        hdg=_number(-math.pi / 2),
+        pitch="0",
+        roll="0",
+        orientation="none",
+        width=_number(CROSSWALK_WIDTH),
+        length=_number(2 * street.half_width),
+    )
+    outline = SubElement(element, "outline")
+    middle = CROSSING_DEPTH / 2 if at_end else -CROSSING_DEPTH / 2
+    half_length, half_width = street.half_width, CROSSWALK_WIDTH / 2
+    for u, v in ((-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)):
+        SubElement(
+            outline,
+            "cornerLocal",
+            u=_number(u * half_length),
+            v=_number(middle + v * half_width),
+            z="0",
+        )
 
 
 def _connection(root: Element, link: Connection) -> None:

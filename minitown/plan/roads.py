@@ -53,6 +53,22 @@ class Signal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sign:
+    """A speed limit, or a yield sign where no arm lies opposite; in the map, not in the picture.
+
+    Attributes:
+        road: OpenDRIVE road id. s: metres along it. backwards: whether it holds for the lanes that
+            run against the road. speed_limit: metres a second, None for a yield sign.
+    """
+
+    id: int
+    road: int
+    s: float
+    backwards: bool
+    speed_limit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpawnPoint:
     """A place on a driving lane where a vehicle can be put, z a little above the road."""
 

@@ -7,10 +7,12 @@ from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import ActorError, BridgeError
+from realmaster_live.minitown.models.bodies import WALKER_CENTRE
 from realmaster_live.minitown.server import calls_actors as actors
 from realmaster_live.minitown.server.calls import Call, pause_for_manager
 from realmaster_live.minitown.server.calls_lights import set_state
 from realmaster_live.minitown.server.episode import Episode
+from realmaster_live.minitown.transforms import Pose
 
 SPAWN, DESTROY = 0, 1
 MOST_NESTED = 8  # commands inside commands
@@ -18,11 +20,11 @@ MOST_COMMANDS = 8192  # of one batch
 
 
 def _walker_state(episode: Episode, actor_id: Any, place: Any, speed: Any) -> None:
-    actors.set_transform(episode, actor_id, place)
+    """Move a walker to where the client's navigation has its feet, in the next tick."""
     walker = actors.walker_of(episode, actor_id)
-    walker.control = walker.control._replace(
-        speed=shapes.number(speed, "speed", actors.FASTEST_WALK)
-    )
+    shapes.number(speed, "speed", actors.FASTEST_WALK)
+    feet = Pose(*shapes.transform(place))
+    walker.guided_to = feet._replace(z=feet.z + WALKER_CENTRE)
 
 
 def _lights(episode: Episode, actor_id: Any, flags: Any) -> None:

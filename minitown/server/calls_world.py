@@ -20,6 +20,7 @@ from realmaster_live.minitown.traffic.settings import Settings
 
 WEATHER = tuple(Weather.__dataclass_fields__)
 MOST_MANAGERS = 64
+NAVIGATION = "Nav"  # the folder of navigation meshes
 SETTINGS = tuple(Settings.__dataclass_fields__)
 
 
@@ -66,6 +67,21 @@ def _map_info(episode: Episode) -> list[Any]:
         for point in episode.town.network.spawn_points
     ]
     return [episode.town.map_name, points]
+
+
+def _required_files(episode: Episode, folder: Any = "") -> list[str]:
+    """Return the files that a client downloads before it moves walkers; the rest has its calls."""
+    return [episode.town.navigation.name] if shapes.text(folder, "folder") == NAVIGATION else []
+
+
+def _file(episode: Episode, name: Any) -> bytes:
+    wanted = shapes.text(name, "file name")
+    if wanted != episode.town.navigation.name:
+        raise ActorError(
+            f"expected {episode.town.navigation.name}, the only file of a town, got "
+            f"{wanted[:80]!r}: ask for one of get_required_files"
+        )
+    return episode.town.navigation.content
 
 
 def _load(episode: Episode, name: Any, reset: Any = True, layers: Any = 0) -> Any:
@@ -161,7 +177,9 @@ CALLS: Mapping[str, Call] = {
     "get_sensor_token": gives(_sensor_token),
     "get_episode_settings": gives(_settings),
     "set_episode_settings": gives(_set_settings),
-    "get_required_files": gives(lambda episode, folder="": []),
+    "get_required_files": gives(_required_files),
+    "request_file": gives(_file),
+    "get_navigation_mesh": gives(lambda episode: episode.town.navigation.content),
     "get_map_info": gives(_map_info),
     "get_map_data": gives(lambda episode: episode.town.network.opendrive),
     "get_available_maps": gives(lambda episode: listed_maps(episode.town.name)),

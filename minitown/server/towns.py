@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from realmaster_live.errors import ActorError, ConfigError
+from realmaster_live.minitown.plan.navigation import make_navigation
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.server.cameras import Blank, Renderer
+from realmaster_live.minitown.server.detour import detour_file
 from realmaster_live.minitown.server.rays import Triangles, triangles_of
 
 LISTED = 10  # of our own towns in get_available_maps; any other number loads as well
@@ -36,6 +40,13 @@ class MapChoice:
     seed: int
 
 
+class NavigationFile(NamedTuple):
+    """A file that clients ask for by its name."""
+
+    name: str
+    content: bytes
+
+
 @dataclass(frozen=True)
 class Town:
     """A town: its name, roads, meshes (None when nothing is drawn), and what draws it."""
@@ -54,6 +65,16 @@ class Town:
     def triangles(self) -> Triangles | None:
         """The town's triangles for rays; None when nothing is drawn."""
         return None if self.scene is None else triangles_of(self.scene)
+
+    @cached_property
+    def navigation(self) -> NavigationFile:
+        """The navigation mesh as clients download it.
+
+        They keep it by its name for good, so that the name follows from the bytes.
+        """
+        content = detour_file(make_navigation(self.network.seed))
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        return NavigationFile(f"Carla/Maps/Nav/{self.name}-{digest}.bin", content)
 
     @property
     def origin(self) -> tuple[float, float]:

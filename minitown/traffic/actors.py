@@ -15,11 +15,11 @@ from realmaster_live.minitown.models.bodies import (
     WALKER_CENTRE,
     WALKER_EXTENT,
 )
+from realmaster_live.minitown.plan.boxes import Box, box_of
 from realmaster_live.minitown.traffic.attributes import checked
 from realmaster_live.minitown.traffic.blueprint_attributes import Blueprint
 from realmaster_live.minitown.traffic.blueprint_ids import PROPS
 from realmaster_live.minitown.traffic.blueprints import LIGHT
-from realmaster_live.minitown.traffic.boxes import Box, box_of
 from realmaster_live.minitown.traffic.sensor_blueprints import LANE_INVASION
 from realmaster_live.minitown.traffic.signals import TrafficLight
 from realmaster_live.minitown.traffic.vehicle import Vehicle

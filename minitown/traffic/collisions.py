@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from realmaster_live.minitown.plan.boxes import box_of, overlap
 from realmaster_live.minitown.traffic.actors import Actor
-from realmaster_live.minitown.traffic.boxes import box_of, overlap
 from realmaster_live.minitown.traffic.vehicle import velocity_of
 from realmaster_live.minitown.transforms import Pose, Vector
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from realmaster_live.minitown.models.bodies import WALKER_CENTRE
+from realmaster_live.minitown.plan.boxes import Box, overlap
 from realmaster_live.minitown.plan.footpaths import Footpaths
 from realmaster_live.minitown.plan.lanes import LaneMap
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.traffic.actors import Actor
-from realmaster_live.minitown.traffic.boxes import Box, overlap
 from realmaster_live.minitown.traffic.junctions import Junctions
 from realmaster_live.minitown.traffic.signals import GREEN, Signals
 from realmaster_live.minitown.traffic.walker import Stroller, WalkerControl

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from realmaster_live.minitown.models.bodies import BODIES, WALKER_CENTRE
+from realmaster_live.minitown.plan.boxes import box_of, overlap
 from realmaster_live.minitown.plan.lanes import LaneMap
 from realmaster_live.minitown.traffic.blueprint_ids import AMBIENT_VEHICLES, AMBIENT_WALKERS
 from realmaster_live.minitown.traffic.blueprints import COLORS
-from realmaster_live.minitown.traffic.boxes import box_of, overlap
 from realmaster_live.minitown.traffic.walker import Stroller
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose

@@ -29,11 +29,28 @@ class WalkerControl(NamedTuple):
 
 @dataclass(slots=True)
 class Walker:
-    """The moving part of a walker actor; `stride` is radians of its walking cycle."""
+    """The moving part of a walker actor.
+
+    Attributes:
+        stride: radians of its walking cycle. guided_to: where a client's navigation puts it in the
+            next tick, None while none does. physics: whether it moves by its control.
+    """
 
     control: WalkerControl = field(default_factory=WalkerControl)
     stride: float = 0.0
     physics: bool = True
+    guided_to: Pose | None = None
+
+    def follow(self, pose: Pose, dt: float) -> Pose:
+        """Return the pose that a client's navigation asked for."""
+        assert self.guided_to is not None
+        goal, self.guided_to = self.guided_to, None
+        dx, dy = goal.x - pose.x, goal.y - pose.y
+        length = math.hypot(dx, dy)
+        yaw = math.radians(goal.yaw)
+        self.control = WalkerControl((math.cos(yaw), math.sin(yaw), 0.0), length / dt)
+        self._swing(length)
+        return goal
 
     def advance(self, pose: Pose, dt: float) -> Pose:
         """Return the pose after `dt` seconds of the present control."""
@@ -43,12 +60,17 @@ class Walker:
         if norm < 1e-6 or step == 0.0:
             self.stride = 0.0
             return pose
-        self.stride = math.fmod(self.stride + step / STRIDE_LENGTH * 2 * math.pi, 2 * math.pi)
+        self._swing(step)
         yaw = math.degrees(math.atan2(dy, dx))
         x, y = pose.x + dx / norm * step, pose.y + dy / norm * step
         return pose._replace(
             x=min(max(x, -EDGE_M), EDGE_M), y=min(max(y, -EDGE_M), EDGE_M), yaw=yaw
         )
+
+    def _swing(self, metres: float) -> None:
+        """Move legs and arms on as a walk of so many metres does; who stands has them still."""
+        turn = self.stride + metres / STRIDE_LENGTH * 2 * math.pi
+        self.stride = math.fmod(turn, 2 * math.pi) if metres > 0.0 else 0.0
 
 
 @dataclass(slots=True)

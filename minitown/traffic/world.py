@@ -8,12 +8,13 @@ from typing import Protocol
 import numpy as np
 
 from realmaster_live.errors import ActorError
+from realmaster_live.minitown.models.bodies import WALKER_CENTRE
+from realmaster_live.minitown.plan.boxes import overlap
 from realmaster_live.minitown.plan.lanes import LaneMap
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import CameraView, Instance, SceneState, Weather
 from realmaster_live.minitown.traffic.actors import Actor, make_actor
 from realmaster_live.minitown.traffic.blueprints import LIBRARY, LIGHT, NOT_SPAWNABLE, SPECTATOR
-from realmaster_live.minitown.traffic.boxes import overlap
 from realmaster_live.minitown.traffic.collisions import HEADROOM, Collision, collide
 from realmaster_live.minitown.traffic.crowd import Crowd
 from realmaster_live.minitown.traffic.drivers import Traffic
@@ -109,6 +110,9 @@ class World:
         actor = make_actor(
             self._next_id, LIBRARY[type_id], pose, attributes=attributes, extents=self.extents
         )
+        if actor.walker is not None:  # CARLA, too, lifts a body out of the ground
+            feet_on_ground = self.lane_map.level + WALKER_CENTRE
+            actor.pose = actor.relative = pose._replace(z=max(pose.z, feet_on_ground))
         if actor.moves and any(True for _ in self._touching(actor)):
             raise ActorError(SPAWN_COLLISION)
         self.actors[actor.id] = actor
@@ -220,7 +224,11 @@ class World:
             self._drive(actor, dt)
         self.crowd.step(self.actors, vehicles, dt)
         for actor in bodies:
-            if actor.walker is not None and actor.walker.physics and actor.id not in self.crowd:
+            if actor.walker is None:
+                continue
+            if actor.walker.guided_to is not None:
+                actor.pose = actor.walker.follow(actor.pose, dt)
+            elif actor.walker.physics and actor.id not in self.crowd:
                 actor.pose = actor.walker.advance(actor.pose, dt)
         if self.replayer is not None:
             self.replayer.step(dt)

@@ -5,6 +5,7 @@ from realmaster_live.minitown.plan.network import make_network
 
 carla = pytest.importorskip("carla")
 pytestmark = pytest.mark.carla
+LIGHT, LIMIT, YIELD = "1000001", "274", "205"
 
 
 @pytest.fixture(scope="module", params=(0, 7, 10))
@@ -79,7 +80,7 @@ def test_lane_changes_only_between_lanes_of_one_direction(town) -> None:
 
 def test_signals_are_landmarks_of_the_lanes_they_guard(town) -> None:
     network, town_map = town
-    marks = {int(mark.id): mark for mark in town_map.get_all_landmarks()}
+    marks = {int(mark.id): mark for mark in town_map.get_all_landmarks_of_type(LIGHT)}
     assert marks.keys() == network.signals.keys()
     for number, mark in marks.items():
         place = _location(network.signals[number].position)
@@ -89,3 +90,35 @@ def test_signals_are_landmarks_of_the_lanes_they_guard(town) -> None:
             waypoint = town_map.get_waypoint(_location(lane.centre[len(lane.centre) // 2]))
             ahead = {int(mark.id) for mark in waypoint.get_landmarks(300.0)}
             assert lane.signal in ahead
+
+
+def test_limits_and_yield_signs_are_landmarks_of_their_lanes(town) -> None:
+    network, town_map = town
+    lights, limits, yields = (town_map.get_all_landmarks_of_type(t) for t in (LIGHT, LIMIT, YIELD))
+    assert len(limits) == len(lights)  # both at each end of a street
+    assert yields  # every town has T junctions along its outer ring
+    ids = [mark.id for mark in town_map.get_all_landmarks()]
+    assert len(ids) == len(set(ids)) == len(lights) + len(limits) + len(yields)
+    for key, lane in network.lanes.items():
+        if lane.junction >= 0:
+            continue
+        waypoint = town_map.get_waypoint(_location(lane.centre[1]))
+        assert (waypoint.road_id, waypoint.lane_id) == key
+        ahead = waypoint.get_landmarks_of_type(20.0, LIMIT, stop_at_junction=True)
+        assert [mark.value for mark in ahead] == [round(lane.speed_limit * 3.6)]
+        assert ahead[0].unit == "km/h"
+
+
+def test_crosswalks_lie_where_walkers_cross(town) -> None:
+    network, town_map = town
+    corners = np.array([(p.x, p.y) for p in town_map.get_crosswalks()]).reshape(-1, 5, 2)
+    assert len(corners) == len(network.crossings)
+    assert np.allclose(corners[:, 0], corners[:, 4])
+    for _, ends in network.crossings:
+        distance = np.linalg.norm(corners[:, :4].mean(axis=1) - ends.mean(axis=0), axis=-1)
+        outline = corners[distance.argmin()]
+        assert distance.min() < 0.01
+        sides = np.linalg.norm(np.diff(outline, axis=0), axis=-1)
+        length = np.linalg.norm(ends[1] - ends[0])
+        assert sides.max() == pytest.approx(length - 3.2, abs=0.01)  # from kerb to kerb
+        assert sides.min() == pytest.approx(3.0, abs=0.01)

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from realmaster_live.minitown.plan.boxes import Box, overlap
 from realmaster_live.minitown.plan.network import make_network
-from realmaster_live.minitown.traffic.boxes import Box, overlap
 from realmaster_live.minitown.traffic.driving import idm, pedals
 from realmaster_live.minitown.traffic.population import populate
 from realmaster_live.minitown.traffic.signals import GREEN, RED, YELLOW

@@ -7,7 +7,7 @@ import pytest
 from realmaster_live.errors import ActorError, RecordingError
 from realmaster_live.minitown.models.bodies import BODIES, PROP_EXTENTS, WALKER_EXTENT
 from realmaster_live.minitown.models.catalogue import make_models
-from realmaster_live.minitown.plan.network import make_network
+from realmaster_live.minitown.plan.network import LARGEST_VEHICLE, make_network
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog, read_states
 from realmaster_live.minitown.traffic.population import populate
@@ -256,3 +256,14 @@ def test_a_cut_last_line_is_left_out_and_damage_is_told(world, tmp_path):
     path.write_text(whole + json.dumps({"v": 99}) + "\n")
     with pytest.raises(RecordingError, match="line 2"):
         list(read_states(path))
+
+
+def test_the_largest_body_fits_at_every_spawn_point_at_once():
+    for body in BODIES.values():
+        assert body.extent[0] <= LARGEST_VEHICLE[0] and body.over_all[1] <= LARGEST_VEHICLE[1]
+    for seed in (0, 7, 506):
+        world = World(make_network(seed), seed=seed)
+        for index in range(len(world.network.spawn_points)):
+            world.spawn("vehicle.mitsubishi.fusorosa", place(world, index))
+        world.step(DT)
+        assert world.collisions == []
