@@ -71,7 +71,7 @@ class _Builder:
         """Cover a footpath; return the edge at which each gate's crossing begins."""
         sections = _sections(path, gates)
         pairs = [self._section(path, s) for s in sections]
-        found = []
+        found: list[tuple[Gate, Polygon]] = []
         for n, s in enumerate(sections):
             (left, right), (next_left, next_right) = pairs[n], pairs[(n + 1) % len(pairs)]
             self._add((left, right, next_right, next_left), SIDEWALK)

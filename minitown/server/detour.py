@@ -33,8 +33,8 @@ FIRST_EDGE, INNER_EDGE, LAST_EDGE = 1 << 0, 1 << 2, 1 << 4  # edges of a triangl
 
 def detour_file(mesh: NavigationMesh) -> bytes:
     """Return the file's bytes; each polygon's flag is the bit of its area."""
-    low = np.float32(mesh.vertices.min(axis=0) - MARGIN)[[0, 2, 1]]
-    high = np.float32(mesh.vertices.max(axis=0) + MARGIN)[[0, 2, 1]]
+    low = (mesh.vertices.min(axis=0) - MARGIN).astype(np.float32)[[0, 2, 1]]
+    high = (mesh.vertices.max(axis=0) + MARGIN).astype(np.float32)[[0, 2, 1]]
     count = len(mesh.polygons)
     edges = sum(len(polygon) for polygon in mesh.polygons)
     triangles = edges - 2 * count

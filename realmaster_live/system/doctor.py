@@ -10,13 +10,14 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Literal
+from typing import Any, Literal
 
 from realmaster_live.errors import ConnectError, MissingDependency
 from realmaster_live.optional import pip_command
 from realmaster_live.system.host import describe_host
 
 SERVER_TIMEOUT_S = 2.0
+WORLD_TIMEOUT_S = 10.0  # a large map takes its time
 State = Literal["ok", "missing", "absent"]  # absent: only a special use needs it
 PACKAGES = {  # extra -> (distribution, what it is for)
     "live": (
@@ -140,10 +141,13 @@ def _carla_server(host: str, port: int) -> Finding:
             detail=f"none at {host}:{port} ({error})",
             remedy="start CARLA, or realmaster minitown",
         )
-    from realmaster_live.bridges.carla.connection import connect
+    from realmaster_live.bridges.carla.connection import connect, open_world
 
     try:
-        versions = connect(host, port, SERVER_TIMEOUT_S)[2]
+        _, client, versions = connect(host, port, SERVER_TIMEOUT_S)
+        client.set_timeout(WORLD_TIMEOUT_S)
+        world = open_world(client, host, port, WORLD_TIMEOUT_S)
+        detail = f"CARLA {versions.server} answers at {host}:{port}: {_described(world)}"
     except MissingDependency:
         detail = f"{host}:{port} is open; the carla package would tell whether CARLA answers there"
     except ConnectError as error:
@@ -154,9 +158,13 @@ def _carla_server(host: str, port: int) -> Finding:
             detail=str(error),
             remedy="wait until it has started, or give another --host and --port",
         )
-    else:
-        detail = f"CARLA {versions.server} answers at {host}:{port}"
     return Finding(group="simulator", name="server", state="ok", detail=detail)
+
+
+def _described(world: Any) -> str:
+    """Return the map that is loaded, and who makes the world tick."""
+    ticked = "a client ticks it" if world.get_settings().synchronous_mode else "it runs freely"
+    return f"episode {world.id}, map {world.get_map().name}, {ticked}"
 
 
 def _weights() -> Iterator[Finding]:

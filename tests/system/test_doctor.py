@@ -1,8 +1,12 @@
+import asyncio
+import concurrent.futures
+import contextlib
 import json
 import re
 import socket
 import subprocess
 import sys
+import threading
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -99,3 +103,52 @@ def test_a_port_that_does_not_answer_is_not_a_server():
 def test_a_server_is_named_with_its_version(blank_minitown):
     found = {one.name: one for one in examine(host=blank_minitown.host, port=blank_minitown.port)}
     assert found["server"].state == "ok" and "CARLA 0.9.16 answers at" in found["server"].detail
+
+
+@contextlib.contextmanager
+def listener_with_stream_port():
+    """Listen at two ports that follow each other, as a CARLA server does."""
+    while True:
+        first = socket.create_server(("127.0.0.1", 0))
+        try:
+            second = socket.create_server(("127.0.0.1", first.getsockname()[1] + 1))
+        except OSError:
+            first.close()
+            continue
+        with first, second:
+            yield first, second
+        return
+
+
+@pytest.fixture
+def starting_server():
+    """The port of a town that is still being built, for as long as the test lasts."""
+    from realmaster_live.minitown.server.rpc import RpcServer
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    with listener_with_stream_port() as (listener, _):
+        future = asyncio.run_coroutine_threadsafe(RpcServer("0.9.16").serve(listener), loop)
+        yield listener.getsockname()[1]
+        future.cancel()
+        concurrent.futures.wait([future])
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.carla
+def test_a_town_that_is_still_being_built_is_said_to_compile(starting_server):
+    pytest.importorskip("carla")
+    found = {finding.name: finding for finding in examine(port=starting_server)}
+    assert found["server"].state == "absent"
+    assert "compiling" in found["server"].detail
+
+
+@pytest.mark.carla
+def test_a_server_is_asked_for_its_world(blank_minitown):
+    pytest.importorskip("carla")
+    found = {finding.name: finding for finding in examine(port=blank_minitown.port)}
+    assert found["server"].state == "ok"
+    assert re.search(r"CARLA 0\.9\.16 .* episode \d+, map .*MiniTown", found["server"].detail)
