@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -38,7 +39,7 @@ KERB_CLEARANCE = 0.15  # metres between a turning lane's edge and the rounded ke
 FIRST_SIGN = 1000  # ids below are traffic lights
 LIMIT_AFTER, YIELD_BEFORE = 3.0, 1.5  # metres from a street's end to a sign
 LARGEST_VEHICLE = (5.3, 1.45)  # half length and half width of any body, metres
-SPAWN_GAP = 11.0
+SPAWN_GAP, START_GAP = 11.0, 9.0
 SPAWN_HEIGHT = 0.3
 
 
@@ -60,6 +61,7 @@ def make_network(seed: int) -> RoadNetwork:
         lanes=lanes,
         signals=signals,
         spawn_points=_spawn_points(lanes),
+        starts=tuple(_along_lanes(lanes, START_GAP)),
         footpaths=_footpaths(layout),
         crossings=_crossings(layout),
         opendrive=opendrive_text(name, layout, connections, signals, _signs(layout)),
@@ -236,26 +238,32 @@ def _signs(layout: Layout) -> list[Sign]:
     return signs
 
 
-def _spawn_points(lanes: dict[LaneKey, Lane]) -> tuple[SpawnPoint, ...]:
-    """Return places so far apart that the largest vehicle fits in each, all of them taken."""
-    points: list[SpawnPoint] = []
-    rooms: list[Box] = []
+def _along_lanes(lanes: dict[LaneKey, Lane], gap: float) -> Iterator[SpawnPoint]:
+    """Yield a place every so many metres of each lane outside junctions."""
     for lane in lanes.values():
         if lane.junction >= 0:
             continue
         steps = np.linalg.norm(np.diff(lane.centre[:, :2], axis=0), axis=1)
         s = np.concatenate([[0.0], np.cumsum(steps)])
-        for wanted in np.arange(6.0, s[-1] - 8.0, SPAWN_GAP):
+        for wanted in np.arange(6.0, s[-1] - 8.0, gap):
             around = [wanted - 1.0, wanted, wanted + 1.0]
             x, y = (np.interp(around, s, lane.centre[:, axis]) for axis in (0, 1))
-            yaw = math.degrees(math.atan2(y[2] - y[0], x[2] - x[0]))
-            room = Box(float(x[1]), float(y[1]), *LARGEST_VEHICLE, yaw)
-            if any(overlap(room, other) for other in rooms):
-                continue
-            rooms.append(room)
-            points.append(
-                SpawnPoint(location=(room.x, room.y, SPAWN_HEIGHT), yaw_deg=yaw, lane=lane.key)
+            yield SpawnPoint(
+                location=(float(x[1]), float(y[1]), SPAWN_HEIGHT),
+                yaw_deg=math.degrees(math.atan2(y[2] - y[0], x[2] - x[0])),
+                lane=lane.key,
             )
+
+
+def _spawn_points(lanes: dict[LaneKey, Lane]) -> tuple[SpawnPoint, ...]:
+    """Return places so far apart that the largest vehicle fits in each, all of them taken."""
+    points: list[SpawnPoint] = []
+    rooms: list[Box] = []
+    for point in _along_lanes(lanes, SPAWN_GAP):
+        room = Box(*point.location[:2], *LARGEST_VEHICLE, point.yaw_deg)
+        if not any(overlap(room, other) for other in rooms):
+            rooms.append(room)
+            points.append(point)
     return tuple(points)
 
 

@@ -82,6 +82,8 @@ class RoadNetwork:
     """Everything that moves needs to know of the town.
 
     Attributes:
+        spawn_points: for clients; any vehicle fits at each, all of them taken.
+        starts: for ambient traffic, which looks whether there is room; denser.
         footpaths: closed (N, 2) float64 loops round the blocks' sidewalks, for walkers.
         crossings: (2, 2) float64 straight walks over a road, with the junction they belong to.
     """
@@ -91,6 +93,7 @@ class RoadNetwork:
     lanes: Mapping[LaneKey, Lane]
     signals: Mapping[int, Signal]
     spawn_points: tuple[SpawnPoint, ...]
+    starts: tuple[SpawnPoint, ...]
     footpaths: tuple[NDArray[np.float64], ...] = ()
     crossings: tuple[tuple[int, NDArray[np.float64]], ...] = ()
     opendrive: str = field(default="", repr=False)

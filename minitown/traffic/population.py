@@ -31,7 +31,7 @@ def _spawn_vehicles(world: World, count: int, rng: np.random.Generator) -> list[
     for type_id, model in AMBIENT_VEHICLES.items():
         by_model.setdefault(model, []).append(type_id)
     models, shares = list(MODEL_SHARES), np.array(list(MODEL_SHARES.values()))
-    points = world.network.spawn_points
+    points = world.network.starts
     placed: list[int] = []
     for n in rng.permutation(len(points)):
         if len(placed) >= count:

@@ -157,7 +157,7 @@ class World:
         autopilot: bool = True,
     ) -> Actor:
         """Make the vehicle that carries the cameras at the first free spawn point from an index."""
-        points = self.network.spawn_points
+        points = self.network.starts
         for n in range(len(points)):
             point = points[(spawn_index + n) % len(points)]
             pose = Pose(*point.location, yaw=point.yaw_deg)

@@ -1,12 +1,8 @@
-import asyncio
-import concurrent.futures
-import contextlib
 import json
 import re
 import socket
 import subprocess
 import sys
-import threading
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -105,37 +101,30 @@ def test_a_server_is_named_with_its_version(blank_minitown):
     assert found["server"].state == "ok" and "CARLA 0.9.16 answers at" in found["server"].detail
 
 
-@contextlib.contextmanager
-def listener_with_stream_port():
-    """Listen at two ports that follow each other, as a CARLA server does."""
-    while True:
-        first = socket.create_server(("127.0.0.1", 0))
-        try:
-            second = socket.create_server(("127.0.0.1", first.getsockname()[1] + 1))
-        except OSError:
-            first.close()
-            continue
-        with first, second:
-            yield first, second
-        return
+STARTING_SERVER = """
+import asyncio, socket
+from realmaster_live.minitown.server.rpc import RpcServer
+listeners = []
+while len(listeners) < 2:  # RPC, and data streams at the port after it
+    listeners = [socket.create_server(("127.0.0.1", 0))]
+    try:
+        listeners.append(socket.create_server(("127.0.0.1", listeners[0].getsockname()[1] + 1)))
+    except OSError:
+        listeners[0].close()
+print(listeners[0].getsockname()[1], flush=True)
+asyncio.run(RpcServer("0.9.16").serve(listeners[0]))
+"""
 
 
 @pytest.fixture
 def starting_server():
     """The port of a town that is still being built, for as long as the test lasts."""
-    from realmaster_live.minitown.server.rpc import RpcServer
-
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    with listener_with_stream_port() as (listener, _):
-        future = asyncio.run_coroutine_threadsafe(RpcServer("0.9.16").serve(listener), loop)
-        yield listener.getsockname()[1]
-        future.cancel()
-        concurrent.futures.wait([future])
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    command = [sys.executable, "-c", STARTING_SERVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
 
 @pytest.mark.carla
