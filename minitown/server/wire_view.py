@@ -21,7 +21,7 @@ from realmaster_live.bridges.carla.wire.episode_state import (
 from realmaster_live.bridges.carla.wire.layouts import Layout
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.blueprint_attributes import STRING
-from realmaster_live.minitown.traffic.blueprints import LIBRARY
+from realmaster_live.minitown.traffic.blueprints import LIBRARY, LIGHT, SPECTATOR
 from realmaster_live.minitown.traffic.signals import GREEN
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import ZERO, Vector, matrix
@@ -31,7 +31,7 @@ TRIGGER_LENGTH = 2.0  # metres of road before a line, half of what a light's tri
 
 
 def definitions(layout: Layout) -> list[Any]:
-    """Return the blueprint library."""
+    """Return the blueprint library: CARLA, too, leaves out what no client spawns."""
     return [
         [
             UIDS[blueprint.id],
@@ -45,6 +45,7 @@ def definitions(layout: Layout) -> list[Any]:
             ],
         ]
         for blueprint in LIBRARY.values()
+        if blueprint.id not in (LIGHT, SPECTATOR)
     ]
 
 

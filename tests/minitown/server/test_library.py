@@ -1,5 +1,6 @@
 """What programs of CARLA's own find in the town, through the real client."""
 
+import re
 import time
 
 import pytest
@@ -141,3 +142,8 @@ def test_a_dead_actor_has_an_empty_box(blank_minitown):
 
     answer = ask(blank_minitown, "get_actor_bounding_box", [999_999])
     assert answer[3] == [[1, [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], 0]]]
+
+
+def test_every_id_in_the_library_is_one_of_carlas_kind(blank_client):
+    ids = [blueprint.id for blueprint in blank_client.get_world().get_blueprint_library()]
+    assert all(re.fullmatch(r"[a-z]\w*\.\S+\.\S+", name) for name in ids)

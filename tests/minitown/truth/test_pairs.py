@@ -7,8 +7,15 @@ import pytest
 pytest.importorskip("mitsuba")
 pytest.importorskip("pyoidn")
 
+from realmaster_live.cli import parse
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.minitown.truth import pairs
+
+
+def render(*arguments):
+    """Run `realmaster pairs render`, with its errors as they are raised."""
+    verb, options = parse(["pairs", "render", *arguments])
+    assert verb(options) == 0
 
 
 def test_a_plan_follows_from_its_seed():
@@ -22,17 +29,17 @@ def test_a_plan_follows_from_its_seed():
 def test_seeds_and_sizes_are_read_or_refused():
     assert pairs.parse_range("0:3") == range(3)
     assert pairs.parse_range("7") == range(7, 8)
-    assert pairs.parse_size("512x288") == (512, 288)
+    assert parse(["pairs", "render", "--out", "x", "--size", "96x54"])[1].size == (96, 54)
     with pytest.raises(ConfigError, match="0:24"):
         pairs.parse_range("a:b")
     with pytest.raises(ConfigError, match="512x288"):
-        pairs.parse_size("512")
+        parse(["pairs", "render", "--out", "x", "--size", "512"])
 
 
 @pytest.mark.slow
 def test_a_clip_is_written_whole_and_only_once(tmp_path):
     asked = ["--seeds", "1000", "--frames", "2", "--size", "96x54", "--spp", "2", "--drives", "1"]
-    pairs.main(["--out", str(tmp_path), *asked])
+    render("--out", str(tmp_path), *asked)
     sim = np.load(tmp_path / "town1000-0.sim.npy")
     truth = np.load(tmp_path / "town1000-0.truth.npy")
     assert sim.shape == truth.shape == (2, 54, 96, 3)
@@ -43,7 +50,7 @@ def test_a_clip_is_written_whole_and_only_once(tmp_path):
     a, b = (clip.astype(float).mean(-1).ravel() for clip in (sim, truth))
     assert np.corrcoef(a, b)[0, 1] > 0.6
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    pairs.main(["--out", str(tmp_path), *asked])
+    render("--out", str(tmp_path), *asked)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
@@ -53,10 +60,10 @@ def test_a_clip_does_not_depend_on_the_drives_made_before_it(tmp_path):
     asked = ["--seeds", "5", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "2"]
     assert pairs.plan_drive(5, 0).weather != pairs.plan_drive(5, 1).weather
     names = [f"town0005-1.{kind}.npy" for kind in ("sim", "truth")]
-    pairs.main(["--out", str(tmp_path), *asked])
+    render("--out", str(tmp_path), *asked)
     after_another = [np.load(tmp_path / name) for name in names]
     (tmp_path / "town0005-1.json").unlink()
-    pairs.main(["--out", str(tmp_path), *asked])
+    render("--out", str(tmp_path), *asked)
     alone = [np.load(tmp_path / name) for name in names]
     assert all(np.array_equal(a, b) for a, b in zip(after_another, alone, strict=True))
 
@@ -66,7 +73,7 @@ def test_prompts_change_the_truth_alone(tmp_path):
     asked = ["--seeds", "6", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "1"]
     names = {}
     for prompt in ("as simulated", "snow", "night"):
-        pairs.main(["--out", str(tmp_path), *asked, "--prompts", prompt])
+        render("--out", str(tmp_path), *asked, "--prompts", prompt)
         names[prompt] = pairs.plan_drive(6, 0, prompt).name
         facts = json.loads((tmp_path / f"{names[prompt]}.json").read_text())
         assert facts["prompt"] == prompt
@@ -82,22 +89,22 @@ def test_prompts_change_the_truth_alone(tmp_path):
 
 def test_drives_of_a_town_take_turns_at_the_prompts(tmp_path):
     asked = ["--seeds", "6", "--frames", "1", "--size", "64x32", "--spp", "1", "--drives", "2"]
-    pairs.main(["--out", str(tmp_path), *asked, "--prompts", "rain, fog"])
+    render("--out", str(tmp_path), *asked, "--prompts", "rain, fog")
     made = sorted(path.stem for path in tmp_path.glob("*.json"))
     assert made == ["town0006-0-rain", "town0006-1-fog"]
 
 
 def test_unknown_prompts_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"rain, snow.*'hail'"):
-        pairs.main(["--out", str(tmp_path), "--prompts", "rain,hail"])
+        render("--out", str(tmp_path), "--prompts", "rain,hail")
 
 
 @pytest.mark.slow
 def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
     asked = ["--seeds", "1000", "--frames", "2", "--size", "96x64", "--spp", "1", "--drives", "1"]
-    pairs.main(["--out", str(tmp_path / "a"), *asked])
+    render("--out", str(tmp_path / "a"), *asked)
     monkeypatch.setattr(pairs, "PathTracer", None)  # the truth is not traced again
-    pairs.main(["--out", str(tmp_path / "b"), "--look", "B", "--truth-from", str(tmp_path / "a")])
+    render("--out", str(tmp_path / "b"), "--look", "B", "--truth-from", str(tmp_path / "a"))
     a, b = (np.load(tmp_path / name / "town1000-0.sim.npy") for name in "ab")
     assert a.shape == b.shape and np.abs(a.astype(int) - b).mean() > 8
     truths = [tmp_path / name / "town1000-0.truth.npy" for name in "ab"]
@@ -110,16 +117,16 @@ def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
     asked = ["--seeds", "1000", "--frames", "1", "--size", "96x64", "--spp", "1", "--drives", "1"]
-    pairs.main(["--out", str(tmp_path / "a"), *asked])
+    render("--out", str(tmp_path / "a"), *asked)
     path = tmp_path / "a" / "town1000-0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"number": 1}))
     redrawn = ["--out", str(tmp_path / "b"), "--truth-from", str(tmp_path / "a")]
     with pytest.raises(PairError, match="levels of difference"):
-        pairs.main(redrawn)
+        render(*redrawn)
     with pytest.raises(PairError, match="expected finished clips"):
-        pairs.main([*redrawn, "--seeds", "3"])
+        render(*redrawn, "--seeds", "3")
     with pytest.raises(ConfigError, match="--out"):
-        pairs.main(["--out", str(tmp_path / "a"), "--truth-from", str(tmp_path / "a")])
+        render("--out", str(tmp_path / "a"), "--truth-from", str(tmp_path / "a"))
 
 
 def test_drives_with_lights_begin_and_end_with_one_that_can_be_read():
