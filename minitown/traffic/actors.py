@@ -146,7 +146,8 @@ def make_actor(
     values = checked(blueprint, attributes or {})
     actor = Actor(id=actor_id, blueprint=blueprint, attributes=values, pose=pose, relative=pose)
     if blueprint.model in BODIES:
-        actor.vehicle = Vehicle(BODIES[blueprint.model])
+        sticky = values["sticky_control"].lower() in ("true", "1")
+        actor.vehicle = Vehicle(BODIES[blueprint.model], sticky=sticky)
         actor.extent = BODIES[blueprint.model].extent
     elif blueprint.id.startswith("walker."):
         actor.walker = Walker()

@@ -73,7 +73,7 @@ NOT_DONE: Mapping[str, Mapping[str, float | bool | str]] = {
     },
     "sensor.other.radar": {
         "horizontal_fov": 30.0, "vertical_fov": 30.0, "range": 100.0, "points_per_second": 1500,
-        "sensor_tick": 0.0,
+        "noise_seed": 0, "sensor_tick": 0.0,
     },
     "sensor.other.rss": {},
     "sensor.other.v2x": {"sensor_tick": 0.0},

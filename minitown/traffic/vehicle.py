@@ -41,6 +41,7 @@ class Vehicle:
         spin: radians that the wheels have turned. lights: CARLA's light flags.
         constant_velocity: m/s in the vehicle's own axes, overrides the pedals; None when off.
         autopilot: the town's own driver holds the wheel.
+        sticky: a control holds until the next one; otherwise for one tick.
     """
 
     body: Body
@@ -52,6 +53,7 @@ class Vehicle:
     autopilot: bool = False
     physics: bool = True
     constant_velocity: Vector | None = None
+    sticky: bool = True
 
     def advance(self, pose: Pose, dt: float) -> tuple[Pose, float]:
         """Return the pose after `dt` seconds and the yaw rate in degrees a second."""

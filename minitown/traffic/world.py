@@ -22,7 +22,7 @@ from realmaster_live.minitown.traffic.junctions import Junctions
 from realmaster_live.minitown.traffic.sensor_blueprints import NOT_DONE
 from realmaster_live.minitown.traffic.settings import Settings
 from realmaster_live.minitown.traffic.signals import Signals
-from realmaster_live.minitown.traffic.vehicle import change, velocity_of
+from realmaster_live.minitown.traffic.vehicle import VehicleControl, change, velocity_of
 from realmaster_live.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
 
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # the text CARLA uses
@@ -323,6 +323,8 @@ class World:
             actor.angular_velocity = ZERO
             return
         pose, yaw_rate = vehicle.advance(actor.pose, dt)
+        if not vehicle.sticky:
+            vehicle.control = VehicleControl()
         actor.angular_velocity = (0.0, 0.0, yaw_rate)
         place = None if self.lane_map.flat else self.lane_map.nearest(pose.x, pose.y, pose.yaw)
         ground = self.lane_map.level if place is None else place.z

@@ -267,3 +267,17 @@ def test_the_largest_body_fits_at_every_spawn_point_at_once():
             world.spawn("vehicle.mitsubishi.fusorosa", place(world, index))
         world.step(DT)
         assert world.collisions == []
+
+
+def test_a_control_that_is_not_sticky_holds_for_one_tick(world):
+    cars = [
+        world.spawn("vehicle.tesla.model3", place(world, n), attributes={"sticky_control": sticky})
+        for n, sticky in ((0, "False"), (20, "True"))
+    ]
+    for car in cars:
+        car.vehicle.control = VehicleControl(throttle=1.0)
+    world.step(DT)
+    once = [car.vehicle.speed for car in cars]
+    assert once[0] == once[1] > 0.0
+    run(world, 0.5)
+    assert cars[0].vehicle.speed < once[0] < cars[1].vehicle.speed
