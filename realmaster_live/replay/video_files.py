@@ -1,8 +1,9 @@
-"""Any frame of any video file. Colour is sRGB uint8 in arrays."""
+"""Any frame of any video file, upright, in square pixels, as sRGB uint8."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,24 +14,43 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
+from realmaster_live.replay.video_colour import check_colours, refuse_colours, to_srgb
+from realmaster_live.replay.video_rate import constant_rate, typical_rate
+from realmaster_live.replay.video_shape import (
+    UPRIGHT,
+    Orientation,
+    first_field,
+    orientation_of,
+    shown_width,
+)
+from realmaster_live.system.contents import ENOUGH, OTHER, what_lies_there
+from realmaster_live.system.inside import check_regular, open_regular
 
 av = require("av", extra="live")
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
 UNDATED = (".avi",)  # containers whose frames have no times of their own
 ROUNDING = 2  # frames by which a whole file may fall short of its duration
-UNSPECIFIED, HD_ROWS = 2, 720  # a file that names no colour matrix: BT.709 from HD on, or BT.601
-PICTURE_ERRORS = (av.FFmpegError, OSError, IndexError, ValueError)
+DISPOSITION = av.stream.Disposition
+STILL = DISPOSITION.attached_pic | DISPOSITION.timed_thumbnails  # streams of covers and thumbnails
+PICTURE_ERRORS = (av.FFmpegError, OSError, IndexError, ValueError, TypeError, ArithmeticError)
+DEMUXERS = "mov,matroska,avi,mpeg,mpegts,flv,asf,ogg,png_pipe,jpeg_pipe"
+"""What a file may be: not a playlist, which would make FFmpeg open other files and addresses."""
+MAX_PIXELS = 2**27  # of a frame; a damaged header may claim any size
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFacts:
-    """What a video file says before it is decoded.
+    """Facts about a video file, from its container and its first frame.
 
     Attributes:
-        width: pixels. height: pixels.
-        fps: frames a second. times: (T,) seconds at which the frames are shown.
-        missing: frames behind the last one that the file's duration promises.
+        width: of the pictures as they are shown, pixels. height: likewise.
+        fps: frames a second; of a variable rate, that of most steps.
+        times: (T,) seconds at which the frames are shown.
+        missing: number of frames by which the file falls short of its duration.
+        stored: width and height of the decoded frames. aspect: width of a pixel over its height.
+        orientation: from the decoded frames to those shown.
+        transfer: transfer function. primaries: colour primaries; numbers of ITU-T H.273.
     """
 
     width: int
@@ -38,26 +58,52 @@ class VideoFacts:
     fps: float
     times: NDArray[np.float64]
     missing: int = 0
-
-
-def to_rgb(frame: Any) -> NDArray[np.uint8]:
-    """Return a decoded frame as (H, W, 3) sRGB."""
-    unnamed = frame.colorspace == UNSPECIFIED and frame.height >= HD_ROWS
-    converted = frame.reformat(format="rgb24", src_colorspace="ITU709" if unnamed else None)
-    picture: NDArray[np.uint8] = converted.to_ndarray()
-    return picture
+    stored: tuple[int, int]
+    aspect: float = 1.0
+    orientation: Orientation = UPRIGHT
+    transfer: int = 2
+    primaries: int = 2
 
 
 def describe(path: Path) -> VideoFacts:
-    """Return size, rate and times of a video without decoding it; PairError where it has none."""
+    """Return size, rate and times of a video; decodes only its first frame.
+
+    Raises:
+        PairError: it is no playable video, or its colours or pixels are of no usual kind.
+    """
     return _facts(path, _version(path))[0]
+
+
+def pictures(path: Path, wanted: range | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Yield the picture (H, W, 3) of every wanted index, all of the size that `describe` says.
+
+    Raises:
+        PairError: the file is damaged, has too few frames, or its frames change their size.
+    """
+    facts = describe(path)
+    for frame in decode(path, wanted):
+        yield to_picture(frame, facts, path)
+
+
+def to_picture(frame: Any, facts: VideoFacts, path: Path) -> NDArray[np.uint8]:
+    """Return a decoded frame of a film as it is shown: (H, W, 3) sRGB."""
+    if (frame.width, frame.height) != facts.stored:
+        raise PairError(
+            f"expected frames of {facts.stored[0]}x{facts.stored[1]} as the first in {path}, "
+            f"got one of {frame.width}x{frame.height}: cut the film where its size changes"
+        )
+    width = shown_width(frame.width, facts.aspect)
+    picture = to_srgb(frame, transfer=facts.transfer, primaries=facts.primaries, width=width)
+    if frame.interlaced_frame:
+        picture = first_field(picture)
+    return facts.orientation.apply(picture)
 
 
 def decode(path: Path, wanted: range | None = None) -> Iterator[Any]:
     """Yield the av.VideoFrame of every wanted index, from the key frame before the first.
 
     Raises:
-        PairError: the file is damaged, or has not so many frames.
+        PairError: the file is damaged, or has too few frames.
     """
     _, stamps = _facts(path, _version(path))
     wanted = range(len(stamps)) if wanted is None else wanted
@@ -105,9 +151,12 @@ def _sought(path: Path, stamps: Sequence[int], wanted: range) -> Iterator[Any]:
 
 def _frames(path: Path, start: int = 0) -> Iterator[Any]:
     try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
-            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        with _opened(path) as container:
+            stream = _film(container)
+            stream.codec_context.options = {
+                "err_detect": "crccheck+explode",
+                "max_pixels": str(MAX_PIXELS),
+            }
             if start:
                 container.seek(start, stream=stream)
             for frame in container.decode(stream):
@@ -118,44 +167,95 @@ def _frames(path: Path, start: int = 0) -> Iterator[Any]:
         raise _unplayable(path, error) from error
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file through Python: FFmpeg takes some names for addresses, and only UTF-8."""
+    with (
+        open_regular(path, error=PairError) as file,
+        av.open(file, options={"format_whitelist": DEMUXERS}, metadata_errors="replace") as film,
+    ):
+        yield film
+
+
+def _film(container: Any) -> Any:
+    """Return the first stream of moving pictures: covers and thumbnails are none."""
+    for stream in container.streams.video:
+        if stream.codec_context is not None and not stream.disposition & STILL:
+            return stream
+    raise ValueError("no stream of moving pictures")
+
+
 @lru_cache(maxsize=64)
 def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]:
-    """Return what a file says, and the frames' stamps in order in the unit of the container."""
+    """Return a file's facts, and the frames' timestamps in order in the unit of the container."""
     del version  # a file that was replaced is looked at again
     try:
-        with av.open(path) as container:
-            stream = container.streams.video[0]
+        with _opened(path) as container:
+            stream = _film(container)
             packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
             stamps = sorted(p.pts for p in packets if p.pts is not None)
-            width, height = stream.codec_context.width, stream.codec_context.height
-            rate, base = stream.average_rate or stream.guessed_rate, stream.time_base
+            rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+            declared = [float(rate) for rate in rates if rate]
+            unit = float(stream.time_base)
             alone = len(container.streams) == 1  # else the duration may be the sound's
-            promised = (container.duration or 0) / av.time_base * float(rate or 0) * alone
+            duration = (container.duration or 0) / av.time_base * alone
+            coded = stream.codec_context
+            stored = coded.width, coded.height
+            aspect = float(coded.sample_aspect_ratio or stream.sample_aspect_ratio or 1)
+            transfer, primaries = int(coded.color_trc), int(coded.color_primaries)
+            matrix, orientation = int(coded.colorspace), UPRIGHT
+        first = _first_frame(path)
+        if first is not None:
+            stored, orientation = (first.width, first.height), orientation_of(first)
+            matrix = int(first.colorspace)
+        if not stamps or len(stamps) < len(packets) or not declared or min(stored) < 1:
+            raise ValueError(f"{len(stamps)} dated frames of {stored[0]}x{stored[1]}")
+        size = shown_width(stored[0], aspect), stored[1]
     except PICTURE_ERRORS as error:
         raise _unplayable(path, error) from error
-    if not stamps or len(stamps) < len(packets) or not rate or min(width, height) < 1:
-        raise _unplayable(path, f"{len(stamps)} dated frames of {width}x{height}")
-    missing = round(promised) - len(stamps)
+    try:
+        check_colours(matrix, transfer)
+    except ValueError as problem:
+        raise refuse_colours(path, problem) from problem
+    times = np.array(stamps) * unit
+    fps = constant_rate(times, unit, declared) or typical_rate(times, unit, declared)
+    missing = round(duration * fps) - len(stamps)
     facts = VideoFacts(
-        width=width,
-        height=height,
-        fps=float(rate),
-        times=np.array(stamps) * float(base),
+        width=size[orientation.transposed],
+        height=size[not orientation.transposed],
+        fps=fps,
+        times=times,
         missing=missing if missing > ROUNDING else 0,
+        stored=stored,
+        aspect=aspect,
+        orientation=orientation,
+        transfer=transfer,
+        primaries=primaries,
     )
     return facts, stamps
 
 
+def _first_frame(path: Path) -> Any:
+    """Return the first frame that can be decoded, or None."""
+    with suppress(av.FFmpegError), _opened(path) as container:
+        stream = _film(container)
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        return next(container.decode(stream), None)
+    return None
+
+
 def _version(path: Path) -> tuple[int, int]:
-    try:
-        facts = path.stat()
-    except OSError as error:
-        raise _unplayable(path, error) from error
+    facts = check_regular(path, error=PairError)
     return facts.st_mtime_ns, facts.st_size
 
 
 def _unplayable(path: Path, got: object) -> PairError:
+    with open_regular(path, error=PairError) as file:
+        content, remedy = what_lies_there(file.read(ENOUGH))
+    if content != OTHER:
+        return PairError(f"expected a playable video in {path}, got {content}: {remedy}")
+    text = getattr(got, "strerror", None) or " ".join(str(got).split())
     return PairError(
-        f"expected a playable video in {path}, got {got}: restore the file from a copy or leave "
+        f"expected a playable video in {path}, got {text}: restore the file from a copy or leave "
         "it out"
     )

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.geometry import pinhole
@@ -15,6 +14,7 @@ from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.replay import video_files
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.sidecar import told_beside
+from realmaster_live.replay.video_rate import sampled
 
 CAMERA = "front"
 
@@ -26,8 +26,7 @@ def describe_video(path: Path, reading: Reading) -> Footage:
         PairError: it has no playable video stream.
     """
     facts, told = video_files.describe(path), told_beside(path)
-    own = steady_rate(facts.times) or facts.fps
-    fps = reading.fps or own
+    fps = reading.fps or facts.fps
     return Footage(
         kind="video",
         name=path.stem,
@@ -39,30 +38,6 @@ def describe_video(path: Path, reading: Reading) -> Footage:
         told={"simulator": "video", "route": path.stem, **told},
         options={"fov_deg": float(told.get("fov_deg", FOV_DEG))},
     )
-
-
-def steady_rate(times: NDArray[np.float64]) -> float | None:  # (T,) seconds
-    """Return the frames a second of most steps; None of fewer than two frames."""
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    return round(1.0 / step, 3) if step > 0 else None
-
-
-def sampled(
-    times: NDArray[np.float64],  # (T,) seconds, ascending
-    fps: float,
-) -> NDArray[np.int64]:  # (N,) ascending
-    """Return which frame is shown at n / fps: each once where that holds, else the nearest.
-
-    A video whose every frame lies within half a step of its turn has the rate `fps` and is taken as
-    it is. Of any other one, the frame whose time is nearest to n / fps is taken, so some are taken
-    twice and some never; none are blended.
-    """
-    since = times - times[0]
-    if np.all(np.abs(since * fps - np.arange(len(since))) < 0.5):
-        return np.arange(len(since))
-    turns = np.arange(int(np.floor(since[-1] * fps + 1e-6)) + 1) / fps
-    after = np.clip(np.searchsorted(since, turns), 1, len(since) - 1)
-    return np.where(turns - since[after - 1] <= since[after] - turns, after - 1, after)
 
 
 class VideoFile:
@@ -80,15 +55,16 @@ class VideoFile:
     def frames(self) -> Iterator[Frame]:
         """Yield the frames in order."""
         footage, path = self._footage, Path(self._footage.path)
-        turns = sampled(video_files.describe(path).times, footage.fps)
+        facts = video_files.describe(path)
+        turns = sampled(facts.times, footage.fps)
         width, height = footage.cameras[CAMERA]
         optics = pinhole(width, height, footage.options["fov_deg"])
         number = 0
-        for index, picture in enumerate(video_files.decode(path)):
+        for index, frame in enumerate(video_files.decode(path)):
             if self._closed:
                 return
             if number < len(turns) and turns[number] == index:
-                image = video_files.to_rgb(picture)
+                image = video_files.to_picture(frame, facts, path)
             while number < len(turns) and turns[number] == index:
                 yield Frame(
                     camera=CAMERA,

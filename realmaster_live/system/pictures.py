@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
+from realmaster_live.system.contents import what_lies_there
 
 cv2 = require("cv2", extra="live")
 
@@ -23,7 +24,6 @@ _FLAGS = {
     "grey": cv2.IMREAD_GRAYSCALE,
     "as stored": cv2.IMREAD_UNCHANGED,
 }
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -76,18 +76,6 @@ def encode(picture: NDArray[Any], suffix: str, quality: int = 95) -> bytes:
     done, data = cv2.imencode(suffix, bgr, options)
     assert done, f"{suffix} of {picture.shape} {picture.dtype}"
     return bytes(data)
-
-
-def what_lies_there(data: bytes) -> tuple[str, str]:
-    """Return what the bytes of a file that cannot be read are, and what to do about it."""
-    start = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not data:
-        return "an empty file", "restore the file or leave it out"
-    if start.startswith(LFS_POINTER):
-        return "a Git LFS pointer", "run git lfs pull"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page", "download the file itself"
-    return "other bytes", "restore the file or leave it out"
 
 
 def _read(path: Path, channels: Channels) -> NDArray[Any]:

@@ -14,7 +14,7 @@ from realmaster_live.cli import main
 from realmaster_live.recording import Recorder, Recording
 from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.kinds import find_footage, open_footage
-from realmaster_live.replay.video_source import sampled
+from realmaster_live.replay.video_rate import sampled
 
 
 def film_at(path, times_ms):

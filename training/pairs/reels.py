@@ -186,7 +186,7 @@ def _video(path: Path) -> Reel:
         path=path,
         kind="video",
         sizes=np.tile([facts.width, facts.height], (length, 1)),
-        fps=_rate(facts.times) or facts.fps,
+        fps=facts.fps,
         breaks=_jumps(facts.times),
         unreadable={length + i: "the file is damaged or cut short" for i in range(facts.missing)},
         **_provenance(told_beside(path), route=path.stem),

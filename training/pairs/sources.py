@@ -23,7 +23,7 @@ from realmaster_live.recording.about import META
 from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.game_source import LAYOUTS, open_game
 from realmaster_live.replay.picture_files import list_pictures
-from realmaster_live.replay.video_files import decode, to_rgb
+from realmaster_live.replay.video_files import pictures
 from realmaster_live.system.pictures import read_picture
 from realmaster_live.training.data import open_array
 from realmaster_live.training.pairs.stage import Clip
@@ -142,7 +142,7 @@ def _pictures(clip: Clip) -> Iterator[NDArray[np.uint8]]:
         case "recording":
             return _recorded(clip, "sim")
         case "video":
-            return map(to_rgb, decode(source, span(clip)))
+            return pictures(source, span(clip))
         case "pairs":
             return iter(_array(clip, "sim"))
         case "images":

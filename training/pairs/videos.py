@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.optional import require
-from realmaster_live.replay.video_files import decode, to_rgb
+from realmaster_live.replay.video_files import decode, pictures
 
 av = require("av", extra="live")
 
@@ -46,7 +46,7 @@ def write_video(
 
 def read_video(path: Path) -> NDArray[np.uint8]:
     """Return all pictures of a video, (T, H, W, 3) RGB."""
-    return np.stack([to_rgb(frame) for frame in decode(path)])
+    return np.stack(list(pictures(path)))
 
 
 def write_gray(

@@ -1,0 +1,19 @@
+"""What lies in a file that should hold something else."""
+
+from __future__ import annotations
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+OTHER = "other bytes"
+ENOUGH = 512  # bytes from the start of a file
+
+
+def what_lies_there(data: bytes) -> tuple[str, str]:
+    """Return what the bytes of a file that cannot be read are, and what to do about it."""
+    start = data[:ENOUGH].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not data:
+        return "an empty file", "restore the file or leave it out"
+    if start.startswith(LFS_POINTER):
+        return "a Git LFS pointer", "run git lfs pull"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page", "download the file itself"
+    return OTHER, "restore the file or leave it out"
