@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.profile import EMBEDDED, Profile
+from realmaster_live.system.texts import parse_toml
 from realmaster_live.training.optimization import Optimization
 
 METHODS = ("stages", "ic-lora")
@@ -177,8 +177,8 @@ def parse_recipe(table: dict[str, Any]) -> Recipe:
 def read_table(path: Path | str) -> dict[str, Any]:
     """Return the parsed TOML of a recipe, whatever its method."""
     try:
-        return tomllib.loads(Path(path).read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"expected a recipe in TOML at {path}, got {error}: start from embedded.toml"
         ) from error

@@ -10,13 +10,13 @@ to = "coco"
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.cli.values import nearest
 from realmaster_live.errors import ConfigError
+from realmaster_live.system.texts import parse_toml
 
 
 def read_table(
@@ -38,13 +38,12 @@ def read_table(
         ConfigError: the file cannot be read, or holds a name that is not known.
     """
     try:
-        with Path(path).open("rb") as file:
-            content = tomllib.load(file)
+        content = parse_toml(Path(path).read_bytes())
     except OSError as error:
         raise ConfigError(
             f"expected a file at {path}, got {error.strerror}: check --config"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"expected TOML in {path}, got {error}: correct that line") from error
     for depth, name in enumerate(verb):
         where = ".".join(verb[:depth])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
+from realmaster_live.system.texts import parse_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,9 +186,9 @@ def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categ
         ConfigError: the file cannot be read, or names a class or a category that does not exist.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = parse_toml(path.read_bytes())
         classes, ids = dict(content.pop("classes")), content.pop("ids", known)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"expected a table [classes] of CARLA's classes in {path}, got {error!r}: write "
             'car = "car" below it'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.system.texts import parse_toml
 
 DEFAULT_LABELS = ("depth", "semantic", "instance")
 
@@ -91,8 +91,8 @@ class Rig:
         key, for what cannot be read, is unknown, or is of another type.
         """
         try:
-            content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            content = parse_toml(Path(path).read_bytes())
+        except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a rig file, got {error} from {path}: give a TOML file of [[camera]] "
                 "tables"

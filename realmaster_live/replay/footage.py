@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from realmaster_live.errors import PairError
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
+from realmaster_live.system.inside import open_regular
 
 Size = tuple[int, int]  # width, height
 Kind = Literal["recording", "video", "pictures", "game", "carla-log"]
@@ -65,9 +68,13 @@ def info_of(footage: Footage) -> SourceInfo:
 
 
 def sha256_of(*paths: Path) -> str:
-    """Return one hash over the names and bytes of files."""
+    """Return one hash over the names and bytes of regular files.
+
+    Raises:
+        PairError: a file is missing, or is none that can be read to its end, such as a FIFO.
+    """
     digest = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+        with open_regular(path, error=PairError) as file:
+            digest.update(os.fsencode(path.name) + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

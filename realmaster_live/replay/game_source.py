@@ -10,14 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.errors import ConfigError
 from realmaster_live.protocols import Source
 from realmaster_live.replay.footage import Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.sidecar import told_beside
 
 LAYOUTS = ("presil", "visionexport", "sailvos", "viper", "vpilot")
 PICKLED = ".pz"
-POSITIVE = ("fps", "near_m", "vfov_deg")
 
 
 def find_games(path: Path, *, deep: bool) -> list[tuple[str, Path]]:  # layout, path
@@ -40,11 +39,11 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
 
     reader = gtav_readers.layout(layout)
     told = {**told_beside(reader.home(path)), **told_beside(path)}
-    numbers = {key: _positive(told, key, path) for key in POSITIVE}
+    size = told.get("size")
     options = ReadOptions(
-        near_m=numbers["near_m"],
-        vfov_deg=numbers["vfov_deg"],
-        size=_size(told, path),
+        near_m=told.get("near_m"),
+        vfov_deg=told.get("vfov_deg"),
+        size=(size[0], size[1]) if size else None,
         size_hint=reading.size,
         labels=reading.labels,
     )
@@ -54,7 +53,7 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
         **facts,
         **drive.facts,
         **told,
-        "fps": reading.fps or numbers["fps"] or drive.fps,
+        "fps": reading.fps or told.get("fps") or drive.fps,
     }
 
 
@@ -97,20 +96,3 @@ def looked_for() -> str:
     from realmaster_live.bridges.gtav import readers as gtav_readers
 
     return ", ".join(gtav_readers.LAYOUTS.values())
-
-
-def _positive(told: dict[str, Any], key: str, path: Path) -> float | None:
-    value = told.get(key)
-    if value is None or (isinstance(value, int | float) and value > 0):
-        return value
-    raise PairError(f"expected a positive number for {key} of {path}, got {value!r}: mend its JSON")
-
-
-def _size(told: dict[str, Any], path: Path) -> tuple[int, int] | None:
-    size = told.get("size")
-    if size is None:
-        return None
-    match size:
-        case [int(width), int(height)] if min(width, height) > 0:
-            return width, height
-    raise PairError(f"expected [width, height] for size of {path}, got {size!r}: mend its JSON")

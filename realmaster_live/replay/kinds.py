@@ -47,7 +47,11 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
 def _in_folder(path: Path, reading: Reading) -> list[Footage]:
     if (path / META).exists():
         return [describe_recording(path, reading)]
-    inside = [child for child in sorted(path.iterdir()) if (child / META).exists()]
+    inside = [
+        child
+        for child in sorted(path.iterdir())
+        if not child.name.startswith(".") and (child / META).exists()
+    ]
     if inside and not list_pictures(path):
         return [describe_recording(child, reading) for child in inside]
     return _games(path, reading) or _pictures(path, reading)

@@ -22,11 +22,12 @@ from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.picture_files import list_pictures
-from realmaster_live.replay.sidecar import told_beside
+from realmaster_live.replay.sidecar import POSES, told_beside
+from realmaster_live.system.arrays import read_array
 from realmaster_live.system.pictures import read_map, read_picture
 
 CAMERA = "front"
-POSES = "cam_to_world"
+SKEW = 1e-3  # tolerated between the axes of a pose, which may be written with few digits
 
 
 def describe_pictures(path: Path, reading: Reading) -> Footage:
@@ -37,17 +38,12 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
     """
     pictures, told = list_pictures(path), told_beside(path)
     fps = reading.fps or told.get("fps")
-    if not isinstance(fps, int | float) or not fps > 0:
+    if fps is None:
         raise ConfigError(
-            f"expected the frames a second of the pictures in {path}, got {fps}: give --fps, or "
+            f"expected the frames a second of the pictures in {path}, got none: give --fps, or "
             'write {"fps": 20} to an about.json in it'
         )
-    poses = np.array(told.pop(POSES, []), np.float64)
-    if poses.size and poses.size != 16 * len(pictures):
-        raise PairError(
-            f"expected 16 numbers a picture in {POSES} of {path / 'about.json'}, got {poses.size} "
-            f"for {len(pictures)} pictures: mend it or leave it out"
-        )
+    _poses(told.pop(POSES, []), len(pictures), path)
     wanted = LABEL_DTYPES if reading.labels is None else reading.labels
     labels = {
         name: _label_files(path / name, pictures) for name in wanted if (path / name).is_dir()
@@ -83,8 +79,7 @@ class PictureFolder:
         """Yield the frames in order; PairError names a picture that cannot be read."""
         footage, folder = self._footage, Path(self._footage.path)
         pictures = list_pictures(folder)
-        told = np.array(told_beside(folder).get(POSES, []), np.float64)
-        poses = told.reshape(-1, 4, 4) if told.size else np.tile(np.eye(4), (len(pictures), 1, 1))
+        poses = _poses(told_beside(folder).get(POSES, []), len(pictures), folder)
         labels = {n: _label_files(folder / n, pictures) for n in footage.options["labels"]}
         width, height = footage.cameras[CAMERA]
         optics = pinhole(width, height, footage.options["fov_deg"])
@@ -115,6 +110,36 @@ class PictureFolder:
         self._closed = True
 
 
+def _poses(told: list[Any], pictures: int, folder: Path) -> NDArray[np.float64]:  # (T, 4, 4)
+    """Return the pose of every picture; the identity where none is told."""
+    poses = np.tile(np.eye(4), (pictures, 1, 1))
+    if not told:
+        return poses
+    numbers = np.array(list(_flat(told)), np.float64)
+    got = f"{numbers.size} for {pictures} pictures"
+    if numbers.size == 16 * pictures:
+        poses = numbers.reshape(-1, 4, 4)
+        axes = poses[:, :3, :3]
+        skew = np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
+        bad = (skew > SKEW) | (np.linalg.det(axes) < 0)
+        bad |= np.abs(poses[:, 3] - (0, 0, 0, 1)).max(1) > SKEW
+        if not bad.any():
+            return poses
+        got = f"{poses[bad][0].tolist()}"
+    raise PairError(
+        f"expected 16 numbers a picture, a rotation and a place row by row, in {POSES} of "
+        f"{folder / 'about.json'}, got {got}: mend it or leave it out"
+    )
+
+
+def _flat(values: Any) -> Iterator[float]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value
+
+
 def _label_files(folder: Path, pictures: list[Path]) -> list[Path]:
     """Return one file a picture; PairError where one is missing."""
     files = []
@@ -131,19 +156,32 @@ def _label_files(folder: Path, pictures: list[Path]) -> list[Path]:
 
 
 def _read_label(path: Path, name: str, image: NDArray[np.uint8]) -> NDArray[np.generic]:
-    label: Any = None
+    shape = (*image.shape[:2], *((2,) if name == "flow" else ()))
+    got = "another kind of file"
     if path.suffix == ".png" and name == "semantic":
         label = read_map(path, "grey")
     elif path.suffix == ".npy":
-        try:
-            label = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise PairError(f"expected a label in {path}, got {error}: write it again") from error
-    depth = (2,) if name == "flow" else ()
-    if label is None or label.shape != (*image.shape[:2], *depth):
-        got = "another kind of file" if label is None else f"an array of {label.shape}"
-        raise PairError(
-            f"expected the {name} of {(*image.shape[:2], *depth)} in {path}, got {got}: write it "
-            "again, as .npy"
-        )
-    return np.asarray(label, LABEL_DTYPES[name])
+        label = read_array(path, error=PairError, remedy="write it again")
+    else:
+        label = np.empty(0)
+    wanted = np.dtype(LABEL_DTYPES[name])
+    if label.size:
+        got = f"an array of {label.shape}"
+    if label.shape == shape and label.size:
+        got = _problem(label, wanted)
+        if not got:
+            return np.asarray(label, wanted)
+    raise PairError(
+        f"expected the {name} of {shape} in {path}, got {got}: write it again, as .npy of {wanted}"
+    )
+
+
+def _problem(label: NDArray[Any], wanted: np.dtype[Any]) -> str:
+    """Return which values a label cannot have; empty where there are none."""
+    if label.dtype.kind not in "iuf" or (wanted.kind != "f" and label.dtype.kind == "f"):
+        return f"values of type {label.dtype}"
+    if wanted.kind == "f":
+        return "" if np.isfinite(label).all() else "values that are not finite"
+    low, high = int(label.min()), int(label.max())
+    fits = np.iinfo(wanted).min <= low and high <= np.iinfo(wanted).max
+    return "" if fits else f"values from {low} to {high}"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from realmaster_live.errors import RealMasterError
 from realmaster_live.optional import require
 from realmaster_live.system.inside import open_regular
+from realmaster_live.system.texts import decode_text
 
 msgspec = require("msgspec", extra="live")
 
@@ -27,7 +28,8 @@ def decode(content: bytes | str, kind: type[T]) -> T:
         ValueError: it is no JSON, or not of this type; the message names the place.
     """
     try:
-        value: T = msgspec.json.decode(content, type=kind, dec_hook=_path)
+        text = decode_text(content) if isinstance(content, bytes) else content
+        value: T = msgspec.json.decode(text, type=kind, dec_hook=_path)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
     except RecursionError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import tomllib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from realmaster_live.errors import ConfigError
 from realmaster_live.jobs.work import RunConfig
 from realmaster_live.system.atomic_files import write_text
+from realmaster_live.system.texts import parse_toml
 from realmaster_live.training.pairs.stages import ORDER, config_of
 
 FILE, RUN = "pairs.toml", "run"
@@ -66,8 +66,8 @@ def load_recipe(path: Path | None) -> Recipe:
     if path is None:
         return Recipe()
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = parse_toml(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"expected a recipe in TOML at {path}, got {error}: "
             "realmaster pairs plan DATASET --print-config shows one"

@@ -86,7 +86,7 @@ def find_reels(path: Path) -> list[tuple[str, Path]]:
         return []
     if (path / META).exists():
         return [("recording", source) for source in _cameras(path)]
-    inside = sorted(path.iterdir())
+    inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
     pairs = [child for child in inside if child.name.endswith(SIM)]
     if pairs:
         return [
@@ -97,8 +97,7 @@ def find_reels(path: Path) -> list[tuple[str, Path]]:
         return games
     found = [("images", path)] if list_pictures(path) else []
     for child in inside:
-        if not child.name.startswith("."):
-            found += find_reels(child)
+        found += find_reels(child)
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -15,11 +14,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.system.inside import open_regular
 from realmaster_live.system.pictures import read_map, read_picture
+from realmaster_live.system.texts import read_object, read_text
 
 log = logging.getLogger(__name__)
 Size = tuple[int, int]  # width, height
 SKEW = 1e-3  # tolerated between a camera's axes, which are written with few digits
+REMEDY = "restore the file or leave it out"
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -40,10 +42,8 @@ def read_plain(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
 def read_raw(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
     """Return a file of bare numbers (H, W), row by row."""
     width, height = size
-    try:
-        data = np.fromfile(path, dtype)
-    except OSError as error:
-        raise damaged(path, "a label", str(error)) from error
+    with open_regular(path, error=PairError) as file:
+        data = np.fromfile(file, dtype)
     if data.size != width * height:
         wanted = f"{width * height} numbers of {np.dtype(dtype)} ({width}x{height})"
         raise damaged(path, wanted, f"{data.size}")
@@ -52,10 +52,12 @@ def read_raw(path: Path, dtype: DTypeLike, size: Size) -> NDArray[Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object; bare Infinity and NaN are numbers in it."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise damaged(path, "a JSON object", str(error)) from error
+    return read_object(path, what="a JSON object", remedy=REMEDY, error=PairError)
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file."""
+    return read_text(path, what="a text file", remedy=REMEDY, error=PairError).splitlines()
 
 
 def read_numbers(text: Iterable[Any], shape: tuple[int, ...], path: Path) -> NDArray[np.float64]:
@@ -97,21 +99,22 @@ def of_size(array: NDArray[Any], path: Path, size: Size | None) -> NDArray[Any]:
 
 def damaged(path: Path, expected: str, got: str) -> PairError:
     """Return the error of a file that is not what it should be."""
-    return PairError(f"expected {expected} in {path}, got {got}: restore the file or leave it out")
+    return PairError(f"expected {expected} in {path}, got {got}: {REMEDY}")
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """Return paths by the numbers in their names: 9 before 10."""
-    return sorted(paths, key=lambda path: [*map(_sort_key, re.split(r"(\d+)", path.name))])
+    """Return paths by the numbers in their names, 9 before 10, without those that are hidden."""
+    shown = (path for path in paths if not path.name.startswith("."))
+    return sorted(shown, key=lambda path: [*map(_sort_key, re.split(r"([0-9]+)", path.name))])
 
 
 def _sort_key(part: str) -> tuple[int, str]:
-    return (int(part), "") if part.isdigit() else (-1, part)
+    return (int(part), "") if part.isdecimal() else (-1, part)
 
 
 def numbers_of(stems: Iterable[str]) -> tuple[int, ...]:
     """Return the last number in each name where they ascend, else 0, 1, 2 and so on."""
-    found = [re.findall(r"\d+", stem) for stem in stems]
+    found = [re.findall(r"[0-9]+", stem) for stem in stems]
     numbers = tuple(int(each[-1]) if each else -1 for each in found)
     rising = all(a < b for a, b in pairwise(numbers))
     return numbers if rising and numbers and numbers[0] >= 0 else tuple(range(len(numbers)))

@@ -28,6 +28,7 @@ from realmaster_live.bridges.gtav.readers.files import (
     in_order,
     numbers_of,
     read_image,
+    read_lines,
     read_numbers,
     read_raw,
     whole_labels,
@@ -43,9 +44,9 @@ def find(folder: Path) -> list[Path]:
     images = folder / IMAGES
     if not images.is_dir() or not any((folder / name).is_dir() for name in ("depth", "stencil")):
         return []
-    if any(images.glob("*.png")):
+    if in_order(images.glob("*.png")):
         return [folder]
-    series = (part for part in images.iterdir() if part.is_dir() and any(part.glob("*.png")))
+    series = (part for part in images.iterdir() if part.is_dir() and in_order(part.glob("*.png")))
     return in_order(series)
 
 
@@ -109,7 +110,7 @@ def _camera(path: Path, size: tuple[int, int], options: ReadOptions) -> NDArray[
     """Return K of a calibration file, or of the field of view where there is none."""
     if options.vfov_deg is not None or not path.is_file():
         return intrinsics_from_vertical_fov(*size, options.vfov_deg or VFOV_DEG)
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(path):
         key, _, numbers = line.partition(":")
         if key.strip() == "P2":
             return with_focal(read_numbers(numbers.split(), (3, 4), path)[:, :3], path)
@@ -121,7 +122,7 @@ def _pose(path: Path) -> NDArray[np.float64]:
     pose = np.eye(4)
     if not path.is_file():
         return pose
-    text = path.read_text(encoding="utf-8").split()
+    text = " ".join(read_lines(path)).split()
     _, position, forward, right, up = read_numbers(text, (5, 3), path)
     axes = np.stack((right, -up, forward), 1)
     if np.abs(axes.T @ axes - np.eye(3)).max() > SKEW or np.linalg.det(axes) < 0:

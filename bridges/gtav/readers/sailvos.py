@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.gtav.camera import SKY_M
 from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View
 from realmaster_live.bridges.gtav.readers.files import (
+    REMEDY,
     damaged,
     in_order,
     numbers_of,
@@ -30,6 +31,9 @@ from realmaster_live.bridges.gtav.readers.files import (
 )
 from realmaster_live.bridges.gtav.readers.opengl import from_view_matrix
 from realmaster_live.bridges.gtav.readers.yaml_file import read_yaml
+from realmaster_live.errors import PairError
+from realmaster_live.system.arrays import read_array
+from realmaster_live.system.inside import open_regular
 
 LICENCE = "SAIL-VOS 3D: non-commercial use only; GTA-V footage, after Rockstar Games' terms"
 SCALE, OFFSET = 6.0, 4e-5  # of stored depth: buffer = stored / SCALE - OFFSET
@@ -39,8 +43,8 @@ SKY = 24e-5
 def find(folder: Path) -> list[Path]:
     """Return the folder where it is a scene with pictures."""
     images, cameras = folder / "images", folder / "camera"
-    is_scene = cameras.is_dir() and images.is_dir() and any(cameras.glob("*.yaml"))
-    return [folder] if is_scene and any(images.glob("*.bmp")) else []
+    is_scene = cameras.is_dir() and images.is_dir() and in_order(cameras.glob("*.yaml"))
+    return [folder] if is_scene and in_order(images.glob("*.bmp")) else []
 
 
 def home(path: Path) -> Path:
@@ -119,20 +123,17 @@ def _camera(
 
 
 def _depth(path: Path, size: tuple[int, int]) -> NDArray[np.floating]:
-    """Return the stored depth (H, W); mapped, so that a size the header claims must be there."""
-    try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # NumPy parses a header as Python, which may fail in any way
-        raise damaged(path, "an array", str(error)) from error
-    if not isinstance(stored, np.ndarray) or stored.ndim != 2 or stored.dtype.kind not in "fiu":
-        raise damaged(path, "an array (H, W) of numbers", type(stored).__name__)
-    return of_size(np.asarray(stored), path, size)
+    """Return the stored depth (H, W)."""
+    stored = read_array(path, error=PairError, remedy=REMEDY)
+    if stored.ndim != 2 or stored.dtype.kind not in "fiu":
+        raise damaged(path, "an array (H, W) of numbers", f"{stored.dtype} {stored.shape}")
+    return of_size(stored, path, size)
 
 
 def _inverse(path: Path) -> NDArray[np.float64]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path, error=PairError) as file:
             inverse = np.load(file, allow_pickle=False)["P_inv"]
-    except Exception as error:  # likewise
+    except Exception as error:  # NumPy parses a header as Python, which may fail in any way
         raise damaged(path, "an array P_inv", str(error)) from error
     return read_numbers(inverse, (4, 4), path)

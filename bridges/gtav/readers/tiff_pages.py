@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.readers.files import damaged, of_size
+from realmaster_live.errors import PairError
 from realmaster_live.optional import require
+from realmaster_live.system.inside import check_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,7 @@ def read_pages(paths: Sequence[Path], size: tuple[int, int] | None) -> Pages:
     found: dict[str, NDArray[Any]] = {}
     for path in paths:
         try:
+            check_regular(path, error=PairError)
             with tifffile.TiffFile(path) as file:
                 arrays = [page.asarray() for page in file.pages]
         except (OSError, ValueError, RuntimeError, tifffile.TiffFileError) as error:

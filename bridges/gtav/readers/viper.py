@@ -26,6 +26,7 @@ from realmaster_live.bridges.gtav.readers.files import (
     in_order,
     of_size,
     read_image,
+    read_lines,
     read_numbers,
     read_view,
     whole_labels,
@@ -35,10 +36,12 @@ from realmaster_live.bridges.gtav.readers.opengl import from_view_matrix, intrin
 from realmaster_live.errors import PairError
 from realmaster_live.frames.classes import CLASS_IDS, THINGS
 from realmaster_live.optional import require
+from realmaster_live.system.inside import open_regular
 
 IMAGES, CLASSES, INSTANCES, CAMERAS = "img", "cls", "inst", "camera"
 FPS = 15.0  # approximately, according to its makers
 LICENCE = "VIPER: research and education only; GTA-V footage, after Rockstar Games' terms"
+NUMBER = re.compile(r"[0-9]{1,18}")
 STEM = re.compile(r"(\d+)_(\d+)$")  # sequence and frame
 # VIPER's classes 0 to 31, in its own order, as CARLA's
 NAMES = (
@@ -141,12 +144,11 @@ def _read_cameras(path: Path) -> dict[int, tuple[NDArray[np.float64], NDArray[np
     if not path.is_file():
         return {}
     found = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for row in csv.reader(file):
-            if not row or not row[0].strip().isdigit():
-                continue  # a heading
-            matrices = read_numbers(row[1:], (2, 4, 4), path)
-            found[int(row[0])] = (matrices[0], read_view(matrices[1], path))
+    for row in csv.reader(read_lines(path)):
+        if not row or NUMBER.fullmatch(row[0].strip()) is None:
+            continue  # a heading
+        matrices = read_numbers(row[1:], (2, 4, 4), path)
+        found[int(row[0])] = (matrices[0], read_view(matrices[1], path))
     return found
 
 
@@ -154,9 +156,9 @@ def _read_indexed(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return the numbers (H, W) of an indexed or grey picture, not the colours of its palette."""
     av: Any = require("av", extra="gta")
     try:
-        with av.open(str(path)) as file:
+        with open_regular(path, error=PairError) as data, av.open(data) as file:
             frame = next(file.decode(video=0))
-    except (OSError, StopIteration) as error:
+    except (OSError, ValueError, IndexError, StopIteration) as error:
         raise damaged(path, "an indexed picture", str(error) or "nothing") from error
     if frame.format.name not in ("pal8", "gray"):
         raise PairError(

@@ -41,7 +41,8 @@ USUAL_SIZES = (
 
 def find(folder: Path) -> list[Path]:
     """Return the data sets in a folder."""
-    return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and path.is_file())
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in shown if path.suffix == SUFFIX and path.is_file())
 
 
 def home(path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 from realmaster_live.bridges.gtav.readers.files import damaged
 from realmaster_live.optional import require
+from realmaster_live.system.texts import decode_text
 
 MAX_BYTES = 64 << 10  # a camera's file has about one
 MAX_DEPTH = 8
@@ -23,7 +24,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")
-        text = data.decode()
+        text = decode_text(data)
         depth = aliases = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent)
