@@ -38,7 +38,8 @@ from realmaster_live.engines.export.quantize import (
     quantize_convolutions,
     quantize_products,
 )
-from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
+from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
+from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.training.data import Clip, find_clips
 from realmaster_live.training.evaluate.metrics import psnr
 from realmaster_live.training.evaluate.pictures import as_chunk

@@ -5,8 +5,6 @@ Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the pa
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import time
@@ -21,15 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
+from realmaster_live.engines.manifest import GRAPHS, check_graphs, read_manifest, read_prompts
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.sizes import check_frames, check_size, spec_text
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.model.profile import Profile
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
+from realmaster_live.system.inside import check_utf8
 
-FORMAT = 1
-PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
@@ -120,30 +119,38 @@ class OnnxEngine:
         self._folder = EMBEDDED_FOLDER if folder is None else Path(folder)
         self.name = "embedded" if self._folder == EMBEDDED_FOLDER else str(folder)
         self.device = device
-        self.manifest = self._read_manifest()
-        profile = self.manifest["profile"]
-        self._stride = int(self.manifest["token_stride"])
+        self.manifest = read_manifest(self._folder)
+        self._profile = profile = Profile.from_dict(self.manifest["profile"])
+        self._stride = profile.token_stride
         check_size(width, height, self._stride)
         self._sigmas = self._choose_sigmas(steps)
-        self._spec = ChunkSpec(frames=profile["chunk_frames"], height=height, width=width, fps=fps)
+        self._spec = ChunkSpec(frames=profile.chunk_frames, height=height, width=width, fps=fps)
         self._recompute = recompute_reference
         self._sessions = self._open(threads, self._choose_providers(device, providers))
+        self._prompts = read_prompts(self._folder, self.manifest, profile)
+        tokens = next((pairs.shape[4] for pairs in self._prompts.values()), 0)
+        check_graphs(
+            self._sessions,
+            profile,
+            size=(width, height),
+            prompt_tokens=tokens,
+            folder=self._folder,
+        )
         rows, columns = height // self._stride, width // self._stride
         self._grid = rows, columns
-        self._rope = {
-            "widths": self.manifest["rope_widths"],
-            "theta": float(profile["rope_theta"]),
-            "frames": int(profile.get("chunk_latents", 1)),
+        self._rope: dict[str, Any] = {
+            "widths": profile.rope_widths,
+            "theta": profile.rope_theta,
+            "frames": profile.chunk_latents,
         }
         cos, sin = rope_tables([0.0], rows, columns, **self._rope)
         self._cos, self._sin = self._value(cos), self._value(sin)
-        stride = int(self.manifest["latent_stride"])
-        count = self._rope["frames"]
+        stride = profile.latent_stride
+        count = profile.chunk_latents
         frames = (count,) if count > 1 else ()
-        latent = (1, profile["latent_channels"], *frames, height // stride, width // stride)
+        latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
         self._noise = ChunkNoise(latent, seed)
-        self._falling = bool(profile.get("falling"))
-        self._prompts = self._read_prompts()
+        self._falling = profile.falling
         first = prompt or next(iter(self._prompts), AS_SIMULATED)
         check_prompt(first, self._prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
@@ -171,16 +178,15 @@ class OnnxEngine:
     def reset(self) -> None:
         """Clear the past and the timings; the prompt stays."""
         self._noise.reset()
-        profile = self.manifest["profile"]
-        spec = self._spec
-        memory = np.zeros((1, profile["memory"], spec.height // 8, spec.width // 8), np.float32)
+        profile, spec = self._profile, self._spec
+        memory = np.zeros((1, profile.memory, spec.height // 8, spec.width // 8), np.float32)
         self._encoder_memory = self._decoder_memory = self._value(memory)
         self._past = Past(
-            layers=profile["layers"],
-            heads=profile["heads"],
-            head_width=profile["width"] // profile["heads"],
-            ring=profile["ring"],
-            sink=profile["sink"],
+            layers=profile.layers,
+            heads=profile.heads,
+            head_width=profile.head_width,
+            ring=profile.ring,
+            sink=profile.sink,
         )
         self._encoded: tuple[Any, Any, Any] | None = (
             None  # seed of the chunk that was realized last
@@ -304,40 +310,6 @@ class OnnxEngine:
         """Return an OrtValue over the array's own memory."""
         return self._runtime.OrtValue.ortvalue_from_numpy(array)
 
-    def _read_manifest(self) -> dict[str, Any]:
-        """Return manifest.json, checked for its format and the files' hashes."""
-        path = self._folder / "manifest.json"
-        try:
-            manifest: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise BuildError(
-                f"expected a manifest at {path}, got {error}: export a checkpoint there"
-            ) from error
-        if manifest.get("format") != FORMAT:
-            raise BuildError(
-                f"expected manifest format {FORMAT}, got {manifest.get('format')} in {path}: "
-                "export the checkpoint again with this version"
-            )
-        for name, entry in manifest["files"].items():
-            file = self._folder / name
-            content = file.read_bytes() if file.exists() else b""
-            digest = hashlib.sha256(content).hexdigest()
-            if digest != entry["sha256"]:
-                raise BuildError(
-                    f"expected {name} of {entry['bytes']} bytes with sha256 {entry['sha256'][:12]} "
-                    f"in {self._folder}, got {len(content)} bytes with {digest[:12]}: "
-                    "install or export the model again"
-                )
-        return manifest
-
-    def _read_prompts(self) -> dict[str, NDArray[np.float32]]:
-        """Return the keys and values of every prompt, (L, 2, 1, heads, M, head width) by name."""
-        names = self.manifest.get("prompts", [])
-        if not names:
-            return {}
-        pairs = np.load(self._folder / PROMPT_PAIRS_FILE, allow_pickle=False)
-        return dict(zip(names, pairs, strict=True))
-
     def _choose_sigmas(self, steps: int | None) -> list[float]:
         """Return the noise levels for a number of steps (by default the model's)."""
         levels: dict[str, list[float]] = self.manifest["sigmas"]
@@ -364,6 +336,7 @@ class OnnxEngine:
 
     def _open(self, threads: int, providers: list[str]) -> dict[str, Any]:
         """Return the four sessions."""
+        check_utf8(self._folder.absolute(), error=BuildError)
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.log_severity_level = 3
@@ -374,16 +347,15 @@ class OnnxEngine:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             return {
-                name.removesuffix(".onnx"): self._runtime.InferenceSession(
-                    str(self._folder / name), options, providers=providers
+                name: self._runtime.InferenceSession(
+                    self._folder.absolute() / f"{name}.onnx", options, providers=providers
                 )
-                for name in self.manifest["files"]
-                if name.endswith(".onnx")
+                for name in GRAPHS
             }
         except Exception as error:  # onnxruntime's errors share no public base class
             raise BuildError(
                 f"expected graphs that ONNX Runtime {self._runtime.__version__} loads, got "
-                f"{error} from {self._folder}: export the checkpoint again"
+                f"{' '.join(str(error).split())} from {self._folder}: export the checkpoint again"
             ) from error
 
     @contextmanager

@@ -31,7 +31,8 @@ from realmaster_live.engines.export.quantize import (
     quantize,
 )
 from realmaster_live.engines.export.weight_file import SMALL, WEIGHTS_FILE, WeightFile
-from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE, OnnxEngine
+from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
+from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.torch.engine import TorchEngine, check_finite
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint

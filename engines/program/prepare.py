@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from realmaster_live.engines.onnx_engine import PROMPT_PAIRS_FILE
+from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
 from realmaster_live.engines.program.fp8 import (
     Peaks,

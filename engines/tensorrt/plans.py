@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.engines.manifest import check_files
 from realmaster_live.errors import BuildError, PlanMismatch
 from realmaster_live.system.atomic_files import write_text
+from realmaster_live.system.texts import read_object
 
 FORMAT = 1
 MANIFEST = "plans.json"
@@ -67,34 +69,22 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         BuildError: there is none, another user wrote it, or a file was truncated or changed since.
     """
     path = folder / MANIFEST
-    try:
-        text = path.read_text()
-        manifest: dict[str, Any] = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise BuildError(
-            f"expected the manifest of a build at {path}, got {error}: run realmaster build"
-        ) from error
+    manifest = read_object(
+        path, what="the manifest of a build", remedy="run realmaster build", error=BuildError
+    )
     if manifest.get("format") != FORMAT:
         raise BuildError(
             f"expected manifest format {FORMAT}, got {manifest.get('format')} in {path}: "
             "run realmaster build again with this version"
         )
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    digest = sha256_of(path)
     trusted = trust_file()
     if not trusted.is_file() or digest not in trusted.read_text().split():
         raise BuildError(
             f"expected {path} as realmaster build wrote it for this user, got a file with sha256 "
             f"{digest[:12]} that is not in {trusted}: plans run code, so build them here"
         )
-    for name, entry in manifest["files"].items():
-        file = folder / name
-        digest = sha256_of(file)
-        if digest != entry["sha256"]:
-            size = file.stat().st_size if file.is_file() else 0
-            raise BuildError(
-                f"expected {name} of {entry['bytes']} bytes with sha256 {entry['sha256'][:12]} in "
-                f"{folder}, got {size} bytes with {digest[:12]}: run realmaster build again"
-            )
+    check_files(folder, manifest.get("files"), path, remedy="run realmaster build again")
     return manifest
 
 

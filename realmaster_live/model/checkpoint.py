@@ -15,6 +15,9 @@ from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.contents import what_lies_in
+from realmaster_live.system.inside import check_regular, check_utf8
+from realmaster_live.system.texts import read_object
 
 PROFILE_FILE = "profile.json"
 TRANSFORMER_FILES = ("transformer.safetensors", "transformer_2.safetensors")
@@ -24,12 +27,13 @@ AUTOENCODER_FILE = "autoencoder.safetensors"
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return a safetensors file's tensors; raise BuildError for a missing or damaged file."""
+    check_regular(path, error=BuildError)
+    check_utf8(path, error=BuildError)
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise BuildError(
-            f"expected a safetensors file at {path}, got {error}: train or export it again"
-        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        got, remedy = what_lies_in(path, str(error), "train or export it again")
+        raise BuildError(f"expected a safetensors file at {path}, got {got}: {remedy}") from error
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -72,13 +76,14 @@ def save_checkpoint(
 
 def read_profile(folder: Path) -> Profile:
     """Return the profile of a checkpoint folder."""
-    try:
-        return Profile.from_dict(json.loads((folder / PROFILE_FILE).read_text()))
-    except (OSError, ValueError) as error:
-        raise BuildError(
-            f"expected a checkpoint with {PROFILE_FILE} in {folder}, got {error}: "
-            "give the folder that training wrote"
-        ) from error
+    path = folder / PROFILE_FILE
+    fields = read_object(
+        path,
+        what="the profile of a checkpoint",
+        remedy="give the folder that training wrote",
+        error=BuildError,
+    )
+    return Profile.from_dict(fields, source=str(path))
 
 
 def load_networks(folder: Path) -> Networks:

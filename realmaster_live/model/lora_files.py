@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,13 +23,15 @@ from torch import Tensor, nn
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.lora import Adapter, LowRank, linear_layers
+from realmaster_live.model.lora_config import CONFIG_KEY, alpha_of, read_config
 from realmaster_live.system.atomic_files import write_bytes
+from realmaster_live.system.contents import what_lies_in
+from realmaster_live.system.inside import check_regular, check_utf8
 
 Scheme = Literal["diffusers", "comfyui", "musubi"]
 Expert = Literal["high_noise", "low_noise"]
 Positions = Literal["shared", "continued"]
 
-CONFIG_KEY = "lora_adapter_metadata"  # diffusers' own header key: the peft configuration as JSON
 PREFIXES: dict[Scheme, str] = {
     "diffusers": "transformer.",
     "comfyui": "diffusion_model.",
@@ -46,6 +48,38 @@ WAN_NAMES = {"ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2"} | {
     for ours, theirs in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
 }
 """Layers of a block: diffusers' name to the original Wan's."""
+OUTSIDE = {
+    "proj_out": "head.head",
+    "condition_embedder.time_embedder.linear_1": "time_embedding.0",
+    "condition_embedder.time_embedder.linear_2": "time_embedding.2",
+    "condition_embedder.time_proj": "time_projection.1",
+    "condition_embedder.text_embedder.linear_1": "text_embedding.0",
+    "condition_embedder.text_embedder.linear_2": "text_embedding.2",
+}
+"""Layers outside the blocks, likewise."""
+PEFT = "base_model.model."
+PART_OF_LORA = re.compile(r"\.(lora_|alpha$|dora_scale$)")
+SPELLINGS = {
+    PEFT: "transformer.",
+    "lora_unet__": "lora_unet_",
+    "blocks.": "transformer.blocks.",
+    "condition_embedder.": "transformer.condition_embedder.",
+    "proj_out.": "transformer.proj_out.",
+}
+"""Other beginnings of keys: peft's folders, SwarmUI's, and diffusers' without a prefix."""
+KINDS = {
+    r"\.(dora_scale|lora_magnitude_vector(\.weight|\.default)?)$": "DoRA scales",
+    r"\.lokr_": "LoKr factors",
+    r"\.hada_": "LoHa factors",
+    r"\.(oft_|boft_)": "OFT rotations",
+    r"\.lora_mid\.": "LoCon's middle factors",
+    r"\.diff_b$": "changed biases",
+    r"\.diff$": "changed weights",
+    r"\.(set_weight|set_bias)$": "replaced weights",
+    r"\.(on_input|lora_[AB]\.bias|lora_bias)": "IA3 scales or biases of LoRA",
+    r"^(lora_te|text_encoder)": "layers of a text encoder",
+}
+"""What other tools write beside or instead of LoRA's two factors: a pattern of keys to a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +204,11 @@ def load(
                 f"expected a LoRA file with {name} {wanted}, got {path} with {got}: "
                 f"give the file that belongs to it, or leave {name} out to skip this check"
             )
+    peft = any(key.startswith(PEFT) for key in tensors)
+    tensors = {_renamed(key): tensor for key, tensor in tensors.items()}
     scheme = _scheme(path, tensors)
     _check_finite(tensors, source=str(path))
-    config = _config(path, header) if scheme == "diffusers" else {}
+    config = read_config(path, header, peft=peft) if scheme == "diffusers" else {}
     low_ranks: dict[str, LowRank] = {}
     wrong: list[str] = []
     left = dict(tensors)
@@ -185,6 +221,7 @@ def load(
             for new, old in (("lora_A", "lora_down"), ("lora_B", "lora_up"))
         )
         alpha = left.pop(f"{stem}.alpha", None)
+        down, up = (_as_matrix(half) for half in (down, up))
         if down is None and up is None and alpha is None:
             continue
         if down is None or up is None:
@@ -198,8 +235,10 @@ def load(
             want = (down.shape[0], layer.in_features)
             wrong.append(f"{stem} lora_A {tuple(down.shape)} != {want}")
         else:
-            scale = _alpha(config, name, down.shape[0]) if alpha is None else float(alpha)
+            rank = down.shape[0]
+            scale = alpha_of(path, config, name, rank) if alpha is None else float(alpha)
             low_ranks[name] = LowRank(down.float(), up.float(), alpha=scale)
+    _check_kind(path, left, config)
     wrong += [f"{key} unknown" for key in sorted(left)]
     if wrong:
         base = f" for {facts.base_model}" if facts else ""
@@ -215,9 +254,12 @@ def _stem(name: str, scheme: Scheme) -> str | None:
     if scheme == "diffusers":
         return PREFIXES[scheme] + name
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-    if match is None or match[2] not in WAN_NAMES:
+    if match is None:
+        wan = OUTSIDE.get(name)
+    else:
+        wan = f"blocks.{match[1]}.{WAN_NAMES[match[2]]}" if match[2] in WAN_NAMES else None
+    if wan is None:
         return None
-    wan = f"blocks.{match[1]}.{WAN_NAMES[match[2]]}"
     return PREFIXES[scheme] + (wan.replace(".", "_") if scheme == "musubi" else wan)
 
 
@@ -226,6 +268,7 @@ def _scheme(path: Path, tensors: dict[str, Tensor]) -> Scheme:
     for scheme, prefix in PREFIXES.items():
         if any(key.startswith(prefix) for key in tensors):
             return scheme
+    _check_kind(path, tensors, {})
     raise BuildError(
         f"expected keys that begin with one of {tuple(PREFIXES.values())}, got {path} with "
         f"{', '.join(sorted(tensors)[:3]) or 'no tensors'}: save the LoRA in one of the schemes "
@@ -235,13 +278,14 @@ def _scheme(path: Path, tensors: dict[str, Tensor]) -> Scheme:
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return a file's tensors and its header."""
+    check_regular(path, error=BuildError)
+    check_utf8(path, error=BuildError)
     try:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise BuildError(
-            f"expected a safetensors file at {path}, got {error}: save the LoRA as safetensors"
-        ) from error
+    except (OSError, ValueError, SafetensorError) as error:
+        got, remedy = what_lies_in(path, str(error), "save the LoRA as safetensors")
+        raise BuildError(f"expected a safetensors file at {path}, got {got}: {remedy}") from error
 
 
 def _sorted_header(data: bytes) -> bytes:
@@ -266,6 +310,10 @@ def _facts(path: Path, header: dict[str, str]) -> LoraFacts | None:
 
 def _check_finite(tensors: dict[str, Tensor], *, source: str) -> None:
     for key, tensor in tensors.items():
+        if tensor.is_complex() or tensor.dtype == torch.bool:
+            raise BuildError(
+                f"expected real numbers, got {tensor.dtype} in {key} of {source}: save it again"
+            )
         if not tensor.float().isfinite().all():
             raise BuildError(
                 f"expected finite weights, got NaN or infinity in {key} of {source}: "
@@ -273,25 +321,37 @@ def _check_finite(tensors: dict[str, Tensor], *, source: str) -> None:
             )
 
 
-def _config(path: Path, header: dict[str, str]) -> dict[str, Any]:
-    """Return the peft configuration that diffusers keeps in the header; empty without one."""
-    try:
-        config: dict[str, Any] = json.loads(header.get(CONFIG_KEY, "{}"))
-        return {key.removeprefix("transformer."): value for key, value in config.items()}
-    except (ValueError, AttributeError) as error:
+def _renamed(key: str) -> str:
+    """Return a key with its beginning as one of PREFIXES."""
+    if PART_OF_LORA.search(key) is None:
+        return key  # of a whole model, for example
+    for other, ours in SPELLINGS.items():
+        if key.startswith(other):
+            return ours + key.removeprefix(other)
+    return key
+
+
+def _as_matrix(half: Tensor | None) -> Tensor | None:
+    """Return a factor of a convolution of one pixel as that of a linear layer."""
+    if half is not None and half.ndim > 2 and half.shape[2:].numel() == 1:
+        return half.flatten(1)
+    return half
+
+
+def _check_kind(path: Path, left: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Refuse what is more than LoRA, by its name."""
+    found = {"DoRA scales": CONFIG_KEY} if config.get("use_dora") else {}
+    for pattern, kind in KINDS.items():
+        key = next((key for key in sorted(left) if re.search(pattern, key)), None)
+        if key is not None:
+            found.setdefault(kind, key)
+    if found:
+        kinds = " and ".join(found)
         raise BuildError(
-            f"expected a JSON object as {CONFIG_KEY} in {path}, got {error}: save the LoRA again"
-        ) from error
-
-
-def _alpha(config: dict[str, Any], name: str, rank: int) -> float:
-    """Return a layer's alpha by peft's rules; by default the rank."""
-    alpha = config.get("lora_alpha", rank)
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
-            alpha = value
-            break
-    return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
+            f"expected a LoRA of two factors a layer, got {path} with {kinds} (such as "
+            f"{next(iter(found.values()))}), which are not supported: train or convert it as plain "
+            "LoRA, or merge it into the model"
+        )
 
 
 def _peft_config(adapter: Adapter) -> dict[str, Any]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from realmaster_live.errors import BuildError
+
+Prediction = Literal["x0", "velocity"]
+MOST = 2**20  # of any number in a profile
+MAY_BE_ZERO = ("text_width", "prompt_tokens", "ring", "sink", "memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +65,7 @@ class Profile:
     prompts: tuple[str, ...] = ()
     prompt_tokens: int = 0
     aligned: bool = True
-    prediction: Literal["x0", "velocity"] = "x0"
+    prediction: Prediction = "x0"
     experts: int = 1
     expert_boundary: float = 1.0
     frequency_width: int = 64
@@ -103,16 +107,63 @@ class Profile:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> Profile:
-        """Return the profile from `as_dict`'s values; raise BuildError for an unknown field."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - known)
+    def from_dict(cls, fields: Any, *, source: str = "a profile") -> Profile:
+        """Return the profile that `as_dict` described; `source` is named in errors.
+
+        Raises:
+            BuildError: a field is unknown, missing, of another type or out of range.
+        """
+        if not isinstance(fields, dict) or not isinstance(fields.get("name"), str):
+            raise BuildError(
+                f"expected an object with a name and other fields as {source}, got "
+                f"{_shown(fields)}: export the checkpoint again"
+            )
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - set(known))
         if unknown:
             raise BuildError(
-                f"expected profile fields among {sorted(known)}, got {unknown}: "
+                f"expected profile fields among {sorted(known)} in {source}, got "
+                f"{_shown(unknown)}: "
                 "the checkpoint was written by another version; export it again"
             )
-        return cls(**{**fields, "prompts": tuple(fields.get("prompts", ()))})
+        for name, value in fields.items():
+            expected = _expected(name, known[name], value)
+            if expected:
+                raise BuildError(
+                    f"expected {expected} as {name} of {source}, got {_shown(value)}: "
+                    "export the checkpoint again"
+                )
+        profile = cls(**{**fields, "prompts": tuple(fields.get("prompts", ()))})
+        if profile.width % profile.heads or profile.head_width % 2:
+            raise BuildError(
+                f"expected a width of {profile.heads} even heads in {source}, got "
+                f"{profile.width}: export the checkpoint again"
+            )
+        return profile
+
+
+def _expected(name: str, default: Any, value: Any) -> str:
+    """Return what is expected of a field; empty where the value is that."""
+    if name == "prompts":
+        texts = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
+        return "" if texts else "a list of texts"
+    if name == "prediction":
+        return "" if value in get_args(Prediction) else f"one of {get_args(Prediction)}"
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if isinstance(default, int):
+        least = 0 if name in MAY_BE_ZERO else 1
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return "" if whole and least <= value <= MOST else f"a whole number from {least} to {MOST}"
+    if isinstance(default, float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if number and 0 < value <= MOST else f"a number above 0 and up to {MOST}"
+    return "" if isinstance(value, str) else "a text"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 EMBEDDED = Profile(

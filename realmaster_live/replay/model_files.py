@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.system.inside import open_regular
+from realmaster_live.system.texts import read_object
 
 DESCRIPTIONS = ("manifest.json", "plans.json", "profile.json")  # export, build, checkpoint
 EVEN = 2  # H.264 wants even sides
+MAX_STRIDE = 4096  # pixels
 STRIDE = 32  # pixels a token of a model whose description has none
 
 
@@ -31,16 +33,20 @@ def describe_model(name: str) -> tuple[str, int]:
             f"expected 'embedded', 'identity' or a folder with {' or '.join(DESCRIPTIONS)}, got "
             f"{name!r}: give the folder that realmaster export, training or realmaster build wrote"
         )
-    try:
-        description: dict[str, Any] = json.loads(found[0].read_text(encoding="utf-8"))
-        files = description.get("files")
-        weights = files if files else [description, _hashes(folder)]
-        sha256 = hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()
-        return sha256, int(description.get("token_stride", STRIDE))
-    except (OSError, ValueError, AttributeError) as error:
+    about = read_object(
+        found[0],
+        what="the description of a model",
+        remedy="export it again",
+        error=ConfigError,
+    )
+    files, stride = about.get("files"), about.get("token_stride", STRIDE)
+    if not isinstance(stride, int) or not 0 < stride <= MAX_STRIDE:
         raise ConfigError(
-            f"expected the description of a model in {found[0]}, got {error}: export it again"
-        ) from error
+            f"expected a number of pixels as token_stride in {found[0]}, got {stride!r:.80}: "
+            "export it again"
+        )
+    weights = files if files else [about, _hashes(folder)]
+    return hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest(), stride
 
 
 def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
@@ -51,7 +57,8 @@ def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.glob("*.safetensors"))
-    }
+    hashes = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with open_regular(path, error=ConfigError) as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes

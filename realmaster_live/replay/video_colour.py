@@ -76,7 +76,7 @@ def to_srgb(frame: Any, *, transfer: int, primaries: int, width: int = 0) -> NDA
 def _deep_to_srgb(
     rgb: NDArray[np.uint16], transfer: int, primaries: int
 ) -> NDArray[np.uint8]:  # both (H, W, 3)
-    light = _to_light(transfer)[rgb]  # 1 is white
+    light: NDArray[Any] = _to_light(transfer)[rgb]  # 1 is white
     if transfer == HLG:
         scene = light @ LUMA
         light = light * np.power(scene, HLG_GAMMA - 1)[..., None] * (HLG_PEAK_NITS / WHITE_NITS)
@@ -94,7 +94,8 @@ def _deep_to_srgb(
 def _compressed(light: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return light above KNEE between KNEE and 1."""
     over = np.maximum(light - KNEE, 0) / (1 - KNEE)
-    return KNEE + (1 - KNEE) * over / (1 + over)
+    compressed: NDArray[np.float32] = KNEE + (1 - KNEE) * over / (1 + over)
+    return compressed
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 OTHER = "other bytes"
 ENOUGH = 512  # bytes from the start of a file
@@ -17,3 +19,13 @@ def what_lies_there(data: bytes) -> tuple[str, str]:
     if start.startswith((b"<!doctype html", b"<html")):
         return "an HTML page", "download the file itself"
     return OTHER, "restore the file or leave it out"
+
+
+def what_lies_in(path: Path, problem: str, remedy: str) -> tuple[str, str]:
+    """Return what a file that cannot be read is, and what to do: the arguments for other bytes."""
+    try:
+        with path.open("rb") as file:
+            got, cure = what_lies_there(file.read(ENOUGH))
+    except OSError:
+        return problem, remedy
+    return (" ".join(problem.split()), remedy) if got == OTHER else (got, cure)

@@ -166,6 +166,16 @@ def open_regular(path: Path, *, error: type[RealMasterError]) -> BufferedReader:
     return file
 
 
+def check_utf8(path: Path, *, error: type[RealMasterError]) -> None:
+    """Raise `error` for a path that is not UTF-8, which some libraries cannot open."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as problem:
+        raise error(
+            f"expected a path in UTF-8, got {str(path)!r}: rename the file or folder"
+        ) from problem
+
+
 def regular_files(folder: Path) -> Iterator[Path]:
     """Yield every regular file below a folder, in order, following no link."""
     for at, folders, names in os.walk(folder):

@@ -1,0 +1,207 @@
+"""The description of an exported model, checked before anything is allocated for it.
+
+An engine folder may come from anywhere: its manifest names only files inside the folder, every
+value has the type and range it must have, and the graphs have to take and give what the manifest
+says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.errors import BuildError
+from realmaster_live.model.profile import Profile
+from realmaster_live.system.arrays import read_array
+from realmaster_live.system.contents import ENOUGH, OTHER, what_lies_there
+from realmaster_live.system.inside import SafeFolder
+from realmaster_live.system.texts import read_object
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
+GRAPHS = ("encode", "context", "denoise", "decode")
+OUTPUTS = {"encode": 3, "context": 1, "denoise": 2, "decode": 2}
+REMEDY = "export the checkpoint again"
+Shape = tuple[int | None, ...]  # None: any
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest of an engine folder, whose values and files are checked.
+
+    Raises:
+        BuildError: it is missing or damaged, names a file that is not there, or has a wrong value.
+    """
+    path = folder / MANIFEST
+    manifest = read_object(path, what="a manifest", remedy=REMEDY, error=BuildError)
+    if manifest.get("format") != FORMAT:
+        raise BuildError(
+            f"expected manifest format {FORMAT}, got {manifest.get('format')!r} in {path}: "
+            f"{REMEDY} with this version"
+        )
+    profile = Profile.from_dict(manifest.get("profile"), source=f"the profile in {path}")
+    derived = {
+        "token_stride": profile.token_stride,
+        "latent_stride": profile.latent_stride,
+        "rope_widths": list(profile.rope_widths),
+    }
+    for key, value in derived.items():
+        if manifest.get(key) != value:
+            raise _wrong(path, key, f"{value}, which follows from its profile", manifest.get(key))
+    _check_prompts(path, manifest.get("prompts", []))
+    _check_sigmas(path, manifest.get("sigmas"), manifest.get("steps"))
+    check_files(folder, manifest.get("files"), path, remedy="install or export the model again")
+    missing = [f"{name}.onnx" for name in GRAPHS if f"{name}.onnx" not in manifest["files"]]
+    if missing:
+        raise _wrong(path, "files", f"{missing[0]} among the names", sorted(manifest["files"]))
+    return manifest
+
+
+def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
+    """Compare files in a folder with their sizes and hashes in the manifest `source`."""
+    inside = SafeFolder(folder, error=BuildError)
+    if not isinstance(files, dict) or not files:
+        raise _wrong(source, "files", "an object of the files' names", files)
+    for name, entry in files.items():
+        match entry:
+            case {"sha256": str(sha256), "bytes": int(size)}:
+                pass
+            case _:
+                raise _wrong(source, f"files.{name}", "an object with sha256 and bytes", entry)
+        if not inside.exists(name):
+            got = "no such file"
+        else:
+            with inside.open(name) as file:
+                start = file.read(ENOUGH)
+                file.seek(0)
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                got = f"{file.tell()} bytes with {digest[:12]}"
+            if digest == sha256:
+                continue
+            content, cure = what_lies_there(start)
+            if content != OTHER:
+                got, remedy = content, cure
+        raise BuildError(
+            f"expected {name} of {size} bytes with sha256 {sha256[:12]} in {folder}, got {got}: "
+            f"{remedy}"
+        )
+
+
+def read_prompts(
+    folder: Path, manifest: Mapping[str, Any], profile: Profile
+) -> dict[str, NDArray[np.float32]]:
+    """Return the keys and values of every prompt, (L, 2, 1, heads, M, head width) by name."""
+    names = manifest.get("prompts", [])
+    if not names:
+        return {}
+    path = SafeFolder(folder, error=BuildError).file(PROMPT_PAIRS_FILE)
+    pairs = read_array(path, error=BuildError, remedy=REMEDY)
+    shape = (len(names), profile.layers, 2, 1, profile.heads, None, profile.head_width)
+    if not _fits(pairs.shape, shape) or pairs.dtype != np.float32 or not np.isfinite(pairs).all():
+        raise BuildError(
+            f"expected finite float32 of {_shown(shape)} in {path}, got {pairs.dtype} of "
+            f"{_shown(pairs.shape)}: {REMEDY}"
+        )
+    return dict(zip(names, pairs, strict=True))
+
+
+def check_graphs(
+    sessions: Mapping[str, Any],
+    profile: Profile,
+    *,
+    size: tuple[int, int],  # width, height in pixels
+    prompt_tokens: int,  # 0 without prompts
+    folder: Path,
+) -> None:
+    """Raise BuildError where a graph takes or gives other tensors than the profile says."""
+    for name in GRAPHS:
+        session, path = sessions[name], folder / f"{name}.onnx"
+        takes = _inputs(name, profile, size, prompt_tokens)
+        found = {each.name: tuple(each.shape) for each in session.get_inputs()}
+        if found.keys() != takes.keys():
+            expected, got = ", ".join(sorted(takes)), ", ".join(sorted(found))
+            raise BuildError(f"expected inputs {expected} of {path}, got {got}: {REMEDY}")
+        for key, shape in takes.items():
+            if not _fits(found[key], shape):
+                raise BuildError(
+                    f"expected {key} of {_shown(shape)} in {path}, got {_shown(found[key])}: "
+                    f"{REMEDY}"
+                )
+        if len(session.get_outputs()) != OUTPUTS[name]:
+            raise BuildError(
+                f"expected {OUTPUTS[name]} outputs of {path}, got {len(session.get_outputs())}: "
+                f"{REMEDY}"
+            )
+
+
+def _inputs(
+    name: str, profile: Profile, size: tuple[int, int], prompt_tokens: int
+) -> dict[str, Shape]:
+    width, height = size
+    stride, latents = profile.latent_stride, profile.chunk_latents
+    frames = (latents,) if latents > 1 else ()
+    latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
+    memory = (1, profile.memory, height // 8, width // 8)
+    pairs = (profile.layers, 2, 1, profile.heads, None, profile.head_width)
+    half = sum(profile.rope_widths) // 2
+    tokens = latents * (height // profile.token_stride) * (width // profile.token_stride)
+    rope: dict[str, Shape] = {"cos": (tokens, half), "sin": (tokens, half)}
+    prompt: dict[str, Shape] = {}
+    if prompt_tokens:
+        prompt = {"prompt_kv": (*pairs[:4], prompt_tokens, pairs[5])}
+    match name:
+        case "encode":
+            return {"frames": (profile.chunk_frames, height, width, 3), "memory": memory}
+        case "context":
+            return {"reference": latent, **rope, **prompt}
+        case "denoise":
+            past: dict[str, Shape] = {"past_cos": (None, half), "past_sin": (None, half)}
+            kept: dict[str, Shape] = {"reference_kv": pairs, "past_kv": pairs}
+            own: dict[str, Shape] = {"sample": latent, "timestep": (1,), "reference": latent}
+            return {**own, **kept, **rope, **past, **prompt}
+    guide: Shape = (None, None, None, None)
+    noise: dict[str, Shape] = {"noise": latent} if profile.falling else {}
+    return {"latent": latent, "guide": guide, "memory": memory, **noise}
+
+
+def _fits(found: tuple[Any, ...], expected: Shape) -> bool:
+    """Return whether a shape is another; text in it, an open dimension of a graph, fits any."""
+    return len(found) == len(expected) and all(
+        not isinstance(one, int) or other is None or one == other
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+def _shown(shape: tuple[Any, ...]) -> str:
+    return "[" + ", ".join("any" if each is None else str(each) for each in shape) + "]"
+
+
+def _check_prompts(path: Path, names: Any) -> None:
+    texts = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
+    if not texts or len(set(names)) != len(names):
+        raise _wrong(path, "prompts", "a list of different texts", names)
+
+
+def _check_sigmas(path: Path, levels: Any, steps: Any) -> None:
+    if not isinstance(levels, dict) or not isinstance(steps, int) or str(steps) not in levels:
+        raise _wrong(path, "sigmas", f"noise levels of {steps!r} steps", levels)
+    for key, values in levels.items():
+        numbers = isinstance(values, list) and all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
+        falls = numbers and len(values) > 1 and values[0] <= 1 and values[-1] == 0
+        if not falls or any(a <= b or not math.isfinite(a) for a, b in pairwise(values)):
+            raise _wrong(path, f"sigmas.{key}", "noise levels that fall from 1 to 0", values)
+
+
+def _wrong(path: Path, key: str, expected: str, got: Any) -> BuildError:
+    text = repr(got)
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return BuildError(f"expected {expected} as {key} in {path}, got {text}: {REMEDY}")

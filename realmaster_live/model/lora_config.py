@@ -1,0 +1,78 @@
+"""The configuration that peft and diffusers keep with a LoRA, and the scale of its layers."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import BuildError
+from realmaster_live.system.texts import parse_json, read_object
+
+CONFIG_KEY = "lora_adapter_metadata"  # diffusers' own header key: the peft configuration as JSON
+CONFIG_FILE = "adapter_config.json"
+MOST_ALPHA, MOST_PATTERN = 1e6, 256
+NESTED = re.compile(r"\)[*+?{]")  # repeated groups, with which a pattern may take for ever
+
+
+def read_config(path: Path, header: dict[str, str], *, peft: bool) -> dict[str, Any]:
+    """Return the peft configuration of a LoRA file; empty without one.
+
+    Diffusers keeps it in the header, peft itself in a file beside, without which the scale of a
+    file with peft's keys is unknown.
+
+    Raises:
+        BuildError: it is no JSON object, or `peft` and there is none.
+    """
+    if peft and CONFIG_KEY not in header:
+        return read_object(
+            path.parent / CONFIG_FILE,
+            what="peft's configuration",
+            remedy="keep the two files of the adapter together",
+            error=BuildError,
+        )
+    try:
+        config = parse_json(header.get(CONFIG_KEY, "{}").encode())
+        if not isinstance(config, dict):
+            raise ValueError(f"a {type(config).__name__}")
+    except ValueError as error:
+        raise BuildError(
+            f"expected a JSON object as {CONFIG_KEY} in {path}, got {error}: save the LoRA again"
+        ) from error
+    return {key.removeprefix("transformer."): value for key, value in config.items()}
+
+
+def alpha_of(path: Path, config: dict[str, Any], name: str, rank: int) -> float:
+    """Return a layer's alpha by peft's rules; the rank itself where nothing says otherwise."""
+    key, alpha = "lora_alpha", config.get("lora_alpha", rank)
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict):
+        raise _wrong(path, "alpha_pattern", "an object of numbers", patterns)
+    for pattern, value in patterns.items():
+        if _names(path, pattern, name):
+            key, alpha = f"alpha_pattern.{pattern}", value
+            break
+    number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+    if not number or not abs(alpha) <= MOST_ALPHA:
+        raise _wrong(path, key, f"a number up to {MOST_ALPHA:g}", alpha)
+    return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
+
+
+def _names(path: Path, pattern: str, name: str) -> bool:
+    """Return whether a pattern of peft's configuration names a layer."""
+    try:
+        if NESTED.search(pattern) or len(pattern) > MOST_PATTERN:
+            raise re.error("a pattern with repeated groups, or a long one")
+        return re.match(rf"(.*\.)?({pattern})$", name) is not None
+    except (re.error, RecursionError, OverflowError) as error:
+        raise _wrong(path, "alpha_pattern", f"patterns of layers ({error})", pattern) from error
+
+
+def _wrong(path: Path, key: str, expected: str, got: object) -> BuildError:
+    text = repr(got)
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return BuildError(
+        f"expected {expected} as {key[:80]} in {CONFIG_KEY} of {path}, got {text}: save the LoRA "
+        "again"
+    )
