@@ -87,6 +87,7 @@ def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
         return 0
     with ExitStack() as stack:
         stack.callback(_tidy, job)
+        job.make_room()
         lease = stack.enter_context(hold(job.state, piece.name, job.run.lease_s))
         if lease is None:
             raise PairError(
@@ -105,6 +106,7 @@ def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
 
 def realize_all(job: Job, pool: WorkerOptions, *, quiet: bool) -> int:
     """Have workers realize every input; returns the exit status."""
+    job.make_room()
     job.write()
     for lease in (job.state / LEASES).glob("*.json"):
         if is_stale(lease, job.run.lease_s):

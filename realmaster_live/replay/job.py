@@ -7,6 +7,7 @@ carries a stamp of what it was made of and how, so that a finished one is found 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,19 @@ class Job:
     state: Path
     overwrite: bool = False
     run: RunConfig = field(default_factory=RunConfig)
+
+    def make_room(self) -> None:
+        """Make the folder of the job's state; ConfigError where nothing can be written there."""
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            got = "" if os.access(self.state, os.W_OK) else "one that is read-only"
+        except OSError as error:
+            got = str(error.strerror)
+        if got:
+            raise ConfigError(
+                f"expected a place that can be written at {self.state.parent}, got {got}: give "
+                "--out another one"
+            )
 
     def write(self) -> None:
         """Keep the plan for workers to read."""

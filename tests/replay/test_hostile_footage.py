@@ -123,6 +123,7 @@ BAD = [
         ],
     ),
     ("size", ["x", [1], [0, 2], [1e400, 3]]),
+    ("cameras", [{"front": {"width": 5}}, 3]),
     ("other", [10**400, float("nan"), "\ud800", [[float("inf")]]]),
 ]
 
@@ -208,14 +209,15 @@ def test_class_numbers_have_to_fit(folder):
         play(folder)
 
 
-def test_a_read_only_place_for_results_ends_in_one_sentence(folder, tmp_path, capsys, monkeypatch):
-    if os.geteuid() == 0:
-        pytest.skip("root writes everywhere")
-    place = tmp_path / "locked"
-    place.mkdir(mode=0o500)
-    flags = ["--fps", "20", "--engine", "identity", "--quiet", "--out", str(place / "o")]
-    assert main(["replay", str(folder), *flags]) in (1, 2)
-    assert "Traceback" not in capsys.readouterr().err
+@pytest.mark.parametrize("place", ["/proc/realized", "film.mp4/realized"])
+def test_a_place_that_cannot_be_written_ends_in_one_sentence(place, folder, tmp_path, capsys):
+    film = write_film(tmp_path / "film.mp4", frames=4)
+    flags = ["--fps", "20", "--engine", "identity", "--quiet", "--out", str(tmp_path / place)]
+    for inputs in ([film], [film, folder]):
+        assert main(["replay", *map(str, inputs), *flags]) in (1, 2)
+        text = capsys.readouterr().err
+        assert "expected a place that can be written" in text
+        assert "Traceback" not in text
 
 
 # any folder
