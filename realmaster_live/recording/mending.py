@@ -8,7 +8,7 @@ the others are kept. The original of a file that is cut is set aside as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.classes import CLASS_NAMES
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.aside import Aside
 from realmaster_live.recording.packing import PACKINGS
@@ -25,6 +26,7 @@ from realmaster_live.recording.reading import Segment
 from realmaster_live.recording.segment import (
     SEGMENT,
     SegmentInfo,
+    Take,
     is_finished,
     kept_files,
     takes_of,
@@ -112,9 +114,18 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
         aside.move(folder / SEGMENT, "it could not be read and was made anew", is_loss=False)
     streams = {name: camera.streams for name, camera in cameras.items() if camera.keep}
     unknown = {name: _unknown_classes(folder / name, files) for name, files in streams.items()}
-    cameras_info = takes_of(kept["frames"], unknown)
-    SegmentInfo(cameras=cameras_info, files=kept_files(folder, streams)).write(folder)
+    takes = takes_of(kept["frames"], unknown)
+    SegmentInfo(
+        cameras=takes, files=kept_files(folder, streams), source=_source(meta, [*takes.values()])
+    ).write(folder)
     return Mended(frames=len(kept["frames"]), cut=len(frames) - len(kept["frames"]))
+
+
+def _source(meta: Meta, takes: Sequence[Take]) -> SourceInfo | None:
+    """Return the recording's source in the town and weather of a segment's first frame."""
+    if not takes or takes[0].town is None or takes[0].weather is None:
+        return None  # version 2
+    return meta.about.source.in_conditions(takes[0].town, takes[0].weather)
 
 
 def _read_tables(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -64,8 +64,7 @@ class SegmentInfo:
 
     Attributes:
         cameras: name -> what it has. files: path within the segment -> its size and hash.
-        source: what the frames came from, as it was at the first of them; None where the segment
-            was repaired or is of version 2.
+        source: what the frames came from, as it was at the first of them; None in version 2.
     """
 
     cameras: Mapping[str, Take]

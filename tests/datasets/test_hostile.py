@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from driven_scene import FPS, SIZE, driven_chunk, record_drive
 
-from realmaster_live import ChunkSpec
+from realmaster_live import ChunkSpec, SourceInfo
 from realmaster_live.cli import main
 from realmaster_live.datasets.formats import FORMATS
+from realmaster_live.frames.source_info import CameraInfo
 from realmaster_live.recording import About, Recorder
 
 SPEC = ChunkSpec(frames=4, width=SIZE[0], height=SIZE[1], fps=FPS)
@@ -112,7 +113,8 @@ def test_a_lens_that_is_no_pinhole_is_told_by_every_format(tmp_path, capsys):
     lens = {"lens_circle_multiplier": 3.0, "lens_k": 0.8, "lens_kcube": 0.4}
     plain = {"lens_circle_multiplier": 0.0, "lens_k": -1.0, "lens_kcube": 0.0}
     for name, told in (("fisheye", lens), ("plain", plain)):
-        about = About(source={"camera": {"lens": told}})
+        camera = CameraInfo(width=SIZE[0], height=SIZE[1], lens=told)
+        about = About(source=SourceInfo(cameras={"front": camera}))
         with Recorder(tmp_path / name, SPEC, about=about) as recorder:
             recorder.write(driven_chunk(0))
         calibration = json.loads((tmp_path / name / "calib.json").read_text())

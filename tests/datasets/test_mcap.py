@@ -181,10 +181,10 @@ def test_a_segment_whose_video_was_changed_is_named_and_the_others_are_written(t
 def test_times_rise_where_the_world_was_loaded_anew(tmp_path):
     folder = record_reloaded(tmp_path / "reloaded", cameras=("front", "back"))
     mcap_log.export(Selection(recordings=(folder,)), tmp_path / "out")
-    with (tmp_path / "out/train/reloaded.mcap").open("rb") as file:
-        messages = reader.make_reader(file).iter_messages(topics=["/tf"], log_time_order=False)
-        times = [message.log_time for _, _, message in messages]
-    assert len(times) == 2 * 24
-    assert times == sorted(times) and len(set(times)) == 24
-    steps = np.diff(sorted(set(times)))
-    assert (steps == 50_000_000).sum() == 22 and steps.max() == 1_000_000_000
+    for name in ("reloaded-1", "reloaded-2"):
+        with (tmp_path / f"out/train/{name}.mcap").open("rb") as file:
+            messages = reader.make_reader(file).iter_messages(topics=["/tf"], log_time_order=False)
+            times = [message.log_time for _, _, message in messages]
+        assert len(times) == 2 * 12
+        assert times == sorted(times) and len(set(times)) == 12
+        assert (np.diff(sorted(set(times))) == 50_000_000).all()

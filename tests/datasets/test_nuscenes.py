@@ -228,7 +228,7 @@ def test_a_clock_that_falls_begins_a_scene_and_times_go_on(tmp_path):
     nuscenes.export(Selection(recordings=(folder,)), tmp_path / "out")
     tables = tables_of(tmp_path / "out/sim")
     assert [row["name"] for row in tables["scene"].values()] == [
-        "scene-reloaded-000", "scene-reloaded-001",
+        "scene-reloaded-1-000", "scene-reloaded-2-000",
     ]  # fmt: skip
     for table in ("sample", "sample_data"):
         rows = tables[table]

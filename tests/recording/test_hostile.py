@@ -382,4 +382,4 @@ def test_a_read_only_disk_ends_in_one_sentence(monkeypatch, tmp_path):
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     with pytest.raises(RecordingError, match="Read-only file system"):
-        Recorder(tmp_path / "drive", SPEC)
+        Recorder(tmp_path / "drive", SPEC).open()

@@ -82,7 +82,7 @@ def test_segments_behind_a_link_are_not_removed(tmp_path):
     (folder / "segments").symlink_to(tmp_path / "disk2")
     before = everything(tmp_path)
     with pytest.raises(RecordingError, match="got a link"):
-        Recorder(folder, SPEC, overwrite=True)
+        Recorder(folder, SPEC, overwrite=True).open()
     assert everything(tmp_path) == before
 
 
@@ -91,11 +91,11 @@ def test_a_lock_that_leads_elsewhere_is_not_opened(tmp_path):
     (tmp_path / "drive").mkdir()
     (tmp_path / "drive" / ".lock").symlink_to(tmp_path / "theirs")
     with pytest.raises(RecordingError, match="nothing is written through links"):
-        Recorder(tmp_path / "drive", SPEC)
+        Recorder(tmp_path / "drive", SPEC).open()
     (tmp_path / "drive" / ".lock").unlink()
     os.mkfifo(tmp_path / "drive" / ".lock")
     with pytest.raises(RecordingError, match="a FIFO in its place"):
-        Recorder(tmp_path / "drive", SPEC)
+        Recorder(tmp_path / "drive", SPEC).open()
 
 
 ODD = [

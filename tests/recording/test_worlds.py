@@ -116,7 +116,10 @@ def test_a_killed_recording_keeps_the_facts_of_its_parts(tmp_path):
     towns = [one.meta.about.town for one in Recording(tmp_path / "drive").scenes()]
     assert towns == ["Town01", "Town02"]
     repair(tmp_path / "drive")
+    assert Recording(tmp_path / "drive").meta.towns == ("Town01", "Town02")
     again = Recording(tmp_path / "drive").scenes()
+    assert [one.info.town for one in again] == ["Town01", "Town02"]
+    assert again[1].info.map != TOWN.map
     assert [(one.meta.about.town, len(one)) for one in again] == [("Town01", 12), ("Town02", 8)]
     recorder._pool.shutdown()
     recorder._finisher.shutdown()
