@@ -23,7 +23,7 @@ def lazy_names(
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(homes[name]), name)
-        setattr(sys.modules[package], name, value)  # so that this function is not asked again
+        setattr(sys.modules[package], name, value)  # cached: this is not called again
         return value
 
     def __dir__() -> list[str]:

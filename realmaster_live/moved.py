@@ -137,7 +137,7 @@ MOVED: Mapping[str, str] = dict(_table())
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules of the table; asked first, as an old package leads to new files."""
+    """Finds the modules of the table; comes first, as an old package leads to new files."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -156,7 +156,7 @@ class _Alias(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(self._new)
         self._spec = module.__spec__
-        if _is_asked_for(spec.name):
+        if _is_requested(spec.name):
             warnings.warn(
                 f"{spec.name} is {self._new} now: import that; the old path goes with the next "
                 "release",
@@ -169,14 +169,14 @@ class _Alias(Loader):
         module.__spec__ = self._spec  # the import system has just set the old path's
 
 
-def _is_asked_for(name: str) -> bool:
+def _is_requested(name: str) -> bool:
     """Return whether an import names this module itself, not one inside it."""
-    asked, frame = name, sys._getframe(2)
+    requested, frame = name, sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        asked = frame.f_locals.get("name", asked)
+        requested = frame.f_locals.get("name", requested)
         assert frame.f_back is not None
         frame = frame.f_back
-    return bool(asked == name)
+    return bool(requested == name)
 
 
 def follow_moves() -> None:

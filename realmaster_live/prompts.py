@@ -51,17 +51,17 @@ PRESETS: Mapping[str, str] = {
         "no hard shadows, muted natural colours, dry asphalt."
     ),
 }
-"""The weathers' names, and what a text encoder is told of them."""
+"""Name of a weather -> the prompt text for an encoder."""
 
 
 class PromptTable(Mapping[str, NDArray[np.float32]]):
-    """Embeddings (M, C) float32 by name; the first is the one of an engine that is told none.
+    """Embeddings (M, C) float32 by name; the first is the default.
 
     A prompt is also found by its text.
 
     Attributes:
         encoder: what made the embeddings, "" where they were learnt.
-        texts: name -> what the encoder was told.
+        texts: name -> the prompt text that was encoded.
     """
 
     def __init__(
@@ -174,5 +174,5 @@ class Fade:
 
 
 def with_prompt(chunk: Chunk, fade: Fade) -> Chunk:
-    """Return a chunk that says what prompt it shows."""
+    """Return a chunk with the prompt that it shows."""
     return replace(chunk, prompt=fade.prompt, prompt_weight=fade.weight)

@@ -23,11 +23,11 @@ class Source(Protocol):
 
 @runtime_checkable
 class DescribedSource(Source, Protocol):
-    """A source that says what it is, so that a recording can remember it."""
+    """A source with a description of itself, which a recording stores."""
 
     @property
     def info(self) -> SourceInfo:
-        """What the source is by now; complete once it is closed, and still there then."""
+        """The description as of now; complete, and still available, once the source is closed."""
 
 
 @runtime_checkable
@@ -43,7 +43,7 @@ class Sink(Protocol):
 
 @runtime_checkable
 class RunSink(Sink, Protocol):
-    """A sink that can be opened before a run and be told what the run is; both are optional.
+    """A sink that is opened before the first chunk and gets a description of the run.
 
     `run` opens every sink that is not open and closes it at the end. A sink that its owner has
     opened, as a context manager or by an earlier run's `begin`, stays open: its owner closes it.
@@ -54,7 +54,7 @@ class RunSink(Sink, Protocol):
         """Whether somebody has opened it and nobody has closed it yet."""
 
     def begin(self, run: RunInfo) -> None:
-        """Open it where it is not open, and take what comes: called before a run's first chunk."""
+        """Open the sink unless it is open; called with each run before its first chunk."""
 
 
 @runtime_checkable
@@ -82,10 +82,10 @@ class Engine(Protocol):
 
 @runtime_checkable
 class PromptedEngine(Engine, Protocol):
-    """An engine that can be told what the world should look like."""
+    """An engine that takes prompts, such as the weather to show."""
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Ask for a prompt from the next chunk on, crossing over within `fade_chunks` chunks."""
+        """Set the prompt from the next chunk on, cross-fading over `fade_chunks` chunks."""
 
 
 @runtime_checkable

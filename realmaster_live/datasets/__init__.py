@@ -1,4 +1,4 @@
-"""Recordings as datasets in the formats of those who train on them: one module a format."""
+"""Exports of recordings as data sets for training: one module for each format."""
 
 from __future__ import annotations
 

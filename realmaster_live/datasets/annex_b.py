@@ -60,7 +60,7 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-class Passed:
+class PassThrough:
     """The packets of one camera's stream, found by frame number, in order.
 
     Args:

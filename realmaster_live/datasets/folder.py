@@ -189,7 +189,7 @@ class ExportFolder:
         _write_text(path, text)
 
     def finish(self) -> Summary:
-        """Say what was done, in README.md and export.json too.
+        """Write README.md and export.json, and return the summary.
 
         Raises:
             RecordingError: not a frame was left to write.

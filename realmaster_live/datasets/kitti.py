@@ -181,7 +181,7 @@ def calibration(intrinsics: tuple[float, ...]) -> str:
 
 
 def _finish(folder: ExportFolder) -> Summary:
-    """Write which number is in which split, and where it is from."""
+    """Write the numbers of each split, and the origin of every number."""
     rows = [row for _, part in folder.parts() for row in part]
     for split in SPLITS:
         numbers = sorted(row[0] for row in rows if row[1] == split)

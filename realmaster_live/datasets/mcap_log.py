@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.datasets import mcap_messages as messages
-from realmaster_live.datasets.annex_b import Passed
+from realmaster_live.datasets.annex_b import PassThrough
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.selection import PICTURES, Conditions, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
-from realmaster_live.datasets.ticks import RisingClock, in_stretches
+from realmaster_live.datasets.ticks import MonotonicClock, in_stretches
 from realmaster_live.frames.classes import class_name
 from realmaster_live.optional import require
 from realmaster_live.recording.sample import Sample
@@ -88,14 +88,14 @@ class _Log:
         self._drive, self._selection, self._quality = drive, selection, options.quality
         self._channels: dict[str, Any] = {}
         self._context: Any = None
-        self._videos: dict[tuple[str, str], Passed] = {}
+        self._videos: dict[tuple[str, str], PassThrough] = {}
         self._streams: dict[str, list[str]] = {}
         self._conditions: Conditions | None = None  # of the latest frame
         for camera in drive.cameras:
             recorded = drive.recording.streams(camera)
             self._streams[camera] = ["depth"] if depth and "depth" in recorded else []
             for stream in PICTURES[selection.variant]:
-                video = Passed(drive.recording, camera, stream)
+                video = PassThrough(drive.recording, camera, stream)
                 if selection.every == 1 and video.possible():
                     self._videos[camera, stream] = video
                 else:
@@ -133,7 +133,7 @@ class _Log:
             )
             for camera, streams in self._streams.items()
         ]
-        clock = RisingClock()
+        clock = MonotonicClock()
         merged = heapq.merge(*players, key=lambda item: (item[0], item[1].frame.timestamp))
         for stretch, sample in merged:
             now = clock.at(stretch, sample.frame.timestamp) / 1e6

@@ -44,7 +44,7 @@ from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.rules import judge, trust_by_mask
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary, Tally
-from realmaster_live.datasets.ticks import RisingClock, Tick, ticks
+from realmaster_live.datasets.ticks import MonotonicClock, Tick, ticks
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.sample import Sample
 
@@ -133,7 +133,7 @@ class _Job:
         self._begun = begun
         self._scenes: dict[str, int] = {}
         self._mounts = Mounts()
-        self._clock = RisingClock(_created_us(drive))
+        self._clock = MonotonicClock(_created_us(drive))
         self._channels: Mapping[str, str] = {}
         recorded = [set(drive.recording.streams(camera)) for camera in drive.cameras]
         self._scans = all("depth" in streams for streams in recorded)
@@ -204,7 +204,7 @@ class _Job:
     def _add_key(self, scene: SceneRows, tick: Tick, now: int) -> None:
         """Add what only key frames have: boxes and points."""
         for sample in tick.samples:
-            self._see(scene, sample)
+            self._add_visible(scene, sample)
         if not self._scans:
             return
         points = Points.of_all(
@@ -226,7 +226,7 @@ class _Job:
         for root in self._roots.values():
             write_scan(root / file, as_scan_file(points, ego))
 
-    def _see(self, scene: SceneRows, sample: Sample) -> None:
+    def _add_visible(self, scene: SceneRows, sample: Sample) -> None:
         trust = trust_by_mask(sample.trust)
         riders = {one.mask_id: one.pixels for one in sample.annotations if one.class_id == RIDER}
         for one in sample.annotations:
@@ -239,7 +239,7 @@ class _Job:
                 continue
             decision = judge(one, trust, self._selection.rules)
             if decision.fate == "keep":
-                scene.see(
+                scene.add_visible(
                     one,
                     category(one.thing, self._categories),
                     rider_pixels=riders.get(one.mask_id, 0),

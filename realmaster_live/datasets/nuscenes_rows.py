@@ -97,7 +97,7 @@ class SceneRows:
         self._add(channel, _Shot(ego=ego, calibration=calibration, file=file))
 
     def add_scan(self, points: Points, *, ego: Matrix, file: str) -> None:
-        """Note the points of the tick, a key frame, which lie in `file`; call it after `see`."""
+        """Add the points of the tick, a key frame, in `file`; call it after `add_visible`."""
         calibration = self._calibration(LIDAR, SCANNER_TO_EGO, None)
         self._add(LIDAR, _Shot(ego=ego, calibration=calibration, file=file))
         for one in self._visible.get(len(self._times) - 1, {}).values():
@@ -106,7 +106,7 @@ class SceneRows:
     def _add(self, channel: str, shot: _Shot) -> None:
         self._shots[channel].append((self._times[-1], shot))
 
-    def see(self, one: Annotation, category: str, *, rider_pixels: int = 0) -> None:
+    def add_visible(self, one: Annotation, category: str, *, rider_pixels: int = 0) -> None:
         """Note that a camera shows a thing at the tick, a key frame.
 
         Args:

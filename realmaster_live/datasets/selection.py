@@ -188,14 +188,14 @@ def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
     return dict(zip(names, whole, strict=True))
 
 
-def _cameras(name: str, recording: Recording, asked: tuple[str, ...]) -> tuple[str, ...]:
-    missing = [camera for camera in asked if camera not in recording.cameras]
+def _cameras(name: str, recording: Recording, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    missing = [camera for camera in chosen if camera not in recording.cameras]
     if missing:
         raise ConfigError(
             f"expected cameras among {', '.join(recording.cameras)} in {name}, got "
             f"{', '.join(missing)}: leave them out"
         )
-    return asked or recording.cameras
+    return chosen or recording.cameras
 
 
 def _check_streams(

@@ -78,7 +78,7 @@ def in_stretches(samples: Iterable[Sample]) -> Iterator[tuple[int, Sample]]:
         yield stretch, sample
 
 
-class RisingClock:
+class MonotonicClock:
     """Simulated time that goes on where the simulation's clock falls.
 
     Args:

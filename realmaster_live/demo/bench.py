@@ -58,7 +58,7 @@ class Result:
         }
 
 
-class Kept:
+class RenderedChunks:
     """A sink that keeps the first chunks as they were rendered."""
 
     def __init__(self) -> None:
@@ -147,13 +147,13 @@ def _measure(bench: Bench, port: int, ego: int, engine: Engine) -> tuple[Stats, 
             )
         )
         recorder = Recorder(folder / "recording", about=About(seed=bench.seed))
-        kept = Kept()
+        rendered = RenderedChunks()
         stats = run_with_progress(
             f"{spec.width}x{spec.height}",
             bridge,
             engine,
-            [recorder, kept],
+            [recorder, rendered],
             max_frames=max(spec.first_frames + 2 * spec.frames, round(bench.seconds * bench.fps)),
             quiet=True,
         )
-        return stats, kept.chunks
+        return stats, rendered.chunks

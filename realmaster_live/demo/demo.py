@@ -29,7 +29,7 @@ from realmaster_live.sinks.drawing import Picture, depth_colors, instance_colors
 from realmaster_live.sinks.video import SideBySideVideo
 
 VEHICLES, WALKERS = 40, 40
-MOMENTS = 5
+SNAPSHOTS = 5
 Attached = tuple[Source, Policy]  # what is run, and what happens when the engine is late
 LABELS: Mapping[str, tuple[str, Callable[[Any], Picture]]] = {
     "classes": ("semantic", colourize),
@@ -54,7 +54,7 @@ class LatencyLog:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class Snapshot:
     """One recorded frame, `at_s` seconds into the drive; its realized picture (H, W, 3) uint8."""
 
     at_s: float
@@ -80,8 +80,8 @@ def run_demo(demo: Demo) -> Stats:
     finally:
         engine.close()
     with Recording(folder) as recording:
-        moments = _film(recording, demo.out / "side-by-side.mp4")
-    (demo.out / "contact-sheet.png").write_bytes(png_bytes(_sheet(moments)))
+        snapshots = _film(recording, demo.out / "side-by-side.mp4")
+    (demo.out / "contact-sheet.png").write_bytes(png_bytes(_sheet(snapshots)))
     write_report(
         demo.out / "report.html",
         Report(
@@ -89,8 +89,11 @@ def run_demo(demo: Demo) -> Stats:
             meta=recording.meta,
             stats=stats,
             ages_ms=ages_ms,
-            pair=(moments[len(moments) // 2].frame.image, moments[len(moments) // 2].realized),
-            sheet=_sheet(moments),
+            pair=(
+                snapshots[len(snapshots) // 2].frame.image,
+                snapshots[len(snapshots) // 2].realized,
+            ),
+            sheet=_sheet(snapshots),
         ),
     )
     for name in ("report.html", "side-by-side.mp4", "contact-sheet.png", "recording"):
@@ -165,10 +168,10 @@ def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attac
     return bridge, "drop_oldest"
 
 
-def _film(recording: Recording, path: Path) -> list[Moment]:
-    """Write the side-by-side film; return moments spread over it."""
-    picked = set(np.linspace(0, len(recording) - 1, MOMENTS + 2).astype(int)[1:-1].tolist())
-    moments = []
+def _film(recording: Recording, path: Path) -> list[Snapshot]:
+    """Write the side-by-side film; return snapshots spread over it."""
+    picked = set(np.linspace(0, len(recording) - 1, SNAPSHOTS + 2).astype(int)[1:-1].tolist())
+    snapshots = []
     together = zip(recording.frames(), recording.pairs(), strict=True)
     with SideBySideVideo(path, recording.meta.spec.fps) as video:
         for row, (frame, (rendered, realized)) in enumerate(
@@ -176,21 +179,23 @@ def _film(recording: Recording, path: Path) -> list[Moment]:
         ):
             video.add(rendered, realized)
             if row in picked:
-                moments.append(
-                    Moment(at_s=row / recording.meta.spec.fps, frame=frame, realized=realized)
+                snapshots.append(
+                    Snapshot(at_s=row / recording.meta.spec.fps, frame=frame, realized=realized)
                 )
-    return moments
+    return snapshots
 
 
-def _sheet(moments: list[Moment]) -> Picture:
+def _sheet(snapshots: list[Snapshot]) -> Picture:
     """Return rows of what was rendered, what was realized, and the labels of both."""
     columns = {
-        "simulator": [moment.frame.image for moment in moments],
-        "realized": [moment.realized for moment in moments],
+        "simulator": [snapshot.frame.image for snapshot in snapshots],
+        "realized": [snapshot.realized for snapshot in snapshots],
     }
     for name, (label, draw) in LABELS.items():
-        if all(label in moment.frame.labels for moment in moments):
-            columns[name] = [draw(np.asarray(moment.frame.labels[label])) for moment in moments]
+        if all(label in snapshot.frame.labels for snapshot in snapshots):
+            columns[name] = [
+                draw(np.asarray(snapshot.frame.labels[label])) for snapshot in snapshots
+            ]
     rows = list(zip(*columns.values(), strict=True))
-    captions = [f"{moment.at_s:.1f} s" for moment in moments]
+    captions = [f"{snapshot.at_s:.1f} s" for snapshot in snapshots]
     return contact_sheet(rows, columns=tuple(columns), captions=captions)

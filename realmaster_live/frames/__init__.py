@@ -1,4 +1,4 @@
-"""What flows: frames, chunks, the objects and cameras in them, their labels and their source."""
+"""Frames and chunks, with their objects, cameras, labels and source."""
 
 from __future__ import annotations
 

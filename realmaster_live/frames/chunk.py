@@ -48,8 +48,8 @@ class Frame:
         ego_to_world: (4, 4) float64, metres, of the vehicle that carries the camera: x forward,
             y left, z up; None where there is none.
         objects: what stands and moves in the world, or the part of it that may be in view.
-        source: what the source is at this frame, its weather and town; None where they stay what
-            the source itself says.
+        source: the source as of this frame, with its town and weather; None where they never
+            differ from the source's own `info`.
     """
 
     camera: str
@@ -67,7 +67,7 @@ class Frame:
     source: SourceInfo | None = None
 
     def __repr__(self) -> str:
-        """Say which frame it is and what comes with it."""
+        """Show the camera, number, time, size, labels and objects."""
         height, width = self.image.shape[:2]
         return (
             f"Frame({self.camera!r} {self.frame_id} at {self.timestamp:.3f} s, {width}x{height}, "
@@ -129,7 +129,7 @@ class Chunk:
         distortion: (5,) float64, as a frame's.
         ego_to_world: (T, 4, 4) float64, metres; None where no vehicle carries the camera.
         objects: one tuple a frame; empty where the source knows none.
-        sources: what the source was at each frame; empty where the frames do not say it.
+        sources: one entry a frame; empty where the frames report none.
         trust: one entry a frame once a gate has judged the chunk; empty before.
     """
 
@@ -220,7 +220,7 @@ class Chunk:
         return len(self.frames)
 
     def __repr__(self) -> str:
-        """Say which frames it holds and what comes with them."""
+        """Show the camera, index, frames, size and labels."""
         time, height, width = self.frames.shape[:3]
         ids = f"{self.frame_ids[0]}..{self.frame_ids[-1]}" if time else "none"
         kind = "captured" if self.rendered is None else "realized"

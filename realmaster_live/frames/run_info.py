@@ -1,4 +1,4 @@
-"""RunInfo: what a run tells its sinks before the first chunk."""
+"""RunInfo: the description of a run that its sinks get before the first chunk."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ class RunInfo:
 
     @property
     def source_info(self) -> SourceInfo:
-        """What the source says of itself by now; empty where it says nothing."""
+        """The source's description as of now; empty where it has none."""
         info = getattr(self.source, "info", None)
         return info if isinstance(info, SourceInfo) else SourceInfo()

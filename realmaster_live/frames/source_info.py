@@ -28,7 +28,7 @@ class CameraInfo:
 
     Attributes:
         width, height: pixels.
-        fov_deg: field of view along `fov_axis`, degrees; None where nothing says it.
+        fov_deg: field of view along `fov_axis`, degrees; None where it is unknown.
         labels: names of the labels that come with its pictures.
         mount: where it sits on its vehicle, in the fields of `rig.Mount`; None where unknown.
         lens: the simulator's own lens attributes by name.
@@ -61,8 +61,8 @@ class SourceInfo:
         licence: of what the source gives.
         cameras: by name, in the order of their frames.
         near_m: near clip of the camera, metres, that depth was computed with; None where depth
-            needs none, or none was computed yet. near_is_default: nobody said it, so it was the
-            simulator's usual one.
+            needs none, or none was computed yet. near_is_default: nobody gave it, so the
+            simulator's usual one was taken.
         ticked_by: who advances the simulation: we, another client, or nobody (it runs freely).
         fps: frames a second of the simulation clock; None where the simulator chooses.
         ego: the vehicle that carries the cameras.
@@ -101,9 +101,9 @@ class SourceInfo:
         return in_words(self.weather)
 
     def in_conditions(self, town: str, weather: str) -> SourceInfo:
-        """Return this in a town and a weather in words; itself where it says both already."""
+        """Return a copy with a town and a weather in words, or this one if it has both already."""
         if town == self.town:
-            same = weather == self.weather_words  # whose numbers, where there are any, say more
+            same = weather == self.weather_words  # its parameters, if any, are more precise
             return self if same else replace(self, weather=weather)
         return replace(self, map="", town=town, weather=weather)
 
@@ -188,7 +188,7 @@ def _fits(name: str, value: Any) -> bool:
 
 
 _FIELDS = {one.name for one in fields(SourceInfo)}
-# names of version 2 that are told otherwise now
+# names of version 2 whose content other fields hold now
 _EARLIER = {"camera", "labels", "we_tick", "synchronous", "fixed_delta_s"}
 _OF_CAMERA = {one.name for one in fields(CameraInfo)}
 

@@ -1,4 +1,4 @@
-"""Weather in words, from the numbers in which CARLA and the embedded town tell it."""
+"""Weather in words, from the parameters of CARLA and the embedded town."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SKIES = ((70.0, "overcast"), (25.0, "cloudy"), (0.0, "clear"))  # by per cent of
 
 
 def in_words(weather: object) -> str:
-    """Return weather such as "night rain": text as it is, CARLA's parameters by what is seen."""
+    """Return weather such as "night rain": from text or from CARLA's parameters."""
     if isinstance(weather, Mapping):
         return _of_parameters(weather)
     return weather.strip() if isinstance(weather, str) else ""
@@ -19,12 +19,12 @@ def in_words(weather: object) -> str:
 def _of_parameters(weather: Mapping[str, Any]) -> str:
     if not weather:
         return ""
-    seen = {
+    conditions = {
         "night": weather.get("sun_altitude_angle", 45.0) < NIGHT_BELOW_DEG,
         "rain": weather.get("precipitation", 0.0) >= RAIN_FROM,
         "fog": weather.get("fog_density", 0.0) >= FOG_FROM,
     }
-    words = [word for word, is_seen in seen.items() if is_seen]
+    words = [word for word, holds in conditions.items() if holds]
     if words:
         return " ".join(words)
     clouds = weather.get("cloudiness", 0.0)

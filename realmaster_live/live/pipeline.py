@@ -102,7 +102,7 @@ def run(
             source,
             engine,
             sinks,
-            moments=_rig_chunker(engine, resize=resize, frame_step=frame_step),
+            chunker=_rig_chunker(engine, resize=resize, frame_step=frame_step),
             inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
             outbox=BoundedQueue(queue_chunks, "block"),
             max_frames=max_frames,
@@ -126,7 +126,7 @@ class _Loop:
         engine: Engine | Mapping[str, Engine],
         sinks: Sequence[Sink],
         *,
-        moments: RigChunker,
+        chunker: RigChunker,
         inbox: BoundedQueue[_Waiting],
         outbox: BoundedQueue[_Chunks],
         max_frames: int | None,
@@ -136,7 +136,7 @@ class _Loop:
         self.source = source
         self.engine = engine
         self.sinks = sinks
-        self.moments = moments
+        self.chunker = chunker
         self.inbox = inbox
         self.outbox = outbox
         self.max_frames = max_frames
@@ -203,7 +203,7 @@ class _Loop:
             self.inbox.finish()
 
     def _group(self, frames: Iterator[Frame]) -> None:
-        moments, first, last = self.moments, None, 0.0
+        chunker, first, last = self.chunker, None, 0.0
         for frame in islice(_within(frames, self.seconds), self.max_frames):
             now = time.monotonic()
             if frame.camera == first:
@@ -211,12 +211,12 @@ class _Loop:
             if first in (None, frame.camera):
                 first, last = frame.camera, now
             self.meter.touch()
-            lost, discarded = moments.lost, moments.discarded
-            chunks = moments.push(frame)
+            lost, discarded = chunker.lost, chunker.discarded
+            chunks = chunker.push(frame)
             self.meter.count(
                 captured=1,
-                lost_frames=moments.lost - lost,
-                dropped_frames=moments.discarded - discarded,
+                lost_frames=chunker.lost - lost,
+                dropped_frames=chunker.discarded - discarded,
             )
             if self.inbox.closed:
                 return
@@ -225,9 +225,9 @@ class _Loop:
                 if overtaken is not None:
                     frame_count = sum(len(chunk) for chunk in overtaken[1])
                     self.meter.count(dropped_chunks=len(overtaken[1]), dropped_frames=frame_count)
-        discarded = moments.discarded
-        moments.finish()
-        self.meter.count(dropped_frames=moments.discarded - discarded)
+        discarded = chunker.discarded
+        chunker.finish()
+        self.meter.count(dropped_frames=chunker.discarded - discarded)
 
     def _realize(self) -> None:
         reported = time.monotonic()

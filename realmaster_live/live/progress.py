@@ -64,7 +64,7 @@ class CountProgress:
     def __init__(self, title: str, total: int) -> None:
         self._title, self._total = title, total
         out = console(stderr=True)
-        self._terminal, self._told_s = out.is_terminal, time.monotonic()
+        self._terminal, self._reported_s = out.is_terminal, time.monotonic()
         self._progress = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(bar_width=32),
@@ -84,11 +84,11 @@ class CountProgress:
         self._progress.stop()
 
     def update(self, completed: int, figures: str = "") -> None:
-        """Show how many there are, and something to tell beside it."""
+        """Show how many there are, with more figures beside."""
         figures = figures and f"  {figures}"
         self._progress.update(self._task, completed=completed, figures=figures)
-        if not self._terminal and time.monotonic() - self._told_s > LINE_S:
-            self._told_s = time.monotonic()
+        if not self._terminal and time.monotonic() - self._reported_s > LINE_S:
+            self._reported_s = time.monotonic()
             sys.stderr.write(f"{self._title}: {completed} of {self._total}{figures}\n")
 
 

@@ -1,4 +1,4 @@
-"""The drop-in door: one line that makes a user's own CARLA camera photoreal."""
+"""The drop-in camera: one line that makes a user's own CARLA camera photoreal."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def run_with_progress(
     resize: bool = False,
     quiet: bool = False,
 ) -> Stats:
-    """Run the loop behind a bar; the figures are printed on every way out, unless `quiet`."""
+    """Run the loop with a progress bar; print the figures however it ends, unless `quiet`."""
     if max_frames is None and seconds is not None:
         engines = list(engine.values()) if isinstance(engine, Mapping) else [engine]
         total: int | None = round(seconds * engines[0].spec.fps) * len(engines)

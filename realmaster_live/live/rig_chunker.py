@@ -13,8 +13,8 @@ from realmaster_live.live.chunker import Chunker
 class RigChunker:
     """One chunker a camera; all of them start, cut and complete their chunks at the same ticks.
 
-    A moment is the frames of all cameras at one tick. The source gives them one after another; a
-    moment that lacks a camera is thrown away whole, and each camera's next chunk counts it.
+    The source gives the frames of a tick one after another. A tick that lacks a camera is dropped
+    whole, and the next chunk of each camera counts it as lost.
 
     Args:
         chunkers: camera -> its own chunker, or the chunker of the only camera, whatever its name.
@@ -24,19 +24,19 @@ class RigChunker:
         self._only = chunkers if isinstance(chunkers, Chunker) else None
         self._chunkers = {} if isinstance(chunkers, Chunker) else dict(chunkers)
         self._all = [self._only] if self._only is not None else list(self._chunkers.values())
-        self._moment: dict[str, Frame] = {}
-        self._orphans = 0  # frames of moments that lacked a camera
-        self._orphans_told = 0  # those of them that the chunkers took for lost
+        self._tick: dict[str, Frame] = {}
+        self._incomplete = 0  # frames of ticks that lacked a camera
+        self._incomplete_reported = 0  # those of them that the chunkers have counted as lost
 
     @property
     def lost(self) -> int:
         """Frames that the source itself lost, so far."""
-        return sum(chunker.lost for chunker in self._all) - self._orphans_told
+        return sum(chunker.lost for chunker in self._all) - self._incomplete_reported
 
     @property
     def discarded(self) -> int:
         """Frames that arrived but never filled a chunk, so far."""
-        return sum(chunker.discarded for chunker in self._all) + self._orphans
+        return sum(chunker.discarded for chunker in self._all) + self._incomplete
 
     def push(self, frame: Frame) -> tuple[Chunk, ...]:
         """Take one frame; return the chunks that it completes, one a camera, or none."""
@@ -48,37 +48,37 @@ class RigChunker:
                 f"expected frames of {', '.join(self._chunkers)}, got one of {frame.camera!r}: "
                 "give run() an engine for each camera"
             )
-        here = self._moment
+        here = self._tick
         if frame.camera in here or any(one.frame_id != frame.frame_id for one in here.values()):
-            self._drop_moment()
-        self._moment[frame.camera] = frame
-        if len(self._moment) < len(self._chunkers):
+            self._drop_tick()
+        self._tick[frame.camera] = frame
+        if len(self._tick) < len(self._chunkers):
             return ()
-        moment, self._moment = self._moment, {}
-        return self._complete(moment)
+        tick, self._tick = self._tick, {}
+        return self._complete(tick)
 
     def finish(self) -> None:
         """Throw away and count the frames that no chunk was completed for."""
-        self._drop_moment()
+        self._drop_tick()
         for chunker in self._all:
             chunker.finish()
 
-    def _complete(self, moment: Mapping[str, Frame]) -> tuple[Chunk, ...]:
-        lost = max(frame.dropped_before for frame in moment.values())
+    def _complete(self, tick: Mapping[str, Frame]) -> tuple[Chunk, ...]:
+        lost = max(frame.dropped_before for frame in tick.values())
         chunks = [
             self._chunkers[name].push(replace(frame, dropped_before=lost))
-            for name, frame in moment.items()
+            for name, frame in tick.items()
         ]
-        self._orphans_told = self._orphans
+        self._incomplete_reported = self._incomplete
         found = tuple(chunk for chunk in chunks if chunk is not None)
         if len(found) not in (0, len(chunks)):
-            late = ", ".join(name for name, chunk in zip(moment, chunks, strict=True) if not chunk)
+            late = ", ".join(name for name, chunk in zip(tick, chunks, strict=True) if not chunk)
             raise ConfigError(
                 f"expected cameras that change together, got other optics or labels of {late} "
                 "alone: attach again to go on with them"
             )
         return found
 
-    def _drop_moment(self) -> None:
-        self._orphans += len(self._moment)
-        self._moment = {}
+    def _drop_tick(self) -> None:
+        self._incomplete += len(self._tick)
+        self._tick = {}

@@ -30,11 +30,11 @@ CLASS_MAP = "carla"  # `classes.CLASS_NAMES`
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What the pictures alone do not tell.
+    """Facts about a recording that its pictures do not show.
 
     Attributes:
         engine: name of the engine. engine_sha256: of its weights, "" where it has none.
-        source: what the frames came from, as it was at the end or is by now.
+        source: what the frames came from, as of the end or, while recording, as of now.
         policy: the drop policy of the run. seed: of the town or the scenario.
         town, route, weather: what data sets are split by. Like `seed` and `licence` they are
             taken from `source` where they are not given.
@@ -53,7 +53,7 @@ class About:
     engine_licence: str = ""
 
     def __post_init__(self) -> None:
-        """Take what was not given from what the source says."""
+        """Fill in from the source what was not given."""
         source = self.source
         for name, value in (
             ("town", source.town),
@@ -113,7 +113,7 @@ class Meta:
     repaired: str = ""
 
     def with_conditions(self, town: str, weather: str) -> Meta:
-        """Return this with a town and a weather that it may not name yet."""
+        """Return a copy that lists a town and a weather, unless it does already."""
         return replace(
             self,
             towns=tuple(dict.fromkeys((*self.towns, *filter(None, [town])))),
@@ -149,7 +149,7 @@ class Meta:
 
 
 def _upgraded(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the content with the description of its source as it is written today."""
+    """Return the content with its source in today's format."""
     about = content.get("about")
     if not isinstance(about, dict) or not isinstance(about.get("source"), dict):
         return content

@@ -25,13 +25,13 @@ _PLAIN = ("frame_id", "timestamp", "captured_at", "chunk_index", "prompt", "seed
 
 @dataclass(frozen=True, kw_only=True)
 class CameraRows:
-    """What the tables of a segment say of one camera, row by row.
+    """One camera's rows of a segment's tables.
 
     Attributes:
         pictures: (N,) place of each frame in the videos. dropped: (N,) frames missing before it.
         cam_to_world, ego_to_world: (N, 4, 4); the latter NaN where nothing carries the camera.
         intrinsics: (N, 3, 3). distortion: (N, 5). plain: name -> values of the other columns.
-        annotations, trust: by frame id. sources: what the source was at each frame.
+        annotations, trust: by frame id. sources: one for each frame.
     """
 
     camera: str
@@ -69,7 +69,7 @@ class CameraRows:
         )
 
     def sample(self, row: int, images: Mapping[str, Any], *, dropped_before: int) -> Sample:
-        """Return one frame with what was decoded of it."""
+        """Return one frame with its decoded streams."""
         plain = {name: values[row] for name, values in self.plain.items()}
         chunks = self.plain["chunk_index"]
         marks = self.annotations.get(plain["frame_id"], ())
@@ -102,9 +102,9 @@ class CameraRows:
 
 
 def _sources(table: Any, source: SourceInfo, about: About) -> list[SourceInfo]:
-    """Return what the source was at each frame: the same object as long as it stays the same.
+    """Return the source of each frame; frames of the same conditions share one object.
 
-    Version 2 had no town and weather of a frame: they are those of the recording.
+    In version 2, whose frames have no town and weather, these are those of the recording.
     """
     columns = table["town"].to_pylist(), table["weather"].to_pylist()
     keys = [

@@ -28,7 +28,7 @@ from realmaster_live.recording.segment import (
     SegmentInfo,
     Take,
     is_finished,
-    kept_files,
+    stored_files,
     takes_of,
 )
 from realmaster_live.recording.streams import count, cut, read_stream
@@ -116,7 +116,7 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
     unknown = {name: _unknown_classes(folder / name, files) for name, files in streams.items()}
     takes = takes_of(kept["frames"], unknown)
     SegmentInfo(
-        cameras=takes, files=kept_files(folder, streams), source=_source(meta, [*takes.values()])
+        cameras=takes, files=stored_files(folder, streams), source=_source(meta, [*takes.values()])
     ).write(folder)
     return Mended(frames=len(kept["frames"]), cut=len(frames) - len(kept["frames"]))
 

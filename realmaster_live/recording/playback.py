@@ -89,7 +89,7 @@ class Recording:
         return self.frames()
 
     def __repr__(self) -> str:
-        """Say where it is and what it holds."""
+        """Show the folder, the town, the frames and whether it is complete."""
         meta = self.meta
         state = "complete" if meta.complete else "not complete: run realmaster dataset repair"
         return (
@@ -116,10 +116,10 @@ class Recording:
         )
 
     def scenes(self, *, by_weather: bool = False) -> tuple[Recording, ...]:
-        """Return the parts in each of which the town stays and time rises, in order.
+        """Return the recording cut where the town changes or time falls, in order.
 
-        A recording goes on when another town is loaded under it; each part is a recording of the
-        town's own facts. `by_weather` parts it where the weather changes too.
+        A recording goes on when another town is loaded; each scene is a recording with the facts of
+        its own town. `by_weather` cuts it where the weather changes, too.
         """
         parts: list[tuple[SceneFacts, list[Segment]]] = []
         before: SceneFacts | None = None
@@ -310,7 +310,7 @@ def _facts_of(segment: Segment, cameras: Collection[str]) -> SceneFacts | None:
     try:
         return segment.scene(cameras)
     except RecordingError as error:
-        log.debug("%s", error)  # whoever reads its frames hears of it
+        log.debug("%s", error)  # raised again when its frames are read
         return None
 
 

@@ -81,17 +81,17 @@ class Segment:
 
     @property
     def about(self) -> About:
-        """What the recording as a whole says of where it comes from."""
+        """The description of the whole recording."""
         return self._meta.about
 
     @property
     def source(self) -> SourceInfo:
-        """What its frames came from: of its own where it was noted, else of the recording."""
+        """What its frames came from: its own note of it, else the recording's."""
         info = self.info
         return self._meta.about.source if info is None or info.source is None else info.source
 
     def scene(self, cameras: Collection[str]) -> SceneFacts | None:
-        """Return where and when its frames were taken; None where it has none."""
+        """Return where and when its frames were taken; None if it has no frames."""
         info = self.info
         taken = takes_of(self.rows("frames"), {}) if info is None else info.cameras
         takes = [take for name, take in taken.items() if name in cameras and take.frames]

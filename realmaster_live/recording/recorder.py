@@ -1,4 +1,4 @@
-"""Writes a driving sequence: what was rendered, what was realized, every label and every pose."""
+"""Writes a driving sequence: rendered and realized pictures, every label and every pose."""
 
 from __future__ import annotations
 
@@ -36,22 +36,21 @@ ROOM_BYTES = 64 * 2**20  # left free, so that what is open can still be closed
 class Recorder:
     """A sink that blocks until a chunk is encoded: a recording drops nothing.
 
-    Takes chunks of any number of cameras, those of one tick one after another. What was written
-    before a crash stays readable up to about half a second before it; see docs/recording.md.
-    Where another town is loaded, the clock falls or the weather becomes another one, a new segment
-    begins with facts of its own.
+    Takes chunks of any number of cameras, those of one tick one after another. After a crash a
+    recording is readable up to about half a second before it; see docs/recording.md. A new segment
+    begins where another town is loaded, the weather changes or the clock falls.
 
-    Making it writes nothing: the folder is opened by `with`, by `run` or by the first chunk.
-    In a run it takes everything that it must know of the source and the engine from the run.
+    The constructor writes nothing: the folder is made by `with`, by `run` or by the first chunk.
+    Within `run` the recorder learns the source and the engine from the run.
 
     Args:
         folder: made if it is not there; must be empty.
         spec: the engine's chunks, for the frame rate; needed only outside of a run.
-        about: what the run does not know, such as route, seed and licence; what is given here
-            counts more than what the source says.
+        about: what the run does not know, such as route, seed and licence. It takes precedence
+            over the source for the recording as a whole, and completes what frames do not report.
         overwrite: replace a recording that is already in the folder.
-        segment_s: simulated seconds after which a new segment is begun.
-        segment_bytes: size at which one is begun earlier.
+        segment_s: simulated seconds after which a new segment begins.
+        segment_bytes: size after which it begins earlier.
         lossless: keep every bit of the pictures, at about ten times the size; labels always are.
         container: of the pictures. preset, crf: x264's effort and quality, lower is better.
 
@@ -103,7 +102,7 @@ class Recorder:
         self.close()
 
     def __repr__(self) -> str:
-        """Say where it records and how much there is."""
+        """Show the folder, the state and the number of frames."""
         return f"Recorder({str(self.folder)!r}, {self._state}, {self.frames} frames)"
 
     @property
@@ -112,7 +111,7 @@ class Recorder:
         return self._state == "open"
 
     def open(self) -> None:
-        """Make the folder and take its lock; does nothing where that was done."""
+        """Make the folder and take its lock; does nothing while it is open."""
         if self._state == "closed":
             raise RecordingError(
                 f"expected a recording that was not closed, got {self.folder}: make another "
@@ -128,7 +127,7 @@ class Recorder:
         self._state = "open"
 
     def begin(self, run: RunInfo) -> None:
-        """Take what is to be remembered of a run: its source, its engine, its chunks."""
+        """Open the recorder for a run, whose source, engine and chunks it will describe."""
         self.open()
         self._run = run
 
@@ -158,7 +157,7 @@ class Recorder:
         self._lost_frames += chunk.dropped_before
 
     def close(self) -> None:
-        """Finish all files; may be called twice. After a failure what is readable is left."""
+        """Finish all files; may be called twice. After a failure, files stay as far as they got."""
         was_open, self._state = self.is_open, "closed"
         if not was_open:
             return
@@ -183,7 +182,7 @@ class Recorder:
             return
         if self._segment is not None:
             self._segment.finish()
-            self._note(self._segment.folder.name)
+            self._mark_finished(self._segment.folder.name)
         self._meta = replace(
             self._meta,
             about=self._final_about(self._meta.about),
@@ -194,14 +193,14 @@ class Recorder:
         self._meta.write(self.folder)
 
     def _sources_of(self, chunk: Chunk) -> tuple[SourceInfo, ...]:
-        """Return what each frame came from: as it says itself, completed by what was given."""
+        """Return the source of each frame as it reports it, completed by `about`."""
         given = self._given
         if not chunk.sources:
             own = self._own_source
             about = replace(given, source=own)
             weather = about.weather if about.weather != own.weather_words else own.weather
             return (replace(own, town=about.town, weather=weather),) * len(chunk)
-        # what `given` took from its own source is of one moment, and a frame knows better
+        # `about` may repeat its own source, which is a snapshot: only what differs was given
         town = given.town if given.town != given.source.town else ""
         weather = given.weather if given.weather != given.source.weather_words else ""
         if not (town or weather):
@@ -213,17 +212,17 @@ class Recorder:
 
     @property
     def _own_source(self) -> SourceInfo:
-        """What the source says where its frames do not: as given, else what the run knows."""
+        """The source of frames that report none: that of `about`, else that of the run."""
         if self._given.source != SourceInfo() or self._run is None:
             return self._given.source
         return self._run.source_info
 
     def _about(self, source: SourceInfo) -> About:
-        """Return what is remembered of frames that came from `source`."""
+        """Return the description of frames that came from `source`."""
         given, run = self._given, self._run
         if given.source != SourceInfo():
             source = given.source
-        about = replace(given, source=source)  # which fills in what was not given
+        about = replace(given, source=source)  # fills in what was not given
         if run is None:
             return about
         return replace(
@@ -235,13 +234,13 @@ class Recorder:
         )
 
     def _final_about(self, about: About) -> About:
-        """Return `about` with what is known of the source by now, in the town of the first frame.
+        """Return `about` with the source as of now, but town and weather of the first frame.
 
-        What changed on the way is with the segments and the frames.
+        Later towns and weathers are in the segments and in the frames table.
         """
         first = about.source
         now = self._own_source if self._run is not None else self._source
-        if now.simulator != first.simulator:  # it says nothing, or nothing any more
+        if now.simulator != first.simulator:  # it reports nothing, or no longer
             return about
         at_end = replace(
             now,
@@ -253,7 +252,7 @@ class Recorder:
         return replace(about, source=at_end)
 
     def _rotated(self, segment: OpenSegment | None, chunk: Chunk) -> OpenSegment:
-        """Return the open segment, or a new one where it is long enough or the world changed."""
+        """Return the open segment, or a new one if it is full or the world changed."""
         if segment is not None:
             now_s = float(chunk.timestamps[-1])
             began_s = now_s if segment.began_s is None else segment.began_s
@@ -279,7 +278,7 @@ class Recorder:
         )
 
     def _is_another_world(self, segment: OpenSegment, chunk: Chunk) -> bool:
-        """Return whether the clock fell, or the town or the weather is another one."""
+        """Return whether the clock fell, or the town or the weather changed."""
         source, before = chunk.sources[0], segment.source
         if before is None:  # nothing was written to it yet
             return False
@@ -299,10 +298,10 @@ class Recorder:
         if self._finishing is not None:
             (name, future), self._finishing = self._finishing, None
             future.result()
-            self._note(name)
+            self._mark_finished(name)
 
-    def _note(self, name: str) -> None:
-        """Write down in meta.json that a segment is whole."""
+    def _mark_finished(self, name: str) -> None:
+        """Add a finished segment to meta.json."""
         if self._meta is not None:
             self._meta = replace(self._meta, segments=(*self._meta.segments, name))
             self._meta.write(self.folder)
@@ -319,7 +318,7 @@ class Recorder:
         camera = Camera(width=width, height=height, streams=self._files_of(chunk))
         known = None if self._meta is None else self._meta.cameras.get(chunk.camera)
         if known is None:
-            self._meet(chunk, camera)
+            self._add_camera(chunk, camera)
         elif camera.streams.keys() != known.streams.keys():
             raise RecordingError(
                 f"expected the streams {', '.join(known.streams)} in every chunk, got "
@@ -337,8 +336,8 @@ class Recorder:
         streams += [name for name in PACKINGS if name in chunk.labels]
         return {name: file_of(name, self._pictures) for name in streams}
 
-    def _meet(self, chunk: Chunk, camera: Camera) -> None:
-        """Write down a camera that was not seen before."""
+    def _add_camera(self, chunk: Chunk, camera: Camera) -> None:
+        """Add a new camera to meta.json and calib.json."""
         name = chunk.camera
         plain_name(name, "a camera name", error=RecordingError)
         if self._meta is None:

@@ -51,7 +51,7 @@ class Take:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptFile:
+class StoredFile:
     """How large a finished file is, and the SHA-256 of its bytes."""
 
     bytes: int
@@ -68,7 +68,7 @@ class SegmentInfo:
     """
 
     cameras: Mapping[str, Take]
-    files: Mapping[str, KeptFile] = field(default_factory=dict)
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
     source: SourceInfo | None = None
 
     @property
@@ -134,12 +134,12 @@ def is_finished(folder: Path) -> bool:
     return os.path.lexists(folder / SEGMENT)
 
 
-def kept_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict[str, KeptFile]:
+def stored_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict[str, StoredFile]:
     """Return path within the segment -> size and hash, of its tables and cameras' streams."""
     names = [f"{table}.parquet" for table in SCHEMAS]
     names += [f"{camera}/{file}" for camera, files in streams.items() for file in files.values()]
     return {
-        name: KeptFile(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
+        name: StoredFile(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
         for name in names
     }
 

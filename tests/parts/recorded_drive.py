@@ -30,7 +30,7 @@ def die(*_: object, **__: object) -> None:
 
 
 def chunks_of(index: int):
-    """Yield one chunk a camera of one moment."""
+    """Yield one chunk of each camera at the same ticks."""
     for camera, size in CAMERAS.items():
         yield dataclasses.replace(make_chunk(index, size=size), camera=camera)
 
@@ -48,7 +48,7 @@ def arm(point: str) -> None:
 
         open_segment.keep_table = keep_one
     elif point == "hashing":
-        open_segment.kept_files = die
+        open_segment.stored_files = die
     elif point == "renaming":
         replace = Path.replace
 
@@ -59,11 +59,11 @@ def arm(point: str) -> None:
 
         Path.replace = rename
     elif point == "noting":
-        recorder.Recorder._note = die
+        recorder.Recorder._mark_finished = die
 
 
 def arm_repair(renames: int) -> None:
-    """Let the process die before its so-manieth file is put in place."""
+    """Let the process die before its n-th file is put in place."""
     replace, left = Path.replace, [renames]
 
     def rename(path, target):
