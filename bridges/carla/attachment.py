@@ -70,7 +70,7 @@ class Attachment:
             for name, sensor in camera.sensors.items()
         }
         self.join = join = FrameJoin((WORLD, *sensors), capacities={WORLD: WORLD_TICKS})
-        self._actors = [*([] if ego is None else [ego]), *sensors.values()]
+        self.actors = [*([] if ego is None else [ego]), *sensors.values()]
 
         def keep_tick(snapshot: Any) -> None:
             progress.ticks += 1
@@ -97,7 +97,7 @@ class Attachment:
         if self._abandoned:
             return None
         snapshot = self._session.world.get_snapshot()
-        for actor in self._actors:
+        for actor in self.actors:
             if snapshot.find(actor.id) is not None:
                 self._present.add(actor.id)
             elif actor.id in self._present or self.has_delivered:

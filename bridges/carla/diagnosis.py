@@ -67,7 +67,9 @@ def explain(
     if lost is not None:
         return actor_destroyed(attachment, lost)
     stood_still = attachment is None or (
-        time.monotonic() - attachment.progress.last_tick_at >= 0.9 * waited_s
+        WORLD in silent
+        if we_tick  # and the wait began after our tick was answered
+        else time.monotonic() - attachment.progress.last_tick_at >= 0.9 * waited_s
     )
     if we_tick and not settings.synchronous_mode:
         return FrameTimeout(

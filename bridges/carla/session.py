@@ -98,9 +98,27 @@ class CarlaSession:
 
     def answers(self, within_s: float) -> bool:
         """Return whether the server answers a call in time."""
+        return self._succeeds(self.client.get_server_version, within_s)
+
+    def has(self, actor: Any, within_s: float) -> bool | None:
+        """Return whether the server has an actor now; None where it does not tell in time.
+
+        The client itself sees the world as of the last tick, so the server is asked for something
+        that every actor has. The spectator, which every world has, shows whether it answers that.
+        """
+        began = time.monotonic()
+        if self._succeeds(actor.get_component_names, within_s):
+            return True
+        if time.monotonic() - began >= within_s:
+            return None
+        spectator = self.world.get_spectator
+        answers = self._succeeds(lambda: spectator().get_component_names(), within_s)
+        return False if answers else None
+
+    def _succeeds(self, call: Callable[[], Any], within_s: float) -> bool:
         self.client.set_timeout(within_s)
         try:
-            self.client.get_server_version()
+            call()
         except RuntimeError:
             return False
         finally:

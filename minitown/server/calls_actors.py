@@ -84,6 +84,14 @@ def _by_id(episode: Episode, ids: Any) -> list[Any]:
     return [episode.actor_array(actors[one]) for one in wanted if one in actors]
 
 
+def _component_names(episode: Episode, actor_id: Any) -> list[str]:
+    """Return the one component that each of the town's actors is made of, by Unreal's names."""
+    actor = actor_of(episode, actor_id)
+    if actor.vehicle is not None:
+        return ["VehicleMesh"]
+    return ["CharacterMesh0" if actor.walker is not None else "DefaultSceneRoot"]
+
+
 def set_transform(episode: Episode, actor_id: Any, place: Any) -> None:
     """Put an actor somewhere."""
     pose = Pose(*shapes.transform(place))
@@ -245,6 +253,7 @@ CALLS: Mapping[str, Call] = {
     "spawn_actor_with_parent": gives(_spawn_on),
     "destroy_actor": gives(destroy),
     "get_actor_bounding_box": gives(_bounding_box),
+    "get_actor_component_names": gives(_component_names),
     "set_actor_transform": does(set_transform),
     "set_actor_location": does(set_location),
     "set_actor_simulate_physics": does(set_physics),

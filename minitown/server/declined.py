@@ -9,7 +9,7 @@ from realmaster_live.minitown.server.calls import Returns
 _VALUE = """
     show_recorder_collisions show_recorder_actors_blocked
     get_ackermann_controller_settings get_wheel_pitch_angle get_telemetry_data get_bones_transform
-    get_gbuffer_token get_actor_component_names get_actor_bone_names get_actor_socket_names
+    get_gbuffer_token get_actor_bone_names get_actor_socket_names
     get_actor_component_world_transform get_actor_component_relative_transform
     get_actor_bone_world_transforms get_actor_bone_relative_transforms
     get_actor_socket_world_transforms get_actor_socket_relative_transforms

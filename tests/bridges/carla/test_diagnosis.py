@@ -58,6 +58,33 @@ def test_a_destroyed_ego_is_named(owner, synchronous):
             until_it_ends(frames)
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_an_ego_destroyed_while_its_images_are_drawn_is_noticed(drawn_owner, again):
+    role = f"star-{again}"
+    star = drawn_owner.spawn_vehicle(role)
+    size = {"width": 640, "height": 480}  # drawn in far more time than a destruction takes
+    with attach(drawn_owner, timeout_s=5.0, labels=("depth",), ego=role, **size) as bridge:
+        frames = bridge.frames()
+        next(frames)
+        tick = bridge._reader.tick
+
+        def tick_and_destroy() -> int:
+            bridge._reader.tick = tick
+            tick_id = tick()
+            star.destroy()
+            return tick_id
+
+        bridge._reader.tick = tick_and_destroy
+        if not again:
+            with pytest.raises(SensorMismatch, match=rf"vehicle {star.id} .*'{role}'.*destroyed"):
+                until_it_ends(frames)
+            return
+        second = drawn_owner.respawn(role)
+        later = next(frame for frame in frames if bridge.ego.id != star.id)
+        assert later.dropped_before > 0 and bridge.ego.id == second.id
+        second.destroy()
+
+
 def test_an_ego_by_id_has_no_successor(owner):
     with attach(owner, ego=owner.hero.id) as bridge:
         frames = bridge.frames()

@@ -147,3 +147,14 @@ def test_a_dead_actor_has_an_empty_box(blank_minitown):
 def test_every_id_in_the_library_is_one_of_carlas_kind(blank_client):
     ids = [blueprint.id for blueprint in blank_client.get_world().get_blueprint_library()]
     assert [name for name in ids if not re.match(r"[a-z]+\.\S+\.\S+", name)] == []
+
+
+def test_a_living_actor_names_its_component_and_a_dead_one_does_not(blank_client):
+    world = blank_client.get_world()
+    assert world.get_spectator().get_component_names() == ["DefaultSceneRoot"]
+    car = world.get_blueprint_library().find("vehicle.tesla.model3")
+    actor = world.spawn_actor(car, HIGH)
+    assert actor.get_component_names() == ["VehicleMesh"]
+    blank_client.apply_batch_sync([carla.command.DestroyActor(actor.id)], False)
+    with pytest.raises(RuntimeError, match="expected a living actor"):
+        actor.get_component_names()
