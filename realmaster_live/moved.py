@@ -117,6 +117,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "training.embedded.falling": "training.embedded.precipitation",
     "training.embedded.varied": "training.embedded.look_augmentation",
     "training.falling": "training.embedded.precipitation",
+    "training.looks": "training.previews",
     "training.varied": "training.embedded.look_augmentation",
     "workers": "jobs",
     "workers.crew": "jobs.supervisor",

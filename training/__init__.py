@@ -1,1 +1,1 @@
-"""The synthetic-to-realistic stack: pairs, training, step distillation, evaluation."""
+"""Training: pairs, IC-LoRA, the embedded model's stages, step distillation, evaluation."""

@@ -1,6 +1,6 @@
-"""AdamW whose two moments are bytes: a quarter of the optimizer's memory.
+"""AdamW with both moments quantized to 8 bits: a quarter of the optimizer's memory.
 
-Moments are kept in blocks, each with a scale of its own (Dettmers et al. 2022, arXiv 2110.02861,
+Moments are quantized in blocks, each with its own scale (Dettmers et al. 2022, arXiv 2110.02861,
 section 2.1). The codes are roots, so that small values keep their precision: the first moment is
 sign(c) c^2 of a signed byte, the second c^4 of an unsigned one, rounded up so that a small
 second moment never becomes zero under a first moment that did not.
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-BLOCK = 256  # values with one scale
+BLOCK = 256  # values that share one scale
 
 
 def pack(values: Tensor, power: int) -> tuple[Tensor, Tensor]:
@@ -32,14 +32,14 @@ def pack(values: Tensor, power: int) -> tuple[Tensor, Tensor]:
 
 
 def unpack(codes: Tensor, scale: Tensor, power: int, like: Tensor) -> Tensor:
-    """Return the moment that `pack` coded, in the shape of `like`."""
+    """Return the moment that `pack` quantized, in the shape of `like`."""
     share = codes.to(scale.dtype)
     share = share * share.abs() / 127.0**2 if power == 2 else (share / 255.0) ** 4
     return (share * scale).flatten()[: like.numel()].view_as(like)
 
 
 class Adam8bit(torch.optim.Optimizer):
-    """AdamW (Loshchilov and Hutter 2019, algorithm 2) with coded moments."""
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2) with quantized moments."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Adam8bit(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Take one step; there is no closure."""
+        """Take one optimizer step; closures are not supported."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

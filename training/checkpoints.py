@@ -1,9 +1,9 @@
-"""Saved states of a run, each whole or not there; a damaged one falls back to the one before it.
+"""Saved states of a run, written atomically; if the newest is damaged, the previous one is used.
 
 ```
 FOLDER/step=N/{*.safetensors, state.json, MANIFEST.sha256}   FOLDER/LATEST
 ```
-A process that dies at any moment leaves the states before as they were.
+A process that dies at any moment leaves the earlier states intact.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def write_state(
 ) -> Path:
     """Write `step=N` with safetensors files by name and JSON numbers; LATEST then names it.
 
-    The newest whole one before it stays, to fall back to; others go, also those of later steps,
-    which a run that fell back has left.
+    The newest intact state before it is kept as a fallback. All others are deleted, also those of
+    later steps, which a run leaves behind when it falls back.
     """
     target = folder / f"step={step}"
     remove_leftovers(target)
@@ -54,10 +54,11 @@ def write_state(
 
 
 def latest(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return the newest whole state and its numbers, or None before the first was saved.
+    """Return the newest intact state and its numbers, or None before the first was saved.
 
     Raises:
-        ConfigError: states were saved and none of them is whole: a run never begins anew by itself.
+        ConfigError: states were saved, but none is intact: a run never restarts from zero by
+            itself.
     """
     saved = states(folder)
     pointer = folder / LATEST
@@ -87,13 +88,13 @@ def states(folder: Path) -> list[Path]:
 
 
 def step_of(state: Path) -> int:
-    """Return the step in a state's name; -1 where there is none."""
+    """Return the step in a state's name; -1 if there is none."""
     text = state.name.removeprefix("step=")
     return int(text) if text.isdecimal() else -1
 
 
 def damage(state: Path) -> str | None:
-    """Return what is wrong with a state, or None where every file is as it was hashed."""
+    """Return what is wrong with a state, or None if every file matches its hash."""
     try:
         entries = [line.split("  ", 1) for line in (state / MANIFEST).read_text().splitlines()]
         for digest, name in entries:

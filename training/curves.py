@@ -1,4 +1,4 @@
-"""Draws a run's metrics.jsonl as one picture: what a stage's validation clips gained over time."""
+"""Plots a run's metrics.jsonl: the PSNR of validation clips over training time."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ COLOURS = {
 }  # BGR, as OpenCV draws
 
 
-def validation_looks(metrics: Path) -> list[dict[str, Any]]:
-    """Return the looks at validation clips in order, each with `seconds` since the run's start."""
-    looks: list[dict[str, Any]] = []
+def validation_entries(metrics: Path) -> list[dict[str, Any]]:
+    """Return the validation entries in order, each with `seconds` since the run's start."""
+    entries: list[dict[str, Any]] = []
     total = 0.0
-    clocks: dict[str, float] = {}  # a stage's clock may start again where it was resumed
+    clocks: dict[str, float] = {}  # a stage's clock may restart when it is resumed
     for line in metrics.read_text().splitlines():
         entry = json.loads(line)
         if "loss" in entry:
             total += max(0.0, entry["s"] - clocks.get(entry["stage"], 0.0))
             clocks[entry["stage"]] = entry["s"]
         if "validation" in entry:
-            looks.append({"stage": entry["stage"], "seconds": total, **entry["validation"]})
-    return looks
+            entries.append({"stage": entry["stage"], "seconds": total, **entry["validation"]})
+    return entries
 
 
-def draw_curves(looks: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT, WIDTH, 3) BGR
-    """Return the picture: PSNR in dB over training seconds, a line a kind of picture."""
+def draw_curves(entries: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT, WIDTH, 3) BGR
+    """Return the plot of PSNR in dB over training seconds, with a line for each kind of picture."""
     image = np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    values = [look[name] for look in looks for name in COLOURS if name in look]
+    values = [entry[name] for entry in entries for name in COLOURS if name in entry]
     low, high = np.floor(min(values)), np.ceil(max(values))
-    end = max(look["seconds"] for look in looks) or 1.0
+    end = max(entry["seconds"] for entry in entries) or 1.0
 
     def place(seconds: float, decibels: float) -> tuple[int, int]:
         x = MARGIN + (WIDTH - 2 * MARGIN) * seconds / end
@@ -56,13 +56,13 @@ def draw_curves(looks: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT
         cv2.line(image, start, stop, (225, 225, 225), 1)
         write(f"{decibels:.0f} dB", (4, start[1] + 4))
     stages: list[str] = []
-    for look in looks:
-        if look["stage"] not in stages:
-            stages.append(look["stage"])
-            x, _ = place(look["seconds"], low)
-            write(look["stage"], (x, HEIGHT - MARGIN + 16 + 13 * (len(stages) % 2)))
+    for entry in entries:
+        if entry["stage"] not in stages:
+            stages.append(entry["stage"])
+            x, _ = place(entry["seconds"], low)
+            write(entry["stage"], (x, HEIGHT - MARGIN + 16 + 13 * (len(stages) % 2)))
     for index, (name, colour) in enumerate(COLOURS.items()):
-        points = [place(look["seconds"], look[name]) for look in looks if name in look]
+        points = [place(entry["seconds"], entry[name]) for entry in entries if name in entry]
         cv2.polylines(image, [np.array(points, np.int32)], False, colour, 2, cv2.LINE_AA)
         for point in points:
             cv2.circle(image, point, 3, colour, -1, cv2.LINE_AA)
@@ -73,4 +73,4 @@ def draw_curves(looks: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIGHT
 
 def write_curves(metrics: Path, picture: Path) -> None:
     """Draw a run's curves to a PNG file."""
-    write_picture(picture, draw_curves(validation_looks(metrics))[..., ::-1])
+    write_picture(picture, draw_curves(validation_entries(metrics))[..., ::-1])

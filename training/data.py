@@ -1,11 +1,11 @@
-"""Pairs on disk, and crops of them as a pure function of (seed, step).
+"""Clips of pairs on disk, and random crops of them as a pure function of (seed, step).
 
 Tensors are made on torch's default device.
 
 A folder holds, for every clip, `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8,
-and `<clip>.json` with at least `seed`; where drops or flakes fall also `<clip>.calm.npy`, the truth
-without them. The seed says what a clip is for: training, validation
-(looked at while training, to choose by) or held out (for the figures that are reported).
+and `<clip>.json` with at least `seed`; in rain or snow also `<clip>.calm.npy`, the truth
+without drops or flakes. The seed decides a clip's split: training, validation
+(for choices made during training) or held out (for the figures that are reported).
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from realmaster_live.errors import PairError
 from realmaster_live.system.inside import check_regular, open_regular
 from realmaster_live.system.records import decode, encode
 
-VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seeds
+VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seed of each split
 Split = Literal["training", "validation", "held out"]
-AS_SIMULATED = "as simulated"  # the prompt of a clip that shows what was simulated
+AS_SIMULATED = "as simulated"  # the prompt of a clip whose truth has the simulated weather
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """One rendered and path-traced clip; the arrays are mapped, not read."""
+    """One rendered and path-traced clip; the arrays are memory-mapped."""
 
     name: str
     seed: int
@@ -47,7 +47,7 @@ class Clip:
 
     @property
     def split(self) -> Split:
-        """Return what the clip is for."""
+        """Return the clip's split."""
         if self.seed >= HELD_OUT_FROM:
             return "held out"
         return "validation" if self.seed >= VALIDATION_FROM else "training"
@@ -59,14 +59,14 @@ class Clip:
 
     @property
     def prompt(self) -> str:
-        """Return the prompt whose weather the truth shows."""
+        """Return the prompt for the weather that the truth shows."""
         return str(self.facts.get("prompt", AS_SIMULATED))
 
     @cached_property
     def pixels(self) -> tuple[Tensor, Tensor]:
-        """Return render and calm truth; on a CPU they stay mapped, elsewhere they stay in memory.
+        """Return render and calm truth, memory-mapped on a CPU and cached on another device.
 
-        Nobody can learn from a picture where a drop will be in another: see `falling`.
+        Where drops fall cannot be predicted from the render: see `model.precipitation`.
         """
         device = torch.get_default_device()
         shown = self.truth if self.calm is None else self.calm
@@ -75,10 +75,10 @@ class Clip:
 
 
 def open_array(path: Path) -> NDArray[Any]:
-    """Return the array in a .npy file without reading it yet; changes stay in memory.
+    """Memory-map a .npy file, copy-on-write: changes stay in memory.
 
     Raises:
-        PairError: it is no regular file, or holds less than its header claims.
+        PairError: it is not a regular file, or is shorter than its header claims.
     """
     check_regular(path, error=PairError)
     try:
@@ -128,7 +128,7 @@ def read_clip(path: Path) -> Clip:
 
 
 def find_clips(folder: Path | str, split: Split) -> list[Clip]:
-    """Return the finished clips of a folder that are for one thing, by name."""
+    """Return a folder's finished clips of one split, sorted by name."""
     clips = [read_clip(path) for path in sorted(Path(folder).glob("*.json"))]
     wanted = [clip for clip in clips if clip.split == split]
     if not wanted:
@@ -140,12 +140,12 @@ def find_clips(folder: Path | str, split: Split) -> list[Clip]:
 
 
 def step_rng(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
-    """Return the generator that decides everything random about a step."""
+    """Return the random generator of a step, which decides everything random about it."""
     return np.random.Generator(np.random.Philox(key=[seed * 1009 + purpose, step]))
 
 
 def torch_rng(rng: np.random.Generator) -> torch.Generator:
-    """Return a torch generator that follows from a numpy one."""
+    """Return a torch generator seeded from a numpy one."""
     generator = torch.Generator(torch.get_default_device())
     return generator.manual_seed(int(rng.integers(2**62)))
 
@@ -159,7 +159,7 @@ def take(
     mirror: bool,
     backwards: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Return render and truth of a piece of a clip, each (frames, height, width, 3) uint8."""
+    """Return render and truth of a crop of a clip, each (frames, height, width, 3) uint8."""
     top, left, height, width = box
     flipped = [0] * backwards + [2] * mirror
     render, truth = (

@@ -1,6 +1,6 @@
-"""A model in the forms that others read: merged checkpoint, LoRA files of all schemes, ONNX graphs.
+"""Exports a model for other tools: merged checkpoint, LoRA files in all key schemes, ONNX graphs.
 
-Every form carries the hash of the base model's weights and the licence: a checkpoint in facts.json,
+Every form records the hash of the base model's weights and the licence: a checkpoint in facts.json,
 a LoRA file in its header, the graphs in manifest.json.
 """
 
@@ -28,7 +28,7 @@ FACTS = "facts.json"
 
 
 def parse_forms(text: str) -> tuple[Form, ...]:
-    """Return the forms in a list with commas, each once, in the order they are made."""
+    """Return the forms in a comma-separated list, each once, in the order they are made."""
     wanted = text.split(",")
     unknown = sorted({*wanted} - {*FORMS})
     if unknown:
@@ -40,7 +40,7 @@ def parse_forms(text: str) -> tuple[Form, ...]:
 
 
 def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
-    """Write a checkpoint with an adapter, if there is one, added into the weights at `strength`.
+    """Write a checkpoint, with an adapter (if given) merged into the weights at `strength`.
 
     Raises:
         BuildError: the adapter was trained on other weights, or the model has no autoencoder.
@@ -65,7 +65,7 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
 
 
 def check_base(adapter: Path, base_sha256: str) -> None:
-    """Raise BuildError where a LoRA file says that it was trained on other weights."""
+    """Raise BuildError if a LoRA file's metadata names another base model's weights."""
     facts = read_facts(adapter)
     if facts is not None and facts.base_sha256 and facts.base_sha256 != base_sha256:
         raise BuildError(
@@ -85,14 +85,14 @@ def merged_facts(source: Teacher, strength: float) -> dict[str, Any]:
     }
     if source.adapter is None:
         return facts
-    beside = source.adapter.parent / FACTS  # training writes one beside the adapter
+    beside = source.adapter.parent / FACTS  # training writes a checkpoint beside the adapter
     told = json.loads(beside.read_text()) if beside.exists() else {}
     about = {"sha256": digest_of(source.adapter), "strength": strength, "facts": told}
     return {**facts, "adapter": about}
 
 
 def write_loras(source: Teacher, folder: Path) -> list[Path]:
-    """Write the adapter in every scheme; the strength is not in the files."""
+    """Write the adapter in every key scheme; the strength is not stored."""
     if source.adapter is None:
         raise ConfigError(
             "expected --adapter FILE to export --to lora, got a checkpoint alone: give the adapter"
@@ -114,15 +114,16 @@ def export_forms(
     forms: Sequence[Form],
     *,
     strength: float = 1.0,
-    to_onnx: Callable[[Path, Path], dict[str, Any]],  # from a checkpoint's folder to another
+    to_onnx: Callable[[Path, Path], dict[str, Any]],  # exports a checkpoint folder into a folder
 ) -> dict[str, Any] | None:
-    """Write a model in some forms, one into `out`, several into folders of their names.
+    """Write a model in the given forms: one form into `out`, several into folders named after them.
 
-    Returns the ONNX graphs' manifest, where they are among them. The graphs are made of the very
-    checkpoint that is written.
+    Returns the manifest of the ONNX graphs, if they are among the forms. The graphs are exported
+    from the
+    checkpoint that was written.
     """
     if "lora" in forms and source.adapter is None:
-        write_loras(source, out)  # which says what is missing, before anything is written
+        write_loras(source, out)  # fails on missing files, before anything is written
     folders = {form: out / form if len(forms) > 1 else out for form in forms}
     with ExitStack() as stack:
         merged = folders.get("checkpoint")

@@ -1,4 +1,4 @@
-"""Latents of whole clips, and rollouts of the transformer over them.
+"""Encodes whole clips to latents, and rolls the transformer out over them.
 
 Legend: B sequences, n chunks of a sequence, C latent channels, h w latent height and width.
 """
@@ -29,12 +29,12 @@ class LatentSequence:
     """The consecutive chunks of one clip, as latents.
 
     Attributes:
-        clip: where the frames are.
-        mirror: whether the pictures were flipped left to right.
-        phase: first frame of the first chunk.
-        reference: (n, C, h, w) of the render, normalised.
-        target: (n, C, h, w) of the truth, normalised.
-        rollout: (n, C, h, w) that the student made of the reference, once it was asked.
+        clip: the clip that was encoded.
+        mirror: whether the frames were flipped left to right.
+        phase: index of the first chunk's first frame.
+        reference: (n, C, h, w), latents of the render, normalised.
+        target: (n, C, h, w), latents of the truth, normalised.
+        rollout: (n, C, h, w), the student's latents for the reference, once computed.
     """
 
     clip: Clip
@@ -99,7 +99,7 @@ def encode_clips(
     phases: Sequence[int] = (0,),
     mirrors: Sequence[bool] = (False,),
 ) -> list[LatentSequence]:
-    """Encode every clip from every phase that leaves a chunk, as it is and mirrored."""
+    """Encode every clip from every phase that leaves a whole chunk, unflipped and mirrored."""
     return [
         encode_clip(autoencoder, clip, mirror=mirror, phase=phase)
         for clip in clips
@@ -111,7 +111,7 @@ def encode_clips(
 
 @torch.no_grad()
 def set_statistics(autoencoder: StreamingAutoencoder, clips: Sequence[Clip]) -> None:
-    """Measure the raw latents' mean and deviation per channel; later latents are normalised."""
+    """Set the raw latents' mean and deviation per channel, by which latents are then normalised."""
     autoencoder.latents_mean.zero_()
     autoencoder.latents_std.fill_(1.0)
     sequences = encode_clips(autoencoder, clips)
@@ -123,7 +123,7 @@ def set_statistics(autoencoder: StreamingAutoencoder, clips: Sequence[Clip]) -> 
 def draw_alike(
     sequences: Sequence[LatentSequence], rng: np.random.Generator, batch: int
 ) -> list[LatentSequence]:
-    """Return random sequences of one picture size; each size is as likely as its sequences."""
+    """Return random sequences of one size; sizes are drawn in proportion to their sequences."""
     first = sequences[int(rng.integers(len(sequences)))]
     alike = [s for s in sequences if s.target.shape[2:] == first.target.shape[2:]]
     return [first, *(alike[int(rng.integers(len(alike)))] for _ in range(batch - 1))]
@@ -131,7 +131,7 @@ def draw_alike(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """A part of a latent picture: corner and size in latent positions."""
+    """A crop of a latent: corner and size in latent positions."""
 
     top: int
     left: int
@@ -139,7 +139,7 @@ class Window:
     columns: int
 
     def of(self, latents: Tensor) -> Tensor:  # (..., h, w) -> (..., rows, columns)
-        """Return the part of latents."""
+        """Return the window's crop of latents."""
         return latents[..., self.top : self.top + self.rows, self.left : self.left + self.columns]
 
 
@@ -160,10 +160,10 @@ def draw_window(
 def pixels(
     sequence: LatentSequence, profile: Profile, window: Window, *, first: int, chunks: int
 ) -> tuple[Tensor, Tensor]:
-    """Return render and truth (chunks * T, H, W, 3) uint8 of what a window's latents show."""
+    """Return render and truth (chunks * T, H, W, 3) uint8 of the area of a window."""
     stride, time = profile.latent_stride, profile.chunk_frames
     edge, width = window.left * stride, window.columns * stride
-    if sequence.mirror:  # boxes are cut before the picture is flipped
+    if sequence.mirror:  # the window is cropped before the picture is flipped
         edge = sequence.clip.size[1] - edge - width
     sim, truth = take(
         sequence.clip,
@@ -176,7 +176,7 @@ def pixels(
 
 
 def prompt_kv(transformer: InContextTransformer, names: Sequence[str]) -> Tensor | None:
-    """Return the learnt prompts' keys and values (L, 2, B, H, M, D); None where there are none."""
+    """Return the learnt prompts' keys and values (L, 2, B, H, M, D); None without prompts."""
     known = transformer.profile.prompts
     if not known:
         return None
@@ -185,7 +185,7 @@ def prompt_kv(transformer: InContextTransformer, names: Sequence[str]) -> Tensor
 
 
 def long_enough(sequences: Sequence[LatentSequence], chunks: int) -> list[LatentSequence]:
-    """Return the sequences of at least so many chunks; PairError where there is none."""
+    """Return the sequences of at least `chunks` chunks; raise PairError if there are none."""
     usable = [sequence for sequence in sequences if len(sequence) >= chunks]
     if not usable:
         raise PairError(
@@ -203,7 +203,7 @@ def empty_past(reference_kv: Tensor) -> Tensor:
 class Rollout:
     """The transformer over consecutive chunks, as the live engine runs it.
 
-    The cache holds what the transformer itself made, without gradients. Where a chunk is several
+    The ring cache holds the transformer's own results, without gradients. If a chunk is several
     latent frames, latents are (B, C, F, h, w).
     """
 
@@ -224,7 +224,7 @@ class Rollout:
         prompt: Tensor | None = None,  # (L, 2, B, H, M, D) keys and values
         gradient_step: int | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the clean latent, and x0 of the step that keeps gradients, where one does."""
+        """Return the clean latent, and x0 of the step with gradients, if there is one."""
         transformer, profile = self.transformer, self.transformer.profile
         rows, columns = (side // profile.patch for side in reference.shape[-2:])
         rope = ropes(profile, rows, columns)
@@ -258,7 +258,7 @@ def roll_out(
     generator: torch.Generator,
     names: Sequence[str],  # B prompts
 ) -> Tensor:  # (n, B, C, h, w)
-    """Return the latents of consecutive chunks; as in the engine, all share one noise."""
+    """Return the latents of consecutive chunks; as in the engines, all share one draw of noise."""
     rollout = Rollout(transformer, levels)
     prompt = prompt_kv(transformer, names)
     noise = torch.randn(references.shape[1:], generator=generator)

@@ -1,6 +1,6 @@
-"""The loop of a stage: accumulation, optimizer, averaged weights, and a state that resumes exactly.
+"""A stage's training loop: accumulation, optimizer, weight averaging, and bit-exact resuming.
 
-Everything random about a step is a pure function of (seed, step), so the position is the step.
+Everything random about a step is a pure function of (seed, step), so the step is the only position.
 """
 
 from __future__ import annotations
@@ -29,60 +29,60 @@ WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 
 
 class Stage(Protocol):
-    """What a stage trains and by which loss."""
+    """A stage of training: its module, its loss and its validation."""
 
     name: str
 
     @property
     def module(self) -> nn.Module:
-        """What is trained: its parameters that require gradients."""
+        """The module; its parameters that require gradients are trained."""
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return `loss` and what else is worth logging, for a batch.
+        """Return `loss`, and other values to log, for a batch.
 
-        Batches are counted through: step s of an optimizer that accumulates n of them takes the
+        Batches are numbered consecutively: optimizer step s, with accumulation over n, takes
         batches s n to s n + n - 1.
         """
 
     def validate(self) -> dict[str, Any]:
-        """Return figures on validation clips with the module's present weights."""
+        """Return metrics on validation clips with the module's present weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Every:
-    """How often something is done: whichever of steps and seconds comes first."""
+class Interval:
+    """An interval in steps or seconds, whichever comes first."""
 
-    steps: int = 0  # 0: never by steps
+    steps: int = 0  # 0: not by steps
     seconds: float = math.inf
 
     def due(self, step: int, waited_s: float) -> bool:
-        """Say whether it is time, after `step` and that long after the last time."""
+        """Return whether the interval has passed, at `step` and after these seconds."""
         return bool(self.steps and step % self.steps == 0) or waited_s > self.seconds
 
 
 def autocast(recipe: Recipe) -> torch.autocast:
-    """Return the context that runs matrix products in bfloat16, where the recipe says so."""
+    """Return a context with bfloat16 matrix products, if the recipe asks for them."""
     return mixed(recipe.bfloat16)
 
 
 def mixed(bfloat16: bool) -> torch.autocast:
-    """Return the context that runs matrix products in bfloat16, or leaves them.
+    """Return a context with bfloat16 matrix products, or one without effect.
 
-    Casts are not cached: a cast made without gradients would serve the pass that needs them.
+    Casts are not cached: one made without gradients would be reused in a pass that needs them.
     """
     device = torch.get_default_device().type
     return torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
 
 
 def alone(parameters: Sequence[nn.Parameter]) -> None:
-    """Leave the gradients as they are: the only process has the whole batch."""
+    """Do nothing: a single process has the whole batch."""
 
 
 class StageState:
     """Weights, averaged weights, optimizer moments, step and elapsed seconds of a stage.
 
-    `weights_file` names what holds the trained weights in a saved state, `optimizer_file` what
-    holds averaged weights and moments. `average` makes the gradients of several processes equal.
+    `weights_file` is the file of the trained weights in a saved state, `optimizer_file` that of
+    averaged weights and moments. `average` averages gradients over several processes.
     """
 
     def __init__(
@@ -103,15 +103,15 @@ class StageState:
         self.step, self.elapsed_s = 0, 0.0
 
     def ended(self) -> bool:
-        """Say whether all steps, or all seconds, are done."""
+        """Return whether all steps, or all seconds, are used."""
         return self.step >= self.options.steps or self.elapsed_s >= self.options.budget_s
 
     def add(self, loss: Tensor) -> None:
-        """Add a loss's gradients to those of the step."""
+        """Accumulate a loss's gradients."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def update(self, loss: Tensor) -> float:
-        """Add the last loss of a step, take the step, and return the gradient's norm."""
+        """Accumulate a step's last loss, take the optimizer step, return the gradient's norm."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.options, self.step, self.elapsed_s)
         self.add(loss)
@@ -127,7 +127,7 @@ class StageState:
         return float(norm)
 
     def files(self) -> dict[str, dict[str, Tensor]]:
-        """Return everything but the numbers: safetensors files by name, tensors by name."""
+        """Return the tensors of a saved state: safetensors files by name, tensors by name."""
         moments: dict[str, Tensor] = {f"averaged.{k}": p for k, p in self.averaged.items()}
         for name, parameter in self.parameters.items():
             for kind, value in self.optimizer.state.get(parameter, {}).items():
@@ -139,7 +139,7 @@ class StageState:
         write_state(folder, self.step, self.files(), {"elapsed_s": self.elapsed_s, **facts})
 
     def load(self, state: Path, numbers: Mapping[str, Any]) -> None:
-        """Restore what `save` wrote, from what `latest` returned."""
+        """Restore a saved state from the result of `latest`."""
         files = (self.weights_file, self.optimizer_file)
         weights, moments = (read_tensors(state / name) for name in files)
         wanted = {k: p.shape for k, p in self.parameters.items()}
@@ -178,7 +178,7 @@ class StageState:
 
 
 def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, str]:
-    """Return what changed, by key, as `old -> new`."""
+    """Return the changed keys, each as `old -> new`."""
     keys = sorted(k for k in {*saved, *wanted} if saved.get(k) != wanted.get(k))
     return {k: f"{saved.get(k)!r:.200} -> {wanted.get(k)!r:.200}" for k in keys}
 
@@ -189,9 +189,9 @@ def check_fingerprint(
     folder: Path,
     accepted: Collection[str] = (),
 ) -> None:
-    """Raise ConfigError where a resumed stage would go on under other conditions.
+    """Raise ConfigError if a stage would be resumed under other conditions.
 
-    A key in `accepted` may have changed.
+    Keys in `accepted` may have changed.
     """
     changed = differences(saved, wanted)
     for key in sorted(changed.keys() & {*accepted}):
@@ -206,7 +206,7 @@ def check_fingerprint(
 
 
 def write_entry(folder: Path, entry: Mapping[str, Any]) -> None:
-    """Append a line to a run's metrics.jsonl, and log it."""
+    """Append an entry to a run's metrics.jsonl, and log it."""
     with (folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(entry) + "\n")
     logger.info("%s", entry)
@@ -218,19 +218,19 @@ def run_stage(
     folder: Path,
     *,
     facts: Callable[[], Mapping[str, Any]],
-    save: Every,
-    validate: Every,
+    save: Interval,
+    validate: Interval,
     log: Callable[[dict[str, Any]], None],
     log_steps: int = 20,
     writes: bool = True,
     refresh: Callable[[], None] = lambda: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Train a stage to its end, resuming where it was; return False where `stop` ended it.
+    """Train a stage to its end, resuming from its saved state; return False if `stop` ended it.
 
-    `facts` says what a saved state is saved with; `refresh` is called after every look at the
-    validation clips; a process that does not write neither saves nor logs nor looks. `stop` is
-    asked once a step. At the end the module holds the averaged weights.
+    `facts` returns what is stored with a saved state; `refresh` is called after every validation;
+    a process with `writes` False neither saves nor logs nor validates. `stop` is
+    called once a step. At the end the module holds the averaged weights.
     """
     found = latest(folder)
     if found is not None:
@@ -263,7 +263,7 @@ def run_stage(
             if not finished:
                 state.put(trained)
                 refresh()
-            validated_at = last = time.monotonic()  # looking is not training
+            validated_at = last = time.monotonic()  # validating does not count as training
     return True
 
 

@@ -1,6 +1,6 @@
 """Losses as pure functions of float tensors; every mean is over all elements.
 
-Legend: B batch, T frames, H W pixels; an `error` is what was made minus the truth, of pictures
+Legend: B batch, T frames, H W pixels; an `error` is prediction minus truth, of pictures
 (B, T, H, W, 3) in [-1, 1].
 """
 
@@ -21,7 +21,7 @@ def l1(error: Tensor) -> Tensor:
 def gradient_l1(error: Tensor) -> Tensor:  # (B, T, H, W, 3)
     """Return the mean |horizontal| plus the mean |vertical| neighbour difference of the error.
 
-    Blurred edges cost here what they hardly cost in `l1` (Mathieu et al. 2016, eq. 6, alpha 1).
+    It penalizes blurred edges, which hardly affect `l1` (Mathieu et al. 2016, eq. 6, alpha 1).
     """
     across = (error[:, :, :, 1:] - error[:, :, :, :-1]).abs().mean()
     down = (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
@@ -29,14 +29,14 @@ def gradient_l1(error: Tensor) -> Tensor:  # (B, T, H, W, 3)
 
 
 def temporal_l1(error: Tensor) -> Tensor:  # (B, T, H, W, 3)
-    """Return the mean |change| of the error from frame to frame: what flickers costs."""
+    """Return the mean |change| of the error from frame to frame, which penalizes flicker."""
     return (error[:, 1:] - error[:, :-1]).abs().mean()
 
 
 def pyramid_l1(error: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
     """Return the sum over `levels` halvings of the mean |2 x 2 average| of the error.
 
-    Large-scale tone and colour errors count as often as there are levels.
+    Large-scale errors of tone and colour count once at every level.
     """
     error = error.flatten(0, 1).movedim(-1, 1)
     total = error.new_zeros(())
@@ -49,7 +49,7 @@ def pyramid_l1(error: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
 def chroma_l1(error: Tensor, size: int = 4) -> Tensor:  # (B, T, H, W, 3)
     """Return the mean |error minus its mean over the channels| of size x size averages.
 
-    Brightness dominates the other losses: without this one a tint is learnt last.
+    Brightness dominates the other losses: without this one, colour tints are learnt last.
     """
     pooled = functional.avg_pool2d(error.flatten(0, 1).movedim(-1, 1), size)
     return (pooled - pooled.mean(1, keepdim=True)).abs().mean()

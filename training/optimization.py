@@ -1,4 +1,4 @@
-"""How weights are optimised: AdamW, its rate over steps or seconds, averaging, accumulation."""
+"""The optimizer: AdamW, its learning-rate schedule, weight averaging, gradient accumulation."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Optimization:
-    """The options of AdamW and what belongs to it.
+    """The options of AdamW, its schedule and the averaging of weights.
 
     Attributes:
-        steps: optimizer steps, however many batches each takes.
+        steps: number of optimizer steps, each of `accumulate` batches.
         budget_s: wall-clock seconds, summed over resumes; training ends at whichever comes first.
-        accumulate: batches whose gradients one step averages.
+        accumulate: number of batches over which one step averages gradients.
         learning_rate: peak of the schedule.
         warm_up: steps of linear warm-up.
         schedule: cosine or linear down to `final_rate`, or constant.
-        final_rate: share of the peak that is left at the end.
+        final_rate: final learning rate as a fraction of the peak.
         weight_decay: AdamW's.
         beta1: decay of the first moment.
         beta2: decay of the second moment.
         clip: largest norm of the gradient.
         ema: decay of the averaged weights.
-        ema_from: steps before which the averaged weights are the trained ones.
+        ema_from: step at which averaging starts; before it, the averaged weights are the
+            trained ones.
         bits: 32, or 8 for moments in blocks of bytes.
     """
 
@@ -83,7 +84,7 @@ class Optimization:
 
 
 def learning_rate(options: Optimization, step: int, elapsed_s: float) -> float:
-    """Return the rate: linear warm-up, then the schedule over steps or seconds, whichever leads."""
+    """Return the rate: linear warm-up, then the schedule over the further of steps and seconds."""
     progress = min(1.0, max(step / options.steps, elapsed_s / options.budget_s))
     falling = {
         "cosine": 0.5 * (1.0 + math.cos(math.pi * progress)),
@@ -95,6 +96,6 @@ def learning_rate(options: Optimization, step: int, elapsed_s: float) -> float:
 
 
 def averaging(options: Optimization, step: int) -> float:
-    """Return the share of the old average that stays after step `step`, which counts from 1."""
+    """Return the decay of the average at step `step`, counted from 1."""
     since = step - options.ema_from
     return 0.0 if since <= 0 else min(options.ema, since / (since + 20.0))

@@ -1,9 +1,9 @@
-"""Clips as tar shards of pictures, to carry them to another machine, and back.
+"""Packs clips into tar shards to move them to another machine, and unpacks them.
 
 `python -m realmaster_live.training.pack pack DIR --out SHARDS` writes `pairs-0000.tar`, ... in
-WebDataset's layout: files of one clip stand together and share the clip's name. Pictures are WebP,
-a tenth of the size of the arrays and more than 38 dB from them. `unpack SHARDS --out DIR` makes the
-arrays again.
+WebDataset's layout: files of one clip are adjacent and share the clip's name. Frames are WebP,
+at a tenth of the size of the arrays and a PSNR above 38 dB. `unpack SHARDS --out DIR` restores the
+arrays.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 from realmaster_live.errors import PairError
 from realmaster_live.system.atomic_files import replacing
 
-KINDS: Mapping[str, int] = {"sim": 95, "truth": 90}  # WebP quality: the render is the input
+KINDS: Mapping[str, int] = {
+    "sim": 95,
+    "truth": 90,
+}  # WebP quality; the render is an input
 
 
 def encode(picture: NDArray[np.uint8], quality: int) -> bytes:
@@ -41,7 +44,7 @@ def decode(data: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def files_of(description: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the names and contents that a clip has in a shard."""
+    """Yield the names and contents of a clip's files in a shard."""
     clip = description.stem
     for kind, quality in KINDS.items():
         for index, picture in enumerate(np.load(description.with_name(f"{clip}.{kind}.npy"))):
@@ -71,7 +74,7 @@ def pack(data: Path, out: Path, *, shard_mb: float) -> list[Path]:
 
 
 def unpack(shard: Path, out: Path) -> int:
-    """Make the clips of a shard in a folder, each description last; return their number."""
+    """Write a shard's clips to a folder, each description last; return their number."""
     out.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, list[NDArray[np.uint8]]] = {kind: [] for kind in KINDS}
     count = 0

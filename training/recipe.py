@@ -1,4 +1,4 @@
-"""Recipes: one TOML file, one frozen dataclass a table, unknown keys are errors."""
+"""Recipes: TOML files, with a frozen dataclass for each table; unknown keys are errors."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class StageRecipe:
 
     Attributes:
         budget_s: wall-clock seconds, summed over resumes; the learning rate has decayed by then.
-        steps: the most optimizer steps; the stage ends at whichever comes first.
-        batch: samples a step.
+        steps: maximum number of optimizer steps; the stage ends at whichever comes first.
+        batch: samples per step.
         height: crop height in pixels (pixel stages).
         width: crop width in pixels (pixel stages).
-        whole_share: share of steps that see whole pictures instead of crops (joint).
+        whole_share: share of steps on whole pictures instead of crops (joint).
         chunks: consecutive chunks of a sample.
-        single_share: share of steps that see one chunk without a past (joint).
+        single_share: share of steps on single chunks without a past (joint).
         learning_rate: peak of the cosine schedule.
         warm_up: steps of linear warm-up.
         weight_decay: AdamW's.
-        ema: decay of the averaged weights that the stage hands on.
+        ema: decay of the averaged weights, which are the stage's result.
         noise: largest noise on true latents (pixel stages) or on the past (transformer), in
             standard deviations.
         history_dropout: share of steps without a past.
@@ -47,10 +47,10 @@ class StageRecipe:
         perceptual_weight: weight of the VGG feature loss (joint); 0 needs no pretrained network.
         plain_weight: weight of reconstruction without guidance (autoencoder).
         rollout_share: share of samples whose latents are the student's own (decoder).
-        falling_share: share of steps that see only clips in which drops or flakes fall (joint).
-        varied_share: share of samples whose render is shown in a random look (joint).
-        falling_weight: weight of the error where they are (joint).
-        frozen: parts of the networks that stay as they are, by the start of their parameters'
+        falling_share: share of steps on clips with rain or snow only (joint).
+        varied_share: share of samples whose render gets a random look (joint).
+        falling_weight: weight of the error on drops and flakes (joint).
+        frozen: parts of the networks that are not trained, by prefixes of their parameters'
             names, such as "autoencoder.encoder" (joint).
     """
 
@@ -98,18 +98,18 @@ class Recipe:
     """A whole training run.
 
     Attributes:
-        seed: of weights, batches, noise and timesteps.
+        seed: seed of initial weights, batches, noise and timesteps.
         threads: CPU threads of torch.
         bfloat16: whether matrix products run in bfloat16.
         save_s: seconds between saved states.
-        validate_s: seconds between looks at validation clips.
+        validate_s: seconds between validations.
         stages: the stages of the run, in order.
         profile: the model's sizes.
-        autoencoder: streaming autoencoder and guided decoder on true latents.
-        transformer: the teacher, by flow matching with x0 prediction.
-        distill: the few-step student, on its own rollouts.
-        decoder: the guided decoder on the student's latents.
-        joint: student and decoder together, on pixels.
+        autoencoder: training of the streaming autoencoder with its guided decoder.
+        transformer: training of the teacher by flow matching with x0 prediction.
+        distill: training of the few-step student on its own rollouts.
+        decoder: training of the guided decoder on the student's latents.
+        joint: training of all networks together, on pixels.
     """
 
     seed: int = 0
@@ -127,7 +127,7 @@ class Recipe:
 
 
 def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
-    """Raise ConfigError for a key that the dataclass lacks, naming the nearest one."""
+    """Raise ConfigError for an unknown key, and suggest the most similar known one."""
     known = [entry.name for entry in dataclasses.fields(kind)]
     for key in table:
         if key not in known:
@@ -137,7 +137,7 @@ def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
 
 
 def method_of(table: dict[str, Any]) -> str:
-    """Return what a recipe is for: the embedded model's stages unless it says otherwise."""
+    """Return a recipe's method; by default "stages", which trains the embedded model."""
     method = str(table.get("method", METHODS[0]))
     if method not in METHODS:
         raise ConfigError(
@@ -207,7 +207,7 @@ def _toml(value: Any) -> str:
 
 
 def fingerprint(recipe: Recipe, stage: str) -> dict[str, Any]:
-    """Return what must not change when a stage is resumed; budgets and threads may."""
+    """Return the options that must not change when a stage is resumed; budgets and threads may."""
     table = dataclasses.asdict(recipe)
     entries = {f"{stage}.{k}": v for k, v in table[stage].items() if k != "budget_s"}
     entries |= {"seed": recipe.seed, "bfloat16": recipe.bfloat16}

@@ -1,4 +1,4 @@
-"""What every kind of training run needs of its process: a device, signals, a log."""
+"""Process setup for training runs: device, threads, signals, logging."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import torch
 
 from realmaster_live.errors import ConfigError
 
-STOPPED = 3  # exit status of a run that a signal ended: the same command goes on
+STOPPED = 3  # exit status of a run that a signal ended; the same command resumes it
 
 
 class Stoppable(Protocol):
-    """A run that a signal ends."""
+    """A run that can be stopped by a signal."""
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the run to save and end within a step (a signal handler)."""
+        """Request that the run saves and ends within a step (called by the signal handler)."""
 
 
 def use_device(name: str) -> None:
-    """Make a device torch's default one and let it use what training may: TF32, tuned kernels."""
+    """Make a device torch's default, with the fast modes that training allows: TF32, autotuning."""
     if torch.device(name).type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -42,12 +42,12 @@ def use_threads(count: int) -> None:
 
 
 def connect_signals(run: Stoppable) -> None:
-    """Let SIGTERM, SIGINT and SIGUSR1 save and end the run within a step."""
+    """On SIGTERM, SIGINT or SIGUSR1, save the run and end it within a step."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, run.stop)
 
 
 def log_to_stdout() -> None:
-    """Print what this package logs, and nobody else's notes."""
+    """Print this package's log to stdout, and no other library's."""
     logging.basicConfig(format="%(asctime)s %(message)s", stream=sys.stdout)
     logging.getLogger("realmaster_live").setLevel(logging.INFO)

@@ -42,7 +42,7 @@ class CudaMemory:
             self._sent, self._received = (
                 self._cuda.pagelocked_empty(frames, np.uint8) for _ in range(2)
             )
-            flags = 0  # non-blocking streams do not synchronise with the default stream
+            flags = 0  # CU_STREAM_DEFAULT: ordered with the default stream, on which `write` copies
             self.compute, self._in, self._out = (self._cuda.Stream(flags) for _ in range(3))
             self._arrived, self._computed = (self.event() for _ in range(2))
 

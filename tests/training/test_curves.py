@@ -3,7 +3,7 @@ import json
 import cv2
 import numpy as np
 
-from realmaster_live.training.curves import COLOURS, HEIGHT, WIDTH, validation_looks, write_curves
+from realmaster_live.training.curves import COLOURS, HEIGHT, WIDTH, validation_entries, write_curves
 
 
 def test_seconds_run_on_over_stages(tmp_path):
@@ -17,9 +17,9 @@ def test_seconds_run_on_over_stages(tmp_path):
         {"stage": "joint", "step": 10, "validation": {"render": 15.0, "realized": 22.0}},
     ]
     metrics.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    looks = validation_looks(metrics)
-    assert [look["seconds"] for look in looks] == [30.0, 42.0]
-    assert looks[1]["realized"] == 22.0
+    entries = validation_entries(metrics)
+    assert [entry["seconds"] for entry in entries] == [30.0, 42.0]
+    assert entries[1]["realized"] == 22.0
     write_curves(metrics, tmp_path / "curves.png")
     image = cv2.imread(str(tmp_path / "curves.png"))
     assert image.shape == (HEIGHT, WIDTH, 3)

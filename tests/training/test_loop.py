@@ -7,7 +7,7 @@ from torch import nn
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.training.checkpoints import latest
-from realmaster_live.training.loop import Every, StageState, check_fingerprint, run_stage
+from realmaster_live.training.loop import Interval, StageState, check_fingerprint, run_stage
 from realmaster_live.training.optimization import Optimization, averaging, learning_rate
 
 
@@ -39,7 +39,7 @@ def run(folder, options, *, stop_at=None, save=None, validate=None):
     stage, log = Line(), []
     state = StageState(stage.module, options)
     finished = run_stage(
-        stage, state, folder, facts=dict, save=save or Every(), validate=validate or Every(),
+        stage, state, folder, facts=dict, save=save or Interval(), validate=validate or Interval(),
         log=log.append, log_steps=1, stop=lambda: state.step == stop_at,
     )  # fmt: skip
     assert finished == (stop_at is None)
@@ -72,13 +72,13 @@ def test_a_parted_run_is_the_whole_one_bit_for_bit(tmp_path):
 
 def test_saves_and_looks_come_every_so_many_steps(tmp_path):
     stage, state, log = run(
-        tmp_path, Optimization(steps=7), save=Every(steps=3), validate=Every(steps=2)
+        tmp_path, Optimization(steps=7), save=Interval(steps=3), validate=Interval(steps=2)
     )
     assert [path.name for path in sorted(tmp_path.glob("step=*"))] == ["step=6", "step=7"]
     assert [entry["step"] for entry in log if "validation" in entry] == [2, 4, 6, 7]
     assert stage.module.weight.item() == state.averaged["weight"].item() == stage.looks[-1]
-    assert Every(seconds=5.0).due(1, 5.1)
-    assert not Every(seconds=5.0).due(1, 4.9)
+    assert Interval(seconds=5.0).due(1, 5.1)
+    assert not Interval(seconds=5.0).due(1, 4.9)
 
 
 def test_a_finished_run_stays_finished_until_it_gets_more_steps(tmp_path):

@@ -3,8 +3,8 @@ import pytest
 
 from realmaster_live.errors import PairError
 from realmaster_live.training.data import find_clips
-from realmaster_live.training.looks import psnr_bytes
 from realmaster_live.training.pack import main, unpack
+from realmaster_live.training.previews import psnr_bytes
 
 
 def smooth(folder, name="town0001-0"):

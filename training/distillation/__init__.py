@@ -1,1 +1,1 @@
-"""Step distillation with pairs: a few-step student of a teacher of many steps."""
+"""Step distillation on pairs: from a teacher of many steps to a student of few."""

@@ -1,4 +1,4 @@
-"""Tells noised latents of the truth from noised latents that the student made.
+"""A discriminator between noised latents of the truth and of the student.
 
 Legend: B samples, C latent channels, T latent frames in order, h w latent height and width.
 """
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from realmaster_live.model.dit import timestep_sinusoids
 
-TIME_CHANNELS = 32  # sinusoids of the timestep
-GROUP = 8  # channels that are normalised together
+TIME_CHANNELS = 32  # channels of the timestep's embedding
+GROUP = 8  # channels per group of GroupNorm
 
 
-class Judge(nn.Module):
-    """A convolution, modulated by the timestep, beside an untouched path."""
+class ModulatedResidual(nn.Module):
+    """A residual block: a convolution modulated by the timestep, with a skip connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -33,14 +33,14 @@ class Judge(nn.Module):
 class LatentDiscriminator(nn.Module):
     """A small network over space and time, conditioned on the render's latents.
 
-    It sees all chunks of a sample at one noise level (Diffusion-GAN, Wang et al. 2023, section
-    3.1), so that it also judges how things move and flicker. Its answers are logits of patches.
+    Its input is all chunks of a sample at one noise level (Diffusion-GAN, Wang et al. 2023, section
+    3.1), so that it also penalizes wrong motion and flicker. Its outputs are logits of patches.
     """
 
     def __init__(self, channels: int, *, width: int = 64, depth: int = 3) -> None:
         super().__init__()
         self.stem = nn.Conv3d(2 * channels, width, 3, padding=1)
-        self.judges = nn.ModuleList(Judge(width) for _ in range(depth))
+        self.judges = nn.ModuleList(ModulatedResidual(width) for _ in range(depth))
         self.head = nn.Conv3d(width, 1, 1)
 
     def forward(

@@ -1,10 +1,10 @@
-"""Distribution matching with a critic, and a discriminator on the real side.
+"""Distribution matching with a critic, and a discriminator on real pairs.
 
-DMD2, Yin et al. 2024.
+The method is DMD2 (Yin et al. 2024).
 
-The teacher and the critic are asked about noised samples of the student, the discriminator about
-those and about noised truths. All of them see the truth as past: a rollout that has left it is
-pulled back.
+Teacher and critic evaluate noised samples of the student, the discriminator evaluates
+those and noised truths. All of them have the truth as their past, which pulls a rollout that has
+drifted back to it.
 
 Legend: n chunks, B samples. Samples and truths are (n, B, ...), a sample's chunks at one time t.
 """
@@ -46,20 +46,21 @@ from realmaster_live.training.iclora.batches import LatentBatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DMD2Config:
-    """How samples are judged.
+    """The losses on the student's samples.
 
     Attributes:
-        weight: of the matching gradient; 0 needs neither critic nor teacher.
-        critic_steps: optimizer steps of critic and discriminator for each one of the student.
-        guidance: classifier-free guidance of the teacher, over the prompt; the reference stays.
-        guidance_form: "standard", where 1 is none, or "extra", where 0 is none and w is the
-            standard w + 1.
-        forcing_weight: of the data-forcing term, 0 to 1.
-        gan_weight: of the adversarial loss; 0 needs no discriminator.
+        weight: weight of the matching gradient; 0 needs neither critic nor teacher.
+        critic_steps: optimizer steps of critic and discriminator for each step of the student.
+        guidance: classifier-free guidance of the teacher over the prompt; the reference is kept in
+            both passes.
+        guidance_form: "standard" (1 is no guidance), or "extra" (0 is no guidance, and w is the
+            standard w + 1).
+        forcing_weight: weight of the data-forcing term, 0 to 1.
+        gan_weight: weight of the adversarial loss; 0 needs no discriminator.
         gan_form: "non-saturating" or "hinge".
-        r1_weight: of the discriminator's gradient penalty.
-        t_min: least noise of a judged sample. t_max: most.
-        shift: timestep shift of the noise.
+        r1_weight: weight of the discriminator's R1 gradient penalty.
+        t_min: smallest timestep at which samples are noised. t_max: the largest.
+        shift: shift of these timesteps.
         width: channels of the discriminator. depth: its layers.
     """
 
@@ -96,7 +97,7 @@ class DMD2Config:
 
     @property
     def guides(self) -> bool:
-        """Say whether the teacher is also asked without the prompt."""
+        """Return whether guidance needs the teacher without the prompt as well."""
         return self.guidance != (1.0 if self.guidance_form == "standard" else 0.0)
 
 
@@ -110,14 +111,14 @@ class Noised:
 
 
 def draw_times(config: DMD2Config, batch: int, generator: torch.Generator) -> Tensor:  # (B,)
-    """Return uniform times, shifted (Esser et al. 2024, eq. 23) and clipped to what is judged."""
+    """Return uniform times, shifted (Esser et al. 2024, eq. 23) and clipped to [t_min, t_max]."""
     t = torch.rand(batch, generator=generator)
     t = config.shift * t / (1.0 + (config.shift - 1.0) * t)
     return t.clamp(config.t_min, config.t_max)
 
 
 def noised(chunks: Tensor, t: Tensor, noise: Tensor) -> Noised:
-    """Return chunks (n, B, ...) under a noise, each sample at its own time."""
+    """Return noised chunks (n, B, ...), each sample at its own time."""
     x_t = torch.stack([add_noise(x, eps, t) for x, eps in zip(chunks, noise, strict=True)])
     return Noised(t=t, noise=noise, x_t=x_t)
 
@@ -159,7 +160,7 @@ class Matching:
         return terms
 
     def matching(self, made: Tensor, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
-        """Return the surrogate of the matching gradient, with data forcing where it is asked."""
+        """Return the surrogate loss of the matching gradient, with data forcing if weighted."""
         assert self.teacher is not None and self.critic is not None
         config = self.config
         x = made.detach()
@@ -184,7 +185,7 @@ class Matching:
         return surrogate(made, torch.stack(gradients))
 
     def real(self, at: Noised, seen: list[View], plain: list[View] | None) -> Tensor:
-        """Return the teacher's x0, under guidance where views without the prompt are given."""
+        """Return the teacher's x0, guided if views without the prompt are given."""
         assert self.teacher is not None
         conditional = scores(self.teacher, at, seen)
         if plain is None:
@@ -204,7 +205,7 @@ class Matching:
     def discriminator_loss(
         self, made: Tensor, batch: LatentBatch, generator: torch.Generator
     ) -> Tensor:
-        """Return what the discriminator pays for truths and samples under the same noise."""
+        """Return the discriminator's loss on truths and samples with the same noise."""
         config = self.config
         t = draw_times(config, made.shape[1], generator)
         eps = torch.randn(made.shape, generator=generator)
@@ -220,7 +221,7 @@ class Matching:
         return discriminator_loss(real, fake, config.gan_form) + config.r1_weight * penalty
 
     def logits(self, at: Noised, references: Tensor) -> Tensor:
-        """Return the discriminator's answers to whole samples, (B, T, h, w)."""
+        """Return the discriminator's logits of whole samples, (B, T, h, w)."""
         assert self.discriminator is not None
         x_t, reference = (as_sequence(x).transpose(1, 2) for x in (at.x_t, references))
         out: Tensor = self.discriminator(x_t, reference, at.t)
@@ -228,12 +229,12 @@ class Matching:
 
 
 def scores(network: InContextTransformer, at: Noised, views: list[View]) -> Tensor:
-    """Return a network's x0 of every chunk, (n, B, ...)."""
+    """Return a network's prediction of x0 for every chunk, (n, B, ...)."""
     return torch.stack(
         [predict(network, x_t, at.t, seen) for x_t, seen in zip(at.x_t, views, strict=True)]
     )
 
 
 def views_of(network: InContextTransformer, batch: LatentBatch) -> list[View]:
-    """Return what a network sees of every chunk when the past is the truth's."""
+    """Return a network's conditioning of every chunk, with the truth as past."""
     return forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))

@@ -1,6 +1,6 @@
-"""Whether a student may be handed on: its colour, motion, texture and drift against the truth's.
+"""Quality gates of a student: its colour, motion, texture and drift against the truth's.
 
-Figures are measured on whole rollouts, in pictures where a decoder is given and else in latents.
+Metrics are measured on whole rollouts, in pictures if there is a decoder, else in latents.
 
 Legend: B samples, T frames, C channels, h w places. A *sequence* is (B, T, C, h, w).
 """
@@ -26,16 +26,16 @@ from realmaster_live.training.distillation.sequence_statistics import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatesConfig:
-    """The largest value of each figure; inf lets everything pass.
+    """The limit of each metric; inf disables a gate.
 
     Attributes:
-        error: mean squared distance to the truth, over the render's own.
+        error: mean squared error to the truth, relative to the render's.
         chroma: |log ratio| of mean chroma to the truth's: 0.15 is 16 % too much.
         temporal_variance: |log ratio| of the variance over time to the truth's.
-        texture: |log ratio| of neighbours' differences to the truth's.
-        drift: what colour and contrast leave the truth's by from the first third of a rollout to
-            the last, in the truth's deviations.
-        clips: most validation clips that are looked at.
+        texture: |log ratio| of the differences between neighbours to the truth's.
+        drift: change of colour and contrast relative to the truth's, from a rollout's first third
+            to its last, in standard deviations of the truth.
+        clips: maximum number of validation clips.
     """
 
     error: float = 1.0
@@ -55,11 +55,11 @@ NAMES = ("error", "chroma", "temporal_variance", "texture", "drift")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the gates say of a student.
+    """The gates' verdict on a student.
 
     Attributes:
-        figures: value of every gate. limits: the largest that passes.
-        space: "pictures" or "latents", where all but the error were measured.
+        figures: value of every metric. limits: the largest value that passes.
+        space: "pictures" or "latents", in which all but the error were measured.
     """
 
     figures: dict[str, float]
@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Return the names of the gates that do not pass; a figure that is no number does not."""
+        """Return the names of the failed gates; NaN fails."""
         return tuple(n for n, value in self.figures.items() if not value <= self.limits[n])
 
     @property
@@ -79,7 +79,7 @@ class Verdict:
         return sum(shares) / len(shares) if shares else self.figures["error"]
 
     def better_than(self, other: Verdict | None) -> bool:
-        """Say whether this student is the one to hand on: passing goes before being near."""
+        """Return whether this student is better: a pass beats a failure, then smaller distance."""
         if other is None:
             return True
         return (bool(self.failed), self.distance) < (bool(other.failed), other.distance)
@@ -95,7 +95,7 @@ class Verdict:
         }
 
     def line(self) -> str:
-        """Return one line for a person."""
+        """Return the verdict as one line of text."""
         if not self.failed:
             return "all gates pass"
         shown = [f"{n} {self.figures[n]:.3g} (at most {self.limits[n]:g})" for n in self.failed]
@@ -103,8 +103,8 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rolled:
-    """A rollout beside its truth and its render, as latents and as what the gates look at."""
+class RolledOut:
+    """A rollout with its truth and render, as latents and as the sequences to measure."""
 
     got: Tensor  # sequences of latents
     truth: Tensor
@@ -114,8 +114,8 @@ class Rolled:
 
 
 @torch.no_grad()
-def judge(rollouts: Iterable[Rolled], config: GatesConfig, *, space: str) -> Verdict:
-    """Return the verdict on a student's rollouts, each figure a mean over them."""
+def judge(rollouts: Iterable[RolledOut], config: GatesConfig, *, space: str) -> Verdict:
+    """Return the verdict on a student's rollouts; each metric is the mean over them."""
     figures: dict[str, list[float]] = {name: [] for name in NAMES}
     for each in rollouts:
         error = (each.got - each.truth).square().mean()

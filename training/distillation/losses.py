@@ -1,7 +1,7 @@
 """The losses of step distillation as pure functions of float tensors.
 
-x_t = (1 - t) x_0 + t eps, t from 1 (noise) to 0 (clean). What is called `sg` below takes no
-gradient. Direct regression on the truth is `training.losses.huber`.
+x_t = (1 - t) x_0 + t eps, t from 1 (noise) to 0 (clean). `sg` is stop-gradient, as
+in the papers. Direct regression on the truth is `training.losses.huber`.
 
 Legend: B samples; latents are (B, ...), times (B,); a *sequence* is (B, T, C, h, w).
 """
@@ -22,7 +22,7 @@ AdversarialForm = Literal["non-saturating", "hinge"]
 
 
 def over_samples(value: Tensor, like: Tensor) -> Tensor:  # (B,) -> (B, 1, ...)
-    """Return one value a sample with as many axes as `like`."""
+    """Reshape one value per sample to broadcast with `like`."""
     return value.view(-1, *[1] * (like.ndim - 1))
 
 
@@ -34,14 +34,15 @@ def velocity(x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
 def flow_loss(got: Tensor, x0: Tensor, t: Tensor) -> Tensor:
     """Return the mean |v - v_0|^2 of predicted and true x_0 (Lipman et al. 2023, eq. 23).
 
-    The noise of x_t cancels: v - v_0 = (x_0 - got) / t. It trains the critic, which so learns the
+    The noise of x_t cancels: v - v_0 = (x_0 - predicted x_0) / t. It trains the critic, which
+        learns the
     student's distribution (DMD, Yin et al. 2024, eq. 6, with the weight of flow matching).
     """
     return ((got - x0) / over_samples(t, x0)).square().mean()
 
 
 def consistency_loss(at_t: Tensor, at_next: Tensor) -> Tensor:
-    """Return the Huber distance of x_0 at t from sg(x_0) further along the same path.
+    """Return the Huber distance of x_0 at t to sg(x_0) at a later point of the same path.
 
     The path is the teacher's, and the student itself is the target (Song et al. 2023, eq. 8, with
     mu = 0 as in Song and Dhariwal 2024, section 3.2).
@@ -52,8 +53,8 @@ def consistency_loss(at_t: Tensor, at_next: Tensor) -> Tensor:
 def guided(conditional: Tensor, plain: Tensor, guidance: float, form: GuidanceForm) -> Tensor:
     """Return a prediction under classifier-free guidance (Ho and Salimans 2022, eq. 6).
 
-    "standard" is plain + g (conditional - plain), 1 is none; "extra" is conditional +
-    w (conditional - plain), 0 is none. An extra w is the standard g = w + 1.
+    "standard" is plain + g (conditional - plain), where g = 1 has no effect; "extra" is conditional
+    + w (conditional - plain), where w = 0 has no effect. An extra w is the standard g = w + 1.
     """
     extra = guidance - 1.0 if form == "standard" else guidance
     return conditional + extra * (conditional - plain)
@@ -79,8 +80,9 @@ def data_forcing(x: Tensor, real: Tensor, real_of_truth: Tensor) -> Tensor:
     """Return (mu_real(x_t) - mu_real(y_t)) / mean|x - mu_real(x_t)|, to be added to the gradient.
 
     Both are the teacher's x_0 at one t with one noise: of the student's sample x and of its paired
-    truth y. What the teacher likes but the truth does not hold, such as too much colour, so costs.
-    The idea is Data-Forcing Distillation's (arXiv 2606.18478); with pairs there is a y for every x.
+    truth y. The term penalizes what the teacher prefers but the truth lacks, such as too much
+    colour. The idea is Data-Forcing Distillation's (arXiv 2606.18478); with pairs there is a y for
+    every x.
     """
     return scaled(real - real_of_truth, x, real)
 
@@ -91,7 +93,7 @@ def surrogate(x: Tensor, gradient: Tensor) -> Tensor:
 
 
 def adversarial_loss(made: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
-    """Return what the student pays for logits of its samples, of any shape.
+    """Return the student's adversarial loss for logits of its samples, of any shape.
 
     "non-saturating" is mean softplus(-D) (Goodfellow et al. 2014, section 3); "hinge" is -mean D
     (Miyato et al. 2018, eq. 17).
@@ -102,7 +104,7 @@ def adversarial_loss(made: Tensor, form: AdversarialForm = "non-saturating") -> 
 def discriminator_loss(
     real: Tensor, made: Tensor, form: AdversarialForm = "non-saturating"
 ) -> Tensor:
-    """Return what the discriminator pays for logits of truth and of samples, of any shape.
+    """Return the discriminator's loss for logits of truth and of samples, of any shape.
 
     Mean softplus(-D(real)) + softplus(D(made)), or mean relu(1 - D(real)) + relu(1 + D(made)).
     """
@@ -118,15 +120,15 @@ def r1_penalty(real: Tensor, inputs: Tensor) -> Tensor:  # logits (B, ...) of in
 
 
 def chroma_matching(got: Tensor, truth: Tensor) -> Tensor:  # sequences
-    """Return the mean squared log ratio of chroma, made to true: 0 where they are alike."""
+    """Return the mean squared log ratio of the samples' chroma to the truth's."""
     return log_ratio(chroma(got), chroma(truth)).square().mean()
 
 
 def variance_matching(got: Tensor, truth: Tensor) -> Tensor:  # sequences
-    """Return the mean squared log ratio of temporal variance, made to true."""
+    """Return the mean squared log ratio of the samples' temporal variance to the truth's."""
     return log_ratio(temporal_variance(got), temporal_variance(truth)).square().mean()
 
 
 def log_ratio(got: Tensor, truth: Tensor, floor: float = 1e-6) -> Tensor:
-    """Return log(got / truth), finite where either is zero."""
+    """Return log(got / truth), finite also if either is zero."""
     return torch.log((got + floor) / (truth + floor))

@@ -1,4 +1,4 @@
-"""The networks of a distillation, all of which start as the teacher.
+"""The networks of a distillation, which are all initialized from the teacher.
 
 A teacher is named `CHECKPOINT`, or `BASE+ADAPTER` for a LoRA file over a checkpoint.
 """
@@ -22,16 +22,16 @@ from realmaster_live.training.checkpoints import digest_of
 from realmaster_live.training.distillation.recipe import Trains, Weights
 from realmaster_live.training.iclora.base import Base, BaseConfig, load_base, prepare
 
-LICENCE = "Apache-2.0"  # of a checkpoint of ours whose facts name none
+LICENCE = "Apache-2.0"  # licence of a checkpoint of ours whose facts name none
 
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
-    """Where a teacher is, or what a student starts as.
+    """The files of a teacher, or of a student's initial weights.
 
     Attributes:
-        base: the checkpoint's folder, ours or diffusers'. adapter: a LoRA file over it, if any.
-        config: how a model of diffusers is read, and its name and licence.
+        base: the checkpoint's folder, ours or diffusers'. adapter: a LoRA file for it, if any.
+        config: options to read a diffusers model, with its name and licence.
     """
 
     base: Path
@@ -61,14 +61,14 @@ class Teacher:
         return load_base(dataclasses.replace(self.config, checkpoint=str(self.base)))
 
     def facts(self) -> dict[str, Any]:
-        """Return what the base's facts.json says; empty without one."""
+        """Return the contents of the base's facts.json; empty without one."""
         path = self.base / "facts.json"
         facts: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         return facts
 
     @cached_property
     def lora_facts(self) -> LoraFacts:
-        """Return what an adapter over this base says about itself."""
+        """Return the LoRA metadata of an adapter for this base."""
         base = self.read()
         known = read_facts(self.adapter) if self.adapter is not None else None
         if known is not None:
@@ -86,7 +86,7 @@ class Teacher:
 
 
 def open_frozen(teacher: Teacher, weights: Weights = "fp32") -> Base:
-    """Return a model without gradients, its adapter fused, on torch's default device."""
+    """Return a frozen model with its adapter merged, on torch's default device."""
     base = teacher.read()
     if teacher.adapter is not None:
         adapter = load(teacher.adapter, base.transformer)
@@ -99,9 +99,9 @@ def open_frozen(teacher: Teacher, weights: Weights = "fp32") -> Base:
 def open_trained(
     teacher: Teacher, trains: Trains, *, weights: Weights, rank: int, seed: int
 ) -> tuple[InContextTransformer, Adapter | None]:
-    """Return a network that starts as the teacher, and the adapter that is trained, if one is.
+    """Return a network initialized from the teacher, and its trainable adapter, if any.
 
-    `weights` is how the frozen ones under an adapter are stored.
+    `weights` is the storage type of frozen weights under an adapter.
     """
     if trains == "weights":
         return open_frozen(teacher).transformer.requires_grad_(True), None

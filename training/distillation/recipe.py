@@ -1,4 +1,4 @@
-"""Recipes of distillation: one TOML file, one frozen dataclass a table."""
+"""Recipes of distillation: a TOML file, with a frozen dataclass for each table."""
 
 from __future__ import annotations
 
@@ -31,25 +31,26 @@ class DistillRecipe:
     """A whole distillation.
 
     Attributes:
-        method: "regress" (teacher forcing, paired terms only), "dmd2" (teacher forcing, samples of
-            the student's own steps, also judged) or "self-forcing" (rollouts, paired terms, judged
-            where [dmd2] has weights).
+        method: "regress" (teacher forcing, paired losses only), "dmd2" (teacher forcing, samples of
+            the student's own steps, also with the [dmd2] losses) or "self-forcing" (rollouts,
+            paired losses, and the [dmd2] losses that have weights).
         student_steps: denoise steps of the student; 0 takes the profile's.
         trains: "weights" for all of them, or "adapter" for a LoRA of the teacher's base.
-        rank: of a new adapter; an adapter of the teacher's goes on with its own.
-        critic_trains: of the critic, which starts as the teacher.
-        weights: how frozen weights are stored, the teacher's and those under an adapter.
-        same_step: whether all chunks of a rollout take the gradient through the same step.
-        seed: of batches, noise and steps.
+        rank: rank of a new adapter; an adapter of the teacher keeps its own.
+        critic_trains: the same choice for the critic, which is initialized from the teacher.
+        weights: storage type of frozen weights, the teacher's and those under an adapter.
+        same_step: whether the gradient goes through the same step in all chunks of a rollout.
+        seed: seed of batches, noise and steps.
         threads: CPU threads of torch.
         bfloat16: whether matrix products run in bfloat16.
-        batch: samples of a batch. chunks: consecutive chunks of a sample.
+        batch: samples per batch. chunks: consecutive chunks per sample.
         save_s: seconds between saved states. save_steps: the student's steps between them, 0 none.
-        validate_s, validate_steps: the same between looks at validation clips.
-        base: name and licence of the base model, and how one of diffusers is read.
+        validate_s, validate_steps: the same between validations.
+        base: name and licence of the base model, and options to read a diffusers model.
         student: the student's optimizer; its steps are the run's.
         critic: the critic's. discriminator: the discriminator's.
-        regress: the paired terms. dmd2: the judged ones. gates: what a student must pass.
+        regress: paired losses. dmd2: matching and adversarial losses. gates: limits that a student
+            must meet.
     """
 
     method: Method = "regress"
@@ -99,17 +100,17 @@ class DistillRecipe:
 
     @property
     def matches(self) -> bool:
-        """Say whether a critic and the teacher judge the student's samples."""
+        """Return whether distribution matching, with critic and teacher, is used."""
         return self.method != "regress" and self.dmd2.weight > 0
 
     @property
     def discriminates(self) -> bool:
-        """Say whether a discriminator does."""
+        """Return whether a discriminator is used."""
         return self.method != "regress" and self.dmd2.gan_weight > 0
 
     @property
     def asks_teacher(self) -> bool:
-        """Say whether the teacher is needed after the student has started as it."""
+        """Return whether the teacher is needed after the student was initialized from it."""
         return self.matches or (self.method == "regress" and self.regress.consistency_weight > 0)
 
 
@@ -142,7 +143,7 @@ FREE = ("threads", "save_s", "save_steps", "validate_s", "validate_steps", "gate
 
 
 def fingerprint(recipe: DistillRecipe) -> dict[str, Any]:
-    """Return what must not change when a run is resumed, flat, ready for JSON."""
+    """Return the options that must not change when a run is resumed, as flat JSON values."""
     flat: dict[str, Any] = {}
     for name, value in json.loads(json.dumps(dataclasses.asdict(recipe))).items():
         if name in FREE:

@@ -1,8 +1,8 @@
-"""Direct regression of x0 on the paired truth at the few timesteps that the engine uses.
+"""Direct regression of x0 on the paired truth, at the few timesteps that the engine uses.
 
-The past is the truth's, with noise and sometimes forgotten, so that the student does not lean on
-it (causal teacher forcing); the noisy sample is a noised truth, or what the student itself reached
-by its earlier steps.
+The past is the truth's, noised and dropped at random, so that the student does not rely on
+it (causal teacher forcing); the input sample is a noised truth, or the student's own result
+of earlier steps.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from realmaster_live.training.losses import huber
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegressConfig:
-    """Weights of the paired terms, and how the past is given.
+    """Weights of the paired losses, and noise and dropout of the past.
 
     Attributes:
-        weight: of the Huber distance to the truth.
-        consistency_weight: of the Huber distance to the student's own answer one step further
-            along the teacher's path; 0 does not ask the teacher.
-        chroma_weight: of chroma's squared log ratio to the truth's.
-        variance_weight: of the same of the temporal variance; needs several latent frames.
+        weight: weight of the Huber distance to the truth.
+        consistency_weight: weight of the Huber distance to the student's own prediction one step
+            later on the teacher's path; 0 needs no teacher.
+        chroma_weight: weight of the squared log ratio of chroma to the truth's.
+        variance_weight: the same for temporal variance; needs several latent frames.
         history_noise: largest noise on the true past, in standard deviations.
         history_dropout: share of chunks without a past.
-        own_share: share of batches whose samples the student reached by its own earlier steps.
+        own_share: share of batches whose input samples come from the student's own earlier steps.
     """
 
     weight: float = 1.0
@@ -59,13 +59,13 @@ class RegressConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What the student made of a batch, and how far from clean it began.
+class StudentSamples:
+    """The student's predictions for a batch, with their input samples.
 
     Attributes:
         x0: (n, B, ...) predictions, with gradients.
-        start: (n, B, ...) noisy samples that they are predictions of. steps: of what step, n.
-        views: what the student saw, n; empty where the ring held its own chunks.
+        start: (n, B, ...) the input samples. steps: the denoise step of each chunk, n.
+        views: the student's conditioning, n; empty if the ring held its own chunks.
     """
 
     x0: Tensor
@@ -77,7 +77,7 @@ class Made:
 def noised_history(
     targets: Tensor, rng: np.random.Generator, amount: float
 ) -> Tensor:  # (n, B, ...)
-    """Return the truth with up to `amount` deviations of noise, another amount a sample."""
+    """Return the truth with noise of up to `amount` standard deviations, drawn for each sample."""
     generator = torch_rng(rng)
     scale = amount * torch.rand(targets.shape[:2], generator=generator)
     noise = torch.randn(targets.shape, generator=generator)
@@ -88,7 +88,7 @@ def noised_history(
 def reach(
     student: InContextTransformer, noise: Tensor, seen: View, levels: Sequence[float], step: int
 ) -> Tensor:
-    """Return the sample that a step begins with after the student's own earlier steps."""
+    """Return the input sample of a step, from the student's own earlier steps."""
     x_t = noise
     for t, t_next in pairwise(levels[: step + 1]):
         x0 = predict(student, x_t, torch.full((len(noise),), t), seen)
@@ -104,10 +104,10 @@ def teacher_forced(
     rng: np.random.Generator,
     *,
     own: bool | None = None,
-) -> Made:
-    """Predict every chunk of a batch from one random step each, with the truth as past.
+) -> StudentSamples:
+    """Predict every chunk of a batch at one random step each, with the truth as past.
 
-    `own` says whether samples come of the student's own steps; None draws it.
+    `own` selects input samples from the student's own steps; None draws at random.
     """
     own = bool(rng.random() < config.own_share) if own is None else own
     steps = tuple(int(step) for step in rng.integers(len(levels) - 1, size=len(batch.target)))
@@ -127,11 +127,13 @@ def teacher_forced(
             start = add_noise(batch.target[index], noise[index], t)
         starts.append(start)
         answers.append(predict(student, start, t, seen[index]))
-    return Made(x0=torch.stack(answers), start=torch.stack(starts), steps=steps, views=tuple(seen))
+    return StudentSamples(
+        x0=torch.stack(answers), start=torch.stack(starts), steps=steps, views=tuple(seen)
+    )
 
 
 def paired_terms(made: Tensor, targets: Tensor, config: RegressConfig) -> dict[str, Tensor]:
-    """Return the weighted terms that compare samples (n, B, ...) with their own truth."""
+    """Return the weighted losses that compare samples (n, B, ...) with their paired truth."""
     terms = {}
     if config.weight:
         terms["regress"] = config.weight * huber(made, targets)
@@ -146,13 +148,13 @@ def paired_terms(made: Tensor, targets: Tensor, config: RegressConfig) -> dict[s
 def consistency_term(
     student: InContextTransformer,
     teacher: InContextTransformer,
-    made: Made,
+    made: StudentSamples,
     batch: LatentBatch,
     levels: Sequence[float],
 ) -> Tensor:
-    """Return the consistency loss of teacher-forced predictions, but for those of the last step.
+    """Return the consistency loss of teacher-forced predictions, except those of the last step.
 
-    The teacher takes one Euler step from where the student was asked; the student's answer there
+    The teacher takes one Euler step from the student's input sample; the student's prediction there
     is the target.
     """
     with torch.no_grad():

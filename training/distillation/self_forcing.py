@@ -1,8 +1,8 @@
-"""Rollouts of several chunks as the live engine makes them, each with its own ground truth.
+"""Rollouts of several chunks, as in the live engine, each with its own ground truth.
 
-The key-value ring holds what the student made itself; the gradient goes through one random step of
-every chunk (Self Forcing, Huang et al. 2025, section 3.2 and algorithm 1). What the pairs add is
-that every chunk of a long rollout has a truth.
+The ring cache holds the student's own results; the gradient goes through one random step of
+every chunk (Self Forcing, Huang et al. 2025, section 3.2 and algorithm 1). Unlike there,
+every chunk of a long rollout has a paired truth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def rolled_out(
     noise: Tensor,  # (n, B, ...)
     prompt: Tensor | None,
     levels: Sequence[float],
-    steps: Sequence[int],  # the one with gradients, for each chunk
+    steps: Sequence[int],  # the step with gradients, for each chunk
 ) -> tuple[Tensor, Tensor]:
     """Return x0 of the chosen steps, with gradients, and the clean chunks; each (n, B, ...)."""
     rollout = Rollout(student, levels)
@@ -38,7 +38,7 @@ def rolled_out(
 
 
 def moving_noise(first: Tensor, chunks: int) -> Tensor:  # (B, ...) -> (n, B, ...)
-    """Return the noise of consecutive chunks: as in the engines, one draw that moves."""
+    """Return the noise of consecutive chunks: as in the engines, one draw that is shifted."""
     moves = [(ROWS * index, COLUMNS * index) for index in range(chunks)]
     return torch.stack([first.roll(move, (-2, -1)) for move in moves])
 

@@ -1,6 +1,6 @@
-"""What a distilled student loses first: colour, motion and steadiness, as figures of sequences.
+"""Statistics of sequences that show a student's usual faults: lost colour, lost motion, drift.
 
-All work on pictures (C = 3) and on latents alike.
+All of them take pictures (C = 3) or latents.
 
 Legend: B samples, T frames in order, C channels, h w places. A *sequence* is (B, T, C, h, w).
 """
@@ -18,7 +18,7 @@ def as_sequence(chunks: Tensor) -> Tensor:  # (n, B, C, h, w) or (n, B, C, F, h,
 
 
 def chroma(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
-    """Return the mean |channel minus the mean of its place's channels|: 0 where all is grey."""
+    """Return the mean |channel - mean over channels|: 0 if everything is grey."""
     return (x - x.mean(2, keepdim=True)).abs().mean((1, 2, 3, 4))
 
 
@@ -28,7 +28,7 @@ def temporal_variance(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
 
 
 def texture(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
-    """Return the mean |difference| of neighbours, across plus down: what blurring takes away."""
+    """Return the mean |difference| of horizontal plus vertical neighbours: blurring lowers it."""
     across = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3, 4))
     down = (x[..., 1:, :] - x[..., :-1, :]).abs().mean((1, 2, 3, 4))
     return across + down
@@ -40,16 +40,17 @@ def colours(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B, T, C)
 
 
 def contrasts(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B, T, C)
-    """Return the deviation of every channel of every frame."""
+    """Return the standard deviation of every channel of every frame."""
     return x.std((3, 4), correction=0)
 
 
 def drift(got: Tensor, truth: Tensor) -> Tensor:  # two of (B, T, C, h, w) -> (B,)
-    """Return how much colour and contrast have left the truth's since the first third of frames.
+    """Return the drift of colour and contrast relative to the truth, over a sequence.
 
-    The offset of a frame is what its mean and deviation differ by from the truth's, a channel; the
-    answer is the mean |change| of the offset from the first third to the last, in deviations of the
-    truth's channel. A constant tint is no drift, and neither is what the scene itself does.
+    A frame's offset is the difference of its mean and standard deviation to the truth's, per
+    channel. The drift is the mean |change| of the offset from the first third of frames to the
+    last, in standard deviations of the truth's channel. Constant tints and changes of the scene do
+    not count.
     """
     third = max(1, truth.shape[1] // 3)
     scale = contrasts(truth).mean(1).clamp_min(1e-6)  # (B, C)

@@ -1,7 +1,7 @@
-"""One step of a distillation: some steps of critic and discriminator, then one of the student.
+"""One distillation step: several steps of critic and discriminator, then one of the student.
 
-Steps are optimizer steps, however many batches each takes, so the ratio does not depend on
-accumulation. What is random about a batch follows from (seed, its number).
+Steps are optimizer steps, so the ratio does not depend on gradient
+accumulation. Everything random about a batch is a function of the seed and the batch's number.
 
 Legend: n chunks, B samples. A batch's latents are (n, B, ...).
 """
@@ -32,14 +32,15 @@ from realmaster_live.training.distillation.views import prompt_kv
 from realmaster_live.training.iclora.batches import Batches, LatentBatch, LatentPairs
 from realmaster_live.training.loop import OPTIMIZER, WEIGHTS, StageState, mixed
 
-STUDENT, JUDGES = 31, 32  # purposes of random numbers
+STUDENT, JUDGES = 31, 32  # ids of independent random streams
 
 
 class DistillState(StageState):
-    """The student's state, with those of critic and discriminator beside it in every save.
+    """The student's state, saved together with those of critic and discriminator.
 
     Attributes:
-        judges: their states by name; each has taken `ratio` steps for one of the student.
+        judges: states of critic and discriminator by name; each takes `ratio` steps for one of
+            the student.
     """
 
     def __init__(
@@ -58,14 +59,14 @@ class DistillState(StageState):
         }
 
     def files(self) -> dict[str, dict[str, Tensor]]:
-        """Return the files of all of them."""
+        """Return the files of all states."""
         files = super().files()
         for judge in self.judges.values():
             files |= judge.files()
         return files
 
     def load(self, state: Path, numbers: Mapping[str, Any]) -> None:
-        """Restore all of them."""
+        """Restore all states."""
         super().load(state, numbers)
         for judge in self.judges.values():
             judge.load(state, {**numbers, "step": self.ratio * self.step})
@@ -73,7 +74,7 @@ class DistillState(StageState):
 
 @contextmanager
 def frozen(*modules: nn.Module | None) -> Iterator[None]:
-    """Let no parameter of some modules take gradients."""
+    """Disable gradients of the parameters of some modules within a `with` block."""
     taken = [p for each in modules if each is not None for p in each.parameters()]
     required = [parameter for parameter in taken if parameter.requires_grad]
     for parameter in required:
@@ -111,7 +112,7 @@ class DistillStage:
         self._validate = validate
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return the student's loss of a batch; the judges take their steps before the first."""
+        """Return the student's loss of a batch; critic and discriminator take their steps first."""
         figures: dict[str, Tensor] = {}
         count = self.recipe.student.accumulate
         if step % count == 0:
@@ -132,7 +133,7 @@ class DistillStage:
     def make(
         self, batch: LatentBatch, rng: np.random.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return samples (n, B, ...) with gradients, and the terms that only their maker knows."""
+        """Return samples (n, B, ...) with gradients, and the method's own losses."""
         recipe, student = self.recipe, self.module
         if recipe.method == "self-forcing":
             first = torch.randn(batch.target.shape[1:], generator=torch_rng(rng))
@@ -168,7 +169,7 @@ class DistillStage:
         return figures
 
     def judge_losses(self, index: int) -> dict[str, Tensor]:
-        """Return the loss of each judge for a batch."""
+        """Return the losses of critic and discriminator for a batch."""
         rng = step_rng(self.recipe.seed, index, JUDGES)
         batch = self.judged.draw(index)
         losses = {}

@@ -1,6 +1,6 @@
-"""Distil a teacher into a student of a few steps, and hand on the best that passes the gates.
+"""Distils a teacher into a student of few steps, and keeps the best one that passes the gates.
 
-A run goes on where it was left in its folder:
+A run is resumed from its folder:
 ```
 RUN/undistilled.json metrics.jsonl checkpoint/    the best student: networks or adapter.safetensors
 RUN/ckpt/step=N/{weights, optimizer, critic.*, discriminator.*}.safetensors
@@ -45,7 +45,7 @@ from realmaster_live.training.distillation.recipe import (
 from realmaster_live.training.distillation.stage import DistillStage
 from realmaster_live.training.distillation.validation import Validation
 from realmaster_live.training.iclora.train import Data
-from realmaster_live.training.loop import Every, check_fingerprint, run_stage, write_entry
+from realmaster_live.training.loop import Interval, check_fingerprint, run_stage, write_entry
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class Run:
     """A distillation in its folder.
 
     Attributes:
-        stage: what is trained.
-        best: the verdict on what RUN/checkpoint holds, or None before the first look.
+        stage: the stage that is trained.
+        best: the verdict on RUN/checkpoint, or None before the first validation.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Run:
             discriminator=discriminator,
             empty_text=data.empty_text,
         )
-        self.stage = DistillStage(recipe, student, matching, data.training, self.look)
+        self.stage = DistillStage(recipe, student, matching, data.training, self.validate)
         if data.validation is None:
             raise PairError(
                 "expected clips to judge a student on, got none: give some clips to the split val"
@@ -122,8 +122,8 @@ class Run:
         """Append a line to metrics.jsonl."""
         write_entry(self.out, entry)
 
-    def look(self) -> dict[str, Any]:
-        """Judge the student; hand it on where it is the best so far."""
+    def validate(self) -> dict[str, Any]:
+        """Judge the student; write it to RUN/checkpoint if it is the best so far."""
         verdict = self.validation.verdict(self.stage.module)
         if verdict.failed:
             logger.warning("step %d: %s", self.stage.state.step, verdict.line())
@@ -133,7 +133,7 @@ class Run:
         return verdict.as_dict()
 
     def hand_on(self, verdict: Verdict) -> None:
-        """Write RUN/checkpoint: the networks or the adapter, and what is known of them."""
+        """Write RUN/checkpoint: the networks or the adapter, with their facts and verdict."""
         folder = self.checkpoint
         folder.mkdir(parents=True, exist_ok=True)
         lora = self.start.lora_facts
@@ -163,7 +163,7 @@ class Run:
         write_json(folder / "facts.json", facts)
 
     def write_networks(self, folder: Path) -> None:
-        """Write the student as a checkpoint; a model of diffusers brought no autoencoder."""
+        """Write the student as a checkpoint; a diffusers model has no autoencoder to write."""
         student = self.stage.module
         if self.autoencoder is not None:
             save_checkpoint(folder, self.autoencoder, student)
@@ -173,11 +173,11 @@ class Run:
         write_text(folder / PROFILE_FILE, profile)
 
     def origins(self) -> dict[str, str]:
-        """Return the hashes of what the teacher and the student began as."""
+        """Return the hashes of the teacher's and the student's initial weights."""
         return {**self.teacher.identity("teacher"), **self.start.identity("start")}
 
     def undistilled(self) -> dict[str, Any]:
-        """Return the verdict on the student as it began, in its few steps."""
+        """Return the verdict on the untrained student, in its few steps."""
         path = self.out / "undistilled.json"
         if not path.exists():
             verdict = self.validation.verdict(self.stage.module).as_dict()
@@ -187,7 +187,7 @@ class Run:
         return told
 
     def train(self) -> bool:
-        """Train to the end; return False where a signal ended it."""
+        """Train to the end; return False if a signal ended it."""
         conditions = fingerprint(self.recipe) | self.origins() | {"data": self.data_sha256}
         folder = self.out / "ckpt"
         found = latest(folder)
@@ -200,15 +200,15 @@ class Run:
             self.stage.state,
             folder,
             facts=lambda: {"conditions": conditions},
-            save=Every(steps=self.recipe.save_steps, seconds=self.recipe.save_s),
-            validate=Every(steps=self.recipe.validate_steps, seconds=self.recipe.validate_s),
+            save=Interval(steps=self.recipe.save_steps, seconds=self.recipe.save_s),
+            validate=Interval(steps=self.recipe.validate_steps, seconds=self.recipe.validate_s),
             log=self.log,
             stop=lambda: self.stopping,
         )
 
 
 def check_alike(teacher: Profile, student: Profile) -> None:
-    """Raise ConfigError where a student cannot be held to a teacher."""
+    """Raise ConfigError if student and teacher are not comparable."""
     one, other = (dataclasses.replace(each, name="", steps=1) for each in (teacher, student))
     if one != other:
         raise ConfigError(
@@ -218,7 +218,7 @@ def check_alike(teacher: Profile, student: Profile) -> None:
 
 
 def known_verdict(checkpoint: Path, recipe: DistillRecipe) -> Verdict | None:
-    """Return the verdict on what a checkpoint holds, under the recipe's limits."""
+    """Return the stored verdict on a checkpoint, under the recipe's limits."""
     path = checkpoint / "facts.json"
     if not path.exists():
         return None
@@ -233,7 +233,7 @@ def recipe_hash(recipe: DistillRecipe) -> str:
 
 
 def machine(threads: int) -> str:
-    """Return what a run trains on, in words."""
+    """Return a description of the device and the software."""
     if torch.get_default_device().type == "cuda":
         return torch.cuda.get_device_name(torch.get_default_device())
     return f"{platform.machine()}, {threads} threads"
@@ -249,17 +249,17 @@ def distill(
     accepted: Collection[str] = (),
     handle: Callable[[Run], None] = lambda run: None,
 ) -> Verdict | None:
-    """Distil, or go on distilling, in `out`; return the verdict on what is handed on.
+    """Start or resume a distillation in `out`; return the verdict on its checkpoint.
 
-    The student begins as `start`, and else as the teacher; the critic begins as the teacher. None
-    is for a run that was asked to stop. `handle` gets the run before it starts, to connect
-    signals to `run.stop`. A state that was saved under other conditions is a ConfigError, but for
-    keys in `accepted`.
+    The student is initialized from `start`, by default the teacher; the critic from the teacher.
+    None is returned for a run that was stopped. `handle` receives the run before it starts, to
+    connect signals to `run.stop`. A state that was saved under other conditions raises ConfigError,
+    except for keys in `accepted`.
     """
     run = Run(recipe, data, teacher, Path(out), start, accepted)
     handle(run)
     if not run.train():
         return None
     if run.best is None:  # a finished run whose folder of results was removed
-        run.look()
+        run.validate()
     return run.best

@@ -1,4 +1,4 @@
-"""Whole clips rolled out as the live engine does, beside their truth: what the gates look at.
+"""Rolls out whole validation clips as the live engine does, for the gates.
 
 Legend: n chunks, B samples, T frames, C channels, h w places. A *sequence* is (B, T, C, h, w).
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from realmaster_live.errors import PairError
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.vae import CELL, CELL_CHANNELS, StreamingAutoencoder, to_pixels
-from realmaster_live.training.distillation.gates import GatesConfig, Rolled, Verdict, judge
+from realmaster_live.training.distillation.gates import GatesConfig, RolledOut, Verdict, judge
 from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import prompt_kv
@@ -21,11 +21,11 @@ from realmaster_live.training.iclora.batches import LatentBatch, LatentPairs, cu
 from realmaster_live.training.latents import Rollout
 from realmaster_live.training.loop import mixed
 
-SEES = 0.02  # deviation of a decoded truth in [-1, 1] below which a decoder shows nothing
+SEES = 0.02  # a decoder whose decoded truth, in [-1, 1], deviates by less counts as untrained
 
 
 class Validation:
-    """The validation clips, and how a student is judged on them."""
+    """The validation clips, and the judgement of a student on them."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Validation:
         self.autoencoder = autoencoder
 
     def verdict(self, student: InContextTransformer) -> Verdict:
-        """Return what the gates say of a student's rollouts; every clip has the same seed."""
+        """Return the gates' verdict on a student's rollouts; every clip uses the same seed."""
         autoencoder = self.autoencoder
         if autoencoder is not None and not self._shows(student, autoencoder):
             autoencoder = None
@@ -53,7 +53,7 @@ class Validation:
         return judge(rollouts, self.config, space="latents" if autoencoder is None else "pictures")
 
     def _shows(self, student: InContextTransformer, autoencoder: StreamingAutoencoder) -> bool:
-        """Say whether latents alone make pictures: an untrained decoder would pass every gate."""
+        """Return whether the decoder works unguided; an untrained one would pass every gate."""
         clip = self._clip(student, 0)
         return bool(pictures(autoencoder, clip.target).std() > SEES)
 
@@ -80,7 +80,7 @@ class Validation:
     @torch.no_grad()
     def _rollouts(
         self, student: InContextTransformer, autoencoder: StreamingAutoencoder | None
-    ) -> Iterator[Rolled]:
+    ) -> Iterator[RolledOut]:
         for index in range(min(self.config.clips, len(self.pairs.shapes))):
             clip = self._clip(student, index)
             generator = torch.Generator(torch.get_default_device()).manual_seed(0)
@@ -98,7 +98,7 @@ class Validation:
             seen = (got, truth)
             if autoencoder is not None:
                 seen = (pictures(autoencoder, made.float()), pictures(autoencoder, clip.target))
-            yield Rolled(
+            yield RolledOut(
                 got=got,
                 truth=truth,
                 render=as_sequence(clip.reference),
@@ -111,7 +111,7 @@ class Validation:
 def pictures(autoencoder: StreamingAutoencoder, chunks: Tensor) -> Tensor:
     """Return consecutive chunks (n, B, ...) as a sequence of pictures, decoded without the render.
 
-    The render would lend its own colour and texture to a student that has lost them.
+    Guided by the render, the decoder would restore colour and texture that a student has lost.
     """
     profile = autoencoder.profile
     batch = chunks.shape[1]

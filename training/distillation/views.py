@@ -1,4 +1,4 @@
-"""What a network sees of a chunk besides the noisy sample, under teacher forcing.
+"""A network's conditioning of a chunk, besides the noisy sample, under teacher forcing.
 
 Legend: n chunks, B samples, L layers, H heads, N tokens of a chunk, P tokens of the past, M tokens
 of a prompt, D channels of a head. A latent is (B, C, F, h, w), without F where a chunk is one.
@@ -21,7 +21,7 @@ from realmaster_live.training.latents import ropes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """The reference, the past and the prompt of one chunk, as one network keeps them.
+    """The reference, past and prompt of one chunk, as keys and values of one network.
 
     Attributes:
         reference: latent of the render. context: (L, 2, B, H, N, D), its keys and values.
@@ -37,7 +37,7 @@ class View:
     prompt: Tensor | None
 
     def without_past(self) -> View:
-        """Return what is seen after a reset."""
+        """Return a view with an empty past, as after a reset."""
         cos, sin = self.past_rope
         return replace(self, past=self.past[..., :0, :], past_rope=(cos[:0], sin[:0]))
 
@@ -71,7 +71,7 @@ def without_prompt(
 def view(
     network: InContextTransformer, reference: Tensor, prompt: Tensor | None, ring: RingCache
 ) -> View:
-    """Return what a network sees of a chunk after those in its ring."""
+    """Return a network's view of a chunk, given the chunks in its ring."""
     profile = network.profile
     rows, columns = (side // profile.patch for side in reference.shape[-2:])
     rope = ropes(profile, rows, columns)
@@ -116,12 +116,12 @@ def _pass(
 def forced_views(
     network: InContextTransformer,
     references: Tensor,  # (n, B, ...)
-    history: Tensor,  # (n, B, ...), the targets that are seen once they are past
+    history: Tensor,  # (n, B, ...), the targets that are the past of later chunks
     prompt: Tensor | None,
 ) -> list[View]:
-    """Return what is seen of every chunk when the chunks before it are `history`.
+    """Return the views of all chunks, with `history` as the earlier chunks.
 
-    The past takes no gradient; the reference and the prompt do.
+    The past has no gradient; reference and prompt do.
     """
     ring = RingCache(network.profile)
     views = []

@@ -1,1 +1,1 @@
-"""The stages that train the embedded model: autoencoder, transformer, distillation, joint."""
+"""The stages of training the embedded model: autoencoder, transformer, distillation, joint."""

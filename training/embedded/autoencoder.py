@@ -22,7 +22,6 @@ from realmaster_live.training.data import (
     torch_rng,
 )
 from realmaster_live.training.latents import LatentSequence, draw_window, long_enough, pixels
-from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import (
     chroma_l1,
@@ -32,6 +31,7 @@ from realmaster_live.training.losses import (
     pyramid_l1,
     temporal_l1,
 )
+from realmaster_live.training.previews import next_picture, preview
 from realmaster_live.training.recipe import Recipe, StageRecipe
 
 
@@ -44,7 +44,7 @@ def chunk_cells(frames: Tensor, time: int) -> list[Tensor]:  # (B, K * T, H, W, 
 
 
 def picture_loss(error: Tensor, recipe: StageRecipe) -> Tensor:
-    """Return the weighted sum of what pictures may differ in; `error` is (B, T, H, W, 3)."""
+    """Return the weighted sum of the picture losses; `error` is (B, T, H, W, 3)."""
     return (
         l1(error)
         + recipe.gradient_weight * gradient_l1(error)
@@ -60,7 +60,7 @@ def decode_chunks(
     guides: Sequence[Tensor],  # K tensors of cells
     noise: Sequence[Tensor] | None = None,  # K of the latents' shape
 ) -> Tensor:  # (B, K * T, H, W, 3)
-    """Decode consecutive chunks with carried memory; without noise nothing falls."""
+    """Decode consecutive chunks with carried memory; without noise there is no precipitation."""
     time = autoencoder.profile.chunk_frames
     batch, _, h, w = latents[0].shape
     memory = autoencoder.empty_memory(batch, 16 * h, 16 * w)
@@ -95,15 +95,15 @@ class AutoencoderStage:
         recipe: Recipe,
         autoencoder: StreamingAutoencoder,
         clips: Sequence[Clip],
-        looked_at: Sequence[Clip],
+        preview_clips: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.autoencoder
         self.module = autoencoder
-        self.clips, self.looked_at, self.samples = clips, looked_at, samples
+        self.clips, self.preview_clips, self.samples = clips, preview_clips, samples
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return the loss of a batch of crops; noise on the latents keeps the decoder honest."""
+        """Return the loss of a batch of crops; noise on the latents makes the decoder robust."""
         stage, autoencoder = self.stage, self.module
         time = autoencoder.profile.chunk_frames
         rng = step_rng(self.recipe.seed, step, purpose=1)
@@ -116,7 +116,7 @@ class AutoencoderStage:
             width=stage.width,
         )
         generator = torch_rng(rng)
-        few = max(1, stage.batch // 4)  # pictures of each kind that are decoded without guidance
+        few = max(1, stage.batch // 4)  # pictures decoded without guidance
         sims, truths = chunk_cells(sim, time), chunk_cells(truth, time)
         plain = chunk_cells(torch.cat((truth[:few], sim[:few])), time)
         seen = chunk_cells(torch.cat((truth, sim[:few])), time)
@@ -151,11 +151,13 @@ class AutoencoderStage:
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation truths decoded from their own latents."""
         with autocast(self.recipe):
-            return look(self.module, None, self.looked_at, next_picture(self.samples, self.name))
+            return preview(
+                self.module, None, self.preview_clips, next_picture(self.samples, self.name)
+            )
 
 
 class DecoderStage:
-    """Trains the guided decoder on latents that the student rolled out, mixed with true ones."""
+    """Trains the guided decoder on the student's rolled out latents, mixed with the truth's."""
 
     name = "decoder"
 
@@ -165,7 +167,7 @@ class DecoderStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        looked_at: Sequence[Clip],
+        preview_clips: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.decoder
@@ -173,7 +175,7 @@ class DecoderStage:
         self.module.encoder.requires_grad_(False)
         self.chunks = self.stage.chunks
         self.sequences = long_enough(sequences, self.chunks)
-        self.looked_at, self.samples = looked_at, samples
+        self.preview_clips, self.samples = preview_clips, samples
 
     def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return K latents (B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
@@ -215,4 +217,4 @@ class DecoderStage:
         """Return PSNR of validation rollouts."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.module, self.transformer, self.looked_at, picture)
+            return preview(self.module, self.transformer, self.preview_clips, picture)

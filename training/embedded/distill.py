@@ -1,6 +1,6 @@
-"""Step distillation with pairs: direct x0 regression on the student's own rollouts.
+"""Step distillation on pairs: direct regression of x0 on the student's own rollouts.
 
-Every chunk of a rollout has its own truth, so no teacher network is asked: at the few timesteps
+Every chunk of a rollout has its own truth, so no teacher network is needed: at the few timesteps
 that the engine uses, x0 is regressed on the truth's latents, with the key-value cache that the
 student filled itself and the gradient through one random step (Self Forcing, Huang et al. 2025).
 """
@@ -24,14 +24,14 @@ from realmaster_live.training.distillation.self_forcing import (
 )
 from realmaster_live.training.embedded.transformer import latent_batch
 from realmaster_live.training.latents import LatentSequence, long_enough, prompt_kv
-from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
+from realmaster_live.training.previews import next_picture, preview
 from realmaster_live.training.recipe import Recipe
 
 
 class DistillStage:
-    """Trains the transformer in the way that the live engine runs it."""
+    """Trains the transformer on rollouts, as the live engine runs it."""
 
     name = "distill"
 
@@ -41,14 +41,14 @@ class DistillStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        looked_at: Sequence[Clip],
+        preview_clips: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.distill
         self.module, self.autoencoder = transformer, autoencoder
         self.chunks = self.stage.chunks
         self.sequences = long_enough(sequences, self.chunks)
-        self.looked_at, self.samples = looked_at, samples
+        self.preview_clips, self.samples = preview_clips, samples
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the mean x0 loss over the chunks of a batch of rollouts."""
@@ -72,4 +72,4 @@ class DistillStage:
         """Return PSNR of validation rollouts in the default number of steps."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.autoencoder, self.module, self.looked_at, picture)
+            return preview(self.autoencoder, self.module, self.preview_clips, picture)

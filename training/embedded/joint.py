@@ -1,7 +1,7 @@
 """The last stage: encoder, transformer and guided decoder together, on pixels of their rollouts.
 
-Pictures run exactly as in the live engine; the gradient goes through the decoder and one
-denoise step into the encoder, so latents are judged by what is seen of them.
+Rollouts run exactly as in the live engine; the gradient goes through the decoder and one
+denoise step into the encoder, so latents are optimized for the decoded pictures.
 
 Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
 """
@@ -37,18 +37,21 @@ from realmaster_live.training.latents import (
     pixels,
     prompt_kv,
 )
-from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import feature_distance, huber, psnr
+from realmaster_live.training.previews import next_picture, preview
 from realmaster_live.training.recipe import Recipe
 
-LATENT_WEIGHT = 0.02  # keeps the latents near what the autoencoder made them
-FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # frames of a sample, rows and columns
-LAST_STEP_SHARE = 0.75  # of samples whose gradient goes through the last denoise step
+LATENT_WEIGHT = 0.02  # weight of a loss that keeps latents near the autoencoder's
+FEATURE_FRAMES, FEATURE_WINDOW = (
+    2,
+    (112, 160),
+)  # VGG loss: frames, rows x columns
+LAST_STEP_SHARE = 0.75  # share of samples whose gradient goes through the last denoise step
 
 
 class JointStage:
-    """Trains all networks on the pictures that they make together."""
+    """Trains all networks together on their decoded pictures."""
 
     name = "joint"
 
@@ -58,7 +61,7 @@ class JointStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        looked_at: Sequence[Clip],
+        preview_clips: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.joint
@@ -68,9 +71,9 @@ class JointStage:
         for name, parameter in self.module.named_parameters():
             parameter.requires_grad_(not name.startswith(self.stage.frozen))
         long_enough(sequences, self.stage.chunks)  # or its error
-        self.chunks = 1  # single chunks are learnt from too
+        self.chunks = 1  # single chunks are trained on too
         self.sequences = [*sequences]
-        self.looked_at, self.samples = looked_at, samples
+        self.preview_clips, self.samples = preview_clips, samples
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, list[str]]:
         """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8, prompts."""
@@ -154,4 +157,4 @@ class JointStage:
         """Return PSNR of validation rollouts."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.autoencoder, self.transformer, self.looked_at, picture)
+            return preview(self.autoencoder, self.transformer, self.preview_clips, picture)

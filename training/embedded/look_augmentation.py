@@ -1,7 +1,7 @@
-"""Renders as other games would have drawn them: random tone, colour and sharpness.
+"""Augments renders with a random look: tone, colour and sharpness, as of another game.
 
-A model that has seen one game only learns that game's grading by heart. Domain randomisation (Tobin
-et al. 2017) of the render, with the truth as it is, lets it look at what does not change.
+A model trained on one game overfits to its colour grading. Domain randomisation (Tobin
+et al. 2017) of the render, with an unchanged truth, makes it rely on what is invariant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ GREY = (0.299, 0.587, 0.114)  # Rec. 601 luma of sRGB
 
 
 def randomize_look(frames: Tensor, rng: np.random.Generator) -> Tensor:  # (T, H, W, 3) uint8, both
-    """Return frames in another look, the same for all of them."""
+    """Return the frames with a random look, the same for all of them."""
     picture = frames.float() / 255.0
     picture = sharpen(picture, float(rng.uniform(-0.6, 1.0)))
     picture = picture.clamp(1e-4, 1.0) ** float(np.exp(rng.uniform(-0.35, 0.35)))
@@ -29,7 +29,7 @@ def randomize_look(frames: Tensor, rng: np.random.Generator) -> Tensor:  # (T, H
 
 
 def sharpen(picture: Tensor, amount: float) -> Tensor:  # (T, H, W, 3)
-    """Return pictures plus `amount` of what a 3 x 3 mean takes from them; less than 0 blurs."""
+    """Return the pictures with an unsharp mask of a 3 x 3 mean; a negative `amount` blurs."""
     planes = picture.movedim(-1, 1)
     padded = functional.pad(planes, (1, 1, 1, 1), mode="replicate")
     mean = functional.avg_pool2d(padded, 3, stride=1).movedim(1, -1)

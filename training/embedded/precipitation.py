@@ -1,4 +1,4 @@
-"""Calm truths with drops or flakes where the chunk's noise hangs them: see `model.precipitation`.
+"""Composites drops or flakes over the calm truth, at the places of `model.precipitation`.
 
 Legend: B samples, K chunks, T frames of a chunk, C latent channels, h w latent height and width.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 from realmaster_live.model.precipitation import GREY, THRESHOLD, Kind, presence, slots_of, stamps
 
 OPACITY: dict[Kind, float] = {"drops": 0.2, "flakes": 0.6}
-PRECIPITATION: dict[str, Kind] = {"rain": "drops", "snow": "flakes"}  # prompt -> what falls
+PRECIPITATION: dict[str, Kind] = {"rain": "drops", "snow": "flakes"}  # prompt -> kind
 
 
 def opacity(
@@ -23,7 +23,7 @@ def opacity(
     frames: int,
     stride: int,
 ) -> Tensor:  # (B, T, h * stride, w * stride) in [0, 1]
-    """Return how much of each pixel is drop or flake."""
+    """Return the opacity of drops or flakes at each pixel."""
     present = presence(slots_of(noise, frames), torch.tensor(THRESHOLD[kind]))
     weight = stamps(kind, present.shape[1], stride)[:, None].to(present)
     drawn = torch.nn.functional.conv_transpose2d(present, weight, stride=stride, padding=stride)
@@ -35,7 +35,7 @@ def with_precipitation(
     cover: Tensor,  # (B, T, H, W) from `opacity`
     kind: Kind,
 ) -> Tensor:  # (B, T, H, W, 3)
-    """Return pictures with what falls drawn over them."""
+    """Return the pictures with drops or flakes composited over them."""
     return calm + (GREY[kind] - calm) * cover[..., None]
 
 
@@ -45,7 +45,7 @@ def draw_precipitation(
     prompts: Sequence[str],
     frames: int,
 ) -> tuple[Tensor, Tensor]:
-    """Return the pictures with what their prompts let fall, and its cover (B, K * T, H, W)."""
+    """Return the pictures with their prompts' precipitation, and its opacity (B, K * T, H, W)."""
     stride = calm.shape[2] // noise.shape[-2]
     pictures, covers = calm.clone(), calm.new_zeros(calm.shape[:-1])
     for index, prompt in enumerate(prompts):

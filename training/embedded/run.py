@@ -1,6 +1,6 @@
-"""A run that trains the embedded model, stage by stage, in its folder.
+"""A training run of the embedded model: its stages, in a folder.
 
-RUN/checkpoint always holds the best of the stages done so far, ready for export.
+RUN/checkpoint always holds the result of the stages finished so far, ready for export.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from realmaster_live.training.embedded.transformer import TransformerStage
 from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
 from realmaster_live.training.loop import (
-    Every,
+    Interval,
     StageState,
     autocast,
     check_fingerprint,
@@ -47,8 +47,8 @@ from realmaster_live.training.recipe import (
 
 logger = logging.getLogger(__name__)
 
-PHASES = (0, 1, 2, 3)  # first frames of chunks: a live run may begin at any
-LOOK_CLIPS = 32  # most validation clips looked at while training
+PHASES = (0, 1, 2, 3)  # offsets of the first chunk, since a live run may start at any
+LOOK_CLIPS = 32  # maximum number of validation clips
 STATISTICS_CLIPS = 12
 ROLLOUT_BATCH = 8
 
@@ -69,7 +69,7 @@ class Run:
     ) -> None:
         """Make the networks on torch's default device.
 
-        A resumed stage may differ from what it was trained under in the `accepted` keys.
+        A resumed stage's conditions may differ in the `accepted` keys.
         """
         self.recipe, self.data, self.out, self.start = recipe, data, out, start
         self.accepted = accepted
@@ -79,9 +79,9 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.autoencoder = StreamingAutoencoder(recipe.profile)
         self.transformer = InContextTransformer(recipe.profile)
-        if self.device.type == "cuda":  # as its convolutions want them
+        if self.device.type == "cuda":  # the layout that the convolutions are fastest with
             self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.looked_at = find_clips(data, "validation")[:LOOK_CLIPS]
+        self.preview_clips = find_clips(data, "validation")[:LOOK_CLIPS]
         self.encoded: dict[str, list[LatentSequence]] = {}
         self.stopping = False
 
@@ -100,7 +100,7 @@ class Run:
         return facts
 
     def restore(self, checkpoint: Path) -> None:
-        """Put a checkpoint into the networks; what it lacks stays as it is in a new model."""
+        """Load a checkpoint into the networks; parameters that it lacks keep initial values."""
         for own, read in zip(
             (self.autoencoder, self.transformer), load_checkpoint(checkpoint), strict=True
         ):
@@ -109,7 +109,7 @@ class Run:
     def clips_of(self, name: str) -> list[Clip]:
         """Return a stage's clips: all finished ones at its start, the same ones when resumed."""
         clips = find_clips(self.data, "training")
-        self.check_prompts([*clips, *self.looked_at])
+        self.check_prompts([*clips, *self.preview_clips])
         found = latest(self.out / name)
         if found is None:
             return clips
@@ -117,7 +117,7 @@ class Run:
         return [by_name[name] for name in found[1]["clips"] if name in by_name]
 
     def check_prompts(self, clips: list[Clip]) -> None:
-        """Raise PairError where a clip shows a prompt that the model has no place for."""
+        """Raise PairError if a clip has a prompt that the model does not have."""
         known = self.recipe.profile.prompts or (AS_SIMULATED,)
         strange = sorted({clip.prompt for clip in clips} - {*known})
         if strange:
@@ -127,9 +127,9 @@ class Run:
             )
 
     def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
-        """Return the latents of clips from every phase, as they are and mirrored.
+        """Return the latents of clips from every phase, unflipped and mirrored.
 
-        The encoder stands still after its stage, so each clip is encoded once.
+        The encoder is frozen after its stage, so each clip is encoded once.
         """
         started = time.monotonic()
         for clip in clips:
@@ -145,7 +145,9 @@ class Run:
         """Return a stage over clips, with its networks prepared."""
         samples = self.out / "samples"
         if name == "autoencoder":
-            return AutoencoderStage(self.recipe, self.autoencoder, clips, self.looked_at, samples)
+            return AutoencoderStage(
+                self.recipe, self.autoencoder, clips, self.preview_clips, samples
+            )
         sequences = self.sequences(clips)
         if name == "decoder":
             self.roll_out(sequences)
@@ -154,7 +156,7 @@ class Run:
                 self.autoencoder,
                 self.transformer,
                 sequences,
-                self.looked_at,
+                self.preview_clips,
                 samples,
             )
         kinds: dict[str, type[TransformerStage | DistillStage | JointStage]] = {
@@ -163,11 +165,11 @@ class Run:
             "joint": JointStage,
         }
         return kinds[name](
-            self.recipe, self.autoencoder, self.transformer, sequences, self.looked_at, samples
+            self.recipe, self.autoencoder, self.transformer, sequences, self.preview_clips, samples
         )
 
     def roll_out(self, sequences: list[LatentSequence]) -> None:
-        """Let the student make every sequence's latents, sequences of one shape together."""
+        """Compute the student's rollout of every sequence, batched by shape."""
         profile = self.recipe.profile
         levels = sigmas(profile.steps, profile.shift)
         started = time.monotonic()
@@ -190,9 +192,9 @@ class Run:
         self.log({"rolled_out": len(sequences), "s": round(time.monotonic() - started, 1)})
 
     def train(self) -> bool:
-        """Run the stages that are left; return False where a signal ended it."""
+        """Run the remaining stages; return False if a signal ended the run."""
         if "joint" in self.recipe.stages and self.recipe.joint.perceptual_weight:
-            vgg()  # a missing package is told now, not hours later
+            vgg()  # fail now, not hours later, if the package is missing
         done = self.facts().get("stages", {})
         if done:
             self.restore(self.out / "checkpoint")
@@ -216,8 +218,8 @@ class Run:
                 StageState(stage.module, stage_recipe.optimization),
                 self.out / name,
                 facts=partial(self.conditions, clips, conditions),
-                save=Every(seconds=self.recipe.save_s),
-                validate=Every(seconds=self.recipe.validate_s),
+                save=Interval(seconds=self.recipe.save_s),
+                validate=Interval(seconds=self.recipe.validate_s),
                 log=self.log,
                 refresh=partial(self.refresh, stage, clips),
                 stop=lambda: self.stopping,
@@ -230,18 +232,18 @@ class Run:
         return True
 
     def machine(self) -> str:
-        """Return what the run trains on, in words."""
+        """Return a description of the device and the software."""
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return f"{platform.machine()}, {self.recipe.threads} threads"
 
     @staticmethod
     def conditions(clips: list[Clip], conditions: dict[str, Any]) -> dict[str, Any]:
-        """Return what a state must be resumed with."""
+        """Return the conditions under which a state must be resumed."""
         return {"clips": [clip.name for clip in clips], "conditions": conditions}
 
     def refresh(self, stage: AnyStage, clips: list[Clip]) -> None:
-        """Let a running stage learn from clips that were finished since it last looked."""
+        """Add clips that were finished since the last validation to a running stage."""
         known = {clip.name for clip in clips}
         new = [c for c in find_clips(self.data, "training") if c.name not in known]
         if not new:
@@ -255,7 +257,7 @@ class Run:
         self.log({"stage": stage.name, "new_clips": len(new), "clips": len(clips)})
 
     def hand_on(self, name: str, clips: list[Clip]) -> None:
-        """Write the checkpoint with what this stage made."""
+        """Write the checkpoint with this stage's result."""
         facts = self.facts()
         found = latest(self.out / name)
         assert found is not None
@@ -288,10 +290,10 @@ def fit(
     accepted: Collection[str] = (),
     handle: Callable[[Run], None] = lambda run: None,
 ) -> bool:
-    """Train, or go on training, the run in `out`; return False where it was asked to stop.
+    """Start or resume the training run in `out`; return False if it was stopped.
 
-    A new run begins with the weights of the checkpoint `start`, where one is given. `handle`
-    gets the run before it starts, to connect signals to `run.stop`.
+    A new run starts from the weights of the checkpoint `start`, if given. `handle`
+    receives the run before it starts, to connect signals to `run.stop`.
     """
     run = Run(recipe, Path(data), Path(out), Path(start) if start else None, accepted)
     handle(run)

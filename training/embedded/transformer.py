@@ -1,4 +1,4 @@
-"""The teacher: flow matching with x0 prediction on pairs, with the chunk before as its past.
+"""Trains the teacher by flow matching with x0 prediction, given the previous chunk as its past.
 
 Legend: B samples, C latent channels, h w latent height and width.
 """
@@ -25,15 +25,15 @@ from realmaster_live.training.latents import (
     prompt_kv,
     ropes,
 )
-from realmaster_live.training.looks import look, next_picture
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
+from realmaster_live.training.previews import next_picture, preview
 from realmaster_live.training.recipe import Recipe
 
-CHUNKS = 2  # the chunk before, and the one with the loss
-PURE_NOISE_SHARE = 0.25  # of samples at t = 1, where every rollout begins
-WINDOW_SHARE = 0.5  # of steps that see a window instead of the whole picture
-WINDOW = 0.75  # of rows and of columns
+CHUNKS = 2  # the previous chunk, and the one with the loss
+PURE_NOISE_SHARE = 0.25  # share of samples at t = 1, where every rollout starts
+WINDOW_SHARE = 0.5  # share of steps on a crop instead of the whole picture
+WINDOW = 0.75  # the crop's share of rows and of columns
 
 
 def draw_timesteps(batch: int, shift: float, generator: torch.Generator) -> Tensor:  # (B,)
@@ -53,7 +53,7 @@ def latent_batch(
 ) -> tuple[Tensor, Tensor, list[str]]:
     """Return references and targets (chunks, B, C, h, w) of random consecutive chunks, and prompts.
 
-    Half of the batches are a window of the picture, cut on token borders.
+    Half of the batches are crops of the picture on token borders.
     """
     picked = []
     for sequence in draw_alike(sequences, rng, batch):
@@ -68,7 +68,7 @@ def latent_batch(
 
 
 class TransformerStage:
-    """Predicts the truth's latents from noise, the render's latents and the chunk before."""
+    """Trains the transformer to predict the truth's latents from noise, reference and past."""
 
     name = "transformer"
 
@@ -78,18 +78,18 @@ class TransformerStage:
         autoencoder: StreamingAutoencoder,
         transformer: InContextTransformer,
         sequences: Sequence[LatentSequence],
-        looked_at: Sequence[Clip],
+        preview_clips: Sequence[Clip],
         samples: Path,
     ) -> None:
         self.recipe, self.stage = recipe, recipe.transformer
         self.module, self.autoencoder = transformer, autoencoder
         self.chunks = CHUNKS
         self.sequences = long_enough(sequences, self.chunks)
-        self.looked_at, self.samples = looked_at, samples
+        self.preview_clips, self.samples = preview_clips, samples
 
     @torch.no_grad()
     def past(self, reference: Tensor, target: Tensor, prompt: Tensor | None) -> Tensor:
-        """Return keys and values of the chunk before, as the ring would hold them."""
+        """Return the keys and values of the previous chunk, as the ring cache would hold them."""
         model = self.module
         rows, columns = (side // model.profile.patch for side in reference.shape[2:])
         rope = ropes(model.profile, rows, columns)
@@ -100,7 +100,7 @@ class TransformerStage:
         return model.denoise(target, zero, reference, context, past, rope, nothing, prompt)[1]
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return the x0 loss of a batch; the past carries noise, and sometimes there is none."""
+        """Return the x0 loss of a batch; the past is noised, and dropped with a probability."""
         stage, model = self.stage, self.module
         profile = model.profile
         rng = step_rng(self.recipe.seed, step, purpose=2)
@@ -141,4 +141,4 @@ class TransformerStage:
         """Return PSNR of validation rollouts in the default number of steps."""
         picture = next_picture(self.samples, self.name)
         with autocast(self.recipe):
-            return look(self.autoencoder, self.module, self.looked_at, picture)
+            return preview(self.autoencoder, self.module, self.preview_clips, picture)

@@ -1,1 +1,1 @@
-"""Judging a model on held-out clips, through the live engine's own code path."""
+"""Evaluation of a model on held-out clips, through the live engine's code path."""

@@ -1,4 +1,4 @@
-"""What the embedded model has to reach on held-out clips, and whether it does."""
+"""The embedded model's targets (bars) on held-out clips, and whether it meets them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """One figure and what it has to be; `value` is None where the clips do not tell.
+    """One metric and its target; `value` is None if the clips do not measure it.
 
     Attributes:
-        most: True where the value may be `bar` at most, False where it must be at least that.
-        note: what the value was made of.
+        most: True if `bar` is an upper limit, False if it is a lower one.
+        note: the measurements behind the value.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Bar:
 
 
 def bars_of(result: Mapping[str, Any]) -> list[Bar]:
-    """Return all bars, from the figures of `evaluate`."""
+    """Return all bars, from the metrics of `evaluate`."""
     render, realized = result["render"], result["realized"]
     gain = realized["psnr_db"] - render["psnr_db"]
     warp, rollout, lights = result["warp"], result["drift"], result["lights"]

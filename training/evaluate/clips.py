@@ -1,4 +1,4 @@
-"""Finding the clips to judge by: in folders of pairs, and in packed shards of them."""
+"""Finds the clips for an evaluation, in folders of pairs and in packed shards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def look_of(clip: Clip) -> str:
 
 @contextmanager
 def unpacked(paths: Sequence[Path]) -> Iterator[list[Path]]:
-    """Give folders for folders and .tar shards; what was unpacked is removed at the end."""
+    """Yield folders for folders and .tar shards; unpacked files are removed at the end."""
     with TemporaryDirectory() as aside:
         folders = []
         for number, path in enumerate(paths):
@@ -34,9 +34,9 @@ def unpacked(paths: Sequence[Path]) -> Iterator[list[Path]]:
 
 
 def gather(folders: Sequence[Path], split: Split) -> list[Clip]:
-    """Return the clips of several folders; of two with one name and look the first counts.
+    """Return the clips of several folders; of duplicates by name and look, the first is taken.
 
-    Raises PairError where there is none.
+    Raises PairError if there is none.
     """
     found: dict[tuple[str, str], Clip] = {}
     for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):

@@ -1,4 +1,4 @@
-"""Figures of held-out clips: of plain ones, of another look, of traffic lights.
+"""Metrics of held-out clips: plain ones, those in another look, traffic lights.
 
 Legend: T frames, H W pixels.
 """
@@ -32,7 +32,7 @@ Network = Callable[[torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]
 
 
 def realizer(engine: Engine) -> Realize:
-    """Return a function that realizes clips, each of them and each prompt once."""
+    """Return a cached function that realizes a clip under a prompt."""
     made: dict[tuple[str, str, str], NDArray[np.uint8]] = {}
 
     def realize(clip: Clip, prompt: str) -> NDArray[np.uint8]:
@@ -59,7 +59,7 @@ def pictures_of(clip: Clip, realized: NDArray[np.uint8]) -> dict[str, NDArray[np
 def plain_figures(
     clips: Sequence[Clip], realize: Realize, network: Network, chunk_frames: int
 ) -> dict[str, Any]:
-    """Return the figures of clips without a prompt: pictures, changes between them, features."""
+    """Return the metrics of clips without a prompt: pictures, changes between them, features."""
     names = ("render", "realized")
     scores: dict[str, dict[str, list[float]]] = {
         name: {key: [] for key in ("psnr_db", "ssim", "features", "flicker", "sharpness")}
@@ -130,7 +130,7 @@ def gains_of(clips: Sequence[Clip], realize: Realize) -> dict[str, dict[str, flo
 
 
 def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -> dict[str, Any]:
-    """Return the gain in PSNR on drives in a look never trained on, beside the trained one's."""
+    """Return the PSNR gain in a look that was never trained on, and in the trained one."""
     names = {clip.name for clip in clips} & {clip.name for clip in other}
     trained, strange = (
         gains_of([clip for clip in some if clip.name in names], realize) for some in (clips, other)
@@ -153,7 +153,7 @@ def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -
 
 
 def light_figures(clips: Sequence[Clip], realize: Realize) -> dict[str, Any]:
-    """Return how well traffic lights keep their state, under each clip's own prompt."""
+    """Return how often traffic lights keep their state, under each clip's own prompt."""
     count = LightCount()
     by_prompt: dict[str, LightCount] = {}
     for clip in [clip for clip in clips if "lights" in clip.facts]:
@@ -167,7 +167,7 @@ def light_figures(clips: Sequence[Clip], realize: Realize) -> dict[str, Any]:
 def light_rows(
     clips: Sequence[Clip], realize: Realize, most: int
 ) -> list[tuple[NDArray[np.uint8], ...]]:
-    """Return close-ups of the first light that can be read of each clip, for a contact sheet."""
+    """Return close-ups of each clip's first readable light, for a contact sheet."""
     rows: list[tuple[NDArray[np.uint8], ...]] = []
     for clip in clips:
         found = next(filter(is_readable, clip.facts.get("lights", [[]])[0]), None)

@@ -1,7 +1,7 @@
-"""Evaluate an engine on held-out clips: render against truth, and realized against truth.
+"""Evaluates an engine on held-out clips: render against truth, and realized against truth.
 
-Clips say in their JSON what they show: a look of the game (A where nothing is said; models are
-trained on A alone), a prompt, and where traffic lights are.
+A clip's JSON names its content: a look of the game (A by default; models are
+trained on A alone), a prompt, and the places of traffic lights.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def evaluate(
     most_clips: int | None = None,
     classifier: Path | None = None,
 ) -> dict[str, Any]:
-    """Return figures of render and realized frames against the truth of held-out clips.
+    """Return metrics of render and realized frames against the truth of held-out clips.
 
-    `data` is a folder of pairs, or several. Clips with a prompt have figures of their own
-    (`prompted`), judged by the classifier in the file `classifier`, or by one that is learnt from
-    the folders' training clips of the same prompts and kept there; so have clips of look B
-    (`look_b`), where the same drives are there in look A. `bars` is the list of what an embedded
-    model has to reach. With `out_dir` all is also written to evaluation.json, beside a contact
+    `data` is a folder of pairs, or several. Clips with a prompt have separate metrics
+    (`prompted`), from the classifier in the file `classifier`, or from one that is trained on
+    the folders' training clips of the same prompts and stored there. So have clips of look B
+    (`look_b`), if the same drives exist in look A. `bars` lists the targets of the embedded
+    model. With `out_dir` everything is also written to evaluation.json, with a contact
     sheet.
     """
     folders = [Path(data)] if isinstance(data, Path | str) else list(data)

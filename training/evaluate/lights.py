@@ -1,4 +1,4 @@
-"""Whether a traffic light still shows what it showed: the colours of its lamps, read from pixels.
+"""Checks whether traffic lights keep their state, by the colours of their lamps in pixels.
 
 A light is an entry of a clip's `lights`, as the pairs' generator lists them for every frame: its
 `state`, the share of the lit lamp that is `visible`, and the box of each lamp (left, top, right,
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from realmaster_live.fidelity.lights import FAINTEST, STATES, own_colours
 
-SMALLEST_PX, LEAST_VISIBLE = 3.0, 0.5  # of the lit lamp; below, its colour is anyone's guess
+SMALLEST_PX, LEAST_VISIBLE = (
+    3.0,
+    0.5,
+)  # of the lit lamp; below, its colour is unclear
 
 
 def is_readable(light: Mapping[str, Any]) -> bool:
-    """Return whether a light is large and free enough to be judged."""
+    """Return whether a light is large and unoccluded enough to be read."""
     left, top, right, bottom = light["lamps"][light["state"]]
     return bool(
         min(right - left, bottom - top) >= SMALLEST_PX and light["visible"] >= LEAST_VISIBLE
@@ -29,7 +32,7 @@ def is_readable(light: Mapping[str, Any]) -> bool:
 
 
 def lens(frame: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.float32]:
-    """Return the pixels (N, 3) whose middle is in the ellipse of a box; N is 0 outside."""
+    """Return the pixels (N, 3) inside the ellipse of a box; N is 0 outside the picture."""
     left, top, right, bottom = box
     x0, y0 = max(int(left), 0), max(int(top), 0)
     part = frame[y0 : max(int(bottom) + 1, 0), x0 : max(int(right) + 1, 0)].astype(np.float32)
@@ -41,14 +44,14 @@ def lens(frame: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.float32]:
 
 
 def glow(pixels: NDArray[np.float32], state: str) -> float:
-    """Return by how many levels a lens (N, 3) is of its own colour: red, yellow or green."""
+    """Return by how many levels a lens (N, 3) shows its colour: red, yellow or green."""
     if not len(pixels):
         return 0.0
     return float(own_colours(pixels.mean(0))[STATES.index(state)])
 
 
 def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
-    """Return the state whose lamp shows most of its own colour, or "none"."""
+    """Return the state whose lamp shows its colour most strongly, or "none"."""
     found = {state: glow(lens(frame, light["lamps"][state]), state) for state in STATES}
     state = max(found, key=lambda name: found[name])
     return state if found[state] >= FAINTEST else "none"
@@ -66,7 +69,7 @@ def close_up(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> NDArray[np.u
 
 
 class LightCount:
-    """Counts, over frames, how often the lights that can be read in the truth are read rightly."""
+    """Counts how often lights that are readable in the truth are read correctly."""
 
     def __init__(self) -> None:
         self.listed = self.readable = 0
@@ -90,7 +93,7 @@ class LightCount:
                     self.by_state[state][read["realized"]] += 1
 
     def figures(self) -> dict[str, Any]:
-        """Return counts and shares; `kept` is of the lights that are read rightly in the truth."""
+        """Return counts and shares; `kept` is relative to lights read correctly in the truth."""
         judged = sum(sum(reads.values()) for reads in self.by_state.values())
         kept = sum(self.by_state[state][state] for state in STATES)
         return {

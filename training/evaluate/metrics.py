@@ -1,4 +1,4 @@
-"""Figures between pictures: pure functions.
+"""Metrics between pictures: pure functions.
 
 Legend: T frames, H W pixels, N samples, C channels.
 """
@@ -37,13 +37,13 @@ def ssim(got: Bytes, truth: Bytes) -> list[float]:
 
 
 def flicker(got: Bytes, truth: Bytes) -> list[float]:
-    """Return, for each pair of neighbouring frames, the mean error of their change, in levels."""
+    """Return the mean |error of the change| between each two neighbouring frames, in levels."""
     error = got.astype(np.float32) - truth.astype(np.float32)
     return [float(e) for e in np.abs(np.diff(error, axis=0)).mean((1, 2, 3))]
 
 
 def sharpness(frames: Bytes) -> float:
-    """Return the mean absolute Laplacian of luma, in levels: blurred pictures have less."""
+    """Return the mean absolute Laplacian of luma, in levels; blurring lowers it."""
     luma = frames.astype(np.float32) @ LUMA
     return float(np.mean([np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean() for image in luma]))
 

@@ -62,7 +62,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """The trunk and its 1280 pooled features."""
+    """The network up to its 1280 pooled features, without the classifier."""
 
     mean: Tensor
     std: Tensor
@@ -82,7 +82,7 @@ class MobileNetV2(nn.Module):
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
 
     def forward(self, frames: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the tapped maps (B, C, h, w) and pooled features (B, 1280).
+        """Return the intermediate maps (B, C, h, w) and the pooled features (B, 1280).
 
         `frames` is (B, H, W, 3) uint8.
         """

@@ -1,4 +1,4 @@
-"""Clips as an engine plays them, and as a person and a network look at them.
+"""Realizes clips with an engine, and makes crops for networks and sheets for people.
 
 Legend: T frames, H W pixels, N crops.
 """
@@ -21,7 +21,7 @@ CROP = 224  # pixels, MobileNetV2's own input size
 
 
 def as_chunk(frames: NDArray[np.uint8], index: int, fps: float) -> Chunk:
-    """Return frames as a chunk of a camera that stands at the origin."""
+    """Return frames as a chunk of a camera at the origin."""
     count = len(frames)
     return Chunk(
         index=index,
@@ -48,7 +48,7 @@ def realize_frames(engine: Engine, frames: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CROP, CROP, 3)
-    """Return side-by-side crops of the frames' middle, as many as fit."""
+    """Return adjacent crops along the middle of the frames, as many as fit."""
     _, height, width, _ = frames.shape
     top = (height - CROP) // 2
     lefts = np.linspace(0, width - CROP, max(1, width // CROP)).astype(int)
@@ -59,7 +59,7 @@ def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CRO
 def write_sheet(
     path: Path, rows: Sequence[tuple[NDArray[np.uint8], ...]], labels: Sequence[str]
 ) -> None:
-    """Write a contact sheet: one row a picture of each label, labelled above."""
+    """Write a contact sheet: a column for each label, with the label above."""
     width = rows[0][0].shape[1]
     head = np.full((24, width * len(labels), 3), 255, np.uint8)
     for column, label in enumerate(labels):

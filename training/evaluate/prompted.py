@@ -1,7 +1,7 @@
-"""What prompts do: does a frame realized under "snow" look like path-traced snow?
+"""Evaluates prompts: does a frame realized under "snow" look like path-traced snow?
 
-A small classifier, which has only seen path-traced training towns, names the prompt of realized
-frames of held-out towns; and these are compared with the truth of their prompt.
+A small classifier, trained on path-traced training towns only, predicts the prompt of realized
+frames of held-out towns; they are also compared with the truth under their prompt.
 
 Legend: N crops, D features of a crop, K prompts.
 """
@@ -22,8 +22,8 @@ from realmaster_live.training.data import AS_SIMULATED, Clip
 from realmaster_live.training.evaluate.metrics import psnr
 
 MOST_CLIPS = 40  # training clips of a prompt
-DECAY = 1e-3  # of the classifier's weights
-FITS = 200  # at most so many evaluations of L-BFGS
+DECAY = 1e-3  # weight decay of the classifier
+FITS = 200  # maximum number of L-BFGS evaluations
 
 Features = Callable[[NDArray[np.uint8]], Tensor]  # frames (T, H, W, 3) -> (N, D)
 Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
@@ -33,12 +33,12 @@ class PromptClassifier:
     """Multinomial logistic regression on features of frames.
 
     Attributes:
-        names: the prompts that it can tell apart.
-        counts: training clips of each.
+        names: the prompts that it distinguishes.
+        counts: number of training clips of each.
     """
 
     def __init__(self, counts: dict[str, int], mean: Tensor, std: Tensor) -> None:
-        """Make one that knows nothing yet; `mean` and `std` (D,) are the features' own."""
+        """Make an untrained classifier; `mean` and `std` (D,) normalise the features."""
         self.counts, self.names = counts, list(counts)
         self._mean, self._std = mean, std
         self._layer = nn.Linear(len(mean), len(counts))
@@ -47,7 +47,7 @@ class PromptClassifier:
 
     @classmethod
     def learn(cls, clips: Sequence[Clip], features: Features) -> PromptClassifier:
-        """Learn from the truths of clips with prompts, the same number of clips of each."""
+        """Train on the truths of clips with prompts, with equally many clips of each prompt."""
         known = Counter(clip.prompt for clip in clips if clip.prompt != AS_SIMULATED)
         names = sorted(known)
         most = min([MOST_CLIPS, *known.values()])
@@ -88,7 +88,7 @@ class PromptClassifier:
             )
 
     def _fit(self, x: Tensor, y: Tensor) -> None:
-        """Minimise cross entropy plus weight decay, a convex problem."""
+        """Minimise cross entropy with weight decay, a convex problem."""
         optimizer = torch.optim.LBFGS(
             self._layer.parameters(), max_iter=FITS, line_search_fn="strong_wolfe"
         )
@@ -104,7 +104,7 @@ class PromptClassifier:
 
     @torch.no_grad()
     def name(self, features: Tensor) -> str:  # (N, D)
-        """Return the likeliest prompt of frames, by the mean over the features of their crops."""
+        """Return the most likely prompt of frames, from the mean features of their crops."""
         scores = self._layer((features - self._mean) / self._std)
         return self.names[int(scores.log_softmax(1).mean(0).argmax())]
 
@@ -116,10 +116,10 @@ def prompted_figures(
     features: Features,
     chunk_frames: int,
 ) -> dict[str, Any]:
-    """Return, for every prompt of the held-out `clips`, how near the engine comes to its truth.
+    """Return metrics against the truth for every prompt of the held-out `clips`.
 
     PSNR in dB of the render, of the frames realized without the prompt and with it; the shares of
-    chunks that the classifier names rightly, of realized frames and of the truth itself.
+    chunks that the classifier gets right, of realized frames and of the truth.
     """
     figures: dict[str, Any] = {"classifier_clips": classifier.counts}
     for name in [known for known in classifier.names if known in {c.prompt for c in clips}]:

@@ -1,4 +1,4 @@
-"""What becomes of pictures over a long rollout: a clip played to and fro without a reset."""
+"""Drift over a long rollout: a clip is played forwards and backwards without a reset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROLLOUT_S = 60.0
 
 
 def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, float]:
-    """Play a clip to and fro for `seconds`; compare its passages with the first one.
+    """Play a clip forwards and backwards for `seconds`; compare its passages with the first one.
 
     Only forward passages over the same frames are compared: the PSNR (dB) of the first and the last
     one, the largest shift of a channel's mean in levels and in percent of the first passage's mean,
@@ -28,7 +28,9 @@ def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, f
     forward = np.arange(count * size)
     order = np.concatenate((forward, forward[::-1]))
     truth = np.asarray(clip.truth[: count * size])
-    passages = max(3, round(seconds * engine.spec.fps / size) // count | 1)  # the last goes forward
+    passages = max(
+        3, round(seconds * engine.spec.fps / size) // count | 1
+    )  # the last passage is a forward one
     engine.reset()
     means, contrasts, first_and_last = [], [], []
     for passage in range(passages):

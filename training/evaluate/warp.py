@@ -1,4 +1,4 @@
-"""Flow-warp error: how much a video changes where nothing but motion should change it.
+"""Flow-warp error: how much a video changes along its motion.
 
 Legend: T frames, H W pixels.
 """
@@ -18,7 +18,7 @@ Bytes = NDArray[np.uint8]  # (T, H, W, 3) sRGB
 
 @dataclass(frozen=True, kw_only=True)
 class Motion:
-    """Where each pixel of the frames after the first was one frame earlier.
+    """Backward optical flow: where each pixel was one frame earlier.
 
     Attributes:
         before: (T - 1, H, W, 2) float32 pixels, x then y, in the frame before.
@@ -32,7 +32,7 @@ class Motion:
 def motion_of(source: Bytes) -> Motion:
     """Return the motion of a video by DIS optical flow (Kroeger et al. 2016).
 
-    A pixel is valid where the flows there and back agree (Sundaram et al. 2010, eq. 5).
+    A pixel is valid if forward and backward flow agree (Sundaram et al. 2010, eq. 5).
     """
     flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in source]

@@ -1,1 +1,1 @@
-"""IC-LoRA: low-rank adapters that learn a look from pairs of rendered and photoreal latents."""
+"""IC-LoRA: low-rank adapters, trained on pairs of rendered and photoreal latents."""

@@ -1,4 +1,4 @@
-"""The frozen model that an adapter is trained on, from a checkpoint of ours or of diffusers."""
+"""The frozen base model of an adapter, from a checkpoint of ours or of diffusers."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ EXPERT_FOLDERS = ("transformer", "transformer_2")  # diffusers' names
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseConfig:
-    """Which model.
+    """The choice of base model.
 
     Attributes:
-        checkpoint: a folder that training wrote, or one of diffusers (a pipeline's, or its
-            transformer's).
-        profile: how a diffusers model is made chunk-causal; its sizes are the checkpoint's own.
-        expert: of two experts "high_noise" or "low_noise"; empty for a single model.
+        checkpoint: a folder that training wrote, or a diffusers folder (of a pipeline, or of its
+            transformer).
+        profile: profile that makes a diffusers model chunk-causal; sizes come from the checkpoint.
+        expert: "high_noise" or "low_noise" of two experts; empty for a single model.
         name: id of the model, for the adapter's header.
         licence: of the model, for the adapter's header.
     """
@@ -65,15 +65,16 @@ class BaseConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A loaded model and what is known of it.
+    """A loaded base model with its metadata.
 
     Attributes:
         transformer: in evaluation mode, on the CPU.
-        autoencoder: of a checkpoint of ours; a diffusers model's latents come encoded.
+        autoencoder: the autoencoder of a checkpoint of ours; None for a diffusers model, whose
+            latents are encoded beforehand.
         expert: which of two experts it is.
-        span: the timesteps that it serves.
+        span: the range of timesteps that it serves.
         name: id of the model. licence: of the model. sha256: of its weights.
-        folder: where it was read.
+        folder: the folder that it was read from.
     """
 
     transformer: InContextTransformer
@@ -95,7 +96,7 @@ def load_base(config: BaseConfig) -> Base:
     """Read a model.
 
     Raises:
-        ConfigError: the recipe names no folder, or not which expert.
+        ConfigError: the recipe names no folder, or does not choose an expert.
         BuildError: the folder holds no model, or a damaged one.
     """
     if not config.checkpoint:
@@ -162,7 +163,7 @@ def sized(profile: Profile, config: dict[str, Any]) -> Profile:
 
 
 def prepare(base: Base, *, weights: str, device: torch.device) -> None:
-    """Freeze a model, store its products' weights as fp32, bf16 or int8, and move it."""
+    """Freeze a model, store its linear weights as fp32, bf16 or int8, and move it to the device."""
     from realmaster_live.training.iclora.int8 import freeze_int8
 
     base.transformer.requires_grad_(False)
@@ -176,7 +177,7 @@ def prepare(base: Base, *, weights: str, device: torch.device) -> None:
 
 
 def _place(profile: Profile, config: BaseConfig) -> int:
-    """Return which expert is meant; ConfigError where the recipe and the model disagree."""
+    """Return the index of the chosen expert; ConfigError if recipe and model disagree."""
     if (profile.experts == 2) != bool(config.expert):
         raise ConfigError(
             f"expected {'an' if profile.experts == 2 else 'no'} expert for {profile.name}, which "

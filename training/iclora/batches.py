@@ -20,7 +20,7 @@ from realmaster_live.errors import PairError
 from realmaster_live.model.profile import Profile
 from realmaster_live.training.data import step_rng
 
-SHAPE, SAMPLE = 20, 21  # purposes of random numbers
+SHAPE, SAMPLE = 20, 21  # ids of independent random streams
 Shape = tuple[int, int, int, int]  # C, F, h, w
 
 
@@ -37,15 +37,15 @@ class LatentPair(Protocol):
 
     @property
     def target(self) -> Tensor:
-        """Return the wanted latents, of the same shape."""
+        """Return the truth's latents (C, F, h, w), normalised."""
 
     @property
     def text(self) -> Tensor | None:
-        """Return the prompt's embedding (M, channels), where a text encoder made one."""
+        """Return the prompt's embedding (M, channels), or None without a text encoder."""
 
 
 class LatentPairs(Protocol):
-    """Clips to train on, by number."""
+    """Clips to train on, accessed by number."""
 
     @property
     def shapes(self) -> Sequence[Shape]:
@@ -53,7 +53,7 @@ class LatentPairs(Protocol):
 
     @property
     def weights(self) -> Sequence[float]:
-        """Return how often every clip is wanted, relative to the others."""
+        """Return every clip's relative sampling weight."""
 
     def read(self, index: int) -> LatentPair:
         """Return a clip's latents."""
@@ -65,11 +65,11 @@ class LatentBatch:
 
     Attributes:
         reference: (n, B, C, f, h, w) or (n, B, C, h, w) float32 of the render, normalised.
-        target: of the same shape, of what is wanted.
-        prompts: one a sample.
-        text: (B, M, channels) embeddings of the prompts, where a text encoder made them.
-        samples: numbers of the samples in the run: what is random about one follows from its own.
-        first: index of the first chunk in its clip, one a sample.
+        target: the same shape, latents of the truth, normalised.
+        prompts: one for each sample.
+        text: (B, M, channels) embeddings of the prompts; None if the model learns its prompts.
+        samples: global numbers of the samples in the run, which seed their random draws.
+        first: index of the first chunk in its clip, for each sample.
     """
 
     reference: Tensor
@@ -86,7 +86,7 @@ class LatentBatch:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """The clips of one shape: their numbers, and how often they are wanted, summed up."""
+    """The clips of one shape: their numbers, and the cumulative sum of their weights."""
 
     indices: NDArray[np.int64]
     summed: NDArray[np.float64]
@@ -110,10 +110,10 @@ class Batches:
         chunks: int,
         share: tuple[int, int] = (0, 1),
     ) -> None:
-        """Sort the clips of at least `chunks` chunks by shape.
+        """Group the clips of at least `chunks` chunks by shape.
 
-        `share` (i, n) keeps every n-th sample of a batch, from the i-th on: what one of n processes
-        has to do.
+        `share` (i, n) takes every n-th sample of a batch, from the i-th on: the part of one of n
+        processes.
         """
         if batch % share[1]:
             raise PairError(
@@ -138,7 +138,7 @@ class Batches:
             )
 
     def chunks_of(self, shape: Shape) -> int:
-        """Return the whole chunks in a clip."""
+        """Return the number of whole chunks in a clip."""
         return shape[1] // self.profile.chunk_latents
 
     def draw(self, step: int, *, from_start: bool = False) -> LatentBatch:
@@ -174,7 +174,7 @@ class Batches:
         return pair, cut(both, self.profile, first=first, chunks=self.chunks), first
 
     def _check(self, shape: Shape) -> None:
-        """Raise PairError for latents that the model cannot take."""
+        """Raise PairError for latents whose shape does not fit the model."""
         profile = self.profile
         if shape[0] != profile.latent_channels or any(side % profile.patch for side in shape[2:]):
             raise PairError(
@@ -187,7 +187,7 @@ class Batches:
 def cut(latents: Tensor, profile: Profile, *, first: int, chunks: int) -> Tensor:
     """Return consecutive chunks (..., n, C, f, h, w) of a clip's latents (..., C, F, h, w).
 
-    Where a chunk is one latent frame there is no axis f.
+    If a chunk is one latent frame, there is no axis f.
     """
     size = profile.chunk_latents
     part = latents[..., first * size : (first + chunks) * size, :, :]
@@ -196,10 +196,10 @@ def cut(latents: Tensor, profile: Profile, *, first: int, chunks: int) -> Tensor
 
 
 def stack_texts(texts: Sequence[Tensor | None]) -> Tensor | None:
-    """Return prompts' embeddings (B, M, channels); None where there are none.
+    """Return prompts' embeddings (B, M, channels); None if there are none.
 
     Raises:
-        PairError: some clips have an embedding and some have none, or lengths differ.
+        PairError: only some clips have an embedding, or lengths differ.
     """
     known = [text for text in texts if text is not None]
     if not known:

@@ -1,4 +1,4 @@
-"""What a step is given besides the render: noise, past, prefix, prompt; all from (seed, step).
+"""A training step's random conditioning: noise, past, prefix, prompt; a function of (seed, step).
 
 Legend: n consecutive chunks, B samples, C latent channels, f latent frames of a chunk, h w latent
 height and width, N tokens of a chunk.
@@ -22,13 +22,13 @@ STEP, NOISE = 22, 23  # purposes of random numbers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """How often a step is given what.
+    """The probabilities of the conditioning.
 
     Attributes:
-        chunks: consecutive chunks of a sample; the loss is on one, those before are its past. 0
-            takes as many as the model's sink and ring hold, and one more.
+        chunks: consecutive chunks of a sample; the loss is on the last, the others are its past. 0
+            takes one more than the model's sink and ring hold.
         first_latent: share of samples whose first latent frame of the chunk is given clean and is
-            not in the loss. Where a chunk is one latent frame, their past is given clean.
+            not in the loss. If a chunk is one latent frame, their past is given clean instead.
         history_noise: largest noise on the past, as a share of t = 1.
         history_dropout: share of steps shortly after a reset: a clip's first chunks, with too few
             before them, or none, to fill sink and ring.
@@ -61,7 +61,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepPlan:
-    """What all samples of a batch share.
+    """The conditioning that all samples of a batch share.
 
     Attributes:
         past: chunks before the one with the loss.
@@ -85,13 +85,13 @@ def plan_step(conditions: Conditions, profile: Profile, *, seed: int, step: int)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleDraws:
-    """What is random about the samples of a batch.
+    """The random draws of a batch's samples.
 
     Attributes:
         t: (B,) float32 timesteps.
-        noise: like a chunk's latent, the noise that is taken away.
-        history: (n - 1, ...) like the chunks of the past, the noise on them.
-        history_t: (B,) float32, how much of it.
+        noise: the shape of a chunk's latent; the noise to remove.
+        history: (n - 1, ...) noise on the chunks of the past.
+        history_t: (B,) float32, timestep of the noise on the past.
         clean_first: (B,) bool, whether the prefix is given clean.
         no_caption: (B,) bool, whether the prompt is the empty one.
     """
@@ -114,7 +114,7 @@ def draw_samples(
     tokens: int,
     span: tuple[float, float] = (0.0, 1.0),
 ) -> SampleDraws:
-    """Return the draws of samples by their numbers; on every device and machine the same."""
+    """Return the draws of samples by their numbers, identical on every device and machine."""
     device = like.device
     t, noise, past, amount, first, caption = [], [], [], [], [], []
     for number in samples:

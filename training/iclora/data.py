@@ -1,4 +1,4 @@
-"""Packed latents as the trainer wants them: the clips of a split, with their shapes and weights."""
+"""Reads packed latents for the trainer: the clips of a split, with their shapes and weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ShardClips:
 
 
 def shape_of(bucket: str) -> Shape:
-    """Return channels, latent frames, rows and columns in a bucket's name."""
+    """Parse channels, latent frames, rows and columns from a bucket's name."""
     channels, frames, rows, columns = (int(part) for part in bucket.split(BUCKET))
     return channels, frames, rows, columns
 

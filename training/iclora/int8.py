@@ -1,4 +1,4 @@
-"""Frozen linear layers in int8: half of bfloat16's memory, each row with a scale of its own."""
+"""Frozen linear layers in int8, with a scale for each row: half of bfloat16's memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Int8Product(torch.autograd.Function):
-    """x W^T with W in int8: it is widened for the product, forwards and backwards, never kept."""
+    """x W^T with W in int8, which is dequantized in forward and backward and never stored."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
@@ -33,7 +33,7 @@ class Int8Linear(nn.Linear):
 
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
-        """Return the widened weight, a copy."""
+        """Return a dequantized copy of the weight."""
         return widened(self.codes, self.scale, torch.float32)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
@@ -46,16 +46,16 @@ class Int8Linear(nn.Linear):
 
 
 def widened(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return codes * scale in a type."""
+    """Return codes * scale, dequantized to a dtype."""
     return codes.to(dtype) * scale.to(dtype)
 
 
 @torch.no_grad()
 def freeze_int8(module: nn.Module) -> None:
-    """Turn the linear layers of a module's blocks into int8 ones, in place.
+    """Replace the linear layers of a module's blocks by int8 ones, in place.
 
     The largest error of a weight is 1/254 of the largest in its row. Adapters may be attached
-    before or after; what is merged into such a layer is lost.
+    before or after; merging into such a layer has no effect.
     """
     for name, layer in list(module.named_modules()):
         if type(layer) is not nn.Linear or not name.startswith("blocks."):

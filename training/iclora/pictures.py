@@ -1,4 +1,4 @@
-"""Pictures of latents, for a person to judge.
+"""Pictures of latents, to look at.
 
 Legend: n consecutive chunks, C latent channels, f latent frames of a chunk, h w latent height and
 width, T frames, H W pixels.
@@ -18,13 +18,13 @@ from torch import Tensor
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.optional import require
 from realmaster_live.training.iclora.base import Base
-from realmaster_live.training.looks import decode_clip
+from realmaster_live.training.previews import decode_clip
 
 Painter = Callable[[Tensor], NDArray[np.uint8]]  # (n, C, f, h, w) or (n, C, h, w) -> (T, H, W, 3)
 
 
 def painter_of(base: Base) -> Painter:
-    """Return what makes pictures of latents: the autoencoder, or false colours without one."""
+    """Return a function from latents to pictures: the autoencoder's decoder, or false colours."""
     if base.autoencoder is not None:
         return partial(unguided, base.autoencoder)
     if (base.folder / "vae").is_dir():
@@ -33,7 +33,7 @@ def painter_of(base: Base) -> Painter:
 
 
 def unguided(autoencoder: StreamingAutoencoder, latents: Tensor) -> NDArray[np.uint8]:
-    """Return what the latents say alone: the render's frames are not at hand here."""
+    """Decode latents without guidance, as the rendered frames are not available here."""
     profile = autoencoder.profile
     rows, columns = (side * profile.latent_stride for side in latents.shape[-2:])
     shape = (len(latents) * profile.chunk_frames, rows, columns, 3)
@@ -64,7 +64,7 @@ def wan_painter(folder: Path) -> Painter:
 
 
 def false_colours(latents: Tensor, *, stride: int) -> NDArray[np.uint8]:  # -> (T, H, W, 3)
-    """Return the first three channels as red, green and blue, two deviations from mid grey."""
+    """Show the first three channels as red, green and blue, scaled to two standard deviations."""
     frames = latents if latents.ndim == 4 else latents.movedim(2, 1).flatten(0, 1)
     levels = (frames[:, :3].float() * 64.0 + 128.0).clamp(0, 255).movedim(1, -1)
     big = levels.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
@@ -73,7 +73,7 @@ def false_colours(latents: Tensor, *, stride: int) -> NDArray[np.uint8]:  # -> (
 
 
 def grid(strips: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Return rows of clips (T, H, W, 3), each as its last frame of `columns` equal parts."""
+    """Return a grid with a row for each clip (T, H, W, 3): the last frames of `columns` parts."""
     rows = []
     for frames in strips:
         ends = [len(frames) * (i + 1) // columns - 1 for i in range(columns)]

@@ -1,7 +1,7 @@
-"""Several processes that train one adapter, each on its share of every batch.
+"""Data-parallel training of one adapter, with each process on its share of every batch.
 
-`accelerate launch` starts them. An adapter is small, so its gradients travel in one piece, after
-the way back: nothing has to be wrapped, and one process is the same code.
+`accelerate launch` starts the processes. An adapter is small, so its gradients are averaged in one
+call after the backward pass: no module has to be wrapped, and one process runs the same code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from realmaster_live.optional import require
 
 
 class Processes:
-    """The processes of this run; accelerate is imported only where there are several."""
+    """The processes of this run; accelerate is imported only if there are several."""
 
     def __init__(self) -> None:
         """Join the processes that the launcher announced in the environment."""
@@ -36,7 +36,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Say whether this is the process that writes."""
+        """Return whether this is the process that writes files."""
         return self.share[0] == 0
 
     def mean(self, tensor: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Processes:
         return reduced
 
     def average(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give every process the mean gradients."""
+        """Average the gradients over all processes."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self._state is None or not gradients:
             return
@@ -57,16 +57,16 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     def any(self, asked: bool) -> bool:
-        """Say whether any process was asked."""
+        """Return whether the flag is set in any process."""
         return asked if self._state is None else bool(self.mean(torch.tensor(float(asked))) > 0)
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes reach this point."""
         if self._state is not None:
             self._state.wait_for_everyone()
 
     def close(self) -> None:
-        """Leave the others; may be called twice."""
+        """Leave the process group; may be called twice."""
         if self._state is not None:
             self._state.destroy_process_group()
             self._state = None

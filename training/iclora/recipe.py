@@ -1,6 +1,6 @@
-"""Recipes of an IC-LoRA: one TOML file, a frozen dataclass a table, unknown keys are errors.
+"""Recipes of an IC-LoRA: a TOML file, a frozen dataclass for each table; unknown keys are errors.
 
-The defaults are starting values of our own, in the range of public trainers; RealMaster's are not
+The defaults are our own starting values, in the range of public trainers; RealMaster's are not
 public.
 """
 
@@ -26,13 +26,13 @@ Weights = Literal["fp32", "bf16", "int8"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterConfig:
-    """The adapter's size.
+    """The adapter's size and metadata.
 
     Attributes:
         rank: inner size of the products.
-        alpha: they are multiplied by alpha / rank.
-        targets: ends of the names of the linear layers that get one.
-        trigger: words that prompts must hold, for the header.
+        alpha: the products are scaled by alpha / rank.
+        targets: suffixes of the names of the linear layers that are adapted.
+        trigger: words that prompts must contain, for the header.
         licence: of the adapter, for the header.
     """
 
@@ -45,12 +45,12 @@ class AdapterConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What saves memory.
+    """Options that save memory.
 
     Attributes:
-        bfloat16: whether products run in bfloat16.
-        weights: how the frozen weights of products are stored: fp32, bf16 or int8.
-        checkpointing: whether blocks are computed again on the way back.
+        bfloat16: whether matrix products run in bfloat16.
+        weights: storage type of frozen linear weights: fp32, bf16 or int8.
+        checkpointing: whether blocks are recomputed in the backward pass.
     """
 
     bfloat16: bool = True
@@ -72,14 +72,14 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """Looks at validation clips while training.
+    """Validation during training.
 
     Attributes:
-        every: optimizer steps from one to the next.
-        clips: most clips that are looked at.
-        chunks: most consecutive chunks of a clip.
+        every: optimizer steps between validations.
+        clips: maximum number of clips.
+        chunks: maximum number of consecutive chunks of a clip.
         steps: denoise steps; 0 takes the model's own number.
-        seed: of the noise, as of the live engine's.
+        seed: seed of the noise, as in the live engine.
     """
 
     every: int = 250
@@ -95,16 +95,16 @@ class IcLoraRecipe:
 
     Attributes:
         method: "ic-lora".
-        seed: of the adapter, batches, noise and timesteps.
+        seed: seed of the adapter, batches, noise and timesteps.
         threads: CPU threads of torch; 0 leaves its own number.
-        batch: samples of a batch, over all processes; a step takes `accumulate` of them.
-        save_steps: optimizer steps from one saved state to the next.
-        log_steps: optimizer steps from one line of the log to the next.
+        batch: samples per batch, over all processes; a step takes `accumulate` batches.
+        save_steps: optimizer steps between saved states.
+        log_steps: optimizer steps between lines of the log.
         tensorboard: whether the log is also written for TensorBoard.
         base: the frozen model. adapter: its adapter.
-        conditions: what a step is given. timesteps: noise levels.
-        optimizer: how the adapter is optimised.
-        memory: what saves memory. validation: looks while training.
+        conditions: random conditioning of a step. timesteps: distribution of noise levels.
+        optimizer: options of the optimizer.
+        memory: options that save memory. validation: validation during training.
     """
 
     method: str = METHOD
@@ -164,7 +164,7 @@ def load_recipe(path: Path | str) -> IcLoraRecipe:
 
 
 def fingerprint(recipe: IcLoraRecipe, *, data_sha256: str, base_sha256: str) -> dict[str, Any]:
-    """Return what must not change when a run is resumed, by flat keys."""
+    """Return the options that must not change when a run is resumed, by flat keys."""
     table = json.loads(json.dumps(dataclasses.asdict(recipe)))
     flat: dict[str, Any] = {}
     for key, value in table.items():

@@ -1,4 +1,4 @@
-"""Looks at validation clips while training, through what the live engine does to a chunk.
+"""Previews and metrics of validation clips, realized as the live engine does.
 
 Legend: n consecutive chunks, C latent channels, F latent frames of a clip, f of a chunk, h w latent
 height and width.
@@ -27,7 +27,7 @@ from realmaster_live.training.iclora.stage import IcLoraStage, LossBins, prompt_
 from realmaster_live.training.latents import Rollout
 from realmaster_live.training.loop import mixed
 
-LEVELS = tuple((i + 0.5) / 5 for i in range(5))  # of the validation loss
+LEVELS = tuple((i + 0.5) / 5 for i in range(5))  # noise levels of the validation loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def batch_of(pair: LatentPair, profile: Profile, *, chunks: int) -> LatentBatch:
 def realize(
     model: InContextTransformer, batch: LatentBatch, *, steps: int, seed: int
 ) -> Tensor:  # (n, B, C, f, h, w) or (n, B, C, h, w)
-    """Return the latents that the engine makes of a batch's references, chunk after chunk."""
+    """Return the latents that the engine produces for a batch's references, chunk by chunk."""
     rollout = Rollout(model, sigmas(steps or model.profile.steps, model.profile.shift))
     prompt, noise = prompt_keys(model, batch), ChunkNoise((1, *batch.reference.shape[2:]), seed)
     made = []
@@ -81,7 +81,7 @@ def realize(
 
 @torch.no_grad()
 def level_losses(stage: IcLoraStage, batch: LatentBatch, *, seed: int) -> dict[str, float]:
-    """Return the loss of the last chunk at fixed noise levels; the noise is always the same."""
+    """Return the loss of the last chunk at fixed noise levels, always with the same noise."""
     bins, (low, high) = LossBins(), stage.span
     noise = torch.from_numpy(ChunkNoise(tuple(batch.target[-1].shape), seed).take())
     noise = noise.to(batch.target)
@@ -99,8 +99,8 @@ def level_losses(stage: IcLoraStage, batch: LatentBatch, *, seed: int) -> dict[s
     return bins.take()
 
 
-class Look:
-    """Figures of validation clips, and a picture of each: rows are render, realized, wanted."""
+class Preview:
+    """Metrics of validation clips, and a picture of each with rows render, realized, truth."""
 
     def __init__(
         self,
@@ -118,9 +118,9 @@ class Look:
         self.paint = painter_of(base)
 
     def __call__(self, folder: Path) -> dict[str, Any]:
-        """Return mean squared errors of latents, as made and of the render, and losses by t.
+        """Return mean squared errors of realized and rendered latents, and losses by t.
 
-        One of two experts makes nothing alone: it has losses only.
+        A single one of two experts cannot realize a clip, so it has losses only.
         """
         figures: dict[str, list[float]] = {}
         levels: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
-"""The loss of an IC-LoRA: noise is taken from target tokens that see the clean render.
+"""The loss of an IC-LoRA: denoising of target tokens that attend to the clean render.
 
-The render's tokens have timestep 0 and the target's positions, see themselves only, and are in no
-loss; the target's see both and the past through the ring, as in the live engine.
+The render's tokens have timestep 0 and the target's positions, attend to themselves only, and have
+no loss; the target's attend to both, and to the past through the ring, as in the live engine.
 
 Legend: n consecutive chunks, B samples, C latent channels, f latent frames of a chunk, h w latent
 height and width, L layers, H heads, N tokens of a chunk, M tokens of a prompt, D head channels.
@@ -37,24 +37,24 @@ from realmaster_live.training.iclora.timesteps import Timesteps
 from realmaster_live.training.latents import empty_past, ropes
 from realmaster_live.training.loop import mixed
 
-BINS = 10  # of t, in the log
+BINS = 10  # number of bins over t in the log
 
 
 class LossBins:
-    """The mean loss at noise levels: one number for all of them does not tell convergence."""
+    """Mean losses by noise level: the mean over all levels does not show convergence."""
 
     def __init__(self) -> None:
         self.sums, self.counts = [0.0] * BINS, [0] * BINS
 
     def add(self, t: Tensor, losses: Tensor) -> None:
-        """Count the losses (B,) of samples at t (B,)."""
+        """Add the losses (B,) of samples at t (B,)."""
         for level, loss in zip(t.tolist(), losses.tolist(), strict=True):
             place = min(int(level * BINS), BINS - 1)
             self.sums[place] += loss
             self.counts[place] += 1
 
     def take(self) -> dict[str, float]:
-        """Return the means since the last time, by the bin's borders, and begin anew."""
+        """Return the means since the last call, by the bins' bounds, and reset."""
         means = {
             f"{i / BINS:.1f}-{(i + 1) / BINS:.1f}": round(total / count, 5)
             for i, (total, count) in enumerate(zip(self.sums, self.counts, strict=True))
@@ -65,7 +65,7 @@ class LossBins:
 
 
 class IcLoraStage:
-    """Trains what requires gradients in a transformer, which is its adapter."""
+    """Trains a transformer's parameters that require gradients, which are its adapter's."""
 
     name = "ic-lora"
 
@@ -80,12 +80,12 @@ class IcLoraStage:
         empty_text: Tensor | None = None,  # (M, channels)
         bfloat16: bool = False,
         checkpointing: bool = False,
-        look: Callable[[], dict[str, Any]] = dict,
+        preview: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.module, self.batches = transformer, batches
         self.conditions, self.timesteps, self.span = conditions, timesteps, span
         self.empty_text, self.bfloat16 = empty_text, bfloat16
-        self.checkpointing, self.look = checkpointing, look
+        self.checkpointing, self.preview = checkpointing, preview
         self.bins = LossBins()
 
     def loss(self, step: int) -> dict[str, Tensor]:
@@ -118,7 +118,7 @@ class IcLoraStage:
         *,
         seen: bool = True,
     ) -> Tensor:  # (B,)
-        """Return each sample's loss on its last chunk; unless `seen` the render has no keys."""
+        """Return each sample's loss on its last chunk; `seen` False hides the render."""
         model, wanted = self.module, target[-1]
         each = levels(draws.t, draws.clean_first, wanted)
         sample = (1.0 - each) * wanted + each * draws.noise
@@ -152,11 +152,11 @@ class IcLoraStage:
         *,
         seen: bool,
     ) -> tuple[Tensor, Rope]:
-        """Return what sink and ring hold of the noised earlier chunks, and their rotations."""
+        """Return keys and values of the noised past in sink and ring, and their rotary tables."""
         model, cache = self.module, RingCache(self.module.profile)
         rope, zero = rope_of(model, target[0]), torch.zeros(target.shape[1])
         amount = draws.history_t
-        if target[0].ndim == 4:  # the prefix is the chunk before
+        if target[0].ndim == 4:  # the prefix is the previous chunk
             amount = torch.where(draws.clean_first, 0.0, amount)
         for index in range(len(target) - 1):
             context = model.context(reference[index], rope, prompt)
@@ -170,8 +170,8 @@ class IcLoraStage:
         return cache.past(like), rope_of(model, target[0], tuple(cache.times()))
 
     def validate(self) -> dict[str, Any]:
-        """Return what a look at the validation clips tells."""
-        return self.look()
+        """Return the metrics on the validation clips."""
+        return self.preview()
 
 
 def tokens_of(model: InContextTransformer, latents: Tensor) -> int:
@@ -192,9 +192,9 @@ def prompt_keys(
     no_caption: Tensor | None = None,  # (B,) bool
     empty_text: Tensor | None = None,  # (M, channels)
 ) -> Tensor | None:  # (L, 2, B, H, M, D)
-    """Return the prompts' keys and values, with gradients; the empty prompt where one is dropped.
+    """Return the prompts' keys and values, with gradients; dropped ones are the empty prompt's.
 
-    A model that learnt its prompts takes them by name, and its first one for the empty one.
+    A model with learnt prompts takes them by name, with its first one as the empty prompt.
     """
     profile = model.profile
     dropped = torch.zeros(len(batch), dtype=torch.bool) if no_caption is None else no_caption
@@ -236,7 +236,7 @@ def check_prompts(known: Sequence[str], names: Sequence[str]) -> None:
 
 @contextmanager
 def checkpointed(model: nn.Module, enabled: bool) -> Iterator[None]:
-    """Keep only the inputs of blocks for the way back, and compute the rest again."""
+    """Enable gradient checkpointing of the blocks."""
     blocks: list[Any] = list(model.blocks) if enabled else []  # type: ignore[arg-type]
     for block in blocks:
         block.forward = partial(

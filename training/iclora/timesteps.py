@@ -1,4 +1,4 @@
-"""Which noise levels are trained on."""
+"""The distribution of noise levels in training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from realmaster_live.errors import ConfigError
 
-FEW, MANY = 1024, 4096  # tokens between which the mean is a line
+FEW, MANY = 1024, 4096  # numbers of tokens between which the mean is linear
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,15 +18,15 @@ class Timesteps:
 
     Esser et al. 2024 (arXiv 2403.03206, section 3.1) with mu growing with the number of tokens,
     0.95 at 1024 and 2.05 at 4096 and the line through them elsewhere, as Lightricks' public trainer
-    for LTX-Video draws it: more tokens tell more of a picture through the same noise. The same mu
-    twice makes it constant.
+    for LTX-Video draws it: more tokens reveal more of a picture under the same noise. The same mu
+    at both makes it constant.
 
     Attributes:
         mean_at_1024: mu for 1024 target tokens of a chunk.
         mean_at_4096: mu for 4096.
-        std: the deviation.
+        std: standard deviation of the logit of t.
         uniform: share of samples whose t is uniform.
-        pure: share of samples at t = 1, where every rollout begins.
+        pure: share of samples at t = 1, where every rollout starts.
         least: smallest t.
     """
 
@@ -54,7 +54,7 @@ class Timesteps:
     def draw(
         self, rng: np.random.Generator, tokens: int, span: tuple[float, float] = (0.0, 1.0)
     ) -> float:
-        """Return a random t; for one of two experts the distribution is squeezed into its span."""
+        """Return a random t; for one of two experts, the distribution is scaled to its span."""
         kind, even, z = rng.random(), rng.random(), rng.standard_normal()
         t = 1.0 / (1.0 + math.exp(-(self.mean(tokens) + self.std * z)))
         if kind < self.pure:

@@ -1,10 +1,10 @@
-"""A run that trains an IC-LoRA in its folder, and goes on where it was left.
+"""A training run of an IC-LoRA in its folder, which can be resumed.
 
 ```
 RUN/config.toml env.json metrics.jsonl samples/step=N/*.png adapter.safetensors facts.json
 RUN/ckpt/step=N/{adapter.safetensors, optimizer.safetensors, state.json, MANIFEST.sha256} LATEST
 ```
-RUN/adapter.safetensors holds the averaged weights of the last look, and of the end.
+RUN/adapter.safetensors holds the averaged weights of the last validation, or of the end.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from realmaster_live.training.iclora.base import load_base, prepare
 from realmaster_live.training.iclora.batches import Batches, LatentPairs
 from realmaster_live.training.iclora.processes import Processes
 from realmaster_live.training.iclora.recipe import IcLoraRecipe, fingerprint
-from realmaster_live.training.iclora.samples import Look
+from realmaster_live.training.iclora.samples import Preview
 from realmaster_live.training.iclora.stage import IcLoraStage
 from realmaster_live.training.loop import (
-    Every,
+    Interval,
     StageState,
     check_fingerprint,
     run_stage,
@@ -49,13 +49,13 @@ ADAPTER = "adapter.safetensors"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Data:
-    """What a run learns from.
+    """The data of a run.
 
     Attributes:
         training: clips to train on.
-        validation: clips to look at, or None.
-        sha256: of all of it, for the fingerprint.
-        empty_text: (M, channels) embedding of the empty prompt, where a text encoder made one.
+        validation: validation clips, or None.
+        sha256: hash of all data, for the fingerprint.
+        empty_text: (M, channels) embedding of the empty prompt; None without a text encoder.
     """
 
     training: LatentPairs
@@ -70,7 +70,7 @@ class IcLoraRun:
     def __init__(
         self, recipe: IcLoraRecipe, data: Data, out: Path, *, accepted: Collection[str] = ()
     ) -> None:
-        """Load the base model; a resumed run may differ in the `accepted` keys."""
+        """Load the base model; a resumed run's conditions may differ in the `accepted` keys."""
         self.recipe, self.data, self.out, self.accepted = recipe, data, out, accepted
         self.stopping = False
         if recipe.threads:
@@ -89,7 +89,7 @@ class IcLoraRun:
             self.log_to_tensorboard = tensorboard.SummaryWriter(out / "tensorboard")
 
     def attach(self) -> Adapter:
-        """Return the new adapter; it is the same on every device."""
+        """Return a new adapter, with the same initial weights on every device."""
         options = self.recipe.adapter
         return attach(
             self.base.transformer,
@@ -104,7 +104,7 @@ class IcLoraRun:
         self.stopping = True
 
     def train(self) -> bool:
-        """Train to the end; return False where a signal ended it."""
+        """Train to the end; return False if a signal ended it."""
         try:
             return self._train()
         finally:
@@ -126,7 +126,7 @@ class IcLoraRun:
             self.describe()
         if self.data.validation is not None and recipe.validation.clips:
             options = recipe.validation
-            look = Look(
+            preview = Preview(
                 self.base,
                 stage,
                 self.data.validation,
@@ -135,15 +135,15 @@ class IcLoraRun:
                 steps=options.steps,
                 seed=options.seed,
             )
-            stage.look = lambda: self.look(look, state.step)
+            stage.preview = lambda: self.validate(preview, state.step)
         self.processes.wait()
         finished = run_stage(
             stage,
             state,
             saved_in,
             facts=lambda: {"fingerprint": wanted, "processes": self.processes.share[1]},
-            save=Every(steps=recipe.save_steps),
-            validate=Every(steps=recipe.validation.every),
+            save=Interval(steps=recipe.save_steps),
+            validate=Interval(steps=recipe.validation.every),
             log=lambda entry: self.log({**entry, **self.bins(stage, entry)}),
             log_steps=recipe.log_steps,
             writes=self.processes.first,
@@ -177,25 +177,25 @@ class IcLoraRun:
             checkpointing=recipe.memory.checkpointing,
         )
 
-    def look(self, look: Look, step: int) -> dict[str, Any]:
-        """Return figures with the averaged weights, which are also what is handed on."""
+    def validate(self, preview: Preview, step: int) -> dict[str, Any]:
+        """Write the adapter with the averaged weights, and return its metrics."""
         self.write_adapter()
-        return look(self.out / "samples" / f"step={step}")
+        return preview(self.out / "samples" / f"step={step}")
 
     @staticmethod
     def bins(stage: IcLoraStage, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return the loss by noise level since the last line with a loss."""
+        """Return the loss by noise level since the last entry with a loss."""
         return {"loss_by_t": stage.bins.take()} if "loss" in entry else {}
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl, and the same to TensorBoard where it is asked for."""
+        """Append an entry to metrics.jsonl, and to TensorBoard if enabled."""
         write_entry(self.out, entry)
         if self.log_to_tensorboard is not None:
             for name, value in flat(entry).items():
                 self.log_to_tensorboard.add_scalar(name, value, entry.get("step", 0))
 
     def describe(self) -> None:
-        """Write what the run is made of: the resolved recipe, and the machine."""
+        """Write the resolved recipe and a description of the machine."""
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "config.toml").write_text(toml_of(dataclasses.asdict(self.recipe)))
         facts = {"python": platform.python_version(), "torch": torch.__version__,
@@ -204,7 +204,7 @@ class IcLoraRun:
         (self.out / "env.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     def write_adapter(self) -> None:
-        """Write the adapter's present weights with what they belong to."""
+        """Write the adapter's present weights with their metadata."""
         base, options = self.base, self.recipe.adapter
         facts = LoraFacts(
             base_model=base.name,
@@ -216,7 +216,7 @@ class IcLoraRun:
         save(self.out / ADAPTER, self.adapter, scheme="diffusers", facts=facts)
 
     def write_facts(self, state: StageState) -> None:
-        """Write what the finished adapter is and was trained on."""
+        """Write the finished adapter's facts and training data."""
         base = self.base
         facts = {
             "base": {"name": base.name, "sha256": base.sha256, "licence": base.licence},
@@ -229,7 +229,7 @@ class IcLoraRun:
 
 
 def flat(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of a nested entry by paths of names."""
+    """Return the numbers of a nested entry by their paths."""
     numbers: dict[str, float] = {}
     for name, value in entry.items():
         if isinstance(value, dict):

@@ -28,7 +28,7 @@ from realmaster_live.training.perception.examples import (
 )
 from realmaster_live.training.perception.figures import Comparison, bars, compare
 from realmaster_live.training.perception.judge import JudgeFigures, export_judge, judge_figures
-from realmaster_live.training.perception.judge_network import JUDGE_CROP, Judging
+from realmaster_live.training.perception.judge_network import JUDGE_CROP, JudgeTask
 from realmaster_live.training.perception.real_sets import read_real_set
 from realmaster_live.training.perception.realized import with_realized
 from realmaster_live.training.perception.report import write_report
@@ -170,7 +170,7 @@ def make_judge(study: Study, path: Path) -> list[JudgeFigures]:
     check_unseen({example.seed for example in examples}, tests)
     height, width = JUDGE_CROP
     training = Training(steps=study.steps, height=height, width=width)
-    network, _ = train(Judging(examples), examples, training, variants=INPUTS, seed=0)
+    network, _ = train(JudgeTask(examples), examples, training, variants=INPUTS, seed=0)
     export_judge(network, path)
     judge = Judge(path)
     return [judge_figures(judge, tests, variant) for variant in INPUTS]

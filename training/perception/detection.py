@@ -39,7 +39,7 @@ class Targets(NamedTuple):
     middles: NDArray[np.bool_]  # (h, w)
 
 
-class Found(NamedTuple):
+class Detections(NamedTuple):
     """Boxes that a network found in a picture, the surest first."""
 
     corners: NDArray[np.float32]  # (N, 4) pixels
@@ -89,7 +89,7 @@ def detection_loss(output: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def detect(network: nn.Module, picture: NDArray[np.uint8]) -> Found:
+def detect(network: nn.Module, picture: NDArray[np.uint8]) -> Detections:
     """Return what a network finds in a picture (H, W, 3)."""
     logits, values = network(as_input(picture))
     heat = logits[0].sigmoid()
@@ -103,10 +103,10 @@ def detect(network: nn.Module, picture: NDArray[np.uint8]) -> Found:
     half = np.exp(np.stack([log_width, log_height], 1).clip(None, 8.0)) / 2
     edge = np.array([picture.shape[1], picture.shape[0]] * 2, np.float32)
     corners = np.concatenate([middle - half, middle + half], 1).clip(0, edge)
-    return Found(corners.astype(np.float32), kinds.astype(np.int64), scores)
+    return Detections(corners.astype(np.float32), kinds.astype(np.int64), scores)
 
 
-def average_precision(found: Sequence[Found], wanted: Sequence[Boxes]) -> dict[str, float]:
+def average_precision(found: Sequence[Detections], wanted: Sequence[Boxes]) -> dict[str, float]:
     """Return AP at an overlap of one half, in percent, of each kind that there is (COCO's rule).
 
     Hard boxes are COCO's "crowd": finding one, or a part of it, is neither right nor wrong.

@@ -86,7 +86,7 @@ class JudgeNetwork(nn.Module):
         return out[:, : self.groups], out[:, self.groups :] + USUAL_LOG_DEPTH
 
 
-class Judging:
+class JudgeTask:
     """The judge as a task, for `runs.train`."""
 
     def __init__(self, examples: Sequence[Example]) -> None:

@@ -22,7 +22,7 @@ from realmaster_live.training.loop import mixed
 from realmaster_live.training.perception.augment import CROP, draw_batch
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
 from realmaster_live.training.perception.study import STEPS
-from realmaster_live.training.perception.tasks import Learnt, Task, TestSet, mean
+from realmaster_live.training.perception.tasks import Task, TestSet, Trainable, mean
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Run:
 
 
 def train(
-    task: Learnt,
+    task: Trainable,
     examples: Sequence[Example],
     options: Training,
     *,

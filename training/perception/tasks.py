@@ -50,7 +50,7 @@ class TestSet:
     __test__ = False  # not for pytest
 
 
-class Learnt(Protocol):
+class Trainable(Protocol):
     """What a network can be trained for."""
 
     def network(self) -> nn.Module:
@@ -60,7 +60,7 @@ class Learnt(Protocol):
         """Return the loss of a batch."""
 
 
-class Task(Learnt, Protocol):
+class Task(Trainable, Protocol):
     """What is learnt, and how well."""
 
     def figures(self, network: nn.Module, test: TestSet) -> dict[str, float]:

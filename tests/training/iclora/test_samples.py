@@ -20,7 +20,7 @@ from realmaster_live.training.iclora.pictures import (
     wan_painter,
 )
 from realmaster_live.training.iclora.samples import batch_of, open_clips, realize
-from realmaster_live.training.looks import decode_clip
+from realmaster_live.training.previews import decode_clip
 
 HEIGHT, WIDTH, CHUNKS = 64, 96, 4
 

@@ -9,8 +9,8 @@ from footage import frames_of, write_film
 
 from realmaster_live.errors import PairError
 from realmaster_live.replay import video_files
-from realmaster_live.training.looks import psnr_bytes
 from realmaster_live.training.pairs import videos
+from realmaster_live.training.previews import psnr_bytes
 
 
 def test_photoreal_clips_come_back_nearly_as_they_were(tmp_path):

@@ -5,7 +5,7 @@ import torch
 from realmaster_live.training.perception.augment import Batch
 from realmaster_live.training.perception.boxes import Boxes, make_boxes
 from realmaster_live.training.perception.detection import (
-    Found,
+    Detections,
     average_precision,
     detect,
     detection_loss,
@@ -85,7 +85,7 @@ def test_average_precision_of_boxes_by_hand():
     person = make_boxes([(10, 10, 20, 30)], [1])
 
     def found(rows, scores, kinds):
-        return Found(
+        return Detections(
             np.array(rows, np.float32).reshape(-1, 4), np.array(kinds), np.array(scores, np.float32)
         )
 

@@ -1,4 +1,4 @@
-"""Looks at validation clips while training: a few figures and a picture a person can judge."""
+"""Previews of validation clips during training: a few metrics, and a picture to look at."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from realmaster_live.training.latents import encode_clip, roll_out
 
 
 def next_picture(folder: Path, name: str) -> Path:
-    """Return `name-NN.png`, numbered after those that a stage wrote before it was resumed."""
+    """Return the next free `name-NN.png`; a resumed stage continues the numbering."""
     return folder / f"{name}-{len(list(folder.glob(f'{name}-*.png'))) + 1:02d}.png"
 
 
@@ -37,7 +37,7 @@ def decode_clip(
     *,
     plain: bool = False,
 ) -> NDArray[np.uint8]:
-    """Return the frames of a clip's latents, with the render as guide unless `plain`."""
+    """Decode a clip's latents to frames, guided by the render unless `plain`."""
     time = autoencoder.profile.chunk_frames
     _, height, width, _ = guide.shape
     memory = autoencoder.empty_memory(1, height, width)
@@ -51,7 +51,7 @@ def decode_clip(
     return np.concatenate(frames)
 
 
-def look(
+def preview(
     autoencoder: StreamingAutoencoder,
     transformer: InContextTransformer | None,
     clips: Sequence[Clip],
@@ -59,9 +59,9 @@ def look(
     *,
     chunks: int = 2,
 ) -> dict[str, float]:
-    """Return mean PSNR of render and realized frames; write rows of render | realized | truth.
+    """Return the mean PSNR of render and realized frames; write rows of render | realized | truth.
 
-    Clips with a prompt have figures of their own. Without a transformer the true latents are
+    Clips with a prompt are averaged separately. Without a transformer the truth's latents are
     decoded, with and without the guide.
     """
     time = autoencoder.profile.chunk_frames
