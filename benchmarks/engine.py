@@ -1,4 +1,4 @@
-"""Time of a chunk by stage, frames a second by picture size, and what the cached reference saves.
+"""Times a chunk by stage, frames a second by picture size, and the gain of the cached reference.
 
 Run `python benchmarks/engine.py [FOLDER]`; every figure printed is of this run on this machine.
 With `--torch` the torch engine, eager and with random weights of the same profile, is timed in the

@@ -1,4 +1,4 @@
-"""How fast recordings become datasets, and what bounds them.
+"""Times the export of recordings to data sets, and the parts that limit it.
 
 Run `python benchmarks/exports.py [--size WxH] [--frames N] [--variant sim]`; figures are of this
 run on this machine. The drive is one through the embedded town, realized as it was rendered.

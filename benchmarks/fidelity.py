@@ -1,8 +1,8 @@
-"""The fidelity gate: what true frames score, which untruths it finds, and what judging costs.
+"""The fidelity gate: scores of good frames, share of corrupted ones that it stops, and its cost.
 
 Run `python benchmarks/fidelity.py` for drives through held-out embedded towns, realized live
 through the real `carla` client, or `--recordings DIR ...` for drives of one's own. Realized frames
-are judged as they are and spoilt in each way of `fidelity/corruptions.py`; the table says how many
+are judged unchanged and with each corruption of `fidelity/corruptions.py`; the table shows how many
 of each the default thresholds stop, and the quantiles of every score. `--judge FILE` lets a network
 judge as well. Judging is timed in turn with the engine, on as many threads, so that the ratio does
 not depend on what else the machine does.
@@ -93,7 +93,7 @@ class Tally:
 
 
 def judge_chunk(chunk: Chunk, tally: Tally, judge: Judge | None, limits: Thresholds) -> None:
-    """Judge a realized chunk's first and last frame, true and spoilt."""
+    """Judge a realized chunk's first and last frame, unchanged and corrupted."""
     assert chunk.rendered is not None
     for index in (0, len(chunk) - 1):
         labels = {name: label[index] for name, label in chunk.labels.items()}
@@ -184,8 +184,8 @@ def main() -> None:
         )
     print(f"locked classes: {', '.join(LOCKED)}")
     if options.json:
-        told = {"kinds": tally.figures(), "seconds_a_chunk": cost, "threads": options.threads}
-        options.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        figures = {"kinds": tally.figures(), "seconds_a_chunk": cost, "threads": options.threads}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

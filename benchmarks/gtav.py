@@ -1,7 +1,8 @@
 """How fast a game's frames come in, and what the relay adds; run it alone on an idle machine.
 
 `python benchmarks/gtav.py` sends 1920x1080 frames over TCP on this machine from a process of its
-own: decoded, made smaller and queued by the bridge; the same in the plain way; and through a relay.
+own: decoded, downsized and queued by the bridge; the same by a naive implementation; and through a
+relay.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from realmaster_live.bridges.gtav.relay.relay import Relay
 
 GAME, SMALL = (1920, 1080), (512, 288)
 LOCAL = Address(scheme="deepgtav+tcp", host="127.0.0.1", port=0)
-PICTURES = 4  # different ones, so that none is taken for a stale one
+PICTURES = 4  # different frames, so that none is dropped as stale
 WARM_S = 2.0
 
 
-def serve_game(told: Connection, rate: float) -> None:
+def serve_game(ready: Connection, rate: float) -> None:
     """Send frames as the game does, `rate` a second, or as fast as they are taken with 0."""
     rng = np.random.default_rng(0)
     blurred = [
@@ -45,7 +46,7 @@ def serve_game(told: Connection, rate: float) -> None:
     ]
     bodies = [picture.reshape(-1).data for picture in blurred]
     server = TcpServer(LOCAL)
-    told.send(server.port)
+    ready.send(server.port)
     due, number, wanted = time.monotonic(), 0, False
     while True:
         for body in server.receive(0.0 if wanted else 0.1):
@@ -60,11 +61,11 @@ def serve_game(told: Connection, rate: float) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
 
 
-def serve_relay(told: Connection, game: int) -> None:
+def serve_relay(ready: Connection, game: int) -> None:
     """Relay the game at a port, with the one core that the verb takes for pictures."""
     cv2.setNumThreads(1)
     with Relay(_url(game), LOCAL, request=Request(game_size=GAME, rate=1000.0)) as relay:
-        told.send(relay.port)
+        ready.send(relay.port)
         relay.run()
 
 
@@ -160,7 +161,7 @@ def main() -> None:
     with process(serve_game, 0.0) as port:
         plain = plainly(port, options.seconds)
     print(f"the bridge     {fast:6.1f} frames/s, grew {grown:.1f} MiB in {options.seconds:g} s")
-    print(f"the plain way  {plain:6.1f} frames/s: the bridge is {fast / plain:.1f} times as fast")
+    print(f"naive          {plain:6.1f} frames/s: the bridge is {fast / plain:.1f} times as fast")
     with process(serve_game, options.relay_fps) as game, process(serve_relay, game) as port:
         p50, p95, rate = added_by_relay(port, options.seconds)
     print(f"the relay      {rate:6.1f} frames/s, adds {p50:.1f} ms (median), {p95:.1f} ms (p95)")

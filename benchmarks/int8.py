@@ -1,4 +1,4 @@
-"""The embedded model with 8-bit integers: is it faster on this CPU, smaller, and what is lost?
+"""The embedded model in int8: its speed on this CPU, its size, and its loss of quality.
 
 Run `python benchmarks/int8.py --pairs DIR` (what `realmaster pairs render` wrote). Every variant
 is a whole model folder made from a float16 export, by default the shipped one; all variants realize
@@ -145,14 +145,14 @@ def distinct_bytes(models: Graphs) -> int:
 
     What is float32 here is stored as float16.
     """
-    seen: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for model in models.values():
         for tensor in model.graph.initializer:
             values = numpy_helper.to_array(tensor)
             if values.size >= SMALL:
                 size = 2 * values.size if values.dtype == np.float32 else values.nbytes
-                seen[hashlib.sha256(values.tobytes()).hexdigest()] = size
-    return sum(seen.values())
+                sizes[hashlib.sha256(values.tobytes()).hexdigest()] = size
+    return sum(sizes.values())
 
 
 def build(model: Path, pairs: Path, root: Path, *, compute: bool) -> dict[str, Variant]:

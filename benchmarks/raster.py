@@ -49,7 +49,7 @@ def main() -> None:
                 place = next(one for one in state.instances if one.actor_id == ego)
                 pose = place.model_to_world @ mount
                 view = CameraView(cam_to_world=pose, width=width, height=height, fov_deg=90.0)
-                if number == 2:  # what came before compiled and filled the caches
+                if number == 2:  # the first frames only compile and fill the caches
                     wall, busy = time.perf_counter(), time.process_time()
                 rasteriser.render(state, view)
             wall, busy = time.perf_counter() - wall, time.process_time() - busy

@@ -1,4 +1,4 @@
-"""What recording costs: stream by stream, in the live loop, and over half an hour.
+"""Measures the cost of recording: by stream, in the live loop, and over half an hour.
 
 Run `python benchmarks/recording.py [streams] [loop] [long] [--size WxH]`; all three by default.
 Every figure is of this run on this machine.
@@ -48,7 +48,7 @@ LONG_FRAMES, LONG_SIZE = 36_000, (96, 64)
 
 
 class Played:
-    """A source that gives frames that were captured before."""
+    """A source that replays captured frames."""
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._frames = frames
@@ -174,7 +174,7 @@ def measure_loop(frames: Sequence[Frame], folder: Path, *, threads: int) -> None
         sinks = [Recorder(folder / f"{threads}-{number}", engine.spec)] if recorded else []
         began, cpu = time.monotonic(), time.process_time()
         run(Played(shown), engine, sinks)
-        if number > 1:  # the first two rounds only warm up
+        if number > 1:  # the first two rounds are a warm-up
             rates[recorded].append(len(shown) / (time.monotonic() - began))
             spent[recorded].append(1e3 * (time.process_time() - cpu) / len(shown))
     ratios = [b / a for a, b in zip(rates[False], rates[True], strict=True)]

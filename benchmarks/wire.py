@@ -1,4 +1,4 @@
-"""How fast minitown's pictures reach the real carla client; run it alone on an idle machine.
+"""Measures how fast minitown's pictures reach the real carla client; run it on an idle machine.
 
 `python benchmarks/wire.py` starts its own servers. The first lines send one fixed picture, so they
 measure the wire alone; the last ones draw every picture.

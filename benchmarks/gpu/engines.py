@@ -53,10 +53,10 @@ COLUMNS = ("profile", "size", "steps", "mode", "reference", *STAGES, "chunk_ms",
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One way to run a profile at a size: how it is launched, and what is kept of the reference.
+    """A way to run a profile at a size: how it is launched, and whether the reference is cached.
 
     `mode` is eager, graphs (CUDA graphs) or compiled (and graphs); `reference` is cached,
-    recomputed in every pass, or stock: joined on the frame axis, all seeing all, nothing kept.
+    recomputed in every pass, or stock: concatenated on the frame axis, full attention, no cache.
     """
 
     profile: str
@@ -68,11 +68,11 @@ class Variant:
 
 
 class LimitReached(BaseException):
-    """The time is over; no Exception, or a compiler takes it for a fault of its own."""
+    """The time limit is reached; not an Exception, which compilers would catch."""
 
 
 class Report:
-    """The rows so far, on disk after each."""
+    """The rows so far, written to disk after each one."""
 
     def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
         self.folder, self.facts = folder, facts
@@ -252,7 +252,7 @@ def time_engine(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str,
 
 
 def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, Any]:
-    """Return the time of all denoise steps the stock way, which keeps nothing and has no past."""
+    """Return the time of all denoise steps without cache and past (see `Variant`)."""
     stages = engine._open_stages()
     buffers, (expert,) = stages.buffers, stages.experts
     transformer, prompt_kv = expert.transformer, expert.state.prompt_kv
@@ -348,7 +348,7 @@ def exported(chunks: int) -> Iterator[dict[str, Any]]:
             stages = {stage: 1e3 * statistics.median(times[stage][3:]) for stage in STAGES}
             row |= {**stages, "chunk_ms": sum(stages.values())}
             row["fps"] = 1e3 * engine.spec.frames / row["chunk_ms"]
-        except Exception as error:  # each provider fails in its own ways
+        except Exception as error:  # providers raise errors of many types
             row["note"] = one_line(error)
         yield row
 
@@ -361,7 +361,7 @@ def other_engines() -> Iterator[dict[str, Any]]:
             note = f"{what} {found.__version__}"
             if module == "onnxruntime":
                 note += " with " + ", ".join(found.get_available_providers())
-        except Exception as error:  # a broken install fails in its own ways
+        except Exception as error:  # a broken installation raises errors of many types
             note = f"not there: {one_line(error)}"
         yield {"profile": "-", "mode": module, "note": note}
 

@@ -1,1 +1,1 @@
-"""Does it help perception? Small networks trained on renders, realized frames and photographs."""
+"""Perception study: small networks trained on renders, realized frames and photographs."""

@@ -1,7 +1,7 @@
-"""Crops to learn from, as a pure function of (seed, step): the same for every variant.
+"""Training crops as a pure function of (seed, step): the same for every variant.
 
-Half of the crops are of anywhere. The others show a pixel of a small group that the picture has
-(rare class sampling, Hoyer et al. 2022, "DAFormer", section 4.3), or hardly any would be seen.
+Half of the crops are uniform. The others contain a pixel of a rare group of the picture (rare class
+sampling, Hoyer et al. 2022, "DAFormer", section 4.3), which would be too rare otherwise.
 
 Legend: B crops, H W pixels.
 """
@@ -34,9 +34,9 @@ class Batch:
     """Crops with their labels.
 
     Attributes:
-        pictures: (B, H, W, 3) float32, RGB in [0, 1] and a little outside.
-        groups: (B, H, W) uint8. boxes: of each crop.
-        depth: (B, H, W) float32 metres, inf at sky; None where the examples have none.
+        pictures: (B, H, W, 3) float32, RGB in [0, 1], slightly beyond by augmentation.
+        groups: (B, H, W) uint8. boxes: the boxes of each crop.
+        depth: (B, H, W) float32 metres, inf at sky; None if the examples have none.
     """
 
     pictures: NDArray[np.float32]
@@ -54,10 +54,10 @@ def draw_batch(
     batch: int,
     crop: tuple[int, int] = CROP,
 ) -> Batch:
-    """Return a step's crops; each is of one of the variants, by turns.
+    """Return a step's crops, with the variants in rotation.
 
     Place, scale, mirroring, brightness and contrast of each crop follow from the seed and the
-    step alone, so that networks that differ in the variant see the same moments.
+    step alone, so that networks of different variants train on the same frames.
     """
     rng = step_rng(seed, step)
     pictures, groups, boxes, depths = [], [], [], []

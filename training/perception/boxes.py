@@ -1,4 +1,4 @@
-"""Boxes of things from their masks, and of what is left of them in a crop."""
+"""Bounding boxes of objects from their masks, and their parts in a crop."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from realmaster_live.training.perception.groups import DETECTED, PLACES
 
-SMALLEST_PX = 8  # height or width under which nobody is asked to find a thing
-LEAST_LEFT = 0.35  # share of a box that has to be in a crop, or it is nobody's
+SMALLEST_PX = 8  # height or width below which a box is hard
+LEAST_LEFT = 0.35  # share of a box that must be inside a crop; else it is hard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,9 @@ class Boxes:
     """Boxes of one picture.
 
     Attributes:
-        corners: (N, 4) float32, left, top, right, bottom in pixels, right and bottom outside.
-        kinds: (N,) int64, places in `DETECTED`.
-        hard: (N,) bool, too small or too far cut off: finding it is neither right nor wrong.
+        corners: (N, 4) float32, left, top, right, bottom in pixels, right and bottom exclusive.
+        kinds: (N,) int64, indices into `DETECTED`.
+        hard: (N,) bool, too small or truncated: ignored in training and scoring.
     """
 
     corners: NDArray[np.float32]
@@ -33,7 +33,7 @@ class Boxes:
 
 
 def make_boxes(rows: list[tuple[float, float, float, float]], kinds: list[int]) -> Boxes:
-    """Return boxes; those that are too small are hard."""
+    """Return boxes; small ones are marked as hard."""
     corners = np.array(rows, np.float32).reshape(-1, 4)
     sides = corners[:, 2:] - corners[:, :2]
     return Boxes(
@@ -47,9 +47,9 @@ def boxes_of_masks(
     groups: NDArray[np.uint8],  # (H, W) places in groups.NAMES
     instance: NDArray[np.int32],  # (H, W), 0 where there is no thing
 ) -> Boxes:
-    """Return the boxes around the pixels of each thing that the detector finds.
+    """Return the boxes around the pixels of each object of the detector's classes.
 
-    A rider and the bicycle are two boxes, though they are one thing.
+    A rider and the bicycle are two boxes, though they are one object.
     """
     rows, kinds = [], []
     for kind, name in enumerate(DETECTED):

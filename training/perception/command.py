@@ -1,9 +1,9 @@
-"""Does it help perception? Train small networks on renders, realized frames and photographs.
+"""`realmaster evaluate perception`: trains and tests small networks on every variant of frames.
 
 The same networks with the same first weights take the same steps on the same moments as rendered
 (sim), as the engine realizes them (real), on half of each (mixed), and path-traced (truth: as good
 as it can get). All are tested on path-traced moments of other towns, and on a user's photographs.
-What is finished is kept in --out: run the command again to go on.
+Finished results are stored in --out: run the same command to resume.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INPUTS = (SIM, REAL, TRUTH)
 
 
 def chosen(names: Sequence[str], known: Sequence[str], flag: str) -> Sequence[str]:
-    """Return the names, or all that are known; ConfigError for one that is not known."""
+    """Return the names, by default all known ones; raise ConfigError for an unknown one."""
     for name in names:
         if name not in known:
             raise ConfigError(
@@ -53,7 +53,7 @@ def chosen(names: Sequence[str], known: Sequence[str], flag: str) -> Sequence[st
 
 
 def read_realized(study: Study, folders: Sequence[Path]) -> list[Example]:
-    """Return the examples of folders, realized by the engine."""
+    """Return the folders' examples, with frames realized by the engine."""
     clips = labelled_clips(folders)
     cache = study.cache or study.out / "realized"
     examples = with_realized(
@@ -81,7 +81,7 @@ def read_tests(study: Study, seen: set[int]) -> list[TestSet]:
 
 
 def check_unseen(seen: set[int], tests: Sequence[Example]) -> None:
-    """Raise PairError where a test shows a town that is learnt from."""
+    """Raise PairError if a test set contains a town of the training set."""
     both = seen & {example.seed for example in tests}
     if both:
         raise PairError(
@@ -91,7 +91,7 @@ def check_unseen(seen: set[int], tests: Sequence[Example]) -> None:
 
 
 def setting(study: Study, training: Training, examples: Sequence[Example]) -> str:
-    """Return how the figures came about, in words."""
+    """Return a description of the study's setting."""
     towns = len({example.seed for example in examples})
     return (
         f"All variants: the same {len(examples)} moments of {towns} towns, the same first "
@@ -104,10 +104,10 @@ def setting(study: Study, training: Training, examples: Sequence[Example]) -> st
 
 
 def evaluate(study: Study) -> list[Comparison]:
-    """Train what is missing, test, and write perception.json and report.html.
+    """Train missing networks, test all, and write perception.json and report.html.
 
     Raises:
-        PairError: clips without labels, or a town both learnt from and tested on.
+        PairError: clips have no labels, or a town is both in training and test.
         ConfigError: an unknown task or variant.
     """
     tasks = chosen(study.tasks, list(MEASURES), "--tasks")
@@ -164,7 +164,7 @@ def evaluate(study: Study) -> list[Comparison]:
 
 
 def make_judge(study: Study, path: Path) -> list[JudgeFigures]:
-    """Train the judge on every variant at once, write it to `path`, and return what it sees."""
+    """Train the judge on all variants at once, write it to `path`, and return its scores."""
     examples = read_realized(study, study.train)
     tests = read_realized(study, study.test)
     check_unseen({example.seed for example in examples}, tests)

@@ -1,7 +1,7 @@
-"""Finding things: targets and loss of a heatmap of middles, and average precision of its boxes.
+"""Object detection: targets and loss of a centre heatmap, and average precision of its boxes.
 
-After Zhou et al. 2019, "Objects as Points", with an elliptic bell as wide and high as its thing.
-Legend: B crops, D kinds, h w cells, N things.
+After Zhou et al. 2019, "Objects as Points", with an elliptic Gaussian in proportion to its object.
+Legend: B crops, D kinds, h w cells, N objects.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from realmaster_live.training.perception.groups import DETECTED
 from realmaster_live.training.perception.networks import DETECT_STRIDE
 from realmaster_live.training.perception.pixels import as_input
 
-ALPHA, BETA = 2.0, 4.0  # of the focal loss, equation 1
+ALPHA, BETA = 2.0, 4.0  # exponents of the focal loss, equation 1
 SIZE_WEIGHT, OFFSET_WEIGHT = 0.5, 0.5
-BELL = 0.12  # standard deviation of the bell, of the thing's side
+BELL = 0.12  # standard deviation of the Gaussian, as a share of the object's side
 NARROWEST = 0.7  # cells
 MOST_FOUND, LEAST_SCORE = 60, 0.02
 
 
 class Targets(NamedTuple):
-    """What a crop's boxes ask of each cell."""
+    """The training targets of a crop, for each cell."""
 
-    heat: NDArray[np.float32]  # (D, h, w), 1 at a middle
-    counts: NDArray[np.float32]  # (D, h, w), 0 where a thing is too hard to ask for
-    values: NDArray[np.float32]  # (4, h, w), as Detector gives them
+    heat: NDArray[np.float32]  # (D, h, w), 1 at a centre
+    counts: NDArray[np.float32]  # (D, h, w), 0 at hard boxes, which are ignored
+    values: NDArray[np.float32]  # (4, h, w), as Detector outputs them
     middles: NDArray[np.bool_]  # (h, w)
 
 
 class Detections(NamedTuple):
-    """Boxes that a network found in a picture, the surest first."""
+    """A network's detections in a picture, by descending score."""
 
     corners: NDArray[np.float32]  # (N, 4) pixels
     kinds: NDArray[np.int64]  # (N,)
@@ -71,7 +71,7 @@ def targets_of(boxes: Boxes, height: int, width: int) -> Targets:
 
 
 def detection_loss(output: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
-    """Return the focal loss of the heatmap plus the L1 losses of size and offset, per thing."""
+    """Return the focal loss of the heatmap plus the L1 losses of size and offset, per object."""
     logits, values = (each.float() for each in output)
     height, width = logits.shape[2:]
     made = [targets_of(boxes, height, width) for boxes in batch.boxes]
@@ -90,7 +90,7 @@ def detection_loss(output: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def detect(network: nn.Module, picture: NDArray[np.uint8]) -> Detections:
-    """Return what a network finds in a picture (H, W, 3)."""
+    """Return a network's detections in a picture (H, W, 3)."""
     logits, values = network(as_input(picture))
     heat = logits[0].sigmoid()
     peaks = nn.functional.max_pool2d(heat, 3, 1, 1) == heat
@@ -107,9 +107,9 @@ def detect(network: nn.Module, picture: NDArray[np.uint8]) -> Detections:
 
 
 def average_precision(found: Sequence[Detections], wanted: Sequence[Boxes]) -> dict[str, float]:
-    """Return AP at an overlap of one half, in percent, of each kind that there is (COCO's rule).
+    """Return AP at an IoU of 0.5, in percent, for each class that occurs (COCO's rule).
 
-    Hard boxes are COCO's "crowd": finding one, or a part of it, is neither right nor wrong.
+    Hard boxes are COCO's "crowd": detections on them are ignored.
     """
     coco, evaluator = (
         require(f"pycocotools.{module}", extra="export") for module in ("coco", "cocoeval")

@@ -1,4 +1,4 @@
-"""Pictures of the report: groups in colour, boxes, one row of a sheet after the other."""
+"""Draws the report's pictures: coloured groups and boxes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def with_boxes(
     corners: NDArray[np.float32],  # (N, 4)
     kinds: NDArray[np.int64],  # (N,)
 ) -> NDArray[np.uint8]:
-    """Return a picture with boxes drawn into it."""
+    """Return a picture with boxes drawn over it."""
     shown = picture.copy()
     for (left, top, right, bottom), kind in zip(corners.round().astype(int), kinds, strict=True):
         cv2.rectangle(shown, (left, top), (right - 1, bottom - 1), KIND_COLOURS[int(kind)], LINE)
@@ -37,7 +37,7 @@ def with_boxes(
 
 
 def as_image(picture: NDArray[np.uint8], label: str) -> str:
-    """Return a picture (H, W, 3) RGB as an HTML image that needs no file."""
+    """Return a picture (H, W, 3) RGB as an inline HTML image."""
     done, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )

@@ -1,4 +1,4 @@
-"""Labelled pictures: the traced frames of clips, in every variant that a network may see.
+"""Labelled pictures: the path-traced frames of clips, in every variant.
 
 A folder holds clips as `realmaster pairs render --with-labels` writes them.
 """
@@ -23,14 +23,14 @@ SIM, REAL, TRUTH = "sim", "real", "truth"
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One moment with its labels.
+    """One frame in all variants, with its labels.
 
     Attributes:
-        name: of the clip and frame. seed: the town's; -1 for a picture from elsewhere.
-        pictures: variant -> (H, W, 3) uint8 RGB; all show the same, pixel by pixel.
-        groups: (H, W) uint8, places in groups.NAMES or IGNORE; None where nobody labelled pixels.
-        boxes: of the things; None where nobody drew any.
-        depth: (H, W) float16 metres, inf at sky; None where it is not known.
+        name: name of clip and frame. seed: seed of the town; -1 for other pictures.
+        pictures: variant -> (H, W, 3) uint8 RGB; all are aligned pixel by pixel.
+        groups: (H, W) uint8, indices into groups.NAMES, or IGNORE; None without pixel labels.
+        boxes: boxes of the objects; None without box labels.
+        depth: (H, W) float16 metres, inf at sky; None if unknown.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Example:
     depth: NDArray[np.float16] | None = None
 
     def with_picture(self, variant: str, picture: NDArray[np.uint8]) -> Example:
-        """Return this moment with one more picture of it."""
+        """Return this example with one more variant."""
         return replace(self, pictures={**self.pictures, variant: picture})
 
 
@@ -62,9 +62,9 @@ class LabelledClip:
         return self.path.with_name(f"{self.name}.{ending}")
 
     def traced(self, most: int) -> list[tuple[int, int]]:
-        """Return (frame, place in the truth) of at most so many traced frames, evenly spread.
+        """Return (frame, index in the truth) of up to `most` traced frames, evenly spaced.
 
-        The last one is always among them: an engine has warmed up by then.
+        The last one is always included: an engine's past is full by then.
         """
         frames: list[int] = self.facts.get("truth_frames") or list(range(self.facts["frames"]))
         count = min(most, len(frames))
@@ -73,7 +73,7 @@ class LabelledClip:
 
 
 def labelled_clips(folders: Sequence[Path]) -> list[LabelledClip]:
-    """Return the finished clips with labels in several folders; PairError where there is none."""
+    """Return the finished clips with labels in several folders; PairError if there is none."""
     found = [
         LabelledClip(path=path, facts=json.loads(path.read_text()))
         for folder in folders
@@ -89,7 +89,7 @@ def labelled_clips(folders: Sequence[Path]) -> list[LabelledClip]:
 
 
 def read_examples(clips: Sequence[LabelledClip], most: int) -> list[list[Example]]:
-    """Return at most so many traced moments of each clip, as rendered and as path-traced."""
+    """Return up to `per_clip` path-traced frames of each clip, rendered and path-traced."""
     return [_examples_of(clip, clip.traced(most)) for clip in clips]
 
 

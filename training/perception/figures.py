@@ -1,7 +1,7 @@
-"""What many runs say together: means with confidence intervals, differences, the gap recovered.
+"""Statistics over runs: means with confidence intervals, differences, the gap recovered.
 
-Seeds are the sample. A difference of two variants is taken seed by seed: both networks began with
-the same weights and saw the same crops.
+The sample is over seeds. Differences of variants are paired by seed: both networks started with
+the same weights and trained on the same crops.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ def student(freedom: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds and half the width of its 95 percent interval (NaN of one seed)."""
+    """A mean over seeds and half the width of its 95 percent interval (NaN for one seed)."""
 
     mean: float
     half_width: float
     seeds: int
 
     def __str__(self) -> str:
-        """Return such as 41.2 ± 0.8."""
+        """Return text such as 41.2 ± 0.8."""
         middle = f"{self.mean:z.1f}"
         return middle if math.isnan(self.half_width) else f"{middle} ± {self.half_width:.1f}"
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of values, one a seed, with its interval."""
+    """Return the mean of values, one for each seed, with its interval."""
     count = len(values)
     spread = float(np.std(values, ddof=1)) if count > 1 else math.nan
     half_width = student(count - 1) * spread / math.sqrt(count) if count > 1 else math.nan
@@ -60,11 +60,11 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """All variants at one task on one test set.
+    """The results of all variants for one task on one test set.
 
     Attributes:
         means: variant -> mIoU or mAP, percent. classes: variant -> class -> percent.
-        gains: variant -> its difference from the sim variant, points.
+        gains: variant -> its difference to the sim variant, in points.
         recovered: variant -> (it - sim) / (truth - sim) of the means; NaN where there is no gap.
     """
 
@@ -76,7 +76,7 @@ class Comparison:
     recovered: Mapping[str, float]
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON takes it."""
+        """Return plain JSON values."""
 
         def both(value: Estimate) -> list[float]:
             return [round(value.mean, 3), round(value.half_width, 3)]
@@ -95,7 +95,7 @@ class Comparison:
 
 
 def compare(results: Sequence[Mapping[str, Any]], task: str, test: str) -> Comparison:
-    """Return what the runs of a task say on a test set; NaN means where it has no such labels."""
+    """Return a task's comparison on a test set; means are NaN if it lacks the task's labels."""
     figures: dict[str, dict[int, dict[str, float]]] = {}
     for result in results:
         if result["task"] == task:
@@ -131,7 +131,7 @@ def compare(results: Sequence[Mapping[str, Any]], task: str, test: str) -> Compa
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """What was hoped for, what came, and whether it is reached."""
+    """A target, the measured value, and whether it is reached."""
 
     text: str
     figure: str
@@ -139,7 +139,7 @@ class Bar:
 
 
 def bars(comparison: Comparison) -> list[Bar]:
-    """Return the two bars of segmentation; none for other tasks, or where a variant is missing."""
+    """Return the two targets of segmentation; empty for other tasks or if a variant is missing."""
     if comparison.task != SEGMENTATION or not {REAL, TRUTH} <= set(comparison.gains):
         return []
     gain, share = comparison.gains[REAL], comparison.recovered[REAL]
@@ -158,7 +158,7 @@ def bars(comparison: Comparison) -> list[Bar]:
 
 
 def as_cells(comparison: Comparison) -> list[list[str]]:
-    """Return the table's cells: a head, a row a class, then mean, gain and share of the gap."""
+    """Return the table's cells: header, a row for each class, then mean, gain and gap share."""
     measure = MEASURES[comparison.task]
     variants = list(comparison.means)
     return [

@@ -1,4 +1,4 @@
-"""What the networks tell apart: groups of CARLA's classes, and Cityscapes' and COCO's of them."""
+"""The networks' classes (groups of CARLA's classes), and their equivalents in other data sets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.frames.classes import CLASS_IDS
 
-IGNORE = 255  # a pixel that neither teaches nor counts
+IGNORE = 255  # the ignore label: no loss and no score
 
 # the networks' classes; what is in none of them (such as "static" or "other") is ignored
 GROUPS: Mapping[str, tuple[str, ...]] = {
@@ -28,9 +28,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 NAMES = tuple(GROUPS)
 PLACES: Mapping[str, int] = {name: place for place, name in enumerate(NAMES)}
-DETECTED = ("vehicle", "pedestrian", "two-wheeler")  # what the detector finds, in its order
+DETECTED = ("vehicle", "pedestrian", "two-wheeler")  # the detector's classes, in its order
 
-# labelIds of Cityscapes; it has no class of lines, which are road there
+# labelIds of Cityscapes, where lane lines are part of road
 CITYSCAPES: Mapping[str, tuple[int, ...]] = {
     "road": (7,),
     "sidewalk": (8,),
@@ -52,7 +52,7 @@ COCO: Mapping[str, tuple[str, ...]] = {
 
 
 def lookup(numbers: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:
-    """Return the table (256,) from a data set's class number to a group's place, or IGNORE."""
+    """Return the table (256,) from a data set's class number to a group's index, or IGNORE."""
     table = np.full(256, IGNORE, np.uint8)
     for name, its in numbers.items():
         table[list(its)] = PLACES[name]

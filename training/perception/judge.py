@@ -1,7 +1,7 @@
-"""The judge of the fidelity gate: trained, written as a file, and tested as the gate opens it.
+"""The fidelity gate's judge network: training, export, and test of the file as the gate opens it.
 
-It learns from the same moments rendered, realized and path-traced. The ONNX file keeps to what
-`realmaster_live.fidelity.judge` says: batch norms folded, larger weights in float16.
+It is trained on the same frames rendered, realized and path-traced. The ONNX file follows the
+format in `realmaster_live.fidelity.judge`: batch norms folded, larger weights in float16.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ CLEAR_ORDER = 1.1  # ratio of depths from which an order counts
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeFigures:
-    """How well a judge sees pictures of one variant, all in percent.
+    """A judge's scores on pictures of one variant, in percent.
 
     Attributes:
-        mean_iou, iou: at a quarter of the sides, of the groups that there are.
+        mean_iou, iou: IoU at a quarter of the resolution, over groups that occur.
         right_order: of random pairs of pixels whose depths differ by 10 percent or more, without
-            the sky, the share whose order the judge gets right.
+            the sky, the share with the correct order.
     """
 
     variant: str
@@ -47,7 +47,7 @@ class JudgeFigures:
 
 
 def export_judge(network: nn.Module, path: Path) -> None:
-    """Fold the network's batch norms for good, write its file, and open it as the gate does."""
+    """Fold the network's batch norms in place, write its file, and open it as the gate does."""
     network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     for module in network.modules():
         if isinstance(module, Separable):
@@ -72,7 +72,7 @@ def export_judge(network: nn.Module, path: Path) -> None:
 
 
 def _halve(model: onnx.ModelProto) -> None:
-    """Keep a model's larger weights in float16; they are cast back before they are used."""
+    """Store a model's larger weights as float16, with casts back to float32."""
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
@@ -86,7 +86,7 @@ def _halve(model: onnx.ModelProto) -> None:
 
 
 def judge_figures(judge: Judge, examples: Sequence[Example], variant: str) -> JudgeFigures:
-    """Return what a judge's file sees in the examples' pictures of a variant."""
+    """Return the scores of a judge's file on the examples of a variant."""
     counts = np.zeros((len(NAMES), len(NAMES)), np.int64)
     right = asked = 0
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The judge's network: it names groups and orders depths at once, in 92 thousand numbers.
+"""The judge network: segmentation and depth in one network of 92 thousand parameters.
 
 Legend: B pictures, H W pixels, K groups.
 """
@@ -40,13 +40,13 @@ class Separable(nn.Module):
         self.point_norm: nn.Module = nn.BatchNorm2d(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the features, a stride smaller."""
+        """Return the features, downsampled by the stride."""
         features = self.depth_norm(self.depth(features))
         out: Tensor = nn.functional.relu(self.point_norm(self.point(features)))
         return out
 
     def fold(self) -> None:
-        """Put the batch norms into the convolutions, for good."""
+        """Fold the batch norms into the convolutions, in place."""
         if isinstance(self.depth_norm, nn.BatchNorm2d):
             self.depth = fuse_conv_bn_eval(self.depth, self.depth_norm)
         if isinstance(self.point_norm, nn.BatchNorm2d):
@@ -55,7 +55,7 @@ class Separable(nn.Module):
 
 
 class JudgeNetwork(nn.Module):
-    """An encoder to 1/32 and a decoder to 1/4 of the sides."""
+    """An encoder to 1/32 and a decoder to 1/4 of the resolution."""
 
     def __init__(self, groups: int = len(NAMES)) -> None:
         super().__init__()
@@ -87,10 +87,10 @@ class JudgeNetwork(nn.Module):
 
 
 class JudgeTask:
-    """The judge as a task, for `runs.train`."""
+    """The judge as a task for `runs.train`."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        """Take the training examples, whose groups' shares weigh the loss."""
+        """Take the training examples, whose group frequencies weight the loss."""
         self._weights = group_weights(examples)
 
     def network(self) -> nn.Module:

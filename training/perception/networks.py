@@ -1,6 +1,6 @@
-"""The small networks: a trunk that narrows and widens again, and one head for each task.
+"""The small networks: a U-Net trunk, with one head for each task.
 
-About 0.4 million parameters each. Legend: B pictures, H W pixels, K groups, D kinds of things.
+About 0.4 million parameters each. Legend: B pictures, H W pixels, K groups, D classes of objects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequ
 
 
 class Widening(nn.Module):
-    """Features at twice the sides: narrowed, repeated, mixed with the encoder's of that size."""
+    """Upsamples features by two and merges them with the encoder's at that size."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Trunk(nn.Module):
 
 
 class Segmenter(nn.Module):
-    """Names the group of each second pixel."""
+    """Segments at half resolution."""
 
     def __init__(self, groups: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Segmenter(nn.Module):
 
 
 class Detector(nn.Module):
-    """Finds middles and sizes of things (Zhou et al. 2019, "Objects as Points")."""
+    """Detects centres and sizes of objects (Zhou et al. 2019, "Objects as Points")."""
 
     def __init__(self, kinds: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -97,8 +97,8 @@ class Detector(nn.Module):
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:  # (B, 3, H, W)
         """Return heatmap logits (B, D, H/4, W/4), and (B, 4, H/4, W/4).
 
-        The four are the logarithm of width and height in pixels, and how far right and down of its
-        cell's corner the middle is, in cells.
+        The four are log width and log height in pixels, and the offset of the centre right and down
+        from its cell's corner, in cells.
         """
         _, quarter = self.trunk(pictures)
         out = self.heads(self.shared(quarter))

@@ -1,4 +1,4 @@
-"""Photographs to test on that a user has: folders in Cityscapes' or in COCO's layout."""
+"""Reads a user's photographs to test on: folders in Cityscapes' or in COCO's layout."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The traced moments of clips as an engine realizes them, each clip once and kept on disk.
+"""The realized variant of clips' path-traced frames, cached on disk.
 
-A clip is played from its first frame, chunk by chunk, as a live drive is.
+A clip is realized from its first frame, chunk by chunk, as a live drive is.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def with_realized(
     *,
     threads: int = 0,
 ) -> list[list[Example]]:
-    """Return the examples with their realized pictures; what `cache` lacks is made."""
+    """Return the examples with realized pictures, from `cache` or computed and stored there."""
     folder = cache / engine_key(engine)
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / f"{clip.name}-{_content(clip)}.npz" for clip in clips]

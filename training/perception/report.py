@@ -1,4 +1,4 @@
-"""The report: one HTML file with tables, curves and pictures that loads nothing from anywhere."""
+"""The report: a self-contained HTML file with tables, curves and pictures."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_report(
     options: Training,
     setting: str,
 ) -> None:
-    """Write the page: the setting in words, then every task's tables, curves and pictures."""
+    """Write the page: the setting, then every task's tables, curves and pictures."""
     variants, inputs = list(comparisons[0].means), variants_of(examples)
     parts = [
         "<h1>Does it help perception?</h1>",
@@ -90,12 +90,12 @@ def write_report(
 
 
 def variants_of(examples: Sequence[Example]) -> list[str]:
-    """Return the variants that the examples have pictures of: sim, real, truth."""
+    """Return the variants of which the examples have pictures: sim, real, truth."""
     return [name for name in (SIM, REAL, TRUTH) if name in examples[0].pictures]
 
 
 def _spread(examples: Sequence[Example], most: int) -> list[Example]:
-    """Return at most so many examples, evenly spread, those with many things first in each part."""
+    """Return up to `count` examples, evenly spaced, preferring those with many objects."""
     size = max(1, len(examples) // most)
     parts = [examples[start : start + size] for start in range(0, size * most, size)]
     return [max(part, key=_things) for part in parts if part]
@@ -111,7 +111,7 @@ def _inputs(example: Example, variants: Sequence[str]) -> list[str]:
 
 
 def _labels(example: Example, below: Any) -> Any:
-    """Return the labels as a picture, its boxes drawn in."""
+    """Return the labels as a picture with boxes."""
     shown = below if example.groups is None else coloured(example.groups)
     if example.boxes is None:
         return shown

@@ -1,4 +1,4 @@
-"""One network trained on one variant with one seed: made once, kept on disk, and read again."""
+"""Runs: one network trained on one variant with one seed, cached on disk."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     TRUTH: (TRUTH,),
 }
 NETWORK = "network.safetensors"
-SMOOTHED = 25  # steps whose mean loss is one point of the curve
+SMOOTHED = 25  # steps averaged for one point of the loss curve
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How every network is trained, whatever the variant.
+    """The training options, the same for every variant.
 
     Attributes:
         steps: of the optimizer. batch: crops a step, each of `height` x `width` pixels.
@@ -71,7 +71,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Which network: `variant` in VARIANTS, `task` in tasks.MEASURES."""
+    """The identity of a run: `variant` of VARIANTS, `task` of tasks.MEASURES, seed."""
 
     variant: str
     task: str
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its folder's name."""
+        """The name of its folder."""
         return f"{self.task}-{self.variant}-{self.seed}"
 
 
@@ -91,8 +91,8 @@ def train(
     variants: Sequence[str],
     seed: int,
 ) -> tuple[nn.Module, list[float]]:
-    """Return a trained network, ready to be asked, and the curve of its loss."""
-    torch.manual_seed(seed)  # the same first weights for every variant
+    """Train a network; return it in evaluation mode, with its loss curve."""
+    torch.manual_seed(seed)  # the same initial weights for every variant
     network = task.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     optimizer = torch.optim.AdamW(
@@ -125,7 +125,7 @@ def train(
 
 
 def fingerprint(examples: Sequence[Example]) -> str:
-    """Return what examples come to: a hash of their pictures and labels."""
+    """Return a hash of the examples' pictures and labels."""
     digest = hashlib.sha256()
     for example in examples:
         digest.update(example.name.encode())
@@ -146,10 +146,10 @@ def run_or_read(
     options: Training,
     folder: Path,
 ) -> dict[str, Any]:
-    """Return a run's result: what its folder lacks of it is made.
+    """Return a run's result, from its folder or computed and stored there.
 
-    A network is trained again where the options or the training examples changed, and asked again
-    where a test set did.
+    A network is trained again if the options or the training examples changed, and tested again
+    if a test set did.
     """
     place = folder / run.name
     path = place / "result.json"

@@ -1,4 +1,4 @@
-"""Naming every pixel: the loss, what a network says of a picture, and intersection over union.
+"""Semantic segmentation: loss, prediction and intersection over union.
 
 Legend: B crops, H W pixels, K groups.
 """
@@ -22,7 +22,7 @@ ENET = 1.02  # weight of a group: 1 / log(1.02 + its share), Paszke et al. 2016,
 
 
 def group_weights(examples: Sequence[Example]) -> Tensor:  # -> (K,)
-    """Return how much a pixel of each group counts, the rarer the more; their mean is 1."""
+    """Return the loss weight of each group, higher for rarer ones, with mean 1."""
     counts = np.zeros(len(NAMES))
     for example in examples:
         if example.groups is not None:
@@ -49,9 +49,9 @@ def segment(network: nn.Module, picture: NDArray[np.uint8]) -> NDArray[np.uint8]
 def confusion(
     said: NDArray[np.uint8], labels: NDArray[np.uint8], merged: NDArray[np.uint8] | None = None
 ) -> NDArray[np.int64]:
-    """Return the (K, K) counts of (label, said); ignored pixels are left out.
+    """Return the (K, K) confusion matrix of (label, prediction), without ignored pixels.
 
-    `merged` (K,) says as which group each answer counts, where a data set has fewer groups.
+    `merged` (K,) maps each predicted group to the one it counts as in a data set with fewer groups.
     """
     if merged is not None:
         said = merged[said]
@@ -62,7 +62,7 @@ def confusion(
 
 
 def intersection_over_union(counts: NDArray[np.int64]) -> dict[str, float]:
-    """Return each group's share in percent; groups that no label shows are not there."""
+    """Return each group's IoU in percent; groups without labels are left out."""
     hit = counts.diagonal()
     either = counts.sum(0) + counts.sum(1) - hit
     shown = counts.sum(1) > 0

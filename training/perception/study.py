@@ -1,4 +1,4 @@
-"""What a study of perception is asked for."""
+"""The options of a perception study."""
 
 from __future__ import annotations
 

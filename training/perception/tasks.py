@@ -1,4 +1,4 @@
-"""The two tasks: which network, which loss, which figures of which test pictures."""
+"""The two tasks, segmentation and detection: network, loss and metrics."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ MEASURES = {SEGMENTATION: "IoU", DETECTION: "AP50"}
 
 @dataclass(frozen=True, kw_only=True)
 class TestSet:
-    """Pictures to test on, all of one variant.
+    """A test set of one variant.
 
     Attributes:
-        name: as tables show it. merged: (K,) which group an answer counts as, where the set has
-            fewer groups than the networks; None where it has them all.
+        name: name shown in tables. merged: (K,) the group that a prediction counts as, if the set
+            has fewer groups than the networks; None if it has all.
     """
 
     name: str
@@ -47,11 +47,11 @@ class TestSet:
     variant: str
     merged: NDArray[np.uint8] | None = None
 
-    __test__ = False  # not for pytest
+    __test__ = False  # keeps pytest from collecting the class
 
 
 class Trainable(Protocol):
-    """What a network can be trained for."""
+    """A training objective: a network and its loss."""
 
     def network(self) -> nn.Module:
         """Return a new network; its weights follow from torch's seed."""
@@ -61,17 +61,17 @@ class Trainable(Protocol):
 
 
 class Task(Trainable, Protocol):
-    """What is learnt, and how well."""
+    """A training objective with its metrics."""
 
     def figures(self, network: nn.Module, test: TestSet) -> dict[str, float]:
         """Return percent by class of a test set; empty where it has no labels for the task."""
 
 
 class Segmentation:
-    """Name the group of every pixel."""
+    """Semantic segmentation into groups."""
 
     def __init__(self, examples: Sequence[Example]) -> None:
-        """Take the training examples, whose groups' shares weigh the loss."""
+        """Take the training examples, whose group frequencies weight the loss."""
         self._weights = group_weights(examples)
 
     def network(self) -> nn.Module:
@@ -93,7 +93,7 @@ class Segmentation:
 
 
 class Detection:
-    """Find vehicles, pedestrians and two-wheelers."""
+    """Detection of vehicles, pedestrians and two-wheelers."""
 
     def network(self) -> nn.Module:
         """Return a new network."""
@@ -111,7 +111,7 @@ class Detection:
 
 
 def make_task(name: str, examples: Sequence[Example]) -> Task:
-    """Return the task called so; PairError where the examples have nothing to learn it from."""
+    """Return the task of this name; PairError if the examples have no labels for it."""
     if name == DETECTION:
         if not any(e.boxes is not None and (~e.boxes.hard).any() for e in examples):
             raise PairError(
