@@ -86,7 +86,7 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
             if digest == sha256:
                 continue
             content, cure = what_lies_there(start)
-            if content != OTHER:
+            if start and content != OTHER:
                 got, remedy = content, cure
         raise BuildError(
             f"expected {name} of {size} bytes with sha256 {sha256[:12]} in {folder}, got {got}: "

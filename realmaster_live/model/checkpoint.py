@@ -79,7 +79,7 @@ def read_profile(folder: Path) -> Profile:
     path = folder / PROFILE_FILE
     fields = read_object(
         path,
-        what="the profile of a checkpoint",
+        what=f"a checkpoint with {PROFILE_FILE}",
         remedy="give the folder that training wrote",
         error=BuildError,
     )

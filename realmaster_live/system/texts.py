@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def read_object(
         remedy: what to do where it is something else.
         error: what is raised then.
     """
+    if not os.path.lexists(path):
+        raise error(f"expected {what} in {path}, got no such file: {remedy}")
     with open_regular(path, error=error) as file:
         try:
             content = file.read(MAX_BYTES + 1)

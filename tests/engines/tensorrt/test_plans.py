@@ -77,7 +77,7 @@ def test_no_manifest_a_broken_one_and_an_old_one_are_refused(folder):
     with pytest.raises(BuildError, match="expected manifest format 1, got 0"):
         read_manifest(folder)
     path.write_text("{")
-    with pytest.raises(BuildError, match=r"expected the manifest of a build at .*plans\.json"):
+    with pytest.raises(BuildError, match=r"expected the manifest of a build in .*plans\.json"):
         read_manifest(folder)
     path.unlink()
     with pytest.raises(BuildError, match="run realmaster build"):
