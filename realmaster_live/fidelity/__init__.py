@@ -1,4 +1,4 @@
-"""Whether realized pictures keep to the simulator's labels, and what is done where they do not."""
+"""Scores how well realized pictures match the simulator's labels, and acts on those that do not."""
 
 from __future__ import annotations
 

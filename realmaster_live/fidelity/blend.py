@@ -1,4 +1,4 @@
-"""Restores a lost thing from the render, in the realized picture's colours.
+"""Restores a lost object from the render, in the realized picture's colours.
 
 Legend: H height, W width, N pixels.
 """
@@ -22,7 +22,7 @@ def blend(
     mask: NDArray[np.bool_],  # (H, W), of one thing
     spoilt: NDArray[np.bool_],  # (H, W), of all things that are not to be trusted
 ) -> NDArray[np.uint8]:
-    """Return the realized picture with one thing of the render in it.
+    """Return the realized picture with one object of the render blended in.
 
     The thing's mean and spread in L*a*b* change as those of its surroundings did from the render
     to the realized picture: Reinhard et al., "Color Transfer between Images" (2001), eq. 10-11,
@@ -54,7 +54,7 @@ def transfer(
     source: NDArray[np.float32],  # (N, 3)
     target: NDArray[np.float32],  # (N, 3)
 ) -> NDArray[np.float32]:  # (H, W, 3)
-    """Return a picture moved by what takes the source's mean and spread to the target's."""
+    """Return a picture with the mean and spread of its colours mapped from source to target."""
     spread = (target.std(0) + 1) / (source.std(0) + 1)
     spread = np.clip(spread, LEAST_SPREAD, MOST_SPREAD)
     return np.asarray((picture - source.mean(0)) * spread + target.mean(0), np.float32)

@@ -1,4 +1,4 @@
-"""Whether things have the size and place of their labels: boxes found in the realized picture.
+"""Scores objects' size and position: boxes found in the realized picture against the labels.
 
 Legend: R things, S the four sides of SIDES, D displacements across the outline.
 """
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.fidelity.profiles import DISPLACEMENTS, REACH_PX
 
-WINDOW_PX = 3  # of a profile to either side, that is looked for in the other
+WINDOW_PX = 3  # half width of the part of a profile that is searched for in the other
 LAGS = np.arange(WINDOW_PX - REACH_PX, REACH_PX - WINDOW_PX + 1)  # outwards
 ALIKE = 0.5  # correlation from which a side counts as found
 PLAIN = 1.5  # levels; a profile that varies less shows no side
@@ -46,9 +46,9 @@ def box_scores(
     pixels: NDArray[np.int64],  # (R, S), of each side's outline
     boxes: NDArray[np.float64],  # (R, 4), left, top, right, bottom of the masks
 ) -> NDArray[np.float64]:  # (R,)
-    """Return the IoU of each thing's box, as it is found, with its mask's; NaN for a plain render.
+    """Return the IoU of each object's detected box with its mask's; NaN for a render without edges.
 
-    It is multiplied by the share of the outline whose side was found.
+    It is multiplied by the share of the outline whose sides were found.
     """
     shape = pixels.shape
     flat = [np.nan_to_num(side.reshape(-1, side.shape[-1])) for side in (rendered, realized)]

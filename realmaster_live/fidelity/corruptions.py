@@ -24,22 +24,22 @@ SMALL = (CLASS_IDS["traffic_light"], CLASS_IDS["traffic_sign"])
 
 
 def shifted(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return everything a little to the right, or below."""
+    """Return the picture shifted slightly to the right or down."""
     return np.roll(picture, SHIFT_PX, seed % 2)
 
 
 def blurred(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the picture without its detail."""
+    """Return the picture blurred."""
     return np.asarray(cv2.GaussianBlur(picture, (0, 0), BLUR_PX), np.uint8)
 
 
 def mirrored(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the picture mirrored, as if of another place."""
+    """Return the picture mirrored left to right."""
     return np.ascontiguousarray(picture[:, ::-1])
 
 
 def erased(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the picture without one thing; None without a thing that is large enough.
+    """Return the picture with one object removed; None if no object is large enough.
 
     The background is inpainted by Telea, "An image inpainting technique based on the fast marching
     method" (2004).
@@ -54,7 +54,7 @@ def erased(picture: Picture, regions: Regions, seed: int) -> Picture | None:
 
 
 def contoured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the picture with outlines of things that are not there."""
+    """Return the picture with outlines of objects that do not exist."""
     rng = np.random.default_rng(seed)
     height, width, _ = picture.shape
     answer = picture.copy()
@@ -66,7 +66,7 @@ def contoured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
 
 
 def swapped(picture: Picture, regions: Regions, seed: int) -> Picture | None:
-    """Return the road as grass and leaves, and those as road; None where one is too small."""
+    """Return the picture with road and vegetation swapped; None if one is too small."""
     parts = [np.isin(regions.classes, names)[regions.numbers] for names in (GROUND, GREEN)]
     if min(part.sum() for part in parts) < LEAST_AREA_PX:
         return None

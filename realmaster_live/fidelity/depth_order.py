@@ -1,4 +1,4 @@
-"""Whether nearer things occlude farther ones: at depth discontinuities, or between any two places.
+"""Scores depth order: occlusion at depth discontinuities, and a judge's order of any two places.
 
 Legend: H height, W width, h w a quarter of them, M outline pixels.
 """
@@ -65,7 +65,7 @@ def _displaced(
 def _separation(
     picture: NDArray[np.uint8], places: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 ) -> NDArray[np.float32]:
-    """Return by how much each place is nearer to its own side's colour, the worse of both sides."""
+    """Return how much closer each place is to its own side's colour, for the worse side."""
     pixels = np.stack([picture[place] for place in places])  # (4, M, 3)
     if not pixels.size:
         return np.zeros(0, np.float32)

@@ -1,4 +1,4 @@
-"""Whether contours lie where the labels say: of the whole picture, and of every thing.
+"""Scores contours against the labels' borders, for the whole picture and for every object.
 
 Legend: H height, W width, R things, M outline pixels, D displacements across the outline.
 """
@@ -21,7 +21,7 @@ VISIBLE = 0.6  # contrast from which a thing's outline shows in the render
 
 
 def strong_edges(change: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (H, W)
-    """Return the pixels of the largest change, the same number in every picture."""
+    """Return the pixels with the largest gradients, the same number in every picture."""
     count = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel()
     above = np.cumsum(count[::-1])[::-1]  # pixels of at least so many levels
     level = int(np.argmax(above <= STRONG_SHARE * change.size))
@@ -65,7 +65,7 @@ def _beyond_chance(edges: NDArray[np.bool_], near: NDArray[np.bool_], chance: fl
 def contrast(
     profile: NDArray[np.float64],  # (R, D)
 ) -> NDArray[np.float64]:  # (R,)
-    """Return how much the outline stands out from its sides: 0.5 not at all, 1 entirely."""
+    """Return the outline's contrast to its sides: 0.5 is none, 1 is full."""
     away = np.abs(DISPLACEMENTS)
     own = profile[:, away <= OWN_PX].mean(1) + SENSOR_NOISE
     beside = profile[:, away >= BESIDE_PX].mean(1) + SENSOR_NOISE
@@ -76,7 +76,7 @@ def thing_scores(
     rendered: NDArray[np.float64],  # (R, D), mean profile of each thing's outline
     realized: NDArray[np.float64],  # (R, D)
 ) -> NDArray[np.float64]:  # (R,)
-    """Return the share of each outline's contrast that is left, NaN where the render has none."""
+    """Return the share of each outline's contrast that is preserved; NaN if the render has none."""
     drawn, found = contrast(rendered), contrast(realized)
     with np.errstate(invalid="ignore", divide="ignore"):
         left = np.clip((found - 0.5) / (drawn - 0.5), 0.0, 1.0)

@@ -54,10 +54,10 @@ class FidelityGate(EngineWrapper):
     """Judges every realized frame by the simulator's labels and writes `chunk.trust`.
 
     The policy's actions are taken in order on a chunk that fails, until it passes: "retry" realizes
-    it again from another seed and keeps the best attempt; "blend" replaces a lost thing by the
+    it again from another seed and keeps the best attempt; "blend" replaces a lost object by the
     render's pixels; "quarantine" keeps the picture and marks it, for whoever reads the recording.
     An empty policy only writes the scores. Under a prompt for another weather than the simulator's,
-    the thresholds are lowered and the colours of things are not compared with the render's.
+    the thresholds are lowered and the colours of objects are not compared with the render's.
 
     Attributes:
         engine: the one that realizes.
@@ -186,7 +186,7 @@ class FidelityGate(EngineWrapper):
             yield from range(chunk.seed + 1, chunk.seed + self.attempts)
 
     def _blend(self, attempt: Attempt) -> tuple[Attempt, frozenset[int]]:
-        """Return the chunk with lost things taken from the render, and the frames with such things.
+        """Return the chunk with lost objects taken from the render, and the frames that have any.
 
         Only pixels change: the engine's context stays that of its own result.
         """

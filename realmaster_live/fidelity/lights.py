@@ -1,4 +1,4 @@
-"""Whether a traffic light still shows its colour: read from the pixels of its mask.
+"""Scores whether a traffic light keeps its colour, read from the pixels of its mask.
 
 Legend: N pixels of a mask, C colours.
 """
@@ -39,7 +39,7 @@ def glows(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:  # (N, 3) -> (C,)
 
 
 def read_state(pixels: NDArray[np.uint8]) -> str:  # (N, 3)
-    """Return the colour that a light's mask shows, "" where none glows."""
+    """Return the colour that a light's mask shows, or "" if none glows."""
     found = glows(pixels)
     return STATES[int(found.argmax())] if found.any() else ""
 

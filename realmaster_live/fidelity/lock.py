@@ -32,7 +32,7 @@ GRAIN_PX, MOST_GRAIN = 5, 16.0
 
 
 class SafetyLock(EngineWrapper):
-    """Gives the pixels of some classes the render's own colours, whatever the engine made of them.
+    """Gives the pixels of some classes the render's colours instead of the engine's.
 
     Hue, chroma and the order of brightness are the render's; overall brightness follows the
     realized surroundings, and fine grain is kept. All other pixels are the engine's, bit for bit.
@@ -138,7 +138,7 @@ def gains(
     found: NDArray[np.float32],  # (H, W)
     where: NDArray[np.bool_],  # (H, W)
 ) -> NDArray[np.float32]:
-    """Return, on the coarse grid, how many times brighter what lies somewhere became nearby."""
+    """Return the local gain of brightness of the pixels of a mask, on the coarse grid."""
     size = tuple(max(1, side // COARSE) for side in where.shape[::-1])
     counted = where.astype(np.float32)
     near = []
