@@ -164,5 +164,5 @@ class Attacher:
         if reader.we_tick:
             raise BridgeError(
                 "expected a world that nobody ticks, got one that another client ticks: use "
-                "synchronous=False to ride along"
+                "synchronous=False (--passive) to follow it"
             )

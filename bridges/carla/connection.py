@@ -81,16 +81,24 @@ def open_world(client: Any, host: str, port: int, timeout_s: float) -> Any:
     try:
         return client.get_world()
     except RuntimeError as error:
-        if not accepts_connections(host, port + 1):
-            raise ConnectError(
-                f"expected a data stream from {host}:{port + 1}, got a shut port, although the "
-                f"server answers calls at port {port}: forward or open the stream port too (it "
-                "is the one after the RPC port unless the server was started with another)"
-            ) from error
+        shut = stream_port_shut(host, port)
+        if shut is not None:
+            raise shut from error
         raise ConnectError(
             f"expected a world at {host}:{port} within {timeout_s:g} s, got {error}: wait until "
             "the map is loaded"
         ) from error
+
+
+def stream_port_shut(host: str, port: int) -> ConnectError | None:
+    """Return the error for a stream port that is shut, None where it is open."""
+    if accepts_connections(host, port + 1):
+        return None
+    return ConnectError(
+        f"expected a data stream from {host}:{port + 1}, got a shut port, although the server "
+        f"answers calls at port {port}: forward or open the stream port too (it is the one after "
+        "the RPC port unless the server was started with another)"
+    )
 
 
 def accepts_connections(host: str, port: int) -> bool:

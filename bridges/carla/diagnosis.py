@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from realmaster_live.bridges.carla.attachment import WORLD, Attachment
+from realmaster_live.bridges.carla.connection import stream_port_shut
 from realmaster_live.bridges.carla.ego import name_of
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import BridgeError, ConnectError, FrameTimeout, SensorMismatch
@@ -76,6 +77,9 @@ def explain(
             "expected the synchronous world that this bridge ticks, got one that another client "
             "switched to run freely: stop that client, or use synchronous=False (--passive)"
         )
+    shut = stream_port_shut(session.host, session.port) if stood_still else None
+    if shut is not None:
+        return shut
     if stood_still and settings.synchronous_mode and not we_tick:
         return nobody_ticks(session, waited_s)
     if stood_still:
@@ -96,8 +100,8 @@ def nobody_ticks(session: CarlaSession, waited_s: float) -> FrameTimeout:
     """Return the error for a synchronous world that stands still."""
     return FrameTimeout(
         f"expected a tick of the synchronous world within {waited_s:g} s, got none: start the "
-        "client that ticks it, or use synchronous=True to tick it from here; if a killed client "
-        f"left it like this, run `{clean_command(session.host, session.port)}`"
+        "client that ticks it, or use synchronous=True (no --passive) to tick it from here; if a "
+        f"killed client left it like this, run `{clean_command(session.host, session.port)}`"
     )
 
 

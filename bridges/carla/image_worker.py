@@ -22,7 +22,9 @@ from realmaster_live.protocols import Engine
 
 log = logging.getLogger(__name__)
 
-WAITING_CHUNKS = 3  # how many chunks of images may wait for the engine before the oldest go
+WAITING_CHUNKS = (
+    3  # chunks of images that may wait for the engine; then the oldest image is dropped
+)
 FLUSH_TIMEOUT_S = 60.0
 
 Callback = Callable[[Any], None]
@@ -31,7 +33,7 @@ _Arrived = tuple[Any, float]  # carla.Image, host monotonic seconds
 
 @dataclass
 class _Group:
-    """Images of one chunk: what came, how many make it full, how many were lost before it."""
+    """Images of one chunk: those that arrived, its full size, and how many were lost before it."""
 
     lost: int
     size: int
@@ -42,6 +44,10 @@ class ImageWorker:
     """Realizes a camera's images on a thread of its own: bounded, in order, chunk by chunk.
 
     The queue drops the oldest and counts in `dropped`; `error` is what ended the thread.
+
+    It groups images itself where the live loop has `live.chunker`: a drop-in camera owes its
+    listener every image, so a group that a gap or the end cuts short is filled up and realized,
+    which the chunker throws away and counts; and it keeps the images, which are written into.
     """
 
     def __init__(self, name: str, engine: Engine, callback: Callback, *, every_tick: bool) -> None:

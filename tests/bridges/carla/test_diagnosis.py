@@ -229,6 +229,20 @@ def test_a_shut_stream_port_is_named(blank_minitown):
         CarlaBridge("127.0.0.2", port, timeout_s=2.0)
 
 
+@pytest.mark.parametrize("synchronous", [True, False])
+def test_a_stream_port_that_is_shut_while_running_is_named(owner, synchronous):
+    before, far = owner.state(), "127.0.0.3"
+    with forwarded(far, owner.town):
+        with forwarded(far, owner.town, after=1):
+            options = {"width": 64, "height": 48, "labels": (), "timeout_s": 3.0}
+            bridge = CarlaBridge(far, owner.port, synchronous=synchronous, **options)
+            frames = bridge.frames()
+            next(frames)
+        with bridge, pytest.raises(ConnectError, match=rf"{far}:{owner.port + 1}, got a shut port"):
+            until_it_ends(frames)
+    assert owner.state() == before
+
+
 FORWARDER = """
 import socket, sys, threading
 def pump(source, target):
@@ -246,10 +260,11 @@ while True:
 
 
 @contextmanager
-def forwarded(address: str, server):
-    """Forward this address to a server's RPC port, and to no other, in a process of its own."""
+def forwarded(address: str, server, after: int = 0):
+    """Forward this address to one port of a server's, and to no other, in a process of its own."""
+    port = str(server.port + after)
     process = subprocess.Popen(
-        [sys.executable, "-c", FORWARDER, address, server.host, str(server.port)],
+        [sys.executable, "-c", FORWARDER, address, server.host, port],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
