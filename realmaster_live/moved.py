@@ -34,7 +34,9 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
         "bodies buildings cars cycles designs facades foliage ground lofts materials openings "
         "paint people plots roofs shapes street textures town wheels"
     ),
-    ("bridges.minitown", "minitown.plan"): ("footpaths lanes layout network opendrive paths roads"),
+    ("bridges.minitown", "minitown.plan"): (
+        "boxes footpaths lanes layout network opendrive paths roads"
+    ),
     ("bridges.minitown", "minitown.raster"): (
         "geometry lamps look overlays pose sampling shading shadows sky stage surfaces"
     ),
@@ -44,7 +46,7 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
         "state streams towns wire_view"
     ),
     ("bridges.minitown", "minitown.traffic"): (
-        "actors blueprints boxes collisions crowd driving junctions settings sight signals "
+        "actors blueprints collisions crowd driving junctions settings sight signals "
         "vehicle walker world"
     ),
     ("bridges.minitown", "minitown.truth"): (
