@@ -136,7 +136,7 @@ class CarlaBridge:
         """Yield one Frame a tick and camera until `close`; blocks while the next one is due.
 
         Where the world is reloaded, or the ego or our cameras are destroyed, it attaches again to
-        the ego's successor and goes on there with a gap of at least one frame.
+        the ego's successor and continues with it after a gap of at least one frame.
 
         Raises:
             FrameTimeout: a frame does not come; the message names the cause.

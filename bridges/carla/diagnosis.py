@@ -1,4 +1,4 @@
-"""Why did no frame come? Reads the cause that can be read, and names it in one sentence."""
+"""Finds out why no frame came, and names the cause in one sentence."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class OurSensors:
-    """The sensors in a world that bridges of this project spawned, by what became of their owners.
+    """Sensors in a world that bridges of this project spawned, by whether their owners still run.
 
     Attributes:
         orphans: of processes that have ended, or that an older version did not name.

@@ -24,7 +24,7 @@ class RealizedCamera:
     The callback gets the simulator's own carla.Image objects: frame, timestamp, transform and fov
     are untouched, only the pixels were replaced. With policy `delay` each image comes once its
     chunk is complete and realized, so up to `delay_frames` ticks late: a loop that waits for the
-    image of the tick it just made waits for ever, one that goes on ticking gets every image.
+    image of the tick it just made never gets it, one that goes on ticking gets every image.
     Everything else is the wrapped camera's. Callbacks run on one thread, in order.
 
     Args:

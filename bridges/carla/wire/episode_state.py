@@ -20,7 +20,7 @@ Triple = tuple[float, float, float]
 
 
 class ActorRecord(NamedTuple):
-    """One actor this tick; metres, degrees, m/s, degrees/s, m/s^2. `extra` is by its kind."""
+    """One actor this tick; metres, degrees, m/s, degrees/s, m/s^2. `extra` depends on its kind."""
 
     id: int
     location: Triple
@@ -32,7 +32,7 @@ class ActorRecord(NamedTuple):
 
 
 class EpisodeState(NamedTuple):
-    """A whole tick; `wall_s` is the host's clock."""
+    """The state of the world at one tick; `wall_s` is the host's clock."""
 
     sensor_type: int
     episode: int

@@ -20,7 +20,7 @@ class Description(NamedTuple):
     attributes: dict[str, str]
 
 
-LARGEST = 1e6  # metres, degrees, seconds: far beyond every town and every honest request
+LARGEST = 1e6  # metres, degrees, seconds: far beyond every town and every sensible request
 MOST_ATTRIBUTES = 256  # of one actor
 LONGEST_TEXT = 1024  # characters of a name or an attribute's value
 
@@ -47,14 +47,14 @@ def flag(item: Any, what: str) -> bool:
 
 
 def text(item: Any, what: str, longest: int = LONGEST_TEXT) -> str:
-    """Return a str of at most so many characters; raise WireFormatError otherwise."""
+    """Return a str of at most `longest` characters; raise WireFormatError otherwise."""
     if isinstance(item, str) and len(item) <= longest:
         return item
     raise _unexpected(f"a string of at most {longest} characters", what, item)
 
 
 def array(item: Any, what: str, at_least: int = 0, at_most: int | None = None) -> list[Any]:
-    """Return a list of some length; raise WireFormatError otherwise."""
+    """Return a list of `at_least` to `at_most` items; raise WireFormatError otherwise."""
     if isinstance(item, list) and len(item) >= at_least and (at_most or len(item)) >= len(item):
         return item
     limit = "" if at_most is None else f" and at most {at_most}"
