@@ -183,6 +183,7 @@ def test_a_foreign_class_is_refused_by_name(tmp_path):
         (gzip.compress(b"\x80\x04\x8e" + (1 << 60).to_bytes(8, "little")), "more than 128 MiB"),
         (gzip.compress(b"\x80\x02}r\xff\xff\xff\xff."), "got NoneType"),  # a huge memo index
     ],
+    ids=["no gzip", "empty", "list", "number", "cut", "huge", "memo"],  # a gzip holds the time
 )
 def test_a_damaged_data_set(tmp_path, content, got):
     (tmp_path / "dataset.pz").write_bytes(content)
