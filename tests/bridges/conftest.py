@@ -1,5 +1,6 @@
 """A world with an owner, to attach to: a plain carla client with a vehicle in minitown."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 
 import carla
 import pytest
+
+JOIN_S = 30.0  # longer than any timeout that the tests give a client
 
 
 class Owner:
@@ -135,7 +138,8 @@ class DoomedTown:
 
     def __init__(self) -> None:
         program = (sys.executable, "-u", "-m", "realmaster_live", "minitown")
-        command = [*program, "--port", "0", "--no-raster"]
+        lifetime = ("--exit-with-parent", str(os.getpid()))
+        command = [*program, "--port", "0", "--no-raster", *lifetime]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         ready = self.process.stdout.readline()  # minitown ready on HOST:PORT (...
@@ -151,6 +155,9 @@ class DoomedTown:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        for thread in threading.enumerate():
+            if thread.name == "rm-carla-tick":  # given up; libcarla would fall over another client
+                thread.join(JOIN_S)
 
 
 @pytest.fixture
