@@ -172,8 +172,8 @@ def test_stamps_count_and_tell_the_time():
 def test_a_game_and_a_relay_without_a_show_are_sent_no_chunk():
     spec = ChunkSpec(frames=2, width=12, height=8, fps=20.0)
     with scripted(ever_new) as (url, heard):
-        bridge = GtavBridge(url, width=12, height=8, fps=20)
-        run(bridge, IdentityEngine(spec), [bridge], max_frames=6)
+        with GtavBridge(url, width=12, height=8, fps=20) as bridge:
+            run(bridge, IdentityEngine(spec), [bridge], max_frames=6)
         until(lambda: len(heard) == 2)
     assert [type(message).__name__ for message in heard] == ["Start", "Stop"]
 
