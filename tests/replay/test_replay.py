@@ -225,7 +225,7 @@ def test_bad_inputs_are_one_sentence(tmp_path, capsys):
         ("none",): "got nothing there",
         ("pictures", "--fps", "20", "--engine", "nothing"): "expected 'embedded', 'identity'",
         ("pictures", "--fps", "20", "--prompt", "hail"): "got 'hail'",
-        ("pictures", "--fps", "20", "--workers", "0"): "expected --workers of 1 or more",
+        ("pictures", "--fps", "20", "--workers", "0"): "1 or more for --workers",
     }
     for (name, *more), expected in cases.items():
         out = tmp_path / "out"

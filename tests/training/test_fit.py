@@ -85,6 +85,7 @@ def test_other_conditions_are_refused_on_resume(recipe, pairs, tmp_path):
         fit(changed, pairs, tmp_path)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_on_validation_clips(recipe, pairs, tmp_path):
     """The colour matrix is learnt: pictures of unseen seeds come nearer to their truth."""
     longer = {

@@ -41,6 +41,7 @@ def tinted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_prompts_are_learnt(tinted, recipe, tmp_path):
     """After some steps the prompts' pictures differ in the way that their truths do."""
     stage = dataclasses.replace(recipe.joint, steps=60, batch=6, learning_rate=8e-3, warm_up=5)

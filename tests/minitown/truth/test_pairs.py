@@ -87,6 +87,7 @@ def test_prompts_change_the_truth_alone(tmp_path):
     assert snow[lower].mean() > plain[lower].mean() + 10
 
 
+@pytest.mark.slow
 def test_drives_of_a_town_take_turns_at_the_prompts(tmp_path):
     asked = ["--seeds", "6", "--frames", "1", "--size", "64x32", "--spp", "1", "--drives", "2"]
     render("--out", str(tmp_path), *asked, "--prompts", "rain, fog")
@@ -129,6 +130,7 @@ def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
         render("--out", str(tmp_path / "a"), "--truth-from", str(tmp_path / "a"))
 
 
+@pytest.mark.slow
 def test_drives_with_lights_begin_and_end_with_one_that_can_be_read():
     frames, size = 2, {"width": 512, "height": 288}
     number = next(pairs.drives_with_lights(1010, frames, *size.values(), dt=0.05))

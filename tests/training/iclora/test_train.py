@@ -64,6 +64,7 @@ def states_equal(one, other):
             assert torch.equal(tensor, right[key]), key
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_unseen_clips_come_nearer(recipe_of, tmp_path):
     """A fixed mixture of channels is learnt by an adapter alone, in seconds."""
     recipe = recipe_of(
@@ -211,6 +212,7 @@ def wan(tmp_path_factory):
     return folder, Data(training=clips, validation=clips, sha256="", empty_text=0 * text)
 
 
+@pytest.mark.slow
 def test_wan_learns_with_sink_ring_prefix_and_captions(recipe_of, wan, tmp_path):
     folder, data = wan
     recipe = recipe_of(

@@ -99,6 +99,7 @@ def test_a_judge_is_trained_and_written_as_the_gate_reads_it(folders, tmp_path, 
     assert seen.share.shape == (len(NAMES), 24, 40) and seen.log_depth.shape == (24, 40)
 
 
+@pytest.mark.slow
 def test_a_judges_file_says_what_its_network_does(tmp_path):
     torch.manual_seed(1)
     network = JudgeNetwork().train()
