@@ -155,9 +155,6 @@ class DoomedTown:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
-        for thread in threading.enumerate():
-            if thread.name == "rm-carla-tick":  # given up; libcarla would fall over another client
-                thread.join(JOIN_S)
 
 
 @pytest.fixture
@@ -168,3 +165,6 @@ def doomed() -> Iterator[Owner]:
         yield Owner(town)
     finally:
         town.kill()
+        for thread in threading.enumerate():
+            if thread.name == "rm-carla-tick":  # given up; libcarla would fall over another client
+                thread.join(JOIN_S)
