@@ -67,7 +67,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
     """Compare files in a folder with their sizes and hashes in the manifest `source`."""
     inside = SafeFolder(folder, error=BuildError)
-    if not isinstance(files, dict) or not files:
+    if not isinstance(files, dict):
         raise _wrong(source, "files", "an object of the files' names", files)
     for name, entry in files.items():
         match entry:

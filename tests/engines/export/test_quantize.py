@@ -186,8 +186,8 @@ def test_wrong_requests_say_what_to_give(tiny_checkpoint, tmp_path, film):
         check_agreement({"int8.mean_levels": 3.0})
     with pytest.raises(BuildError, match="got nan"):
         check_agreement({"int8.mean_levels": float("nan")})
-    with pytest.raises(SystemExit):
-        main(["export", str(tiny_checkpoint), "--out", str(tmp_path), "--precision", "int8"])
+    command = ["export", str(tiny_checkpoint), "--out", str(tmp_path), "--precision", "int8"]
+    assert main(command) != 0
     assert not (tmp_path / "out").exists()
     np.save(tmp_path / "grey.npy", film[..., 0])
     flags = ["--precision", "int8", "--calibrate", str(tmp_path / "grey.npy")]

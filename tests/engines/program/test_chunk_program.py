@@ -1,5 +1,6 @@
 """A chunk's program on the host's memory, against the ONNX engine."""
 
+import dataclasses
 import json
 from itertools import pairwise
 
@@ -44,7 +45,7 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
     manifest["profile"] |= {"sink": sink, "ring": ring}
     program, device = make(tiny_model, manifest, tmp_path, steps=steps)
     with OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, steps=steps, threads=1) as truth:
-        truth.manifest["profile"] |= {"sink": sink, "ring": ring}
+        truth._profile = dataclasses.replace(truth._profile, sink=sink, ring=ring)
         truth.reset()
         figures = compare(
             truth,
