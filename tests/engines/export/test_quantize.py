@@ -177,7 +177,7 @@ def test_an_unknown_x86_counts_as_one_that_saturates(tmp_path):
         )
 
 
-def test_wrong_requests_say_what_to_give(tiny_checkpoint, tmp_path, film):
+def test_wrong_requests_say_what_to_give(tiny_checkpoint, tmp_path, film, capsys):
     with pytest.raises(BuildError, match="clips to calibrate int8 on, got none"):
         export(tiny_checkpoint, tmp_path / "out", precision="int8")
     with pytest.raises(BuildError, match="float16 or int8, got 'int4'"):
@@ -187,7 +187,8 @@ def test_wrong_requests_say_what_to_give(tiny_checkpoint, tmp_path, film):
     with pytest.raises(BuildError, match="got nan"):
         check_agreement({"int8.mean_levels": float("nan")})
     command = ["export", str(tiny_checkpoint), "--out", str(tmp_path), "--precision", "int8"]
-    assert main(command) != 0
+    assert main(command) == 2
+    assert "expected --calibrate with --precision int8" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
     np.save(tmp_path / "grey.npy", film[..., 0])
     flags = ["--precision", "int8", "--calibrate", str(tmp_path / "grey.npy")]
