@@ -16,7 +16,9 @@ from typing import Any, Literal, get_args
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.checkpoint import PROFILE_FILE, save_checkpoint
-from realmaster_live.model.lora_files import Scheme, load, read_facts, save
+from realmaster_live.model.lora_facts import check_base
+from realmaster_live.model.lora_files import load, read_facts, save
+from realmaster_live.model.lora_keys import Scheme
 from realmaster_live.prompts import PROMPTS_FILE
 from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.checkpoints import digest_of
@@ -52,7 +54,7 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
             f"{PROFILE_FILE} and an autoencoder beside its transformer, or export --to lora"
         )
     if source.adapter is not None:
-        check_base(source.adapter, base.sha256)
+        check_base(source.adapter, read_facts(source.adapter), base.sha256)
         adapter = load(source.adapter, base.transformer)
         adapter.strength = strength
         adapter.merge()
@@ -62,16 +64,6 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     if prompts.exists():
         shutil.copyfile(prompts, folder / PROMPTS_FILE)
     write_json(folder / FACTS, merged_facts(source, strength))
-
-
-def check_base(adapter: Path, base_sha256: str) -> None:
-    """Raise BuildError if a LoRA file's metadata names another base model's weights."""
-    facts = read_facts(adapter)
-    if facts is not None and facts.base_sha256 and facts.base_sha256 != base_sha256:
-        raise BuildError(
-            f"expected the weights that {adapter} was trained on, of {facts.base_model} with "
-            f"sha256 {facts.base_sha256[:12]}, got {base_sha256[:12]}: give the base it names"
-        )
 
 
 def merged_facts(source: Teacher, strength: float) -> dict[str, Any]:
@@ -98,7 +90,7 @@ def write_loras(source: Teacher, folder: Path) -> list[Path]:
             "expected --adapter FILE to export --to lora, got a checkpoint alone: give the adapter"
         )
     base = source.read()
-    check_base(source.adapter, base.sha256)
+    check_base(source.adapter, read_facts(source.adapter), base.sha256)
     adapter = load(source.adapter, base.transformer)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

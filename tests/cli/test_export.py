@@ -14,7 +14,8 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora import attach
-from realmaster_live.model.lora_files import LoraFacts, load, read_facts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import load, read_facts, save
 from realmaster_live.training.checkpoints import digest_of
 
 HEIGHT, WIDTH = 64, 96

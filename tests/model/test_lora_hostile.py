@@ -55,13 +55,20 @@ def test_other_spellings_name_the_same_layer(tmp_path, width):
         "swarm": halves(MUSUBI.replace("lora_unet_", "lora_unet__"), width, old=True),
         "pixel": {k: v[..., None, None] for k, v in halves(MUSUBI, width, old=True).items()},
         "half": {k: v.bfloat16() for k, v in halves(Q, width).items()},
+        "adapter": {
+            k.replace(".weight", ".default.weight"): v
+            for k, v in halves(COMFY.removeprefix("diffusion_model."), width).items()
+        },
+        "nested": halves(COMFY.replace("diffusion_model", "model.diffusion_model"), width),
+        "original": halves(COMFY.replace("diffusion_model.", "base_model.model."), width),
+        "swapped": halves(COMFY.replace("diffusion_model.", "transformer."), width, old=True),
     }
     (tmp_path / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8}), "utf-8-sig")
     for name, tensors in spelled.items():
         adapter = load(write(tmp_path / f"{name}.safetensors", tensors), make_wan())
         assert list(adapter.low_ranks) == ["blocks.0.attn1.to_q"]
         low_rank = adapter.low_ranks["blocks.0.attn1.to_q"]
-        assert low_rank.alpha == (8 if name == "peft" else 4)
+        assert low_rank.alpha == (8 if name in ("peft", "original") else 4)
         for half, stored in zip((low_rank.down, low_rank.up), tensors.values(), strict=True):
             assert torch.equal(half, stored.float().flatten(1))
 
@@ -71,6 +78,14 @@ def test_peft_weights_without_their_configuration_are_refused(tmp_path, wan, wid
     path = write(tmp_path / "adapter_model.safetensors", tensors)
     with pytest.raises(BuildError, match=r"adapter_config\.json, got no such file"):
         load(path, wan)
+
+
+def test_peft_weights_with_their_scale_inside_need_no_configuration(tmp_path, wan, width):
+    stem = Q.replace("transformer.", "base_model.model.")
+    tensors = halves(stem, width) | {f"{stem}.alpha": torch.tensor(2.0)}
+    adapter = load(write(tmp_path / "adapter_model.safetensors", tensors), wan)
+    assert adapter.low_ranks["blocks.0.attn1.to_q"].alpha == 2.0
+    adapter.detach()
 
 
 def test_layers_outside_the_blocks_are_adapted(tmp_path):
@@ -106,19 +121,29 @@ EXTRAS = {
     "LoCon's middle factors": [f"{MUSUBI}.lora_mid.weight"],
     "changed biases": [f"{COMFY}.diff_b"],
     "changed weights": [f"{COMFY.replace('.q', '.norm_q')}.diff"],
+    "layers for a picture": ["diffusion_model.blocks.0.cross_attn.k_img.lora_A.weight"],
     "layers of a text encoder": ["lora_te_text_model_q.lora_down.weight"],
 }
 
 
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("kind", EXTRAS)
-def test_what_is_no_plain_lora_is_named(kind, alone, tmp_path, wan, width):
+def test_what_is_no_plain_lora_is_named(kind, alone, tmp_path, wan, width, caplog):
     for key in EXTRAS[kind]:
         stem = Q if key.startswith("transformer") else COMFY if "diffusion" in key else MUSUBI
         tensors = {} if alone else halves(stem, width, old=stem == MUSUBI)
         path = write(tmp_path / "l.safetensors", {**tensors, key: torch.ones(4)})
-        with pytest.raises(BuildError, match=f"with {kind} .*not supported"):
+        with pytest.raises(BuildError, match=f"with {kind} .*not supported.*ignore-unsupported"):
             load(path, wan)
+        if alone:
+            with pytest.raises(BuildError, match=r"got .* with no tensors"):
+                load(path, wan, ignore_unsupported=True)
+            continue
+        with caplog.at_level("WARNING"):
+            adapter = load(path, wan, ignore_unsupported=True)
+        assert kind in caplog.text
+        assert list(adapter.low_ranks) == ["blocks.0.attn1.to_q"]
+        adapter.detach()
 
 
 def test_dora_in_the_header_is_named(tmp_path, wan, width):

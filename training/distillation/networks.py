@@ -17,7 +17,8 @@ import torch
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.lora import Adapter, attach
-from realmaster_live.model.lora_files import LoraFacts, load, read_facts
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.checkpoints import digest_of
 from realmaster_live.training.distillation.recipe import Trains, Weights
 from realmaster_live.training.iclora.base import Base, BaseConfig, load_base, prepare

@@ -22,7 +22,7 @@ from realmaster_live.model.checkpoint import (
     read_tensors,
 )
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.lora_files import Expert
+from realmaster_live.model.lora_facts import Expert
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.model.vae import StreamingAutoencoder

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from realmaster_live.model.lora import Adapter, attach
-from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import save
 from realmaster_live.optional import require
 from realmaster_live.training.checkpoints import digest_of, latest
 from realmaster_live.training.iclora.base import load_base, prepare

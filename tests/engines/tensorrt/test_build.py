@@ -32,7 +32,8 @@ from realmaster_live.errors import (
 )
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora import attach
-from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY, WAN_1_3B
 
 WIDTH, HEIGHT = 96, 64

@@ -25,7 +25,8 @@ from realmaster_live.model.checkpoint import (
 )
 from realmaster_live.model.cost import cost
 from realmaster_live.model.lora import attach
-from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY, WAN_1_3B, WAN_5B, Profile
 from realmaster_live.model.random_weights import random_networks
 

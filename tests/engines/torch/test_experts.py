@@ -16,7 +16,8 @@ from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.lora import attach
-from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
 from realmaster_live.model.rope import rope_tables

@@ -15,7 +15,8 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.lora import attach
-from realmaster_live.model.lora_files import LoraFacts, load, read_facts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import load, read_facts, save
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.distillation.dmd2 import DMD2Config

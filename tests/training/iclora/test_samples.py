@@ -9,7 +9,8 @@ from street import make_chunk
 
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.model.lora import attach
-from realmaster_live.model.lora_files import LoraFacts, save
+from realmaster_live.model.lora_facts import LoraFacts
+from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.vae import to_cells
 from realmaster_live.training.iclora.base import BaseConfig, load_base
