@@ -1,4 +1,4 @@
-"""Compiled work on the finished picture: softer edges, falling rain, and each pixel's motion."""
+"""Compiled work on the finished picture: sharper edges, falling rain, and each pixel's motion."""
 
 from __future__ import annotations
 
@@ -7,43 +7,6 @@ import numpy as np
 from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel, split_kernel
 from realmaster_live.minitown.raster.geometry import Arrays
 from realmaster_live.minitown.raster.sampling import HALF, ONE, ZERO, F, Lens, weights
-
-
-@split_kernel
-def smooth_edges(first: int, step: int, rgb: Array, out: Array) -> None:
-    """Soften what contrasts with its neighbours; rgb, out: (H, W, 3) uint8."""
-    height, width = rgb.shape[0], rgb.shape[1]
-    for y in range(first, height, step):
-        up, down = max(y - 1, 0), min(y + 1, height - 1)
-        for x in range(width):
-            left, right = max(x - 1, 0), min(x + 1, width - 1)
-            middle = int(rgb[y, x, 1])
-            contrast = max(
-                abs(middle - int(rgb[up, x, 1])),
-                abs(middle - int(rgb[down, x, 1])),
-                abs(middle - int(rgb[y, left, 1])),
-                abs(middle - int(rgb[y, right, 1])),
-            )
-            share = min(max(contrast - 12, 0), 48)  # of 48 parts
-            for k in range(3):
-                old = int(rgb[y, x, k])
-                if share == 0:
-                    out[y, x, k] = old
-                    continue
-                cross = (
-                    int(rgb[up, x, k])
-                    + int(rgb[down, x, k])
-                    + int(rgb[y, left, k])
-                    + int(rgb[y, right, k])
-                )
-                corners = (
-                    int(rgb[up, left, k])
-                    + int(rgb[up, right, k])
-                    + int(rgb[down, left, k])
-                    + int(rgb[down, right, k])
-                )
-                soft = (4 * old + 2 * cross + corners) // 16
-                out[y, x, k] = old + (soft - old) * share // 48
 
 
 @split_kernel

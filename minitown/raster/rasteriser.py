@@ -14,7 +14,6 @@ from realmaster_live.minitown.raster.overlays import (
     motion,
     rain_streaks,
     sharpen,
-    smooth_edges,
 )
 from realmaster_live.minitown.raster.sampling import Lens
 from realmaster_live.minitown.raster.shading import guide, shade
@@ -31,7 +30,7 @@ from realmaster_live.minitown.scene import (
 
 GROUND = (1, 2, 10, 22, 24, 25)  # CARLA's road, sidewalk, terrain, ground, line, ground
 MAX_LAMPS = 16
-KEPT_SIZES = 4  # sizes of which the buffers are kept
+KEPT_SIZES = 8  # sizes of which the buffers are kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +75,11 @@ def lens_of(view: CameraView) -> Lens:
     return Lens(rows=window.view, eye=eye, focal=window.focal, cx=window.cx, cy=window.cy)
 
 
+def finer(view: CameraView, times: int) -> CameraView:
+    """Return the same view with `times` as many pixels each way."""
+    return replace(view, width=times * view.width, height=times * view.height)
+
+
 class Rasteriser:
     """Draws a town in a game's look. One serves any number of cameras; not for two threads."""
 
@@ -113,6 +117,10 @@ class Rasteriser:
         pose = np.asarray(view.cam_to_world, np.float64)
         town, near = self._shadows.maps(sky.sun_direction(state.weather), pose[:3, 3], pose[:3, 0])
         nearness, winner = self._visible(view)
+        samples = self.look.samples
+        fine_nearness, fine_winner = (
+            self._visible(finer(view, samples)) if samples > 1 else (nearness, winner)
+        )
         rgb = np.empty((*size, 3), np.uint8)
         depth = np.empty(size, np.float32)
         semantic = np.empty(size, np.uint8)
@@ -130,14 +138,13 @@ class Rasteriser:
             self._noise,
             nearness,
             winner,
+            fine_nearness,
+            fine_winner,
             rgb,
             depth,
             semantic,
             instance,
         )
-        if self.look.edge_aa:
-            jagged, rgb = rgb, np.empty_like(rgb)
-            smooth_edges(jagged, rgb)
         if self.look.sharpening:
             soft, rgb = rgb, np.empty_like(rgb)
             sharpen(soft, self.look.sharpening, rgb)
@@ -160,7 +167,7 @@ class Rasteriser:
         a pixel. Depth is the middle sample's in metres, inf at sky.
         """
         self._prepare(state)
-        fine = replace(view, width=times * view.width, height=times * view.height)
+        fine = finer(view, times)
         nearness, winner = self._visible(fine)
         albedo = np.empty((fine.height, fine.width, 3), np.float32)
         normals = np.empty_like(albedo)

@@ -52,177 +52,199 @@ def shade(
     noise: Array,
     nearness: Array,
     winner: Array,
+    fine_nearness: Array,
+    fine_winner: Array,
     rgb: Array,
     depth: Array,
     semantic: Array,
     instance: Array,
 ) -> None:
-    """Fill the four buffers (H, W, ...) from the visibility buffer."""
+    """Fill the four buffers (H, W, ...) from the visibility buffer.
+
+    `fine_nearness` and `fine_winner` (S H, S W) hold S x S samples a pixel. Where one of them shows
+    another triangle than the pixel's middle, the colour is the mean of all; elsewhere, and with
+    S = 1, the middle's. Depth and labels are always the middle's.
+    """
     height, width = nearness.shape
+    times = fine_nearness.shape[0] // height
     view, eye = lens.rows, lens.eye
     sun = light.sun_direction
     table = surfaces.table
     tap = np.zeros(4, np.float32)
     for y in range(first, height, step):
         for x in range(width):
-            rx = (F(x) + HALF - lens.cx) / lens.focal
-            ry = (lens.cy - F(y) - HALF) / lens.focal
-            dx = view[0, 0] * rx + view[1, 0] * ry + view[2, 0]
-            dy = view[0, 1] * rx + view[1, 1] * ry + view[2, 1]
-            dz = view[0, 2] * rx + view[1, 2] * ry + view[2, 2]
-            inv = ONE / sqrt(dx * dx + dy * dy + dz * dz)
-            vx, vy, vz = -dx * inv, -dy * inv, -dz * inv
             t = winner[y, x]
-            if t < 0:
-                r, g, b = sky_colour(-vx, -vy, -vz, light, noise)
-                haze = ONE - exp(-light.fog_per_m * F(500.0))
-                haze *= ONE - min(max(-vz, ZERO), ONE) * F(0.7)
-                rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = tone(
-                    r + (light.fog[0] - r) * haze,
-                    g + (light.fog[1] - g) * haze,
-                    b + (light.fog[2] - b) * haze,
+            depth[y, x] = ONE / nearness[y, x] if t >= 0 else F(np.inf)
+            semantic[y, x] = geometry.semantic[t] if t >= 0 else SKY_LABEL
+            instance[y, x] = geometry.instance[t] if t >= 0 else 0
+            several = False
+            if times > 1:
+                for row in range(times * y, times * y + times):
+                    for column in range(times * x, times * x + times):
+                        several = several or fine_winner[row, column] != t
+            side = times if several else 1
+            red, green, blue = ZERO, ZERO, ZERO
+            for sample in range(side * side):
+                down, across = sample // side, sample % side
+                rx = (F(x) + (F(across) + HALF) / F(side) - lens.cx) / lens.focal
+                ry = (lens.cy - F(y) - (F(down) + HALF) / F(side)) / lens.focal
+                q = nearness[y, x]
+                if several:
+                    t = fine_winner[times * y + down, times * x + across]
+                    q = fine_nearness[times * y + down, times * x + across]
+                dx = view[0, 0] * rx + view[1, 0] * ry + view[2, 0]
+                dy = view[0, 1] * rx + view[1, 1] * ry + view[2, 1]
+                dz = view[0, 2] * rx + view[1, 2] * ry + view[2, 2]
+                inv = ONE / sqrt(dx * dx + dy * dy + dz * dz)
+                vx, vy, vz = -dx * inv, -dy * inv, -dz * inv
+                if t < 0:
+                    r, g, b = sky_colour(-vx, -vy, -vz, light, noise)
+                    haze = ONE - exp(-light.fog_per_m * F(500.0))
+                    haze *= ONE - min(max(-vz, ZERO), ONE) * F(0.7)
+                    r, g, b = tone(
+                        r + (light.fog[0] - r) * haze,
+                        g + (light.fog[1] - g) * haze,
+                        b + (light.fog[2] - b) * haze,
+                        light,
+                    )
+                    red, green, blue = red + r, green + g, blue + b
+                    continue
+                z = ONE / q
+                px, py, pz = eye[0] + dx * z, eye[1] + dy * z, eye[2] + dz * z
+                i, j, k = (
+                    geometry.triangles[t, 0],
+                    geometry.triangles[t, 1],
+                    geometry.triangles[t, 2],
+                )
+                wi, wj, wk = weights(geometry, t, px, py, pz)
+                place, normal = geometry.positions, geometry.normals
+                if light.faceted:
+                    bx, by, bz = (
+                        place[j, 0] - place[i, 0],
+                        place[j, 1] - place[i, 1],
+                        place[j, 2] - place[i, 2],
+                    )
+                    cx, cy, cz = (
+                        place[k, 0] - place[i, 0],
+                        place[k, 1] - place[i, 1],
+                        place[k, 2] - place[i, 2],
+                    )
+                    nx, ny, nz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
+                else:
+                    nx = wi * normal[i, 0] + wj * normal[j, 0] + wk * normal[k, 0]
+                    ny = wi * normal[i, 1] + wj * normal[j, 1] + wk * normal[k, 1]
+                    nz = wi * normal[i, 2] + wj * normal[j, 2] + wk * normal[k, 2]
+                unit = ONE / sqrt(nx * nx + ny * ny + nz * nz + TINY)
+                if nx * vx + ny * vy + nz * vz < 0:
+                    unit = -unit
+                nx, ny, nz = nx * unit, ny * unit, nz * unit
+                nv = nx * vx + ny * vy + nz * vz
+
+                row = geometry.surface[t]
+                r, g, b = table[row, RED], table[row, RED + 1], table[row, RED + 2]
+                slot = geometry.slot[t]
+                if table[row, PAINT] > 0 and slot >= 0:
+                    r, g, b = paints[slot, 0], paints[slot, 1], paints[slot, 2]
+                pixel_m = z / (lens.focal * sqrt(max(nv, F(0.03))))
+                surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
+                r, g, b, rough = r * tap[0], g * tap[1], b * tap[2], tap[3]
+                r, g, b = r * r, g * g, b * b
+                wet = light.wetness * max(nz - F(0.6), ZERO) * F(2.5)
+                if wet > 0:
+                    dark = ONE - F(0.5) * wet
+                    r, g, b = r * dark, g * dark, b * dark
+                    rough += (F(0.12) - rough) * F(0.8) * wet
+
+                # sun, through the shadow of the town and of what moves
+                facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
+                through = ZERO
+                if table[row, CUTOUT] > 0:
+                    facing, through = max(facing, ZERO) * F(0.7) + F(0.15), max(-facing, ZERO)
+                shade_free = ONE
+                nl = max(facing, ZERO) + through * HALF
+                if nl > 0 and (light.sun[0] + light.sun[1] + light.sun[2]) > 0:
+                    away = F(0.6) / max(town_shadow.scale, ONE) + F(0.03)
+                    shade_free = sunlit(town_shadow, px + nx * away, py + ny * away, pz + nz * away)
+                    if shade_free > 0:
+                        away = F(0.6) / max(near_shadow.scale, ONE) + F(0.03)
+                        shade_free = min(
+                            shade_free,
+                            sunlit(near_shadow, px + nx * away, py + ny * away, pz + nz * away),
+                        )
+                    nl *= shade_free
+                above = nz * HALF + HALF
+                lr = light.ambient[0] * above + light.bounce[0] * (ONE - above) + light.sun[0] * nl
+                lg = light.ambient[1] * above + light.bounce[1] * (ONE - above) + light.sun[1] * nl
+                lb = light.ambient[2] * above + light.bounce[2] * (ONE - above) + light.sun[2] * nl
+                for n in range(len(lamps)):
+                    tx, ty, tz = lamps[n, 0] - px, lamps[n, 1] - py, lamps[n, 2] - pz
+                    d2 = tx * tx + ty * ty + tz * tz + F(0.05)
+                    if d2 > lamps[n, 10] * lamps[n, 10]:
+                        continue
+                    d = ONE / sqrt(d2)
+                    cone = -(tx * lamps[n, 3] + ty * lamps[n, 4] + tz * lamps[n, 5]) * d
+                    if cone <= lamps[n, 9]:
+                        continue
+                    fall = ONE - d2 / (lamps[n, 10] * lamps[n, 10])
+                    fall *= fall * (cone - lamps[n, 9]) / (ONE - lamps[n, 9])
+                    fall *= max((nx * tx + ny * ty + nz * tz) * d, ZERO) / (d2 * F(0.1) + ONE)
+                    lr += lamps[n, 6] * fall
+                    lg += lamps[n, 7] * fall
+                    lb += lamps[n, 8] * fall
+                metal, coat = table[row, METAL], table[row, COAT]
+                diffuse = ONE - F(0.85) * metal
+                cr, cg, cb = r * lr * diffuse, g * lg * diffuse, b * lb * diffuse
+
+                # a highlight of the sun, and the sky or the ground in what is smooth
+                gloss = max(ONE - rough, coat)
+                if gloss > F(0.25) or metal > 0:
+                    edge = ONE - nv
+                    edge *= edge
+                    edge *= edge * (ONE - nv)
+                    f0 = F(0.04) + F(0.56) * metal
+                    strength = (f0 + (ONE - f0) * edge) * gloss * gloss * light.specular
+                    sx, sy, sz = TWO * nv * nx - vx, TWO * nv * ny - vy, TWO * nv * nz - vz
+                    if sz > F(-0.02):
+                        er, eg, eb = sky_colour(sx, sy, sz, light, noise)
+                        er, eg, eb = min(er, F(2.0)), min(eg, F(2.0)), min(eb, F(2.0))
+                    else:
+                        er, eg, eb = (
+                            light.bounce[0] * F(0.25),
+                            light.bounce[1] * F(0.25),
+                            light.bounce[2] * F(0.25),
+                        )
+                    tr, tg, tb = (
+                        ONE + (r - ONE) * metal,
+                        ONE + (g - ONE) * metal,
+                        ONE + (b - ONE) * metal,
+                    )
+                    cr += er * strength * tr
+                    cg += eg * strength * tg
+                    cb += eb * strength * tb
+                    if nl > 0:
+                        hx, hy, hz = sun[0] + vx, sun[1] + vy, sun[2] + vz
+                        nh = (nx * hx + ny * hy + nz * hz) / sqrt(hx * hx + hy * hy + hz * hz)
+                        shine = gloss * gloss * F(160.0) + F(8.0)
+                        peak = exp((nh - ONE) * shine) * shine * F(0.02) * gloss * shade_free
+                        peak *= light.specular
+                        cr += light.sun[0] * peak * tr
+                        cg += light.sun[1] * peak * tg
+                        cb += light.sun[2] * peak * tb
+                cr, cg, cb = (
+                    cr + table[row, GLOW],
+                    cg + table[row, GLOW + 1],
+                    cb + table[row, GLOW + 2],
+                )
+                haze = ONE - exp(-light.fog_per_m * z / inv)
+                r, g, b = tone(
+                    cr + (light.fog[0] - cr) * haze,
+                    cg + (light.fog[1] - cg) * haze,
+                    cb + (light.fog[2] - cb) * haze,
                     light,
                 )
-                depth[y, x] = np.inf
-                semantic[y, x] = SKY_LABEL
-                instance[y, x] = 0
-                continue
-            z = ONE / nearness[y, x]
-            px, py, pz = eye[0] + dx * z, eye[1] + dy * z, eye[2] + dz * z
-            i, j, k = (
-                geometry.triangles[t, 0],
-                geometry.triangles[t, 1],
-                geometry.triangles[t, 2],
-            )
-            wi, wj, wk = weights(geometry, t, px, py, pz)
-            place, normal = geometry.positions, geometry.normals
-            if light.faceted:
-                bx, by, bz = (
-                    place[j, 0] - place[i, 0],
-                    place[j, 1] - place[i, 1],
-                    place[j, 2] - place[i, 2],
-                )
-                cx, cy, cz = (
-                    place[k, 0] - place[i, 0],
-                    place[k, 1] - place[i, 1],
-                    place[k, 2] - place[i, 2],
-                )
-                nx, ny, nz = by * cz - bz * cy, bz * cx - bx * cz, bx * cy - by * cx
-            else:
-                nx = wi * normal[i, 0] + wj * normal[j, 0] + wk * normal[k, 0]
-                ny = wi * normal[i, 1] + wj * normal[j, 1] + wk * normal[k, 1]
-                nz = wi * normal[i, 2] + wj * normal[j, 2] + wk * normal[k, 2]
-            unit = ONE / sqrt(nx * nx + ny * ny + nz * nz + TINY)
-            if nx * vx + ny * vy + nz * vz < 0:
-                unit = -unit
-            nx, ny, nz = nx * unit, ny * unit, nz * unit
-            nv = nx * vx + ny * vy + nz * vz
-
-            row = geometry.surface[t]
-            r, g, b = table[row, RED], table[row, RED + 1], table[row, RED + 2]
-            slot = geometry.slot[t]
-            if table[row, PAINT] > 0 and slot >= 0:
-                r, g, b = paints[slot, 0], paints[slot, 1], paints[slot, 2]
-            pixel_m = z / (lens.focal * sqrt(max(nv, F(0.03))))
-            surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
-            r, g, b, rough = r * tap[0], g * tap[1], b * tap[2], tap[3]
-            r, g, b = r * r, g * g, b * b
-            wet = light.wetness * max(nz - F(0.6), ZERO) * F(2.5)
-            if wet > 0:
-                dark = ONE - F(0.5) * wet
-                r, g, b = r * dark, g * dark, b * dark
-                rough += (F(0.12) - rough) * F(0.8) * wet
-
-            # sun, through the shadow of the town and of what moves
-            facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
-            through = ZERO
-            if table[row, CUTOUT] > 0:
-                facing, through = max(facing, ZERO) * F(0.7) + F(0.15), max(-facing, ZERO)
-            shade_free = ONE
-            nl = max(facing, ZERO) + through * HALF
-            if nl > 0 and (light.sun[0] + light.sun[1] + light.sun[2]) > 0:
-                away = F(0.6) / max(town_shadow.scale, ONE) + F(0.03)
-                shade_free = sunlit(town_shadow, px + nx * away, py + ny * away, pz + nz * away)
-                if shade_free > 0:
-                    away = F(0.6) / max(near_shadow.scale, ONE) + F(0.03)
-                    shade_free = min(
-                        shade_free,
-                        sunlit(near_shadow, px + nx * away, py + ny * away, pz + nz * away),
-                    )
-                nl *= shade_free
-            above = nz * HALF + HALF
-            lr = light.ambient[0] * above + light.bounce[0] * (ONE - above) + light.sun[0] * nl
-            lg = light.ambient[1] * above + light.bounce[1] * (ONE - above) + light.sun[1] * nl
-            lb = light.ambient[2] * above + light.bounce[2] * (ONE - above) + light.sun[2] * nl
-            for n in range(len(lamps)):
-                tx, ty, tz = lamps[n, 0] - px, lamps[n, 1] - py, lamps[n, 2] - pz
-                d2 = tx * tx + ty * ty + tz * tz + F(0.05)
-                if d2 > lamps[n, 10] * lamps[n, 10]:
-                    continue
-                d = ONE / sqrt(d2)
-                cone = -(tx * lamps[n, 3] + ty * lamps[n, 4] + tz * lamps[n, 5]) * d
-                if cone <= lamps[n, 9]:
-                    continue
-                fall = ONE - d2 / (lamps[n, 10] * lamps[n, 10])
-                fall *= fall * (cone - lamps[n, 9]) / (ONE - lamps[n, 9])
-                fall *= max((nx * tx + ny * ty + nz * tz) * d, ZERO) / (d2 * F(0.1) + ONE)
-                lr += lamps[n, 6] * fall
-                lg += lamps[n, 7] * fall
-                lb += lamps[n, 8] * fall
-            metal, coat = table[row, METAL], table[row, COAT]
-            diffuse = ONE - F(0.85) * metal
-            cr, cg, cb = r * lr * diffuse, g * lg * diffuse, b * lb * diffuse
-
-            # a highlight of the sun, and the sky or the ground in what is smooth
-            gloss = max(ONE - rough, coat)
-            if gloss > F(0.25) or metal > 0:
-                edge = ONE - nv
-                edge *= edge
-                edge *= edge * (ONE - nv)
-                f0 = F(0.04) + F(0.56) * metal
-                strength = (f0 + (ONE - f0) * edge) * gloss * gloss * light.specular
-                sx, sy, sz = TWO * nv * nx - vx, TWO * nv * ny - vy, TWO * nv * nz - vz
-                if sz > F(-0.02):
-                    er, eg, eb = sky_colour(sx, sy, sz, light, noise)
-                    er, eg, eb = min(er, F(2.0)), min(eg, F(2.0)), min(eb, F(2.0))
-                else:
-                    er, eg, eb = (
-                        light.bounce[0] * F(0.25),
-                        light.bounce[1] * F(0.25),
-                        light.bounce[2] * F(0.25),
-                    )
-                tr, tg, tb = (
-                    ONE + (r - ONE) * metal,
-                    ONE + (g - ONE) * metal,
-                    ONE + (b - ONE) * metal,
-                )
-                cr += er * strength * tr
-                cg += eg * strength * tg
-                cb += eb * strength * tb
-                if nl > 0:
-                    hx, hy, hz = sun[0] + vx, sun[1] + vy, sun[2] + vz
-                    nh = (nx * hx + ny * hy + nz * hz) / sqrt(hx * hx + hy * hy + hz * hz)
-                    shine = gloss * gloss * F(160.0) + F(8.0)
-                    peak = exp((nh - ONE) * shine) * shine * F(0.02) * gloss * shade_free
-                    peak *= light.specular
-                    cr += light.sun[0] * peak * tr
-                    cg += light.sun[1] * peak * tg
-                    cb += light.sun[2] * peak * tb
-            cr, cg, cb = (
-                cr + table[row, GLOW],
-                cg + table[row, GLOW + 1],
-                cb + table[row, GLOW + 2],
-            )
-            haze = ONE - exp(-light.fog_per_m * z / inv)
-            rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = tone(
-                cr + (light.fog[0] - cr) * haze,
-                cg + (light.fog[1] - cg) * haze,
-                cb + (light.fog[2] - cb) * haze,
-                light,
-            )
-            depth[y, x] = z
-            semantic[y, x] = geometry.semantic[t]
-            instance[y, x] = geometry.instance[t]
+                red, green, blue = red + r, green + g, blue + b
+            share = ONE / F(side * side)
+            rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = red * share, green * share, blue * share
 
 
 @split_kernel

@@ -27,6 +27,7 @@ class ServerConfig:
         state_log: Append the scene of every tick to this file.
         raster: Send one fixed picture instead of drawing any.
         look: The look of the pictures.
+        antialiasing: Draw jagged edges, in two thirds of the time.
     """
 
     host: str = "127.0.0.1"
@@ -40,6 +41,7 @@ class ServerConfig:
     state_log: Path | None = None
     raster: bool = True
     look: Literal["A", "B"] = "A"
+    antialiasing: bool = True
 
     def __post_init__(self) -> None:
         """Check the numbers, once; raises ConfigError."""

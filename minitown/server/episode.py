@@ -19,7 +19,13 @@ from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
 from realmaster_live.minitown.server.streams import Message, StreamHub
-from realmaster_live.minitown.server.towns import OPENDRIVE_MAP, MapChoice, Town, load_town, map_of
+from realmaster_live.minitown.server.towns import (
+    OPENDRIVE_MAP,
+    MapChoice,
+    Town,
+    load_in_thread,
+    map_of,
+)
 from realmaster_live.minitown.server.wire_view import actor_array, episode_message
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.population import populate
@@ -209,11 +215,7 @@ class Episode:
         async with self._loading:
             town = self.town
             if chosen.seed != town.network.seed:
-                loop = asyncio.get_running_loop()
-                config = self.config
-                town = await loop.run_in_executor(
-                    None, lambda: load_town(chosen.name, drawn=config.raster, look=config.look)
-                )
+                town = await load_in_thread(chosen.name, self.config)
             await self._begin_anew(replace(town, name=chosen.name), reset_settings)
 
     async def _begin_anew(self, town: Town, reset_settings: bool) -> None:

@@ -14,7 +14,7 @@ from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.rpc import RpcServer
 from realmaster_live.minitown.server.streams import StreamHub
-from realmaster_live.minitown.server.towns import load_town, map_of_file, map_of_seed
+from realmaster_live.minitown.server.towns import load_in_thread, map_of_file, map_of_seed
 
 BACKLOG = 64
 log = logging.getLogger(__name__)
@@ -76,11 +76,8 @@ async def serve(config: ServerConfig) -> None:
 async def _start(config: ServerConfig, hub: StreamHub, stream_port: int) -> Episode:
     """Build the town and draw it once, which compiles the renderer on a first start."""
     log.info("building the town; a first start also compiles its renderer for half a minute")
-    loop = asyncio.get_running_loop()
     chosen = map_of_file(config.opendrive) if config.opendrive else map_of_seed(config.seed)
-    town = await loop.run_in_executor(
-        None, lambda: load_town(chosen.name, drawn=config.raster, look=config.look)
-    )
+    town = await load_in_thread(chosen.name, config)
     episode = Episode(config, town, hub)
     episode.stream_port = stream_port
     await episode.warm_up()

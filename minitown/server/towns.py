@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.server.cameras import Blank, Renderer
+from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.detour import detour_file
 from realmaster_live.minitown.server.rays import Triangles, triangles_of
 
@@ -83,8 +85,10 @@ class Town:
         return (float(found[1]), float(found[2])) if found else (0.0, 0.0)
 
 
-def load_town(name: str, *, drawn: bool = True, look: str = "A") -> Town:
+def load_town(name: str, *, drawn: bool = True, look: str = "A", antialiasing: bool = True) -> Town:
     """Build the town of a map's name, such as "MiniTown07"; takes seconds when it is drawn.
+
+    Without `antialiasing` every pixel has one sample, as it also has in the labels.
 
     Raises:
         ActorError: no town has the name. ConfigError: there is no such look.
@@ -101,7 +105,8 @@ def load_town(name: str, *, drawn: bool = True, look: str = "A") -> Town:
     if look not in LOOKS:
         raise ConfigError(f"expected a look of {', '.join(LOOKS)}, got {look!r}: choose one")
     scene = build_town(network)
-    return Town(chosen.name, network, scene, Rasteriser(scene, look=LOOKS[look]))
+    drawing = LOOKS[look] if antialiasing else replace(LOOKS[look], samples=1)
+    return Town(chosen.name, network, scene, Rasteriser(scene, look=drawing))
 
 
 def map_of(name: str) -> MapChoice:
@@ -165,3 +170,14 @@ def listed_maps(current: str) -> list[str]:
     own = [f"MiniTown{number:02d}" for number in range(LISTED)]
     theirs = [name + suffix for name in CARLA_TOWNS for suffix in ("", OPTIMISED)]
     return [f"/Game/Carla/Maps/{name}" for name in sorted({*own, *theirs, current})]
+
+
+async def load_in_thread(name: str, config: ServerConfig) -> Town:
+    """Build a town as the server's configuration has it, while the event loop goes on."""
+    return await asyncio.to_thread(
+        load_town,
+        name,
+        drawn=config.raster,
+        look=config.look,
+        antialiasing=config.antialiasing,
+    )

@@ -11,11 +11,11 @@ from realmaster_live.minitown.raster import compilation
 
 PROGRAM = """
 import numpy as np
-from realmaster_live.minitown.raster.overlays import smooth_edges
+from realmaster_live.minitown.raster.overlays import sharpen
 picture = np.zeros((8, 8, 3), np.uint8)
 picture[4:] = 200
 out = np.empty_like(picture)
-smooth_edges(picture, out)
+sharpen(picture, np.float32(0.5), out)
 print(out[4, 4, 0])
 """
 
@@ -33,14 +33,14 @@ def start(**environment):
 
 def test_compiled_kernels_lie_in_the_users_cache_folder(tmp_path):
     done = start(XDG_CACHE_HOME=str(tmp_path))
-    assert (done.returncode, done.stdout.strip()) == (0, "150"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
     assert list(tmp_path.glob("realmaster-live/kernels/**/*.nbi"))
 
 
 @pytest.mark.parametrize("home", ["/proc/no-home", "/dev/null"])
 def test_without_a_writable_cache_folder_kernels_compile_anew(home):
     done = start(HOME=home)
-    assert (done.returncode, done.stdout.strip()) == (0, "150"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
     assert "NUMBA_CACHE_DIR" in done.stderr and "Traceback" not in done.stderr
 
 

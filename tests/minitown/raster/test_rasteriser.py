@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.minitown.raster.look import LOOK_A, LOOK_B
-from realmaster_live.minitown.raster.rasteriser import Rasteriser
+from realmaster_live.minitown.raster.rasteriser import Rasteriser, finer
 from realmaster_live.minitown.scene import Weather
 
 CAR, HOUSE, SKY = 14, 3, 11
@@ -87,7 +87,7 @@ def test_a_turning_wheel_flows(rasteriser, frame, car, camera):
 
 def test_the_car_throws_a_shadow_only_in_the_sun(street, frame, car, camera):
     def dark(weather, size):
-        crisp = dataclasses.replace(LOOK_A, edge_aa=False)
+        crisp = dataclasses.replace(LOOK_A, samples=1)
         drawn = Rasteriser(street, look=crisp, shadow_size=size)
         view = camera(width=192, height=108)
         ground = drawn.render(frame(weather=weather), view)
@@ -146,3 +146,19 @@ def test_guides_average_what_is_seen(rasteriser, frame, car, camera):
     road = (seen.semantic == 1) & (depth < 8)
     assert normals[road] == pytest.approx(np.tile([0.0, 0.0, 1.0], (road.sum(), 1)), abs=1e-4)
     assert np.median(np.abs(depth[road] / seen.depth[road] - 1)) < 0.03
+
+
+def test_antialiasing_leaves_the_labels_and_averages_samples_at_edges(street, frame, car, camera):
+    smooth_look = dataclasses.replace(LOOK_A, texture_contrast=0.0)  # textures differ with the size
+    sharp_look = dataclasses.replace(smooth_look, samples=1)
+    state = frame(car())
+    smooth = Rasteriser(street, look=smooth_look, shadow_size=0).render(state, camera())
+    sharp = Rasteriser(street, look=sharp_look, shadow_size=0)
+    once, double = sharp.render(state, camera()), sharp.render(state, finer(camera(), 2))
+    for label in ("depth", "semantic", "instance"):
+        assert np.array_equal(getattr(smooth, label), getattr(once, label))
+    mean = double.rgb.reshape(54, 2, 96, 2, 3).mean(axis=(1, 3))
+    changed = (smooth.rgb != once.rgb).any(-1)
+    assert 0.01 < changed.mean() < 0.5
+    assert np.abs(smooth.rgb - mean)[changed].max() <= 2.0
+    assert np.abs(once.rgb - mean)[changed].max() > 30.0
