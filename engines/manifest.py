@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import BuildError
 from realmaster_live.model.profile import Profile
 from realmaster_live.system.arrays import read_array
-from realmaster_live.system.contents import ENOUGH, OTHER, what_lies_there
+from realmaster_live.system.contents import ENOUGH, OTHER, classify_content
 from realmaster_live.system.inside import SafeFolder
 from realmaster_live.system.texts import read_object
 
@@ -85,7 +85,7 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
                 got = f"{file.tell()} bytes with {digest[:12]}"
             if digest == sha256:
                 continue
-            content, cure = what_lies_there(start)
+            content, cure = classify_content(start)
             if start and content != OTHER:
                 got, remedy = content, cure
         raise BuildError(

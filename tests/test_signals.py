@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ASK = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+PROBE = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
 IGNORE = (
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -12,7 +12,7 @@ IGNORE = (
 
 
 def test_processes_of_tests_can_be_interrupted():
-    out = subprocess.run([sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
+    out = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "True"
 
 

@@ -96,7 +96,7 @@ class Attacher:
         try:
             return self._open(wanted, tick_is_ours=tick_is_ours)
         except RuntimeError as error:  # of the client
-            self._reader.look()
+            self._reader.check()
             raise self._reader.explain() from error
 
     def _open(self, wanted: str | int | None, *, tick_is_ours: bool) -> SourceInfo:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from realmaster_live.bridges.carla import diagnosis
 from realmaster_live.bridges.carla.attachment import Attachment, Detached
 from realmaster_live.bridges.carla.session import CarlaSession
-from realmaster_live.bridges.carla.ticker import LOOK_S, Ticker
+from realmaster_live.bridges.carla.ticker import CHECK_S, Ticker
 from realmaster_live.bridges.frame_join import BridgeClosed
 from realmaster_live.errors import BridgeError, FrameTimeout
 
@@ -73,12 +73,12 @@ class TickReader:
         """Advance the world and return the number of the frame that this makes."""
         self.pause(0.0)
         try:
-            tick_id = self._ticker.tick(self._session.world, self.timeout_s, self.look)
+            tick_id = self._ticker.tick(self._session.world, self.timeout_s, self.check)
         except RuntimeError as error:
-            self.look()
+            self.check()
             raise self.explain() from error
         if self._last_tick is not None and tick_id != self._last_tick + 1:
-            self.look()
+            self.check()
             if not self._session.world.get_settings().synchronous_mode:
                 raise self.explain()
             log.warning("frame %d follows %d: another client ticks too", tick_id, self._last_tick)
@@ -108,7 +108,7 @@ class TickReader:
             try:
                 self._attached.join.take_next(wait_s)
             except FrameTimeout as error:
-                self.look()
+                self.check()
                 if time.monotonic() > deadline:
                     raise self.explain() from error
                 wait_s = min(2.0 * wait_s, self.timeout_s)
@@ -126,7 +126,7 @@ class TickReader:
                 raise self.explain()
         return step_s
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Raise what ends a wait at once, of what can be read without asking the server."""
         session = self._session
         self.pause(0.0)
@@ -155,31 +155,31 @@ class TickReader:
         return self.attachment
 
     def _wait(self, take: Callable[[float], Taken]) -> Taken:
-        """Return what `take` gives; ends early where a look finds that it will never come."""
+        """Return what `take` gives; ends early where a check finds that it will never come."""
         began = time.monotonic()
-        ask_at = began + LATE_S
+        query_at = began + LATE_S
         while True:
             left = began + self.timeout_s - time.monotonic()
             try:
-                return take(max(0.0, min(LOOK_S, left)))
+                return take(max(0.0, min(CHECK_S, left)))
             except FrameTimeout as error:
-                self.look()
+                self.check()
                 if left <= 0.0:
                     raise self.explain() from error
-            if self.we_tick and time.monotonic() >= ask_at:
-                self._ask_for_actors()
-                ask_at = time.monotonic() + LATE_S
+            if self.we_tick and time.monotonic() >= query_at:
+                self._query_actors()
+                query_at = time.monotonic() + LATE_S
 
-    def _ask_for_actors(self) -> None:
+    def _query_actors(self) -> None:
         """Raise Detached where the server no longer has the ego or a camera.
 
         The client sees the world as of the last tick. What is destroyed after our tick, while its
-        images are drawn, is therefore missed by every look: the images never come, and nobody else
+        images are drawn, is therefore missed by every check: the images never come, and nobody else
         makes the tick that would tell. A tick of ours does, and also tells of a world that was
         loaded meanwhile.
         """
         for actor in self._attached.actors:
             if self._session.has(actor, diagnosis.ANSWER_S) is False:
                 self.tick()
-                self.look()
+                self.check()
                 raise Detached(actor)

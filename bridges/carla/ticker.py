@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
-LOOK_S = 0.2  # how often a wait looks for a reason to end
+CHECK_S = 0.2  # how often a wait looks for a reason to end
 LATE_S = 1.0  # a call that ends within this time is waited for before the process may end
 
 
@@ -21,13 +21,13 @@ class Ticker:
         self._thread: threading.Thread | None = None
         self._returns_by = 0.0  # host monotonic clock: when the call under way ends at the latest
 
-    def tick(self, world: Any, timeout_s: float, look: Callable[[], None]) -> int:
+    def tick(self, world: Any, timeout_s: float, check: Callable[[], None]) -> int:
         """Return the number of the frame that a tick makes.
 
         Args:
             world: the client's world.
             timeout_s: of the client's call.
-            look: called a few times a second meanwhile; what it raises ends the wait.
+            check: called a few times a second meanwhile; what it raises ends the wait.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="rm-carla-tick", daemon=True)
@@ -37,9 +37,9 @@ class Ticker:
         self._calls.put((world, timeout_s, reply))
         while True:
             try:
-                return reply.result(LOOK_S)
+                return reply.result(CHECK_S)
             except TimeoutError:
-                look()
+                check()
 
     def close(self, *, server_is_up: bool, timeout_s: float) -> None:
         """End the thread, once the tick under way is made; may be called twice.

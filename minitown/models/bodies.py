@@ -17,14 +17,14 @@ class Body:
 
     Attributes:
         extent: half size (x, y, z) of what others hit, metres. wheelbase, wheel_radius: metres.
-        over_all: half size of what is seen, as CARLA's bounding box has it: with mirrors, but
+        full_extent: half size of what is seen, as CARLA's bounding box has it: with mirrors, but
             without a rider.
         mass: kilograms. max_accel: full throttle from standstill, m/s^2. top_speed: m/s.
         semantic: CARLA's class number.
     """
 
     extent: Vector
-    over_all: Vector
+    full_extent: Vector
     semantic: int
     wheelbase: float = 2.7
     wheel_radius: float = 0.33
@@ -37,28 +37,28 @@ class Body:
 BODIES: Mapping[str, Body] = {
     "sedan": Body(
         extent=(2.35, 0.93, 0.73),
-        over_all=(2.35, 1.09, 0.73),
+        full_extent=(2.35, 1.09, 0.73),
         semantic=CAR,
         wheelbase=2.8,
         mass=1650.0,
     ),
     "hatchback": Body(
         extent=(1.98, 0.88, 0.75),
-        over_all=(1.98, 1.04, 0.75),
+        full_extent=(1.98, 1.04, 0.75),
         semantic=CAR,
         wheelbase=2.5,
         mass=1250.0,
     ),
     "suv": Body(
         extent=(2.35, 0.98, 0.88),
-        over_all=(2.35, 1.14, 0.88),
+        full_extent=(2.35, 1.14, 0.88),
         semantic=CAR,
         wheelbase=2.75,
         mass=2000.0,
     ),
     "van": Body(
         extent=(2.75, 1.0, 1.2),
-        over_all=(2.75, 1.16, 1.2),
+        full_extent=(2.75, 1.16, 1.2),
         semantic=CAR,
         wheelbase=3.3,
         mass=2400.0,
@@ -66,14 +66,14 @@ BODIES: Mapping[str, Body] = {
     ),
     "pickup": Body(
         extent=(2.75, 1.0, 0.93),
-        over_all=(2.75, 1.16, 0.93),
+        full_extent=(2.75, 1.16, 0.93),
         semantic=CAR,
         wheelbase=3.3,
         mass=2300.0,
     ),
     "truck": Body(
         extent=(3.6, 1.2, 1.55),
-        over_all=(3.6, 1.35, 1.55),
+        full_extent=(3.6, 1.35, 1.55),
         semantic=TRUCK,
         wheelbase=4.2,
         wheel_radius=0.46,
@@ -83,7 +83,7 @@ BODIES: Mapping[str, Body] = {
     ),
     "bus": Body(
         extent=(5.2, 1.25, 1.55),
-        over_all=(5.2, 1.4, 1.55),
+        full_extent=(5.2, 1.4, 1.55),
         semantic=BUS,
         wheelbase=5.6,
         wheel_radius=0.48,
@@ -93,7 +93,7 @@ BODIES: Mapping[str, Body] = {
     ),
     "motorcycle": Body(
         extent=(1.1, 0.4, 0.78),
-        over_all=(1.06, 0.39, 0.52),
+        full_extent=(1.06, 0.39, 0.52),
         semantic=MOTORCYCLE,
         wheelbase=1.45,
         wheel_radius=0.31,
@@ -103,7 +103,7 @@ BODIES: Mapping[str, Body] = {
     ),
     "bicycle": Body(
         extent=(0.9, 0.3, 0.85),
-        over_all=(0.87, 0.3, 0.5),
+        full_extent=(0.87, 0.3, 0.5),
         semantic=BICYCLE,
         wheelbase=1.05,
         wheel_radius=0.34,

@@ -18,7 +18,7 @@ APART_M = 0.05  # hits of one thing that are nearer to each other count once
 
 @dataclass(frozen=True, order=True)
 class Hit:
-    """A place where a ray meets something; `distance_m` is from the ray's start."""
+    """A place where a ray hits something; `distance_m` is from the ray's start."""
 
     distance_m: float
     location: Vector
@@ -37,13 +37,13 @@ class Triangles:
 def hits(
     triangles: Triangles | None, actors: Iterable[Actor], start: Vector, end: Vector
 ) -> list[Hit]:
-    """Return what a ray from `start` to `end` meets, nearest first."""
+    """Return what a ray from `start` to `end` hits, nearest first."""
     a, b = np.asarray(start), np.asarray(end)
     length = float(np.linalg.norm(b - a))
     if length < 1e-9:
         return []
     found = _of_ground(a, b) if triangles is None else _of_scene(triangles, a, b)
-    found += [met for actor in actors if (met := _of_box(actor, a, b)) is not None]
+    found += [entry for actor in actors if (entry := _of_box(actor, a, b)) is not None]
     ordered = [
         Hit(share * length, (float(x), float(y), float(z)), label)
         for share, label in found
@@ -68,7 +68,7 @@ def triangles_of(scene: StaticScene) -> Triangles:
 def _of_scene(
     triangles: Triangles, start: NDArray[np.float64], end: NDArray[np.float64]
 ) -> list[tuple[float, int]]:
-    """Return the shares of the way where triangles are met (Moeller and Trumbore 1997)."""
+    """Return the shares of the ray at which it crosses triangles (Moeller and Trumbore 1997)."""
     way = end - start
     first, second = triangles.sides
     p = np.cross(way, second)
@@ -79,13 +79,13 @@ def _of_scene(
         q = np.cross(t, first)
         v = (q @ way) / volume
         share = (second * q).sum(axis=1) / volume
-        met = (u >= 0) & (v >= 0) & (u + v <= 1) & (share >= 0) & (share <= 1)
-    numbers = np.flatnonzero(met)
+        crosses = (u >= 0) & (v >= 0) & (u + v <= 1) & (share >= 0) & (share <= 1)
+    numbers = np.flatnonzero(crosses)
     return [(float(share[n]), int(triangles.label[n])) for n in numbers]
 
 
 def _of_ground(start: NDArray[np.float64], end: NDArray[np.float64]) -> list[tuple[float, int]]:
-    """Return where the plane of height 0 is met."""
+    """Return where the ray crosses the plane of height 0."""
     if start[2] == end[2] or (start[2] > 0) == (end[2] > 0):
         return []
     return [(float(start[2] / (start[2] - end[2])), GROUND_LABEL)]
@@ -94,12 +94,12 @@ def _of_ground(start: NDArray[np.float64], end: NDArray[np.float64]) -> list[tup
 def _of_box(
     actor: Actor, start: NDArray[np.float64], end: NDArray[np.float64]
 ) -> tuple[float, int] | None:
-    """Return where a body's bounding box is entered, None where it is missed."""
+    """Return where a body's bounding box is entered by the ray, None where it misses."""
     if not actor.moves:
         return None
     to_box = np.linalg.inv(matrix(actor.pose) @ matrix(Pose(*actor.box_centre)))
     a, b = ((to_box @ np.append(point, 1.0))[:3] for point in (start, end))
-    half, way = np.asarray(actor.over_all), b - a
+    half, way = np.asarray(actor.full_extent), b - a
     with np.errstate(divide="ignore", invalid="ignore"):
         near, far = (-half - a) / way, (half - a) / way
     inside = np.abs(a) <= half

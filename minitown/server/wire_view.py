@@ -67,7 +67,7 @@ def bounding_box(layout: Layout, world: World, actor: Actor) -> list[Any]:
     """Return an actor's box in its own axes; a traffic light's is the road where it holds."""
     if actor.light is not None:
         return _trigger_box(layout, world, actor)
-    return shapes.box(layout, actor.box_centre, actor.over_all, actor=actor.id)
+    return shapes.box(layout, actor.box_centre, actor.full_extent, actor=actor.id)
 
 
 def episode_message(

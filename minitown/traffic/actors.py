@@ -95,14 +95,14 @@ class Actor:
         return box_of(self.pose, self.extent)
 
     @property
-    def over_all(self) -> Vector:
+    def full_extent(self) -> Vector:
         """Half size of CARLA's bounding box, metres."""
-        return self.vehicle.body.over_all if self.vehicle is not None else self.extent
+        return self.vehicle.body.full_extent if self.vehicle is not None else self.extent
 
     @property
     def box_centre(self) -> Vector:
         """Middle of CARLA's bounding box in the actor's own axes, metres."""
-        return (0.0, 0.0, 0.0 if self.walker is not None else self.over_all[2])
+        return (0.0, 0.0, 0.0 if self.walker is not None else self.full_extent[2])
 
     @property
     def paint(self) -> tuple[float, float, float]:

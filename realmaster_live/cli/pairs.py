@@ -171,11 +171,11 @@ def run_stage(options: Stage) -> int:
     return do_stage(chain, options.name, options.pool, every_limit=options.name == "gate")
 
 
-def run_whole(options: WithRecipe) -> int:
+def run_step(options: WithRecipe) -> int:
     """Make what is made of all clips at once."""
     if options.recipe.print_config:
         return _print_recipe(options)
-    _do_whole(_chain(options), options.name, dry_run=options.recipe.dry_run)
+    _run_step(_chain(options), options.name, dry_run=options.recipe.dry_run)
     return 0
 
 
@@ -199,8 +199,8 @@ def run_all(options: Run) -> int:
     for name in names:
         status = max(status, do_stage(chain, name, options.pool))
         if name == judged[-1]:
-            _do_whole(chain, "split", dry_run=False)
-    _do_whole(chain, "pack", dry_run=False)
+            _run_step(chain, "split", dry_run=False)
+    _run_step(chain, "pack", dry_run=False)
     return status
 
 
@@ -247,7 +247,7 @@ def _do_plan(chain: Any, sources: Sequence[Path], *, dry_run: bool) -> None:
     _print_report(step_of("plan")(chain.dataset, config, sources, dry_run=dry_run))
 
 
-def _do_whole(chain: Any, name: str, *, dry_run: bool) -> None:
+def _run_step(chain: Any, name: str, *, dry_run: bool) -> None:
     from realmaster_live.training.pairs.stages import step_of
 
     if dry_run:

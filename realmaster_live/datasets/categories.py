@@ -34,7 +34,7 @@ class Categories:
         """Return the category of a class, "" for none.
 
         Raises:
-            RecordingError: the map does not cover it; `count` is how often it was met.
+            RecordingError: the map does not cover it; `count` is how often it was found.
         """
         found = self.of_class.get(class_id)
         if found is None:
@@ -44,7 +44,7 @@ class Categories:
             ]
             raise RecordingError(
                 f"expected a category for each class in the map {self.name}, got class {class_id} "
-                f"({named}), met {count} times, without one: give a map that covers it with "
+                f"({named}), found {count} times, without one: give a map that covers it with "
                 "--categories"
                 + (
                     f'; this one lacks {", ".join(lacking)}, which "*" = "" leaves out'
@@ -65,8 +65,8 @@ class Categories:
             if category:
                 numbers[class_id] = self.ids[category]
         counts = np.bincount(labels.ravel(), minlength=256)
-        for met in np.flatnonzero(counts):
-            self.of(int(met), int(counts[met]))
+        for present in np.flatnonzero(counts):
+            self.of(int(present), int(counts[present]))
         return numbers
 
 

@@ -23,12 +23,12 @@ class ColourCounts:
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros((3, 256), np.int64)
         self.pictures = 0
-        self._met = 0
+        self._offered = 0
 
     def add(self, picture: NDArray[np.uint8]) -> None:
         """Count a picture (H, W, 3), or pass it over."""
-        self._met += 1
-        if self._met % EVERY != 1:
+        self._offered += 1
+        if self._offered % EVERY != 1:
             return
         self.pictures += 1
         for channel in range(3):

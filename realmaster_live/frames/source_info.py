@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from realmaster_live.frames.weather import in_words
+from realmaster_live.frames.weather import describe_weather
 
 Axis = Literal["horizontal", "vertical"]
 TickedBy = Literal["", "us", "another client", "nobody"]
@@ -98,7 +98,7 @@ class SourceInfo:
     @property
     def weather_words(self) -> str:
         """The weather in words such as "night rain"; "" where it is unknown."""
-        return in_words(self.weather)
+        return describe_weather(self.weather)
 
     def in_conditions(self, town: str, weather: str) -> SourceInfo:
         """Return a copy with a town and a weather in words, or this one if it has both already."""

@@ -9,7 +9,7 @@ NIGHT_BELOW_DEG, FOG_FROM, RAIN_FROM, WET_FROM = 0.0, 30.0, 15.0, 40.0
 SKIES = ((70.0, "overcast"), (25.0, "cloudy"), (0.0, "clear"))  # by per cent of clouds
 
 
-def in_words(weather: object) -> str:
+def describe_weather(weather: object) -> str:
     """Return weather such as "night rain": from text or from CARLA's parameters."""
     if isinstance(weather, Mapping):
         return _of_parameters(weather)

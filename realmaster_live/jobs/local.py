@@ -29,12 +29,12 @@ class LocalWorker:
 
     def __init__(self, task: Task) -> None:
         context = get_context("spawn")
-        self._ours, theirs = context.Pipe(duplex=False)
+        self._errors, sender = context.Pipe(duplex=False)
         self._process = context.Process(
-            target=_main, args=(task, theirs), name=f"{task.name}-{task.shard[0]}", daemon=True
+            target=_main, args=(task, sender), name=f"{task.name}-{task.shard[0]}", daemon=True
         )
         self._process.start()
-        theirs.close()
+        sender.close()
 
     @property
     def pid(self) -> int | None:
@@ -44,8 +44,8 @@ class LocalWorker:
     def poll(self) -> bool:
         """Return whether it still works; raises Died, or the error that ended it."""
         with suppress(EOFError):
-            if self._ours.poll():
-                raise self._ours.recv()
+            if self._errors.poll():
+                raise self._errors.recv()
         if self._process.is_alive():
             return True
         if self._process.exitcode:
@@ -60,7 +60,7 @@ class LocalWorker:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-        self._ours.close()
+        self._errors.close()
 
 
 def _main(task: Task, errors: Connection) -> None:

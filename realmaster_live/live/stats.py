@@ -17,7 +17,9 @@ STAGES: Mapping[str, str] = {
     "deliver": "all sinks take a chunk",
     "end_to_end": "from capture to delivery of a frame",
 }
-KEPT = 65_536  # latencies a stage: an hour of frames at 18 fps, so that memory stays bounded
+MOST_SAMPLES = (
+    65_536  # latencies a stage: an hour of frames at 18 fps, so that memory stays bounded
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,9 @@ class Meter:
             ),
             0,
         )
-        self._samples: dict[str, deque[float]] = {stage: deque(maxlen=KEPT) for stage in STAGES}
+        self._samples: dict[str, deque[float]] = {
+            stage: deque(maxlen=MOST_SAMPLES) for stage in STAGES
+        }
         self._began: float | None = None
         self._latest = 0.0
 

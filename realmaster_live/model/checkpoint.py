@@ -15,7 +15,7 @@ from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.system.atomic_files import replacing
-from realmaster_live.system.contents import what_lies_in
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
 from realmaster_live.system.texts import read_object
 
@@ -32,7 +32,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, ValueError, SafetensorError) as error:
-        got, remedy = what_lies_in(path, str(error), "train or export it again")
+        got, remedy = classify_file(path, str(error), "train or export it again")
         raise BuildError(f"expected a safetensors file at {path}, got {got}: {remedy}") from error
 
 

@@ -32,7 +32,7 @@ from realmaster_live.model.lora_keys import (
     unsupported,
 )
 from realmaster_live.system.atomic_files import write_bytes
-from realmaster_live.system.contents import what_lies_in
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
 
 logger = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, ValueError, SafetensorError) as error:
-        got, remedy = what_lies_in(path, str(error), "save the LoRA as safetensors")
+        got, remedy = classify_file(path, str(error), "save the LoRA as safetensors")
         raise BuildError(f"expected a safetensors file at {path}, got {got}: {remedy}") from error
 
 

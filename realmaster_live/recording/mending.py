@@ -25,11 +25,11 @@ from realmaster_live.recording.readable import Readable
 from realmaster_live.recording.reading import Segment
 from realmaster_live.recording.segment import (
     SEGMENT,
+    CameraSpan,
     SegmentInfo,
-    Take,
     is_finished,
+    spans_of,
     stored_files,
-    takes_of,
 )
 from realmaster_live.recording.streams import count, cut, read_stream
 from realmaster_live.recording.tables import (
@@ -114,18 +114,18 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
         aside.move(folder / SEGMENT, "it could not be read and was made anew", is_loss=False)
     streams = {name: camera.streams for name, camera in cameras.items() if camera.keep}
     unknown = {name: _unknown_classes(folder / name, files) for name, files in streams.items()}
-    takes = takes_of(kept["frames"], unknown)
+    spans = spans_of(kept["frames"], unknown)
     SegmentInfo(
-        cameras=takes, files=stored_files(folder, streams), source=_source(meta, [*takes.values()])
+        cameras=spans, files=stored_files(folder, streams), source=_source(meta, [*spans.values()])
     ).write(folder)
     return Mended(frames=len(kept["frames"]), cut=len(frames) - len(kept["frames"]))
 
 
-def _source(meta: Meta, takes: Sequence[Take]) -> SourceInfo | None:
+def _source(meta: Meta, spans: Sequence[CameraSpan]) -> SourceInfo | None:
     """Return the recording's source in the town and weather of a segment's first frame."""
-    if not takes or takes[0].town is None or takes[0].weather is None:
+    if not spans or spans[0].town is None or spans[0].weather is None:
         return None  # version 2
-    return meta.about.source.in_conditions(takes[0].town, takes[0].weather)
+    return meta.about.source.in_conditions(spans[0].town, spans[0].weather)
 
 
 def _read_tables(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -18,7 +18,7 @@ from realmaster_live.recording.about import About
 from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.labels import LabelWriter
 from realmaster_live.recording.rows import frame_rows, object_rows, trust_rows
-from realmaster_live.recording.segment import SegmentInfo, stored_files, takes_of
+from realmaster_live.recording.segment import SegmentInfo, spans_of, stored_files
 from realmaster_live.recording.streams import open_stream
 from realmaster_live.recording.tables import SCHEMAS, keep_table, open_journal, read_journal
 from realmaster_live.recording.videos import Pictures, PictureWriter
@@ -116,7 +116,7 @@ class OpenSegment:
                 keep_table(self.folder, name)
             unknown = {camera: tuple(sorted(ids)) for camera, ids in self._unknown.items()}
             info = SegmentInfo(
-                cameras=takes_of(frames, unknown),
+                cameras=spans_of(frames, unknown),
                 files=stored_files(self.folder, self._streams),
                 source=self.source,
             )

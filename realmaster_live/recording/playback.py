@@ -129,7 +129,7 @@ class Recording:
             if facts is None:
                 (parts[-1][1] if parts else unknown).append(segment)
                 continue
-            same = before is not None and before.goes_on_in(facts)
+            same = before is not None and before.continues_in(facts)
             if by_weather and before is not None and before.weather != facts.weather:
                 same = False
             if same:

@@ -22,7 +22,7 @@ from realmaster_live.recording.segment import (
     SegmentInfo,
     is_finished,
     segment_folders,
-    takes_of,
+    spans_of,
 )
 from realmaster_live.recording.streams import count, decodable, read_stream
 from realmaster_live.recording.tables import SCHEMAS, compute, has_table, read_table, unusable
@@ -39,7 +39,7 @@ class SceneFacts(NamedTuple):
     first_s: float
     last_s: float
 
-    def goes_on_in(self, following: SceneFacts) -> bool:
+    def continues_in(self, following: SceneFacts) -> bool:
         """Return whether the next segment is of the same drive: the same town, and a later time."""
         return self.town == following.town and following.first_s > self.last_s
 
@@ -93,16 +93,16 @@ class Segment:
     def scene(self, cameras: Collection[str]) -> SceneFacts | None:
         """Return where and when its frames were taken; None if it has no frames."""
         info = self.info
-        taken = takes_of(self.rows("frames"), {}) if info is None else info.cameras
-        takes = [take for name, take in taken.items() if name in cameras and take.frames]
-        if not takes:
+        by_camera = spans_of(self.rows("frames"), {}) if info is None else info.cameras
+        spans = [span for name, span in by_camera.items() if name in cameras and span.frames]
+        if not spans:
             return None
-        first, about = takes[0], self._meta.about
+        first, about = spans[0], self._meta.about
         return SceneFacts(
             town=about.town if first.town is None else first.town,
             weather=about.weather if first.weather is None else first.weather,
-            first_s=min(take.first_s for take in takes),
-            last_s=max(take.last_s for take in takes),
+            first_s=min(span.first_s for span in spans),
+            last_s=max(span.last_s for span in spans),
         )
 
     def rows(self, name: str, camera: str | None = None) -> Any:
@@ -130,8 +130,8 @@ class Segment:
         """
         if self.info is None:
             return self._readable(camera)
-        take = self.info.cameras.get(camera)
-        return 0 if take is None else take.frames
+        span = self.info.cameras.get(camera)
+        return 0 if span is None else span.frames
 
     def readable(self, camera: str, stream: str, *, decode: bool = False) -> Readable:
         """Return how far a stream's file can be read; `decode` plays a video to its end."""
@@ -242,9 +242,9 @@ class Segment:
             if not np.array_equal(places, np.arange(len(places))):
                 raise unusable(path, f"picture numbers of {name} that do not count from 0")
         if self.info is not None:
-            takes = self.info.cameras
-            wanted = [take for one, take in takes.items() if camera in (None, one)]
-            expected = sum(take.frames for take in wanted)
+            spans = self.info.cameras
+            wanted = [span for one, span in spans.items() if camera in (None, one)]
+            expected = sum(span.frames for span in wanted)
             if len(table) != expected:
                 raise RecordingError(
                     f"expected {expected} rows in {path}, got {len(table)}: restore the file from "

@@ -29,7 +29,7 @@ MOST_FRAMES = 10**7  # of a camera in a segment
 
 
 @dataclass(frozen=True, kw_only=True)
-class Take:
+class CameraSpan:
     """What one camera has in one segment.
 
     Attributes:
@@ -67,14 +67,14 @@ class SegmentInfo:
         source: what the frames came from, as it was at the first of them; None in version 2.
     """
 
-    cameras: Mapping[str, Take]
+    cameras: Mapping[str, CameraSpan]
     files: Mapping[str, StoredFile] = field(default_factory=dict)
     source: SourceInfo | None = None
 
     @property
     def frames(self) -> int:
         """Return the number of frames of all cameras."""
-        return sum(take.frames for take in self.cameras.values())
+        return sum(span.frames for span in self.cameras.values())
 
     def write(self, folder: Path) -> None:
         """Write segment.json in one step: the segment is whole from now on."""
@@ -144,9 +144,9 @@ def stored_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict
     }
 
 
-def takes_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, Take]:
-    """Return camera -> its take, from a segment's table of frames."""
-    found: dict[str, Take] = {}
+def spans_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, CameraSpan]:
+    """Return camera -> its span, from a segment's table of frames."""
+    found: dict[str, CameraSpan] = {}
     cameras = frames["camera"].to_pylist()
     columns = zip(
         cameras,
@@ -159,7 +159,7 @@ def takes_of(frames: Any, unknown: Mapping[str, tuple[int, ...]]) -> dict[str, T
     )
     for camera, number, stamp, dropped, town, weather in columns:
         old = found.get(camera)
-        found[camera] = Take(
+        found[camera] = CameraSpan(
             frames=1 if old is None else old.frames + 1,
             first_frame=number if old is None else old.first_frame,
             last_frame=number,

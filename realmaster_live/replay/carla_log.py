@@ -75,7 +75,7 @@ def describe_log(text: str, reading: Reading) -> Footage:
         fps=fps,
         frames=max(1, math.ceil(seconds * fps - 1e-6)),
         sha256=hashlib.sha256(decides.encode()).hexdigest(),
-        told={"route": name, "map": map_name, "log": path},
+        origin={"route": name, "map": map_name, "log": path},
         options={**options, "seconds": seconds, "labels": list(labels)},
     )
 
@@ -97,13 +97,13 @@ class CarlaLog:
     @property
     def info(self) -> SourceInfo:
         """What is known of the log and, once it is replayed, of the world."""
-        told = info_of(self._footage)
+        origin = info_of(self._footage)
         if self._bridge is not None:
             self._seen = self._bridge.info
         if self._seen is None:
-            return told
-        details = {**self._seen.details, **told.details}
-        return replace(self._seen, route=told.route, details=details)
+            return origin
+        details = {**self._seen.details, **origin.details}
+        return replace(self._seen, route=origin.route, details=details)
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames until the log ends.
@@ -174,7 +174,7 @@ class CarlaLog:
         footage, options = self._footage, self._footage.options
         info = str(self._client.show_recorder_file_info(footage.path, False))
         start = options["start"]
-        logged = [actor for actor in read_actors(info) if actor.is_there(start)]
+        logged = [actor for actor in read_actors(info) if actor.exists(start)]
         wanted = logged_ego(logged, options["ego"], start)
         deadline = time.monotonic() + TIMEOUT_S
         while True:
@@ -187,7 +187,7 @@ class CarlaLog:
                 others = before if world.id == world_id else {}
                 ego = find_replayed(wanted, logged, before=others, actors=actors)
                 if ego is not None:
-                    _warn_of_strangers(footage.path, others, {one.id for one in logged})
+                    _warn_of_others(footage.path, others, {one.id for one in logged})
                     return ego
             if time.monotonic() > deadline:
                 break
@@ -219,13 +219,13 @@ def _actors(client: Any) -> tuple[Any, list[Any]]:
     return world, [*actors.filter("vehicle.*"), *actors.filter("walker.pedestrian.*")]
 
 
-def _warn_of_strangers(path: str, before: Mapping[int, str], recorded: set[int]) -> None:
-    strangers = len(before.keys() - recorded)
-    if strangers:
+def _warn_of_others(path: str, before: Mapping[int, str], recorded: set[int]) -> None:
+    unlogged = len(before.keys() - recorded)
+    if unlogged:
         log.warning(
             "%d vehicles and walkers that are not in %s are in this world and in the pictures: "
             "replay in a world without traffic to have the log's alone",
-            strangers,
+            unlogged,
             path,
         )
 

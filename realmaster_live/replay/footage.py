@@ -15,7 +15,7 @@ from realmaster_live.system.inside import open_regular
 
 Size = tuple[int, int]  # width, height
 Kind = Literal["recording", "video", "pictures", "game", "carla-log"]
-FOV_DEG = 80.0  # of footage that does not tell its lens
+FOV_DEG = 80.0  # of footage whose lens is not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Footage:
         cameras: name -> width and height of its pictures, pixels.
         fps: frames a second. frames: how many are to come, of all cameras.
         sha256: of everything that decides its frames.
-        told: where it is from: town, route, weather and so on.
+        origin: where it is from: town, route, weather and so on.
         options: what opening it needs besides the path.
     """
 
@@ -38,7 +38,7 @@ class Footage:
     fps: float
     frames: int
     sha256: str
-    told: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -62,9 +62,9 @@ class Reading:
 
 def info_of(footage: Footage) -> SourceInfo:
     """Return what is known of where footage is from."""
-    told = SourceInfo.of(footage.told)
+    origin = SourceInfo.of(footage.origin)
     cameras = {name: CameraInfo(width=w, height=h) for name, (w, h) in footage.cameras.items()}
-    return replace(told, cameras=told.cameras or cameras, fps=footage.fps)
+    return replace(origin, cameras=origin.cameras or cameras, fps=footage.fps)
 
 
 def sha256_of(*paths: Path) -> str:

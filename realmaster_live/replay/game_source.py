@@ -1,8 +1,8 @@
 """Recordings that harnesses made of GTA-V, as footage; `bridges/gtav/readers` reads them.
 
 `about.json` where a recording begins, or beside it in its drive, may say fps, near_m, vfov_deg,
-size (width and height), licence, and where it is from; it counts more than what the recording says
-of itself.
+size (width and height), licence, and where it is from; it takes precedence over the
+recording itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from realmaster_live.errors import ConfigError
 from realmaster_live.protocols import Source
 from realmaster_live.replay.footage import Footage, Reading, info_of, sha256_of
-from realmaster_live.replay.sidecar import told_beside
+from realmaster_live.replay.sidecar import read_sidecar
 
 LAYOUTS = ("presil", "visionexport", "sailvos", "viper", "vpilot")
 PICKLED = ".pz"
@@ -29,7 +29,7 @@ def find_games(path: Path, *, deep: bool) -> list[tuple[str, Path]]:  # layout, 
 
 
 def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str, Any]]:
-    """Return a Drive of the readers, and what is told of it.
+    """Return a Drive of the readers, and the facts about it.
 
     Raises:
         PairError: it is damaged, or holds less than reading it takes.
@@ -38,22 +38,24 @@ def open_game(layout: str, path: Path, reading: Reading) -> tuple[Any, dict[str,
     from realmaster_live.bridges.gtav.readers.drive import ReadOptions
 
     reader = gtav_readers.layout(layout)
-    told = {**told_beside(reader.home(path)), **told_beside(path)}
-    size = told.get("size")
+    facts = {**read_sidecar(reader.home(path)), **read_sidecar(path)}
+    size = facts.get("size")
     options = ReadOptions(
-        near_m=told.get("near_m"),
-        vfov_deg=told.get("vfov_deg"),
+        near_m=facts.get("near_m"),
+        vfov_deg=facts.get("vfov_deg"),
         size=(size[0], size[1]) if size else None,
         size_hint=reading.size,
         labels=reading.labels,
     )
     drive = reader.open_drive(path, options)
-    facts = {"simulator": "gtav", "layout": layout, "route": drive.name, "licence": drive.licence}
     return drive, {
-        **facts,
+        "simulator": "gtav",
+        "layout": layout,
+        "route": drive.name,
+        "licence": drive.licence,
         **drive.facts,
-        **told,
-        "fps": reading.fps or told.get("fps") or drive.fps,
+        **facts,
+        "fps": reading.fps or facts.get("fps") or drive.fps,
     }
 
 
@@ -61,10 +63,10 @@ def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
     """Return what a drive says of itself.
 
     Raises:
-        PairError: it is damaged. ConfigError: nothing tells its frames a second.
+        PairError: it is damaged. ConfigError: its frames a second are not known.
     """
-    drive, told = open_game(layout, path.resolve(), reading)
-    fps = told.pop("fps")
+    drive, facts = open_game(layout, path.resolve(), reading)
+    fps = facts.pop("fps")
     if not fps:
         raise ConfigError(
             f"expected the frames a second of {path}, which it does not say, got none: give "
@@ -78,7 +80,7 @@ def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
         fps=fps,
         frames=len(drive),
         sha256=sha256_of(*drive.files),
-        told=told,
+        origin=facts,
         options={"layout": layout},
     )
 
@@ -91,7 +93,7 @@ def game_source(footage: Footage, reading: Reading) -> Source:
     return DriveFrames(drive, footage.fps, info_of(footage))
 
 
-def looked_for() -> str:
+def expected_files() -> str:
     """Return what a folder of a recording has in it, for an error's sentence."""
     from realmaster_live.bridges.gtav import readers as gtav_readers
 

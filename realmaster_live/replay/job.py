@@ -117,7 +117,14 @@ class Job:
         """
         path = state / PLAN
         start = "start it with realmaster replay INPUT --out DIR"
-        job = read_record(path, cls, what="the plan of a replay", remedy=start, error=ConfigError)
+        job = read_record(
+            path,
+            cls,
+            what="the plan of a replay",
+            remedy=start,
+            error=ConfigError,
+            renamed={"told": "origin"},
+        )
         for piece in job.pieces:
             if piece.out != state.parent / piece.name or piece.name in ("", "..", state.name):
                 raise ConfigError(

@@ -9,7 +9,12 @@ from realmaster_live.protocols import Source
 from realmaster_live.recording.about import META
 from realmaster_live.replay.carla_log import CarlaLog, describe_log
 from realmaster_live.replay.footage import Footage, Reading
-from realmaster_live.replay.game_source import describe_game, find_games, game_source, looked_for
+from realmaster_live.replay.game_source import (
+    describe_game,
+    expected_files,
+    find_games,
+    game_source,
+)
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.picture_source import PictureFolder, describe_pictures
 from realmaster_live.replay.recording_source import describe_recording, open_recording
@@ -24,7 +29,7 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
 
     Raises:
         RecordingError: it is none of the five kinds, or cannot be read.
-        ConfigError: its rate is not told. PairError, ConnectError: it cannot be read.
+        ConfigError: its rate is not known. PairError, ConnectError: it cannot be read.
     """
     if text.startswith(LOG):
         return [describe_log(text.removeprefix(LOG), reading)]
@@ -67,7 +72,7 @@ def _pictures(path: Path, reading: Reading) -> list[Footage]:
     if not list_pictures(path):
         raise RecordingError(
             f"expected a recording, recordings or pictures in {path}, ours or a game's, got none: "
-            f"neither {META}, nor pictures, nor {looked_for()}: name the folder that holds them"
+            f"neither {META}, nor pictures, nor {expected_files()}: name the folder that holds them"
         )
     return [describe_pictures(path, reading)]
 

@@ -33,7 +33,7 @@ class LoggedActor:
         """The role name, "" where it has none."""
         return self.attributes.get("role_name", "")
 
-    def is_there(self, at_s: float) -> bool:
+    def exists(self, at_s: float) -> bool:
         """Return whether the actor exists at a time of the log."""
         return self.created_s <= at_s and (self.destroyed_s is None or at_s < self.destroyed_s)
 
@@ -70,7 +70,7 @@ def logged_ego(actors: Sequence[LoggedActor], ego: str | int | None, at_s: float
     Raises:
         SensorMismatch: nobody in the log has it at this time.
     """
-    here = [actor for actor in actors if actor.is_there(at_s)]
+    here = [actor for actor in actors if actor.exists(at_s)]
     vehicles = [actor for actor in here if actor.type_id.startswith("vehicle.")]
     if isinstance(ego, int):
         found = [actor for actor in here if actor.id == ego]
@@ -109,17 +109,17 @@ def find_replayed(
     """
     by_id = {actor.id: actor for actor in actors}
 
-    def kept_its_id(one: LoggedActor) -> bool:
+    def has_recorded_id(one: LoggedActor) -> bool:
         return one.id in by_id and by_id[one.id].type_id == one.type_id
 
-    if kept_its_id(wanted):
+    if has_recorded_id(wanted):
         return by_id[wanted.id]
     alike = [
         one
         for one in logged
-        if (one.type_id, one.role) == (wanted.type_id, wanted.role) and not kept_its_id(one)
+        if (one.type_id, one.role) == (wanted.type_id, wanted.role) and not has_recorded_id(one)
     ]
-    recorded = {one.id for one in logged if kept_its_id(one)}
+    recorded = {one.id for one in logged if has_recorded_id(one)}
     new = [
         actor
         for actor in sorted(actors, key=lambda actor: int(actor.id))

@@ -22,7 +22,7 @@ from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
 from realmaster_live.replay.picture_files import list_pictures
-from realmaster_live.replay.sidecar import POSES, told_beside
+from realmaster_live.replay.sidecar import POSES, read_sidecar
 from realmaster_live.system.arrays import read_array
 from realmaster_live.system.pictures import read_map, read_picture
 
@@ -34,16 +34,16 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
     """Return what a folder of pictures says of itself.
 
     Raises:
-        ConfigError: nothing tells its frames a second. PairError: a file cannot be read.
+        ConfigError: its frames a second are not known. PairError: a file cannot be read.
     """
-    pictures, told = list_pictures(path), told_beside(path)
-    fps = reading.fps or told.get("fps")
+    pictures, facts = list_pictures(path), read_sidecar(path)
+    fps = reading.fps or facts.get("fps")
     if fps is None:
         raise ConfigError(
             f"expected the frames a second of the pictures in {path}, got none: give --fps, or "
             'write {"fps": 20} to an about.json in it'
         )
-    _poses(told.pop(POSES, []), len(pictures), path)
+    _poses(facts.pop(POSES, []), len(pictures), path)
     wanted = LABEL_DTYPES if reading.labels is None else reading.labels
     labels = {
         name: _label_files(path / name, pictures) for name in wanted if (path / name).is_dir()
@@ -58,13 +58,13 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
         fps=float(fps),
         frames=len(pictures),
         sha256=sha256_of(*pictures, *sidecar, *(file for each in labels.values() for file in each)),
-        told={"simulator": "pictures", "route": path.resolve().name, **told},
-        options={"fov_deg": float(told.get("fov_deg", FOV_DEG)), "labels": sorted(labels)},
+        origin={"simulator": "pictures", "route": path.resolve().name, **facts},
+        options={"fov_deg": float(facts.get("fov_deg", FOV_DEG)), "labels": sorted(labels)},
     )
 
 
 class PictureFolder:
-    """A source of the pictures of a folder; where no pose is told, the camera stays."""
+    """A source of the pictures of a folder; without poses, the camera stays."""
 
     def __init__(self, footage: Footage) -> None:
         self._footage = footage
@@ -79,7 +79,7 @@ class PictureFolder:
         """Yield the frames in order; PairError names a picture that cannot be read."""
         footage, folder = self._footage, Path(self._footage.path)
         pictures = list_pictures(folder)
-        poses = _poses(told_beside(folder).get(POSES, []), len(pictures), folder)
+        poses = _poses(read_sidecar(folder).get(POSES, []), len(pictures), folder)
         labels = {n: _label_files(folder / n, pictures) for n in footage.options["labels"]}
         width, height = footage.cameras[CAMERA]
         optics = pinhole(width, height, footage.options["fov_deg"])
@@ -110,12 +110,12 @@ class PictureFolder:
         self._closed = True
 
 
-def _poses(told: list[Any], pictures: int, folder: Path) -> NDArray[np.float64]:  # (T, 4, 4)
-    """Return the pose of every picture; the identity where none is told."""
+def _poses(given: list[Any], pictures: int, folder: Path) -> NDArray[np.float64]:  # (T, 4, 4)
+    """Return the pose of every picture; the identity where none is given."""
     poses = np.tile(np.eye(4), (pictures, 1, 1))
-    if not told:
+    if not given:
         return poses
-    numbers = np.array(list(_flat(told)), np.float64)
+    numbers = np.array(list(_flat(given)), np.float64)
     got = f"{numbers.size} for {pictures} pictures"
     if numbers.size == 16 * pictures:
         poses = numbers.reshape(-1, 4, 4)

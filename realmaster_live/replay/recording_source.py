@@ -31,7 +31,7 @@ def describe_recording(path: Path, reading: Reading) -> Footage:
             fps=meta.spec.fps,
             frames=len(recording),
             sha256=sha256_of(path / META, *files),
-            told=recording.info.as_json(),
+            origin=recording.info.as_json(),
         )
 
 

@@ -21,7 +21,7 @@ STRUCTURED = ("camera", "cameras", "ego", "counts", "details", "we_tick", "ticke
 DEEPEST = 16
 
 
-def told_beside(path: Path) -> dict[str, Any]:
+def read_sidecar(path: Path) -> dict[str, Any]:
     """Return the facts beside a video or a folder of pictures; empty without a sidecar.
 
     Raises:

@@ -23,7 +23,7 @@ from realmaster_live.replay.video_shape import (
     orientation_of,
     shown_width,
 )
-from realmaster_live.system.contents import ENOUGH, OTHER, what_lies_there
+from realmaster_live.system.contents import ENOUGH, OTHER, classify_content
 from realmaster_live.system.inside import check_regular, open_regular
 
 av = require("av", extra="live")
@@ -74,14 +74,14 @@ def describe(path: Path) -> VideoFacts:
     return _facts(path, _version(path))[0]
 
 
-def pictures(path: Path, wanted: range | None = None) -> Iterator[NDArray[np.uint8]]:
-    """Yield the picture (H, W, 3) of every wanted index, all of the size that `describe` says.
+def pictures(path: Path, indices: range | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Yield the picture (H, W, 3) at every index, all of the size that `describe` says.
 
     Raises:
         PairError: the file is damaged, has too few frames, or its frames change their size.
     """
     facts = describe(path)
-    for frame in decode(path, wanted):
+    for frame in decode(path, indices):
         yield to_picture(frame, facts, path)
 
 
@@ -99,44 +99,44 @@ def to_picture(frame: Any, facts: VideoFacts, path: Path) -> NDArray[np.uint8]:
     return facts.orientation.apply(picture)
 
 
-def decode(path: Path, wanted: range | None = None) -> Iterator[Any]:
-    """Yield the av.VideoFrame of every wanted index, from the key frame before the first.
+def decode(path: Path, indices: range | None = None) -> Iterator[Any]:
+    """Yield the av.VideoFrame at every index, from the key frame before the first.
 
     Raises:
         PairError: the file is damaged, or has too few frames.
     """
     _, stamps = _facts(path, _version(path))
-    wanted = range(len(stamps)) if wanted is None else wanted
-    if not wanted:
+    indices = range(len(stamps)) if indices is None else indices
+    if not indices:
         return
     found = 0
-    for frame in _sought(path, stamps, wanted):
+    for frame in _from_key_frame(path, stamps, indices):
         found += 1
         yield frame
     if found == 0:
         for index, frame in enumerate(_frames(path)):
-            if index in wanted:
+            if index in indices:
                 found += 1
                 yield frame
-            if found == len(wanted):
+            if found == len(indices):
                 break
-    if found == len(wanted):
+    if found == len(indices):
         return
     raise PairError(
-        f"expected frames {wanted[0]} to {wanted[-1]} in {path}, got {found} of {len(wanted)}: "
+        f"expected frames {indices[0]} to {indices[-1]} in {path}, got {found} of {len(indices)}: "
         "restore the file from a copy, or plan again"
     )
 
 
-def _sought(path: Path, stamps: Sequence[int], wanted: range) -> Iterator[Any]:
-    """Yield wanted frames from the key frame before them, or none where that cannot be trusted."""
-    if wanted[0] == 0 or wanted[-1] >= len(stamps) or path.suffix.lower() in UNDATED:
+def _from_key_frame(path: Path, stamps: Sequence[int], indices: range) -> Iterator[Any]:
+    """Yield the frames from the key frame before them, or none where that cannot be trusted."""
+    if indices[0] == 0 or indices[-1] >= len(stamps) or path.suffix.lower() in UNDATED:
         return
-    waiting = {stamps[index] for index in wanted}
+    waiting = {stamps[index] for index in indices}
     began = False
     try:
-        for frame in _frames(path, start=stamps[wanted[0]]):
-            if not began and frame.pts > stamps[wanted[0]]:
+        for frame in _frames(path, start=stamps[indices[0]]):
+            if not began and frame.pts > stamps[indices[0]]:
                 return  # the container found no earlier key frame
             if frame.pts in waiting:
                 began = True
@@ -146,7 +146,7 @@ def _sought(path: Path, stamps: Sequence[int], wanted: range) -> Iterator[Any]:
                 return
     except PairError:
         if began:
-            raise  # else frames before the wanted ones need what lies before the key frame
+            raise  # else the first frames need what lies before the key frame
 
 
 def _frames(path: Path, start: int = 0) -> Iterator[Any]:
@@ -251,7 +251,7 @@ def _version(path: Path) -> tuple[int, int]:
 
 def _unplayable(path: Path, got: object) -> PairError:
     with open_regular(path, error=PairError) as file:
-        content, remedy = what_lies_there(file.read(ENOUGH))
+        content, remedy = classify_content(file.read(ENOUGH))
     if content != OTHER:
         return PairError(f"expected a playable video in {path}, got {content}: {remedy}")
     text = getattr(got, "strerror", None) or " ".join(str(got).split())

@@ -13,7 +13,7 @@ from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.replay import video_files
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
-from realmaster_live.replay.sidecar import told_beside
+from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.replay.video_rate import sampled
 
 CAMERA = "front"
@@ -25,7 +25,7 @@ def describe_video(path: Path, reading: Reading) -> Footage:
     Raises:
         PairError: it has no playable video stream.
     """
-    facts, told = video_files.describe(path), told_beside(path)
+    facts, given = video_files.describe(path), read_sidecar(path)
     fps = reading.fps or facts.fps
     return Footage(
         kind="video",
@@ -35,8 +35,8 @@ def describe_video(path: Path, reading: Reading) -> Footage:
         fps=fps,
         frames=len(sampled(facts.times, fps)),
         sha256=sha256_of(path),
-        told={"simulator": "video", "route": path.stem, **told},
-        options={"fov_deg": float(told.get("fov_deg", FOV_DEG))},
+        origin={"simulator": "video", "route": path.stem, **given},
+        options={"fov_deg": float(given.get("fov_deg", FOV_DEG))},
     )
 
 

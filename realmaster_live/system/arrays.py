@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import RealMasterError
-from realmaster_live.system.contents import ENOUGH, OTHER, what_lies_there
+from realmaster_live.system.contents import ENOUGH, OTHER, classify_content
 from realmaster_live.system.inside import open_regular
 
 
@@ -28,7 +28,7 @@ def read_array(path: Path, *, error: type[RealMasterError], remedy: str) -> NDAr
             return _read(file)
         except Exception as problem:  # NumPy parses a header as Python, which may fail in any way
             file.seek(0)
-            got, cure = what_lies_there(file.read(ENOUGH))
+            got, cure = classify_content(file.read(ENOUGH))
             if got == OTHER:
                 got, cure = " ".join(str(problem).split())[:200] or type(problem).__name__, remedy
             raise error(f"expected an array in {path}, got {got}: {cure}") from problem

@@ -9,7 +9,7 @@ OTHER = "other bytes"
 ENOUGH = 512  # bytes from the start of a file
 
 
-def what_lies_there(data: bytes) -> tuple[str, str]:
+def classify_content(data: bytes) -> tuple[str, str]:
     """Return what the bytes of a file that cannot be read are, and what to do about it."""
     start = data[:ENOUGH].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not data:
@@ -21,11 +21,11 @@ def what_lies_there(data: bytes) -> tuple[str, str]:
     return OTHER, "restore the file or leave it out"
 
 
-def what_lies_in(path: Path, problem: str, remedy: str) -> tuple[str, str]:
+def classify_file(path: Path, problem: str, remedy: str) -> tuple[str, str]:
     """Return what a file that cannot be read is, and what to do: the arguments for other bytes."""
     try:
         with path.open("rb") as file:
-            got, cure = what_lies_there(file.read(ENOUGH))
+            got, cure = classify_content(file.read(ENOUGH))
     except OSError:
         return problem, remedy
     return (" ".join(problem.split()), remedy) if got == OTHER else (got, cure)

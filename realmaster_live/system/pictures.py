@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
-from realmaster_live.system.contents import what_lies_there
+from realmaster_live.system.contents import classify_content
 
 cv2 = require("cv2", extra="live")
 
@@ -93,7 +93,7 @@ def _read(path: Path, channels: Channels) -> NDArray[Any]:
         except cv2.error:  # such as more pixels than OpenCV allows
             picture = None
     if picture is None:
-        raise _unreadable(path, *what_lies_there(data))
+        raise _unreadable(path, *classify_content(data))
     if channels == "rgb":
         picture = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     return np.asarray(picture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,7 +39,13 @@ def decode(content: bytes | str, kind: type[T]) -> T:
 
 
 def read_record(
-    path: Path, kind: type[T], *, what: str, remedy: str, error: type[RealMasterError]
+    path: Path,
+    kind: type[T],
+    *,
+    what: str,
+    remedy: str,
+    error: type[RealMasterError],
+    renamed: Mapping[str, str] | None = None,
 ) -> T:
     """Return the value in a JSON file; `error` in one sentence where it is no such file.
 
@@ -48,10 +55,14 @@ def read_record(
         what: is expected, such as "the plan of a replay".
         remedy: what to do where it is something else.
         error: what is raised then.
+        renamed: key in files of earlier versions -> its name now.
     """
     with open_regular(path, error=error) as file:
         try:
-            return decode(file.read(), kind)
+            content = file.read()
+            for old, new in (renamed or {}).items():  # quotes inside of text are escaped
+                content = content.replace(f'"{old}":'.encode(), f'"{new}":'.encode())
+            return decode(content, kind)
         except (OSError, ValueError) as problem:
             raise error(f"expected {what} in {path}, got {problem}: {remedy}") from problem
 

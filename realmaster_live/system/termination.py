@@ -34,23 +34,23 @@ class ExitGuard:
     def arm(self) -> None:
         """Start guarding."""
         atexit.register(self._undo)
-        _take_over(self)
+        _take_signals(self)
 
     def disarm(self) -> None:
         """Stop guarding; may be called twice and from any thread."""
         atexit.unregister(self._undo)
-        _let_go(self)
+        _release(self)
 
 
 @contextmanager
 def termination_raises() -> Iterator[None]:
     """Turn SIGTERM and SIGHUP into SystemExit inside the block."""
     holder = object()
-    _take_over(holder)
+    _take_signals(holder)
     try:
         yield
     finally:
-        _let_go(holder)
+        _release(holder)
 
 
 @contextmanager
@@ -73,7 +73,7 @@ def deferred_signals() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _take_over(holder: object) -> None:
+def _take_signals(holder: object) -> None:
     with _lock:
         _holders.append(holder)
         if _in_main_thread():
@@ -82,7 +82,7 @@ def _take_over(holder: object) -> None:
                     signal.signal(number, _unwind)
 
 
-def _let_go(holder: object) -> None:
+def _release(holder: object) -> None:
     with _lock:
         if holder in _holders:
             _holders.remove(holder)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import RealMasterError
-from realmaster_live.system.contents import OTHER, what_lies_there
+from realmaster_live.system.contents import OTHER, classify_content
 from realmaster_live.system.inside import open_regular
 
 MAX_BYTES = 64 << 20
@@ -65,7 +65,7 @@ def read_object(
             if not isinstance(value, dict):
                 raise ValueError(f"a {type(value).__name__} instead of an object")
         except (OSError, ValueError) as problem:
-            got, cure = what_lies_there(content)
+            got, cure = classify_content(content)
             got, cure = (str(problem), remedy) if got == OTHER else (got, cure)
             raise error(f"expected {what} in {path}, got {got}: {cure}") from problem
     return value

@@ -48,7 +48,7 @@ def picture(number):
     return np.random.default_rng(number).integers(0, 256, (PLACE[3], PLACE[2], 3), np.uint8)
 
 
-class Shown:
+class WindowProcess:
     """A window of a process of its own: an X server that ends takes its clients with it."""
 
     SCRIPT = """
@@ -82,7 +82,7 @@ shown.close()
 @pytest.fixture
 def window(screen):
     x, y, width, height = PLACE
-    with contextlib.closing(Shown(f"{width}x{height}+{x}+{y}", height, width)) as shown:
+    with contextlib.closing(WindowProcess(f"{width}x{height}+{x}+{y}", height, width)) as shown:
         shown.show(0)
         yield shown
 
@@ -105,7 +105,7 @@ def test_the_whole_screen_has_the_window_at_its_place(window):
 
 def test_a_window_of_another_size_scales_the_picture(screen):
     region = "window+capture://?region=0,0,80,60"
-    with contextlib.closing(Shown("80x60+0+0", 30, 40)) as shown:
+    with contextlib.closing(WindowProcess("80x60+0+0", 30, 40)) as shown:
         shown.show(5)
         with contextlib.closing(open_capture(region, fps=50.0)) as capture:
             seen = capture.read(1.0)[..., ::-1]

@@ -40,9 +40,9 @@ def test_formats(towns, tmp_path, capsys, flags, files):
     assert main(["dataset", "export", *towns, "--out", str(tmp_path / "out"), *flags]) == 0
     for file in files:
         assert (tmp_path / "out" / file).exists(), file
-    told = capsys.readouterr().out
-    assert f"12 frames as {flags[1]}, real: train 12 (3 recordings)" in told
-    assert f"wrote {tmp_path / 'out'} in" in told
+    output = capsys.readouterr().out
+    assert f"12 frames as {flags[1]}, real: train 12 (3 recordings)" in output
+    assert f"wrote {tmp_path / 'out'} in" in output
 
 
 def test_splits_rules_and_resuming(towns, tmp_path, capsys):
@@ -51,9 +51,9 @@ def test_splits_rules_and_resuming(towns, tmp_path, capsys):
     command += ["--split", "0.34,0.33,0.33", "--test", "Town02", "--every", "2"]
     command += ["--min-pixels", "150", "--max-distance", "30"]
     assert main(command) == 0
-    told = capsys.readouterr().out
-    assert "train 2 (1 recordings), val 2 (1 recordings), test 2 (1 recordings)" in told
-    assert "too few pixels" in told
+    output = capsys.readouterr().out
+    assert "train 2 (1 recordings), val 2 (1 recordings), test 2 (1 recordings)" in output
+    assert "too few pixels" in output
     test = json.loads((out / "annotations/instances_test.json").read_text())
     assert {image["recording"] for image in test["images"]} == {"town02"}
     assert all(a["iscrowd"] for a in test["annotations"] if a["area"] < 150)
@@ -73,7 +73,7 @@ def test_categories_of_ones_own(towns, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         (["--to", "pascal"], "one of coco, yolo"),
         (["--to", "coco", "--split", "0.8,x"], "for --split, got '0.8,x'"),
@@ -83,9 +83,9 @@ def test_categories_of_ones_own(towns, tmp_path, capsys):
         (["--to", "coco", "--split-by", "route", "--split", "0.5,0.3,0.2", "--val", "x"], "got x"),
     ],
 )
-def test_wrong_uses(towns, tmp_path, capsys, flags, told):
+def test_wrong_uses(towns, tmp_path, capsys, flags, message):
     assert main(["dataset", "export", *towns, "--out", str(tmp_path / "out"), *flags]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

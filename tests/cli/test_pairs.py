@@ -34,10 +34,10 @@ def test_a_stage_says_what_it_made_and_what_it_cost(tmp_path, monkeypatch, capsy
     assert calls(dataset) == []
 
     assert main(["pairs", "copies", str(dataset), "--workers", "2"]) == 0
-    told = capsys.readouterr()
-    assert told.err.startswith("copies: 3 to make, 1 reused; about ")
-    assert "as measured" in told.err, "the pilot's figures come before the run"
-    assert told.out.startswith("copies: 3 made, 1 reused, 0 in quarantine, 0 waiting; ")
+    output = capsys.readouterr()
+    assert output.err.startswith("copies: 3 to make, 1 reused; about ")
+    assert "as measured" in output.err, "the pilot's figures come before the run"
+    assert output.out.startswith("copies: 3 made, 1 reused, 0 in quarantine, 0 waiting; ")
     assert sorted(calls(dataset)) == ["c00", "c01", "c02", "c03"]
 
     assert main(["pairs", "copies", str(dataset)]) == 0
@@ -100,9 +100,9 @@ def test_garbage_is_told_and_collected(tmp_path, capsys):
 def test_wrong_uses_are_one_sentence(arguments, status, words, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["pairs", *arguments]) == status
-    told = capsys.readouterr().err
-    assert words in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert words in output
+    assert output.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -154,29 +154,29 @@ def test_run_goes_from_pairs_to_shards_and_makes_nothing_twice(
     assert not dataset.exists() or not list(dataset.iterdir())
 
     assert main(["pairs", "run", str(dataset), str(source), *flags, "--no-pilot"]) == 0
-    told = capsys.readouterr()
-    assert "propagate: 2 made, 0 reused" in told.out
-    assert "in all: 6 to make, 0 reused; time and bytes unknown until one is made" in told.err
+    output = capsys.readouterr()
+    assert "propagate: 2 made, 0 reused" in output.out
+    assert "in all: 6 to make, 0 reused; time and bytes unknown until one is made" in output.err
     assert (dataset / "shards/index.parquet").is_file()
 
     before = sorted(dataset.glob("objects/*/*"))
     assert main(["pairs", "run", str(dataset)]) == 0
-    told = capsys.readouterr()
-    assert "encode: 0 made, 2 reused" in told.out
-    assert told.err == ""
+    output = capsys.readouterr()
+    assert "encode: 0 made, 2 reused" in output.out
+    assert output.err == ""
     assert sorted(dataset.glob("objects/*/*")) == before
 
     assert main(["pairs", "status", str(dataset), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [(stage["stage"], stage["done"]) for stage in told["stages"]] == [
+    output = json.loads(capsys.readouterr().out)
+    assert [(stage["stage"], stage["done"]) for stage in output["stages"]] == [
         ("propagate", 2), ("gate", 2), ("encode", 2),
     ]  # fmt: skip
     assert main(["pairs", "status", str(dataset)]) == 0
     assert "waiting  time left" in capsys.readouterr().out
     assert main(["pairs", "gate", str(dataset)]) == 0
-    told = capsys.readouterr().out
-    assert "2 of 2 clips passed" in told
-    assert "max_palette_drift = false" in told
+    output = capsys.readouterr().out
+    assert "2 of 2 clips passed" in output
+    assert "max_palette_drift = false" in output
     assert len(list((dataset / "verdicts").iterdir())) == 1
     assert main(["pairs", "gallery", str(dataset)]) == 0
     assert (dataset / "gallery/index.html").is_file()

@@ -31,8 +31,8 @@ def encoder(tmp_path_factory):
 
 
 def test_embedded_texts_are_what_the_engine_shows(encoder, tmp_path, capsys):
-    told = replace(TINY, name="tiny-told", prompts=(), prompt_tokens=0, text_width=WIDTH)
-    folder = checkpoint(tmp_path, told)
+    profile = replace(TINY, name="tiny-prompted", prompts=(), prompt_tokens=0, text_width=WIDTH)
+    folder = checkpoint(tmp_path, profile)
     assert main(["prompts", str(folder)]) == 0
     assert capsys.readouterr().out == f"{folder} knows no prompts\n"
     assert main(["prompts", str(folder), "--encoder", str(encoder), "--prompt", TEXT]) == 0
@@ -50,8 +50,8 @@ def test_embedded_texts_are_what_the_engine_shows(encoder, tmp_path, capsys):
 
 
 def test_an_encoder_of_another_width_leaves_nothing(encoder, tmp_path, capsys):
-    told = replace(TINY, name="tiny-told", prompts=(), prompt_tokens=0, text_width=WIDTH + 4)
-    folder = checkpoint(tmp_path, told)
+    profile = replace(TINY, name="tiny-prompted", prompts=(), prompt_tokens=0, text_width=WIDTH + 4)
+    folder = checkpoint(tmp_path, profile)
     assert main(["prompts", str(folder), "--encoder", str(encoder)]) == 1
     assert "expected embeddings of 20 channels, got 16 of 'clear'" in capsys.readouterr().err
     assert not (folder / PROMPTS_FILE).exists()

@@ -20,7 +20,7 @@ def test_every_class_of_carlas_is_covered(categories):
     for class_id in range(len(CLASS_NAMES)):
         word = categories.of(class_id)
         assert word == "" or word in categories.ids
-    with pytest.raises(RecordingError, match=r"class 29 \(unknown to CARLA\), met 7 times"):
+    with pytest.raises(RecordingError, match=r"class 29 \(unknown to CARLA\), found 7 times"):
         categories.of(29, 7)
 
 
@@ -44,7 +44,7 @@ def test_a_table_names_what_a_map_does_not_cover():
     labels = np.full((4, 5), CLASS_IDS["road"], np.uint8)
     assert CITYSCAPES.table(labels)[CLASS_IDS["road"]] == 7
     labels[0, :3] = 40
-    with pytest.raises(RecordingError, match=r"class 40 .* met 3 times"):
+    with pytest.raises(RecordingError, match=r"class 40 .* found 3 times"):
         CITYSCAPES.table(labels)
 
 
@@ -66,7 +66,7 @@ def test_a_map_of_ones_own(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "a table .classes."),
         ("[classes", "a table .classes."),
@@ -75,10 +75,10 @@ def test_a_map_of_ones_own(tmp_path):
         ('[classes]\ncar = "x"\n[ids]\ny = 1\n', "among y .* got x"),
     ],
 )
-def test_maps_that_cannot_be_used(tmp_path, text, told):
+def test_maps_that_cannot_be_used(tmp_path, text, message):
     path = tmp_path / "mine.toml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         read_categories(path)
 
 

@@ -120,7 +120,7 @@ def test_a_map_that_does_not_cover_a_class_is_named(drive, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[classes]\nroad = "road"\nsky = "sky"\ncar = "car"\n')
     options = ExportOptions(categories=read_categories(path, CITYSCAPES.ids))
-    with pytest.raises(RecordingError, match=r"mine.toml, got class \d+ \(\w+\), met \d+ times"):
+    with pytest.raises(RecordingError, match=r"mine.toml, got class \d+ \(\w+\), found \d+ times"):
         cityscapes.export(
             Selection(recordings=(drive(chunks=1),)), tmp_path / "out", options=options
         )

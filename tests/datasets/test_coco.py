@@ -53,10 +53,12 @@ def test_masks_and_boxes_are_those_of_the_recording(town_drive, tmp_path):
         rows = found.loadAnns(found.getAnnIds(image["id"]))
         seen = [one for one in sample.annotations if one.pixels]
         assert len(rows) == len(seen)
-        told = {(row["object_id"], tuple(row["bbox"])): row for row in rows}
+        expected = {(row["object_id"], tuple(row["bbox"])): row for row in rows}
         for one in seen:
             left, top, right, bottom = one.visible
-            row = told[one.thing and one.thing.object_id, (left, top, right - left, bottom - top)]
+            row = expected[
+                one.thing and one.thing.object_id, (left, top, right - left, bottom - top)
+            ]
             at, part = pixels_of(one, sample.frame.labels["instance"])
             whole = np.zeros((image["height"], image["width"]), bool)
             whole[at[1] : at[1] + part.shape[0], at[0] : at[0] + part.shape[1]] = part

@@ -84,7 +84,7 @@ def test_a_folder_that_holds_something_is_refused(drive, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"every": 2}, "every 2"),
         ({"variant": "paired"}, "variant paired"),
@@ -92,10 +92,10 @@ def test_a_folder_that_holds_something_is_refused(drive, tmp_path):
         ({"split": SplitRule(test=("Town01",))}, "split"),
     ],
 )
-def test_another_selection_is_not_resumed(drive, tmp_path, change, told):
+def test_another_selection_is_not_resumed(drive, tmp_path, change, message):
     folder, out = drive(chunks=1), tmp_path / "out"
     yolo.export(Selection(recordings=(folder,)), out)
-    with pytest.raises(ConfigError, match=f"expected {told}.*to resume"):
+    with pytest.raises(ConfigError, match=f"expected {message}.*to resume"):
         yolo.export(Selection(recordings=(folder,), **change), out, options=RESUME)
     with pytest.raises(ConfigError, match=r"expected options \{'segments': True\}"):
         yolo.export(Selection(recordings=(folder,)), out, options=RESUME, segments=True)
@@ -117,8 +117,8 @@ def test_a_damaged_segment_is_named_and_the_others_are_exported(drive, tmp_path)
     assert list(summary.drives["drive"].damaged) == [segments[1].name]
     missing = lost["cameras"]["front"]["frames"]
     assert summary.drives["drive"].frames == 24 - missing and summary.drives["other"].frames == 24
-    told = "\n".join(summary.lines())
-    assert f"segment {segments[1].name} of drive" in told and "sim.mp4" in told
+    text = "\n".join(summary.lines())
+    assert f"segment {segments[1].name} of drive" in text and "sim.mp4" in text
     assert segments[1].name in (out / "README.md").read_text()
 
 

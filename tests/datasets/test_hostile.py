@@ -48,8 +48,8 @@ def test_a_camera_that_leads_out_of_the_folder_is_refused_by_name(tmp_path, expo
 
     folder = described(record_drive(tmp_path / "drive", chunks=1), rename)
     for to in FORMATS:
-        status, told = export(folder, to)
-        assert (status, name in told) == (1, True)
+        status, output = export(folder, to)
+        assert (status, name in output) == (1, True)
     assert {path.name for path in tmp_path.iterdir()} == {"drive"}
 
 
@@ -59,16 +59,16 @@ def test_a_camera_without_frames_is_told(tmp_path, export):
 
     folder = described(record_drive(tmp_path / "drive", chunks=1), rename)
     for to in FORMATS:
-        status, told = export(folder, to)
-        assert status == 1 and "expected frames for" in told
+        status, output = export(folder, to)
+        assert status == 1 and "expected frames for" in output
 
 
 def test_a_recording_of_one_frame(tmp_path, export):
     with Recorder(tmp_path / "one", replace(SPEC, frames=1)) as recorder:
         recorder.write(driven_chunk(0, frames=1))
     for to in FORMATS:
-        status, told = export(tmp_path / "one", to)
-        assert status == (to == "lerobot"), told  # a motion takes two frames
+        status, output = export(tmp_path / "one", to)
+        assert status == (to == "lerobot"), output  # a motion takes two frames
 
 
 def test_a_recording_without_realized_pictures(tmp_path, export):
@@ -76,18 +76,18 @@ def test_a_recording_without_realized_pictures(tmp_path, export):
         chunk = driven_chunk(0)
         recorder.write(replace(chunk, frames=chunk.rendered, rendered=None))
     for to in FORMATS:
-        status, told = export(tmp_path / "plain", to, "real")
+        status, output = export(tmp_path / "plain", to, "real")
         assert status == 2
-        assert "got no real: replay it through an engine, or export --variant sim" in told
+        assert "got no real: replay it through an engine, or export --variant sim" in output
 
 
 def test_labels_that_were_not_recorded(tmp_path, export):
     folder = record_drive(tmp_path / "plain", chunks=1, labels=("depth",))
     for to, one in FORMATS.items():
         needs = one.load().NEEDS
-        status, told = export(folder, to)
+        status, output = export(folder, to)
         assert status == (2 if needs else 0)
-        assert not needs or f"record with --labels {','.join(needs)}" in told
+        assert not needs or f"record with --labels {','.join(needs)}" in output
 
 
 def test_a_class_that_carla_does_not_know(tmp_path, export):
@@ -96,8 +96,8 @@ def test_a_class_that_carla_does_not_know(tmp_path, export):
     labels["semantic"][:, :20, :20] = 77
     with Recorder(tmp_path / "odd", SPEC, about=About(town="Town01")) as recorder:
         recorder.write(replace(chunk, labels=labels))
-    status, told = export(tmp_path / "odd", "cityscapes")
-    assert status == 1 and "got class 77 (unknown to CARLA), met 400 times" in told
+    status, output = export(tmp_path / "odd", "cityscapes")
+    assert status == 1 and "got class 77 (unknown to CARLA), found 400 times" in output
     assert export(tmp_path / "odd", "webdataset")[0] == 0
 
 
@@ -105,20 +105,20 @@ def test_a_date_that_is_none(tmp_path, export):
     folder = record_drive(tmp_path / "drive", chunks=1)
     for text in ("yesterday", "", "9" * 400):
         described(folder, lambda meta, text=text: meta.update(created=text))
-        status, told = export(folder, "nuscenes")
-        assert status == 1 and "expected the date of the recording drive" in told
+        status, output = export(folder, "nuscenes")
+        assert status == 1 and "expected the date of the recording drive" in output
 
 
 def test_a_lens_that_is_no_pinhole_is_told_by_every_format(tmp_path, capsys):
     lens = {"lens_circle_multiplier": 3.0, "lens_k": 0.8, "lens_kcube": 0.4}
     plain = {"lens_circle_multiplier": 0.0, "lens_k": -1.0, "lens_kcube": 0.0}
-    for name, told in (("fisheye", lens), ("plain", plain)):
-        camera = CameraInfo(width=SIZE[0], height=SIZE[1], lens=told)
+    for name, lens_facts in (("fisheye", lens), ("plain", plain)):
+        camera = CameraInfo(width=SIZE[0], height=SIZE[1], lens=lens_facts)
         about = About(source=SourceInfo(cameras={"front": camera}))
         with Recorder(tmp_path / name, SPEC, about=about) as recorder:
             recorder.write(driven_chunk(0))
         calibration = json.loads((tmp_path / name / "calib.json").read_text())
-        assert calibration["cameras"]["front"]["lens"] == told
+        assert calibration["cameras"]["front"]["lens"] == lens_facts
     distorted = replace(driven_chunk(0), distortion=np.array([0.1, 0, 0, 0, 0.02]))
     with Recorder(tmp_path / "opencv", SPEC) as recorder:
         recorder.write(distorted)

@@ -176,11 +176,11 @@ def test_statistics_are_those_of_the_training_episodes(dataset):
     rows = dataset.rows[:12]
     assert dataset.stats["index"]["max"] == [11]
     state = np.array([row["observation.state"] for row in rows])
-    told = dataset.stats["observation.state"]
-    assert told["mean"] == pytest.approx(state.mean(axis=0).tolist())
-    assert told["std"] == pytest.approx(state.std(axis=0).tolist())
-    assert told["q50"] == pytest.approx(np.median(state, axis=0).tolist())
-    assert told["count"] == [12]
+    stats = dataset.stats["observation.state"]
+    assert stats["mean"] == pytest.approx(state.mean(axis=0).tolist())
+    assert stats["std"] == pytest.approx(state.std(axis=0).tolist())
+    assert stats["q50"] == pytest.approx(np.median(state, axis=0).tolist())
+    assert stats["count"] == [12]
     key = "observation.images.back_real"
     pictures = np.stack([dataset.picture(index, key) for index in range(12)]) / 255
     colours = dataset.stats[key]

@@ -130,8 +130,8 @@ def test_boxes_depth_lens_and_trust_are_those_of_the_recording(drive, log):
     assert set(entities) == set(things)
     cube = entities[11].cubes[0]
     assert [cube.size.x, cube.size.y, cube.size.z] == [4.8, 2.0, 1.5]
-    told = {pair.key: pair.value for pair in entities[16].metadata}
-    assert (told["class"], told["light"]) == ("traffic_light", "red")
+    metadata = {pair.key: pair.value for pair in entities[16].metadata}
+    assert (metadata["class"], metadata["light"]) == ("traffic_light", "red")
     drawn = log["/front/boxes"][0][1].points
     seen = [one for one in sample.annotations if one.visible is not None]
     assert len(drawn) == len(seen) == 7

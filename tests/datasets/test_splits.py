@@ -69,7 +69,7 @@ def test_without_a_rule_everything_trains():
 
 
 @pytest.mark.parametrize(
-    ("abouts", "rule", "told"),
+    ("abouts", "rule", "message"),
     [
         (towns(2), {"shares": (0.8, 0.1, 0.1)}, "a town or more for each of train, val, test"),
         ({"a": About()}, {"shares": (0.5, 0.5)}, "a town in meta.json of every recording"),
@@ -77,8 +77,8 @@ def test_without_a_rule_everything_trains():
         ({"a": About(town="T")}, {"by": "seed", "shares": (0.5, 0.5)}, "a seed in meta.json"),
     ],
 )
-def test_splits_that_cannot_be_made(abouts, rule, told):
-    with pytest.raises(ConfigError, match=told):
+def test_splits_that_cannot_be_made(abouts, rule, message):
+    with pytest.raises(ConfigError, match=message):
         assign_splits(abouts, SplitRule(**rule))
 
 

@@ -97,7 +97,7 @@ def test_nuscenes_has_a_log_a_town_and_a_scene_a_weather(worlds, tmp_path):
 
 def test_mcap_has_a_file_a_town_and_says_where_the_weather_changes(worlds, tmp_path):
     out = export(mcap_log, worlds, tmp_path)
-    said = []
+    scenes = []
     for path in ("train/route-1.mcap", "val/route-2.mcap"):
         with (out / path).open("rb") as file:
             reader = make_reader(file)
@@ -105,9 +105,9 @@ def test_mcap_has_a_file_a_town_and_says_where_the_weather_changes(worlds, tmp_p
             times = [m.log_time for _, _, m in reader.iter_messages("/tf", log_time_order=False)]
             messages = [json.loads(m.data) for _, _, m in reader.iter_messages("/conditions")]
         assert times == sorted(set(times))
-        said.append((facts["town"], facts["weather"], [one["weather"] for one in messages]))
+        scenes.append((facts["town"], facts["weather"], [one["weather"] for one in messages]))
         assert {one["town"] for one in messages} == {facts["town"]}
-    assert said == [("Town01", "clear", ["clear", "rain"]), ("Town02", "", [""])]
+    assert scenes == [("Town01", "clear", ["clear", "rain"]), ("Town02", "", [""])]
 
 
 def test_coco_says_the_conditions_of_every_picture(worlds, tmp_path):
@@ -163,7 +163,7 @@ def test_a_weather_that_is_unknown_cannot_be_split_by(worlds, tmp_path):
 
 def test_info_names_every_town_and_weather(worlds, capsys):
     assert main(["dataset", "info", str(worlds)]) == 0
-    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert (said["town"], said["weather"]) == ("Town01, then Town02", "clear, then rain")
+    summary = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (summary["town"], summary["weather"]) == ("Town01, then Town02", "clear, then rain")
     meta = Recording(worlds).meta
     assert (meta.towns, meta.weathers) == (("Town01", "Town02"), ("clear", "rain"))

@@ -36,8 +36,8 @@ def test_flags_choose_policy_thresholds_and_classes():
     assert isinstance(gate.engine, SafetyLock) and gate.engine.classes == LOCKED
     assert wrapped("--fidelity", "score").policy == ()
     flags = {"fidelity": ("score",), "lock": True, "lock_classes": None, "least": {}, "judge": None}
-    told = json.loads(json.dumps(flags))
-    gate = wrap(IdentityEngine(SPEC), Fidelity(**told, attempts=3))
+    read_back = json.loads(json.dumps(flags))
+    gate = wrap(IdentityEngine(SPEC), Fidelity(**read_back, attempts=3))
     assert gate.policy == () and gate.engine.classes == LOCKED
     assert wrapped("--lock-classes", "traffic_sign").classes == ("traffic_sign",)
 

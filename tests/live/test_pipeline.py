@@ -81,7 +81,7 @@ class Inverting:
         self.log.append("close")
 
 
-class Kept:
+class Collector:
     """A user's own sink."""
 
     def __init__(self, *, every_s=0.0, fail_at=None):
@@ -112,7 +112,7 @@ def no_thread_is_left_behind():
 
 
 def test_every_frame_arrives_once_in_order_and_is_accounted_for():
-    source, engine, sink = MovingBar(42), Inverting(), Kept()
+    source, engine, sink = MovingBar(42), Inverting(), Collector()
     stats = run(source, engine, [sink])
     assert sink.frame_ids == list(range(40))
     assert sink.chunks[3].frames[1, 0, 13 % 16, 0] == 0
@@ -127,14 +127,14 @@ def test_every_frame_arrives_once_in_order_and_is_accounted_for():
 
 
 def test_the_engine_runs_on_the_callers_thread_and_the_source_cleans_up_on_its_own():
-    source, engine, sink = MovingBar(8), Inverting(), Kept()
+    source, engine, sink = MovingBar(8), Inverting(), Collector()
     run(source, engine, [sink])
     assert engine.thread is threading.current_thread()
     assert source.cleaned_up_on == "rm-capture"
 
 
 def test_source_and_engine_stay_open_for_another_run_and_unopened_sinks_do_not():
-    source, engine, sinks = MovingBar(8), Inverting(), [Kept(), Kept()]
+    source, engine, sinks = MovingBar(8), Inverting(), [Collector(), Collector()]
     for sink in sinks:
         run(source, engine, [sink])
         assert sink.frame_ids == list(range(8))
@@ -145,7 +145,7 @@ def test_source_and_engine_stay_open_for_another_run_and_unopened_sinks_do_not()
 
 
 def test_a_sink_that_its_owner_has_opened_stays_open():
-    class Opened(Kept):
+    class Opened(Collector):
         is_open = True
 
         def begin(self, run):
@@ -170,23 +170,23 @@ def test_a_source_that_is_a_sink_too_is_not_closed():
 
 
 def test_max_frames_ends_an_endless_source():
-    sink = Kept()
+    sink = Collector()
     stats = run(MovingBar(10**9), Inverting(), [sink], max_frames=12)
     assert stats.captured == 12
     assert sink.frame_ids == list(range(12))
 
 
 def test_seconds_are_simulated_time_by_the_frames_own_stamps():
-    sink = Kept()
+    sink = Collector()
     run(MovingBar(10**9), Inverting(), [sink], seconds=0.6)
     assert sink.frame_ids == list(range(12))  # 20 a second
-    gaps = Kept()
+    gaps = Collector()
     run(MovingBar(10**9, skip=range(4, 10)), Inverting(), [gaps], seconds=0.6)
     assert gaps.frame_ids == [0, 1, 2, 3]  # 10 and 11 fill no chunk
 
 
 def test_a_gap_resets_the_engine_and_reaches_the_sinks():
-    engine, sink = Inverting(), Kept()
+    engine, sink = Inverting(), Collector()
     stats = run(MovingBar(20, skip=(9, 10)), engine, [sink])
     assert engine.log[:5] == ["reset", 4, 4, "reset", 4]
     assert [chunk.dropped_before for chunk in sink.chunks] == [0, 0, 3, 0]
@@ -195,7 +195,7 @@ def test_a_gap_resets_the_engine_and_reaches_the_sinks():
 
 
 def test_block_holds_the_source_back_for_a_slow_sink():
-    source, sink = MovingBar(40), Kept(every_s=0.02)
+    source, sink = MovingBar(40), Collector(every_s=0.02)
     stats = run(source, Inverting(), [sink], policy="block", queue_chunks=1)
     assert sink.frame_ids == list(range(40))
     assert stats.dropped_frames == 0
@@ -206,7 +206,7 @@ def test_block_holds_the_source_back_for_a_slow_sink():
 def test_drop_oldest_lets_the_newest_win_and_counts(slow):
     source = MovingBar(120, every_s=0.002)
     engine = Inverting(every_s=0.03 if slow == "engine" else 0)
-    sink = Kept(every_s=0.03 if slow == "sink" else 0)
+    sink = Collector(every_s=0.03 if slow == "sink" else 0)
     stats = run(source, engine, [sink], policy="drop_oldest", queue_chunks=1)
     assert stats.captured == 120
     assert stats.dropped_chunks > 0
@@ -219,7 +219,7 @@ def test_drop_oldest_lets_the_newest_win_and_counts(slow):
 
 def test_after_a_dropped_chunk_the_engine_starts_with_a_short_one():
     spec = ChunkSpec(frames=4, height=8, width=16, fps=20, first_frames=1)
-    engine, sink = Inverting(spec=spec, every_s=0.03), Kept()
+    engine, sink = Inverting(spec=spec, every_s=0.03), Collector()
     stats = run(MovingBar(121, every_s=0.002), engine, [sink], policy="drop_oldest", queue_chunks=1)
     assert stats.resets > 0
     for before, after in pairwise(engine.log):
@@ -229,7 +229,7 @@ def test_after_a_dropped_chunk_the_engine_starts_with_a_short_one():
 
 
 def test_a_failing_source_still_has_its_frames_delivered():
-    engine, sink = Inverting(), Kept()
+    engine, sink = Inverting(), Collector()
     with pytest.raises(FrameTimeout, match="frame 9"):
         run(MovingBar(40, fail_at=9), engine, [sink])
     assert sink.frame_ids == list(range(8))
@@ -237,7 +237,7 @@ def test_a_failing_source_still_has_its_frames_delivered():
 
 
 def test_a_failing_engine_ends_the_run():
-    source, sink = MovingBar(10**9), Kept()
+    source, sink = MovingBar(10**9), Collector()
     with pytest.raises(EngineError, match="NaN"):
         run(source, Inverting(fail_at=3), [sink])
     assert sink.frame_ids == list(range(12))
@@ -245,30 +245,30 @@ def test_a_failing_engine_ends_the_run():
 
 
 def test_a_failing_sink_ends_the_run_and_closes_the_others():
-    source, engine, other = MovingBar(10**9), Inverting(), Kept()
+    source, engine, other = MovingBar(10**9), Inverting(), Collector()
     with pytest.raises(RecordingError, match="room on the disk"):
-        run(source, engine, [other, Kept(fail_at=2)])
+        run(source, engine, [other, Collector(fail_at=2)])
     assert other.closed == 1
 
 
 def test_a_source_that_waits_is_woken_by_closing_it():
     with pytest.raises(EngineError):
-        run(MovingBar(40, hang_at=9), Inverting(fail_at=1), [Kept()])
+        run(MovingBar(40, hang_at=9), Inverting(fail_at=1), [Collector()])
 
 
 def test_a_sink_that_cannot_close_is_reported():
-    class Unclosable(Kept):
+    class Unclosable(Collector):
         def close(self):
             raise RecordingError("expected to finish the file, got an error: look at the disk")
 
-    other = Kept()
+    other = Collector()
     with pytest.raises(RecordingError, match="finish the file"):
         run(MovingBar(8), Inverting(), [other, Unclosable()])
     assert other.closed == 1
 
 
 def test_an_interrupt_delivers_what_is_realized():
-    source, engine, sink = MovingBar(10**9), Inverting(interrupt_at=5), Kept(every_s=0.01)
+    source, engine, sink = MovingBar(10**9), Inverting(interrupt_at=5), Collector(every_s=0.01)
     seen = []
     with pytest.raises(KeyboardInterrupt):
         run(source, engine, [sink], on_progress=seen.append)
@@ -310,7 +310,7 @@ def test_every_captured_frame_is_in_some_count_after_an_interrupt(stage, policy)
                 interrupt.now()
             return made
 
-    class Sink(Kept):
+    class Sink(Collector):
         def write(self, chunk):
             super().write(chunk)
             if stage == "sink" and chunk.index >= 5:
@@ -334,7 +334,7 @@ def test_every_captured_frame_is_in_some_count_after_an_interrupt(stage, policy)
 def test_a_failing_sink_leaves_its_chunk_unfinished():
     seen = []
     with pytest.raises(RecordingError):
-        run(MovingBar(10**9), Inverting(), [Kept(fail_at=2)], on_progress=seen.append)
+        run(MovingBar(10**9), Inverting(), [Collector(fail_at=2)], on_progress=seen.append)
     stats = seen[-1]
     assert stats.realized == 8 and stats.unfinished_frames >= 4
     assert stats.captured == stats.realized + stats.dropped_frames + stats.unfinished_frames
@@ -342,19 +342,19 @@ def test_a_failing_sink_leaves_its_chunk_unfinished():
 
 def test_wrong_sizes_and_options_are_refused_and_still_closed():
     large = ChunkSpec(frames=4, height=16, width=32, fps=20)
-    source, sink = MovingBar(8), Kept()
+    source, sink = MovingBar(8), Collector()
     with pytest.raises(ConfigError, match="expected 32x16 frames"):
         run(source, Inverting(spec=large), [sink])
     assert sink.closed == 1
     for options in ({"policy": "newest"}, {"queue_chunks": 0}, {"max_frames": 0}):
-        sink = Kept()
+        sink = Collector()
         with pytest.raises(ConfigError):
             run(MovingBar(8), Inverting(), [sink], **options)
         assert sink.closed == 1
 
 
 def test_resizing_is_there_for_the_asking():
-    sink = Kept()
+    sink = Collector()
     large = ChunkSpec(frames=4, height=16, width=32, fps=20)
     run(MovingBar(8), Inverting(spec=large), [sink], resize=True)
     assert sink.chunks[0].frames.shape == (4, 16, 32, 3)
@@ -362,7 +362,7 @@ def test_resizing_is_there_for_the_asking():
 
 def test_progress_is_reported_a_few_times_a_second():
     seen = []
-    run(MovingBar(60, every_s=0.01), Inverting(), [Kept()], on_progress=seen.append)
+    run(MovingBar(60, every_s=0.01), Inverting(), [Collector()], on_progress=seen.append)
     assert 2 <= len(seen) <= 2 + seen[-1].wall_s / 0.25
     assert seen[-1].realized == 60
 
@@ -374,7 +374,7 @@ def test_signals_close_everything(number, code, tmp_path):
         import importlib.util, sys
         spec = importlib.util.spec_from_file_location("parts", sys.argv[1])
         parts = importlib.util.module_from_spec(spec); spec.loader.exec_module(parts)
-        class Sink(parts.Kept):
+        class Sink(parts.Collector):
             def write(self, chunk):
                 super().write(chunk); print("chunk", chunk.index, flush=True)
             def close(self):

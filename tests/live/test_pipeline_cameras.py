@@ -1,4 +1,4 @@
-"""The live loop with the cameras of a rig: one engine each, whole moments through the queues."""
+"""The live loop with the cameras of a rig: one engine each, whole ticks through the queues."""
 
 import time
 from dataclasses import replace
@@ -76,7 +76,7 @@ class Counting:
         self.closed += 1
 
 
-class Kept:
+class Collector:
     def __init__(self):
         self.chunks = []
 
@@ -94,23 +94,23 @@ def engines(**options):
     return {camera: Counting(camera, **options) for camera in SIZES}
 
 
-def moments_of(chunks):
+def ticks_of(chunks):
     """Return the frame ids of each run of three chunks, which must be one of each camera."""
     assert len(chunks) % 3 == 0
     found = []
     for n in range(0, len(chunks), 3):
-        moment = chunks[n : n + 3]
-        assert [chunk.camera for chunk in moment] == list(SIZES)
-        ids = [chunk.frame_ids.tolist() for chunk in moment]
+        tick = chunks[n : n + 3]
+        assert [chunk.camera for chunk in tick] == list(SIZES)
+        ids = [chunk.frame_ids.tolist() for chunk in tick]
         assert ids[0] == ids[1] == ids[2]
         found.append(ids[0])
     return found
 
 
-def test_each_camera_has_its_own_engine_and_sinks_get_whole_moments():
-    rigged, sink = engines(), Kept()
+def test_each_camera_has_its_own_engine_and_sinks_get_whole_ticks():
+    rigged, sink = engines(), Collector()
     stats = run(Rig(10), rigged, [sink])
-    assert moments_of(sink.chunks) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert ticks_of(sink.chunks) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     for camera, (width, height) in SIZES.items():
         first, second = sink.of(camera)
         assert first.frames.shape == (4, height, width, 3)
@@ -124,9 +124,9 @@ def test_each_camera_has_its_own_engine_and_sinks_get_whole_moments():
 
 
 def test_a_lost_tick_is_a_gap_of_every_camera():
-    rigged, sink = engines(first=1), Kept()
+    rigged, sink = engines(first=1), Collector()
     stats = run(Rig(12, skip=(6, 7)), rigged, [sink])
-    assert moments_of(sink.chunks) == [[0], [1, 2, 3, 4], [8]]
+    assert ticks_of(sink.chunks) == [[0], [1, 2, 3, 4], [8]]
     for camera in SIZES:
         assert [chunk.dropped_before for chunk in sink.of(camera)] == [0, 0, 3]
         assert sink.of(camera)[-1].frames.max() == 1  # it began anew
@@ -134,20 +134,20 @@ def test_a_lost_tick_is_a_gap_of_every_camera():
     assert stats.captured == stats.realized + stats.dropped_frames == 30
 
 
-def test_a_moment_that_lacks_a_camera_is_a_gap_of_all():
-    sink = Kept()
+def test_a_tick_that_lacks_a_camera_is_a_gap_of_all():
+    sink = Collector()
     stats = run(Rig(9, without=[(4, "left")]), engines(), [sink])
-    assert moments_of(sink.chunks) == [[0, 1, 2, 3], [5, 6, 7, 8]]
+    assert ticks_of(sink.chunks) == [[0, 1, 2, 3], [5, 6, 7, 8]]
     assert [chunk.dropped_before for chunk in sink.of("right")] == [0, 1]
     assert (stats.captured, stats.realized, stats.dropped_frames) == (26, 24, 2)
     assert stats.lost_frames == 1  # the one that never came
 
 
-def test_drop_oldest_drops_whole_moments_and_each_camera_says_how_many():
+def test_drop_oldest_drops_whole_ticks_and_each_camera_says_how_many():
     rigged = engines(every_s=0.01)
-    sink = Kept()
+    sink = Collector()
     stats = run(Rig(100, every_s=0.002), rigged, [sink], policy="drop_oldest", queue_chunks=1)
-    ids = [number for moment in moments_of(sink.chunks) for number in moment]
+    ids = [number for tick in ticks_of(sink.chunks) for number in tick]
     assert ids == sorted(ids) and ids[-1] == 99
     assert stats.dropped_chunks > 0 and stats.dropped_chunks % 3 == 0
     assert stats.captured == 300 == stats.realized + stats.dropped_frames
@@ -164,26 +164,26 @@ def test_a_camera_that_changes_alone_is_refused():
                 yield replace(frame, intrinsics=2 * np.eye(3)) if zoomed else frame
 
     with pytest.raises(ConfigError, match="other optics or labels of left alone"):
-        run(Zooming(20), engines(), [Kept()])
+        run(Zooming(20), engines(), [Collector()])
 
 
 def test_engines_that_do_not_fit_the_cameras_are_refused():
     with pytest.raises(ConfigError, match="expected frames of front, got one of 'left'"):
-        run(Rig(8), {"front": Counting("front")}, [Kept()])
+        run(Rig(8), {"front": Counting("front")}, [Collector()])
     unequal = {"front": Counting("front"), "left": Counting("left", frames=8)}
     with pytest.raises(ConfigError, match=r"2 cameras with chunks of \[\(4, 4\), \(8, 8\)\]"):
-        run(Rig(8, cameras=("front", "left")), unequal, [Kept()])
+        run(Rig(8, cameras=("front", "left")), unequal, [Collector()])
     one = Counting("left")
     with pytest.raises(ConfigError, match="once for each camera"):
-        run(Rig(8, cameras=("left", "right")), {"left": one, "right": one}, [Kept()])
+        run(Rig(8, cameras=("left", "right")), {"left": one, "right": one}, [Collector()])
 
 
 def test_the_dropped_count_of_the_slowest_camera_counts_for_all():
-    moments = RigChunker({camera: Chunker(spec(camera, 1)) for camera in SIZES})
+    chunker = RigChunker({camera: Chunker(spec(camera, 1)) for camera in SIZES})
     for camera in SIZES:
-        moments.push(make_frame(camera, 5))
+        chunker.push(make_frame(camera, 5))
     chunks = [
-        moments.push(make_frame(camera, 6, dropped_before=2 if camera == "right" else 0))
+        chunker.push(make_frame(camera, 6, dropped_before=2 if camera == "right" else 0))
         for camera in SIZES
     ]
     assert [chunk.dropped_before for chunk in chunks[-1]] == [2, 2, 2]

@@ -49,10 +49,10 @@ def test_a_prompt_goes_to_an_engine_that_takes_one():
 
 
 def test_a_wrapper_that_cannot_retry_hides_one_that_can():
-    class Again(Calls):
+    class Retrying(Calls):
         def realize_again(self, chunk, seed):
             return chunk
 
-    inner = Again()
+    inner = Retrying()
     assert retrying(inner) is inner
     assert retrying(EngineWrapper(inner)) is None

@@ -146,7 +146,7 @@ def vision_json(truth: Truth, name: str, *, matrices: bool = True) -> str:
             np.arctan2(right[1], right[0]),
         ]
     )
-    told = {
+    facts = {
         "imagepath": name,
         "currentweather": "Clear",
         "width": WIDTH,
@@ -157,8 +157,8 @@ def vision_json(truth: Truth, name: str, *, matrices: bool = True) -> str:
         "entities": [{"bbox": [[float("inf"), 0.5], [float("-inf"), 0.5]], "type": "car"}],
     }
     if matrices:
-        told |= {"view_matrix": truth.view.tolist(), "proj_matrix": truth.projection.tolist()}
-    return json.dumps(told)
+        facts |= {"view_matrix": truth.view.tolist(), "proj_matrix": truth.projection.tolist()}
+    return json.dumps(facts)
 
 
 def write_visionexport(folder: Path, truths, *, matrices=True) -> Path:
@@ -176,7 +176,7 @@ def write_visionexport(folder: Path, truths, *, matrices=True) -> Path:
     return folder
 
 
-def write_tiffs(folder: Path, truths, *, one_file: bool, stencil_first=False, told=True) -> Path:
+def write_tiffs(folder: Path, truths, *, one_file: bool, stencil_first=False, camera=True) -> Path:
     """As taken: one TIFF of all pages, or three; colour by JPEG, the others by LZW."""
     import tifffile
 
@@ -196,7 +196,7 @@ def write_tiffs(folder: Path, truths, *, one_file: bool, stencil_first=False, to
             parts = {"": {"data": rgba, "extrasamples": [2]}, "-depth": depth, "-stencil": stencil}
             for part, page in parts.items():
                 tifffile.imwrite(folder / f"{name}{part}.tiff", **page, metadata=None)
-        if told:
+        if camera:
             (folder / f"{name}.json").write_text(vision_json(truth, name))
     return folder
 
@@ -214,8 +214,8 @@ def write_sailvos(scene: Path, truths, *, without_camera=()) -> Path:
         optics = truth.camera.copy()
         optics[:2, 2] = 0
         if index not in without_camera:
-            told = {"K": optics.tolist(), "Rt": truth.view[:3].tolist()}
-            (scene / "camera" / f"{stem}.yaml").write_text(yaml.safe_dump(told))
+            facts = {"K": optics.tolist(), "Rt": truth.view[:3].tolist()}
+            (scene / "camera" / f"{stem}.yaml").write_text(yaml.safe_dump(facts))
     return scene
 
 
@@ -268,7 +268,7 @@ def write_vpilot(path: Path, images, *, protocol=None) -> Path:
     """As VPilot does: opened anew and appended to."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for index, image in enumerate(images):
-        told = {"speed": 3.5, "location": [1.0, 2.0, 3.0], "vehicles": [], "time": 12 + index}
+        facts = {"speed": 3.5, "location": [1.0, 2.0, 3.0], "vehicles": [], "time": 12 + index}
         with gzip.open(path, "ab", compresslevel=1) as file:
-            pickle.dump(told | {"frame": padded(image)}, file, protocol=protocol)
+            pickle.dump(facts | {"frame": padded(image)}, file, protocol=protocol)
     return path

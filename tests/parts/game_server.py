@@ -82,8 +82,8 @@ def game(scheme, recording, *arguments):
 
 @contextmanager
 def scripted(script):
-    """Run `script(server)` on a thread; yields the URL and a list of the messages it heard."""
-    server, heard, over = (
+    """Run `script(server)` on a thread; yields the URL and a list of the messages it received."""
+    server, received, over = (
         TcpServer(Address.parse("deepgtav+tcp://127.0.0.1:0")),
         [],
         threading.Event(),
@@ -91,13 +91,13 @@ def scripted(script):
 
     def work():
         while not over.is_set():
-            heard.extend(decode_message(body) for body in server.receive(0.01))
-            script(server, heard)
+            received.extend(decode_message(body) for body in server.receive(0.01))
+            script(server, received)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        yield f"deepgtav+tcp://127.0.0.1:{server.port}", heard
+        yield f"deepgtav+tcp://127.0.0.1:{server.port}", received
     finally:
         over.set()
         thread.join()

@@ -72,9 +72,9 @@ def test_a_repair_keeps_everything_where_the_journal_is_empty(drive, capsys):
     (drive / "segments" / "000000" / "frames.arrows").write_bytes(b"")
     before = contents(drive / "segments")
     assert main(["dataset", "repair", str(drive)]) == 1
-    told = capsys.readouterr().out
-    assert "front has 60 pictures of sim" in told
-    assert "set-aside-" in told
+    output = capsys.readouterr().out
+    assert "front has 60 pictures of sim" in output
+    assert "set-aside-" in output
     assert before <= contents(drive)
     (film,) = drive.rglob("sim.mp4")
     assert decodable_pictures(film).pictures == 60

@@ -104,10 +104,10 @@ def test_the_command_line_verifies_and_repairs(tmp_path, capsys):
     folder = tmp_path / "drive"
     assert drive(folder, "chunk 8") == -signal.SIGKILL
     assert main(["dataset", "verify", str(folder)]) == 1
-    told = capsys.readouterr().out
-    assert "000000  whole" in told
-    assert "000001  open" in told
-    assert "it was interrupted: run realmaster dataset repair" in told
+    output = capsys.readouterr().out
+    assert "000000  whole" in output
+    assert "000001  open" in output
+    assert "it was interrupted: run realmaster dataset repair" in output
     assert main(["dataset", "repair", str(folder)]) == 0
     assert "finished segment 000001" in capsys.readouterr().out
     assert main(["dataset", "verify", str(folder)]) == 0

@@ -96,8 +96,8 @@ def test_meta_says_where_it_comes_from(recorded, spec):
     assert meta.software.startswith("realmaster-live ")
     assert meta.host["cores"] == os.cpu_count()
     assert (meta.about.town, meta.about.weather) == ("Street", "clear")
-    told = json.loads((recorded / SEGMENT / "segment.json").read_text())
-    for file, kept in told["files"].items():
+    segment = json.loads((recorded / SEGMENT / "segment.json").read_text())
+    for file, kept in segment["files"].items():
         content = (recorded / SEGMENT / file).read_bytes()
         assert kept == {"bytes": len(content), "sha256": sha256(content).hexdigest()}
 

@@ -205,10 +205,10 @@ def test_things_optics_and_trust_come_back(tmp_path):
     assert row["speed"] == pytest.approx(5.0)
     moved = np.array(row["object_to_camera"]).reshape(4, 4)
     np.testing.assert_allclose(moved, np.linalg.inv(chunk.cam_to_world[0]) @ CAR.object_to_world)
-    told = recording.table("frames").to_pylist()[0]
-    assert told["licence"] == "CC-BY-4.0"
-    assert told["prompt_weight"] == 0.5
-    assert 0 <= told["age_s"] < 60
+    row = recording.table("frames").to_pylist()[0]
+    assert row["licence"] == "CC-BY-4.0"
+    assert row["prompt_weight"] == 0.5
+    assert 0 <= row["age_s"] < 60
     front = recording.calibration["front"]
     assert front["mount"] == {"x": 1.5}
     assert front["fov_deg"] == pytest.approx(80.0, abs=0.01)
@@ -274,8 +274,8 @@ def test_verify_names_what_is_wrong(rig, harm, problem, capsys):
     assert main(["dataset", "verify", str(rig)]) == 1
     assert problem in capsys.readouterr().out
     assert main(["dataset", "verify", "--json", "--decode", str(rig)]) == 1
-    told = json.loads(capsys.readouterr().out)
-    assert [segment["state"] == "whole" for segment in told["segments"]] == [True, False, True]
+    output = json.loads(capsys.readouterr().out)
+    assert [segment["state"] == "whole" for segment in output["segments"]] == [True, False, True]
 
 
 def test_verify_sees_a_segment_that_is_gone_and_rows_without_frames(rig):
@@ -309,8 +309,8 @@ def test_classes_that_the_map_does_not_cover_are_named(tmp_path):
 )
 def test_other_versions_name_what_to_do(rig, version, advice):
     path = rig / "meta.json"
-    told = json.loads(path.read_text()) | {"version": version, "software": "realmaster-live 9.9"}
-    path.write_text(json.dumps(told))
+    facts = json.loads(path.read_text()) | {"version": version, "software": "realmaster-live 9.9"}
+    path.write_text(json.dumps(facts))
     for look in (Recording, verify, repair):
         with pytest.raises(RecordingError, match=advice) as caught:
             look(rig)
@@ -411,9 +411,9 @@ def test_the_documented_snippets_run(rig, monkeypatch):
 
 def test_info_tells_what_was_recorded(rig, capsys):
     assert main(["dataset", "info", str(rig)]) == 0
-    told = capsys.readouterr().out
-    assert "front       96x64, 48 frames, 2.4 s, 0 lost; sim, real, depth" in told
-    assert "96 car" in told
+    output = capsys.readouterr().out
+    assert "front       96x64, 48 frames, 2.4 s, 0 lost; sim, real, depth" in output
+    assert "96 car" in output
 
 
 def test_about_takes_town_and_weather_from_the_source():

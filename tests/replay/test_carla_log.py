@@ -52,10 +52,10 @@ def test_a_log_is_in_the_documented_format_and_tells_what_is_in_it(driven):
         at = pose.location
         np.testing.assert_allclose(found.location, (at.x, at.y, at.z), atol=1e-3)
         assert abs(found.yaw - pose.rotation.yaw) < 1e-3
-    said = server.client().show_recorder_file_info(str(log), False)
-    assert f"Create {hero.id}: vehicle.tesla.model3 (1)" in said
-    assert "role_name = hero" in said
-    assert f"Frames: {TICKS}\nDuration: {(TICKS - 1) * 0.05:g} seconds" in said
+    report = server.client().show_recorder_file_info(str(log), False)
+    assert f"Create {hero.id}: vehicle.tesla.model3 (1)" in report
+    assert "role_name = hero" in report
+    assert f"Frames: {TICKS}\nDuration: {(TICKS - 1) * 0.05:g} seconds" in report
     assert "not found" in server.client().show_recorder_file_info(str(log)[:-4] + "x.log", False)
 
 
@@ -89,8 +89,8 @@ def test_the_real_client_replays_a_log(driven):
     settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
     world.apply_settings(settings)
     client.set_replayer_time_factor(0.0)
-    said = client.replay_file(str(log), 0.0, 0.0, 0, False)
-    assert "Replaying from 0 s - 1.2 s (1.2 s) at 0.0x" in said
+    report = client.replay_file(str(log), 0.0, 0.0, 0, False)
+    assert "Replaying from 0 s - 1.2 s (1.2 s) at 0.0x" in report
     world.tick()
     (hero,) = [a for a in world.get_actors() if a.attributes.get("role_name") == "hero"]
     assert abs(hero.get_location().x - poses[0].location.x) < 1e-3

@@ -72,7 +72,7 @@ def test_a_folder_is_found_and_played(roots, truths, name):
     assert [footage.name for footage in found] == names
     for footage in found:
         assert (footage.fps, footage.frames) == (fps, len(truths))
-        assert "Rockstar" in footage.told["licence"]
+        assert "Rockstar" in footage.origin["licence"]
         frames = list(open_footage(footage, reading).frames())
         assert [frame.timestamp for frame in frames] == pytest.approx(np.arange(9) / fps)
         assert tuple(frames[0].labels) == labels
@@ -109,7 +109,11 @@ def test_what_is_told_beside_a_recording_counts_more(truths, tmp_path):
     facts = {"fps": 5, "licence": "mine", "vfov_deg": 40.0, "town": "Los Santos"}
     (folder / "about.json").write_text(json.dumps(facts))
     (footage,) = find_footage(str(folder), Reading())
-    assert (footage.fps, footage.told["licence"], footage.told["town"]) == (5, "mine", "Los Santos")
+    assert (footage.fps, footage.origin["licence"], footage.origin["town"]) == (
+        5,
+        "mine",
+        "Los Santos",
+    )
     frame = next(open_footage(footage, Reading()).frames())
     focal = HEIGHT / 2 / np.tan(np.radians(20))
     assert frame.intrinsics[0, 0] == frame.intrinsics[1, 1] == pytest.approx(focal)

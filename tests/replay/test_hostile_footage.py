@@ -18,7 +18,7 @@ from realmaster_live.recording import Recording
 from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.kinds import find_footage, open_footage
 from realmaster_live.replay.picture_files import list_pictures
-from realmaster_live.replay.sidecar import told_beside
+from realmaster_live.replay.sidecar import read_sidecar
 
 READING = Reading(fps=20)
 ROW = [*np.eye(4).ravel()]
@@ -154,10 +154,10 @@ def test_a_sidecar_that_is_no_object_is_refused(content, folder):
 def test_sidecars_may_have_a_byte_order_mark(encoding, folder, tmp_path):
     facts = json.dumps({"fps": 12, "town": "Köln", "route": None}, ensure_ascii=False)
     (folder / "about.json").write_text(facts, encoding)
-    assert told_beside(folder) == {"fps": 12, "town": "Köln"}
+    assert read_sidecar(folder) == {"fps": 12, "town": "Köln"}
     film = write_film(tmp_path / "film.mp4", frames=4)
     film.with_suffix(".json").write_text(facts, encoding)
-    assert told_beside(film)["town"] == "Köln"
+    assert read_sidecar(film)["town"] == "Köln"
 
 
 def test_poses_are_read_flat_or_nested(folder):

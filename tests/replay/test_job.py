@@ -49,7 +49,7 @@ def write(state, content) -> None:
 def test_a_job_is_read_as_it_was_written(tmp_path):
     footage = Footage(
         kind="recording", name="drive 1", path="/data/drive", cameras={"front": (96, 64)},
-        fps=20.0, frames=9, sha256="ab", told={"map": "Town05"}, options={"layers": 2},
+        fps=20.0, frames=9, sha256="ab", origin={"map": "Town05"}, options={"layers": 2},
     )  # fmt: skip
     reading = Reading(fps=20.0, labels=("depth",), server=("::1", 2000))
     realizing = Realizing(engine="identity", prompt="rain", size=(64, 32), fidelity={"lock": True})
@@ -65,6 +65,7 @@ def test_a_job_of_an_earlier_version_goes_on(tmp_path):
     job = Job.read(state)
     (piece,) = job.pieces
     assert piece.out == tmp_path / "drive0"
+    assert piece.footage.origin == {"map": "Town05"}
     assert piece.sizes == {"front": (96, 64)}
     assert (job.reading.labels, job.reading.server) == (("depth",), ("::1", 2000))
     assert job.run.sbatch == ("-p gpu",)

@@ -65,7 +65,7 @@ def test_who_is_not_in_the_log_is_answered_with_who_is():
 
 
 def test_an_actor_is_found_by_its_id_or_among_those_that_the_replay_brought():
-    logged = [one for one in read_actors(INFO) if one.is_there(0.0)]
+    logged = [one for one in read_actors(INFO) if one.exists(0.0)]
     hero, second = logged[2], logged[1]
     free = [tesla(24, "traffic"), tesla(25, "traffic"), tesla(26, "hero")]
     assert find_replayed(hero, logged, before={}, actors=free).id == 26

@@ -155,9 +155,9 @@ def test_a_damaged_input_is_given_up_with_its_traceback_and_its_neighbours_go_on
     out = tmp_path / "out"
     arguments = ["replay", *source, "--out", str(out), *FLAGS]
     assert main(arguments) == 3
-    told = capsys.readouterr()
-    assert "replay: 2 made, 0 reused, 1 in quarantine" in told.out
-    assert "drive1: " in told.err
+    output = capsys.readouterr()
+    assert "replay: 2 made, 0 reused, 1 in quarantine" in output.out
+    assert "drive1: " in output.err
     tries = json.loads((out / ".replay" / "tries" / "drive1.json").read_text())
     assert tries["attempts"] == 3
     assert tries["error"].startswith("Traceback")
@@ -249,12 +249,12 @@ def test_slurm_runs_an_array_of_workers(tmp_path, monkeypatch, capsys):
     arguments = ["replay", *source, "--out", str(tmp_path / "out"), *FLAGS, "--executor", "slurm"]
     arguments += ["--workers", "2", "--sbatch=--gres=gpu:1"]
     assert main([*arguments, "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert told.count("waiting: ") == 2
-    assert "#SBATCH --job-name=realmaster-replay\n#SBATCH --array=0-1\n" in told
-    assert "#SBATCH --gres=gpu:1\n" in told
+    output = capsys.readouterr().out
+    assert output.count("waiting: ") == 2
+    assert "#SBATCH --job-name=realmaster-replay\n#SBATCH --array=0-1\n" in output
+    assert "#SBATCH --gres=gpu:1\n" in output
     state = tmp_path / "out" / ".replay"
-    assert f'replay --work {state} --shard "$SLURM_ARRAY_TASK_ID/2"' in told
+    assert f'replay --work {state} --shard "$SLURM_ARRAY_TASK_ID/2"' in output
     assert not (tmp_path / "out").exists()
     command = tmp_path / "bin" / "sbatch"
     command.parent.mkdir()

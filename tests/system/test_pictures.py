@@ -31,7 +31,7 @@ def test_names_need_not_be_utf_8(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "an empty file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "LFS pointer: run git lfs"),
@@ -41,10 +41,10 @@ def test_names_need_not_be_utf_8(tmp_path):
         (b"GIF", "other bytes"),
     ],
 )
-def test_what_lies_in_place_of_a_picture_is_named(tmp_path, content, told):
+def test_what_lies_in_place_of_a_picture_is_named(tmp_path, content, message):
     (tmp_path / "a.png").write_bytes(content)
     for read in (read_picture, read_map):
-        with pytest.raises(PairError, match=f"expected a picture in .*a.png, got .*{told}"):
+        with pytest.raises(PairError, match=f"expected a picture in .*a.png, got .*{message}"):
             read(tmp_path / "a.png")
 
 

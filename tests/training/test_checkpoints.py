@@ -28,10 +28,10 @@ def test_a_state_is_written_whole_and_the_newest_two_are_kept(tmp_path):
     assert sorted(path.name for path in state.iterdir()) == [
         "MANIFEST.sha256", "state.json", "weights.safetensors",
     ]  # fmt: skip
-    told = subprocess.run(
+    output = subprocess.run(
         ["sha256sum", "--check", "MANIFEST.sha256"], cwd=state, capture_output=True, text=True
     )
-    assert told.returncode == 0, told.stdout
+    assert output.returncode == 0, output.stdout
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "missing", "no manifest"])

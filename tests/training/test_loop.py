@@ -125,9 +125,9 @@ def test_averaging_begins_where_it_is_told_to():
 
 def test_changes_are_told_with_the_flag_that_accepts_them(tmp_path, caplog):
     saved, wanted = {"rank": 4, "seed": 0, "gone": 1}, {"rank": 8, "seed": 0, "new": 2}
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as error:
         check_fingerprint(saved, wanted, tmp_path, accepted=["gone"])
-    text = str(told.value)
+    text = str(error.value)
     assert "rank 4 -> 8; new None -> 2" in text or "new None -> 2; rank 4 -> 8" in text
     assert "--accept-change rank" in text
     assert "gone" not in text

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE, KEPT = 32, 8
+SIDE, FREQUENCIES = 32, 8
 BLOCK = 1024  # hashes compared with all others at a time
 
 
@@ -19,7 +19,7 @@ def phash(picture: NDArray[np.uint8]) -> np.uint64:  # (H, W, 3) RGB
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     # rows and columns 1 to 8: the constant term says nothing of what is seen
-    waves = cv2.dct(small)[1 : KEPT + 1, 1 : KEPT + 1]
+    waves = cv2.dct(small)[1 : FREQUENCIES + 1, 1 : FREQUENCIES + 1]
     return np.uint64(np.packbits(waves > np.median(waves)).view(np.uint64)[0])
 
 

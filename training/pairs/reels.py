@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError, RecordingError
 from realmaster_live.frames.chunk import LABEL_DTYPES
-from realmaster_live.frames.weather import in_words
+from realmaster_live.frames.weather import describe_weather
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay import video_files as videos
 from realmaster_live.replay.footage import Reading
 from realmaster_live.replay.game_source import LAYOUTS, PICKLED, find_games, open_game
 from realmaster_live.replay.picture_files import list_pictures
-from realmaster_live.replay.sidecar import told_beside
+from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.training.data import AS_SIMULATED, read_clip
 from realmaster_live.training.pairs.sources import open_recording
 
@@ -188,13 +188,13 @@ def _video(path: Path) -> Reel:
         fps=facts.fps,
         breaks=_jumps(facts.times),
         unreadable={length + i: "the file is damaged or cut short" for i in range(facts.missing)},
-        **_provenance(told_beside(path), route=path.stem),
+        **_provenance(read_sidecar(path), route=path.stem),
     )
 
 
 def _images(path: Path) -> Reel:
     pictures = list_pictures(path)
-    facts = told_beside(path)
+    facts = read_sidecar(path)
     sizes, unreadable = np.zeros((len(pictures), 2), np.int64), {}
     for index, picture in enumerate(pictures):
         try:
@@ -239,7 +239,7 @@ def _provenance(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
     return {
         "town": str(facts.get("town") or facts.get("map") or "").rpartition("/")[2],
         "route": str(facts.get("route") or route),
-        "weather": in_words(facts.get("weather")),
+        "weather": describe_weather(facts.get("weather")),
         "seed": seed,
         "prompt": str(facts.get("prompt") or ""),
         "licence": str(facts.get("licence") or ""),

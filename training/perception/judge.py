@@ -88,14 +88,14 @@ def _halve(model: onnx.ModelProto) -> None:
 def judge_figures(judge: Judge, examples: Sequence[Example], variant: str) -> JudgeFigures:
     """Return the scores of a judge's file on the examples of a variant."""
     counts = np.zeros((len(NAMES), len(NAMES)), np.int64)
-    right = asked = 0
+    right = compared = 0
     rng = np.random.default_rng(0)
     for example in examples:
         if example.groups is None or example.depth is None:
             continue
         seen = judge.predict(example.pictures[variant])
-        said = seen.share.argmax(0).astype(np.uint8)
-        counts += confusion(said, example.groups[MIDDLE, MIDDLE])
+        predicted = seen.share.argmax(0).astype(np.uint8)
+        counts += confusion(predicted, example.groups[MIDDLE, MIDDLE])
         metres = example.depth[MIDDLE, MIDDLE].astype(np.float32).ravel()
         solid = np.flatnonzero(np.isfinite(metres))
         one, other = rng.choice(solid, (2, PAIRS))
@@ -103,11 +103,11 @@ def judge_figures(judge: Judge, examples: Sequence[Example], variant: str) -> Ju
         clear = np.abs(ratio) > np.log(CLEAR_ORDER)
         difference = seen.log_depth.ravel()[one] - seen.log_depth.ravel()[other]
         right += int(((np.sign(difference) == np.sign(ratio)) & clear).sum())
-        asked += int(clear.sum())
+        compared += int(clear.sum())
     groups = intersection_over_union(counts)
     return JudgeFigures(
         variant=variant,
         mean_iou=float(np.mean(list(groups.values()))),
-        right_order=100.0 * right / max(1, asked),
+        right_order=100.0 * right / max(1, compared),
         iou=groups,
     )

@@ -79,18 +79,18 @@ def _cityscapes(folder: Path, most: int) -> list[Example]:
 
 def _coco(folder: Path, most: int) -> list[Example]:
     path = sorted(folder.glob("annotations/*.json"))[0]
-    told: dict[str, Any] = json.loads(path.read_text())
+    content: dict[str, Any] = json.loads(path.read_text())
     kinds = {name: kind for kind, group in enumerate(DETECTED) for name in COCO[group]}
     of_category = {
-        each["id"]: kinds[each["name"]] for each in told["categories"] if each["name"] in kinds
+        each["id"]: kinds[each["name"]] for each in content["categories"] if each["name"] in kinds
     }
     by_image: dict[int, list[dict[str, Any]]] = {}
-    for each in told["annotations"]:
+    for each in content["annotations"]:
         if each["category_id"] in of_category:
             by_image.setdefault(each["image_id"], []).append(each)
     files = {file.name: file for file in sorted(folder.rglob("*")) if file.is_file()}
     examples = []
-    for image in sorted(told["images"], key=lambda image: str(image["file_name"]))[:most]:
+    for image in sorted(content["images"], key=lambda image: str(image["file_name"]))[:most]:
         name = Path(image["file_name"]).name
         if name not in files:
             raise PairError(

@@ -128,12 +128,12 @@ def _answers(task: str, example: Example, test: TestSet, networks: Mapping[str, 
     cells = [as_image(picture, example.name), as_image(labels, "labels")]
     for name, network in networks.items():
         if task == SEGMENTATION:
-            said = coloured(segment(network, picture))
+            predicted = coloured(segment(network, picture))
         else:
             found = detect(network, picture)
             sure = found.scores > LEAST_SCORE
-            said = with_boxes(picture, found.corners[sure], found.kinds[sure])
-        cells.append(as_image(said, f"trained on {name}"))
+            predicted = with_boxes(picture, found.corners[sure], found.kinds[sure])
+        cells.append(as_image(predicted, f"trained on {name}"))
     return cells
 
 

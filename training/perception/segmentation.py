@@ -47,17 +47,17 @@ def segment(network: nn.Module, picture: NDArray[np.uint8]) -> NDArray[np.uint8]
 
 
 def confusion(
-    said: NDArray[np.uint8], labels: NDArray[np.uint8], merged: NDArray[np.uint8] | None = None
+    predicted: NDArray[np.uint8], labels: NDArray[np.uint8], merged: NDArray[np.uint8] | None = None
 ) -> NDArray[np.int64]:
     """Return the (K, K) confusion matrix of (label, prediction), without ignored pixels.
 
     `merged` (K,) maps each predicted group to the one it counts as in a data set with fewer groups.
     """
     if merged is not None:
-        said = merged[said]
+        predicted = merged[predicted]
     known = labels != IGNORE
     size = len(NAMES)
-    pairs = labels[known].astype(np.int64) * size + said[known]
+    pairs = labels[known].astype(np.int64) * size + predicted[known]
     return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
 

@@ -87,8 +87,8 @@ class Segmentation:
         counts = np.zeros((len(NAMES), len(NAMES)), np.int64)
         for example in test.examples:
             if example.groups is not None:
-                said = segment(network, example.pictures[test.variant])
-                counts += confusion(said, example.groups, test.merged)
+                predicted = segment(network, example.pictures[test.variant])
+                counts += confusion(predicted, example.groups, test.merged)
         return intersection_over_union(counts)
 
 

@@ -21,7 +21,7 @@ from realmaster_live.bridges.gtav.protocol.framing import LENGTH, Buffer, Messag
 from realmaster_live.bridges.gtav.protocol.messages import MAX_MESSAGE
 from realmaster_live.errors import BridgeError, ConnectError
 
-TURN_S = 5.0  # how long a client that is sent no frames may keep a waiting one out
+IDLE_S = 5.0  # a client that takes no frames for so long makes room for one that waits
 
 
 def open_server(
@@ -39,7 +39,7 @@ def open_server(
 class TcpServer:
     """A server's end over TCP. A second client waits in the backlog, as with the game.
 
-    A client that is sent no frames, as one that never asks for any, loses its turn after `turn_s`
+    A client that is sent no frames, as one that never asks for any, loses its turn after `idle_s`
     when another one waits.
 
     Attributes:
@@ -53,10 +53,10 @@ class TcpServer:
         *,
         limit: int = MAX_MESSAGE,
         timeout_s: float = 5.0,
-        turn_s: float = TURN_S,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._address, self._limit, self._timeout_s = address, limit, timeout_s
-        self._turn_s = turn_s
+        self._idle_s = idle_s
         self.clients, self.refuse_second = 0, False
         self._client: socket.socket | None = None
         self._messages = MessageDecoder(limit)
@@ -107,7 +107,7 @@ class TcpServer:
             if self.refuse_second:
                 with contextlib.suppress(OSError):
                     self._listener.accept()[0].close()
-            elif self._has_lost_its_turn():
+            elif self._has_idled_too_long():
                 self.drop()
                 return []
         if not is_ready(self._client, time.monotonic() + timeout_s, to_read=True):
@@ -160,9 +160,9 @@ class TcpServer:
         self.drop()
         self._listener.close()
 
-    def _has_lost_its_turn(self) -> bool:
+    def _has_idled_too_long(self) -> bool:
         since = self._idle_since
-        return since is not None and time.monotonic() - since > self._turn_s
+        return since is not None and time.monotonic() - since > self._idle_s
 
     def _accept(self) -> None:
         try:

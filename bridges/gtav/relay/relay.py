@@ -46,7 +46,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     Start,
     Stop,
 )
-from realmaster_live.bridges.gtav.protocol.server import TURN_S, TcpServer
+from realmaster_live.bridges.gtav.protocol.server import IDLE_S, TcpServer
 from realmaster_live.bridges.gtav.protocol.stamp import (
     MAX_REALIZED,
     Realized,
@@ -86,7 +86,7 @@ class Relay:
         display: for realized chunks; without it clients are told to send none.
         near_m: the near clip, for the stamps. vfov_deg: vertical field of view, likewise.
         timeout_s: longest wait for the game to connect.
-        turn_s: how long a client that has not started may keep another one waiting.
+        idle_s: how long a client that has not started may keep another one waiting.
 
     `counts` has how many frames were captured, sent, and overtaken before a client took them, and
     how many realized pictures were shown and left out.
@@ -103,7 +103,7 @@ class Relay:
         near_m: float | None = None,
         vfov_deg: float = VFOV_DEG,
         timeout_s: float = 10.0,
-        turn_s: float = TURN_S,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._url, self._request, self._timeout_s = url, request, timeout_s
         self._own_size, self._display = size, display
@@ -111,7 +111,7 @@ class Relay:
         self._counts: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._newest: _Pair | None = None
-        self._wanted: Size | None = None  # None: no client wants frames
+        self._requested: Size | None = None  # None: no client wants frames
         self._playout: Playout[NDArray[np.uint8]] = Playout()
         self._closed = threading.Event()
         self._ended: BaseException | None = None
@@ -120,7 +120,7 @@ class Relay:
                 f"expected to listen at deepgtav+tcp://host:port, got {listen}: ZeroMQ's pair is "
                 "for the game's own machine"
             )
-        self._server = TcpServer(listen, limit=MAX_REALIZED, turn_s=turn_s)
+        self._server = TcpServer(listen, limit=MAX_REALIZED, idle_s=idle_s)
         self.port: int = self._server.port
         try:
             self._link = Link(
@@ -190,12 +190,12 @@ class Relay:
             while not self._closed.is_set():
                 frame = self._link.receive(SLICE_S)
                 if frame is not None:
-                    self._keep(frame, time.monotonic())
+                    self._offer(frame, time.monotonic())
         finally:
             self._link.close()
 
-    def _keep(self, frame: GameFrame, captured_at: float) -> None:
-        size = self._wanted
+    def _offer(self, frame: GameFrame, captured_at: float) -> None:
+        size = self._requested
         if not is_filled(frame):
             return
         self._counts["captured"] += 1
@@ -215,7 +215,7 @@ class Relay:
             fields=msgspec.json.encode(fields),
         )
         with self._changed:
-            if size != self._wanted:  # meanwhile another client came, or this one left
+            if size != self._requested:  # meanwhile another client came, or this one left
                 return
             self._counts["overtaken"] += self._newest is not None
             self._newest = pair
@@ -237,19 +237,19 @@ class Relay:
         clients = 0
         try:
             while not self._closed.is_set():
-                if self._wanted is not None:
+                if self._requested is not None:
                     self._send_newest()
                 try:
-                    bodies = self._server.receive(SLICE_S if self._wanted is None else 0.0)
+                    bodies = self._server.receive(SLICE_S if self._requested is None else 0.0)
                 except WireFormatError as error:
                     log.warning("hung up on a client: %s", error)
                     bodies = []
                 if not self._server.connected or self._server.clients != clients:
                     clients = self._server.clients
-                    self._want(None)
+                    self._request_size(None)
                 for body in bodies:
                     self._receive(body)
-                self._server.serving = self._wanted is not None
+                self._server.serving = self._requested is not None
         finally:
             self._server.close()
 
@@ -261,10 +261,10 @@ class Relay:
         if pair is not None and self._server.send(pair.image, pair.fields):
             self._counts["sent"] += 1
 
-    def _want(self, size: Size | None) -> None:
+    def _request_size(self, size: Size | None) -> None:
         """Capture frames of a size from now on, or none; the last one is forgotten."""
         with self._changed:
-            self._wanted, self._newest = size, None
+            self._requested, self._newest = size, None
 
     def _receive(self, body: bytes) -> None:
         """Take a realized chunk, or act on a message and pass it on."""
@@ -284,9 +284,9 @@ class Relay:
             log.warning("left out what a client sent: %s", error)
             return
         if isinstance(message, Start):
-            self._want(message.dataset.picture_size() or self._own_size)
+            self._request_size(message.dataset.picture_size() or self._own_size)
         elif isinstance(message, Stop):
-            self._want(None)
+            self._request_size(None)
         else:
             self._pass_on(message)
 

@@ -37,9 +37,9 @@ def test_drop_in_saves_realized_images_and_leaves_nothing(owner, tmp_path):
 def test_attach_films_both_pictures_and_leaves_nothing(owner, tmp_path, mode):
     before = owner.state()
     options = ["--port", str(owner.port), "--ego", "hero", "--engine", "identity", "--frames", "8"]
-    said = run(tmp_path, "attach.py", *options, *mode)
-    assert "role_name='hero'" in said and "8 frames captured" in said
-    chunks = said.count(" ms old\n")
+    output = run(tmp_path, "attach.py", *options, *mode)
+    assert "role_name='hero'" in output and "8 frames captured" in output
+    chunks = output.count(" ms old\n")
     assert chunks == 2 or (mode and chunks >= 1)  # riding along may lose some
     with av.open(tmp_path / "attach.mp4") as film:
         frames = [(frame.width, frame.height) for frame in film.decode(video=0)]

@@ -252,14 +252,14 @@ def test_boxes_are_of_the_very_frame_at_speed(drawn_owner, synchronous):
 def test_what_moves_without_a_velocity_gets_one(owner):
     with standing(owner, "vehicle.tesla.model3", 15.0) as car, attached(owner) as bridge:
         car.set_simulate_physics(False)
-        place, said, speeds = car.get_transform(), [], []
+        place, reported, speeds = car.get_transform(), [], []
         for frame in islice(bridge.frames(), 6):
             one = the(frame, car.id)
             speeds.append(np.linalg.norm(one.velocity))
-            said.append(car.get_velocity().length())
+            reported.append(car.get_velocity().length())
             place.location.x += 0.4
             put(owner, car, place)
-        assert max(said) == 0.0
+        assert max(reported) == 0.0
         np.testing.assert_allclose(speeds[2:], 8.0, rtol=1e-3)
         place.location.x += 50.0
         put(owner, car, place)
@@ -311,9 +311,9 @@ def test_a_light_that_may_have_changed_since_its_tick_is_not_told(owner):
         lights[0].set_state(carla.TrafficLightState.Green)
         world.tick()
         world.tick()
-        told = watch.observe(late).lights  # asked for only after the light has changed
-        assert lights[0].id not in told
-        assert told == {light.id: "red" for light in lights[1:]}
+        lights_now = watch.observe(late).lights  # asked for only after the light has changed
+        assert lights[0].id not in lights_now
+        assert lights_now == {light.id: "red" for light in lights[1:]}
         eye = np.array([lights[0].get_location().x, -lights[0].get_location().y, 2.0])
         heads = {one.object_id: one.light for one in watch.at(watch.observe(late), eye)}
         assert heads[lights[0].id] == ""

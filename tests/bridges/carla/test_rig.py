@@ -47,7 +47,7 @@ def attach(owner, **options) -> CarlaBridge:
     )
 
 
-def moments(bridge: CarlaBridge, count: int) -> list[tuple]:
+def ticks(bridge: CarlaBridge, count: int) -> list[tuple]:
     frames = list(islice(bridge.frames(), 3 * count))
     return [tuple(frames[n : n + 3]) for n in range(0, len(frames), 3)]
 
@@ -56,32 +56,32 @@ def moments(bridge: CarlaBridge, count: int) -> list[tuple]:
 def test_all_cameras_of_a_tick_come_together_in_the_rigs_order(owner, synchronous):
     before = owner.state()
     with attach(owner, synchronous=synchronous) as bridge:
-        found = moments(bridge, 8)
+        found = ticks(bridge, 8)
         assert len(owner.world.get_actors().filter("sensor.camera.*")) == 4 + 2 + 1
-    for moment in found:
-        assert [frame.camera for frame in moment] == NAMES
-        assert len({frame.frame_id for frame in moment}) == 1
-        assert len({frame.timestamp for frame in moment}) == 1
-        assert len({frame.dropped_before for frame in moment}) == 1
-        for frame, camera in zip(moment, RIG.cameras, strict=True):
+    for tick in found:
+        assert [frame.camera for frame in tick] == NAMES
+        assert len({frame.frame_id for frame in tick}) == 1
+        assert len({frame.timestamp for frame in tick}) == 1
+        assert len({frame.dropped_before for frame in tick}) == 1
+        for frame, camera in zip(tick, RIG.cameras, strict=True):
             assert frame.image.shape == (camera.height, camera.width, 3)
             assert tuple(frame.labels) == camera.labels
-            assert frame.objects is moment[0].objects
-    ids = [moment[0].frame_id for moment in found]
-    assert [moment[0].dropped_before for moment in found[1:]] == list(np.diff(ids) - 1)
+            assert frame.objects is tick[0].objects
+    ids = [tick[0].frame_id for tick in found]
+    assert [tick[0].dropped_before for tick in found[1:]] == list(np.diff(ids) - 1)
     assert owner.state() == before
 
 
 def test_each_camera_is_where_its_mount_says(owner):
     with attach(owner) as bridge:
         owner.hero.apply_control(carla.VehicleControl(throttle=0.8, steer=0.3))
-        found = moments(bridge, 20)
+        found = ticks(bridge, 20)
         info = bridge.info
     owner.hero.apply_control(carla.VehicleControl(brake=1.0))
     assert np.linalg.norm(np.diff([m[0].ego_to_world[:3, 3] for m in found], axis=0)) > 0.1
     assert list(info.cameras) == NAMES
-    for moment in found:
-        for frame, camera in zip(moment, RIG.cameras, strict=True):
+    for tick in found:
+        for frame, camera in zip(tick, RIG.cameras, strict=True):
             known = info.cameras[camera.name]
             mount = Mount(**known.mount)
             assert mount == camera.mount and known.labels == camera.labels
@@ -104,7 +104,7 @@ def test_only_the_left_camera_sees_what_stands_on_the_left(drawn_owner):
     blueprint = owner.world.get_blueprint_library().find("vehicle.tesla.model3")
     car = owner.adopt(owner.world.spawn_actor(blueprint, place))
     with attach(owner) as bridge:
-        front, left, _ = moments(bridge, 2)[-1]
+        front, left, _ = ticks(bridge, 2)[-1]
     (one,) = (one for one in left.objects if one.object_id == car.id)
     label = CLASS_IDS["car"] << 16 | one.mask_id
     assert not (front.labels["instance"] == label).any()
@@ -135,7 +135,7 @@ class Slow:
         pass
 
 
-class Kept:
+class Collector:
     def __init__(self) -> None:
         self.chunks: list = []
 
@@ -146,8 +146,8 @@ class Kept:
         pass
 
 
-def test_a_slow_engine_loses_whole_moments_of_a_world_that_runs_freely(owner):
-    sink = Kept()
+def test_a_slow_engine_loses_whole_ticks_of_a_world_that_runs_freely(owner):
+    sink = Collector()
     engines = {camera.name: Slow(camera) for camera in RIG.cameras}
     with attach(owner, synchronous=False) as bridge:
         stats = run(
@@ -158,14 +158,14 @@ def test_a_slow_engine_loses_whole_moments_of_a_world_that_runs_freely(owner):
     assert len(sink.chunks) % 3 == 0
     last = None
     for n in range(0, len(sink.chunks), 3):
-        moment = sink.chunks[n : n + 3]
-        assert [chunk.camera for chunk in moment] == NAMES
-        assert len({tuple(chunk.frame_ids) for chunk in moment}) == 1
-        first = int(moment[0].frame_ids[0])
+        tick = sink.chunks[n : n + 3]
+        assert [chunk.camera for chunk in tick] == NAMES
+        assert len({tuple(chunk.frame_ids) for chunk in tick}) == 1
+        first = int(tick[0].frame_ids[0])
         if last is not None:
-            assert {chunk.dropped_before for chunk in moment} == {first - last - 1}
-        last = int(moment[0].frame_ids[-1])
-        assert all(len(chunk.objects) == len(chunk) for chunk in moment)
+            assert {chunk.dropped_before for chunk in tick} == {first - last - 1}
+        last = int(tick[0].frame_ids[-1])
+        assert all(len(chunk.objects) == len(chunk) for chunk in tick)
 
 
 def test_a_rig_and_an_adopted_camera_contradict_each_other(owner):

@@ -123,7 +123,7 @@ def test_repeated_pictures_are_stale(recording):
 
 def test_a_game_that_only_repeats_itself_is_said_to_be_stale():
     with (
-        scripted(lambda door, heard: still(door, 1)) as (url, _),
+        scripted(lambda door, received: still(door, 1)) as (url, _),
         GtavBridge(url, fps=20, width=12, height=8, timeout_s=0.7) as bridge,
         pytest.raises(FrameTimeout, match=r"nothing new, \d+ stale frames so far"),
     ):
@@ -131,8 +131,8 @@ def test_a_game_that_only_repeats_itself_is_said_to_be_stale():
 
 
 def test_empty_annotations_are_no_frames():
-    def script(door, heard):
-        still(door, len(heard) + time.monotonic_ns(), {"speed": []})
+    def script(door, received):
+        still(door, len(received) + time.monotonic_ns(), {"speed": []})
 
     with (
         scripted(script) as (url, _),
@@ -295,9 +295,9 @@ def test_a_camera_that_jumps_is_a_cut():
     places = itertools.chain([[0, 0, 0]] * 6, itertools.repeat([500, 0, 0]))
     counter = itertools.count()
 
-    def script(door, heard):
-        told = {"CameraPosition": next(places), "CameraAngle": [0, 0, 0]} if heard else {}
-        still(door, next(counter), told)
+    def script(door, received):
+        facts = {"CameraPosition": next(places), "CameraAngle": [0, 0, 0]} if received else {}
+        still(door, next(counter), facts)
         time.sleep(0.02)
 
     with (
@@ -313,8 +313,8 @@ def test_a_camera_that_jumps_is_a_cut():
 
 @pytest.mark.parametrize("angles", [None, ["a", 0, 0], [0, 0], [0, 0, 1e999], [0, 0, 10**400]])
 def test_a_pose_that_is_none_is_refused(angles):
-    def script(door, heard):
-        if heard:
+    def script(door, received):
+        if received:
             still(door, time.monotonic_ns(), {"CameraPosition": [0, 0, 0], "CameraAngle": angles})
             time.sleep(0.01)
 
@@ -327,20 +327,20 @@ def test_a_pose_that_is_none_is_refused(angles):
 
 
 def test_commands_reach_the_game_and_close_says_stop():
-    def script(door, heard):
+    def script(door, received):
         still(door, time.monotonic_ns())
         time.sleep(0.01)
 
-    with scripted(script) as (url, heard):
+    with scripted(script) as (url, received):
         bridge = GtavBridge(url, fps=20, width=12, height=8)
         bridge.drive(0.5, 0.0, -1.0)
         bridge.set_weather("night rain")
         bridge.teleport(10.0, 20.0)
-        until(lambda: len(heard) == 4)
+        until(lambda: len(received) == 4)
         bridge.close()
         bridge.close()
-        until(lambda: len(heard) == 5)
-    start, drive, weather, place, stop = heard
+        until(lambda: len(received) == 5)
+    start, drive, weather, place, stop = received
     assert isinstance(start, Start) and start.dataset.frame == (12, 8)
     assert drive == Commands(throttle=0.5, brake=0.0, steering=-1.0)
     assert isinstance(weather, Config)
@@ -358,9 +358,9 @@ def test_the_fork_is_told_to_record_and_has_commands_of_its_own():
             bridge.set_weather("fog")
             bridge.set_weather("night")
             bridge.teleport(1.0, 2.0, 3.0)
-        heard = [decode_message(peer.recv()) for _ in range(7) if peer.poll(5000)]
-    assert isinstance(heard[0], Start) and heard[0].dataset.screen_resolution == (1920, 1080)
-    assert heard[1:] == [
+        received = [decode_message(peer.recv()) for _ in range(7) if peer.poll(5000)]
+    assert isinstance(received[0], Start) and received[0].dataset.screen_resolution == (1920, 1080)
+    assert received[1:] == [
         StartRecording(),
         SetWeather(weather="FOGGY"),
         SetClockTime(hour=23),
@@ -396,7 +396,7 @@ def test_wrong_options_are_refused_before_anything_is_opened(options, message):
 
 def test_driving_out_of_range_is_refused():
     with (
-        scripted(lambda door, heard: None) as (url, _),
+        scripted(lambda door, received: None) as (url, _),
         GtavBridge(url) as bridge,
         pytest.raises(ConfigError, match="clip them"),
     ):
@@ -404,7 +404,7 @@ def test_driving_out_of_range_is_refused():
 
 
 def test_closing_ends_a_reader_that_waits():
-    with scripted(lambda door, heard: None) as (url, _):
+    with scripted(lambda door, received: None) as (url, _):
         bridge = GtavBridge(url, timeout_s=30.0)
         threading.Timer(0.3, bridge.close).start()
         began = time.monotonic()

@@ -131,6 +131,6 @@ def test_stencil_ids_become_classes_whatever_their_flags() -> None:
 
 
 def test_classes_that_have_an_id_keep_it() -> None:
-    told = np.array([[1, 2, 3, 4, 7]], np.uint8)
-    classes = np.array([[STENCIL_CLASSES[number] for number in told[0].tolist()]], np.uint8)
-    np.testing.assert_array_equal(stencil_from_semantic(classes), told)
+    stencil = np.array([[1, 2, 3, 4, 7]], np.uint8)
+    classes = np.array([[STENCIL_CLASSES[number] for number in stencil[0].tolist()]], np.uint8)
+    np.testing.assert_array_equal(stencil_from_semantic(classes), stencil)

@@ -94,9 +94,9 @@ def test_state_log_holds_the_cameras_of_every_frame(running, tmp_path):
     logged = {one.state.frame: one for one in read_states(log)}
     assert len(images) == 3
     for image in images:
-        (told,) = logged[image.frame].cameras
-        assert (told.view.width, told.view.height, told.view.fov_deg) == (800, 600, 65.0)
-        assert np.allclose(told.view.cam_to_world, image.transform.get_matrix(), atol=1e-4)
+        (camera,) = logged[image.frame].cameras
+        assert (camera.view.width, camera.view.height, camera.view.fov_deg) == (800, 600, 65.0)
+        assert np.allclose(camera.view.cam_to_world, image.transform.get_matrix(), atol=1e-4)
         assert logged[image.frame].state.town_seed == 7
         models = {instance.model for instance in logged[image.frame].state.instances}
         assert "traffic_light" in models and any(name.startswith("walker") for name in models)

@@ -42,10 +42,10 @@ def listen(world, type_id, parent, mount=None, **attributes):
     for name, value in attributes.items():
         blueprint.set_attribute(name, str(value))
     sensor = world.spawn_actor(blueprint, mount or carla.Transform(), attach_to=parent)
-    heard = queue.Queue()
-    sensor.listen(heard.put)
-    heard.sensor = sensor
-    return heard
+    readings = queue.Queue()
+    sensor.listen(readings.put)
+    readings.sensor = sensor
+    return readings
 
 
 def car_at(world, x, y, yaw):
@@ -58,13 +58,13 @@ def test_gnss_is_the_maps_own_projection(blank_client):
     world = blank_client.get_world()
     go_sync(world)
     car = car_at(world, 40.0, -25.0, 0.0)
-    heard = listen(world, "sensor.other.gnss", car)
+    readings = listen(world, "sensor.other.gnss", car)
     world.tick()
-    fix = heard.get(timeout=5)
+    fix = readings.get(timeout=5)
     place = car.get_location()
-    told = world.get_map().transform_to_geolocation(place)
-    assert fix.latitude == pytest.approx(told.latitude, abs=1e-9)
-    assert fix.longitude == pytest.approx(told.longitude, abs=1e-9)
+    expected = world.get_map().transform_to_geolocation(place)
+    assert fix.latitude == pytest.approx(expected.latitude, abs=1e-9)
+    assert fix.longitude == pytest.approx(expected.longitude, abs=1e-9)
     assert fix.altitude == pytest.approx(place.z, abs=1e-3)
 
 
@@ -83,15 +83,15 @@ def test_imu_feels_gravity_push_turn_and_north(blank_client):
     world = blank_client.get_world()
     go_sync(world)
     car = car_at(world, 0.0, 0.0, 0.0)
-    heard = listen(world, "sensor.other.imu", car)
+    readings = listen(world, "sensor.other.imu", car)
     world.tick()
-    rest = heard.get(timeout=5)
+    rest = readings.get(timeout=5)
     assert rest.accelerometer.z == pytest.approx(9.81, abs=0.01)
     assert rest.compass == pytest.approx(math.pi / 2, abs=0.01)  # it looks east
     car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.4))
     for _ in range(20):
         world.tick()
-        moving = heard.get(timeout=5)
+        moving = readings.get(timeout=5)
     assert moving.accelerometer.x > 1.0
     turned = math.radians(world.get_snapshot().find(car.id).get_angular_velocity().z)
     assert moving.gyroscope.z == pytest.approx(turned, abs=1e-3) and turned > 0.1
@@ -102,14 +102,14 @@ def test_collision_names_both_actors(blank_client):
     world = blank_client.get_world()
     go_sync(world)
     car, wall = car_at(world, 0.0, 0.0, 0.0), car_at(world, 7.0, 0.0, 90.0)
-    heard = listen(world, "sensor.other.collision", car)
+    readings = listen(world, "sensor.other.collision", car)
     car.apply_control(carla.VehicleControl(throttle=1.0))
     for _ in range(60):
         frame = world.tick()
-        if not heard.empty():
+        if not readings.empty():
             break
     time.sleep(0.1)
-    event = heard.get(timeout=2)
+    event = readings.get(timeout=2)
     assert frame - 2 <= event.frame <= frame
     assert (event.actor.id, event.other_actor.id) == (car.id, wall.id)
     assert event.normal_impulse.length() > 100.0
@@ -121,7 +121,7 @@ def test_lane_invasion_is_seen_by_the_client(blank_client):
     point = world.get_map().get_spawn_points()[0]
     blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
     car = world.spawn_actor(blueprint, point)
-    heard = listen(world, "sensor.other.lane_invasion", car)
+    readings = listen(world, "sensor.other.lane_invasion", car)
     world.tick()
     side = point.get_right_vector()
     for step in range(12):
@@ -129,7 +129,7 @@ def test_lane_invasion_is_seen_by_the_client(blank_client):
         car.set_transform(place)
         world.tick()
         time.sleep(0.02)
-    assert heard.get(timeout=2).crossed_lane_markings
+    assert readings.get(timeout=2).crossed_lane_markings
 
 
 def test_flow_is_the_motion_of_the_picture(carla_client):
@@ -141,7 +141,7 @@ def test_flow_is_the_motion_of_the_picture(carla_client):
     car.set_simulate_physics(False)
     height, width = 40.0, 200
     down = carla.Transform(carla.Location(z=height), carla.Rotation(pitch=-90))
-    heard = listen(
+    readings = listen(
         world,
         *("sensor.camera.optical_flow", car, down),
         image_size_x=width, image_size_y=width, fov=60.0,
@@ -150,7 +150,7 @@ def test_flow_is_the_motion_of_the_picture(carla_client):
         moved = point.location + point.get_forward_vector() * (0.5 * step)
         car.set_transform(carla.Transform(moved, point.rotation))
         world.tick()
-        image = heard.get(timeout=10)
+        image = readings.get(timeout=10)
     flow = np.frombuffer(image.raw_data, np.float32).reshape(width, width, 2)
     focal = width / 2 / math.tan(math.radians(30.0))
     # in halves of the picture, y up: what we drive over falls back, down
@@ -222,5 +222,5 @@ def test_label_code_is_carlas():
     label_bgr(semantic, None, pixels)
     assert pixels[0].tolist() == [[0, 0, 1, 255], [0, 0, 14, 255], [0, 0, 255, 255]]
     label_bgr(semantic, instance, pixels)
-    told = [[0, 0, 1, 255], [0x12, 0x34, 14, 255], [0x71, 0xFF, 255, 255]]
-    assert pixels[0].tolist() == told
+    expected = [[0, 0, 1, 255], [0x12, 0x34, 14, 255], [0x71, 0xFF, 255, 255]]
+    assert pixels[0].tolist() == expected

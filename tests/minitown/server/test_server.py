@@ -122,9 +122,9 @@ def test_one_image_per_camera_and_tick_with_its_frame_and_pose(carla_client):
             assert (image.width, image.height) == SIZE and image.fov == pytest.approx(77.0)
             assert (pixels(image)[..., 3] == 255).all()
             ours = np.array(image.transform.get_matrix())
-            told = np.array(snapshot.find(actor.id).get_transform().get_matrix())
+            theirs = np.array(snapshot.find(actor.id).get_transform().get_matrix())
             parent = np.array(snapshot.find(vehicle.id).get_transform().get_matrix())
-            assert np.abs(ours - told).max() < 1e-3
+            assert np.abs(ours - theirs).max() < 1e-3
             assert np.abs(ours - parent @ np.array(MOUNT.get_matrix())).max() < 2e-3
     assert vehicle.get_velocity().length() > 0.5
 

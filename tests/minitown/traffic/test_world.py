@@ -260,7 +260,7 @@ def test_a_cut_last_line_is_left_out_and_damage_is_told(world, tmp_path):
 
 def test_the_largest_body_fits_at_every_spawn_point_at_once():
     for body in BODIES.values():
-        assert body.extent[0] <= LARGEST_VEHICLE[0] and body.over_all[1] <= LARGEST_VEHICLE[1]
+        assert body.extent[0] <= LARGEST_VEHICLE[0] and body.full_extent[1] <= LARGEST_VEHICLE[1]
     for seed in (0, 7, 506):
         world = World(make_network(seed), seed=seed)
         for index in range(len(world.network.spawn_points)):

@@ -38,8 +38,19 @@ def test_seeds_and_sizes_are_read_or_refused():
 
 @pytest.mark.slow
 def test_a_clip_is_written_whole_and_only_once(tmp_path):
-    asked = ["--seeds", "1000", "--frames", "2", "--size", "96x54", "--spp", "2", "--drives", "1"]
-    render("--out", str(tmp_path), *asked)
+    arguments = [
+        "--seeds",
+        "1000",
+        "--frames",
+        "2",
+        "--size",
+        "96x54",
+        "--spp",
+        "2",
+        "--drives",
+        "1",
+    ]
+    render("--out", str(tmp_path), *arguments)
     sim = np.load(tmp_path / "town1000-0.sim.npy")
     truth = np.load(tmp_path / "town1000-0.truth.npy")
     assert sim.shape == truth.shape == (2, 54, 96, 3)
@@ -50,30 +61,30 @@ def test_a_clip_is_written_whole_and_only_once(tmp_path):
     a, b = (clip.astype(float).mean(-1).ravel() for clip in (sim, truth))
     assert np.corrcoef(a, b)[0, 1] > 0.6
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    render("--out", str(tmp_path), *asked)
+    render("--out", str(tmp_path), *arguments)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.slow
 def test_a_clip_does_not_depend_on_the_drives_made_before_it(tmp_path):
     """A town is built once for its drives, whose weathers differ: nothing of one may stay."""
-    asked = ["--seeds", "5", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "2"]
+    arguments = ["--seeds", "5", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "2"]
     assert pairs.plan_drive(5, 0).weather != pairs.plan_drive(5, 1).weather
     names = [f"town0005-1.{kind}.npy" for kind in ("sim", "truth")]
-    render("--out", str(tmp_path), *asked)
+    render("--out", str(tmp_path), *arguments)
     after_another = [np.load(tmp_path / name) for name in names]
     (tmp_path / "town0005-1.json").unlink()
-    render("--out", str(tmp_path), *asked)
+    render("--out", str(tmp_path), *arguments)
     alone = [np.load(tmp_path / name) for name in names]
     assert all(np.array_equal(a, b) for a, b in zip(after_another, alone, strict=True))
 
 
 @pytest.mark.slow
 def test_prompts_change_the_truth_alone(tmp_path):
-    asked = ["--seeds", "6", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "1"]
+    arguments = ["--seeds", "6", "--frames", "1", "--size", "96x54", "--spp", "2", "--drives", "1"]
     names = {}
     for prompt in ("as simulated", "snow", "night"):
-        render("--out", str(tmp_path), *asked, "--prompts", prompt)
+        render("--out", str(tmp_path), *arguments, "--prompts", prompt)
         names[prompt] = pairs.plan_drive(6, 0, prompt).name
         facts = json.loads((tmp_path / f"{names[prompt]}.json").read_text())
         assert facts["prompt"] == prompt
@@ -89,8 +100,8 @@ def test_prompts_change_the_truth_alone(tmp_path):
 
 @pytest.mark.slow
 def test_drives_of_a_town_take_turns_at_the_prompts(tmp_path):
-    asked = ["--seeds", "6", "--frames", "1", "--size", "64x32", "--spp", "1", "--drives", "2"]
-    render("--out", str(tmp_path), *asked, "--prompts", "rain, fog")
+    arguments = ["--seeds", "6", "--frames", "1", "--size", "64x32", "--spp", "1", "--drives", "2"]
+    render("--out", str(tmp_path), *arguments, "--prompts", "rain, fog")
     made = sorted(path.stem for path in tmp_path.glob("*.json"))
     assert made == ["town0006-0-rain", "town0006-1-fog"]
 
@@ -102,8 +113,19 @@ def test_unknown_prompts_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
-    asked = ["--seeds", "1000", "--frames", "2", "--size", "96x64", "--spp", "1", "--drives", "1"]
-    render("--out", str(tmp_path / "a"), *asked)
+    arguments = [
+        "--seeds",
+        "1000",
+        "--frames",
+        "2",
+        "--size",
+        "96x64",
+        "--spp",
+        "1",
+        "--drives",
+        "1",
+    ]
+    render("--out", str(tmp_path / "a"), *arguments)
     monkeypatch.setattr(pairs, "PathTracer", None)  # the truth is not traced again
     render("--out", str(tmp_path / "b"), "--look", "B", "--truth-from", str(tmp_path / "a"))
     a, b = (np.load(tmp_path / name / "town1000-0.sim.npy") for name in "ab")
@@ -117,8 +139,19 @@ def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
-    asked = ["--seeds", "1000", "--frames", "1", "--size", "96x64", "--spp", "1", "--drives", "1"]
-    render("--out", str(tmp_path / "a"), *asked)
+    arguments = [
+        "--seeds",
+        "1000",
+        "--frames",
+        "1",
+        "--size",
+        "96x64",
+        "--spp",
+        "1",
+        "--drives",
+        "1",
+    ]
+    render("--out", str(tmp_path / "a"), *arguments)
     path = tmp_path / "a" / "town1000-0.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"number": 1}))
     redrawn = ["--out", str(tmp_path / "b"), "--truth-from", str(tmp_path / "a")]

@@ -115,11 +115,11 @@ def test_an_edit_of_another_street_is_refused() -> None:
     frames = drive()
     other = np.ascontiguousarray(frames[0, ::-1, ::-1])
 
-    class Stranger:
+    class OtherStreet:
         def edit(self, image, prompt, seed, reference=None):
             return other
 
-    edited = edit_frames(Stranger(), list(frames[:1]), "", 0, AnchorsConfig(max_shift_px=1000))
+    edited = edit_frames(OtherStreet(), list(frames[:1]), "", 0, AnchorsConfig(max_shift_px=1000))
     assert not edited.passed
     assert edited.alignments[0].edge_f1 < 0.5
 

@@ -196,7 +196,7 @@ def hub(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (
             "gated/model",
@@ -205,17 +205,17 @@ def hub(monkeypatch, tmp_path):
         ("no/model", "got none that this account may see: check its name"),
     ],
 )
-def test_gated_and_unknown_models_are_told_with_what_to_do(hub, model, said) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_gated_and_unknown_models_are_told_with_what_to_do(hub, model, message) -> None:
+    with pytest.raises(ConfigError, match=message):
         load_pipeline("FluxKontextPipeline", Weights(model=model), licence="its own")
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [({"dtype": "int8"}, "dtype in float32"), ({"offload": "disk"}, "offload in none, model")],
 )
-def test_unknown_ways_to_hold_weights_are_refused(options, said) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_unknown_ways_to_hold_weights_are_refused(options, message) -> None:
+    with pytest.raises(ConfigError, match=message):
         Weights(model="a/b", **options)
 
 

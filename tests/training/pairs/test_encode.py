@@ -67,7 +67,7 @@ def run(config, job, tmp_path):
 
 
 def test_wan_latents_are_those_of_diffusers_normalised(wan, job, tmp_path):
-    tensors, told, facts = run(EncodeConfig(autoencoder=str(wan)), job, tmp_path)
+    tensors, written, facts = run(EncodeConfig(autoencoder=str(wan)), job, tmp_path)
     vae = AutoencoderKLWan.from_pretrained(wan, subfolder="vae")
     mean, std = (
         torch.tensor(x).view(1, 4, 1, 1, 1)
@@ -83,10 +83,10 @@ def test_wan_latents_are_those_of_diffusers_normalised(wan, job, tmp_path):
         torch.testing.assert_close(tensors[name].float(), expected[0], atol=2e-3, rtol=2e-3)
     assert not torch.equal(tensors["reference"], tensors["target"])
     assert facts == {"shape": [4, 3, 8, 12], "text_key": ""}
-    assert told == {
+    assert written == {
         "clip_id": job.clip.clip_id,
         "autoencoder": wan.name,
-        "autoencoder_sha256": told["autoencoder_sha256"],
+        "autoencoder_sha256": written["autoencoder_sha256"],
         "fps": "20",
         "height": "64",
         "width": "96",
@@ -94,13 +94,13 @@ def test_wan_latents_are_those_of_diffusers_normalised(wan, job, tmp_path):
         "prompt": "rain falls",
         "text_key": "",
     }
-    assert len(told["autoencoder_sha256"]) == 64
+    assert len(written["autoencoder_sha256"]) == 64
 
 
 @pytest.mark.parametrize("ours", [TINY, EMBEDDED], indirect=True, ids=["tiny", "embedded"])
 def test_our_latents_are_those_that_training_makes(ours, job, tmp_path):
     folder, autoencoder = ours
-    tensors, told, _ = run(EncodeConfig(autoencoder=str(folder)), job, tmp_path)
+    tensors, written, _ = run(EncodeConfig(autoencoder=str(folder)), job, tmp_path)
     sim, truth = read_frames(job.clip), read_video(job.inputs["propagate"])
     clip = data.Clip(name="x", seed=0, facts={}, sim=sim, truth=truth)
     expected = encode_clip(autoencoder, clip, mirror=False, phase=0)
@@ -110,7 +110,7 @@ def test_our_latents_are_those_that_training_makes(ours, job, tmp_path):
             tensors[name].shape == latents.shape == (autoencoder.profile.latent_channels, 2, 4, 6)
         )
         torch.testing.assert_close(tensors[name].float(), latents, atol=4e-3, rtol=2e-3)
-    assert told["autoencoder"] == autoencoder.profile.name
+    assert written["autoencoder"] == autoencoder.profile.name
 
 
 def test_other_weights_make_other_keys(wan, job, ours, tmp_path):
@@ -128,9 +128,9 @@ def test_other_weights_make_other_keys(wan, job, ours, tmp_path):
 def test_a_caption_is_embedded_once(wan, job, tmp_path):
     encoder = str(save_encoder(tmp_path))
     config = EncodeConfig(autoencoder=str(wan), text_encoder=encoder, text_tokens=7)
-    _, told, facts = run(config, job, tmp_path)
+    _, written, facts = run(config, job, tmp_path)
     key = texts.key_of("rain falls", encoder=encoder, tokens=7)
-    assert told["text_key"] == facts["text_key"] == key
+    assert written["text_key"] == facts["text_key"] == key
     path = object_path(tmp_path / "set", key, ".safetensors")
     expected = embed_text(["rain falls"], encoder=encoder, tokens=7)[0]
     assert expected.shape == (7, WIDTH)

@@ -196,11 +196,11 @@ def dataset(tmp_path_factory):
 
 def test_verdicts_lie_in_the_store_and_nothing_is_deleted(dataset):
     assert len(Chain(dataset).finished("propagate")) == 3
-    told = [json.loads(path.read_text()) for path in Chain(dataset).finished("gate").values()]
-    assert [verdict["passed"] for verdict in told] == [True, False, False]
-    assert "max_shift_px" in told[1]["failed"]
-    assert "max_warp_ratio" in told[2]["failed"]
-    assert set(told[0]) == {"passed", "failed", "reasons", "metrics", "weight"}
+    verdicts = [json.loads(path.read_text()) for path in Chain(dataset).finished("gate").values()]
+    assert [verdict["passed"] for verdict in verdicts] == [True, False, False]
+    assert "max_shift_px" in verdicts[1]["failed"]
+    assert "max_warp_ratio" in verdicts[2]["failed"]
+    assert set(verdicts[0]) == {"passed", "failed", "reasons", "metrics", "weight"}
 
 
 def test_the_table_holds_a_row_a_clip(dataset):

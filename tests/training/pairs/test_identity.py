@@ -195,6 +195,6 @@ def test_a_face_that_the_labels_do_not_show_as_a_person_is_none(yunet, arcface):
     people = np.zeros((3, HEIGHT, WIDTH), bool)
     people[:, 32:96, 24:72] = True  # the person whose face lies at row 1, column 1
     blind = measure(source, without_poster, config, networks)
-    told = measure(source, without_poster, config, networks, people)
+    labelled = measure(source, without_poster, config, networks, people)
     assert (blind["faces"], blind["missed_faces"]) == (4, 0.5)
-    assert (told["faces"], told["missed_faces"], told["face_similarity"]) == (2, 0, 1)
+    assert (labelled["faces"], labelled["missed_faces"], labelled["face_similarity"]) == (2, 0, 1)

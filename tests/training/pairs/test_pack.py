@@ -71,9 +71,9 @@ def judge(dataset, verdict_of):
     chain = Chain(dataset)
     rows = []
     for clip in chain.clips:
-        told = json.dumps(verdict_of(clip))
+        verdict = json.dumps(verdict_of(clip))
         key = chain.key("gate", clip)
-        write_text(object_path(dataset, key, ".json"), told)
+        write_text(object_path(dataset, key, ".json"), verdict)
         rows.append(Row(clip_id=clip.clip_id, key=key))
     append(dataset, "gate", rows)
 
@@ -125,8 +125,8 @@ def test_the_webdataset_package_reads_the_same(encoded):
     gc.collect()  # it leaves its files open
     assert [sample["__key__"] for sample in samples] == [row["clip_id"] for row in rows]
     for place, sample in enumerate(samples):
-        told = json.loads(sample["json"])
-        assert (told["split"], told["prompt"]) == ("train", rows[place]["prompt"])
+        facts = json.loads(sample["json"])
+        assert (facts["split"], facts["prompt"]) == ("train", rows[place]["prompt"])
         latents = load(sample["safetensors"])
         torch.testing.assert_close(latents["target"], shards.read(place).target)
 

@@ -243,8 +243,8 @@ def test_words_beside_a_video_say_where_it_was(tmp_path):
         json.dumps({"town": "Los Santos", "weather": "fog", "licence": "CC-BY-4.0", "seed": 3})
     )
     clip = plan(tmp_path / "set", SMALL, [film]).clips[0]
-    told = (clip.town, clip.weather, clip.licence, clip.seed, clip.route)
-    assert told == ("Los Santos", "fog", "CC-BY-4.0", 3, "film")
+    facts = (clip.town, clip.weather, clip.licence, clip.seed, clip.route)
+    assert facts == ("Los Santos", "fog", "CC-BY-4.0", 3, "film")
     film.with_suffix(".json").write_text("[1")
     with pytest.raises(PairError, match=r"JSON object .* in .*film\.json"):
         plan(tmp_path / "set", SMALL, [film])

@@ -23,9 +23,9 @@ from realmaster_live.training.pairs.stage import Clip
 
 
 def clip_of(kind, source, **fields):
-    told = {"clip_id": "clip", "first": 0, "frames": 5, "fps": 20.0, "sha256": ""}
+    facts = {"clip_id": "clip", "first": 0, "frames": 5, "fps": 20.0, "sha256": ""}
     size = {"width": SIZE[0], "height": SIZE[1]}
-    return Clip(kind=kind, source=str(source), **told | size | fields)
+    return Clip(kind=kind, source=str(source), **facts | size | fields)
 
 
 def test_a_recording_gives_the_frames_that_it_plays(tmp_path):

@@ -93,8 +93,8 @@ def test_colours_of_an_unmarked_video_follow_its_height(tmp_path):
 def test_what_is_no_video_is_refused(tmp_path):
     film = write_film(tmp_path / "film.mp4")
     film.write_bytes(film.read_bytes()[:800])
-    for path, said in ((film, "a playable video in "), (tmp_path / "none.mp4", "")):
-        with pytest.raises(PairError, match=f"expected {said}{path}, got"):
+    for path, message in ((film, "a playable video in "), (tmp_path / "none.mp4", "")):
+        with pytest.raises(PairError, match=f"expected {message}{path}, got"):
             video_files.describe(path)
     whole = write_film(tmp_path / "whole.mp4")
     with pytest.raises(PairError, match=r"expected frames 28 to 32 .* got 2 of 5"):

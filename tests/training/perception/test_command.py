@@ -38,9 +38,9 @@ def study(*flags):
 @pytest.mark.slow
 def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path, capsys):
     assert main(["evaluate", "perception", *asked(folders, tmp_path)]) == 0
-    said = capsys.readouterr().out
-    assert "segmentation on path-traced, other towns" in said and "detection on" in said
-    assert "of the gap to the truth" in said
+    output = capsys.readouterr().out
+    assert "segmentation on path-traced, other towns" in output and "detection on" in output
+    assert "of the gap to the truth" in output
     facts = json.loads((tmp_path / "perception.json").read_text())
     assert facts["moments"]["train"] == 3 and facts["test_towns"] == [3000]
     first = facts["comparisons"][0]

@@ -61,7 +61,7 @@ def test_coco_gives_boxes_alone(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "val2017").mkdir()
     cv2.imwrite(str(tmp_path / "val2017" / "a.jpg"), np.zeros((480, 640, 3), np.uint8))
-    told = {
+    facts = {
         "images": [{"id": 5, "file_name": "a.jpg", "width": 640, "height": 480}],
         "categories": [
             {"id": 1, "name": "person"},
@@ -74,7 +74,7 @@ def test_coco_gives_boxes_alone(tmp_path):
             {"id": 3, "image_id": 5, "category_id": 18, "bbox": [9, 9, 90, 90], "iscrowd": 0},
         ],
     }
-    (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(told))
+    (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(facts))
     test = read_real_set(tmp_path)
     (example,) = test.examples
     assert example.groups is None and example.pictures[test.variant].shape == (384, 512, 3)

@@ -23,8 +23,8 @@ from realmaster_live.training.perception.segmentation import (
 BOXES = make_boxes([(8, 12, 40, 36), (60, 20, 72, 44), (3, 3, 7, 7)], [0, 1, 2])
 
 
-class Told(torch.nn.Module):
-    """A detector that says what it was told to."""
+class Fixed(torch.nn.Module):
+    """A detector that gives fixed answers."""
 
     def __init__(self, targets):
         super().__init__()
@@ -38,12 +38,12 @@ class Told(torch.nn.Module):
 def test_intersection_over_union_of_counts_by_hand():
     road, car = PLACES["road"], PLACES["vehicle"]
     labels = np.array([[road, road, road, car], [car, car, IGNORE, IGNORE]], np.uint8)
-    said = np.array([[road, road, car, car], [car, road, road, car]], np.uint8)
-    shares = intersection_over_union(confusion(said, labels))
+    predicted = np.array([[road, road, car, car], [car, road, road, car]], np.uint8)
+    shares = intersection_over_union(confusion(predicted, labels))
     assert shares == {"road": pytest.approx(50.0), "vehicle": pytest.approx(50.0)}
     merged = np.arange(len(NAMES), dtype=np.uint8)
     merged[car] = road
-    assert intersection_over_union(confusion(said, labels, merged))["vehicle"] == 0.0
+    assert intersection_over_union(confusion(predicted, labels, merged))["vehicle"] == 0.0
 
 
 def test_networks_answer_on_pictures_of_any_size_and_are_small():
@@ -58,7 +58,7 @@ def test_networks_answer_on_pictures_of_any_size_and_are_small():
 
 
 def test_what_targets_say_is_found_again():
-    network = Told(targets_of(BOXES, 16, 24))
+    network = Fixed(targets_of(BOXES, 16, 24))
     found = detect(network, np.zeros((16 * DETECT_STRIDE, 24 * DETECT_STRIDE, 3), np.uint8))
     sure = found.scores > 0.9
     assert sorted(found.kinds[sure]) == [0, 1]  # the third is too small to be asked for
@@ -72,9 +72,9 @@ def test_a_detector_that_is_right_loses_less():
         groups=np.zeros((1, 64, 96), np.uint8),
         boxes=[BOXES],
     )
-    right = Told(targets_of(BOXES, 16, 24))(None)
-    nothing = Told(targets_of(make_boxes([], []), 16, 24))(None)
-    shifted = Told(targets_of(make_boxes([(20, 12, 52, 36)], [0]), 16, 24))(None)
+    right = Fixed(targets_of(BOXES, 16, 24))(None)
+    nothing = Fixed(targets_of(make_boxes([], []), 16, 24))(None)
+    shifted = Fixed(targets_of(make_boxes([(20, 12, 52, 36)], [0]), 16, 24))(None)
     losses = [float(detection_loss(output, batch)) for output in (right, nothing, shifted)]
     assert losses[0] < 0.1 < losses[1] < losses[2]
 

@@ -77,16 +77,16 @@ def test_empty_annotations_are_no_buffers():
     ),
     st.lists(st.integers(1, 60), min_size=1, max_size=30),
 )
-def test_frames_come_out_whole_however_they_are_cut(width, height, told, cuts):
+def test_frames_come_out_whole_however_they_are_cut(width, height, message, cuts):
     generator = np.random.default_rng(7)
-    images = [generator.integers(0, 256, (height, width, 3), np.uint8) for _ in told]
-    data = b"".join(map(encode_pair, images, told))
+    images = [generator.integers(0, 256, (height, width, 3), np.uint8) for _ in message]
+    data = b"".join(map(encode_pair, images, message))
     decoder, found, at, turn = FrameDecoder(width, height), [], 0, 0
     while at < len(data):
         size = cuts[turn % len(cuts)]
         found += decoder.feed(data[at : at + size])
         at, turn = at + size, turn + 1
-    assert [frame.fields for frame in found] == told
+    assert [frame.fields for frame in found] == message
     for frame, image in zip(found, images, strict=True):
         np.testing.assert_array_equal(frame.image, image)
 
@@ -160,5 +160,5 @@ def test_a_clients_message_is_bounded(size):
 
 
 def test_the_fields_of_a_pair_are_what_json_reads():
-    told = {"index": 3, "CameraPosition": [1.5, -2.0, 30.25], "bbox2d": "Car 0 0\n"}
-    assert json.loads(encode_pair(RGB, told)[32:]) == told
+    facts = {"index": 3, "CameraPosition": [1.5, -2.0, 30.25], "bbox2d": "Car 0 0\n"}
+    assert json.loads(encode_pair(RGB, facts)[32:]) == facts

@@ -91,10 +91,10 @@ def test_a_data_set_that_is_broken_in_the_middle_is_read_up_to_there(tmp_path, c
     path = write_vpilot(tmp_path / "dataset.pz", images)
     data = path.read_bytes()
     middle = data.rindex(b"\x1f\x8b", 0, len(data) * 2 // 3)  # where a frame begins
-    for kept, told in ((middle, "ends in zeros"), (middle + 1000, "read up to there")):
+    for kept, message in ((middle, "ends in zeros"), (middle + 1000, "read up to there")):
         path.write_bytes(data[:kept].ljust(len(data), b"\0"))
         assert 1 <= len(read(tmp_path)) < 6
-        assert told in caplog.text
+        assert message in caplog.text
     whole = b"".join(pickle.dumps({"frame": padded(image)}) for image in images[:2])
     path.write_bytes(gzip.compress(whole + pickle.dumps([1, 2])))
     assert len(read(tmp_path)) == 2
@@ -214,18 +214,20 @@ def test_the_usual_near_plane_is_said_once(tmp_path, truths, caplog):
     with caplog.at_level(logging.WARNING):
         usual = read(folder)
         read(folder)
-        told = read(folder, near_m=0.3)
-    said = [record.getMessage() for record in caplog.records]
-    assert said == [f"the near plane of the depth of {folder} is not known: took the usual 0.15 m"]
+        corrected = read(folder, near_m=0.3)
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == [
+        f"the near plane of the depth of {folder} is not known: took the usual 0.15 m"
+    ]
     near = truths[0].depth < 100  # where the far plane hardly counts
-    ratio = told[0].labels["depth"][near] / usual[0].labels["depth"][near]
+    ratio = corrected[0].labels["depth"][near] / usual[0].labels["depth"][near]
     np.testing.assert_allclose(ratio, 2, rtol=0.02)
 
 
 def test_a_projection_tells_the_near_plane(tmp_path, truths, caplog):
     read(write_tiffs(tmp_path / "a", truths[:2], one_file=True))
     assert not caplog.records
-    read(write_tiffs(tmp_path / "b", truths[:2], one_file=True, told=False))
+    read(write_tiffs(tmp_path / "b", truths[:2], one_file=True, camera=False))
     assert "took the usual 0.15 m" in caplog.text
 
 
@@ -288,8 +290,8 @@ def test_damaged_files_are_named(tmp_path, truths):
 
     stem = f"{1:018d}"
     breaks(sail, f"{stem}.yaml", b"K: [1]", "expected K and Rt in .*got K")
-    told = (sail() / "camera" / f"{stem}.yaml").read_text()
-    without_lens = json.dumps(yaml.safe_load(told) | {"K": [[0, 0, 0]] * 3}).encode()
+    text = (sail() / "camera" / f"{stem}.yaml").read_text()
+    without_lens = json.dumps(yaml.safe_load(text) | {"K": [[0, 0, 0]] * 3}).encode()
     breaks(sail, f"{stem}.yaml", without_lens, "expected focal lengths above 0")
     breaks(sail, f"{stem}.yaml", b"!!python/object:os.x {}", "expected a camera in YAML")
     breaks(sail, f"{stem}.npz", b"PK", "expected an array P_inv in")

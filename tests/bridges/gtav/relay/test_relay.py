@@ -98,7 +98,7 @@ def test_realized_chunks_come_back_and_are_shown(recording, tmp_path):
         bridge = GtavBridge(
             f"deepgtav+tcp://127.0.0.1:{port}", width=SMALL[0], height=SMALL[1], fps=20
         )
-        kept = Kept()
+        kept = Collector()
         run(bridge, IdentityEngine(spec), [kept, bridge], max_frames=24)
         deadline = time.monotonic() + 20.0
         while len(list(shown.glob("*.png"))) < 8 and time.monotonic() < deadline:
@@ -115,7 +115,7 @@ def test_realized_chunks_come_back_and_are_shown(recording, tmp_path):
     assert "relayed: " in summary and " shown" in summary
 
 
-class Kept:
+class Collector:
     """A sink that keeps the chunks."""
 
     def __init__(self):
@@ -138,20 +138,20 @@ def relay_of(url, display=None, **options):
             yield relay, stream
 
 
-def ever_new(door, heard):
+def ever_new(door, received):
     still(door, time.monotonic_ns(), {"speed": 3.0})
     time.sleep(0.01)
 
 
 def test_what_a_client_says_is_passed_on_but_not_what_it_wants_to_receive():
-    with scripted(ever_new) as (url, heard), relay_of(url) as (_, stream):
+    with scripted(ever_new) as (url, received), relay_of(url) as (_, stream):
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
         stream.send(Commands(throttle=1.0, brake=0.0, steering=0.5))
         stream.send(Config(scenario=Scenario(weather="RAIN"), dataset=DatasetOptions(rate=1.0)))
-        until(lambda: len(heard) == 3)
+        until(lambda: len(received) == 3)
         assert stream.receive(5.0).fields["speed"] == 3.0
-    assert heard[0].dataset.rate == 100.0  # the relay's own start
-    assert heard[1:3] == [
+    assert received[0].dataset.rate == 100.0  # the relay's own start
+    assert received[1:3] == [
         Commands(throttle=1.0, brake=0.0, steering=0.5),
         Config(scenario=Scenario(weather="RAIN"), dataset=DatasetOptions()),
     ]
@@ -171,15 +171,15 @@ def test_stamps_count_and_tell_the_time():
 
 def test_a_game_and_a_relay_without_a_show_are_sent_no_chunk():
     spec = ChunkSpec(frames=2, width=12, height=8, fps=20.0)
-    with scripted(ever_new) as (url, heard):
+    with scripted(ever_new) as (url, received):
         with GtavBridge(url, width=12, height=8, fps=20) as bridge:
             run(bridge, IdentityEngine(spec), [bridge], max_frames=6)
-        until(lambda: len(heard) == 2)
-    assert [type(message).__name__ for message in heard] == ["Start", "Stop"]
+        until(lambda: len(received) == 2)
+    assert [type(message).__name__ for message in received] == ["Start", "Stop"]
 
 
 def test_a_client_that_sleeps_gets_the_newest_frame():
-    def flood(door, heard):
+    def flood(door, received):
         still(door, time.monotonic_ns(), {"padding": "x" * 200_000})
 
     with scripted(flood) as (url, _), relay_of(url) as (relay, stream):
@@ -206,7 +206,7 @@ def test_one_client_after_the_other_and_rubbish_in_between(caplog):
     assert "expected one of the messages" in caplog.text
 
 
-class Shown:
+class CountingDisplay:
     """A display that only counts."""
 
     def __init__(self):
@@ -241,7 +241,7 @@ HOSTILE = [
 
 
 def test_a_hostile_client_costs_only_itself(caplog):
-    display = Shown()
+    display = CountingDisplay()
     with scripted(ever_new) as (url, _), relay_of(url, display) as (relay, stream):
         working = threading.Thread(target=relay.run)
         working.start()
@@ -260,7 +260,7 @@ def test_a_hostile_client_costs_only_itself(caplog):
 
 
 def test_a_client_that_says_nothing_loses_its_turn():
-    with scripted(ever_new) as (url, _), relay_of(url, turn_s=0.0) as (relay, silent):
+    with scripted(ever_new) as (url, _), relay_of(url, idle_s=0.0) as (relay, silent):
         silent.send(b"{}")
         address = Address(scheme="deepgtav+tcp", host="127.0.0.1", port=relay.port)
         with contextlib.closing(connect(address, 12, 8)) as second:
@@ -271,11 +271,11 @@ def test_a_client_that_says_nothing_loses_its_turn():
 
 
 def test_a_game_that_was_away_is_found_again(caplog):
-    def leaves(door, heard):
+    def leaves(door, received):
         still(door, time.monotonic_ns())
-        if len(heard) == 1:
+        if len(received) == 1:
             door.drop()
-            heard.append("left")
+            received.append("left")
 
     with scripted(leaves) as (url, _), relay_of(url) as (_, stream):
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))

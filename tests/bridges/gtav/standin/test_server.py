@@ -344,8 +344,8 @@ def test_a_video_is_shown_without_labels(tmp_path):
 
 def test_the_command_line_says_what_is_wrong(capsys, recording):
     assert main(["gta-standin", "deepgtav+tcp://127.0.0.1:0", "--quirk", "polite"]) == 2
-    said = capsys.readouterr().err
-    assert all(name in said for name in QUIRKS_OF_SERVER)
+    output = capsys.readouterr().err
+    assert all(name in output for name in QUIRKS_OF_SERVER)
     assert main(["gta-standin", "http://127.0.0.1"]) == 2
     assert "deepgtav+zmq://" in capsys.readouterr().err
     assert main(["gta-standin", "deepgtav+tcp://127.0.0.1:0", str(recording), "--town", "1"]) == 2
@@ -405,7 +405,7 @@ def test_a_bad_message_costs_only_itself(recording, capfd):
 
 def test_a_silent_client_loses_its_turn_to_one_that_waits():
     address = Address.parse("deepgtav+tcp://127.0.0.1:0")
-    with closing(TcpServer(address, turn_s=0.0)) as server, ExitStack() as stack:
+    with closing(TcpServer(address, idle_s=0.0)) as server, ExitStack() as stack:
         here = ("127.0.0.1", server.port)
         silent = stack.enter_context(socket.create_connection(here))
         while not server.connected:
