@@ -109,6 +109,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "engines.trt": "engines.tensorrt.compilers",
     "engines.trt_engine": "engines.tensorrt.engine",
     "fidelity.wrapped": "live.wrapper",
+    "live.recorded_run": "live.progress",
     "model.copies": "model.copy_counter",
     "model.falling": "model.precipitation",
     "model.joined": "model.concatenated",

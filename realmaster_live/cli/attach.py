@@ -114,7 +114,7 @@ class Record(World):
 
 def run(options: World) -> int:
     """Attach, realize until the end, detach."""
-    from realmaster_live.live.recorded_run import run_with_progress
+    from realmaster_live.live.progress import run_with_progress
     from realmaster_live.protocols import Sink
 
     check_simulator(options.game, options)

@@ -15,7 +15,7 @@ import numpy as np
 from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.demo.settings import Bench
 from realmaster_live.frames.chunk import Chunk
-from realmaster_live.live.recorded_run import run_with_progress
+from realmaster_live.live.progress import run_with_progress
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Engine
 from realmaster_live.recording import About, Recorder

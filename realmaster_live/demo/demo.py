@@ -18,9 +18,8 @@ from realmaster_live.demo.settings import Demo
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.classes import colourize
-from realmaster_live.live.progress import console, tracked
+from realmaster_live.live.progress import console, run_with_progress, tracked
 from realmaster_live.live.queue import Policy
-from realmaster_live.live.recorded_run import run_with_progress
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Engine, Source
 from realmaster_live.recording import About, Recorder, Recording

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
+from realmaster_live.live.pipeline import run
+from realmaster_live.live.queue import Policy
 from realmaster_live.live.stats import STAGES, Stats
 from realmaster_live.optional import require
+from realmaster_live.protocols import Engine, Sink, Source
 
 rich_console = require("rich.console", extra="live")
 rich_progress = require("rich.progress", extra="live")
@@ -90,6 +93,41 @@ class CountProgress:
         if not self._terminal and time.monotonic() - self._reported_s > LINE_S:
             self._reported_s = time.monotonic()
             sys.stderr.write(f"{self._title}: {completed} of {self._total}{figures}\n")
+
+
+def run_with_progress(
+    title: str,
+    source: Source,
+    engine: Engine | Mapping[str, Engine],
+    sinks: Sequence[Sink],
+    *,
+    policy: Policy = "block",
+    max_frames: int | None = None,
+    seconds: float | None = None,
+    resize: bool = False,
+    quiet: bool = False,
+) -> Stats:
+    """Run the loop behind a bar; print the figures however it ends, unless `quiet`."""
+    if max_frames is None and seconds is not None:
+        engines = list(engine.values()) if isinstance(engine, Mapping) else [engine]
+        total: int | None = round(seconds * engines[0].spec.fps) * len(engines)
+    else:
+        total = max_frames
+    with RunProgress(title, total) as bar:
+        try:
+            return run(
+                source,
+                engine,
+                sinks,
+                policy=policy,
+                max_frames=max_frames,
+                seconds=seconds,
+                on_progress=bar.update,
+                resize=resize,
+            )
+        finally:
+            if bar.stats.captured and not quiet:
+                show_stats(bar.stats)
 
 
 def tracked(items: Iterable[Any], title: str, total: int | None = None) -> Iterable[Any]:
