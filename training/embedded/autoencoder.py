@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_cells, to_pixels
 from realmaster_live.training.data import (
     Clip,
@@ -21,7 +20,8 @@ from realmaster_live.training.data import (
     step_rng,
     torch_rng,
 )
-from realmaster_live.training.latents import LatentSequence, draw_window, long_enough, pixels
+from realmaster_live.training.embedded.stage_inputs import StageInputs
+from realmaster_live.training.latents import draw_window, long_enough, pixels
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import (
     chroma_l1,
@@ -161,21 +161,12 @@ class DecoderStage:
 
     name = "decoder"
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        autoencoder: StreamingAutoencoder,
-        transformer: InContextTransformer,
-        sequences: Sequence[LatentSequence],
-        preview_clips: Sequence[Clip],
-        samples: Path,
-    ) -> None:
-        self.recipe, self.stage = recipe, recipe.decoder
-        self.module, self.transformer = autoencoder, transformer
+    def __init__(self, inputs: StageInputs) -> None:
+        self.inputs, self.recipe, self.stage = inputs, inputs.recipe, inputs.recipe.decoder
+        self.module = inputs.autoencoder
         self.module.encoder.requires_grad_(False)
         self.chunks = self.stage.chunks
-        self.sequences = long_enough(sequences, self.chunks)
-        self.preview_clips, self.samples = preview_clips, samples
+        self.sequences = long_enough(inputs.sequences, self.chunks)
 
     def batch(self, rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:
         """Return K latents (B, C, h, w), render and truth (B, K * T, H, W, 3) uint8."""
@@ -215,6 +206,4 @@ class DecoderStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation rollouts."""
-        picture = next_picture(self.samples, self.name)
-        with autocast(self.recipe):
-            return preview(self.module, self.transformer, self.preview_clips, picture)
+        return self.inputs.preview(self.name)

@@ -7,27 +7,21 @@ student filled itself and the gradient through one random step (Self Forcing, Hu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.model.vae import StreamingAutoencoder
-from realmaster_live.training.data import Clip, step_rng, torch_rng
+from realmaster_live.training.data import step_rng, torch_rng
 from realmaster_live.training.distillation.self_forcing import (
     draw_steps,
     moving_noise,
     rolled_out,
 )
+from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.embedded.transformer import latent_batch
-from realmaster_live.training.latents import LatentSequence, long_enough, prompt_kv
+from realmaster_live.training.latents import long_enough, prompt_kv
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
-from realmaster_live.training.previews import next_picture, preview
-from realmaster_live.training.recipe import Recipe
 
 
 class DistillStage:
@@ -35,20 +29,11 @@ class DistillStage:
 
     name = "distill"
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        autoencoder: StreamingAutoencoder,
-        transformer: InContextTransformer,
-        sequences: Sequence[LatentSequence],
-        preview_clips: Sequence[Clip],
-        samples: Path,
-    ) -> None:
-        self.recipe, self.stage = recipe, recipe.distill
-        self.module, self.autoencoder = transformer, autoencoder
+    def __init__(self, inputs: StageInputs) -> None:
+        self.inputs, self.recipe, self.stage = inputs, inputs.recipe, inputs.recipe.distill
+        self.module = inputs.transformer
         self.chunks = self.stage.chunks
-        self.sequences = long_enough(sequences, self.chunks)
-        self.preview_clips, self.samples = preview_clips, samples
+        self.sequences = long_enough(inputs.sequences, self.chunks)
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the mean x0 loss over the chunks of a batch of rollouts."""
@@ -70,6 +55,4 @@ class DistillStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation rollouts in the default number of steps."""
-        picture = next_picture(self.samples, self.name)
-        with autocast(self.recipe):
-            return preview(self.autoencoder, self.module, self.preview_clips, picture)
+        return self.inputs.preview(self.name)

@@ -8,17 +8,13 @@ Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
-from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
+from realmaster_live.model.vae import to_pixels
+from realmaster_live.training.data import random_corner, step_rng, torch_rng
 from realmaster_live.training.embedded.autoencoder import (
     chunk_cells,
     decode_chunks,
@@ -27,9 +23,9 @@ from realmaster_live.training.embedded.autoencoder import (
 )
 from realmaster_live.training.embedded.look_augmentation import randomize_look
 from realmaster_live.training.embedded.precipitation import draw_precipitation
+from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import (
-    LatentSequence,
     Rollout,
     draw_alike,
     draw_window,
@@ -39,8 +35,6 @@ from realmaster_live.training.latents import (
 )
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import feature_distance, huber, psnr
-from realmaster_live.training.previews import next_picture, preview
-from realmaster_live.training.recipe import Recipe
 
 LATENT_WEIGHT = 0.02  # weight of a loss that keeps latents near the autoencoder's
 FEATURE_FRAMES, FEATURE_WINDOW = (
@@ -55,25 +49,18 @@ class JointStage:
 
     name = "joint"
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        autoencoder: StreamingAutoencoder,
-        transformer: InContextTransformer,
-        sequences: Sequence[LatentSequence],
-        preview_clips: Sequence[Clip],
-        samples: Path,
-    ) -> None:
-        self.recipe, self.stage = recipe, recipe.joint
-        self.autoencoder, self.transformer = autoencoder, transformer
-        autoencoder.requires_grad_(True)
-        self.module = nn.ModuleDict({"autoencoder": autoencoder, "transformer": transformer})
+    def __init__(self, inputs: StageInputs) -> None:
+        self.inputs, self.recipe, self.stage = inputs, inputs.recipe, inputs.recipe.joint
+        self.autoencoder, self.transformer = inputs.autoencoder, inputs.transformer
+        self.module = nn.ModuleDict(
+            {"autoencoder": self.autoencoder, "transformer": self.transformer}
+        )
+        self.autoencoder.requires_grad_(True)
         for name, parameter in self.module.named_parameters():
             parameter.requires_grad_(not name.startswith(self.stage.frozen))
-        long_enough(sequences, self.stage.chunks)  # or its error
+        long_enough(inputs.sequences, self.stage.chunks)  # or its error
         self.chunks = 1  # single chunks are trained on too
-        self.sequences = [*sequences]
-        self.preview_clips, self.samples = preview_clips, samples
+        self.sequences = [*inputs.sequences]
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, list[str]]:
         """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8, prompts."""
@@ -155,6 +142,4 @@ class JointStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation rollouts."""
-        picture = next_picture(self.samples, self.name)
-        with autocast(self.recipe):
-            return preview(self.autoencoder, self.transformer, self.preview_clips, picture)
+        return self.inputs.preview(self.name)

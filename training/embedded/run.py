@@ -27,6 +27,7 @@ from realmaster_live.training.data import AS_SIMULATED, Clip, find_clips, step_r
 from realmaster_live.training.embedded.autoencoder import AutoencoderStage, DecoderStage
 from realmaster_live.training.embedded.distill import DistillStage
 from realmaster_live.training.embedded.joint import JointStage
+from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.embedded.transformer import TransformerStage
 from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import LatentSequence, encode_clips, roll_out, set_statistics
@@ -151,22 +152,21 @@ class Run:
         sequences = self.sequences(clips)
         if name == "decoder":
             self.roll_out(sequences)
-            return DecoderStage(
-                self.recipe,
-                self.autoencoder,
-                self.transformer,
-                sequences,
-                self.preview_clips,
-                samples,
-            )
-        kinds: dict[str, type[TransformerStage | DistillStage | JointStage]] = {
+        kinds: dict[str, type[TransformerStage | DistillStage | DecoderStage | JointStage]] = {
             "transformer": TransformerStage,
             "distill": DistillStage,
+            "decoder": DecoderStage,
             "joint": JointStage,
         }
-        return kinds[name](
-            self.recipe, self.autoencoder, self.transformer, sequences, self.preview_clips, samples
+        inputs = StageInputs(
+            recipe=self.recipe,
+            autoencoder=self.autoencoder,
+            transformer=self.transformer,
+            sequences=sequences,
+            preview_clips=self.preview_clips,
+            samples=samples,
         )
+        return kinds[name](inputs)
 
     def roll_out(self, sequences: list[LatentSequence]) -> None:
         """Compute the student's rollout of every sequence, batched by shape."""

@@ -6,16 +6,14 @@ Legend: B samples, C latent channels, h w latent height and width.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import add_noise
-from realmaster_live.model.vae import StreamingAutoencoder
-from realmaster_live.training.data import Clip, random_corner, step_rng, torch_rng
+from realmaster_live.training.data import random_corner, step_rng, torch_rng
+from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.latents import (
     LatentSequence,
     draw_alike,
@@ -27,8 +25,6 @@ from realmaster_live.training.latents import (
 )
 from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import huber
-from realmaster_live.training.previews import next_picture, preview
-from realmaster_live.training.recipe import Recipe
 
 CHUNKS = 2  # the previous chunk, and the one with the loss
 PURE_NOISE_SHARE = 0.25  # share of samples at t = 1, where every rollout starts
@@ -72,20 +68,11 @@ class TransformerStage:
 
     name = "transformer"
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        autoencoder: StreamingAutoencoder,
-        transformer: InContextTransformer,
-        sequences: Sequence[LatentSequence],
-        preview_clips: Sequence[Clip],
-        samples: Path,
-    ) -> None:
-        self.recipe, self.stage = recipe, recipe.transformer
-        self.module, self.autoencoder = transformer, autoencoder
+    def __init__(self, inputs: StageInputs) -> None:
+        self.inputs, self.recipe, self.stage = inputs, inputs.recipe, inputs.recipe.transformer
+        self.module = inputs.transformer
         self.chunks = CHUNKS
-        self.sequences = long_enough(sequences, self.chunks)
-        self.preview_clips, self.samples = preview_clips, samples
+        self.sequences = long_enough(inputs.sequences, self.chunks)
 
     @torch.no_grad()
     def past(self, reference: Tensor, target: Tensor, prompt: Tensor | None) -> Tensor:
@@ -139,6 +126,4 @@ class TransformerStage:
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation rollouts in the default number of steps."""
-        picture = next_picture(self.samples, self.name)
-        with autocast(self.recipe):
-            return preview(self.autoencoder, self.module, self.preview_clips, picture)
+        return self.inputs.preview(self.name)

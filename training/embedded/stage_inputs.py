@@ -1,0 +1,38 @@
+"""What the stages on latents start from, and the preview by which all of them are validated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.training.data import Clip
+from realmaster_live.training.latents import LatentSequence
+from realmaster_live.training.loop import autocast
+from realmaster_live.training.previews import next_picture, preview
+from realmaster_live.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageInputs:
+    """Networks and data of a stage.
+
+    Attributes:
+        recipe: of the run. autoencoder, transformer: as the stages before have trained them.
+        sequences: to train on. preview_clips: to validate with. samples: folder of the previews.
+    """
+
+    recipe: Recipe
+    autoencoder: StreamingAutoencoder
+    transformer: InContextTransformer
+    sequences: Sequence[LatentSequence]
+    preview_clips: Sequence[Clip]
+    samples: Path
+
+    def preview(self, stage: str) -> dict[str, float]:
+        """Return PSNR of validation rollouts in the default number of steps; draws a picture."""
+        picture = next_picture(self.samples, stage)
+        with autocast(self.recipe):
+            return preview(self.autoencoder, self.transformer, self.preview_clips, picture)
