@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
 from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.h264 import H264File
@@ -34,9 +33,3 @@ class EpisodeVideo(H264File):
             x264={"crf": str(CRF), "preset": "veryfast", "bf": "0"},
             container={"movflags": "+faststart"},
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()

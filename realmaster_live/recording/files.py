@@ -6,7 +6,8 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,12 +27,25 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         RecordingError: it cannot be written.
     """
-    part = part_of(path)
-    try:
+    with replacing(path) as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path, *errors: type[Exception]) -> Iterator[Path]:
+    """Yield the path at which a file is written; at the end it takes its place in one step.
+
+    Raises:
+        RecordingError: it cannot be written, or one of `errors` occurred.
+    """
+    part, failures = part_of(path), (OSError, *errors)
+    try:
+        yield part
         part.replace(path)
-    except OSError as error:
+    except failures as error:
         raise unwritable(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def part_of(path: Path) -> Path:

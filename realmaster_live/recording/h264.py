@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from realmaster_live.recording.files import unwritable
 
 av = require("av", extra="live")
 
+PixelFormat = Literal["yuv420p", "yuv444p", "rgb24"]
 BT709, SRGB, STUDIO_RANGE = 1, 13, 1  # as H.264 numbers them
 
 
@@ -25,10 +26,11 @@ class H264File:
     The same pictures give the same bytes: x264 runs on one thread.
 
     Args:
-        path: to write. size: (width, height), both even unless it is lossless.
+        path: to write. size: (width, height), both even with yuv420p.
         fps: pictures a second of the file's clock. key_every: pictures between key frames.
         x264: options of the encoder. container: options of the file's format.
-        lossless: keep every bit, as RGB; else 4:2:0 in BT.709.
+        pixel_format: yuv420p, or yuv444p for colour at full resolution, both in BT.709; or rgb24,
+            which keeps every bit at a qp of 0.
     """
 
     def __init__(
@@ -40,15 +42,15 @@ class H264File:
         key_every: int,
         x264: Mapping[str, str],
         container: Mapping[str, str],
-        lossless: bool = False,
+        pixel_format: PixelFormat = "yuv420p",
     ) -> None:
         width, height = size
-        if not lossless and (width % 2 or height % 2):
+        if pixel_format == "yuv420p" and (width % 2 or height % 2):
             raise RecordingError(
                 f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
                 "such as 512x288, or record without loss"
             )
-        self._path, self._lossless = path, lossless
+        self._path, self._format = path, pixel_format
         self._pictures = 0
         self._closed = False
         self._converter = av.video.reformatter.VideoReformatter()
@@ -57,26 +59,32 @@ class H264File:
         except (av.FFmpegError, OSError) as error:
             raise unwritable(path, error) from error
         rate = Fraction(fps).limit_denominator(1001)
-        codec = "libx264rgb" if lossless else "libx264"
+        codec = "libx264rgb" if pixel_format == "rgb24" else "libx264"
         self._stream = self._container.add_stream(codec, rate=rate, options=dict(x264))
         self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+        self._stream.pix_fmt = pixel_format
         self._step = 1 / rate
         context = self._stream.codec_context
         context.time_base = self._stream.time_base = self._step
         context.thread_count = 1
         context.gop_size = key_every
-        if not lossless:
+        if pixel_format != "rgb24":
             context.colorspace = context.color_primaries = BT709
             context.color_trc, context.color_range = SRGB, STUDIO_RANGE
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Append one picture."""
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-        if not self._lossless:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        if self._format != "rgb24":
             frame = self._converter.reformat(
                 frame,
-                format="yuv420p",
+                format=self._format,
                 dst_colorspace="ITU709",
                 dst_color_range="MPEG",
                 threads=1,

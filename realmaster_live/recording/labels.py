@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.about import MOST_PIXELS
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import in_one_line, mapped, part_of, unwritable
+from realmaster_live.recording.files import in_one_line, mapped, replacing
 from realmaster_live.recording.packing import PACKINGS, Packing
 from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.recording.tables import ipc, pa
@@ -96,9 +96,8 @@ def cut_labels(path: Path, count: int) -> None:
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.
     """
-    part = part_of(path)
     kept = 0
-    try:
+    with replacing(path) as part:
         with part.open("wb") as file, _errors_of(path):
             out = None
             for batch in _batches(path, range(count)):
@@ -111,11 +110,6 @@ def cut_labels(path: Path, count: int) -> None:
             raise RecordingError(
                 f"expected {count} labels in {path}, got {kept}: restore the file from a copy"
             )
-        part.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _columns(batch: Any, packing: Packing) -> dict[str, NDArray[Any]]:

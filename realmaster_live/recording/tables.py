@@ -14,7 +14,7 @@ from typing import Any, Literal
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import in_one_line, part_of, unwritable
+from realmaster_live.recording.files import in_one_line, replacing
 from realmaster_live.system.inside import SafeFolder, open_regular
 
 pa = require("pyarrow", extra="live")
@@ -129,16 +129,10 @@ def keep_table(folder: Path, name: str, table: Any | None = None) -> Path:
     Killed at any moment, either the journal or the whole Parquet file is there.
     """
     path, journal = folder / f"{name}.parquet", _journal(folder, name)
-    part = part_of(path)
     rows = read_journal(journal) if table is None else table
-    try:
-        with part.open("wb") as file:  # Arrow takes no paths of other bytes than UTF-8
-            parquet.write_table(rows, file, compression="zstd")
-        part.replace(path)
-        journal.unlink(missing_ok=True)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
+    with replacing(path) as part, part.open("wb") as file:  # Arrow takes only UTF-8 paths
+        parquet.write_table(rows, file, compression="zstd")
+    journal.unlink(missing_ok=True)
     return path
 
 

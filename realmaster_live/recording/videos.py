@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
-from realmaster_live.recording.files import part_of, unwritable
+from realmaster_live.recording.files import replacing
 from realmaster_live.recording.h264 import H264File
 from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.system.inside import check_regular
@@ -68,7 +68,7 @@ class PictureWriter(H264File):
             key_every=max(1, int(FRAGMENT_S * fps)),
             x264={"preset": pictures.preset, "tune": "zerolatency", **quality},
             container=CONTAINERS[path.suffix],
-            lossless=pictures.lossless,
+            pixel_format="rgb24" if pictures.lossless else "yuv420p",
         )
 
 
@@ -105,9 +105,8 @@ def cut_video(path: Path, count: int) -> None:
     Raises:
         RecordingError: the file cannot be written, or has fewer pictures.
     """
-    part = part_of(path)
     options = dict(CONTAINERS[path.suffix])
-    try:
+    with replacing(path, *UNPLAYABLE) as part:
         with (
             _opened(path) as old,
             av.open(part.absolute(), "w", format=FORMATS[path.suffix], options=options) as new,
@@ -123,11 +122,6 @@ def cut_video(path: Path, count: int) -> None:
             raise RecordingError(
                 f"expected {count} pictures in {path}, got {kept}: restore the file from a copy"
             )
-        part.replace(path)
-    except UNPLAYABLE as error:
-        raise unwritable(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _opened(path: Path, suffix: str = "") -> Any:
