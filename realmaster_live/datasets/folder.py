@@ -17,6 +17,7 @@ from realmaster_live.datasets.names import WrittenPaths
 from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.datasets.summary import DriveSummary, Summary, Tally
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.system.atomic_files import write_bytes
 
 INDEX = "export.json"
 README = "README.md"
@@ -249,11 +250,8 @@ def _damaged(path: Path, got: str) -> ConfigError:
 
 
 def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        # a path in a message need not be UTF-8
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")
-        part.replace(path)
+    try:  # a path in a message need not be UTF-8
+        write_bytes(path, text.encode(errors="backslashreplace"), sync=False)
     except OSError as error:
         raise RecordingError(
             f"expected to write {path}, got {error.strerror}: free some disk space or export "

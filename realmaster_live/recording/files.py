@@ -38,7 +38,8 @@ def replacing(path: Path, *errors: type[Exception]) -> Iterator[Path]:
     Raises:
         RecordingError: it cannot be written, or one of `errors` occurred.
     """
-    part, failures = part_of(path), (OSError, *errors)
+    part = part_of(path)
+    failures: tuple[type[Exception], ...] = (OSError, *errors)
     try:
         yield part
         part.replace(path)
