@@ -71,7 +71,7 @@ class Renderer(Protocol):
 
 @dataclass(eq=False)
 class Camera:
-    """A camera actor's own memory: its message buffers and when it is due.
+    """A camera actor's own memory: its message buffers and its last picture.
 
     `previous` is the state and view of an optical flow camera's last picture.
     """
@@ -80,7 +80,6 @@ class Camera:
     stream: int
     kind: str
     view: CameraView
-    due_s: float = 0.0
     previous: tuple[SceneState, CameraView] | None = None
     ring: list[Message] = field(default_factory=list)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from realmaster_live.errors import PairError
+from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
 from realmaster_live.system.inside import open_regular
 
@@ -65,6 +66,34 @@ def info_of(footage: Footage) -> SourceInfo:
     origin = SourceInfo.of(footage.origin)
     cameras = {name: CameraInfo(width=w, height=h) for name, (w, h) in footage.cameras.items()}
     return replace(origin, cameras=origin.cameras or cameras, fps=footage.fps)
+
+
+class FootageSource:
+    """A source of the frames of footage that lies in files.
+
+    Args:
+        footage: what is read. read: yields all of its frames, in order.
+    """
+
+    def __init__(self, footage: Footage, read: Callable[[Footage], Iterator[Frame]]) -> None:
+        self._footage, self._read = footage, read
+        self._closed = False
+
+    @property
+    def info(self) -> SourceInfo:
+        """What is known of where the footage is from."""
+        return info_of(self._footage)
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames until `close`; PairError names a file that cannot be read."""
+        for frame in self._read(self._footage):
+            if self._closed:
+                return
+            yield frame
+
+    def close(self) -> None:
+        """End `frames`; may be called twice."""
+        self._closed = True
 
 
 def sha256_of(*paths: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.protocols import Source
-from realmaster_live.replay.footage import Footage, Reading, info_of, sha256_of
+from realmaster_live.replay.footage import Footage, FootageSource, Reading, sha256_of
 from realmaster_live.replay.sidecar import read_sidecar
 
 LAYOUTS = ("presil", "visionexport", "sailvos", "viper", "vpilot")
@@ -87,10 +87,8 @@ def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
 
 def game_source(footage: Footage, reading: Reading) -> Source:
     """Return the frames of a drive."""
-    from realmaster_live.bridges.gtav.readers.drive import DriveFrames
-
     drive, _ = open_game(footage.options["layout"], Path(footage.path), reading)
-    return DriveFrames(drive, footage.fps, info_of(footage))
+    return FootageSource(footage, lambda footage: drive.frames(fps=footage.fps))
 
 
 def expected_files() -> str:

@@ -8,7 +8,7 @@ from realmaster_live.errors import RecordingError
 from realmaster_live.protocols import Source
 from realmaster_live.recording.about import META
 from realmaster_live.replay.carla_log import CarlaLog, describe_log
-from realmaster_live.replay.footage import Footage, Reading
+from realmaster_live.replay.footage import Footage, FootageSource, Reading
 from realmaster_live.replay.game_source import (
     describe_game,
     expected_files,
@@ -16,10 +16,10 @@ from realmaster_live.replay.game_source import (
     game_source,
 )
 from realmaster_live.replay.picture_files import list_pictures
-from realmaster_live.replay.picture_source import PictureFolder, describe_pictures
+from realmaster_live.replay.picture_source import describe_pictures, picture_frames
 from realmaster_live.replay.recording_source import describe_recording, open_recording
 from realmaster_live.replay.video_files import SUFFIXES
-from realmaster_live.replay.video_source import VideoFile, describe_video
+from realmaster_live.replay.video_source import describe_video, video_frames
 
 LOG = "carla-log:"
 
@@ -83,9 +83,9 @@ def open_footage(footage: Footage, reading: Reading, *, pace: bool = False) -> S
         case "recording":
             return open_recording(footage, reading, pace=pace)
         case "video":
-            return VideoFile(footage)
+            return FootageSource(footage, video_frames)
         case "pictures":
-            return PictureFolder(footage)
+            return FootageSource(footage, picture_frames)
         case "game":
             return game_source(footage, reading)
         case "carla-log":

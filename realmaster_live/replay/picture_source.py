@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
 from realmaster_live.frames.geometry import pinhole
-from realmaster_live.frames.source_info import SourceInfo
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import POSES, read_sidecar
 from realmaster_live.system.arrays import read_array
@@ -63,51 +62,35 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
     )
 
 
-class PictureFolder:
-    """A source of the pictures of a folder; without poses, the camera stays."""
+def picture_frames(footage: Footage) -> Iterator[Frame]:
+    """Yield the pictures of a folder; without poses, the camera stays.
 
-    def __init__(self, footage: Footage) -> None:
-        self._footage = footage
-        self._closed = False
-
-    @property
-    def info(self) -> SourceInfo:
-        """What is known of where the pictures are from."""
-        return info_of(self._footage)
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames in order; PairError names a picture that cannot be read."""
-        footage, folder = self._footage, Path(self._footage.path)
-        pictures = list_pictures(folder)
-        poses = _poses(read_sidecar(folder).get(POSES, []), len(pictures), folder)
-        labels = {n: _label_files(folder / n, pictures) for n in footage.options["labels"]}
-        width, height = footage.cameras[CAMERA]
-        optics = pinhole(width, height, footage.options["fov_deg"])
-        for index, path in enumerate(pictures):
-            if self._closed:
-                return
-            image = read_picture(path)
-            if image.shape[:2] != (height, width):
-                raise PairError(
-                    f"expected pictures of {width}x{height} as the first, got "
-                    f"{image.shape[1]}x{image.shape[0]} in {path}: leave it out or resize it"
-                )
-            yield Frame(
-                camera=CAMERA,
-                frame_id=index,
-                timestamp=index / footage.fps,
-                captured_at=time.monotonic(),
-                image=image,
-                intrinsics=optics,
-                cam_to_world=poses[index],
-                labels={
-                    name: _read_label(files[index], name, image) for name, files in labels.items()
-                },
+    Raises:
+        PairError: a picture or a label cannot be read.
+    """
+    folder = Path(footage.path)
+    pictures = list_pictures(folder)
+    poses = _poses(read_sidecar(folder).get(POSES, []), len(pictures), folder)
+    labels = {n: _label_files(folder / n, pictures) for n in footage.options["labels"]}
+    width, height = footage.cameras[CAMERA]
+    optics = pinhole(width, height, footage.options["fov_deg"])
+    for index, path in enumerate(pictures):
+        image = read_picture(path)
+        if image.shape[:2] != (height, width):
+            raise PairError(
+                f"expected pictures of {width}x{height} as the first, got "
+                f"{image.shape[1]}x{image.shape[0]} in {path}: leave it out or resize it"
             )
-
-    def close(self) -> None:
-        """End `frames`; may be called twice."""
-        self._closed = True
+        yield Frame(
+            camera=CAMERA,
+            frame_id=index,
+            timestamp=index / footage.fps,
+            captured_at=time.monotonic(),
+            image=image,
+            intrinsics=optics,
+            cam_to_world=poses[index],
+            labels={name: _read_label(files[index], name, image) for name, files in labels.items()},
+        )
 
 
 def _poses(given: list[Any], pictures: int, folder: Path) -> NDArray[np.float64]:  # (T, 4, 4)

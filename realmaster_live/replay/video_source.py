@@ -10,9 +10,8 @@ import numpy as np
 
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.geometry import pinhole
-from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.replay import video_files
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, info_of, sha256_of
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
 from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.replay.video_rate import sampled
 
@@ -40,43 +39,29 @@ def describe_video(path: Path, reading: Reading) -> Footage:
     )
 
 
-class VideoFile:
-    """A source of the frames of a video; it has no labels, and its pose is unknown: it stays."""
+def video_frames(footage: Footage) -> Iterator[Frame]:
+    """Yield the frames of a video; it has no labels, and its pose is unknown: it stays.
 
-    def __init__(self, footage: Footage) -> None:
-        self._footage = footage
-        self._closed = False
-
-    @property
-    def info(self) -> SourceInfo:
-        """What is known of where the pictures are from."""
-        return info_of(self._footage)
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames in order."""
-        footage, path = self._footage, Path(self._footage.path)
-        facts = video_files.describe(path)
-        turns = sampled(facts.times, footage.fps)
-        width, height = footage.cameras[CAMERA]
-        optics = pinhole(width, height, footage.options["fov_deg"])
-        number = 0
-        for index, frame in enumerate(video_files.decode(path)):
-            if self._closed:
-                return
-            if number < len(turns) and turns[number] == index:
-                image = video_files.to_picture(frame, facts, path)
-            while number < len(turns) and turns[number] == index:
-                yield Frame(
-                    camera=CAMERA,
-                    frame_id=number,
-                    timestamp=number / footage.fps,
-                    captured_at=time.monotonic(),
-                    image=image,
-                    intrinsics=optics,
-                    cam_to_world=np.eye(4),
-                )
-                number += 1
-
-    def close(self) -> None:
-        """End `frames`; may be called twice."""
-        self._closed = True
+    Raises:
+        PairError: the file is damaged.
+    """
+    path = Path(footage.path)
+    facts = video_files.describe(path)
+    shown = sampled(facts.times, footage.fps)
+    width, height = footage.cameras[CAMERA]
+    optics = pinhole(width, height, footage.options["fov_deg"])
+    number = 0
+    for index, frame in enumerate(video_files.decode(path)):
+        if number < len(shown) and shown[number] == index:
+            image = video_files.to_picture(frame, facts, path)
+        while number < len(shown) and shown[number] == index:
+            yield Frame(
+                camera=CAMERA,
+                frame_id=number,
+                timestamp=number / footage.fps,
+                captured_at=time.monotonic(),
+                image=image,
+                intrinsics=optics,
+                cam_to_world=np.eye(4),
+            )
+            number += 1

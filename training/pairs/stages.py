@@ -17,7 +17,6 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.training.pairs.stage import Stage
 
 PER_CLIP = ("anchors", "edges", "propagate", "gate", "encode")
-STEPS = ("plan", "split", "pack")
 ORDER = ("plan", "anchors", "edges", "propagate", "gate", "split", "encode", "pack")
 
 

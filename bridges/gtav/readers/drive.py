@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.gtav.camera import NEAR_M
 from realmaster_live.frames.chunk import Frame
-from realmaster_live.frames.source_info import SourceInfo
 
 CAMERA = "front"
 TERMS = "GTA-V footage: non-commercial use only, after Rockstar Games' terms"
@@ -101,12 +100,12 @@ class Drive:
         """Yield frames, all or those of ascending indices, on a clock of `fps` frames a second."""
         wanted = range(len(self)) if wanted is None else wanted
         missing = self.missing_before
-        turns = np.arange(len(self)) + np.cumsum(missing)
+        steps = np.arange(len(self)) + np.cumsum(missing)
         for index, view in zip(wanted, self.views(wanted), strict=True):
             yield Frame(
                 camera=CAMERA,
-                frame_id=self.numbers[0] + int(turns[index]),
-                timestamp=float(turns[index]) / fps,
+                frame_id=self.numbers[0] + int(steps[index]),
+                timestamp=float(steps[index]) / fps,
                 captured_at=time.monotonic(),
                 image=view.image,
                 intrinsics=view.intrinsics,
@@ -114,27 +113,6 @@ class Drive:
                 labels=view.labels,
                 dropped_before=int(missing[index]),
             )
-
-
-class DriveFrames:
-    """A source of the frames of a drive, on a clock of `fps` frames a second."""
-
-    def __init__(self, drive: Drive, fps: float, info: SourceInfo | None = None) -> None:
-        self._drive, self._fps = drive, fps
-        self.info = info or SourceInfo(simulator="gtav", route=drive.name, licence=drive.licence)
-        """What is known of where the drive is from."""
-        self._closed = False
-
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames in order; PairError names a file that cannot be read."""
-        for frame in self._drive.frames(fps=self._fps):
-            if self._closed:
-                return
-            yield frame
-
-    def close(self) -> None:
-        """End `frames`; may be called twice."""
-        self._closed = True
 
 
 def near_plane(options: ReadOptions, path: Path) -> float:

@@ -18,7 +18,7 @@ from game_samples import (
 )
 
 from realmaster_live.bridges.gtav.readers import find_drives, layout
-from realmaster_live.bridges.gtav.readers.drive import DriveFrames, ReadOptions
+from realmaster_live.bridges.gtav.readers.drive import ReadOptions
 from realmaster_live.frames.geometry import project
 
 PIXELS = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), -1).reshape(-1, 2)
@@ -27,7 +27,7 @@ PIXELS = np.stack(np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5), 
 def read(folder, **options):
     ((name, path),) = find_drives(folder)
     drive = layout(name).open_drive(path, ReadOptions(**options))
-    return drive, list(DriveFrames(drive, drive.fps or 1.0).frames())
+    return drive, list(drive.frames(fps=drive.fps or 1.0))
 
 
 def in_world(depth, camera, pose):
