@@ -22,10 +22,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import PairError
 from realmaster_live.system.atomic_files import replacing
 
-KINDS: Mapping[str, int] = {
-    "sim": 95,
-    "truth": 90,
-}  # WebP quality; the render is an input
+KINDS: Mapping[str, int] = {"sim": 95, "truth": 90}  # WebP quality; the render is an input
 
 
 def encode(picture: NDArray[np.uint8], quality: int) -> bytes:

@@ -10,21 +10,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.bridges.carla.images import overwrite, rgb
 from realmaster_live.bridges.frame_join import StepCounter
 from realmaster_live.errors import FrameTimeout
-from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.protocols import Engine
 
 log = logging.getLogger(__name__)
 
-WAITING_CHUNKS = (
-    3  # chunks of images that may wait for the engine; then the oldest image is dropped
-)
+WAITING_CHUNKS = 3  # of images that may wait for the engine; then the oldest image is dropped
 FLUSH_TIMEOUT_S = 60.0
 
 Callback = Callable[[Any], None]
@@ -135,20 +131,17 @@ class ImageWorker:
 
 def _chunk(group: _Group, index: int, name: str) -> Chunk:
     """Return the group as a chunk; a short one is filled up with its last image."""
-    images = [image for image, _ in group.arrived]
-    times = [arrived_at for _, arrived_at in group.arrived]
-    missing = group.size - len(images)
-    images += images[-1:] * missing
-    times += times[-1:] * missing
-    first = images[0]
-    return Chunk(
-        index=index,
-        camera=name,
-        frames=np.stack([rgb(image) for image in images]),
-        frame_ids=np.array([image.frame for image in images], np.int64),
-        timestamps=np.array([image.timestamp for image in images], np.float64),
-        captured_at=np.array(times, np.float64),
-        intrinsics=pinhole(first.width, first.height, first.fov),
-        cam_to_world=np.stack([cam_to_world(i.transform.get_matrix()) for i in images]),
-        dropped_before=group.lost,
-    )
+    frames = [
+        Frame(
+            camera=name,
+            frame_id=image.frame,
+            timestamp=image.timestamp,
+            captured_at=arrived_at,
+            image=rgb(image),
+            intrinsics=pinhole(image.width, image.height, image.fov),
+            cam_to_world=cam_to_world(image.transform.get_matrix()),
+        )
+        for image, arrived_at in group.arrived
+    ]
+    frames += frames[-1:] * (group.size - len(frames))
+    return Chunk.of(frames, index=index, dropped_before=group.lost)

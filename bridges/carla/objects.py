@@ -90,9 +90,7 @@ class SceneWatch:
         self._lights: dict[int, Any] = {}
         self._shown: Mapping[int, str] = {}  # what they showed in the last tick that is sure
         self._still: list[SceneObject] = []  # heads of lights, and what belongs to the level
-        self._light_of: list[
-            int
-        ] = []  # the traffic light's actor that each of them belongs to, or 0
+        self._light_of: list[int] = []  # the traffic light that each head belongs to, or 0
         self._before: tuple[float, Mapping[int, NDArray[np.float64]]] = (0.0, {})
         self._learn_level(carla)
         self._learn(world.get_actors())

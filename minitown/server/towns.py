@@ -23,10 +23,11 @@ from realmaster_live.minitown.server.rays import Triangles, triangles_of
 
 LISTED = 10  # of our own towns in get_available_maps; any other number loads as well
 MINI = re.compile(r"MiniTown(\d{1,6})")
+# CARLA's maps as fixed seeds: another town, so that programs which ask for one by name run
 CARLA_TOWNS: Mapping[str, int] = {
     **{f"Town{number:02d}": 500 + number for number in range(1, 16)},
     "Town10HD": 510,
-}  # CARLA's maps as fixed seeds: another town, so that programs which ask for one by name run
+}
 OPENDRIVE_MAP = "OpenDriveMap"  # what clients load after they sent an OpenDRIVE
 OPTIMISED = "_Opt"  # CARLA's suffix of a map in layers
 _HEADER = re.compile(r'<header\b[^>]*\bname="([^"]{1,200})"')

@@ -66,9 +66,7 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     folder = ExportFolder(out, FORMAT, drives, selection, options)
     roots = _roots(selection, out)
     categories = options.categories or NUSCENES
-    begun = {
-        time for _, part in folder.parts() for time in part.get("begun", ())
-    }  # of earlier scenes
+    begun = {time for _, part in folder.parts() for time in part.get("begun", ())}  # scenes
     with PictureFiles.of(folder, options) as pictures:
         for drive in drives:
             with folder.drive(drive) as tally:

@@ -157,9 +157,8 @@ def _judge(segment: Segment, meta: Meta, name: str, frames: Any) -> _Camera:
     }
     found = {stream: segment.readable(name, stream, decode=True) for stream in files}
     chunk = meta.spec.frames
-    tail = (
-        round(2 * FRAGMENT_S * meta.spec.fps) + chunk
-    )  # the most a killed encoder has not written
+    # the most that a killed encoder has not written
+    tail = round(2 * FRAGMENT_S * meta.spec.fps) + chunk
     films, labels = {}, {}
     for stream, readable in found.items():
         if stream in PACKINGS and readable.pictures:

@@ -37,10 +37,7 @@ from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import feature_distance, huber, psnr
 
 LATENT_WEIGHT = 0.02  # weight of a loss that keeps latents near the autoencoder's
-FEATURE_FRAMES, FEATURE_WINDOW = (
-    2,
-    (112, 160),
-)  # VGG loss: frames, rows x columns
+FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # VGG loss: frames, rows x columns
 LAST_STEP_SHARE = 0.75  # share of samples whose gradient goes through the last denoise step
 
 

@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.fidelity.lights import FAINTEST, STATES, own_colours
 
-SMALLEST_PX, LEAST_VISIBLE = (
-    3.0,
-    0.5,
-)  # of the lit lamp; below, its colour is unclear
+SMALLEST_PX, LEAST_VISIBLE = 3.0, 0.5  # of the lit lamp; below, its colour is unclear
 
 
 def is_readable(light: Mapping[str, Any]) -> bool:

@@ -28,9 +28,8 @@ def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, f
     forward = np.arange(count * size)
     order = np.concatenate((forward, forward[::-1]))
     truth = np.asarray(clip.truth[: count * size])
-    passages = max(
-        3, round(seconds * engine.spec.fps / size) // count | 1
-    )  # the last passage is a forward one
+    # an odd number, so that the last passage is a forward one
+    passages = max(3, round(seconds * engine.spec.fps / size) // count | 1)
     engine.reset()
     means, contrasts, first_and_last = [], [], []
     for passage in range(passages):

@@ -200,9 +200,8 @@ def read_anchors(path: Path, clip: Clip) -> dict[int, NDArray[np.uint8]]:
 
 def load_vace(config: PropagateConfig) -> Any:
     """Return WanVACEPipeline, its autoencoder in float32."""
-    require(
-        "ftfy", extra="pairs"
-    )  # the pipeline cleans prompts with it, and reports it missing too late
+    # the pipeline cleans prompts with it, and reports it missing too late
+    require("ftfy", extra="pairs")
     weights = Weights(
         model=config.model,
         revision=config.revision,

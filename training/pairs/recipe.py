@@ -23,11 +23,8 @@ from realmaster_live.system.texts import parse_toml
 from realmaster_live.training.pairs.stages import ORDER, config_of
 
 FILE, RUN = "pairs.toml", "run"
-PLACES = (
-    "folder",
-    "device",
-    "offload",
-)  # where a network is stored and runs, which does not change what it makes
+# where a network is stored and runs, which does not change what it makes
+PLACES = ("folder", "device", "offload")
 
 
 @dataclass(frozen=True, kw_only=True)
