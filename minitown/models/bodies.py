@@ -1,4 +1,4 @@
-"""What kinds of vehicle and walker move in the town, and how each one drives."""
+"""The kinds of vehicles and walkers in the town, and the physics of each."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ BODIES: Mapping[str, Body] = {
         top_speed=8.0,
     ),
 }
-STATIC = 20  # CARLA's class of things that stand about
+STATIC = 20  # CARLA's class of static objects
 PROP_EXTENTS: Mapping[str, Vector] = {  # half sizes of the box that stands for a prop, metres
     "tiny": (0.12, 0.12, 0.1),
     "small": (0.22, 0.22, 0.35),

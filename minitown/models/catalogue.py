@@ -1,4 +1,4 @@
-"""Every model that may stand in the town, and still cars for its parking bays."""
+"""Every model of the town, and the parked cars for its parking bays."""
 
 from __future__ import annotations
 

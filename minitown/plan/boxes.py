@@ -1,4 +1,4 @@
-"""Oriented boxes on the ground: do two of them overlap?"""
+"""Oriented boxes on the ground, and whether two of them overlap."""
 
 from __future__ import annotations
 

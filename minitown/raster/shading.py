@@ -155,7 +155,7 @@ def shade(
                     r, g, b = r * dark, g * dark, b * dark
                     rough += (F(0.12) - rough) * F(0.8) * wet
 
-                # sun, through the shadow of the town and of what moves
+                # sunlight, less the shadows of the town and of moving things
                 facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
                 through = ZERO
                 if table[row, CUTOUT] > 0:

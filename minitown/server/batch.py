@@ -34,7 +34,7 @@ def _lights(episode: Episode, actor_id: Any, flags: Any) -> None:
 COMMANDS: Mapping[int, Callable[..., Any]] = {
     2: actors.control_vehicle,
     4: actors.control_walker,
-    5: actors.set_physics_sheet,
+    5: actors.set_physics_control,
     6: actors.set_transform,
     7: _walker_state,
     8: actors.set_velocity,

@@ -1,4 +1,4 @@
-"""What a remote call is: a function of the episode, and how its result travels."""
+"""Remote calls: functions of the episode, and how their results are encoded."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class Call:
         return void_refused(text) if self.returns == "void" else value_refused(text)
 
 
-def gives(function: Callable[..., Any]) -> Call:
-    """Return a call that returns something."""
+def query(function: Callable[..., Any]) -> Call:
+    """Return a call with a result."""
     return Call(function, "value")
 
 
-def does(function: Callable[..., Any]) -> Call:
-    """Return a call that returns nothing."""
+def command(function: Callable[..., Any]) -> Call:
+    """Return a call without a result."""
     return Call(function, "void")

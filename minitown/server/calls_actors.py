@@ -8,9 +8,9 @@ from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import ActorError
-from realmaster_live.minitown.server.calls import Call, does, gives
+from realmaster_live.minitown.server.calls import Call, command, query
 from realmaster_live.minitown.server.episode import Episode
-from realmaster_live.minitown.server.physics_sheet import physics_sheet
+from realmaster_live.minitown.server.physics_control import physics_control
 from realmaster_live.minitown.server.wire_view import bounding_box
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.vehicle import MAX_SPEED, Vehicle, VehicleControl
@@ -204,10 +204,10 @@ def _lights(episode: Episode) -> list[list[int]]:
 
 def _physics(episode: Episode, actor_id: Any) -> list[Any]:
     vehicle = vehicle_of(episode, actor_id)
-    return episode.physics.get(actor_id) or physics_sheet(vehicle.body)
+    return episode.physics.get(actor_id) or physics_control(vehicle.body)
 
 
-def set_physics_sheet(episode: Episode, actor_id: Any, sheet: Any) -> None:
+def set_physics_control(episode: Episode, actor_id: Any, sheet: Any) -> None:
     """Keep a vehicle's physics control for whoever asks; the town drives on its own figures."""
     vehicle_of(episode, actor_id)
     fields = shapes.array(sheet, "physics control", PHYSICS_FIELDS)
@@ -247,31 +247,31 @@ def _wheel_angle(episode: Episode, actor_id: Any, wheel: Any) -> float:
 
 
 CALLS: Mapping[str, Call] = {
-    "get_spectator": gives(lambda episode: episode.actor_array(episode.world.spectator)),
-    "get_actors_by_id": gives(_by_id),
-    "spawn_actor": gives(_spawn),
-    "spawn_actor_with_parent": gives(_spawn_on),
-    "destroy_actor": gives(destroy),
-    "get_actor_bounding_box": gives(_bounding_box),
-    "get_actor_component_names": gives(_component_names),
-    "set_actor_transform": does(set_transform),
-    "set_actor_location": does(set_location),
-    "set_actor_simulate_physics": does(set_physics),
-    "set_actor_collisions": does(_set_collisions),
-    "set_actor_enable_gravity": does(set_gravity),
-    "set_actor_target_velocity": does(set_velocity),
-    "set_actor_target_angular_velocity": does(set_turn_rate),
-    "add_actor_impulse": does(add_impulse),
-    "add_actor_force": does(add_force),
-    "enable_actor_constant_velocity": does(_hold_velocity),
-    "disable_actor_constant_velocity": does(_free_velocity),
-    "apply_control_to_vehicle": does(control_vehicle),
-    "apply_control_to_walker": does(control_walker),
-    "set_actor_autopilot": does(set_autopilot),
-    "get_physics_control": gives(_physics),
-    "apply_physics_control": does(set_physics_sheet),
-    "get_vehicle_light_state": gives(lambda episode, actor: [vehicle_of(episode, actor).lights]),
-    "get_vehicle_light_states": gives(_lights),
-    "set_vehicle_light_state": does(set_lights),
-    "get_wheel_steer_angle": gives(_wheel_angle),
+    "get_spectator": query(lambda episode: episode.actor_array(episode.world.spectator)),
+    "get_actors_by_id": query(_by_id),
+    "spawn_actor": query(_spawn),
+    "spawn_actor_with_parent": query(_spawn_on),
+    "destroy_actor": query(destroy),
+    "get_actor_bounding_box": query(_bounding_box),
+    "get_actor_component_names": query(_component_names),
+    "set_actor_transform": command(set_transform),
+    "set_actor_location": command(set_location),
+    "set_actor_simulate_physics": command(set_physics),
+    "set_actor_collisions": command(_set_collisions),
+    "set_actor_enable_gravity": command(set_gravity),
+    "set_actor_target_velocity": command(set_velocity),
+    "set_actor_target_angular_velocity": command(set_turn_rate),
+    "add_actor_impulse": command(add_impulse),
+    "add_actor_force": command(add_force),
+    "enable_actor_constant_velocity": command(_hold_velocity),
+    "disable_actor_constant_velocity": command(_free_velocity),
+    "apply_control_to_vehicle": command(control_vehicle),
+    "apply_control_to_walker": command(control_walker),
+    "set_actor_autopilot": command(set_autopilot),
+    "get_physics_control": query(_physics),
+    "apply_physics_control": command(set_physics_control),
+    "get_vehicle_light_state": query(lambda episode, actor: [vehicle_of(episode, actor).lights]),
+    "get_vehicle_light_states": query(_lights),
+    "set_vehicle_light_state": command(set_lights),
+    "get_wheel_steer_angle": query(_wheel_angle),
 }

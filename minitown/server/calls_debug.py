@@ -7,7 +7,7 @@ from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import ActorError
-from realmaster_live.minitown.server.calls import Call, does, gives
+from realmaster_live.minitown.server.calls import Call, command, query
 from realmaster_live.minitown.server.calls_actors import vehicle_of
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.rays import Hit, hits
@@ -57,11 +57,11 @@ def _update_lights(episode: Episode, client: Any, lights: Any, discard: Any = Fa
 
 
 CALLS: Mapping[str, Call] = {
-    "cast_ray": gives(_cast_ray),
-    "project_point": gives(_project_point),
-    "open_vehicle_door": does(_door),
-    "close_vehicle_door": does(_door),
-    "draw_debug_shape": does(_draw),
-    "update_lights_state": does(_update_lights),
-    "update_day_night_cycle": does(lambda episode, client, on: None),
+    "cast_ray": query(_cast_ray),
+    "project_point": query(_project_point),
+    "open_vehicle_door": command(_door),
+    "close_vehicle_door": command(_door),
+    "draw_debug_shape": command(_draw),
+    "update_lights_state": command(_update_lights),
+    "update_day_night_cycle": command(lambda episode, client, on: None),
 }

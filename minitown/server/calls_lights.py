@@ -8,7 +8,7 @@ from typing import Any
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.models.street import light_head_boxes
-from realmaster_live.minitown.server.calls import Call, does, gives
+from realmaster_live.minitown.server.calls import Call, command, query
 from realmaster_live.minitown.server.calls_actors import actor_of
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.traffic.signals import UNKNOWN, TrafficLight
@@ -70,16 +70,16 @@ def _boxes(episode: Episode, actor_id: Any) -> list[Any]:
 
 
 CALLS: Mapping[str, Call] = {
-    "set_traffic_light_state": does(set_state),
-    "set_traffic_light_green_time": does(_set_time("green_s")),
-    "set_traffic_light_yellow_time": does(_set_time("yellow_s")),
-    "set_traffic_light_red_time": does(_set_time("red_s")),
-    "freeze_traffic_light": does(_freeze),
-    "freeze_all_traffic_lights": does(
+    "set_traffic_light_state": command(set_state),
+    "set_traffic_light_green_time": command(_set_time("green_s")),
+    "set_traffic_light_yellow_time": command(_set_time("yellow_s")),
+    "set_traffic_light_red_time": command(_set_time("red_s")),
+    "freeze_traffic_light": command(_freeze),
+    "freeze_all_traffic_lights": command(
         lambda episode, frozen: episode.world.signals.freeze(shapes.flag(frozen, "freeze"))
     ),
-    "reset_all_traffic_lights": does(lambda episode: episode.world.signals.reset()),
-    "reset_traffic_light_group": does(_reset_group),
-    "get_group_traffic_lights": gives(_group),
-    "get_light_boxes": gives(_boxes),
+    "reset_all_traffic_lights": command(lambda episode: episode.world.signals.reset()),
+    "reset_traffic_light_group": command(_reset_group),
+    "get_group_traffic_lights": query(_group),
+    "get_light_boxes": query(_boxes),
 }

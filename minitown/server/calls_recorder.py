@@ -10,7 +10,7 @@ from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.errors import ActorError, RecordingError
-from realmaster_live.minitown.server.calls import Call, does, gives
+from realmaster_live.minitown.server.calls import Call, command, query
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.log_file import LogFrame, read_log
 from realmaster_live.minitown.server.log_recorder import LogRecorder
@@ -145,12 +145,12 @@ def _ignore_spectator(episode: Episode, on: Any) -> None:
 
 
 CALLS: Mapping[str, Call] = {
-    "start_recorder": gives(_start),
-    "stop_recorder": does(_stop),
-    "show_recorder_file_info": gives(_info),
-    "replay_file": gives(_replay),
-    "stop_replayer": does(_stop_replayer),
-    "set_replayer_time_factor": does(_set_factor),
-    "set_replayer_ignore_hero": does(_ignore_hero),
-    "set_replayer_ignore_spectator": does(_ignore_spectator),
+    "start_recorder": query(_start),
+    "stop_recorder": command(_stop),
+    "show_recorder_file_info": query(_info),
+    "replay_file": query(_replay),
+    "stop_replayer": command(_stop_replayer),
+    "set_replayer_time_factor": command(_set_factor),
+    "set_replayer_ignore_hero": command(_ignore_hero),
+    "set_replayer_ignore_spectator": command(_ignore_spectator),
 }

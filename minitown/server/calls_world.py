@@ -10,7 +10,13 @@ from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.bridges.carla.wire.message_scanner import MAX_MESSAGE
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.scene import Weather
-from realmaster_live.minitown.server.calls import CONNECTION, Call, does, gives, pause_for_manager
+from realmaster_live.minitown.server.calls import (
+    CONNECTION,
+    Call,
+    command,
+    pause_for_manager,
+    query,
+)
 from realmaster_live.minitown.server.episode import STATE_STREAM, Episode
 from realmaster_live.minitown.server.objects import EnvironmentObject, environment_objects
 from realmaster_live.minitown.server.sensors import GRAVITY
@@ -172,33 +178,33 @@ def _remove_manager(episode: Episode, port: Any) -> bool:
 
 
 CALLS: Mapping[str, Call] = {
-    "version": gives(_version),
-    "get_episode_info": gives(_episode_info),
-    "get_sensor_token": gives(_sensor_token),
-    "get_episode_settings": gives(_settings),
-    "set_episode_settings": gives(_set_settings),
-    "get_required_files": gives(_required_files),
-    "request_file": gives(_file),
-    "get_navigation_mesh": gives(lambda episode: episode.town.navigation.content),
-    "get_map_info": gives(_map_info),
-    "get_map_data": gives(lambda episode: episode.town.network.opendrive),
-    "get_available_maps": gives(lambda episode: listed_maps(episode.town.name)),
-    "load_new_episode": does(_load),
-    "copy_opendrive_to_file": does(_take_opendrive),
-    "tick_cue": gives(_tick),
-    "get_actor_definitions": gives(lambda episode: definitions(episode.layout)),
-    "get_weather_parameters": gives(_weather),
-    "set_weather_parameters": does(_set_weather),
-    "get_imui_gravity": gives(lambda episode: GRAVITY),
-    "query_lights_state": gives(lambda episode, client: []),
-    "get_environment_objects": gives(_environment_objects),
-    "get_all_level_BBs": gives(_level_boxes),
-    "get_names_of_all_objects": gives(lambda episode: [o.name for o in _objects(episode, 0)]),
-    "is_traffic_manager_running": gives(
+    "version": query(_version),
+    "get_episode_info": query(_episode_info),
+    "get_sensor_token": query(_sensor_token),
+    "get_episode_settings": query(_settings),
+    "set_episode_settings": query(_set_settings),
+    "get_required_files": query(_required_files),
+    "request_file": query(_file),
+    "get_navigation_mesh": query(lambda episode: episode.town.navigation.content),
+    "get_map_info": query(_map_info),
+    "get_map_data": query(lambda episode: episode.town.network.opendrive),
+    "get_available_maps": query(lambda episode: listed_maps(episode.town.name)),
+    "load_new_episode": command(_load),
+    "copy_opendrive_to_file": command(_take_opendrive),
+    "tick_cue": query(_tick),
+    "get_actor_definitions": query(lambda episode: definitions(episode.layout)),
+    "get_weather_parameters": query(_weather),
+    "set_weather_parameters": command(_set_weather),
+    "get_imui_gravity": query(lambda episode: GRAVITY),
+    "query_lights_state": query(lambda episode, client: []),
+    "get_environment_objects": query(_environment_objects),
+    "get_all_level_BBs": query(_level_boxes),
+    "get_names_of_all_objects": query(lambda episode: [o.name for o in _objects(episode, 0)]),
+    "is_traffic_manager_running": query(
         lambda episode, port: shapes.whole(port, "port") in episode.traffic_managers
     ),
-    "get_traffic_manager_running": gives(_manager_of),
-    "add_traffic_manager_running": gives(_add_manager),
-    "destroy_traffic_manager": gives(_remove_manager),
-    "is_sensor_enabled_for_ros": gives(lambda episode, stream: False),
+    "get_traffic_manager_running": query(_manager_of),
+    "add_traffic_manager_running": query(_add_manager),
+    "destroy_traffic_manager": query(_remove_manager),
+    "is_sensor_enabled_for_ros": query(lambda episode, stream: False),
 }

@@ -140,7 +140,7 @@ class Episode:
         return True
 
     def _forget_gone(self) -> None:
-        """Close the streams of actors that are no more."""
+        """Close the streams of destroyed actors."""
         for gone in [one for one in self._streams if one not in self.world.actors]:
             self.hub.close(self._streams.pop(gone))
             self._cameras.pop(gone, None)
@@ -219,7 +219,7 @@ class Episode:
             await self._begin_anew(replace(town, name=chosen.name), reset_settings)
 
     async def _begin_anew(self, town: Town, reset_settings: bool) -> None:
-        """Put a fresh world in the place of the present one."""
+        """Replace the world by a new one."""
         async with self._lock:
             await self._finish_drawing()
             old = self.world
@@ -286,7 +286,7 @@ class Episode:
                 self.hub.publish(stream, Message(message(head, body)), drop_if_busy=False)
 
     def _bodies(self, sensor: Actor, kind: str) -> list[bytes]:
-        """Return what a sensor without pixels has to say this tick."""
+        """Return the messages of this tick from sensors without pixels."""
         world = self.world
         if kind == "collision":
             return [

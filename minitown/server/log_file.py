@@ -29,7 +29,7 @@ HEADER_BYTES = 1 << 12  # more than a header has
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """An actor that came to be."""
+    """An actor that was created."""
 
     id: int
     kind: int

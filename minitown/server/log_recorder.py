@@ -31,7 +31,7 @@ class LogRecorder:
 
     def __init__(self, path: Path, map_name: str) -> None:
         if path.exists() and not path.is_file():
-            raise RecordingError(f"expected a regular file at {path}, got another kind of thing")
+            raise RecordingError(f"expected a regular file at {path}, got another kind of file")
         if path.exists() and path.stat().st_size:
             read_header(path)  # or its error: nothing but a log is written over
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class LogRecorder:
         self._last: LogFrame | None = None
 
     def write(self, world: World, delta_s: float) -> None:
-        """Take down a tick; it reaches the file with the next one, which says how long it was."""
+        """Record a tick; it reaches the file with the next one, which says how long it was."""
         last = self._last
         number, elapsed_s = (
             (1, 0.0) if last is None else (last.number + 1, last.elapsed_s + delta_s)

@@ -1,4 +1,4 @@
-"""What stands still in the town, as CARLA lists it: environment objects and their boxes."""
+"""Environment objects: what CARLA lists of the town besides actors, with their boxes."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.transforms import Pose, Vector, matrix
 
-GROUND_LABEL = 1  # CARLA's road: what a town that is not drawn has for a ground
+GROUND_LABEL = 1  # CARLA's road: the ground of a town that is not drawn
 APART_M = 0.05  # hits of one thing that are nearer to each other count once
 
 

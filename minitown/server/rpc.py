@@ -100,7 +100,7 @@ class RpcServer:
                 for request in decoder.feed(data):
                     self._limit.keep(number)
                     writer.write(await self._answer(request))
-                    await writer.drain()  # who does not read answers gets no more of them
+                    await writer.drain()  # a client that does not read its answers gets no more
                 self._check_pending(decoder)
         except WireFormatError as error:
             log.warning("connection %d is closed: %s", number, error)

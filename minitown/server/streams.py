@@ -117,7 +117,7 @@ class StreamHub:
             if loop.time() >= deadline:
                 for subscriber in lagging:
                     log.warning(
-                        "a subscriber took nothing for %g s: it loses messages until it reads on",
+                        "a subscriber read nothing for %g s: it loses messages until it does",
                         PATIENCE_S,
                     )
                     subscriber.late = True

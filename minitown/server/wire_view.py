@@ -1,4 +1,4 @@
-"""How actors, blueprints and ticks look on the wire."""
+"""How actors, blueprints and ticks are encoded on the wire."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Actor:
 
     @property
     def is_prop(self) -> bool:
-        """Whether the actor is a thing that stands where a client put it."""
+        """Whether the actor is a prop, which stays where a client put it."""
         return self.blueprint.id in PROPS
 
     @property

@@ -1,4 +1,4 @@
-"""CARLA 0.9.16's blueprint ids of bodies, and what stands in for each in the town."""
+"""CARLA 0.9.16's blueprint ids of vehicles and walkers, and the town's model for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The blueprint library: every CARLA id that a client may find, and what the town makes of it."""
+"""The blueprint library: the ids of CARLA that clients find, each with the model that is drawn."""
 
 from __future__ import annotations
 

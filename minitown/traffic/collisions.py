@@ -1,4 +1,4 @@
-"""Bodies that run into each other: who hit whom, and who is put back."""
+"""Collisions: which bodies hit each other, and whose step is undone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.vehicle import velocity_of
 from realmaster_live.minitown.transforms import Pose, Vector
 
-HEADROOM = 3.0  # metres of height within which two bodies are in each other's way
+HEADROOM = 3.0  # metres of height within which two bodies can collide
 WALKER_MASS = 75.0  # kilograms, and a prop's
 
 

@@ -17,7 +17,7 @@ from realmaster_live.minitown.traffic.signals import GREEN, Signals
 from realmaster_live.minitown.traffic.walker import Stroller, WalkerControl
 from realmaster_live.minitown.transforms import Pose
 
-HURRY = 1.5  # times its walking speed at which a walker catches up with where it belongs
+HURRY = 1.5  # a walker that has fallen behind walks at so many times its speed at most
 NEAR = 8.0  # metres beyond which no vehicle reaches a walker
 
 

@@ -36,7 +36,7 @@ DARK_SUN_DEG = 5.0  # sun altitude below which drivers switch their lamps on
 
 @dataclass(slots=True)
 class Driver:
-    """One driver's mind: the lanes it goes along, where it is on the first, what it holds."""
+    """One driver's state: its lanes, its place on the first of them, the ways that it holds."""
 
     actor: Actor
     route: list[LaneKey]
@@ -129,7 +129,7 @@ class Traffic:
             driver.last = None
 
     def _bystander_ways(self, bodies: Iterable[Actor]) -> set[LaneKey]:
-        """Return the ways through junctions on which vehicles without a driver of ours are."""
+        """Return the junctions' ways on which vehicles are that the town does not drive."""
         found: set[LaneKey] = set()
         for actor in bodies:
             if actor.vehicle is None or actor.id in self.drivers:
@@ -157,7 +157,7 @@ class Traffic:
             vehicle.control = VehicleControl(brake=1.0)
             return
         wish = wished_speed(path)
-        accel = idm(speed, wish, *leader(actor, path, scene, self._heeded(driver)))
+        accel = idm(speed, wish, *leader(actor, path, scene, self._followed(driver)))
         line = self._line(driver, on_lane)
         if line is not None:
             accel = min(accel, idm(speed, wish, line - LINE_GAP + STANDSTILL_M, 0.0))
@@ -165,7 +165,7 @@ class Traffic:
         wheel = steer(vehicle, actor.pose, path)
         vehicle.control = VehicleControl(throttle=throttle, steer=wheel, brake=brake)
 
-    def _heeded(self, driver: Driver) -> set[LaneKey]:
+    def _followed(self, driver: Driver) -> set[LaneKey]:
         """Return the lanes whose cars this driver follows: its own and those that fork from it."""
         before = self.lane_map.predecessors[driver.route[0]]
         lanes = {*driver.route, *before}

@@ -19,7 +19,7 @@ from realmaster_live.minitown.plan.roads import LaneKey, RoadNetwork
 
 CLEARANCE = 2.8  # metres between centre lines below which two ways exclude each other
 LONG_CLEARANCE = 6.0  # the same when one of the two vehicles is long: its ends swing out
-PATIENCE_S = 4.0  # of a driver who could go but for those who cross its way
+PATIENCE_S = 4.0  # how long a driver lets crossing traffic go first
 CROSSING_REACH = 15.0  # metres of the lanes before and behind a junction whose crossings count
 
 

@@ -83,18 +83,18 @@ def look(bodies: Iterable[Actor], lanes: Mapping[int, LaneKey]) -> Scene:
 
 
 def leader(
-    actor: Actor, path: Path, scene: Scene, heeded: Collection[LaneKey]
+    actor: Actor, path: Path, scene: Scene, followed: Collection[LaneKey]
 ) -> tuple[float, float]:
     """Return metres from the bumper to the first thing in the path, and its m/s along it.
 
-    Of the town's own drivers only those on a lane of `heeded` count: right of way keeps the others
-    out of the path. With nothing ahead the distance is infinite.
+    Of the town's own drivers only those on a lane of `followed` count: right of way keeps the
+    others out of the path. With nothing ahead the distance is infinite.
     """
     reach = float(path.along[-1]) + 4.0
     delta = np.abs(scene.outline - (actor.pose.x, actor.pose.y))
     near = np.flatnonzero((delta < reach).all(axis=1) & (scene.owner != actor.id))
     lanes = [scene.lanes.get(owner) for owner in scene.owner[near].tolist()]
-    near = near[[lane is None or lane in heeded for lane in lanes]]
+    near = near[[lane is None or lane in followed for lane in lanes]]
     front = path.along > actor.extent[0] - 1.0
     if not len(near) or not front.any():
         return math.inf, 0.0

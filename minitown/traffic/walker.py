@@ -12,7 +12,7 @@ from realmaster_live.minitown.plan.footpaths import Footpaths, Gate
 from realmaster_live.minitown.traffic.junctions import Junctions
 from realmaster_live.minitown.transforms import Pose, Vector
 
-EDGE_M = 1e6  # no walker goes farther from the map's zero
+EDGE_M = 1e6  # no walker goes farther from the map's origin
 KERB_HEIGHT = 0.15
 STRIDE_LENGTH = 1.45  # metres of one full cycle of both legs
 CROSS_SHARE = 0.4  # of the crossings that a stroller passes it takes
@@ -68,14 +68,14 @@ class Walker:
         )
 
     def _swing(self, metres: float) -> None:
-        """Move legs and arms on as a walk of so many metres does; who stands has them still."""
+        """Move legs and arms on as a walk of so many metres does; at rest while it stands."""
         turn = self.stride + metres / STRIDE_LENGTH * 2 * math.pi
         self.stride = math.fmod(turn, 2 * math.pi) if metres > 0.0 else 0.0
 
 
 @dataclass(slots=True)
 class Stroller:
-    """An ambient walker's mind: where on which footpath it is and what it means to do.
+    """An ambient walker's plan: its footpath, its place on it, and the crossing it will take.
 
     Attributes:
         way: +1 or -1 round the loop. side: metres that it keeps off the middle of the path.

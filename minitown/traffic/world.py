@@ -30,7 +30,7 @@ DEFAULT_LIMIT = 8.33  # m/s off the lanes
 MOST_ACTORS = 1024
 MOST_MOUNTED = 8  # actors that are mounted on one another in a chain
 LARGEST_ID = 2**31  # of an actor from a log: new ids follow it, and the wire's have 32 bits
-EDGE_M = 1e6  # no actor goes farther from the map's zero
+EDGE_M = 1e6  # no actor goes farther from the map's origin
 LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
 
 

@@ -1,4 +1,4 @@
-"""Mitsuba's materials and meshes of the town's."""
+"""The town's materials and meshes as Mitsuba takes them."""
 
 from __future__ import annotations
 

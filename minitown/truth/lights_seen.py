@@ -20,7 +20,10 @@ from realmaster_live.minitown.traffic.signals import LAMPS
 
 NEAREST_M, FARTHEST_M = 1.0, 80.0
 DEPTH_SLACK_M = 0.06  # a lens is a flat disc in front of its body; its hood is farther off
-READABLE_PX, READABLE_SHARE = 3.0, 0.5  # of a lit lamp, for its colour to be told
+READABLE_PX, READABLE_SHARE = (
+    3.0,
+    0.5,
+)  # least size and visible share of a lit lamp whose colour can be read
 LENS_CORNERS = 13  # a lens is a fan: its middle and twelve points of its rim
 
 

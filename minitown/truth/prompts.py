@@ -1,4 +1,4 @@
-"""The prompts that minitown can show the truth of: the simulated scene in another weather."""
+"""The prompts for which minitown can render a truth: the same scene in another weather."""
 
 from __future__ import annotations
 

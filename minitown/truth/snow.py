@@ -39,7 +39,7 @@ def cover_of(name: str) -> float:
 def drifts(side: int, share: float) -> NDArray[np.float64]:
     """Return how much snow (side, side) in 0..1 lies where; it tiles.
 
-    The cover is nearly even: bare patches would lie where no picture without snow says so.
+    The cover is nearly even: a picture without snow does not tell where bare patches would lie.
     """
     noise = sky.cloud_noise().astype(np.float64)
     step = max(len(noise) // side, 1)

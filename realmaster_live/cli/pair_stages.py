@@ -69,15 +69,15 @@ def do_stage(chain: Any, name: str, pool: WorkerOptions, *, every_limit: bool = 
 
     After the gate, `every_limit` prints the result of every limit, not only how many clips passed.
     """
-    from realmaster_live.training.pairs.cost import worded, worded_bytes
+    from realmaster_live.training.pairs.cost import duration_text, size_text
     from realmaster_live.training.pairs.status import read_status
 
     started, before = time.monotonic(), read_status(chain, name)
     after = _work_on(chain, before, pool) if before.ready else before
     print(
         f"{name}: {after.done - before.done} made, {before.done} reused, {after.quarantined} in "
-        f"quarantine, {after.waiting} waiting; {worded(time.monotonic() - started)}, "
-        f"{worded_bytes(after.bytes)}"
+        f"quarantine, {after.waiting} waiting; {duration_text(time.monotonic() - started)}, "
+        f"{size_text(after.bytes)}"
     )
     for clip, error in after.errors.items():
         print(f"  {clip}: {error}", file=sys.stderr)

@@ -28,7 +28,7 @@ def run(options: Collect) -> int:
     """Remove what nothing refers to, and say how much that is."""
     from realmaster_live.training.pairs.chain import Chain
     from realmaster_live.training.pairs.collect import find_garbage
-    from realmaster_live.training.pairs.cost import worded_bytes
+    from realmaster_live.training.pairs.cost import size_text
 
     chain = Chain(options.dataset)
     _ = chain.clips  # raises where this is no dataset
@@ -38,6 +38,6 @@ def run(options: Collect) -> int:
     print(
         f"{len(found.objects)} objects, {len(found.parts)} unfinished files and "
         f"{len(found.leases)} abandoned leases {'would go' if options.dry_run else 'went'}: "
-        f"{found.bytes} bytes ({worded_bytes(found.bytes)})"
+        f"{found.bytes} bytes ({size_text(found.bytes)})"
     )
     return 0

@@ -30,7 +30,7 @@ def run(options: Status) -> int:
     """Print the counts of every stage, and the last errors."""
     from realmaster_live.live.progress import console
     from realmaster_live.training.pairs.chain import Chain
-    from realmaster_live.training.pairs.cost import estimate, worded, worded_bytes
+    from realmaster_live.training.pairs.cost import duration_text, estimate, size_text
     from realmaster_live.training.pairs.status import read_status
 
     chain = Chain(options.dataset)
@@ -47,8 +47,8 @@ def run(options: Status) -> int:
         column.justify = "right"
     for count in counts:
         figures = (count.done, count.failed, count.quarantined, count.waiting)
-        left = worded(estimate(count, options.workers).seconds)
-        table.add_row(count.stage, *map(str, figures), left, worded_bytes(count.bytes))
+        left = duration_text(estimate(count, options.workers).seconds)
+        table.add_row(count.stage, *map(str, figures), left, size_text(count.bytes))
     console().print(table)
     for count in counts:
         for clip, error in count.errors.items():

@@ -89,7 +89,7 @@ def find_garbage(chain: Chain, *, superseded: bool = False) -> Garbage:
 
 
 def _referred_to(chain: Chain, *, superseded: bool) -> tuple[set[str], set[str]]:
-    """Return the keys of all finished rows, and those to keep with every key that they mention."""
+    """Return the keys of all finished rows, and of those to keep every key that they refer to."""
     current: set[str] | None = None
     if superseded:
         names = (*PER_CLIP, *chain.recipe.own)

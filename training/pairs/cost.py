@@ -37,7 +37,9 @@ class Cost:
             return text
         if self.seconds is None:
             return f"{text}; time and bytes unknown until one is made"
-        return f"{text}; about {worded(self.seconds)} and {worded_bytes(self.bytes)}, as measured"
+        return (
+            f"{text}; about {duration_text(self.seconds)} and {size_text(self.bytes)}, as measured"
+        )
 
 
 def estimate(status: StageStatus, workers: int) -> Cost:
@@ -73,12 +75,12 @@ def lacks_room(dataset: Path, needed: float | None) -> str | None:
     if needed is None or needed <= free:
         return None
     return (
-        f"about {worded_bytes(needed)} are still to be made and {worded_bytes(free)} are free: "
+        f"about {size_text(needed)} are still to be made and {size_text(free)} are free: "
         "the run will stop when the disk is full, and go on when there is room again"
     )
 
 
-def worded(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """Return a duration for people, such as 3 h 20 min."""
     if seconds is None:
         return "unknown"
@@ -92,7 +94,7 @@ def worded(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def worded_bytes(count: float | None) -> str:
+def size_text(count: float | None) -> str:
     """Return an amount of bytes for people, such as 41 GB."""
     if count is None:
         return "unknown"

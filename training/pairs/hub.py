@@ -1,4 +1,4 @@
-"""Weights by a folder's name or a Hugging Face id, of which only what is needed is fetched."""
+"""Weights by a folder's name or a Hugging Face id; only the files that are needed are fetched."""
 
 from __future__ import annotations
 

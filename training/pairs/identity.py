@@ -50,9 +50,9 @@ class Faces:
 
     def of_size(self, least_px: float) -> Faces:
         """Return the faces whose shorter side has at least so many pixels."""
-        return self.those(self.boxes[:, 2:].min(1) >= least_px)
+        return self.select(self.boxes[:, 2:].min(1) >= least_px)
 
-    def those(self, chosen: NDArray[np.bool_]) -> Faces:  # (N,)
+    def select(self, chosen: NDArray[np.bool_]) -> Faces:  # (N,)
         """Return the faces that a mask selects."""
         return Faces(boxes=self.boxes[chosen], landmarks=self.landmarks[chosen])
 
@@ -106,7 +106,7 @@ def compare(
     for index, (before, after) in enumerate(zip(source, made, strict=True)):
         known, found = detect(before).of_size(least_px), detect(after)
         if people is not None:
-            known = known.those(faces_of_people(known.boxes, people[index]))
+            known = known.select(faces_of_people(known.boxes, people[index]))
         faces += len(known.boxes)
         for one, other in match_boxes(known.boxes, found.boxes):
             left = recognise(upright(before, known.landmarks[one]))

@@ -74,10 +74,10 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
     except OSError as error:  # every error of the hub and of a folder's files is one
         raise ConfigError(missing_weights(weights, licence, error)) from error
     pipeline.set_progress_bar_config(disable=True)
-    return place(pipeline, weights)
+    return to_device(pipeline, weights)
 
 
-def place(pipeline: Any, weights: Weights) -> Any:
+def to_device(pipeline: Any, weights: Weights) -> Any:
     """Return the pipeline on its device, or with hooks that bring its networks there in turn."""
     device = weights.device
     if device == "auto":

@@ -1,4 +1,4 @@
-"""The rules of the gate: which figure of a clip must not pass which limit, and what that means."""
+"""The rules of the gate: the limits of the figures of a clip, and the fault beyond each."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class Rule:
     Attributes:
         key: of the limit in [gate]; it begins with min_ or max_.
         metric: the figure it is about.
-        words: what the figure is called in a sentence.
-        means: what is wrong with a clip beyond the limit.
+        name: what the figure is called in a sentence.
+        fault: what is wrong with a clip beyond the limit.
     """
 
     key: str
     metric: str
-    words: str
-    means: str
+    name: str
+    fault: str
 
     def slack(self, value: float, limit: float) -> float:
         """Return how far a value is on the good side of a limit, as a share of it or of the rest.
@@ -42,87 +42,87 @@ class Rule:
     def reason(self, value: float, limit: float) -> str:
         """Return the reason why a clip failed, in one sentence."""
         side = "above" if self.key.startswith("max_") else "below"
-        return f"{self.words} is {value:.3g}, {side} the limit of {limit:.3g}: {self.means}"
+        return f"{self.name} is {value:.3g}, {side} the limit of {limit:.3g}: {self.fault}"
 
 
 RULES = (
     Rule(
         key="max_black",
         metric="black",
-        words="the share of black frames",
-        means="the clip was not made there",
+        name="the share of black frames",
+        fault="the clip was not made there",
     ),
     Rule(
         key="max_frozen",
         metric="frozen",
-        words="the share of frozen frames",
-        means="frames repeat the one before while the source moves on",
+        name="the share of frozen frames",
+        fault="frames repeat the one before while the source moves on",
     ),
     Rule(
         key="min_sharpness",
         metric="sharpness",
-        words="the sharpness relative to the source",
-        means="the clip is blurred",
+        name="the sharpness relative to the source",
+        fault="the clip is blurred",
     ),
     Rule(
         key="max_shift_px",
         metric="shift_px",
-        words="the shift in pixels",
-        means="the clip is misaligned with its source",
+        name="the shift in pixels",
+        fault="the clip is misaligned with its source",
     ),
     Rule(
         key="min_edge_f1",
         metric="edge_f1",
-        words="the edge F1",
-        means="edges are not where the source has them",
+        name="the edge F1",
+        fault="edges are not where the source has them",
     ),
     Rule(
         key="min_worst_edge_f1",
         metric="worst_edge_f1",
-        words="the edge F1 of the worst frame",
-        means="one frame or more shows something else than the source",
+        name="the edge F1 of the worst frame",
+        fault="one frame or more shows something else than the source",
     ),
     Rule(
         key="max_warp_ratio",
         metric="warp_ratio",
-        words="the flow-warp error relative to the source",
-        means="the clip flickers along the source's motion",
+        name="the flow-warp error relative to the source",
+        fault="the clip flickers along the source's motion",
     ),
     Rule(
         key="max_palette_drift",
         metric="palette_drift",
-        words="the drift of the palette in units of L*a*b*",
-        means="colours or light change in the clip where the source's do not",
+        name="the drift of the palette in units of L*a*b*",
+        fault="colours or light change in the clip where the source's do not",
     ),
     Rule(
         key="max_gradient_structure",
         metric="gradient_structure",
-        words="the structure distance of gradient histograms",
-        means="parts of the picture relate to each other otherwise than in the source",
+        name="the structure distance of gradient histograms",
+        fault="parts of the picture relate to each other otherwise than in the source",
     ),
     Rule(
         key="max_dino_structure",
         metric="dino_structure",
-        words="the structure distance of DINO's keys",
-        means="parts of the picture relate to each other otherwise than in the source",
+        name="the structure distance of DINO's keys",
+        fault="parts of the picture relate to each other otherwise than in the source",
     ),
     Rule(
         key="min_person_likeness",
         metric="person_likeness",
-        words="the likeness of people to the source's",
-        means="people are missing, or are somebody else",
+        name="the likeness of people to the source's",
+        fault="people are missing, or are somebody else",
     ),
     Rule(
         key="min_face_similarity",
         metric="face_similarity",
-        words="the cosine of faces with the source's",
-        means="people became somebody else",
+        name="the cosine of faces with the source's",
+        fault="people became somebody else",
     ),
     Rule(
         key="max_missed_faces",
         metric="missed_faces",
-        words="the share of the source's faces without one in their place",
-        means="people lost their faces",
+        name="the share of the source's faces without one in their place",
+        fault="people lost their faces",
     ),
 )
 

@@ -180,7 +180,7 @@ def split(dataset: Path, config: SplitConfig) -> SplitReport:
         )
     moved: list[str] = []
     if config.duplicates == "move":
-        together = _together([(groups[a], groups[b]) for a, b in across])
+        together = _connected_groups([(groups[a], groups[b]) for a, b in across])
         for joined in together:
             target = _split_of_joined(joined, config)
             moved += [group for group in joined if splits[group] != target]
@@ -276,7 +276,7 @@ def _three_hashes(clip: Clip) -> list[np.uint64]:
     return [phash(read_frames(one)[0]) for one in alone]
 
 
-def _together(links: Sequence[tuple[str, str]]) -> list[list[str]]:
+def _connected_groups(links: Sequence[tuple[str, str]]) -> list[list[str]]:
     """Return the groups that are linked, directly or through others."""
     joined: dict[str, set[str]] = {}
     for one, other in links:

@@ -37,8 +37,8 @@ def stabilise(edges: Edges, motions: tuple[Motion, Motion], vote: Vote) -> Edges
         return edges
     past = _neighbours(edges, motions[0])
     future = [found[::-1] for found in _neighbours(edges[::-1], motions[1])]
-    near = near_lines(edges)
-    neighbours = [(near_lines(line) & valid, line & valid, valid) for line, valid in (past, future)]
+    near = dilated(edges)
+    neighbours = [(dilated(line) & valid, line & valid, valid) for line, valid in (past, future)]
     if vote == "or":
         return np.asarray(edges | (~near & (neighbours[0][1] | neighbours[1][1])))
     confirmed = neighbours[0][0] | neighbours[1][0] | ~(neighbours[0][2] | neighbours[1][2])
@@ -64,7 +64,7 @@ def flicker(edges: Edges, motion: Motion) -> float:
     """
     earlier, valid = (found[1:] for found in _neighbours(edges, motion))
     now = edges[1:]
-    near_now, near_earlier = near_lines(now), near_lines(earlier)
+    near_now, near_earlier = dilated(now), dilated(earlier)
     scores = []
     for t in range(len(now)):
         one, other = now[t] & valid[t], earlier[t] & valid[t]
@@ -87,10 +87,10 @@ def _neighbours(edges: Edges, motion: Motion) -> tuple[Edges, Edges]:
 
 def with_lines(edges: Edges, others: Edges) -> Edges:
     """Return edges and the other edges, but not where those are the same line a pixel off."""
-    return np.asarray(edges | (others & ~near_lines(edges)))
+    return np.asarray(edges | (others & ~dilated(edges)))
 
 
-def near_lines(edges: Edges) -> Edges:
+def dilated(edges: Edges) -> Edges:
     """Return the pixels within one pixel of an edge."""
     reach = np.ones((2 * NEAR_PX + 1,) * 2, np.uint8)
     return np.stack([cv2.dilate(edge.astype(np.uint8), reach) > 0 for edge in edges])

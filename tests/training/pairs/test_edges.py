@@ -15,9 +15,9 @@ from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.sources import read_label
 from realmaster_live.training.pairs.stabiliser import (
+    dilated,
     flicker,
     motions_of,
-    near_lines,
     stabilise,
     with_lines,
     without_specks,
@@ -171,7 +171,7 @@ def test_exact_edges_come_from_labels_and_have_lane_marks_by_canny(labelled, tmp
     car = read_label(labelled, "instance") > 0
     bounds = instance_edges(read_label(labelled, "instance"))
     assert (exact[bounds] == 0).all()
-    assert (exact[car & ~near_lines(bounds)] == 0).mean() < 0.05
+    assert (exact[car & ~dilated(bounds)] == 0).mean() < 0.05
     both, facts = drawn(labelled, tmp_path, method="exact", low=20, high=60)
     by_canny, _ = drawn(labelled, tmp_path, low=20, high=60)
     np.testing.assert_array_equal(both == 0, with_lines(exact == 0, by_canny == 0))

@@ -7,7 +7,7 @@ from trial_dataset import make_dataset, trial_clip, worker
 
 from realmaster_live.jobs.work import FAILED
 from realmaster_live.training.pairs.chain import Chain
-from realmaster_live.training.pairs.cost import estimate, lacks_room, worded, worded_bytes
+from realmaster_live.training.pairs.cost import duration_text, estimate, lacks_room, size_text
 from realmaster_live.training.pairs.manifest import Row, append, read_clips, write_clips
 from realmaster_live.training.pairs.status import StageStatus, read_status
 from realmaster_live.training.pairs.work import StageWork
@@ -101,7 +101,7 @@ def test_what_was_never_measured_is_unknown(tmp_path):
     [(None, "unknown"), (3.4, "3 s"), (200, "3 min"), (12_000, "3 h 20 min"), (2e5, "2 d 7 h")],
 )
 def test_durations_in_words(seconds, text):
-    assert worded(seconds) == text
+    assert duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_durations_in_words(seconds, text):
     [(None, "unknown"), (7, "7 B"), (1500, "1.5 kB"), (41e9, "41 GB"), (2.5e12, "2.5 TB")],
 )
 def test_bytes_in_words(count, text):
-    assert worded_bytes(count) == text
+    assert size_text(count) == text

@@ -15,10 +15,10 @@ from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditorKind:
-    """What is known of an editor before it is loaded.
+    """An editor, before it is loaded.
 
     Attributes:
-        module: of this package, whose FORM says how it is asked; "" takes the source's own
+        module: of this package, whose FORM says how it is called; "" takes the source's own
         model: id of its weights on the hub.
         licence: of the weights.
         accept: what a recipe must write into `accept_licence`, where that is asked.

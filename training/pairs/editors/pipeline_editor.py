@@ -14,7 +14,7 @@ from realmaster_live.training.pairs.editors.protocol import Picture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """How a pipeline is asked to edit.
+    """How a pipeline is called.
 
     Attributes:
         pipeline: its class in diffusers.
@@ -22,7 +22,7 @@ class Form:
         most: pictures that it takes: with two, the second is the reference.
         arguments: of its call, from the PIL images, (height, width) and the guidance scale; prompt,
             steps, size and generator are the same for all.
-        needs: a module that it cannot do without, and the extra that brings it; or nothing.
+        needs: a module that it requires, and its extra; or nothing.
     """
 
     pipeline: str
@@ -33,7 +33,7 @@ class Form:
 
 
 class PipelineEditor:
-    """Asks a loaded pipeline to edit pictures."""
+    """Edits pictures by a loaded pipeline."""
 
     def __init__(
         self, pipeline: Any, form: Form, *, steps: int, guidance: float, pixels: int

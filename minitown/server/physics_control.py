@@ -1,4 +1,4 @@
-"""A vehicle's physics as CARLA's VehiclePhysicsControl tells it."""
+"""A vehicle's physics as CARLA's VehiclePhysicsControl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CENTIMETRES = 100.0
 BRAKE_TORQUE, HAND_BRAKE_TORQUE = 1500.0, 3000.0
 
 
-def physics_sheet(body: Body) -> list[Any]:
+def physics_control(body: Body) -> list[Any]:
     """Return the wire's array; torque and gears are typical, the rest is what the town uses."""
     wheels = [_wheel(body, front=number < body.wheels // 2) for number in range(body.wheels)]
     torque_curve = [[0.0, 400.0], [1890.0, 500.0], [5729.0, 400.0]]
