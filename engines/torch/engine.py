@@ -31,7 +31,7 @@ from realmaster_live.engines.torch.device import (
     find_device,
     out_of_memory,
 )
-from realmaster_live.engines.torch.expert import Expert, attach_file, known_prompts
+from realmaster_live.engines.torch.expert import Expert, Passes, attach_file, known_prompts
 from realmaster_live.engines.torch.stages import Stages
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
@@ -186,6 +186,7 @@ class TorchEngine:
                     prompts=tables[place],
                     adapter=None if file is None else attach_file(network, file, place),
                     recompute=recompute_reference,
+                    passes=Passes.compiled() if compile else Passes(),
                 )
             for part in (autoencoder, *(expert.transformer for expert in experts.values())):
                 part.requires_grad_(False)
@@ -210,8 +211,7 @@ class TorchEngine:
             with self._running():
                 self._show(first)
         if compile:
-            blocks = [block for each in experts.values() for block in each.transformer.blocks]
-            for part in (*blocks, autoencoder.encoder, autoencoder.decoder):
+            for part in (autoencoder.encoder, autoencoder.decoder):
                 part.compile(dynamic=False)
         self.reset()
         if compile or self._graphs is not None:
@@ -372,14 +372,11 @@ class TorchEngine:
     def _settle(self) -> None:
         """Make the last chunk part of the past."""
         stages = self._open_stages()
-        buffers, slot = stages.buffers, stages.buffers.slots.target
+        buffers, slots = stages.buffers, stages.buffers.slots
         if not buffers.pending:
             return
-        self._run(("settle", slot), partial(stages.settle, slot))
+        self._run(("settle", slots), partial(stages.settle, slots))
         buffers.step()
-        past_tokens = buffers.past_tokens
-        if past_tokens:
-            self._run(("rotate_past", past_tokens), partial(stages.rotate_past, past_tokens))
         buffers.pending = False
 
     def _run(self, key: tuple[Any, ...], work: Callable[[], None]) -> None:
@@ -410,19 +407,16 @@ class TorchEngine:
         torch.cuda.synchronize(self.device)
         self.reset()
         for _ in range(states):
-            past_tokens, slot = buffers.past_tokens, buffers.slots.target
+            past_tokens, slots = buffers.past_tokens, buffers.slots
             work: dict[tuple[Any, ...], Callable[[], None]] = {
                 ("encode",): stages.encode,
                 ("context",): stages.context,
                 ("denoise", past_tokens): partial(stages.denoise, past_tokens),
                 ("decode",): stages.decode,
                 ("commit", past_tokens): partial(stages.commit, past_tokens),
-                ("settle", slot): partial(stages.settle, slot),
+                ("settle", slots): partial(stages.settle, slots),
             }
             buffers.step()
-            after = buffers.past_tokens
-            if after:
-                work["rotate_past", after] = partial(stages.rotate_past, after)
             for key, piece in work.items():
                 if key not in graphs:
                     graphs.record(key, piece)

@@ -2,30 +2,52 @@
 
 Keys and values of one transformer are meaningless to another, so each expert has its own.
 
-Legend: P tokens of the past, M tokens of a prompt, C channels of a text encoder, L layers, D
-channels of a head.
+Legend: P tokens of the past, M tokens of a prompt, L layers, D channels of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.buffers import Buffers, ExpertState
+from realmaster_live.engines.torch.store import Move, move_by_layer, move_rows
 from realmaster_live.errors import EngineError
-from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.in_context import Pair, rotate
+from realmaster_live.model.dit import Block, InContextTransformer
+from realmaster_live.model.in_context import Rows
 from realmaster_live.model.lora import Adapter
+from realmaster_live.model.lora_facts import EXPERTS
 from realmaster_live.prompts import PROMPTS_FILE, PromptTable
 
-EXPERTS: tuple[Literal["high_noise"], Literal["low_noise"]] = ("high_noise", "low_noise")
-"""As LoRA files name them, in the order of a checkpoint."""
+
+@dataclass(frozen=True, kw_only=True)
+class Passes:
+    """The three things that an engine does with keys and values, as they are or compiled.
+
+    Attributes:
+        through: `Block.stored`. store_pair: `Block.store_pair`. move: of `engines.torch.store`.
+    """
+
+    through: Callable[..., Tensor] = Block.stored
+    store_pair: Callable[..., None] = Block.store_pair
+    move: Move = move_by_layer
+
+    @classmethod
+    def compiled(cls) -> Passes:
+        """Return them compiled: each once for every shape, whichever the layer."""
+        through, store_pair, move = (
+            torch.compile(each, dynamic=False)
+            for each in (Block.stored, Block.store_pair, move_rows)
+        )
+        return cls(through=through, store_pair=store_pair, move=move)
 
 
 class Expert:
@@ -48,40 +70,44 @@ class Expert:
         prompts: PromptTable,
         adapter: Adapter | None,
         recompute: bool,
+        passes: Passes,
     ) -> None:
         self.transformer, self.state = transformer, state
         self.prompts, self.adapter = prompts, adapter
-        self._buffers, self._recompute = buffers, recompute
+        self._buffers, self._recompute, self._passes = buffers, recompute, passes
         self._prompt_kv: dict[str, Tensor] = {}
         self._fade_start: Tensor | None = None
 
     def context(self) -> None:
-        """Compute the reference's keys, rotated, and its values."""
-        buffers, state = self._buffers, self.state
-        _, modulation = self.transformer.condition_embedder(buffers.timesteps[0.0])
-        x = self.transformer.embed_reference(buffers.reference).float()
-        _, pairs = self.transformer.through_blocks(x, modulation, buffers.rope, (), state.prompt_kv)
-        for place, (key, value) in zip(state.context, pairs, strict=True):
-            place[0].copy_(rotate(key, buffers.rope))
-            place[1].copy_(value)
+        """Compute the reference's keys, rotated, and its values, if there is a reference."""
+        if not self.transformer.profile.in_context:
+            return
+        buffers, transformer = self._buffers, self.transformer
+        _, modulation = transformer.condition_embedder(buffers.timesteps[0.0])
+        x = transformer.embed_reference(buffers.reference).float()
+        self._fill(x, modulation, self.state.store.reference())
 
     def predict(self, x: Tensor, t: float, past_tokens: int) -> Tensor:
         """Return x0 of a latent at timestep t, P = `past_tokens`."""
-        buffers = self._buffers
-        embedding, hidden, _ = self._through(x, t, past_tokens)
-        return self.transformer.predict(
-            hidden, embedding, x, buffers.timesteps[t], buffers.reference
-        )
+        buffers, transformer = self._buffers, self.transformer
+        if self._recompute:
+            self.context()
+        embedding, modulation = transformer.condition_embedder(buffers.timesteps[t])
+        store = self.state.store.seen_by_target(past_tokens)
+        hidden = self._through(self._embed(x), modulation, store, transformer.profile.layers)
+        return transformer.predict(hidden, embedding, x, buffers.timesteps[t], buffers.reference)
 
     def commit(self, past_tokens: int) -> None:
-        """Run the pass over the clean latent and write its keys and values for the ring, if any."""
-        _, _, pairs = self._through(self._buffers.latent, 0.0, past_tokens)
-        if self.state.ring.places:
-            self.state.ring.write(pairs)
+        """Run the pass over the clean latent, which leaves its keys and values in the store."""
+        if self._recompute:
+            self.context()
+        _, modulation = self.transformer.condition_embedder(self._buffers.timesteps[0.0])
+        x = self._embed(self._buffers.latent)
+        self._fill(x, modulation, self.state.store.seen_by_target(past_tokens))
 
-    def rotate_past(self, past_tokens: int) -> None:
-        """Rotate the ring's keys for the next chunk, which has P = `past_tokens`."""
-        self.state.ring.rotate_past(past_tokens)
+    def settle(self, slots: Slots) -> None:
+        """Make the committed chunk part of the past, in the state `slots`."""
+        self.state.store.settle(slots, self._passes.move)
 
     def prompt(self, name: str) -> Tensor:  # (L, 2, 1, heads, M, D)
         """Return a prompt's keys and values, computed once."""
@@ -121,27 +147,27 @@ class Expert:
         assert self.state.prompt_kv is not None
         return self.state.prompt_kv
 
-    def _through(
-        self, sample: Tensor, t: float, past_tokens: int
-    ) -> tuple[Tensor, Tensor, list[Pair]]:
-        """Return the timestep's embedding, the last hidden state, every block's keys and values."""
-        buffers, state, transformer = self._buffers, self.state, self.transformer
-        if self._recompute:
-            self.context()
-        known = [(pair[0], pair[1]) for pair in state.context]
-        past = state.ring.past(past_tokens) if past_tokens else []
-        groups = (
-            [[*pair] for pair in zip(known, past, strict=True)]
-            if past_tokens
-            else [[x] for x in known]
-        )
-        embedding, modulation = transformer.condition_embedder(buffers.timesteps[t])
+    def _embed(self, sample: Tensor) -> Tensor:
+        """Return the target's tokens."""
         # float32 from the first block on, also under autocast: then one compilation serves all
-        x = transformer.embed_target(sample, buffers.reference).float()
-        hidden, pairs = transformer.through_blocks(
-            x, modulation, buffers.rope, groups, state.prompt_kv
-        )
-        return embedding, hidden, pairs
+        return self.transformer.embed_target(sample, self._buffers.reference).float()
+
+    def _through(self, x: Tensor, modulation: Tensor, store: Rows, layers: int) -> Tensor:
+        """Return the last hidden state of some layers, whose keys and values go into the store."""
+        prompt = self.state.prompt_kv
+        for layer, block in enumerate(islice(self.transformer.blocks, layers)):
+            text = None if prompt is None else (prompt[layer, 0], prompt[layer, 1])
+            rows = store[0][layer], store[1][layer]
+            x = self._passes.through(block, x, modulation, self._buffers.rope, rows, text)
+        return x
+
+    def _fill(self, x: Tensor, modulation: Tensor, store: Rows) -> None:
+        """Fill the first rows of a store; of the last block only keys and values are computed."""
+        last = self.transformer.profile.layers - 1
+        x = self._through(x, modulation, store, last)
+        own = store[0][last, :, : x.shape[1]], store[1][last, :, : x.shape[1]]
+        block = self.transformer.blocks[last]
+        self._passes.store_pair(block, x, modulation, self._buffers.rope, own)
 
 
 def attach_file(transformer: InContextTransformer, path: Path | str, place: int) -> Adapter:

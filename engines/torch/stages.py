@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.buffers import Buffers
 from realmaster_live.engines.torch.expert import Expert
-from realmaster_live.model.sampling import euler_step
+from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
 
 
 class Stages:
-    """A chunk's stages, in order: encode, context, denoise, decode, commit, settle, rotate_past.
+    """A chunk's stages, in order: encode, context, denoise, decode, commit, settle.
 
-    The last two run when the next chunk comes: until then, everything from denoise on can be run
-    again from other noise. Every expert has its own context, commit, settle and rotate_past;
-    `serving` gives the expert of each denoise step.
+    The last one runs when the next chunk comes: until then, everything from denoise on can be run
+    again from other noise. Every expert has its own context, commit and settle; `serving` gives the
+    expert of each denoise step.
     """
 
     def __init__(
@@ -49,8 +50,8 @@ class Stages:
             expert.context()
 
     def denoise(self, past_tokens: int) -> None:
-        """Turn noise into the chunk's latent, P = `past_tokens`."""
-        x = self.buffers.noise
+        """Turn noise, or the render's latent, into the chunk's latent, P = `past_tokens`."""
+        x = flow_start(self.autoencoder.profile, self.buffers.noise, self.buffers.reference)
         for expert, (t, t_next) in zip(self.serving, pairwise(self.levels), strict=True):
             x = euler_step(x, expert.predict(x, t, past_tokens), t, t_next)
         self.buffers.latent.copy_(x)
@@ -67,18 +68,13 @@ class Stages:
 
     def commit(self, past_tokens: int) -> None:
         """Run the pass over the clean latent, whose keys and values wait for `settle`."""
+        if self.buffers.slots.target is None:
+            return  # nothing is kept of it
         for expert in self.experts:
             expert.commit(past_tokens)
 
-    def settle(self, slot: int | None) -> None:
-        """Make the chunk part of the past: fill its slot of the ring and the decoder's memory."""
-        buffers = self.buffers
-        buffers.decoder_memory.copy_(buffers.next_decoder_memory)
-        if slot is not None:
-            for state in buffers.states:
-                state.ring.place(slot)
-
-    def rotate_past(self, past_tokens: int) -> None:
-        """Rotate the ring's keys for the next chunk, which has P = `past_tokens`."""
+    def settle(self, slots: Slots) -> None:
+        """Make the chunk part of the past: fill its slot, and keep the decoder's memory."""
+        self.buffers.decoder_memory.copy_(self.buffers.next_decoder_memory)
         for expert in self.experts:
-            expert.rotate_past(past_tokens)
+            expert.settle(slots)

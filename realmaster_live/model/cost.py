@@ -6,7 +6,7 @@ percent of the large profiles, and a live run uses a small autoencoder of its ow
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from realmaster_live.model.profile import Profile
 
@@ -86,6 +86,17 @@ def pass_flop(profile: Profile, queries: int, keys: int) -> float:
     return 2.0 * queries * (profile.layers * (linear + attention) + ends)
 
 
+def fill_flop(profile: Profile, queries: int, keys: int) -> float:
+    """Return the FLOP of a pass that is made for its keys and values alone.
+
+    Of the last block only the projections to them are computed, and no output.
+    """
+    blocks = replace(profile, layers=profile.layers - 1)
+    output = 2.0 * queries * profile.token_channels * profile.width
+    last = 2.0 * queries * 2 * profile.width**2
+    return pass_flop(blocks, queries, keys) - output + last
+
+
 def cost(
     profile: Profile,
     *,
@@ -104,13 +115,13 @@ def cost(
     steps = profile.steps if steps is None else steps
     grid = (height // profile.token_stride) * (width // profile.token_stride)
     tokens = profile.chunk_latents * grid
-    known = tokens // reference_downscale**2
+    known = tokens // reference_downscale**2 if profile.in_context else 0
     past = (profile.ring + profile.sink) * tokens
     keys = tokens + known + past
     denoise = pass_flop(profile, tokens, keys)
-    around = denoise  # the commit pass, which fills the ring
-    if cached:
-        around += pass_flop(profile, known, known)
+    around = fill_flop(profile, tokens, keys) if past else 0.0  # the commit pass fills the ring
+    if cached and profile.in_context:
+        around += fill_flop(profile, known, known)
     else:
         denoise = pass_flop(profile, tokens + known, keys)
     count = profile.experts * parameters(profile)

@@ -16,7 +16,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.model.in_context import Attention, Pair, Rope, attend, rotate
+from realmaster_live.model.in_context import (
+    Attention,
+    Pair,
+    Rope,
+    Rows,
+    attend,
+    attend_stored,
+    rotate,
+    write_pair,
+)
 from realmaster_live.model.profile import Profile
 
 
@@ -129,18 +138,61 @@ class Block(nn.Module):
         prompt: Pair | None,
     ) -> tuple[Tensor, Pair]:
         """Return the block's output, and this group's unrotated keys and values."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (self.scale_shift_table + modulation).unbind(
-            -2
-        )
-        y = self.norm1(x) * (1 + scale1) + shift1
+        parts = self._modulations(modulation)
+        y = self._before(x, parts)
         key, value = self.attn1.key_value(y)
         query = rotate(self.attn1.query(y), rope)
-        x = x + gate1 * self.attn1.out(attend(query, [*seen, (rotate(key, rope), value)]))
+        attended = attend(query, [*seen, (rotate(key, rope), value)], self.attn1.kernel)
+        return self._after(x, attended, parts, prompt), (key, value)
+
+    def stored(
+        self,
+        x: Tensor,  # (B, N, W)
+        modulation: Tensor,  # (B, 1 or N, 6, W)
+        rope: Rope,
+        store: Rows,  # keys, rotated, and values
+        prompt: Pair | None,
+    ) -> Tensor:
+        """Return the block's output, with keys and values in a store, as `forward` without it.
+
+        This group's keys (rotated) and values go into the first N of the S rows, in place; it
+        attends to all of them. For inference: nothing is concatenated.
+        """
+        parts = self._modulations(modulation)
+        y = self._before(x, parts)
+        key, value = self.attn1.key_value(y)
+        query = rotate(self.attn1.query(y), rope)
+        attended = attend_stored(query, (rotate(key, rope), value), store, self.attn1.kernel)
+        return self._after(x, attended, parts, prompt)
+
+    def store_pair(self, x: Tensor, modulation: Tensor, rope: Rope, store: Rows) -> None:
+        """Write this group's keys and values as `stored` does, and compute nothing else.
+
+        It is all that is wanted of the last block where a pass only fills the store.
+        """
+        key, value = self.attn1.key_value(self._before(x, self._modulations(modulation)))
+        write_pair((rotate(key, rope), value), store)
+
+    def _modulations(self, modulation: Tensor) -> tuple[Tensor, ...]:
+        """Return shift, scale and gate of the attention, then of the feed-forward."""
+        return (self.scale_shift_table + modulation).unbind(-2)
+
+    def _before(self, x: Tensor, parts: Sequence[Tensor]) -> Tensor:
+        """Return what the self-attention's projections take."""
+        normed: Tensor = self.norm1(x)
+        return normed * (1 + parts[1]) + parts[0]
+
+    def _after(
+        self, x: Tensor, attended: Tensor, parts: Sequence[Tensor], prompt: Pair | None
+    ) -> Tensor:
+        """Return the block's output, given the self-attention's answer."""
+        x = x + parts[2] * self.attn1.out(attended)
         if prompt is not None:
             query = self.attn2.query(self.norm2(x))
-            x = x + self.attn2.out(attend(query, [prompt]))
-        y = self.norm3(x) * (1 + scale2) + shift2
-        return x + gate2 * self.ffn(y), (key, value)
+            x = x + self.attn2.out(attend(query, [prompt], self.attn2.kernel))
+        y = self.norm3(x) * (1 + parts[4]) + parts[3]
+        out: Tensor = x + parts[5] * self.ffn(y)
+        return out
 
 
 class InContextTransformer(nn.Module):
@@ -273,7 +325,14 @@ class InContextTransformer(nn.Module):
         rope: Rope,
         prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
     ) -> Tensor:  # (L, 2, B, H, N, D)
-        """Return the reference's rotated keys and its values; computed once for each chunk."""
+        """Return the reference's rotated keys and its values; computed once for each chunk.
+
+        N is 0 for a profile without reference tokens.
+        """
+        profile = self.profile
+        if not profile.in_context:
+            shape = (profile.layers, 2, len(reference), profile.heads, 0, profile.head_width)
+            return reference.new_zeros(shape)
         _, modulation = self.condition_embedder(
             torch.zeros(len(reference), device=reference.device)
         )
@@ -322,10 +381,11 @@ class InContextTransformer(nn.Module):
         Without a reference this is the text-to-video model itself. The reference's tokens are
         clean: their timestep is 0.
         """
-        if reference is None:
+        if reference is None or not self.profile.in_context:
             embedding, modulation = self.condition_embedder(timestep)
-            x, _ = self.through_blocks(self.embed(sample), modulation, rope, (), prompt_kv)
-            return self.predict(x, embedding, sample, timestep, None)
+            x = self.embed(sample) if reference is None else self.embed_target(sample, reference)
+            x, _ = self.through_blocks(x, modulation, rope, (), prompt_kv)
+            return self.predict(x, embedding, sample, timestep, reference)
         target, known = self.embed_target(sample, reference), self.embed_reference(reference)
         count = target.shape[1]
         each = timestep[:, None].expand(-1, count)

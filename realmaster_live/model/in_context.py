@@ -3,7 +3,7 @@
 Reference queries attend to the reference only. Target queries attend to the key groups
 {reference, target, past}, concatenated: what the past holds defines what is visible.
 
-Legend: B batch, H heads, N tokens of a chunk, P tokens of the past, D channels of a head.
+Legend: B batch, H heads, N tokens of a chunk, S rows of a store, D channels of a head.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from realmaster_live.model.attention import Kernel, sdpa
+
 Rope = tuple[Tensor, Tensor]  # cos and sin, each (N, D / 2) float32
 Pair = tuple[Tensor, Tensor]  # keys and values, each (B, H, N, D)
+Rows = tuple[Tensor, Tensor]  # keys and values in a store, each (B, S, H, D)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
@@ -36,13 +39,40 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)
 def attend(
     query: Tensor,  # (B, H, N, D)
     groups: Sequence[Pair],
+    kernel: Kernel = sdpa,
 ) -> Tensor:  # (B, H, N, D)
     """Return attention of the queries over the keys of all groups."""
     if len(groups) == 1:
-        return nn.functional.scaled_dot_product_attention(query, *groups[0])
+        return kernel(query, *groups[0])
     key = torch.cat([group[0] for group in groups], 2)
     value = torch.cat([group[1] for group in groups], 2)
-    return nn.functional.scaled_dot_product_attention(query, key, value)
+    return kernel(query, key, value)
+
+
+def attend_stored(
+    query: Tensor,  # (B, H, N, D)
+    own: Pair,  # keys, rotated, and values
+    store: Rows,  # S >= N
+    kernel: Kernel = sdpa,
+) -> Tensor:  # (B, H, N, D)
+    """Write a group's keys and values into the first N rows of a store; attend to all S rows.
+
+    The other rows hold the other groups, so that nothing is concatenated. Rows are tokens, which is
+    how projections write them and how fused attention reads them.
+    """
+    write_pair(own, store)
+    keys, values = (part.transpose(1, 2) for part in store)
+    return kernel(query, keys, values)
+
+
+def write_pair(own: Pair, store: Rows) -> None:
+    """Write a group's keys and values into the first rows of a store, in the store's dtype.
+
+    Keys and values are two tensors, since compilers write into a view of an input in place only
+    where it is the input's one view.
+    """
+    for part, place in zip(own, store, strict=True):
+        place[:, : part.shape[2]].copy_(part.transpose(1, 2))
 
 
 class RMSNorm(nn.RMSNorm):
@@ -56,11 +86,16 @@ class RMSNorm(nn.RMSNorm):
 
 
 class Attention(nn.Module):
-    """One attention layer's projections; parameters are named as in diffusers' WanAttention."""
+    """One attention layer's projections; parameters are named as in diffusers' WanAttention.
+
+    Attributes:
+        kernel: what computes the attention itself; see `model.attention`.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
+        self.kernel: Kernel = sdpa
         self.to_q = nn.Linear(width, width)
         self.to_k = nn.Linear(width, width)
         self.to_v = nn.Linear(width, width)

@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 from realmaster_live.errors import BuildError
 
 Prediction = Literal["x0", "velocity"]
+FlowFrom = Literal["noise", "render"]
+CHOICES = {"prediction": get_args(Prediction), "flow_from": get_args(FlowFrom)}
 MOST = 2**20  # of any number in a profile
 MAY_BE_ZERO = ("text_width", "prompt_tokens", "ring", "sink", "memory")
 
@@ -35,6 +37,8 @@ class Profile:
         aligned: whether the reference token at the same position is added to each target token
             through a projection (diffusers' model has no such layer).
         prediction: "x0", predicted as a residual on the reference, or "velocity".
+        flow_from: "noise", with the render as in-context reference, or "render": the flow starts at
+            the render's own latent, and there are no reference tokens.
         experts: number of transformers; two divide the noise levels at `expert_boundary`.
         expert_boundary: the first expert serves timesteps at and above this one.
         frequency_width: number of sinusoids in a timestep's embedding.
@@ -66,6 +70,7 @@ class Profile:
     prompt_tokens: int = 0
     aligned: bool = True
     prediction: Prediction = "x0"
+    flow_from: FlowFrom = "noise"
     experts: int = 1
     expert_boundary: float = 1.0
     frequency_width: int = 64
@@ -80,6 +85,11 @@ class Profile:
     deep: int = 192
     memory: int = 32
     falling: bool = False
+
+    @property
+    def in_context(self) -> bool:
+        """Return whether targets attend to tokens of the reference."""
+        return self.flow_from == "noise"
 
     @property
     def head_width(self) -> int:
@@ -147,8 +157,8 @@ def _expected(name: str, default: Any, value: Any) -> str:
     if name == "prompts":
         texts = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
         return "" if texts else "a list of texts"
-    if name == "prediction":
-        return "" if value in get_args(Prediction) else f"one of {get_args(Prediction)}"
+    if name in CHOICES:
+        return "" if value in CHOICES[name] else f"one of {CHOICES[name]}"
     if isinstance(default, bool):
         return "" if isinstance(value, bool) else "true or false"
     if isinstance(default, int):
@@ -225,6 +235,11 @@ WAN_5B = replace(
 )
 """Wan2.2-TI2V-5B (Apache-2.0): 704 x 1280, cheaper there than the smaller model's finer tokens."""
 
+WAN_5B_ONE_STEP = replace(
+    WAN_5B, name="wan-5b-704-one-step", flow_from="render", steps=1, ring=0, sink=0
+)
+"""The same in one step from the render's latent: no noise, no reference tokens and no past."""
+
 WAN_A14B = replace(
     WAN_1_3B,
     name="wan-a14b",
@@ -238,4 +253,6 @@ WAN_A14B = replace(
 )
 """Wan2.2-T2V-A14B (Apache-2.0): two experts of 14B, for recordings, not live."""
 
-PROFILES = {profile.name: profile for profile in (EMBEDDED, WAN_1_3B, WAN_5B, WAN_A14B)}
+PROFILES = {
+    profile.name: profile for profile in (EMBEDDED, WAN_1_3B, WAN_5B, WAN_5B_ONE_STEP, WAN_A14B)
+}

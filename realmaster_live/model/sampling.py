@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from realmaster_live.model.profile import Profile
+
 
 def shifted(t: float, shift: float) -> float:
     """Return t' = shift t / (1 + (shift - 1) t) (Esser et al. 2024, eq. 23)."""
@@ -28,3 +30,12 @@ def add_noise(x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:  # (B, ...), (B, ..
 def euler_step(x_t: Tensor, x0: Tensor, t: float, t_next: float) -> Tensor:
     """Return x at t_next along v = (x_t - x_0) / t (Lipman et al. 2023, Euler's method)."""
     return x_t + (t_next - t) / t * (x_t - x0)
+
+
+def flow_start(profile: Profile, noise: Tensor, reference: Tensor) -> Tensor:
+    """Return x_1: noise, or the render's own latent where a profile's flow starts at that.
+
+    With the latter, x_t = (1 - t) x_0 + t reference, and one step leads from the render to the
+    photoreal latent (rectified flow between two data sets, Liu et al. 2022, arXiv 2209.03003).
+    """
+    return reference if profile.flow_from == "render" else noise

@@ -96,7 +96,7 @@ def variants(chunk: SteadyChunk) -> list[Variant]:
             cached,
             None,
             partial(chunk.cached, past=True),
-            lambda s: context + (s + 1) * target,
+            lambda s: context + (s + 1) * target,  # eager: whole passes, where engines fill only
         ),
         variant(
             RECOMPUTED,

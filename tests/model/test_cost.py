@@ -6,9 +6,17 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from realmaster_live.model.cost import PROMPT_TOKENS, cost, parameters, pass_flop
+from realmaster_live.model.cost import PROMPT_TOKENS, cost, fill_flop, parameters, pass_flop
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.profile import EMBEDDED, PROFILES, TINY, WAN_1_3B, WAN_5B, WAN_A14B
+from realmaster_live.model.profile import (
+    EMBEDDED,
+    PROFILES,
+    TINY,
+    WAN_1_3B,
+    WAN_5B,
+    WAN_5B_ONE_STEP,
+    WAN_A14B,
+)
 
 
 @pytest.mark.parametrize("profile", [*PROFILES.values(), TINY], ids=lambda profile: profile.name)
@@ -70,6 +78,15 @@ def test_chunks_cost_what_the_design_counted(profile, size, options, teraflop):
     )
 
 
+def test_one_step_from_the_render_is_one_pass():
+    size = {"height": 704, "width": 1280}
+    whole, one = (cost(profile, **size) for profile in (WAN_5B, WAN_5B_ONE_STEP))
+    tokens = whole.tokens
+    assert one.flop == pass_flop(WAN_5B, tokens, tokens)
+    assert one.flop < whole.flop / 4
+    assert one.kv_bytes < whole.kv_bytes / 3
+
+
 def test_a_latent_frame_of_the_small_profile_keeps_287_megabytes():
     whole = cost(WAN_1_3B, height=480, width=832)
     frames = 4 * WAN_1_3B.chunk_latents  # reference, sink, ring, present
@@ -82,7 +99,7 @@ def test_each_expert_has_passes_and_keys_of_its_own():
     single, both = (cost(p, height=480, width=832, steps=4) for p in (one, WAN_A14B))
     known, tokens = both.reference_tokens, both.tokens
     keys = tokens + known + (one.ring + one.sink) * tokens
-    around = pass_flop(one, known, known) + pass_flop(one, tokens, keys)
+    around = fill_flop(one, known, known) + fill_flop(one, tokens, keys)
     assert both.flop == pytest.approx(single.flop + around)
     assert both.kv_bytes == 2 * single.kv_bytes
     assert both.parameters == 2 * single.parameters

@@ -7,7 +7,7 @@ import torch
 
 from realmaster_live.model.concatenated import DiffusersTransformer, predict_concatenated
 from realmaster_live.model.copy_counter import CopyCounter
-from realmaster_live.model.cost import cost
+from realmaster_live.model.cost import cost, fill_flop, pass_flop
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.steady_chunk import BenchCase, SteadyChunk
 from realmaster_live.model.variants import MID_SIZE, variants
@@ -63,7 +63,16 @@ def test_recomputed_equals_cached_to_the_last_bit(scene, steps):
 
 def test_the_cached_variant_costs_as_much_as_the_profile_says(scene):
     first = variants(scene)[0]
-    expected = cost(scene.profile, height=64, width=128, steps=2).flop
+    known = cost(scene.profile, height=64, width=128, steps=2)
+    tokens, keys = known.tokens, 2 * known.tokens + len(scene.past) * known.tokens
+    expected = known.flop
+    for queries, seen in (
+        (tokens, tokens),
+        (tokens, keys),
+    ):  # whole passes in place of filling ones
+        expected += pass_flop(scene.profile, queries, seen) - fill_flop(
+            scene.profile, queries, seen
+        )
     assert first.flop(2) == pytest.approx(expected, rel=1e-9)
 
 

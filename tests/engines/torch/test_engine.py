@@ -11,12 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from realmaster_live.engines.export.export import STEP_CHOICES as EXPORTED_STEPS
 from realmaster_live.engines.load import load_engine
-from realmaster_live.engines.torch.buffers import Ring
 from realmaster_live.engines.torch.device import find_device, out_of_memory
 from realmaster_live.engines.torch.engine import STEP_CHOICES, TorchEngine
 from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
-from realmaster_live.model.cache import RingCache
 from realmaster_live.model.checkpoint import (
     AUTOENCODER_FILE,
     load_checkpoint,
@@ -27,7 +25,7 @@ from realmaster_live.model.cost import cost
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
-from realmaster_live.model.profile import TINY, WAN_1_3B, WAN_5B, Profile
+from realmaster_live.model.profile import TINY, WAN_1_3B, WAN_5B
 from realmaster_live.model.random_weights import random_networks
 
 WIDTH, HEIGHT = 96, 64
@@ -38,15 +36,6 @@ def noisy(index):
     chunk = make_chunk(index)
     shape = chunk.frames.shape
     return chunk.with_frames(np.random.default_rng(index).integers(0, 256, shape, np.uint8))
-
-
-def push(ring, kv):
-    """Keep a chunk as the engine does."""
-    if ring.slots.target is not None:
-        ring.write([(layer[0], layer[1]) for layer in kv])
-        ring.place(ring.slots.target)
-    ring.step()
-    ring.rotate_past(ring.past_tokens)
 
 
 class Recorder(TorchDispatchMode):
@@ -63,47 +52,13 @@ class Recorder(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("ring", "sink"), [(1, 0), (3, 0), (2, 2), (0, 1), (0, 0)])
-def test_the_ring_keeps_what_training_kept(ring, sink):
-    profile = Profile.from_dict({**TINY.as_dict(), "ring": ring, "sink": sink})
-    ours, theirs = Ring(profile, 2, 3, torch.device("cpu")), RingCache(profile)
-    shape = (profile.layers, 2, 1, profile.heads, 6, profile.head_width)
-    place = ours.keys_values.data_ptr()
-    for index in range(9):
-        kv = torch.full(shape, float(index))
-        push(ours, kv)
-        theirs.push(kv)
-        assert torch.equal(ours.keys_values[..., : ours.past_tokens, :], theirs.past(kv))
-        assert ours.slots.times == tuple(theirs.times())
-    assert ours.keys_values.data_ptr() == place
-    ours.reset()
-    assert ours.past_tokens == 0
-    push(ours, torch.full(shape, 7.0))
-    assert all(value.eq(7.0).all() for _, value in ours.past(ours.past_tokens))
-
-
-def test_rotations_follow_the_slots():
-    profile = Profile.from_dict({**TINY.as_dict(), "ring": 2})
-    ring = Ring(profile, 2, 3, torch.device("cpu"))
-    kv = torch.ones(profile.layers, 2, 1, profile.heads, 6, profile.head_width)
-    by_time = {}
-    for _ in range(6):
-        push(ring, kv)
-        keys = ring.past(ring.past_tokens)[1][0]
-        for slot, moment in enumerate(ring.slots.times):
-            key = keys[..., slot * 6 : (slot + 1) * 6, :].clone()
-            assert torch.equal(by_time.setdefault(moment, key), key)
-    assert set(by_time) == {-1.0, -2.0}
-    assert not torch.equal(by_time[-1.0], by_time[-2.0])
-
-
 def test_bf16_keeps_what_is_delicate_in_float32(tiny_checkpoint):
     with TorchEngine(tiny_checkpoint, **SIZE) as engine:
         expected = [engine.realize(noisy(index)).frames for index in range(3)]
     with TorchEngine(tiny_checkpoint, precision="bf16", **SIZE) as engine, Recorder() as recorder:
         got = [engine.realize(noisy(index)).frames for index in range(3)]
         (own,) = engine._buffers.states
-        kept = {own.ring.keys_values.dtype, own.ring.rotated.dtype, own.context.dtype}
+        kept = {own.store.rows[0].dtype, own.prompt_kv.dtype}
     for a, b in zip(got, expected, strict=True):
         difference = np.abs(a.astype(int) - b.astype(int))
         assert 0 < difference.mean() < 0.5
@@ -287,19 +242,18 @@ def test_runs_chunks_of_several_latent_frames():
 
 def test_blocks_are_compiled_once_for_all_layers(tiny_checkpoint, monkeypatch):
     """One compilation for each set of keys that a block sees, however many blocks there are."""
-    compile_one = torch.nn.Module.compile
-    monkeypatch.setattr(
-        torch.nn.Module, "compile", lambda self, **o: compile_one(self, backend=counted, **o)
-    )
     graphs = []
 
     def counted(graph, inputs):
         graphs.append(graph)
         return graph.forward
 
+    compile_one = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda f, **o: compile_one(f, backend=counted, **o))
     torch.compiler.reset()
     with TorchEngine(tiny_checkpoint, compile=True, precision="bf16", **SIZE) as engine:
         engine.realize(noisy(0))
     torch.compiler.reset()
-    # the reference, targets without and with a past; the encoder and the decoder
-    assert len(graphs) == 3 + 2
+    # a block with the reference, and with a target without and with a past; keys and values of the
+    # last block; the step into the past; the encoder and the decoder
+    assert len(graphs) == 3 + 1 + 1 + 2
