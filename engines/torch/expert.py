@@ -43,11 +43,11 @@ class Passes:
     @classmethod
     def compiled(cls) -> Passes:
         """Return them compiled: each once for every shape, whichever the layer."""
-        through, store_pair, move = (
-            torch.compile(each, dynamic=False)
-            for each in (Block.stored, Block.store_pair, move_rows)
+        return cls(
+            through=torch.compile(Block.stored, dynamic=False),
+            store_pair=torch.compile(Block.store_pair, dynamic=False),
+            move=torch.compile(move_rows, dynamic=False),
         )
-        return cls(through=through, store_pair=store_pair, move=move)
 
 
 class Expert:

@@ -19,8 +19,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention as sdpa
+from torch import Tensor, nn
 
 from realmaster_live.errors import EngineError
 
@@ -30,6 +29,7 @@ MODULES = {"flash3": "flash_attn_interface", "sage": "sageattention"}
 EXACT = (SDPA, "flash3")
 TOLERANCE = {SDPA: 0.0, "flash3": 0.02, "sage": 0.1}  # of the largest answer, against sdpa
 ROUNDS = 5
+sdpa: Kernel = nn.functional.scaled_dot_product_attention
 
 
 def installed() -> list[str]:
