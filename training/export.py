@@ -78,8 +78,8 @@ def merged_facts(source: Teacher, strength: float) -> dict[str, Any]:
     if source.adapter is None:
         return facts
     beside = source.adapter.parent / FACTS  # training writes a checkpoint beside the adapter
-    facts = json.loads(beside.read_text()) if beside.exists() else {}
-    about = {"sha256": digest_of(source.adapter), "strength": strength, "facts": facts}
+    trained = json.loads(beside.read_text()) if beside.exists() else {}
+    about = {"sha256": digest_of(source.adapter), "strength": strength, "facts": trained}
     return {**facts, "adapter": about}
 
 
