@@ -48,7 +48,7 @@ def our_sensors(world: Any) -> OurSensors:
     for actor in world.get_actors().filter("sensor.*"):
         if is_ours(role_of(actor)):
             owner = owner_of(role_of(actor))
-            found["dead" if owner is None else owner.standing()].append(actor)
+            found["dead" if owner is None else owner.liveness()].append(actor)
     return OurSensors(orphans=found["dead"], owned=found["alive"], unknown=found["unknown"])
 
 

@@ -3,8 +3,8 @@
     tick -> observe(): the tick's snapshot and the lights' states, in the client's thread
     frame -> at(): the same tick's snapshot -> SceneObjects in our axes
 
-What never changes of an actor (class, size, where its box sits) is asked for once, when it first
-shows up. CARLA's boxes that bound no object are not used: the own box of a traffic light
+What never changes of an actor (class, size, where its box sits) is queried once, when it first
+appears. CARLA's boxes that bound no object are not used: the own box of a traffic light
 or sign is the piece of road where it holds.
 """
 
@@ -34,7 +34,7 @@ LIGHT = "traffic.traffic_light"
 LAMPS = ("red", "yellow", "green", "off")  # CARLA's fifth state is Unknown
 FASTEST_M_S = 100.0  # what moved faster between two frames was put elsewhere
 SMALLEST_M = 0.01  # CARLA gives some boxes without a volume
-OWN_NUMBERS = 2**63 - 1  # CARLA's numbers of level geometry have 64 bits, ours a sign
+ID_MASK = 2**63 - 1  # CARLA's numbers of level geometry have 64 bits, ours a sign
 HEAD_STEP = 1 << 32  # from one head of a traffic light to the next; actor ids have 32 bits
 VEHICLES = frozenset(
     CLASS_IDS[name] for name in ("car", "truck", "bus", "train", "motorcycle", "bicycle")
@@ -88,8 +88,8 @@ class SceneWatch:
         self._numbered_by_actor = numbered_by_actor
         self._bodies: dict[int, _Body | None] = {} if own_id is None else {own_id: None}
         self._lights: dict[int, Any] = {}
-        self._shown: Mapping[int, str] = {}  # what they showed in the last tick that is sure
-        self._still: list[SceneObject] = []  # heads of lights, and what belongs to the level
+        self._states: Mapping[int, str] = {}  # in the last tick at which they were current
+        self._static: list[SceneObject] = []  # heads of lights, and what belongs to the level
         self._light_of: list[int] = []  # the traffic light that each head belongs to, or 0
         self._before: tuple[float, Mapping[int, NDArray[np.float64]]] = (0.0, {})
         self._learn_level(carla)
@@ -103,16 +103,16 @@ class SceneWatch:
         the same in an earlier tick.
         """
         try:
-            shown = {key: str(light.state).lower() for key, light in list(self._lights.items())}
-            sure = self._world.get_snapshot().frame == snapshot.frame
+            states = {key: str(light.state).lower() for key, light in list(self._lights.items())}
+            current = self._world.get_snapshot().frame == snapshot.frame
         except RuntimeError as error:  # the episode ended under it
             log.debug("traffic lights of frame %d: %s", snapshot.frame, error)
             return Tick(snapshot, {})
-        now = {key: state for key, state in shown.items() if state in LAMPS}
-        if sure:
-            self._shown = now
+        now = {key: state for key, state in states.items() if state in LAMPS}
+        if current:
+            self._states = now
             return Tick(snapshot, now)
-        before = self._shown
+        before = self._states
         return Tick(
             snapshot, {key: state for key, state in now.items() if before.get(key) == state}
         )
@@ -126,9 +126,9 @@ class SceneWatch:
         found = self._moving(tick.snapshot, eye)
         for n in self._near(self._places, eye):
             light = tick.lights.get(self._light_of[n], "")
-            if self._still[n].light != light:
-                self._still[n] = replace(self._still[n], light=light)
-            found.append(self._still[n])
+            if self._static[n].light != light:
+                self._static[n] = replace(self._static[n], light=light)
+            found.append(self._static[n])
         return tuple(found)
 
     def _near(self, places: NDArray[np.float64], eye: NDArray[np.float64]) -> list[int]:
@@ -139,7 +139,7 @@ class SceneWatch:
         actors = {one.id: one for one in snapshot}
         unknown = actors.keys() - self._bodies.keys()
         if unknown:
-            self._learn_these(list(unknown))
+            self._learn_by_id(list(unknown))
         present = [
             (key, one, body) for key, one in actors.items() if (body := self._bodies.get(key))
         ]
@@ -186,7 +186,7 @@ class SceneWatch:
         self._before = now, {key: place for (key, _), place in zip(actors, places, strict=True)}
         return velocities
 
-    def _learn_these(self, ids: list[int]) -> None:
+    def _learn_by_id(self, ids: list[int]) -> None:
         """Query actors that are new; one that is gone by now is not queried again."""
         try:
             actors = self._world.get_actors(ids)
@@ -198,7 +198,7 @@ class SceneWatch:
             self._bodies.setdefault(key, None)
 
     def _learn(self, actors: Iterable[Any]) -> None:
-        """Ask for what never changes of these actors."""
+        """Query what never changes of these actors."""
         for actor in actors:
             if actor.id in self._bodies:
                 continue
@@ -210,7 +210,7 @@ class SceneWatch:
                     self._bodies[actor.id] = self._body(actor, class_id)
             except RuntimeError as error:  # destroyed by now, or dormant
                 log.debug("actor %d: %s", actor.id, error)
-        self._places = np.array([one.object_to_world[:3, 3] for one in self._still]).reshape(-1, 3)
+        self._places = np.array([one.object_to_world[:3, 3] for one in self._static]).reshape(-1, 3)
 
     def _body(self, actor: Any, class_id: int) -> _Body | None:
         size, box = _size_and_place(actor.bounding_box)
@@ -222,7 +222,7 @@ class SceneWatch:
     def _learn_light(self, actor: Any) -> None:
         self._lights[actor.id] = actor
         for number, box in enumerate(actor.get_light_boxes()):
-            self._add_still(
+            self._add_static(
                 actor.id + number * HEAD_STEP,
                 CLASS_IDS["traffic_light"],
                 actor.type_id,
@@ -236,15 +236,15 @@ class SceneWatch:
         labels = carla.CityObjectLabel.values
         for class_id in sorted(LEVEL & labels.keys()):
             for one in self._world.get_environment_objects(labels[class_id]):
-                self._add_still(
-                    one.id & OWN_NUMBERS,
+                self._add_static(
+                    one.id & ID_MASK,
                     class_id,
                     f"level.{CLASS_NAMES[class_id]}",
                     one.bounding_box,
                     mask_id=self._mask_id(one.id),
                 )
 
-    def _add_still(
+    def _add_static(
         self, number: int, class_id: int, type_id: str, box: Any, *, mask_id: int, light_of: int = 0
     ) -> None:
         """Add an object that never moves; CARLA gives its box in the world."""
@@ -253,7 +253,7 @@ class SceneWatch:
             log.debug("%s %d has a box of %s m: left out", type_id, number, size)
             return
         self._light_of.append(light_of)
-        self._still.append(
+        self._static.append(
             SceneObject(
                 object_id=number,
                 class_id=class_id,

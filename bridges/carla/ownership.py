@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 ROLE = "realmaster"
-Standing = Literal["alive", "dead", "unknown"]
+Liveness = Literal["alive", "dead", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,12 @@ class Owner:
         """The role name of what this process spawns."""
         return f"{ROLE}@{self.host}:{self.namespace}:{self.pid}:{self.started}"
 
-    def standing(self) -> Standing:
+    def liveness(self) -> Liveness:
         """Return whether the process lives; unknown for one of another host or container."""
         if (self.host, self.namespace) != (_host(), _namespace()):
             return "unknown"
         if not Path("/proc/self/stat").exists():
-            return _standing_without_proc(self.pid)
+            return _liveness_without_proc(self.pid)
         return "alive" if _started(self.pid) == self.started else "dead"
 
     def __str__(self) -> str:
@@ -89,7 +89,7 @@ def _started(pid: int) -> str:
     return "" if state in "ZX" else fields[18]  # a zombie has ended
 
 
-def _standing_without_proc(pid: int) -> Standing:
+def _liveness_without_proc(pid: int) -> Liveness:
     if os.name == "nt":  # os.kill would end the process there
         return "unknown"
     try:

@@ -175,7 +175,7 @@ class TickReader:
 
         The client sees the world as of the last tick. What is destroyed after our tick, while its
         images are drawn, is therefore missed by every check: the images never come, and nobody else
-        makes the tick that would tell. A tick of ours does, and also tells of a world that was
+        makes the tick that would show it. A tick of ours does, and also shows that a world was
         loaded meanwhile.
         """
         for actor in self._attached.actors:

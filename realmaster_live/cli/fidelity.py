@@ -43,8 +43,8 @@ class Fidelity:
     lock_classes: Annotated[Names | None, Flag(metavar="CLASS,...")] = None
 
     @property
-    def wanted(self) -> bool:
-        """Whether anything but `attempts` was asked for."""
+    def is_given(self) -> bool:
+        """Whether any option but `attempts` was given."""
         return replace(self, attempts=3) != Fidelity()
 
 

@@ -81,9 +81,9 @@ def run(options: Replay) -> int:
         seed=options.seed,
         size=options.size,
         lossless=options.lossless,
-        fidelity=asdict(options.fidelity) if options.fidelity.wanted else {},
+        fidelity=asdict(options.fidelity) if options.fidelity.is_given else {},
     )
-    if len(inputs) > 1 and (options.out is None or options.display.wanted):
+    if len(inputs) > 1 and (options.out is None or options.display.is_given):
         raise ConfigError(
             f"expected one input for --view, --video or no --out, got {len(inputs)}: give --out "
             "DIR without them"

@@ -139,7 +139,7 @@ def tracked(items: Iterable[Any], title: str, total: int | None = None) -> Itera
 
 
 def show_stats(stats: Stats, title: str = "") -> None:
-    """Print the account of a run."""
+    """Print the statistics of a run."""
     out = console()
     lost = f"{stats.lost_frames} lost by the source, {stats.dropped_frames} dropped"
     if stats.dropped_chunks:

@@ -43,7 +43,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """The account of a run: at its end `captured == realized + dropped_frames + unfinished_frames`.
+    """Statistics of a run: at its end `captured == realized + dropped_frames + unfinished_frames`.
 
     Frames and chunks are those of all cameras together.
 
@@ -72,7 +72,7 @@ class Stats:
     latency_ms: Mapping[str, Latency] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Say the account in words."""
+        """Show the counts and the rate."""
         return (
             f"Stats({self.captured} frames captured, {self.realized} realized, "
             f"{self.lost_frames} lost, {self.dropped_frames} dropped, "
@@ -133,7 +133,7 @@ class Meter:
             self._began = self._latest
 
     def stats(self) -> Stats:
-        """Return the account so far."""
+        """Return the statistics so far."""
         with self._lock:
             samples = {stage: list(values) for stage, values in self._samples.items()}
             counts = dict(self._counts)

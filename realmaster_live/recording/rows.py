@@ -1,4 +1,4 @@
-"""Chunks as rows of the tables, and rows as what they were."""
+"""Chunks as rows of the tables, and back."""
 
 from __future__ import annotations
 

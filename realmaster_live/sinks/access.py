@@ -38,7 +38,7 @@ async def only_this_machine(request: Any, handler: Callable[[Any], Awaitable[Any
 
 
 def http_log(name: str) -> logging.Logger:
-    """Return the web server's logger, without what is a client's fault: half a request, rubbish."""
+    """Return the web server's logger, without clients' faults: half a request, malformed data."""
     log = logging.getLogger(name)
     if not log.filters:
         log.addFilter(_is_our_fault)
@@ -58,7 +58,7 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
 
 
 def _host(host: str) -> str | None:
-    """Return the name of a Host header or an origin, without its port, in small letters."""
+    """Return the name of a Host header or an origin, without its port, in lower case."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:

@@ -1,4 +1,4 @@
-"""From the options of a verb to the sinks that they ask for."""
+"""Opens the sinks that the options of a verb name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class DisplayOptions:
-    """Watching while it runs.
+    """Display while it runs.
 
     Attributes:
         view: Show a live page for a browser, on 127.0.0.1.
@@ -35,8 +35,8 @@ class DisplayOptions:
             )
 
     @property
-    def wanted(self) -> bool:
-        """Whether there is anything to watch."""
+    def is_given(self) -> bool:
+        """Whether a page or a film was asked for."""
         return self.view or self.video is not None
 
 
@@ -67,7 +67,7 @@ def open_recorder(stack: ExitStack, folder: Path, recording: RecordingOptions) -
 
 
 def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
-    """Return the film and the live page that are wanted; `stack` closes them."""
+    """Return the film and the live page that the options name; `stack` closes them."""
     sinks: list[Sink] = []
     if display.video is not None:
         from realmaster_live.sinks.video import SideBySideVideo

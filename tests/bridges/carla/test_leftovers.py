@@ -42,15 +42,15 @@ def client(owner, *, ticks: bool):
 
 def test_a_role_name_tells_its_process():
     me = this_process()
-    assert is_ours(me.role_name) and owner_of(me.role_name) == me and me.standing() == "alive"
+    assert is_ours(me.role_name) and owner_of(me.role_name) == me and me.liveness() == "alive"
     assert is_ours(ROLE) and owner_of(ROLE) is None
     assert not is_ours("realmasters") and not is_ours("hero")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    assert replace(me, pid=ended.pid).standing() == "dead"
-    assert replace(me, started=f"{me.started}0").standing() == "dead"  # the number was used again
-    assert replace(me, host="elsewhere").standing() == "unknown"
-    assert replace(me, namespace="container").standing() == "unknown"
+    assert replace(me, pid=ended.pid).liveness() == "dead"
+    assert replace(me, started=f"{me.started}0").liveness() == "dead"  # the number was used again
+    assert replace(me, host="elsewhere").liveness() == "unknown"
+    assert replace(me, namespace="container").liveness() == "unknown"
     for broken in (f"{ROLE}@", f"{ROLE}@a:b:c:d", f"{ROLE}@a:b", f"{ROLE}@:::"):
         assert owner_of(broken) is None
 
