@@ -32,6 +32,10 @@ class IdentityEngine:
         """Take the prompt that changes nothing; EngineError for any other."""
         check_prompt(prompt, (AS_SIMULATED,))
 
+    def sibling(self) -> IdentityEngine:
+        """Return another one, with the prompt that changes nothing."""
+        return IdentityEngine(self._spec)
+
     def reset(self) -> None:
         """Do nothing: there is no state."""
 

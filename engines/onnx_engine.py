@@ -239,6 +239,13 @@ class OnnxEngine:
             self._place_past()
         return replace(with_prompt(chunk.with_frames(frames.numpy()), self._fade), seed=seed)
 
+    def sibling(self) -> OnnxEngine:
+        """Return an engine over the same sessions, for another camera; its past is its own."""
+        other = copy(self)
+        other._noise, other._fade = copy(self._noise), copy(self._fade)
+        other.reset()
+        return other
+
     def close(self) -> None:
         """Release the sessions; may be called twice."""
         self._sessions = {}

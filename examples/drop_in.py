@@ -15,7 +15,7 @@ blueprint.set_attribute("image_size_x", "512")
 blueprint.set_attribute("image_size_y", "288")
 mount = carla.Transform(carla.Location(x=1.5, z=1.7))
 camera = world.spawn_actor(blueprint, mount, attach_to=car)
-camera = rm.realize(camera, engine=str(engine))  # the one line that is new
+camera = rm.realize(camera, engine=str(engine), policy="delay")  # the one line that is new
 camera.listen(lambda image: image.save_to_disk(f"drop-in/{image.frame:06d}.png"))
 time.sleep(float(seconds))
 camera.destroy()

@@ -24,7 +24,6 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
     ("", "live"): "chunker pipeline progress stats",
     ("", "sinks"): "drawing",
     ("", "system"): "atomic_files doctor host termination",
-    ("bridges", "bridges.carla"): "image_worker",
     ("bridges.carla_wire", "bridges.carla.wire"): "episode_state layouts rpc shapes streams",
     ("bridges.gtav_readers", "bridges.gtav.readers"): (
         "drive files opengl presil sailvos tiff_pages viper visionexport vpilot"

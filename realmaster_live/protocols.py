@@ -100,6 +100,17 @@ class LoadedEngine(PromptedEngine, Protocol):
 
 
 @runtime_checkable
+class SharingEngine(Engine, Protocol):
+    """An engine whose weights several cameras can share."""
+
+    def sibling(self) -> Engine:
+        """Return an engine over the same weights with a past of its own, as after `reset`.
+
+        Each is closed for itself; the weights go with the last one.
+        """
+
+
+@runtime_checkable
 class RetryingEngine(Engine, Protocol):
     """An engine that can realize its last chunk from other noise."""
 

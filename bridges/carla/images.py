@@ -75,22 +75,19 @@ LABEL_DECODERS: Mapping[str, Decoder] = {
 }
 
 
-def overwrite(image: Any, picture: NDArray[np.uint8]) -> None:
-    """Write `picture`, (H, W, 3) uint8 sRGB, over the pixels of a carla.Image the caller holds.
+def overwrite(image: Any, pixels: NDArray[np.uint8]) -> None:
+    """Write `pixels`, (H, W, 4) uint8 BGRA, over those of a carla.Image that the caller holds.
 
     The client offers its pixels read-only and lets nobody make an image, so that the only way to
     hand out a real carla.Image with other pixels is to write into its own memory.
     """
     target = bgra_view(image)
-    if picture.shape != (*target.shape[:2], 3) or picture.dtype != np.uint8:
+    if pixels.shape != target.shape or pixels.dtype != np.uint8:
         raise ValueError(
-            f"expected a picture of shape {(*target.shape[:2], 3)} uint8, got {picture.shape} "
-            f"{picture.dtype}: realize at the camera's own size"
+            f"expected pixels of shape {target.shape} uint8, got {pixels.shape} {pixels.dtype}: "
+            "scale the picture to the camera's own size"
         )
-    pixels = np.empty(target.shape, np.uint8)
-    for channel in range(3):
-        pixels[..., channel] = picture[..., 2 - channel]
-    pixels[..., 3] = 255
+    pixels = np.ascontiguousarray(pixels)
     ctypes.memmove(target.ctypes.data, pixels.ctypes.data, pixels.nbytes)
 
 

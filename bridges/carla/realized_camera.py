@@ -1,53 +1,71 @@
-"""A drop-in rgb camera: the user's own carla sensor, whose images arrive photoreal.
-
-carla's thread: keep the image -> worker: chunk -> engine -> overwrite pixels -> user's callback
-"""
+"""A drop-in rgb camera: the user's own carla sensor, whose images arrive photoreal."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from realmaster_live.bridges.carla.ego import PICTURE_SENSOR
-from realmaster_live.bridges.carla.image_worker import Callback, ImageWorker
-from realmaster_live.errors import ConfigError
+from realmaster_live.bridges.carla.ego import PICTURE_SENSOR, role_of
+from realmaster_live.bridges.carla.geometry import cam_to_world
+from realmaster_live.bridges.carla.images import bgra_view, overwrite
+from realmaster_live.errors import ConfigError, FrameTimeout
+from realmaster_live.feeds.choice import picture_size
+from realmaster_live.feeds.feed import Arrival, CameraFeed
+from realmaster_live.feeds.figures import FeedFigures
+from realmaster_live.feeds.pixels import Pixels
+from realmaster_live.feeds.policies import DEFAULT, explained
+from realmaster_live.feeds.setting_up import engine_under
+from realmaster_live.feeds.two_pass import TwoPass
 from realmaster_live.protocols import Engine
 
 log = logging.getLogger(__name__)
-
-POLICIES = ("delay",)
+Callback = Callable[[Any], None]
+LOCKSTEP_S = 30.0  # how long a tick in lockstep waits for an image and for the engine
 
 
 class RealizedCamera:
     """Behaves as the rgb camera it wraps, except that `listen` delivers realized pictures.
 
     The callback gets the simulator's own carla.Image objects: frame, timestamp, transform and fov
-    are untouched, only the pixels were replaced. With policy `delay` each image comes once its
-    chunk is complete and realized, so up to `delay_frames` ticks late: a loop that waits for the
-    image of the tick it just made never gets it, one that goes on ticking gets every image.
-    Everything else is the wrapped camera's. Callbacks run on one thread, in order.
+    are untouched, only the pixels were replaced. When it gets them, and how old the pixels are, is
+    the latency policy's; `listen` logs it. Everything else is the wrapped camera's.
 
     Args:
-        camera: a spawned `sensor.camera.rgb`, of the engine's size.
+        camera: a spawned `sensor.camera.rgb`; pictures of another size than the engine's are scaled
+            there and back.
         engine: realizes the chunks; not to be shared while the camera listens.
-        policy: `delay`.
-        close_engine: whether `destroy` closes the engine too.
+        policy: one of realmaster_live.feeds.policies.
+        record: for policy `two_pass`, the new folder that the realized recording is written to.
+        on_destroy: called by `destroy` once the engine is not needed any more.
     """
 
     def __init__(
-        self, camera: Any, engine: Engine, *, policy: str = "delay", close_engine: bool = False
+        self,
+        camera: Any,
+        engine: Engine,
+        *,
+        policy: str = DEFAULT,
+        record: str | Path | None = None,
+        on_destroy: Callable[[], None] = lambda: None,
     ) -> None:
-        _check(camera, engine, policy)
-        self._camera = camera
-        self._engine = engine
-        self._close_engine = close_engine
-        self._worker: ImageWorker | None = None
-        self._dropped = 0
+        _check(camera, policy)
+        self._camera, self._policy = camera, policy
+        self._engine = engine_under(policy, engine, record)
+        self._on_destroy = on_destroy
+        self._feed: CameraFeed | None = None
+        self._figures = FeedFigures()
 
     @property
     def camera(self) -> Any:
         """The wrapped carla sensor, for calls that insist on one."""
         return self._camera
+
+    @property
+    def engine(self) -> Engine:
+        """What realizes the pictures, for instance to set its prompt."""
+        return self._engine
 
     @property
     def delay_frames(self) -> int:
@@ -56,54 +74,129 @@ class RealizedCamera:
         return max(spec.frames, spec.first_frames) - 1
 
     @property
+    def figures(self) -> FeedFigures:
+        """Counts of this listening, or of the last one: images, ages, losses."""
+        return self._figures if self._feed is None else self._feed.figures
+
+    @property
+    def source_frame(self) -> int | None:
+        """Number of the frame that the newest photoreal pixels are of; None before the first."""
+        return None if self._feed is None else self._feed.source_frame
+
+    @property
     def dropped(self) -> int:
-        """How many images were lost because the engine was slower than the camera."""
-        return self._dropped + (self._worker.dropped if self._worker else 0)
+        """How many images were never delivered because the engine was slower than the camera."""
+        return self.figures.dropped
 
     def listen(self, callback: Callback) -> None:
-        """Deliver realized images to `callback` until `stop`."""
+        """Deliver realized images to `callback` until `stop`; another call takes its place."""
         self.stop()
-        log.warning(
-            "camera %d is realized in chunks: each image comes up to %d frames after its tick",
-            self._camera.id,
-            self.delay_frames,
+        name = f"camera {self._camera.id}"
+        role = role_of(self._camera)
+        log.warning("%s: %s", f"{name} ({role})" if role else name, self._told())
+
+        def deliver(image: Any, pixels: Pixels | None) -> None:
+            if pixels is not None:
+                overwrite(image, pixels)
+            callback(image)
+
+        feed = self._feed = CameraFeed(
+            f"camera-{self._camera.id}",
+            self._engine,
+            deliver,
+            policy=self._policy,
+            every_tick=_sensor_tick_s(self._camera) == 0.0,
+            listener=f"the callback {getattr(callback, '__qualname__', repr(callback))}",
         )
-        name, every_tick = f"camera-{self._camera.id}", _sensor_tick_s(self._camera) == 0.0
-        self._worker = ImageWorker(name, self._engine, callback, every_tick=every_tick)
-        self._camera.listen(self._worker.put)
+        copies = feed.policy.at_once
+        self._camera.listen(lambda image: feed.put(arrival_of(image, copies=copies)))
 
     def stop(self) -> None:
-        """Stop listening, realize and deliver what has arrived, then raise what went wrong.
+        """Stop listening, deliver what is owed, then raise what went wrong in the engine.
 
-        Raises the first exception of the engine or of the callback. May be called twice.
+        May be called twice. With policy `two_pass` the recording is realized here.
         """
-        worker = self._worker
-        if worker is None:
+        feed = self._feed
+        if feed is None:
             return
         if self._camera.is_alive and self._camera.is_listening():
             self._camera.stop()
-        worker.finish()
-        self._worker = None
-        self._dropped += worker.dropped
-        if worker.error is not None:
-            raise worker.error
+        feed.finish()
+        self._figures = feed.figures
+        self._feed = None
+        log.info("%s: %s", feed.name, self._figures)
+        if feed.error is not None:
+            raise feed.error
+        if isinstance(self._engine, TwoPass):
+            self._engine.hand_over()
 
     def destroy(self) -> bool:
-        """Stop, destroy the wrapped camera, and close the engine where it is ours."""
+        """Stop, destroy the wrapped camera, and give the engine back where it is ours."""
         try:
             self.stop()
         finally:
-            if self._close_engine:
-                self._engine.close()
+            self._on_destroy()
             destroyed = bool(self._camera.destroy())
         return destroyed
 
     def __getattr__(self, name: str) -> Any:
         """Return the wrapped camera's attribute; raise first what went wrong in the background."""
-        worker = self.__dict__.get("_worker")
-        if worker is not None and worker.error is not None:
+        feed = self.__dict__.get("_feed")
+        if feed is not None and feed.error is not None:
             self.stop()
         return getattr(self.__dict__["_camera"], name)
+
+    def _told(self) -> str:
+        """Return what the log says when the camera begins to listen."""
+        spec, (width, height) = self._engine.spec, picture_size(self._camera.attributes)
+        text = explained(self._policy, spec)
+        if (width, height) != (spec.width, spec.height):
+            text += f"; {width}x{height} pictures are realized at {spec.width}x{spec.height}"
+        return text
+
+
+def tick_in_lockstep(
+    tick: Callable[[], int], cameras: Sequence[RealizedCamera], timeout_s: float = LOCKSTEP_S
+) -> int:
+    """Tick through the chunk of cameras with policy `lockstep`; return the last frame's number.
+
+    When it returns, every image of the chunk was delivered, that of the returned frame included.
+    Cameras that do not listen are left out; without any this is one tick.
+
+    Raises:
+        FrameTimeout: a camera's image, or the realized chunk, did not come within `timeout_s`.
+    """
+    feeds = [one._feed for one in cameras if one._feed is not None]
+    while True:
+        frame = int(tick())
+        for feed in feeds:
+            if not feed.wait(frame, timeout_s):
+                raise FrameTimeout(
+                    f"expected the image of frame {frame} of {feed.name} within {timeout_s:g} s, "
+                    "got none: lockstep needs a camera that draws in every tick"
+                )
+        if all(feed.is_complete for feed in feeds):
+            break
+    for feed in feeds:
+        if not feed.wait(frame, timeout_s, delivered=True):
+            raise FrameTimeout(
+                f"expected frame {frame} of {feed.name} realized within {timeout_s:g} s, got none: "
+                "the engine is slower than that, or stuck"
+            )
+    return frame
+
+
+def arrival_of(image: Any, *, copies: bool) -> Arrival:
+    """Return a carla.Image as a feed takes it; `copies` where its pixels are about to change."""
+    pixels = bgra_view(image)
+    return Arrival(
+        payload=image,
+        pixels=pixels.copy() if copies else pixels,
+        frame_id=image.frame,
+        timestamp=image.timestamp,
+        fov_deg=image.fov,
+        cam_to_world=cam_to_world(image.transform.get_matrix()),
+    )
 
 
 def picture_format(camera: Any) -> tuple[int, int, float]:
@@ -114,11 +207,7 @@ def picture_format(camera: Any) -> tuple[int, int, float]:
     if camera.type_id != PICTURE_SENSOR:
         raise _not_a_picture(camera)
     tick_s = _sensor_tick_s(camera) or camera.get_world().get_settings().fixed_delta_seconds
-    return *_size(camera), 1.0 / (tick_s or 0.05)
-
-
-def _size(camera: Any) -> tuple[int, int]:
-    return int(camera.attributes["image_size_x"]), int(camera.attributes["image_size_y"])
+    return *picture_size(camera.attributes), 1.0 / (tick_s or 0.05)
 
 
 def _sensor_tick_s(camera: Any) -> float:
@@ -131,20 +220,12 @@ def _not_a_picture(camera: Any) -> ConfigError:
     )
 
 
-def _check(camera: Any, engine: Engine, policy: str) -> None:
+def _check(camera: Any, policy: str) -> None:
     """Raise ConfigError for what cannot work, before anything is listened to."""
-    if policy not in POLICIES:
-        raise ConfigError(
-            f"expected policy {' or '.join(POLICIES)}, got {policy!r}: a chunk exists only after "
-            "its last tick, so images can only come late"
-        )
     if camera.type_id != PICTURE_SENSOR:
         raise _not_a_picture(camera)
-    spec = engine.spec
-    got = _size(camera)
-    if got != (spec.width, spec.height):
+    if policy == "lockstep" and _sensor_tick_s(camera):
         raise ConfigError(
-            f"expected a camera of {spec.width}x{spec.height}, the one size this engine fits, got "
-            f"{got[0]}x{got[1]}: set image_size_x={spec.width} and image_size_y={spec.height} on "
-            "its blueprint, or load an engine of the camera's size"
+            f"expected sensor_tick 0 for policy lockstep, got {_sensor_tick_s(camera):g}: let the "
+            "camera draw in every tick, or use policy hold"
         )

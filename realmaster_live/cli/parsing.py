@@ -54,10 +54,13 @@ def read_options(
     options = options_of(cls)
     parser = make_parser(cls, options, verb)
     parser.epilog = f"verbs:\n{epilog}" if epilog else None
+    arguments, command = _without_command(options, arguments)
     given, rest = parser.parse_known_intermixed_args(_with_new_names(options, arguments))
     if rest:
         _refuse(rest[0], options, parser.prog)
     found = vars(given)
+    for dest, words in command.items():
+        found[dest] = [*found.get(dest, ()), *words]
     values: dict[tuple[str, ...], Any] = {}
     config = found.pop("config", None)
     if config is not None:
@@ -149,6 +152,20 @@ def _is_missing(option: Option, values: Mapping[tuple[str, ...], Any]) -> bool:
     if option.default is not NO_DEFAULT:
         return False
     return option.path not in values or (option.many and not values[option.path])
+
+
+def _without_command(
+    options: Sequence[Option], arguments: Sequence[str]
+) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
+    """Return what comes before `--`, and what comes after it where an argument takes many words.
+
+    Another program's flags are among those words: argparse would take them for ours.
+    """
+    many = [option for option in options if option.flag.positional and option.many]
+    if not many or "--" not in arguments:
+        return arguments, {}
+    at = list(arguments).index("--")
+    return arguments[:at], {".".join(many[-1].path): arguments[at + 1 :]}
 
 
 def _with_new_names(options: Sequence[Option], arguments: Sequence[str]) -> list[str]:

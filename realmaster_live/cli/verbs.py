@@ -73,6 +73,7 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
     "drive": {
         "attach": Verb(module="attach", options="Attach"),
         "record": Verb(module="attach", options="Record"),
+        "inject": Verb(module="inject", options="Inject", extra="demo"),
         "replay": Verb(module="replay", options="Replay"),
         "demo": Verb(module="demo", options="Demo", extra="demo"),
     },

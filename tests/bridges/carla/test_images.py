@@ -115,7 +115,7 @@ def test_an_overwritten_image_is_still_carlas_and_saves_the_new_pixels(owner, tm
     facts = (image.frame, image.timestamp, image.fov, image.width, image.height)
     place = image.transform.get_matrix()
     picture = np.random.default_rng(7).integers(0, 256, (48, 64, 3)).astype(np.uint8)
-    overwrite(image, picture)
+    overwrite(image, cv2.cvtColor(picture, cv2.COLOR_RGB2BGRA))
     np.testing.assert_array_equal(rgb(image), picture)
     assert (image.frame, image.timestamp, image.fov, image.width, image.height) == facts
     assert image.transform.get_matrix() == place and isinstance(image, carla.Image)
@@ -124,10 +124,10 @@ def test_an_overwritten_image_is_still_carlas_and_saves_the_new_pixels(owner, tm
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], picture)
 
 
-@pytest.mark.parametrize("shape", [(48, 63, 3), (48, 64, 4), (24, 64, 3)])
+@pytest.mark.parametrize("shape", [(48, 63, 4), (48, 64, 3), (24, 64, 4)])
 def test_a_picture_of_another_size_is_refused(image, shape):
     before = bgra_view(image).copy()
-    with pytest.raises(ValueError, match="realize at the camera's own size"):
+    with pytest.raises(ValueError, match="scale the picture to the camera's own size"):
         overwrite(image, np.zeros(shape, np.uint8))
     np.testing.assert_array_equal(bgra_view(image), before)
 

@@ -1,0 +1,175 @@
+"""Photoreal cameras in a program that knows nothing of them: carla's own classes, patched.
+
+`realmaster inject` starts the program with `injected/` first on its PYTHONPATH, whose
+`sitecustomize` calls `install` in every Python process that imports carla.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.bridges.carla.ego import role_of
+from realmaster_live.bridges.carla.realized_camera import (
+    RealizedCamera,
+    picture_format,
+    tick_in_lockstep,
+)
+from realmaster_live.errors import ConfigError
+from realmaster_live.feeds.choice import CameraChoice
+from realmaster_live.feeds.setting_up import Realizing
+
+log = logging.getLogger(__name__)
+VARIABLE = "REALMASTER_INJECT"  # of the environment, JSON
+HOOK = Path(__file__).with_name("injected")  # holds only the sitecustomize
+
+
+def environment(realizing: Realizing, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a program whose cameras are to be realized."""
+    paths = [str(HOOK), *filter(None, [inherited.get("PYTHONPATH")])]
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(paths),
+        VARIABLE: json.dumps(asdict(realizing), default=str),
+    }
+
+
+def install(carla: Any, environ: Mapping[str, str]) -> None:
+    """Patch the carla module of this process, as the environment says."""
+    Injection(carla, read_realizing(environ[VARIABLE])).patch()
+
+
+def read_realizing(text: str) -> Realizing:
+    """Return the options of the environment variable; raise ConfigError for other texts."""
+    try:
+        values = json.loads(text)
+        cameras = values.pop("cameras")
+        choice = CameraChoice(
+            roles=tuple(cameras["roles"]),
+            sizes=tuple((int(w), int(h)) for w, h in cameras["sizes"]),
+            count=cameras["count"],
+        )
+        assert set(values) | {"cameras"} == {one.name for one in fields(Realizing)}
+        size, record = values.pop("size"), values.pop("record")
+        return Realizing(
+            size=None if size is None else (int(size[0]), int(size[1])),
+            record=None if record is None else Path(record),
+            cameras=choice,
+            **values,
+        )
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"expected options of `realmaster inject` in {VARIABLE}, got {text[:80]!r} "
+            f"({error!r}): start the program with that command"
+        ) from error
+
+
+class _Unpatched:
+    """A carla sensor with the methods that its class had before it was patched."""
+
+    def __init__(self, sensor: Any, methods: Mapping[str, Callable[..., Any]]) -> None:
+        self._sensor, self._methods = sensor, methods
+
+    def __getattr__(self, name: str) -> Any:
+        method = self._methods.get(name)
+        return getattr(self._sensor, name) if method is None else method.__get__(self._sensor)
+
+
+class Injection:
+    """Lets the rgb cameras of one process deliver photoreal images.
+
+    Args:
+        carla: the imported client.
+        realizing: which cameras, and how.
+    """
+
+    def __init__(self, carla: Any, realizing: Realizing) -> None:
+        self._carla, self._realizing = carla, realizing
+        self._engines = realizing.engines()
+        self._cameras: dict[int, RealizedCamera] = {}
+        self._own = {
+            "listen": carla.Sensor.listen,
+            "stop": carla.Sensor.stop,
+            "destroy": carla.Actor.destroy,
+        }
+        self._tick = carla.World.tick
+
+    def patch(self) -> None:
+        """Put our methods in place of carla's."""
+        injection, own = self, self._own
+
+        def listen(sensor: Any, callback: Callable[[Any], None]) -> None:
+            """Listen as carla does; images of chosen rgb cameras arrive photoreal."""
+            camera = injection.camera(sensor)
+            (own["listen"].__get__(sensor) if camera is None else camera.listen)(callback)
+
+        def stop(sensor: Any) -> None:
+            """Stop as carla does."""
+            camera = injection._cameras.get(sensor.id)
+            (own["stop"].__get__(sensor) if camera is None else camera.stop)()
+
+        def destroy(actor: Any) -> bool:
+            """Destroy as carla does."""
+            camera = injection._cameras.pop(actor.id, None)
+            if camera is None:
+                return bool(own["destroy"].__get__(actor)())
+            return injection._destroy(actor.id, camera)
+
+        def tick(world: Any, seconds: float = 10.0) -> int:
+            """Tick through a whole chunk."""
+            return tick_in_lockstep(
+                lambda: injection._tick(world, seconds), list(injection._cameras.values())
+            )
+
+        self._carla.Sensor.listen, self._carla.Sensor.stop = listen, stop
+        self._carla.Actor.destroy = destroy
+        if self._realizing.policy == "lockstep":
+            self._carla.World.tick = tick
+        atexit.register(self.close)
+
+    def camera(self, sensor: Any) -> RealizedCamera | None:
+        """Return what realizes a sensor; None for one that is not chosen."""
+        known = self._cameras.get(sensor.id)
+        if known is not None:
+            return known
+        choice = self._realizing.cameras
+        if not choice.fits(sensor.type_id, sensor.attributes):
+            return None
+        if not choice.has_room(len(self._cameras)):
+            log.warning("camera %d stays as drawn: %d are realized", sensor.id, choice.count)
+            return None
+        unpatched = _Unpatched(sensor, self._own)
+        width, height, fps = picture_format(unpatched)
+        engine = self._engines.engine_for(*self._realizing.size_for(width, height), fps)
+        record = self._realizing.record
+        self._cameras[sensor.id] = RealizedCamera(
+            unpatched,
+            engine,
+            policy=self._realizing.policy,
+            record=record and record / f"{role_of(sensor) or 'camera'}-{sensor.id}",
+            on_destroy=lambda: self._engines.release(engine),
+        )
+        return self._cameras[sensor.id]
+
+    def close(self) -> None:
+        """Stop all cameras, and say what each delivered."""
+        for number, camera in self._cameras.items():
+            try:
+                camera.stop()
+            except Exception:
+                log.exception("camera %d could not be stopped", number)
+            log.warning("camera %d: %s", number, camera.figures)
+        self._cameras.clear()
+        self._engines.close()
+
+    def _destroy(self, number: int, camera: RealizedCamera) -> bool:
+        """Destroy a camera, and say what it delivered."""
+        destroyed = camera.destroy()
+        log.warning("camera %d: %s", number, camera.figures)
+        return destroyed

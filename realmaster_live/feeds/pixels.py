@@ -1,0 +1,41 @@
+"""Pixels between a simulator's camera and an engine: BGRA of any size, RGB of the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realmaster_live.optional import require
+
+cv2 = require("cv2", extra="live")
+Pixels = NDArray[np.uint8]
+
+
+def engine_frames(pictures: Sequence[Pixels], width: int, height: int) -> Pixels:
+    """Return BGRA pictures, each (H, W, 4), as an engine takes them: (T, height, width, 3) RGB.
+
+    A picture of another size is scaled: by area where it shrinks, bilinearly where it grows.
+    """
+    frames = np.empty((len(pictures), height, width, 3), np.uint8)
+    for picture, frame in zip(pictures, frames, strict=True):
+        cv2.cvtColor(_scaled(picture, width, height), cv2.COLOR_BGRA2RGB, dst=frame)
+    return frames
+
+
+def camera_picture(frame: Pixels, width: int, height: int) -> Pixels:
+    """Return a realized frame, (h, w, 3) RGB, as a camera of this size has it.
+
+    It is (height, width, 4) BGRA, opaque.
+    """
+    picture: Pixels = cv2.cvtColor(frame, cv2.COLOR_RGB2BGRA)
+    return _scaled(picture, width, height)
+
+
+def _scaled(picture: Pixels, width: int, height: int) -> Pixels:
+    if picture.shape[:2] == (height, width):
+        return picture
+    shrinks = picture.shape[0] * picture.shape[1] > width * height
+    way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
