@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from realmaster_live.cli.values import Count, Flag, Metres, Names, Natural, Share, choice, number
+from realmaster_live.cli.values import METRES, NAMES, Count, Fields, Flag, Names, choice, number
 from realmaster_live.datasets.formats import FORMATS
+from realmaster_live.datasets.options import Rules, SplitRule
 
 if TYPE_CHECKING:
     from realmaster_live.datasets.selection import Selection
 
+GROUPS = (NAMES, Flag(metavar="GROUP,..."))
 Format = Annotated[
     str,
     choice(FORMATS),
@@ -23,48 +24,6 @@ Format = Annotated[
         note="; ".join(f"{name}: {one.contents}" for name, one in FORMATS.items()) + ".",
     ),
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Splits:
-    """Splits, of whole recordings.
-
-    Attributes:
-        split_by: What is kept together in one split.
-        split: Shares of the groups that train, validate and test, such as 0.8,0.1,0.1.
-        train: Groups to train on whatever the shares, such as Town03,Town05.
-        val: Groups to validate on whatever the shares.
-        test: Groups to test on whatever the shares.
-    """
-
-    split_by: Literal["town", "route", "weather", "seed"] = "town"
-    split: tuple[float, ...] = (1.0,)
-    train: Annotated[Names, Flag(metavar="GROUP,...")] = ()
-    val: Annotated[Names, Flag(metavar="GROUP,...")] = ()
-    test: Annotated[Names, Flag(metavar="GROUP,...")] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelRules:
-    """Labels that are kept; the others are marked to be ignored.
-
-    Attributes:
-        min_trust: Trust in an object of the realized picture, from 0 to 1.
-        min_frame_trust: Trust in a whole picture; pictures below it are left out.
-        max_occlusion: Share of an object that others hide.
-        max_truncation: Share of an object that is outside the picture.
-        max_distance: Distance of an object, in metres. Without it, any.
-        min_pixels: Pixels of an object that are seen.
-        unlisted: What becomes of masks of objects that the simulator does not list.
-    """
-
-    min_trust: Share = 0.5
-    min_frame_trust: Share = 0.0
-    max_occlusion: Share = 0.9
-    max_truncation: Share = 0.9
-    max_distance: Metres | None = None
-    min_pixels: Natural = 20
-    unlisted: Literal["keep", "ignore", "drop"] = "keep"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +84,20 @@ class Export:
     quality: Annotated[int, number(int, least=1, most=100)] = 95
     resume: bool = False
     overwrite: bool = False
-    splits: Splits = field(default_factory=Splits)
-    rules: LabelRules = field(default_factory=LabelRules)
+    splits: Annotated[
+        SplitRule,
+        Fields(
+            by=(Flag(name="split-by"),),
+            shares=(Flag(name="split"),),
+            train=GROUPS,
+            val=GROUPS,
+            test=GROUPS,
+            salt=(Flag(name="split-salt"),),
+        ),
+    ] = field(default_factory=SplitRule)
+    rules: Annotated[
+        Rules, Fields(max_distance_m=(METRES, Flag(name="max-distance")), own_vehicle_m=(METRES,))
+    ] = field(default_factory=Rules)
     format: FormatOptions = field(default_factory=FormatOptions)
 
 
@@ -152,30 +123,13 @@ def run(options: Export) -> int:
 
 
 def _selection(options: Export) -> Selection:
-    from realmaster_live.datasets.rules import Rules
     from realmaster_live.datasets.selection import Selection
-    from realmaster_live.datasets.splits import SplitRule
 
-    rules, splits = options.rules, options.splits
     return Selection(
         recordings=options.recordings,
         cameras=options.cameras,
         every=options.every,
         variant=options.variant,
-        split=SplitRule(
-            by=splits.split_by,
-            shares=splits.split,
-            train=splits.train,
-            val=splits.val,
-            test=splits.test,
-        ),
-        rules=Rules(
-            min_trust=rules.min_trust,
-            min_frame_trust=rules.min_frame_trust,
-            min_pixels=rules.min_pixels,
-            max_occlusion=rules.max_occlusion,
-            max_truncation=rules.max_truncation,
-            max_distance_m=math.inf if rules.max_distance is None else rules.max_distance,
-            unlisted=rules.unlisted,
-        ),
+        split=options.splits,
+        rules=options.rules,
     )

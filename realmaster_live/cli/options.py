@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
-from realmaster_live.cli.values import PATH, Flag, Value, show, value_of
+from realmaster_live.cli.values import PATH, Fields, Flag, Value, show, value_of
 
 NO_DEFAULT = dataclasses.MISSING
 T = TypeVar("T")
@@ -67,23 +68,29 @@ class Option:
         text = self.help
         if self.default is NO_DEFAULT and not self.flag.positional:
             return f"{text} Required."
-        if self.value is None or self.default in (None, NO_DEFAULT, "", (), {}):
+        if self.value is None or self.default in (None, NO_DEFAULT, "", (), {}, math.inf):
             return text
         return f"{text} Default: {show(self.default)}."
 
 
 def options_of(cls: type) -> tuple[Option, ...]:
     """Return the options of a dataclass and of the dataclasses that it holds."""
-    return tuple(_options(cls, (), ""))
+    return tuple(_options(cls, (), "", {}))
 
 
-def _options(cls: type, path: tuple[str, ...], group: str) -> Iterator[Option]:
+def _options(
+    cls: type, path: tuple[str, ...], group: str, notes: Mapping[str, tuple[Any, ...]]
+) -> Iterator[Option]:
     hints, texts = get_type_hints(cls, include_extras=True), attribute_texts(cls)
     for field in dataclasses.fields(cls):
         hint, own = hints[field.name], (*path, field.name)
-        if dataclasses.is_dataclass(hint):
-            assert isinstance(hint, type)
-            yield from _options(hint, own, summary(hint).removesuffix("."))
+        if notes.get(field.name):
+            hint = Annotated[hint, *notes[field.name]]
+        inner, *its_notes = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        if dataclasses.is_dataclass(inner):
+            assert isinstance(inner, type)
+            fields = next((note.notes for note in its_notes if isinstance(note, Fields)), {})
+            yield from _options(inner, own, summary(inner).removesuffix("."), fields)
             continue
         value, many = value_of(hint)
         default = field.default

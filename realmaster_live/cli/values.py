@@ -56,6 +56,16 @@ class Flag:
     formerly: str = ""
 
 
+class Fields:
+    """How the fields of a group appear, whose dataclass belongs to another package.
+
+    Each argument holds the notes of one field: a Value, a Flag, or both.
+    """
+
+    def __init__(self, **notes: tuple[Any, ...]) -> None:
+        self.notes = notes
+
+
 def number(
     kind: type[int] | type[float],
     *,
@@ -165,6 +175,7 @@ BY_TYPE: dict[Any, Value] = {
     tuple[int, int]: SIZE,
 }
 
+METRES = number(float, above=0, most=1e6, metavar="M")
 Seconds = Annotated[float, number(float, above=0, most=1e7, metavar="S")]
 Rate = Annotated[float, number(float, above=0, most=1000, metavar="HZ")]
 Count = Annotated[int, number(int, least=1)]
@@ -172,7 +183,7 @@ Natural = Annotated[int, number(int, least=0)]
 Port = Annotated[int, number(int, least=0, most=65535, metavar="PORT")]
 Share = Annotated[float, number(float, least=0, most=1, metavar="X")]
 Degrees = Annotated[float, number(float, above=0, most=179.9, metavar="DEG")]
-Metres = Annotated[float, number(float, above=0, most=1e6, metavar="M")]
+Metres = Annotated[float, METRES]
 Names = Annotated[tuple[str, ...], NAMES]
 Labels = Annotated[
     tuple[str, ...],

@@ -22,11 +22,11 @@ from realmaster_live.annotations import pixels_of
 from realmaster_live.datasets.categories import COCO, Categories
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Label, Picture, labelled
+from realmaster_live.datasets.options import SPLITS
 from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.polygons import as_polygons
 from realmaster_live.datasets.rle import encode_rle
 from realmaster_live.datasets.selection import Selection, open_drives
-from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary
 
 FORMAT = "coco"

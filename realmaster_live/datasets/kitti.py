@@ -28,9 +28,9 @@ from realmaster_live.annotations.masks import RIDER, TWO_WHEELERS
 from realmaster_live.datasets.categories import KITTI
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Picture, labelled
+from realmaster_live.datasets.options import SPLITS
 from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.selection import Selection, open_drives
-from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.frames.objects import SceneObject
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.options import Fate
 from realmaster_live.datasets.prefetch import prefetch
-from realmaster_live.datasets.rules import Fate, judge, trust_by_mask, why_left_out
+from realmaster_live.datasets.rules import judge, trust_by_mask, why_left_out
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
 from realmaster_live.datasets.summary import Tally
 from realmaster_live.recording.sample import Sample

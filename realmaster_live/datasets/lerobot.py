@@ -27,8 +27,8 @@ from realmaster_live.datasets.episode_video import EpisodeVideo
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.lerobot_meta import VIDEO_PATH, Episode, Shape, place, write_meta
 from realmaster_live.datasets.lerobot_stats import ColourCounts
+from realmaster_live.datasets.options import SPLITS
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
-from realmaster_live.datasets.splits import SPLITS
 from realmaster_live.datasets.summary import Summary, Tally
 from realmaster_live.datasets.ticks import Tick, ticks
 from realmaster_live.errors import ConfigError

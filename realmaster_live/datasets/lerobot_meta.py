@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.datasets.lerobot_stats import colour_stats, column_stats
-from realmaster_live.datasets.splits import SPLITS, Split
+from realmaster_live.datasets.options import SPLITS, Split
 from realmaster_live.optional import require
 from realmaster_live.system.atomic_files import part_of, settle
 

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from realmaster_live.datasets.formats import possible_formats
 from realmaster_live.datasets.names import unique_names
-from realmaster_live.datasets.rules import Rules
-from realmaster_live.datasets.splits import Split, SplitRule, assign_splits
+from realmaster_live.datasets.options import Rules, Split, SplitRule
+from realmaster_live.datasets.splits import assign_splits
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.calibration import CALIBRATION, describe_lens

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from realmaster_live.datasets.splits import SPLITS, Split
+from realmaster_live.datasets.options import SPLITS, Split
 from realmaster_live.errors import RecordingError
 
 

@@ -23,9 +23,9 @@ from realmaster_live.annotations import pixels_of
 from realmaster_live.datasets.categories import YOLO, Categories
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Label, labelled
+from realmaster_live.datasets.options import SPLITS, Split
 from realmaster_live.datasets.pictures import PictureFiles
 from realmaster_live.datasets.selection import PICTURES, Selection, open_drives
-from realmaster_live.datasets.splits import SPLITS, Split
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require

@@ -48,7 +48,11 @@ def test_flags_of_the_verb_and_of_no_other(script):
     assert {"--gta", "--no-objects", "--config"} <= replies(script, "record", "drive", "--")
     assert "--gta" not in replies(script, "replay", "--")
     assert "--shard" not in replies(script, "replay", "--")  # executors start workers with it
-    assert replies(script, "dataset", "export", "a", "--spl") == {"--split", "--split-by"}
+    assert replies(script, "dataset", "export", "a", "--spl") == {
+        "--split",
+        "--split-by",
+        "--split-salt",
+    }
 
 
 def test_values(script, tmp_path):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.datasets.rules import Rules, judge, trust_by_mask
+from realmaster_live.datasets.options import Rules
+from realmaster_live.datasets.rules import judge, trust_by_mask
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.frames.objects import SceneObject
@@ -69,7 +70,7 @@ def test_the_rule_is_told_in_words():
     assert "fewer than 33 pixels" in words and "more than 75%" in words and ": drop." in words
 
 
-@pytest.mark.parametrize("wrong", [{"min_trust": 1.5}, {"max_occlusion": -0.1}])
-def test_shares_outside_0_to_1(wrong):
-    with pytest.raises(ConfigError, match="from 0 to 1"):
+@pytest.mark.parametrize("wrong", [{"min_trust": 1.5}, {"max_occlusion": -0.1}, {"min_pixels": -1}])
+def test_rules_out_of_range(wrong):
+    with pytest.raises(ConfigError, match="from 0 to 1|of 0 or more"):
         Rules(**wrong)

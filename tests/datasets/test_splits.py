@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from realmaster_live.datasets.splits import SplitRule, assign_splits, group_of
+from realmaster_live.datasets.options import SplitRule
+from realmaster_live.datasets.splits import assign_splits, group_of
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import About
 
