@@ -33,7 +33,8 @@ from realmaster_live.engines.export.quantize import (
 from realmaster_live.engines.export.weight_file import SMALL, WEIGHTS_FILE, WeightFile
 from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.torch.engine import TorchEngine, check_finite
+from realmaster_live.engines.torch.engine import TorchEngine
+from realmaster_live.engines.torch.opening import check_finite
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.cost import PROMPT_TOKENS

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 import torch
+
+from realmaster_live.engines.torch.stages import Stages
 
 
 class Graphs:
@@ -47,3 +50,22 @@ class Graphs:
     def clear(self) -> None:
         """Release all graphs and their memory."""
         self._graphs, self._pool = {}, None
+
+
+def record_stages(graphs: Graphs, stages: Stages, states: int) -> None:
+    """Capture every stage for each of `states` chunks after a reset; capturing runs nothing."""
+    buffers = stages.buffers
+    for _ in range(states):
+        past_tokens, slots = buffers.past_tokens, buffers.slots
+        work: dict[Hashable, Callable[[], None]] = {
+            ("encode",): stages.encode,
+            ("context",): stages.context,
+            ("denoise", past_tokens): partial(stages.denoise, past_tokens),
+            ("decode",): stages.decode,
+            ("commit", past_tokens): partial(stages.commit, past_tokens),
+            ("settle", slots): partial(stages.settle, slots),
+        }
+        buffers.step()
+        for key, piece in work.items():
+            if key not in graphs:
+                graphs.record(key, piece)

@@ -13,9 +13,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from realmaster_live.engines.sizes import fitting_sizes
 from realmaster_live.errors import EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
-from realmaster_live.model.cost import cost
+from realmaster_live.model.cost import cost, engine_bytes
+from realmaster_live.model.fp8 import SMALLEST_CAPABILITY
 from realmaster_live.model.profile import PROFILES, Profile
 
+PRECISIONS = ("fp32", "bf16", "fp8")
 ATTENTION = (  # fastest first; the last one takes anything
     SDPBackend.CUDNN_ATTENTION,
     SDPBackend.FLASH_ATTENTION,
@@ -67,6 +69,71 @@ def out_of_memory(
         f"{profile.name} needs about {need / 2**30:.2g} GiB in bf16, got "
         f"{free[1] + ' free' if free else 'less'}: use a smaller size, such as {width}x{height}"
         f"{smaller} or free memory there"
+    )
+
+
+def default_device() -> str:
+    """Return "cuda" where torch sees a GPU, else "cpu"."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_text(device: torch.device) -> str:
+    """Return a device with its name, such as `cuda:0 (NVIDIA H100 80GB HBM3)`."""
+    if device.type == "cpu":
+        return "cpu"
+    return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise EngineError for an unknown precision, or fp8 on a GPU that has none."""
+    if precision not in PRECISIONS:
+        raise EngineError(
+            f"expected precision {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
+            f"{precision!r}: use one"
+        )
+    if precision == "fp8" and device.type == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        if capability < SMALLEST_CAPABILITY:
+            least, got = (".".join(map(str, each)) for each in (SMALLEST_CAPABILITY, capability))
+            raise EngineError(
+                f"expected a GPU of compute capability {least} or later for fp8, got {got} of "
+                f"{torch.cuda.get_device_name(device)}: use precision bf16"
+            )
+
+
+def check_memory(profile: Profile, spec: ChunkSpec, device: torch.device, precision: str) -> None:
+    """Raise OutOfMemory where an engine does not fit the free memory of a CUDA device."""
+    if device.type != "cuda":
+        return
+    free, _ = torch.cuda.mem_get_info(device)
+    problem = too_little(profile, spec, precision, free, str(device))
+    if problem is not None:
+        raise problem
+
+
+def too_little(
+    profile: Profile, spec: ChunkSpec, precision: str, free: int, device: str
+) -> OutOfMemory | None:
+    """Return an error that says what fits in some bytes instead of an engine; None if it fits."""
+
+    def need(other: Profile, precision: str) -> int:
+        return engine_bytes(other, height=spec.height, width=spec.width, precision=precision)
+
+    wanted = need(profile, precision)
+    if wanted <= free:
+        return None
+    smaller = [one for one in ("bf16", "fp8") if need(profile, one) <= free]
+    fitting = {
+        need(other, "bf16"): name for name, other in PROFILES.items() if need(other, "bf16") <= free
+    }
+    width, height = fitting_sizes(spec.width // 2, spec.height // 2, profile.token_stride)[0]
+    remedies = [f"precision {smaller[0]}"] if smaller else []
+    remedies += [f"a profile that fits, such as {fitting[max(fitting)]}"] if fitting else []
+    remedies += [f"a smaller size, such as {width}x{height}"]
+    return OutOfMemory(
+        f"expected about {wanted / 2**30:.1f} GiB on {device} for {profile.name} at "
+        f"{spec.width}x{spec.height} in {precision}, got {free / 2**30:.1f} GiB free: use "
+        f"{', or '.join(remedies)}"
     )
 
 

@@ -7,85 +7,43 @@ Legend: T frames of a chunk, H W pixels, P tokens of the past, M tokens of a pro
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.nn.attention import sdpa_kernel
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
+from realmaster_live.engines.options import MOST_STEPS, Precision
 from realmaster_live.engines.sizes import check_frames, check_size, spec_text
+from realmaster_live.engines.torch.adapters import Adapters
 from realmaster_live.engines.torch.buffers import Buffers
-from realmaster_live.engines.torch.cuda_graphs import Graphs
+from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
 from realmaster_live.engines.torch.device import (
     attention_kernels,
+    check_memory,
     exact_convolutions,
-    find_device,
     out_of_memory,
 )
-from realmaster_live.engines.torch.expert import Expert, Passes, attach_file, known_prompts
+from realmaster_live.engines.torch.expert import Expert, Passes, known_prompts
+from realmaster_live.engines.torch.opening import open_model
+from realmaster_live.engines.torch.stage_clock import StageClock
 from realmaster_live.engines.torch.stages import Stages
-from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.model.attention import SDPA, fastest, kernel
 from realmaster_live.model.lora import Adapter
-from realmaster_live.model.networks import Networks, check_experts, expert_at
-from realmaster_live.model.precision import mix_precision
+from realmaster_live.model.networks import Networks, expert_at
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
-Precision = Literal["fp32", "bf16"]
-Adapters = Path | str | Sequence[Path | str | None]
-STEP_CHOICES = (1, 2, 4)  # the same choices as an export has: every engine takes the same
 WARM_RUNS = 2  # runs before a capture: libraries pick kernels and allocate memory in the first ones
-
-
-def check_finite(module: nn.Module, name: str) -> None:
-    """Raise BuildError if any tensor holds NaN or infinity."""
-    for key, tensor in module.state_dict().items():
-        wrong = int((~torch.isfinite(tensor)).sum())
-        if wrong:
-            raise BuildError(
-                f"expected finite weights, got {wrong} of {tensor.numel()} values NaN or infinite "
-                f"in {name}.{key}: use an earlier checkpoint of the run"
-            )
-
-
-def open_networks(checkpoint: Path | Networks) -> Networks:
-    """Return the networks of a checkpoint folder, or the given ones; check that all are finite."""
-    if isinstance(checkpoint, tuple):
-        networks = checkpoint
-    else:
-        from realmaster_live.model.checkpoint import load_networks  # which needs safetensors
-
-        networks = load_networks(checkpoint)
-    autoencoder, *transformers = networks
-    check_experts(transformers[0].profile, len(transformers))
-    check_finite(autoencoder, "autoencoder")
-    for place, transformer in enumerate(transformers):
-        check_finite(transformer, f"transformer_{place + 1}" if place else "transformer")
-    return networks
-
-
-def adapter_files(adapter: Adapters | None, experts: int) -> list[Path | str | None]:
-    """Return each expert's LoRA file; raise EngineError unless there is one for each expert."""
-    if adapter is None:
-        return [None] * experts
-    files: list[Path | str | None] = []
-    files += [adapter] if isinstance(adapter, (Path, str)) else adapter
-    if len(files) != experts:
-        raise EngineError(
-            f"expected {experts} LoRA files, one an expert, got {len(files)}: give a sequence, the "
-            "expert for the noisier timesteps first, with None for one without"
-        )
-    return files
 
 
 class TorchEngine:
@@ -98,6 +56,7 @@ class TorchEngine:
         profile: the sizes of the model.
         device: where it runs.
         prompts: the prompts that it has embeddings of.
+        attention: the kernel that computes attention, of `model.attention`.
     """
 
     def __init__(
@@ -113,58 +72,60 @@ class TorchEngine:
         compile: bool = False,
         graphs: bool = True,
         threads: int = 0,
-        precision: Precision = "fp32",
+        precision: Precision | None = None,
         recompute_reference: bool = False,
         prompt: str | None = None,
         prompts: Mapping[str, NDArray[np.float32]] | None = None,
-        adapter: Adapters | None = None,
-        strength: float = 1.0,
+        adapter: Adapters | Path | str = (),
+        ignore_unsupported: bool = False,
     ) -> None:
         """Load a checkpoint folder, or take over given networks and change them in place.
 
-        `compile` compiles the blocks and the autoencoder, which takes a minute or so. `graphs`
-        captures CUDA graphs on a CUDA device, and has no effect elsewhere. `threads` are CPU
-        threads while a chunk is realized (0: torch's own number). `precision` bf16 is meant for
-        CUDA: products, attention, keys and values are bfloat16; norms, rotations and the time
-        embedder stay float32. `recompute_reference` computes the reference again in every pass,
-        with the same result. `prompt` is the first prompt; `prompts` are embeddings (M, C) by
-        name, besides those that the model learnt. `adapter` is a LoRA file, merged into the
-        weights at `strength`; a profile of two experts takes a file for each. An expert that
-        serves none of the steps is not moved to the device.
+        `steps` are 1 to 100 denoise steps a chunk. `compile` compiles the blocks and the
+        autoencoder, which takes minutes. `graphs` captures CUDA graphs on a CUDA device, and has no
+        effect elsewhere. `threads` are CPU threads while a chunk is realized (0: torch's own
+        number).
+        `precision` is bf16 on CUDA and fp32 on the CPU by default. In bf16, products, attention,
+        keys and values are bfloat16; norms, rotations and the time embedder stay float32. In fp8,
+        the blocks' linear layers are E4M3 besides. `recompute_reference` computes the reference
+        again in every pass, with the same result. `prompt` is the first prompt; `prompts` are
+        embeddings (M, C) by name, besides those that the model learnt. `adapter` is a LoRA file, or
+        files and their strengths, merged into the weights; with two experts, a file's header or
+        name says for which it is. `ignore_unsupported` loads the plain LoRA layers alone of files
+        that hold other things. An expert that serves none of the steps is not moved to the device.
         """
-        self.device = find_device(device)
-        if precision not in get_args(Precision):
-            raise EngineError(f"expected precision fp32 or bf16, got {precision!r}: use one")
-        folder = None if isinstance(checkpoint, tuple) else Path(checkpoint)
-        self.name = "networks" if folder is None else str(checkpoint)
-        given = checkpoint if isinstance(checkpoint, tuple) else Path(checkpoint)
-        autoencoder, *transformers = open_networks(given)
-        profile = self.profile = transformers[0].profile
-        files = adapter_files(adapter, profile.experts)
-        stride = profile.token_stride
-        check_size(width, height, stride)
-        steps = profile.steps if steps is None else steps
-        if steps not in STEP_CHOICES:
+        opened = self._opened = open_model(
+            checkpoint,
+            device=device,
+            precision=precision,
+            adapter=adapter,
+            ignore_unsupported=ignore_unsupported,
+        )
+        self.name, self.device = opened.name, opened.device
+        profile = self.profile = opened.profile
+        check_size(width, height, profile.token_stride)
+        self._step_count = profile.steps if steps is None else steps
+        if not 1 <= self._step_count <= MOST_STEPS:
             raise EngineError(
-                f"expected steps among {', '.join(map(str, STEP_CHOICES))}, got {steps}: "
-                "choose one of them"
+                f"expected steps from 1 to {MOST_STEPS}, got {steps}: choose such a number"
             )
-        self._step_count = steps
-        self._sigmas = sigmas(steps, profile.shift)
+        self._sigmas = sigmas(self._step_count, profile.shift)
         self._spec = ChunkSpec(frames=profile.chunk_frames, height=height, width=width, fps=fps)
-        self._threads, self._precision = threads, precision
+        self._threads = threads
         self._cuda = self.device.type == "cuda"
+        check_memory(profile, self._spec, self.device, opened.precision)
         self._graphs = Graphs() if graphs and self._cuda else None
-        self._seconds: dict[str, list[float]] = {}
-        self._pending: list[tuple[str, torch.cuda.Event, torch.cuda.Event]] = []
+        self._clock = StageClock(STAGES, cuda=self._cuda)
         levels = self._sigmas[:-1]
         places = sorted({expert_at(profile, t) for t in levels})
-        tables = {each: known_prompts(transformers[each], folder, prompts or {}) for each in places}
+        tables = {
+            each: known_prompts(opened.transformers[each], opened.folder, prompts or {})
+            for each in places
+        }
         self.prompts = tables[places[0]]
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         self._check_prompt(first)
         self._fade, self._shown = Fade(first), first
-        bf16 = precision == "bf16"
         with self._memory_checked():
             self._buffers: Buffers | None = Buffers(
                 profile,
@@ -172,55 +133,67 @@ class TorchEngine:
                 self.device,
                 self._sigmas,
                 seed,
-                torch.bfloat16 if bf16 else torch.float32,
+                opened.dtype,
                 len(self.prompts[first]) if self.prompts else 0,
                 len(places),
             )
-            experts = {}
-            for place, state in zip(places, self._buffers.states, strict=True):
-                file, network = files[place], transformers[place]
-                experts[place] = Expert(
-                    network,
-                    self._buffers,
-                    state,
-                    prompts=tables[place],
-                    adapter=None if file is None else attach_file(network, file, place),
-                    recompute=recompute_reference,
-                    passes=Passes.compiled() if compile else Passes(),
-                )
-            for part in (autoencoder, *(expert.transformer for expert in experts.values())):
-                part.requires_grad_(False)
-                if bf16:
-                    mix_precision(part)
-                part.to(self.device)
-            for expert in experts.values():
-                if expert.adapter is not None:
-                    expert.adapter.strength = strength
-                    expert.adapter.merge()
-            self._attention = (
-                attention_kernels(self.device, profile) if bf16 and self._cuda else None
+            opened.place(places)
+        passes = Passes.compiled() if compile else Passes()
+        experts = {
+            place: Expert(
+                opened.transformers[place],
+                self._buffers,
+                state,
+                prompts=tables[place],
+                adapter=opened.adapters[place],
+                recompute=recompute_reference,
+                passes=passes,
             )
+            for place, state in zip(places, self._buffers.states, strict=True)
+        }
         self._recompute = recompute_reference
         self._stages: Stages | None = Stages(
-            autoencoder,
+            opened.autoencoder,
             [experts[expert_at(profile, t)] for t in levels],
             self._buffers,
             self._sigmas,
         )
+        self.attention = self._choose_attention(list(experts.values()))
         if self.prompts:
             with self._running():
                 self._show(first)
         if compile:
-            for part in (autoencoder.encoder, autoencoder.decoder):
+            for part in (opened.autoencoder.encoder, opened.autoencoder.decoder):
                 part.compile(dynamic=False)
         self.reset()
         if compile or self._graphs is not None:
             self._warm_up()
 
+    def _choose_attention(self, experts: Sequence[Expert]) -> str:
+        """Set the fastest attention kernel of a CUDA device; return its name."""
+        self._sdpa = None
+        if not self._cuda or not self._opened.bf16:
+            return SDPA
+        self._sdpa = attention_kernels(self.device, self.profile)
+        store = experts[0].state.store
+        keys = store.rows[0].shape[2]
+        shape = (self.profile.heads, store.tokens, keys, self.profile.head_width)
+        with self._running():
+            name = fastest(self.device, shape, exact=self._opened.precision != "fp8")
+        for expert in experts:
+            expert.use_attention(kernel(name))
+        return name
+
     def __repr__(self) -> str:
         """Return text that names checkpoint, size, steps and device."""
         size = spec_text(self._spec)
         return f"TorchEngine({self.name}, {size}, {self._step_count} steps, {self.device})"
+
+    @property
+    def described(self) -> str:
+        """What runs where, in one line."""
+        steps = f"{self._step_count} step{'s' * (self._step_count > 1)}"
+        return f"{self._opened.described()}, {steps}, attention {self.attention}"
 
     @property
     def spec(self) -> ChunkSpec:
@@ -234,13 +207,12 @@ class TorchEngine:
         The stages are those of the ONNX engine. The clock is the host's monotonic one, or CUDA's
         events: there `commit` runs while the caller already has the frames.
         """
-        self._collect()
-        return self._seconds
+        self._clock.collect()
+        return self._clock.seconds
 
     def reset(self) -> None:
         """Clear the past and the timings; the prompt stays."""
-        self._collect()
-        self._seconds = {stage: [] for stage in STAGES}
+        self._clock.reset()
         if self._buffers is not None:
             self._buffers.reset()
 
@@ -256,12 +228,17 @@ class TorchEngine:
 
     @property
     def strength(self) -> float:
-        """Return the strength at which adapters are merged; 0 is the base model, bit for bit."""
+        """Return the factor on the adapters' strengths; 0 is the base model, bit for bit."""
         return next((adapter.strength for adapter in self._adapters()), 0.0)
 
     def set_strength(self, strength: float) -> None:
-        """Merge the adapters at another strength, from the next chunk on."""
+        """Merge the adapters at another factor on their strengths, from the next chunk on."""
         stages = self._open_stages()
+        if self._opened.precision == "fp8":
+            raise EngineError(
+                f"expected precision bf16 or fp32 to set a strength of {strength}, got fp8, whose "
+                "weights hold the adapters: make the engine again with another strength"
+            )
         if not self._adapters():
             raise EngineError(
                 f"expected an engine with an adapter, got none to set to {strength}: make the "
@@ -293,7 +270,7 @@ class TorchEngine:
 
     def close(self) -> None:
         """Release the networks and all buffers; may be called twice."""
-        self._collect()
+        self._clock.collect()
         if self._graphs is not None:
             self._graphs.clear()
         self._buffers = self._stages = None
@@ -345,11 +322,11 @@ class TorchEngine:
         stages = self._open_stages()
         with self._running():
             self._fade_on()
-            with self._timed("encode"):
+            with self._clock.timed("encode"):
                 self._settle()
                 stages.buffers.send(frames)
                 self._run(("encode",), stages.encode)
-            with self._timed("context"):
+            with self._clock.timed("context"):
                 if not self._recompute:
                     self._run(("context",), stages.context)
             return self._from_noise()
@@ -358,13 +335,13 @@ class TorchEngine:
         """Realize the chunk that was encoded last from the noise in the buffers."""
         stages = self._open_stages()
         buffers, past_tokens = stages.buffers, stages.buffers.past_tokens
-        with self._timed("denoise"):
+        with self._clock.timed("denoise"):
             self._run(("denoise", past_tokens), partial(stages.denoise, past_tokens))
-        with self._timed("decode"):
+        with self._clock.timed("decode"):
             self._run(("decode",), stages.decode)
             answer = buffers.receive()
-        self._collect()  # nothing to wait for: the frames have arrived
-        with self._timed("commit"):
+        self._clock.collect()  # nothing to wait for: the frames have arrived
+        with self._clock.timed("commit"):
             self._run(("commit", past_tokens), partial(stages.commit, past_tokens))
         buffers.pending = True
         return answer
@@ -396,35 +373,16 @@ class TorchEngine:
             for _ in range(states):
                 self._advance(black)
         if self._graphs is not None:
+            torch.cuda.synchronize(self.device)
+            self.reset()
             with self._running():
-                self._record(self._graphs, states)
+                record_stages(self._graphs, self._open_stages(), states)
         self.reset()
-
-    def _record(self, graphs: Graphs, states: int) -> None:
-        """Capture every stage for each of `states` chunks after a reset; capturing runs nothing."""
-        stages = self._open_stages()
-        buffers = stages.buffers
-        torch.cuda.synchronize(self.device)
-        self.reset()
-        for _ in range(states):
-            past_tokens, slots = buffers.past_tokens, buffers.slots
-            work: dict[tuple[Any, ...], Callable[[], None]] = {
-                ("encode",): stages.encode,
-                ("context",): stages.context,
-                ("denoise", past_tokens): partial(stages.denoise, past_tokens),
-                ("decode",): stages.decode,
-                ("commit", past_tokens): partial(stages.commit, past_tokens),
-                ("settle", slots): partial(stages.settle, slots),
-            }
-            buffers.step()
-            for key, piece in work.items():
-                if key not in graphs:
-                    graphs.record(key, piece)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Set torch's modes for a chunk and restore them afterwards."""
-        bf16 = self._precision == "bf16"
+        bf16 = self._opened.bf16
         threads = torch.get_num_threads()
         with ExitStack() as stack:
             stack.enter_context(self._memory_checked())
@@ -435,8 +393,8 @@ class TorchEngine:
             if self._cuda:
                 stack.enter_context(torch.cuda.device(self.device))
                 stack.enter_context(exact_convolutions())
-            if self._attention is not None:
-                stack.enter_context(sdpa_kernel(self._attention, set_priority=True))
+            if self._sdpa is not None:
+                stack.enter_context(sdpa_kernel(self._sdpa, set_priority=True))
             if self._threads and self._threads != threads:
                 torch.set_num_threads(self._threads)
                 stack.callback(torch.set_num_threads, threads)
@@ -452,25 +410,3 @@ class TorchEngine:
             if known is None:
                 raise
             raise known from error
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        """Add the block's duration to `timings`; on CUDA, once its events have completed."""
-        if not self._cuda:
-            begin = time.perf_counter()
-            yield
-            self._seconds[stage].append(time.perf_counter() - begin)
-            return
-        event: Any = torch.cuda.Event  # its constructor is untyped
-        start, end = event(enable_timing=True), event(enable_timing=True)
-        start.record()
-        yield
-        end.record()
-        self._pending.append((stage, start, end))
-
-    def _collect(self) -> None:
-        """Wait for CUDA's pending work and record the stages' durations."""
-        for stage, start, end in self._pending:
-            end.synchronize()
-            self._seconds[stage].append(start.elapsed_time(end) / 1e3)
-        self._pending = []

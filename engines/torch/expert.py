@@ -21,10 +21,10 @@ from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.buffers import Buffers, ExpertState
 from realmaster_live.engines.torch.store import Move, move_by_layer, move_rows
 from realmaster_live.errors import EngineError
+from realmaster_live.model.attention import Kernel
 from realmaster_live.model.dit import Block, InContextTransformer
-from realmaster_live.model.in_context import Rows
+from realmaster_live.model.in_context import Attention, Rows
 from realmaster_live.model.lora import Adapter
-from realmaster_live.model.lora_facts import EXPERTS
 from realmaster_live.prompts import PROMPTS_FILE, PromptTable
 
 
@@ -77,6 +77,12 @@ class Expert:
         self._buffers, self._recompute, self._passes = buffers, recompute, passes
         self._prompt_kv: dict[str, Tensor] = {}
         self._fade_start: Tensor | None = None
+
+    def use_attention(self, kernel: Kernel) -> None:
+        """Compute attention with a kernel of `model.attention`."""
+        for module in self.transformer.modules():
+            if isinstance(module, Attention):
+                module.kernel = kernel
 
     def context(self) -> None:
         """Compute the reference's keys, rotated, and its values, if there is a reference."""
@@ -168,15 +174,6 @@ class Expert:
         own = store[0][last, :, : x.shape[1]], store[1][last, :, : x.shape[1]]
         block = self.transformer.blocks[last]
         self._passes.store_pair(block, x, modulation, self._buffers.rope, own)
-
-
-def attach_file(transformer: InContextTransformer, path: Path | str, place: int) -> Adapter:
-    """Attach a LoRA file's adapter to an expert; an expert named in the file must be this one."""
-    from realmaster_live.model.lora_files import load, read_facts  # which need safetensors
-
-    facts = read_facts(Path(path))
-    named = facts is not None and facts.expert is not None
-    return load(Path(path), transformer, expert=EXPERTS[place] if named else None)
 
 
 def learnt_prompts(transformer: InContextTransformer) -> PromptTable:

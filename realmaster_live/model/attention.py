@@ -13,6 +13,7 @@ Legend: B batch, H heads, N queries, S keys, D channels of a head.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -86,7 +87,7 @@ def fastest(
     *,
     exact: bool,
 ) -> str:
-    """Return the kernel that is fastest on a CUDA device in bfloat16, by timing each.
+    """Return the kernel that is fastest on a device in bfloat16, by timing each.
 
     A kernel that fails, or whose answer is not `sdpa`'s within its tolerance, is not taken.
     `exact` leaves out those that compute in fewer bits.
@@ -108,22 +109,20 @@ def fastest(
             run = kernel(name)
             off = (run(query, key, value) - expected).abs().max()
             if off <= TOLERANCE[name] * expected.abs().max():
-                times[name] = _milliseconds(lambda run=run: run(query, key, value), device)  # type: ignore[misc]
+                times[name] = _seconds(lambda run=run: run(query, key, value), device)  # type: ignore[misc]
         except (RuntimeError, TypeError, AssertionError, ImportError):
             continue  # it has no code for this card or this head width
     return min(times, key=lambda name: times[name]) if times else SDPA
 
 
-def _milliseconds(work: Callable[[], Any], device: torch.device) -> float:
-    """Return the best of a few times of some work on a CUDA device."""
-    event: Any = torch.cuda.Event  # its constructor is untyped
+def _seconds(work: Callable[[], Any], device: torch.device) -> float:
+    """Return the best of a few times of some work on a device."""
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
     found = []
-    with torch.cuda.device(device):
-        for _ in range(ROUNDS):
-            start, end = event(enable_timing=True), event(enable_timing=True)
-            start.record()
-            work()
-            end.record()
-            end.synchronize()
-            found.append(float(start.elapsed_time(end)))
+    for _ in range(ROUNDS):
+        wait(device)
+        begin = time.perf_counter()
+        work()
+        wait(device)
+        found.append(time.perf_counter() - begin)
     return min(found)

@@ -12,6 +12,9 @@ from realmaster_live.model.profile import Profile
 
 PROMPT_TOKENS = 512  # Wan's text length
 BYTES = 2  # size of a bfloat16
+AUTOENCODER_BYTES = 160  # a pixel of a chunk: TAEHV's widest layers, as fake tensors count them
+ACTIVATIONS = 2  # times a block's own: float32 sums and modulations beside bfloat16 products
+RUNTIME_BYTES = 2**29  # a CUDA context with its libraries' workspaces
 GPUS = {  # dense bfloat16 TFLOP/s: measured on large matrix products, or the vendor's figure
     "h100": (798.0, "measured"),
     "a100": (312.0, "the maker's figure"),
@@ -135,3 +138,20 @@ def cost(
         kv_bytes=kv_channels * (keys + prompt_tokens(profile)) * BYTES,
         activation_bytes=BYTES * tokens * (2 * profile.width + 2 * profile.hidden),
     )
+
+
+def engine_bytes(profile: Profile, *, height: int, width: int, precision: str = "bf16") -> int:
+    """Return the memory of a live engine: weights, keys and values, and the largest activations.
+
+    An upper estimate, by the same counting as `cost`; the autoencoder is in it as
+    `AUTOENCODER_BYTES` for each pixel of a chunk.
+    """
+    need = cost(profile, height=height, width=width)
+    wide = 2 if precision == "fp32" else 1
+    block_weights = 4 * profile.width**2 + 2 * profile.width * profile.hidden
+    block_weights += 2 * profile.width**2 if profile.text_width else 0
+    quantized = profile.experts * profile.layers * block_weights if precision == "fp8" else 0
+    pixels = profile.chunk_frames * height * width
+    around = pixels * AUTOENCODER_BYTES + RUNTIME_BYTES
+    rest = need.kv_bytes + ACTIVATIONS * need.activation_bytes
+    return wide * (need.weight_bytes + rest) - quantized + around

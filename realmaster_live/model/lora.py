@@ -135,7 +135,8 @@ class Adapter:
     def merge(self) -> None:
         """Merge the products into the weights, so that a pass costs the same as the base model's.
 
-        A copy of the base weights is kept until `unmerge` or `detach`. A second call has no effect.
+        A copy of the base weights is kept in the host's memory until `unmerge` or `detach`. A
+        second call has no effect.
         """
         if not self._layers:
             raise ConfigError(
@@ -146,7 +147,7 @@ class Adapter:
         with torch.no_grad():
             for name, layer in self._layers.items():
                 low_rank = self.low_ranks[name]
-                low_rank.base = layer.weight.clone()
+                low_rank.base = layer.weight.detach().to("cpu", copy=True)
                 layer.weight.copy_(low_rank.merged(layer.weight))
         self._merged = True
 

@@ -9,10 +9,14 @@ import torch
 from street import make_chunk
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from realmaster_live.engines.export.export import STEP_CHOICES as EXPORTED_STEPS
 from realmaster_live.engines.load import load_engine
-from realmaster_live.engines.torch.device import find_device, out_of_memory
-from realmaster_live.engines.torch.engine import STEP_CHOICES, TorchEngine
+from realmaster_live.engines.torch.device import (
+    check_precision,
+    find_device,
+    out_of_memory,
+    too_little,
+)
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.checkpoint import (
@@ -86,8 +90,13 @@ def test_threads_are_put_back(tiny_checkpoint):
     assert torch.get_num_threads() == before
 
 
-def test_takes_the_steps_of_an_export():
-    assert STEP_CHOICES == EXPORTED_STEPS
+@pytest.mark.parametrize("steps", [0, 101])
+def test_takes_any_number_of_steps_within_reason(tiny_checkpoint, steps):
+    with TorchEngine(tiny_checkpoint, steps=5, **SIZE) as engine:
+        assert "5 steps" in engine.described
+        engine.realize(noisy(0))
+    with pytest.raises(EngineError, match=f"steps from 1 to 100, got {steps}"):
+        TorchEngine(tiny_checkpoint, steps=steps, **SIZE)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -103,7 +112,9 @@ def test_weights_that_are_no_numbers_are_build_errors(tiny_checkpoint, tmp_path,
         TorchEngine(folder, **SIZE)
 
 
-def test_what_is_not_there_is_named(tiny_checkpoint, tmp_path):
+def test_what_is_not_there_is_named(tiny_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA A100")
     with pytest.raises(BuildError, match=r"profile\.json"):
         TorchEngine(tmp_path / "nowhere", **SIZE)
     with pytest.raises(EngineError, match=r"CUDA device 99, got \d+ devices .* use device='cpu'"):
@@ -111,8 +122,10 @@ def test_what_is_not_there_is_named(tiny_checkpoint, tmp_path):
     for name in ("warp", "meta"):
         with pytest.raises(EngineError, match=f"'cpu', 'cuda' or 'cuda:N', got '{name}'"):
             find_device(name)
-    with pytest.raises(EngineError, match="fp32 or bf16, got 'fp8'"):
-        TorchEngine(tiny_checkpoint, precision="fp8", **SIZE)
+    with pytest.raises(EngineError, match="fp32, bf16 or fp8, got 'fp4'"):
+        TorchEngine(tiny_checkpoint, precision="fp4", **SIZE)
+    with pytest.raises(EngineError, match=r"compute capability 8\.9 or later for fp8, got 8\.0 of"):
+        check_precision("fp8", torch.device("cuda", 0))
 
 
 def test_too_large_a_picture_says_what_it_would_take(tiny_checkpoint):
@@ -139,6 +152,41 @@ def test_cuda_out_of_memory_says_what_was_asked_and_free(tiny_checkpoint):
     )
     assert "profile" not in str(out_of_memory(error, spec, device, TINY))
     assert out_of_memory(RuntimeError("shapes differ"), spec, device, TINY) is None
+
+
+def test_too_little_memory_says_what_fits():
+    spec = ChunkSpec(frames=12, height=480, width=832, fps=20.0)
+    assert too_little(WAN_1_3B, spec, "bf16", 10 * 2**30, "cuda:0") is None
+    error = str(too_little(WAN_1_3B, spec, "fp32", 10 * 2**30, "cuda:0"))
+    assert "in fp32, got 10.0 GiB free: use precision bf16, or a profile that fits" in error
+    error = str(too_little(WAN_5B, spec, "bf16", 10 * 2**30, "cuda:0"))
+    assert "GiB on cuda:0 for wan-5b-704 at 832x480 in bf16, got 10.0 GiB free" in error
+    assert "such as wan-1.3b-480, or a smaller size, such as 416x224" in error
+
+
+def test_fp8_is_near_and_holds_its_adapters(tiny_checkpoint, adapter):
+    with TorchEngine(tiny_checkpoint, **SIZE) as engine:
+        expected = [engine.realize(noisy(index)).frames for index in range(3)]
+    with TorchEngine(tiny_checkpoint, precision="fp8", **SIZE) as engine:
+        got = [engine.realize(noisy(index)).frames for index in range(3)]
+    assert not np.array_equal(got, expected)
+    assert np.abs(np.array(got).astype(int) - np.array(expected)).mean() < 1
+    with TorchEngine(tiny_checkpoint, precision="fp8", adapter=adapter, **SIZE) as engine:
+        assert not np.array_equal(engine.realize(noisy(0)).frames, got[0])
+        with pytest.raises(EngineError, match=r"to set a strength of 0\.5, got fp8"):
+            engine.set_strength(0.5)
+
+
+def test_several_adapters_add_up(tiny_checkpoint, adapter):
+    """One at full strength is the same file twice at half."""
+    pictures = []
+    for files in (adapter, [(adapter, 0.5), (adapter, 0.25), (adapter, 0.25)], [(adapter, 0.5)]):
+        with TorchEngine(tiny_checkpoint, adapter=files, **SIZE) as engine:
+            pictures.append(engine.realize(noisy(0)).frames.astype(int))
+            described = engine.described
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    assert np.abs(pictures[0] - pictures[2]).max() > 1
+    assert "adapters lora.safetensors at 0.5" in described
 
 
 def test_load_engine_opens_a_checkpoint(tiny_checkpoint, tiny_model):

@@ -186,7 +186,7 @@ def test_every_expert_has_its_adapter(checkpoint, tmp_path):
     with TorchEngine(checkpoint, **SIZE) as engine:
         base = pictures(engine, 3)
     answers = []
-    for files in ((high, None), (None, low), (high, low)):
+    for files in (high, low, [(high, 1.0), (low, 1.0)]):
         with TorchEngine(checkpoint, adapter=files, **SIZE) as engine:
             full = pictures(engine, 3)
             assert engine.strength == 1.0
@@ -196,10 +196,12 @@ def test_every_expert_has_its_adapter(checkpoint, tmp_path):
             assert all(equal(pictures(engine, 3), full))
             answers.append(full[0].tobytes())
     assert len({*answers, base[0].tobytes()}) == 4
-    with pytest.raises(EngineError, match="2 LoRA files, one an expert, got 1"):
-        TorchEngine(checkpoint, adapter=high, **SIZE)
-    with pytest.raises(BuildError, match=r"expert low_noise, got .* with high_noise"):
-        TorchEngine(checkpoint, adapter=(None, high), **SIZE)
+    nameless = low.rename(tmp_path / "lora.safetensors")
+    with pytest.raises(EngineError, match=r"names its expert of tiny-two in its header or file"):
+        TorchEngine(checkpoint, adapter=nameless, **SIZE)
+    one = random_networks(replace(TWO, experts=1), torch.device("cpu"))
+    with pytest.raises(EngineError, match=r"one expert, got .*high.* for the expert high_noise"):
+        TorchEngine(one, adapter=high, **SIZE)
 
 
 def test_memory_holds_every_experts_past_apart(checkpoint):

@@ -1,0 +1,97 @@
+"""LoRA files for the torch engine: which expert each is for, and several merged into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from realmaster_live.errors import EngineError
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.lora import Adapter, LowRank
+from realmaster_live.model.lora_facts import EXPERTS, LoraFacts, check_base
+from realmaster_live.model.profile import Profile
+
+Adapters = Sequence[tuple[Path | str, float]]  # files and their strengths
+
+
+def expert_of(path: Path, facts: LoraFacts | None, profile: Profile) -> int:
+    """Return the index of the expert that a LoRA file is for, by its header or its name.
+
+    Raises:
+        EngineError: the profile has two experts and neither tells which, or it has one and the file
+            is for one of two.
+    """
+    told = facts.expert if facts is not None else None
+    if profile.experts == 1:
+        if told is not None:
+            raise EngineError(
+                f"expected a LoRA for {profile.name}, which has one expert, got {path} for the "
+                f"expert {told}: use it with wan-a14b"
+            )
+        return 0
+    name = path.stem.lower().replace("-", "_")
+    named = [each for each in EXPERTS if each in name or each.partition("_")[0] in name.split("_")]
+    if told is None and len(named) == 1:
+        told = named[0]
+    if told is None:
+        raise EngineError(
+            f"expected a LoRA that names its expert of {profile.name} in its header or file name, "
+            f"got {path}: put {EXPERTS[0]} or {EXPERTS[1]} into the name"
+        )
+    return EXPERTS.index(told)
+
+
+def attach_files(
+    transformers: Sequence[InContextTransformer],
+    adapters: Adapters,
+    *,
+    base_sha256: Callable[[int], str] | None = None,
+    ignore_unsupported: bool = False,
+) -> list[Adapter | None]:
+    """Attach LoRA files to the experts that they are for; return each expert's adapter.
+
+    Several for one expert become one whose products add up, each at its own strength.
+
+    Args:
+        transformers: one for each expert.
+        adapters: files and strengths.
+        base_sha256: returns the hash of an expert's weights, which a file may name.
+        ignore_unsupported: load the plain LoRA layers alone of files with other things.
+
+    Raises:
+        EngineError: no expert is named where there are two.
+        BuildError: a file is damaged, does not fit, or is for other weights.
+    """
+    from realmaster_live.model.lora_files import load, read_facts  # which need safetensors
+
+    profile = transformers[0].profile
+    found: list[dict[str, list[LowRank]]] = [{} for _ in transformers]
+    for file, strength in adapters:
+        path = Path(file)
+        facts = read_facts(path)
+        place = expert_of(path, facts, profile)
+        if base_sha256 is not None and facts is not None and facts.base_sha256:
+            check_base(path, facts, base_sha256(place))
+        adapter = load(path, transformers[place], ignore_unsupported=ignore_unsupported)
+        adapter.detach()
+        for name, low_rank in adapter.low_ranks.items():
+            low_rank.strength = strength
+            found[place].setdefault(name, []).append(low_rank)
+    return [
+        Adapter(transformer, {name: summed(parts) for name, parts in layers.items()})
+        if layers
+        else None
+        for transformer, layers in zip(transformers, found, strict=True)
+    ]
+
+
+@torch.no_grad()
+def summed(parts: Sequence[LowRank]) -> LowRank:
+    """Return one product that is the sum of several, each at its strength."""
+    if len(parts) == 1 and parts[0].strength == 1.0:
+        return parts[0]
+    down = torch.cat([part.down for part in parts])
+    up = torch.cat([part.up * part.factor for part in parts], 1)
+    return LowRank(down, up, alpha=float(len(down)))
