@@ -7,12 +7,24 @@ of every frame, traced or not. float16 keeps a depth to 0.05 percent.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.minitown.raster.rasteriser import Buffers
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file beside `path`, which takes its place at the end."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        yield file
+    partial.replace(path)
 
 
 class ClipLabels:
@@ -32,8 +44,6 @@ class ClipLabels:
             labels[index] = getattr(drawn, name)
 
     def save(self, path: Path) -> None:
-        """Write them beside their place and move them there."""
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
+        """Write them as one file."""
+        with written_whole(path) as file:
             np.savez_compressed(file, **self.arrays)  # type: ignore[arg-type]
-        partial.replace(path)

@@ -40,7 +40,7 @@ from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import CameraView, SceneState, Weather
 from realmaster_live.minitown.truth.drives import Drive, drive, plan_drive
 from realmaster_live.minitown.truth.lights_seen import is_readable, lights_seen
-from realmaster_live.minitown.truth.pair_labels import ClipLabels
+from realmaster_live.minitown.truth.pair_labels import ClipLabels, written_whole
 from realmaster_live.minitown.truth.pathtrace import PathTracer
 from realmaster_live.minitown.truth.prompts import AS_SIMULATED, PROMPTS, weather_for
 
@@ -50,12 +50,10 @@ MOST_DRIVES = 100  # tried of a town in search of traffic lights
 SAME_DRIVE_LEVELS = 0.5  # a render of the same moment differs by rounding only
 
 
-def save_atomically(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write an array beside its place and move it there."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+def save_array(path: Path, array: NDArray[np.uint8]) -> None:
+    """Write an array as a whole file."""
+    with written_whole(path) as file:
         np.save(file, array)
-    partial.replace(path)
 
 
 class Painters:
@@ -91,10 +89,9 @@ class Painters:
 
 
 def write_facts(path: Path, facts: dict[str, Any]) -> None:
-    """Write a clip's JSON beside its place and move it there: now the clip is finished."""
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(facts))
-    partial.replace(path)
+    """Write a clip's JSON: now the clip is finished."""
+    with written_whole(path) as file:
+        file.write(json.dumps(facts).encode())
 
 
 def render_clip(
@@ -130,10 +127,10 @@ def render_clip(
         if index in traced:
             place = traced.index(index)
             truth[place], calm[place] = painters.truth(state, view, plan.prompt)
-    save_atomically(out / f"{plan.name}.sim.npy", sim)
-    save_atomically(out / f"{plan.name}.truth.npy", truth)
+    save_array(out / f"{plan.name}.sim.npy", sim)
+    save_array(out / f"{plan.name}.truth.npy", truth)
     if not np.array_equal(truth, calm):
-        save_atomically(out / f"{plan.name}.calm.npy", calm)
+        save_array(out / f"{plan.name}.calm.npy", calm)
     if labels is not None:
         labels.save(out / f"{plan.name}.labels.npz")
     wall_s = time.monotonic() - started
@@ -181,7 +178,7 @@ def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: boo
         lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
         if labels is not None:
             labels.put(index, drawn)
-    save_atomically(out / f"{name}.sim.npy", sim)
+    save_array(out / f"{name}.sim.npy", sim)
     if labels is not None:
         labels.save(out / f"{name}.labels.npz")
     share(source.with_name(f"{name}.truth.npy"), out / f"{name}.truth.npy")
