@@ -72,5 +72,5 @@ def test_the_rule_is_told_in_words():
 
 @pytest.mark.parametrize("wrong", [{"min_trust": 1.5}, {"max_occlusion": -0.1}, {"min_pixels": -1}])
 def test_rules_out_of_range(wrong):
-    with pytest.raises(ConfigError, match="from 0 to 1|of 0 or more"):
+    with pytest.raises(ConfigError, match=r"from 0 to 1|of 0 or more"):
         Rules(**wrong)
