@@ -177,7 +177,7 @@ class CarlaBridge:
 
     @property
     def info(self) -> SourceInfo:
-        """What a recording remembers of the world and the cameras, as they were last seen."""
+        """What a recording stores about the world and the cameras, as they were last seen."""
         return replace(self._info, counts=dict(self._counts))
 
     def __repr__(self) -> str:

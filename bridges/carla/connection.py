@@ -24,7 +24,7 @@ HANG_UP_S = 0.2  # a proxy whose server is gone accepts a connection and hangs u
 
 @dataclass(frozen=True, kw_only=True)
 class Versions:
-    """What the two sides report as their versions."""
+    """The versions that the client and the server report."""
 
     client: str
     server: str

@@ -1,4 +1,4 @@
-"""Who owns an actor that a bridge spawned: the role name says which process, on which host.
+"""The owners of spawned actors: a role name states the process and the host.
 
     realmaster@HOST:NAMESPACE:PID:STARTED
 

@@ -21,7 +21,7 @@ RELEASE_TIMEOUT_S = 0.5
 
 
 class CarlaSession:
-    """What we did to a server that belongs to somebody else.
+    """All that we changed in a server that belongs to somebody else.
 
     Never loads a map. `close` stops and destroys what was listened to and spawned here, and puts
     back each changed setting that still has the value we gave it.

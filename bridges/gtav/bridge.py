@@ -208,7 +208,7 @@ class GtavBridge:
 
     @property
     def info(self) -> SourceInfo:
-        """What a recording remembers of the game; near clip and counts are those until now."""
+        """What a recording stores about the game; near clip and counts are those until now."""
         return replace(self._info_of_frames(), counts=self.counts)
 
     def _info_of_frames(self) -> SourceInfo:

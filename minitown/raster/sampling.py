@@ -1,4 +1,4 @@
-"""What shading one point takes: the sky's colour, a texture, a triangle's corners, a shadow, tone.
+"""What shading a point reads: the sky's colour, a texture, a triangle's corners, a shadow, tone.
 
 Light is linear inside; colours are kept and shown as square roots (see surfaces.py).
 """

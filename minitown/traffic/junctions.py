@@ -88,7 +88,7 @@ class Junctions:
         self.holders[way].discard(actor)
 
     def block(self, ways: Iterable[LaneKey]) -> None:
-        """Say which ways are taken by vehicles that hold nothing, for this tick."""
+        """Block the ways on which vehicles are that hold none, for this tick."""
         self.blocked = set(ways)
 
     def may_walk(self, crossing: int) -> bool:

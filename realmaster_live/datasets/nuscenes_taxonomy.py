@@ -23,7 +23,7 @@ CHANNEL_YAWS_DEG: Mapping[str, float] = {
     "CAM_BACK": 180.0,
 }
 NEAR_YAW_DEG = 30.0  # half of what lies between two of their directions, about
-LEVEL_DEG = 45.0  # a camera that looks farther up or down is none of theirs
+LEVEL_DEG = 45.0  # a camera that looks farther up or down gets none of them
 MOVING_M_S = 0.2  # what is slower counts as standing
 PEDESTRIAN = CLASS_IDS["pedestrian"]
 EMERGENCY: Mapping[str, str] = {

@@ -59,7 +59,7 @@ def _distribute(groups: list[str], rule: SplitRule) -> dict[str, Split]:
     wanted = {split: share for split, share in zip(SPLITS, rule.shares, strict=False) if share > 0}
     free = [group for group in groups if group not in splits]
     free.sort(key=lambda group: hashlib.sha256(f"{rule.salt}\0{group}".encode()).digest())
-    given = len(rule.shares) > 1  # else what is not named trains, be it nothing
+    given = len(rule.shares) > 1  # otherwise the groups that are not named train, if there are any
     empty = [split for split in wanted if given and split not in splits.values()]
     if len(free) < len(empty):
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What `realmaster demo`, `bench` and `minitown truth` are asked for."""
+"""The options of `realmaster demo`, `bench` and `minitown truth`."""
 
 from __future__ import annotations
 

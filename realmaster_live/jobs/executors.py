@@ -1,4 +1,4 @@
-"""Who runs the workers of a job: processes here, an array of Slurm, or actors of Ray.
+"""What runs the workers of a job: processes here, an array of Slurm, or actors of Ray.
 
 An executor only starts workers. None of them is asked to remember, to retry or to resume: the job
 does, in its own folder. Each module has a function `start(task) -> Handle`.

@@ -66,7 +66,7 @@ def _connect(task: Task) -> Any:
     if "RAY_ADDRESS" in os.environ:
         ray.init(logging_level="warning")
         return ray
-    with _importing_as_here():
+    with _sharing_import_path():
         ray.init(
             num_cpus=math.ceil(task.shard[1] * task.run.num_cpus) + HEADROOM,
             include_dashboard=False,
@@ -76,7 +76,7 @@ def _connect(task: Task) -> Any:
 
 
 @contextmanager
-def _importing_as_here() -> Iterator[None]:
+def _sharing_import_path() -> Iterator[None]:
     """Let processes that are started meanwhile find every module that this one finds."""
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))

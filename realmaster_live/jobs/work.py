@@ -1,4 +1,4 @@
-"""What a job makes: pieces, each known by a key, and what came of the attempts at each."""
+"""The work of a job: pieces, each known by a key, and the outcome of the attempts at each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a recording remembers of an engine."""
+"""The facts about an engine that a recording stores."""
 
 from __future__ import annotations
 

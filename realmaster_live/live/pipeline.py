@@ -197,7 +197,7 @@ class _Loop:
             with closing(_generator(self.source.frames())) as frames:
                 self._group(frames)
         except BaseException:
-            if not self.inbox.closed:  # else the source merely fell over its own closing
+            if not self.inbox.closed:  # otherwise the source failed because it was closed
                 raise
         finally:
             self.inbox.finish()
@@ -304,7 +304,7 @@ def _within(frames: Iterator[Frame], seconds: float | None) -> Iterator[Frame]:
 
 
 def _begin(sinks: Sequence[Sink], source: Source, engine: Engine, policy: Policy) -> None:
-    """Tell each sink that wants to know what the run is."""
+    """Describe the run to each sink that has a `begin`."""
     info = RunInfo(source=source, spec=engine.spec, engine=engine_info(engine), policy=policy)
     for sink in sinks:
         if isinstance(sink, RunSink):

@@ -1,4 +1,4 @@
-"""How a run is going, on a terminal: a bar while it lasts, its figures at the end."""
+"""Progress of a run on a terminal: a bar while it lasts, its figures at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has done so far: counts, rates and the latency of every stage."""
+"""Statistics of a run: counts, rates and the latency of every stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a file that should hold something else."""
+"""Recognises the content of a file that cannot be read, for the sentence of an error."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def phash(picture: NDArray[np.uint8]) -> np.uint64:  # (H, W, 3) RGB
     """Return the hash of a picture."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    # rows and columns 1 to 8: the constant term says nothing of what is seen
+    # rows and columns 1 to 8: the constant term is the brightness alone
     waves = cv2.dct(small)[1 : FREQUENCIES + 1, 1 : FREQUENCIES + 1]
     return np.uint64(np.packbits(waves > np.median(waves)).view(np.uint64)[0])
 
