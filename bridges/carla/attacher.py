@@ -48,9 +48,9 @@ class Attacher:
         try:
             return self._attach(self._options.ego)
         except Detached as detached:  # another client loaded a world meanwhile
-            return self.attach_again(detached.actor)
+            return self.reattach(detached.actor)
 
-    def attach_again(self, lost: Any | None) -> SourceInfo:
+    def reattach(self, lost: Any | None) -> SourceInfo:
         """Attach to the ego's successor; `lost` is the actor that is gone, None after a reload.
 
         Raises:

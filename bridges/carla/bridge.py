@@ -144,18 +144,18 @@ class CarlaBridge:
             SensorMismatch: the ego or an adopted camera is gone, and nothing takes its place.
         """
         steps = StepCounter(every_tick=self._attached.every_tick)
-        attached_anew = False
+        reattached = False
         try:
             while not self._reader.is_closed:
                 try:
                     frame_id, items = self._reader.take()
                 except Detached as detached:
-                    found = self._attacher.attach_again(detached.actor)
+                    found = self._attacher.reattach(detached.actor)
                     self._info = replace(found, fps=self.fps)
-                    attached_anew = True
+                    reattached = True
                     continue
-                lost = max(steps.missed(frame_id), int(attached_anew))
-                attached_anew = False
+                lost = max(steps.missed(frame_id), int(reattached))
+                reattached = False
                 self._read_weather(items["world"].snapshot.timestamp.elapsed_seconds)
                 for frame in self._attached.frames_of(
                     frame_id, items, dropped_before=lost, source=self._info

@@ -181,7 +181,7 @@ class Link:
         except (ConnectError, WireFormatError) as error:
             if not self._worked or not self._reconnect_s:
                 raise  # it never worked: another attempt would fail as this one did
-            self._connect_again(error)
+            self._reconnect(error)
             return None
         self._worked = True
         if self.lost_at is not None:
@@ -204,7 +204,7 @@ class Link:
         """Tell a harness to stop, and close."""
         close_link(self._url, self._stream)
 
-    def _connect_again(self, error: BridgeError) -> None:
+    def _reconnect(self, error: BridgeError) -> None:
         if self.lost_at is None:
             log.warning("%s: the connection was lost (%s), connecting again", self._url, error)
             self.lost_at = time.monotonic()

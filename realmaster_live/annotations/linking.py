@@ -68,10 +68,10 @@ def _overlaps(boxes: Boxes, masks: Masks) -> NDArray[np.bool_]:
     """Return (T, M) whether a mask's box meets a thing's, three pixels and half as much larger."""
     slack = 3 + 0.5 * np.maximum(np.diff(boxes.amodal[:, ::2]), np.diff(boxes.amodal[:, 1::2]))
     low, high = boxes.amodal[:, :2] - slack, boxes.amodal[:, 2:] + slack
-    meets: NDArray[np.bool_] = (low[:, None] < masks.boxes[None, :, 2:]) & (
+    touches: NDArray[np.bool_] = (low[:, None] < masks.boxes[None, :, 2:]) & (
         high[:, None] > masks.boxes[None, :, :2]
     )
-    return np.asarray(meets.all(axis=-1))
+    return np.asarray(touches.all(axis=-1))
 
 
 class _Fits:

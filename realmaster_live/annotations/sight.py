@@ -124,10 +124,10 @@ def hidden_shares(
         reach = boxes.half[:, axis, None, None] / np.abs(along)
         np.maximum(enters, middle - reach, out=enters)
         np.minimum(leaves, middle + reach, out=leaves)
-    meets = leaves >= enters
-    nearer = meets & (depth[y, x] < enters - np.maximum(SLACK_M, SLACK_SHARE * enters))
+    crosses = leaves >= enters
+    nearer = crosses & (depth[y, x] < enters - np.maximum(SLACK_M, SLACK_SHARE * enters))
     if instance is not None:
         labels = instance[y, x]
         for number in range(own.shape[1]):
             nearer &= labels != own[:, number, None, None]
-    return np.asarray(nearer.sum(axis=(1, 2)) / np.maximum(meets.sum(axis=(1, 2)), 1))
+    return np.asarray(nearer.sum(axis=(1, 2)) / np.maximum(crosses.sum(axis=(1, 2)), 1))

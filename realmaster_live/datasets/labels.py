@@ -12,7 +12,7 @@ from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.options import Fate
 from realmaster_live.datasets.prefetch import prefetch
-from realmaster_live.datasets.rules import judge, trust_by_mask, why_left_out
+from realmaster_live.datasets.rules import exclusion_reason, judge, trust_by_mask
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
 from realmaster_live.datasets.summary import Tally
 from realmaster_live.recording.sample import Sample
@@ -87,7 +87,7 @@ def labelled(
         RecordingError: a class is not covered by `categories`.
     """
     for sample in prefetch(drive.samples(camera, selection, streams)):
-        left_out = why_left_out(sample, selection.rules)
+        left_out = exclusion_reason(sample, selection.rules)
         if left_out:
             tally.left_out[left_out] += 1
             continue

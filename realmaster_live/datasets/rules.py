@@ -72,7 +72,7 @@ def trust_by_mask(trust: FrameTrust | None) -> Mapping[int, float]:
     return scores
 
 
-def why_left_out(sample: Sample, rules: Rules) -> str:
+def exclusion_reason(sample: Sample, rules: Rules) -> str:
     """Return why a picture is left out; "" for one that is kept."""
     trust = sample.trust
     if trust is None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from realmaster_live.datasets.rules import why_left_out
+from realmaster_live.datasets.rules import exclusion_reason
 from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.recording.sample import Sample
 
@@ -52,7 +52,7 @@ def ticks(
         newest = max(keys)
         behind = [place for place, key in enumerate(keys) if key < newest]
         samples = tuple(sample for _, sample in there)
-        reason = next(filter(None, (why_left_out(one, selection.rules) for one in samples)), "")
+        reason = next(filter(None, (exclusion_reason(one, selection.rules) for one in samples)), "")
         if behind:
             reasons[UNMATCHED] += len(behind)
         elif reason:

@@ -56,7 +56,7 @@ def find_garbage(chain: Chain, *, superseded: bool = False) -> Garbage:
     living = {path.stem for path in held} - abandoned
     time = now(dataset)
 
-    def is_over(path: Path, key: str) -> bool:
+    def is_abandoned(path: Path, key: str) -> bool:
         try:
             return key in abandoned or time - path.lstat().st_mtime > expiry_s
         except FileNotFoundError:
@@ -68,7 +68,7 @@ def find_garbage(chain: Chain, *, superseded: bool = False) -> Garbage:
         for path in (dataset / OBJECTS).glob("*/*")
         if KEY.fullmatch(path.stem)
         and path.stem not in wanted | living
-        and is_over(path, path.stem)
+        and is_abandoned(path, path.stem)
     ]
     if objects and not known:
         raise PairError(
@@ -78,7 +78,7 @@ def find_garbage(chain: Chain, *, superseded: bool = False) -> Garbage:
     parts = []
     for path in dataset.rglob(f".*{PART}*"):
         found = UNFINISHED.fullmatch(path.name)
-        if found and path.is_file() and found[2] not in living and is_over(path, found[2]):
+        if found and path.is_file() and found[2] not in living and is_abandoned(path, found[2]):
             parts.append(path)
     return Garbage(
         objects=tuple(objects),

@@ -25,7 +25,7 @@ from realmaster_live.optional import require
 from realmaster_live.training.pairs.cutting import SLOWER, LeftOut, PlanConfig, cut
 from realmaster_live.training.pairs.manifest import read_clips, read_table, write_clips, write_table
 from realmaster_live.training.pairs.reels import Reel, describe, find_reels
-from realmaster_live.training.pairs.sources import is_there, read_frames, read_truth
+from realmaster_live.training.pairs.sources import read_frames, read_truth, source_exists
 from realmaster_live.training.pairs.stage import Clip
 
 pa = require("pyarrow", extra="training")
@@ -110,7 +110,7 @@ def plan(
     """
     before = _clips_before(dataset)
     reels, left_out = _all_reels(sources)
-    others = [c for c in before if Path(c.source) not in reels and is_there(Path(c.source))]
+    others = [c for c in before if Path(c.source) not in reels and source_exists(Path(c.source))]
     known = {(clip.sha256, clip.prompt): clip.clip_id for clip in others}
     clips: list[Clip] = []
     still = 0

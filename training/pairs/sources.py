@@ -85,7 +85,7 @@ def open_recording(source: Path, *, verify: bool = True) -> Recording:
     return Recording(source.parent, cameras=[source.name], verify=verify)
 
 
-def is_there(source: Path) -> bool:
+def source_exists(source: Path) -> bool:
     """Return whether a source still exists."""
     return source.exists() or (source.parent / META).exists()
 

@@ -47,7 +47,7 @@ def with_realized(
     folder = cache / engine_key(engine)
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / f"{clip.name}-{_content(clip)}.npz" for clip in clips]
-    missing = [place for place, path in enumerate(made) if not _holds(path, examples[place])]
+    missing = [place for place, path in enumerate(made) if not _has_frames(path, examples[place])]
     if missing:
         shape = next(iter(examples[missing[0]][0].pictures.values())).shape
         loaded = load_engine(engine, width=shape[1], height=shape[0], threads=threads)
@@ -80,7 +80,7 @@ def _frame_numbers(examples: Sequence[Example]) -> list[int]:
     return [int(example.name.rpartition(":")[2]) for example in examples]
 
 
-def _holds(path: Path, examples: Sequence[Example]) -> bool:
+def _has_frames(path: Path, examples: Sequence[Example]) -> bool:
     if not path.is_file():
         return False
     with np.load(path) as kept:

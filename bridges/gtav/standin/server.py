@@ -95,10 +95,10 @@ class StandinServer:
         self._index = 0
         self._forget_client()
 
-    def serve(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Serve until the stage ends, the pairs are sent, or `is_over` returns true."""
+    def serve(self, is_finished: Callable[[], bool] = lambda: False) -> None:
+        """Serve until the stage ends, the pairs are sent, or `is_finished` returns true."""
         clients = 0
-        while not is_over() and self.sent != self._behaviour.pairs:
+        while not is_finished() and self.sent != self._behaviour.pairs:
             is_ready = self._options is not None and self._server.has_room(IDLE_S)
             wait_s = min(IDLE_S, self._due - time.monotonic()) if is_ready else 0.5 * IDLE_S
             try:

@@ -101,11 +101,11 @@ def client_round(data, rng):
     return count, False
 
 
-def fuzz(rng, is_over):
+def fuzz(rng, is_finished):
     """Return how often each end met bytes that it could, and could not, read."""
     game, client = seeds()
     read, refused, rounds = [0, 0], [0, 0], 0
-    while not is_over(rounds):
+    while not is_finished(rounds):
         for end, (one, data) in enumerate(((game_round, game), (client_round, client))):
             random_bytes = rng.randbytes(rng.randrange(1, 3000))
             given = random_bytes if rng.random() < 0.1 else mutated(data, rng)
