@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -29,7 +29,7 @@ PROMPT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnchorsConfig:
+class AnchorsConfig(Weights):
     """Table [anchors].
 
     Attributes:
@@ -45,8 +45,7 @@ class AnchorsConfig:
         steps: denoising steps, 0 for what the editor's makers advise.
         guidance: guidance scale, 0 for what the editor's makers advise.
         pixels: size that the editor works at; the result has the clip's own.
-        model: weights on the hub, "" for the editor's own. licence: of these.
-        revision: see `Weights`; so are folder, dtype, device and offload.
+        model: weights on the hub, "" for the editor's own.
     """
 
     editor: str = "qwen-image-edit-2511"
@@ -60,15 +59,9 @@ class AnchorsConfig:
     steps: int = 0
     guidance: float = 0.0
     pixels: int = 1024 * 1024
-    model: str = ""
-    licence: str = ""
-    revision: str = ""
-    folder: str = ""
-    dtype: str = "bfloat16"
-    device: str = "auto"
-    offload: str = "none"
 
     def __post_init__(self) -> None:
+        Weights.__post_init__(self)
         if self.count < 2 or self.tries < 1:
             raise ConfigError(
                 f"expected count of 2 or more and tries of 1 or more in [anchors], got count "
@@ -200,24 +193,12 @@ class AnchorsStage:
         if self._loaded is None:
             self._loaded = load_editor(
                 self.kind,
-                self._weights(),
-                licence=self.spec.licence,
+                replace(self.config, model=self.spec.model, licence=self.spec.licence),
                 steps=self.steps,
                 guidance=self.guidance,
                 pixels=self.config.pixels,
             )
         return self._loaded
-
-    def _weights(self) -> Weights:
-        config = self.config
-        return Weights(
-            model=self.spec.model,
-            revision=config.revision,
-            folder=config.folder,
-            dtype=config.dtype,
-            device=config.device,
-            offload=config.offload,
-        )
 
 
 def refusal(attempts: Sequence[Edited], config: AnchorsConfig) -> str:

@@ -34,6 +34,6 @@ def fetch(source: str, key: str, *, files: Sequence[str], licence: str, revision
     try:
         found = hub.snapshot_download(source, revision=revision or None, allow_patterns=list(files))
     except OSError as error:
-        weights = Weights(model=source, revision=revision)
-        raise ConfigError(missing_weights(weights, licence, error)) from error
+        weights = Weights(model=source, revision=revision, licence=licence)
+        raise ConfigError(missing_weights(weights, error)) from error
     return Path(found)

@@ -23,6 +23,7 @@ class Weights:
 
     Attributes:
         model: id on the Hugging Face hub, which also names the weights in the manifest.
+        licence: of these weights.
         revision: branch, tag or commit on the hub; "" takes the newest.
         folder: a local copy of the model, in diffusers' layout; "" takes the hub's cache.
         dtype: float32, bfloat16 or float16.
@@ -31,7 +32,8 @@ class Weights:
             accelerate) or "sequential" (all but the layer that runs; slow).
     """
 
-    model: str
+    model: str = ""
+    licence: str = ""
     revision: str = ""
     folder: str = ""
     dtype: str = "bfloat16"
@@ -45,7 +47,7 @@ class Weights:
             raise ConfigError(f"expected offload in {', '.join(OFFLOADS)}, got {self.offload!r}")
 
 
-def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "") -> Any:
+def load_pipeline(name: str, weights: Weights, *, float32: str = "") -> Any:
     """Return the pipeline class `name` of diffusers with its weights, ready to be called.
 
     `float32` names a component that keeps full precision.
@@ -62,7 +64,7 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
             f"run pip install -U 'diffusers>={OLDEST[0]}.{OLDEST[1]}'"
         )
     if weights.folder and not Path(weights.folder).is_dir():
-        raise ConfigError(missing_weights(weights, licence, FileNotFoundError("no such folder")))
+        raise ConfigError(missing_weights(weights, FileNotFoundError("no such folder")))
     dtype: Any = DTYPES[weights.dtype]
     try:
         pipeline = getattr(diffusers, name).from_pretrained(
@@ -72,7 +74,7 @@ def load_pipeline(name: str, weights: Weights, *, licence: str, float32: str = "
             local_files_only=bool(weights.folder),
         )
     except OSError as error:  # every error of the hub and of a folder's files is one
-        raise ConfigError(missing_weights(weights, licence, error)) from error
+        raise ConfigError(missing_weights(weights, error)) from error
     pipeline.set_progress_bar_config(disable=True)
     return to_device(pipeline, weights)
 
@@ -97,7 +99,7 @@ def to_device(pipeline: Any, weights: Weights) -> Any:
     return pipeline
 
 
-def missing_weights(weights: Weights, licence: str, error: OSError) -> str:
+def missing_weights(weights: Weights, error: OSError) -> str:
     """Return one sentence: which weights lack, why, and what to run or accept."""
     if weights.folder:
         return (
@@ -109,8 +111,8 @@ def missing_weights(weights: Weights, licence: str, error: OSError) -> str:
     if "GatedRepoError" in kinds:
         return (
             f"expected access to {weights.model}, which its owner gates: accept its licence "
-            f"({licence}) at https://huggingface.co/{weights.model}, then run hf auth login and "
-            f"hf download {weights.model}"
+            f"({weights.licence}) at https://huggingface.co/{weights.model}, then run hf auth "
+            f"login and hf download {weights.model}"
         )
     if "RepositoryNotFoundError" in kinds:
         return (
@@ -118,8 +120,8 @@ def missing_weights(weights: Weights, licence: str, error: OSError) -> str:
             "check its name, or run hf auth login"
         )
     return (
-        f"expected the weights of {weights.model} (licence {licence}) in the hub's cache or from "
-        f"the hub, got {_first_line(chain[-1])}: run hf download {weights.model} where there is a "
+        f"expected the weights of {weights.model} (licence {weights.licence}) in the hub's cache "
+        f"or from the hub, got {_first_line(chain[-1])}: run hf download {weights.model} where there is a "
         "network, or name a copy with `folder`"
     )
 

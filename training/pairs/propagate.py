@@ -38,7 +38,7 @@ LARGE_PX = 600  # shorter side, halfway between the two
 
 
 @dataclass(frozen=True, kw_only=True)
-class PropagateConfig:
+class PropagateConfig(Weights):
     """Table [propagate].
 
     Attributes:
@@ -55,8 +55,7 @@ class PropagateConfig:
         seed: with the clip's own bytes, of its noise.
         tiling: whether the autoencoder works in tiles, for less memory.
         model: Wan-AI/Wan2.1-VACE-1.3B-diffusers, Wan-AI/Wan2.1-VACE-14B-diffusers, or another that
-            WanVACEPipeline loads. licence: of it.
-        revision: see `Weights`; so are folder, dtype, device and offload.
+            WanVACEPipeline loads.
     """
 
     method: Literal["vace", "exact"] = "vace"
@@ -74,13 +73,9 @@ class PropagateConfig:
     tiling: bool = False
     model: str = "Wan-AI/Wan2.1-VACE-1.3B-diffusers"
     licence: str = "Apache-2.0"
-    revision: str = ""
-    folder: str = ""
-    dtype: str = "bfloat16"
-    device: str = "auto"
-    offload: str = "none"
 
     def __post_init__(self) -> None:
+        Weights.__post_init__(self)
         windows(1, self.window, self.overlap)
         if self.anchor_hold_frames < 1 or self.steps < 1:
             raise ConfigError(
@@ -202,15 +197,7 @@ def load_vace(config: PropagateConfig) -> Any:
     """Return WanVACEPipeline, its autoencoder in float32."""
     # the pipeline cleans prompts with it, and reports it missing too late
     require("ftfy", extra="pairs")
-    weights = Weights(
-        model=config.model,
-        revision=config.revision,
-        folder=config.folder,
-        dtype=config.dtype,
-        device=config.device,
-        offload=config.offload,
-    )
-    pipeline = load_pipeline("WanVACEPipeline", weights, licence=config.licence, float32="vae")
+    pipeline = load_pipeline("WanVACEPipeline", config, float32="vae")
     if config.tiling:
         pipeline.vae.enable_tiling()
     return pipeline

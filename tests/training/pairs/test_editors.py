@@ -37,8 +37,10 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 def tiny(name: str, folder: Path) -> Editor:
     kind = find_editor(name, EDITORS[name].accept)
-    weights = Weights(model=kind.model, folder=str(folder), dtype="float32", device="cpu")
-    return load_editor(kind, weights, licence=kind.licence, **OPTIONS)
+    weights = Weights(
+        model=kind.model, licence=kind.licence, folder=str(folder), dtype="float32", device="cpu"
+    )
+    return load_editor(kind, weights, **OPTIONS)
 
 
 @pytest.fixture
@@ -133,10 +135,10 @@ def test_resizing_there_and_back_does_not_move_a_picture() -> None:
 def test_weights_that_are_nowhere_are_told_in_one_sentence(tmp_path, monkeypatch) -> None:
     absent = Weights(model="black-forest-labs/FLUX.2-klein-4B", folder=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match=r"\(no such folder\): run hf download \S+ --local-dir"):
-        load_pipeline("Flux2KleinPipeline", absent, licence="Apache-2.0")
+        load_pipeline("Flux2KleinPipeline", absent)
     empty = Weights(model="black-forest-labs/FLUX.2-klein-4B", folder=str(tmp_path))
     with pytest.raises(ConfigError, match=r"diffusers' layout in .* got \w+Error"):
-        load_pipeline("Flux2KleinPipeline", empty, licence="Apache-2.0")
+        load_pipeline("Flux2KleinPipeline", empty)
 
 
 def test_a_hub_out_of_reach_is_told_with_what_to_run(monkeypatch) -> None:
@@ -145,7 +147,7 @@ def test_a_hub_out_of_reach_is_told_with_what_to_run(monkeypatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     weights = Weights(model="nobody/nothing")
     with pytest.raises(ConfigError, match=r"offline mode.*: run hf download nobody/nothing"):
-        load_pipeline("FluxKontextPipeline", weights, licence="Apache-2.0")
+        load_pipeline("FluxKontextPipeline", weights)
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -207,7 +209,7 @@ def hub(monkeypatch, tmp_path):
 )
 def test_gated_and_unknown_models_are_told_with_what_to_do(hub, model, message) -> None:
     with pytest.raises(ConfigError, match=message):
-        load_pipeline("FluxKontextPipeline", Weights(model=model), licence="its own")
+        load_pipeline("FluxKontextPipeline", Weights(model=model, licence="its own"))
 
 
 @pytest.mark.parametrize(
@@ -224,4 +226,4 @@ def test_offloading_needs_a_gpu(folders) -> None:
         model="a/b", folder=str(folders["flux2-klein-4b"]), device="cpu", offload="model"
     )
     with pytest.raises(ConfigError, match="expected a GPU for offload"):
-        load_pipeline("Flux2KleinPipeline", weights, licence="")
+        load_pipeline("Flux2KleinPipeline", weights)

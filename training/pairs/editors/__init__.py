@@ -81,7 +81,6 @@ def load_editor(
     kind: EditorKind,
     weights: Weights,
     *,
-    licence: str,
     steps: int,
     guidance: float,
     pixels: int,
@@ -92,5 +91,5 @@ def load_editor(
     if form.needs is not None:
         needed, extra = form.needs
         require(needed, extra=extra)
-    pipeline = load_pipeline(form.pipeline, weights, licence=licence)
+    pipeline = load_pipeline(form.pipeline, weights)
     return PipelineEditor(pipeline, form, steps=steps, guidance=guidance, pixels=pixels)
