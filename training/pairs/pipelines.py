@@ -121,8 +121,8 @@ def missing_weights(weights: Weights, error: OSError) -> str:
         )
     return (
         f"expected the weights of {weights.model} (licence {weights.licence}) in the hub's cache "
-        f"or from the hub, got {_first_line(chain[-1])}: run hf download {weights.model} where there is a "
-        "network, or name a copy with `folder`"
+        f"or from the hub, got {_first_line(chain[-1])}: run hf download {weights.model} where "
+        "there is a network, or name a copy with `folder`"
     )
 
 
