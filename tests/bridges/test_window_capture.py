@@ -223,7 +223,7 @@ def test_of_a_window_the_newest_picture_is_read(windows):
     assert game.is_stopped
 
 
-def test_no_such_window_is_said(windows):
+def test_no_such_window_is_reported(windows):
     with pytest.raises(ConnectError, match="expected a window with the title 'No such window'"):
         open_capture("window+capture://No such window", fps=20.0)
 
@@ -259,6 +259,6 @@ def test_a_video_ends(clip):
             capture.read(1.0)
 
 
-def test_no_device_is_said(tmp_path, capfd):
+def test_no_device_is_reported(tmp_path, capfd):
     with pytest.raises(ConnectError, match="nothing that opens"):
         open_capture(f"device://{tmp_path / 'none.mp4'}", fps=25.0)

@@ -161,7 +161,7 @@ def test_other_weights_than_the_adapters_are_refused(adapter, tmp_path, capsys):
     assert "was trained on, of tiny" in capsys.readouterr().err
 
 
-def test_wrong_uses_are_told_before_anything_is_written(base, tmp_path, capsys):
+def test_wrong_uses_are_reported_before_anything_is_written(base, tmp_path, capsys):
     command = ["export", str(base), "--out", str(tmp_path / "out")]
     assert main([*command, "--to", "onnx,diffusers"]) == 2
     assert "expected forms among checkpoint, lora, onnx, got diffusers" in capsys.readouterr().err

@@ -65,7 +65,7 @@ def test_a_dry_run_on_slurm_shows_the_script(tmp_path, monkeypatch, capsys):
     assert "#SBATCH --array=0-3" in capsys.readouterr().out
 
 
-def test_garbage_is_told_and_collected(tmp_path, capsys):
+def test_garbage_is_reported_and_collected(tmp_path, capsys):
     dataset = make_dataset(tmp_path, run={"lease_s": 0.001})
     Worker(StageWork(Chain(dataset), "copies")).run()
     kept, *rows = sorted((dataset / "manifest/stage=copies").iterdir())

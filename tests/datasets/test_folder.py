@@ -22,7 +22,7 @@ def everything(folder):
 
 
 @pytest.mark.parametrize("exporter", [coco, yolo, kitti, cityscapes])
-def test_an_interrupted_export_goes_on(drive, tmp_path, monkeypatch, exporter):
+def test_an_interrupted_export_continues(drive, tmp_path, monkeypatch, exporter):
     folders = tuple(drive(name, chunks=1, seed=k) for k, name in enumerate(("one", "two", "three")))
     selection = Selection(recordings=folders)
     whole = tmp_path / "whole"
@@ -122,7 +122,7 @@ def test_a_damaged_segment_is_named_and_the_others_are_exported(drive, tmp_path)
     assert segments[1].name in (out / "README.md").read_text()
 
 
-def test_missing_streams_are_told_with_what_they_are_needed_for(drive, tmp_path):
+def test_missing_streams_are_reported_with_what_they_are_needed_for(drive, tmp_path):
     folder = drive(labels=("depth", "semantic"), chunks=1)
     with pytest.raises(
         ConfigError, match="got no instance: record with --labels instance"
@@ -177,7 +177,7 @@ def test_selections_of_nothing(tmp_path, wrong):
         Selection(**{"recordings": (tmp_path,), **wrong})
 
 
-def test_a_full_disk_is_told(drive, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(drive, tmp_path, monkeypatch):
     from pathlib import Path
 
     folder, out = drive(chunks=2), tmp_path / "out"

@@ -53,7 +53,7 @@ def test_a_camera_that_leads_out_of_the_folder_is_refused_by_name(tmp_path, expo
     assert {path.name for path in tmp_path.iterdir()} == {"drive"}
 
 
-def test_a_camera_without_frames_is_told(tmp_path, export):
+def test_a_camera_without_frames_is_reported(tmp_path, export):
     def rename(meta):
         meta["cameras"]["other"] = meta["cameras"].pop("front")
 
@@ -109,7 +109,7 @@ def test_a_date_that_is_none(tmp_path, export):
         assert status == 1 and "expected the date of the recording drive" in output
 
 
-def test_a_lens_that_is_no_pinhole_is_told_by_every_format(tmp_path, capsys):
+def test_a_lens_that_is_no_pinhole_is_reported_by_every_format(tmp_path, capsys):
     lens = {"lens_circle_multiplier": 3.0, "lens_k": 0.8, "lens_kcube": 0.4}
     plain = {"lens_circle_multiplier": 0.0, "lens_k": -1.0, "lens_kcube": 0.0}
     for name, lens_facts in (("fisheye", lens), ("plain", plain)):

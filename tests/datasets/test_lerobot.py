@@ -154,7 +154,7 @@ def test_a_timestamp_leads_to_the_picture_of_its_frame(dataset, drives):
         assert min(others) == abs(own["sim"] - sample.frame.image).mean()
 
 
-def test_state_is_how_the_vehicle_moved_and_action_how_it_goes_on(dataset, drives):
+def test_state_is_how_the_vehicle_moved_and_action_how_it_continues(dataset, drives):
     poses = np.array(
         [sample.frame.ego_to_world for sample in Recording(drives[1]).samples("front", streams=())]
     )
@@ -195,7 +195,7 @@ def test_statistics_are_those_of_the_training_episodes(dataset):
     )
 
 
-def test_a_run_that_was_stopped_goes_on_where_it_was(selection, drives, dataset, tmp_path):
+def test_a_run_that_was_stopped_continues_where_it_was(selection, drives, dataset, tmp_path):
     whole = Selection(recordings=drives, variant="real", every=2)
     first = Selection(recordings=drives[:1], variant="real", every=2)
     lerobot.export(first, tmp_path / "out")

@@ -130,7 +130,7 @@ def test_another_recording_of_a_finished_name_is_refused(tmp_path):
     assert again.skipped == ("night",)  # a recording may be moved
 
 
-def test_an_index_that_is_damaged_is_told(tmp_path):
+def test_an_index_that_is_damaged_is_reported(tmp_path):
     one, out = record_drive(tmp_path / "one", chunks=1), tmp_path / "out"
     coco.export(Selection(recordings=(one,)), out)
     good = json.loads((out / "export.json").read_text())

@@ -223,7 +223,7 @@ def test_two_drives_that_begin_at_the_same_time_are_sorted_by_the_devkit(tmp_pat
         assert (tmp_path / "out/sim" / row["filename"]).is_file()
 
 
-def test_a_clock_that_falls_begins_a_scene_and_times_go_on(tmp_path):
+def test_a_clock_that_falls_begins_a_scene_and_times_continue(tmp_path):
     folder = record_reloaded(tmp_path / "reloaded")
     nuscenes.export(Selection(recordings=(folder,)), tmp_path / "out")
     tables = tables_of(tmp_path / "out/sim")
@@ -302,7 +302,7 @@ def test_things_that_the_rule_does_not_trust_are_left_out(tmp_path):
     assert summary.total("ignored") == {"too few pixels": 4}
 
 
-def test_splits_are_by_town_and_a_run_that_was_stopped_goes_on(tmp_path):
+def test_splits_are_by_town_and_a_run_that_was_stopped_continues(tmp_path):
     drives = tuple(
         record_drive(tmp_path / town, town=town, chunks=2) for town in ("Town01", "Town02")
     )

@@ -65,7 +65,7 @@ def test_the_lowest_score_of_a_mask_counts_and_nan_does_not():
     assert trust_by_mask(trust) == {3: 0.4} and trust_by_mask(None) == {}
 
 
-def test_the_rule_is_told_in_words():
+def test_the_rule_is_stated_in_words():
     words = " ".join(Rules(min_pixels=33, max_occlusion=0.75, unlisted="drop").in_words())
     assert "fewer than 33 pixels" in words and "more than 75%" in words and ": drop." in words
 

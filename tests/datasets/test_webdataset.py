@@ -126,7 +126,7 @@ def test_shards_end_by_size_are_listed_and_are_the_same_every_time(drives, tmp_p
     }  # fmt: skip
 
 
-def test_labels_that_were_not_recorded_are_missing_and_a_run_goes_on(tmp_path):
+def test_labels_that_were_not_recorded_are_missing_and_a_run_continues(tmp_path):
     drive = record_drive(tmp_path / "plain", labels=(), chunks=1)
     selection = Selection(recordings=(drive,), variant="real")
     webdataset_shards.export(selection, tmp_path / "out")

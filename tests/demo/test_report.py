@@ -43,7 +43,7 @@ def report():
     )
 
 
-def test_the_page_tells_what_happened_and_loads_nothing(report):
+def test_the_page_states_what_happened_and_loads_nothing(report):
     page = render(report)
     for figure in ("12.5", "100", "41.5", "60.2", "77.0", "ab12", "64×36"):
         assert figure in page

@@ -80,7 +80,7 @@ def test_scores_are_written_whatever_they_are_without_a_policy(town_drive, reali
     assert gate.failures["edges"] == 4
 
 
-def test_retry_goes_on_from_the_first_attempt_that_passes(town_drive, realized):
+def test_retry_continues_from_the_first_attempt_that_passes(town_drive, realized):
     bad = spoil(realized[0], "blurred")
     engine = Moody({0: bad, 1: bad, 2: realized[0].frames, 3: bad})
     answer = FidelityGate(engine, policy=("retry",), attempts=4).realize(town_drive.chunks[0])

@@ -50,12 +50,12 @@ def test_what_is_left_out_has_a_default_and_whole_numbers_are_numbers(tmp_path):
         ("[[camera]]\nname = 'a'\n[[camera]]\nname = 'a'", "different names, got a, a"),
     ],
 )
-def test_what_is_wrong_is_told_in_one_sentence(tmp_path, text, message):
+def test_what_is_wrong_is_reported_in_one_sentence(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         load(tmp_path, text)
     assert str(caught.value).startswith("expected") and "\n" not in str(caught.value).strip()
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_a_file_that_is_not_there_is_reported(tmp_path):
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         Rig.load(tmp_path / "nowhere.toml")

@@ -409,7 +409,7 @@ def test_the_documented_snippets_run(rig, monkeypatch):
     assert names["sample"].frame.frame_id == 1045
 
 
-def test_info_tells_what_was_recorded(rig, capsys):
+def test_info_states_what_was_recorded(rig, capsys):
     assert main(["dataset", "info", str(rig)]) == 0
     output = capsys.readouterr().out
     assert "front       96x64, 48 frames, 2.4 s, 0 lost; sim, real, depth" in output

@@ -39,7 +39,7 @@ def driven(running, tmp_path_factory):
         yield server, log, poses
 
 
-def test_a_log_is_in_the_documented_format_and_tells_what_is_in_it(driven):
+def test_a_log_is_in_the_documented_format_and_states_what_is_in_it(driven):
     server, log, poses = driven
     header, frames = read_log(log)
     assert log.read_bytes()[:18] == b"\x01\x00\x0e\x00CARLA_RECORDER"

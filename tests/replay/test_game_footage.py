@@ -104,7 +104,7 @@ def test_replay_makes_recordings(roots, truths, tmp_path):
         assert recording.meta.about.weather == "Clear"
 
 
-def test_what_is_told_beside_a_recording_counts_more(truths, tmp_path):
+def test_a_sidecar_takes_precedence_over_a_recording(truths, tmp_path):
     folder = write_visionexport(tmp_path / "shots", truths[:4])
     facts = {"fps": 5, "licence": "mine", "vfov_deg": 40.0, "town": "Los Santos"}
     (folder / "about.json").write_text(json.dumps(facts))

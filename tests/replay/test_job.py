@@ -59,7 +59,7 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
     assert [piece.name for piece in job.pieces] == ["drive-1", "drive-1~2"]
 
 
-def test_a_job_of_an_earlier_version_goes_on(tmp_path):
+def test_a_job_of_an_earlier_version_continues(tmp_path):
     state = tmp_path / ".replay"
     write(state, written_before(tmp_path))
     job = Job.read(state)

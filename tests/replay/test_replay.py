@@ -114,7 +114,7 @@ def killed_midway(arguments, out, at: int) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_killed_replay_goes_on_and_makes_the_same_bits(count, tmp_path, capsys):
+def test_a_killed_replay_continues_and_makes_the_same_bits(count, tmp_path, capsys):
     source = inputs_of(tmp_path / "in", count, chunks=12)
     (tmp_path / "a").mkdir()
     whole, out = tmp_path / "whole", tmp_path / "a" / "out"
@@ -148,7 +148,9 @@ def test_sigterm_leaves_nothing_behind_and_counts_no_attempt(tmp_path):
     assert not (out / ".replay" / "tries").exists()
 
 
-def test_a_damaged_input_is_given_up_with_its_traceback_and_its_neighbours_go_on(tmp_path, capsys):
+def test_a_damaged_input_is_given_up_with_its_traceback_and_its_neighbours_continue(
+    tmp_path, capsys
+):
     source = inputs_of(tmp_path / "in", 3)
     segment = next((tmp_path / "in" / "drive1").rglob("sim.mp4"))
     segment.write_bytes(segment.read_bytes()[:-900] + bytes(900))

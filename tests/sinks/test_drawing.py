@@ -4,7 +4,7 @@ import numpy as np
 from realmaster_live.sinks import drawing
 
 
-def test_text_fits_the_width_that_was_foretold():
+def test_text_fits_the_width_that_was_computed():
     picture = np.full((40, 400, 3), 255, np.uint8)
     drawing.write_text(picture, "realized 512x288", (10, 28), size_px=18)
     columns = np.flatnonzero((picture < 128).any(axis=(0, 2)))

@@ -128,7 +128,7 @@ def starting_server():
 
 
 @pytest.mark.carla
-def test_a_town_that_is_still_being_built_is_said_to_compile(starting_server):
+def test_a_town_that_is_still_being_built_is_reported_as_compiling(starting_server):
     pytest.importorskip("carla")
     found = {finding.name: finding for finding in examine(port=starting_server)}
     assert found["server"].state == "absent"

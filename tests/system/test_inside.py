@@ -88,7 +88,7 @@ def test_only_regular_files_are_opened(folder):
     assert [path.name for path in regular_files(folder.path)] == ["sim.mp4"]
 
 
-def test_what_is_not_there_is_told(folder):
+def test_what_is_not_there_is_reported(folder):
     with pytest.raises(RecordingError, match=r"expected .*gone\.json, got no such file"):
         folder.file("gone.json")
     with pytest.raises(RecordingError, match="got nothing"):

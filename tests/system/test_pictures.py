@@ -59,6 +59,6 @@ def test_only_regular_files_are_opened(tmp_path):
             read_picture(tmp_path / "pipe.png")
 
 
-def test_what_cannot_be_written_is_told(tmp_path):
+def test_what_cannot_be_written_is_reported(tmp_path):
     with pytest.raises(PairError, match=r"expected to write .* got No such file"):
         write_picture(tmp_path / "none/a.png", PICTURE)

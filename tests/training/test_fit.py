@@ -233,7 +233,7 @@ def test_clips_finished_during_a_stage_are_learnt_from(recipe, pairs, tmp_path):
     assert facts["stages"]["joint"]["clips"] == 2
 
 
-def test_missing_perceptual_package_is_told_at_once(recipe, pairs, tmp_path, monkeypatch):
+def test_missing_perceptual_package_is_reported_at_once(recipe, pairs, tmp_path, monkeypatch):
     monkeypatch.setattr("realmaster_live.training.embedded.vgg.find_spec", lambda name: None)
     vgg.cache_clear()
     joint = dataclasses.replace(recipe.joint, perceptual_weight=0.1)

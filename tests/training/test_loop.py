@@ -116,14 +116,14 @@ def test_schedules_by_hand():
     )  # half of the seconds are ahead of a fifth of the steps
 
 
-def test_averaging_begins_where_it_is_told_to():
+def test_averaging_begins_where_it_is_configured():
     options = Optimization(ema=0.9, ema_from=100)
     assert averaging(options, 100) == 0.0
     assert averaging(options, 105) == pytest.approx(5 / 25)
     assert averaging(options, 5000) == 0.9
 
 
-def test_changes_are_told_with_the_flag_that_accepts_them(tmp_path, caplog):
+def test_changes_are_reported_with_the_flag_that_accepts_them(tmp_path, caplog):
     saved, wanted = {"rank": 4, "seed": 0, "gone": 1}, {"rank": 8, "seed": 0, "new": 2}
     with pytest.raises(ConfigError) as error:
         check_fingerprint(saved, wanted, tmp_path, accepted=["gone"])

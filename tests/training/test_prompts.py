@@ -73,7 +73,7 @@ def test_names_become_keys_and_values_in_their_order():
     assert prompt_kv(InContextTransformer(unprompted), ["as simulated"]) is None
 
 
-def test_the_classifier_tells_what_was_asked_for(tinted, tmp_path):
+def test_the_classifier_predicts_what_was_asked_for(tinted, tmp_path):
     """An engine that tints as asked is recognised; one that does nothing is not."""
     held_out = [c for c in find_clips(tinted, "held out") if c.prompt != "as simulated"]
     training = find_clips(tinted, "training")

@@ -97,7 +97,7 @@ def test_an_ego_by_id_has_no_successor(owner):
 
 @pytest.mark.parametrize("synchronous", [True, False])
 @pytest.mark.parametrize("ego", [None, "hero"])
-def test_frames_go_on_with_a_respawned_ego(owner, synchronous, ego):
+def test_frames_continue_with_a_respawned_ego(owner, synchronous, ego):
     before = owner.state()
     with attach(owner, synchronous=synchronous, ego=ego) as bridge:
         frames = bridge.frames()
@@ -116,7 +116,7 @@ def test_frames_go_on_with_a_respawned_ego(owner, synchronous, ego):
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
-def test_frames_go_on_where_somebody_destroys_our_cameras(owner, synchronous):
+def test_frames_continue_where_somebody_destroys_our_cameras(owner, synchronous):
     before = owner.state()
     with attach(owner, synchronous=synchronous, labels=("depth",)) as bridge:
         frames = bridge.frames()

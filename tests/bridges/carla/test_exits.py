@@ -159,7 +159,7 @@ def test_the_death_of_the_server_ends_the_frames(doomed, synchronous):
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
-def test_frames_go_on_in_the_world_that_somebody_else_loads(owner, synchronous):
+def test_frames_continue_in_the_world_that_somebody_else_loads(owner, synchronous):
     with CarlaBridge(
         owner.host, owner.port, ego="hero", synchronous=synchronous, timeout_s=8.0
     ) as bridge:

@@ -40,7 +40,7 @@ def client(owner, *, ticks: bool):
         process.communicate()
 
 
-def test_a_role_name_tells_its_process():
+def test_a_role_name_states_its_process():
     me = this_process()
     assert is_ours(me.role_name) and owner_of(me.role_name) == me and me.liveness() == "alive"
     assert is_ours(ROLE) and owner_of(ROLE) is None

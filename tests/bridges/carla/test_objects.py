@@ -285,7 +285,7 @@ def test_actors_come_and_go_and_the_own_vehicle_is_left_out(owner):
     np.testing.assert_allclose(carried, before.cam_to_world, atol=1e-3)
 
 
-def test_only_what_is_in_range_is_told_and_nothing_where_it_is_not_wanted(drawn_owner):
+def test_only_what_is_in_range_is_reported_and_nothing_where_it_is_not_wanted(drawn_owner):
     far, near = look(drawn_owner), look(drawn_owner, object_range_m=40.0)
     eye = near.cam_to_world[:3, 3]
     distances = [np.linalg.norm(one.object_to_world[:3, 3] - eye) for one in near.objects]

@@ -109,7 +109,7 @@ def test_the_engine_gets_poses_ids_and_optics(owner, camera):
     )
 
 
-def test_stop_flushes_what_has_arrived_and_tells_no_more(owner, camera):
+def test_stop_flushes_what_has_arrived_and_reports_no_more(owner, camera):
     engine, got = Negative(first=4, frames=4), []
     with owner.synchronous():
         realmaster = RealizedCamera(camera, engine, policy="delay")

@@ -121,7 +121,7 @@ def test_repeated_pictures_are_stale(recording):
     assert counts["stale"] >= counts["received"] // 4 > 0
 
 
-def test_a_game_that_only_repeats_itself_is_said_to_be_stale():
+def test_a_game_that_only_repeats_itself_is_reported_as_stale():
     with (
         scripted(lambda door, received: still(door, 1)) as (url, _),
         GtavBridge(url, fps=20, width=12, height=8, timeout_s=0.7) as bridge,
@@ -220,7 +220,7 @@ def test_a_picture_of_another_size_says_so(recording):
         take(bridge, 1)
 
 
-def test_nobody_there_is_said_at_once():
+def test_nobody_there_is_reported_at_once():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(ConnectError, match=f"expected a game at deepgtav\\+tcp://127.0.0.1:{port}"):

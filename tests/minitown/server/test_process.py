@@ -49,7 +49,7 @@ def test_ends_cleanly_on_a_signal_while_clients_listen(number, tmp_path):
     assert len(frames) > 2 and np.all(np.diff(frames) == 1)
 
 
-def test_a_taken_port_is_told_in_one_line(capsys):
+def test_a_taken_port_is_reported_in_one_line(capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -246,7 +246,7 @@ def test_state_log_gives_states_back(world, tmp_path):
         assert (view.width, view.height, view.fov_deg) == (800, 600, 90.0)
 
 
-def test_a_cut_last_line_is_left_out_and_damage_is_told(world, tmp_path):
+def test_a_cut_last_line_is_left_out_and_damage_is_reported(world, tmp_path):
     path = tmp_path / "states.jsonl"
     with StateLog(path) as log:
         log.append(world.scene_state())

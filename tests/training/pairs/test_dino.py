@@ -88,7 +88,7 @@ def test_weights_come_from_a_file_and_the_gate_names_the_figure(vit, tmp_path):
     assert "gradient_structure" not in figures, "what stands in for DINO is not called DINO"
 
 
-def test_other_files_are_told(tmp_path):
+def test_other_files_are_reported(tmp_path):
     with pytest.raises(ConfigError, match="got no file"):
         load_dino(tmp_path / "nowhere.pth")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")

@@ -132,7 +132,7 @@ def test_resizing_there_and_back_does_not_move_a_picture() -> None:
     assert np.abs(back.astype(int) - ramp).max() <= 1
 
 
-def test_weights_that_are_nowhere_are_told_in_one_sentence(tmp_path, monkeypatch) -> None:
+def test_weights_that_are_nowhere_are_reported_in_one_sentence(tmp_path, monkeypatch) -> None:
     absent = Weights(model="black-forest-labs/FLUX.2-klein-4B", folder=str(tmp_path / "none"))
     with pytest.raises(ConfigError, match=r"\(no such folder\): run hf download \S+ --local-dir"):
         load_pipeline("Flux2KleinPipeline", absent)
@@ -141,7 +141,7 @@ def test_weights_that_are_nowhere_are_told_in_one_sentence(tmp_path, monkeypatch
         load_pipeline("Flux2KleinPipeline", empty)
 
 
-def test_a_hub_out_of_reach_is_told_with_what_to_run(monkeypatch) -> None:
+def test_a_hub_out_of_reach_is_reported_with_what_to_run(monkeypatch) -> None:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -207,7 +207,7 @@ def hub(monkeypatch, tmp_path):
         ("no/model", "got none that this account may see: check its name"),
     ],
 )
-def test_gated_and_unknown_models_are_told_with_what_to_do(hub, model, message) -> None:
+def test_gated_and_unknown_models_are_reported_with_what_to_do(hub, model, message) -> None:
     with pytest.raises(ConfigError, match=message):
         load_pipeline("FluxKontextPipeline", Weights(model=model, licence="its own"))
 

@@ -144,7 +144,7 @@ def test_a_caption_is_embedded_once(wan, job, tmp_path):
         texts.read_text(path)
 
 
-def test_weights_that_are_not_here_are_told_with_their_licence(job, tmp_path, monkeypatch):
+def test_weights_that_are_not_here_are_reported_with_their_licence(job, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     config = EncodeConfig(autoencoder="Wan-AI/Wan2.1-VACE-1.3B-diffusers")
     stage = make(config, tmp_path / "set")

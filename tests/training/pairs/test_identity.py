@@ -178,7 +178,7 @@ def test_the_gate_judges_identity_where_models_are_given(yunet, arcface):
     assert json.dumps(nobody)
 
 
-def test_missing_models_are_told(tmp_path):
+def test_missing_models_are_reported(tmp_path):
     with pytest.raises(ConfigError, match="as face_model in"):
         YuNet(tmp_path / "yunet.onnx")
     with pytest.raises(ConfigError, match="as identity_model in"):

@@ -183,7 +183,7 @@ def test_clips_without_verdict_split_or_latents_are_counted(tmp_path, encoded):
     assert report.left_out == {"in no split: run realmaster pairs split again": 2}
 
 
-def test_damage_is_told_and_names_the_shard(encoded):
+def test_damage_is_reported_and_names_the_shard(encoded):
     pack(encoded, PackConfig())
     folder = encoded / "shards"
     shards = Shards(folder, verify=True)

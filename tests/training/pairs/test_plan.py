@@ -122,7 +122,7 @@ def test_a_video_damaged_in_the_middle_loses_only_the_clips_there(tmp_path):
     assert [(entry.first, entry.frames) for entry in lost] == [(27, 9), (36, 9), (45, 9)]
 
 
-def test_a_video_that_ends_early_is_told(tmp_path):
+def test_a_video_that_ends_early_is_reported(tmp_path):
     film = write_film(tmp_path / "film.mkv", frames=60)
     film.write_bytes(film.read_bytes()[:2600])
     report = plan(tmp_path / "set", SMALL, [film])

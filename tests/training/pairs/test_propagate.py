@@ -114,7 +114,7 @@ def test_where_it_runs_is_no_part_of_the_keys(folder, tmp_path) -> None:
     assert make(here, tmp_path).spec == make(there, tmp_path).spec
 
 
-def test_long_clips_are_made_in_pieces_that_go_on_from_each_other(
+def test_long_clips_are_made_in_pieces_that_continue_from_each_other(
     pipeline, folder, tmp_path, monkeypatch
 ) -> None:
     clip = save_pair(tmp_path, 17)
@@ -193,7 +193,7 @@ def test_the_autoencoder_keeps_full_precision_beside_bfloat16(folder) -> None:
     assert loaded.transformer.blocks[0].attn1.to_q.weight.dtype == torch.bfloat16
 
 
-def test_broken_inputs_are_told(tmp_path, folder) -> None:
+def test_broken_inputs_are_reported(tmp_path, folder) -> None:
     clip, inputs = save_pair(tmp_path), save_inputs(tmp_path)
     stage = make(config(folder), tmp_path)
     longer = replace(clip, frames=13)

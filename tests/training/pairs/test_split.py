@@ -82,7 +82,7 @@ def test_the_embedded_towns_are_split_by_seed(tmp_path):
     assert sorted(read_split(tmp_path / "set").values()) == ["test", "train", "train", "val", "val"]
 
 
-def test_near_duplicates_across_splits_are_told_moved_or_refused(tmp_path):
+def test_near_duplicates_across_splits_are_reported_moved_or_refused(tmp_path):
     towns = {"Here": (1, 0), "There": (1, 25), "Elsewhere": (2, 0)}
     dataset = dataset_of(tmp_path, towns)
     named = {"by": "town", "val_share": 0.0, "test_share": 0.0, "test": ("There",)}
@@ -102,7 +102,7 @@ def test_near_duplicates_across_splits_are_told_moved_or_refused(tmp_path):
         split(dataset, SplitConfig(**pulled, duplicates="move"))
 
 
-def test_a_route_in_two_weathers_is_told(tmp_path):
+def test_a_route_in_two_weathers_is_reported(tmp_path):
     dataset = tmp_path / "set"
     for number, prompt in enumerate(("rain", "snow")):
         write_pair(tmp_path / "pairs", 5, prompt=prompt, frames=5, first=20 * number)

@@ -48,7 +48,7 @@ def test_a_full_disk_behind_an_error_of_our_own_is_found(tmp_path):
         assert is_full(outer, tmp_path / "file")
 
 
-def test_a_run_stops_with_a_sentence_where_files_may_not_grow_and_then_goes_on(tmp_path):
+def test_a_run_stops_with_a_sentence_where_files_may_not_grow_and_then_continues(tmp_path):
     dataset = make_dataset(tmp_path / "set", bytes=200_000)
     limited = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000));"

@@ -100,7 +100,7 @@ def test_more_anchors_are_spread_evenly() -> None:
 
 @pytest.mark.parametrize("frames", [1, 5, 49, 81, 85, 89, 161, 241, 405])
 @pytest.mark.parametrize(("window", "overlap"), [(81, 9), (81, 1), (17, 13)])
-def test_pieces_cover_a_clip_once_and_overlap_as_told(frames, window, overlap) -> None:
+def test_pieces_cover_a_clip_once_and_overlap_as_configured(frames, window, overlap) -> None:
     pieces = windows(frames, window, overlap)
     made = list(range(pieces[0].stop))
     for before, piece in pairwise(pieces):

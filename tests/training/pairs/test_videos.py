@@ -101,7 +101,7 @@ def test_what_is_no_video_is_refused(tmp_path):
         list(video_files.decode(whole, range(28, 33)))
 
 
-def test_a_full_disk_is_told_as_such(tmp_path):
+def test_a_full_disk_is_reported(tmp_path):
     path = tmp_path / "edges.mkv"
     path.symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):

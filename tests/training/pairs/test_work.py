@@ -26,7 +26,7 @@ def test_a_second_run_makes_nothing(tmp_path):
     assert Chain(dataset).finished("counts") == {}
 
 
-def test_a_row_tells_how_its_object_was_made(tmp_path):
+def test_a_row_states_how_its_object_was_made(tmp_path):
     dataset = make_dataset(tmp_path)
     work(dataset)
     work(dataset, "counts")

@@ -197,7 +197,7 @@ def test_a_client_that_reads_nothing_is_dropped():
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_port_that_is_taken_is_said_so(scheme):
+def test_a_port_that_is_taken_is_reported(scheme):
     with (
         closing(open_server(local(scheme))) as server,
         pytest.raises(ConnectError, match="free port"),
@@ -205,7 +205,7 @@ def test_a_port_that_is_taken_is_said_so(scheme):
         open_server(of_server(server, scheme))
 
 
-def test_a_port_where_nobody_listens_is_said_so():
+def test_a_port_where_nobody_listens_is_reported():
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

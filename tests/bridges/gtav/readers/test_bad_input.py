@@ -209,7 +209,7 @@ def test_a_damaged_pickle_is_an_error_or_a_frame(tmp_path, place, byte, cut):
         assert all(frame.image.shape == (3, 5, 3) for frame in frames)
 
 
-def test_the_usual_near_plane_is_said_once(tmp_path, truths, caplog):
+def test_the_usual_near_plane_is_reported_once(tmp_path, truths, caplog):
     folder = write_presil(tmp_path / "object", truths)
     with caplog.at_level(logging.WARNING):
         usual = read(folder)
@@ -224,14 +224,14 @@ def test_the_usual_near_plane_is_said_once(tmp_path, truths, caplog):
     np.testing.assert_allclose(ratio, 2, rtol=0.02)
 
 
-def test_a_projection_tells_the_near_plane(tmp_path, truths, caplog):
+def test_a_projection_states_the_near_plane(tmp_path, truths, caplog):
     read(write_tiffs(tmp_path / "a", truths[:2], one_file=True))
     assert not caplog.records
     read(write_tiffs(tmp_path / "b", truths[:2], one_file=True, camera=False))
     assert "took the usual 0.15 m" in caplog.text
 
 
-def test_a_label_that_some_frames_lack_is_left_out_and_said(tmp_path, truths, caplog):
+def test_a_label_that_some_frames_lack_is_left_out_and_reported(tmp_path, truths, caplog):
     folder = write_presil(tmp_path / "object", truths)
     (folder / "stencil" / "000004.raw").unlink()
     frames = read(folder)

@@ -300,7 +300,7 @@ def test_a_relay_listens_over_tcp_only():
         Relay("device://0", Address.parse("deepgtav+zmq://127.0.0.1:0"), request=request)
 
 
-def test_no_game_is_said_at_once():
+def test_no_game_is_reported_at_once():
     request = Request(game_size=(12, 8), rate=100.0)
     with pytest.raises(ConnectError, match="expected a game"):
         Relay("deepgtav+tcp://127.0.0.1:1", LOCAL, request=request)
