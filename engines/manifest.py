@@ -123,8 +123,10 @@ def check_graphs(
     """Raise BuildError where a graph takes or gives other tensors than the profile says."""
     for name in GRAPHS:
         session, path = sessions[name], folder / f"{name}.onnx"
-        takes = _inputs(name, profile, size, prompt_tokens)
         found = {each.name: tuple(each.shape) for each in session.get_inputs()}
+        takes = _inputs(name, profile, size, prompt_tokens)
+        if name == "decode" and "guide" not in found:
+            del takes["guide"]  # not every decoder looks at the render
         if found.keys() != takes.keys():
             expected, got = ", ".join(sorted(takes)), ", ".join(sorted(found))
             raise BuildError(f"expected inputs {expected} of {path}, got {got}: {REMEDY}")
@@ -148,7 +150,8 @@ def _inputs(
     stride, latents = profile.latent_stride, profile.chunk_latents
     frames = (latents,) if latents > 1 else ()
     latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
-    memory = (1, profile.memory, height // 8, width // 8)
+    ours = profile.autoencoder == "ours"
+    memory = (1, profile.memory if ours else None, height // 8, width // 8)
     pairs = (profile.layers, 2, 1, profile.heads, None, profile.head_width)
     half = sum(profile.rope_widths) // 2
     tokens = latents * (height // profile.token_stride) * (width // profile.token_stride)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.manifest import GRAPHS, check_graphs, read_manifest, read_prompts
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.engines.sizes import check_frames, check_size, spec_text
+from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.profile import Profile
@@ -124,7 +124,14 @@ class OnnxEngine:
         self._stride = profile.token_stride
         check_size(width, height, self._stride)
         self._sigmas = self._choose_sigmas(steps)
-        self._spec = ChunkSpec(frames=profile.chunk_frames, height=height, width=width, fps=fps)
+        self._spec = ChunkSpec(
+            frames=profile.chunk_frames,
+            first_frames=profile.first_frames,
+            height=height,
+            width=width,
+            fps=fps,
+        )
+        self._due = self._taken = 0  # frames of the next chunk and of the one before
         self._recompute = recompute_reference
         self._sessions = self._open(threads, self._choose_providers(device, providers))
         self._prompts = read_prompts(self._folder, self.manifest, profile)
@@ -151,6 +158,7 @@ class OnnxEngine:
         latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
         self._noise = ChunkNoise(latent, seed)
         self._falling = profile.falling
+        self._guided = "guide" in {each.name for each in self._sessions["decode"].get_inputs()}
         first = prompt or next(iter(self._prompts), AS_SIMULATED)
         check_prompt(first, self._prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
@@ -179,8 +187,8 @@ class OnnxEngine:
         """Clear the past and the timings; the prompt stays."""
         self._noise.reset()
         profile, spec = self._profile, self._spec
-        memory = np.zeros((1, profile.memory, spec.height // 8, spec.width // 8), np.float32)
-        self._encoder_memory = self._decoder_memory = self._value(memory)
+        self._due = spec.first_frames
+        self._encoder_memory, self._decoder_memory = map(self._empty_memory, ("encode", "decode"))
         self._past = Past(
             layers=profile.layers,
             heads=profile.heads,
@@ -197,26 +205,27 @@ class OnnxEngine:
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
-        check_frames(chunk, self._spec, self._stride)
+        check_frames(chunk, self._spec, self._stride, self._due)
         if self._fade.step() and self._prompts:
             self._fade_on()
         with self._timed("encode"):
             guide, reference, self._encoder_memory = self._run(
                 "encode",
-                frames=self._value(np.ascontiguousarray(chunk.frames)),
+                frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec))),
                 memory=self._encoder_memory,
             )
         with self._timed("context"):
             context = None if self._recompute else self._run_context(reference)
         self._encoded = guide, reference, context
         self._before = self._decoder_memory, copy(self._past)
+        self._due, self._taken = self._spec.frames, len(chunk)
         return self._realize_from(chunk, self._noise.take(), self._noise.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Realize the last chunk once more, from the noise of another seed."""
         if self._encoded is None:
             raise EngineError(NOTHING_REALIZED)
-        check_frames(chunk, self._spec, self._stride)
+        check_frames(chunk, self._spec, self._stride, self._taken)
         self._decoder_memory, past = self._before
         self._past = copy(past)
         self._place_past()
@@ -229,15 +238,17 @@ class OnnxEngine:
         noise = self._value(drawn)
         latent = self._sample(noise, reference, context)
         with self._timed("decode"):
-            chance = {"noise": noise} if self._falling else {}
+            beside = {"guide": guide} if self._guided else {}
+            beside |= {"noise": noise} if self._falling else {}
             frames, self._decoder_memory = self._run(
-                "decode", latent=latent, guide=guide, memory=self._decoder_memory, **chance
+                "decode", latent=latent, memory=self._decoder_memory, **beside
             )
         with self._timed("commit"):
             _, kept = self._denoise(latent, 0.0, reference, context)
             self._past.push(kept.numpy())
             self._place_past()
-        return replace(with_prompt(chunk.with_frames(frames.numpy()), self._fade), seed=seed)
+        realized = chunk.with_frames(frames.numpy()[-len(chunk) :])
+        return replace(with_prompt(realized, self._fade), seed=seed)
 
     def sibling(self) -> OnnxEngine:
         """Return an engine over the same sessions, for another camera; its past is its own."""
@@ -273,6 +284,12 @@ class OnnxEngine:
         assert self._fade_start is not None
         self._shown = new if weight == 1.0 else self._fade_start * (1 - weight) + new * weight
         self._prompt = self._prompt_inputs()
+
+    def _empty_memory(self, graph: str) -> Any:
+        """Return the memory of `encode` or `decode` after a reset."""
+        inputs = {each.name: each.shape for each in self._sessions[graph].get_inputs()}
+        grid = self._spec.height // 8, self._spec.width // 8
+        return self._value(np.zeros((1, inputs["memory"][1], *grid), np.float32))
 
     def _prompt_inputs(self) -> dict[str, Any]:
         """Return the graphs' prompt inputs; empty for a model without prompts."""

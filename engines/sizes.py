@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 
@@ -39,12 +42,18 @@ def spec_text(spec: ChunkSpec) -> str:
     return f"{spec.width}x{spec.height}, chunks of {spec.frames} at {spec.fps:g} a second"
 
 
-def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int) -> None:
-    """Raise EngineError for a chunk whose shape differs from the engine's."""
-    expected = (spec.frames, spec.height, spec.width, 3)
+def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int, count: int) -> None:
+    """Raise EngineError for a chunk of another size, or of another number of frames."""
+    expected = (count, spec.height, spec.width, 3)
     if chunk.frames.shape != expected:
         _, height, width, _ = chunk.frames.shape
         raise EngineError(
             f"expected frames of shape {expected}, got {chunk.frames.shape}: make the engine "
             f"for {fitting(width, height, stride)} and chunk the frames by engine.spec"
         )
+
+
+def filled(frames: NDArray[np.uint8], spec: ChunkSpec) -> NDArray[np.uint8]:
+    """Return the frames of a chunk, a short first one with copies of its first frame in front."""
+    missing = spec.frames - len(frames)
+    return np.concatenate((np.repeat(frames[:1], missing, 0), frames)) if missing else frames

@@ -16,9 +16,10 @@ from torch.export import Dim
 
 from realmaster_live.engines.torch.buffers import latent_shape
 from realmaster_live.errors import BuildError
+from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empty_memories
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.rope import rope_tables
-from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_bytes, to_cells
+from realmaster_live.model.vae import to_bytes, to_cells
 
 OPSET = 23  # the first opset with Attention, RMSNormalization and RotaryEmbedding
 
@@ -26,7 +27,7 @@ OPSET = 23  # the first opset with Attention, RMSNormalization and RotaryEmbeddi
 class Encode(nn.Module):
     """(T, H, W, 3) uint8, memory -> guide (T, 48, H/4, W/4), latent, next memory."""
 
-    def __init__(self, autoencoder: StreamingAutoencoder) -> None:
+    def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
@@ -84,18 +85,22 @@ class Denoise(nn.Module):
 
 
 class Decode(nn.Module):
-    """Latent, guide, memory and, with precipitation, noise -> (T, H, W, 3) uint8, next memory."""
+    """Latent, memory and what the decoder looks at -> (T, H, W, 3) uint8, next memory."""
 
-    def __init__(self, autoencoder: StreamingAutoencoder) -> None:
+    def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
     def forward(
-        self, latent: Tensor, guide: Tensor, memory: Tensor, noise: Tensor | None = None
+        self,
+        latent: Tensor,
+        memory: Tensor,
+        guide: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return frames and memory."""
+        """Return frames and memory; the guide is for guided decoders, the noise for rain."""
         frames, kept = self.autoencoder.decode(latent, guide, memory, noise)
-        return to_bytes(frames, self.autoencoder.profile.chunk_frames)[0], kept
+        return to_bytes(frames, len(frames))[0], kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +115,7 @@ class Graph:
 
 
 def example_graphs(
-    autoencoder: StreamingAutoencoder,
+    autoencoder: Autoencoder,
     transformer: InContextTransformer,
     height: int,
     width: int,
@@ -133,7 +138,9 @@ def example_graphs(
     frames = torch.randint(
         0, 256, (profile.chunk_frames, height, width, 3), generator=generator, dtype=torch.uint8
     )
-    memory = 0.1 * noise(1, profile.memory, height // 8, width // 8)
+    memories = [
+        0.1 * noise(*empty.shape) for empty in empty_memories(autoencoder, 1, height, width)
+    ]
     latent = noise(*latent_shape(profile, height, width))
     kv_shape = (profile.layers, 2, 1, profile.heads)
     past = (
@@ -160,7 +167,7 @@ def example_graphs(
         Graph(
             name="encode",
             module=Encode(autoencoder),
-            inputs={"frames": frames, "memory": memory},
+            inputs={"frames": frames, "memory": memories[0]},
             free={"frames": {1: stride * r, 2: stride * c}, "memory": memory_axes},
             outputs=["guide", "latent", "next_memory"],
         ),
@@ -210,14 +217,14 @@ def example_graphs(
             module=Decode(autoencoder),
             inputs={
                 "latent": latent,
-                "guide": to_cells(frames[None]),
-                "memory": memory,
+                "memory": memories[1],
+                **({"guide": to_cells(frames[None])} if autoencoder.guided else {}),
                 **({"noise": noise(*latent.shape)} if profile.falling else {}),
             },
             free={
                 "latent": latent_axes,
-                "guide": cell_axes,
                 "memory": memory_axes,
+                **({"guide": cell_axes} if autoencoder.guided else {}),
                 **({"noise": latent_axes} if profile.falling else {}),
             },
             outputs=["frames", "next_memory"],

@@ -19,6 +19,7 @@ from realmaster_live.engines.program.host_device import HostDevice, realize_on_h
 from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts, sizes_of
 from realmaster_live.engines.sizes import check_size
 from realmaster_live.errors import BuildError
+from realmaster_live.model.profile import Profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ def calibrate(
         EngineError: the model does not accept a sample's size.
     """
     chosen = choose(samples, precision="fp8")
-    count = manifest["profile"]["chunk_frames"]
+    profile = Profile.from_dict(manifest["profile"])
+    count, short = profile.chunk_frames, profile.chunk_frames - profile.first_frames
     if all(len(sample.sim) < count for sample in chosen):
         raise BuildError(
             f"expected clips of {count} frames or more to calibrate fp8 on, got none: give longer "
@@ -102,8 +104,9 @@ def calibrate(
                 if prompts:
                     first = next(iter(prompts.values()))
                     device.set_external("prompt_kv", prompts.get(sample.prompt, first))
-                for start in range(0, min(len(sample.sim) // count, CHUNKS) * count, count):
-                    frames = np.ascontiguousarray(sample.sim[start : start + count])
+                film = np.concatenate((np.repeat(sample.sim[:1], short, 0), sample.sim))
+                for start in range(0, min(len(film) // count, CHUNKS) * count, count):
+                    frames = np.ascontiguousarray(film[start : start + count])
                     realize_on_host(program, device, frames, reset=start == 0)
                     digest.update(frames.tobytes())
                     chunks += 1

@@ -102,7 +102,7 @@ def compare(
 
 def noise_chunk(spec: Any, index: int) -> Chunk:
     """Return a chunk of random frames, seeded by its number."""
-    count = spec.frames
+    count = spec.frames if index else spec.first_frames
     shape = (count, spec.height, spec.width, 3)
     return Chunk(
         index=index,

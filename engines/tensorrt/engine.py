@@ -20,13 +20,14 @@ from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
 from realmaster_live.engines.program.fp8 import SMALLEST_SM
 from realmaster_live.engines.program.prepare import read_prompts
 from realmaster_live.engines.program.weight_names import refit_weights, round_to_bfloat16
-from realmaster_live.engines.sizes import check_frames, spec_text
+from realmaster_live.engines.sizes import check_frames, filled, spec_text
 from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
 from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, check_fits, read_manifest
 from realmaster_live.errors import BuildError, EngineError, PlanMismatch
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.model.profile import Profile
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 
@@ -113,9 +114,11 @@ class TrtEngine:
         free |= {name for name in ("width", "height") if present[name] is None}
         asked = {name: value for name, value in present.items() if name not in free}
         check_fits(manifest, asked, self._folder)
-        self._profile, self._steps = manifest["profile"], steps or manifest["steps"]
+        self._steps = steps or manifest["steps"]
+        profile = Profile.from_dict(manifest["profile"], source=f"the profile in {folder}")
         self._spec = ChunkSpec(
-            frames=self._profile["chunk_frames"],
+            frames=profile.chunk_frames,
+            first_frames=profile.first_frames,
             height=manifest["height"],
             width=manifest["width"],
             fps=fps,
@@ -136,6 +139,7 @@ class TrtEngine:
         self._recorded: dict[tuple[str, int], RecordedGraph] | None = None
         self._seconds: dict[str, list[float]] = {}
         self._pending: list[str] = []
+        self._due = self._taken = 0  # frames of the next chunk and of the one before
         self.reset()
         self._warm_up()
         if graphs:
@@ -173,6 +177,7 @@ class TrtEngine:
         self._seconds = {stage: [] for stage in STAGES}
         self._program.reset()
         self._noise.reset()
+        self._due = self._spec.first_frames
         if self._memory is not None:
             layout = self._program.layout
             with self._memory.current():
@@ -182,7 +187,7 @@ class TrtEngine:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
         stride = self._spec.height // self._program.sizes.rows
-        check_frames(chunk, self._spec, stride)
+        check_frames(chunk, self._spec, stride, self._due)
         memory = self._opened()
         if self._fade.step() and self._prompts:
             new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
@@ -192,14 +197,16 @@ class TrtEngine:
             self._collect()  # the last commit may still be reading the previous prompt
             with memory.current():
                 self._write_prompt(memory)
-        return self._with_provenance(chunk, self._advance(chunk.frames), self._noise.seed)
+        frames = self._advance(filled(chunk.frames, self._spec))
+        self._due, self._taken = self._spec.frames, len(chunk)
+        return self._with_provenance(chunk, frames, self._noise.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Realize the last chunk once more, from the noise of another seed."""
         memory = self._opened()
         if not self._program.pending:
             raise EngineError(NOTHING_REALIZED)
-        check_frames(chunk, self._spec, self._spec.height // self._program.sizes.rows)
+        check_frames(chunk, self._spec, self._spec.height // self._program.sizes.rows, self._taken)
         self._collect()  # the last commit may still be reading the noise
         with memory.current():
             memory.write(
@@ -291,7 +298,8 @@ class TrtEngine:
 
     def _with_provenance(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
         """Return the chunk with photoreal frames, and the prompt and seed that made them."""
-        return replace(with_prompt(chunk.with_frames(frames), self._fade), seed=seed)
+        realized = chunk.with_frames(frames[-len(chunk) :])
+        return replace(with_prompt(realized, self._fade), seed=seed)
 
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the photoreal frames of a chunk and advance the state."""

@@ -17,6 +17,7 @@ from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.store import Store
 from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
 from realmaster_live.model.in_context import Rope
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
@@ -66,11 +67,12 @@ class Buffers:
     def __init__(
         self,
         profile: Profile,
+        autoencoder: Autoencoder,
         spec: ChunkSpec,
         device: torch.device,
         levels: list[float],
         seed: int,
-        dtype: torch.dtype = torch.float32,  # dtype of keys and values
+        dtype: torch.dtype = torch.float32,  # of keys, values and the autoencoder's memories
         prompt_tokens: int = 0,
         experts: int = 1,
     ) -> None:
@@ -80,9 +82,9 @@ class Buffers:
         self.received = torch.empty_like(self.sent, pin_memory=True) if cuda else None
         self.frames = torch.empty_like(self.sent, device=device) if cuda else self.sent
         self.decoded = torch.empty_like(self.frames)
-        memory = (1, profile.memory, spec.height // 8, spec.width // 8)
-        memories = torch.zeros(3, *memory, device=device)
-        self.encoder_memory, self.decoder_memory, self.next_decoder_memory = memories
+        memories = empty_memories(autoencoder, 1, spec.height, spec.width)
+        self.encoder_memory, self.decoder_memory = (x.to(device, dtype) for x in memories)
+        self.next_decoder_memory = torch.zeros_like(self.decoder_memory)
         self.pending = False
         cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)

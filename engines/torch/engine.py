@@ -21,7 +21,7 @@ from torch.nn.attention import sdpa_kernel
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.options import MOST_STEPS, Precision
-from realmaster_live.engines.sizes import check_frames, check_size, spec_text
+from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
 from realmaster_live.engines.torch.adapters import Adapters
 from realmaster_live.engines.torch.buffers import Buffers
 from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
@@ -110,7 +110,14 @@ class TorchEngine:
                 f"expected steps from 1 to {MOST_STEPS}, got {steps}: choose such a number"
             )
         self._sigmas = sigmas(self._step_count, profile.shift)
-        self._spec = ChunkSpec(frames=profile.chunk_frames, height=height, width=width, fps=fps)
+        self._spec = ChunkSpec(
+            frames=profile.chunk_frames,
+            first_frames=profile.first_frames,
+            height=height,
+            width=width,
+            fps=fps,
+        )
+        self._due = self._taken = 0  # frames of the next chunk and of the one before
         self._threads = threads
         self._cuda = self.device.type == "cuda"
         check_memory(profile, self._spec, self.device, opened.precision)
@@ -129,6 +136,7 @@ class TorchEngine:
         with self._memory_checked():
             self._buffers: Buffers | None = Buffers(
                 profile,
+                opened.autoencoder,
                 self._spec,
                 self.device,
                 self._sigmas,
@@ -213,6 +221,7 @@ class TorchEngine:
     def reset(self) -> None:
         """Clear the past and the timings; the prompt stays."""
         self._clock.reset()
+        self._due = self._spec.first_frames
         if self._buffers is not None:
             self._buffers.reset()
 
@@ -252,17 +261,17 @@ class TorchEngine:
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
-        check_frames(chunk, self._spec, self.profile.token_stride)
-        return self._with_provenance(
-            chunk, self._advance(chunk.frames), self._open_stages().buffers.draw.seed
-        )
+        check_frames(chunk, self._spec, self.profile.token_stride, self._due)
+        frames = self._advance(filled(chunk.frames, self._spec))
+        self._due, self._taken = self._spec.frames, len(chunk)
+        return self._with_provenance(chunk, frames, self._open_stages().buffers.draw.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Realize the last chunk once more, from the noise of another seed."""
         buffers = self._open_stages().buffers
         if not buffers.pending:
             raise EngineError(NOTHING_REALIZED)
-        check_frames(chunk, self._spec, self.profile.token_stride)
+        check_frames(chunk, self._spec, self.profile.token_stride, self._taken)
         with self._running():
             buffers.noise.copy_(torch.from_numpy(buffers.draw.redraw(seed)))
             answer = self._from_noise()
@@ -315,7 +324,8 @@ class TorchEngine:
 
     def _with_provenance(self, chunk: Chunk, frames: NDArray[np.uint8], seed: int) -> Chunk:
         """Return the chunk with photoreal frames, and the prompt and seed that made them."""
-        return replace(with_prompt(chunk.with_frames(frames), self._fade), seed=seed)
+        realized = chunk.with_frames(frames[-len(chunk) :])
+        return replace(with_prompt(realized, self._fade), seed=seed)
 
     def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return the photoreal frames of a chunk and advance the state."""

@@ -13,13 +13,14 @@ from realmaster_live.engines.options import Precision
 from realmaster_live.engines.torch.adapters import Adapters, attach_files
 from realmaster_live.engines.torch.device import check_precision, find_device
 from realmaster_live.errors import BuildError
+from realmaster_live.model.autoencoders.interface import Autoencoder
+from realmaster_live.model.autoencoders.opening import check_latents
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.fp8 import quantize_blocks
 from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.vae import StreamingAutoencoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Opened:
 
     name: str
     folder: Path | None
-    autoencoder: StreamingAutoencoder
+    autoencoder: Autoencoder
     transformers: tuple[InContextTransformer, ...]
     adapters: tuple[Adapter | None, ...]
     files: tuple[tuple[str, float], ...]
@@ -115,6 +116,9 @@ def open_model(
         networks = load_networks(Path(checkpoint))
     autoencoder, *transformers = networks
     check_experts(transformers[0].profile, len(transformers))
+    check_latents(
+        autoencoder, transformers[0].profile, source=str(checkpoint) if folder else "networks"
+    )
     check_finite(autoencoder, "autoencoder")
     for index, transformer in enumerate(transformers):
         check_finite(transformer, f"transformer_{index + 1}" if index else "transformer")

@@ -13,8 +13,9 @@ from itertools import pairwise
 from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.buffers import Buffers
 from realmaster_live.engines.torch.expert import Expert
+from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.sampling import euler_step, flow_start
-from realmaster_live.model.vae import StreamingAutoencoder, to_bytes, to_cells
+from realmaster_live.model.vae import to_bytes, to_cells
 
 
 class Stages:
@@ -27,7 +28,7 @@ class Stages:
 
     def __init__(
         self,
-        autoencoder: StreamingAutoencoder,
+        autoencoder: Autoencoder,
         serving: Sequence[Expert],  # one for each step
         buffers: Buffers,
         levels: Sequence[float],  # one more than steps
@@ -59,9 +60,8 @@ class Stages:
     def decode(self) -> None:
         """Turn the latent into frames."""
         buffers = self.buffers
-        noise = buffers.noise if self.autoencoder.profile.falling else None
         cells, memory = self.autoencoder.decode(
-            buffers.latent, buffers.guide, buffers.decoder_memory, noise
+            buffers.latent, buffers.guide, buffers.decoder_memory, buffers.noise
         )
         buffers.decoded.copy_(to_bytes(cells, len(buffers.decoded))[0])
         buffers.next_decoder_memory.copy_(memory)

@@ -10,11 +10,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from realmaster_live.errors import BuildError
+from realmaster_live.model.autoencoders.interface import Autoencoder
+from realmaster_live.model.autoencoders.opening import LAYOUT_FILE, autoencoder_of, check_latents
+from realmaster_live.model.autoencoders.wan import WanAutoencoder
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.vae import StreamingAutoencoder
-from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.atomic_files import replacing, write_text
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
 from realmaster_live.system.texts import read_object
@@ -62,12 +64,15 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> 
 
 
 def save_checkpoint(
-    folder: Path, autoencoder: StreamingAutoencoder, *transformers: InContextTransformer
+    folder: Path, autoencoder: Autoencoder, *transformers: InContextTransformer
 ) -> None:
     """Write networks (one transformer for each expert) and their profile into a folder."""
     profile = transformers[0].profile
     check_experts(profile, len(transformers))
+    check_latents(autoencoder, profile, source="what was given")
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(autoencoder, WanAutoencoder):
+        write_text(folder / LAYOUT_FILE, json.dumps(autoencoder.layout.as_dict(), indent=2) + "\n")
     write_tensors(folder / AUTOENCODER_FILE, autoencoder.state_dict())
     for name, transformer in zip(TRANSFORMER_FILES, transformers, strict=False):
         write_tensors(folder / name, transformer.state_dict())
@@ -100,16 +105,28 @@ def load_networks(folder: Path) -> Networks:
             f"expected {' and '.join(names)} for the {profile.experts} experts of {profile.name} "
             f"in {folder}, got no {missing[0]}: put the file of each expert there"
         )
-    autoencoder = StreamingAutoencoder(profile)
+    autoencoder = load_autoencoder(folder, profile)
     transformers = [InContextTransformer(profile) for _ in names]
-    modules = (autoencoder, *transformers)
-    for module, name in zip(modules, (AUTOENCODER_FILE, *names), strict=True):
-        load_into(module, read_tensors(folder / name), source=name)
-        module.eval()
+    for transformer, name in zip(transformers, names, strict=True):
+        load_into(transformer, read_tensors(folder / name), source=name)
+        transformer.eval()
     return autoencoder, *transformers
 
 
-def load_checkpoint(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
+def load_autoencoder(folder: Path, profile: Profile | None = None) -> Autoencoder:
+    """Return the autoencoder of a checkpoint folder, in evaluation mode.
+
+    Raises:
+        BuildError: its file is damaged or does not fit the profile.
+    """
+    tensors = read_tensors(folder / AUTOENCODER_FILE)
+    autoencoder = autoencoder_of(profile or read_profile(folder), tensors, folder)
+    load_into(autoencoder, tensors, source=AUTOENCODER_FILE)
+    autoencoder.eval()
+    return autoencoder
+
+
+def load_checkpoint(folder: Path) -> tuple[Autoencoder, InContextTransformer]:
     """Return the two networks of a checkpoint folder whose profile has one expert."""
     profile = read_profile(folder)
     if profile.experts != 1:

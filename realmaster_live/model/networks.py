@@ -6,11 +6,11 @@ Two experts divide the noise levels between them, as in Wan2.2-A14B: the first s
 from __future__ import annotations
 
 from realmaster_live.errors import BuildError
+from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.vae import StreamingAutoencoder
 
-Networks = tuple[StreamingAutoencoder, *tuple[InContextTransformer, ...]]
+Networks = tuple[Autoencoder, *tuple[InContextTransformer, ...]]
 
 
 def check_experts(profile: Profile, count: int) -> None:

@@ -10,7 +10,13 @@ from realmaster_live.errors import BuildError
 
 Prediction = Literal["x0", "velocity"]
 FlowFrom = Literal["noise", "render"]
-CHOICES = {"prediction": get_args(Prediction), "flow_from": get_args(FlowFrom)}
+AutoencoderName = Literal["ours", "taehv", "wan"]
+FIRST_LATENT_FRAMES = {"taehv": 1, "wan": 1}  # fewer than a latent's others; ours has no such rule
+CHOICES = {
+    "prediction": get_args(Prediction),
+    "flow_from": get_args(FlowFrom),
+    "autoencoder": get_args(AutoencoderName),
+}
 MOST = 2**20  # of any number in a profile
 MAY_BE_ZERO = ("text_width", "prompt_tokens", "ring", "sink", "memory")
 
@@ -21,6 +27,7 @@ class Profile:
 
     Attributes:
         name: the name by which users select it.
+        autoencoder: which one makes the latents: "ours", the tiny "taehv" or Wan's own, "wan".
         chunk_frames: frames in one chunk.
         chunk_latents: latent frames of one chunk.
         latent_channels: channels of a latent position.
@@ -56,6 +63,7 @@ class Profile:
     """
 
     name: str
+    autoencoder: AutoencoderName = "ours"
     chunk_frames: int = 4
     chunk_latents: int = 1
     latent_channels: int = 48
@@ -90,6 +98,12 @@ class Profile:
     def in_context(self) -> bool:
         """Return whether targets attend to tokens of the reference."""
         return self.flow_from == "noise"
+
+    @property
+    def first_frames(self) -> int:
+        """Return the frames of the first chunk after a reset."""
+        latent = self.chunk_frames // self.chunk_latents
+        return self.chunk_frames - latent + FIRST_LATENT_FRAMES.get(self.autoencoder, latent)
 
     @property
     def head_width(self) -> int:
@@ -207,6 +221,7 @@ TINY = Profile(
 
 WAN_1_3B = Profile(
     name="wan-1.3b-480",
+    autoencoder="taehv",
     chunk_frames=12,
     chunk_latents=3,
     latent_channels=16,
@@ -243,6 +258,7 @@ WAN_5B_ONE_STEP = replace(
 WAN_A14B = replace(
     WAN_1_3B,
     name="wan-a14b",
+    autoencoder="wan",
     width=5120,
     layers=40,
     heads=40,

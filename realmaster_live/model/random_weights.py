@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from realmaster_live.model.autoencoders.opening import make_autoencoder
 from realmaster_live.model.dit import Block, InContextTransformer
 from realmaster_live.model.networks import Networks
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.vae import GuidedDecoder, StreamingAutoencoder
+from realmaster_live.model.vae import GuidedDecoder
 
 GAIN = 0.5  # a layer's weights have standard deviation GAIN / sqrt(inputs)
 TOUCH = 0.1  # gain of the decoder's last layers: pictures stay near the render
@@ -23,7 +24,7 @@ def random_networks(
     They are built on the meta device first, so no float32 copy of bfloat16 weights ever exists.
     """
     with torch.device("meta"):
-        autoencoder = StreamingAutoencoder(profile)
+        autoencoder = make_autoencoder(profile)
         transformers = [InContextTransformer(profile) for _ in range(profile.experts)]
     generator = torch.Generator(device).manual_seed(seed)
     for network in (autoencoder, *transformers):
@@ -33,8 +34,8 @@ def random_networks(
         network.to_empty(device=device)
         fill(network, generator)
         network.eval()
-    autoencoder.latents_mean.zero_()
-    autoencoder.latents_std.fill_(1.0)
+    for name, values in autoencoder.named_buffers():
+        values.fill_(1.0 if name == "latents_std" else 0.0)
     return autoencoder, *transformers
 
 

@@ -2,11 +2,9 @@
 
 Its only memory is the features of the previous four frames at an eighth of the resolution; nothing
 older is carried on, so a run of any length behaves like the two steps of training. A chunk of
-several latent frames takes as many such steps.
+several latent frames takes as many such steps. Both halves' memories have the same channels.
 
-Legend: B batch, T frames of a chunk, H W pixels, C latent channels, F latent frames of a chunk, s
-latent stride, M memory channels. A *latent* is (B, C, F, H / s, W / s), without F where it is 1.
-*Cells* are (B * T, 12, H / 2, W / 2): every 2 x 2 pixels are 12 channels, in [-1, 1].
+Legend: as of `realmaster_live.model.autoencoders.interface`.
 """
 
 from __future__ import annotations
@@ -14,12 +12,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from realmaster_live.model.autoencoders.interface import (
+    CELL,
+    CELL_CHANNELS,
+    MEMORY_STRIDE,
+    Autoencoder,
+)
 from realmaster_live.model.precipitation import Precipitation
 from realmaster_live.model.profile import Profile
-
-CELL = 2  # pixels along one side of a cell
-CELL_CHANNELS = 3 * CELL * CELL
-MEMORY_STRIDE = 8  # pixels along one side of a position of the memory
 
 
 def latent_frames(profile: Profile) -> int:
@@ -193,15 +193,20 @@ class GuidedDecoder(nn.Module):
         return gain, offset
 
 
-class StreamingAutoencoder(nn.Module):
+class StreamingAutoencoder(Autoencoder):
     """Encoder, guided decoder and the latents' statistics; its public latents are normalised."""
 
+    decoder: GuidedDecoder
     latents_mean: Tensor
     latents_std: Tensor
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
         self.profile = profile
+        self.latent_channels, self.latent_stride = profile.latent_channels, profile.latent_stride
+        self.latent_frames = self.first_latent_frames = latent_frames(profile)
+        self.encoder_memory = self.decoder_memory = profile.memory
+        self.guided = True
         self.encoder = Encoder(profile)
         self.decoder = GuidedDecoder(profile)
         self.register_buffer("latents_mean", torch.zeros(profile.latent_channels))
@@ -214,38 +219,44 @@ class StreamingAutoencoder(nn.Module):
     def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return a chunk's normalised latent and the next memory."""
         latents = []
-        for part in self.steps(cells):
+        for part in self.steps(cells, len(memory)):
             raw, memory = self.encoder(part, memory)
             mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
             latents.append((raw - mean) / std)
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2), memory
 
     def decode(
-        self, latent: Tensor, cells: Tensor, memory: Tensor, noise: Tensor | None = None
+        self,
+        latent: Tensor,
+        cells: Tensor | None,
+        memory: Tensor,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return cells of a chunk's frames and the next memory; the latent is normalised.
 
-        `noise` is the noise that the latent was denoised from, for profiles with precipitation.
+        `noise` is the noise that the latent was denoised from; profiles without precipitation do
+        not look at it.
         """
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         decoded = []
-        chance = [None] * self.profile.chunk_latents if noise is None else self.frames_of(noise)
-        for one, part, eps in zip(self.frames_of(latent), self.steps(cells), chance, strict=True):
+        latents = self.frames_of(latent)
+        assert cells is not None
+        drawn = noise if self.profile.falling else None
+        chance = [None] * len(latents) if drawn is None else self.frames_of(drawn)
+        for one, part, eps in zip(latents, self.steps(cells, len(memory)), chance, strict=True):
             frames, memory = self.decoder(one * std + mean, part, memory, eps)
             decoded.append(frames)
         if len(decoded) == 1:
             return decoded[0], memory
-        count = latent_frames(self.profile)
-        return torch.cat([torch.unflatten(x, 0, (-1, count)) for x in decoded], 1).flatten(
-            0, 1
-        ), memory
+        films = [torch.unflatten(x, 0, (len(memory), -1)) for x in decoded]
+        return torch.cat(films, 1).flatten(0, 1), memory
 
-    def steps(self, cells: Tensor) -> list[Tensor]:
+    def steps(self, cells: Tensor, batch: int) -> list[Tensor]:
         """Split a chunk's cells by latent frame."""
-        if self.profile.chunk_latents == 1:
+        each = torch.unflatten(cells, 0, (batch, -1))
+        if each.shape[1] == self.latent_frames:
             return [cells]
-        each = torch.unflatten(cells, 0, (-1, self.profile.chunk_frames))
-        return [part.flatten(0, 1) for part in each.chunk(self.profile.chunk_latents, 1)]
+        return [part.flatten(0, 1) for part in torch.split(each, self.latent_frames, 1)]
 
     def frames_of(self, latent: Tensor) -> list[Tensor]:
         """Split a chunk's latent by latent frame."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from realmaster_live.errors import PairError
+from realmaster_live.model.autoencoders.interface import CELL, CELL_CHANNELS
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.vae import CELL, CELL_CHANNELS, StreamingAutoencoder, to_pixels
+from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
 from realmaster_live.training.distillation.gates import GatesConfig, RolledOut, Verdict, judge
 from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.sequence_statistics import as_sequence

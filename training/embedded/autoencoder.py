@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realmaster_live.model.vae import CELL, StreamingAutoencoder, to_cells, to_pixels
+from realmaster_live.model.autoencoders.interface import CELL
+from realmaster_live.model.vae import StreamingAutoencoder, to_cells, to_pixels
 from realmaster_live.training.data import (
     Clip,
     crop_batch,

@@ -1,0 +1,1 @@
+"""Video autoencoders that a live engine can run: ours, TAEHV's and Wan's own."""

@@ -1,0 +1,320 @@
+"""TAEHV, the tiny autoencoder of Wan's latents: taew2_1, taew2_2 and taew2_2_super.
+
+The layout and the names of tensors are those of the public files of madebyollin/taehv (MIT); widths
+are read off the tensors. Latents are what the transformer sees: they have no mean or deviation.
+
+A memory block sees its input one step earlier. The encoder pools four frames to a latent of which
+the last three lie behind the frames that the latent decodes to; so at the end of a chunk, as at
+the end of a film, the last frame is repeated three times, and the group that it belongs to is
+pooled again once its true frames are there. The decoder makes four frames of a latent, of which the
+first latent's first three are cut off: 1 + 4 (F - 1) frames remain.
+
+Legend: B batch, T frames, F latent frames, C channels, h w positions, N pictures = B * steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from realmaster_live.errors import BuildError
+from realmaster_live.model.autoencoders.interface import (
+    Autoencoder,
+    Part,
+    fold,
+    join,
+    mark,
+    memory_channels,
+    planes,
+    split,
+    started,
+    to_cells_of,
+    unfold,
+)
+
+FRAMES = 4  # of a latent
+STAGES = 3  # each halves the picture; together with the patch they make the latent's stride
+POOLS = (2, 2, 1)  # steps in time that each of the encoder's stages pools
+GROWS = (1, 2, 2)  # steps in time that each of the decoder's stages makes of one
+BLOCKS = 3  # memory blocks of a stage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What differs between the files.
+
+    Attributes:
+        channels: latent channels. patch: pixels along one side of an input position.
+        encoder: channels of the encoder. decoder: channels of the decoder's stages and its end.
+        super: whether the decoder is the larger one.
+    """
+
+    channels: int
+    patch: int
+    encoder: int = 64
+    decoder: tuple[int, int, int, int] = (256, 128, 64, 64)
+    super: bool = False
+
+
+class MemoryBlock(nn.Module):
+    """Three convolutions over a map and the same map one step earlier, with a skip connection."""
+
+    def __init__(self, channels: int, outside: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(2 * channels, outside, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(outside, outside, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(outside, outside, 3, padding=1),
+        )
+        same = channels == outside
+        self.skip = nn.Identity() if same else nn.Conv2d(channels, outside, 1, bias=False)
+
+    def forward(self, x: Tensor, past: Tensor) -> Tensor:
+        """Return the next map."""
+        return torch.relu(self.conv(torch.cat((x, past), 1)) + self.skip(x))
+
+
+class SuperMemoryBlock(nn.Module):
+    """The larger decoder's block: a wide convolution of each channel, then two of a position."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        both = 2 * channels
+        self.conv = nn.Sequential(
+            nn.Conv2d(both, both, 7, padding=3, groups=both, bias=False),
+            nn.Conv2d(both, 2 * both, 1),
+            nn.ReLU(),
+            nn.Conv2d(2 * both, channels, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor, past: Tensor) -> Tensor:
+        """Return the next map."""
+        branch: Tensor = self.conv(torch.cat((x, past), 1))
+        return branch + x
+
+
+class Pool(nn.Module):
+    """Stacks `factor` steps in time and mixes them into one."""
+
+    def __init__(self, channels: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = nn.Conv2d(factor * channels, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return N / factor maps."""
+        return self.conv(torch.unflatten(x, 0, (-1, self.factor)).flatten(1, 2))  # type: ignore[no-any-return]
+
+
+class Grow(nn.Module):
+    """Makes `factor` steps in time of one."""
+
+    def __init__(self, channels: int, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+        self.conv = nn.Conv2d(channels, factor * channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return N * factor maps."""
+        return torch.unflatten(self.conv(x), 1, (self.factor, -1)).flatten(0, 1)
+
+
+class Bound(nn.Module):
+    """Keeps latents within the range that the decoder was trained on."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the bounded latents."""
+        return 3.0 * torch.tanh(x / 3.0)
+
+
+class Encoder(nn.ModuleList):
+    """Encodes pictures to latents, with the memories as one tensor.
+
+    The memory holds a mark of the stream's start, the last frame, whose group is yet to be pooled,
+    and each memory block's last input before that group.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        width, patch = layout.encoder, layout.patch
+        layers: list[nn.Module] = [nn.Conv2d(3 * patch**2, width, 3, padding=1), nn.ReLU()]
+        for factor in POOLS:
+            layers += [
+                Pool(width, factor),
+                nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False),
+                *(MemoryBlock(width, width) for _ in range(BLOCKS)),
+            ]
+        super().__init__([*layers, nn.Conv2d(width, layout.channels, 3, padding=1)])
+        self.frame = (3 * patch**2, patch)
+        self.kept: list[Part] = [
+            (width, patch * 2 ** (stage + 1)) for stage in range(STAGES) for _ in range(BLOCKS)
+        ]
+        self.memory = 1 + memory_channels([self.frame, *self.kept])
+
+    def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return latents (B, F, C, h, w) of pictures (B * T, ...) in [0, 1], and the memory."""
+        batch, on = len(memory), started(memory)
+        frame, *pasts = unfold(memory[:, 1:], [self.frame, *self.kept])
+        frames = torch.unflatten(x, 0, (batch, -1))
+        last = frames[:, -1:]
+        # one group for the frame that waited, and the last group filled with its only frame
+        x = torch.cat((frame[:, None], frames, *[last] * (FRAMES - 1)), 1).flatten(0, 1)
+        ahead, kept, place = FRAMES, [], iter(pasts)
+        for layer in self:
+            if isinstance(layer, Pool):
+                ahead //= layer.factor
+            if not isinstance(layer, MemoryBlock):
+                x = layer(x)
+                continue
+            steps = torch.unflatten(x, 0, (batch, -1))
+            # nothing waited at the start of a stream: the next group has no past then
+            waited = steps[:, ahead - 1 : ahead] * on[:, None].to(x.dtype)
+            before = [steps[:, : ahead - 1]] if ahead > 1 else []
+            steps = torch.cat((*before, waited, steps[:, ahead:]), 1)
+            past = torch.cat((next(place)[:, None].to(x.dtype), steps[:, :-1]), 1).flatten(0, 1)
+            kept.append(steps[:, -1 - ahead])
+            x = layer(x, past)
+        latents = torch.unflatten(x, 0, (batch, -1))[:, 1:]
+        strides = (stride for _, stride in (self.frame, *self.kept))
+        maps = [(y.to(memory.dtype), s) for y, s in zip((last[:, 0], *kept), strides, strict=True)]
+        return latents, torch.cat((mark(memory), fold(maps)), 1)
+
+
+class Decoder(nn.ModuleList):
+    """Decodes latents to pictures, with the memories as one tensor."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(_super_layers(layout) if layout.super else _layers(layout))
+        blocks = (each for each in layout.decoder[:STAGES] for _ in range(BLOCKS))
+        bottom = layout.patch * 2**STAGES
+        self.kept: list[Part] = [
+            (width, bottom >> place // BLOCKS) for place, width in enumerate(blocks)
+        ]
+        self.memory = memory_channels(self.kept)
+
+    def forward(self, latents: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pictures (B * T, ...) in [0, 1] of latents (B, F, C, h, w), and the memory."""
+        batch, place, kept = len(memory), iter(unfold(memory, self.kept)), []
+        x = latents.flatten(0, 1)
+        for layer in self:
+            if not isinstance(layer, MemoryBlock | SuperMemoryBlock):
+                x = layer(x)
+                continue
+            steps = torch.unflatten(x, 0, (batch, -1))
+            past = torch.cat((next(place)[:, None].to(x.dtype), steps[:, :-1]), 1).flatten(0, 1)
+            kept.append(steps[:, -1])
+            x = layer(x, past)
+        strides = (stride for _, stride in self.kept)
+        maps = [(y.to(memory.dtype), s) for y, s in zip(kept, strides, strict=True)]
+        return x, fold(maps)
+
+
+class Taehv(Autoencoder):
+    """The tiny autoencoder; `encoder` and `decoder` have the public files' names of tensors."""
+
+    latent_frames = FRAMES
+    first_latent_frames = 1
+    guided = False
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self.layout = layout
+        self.latent_channels = layout.channels
+        self.latent_stride = layout.patch * 2**STAGES
+        self.encoder, self.decoder = Encoder(layout), Decoder(layout)
+        self.encoder_memory, self.decoder_memory = self.encoder.memory, self.decoder.memory
+
+    def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the latent of a chunk and the encoder's memory."""
+        pictures = planes(cells, self.layout.patch) * 0.5 + 0.5
+        latents, kept = self.encoder(pictures, memory)
+        return join(latents), kept
+
+    def decode(
+        self,
+        latent: Tensor,
+        cells: Tensor | None,
+        memory: Tensor,
+        noise: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the cells of a latent's frames and the decoder's memory."""
+        pictures, kept = self.decoder(split(latent), memory)
+        return to_cells_of(pictures.clamp(0.0, 1.0) * 2.0 - 1.0, self.layout.patch), kept
+
+
+def layout_of(tensors: Mapping[str, Tensor], *, source: str) -> Layout:
+    """Return the layout that a file's tensors have; raise BuildError for any other file."""
+    try:
+        larger = "decoder.1.conv.0.weight" in tensors
+        places = (0, 7, 14, 21) if larger else (1, 8, 14, 20)
+        stages = [f"decoder.{place}." for place in places]
+        last, first = tensors["encoder.17.weight"], tensors["encoder.0.weight"]
+        widths = [
+            tensors[f"{name}conv.weight"].shape[1]
+            if larger and place
+            else tensors[f"{name}weight"].shape[0]
+            for place, name in enumerate(stages)
+        ]
+        patch = {3: 1, 12: 2}[first.shape[1]]
+    except (KeyError, IndexError) as error:
+        raise BuildError(
+            f"expected the tensors of a tiny autoencoder of Wan's latents in {source}, got a file "
+            f"without {error}: give taew2_1, taew2_2 or taew2_2_super of madebyollin/taehv"
+        ) from error
+    return Layout(
+        channels=last.shape[0],
+        patch=patch,
+        encoder=first.shape[0],
+        decoder=(widths[0], widths[1], widths[2], widths[3]),
+        super=larger,
+    )
+
+
+def newest_steps(network: Taehv, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a file's tensors, of the `Grow` layers those rows that make the last steps.
+
+    Some files make more steps in time than a decoder of Wan's latents needs.
+    """
+    wanted = {f"decoder.{place}.conv.weight" for place in _grows(network.decoder)}
+    sizes = network.state_dict()
+    return {
+        name: tensor[-len(sizes[name]) :] if name in wanted else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _grows(decoder: nn.Module) -> Iterator[int]:
+    return (place for place, layer in enumerate(decoder.children()) if isinstance(layer, Grow))
+
+
+def _layers(layout: Layout) -> list[nn.Module]:
+    """Return the decoder's layers."""
+    layers = [Bound(), nn.Conv2d(layout.channels, layout.decoder[0], 3, padding=1), nn.ReLU()]
+    for stage, factor in enumerate(GROWS):
+        width, after = layout.decoder[stage : stage + 2]
+        layers += [
+            *(MemoryBlock(width, width) for _ in range(BLOCKS)),
+            nn.Upsample(scale_factor=2),
+            Grow(width, factor),
+            nn.Conv2d(width, after, 3, padding=1, bias=False),
+        ]
+    return [*layers, nn.ReLU(), nn.Conv2d(layout.decoder[3], 3 * layout.patch**2, 3, padding=1)]
+
+
+def _super_layers(layout: Layout) -> list[nn.Module]:
+    """Return the larger decoder's layers."""
+    layers: list[nn.Module] = [nn.Conv2d(layout.channels, layout.decoder[0], 1, bias=False)]
+    for stage, factor in enumerate(GROWS):
+        width, after = layout.decoder[stage : stage + 2]
+        layers += [
+            *(SuperMemoryBlock(width) for _ in range(BLOCKS)),
+            nn.Conv2d(width, 4 * after, 3, padding=1),
+            nn.ReLU(),
+            nn.PixelShuffle(2),
+            Grow(after, factor),
+        ]
+    return [*layers, nn.Conv2d(layout.decoder[3], 3 * layout.patch**2, 3, padding=1)]
