@@ -158,7 +158,12 @@ class OnnxEngine:
         latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
         self._noise = ChunkNoise(latent, seed)
         self._falling = profile.falling
-        self._guided = "guide" in {each.name for each in self._sessions["decode"].get_inputs()}
+        takes = [
+            {each.name: each.shape for each in self._sessions[name].get_inputs()}
+            for name in ("encode", "decode")
+        ]
+        self._guided = "guide" in takes[1]
+        self._memories = [each["memory"][1] for each in takes]  # channels
         first = prompt or next(iter(self._prompts), AS_SIMULATED)
         check_prompt(first, self._prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
@@ -188,7 +193,10 @@ class OnnxEngine:
         self._noise.reset()
         profile, spec = self._profile, self._spec
         self._due = spec.first_frames
-        self._encoder_memory, self._decoder_memory = map(self._empty_memory, ("encode", "decode"))
+        grid = spec.height // 8, spec.width // 8
+        self._encoder_memory, self._decoder_memory = (
+            self._value(np.zeros((1, count, *grid), np.float32)) for count in self._memories
+        )
         self._past = Past(
             layers=profile.layers,
             heads=profile.heads,
@@ -284,12 +292,6 @@ class OnnxEngine:
         assert self._fade_start is not None
         self._shown = new if weight == 1.0 else self._fade_start * (1 - weight) + new * weight
         self._prompt = self._prompt_inputs()
-
-    def _empty_memory(self, graph: str) -> Any:
-        """Return the memory of `encode` or `decode` after a reset."""
-        inputs = {each.name: each.shape for each in self._sessions[graph].get_inputs()}
-        grid = self._spec.height // 8, self._spec.width // 8
-        return self._value(np.zeros((1, inputs["memory"][1], *grid), np.float32))
 
     def _prompt_inputs(self) -> dict[str, Any]:
         """Return the graphs' prompt inputs; empty for a model without prompts."""

@@ -164,7 +164,7 @@ def test_a_file_for_the_other_wan_is_refused(tmp_path, name, other, said):
 
 def test_other_tensors_are_refused(tmp_path):
     tensors = {"decoder.weight": torch.zeros(1)}
-    with pytest.raises(BuildError, match="tiny autoencoder.*without 'encoder.17.weight'"):
+    with pytest.raises(BuildError, match=r"tiny autoencoder.*without 'encoder.17.weight'"):
         autoencoder_of(profile_of("taew2_1"), tensors, tmp_path)
 
 
