@@ -35,6 +35,7 @@ class Stages:
     ) -> None:
         self.autoencoder, self.serving = autoencoder, serving
         self.experts = list(dict.fromkeys(serving))
+        self.profile = serving[0].transformer.profile
         self.buffers, self.levels = buffers, levels
 
     def encode(self) -> None:
@@ -52,7 +53,7 @@ class Stages:
 
     def denoise(self, past_tokens: int) -> None:
         """Turn noise, or the render's latent, into the chunk's latent, P = `past_tokens`."""
-        x = flow_start(self.autoencoder.profile, self.buffers.noise, self.buffers.reference)
+        x = flow_start(self.profile, self.buffers.noise, self.buffers.reference)
         for expert, (t, t_next) in zip(self.serving, pairwise(self.levels), strict=True):
             x = euler_step(x, expert.predict(x, t, past_tokens), t, t_next)
         self.buffers.latent.copy_(x)
