@@ -20,7 +20,7 @@ from realmaster_live.frames.source_info import SourceInfo
 log = logging.getLogger(__name__)
 
 OTHER_TICKER_S = 0.3
-RETRY_S = 0.2  # from one look for the ego to the next
+RETRY_S = 0.2  # from one search for the ego to the next
 
 
 @dataclass(frozen=True, kw_only=True)

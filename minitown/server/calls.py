@@ -28,7 +28,7 @@ async def pause_for_manager(episode: Episode) -> None:
 
     In synchronous mode the client's tick and the Traffic Manager's thread wait for each other, and
     libcarla notifies both without holding the lock: a notification that comes between the other
-    side's check and its wait is lost, and both wait for ever. A real server's ticks are so long
+    side's check and its wait is lost, and both wait forever. A real server's ticks are so long
     that the other side always waits by then; ours take less than a millisecond.
     """
     if episode.traffic_managers:

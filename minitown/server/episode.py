@@ -235,7 +235,7 @@ class Episode:
             self.mode_changed.set()
 
     async def run_free(self) -> None:
-        """Tick at the set rate for ever, except while a client ticks."""
+        """Tick at the set rate forever, except while a client ticks."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:

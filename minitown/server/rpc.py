@@ -65,7 +65,7 @@ class RpcServer:
         self._warned: set[str] = set()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Accept connections on a listening socket for ever."""
+        """Accept connections on a listening socket forever."""
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()

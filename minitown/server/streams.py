@@ -140,7 +140,7 @@ class StreamHub:
             subscriber.wake.set()
 
     async def serve(self, listener: socket.socket) -> None:
-        """Accept subscribers on a listening, non-blocking socket for ever."""
+        """Accept subscribers on a listening, non-blocking socket forever."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -191,7 +191,7 @@ class StreamHub:
             (stream,) = struct.unpack("<I", request)
             subscribers = self._streams.get(stream)
             if subscribers is None:
-                # a client whose socket is closed here dials again at once, for ever: keep it idle
+                # a client whose socket is closed here dials again at once, forever: keep it idle
                 log.info("a client asks for stream %d, which does not exist", stream)
                 await _until_closed(sock)
                 return

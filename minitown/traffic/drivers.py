@@ -241,7 +241,7 @@ def _is_roomy(track: Track) -> bool:
 
 
 def _endless(lane_map: LaneMap, good: set[LaneKey]) -> set[LaneKey]:
-    """Return the lanes of a set from which a driver can go on for ever within it."""
+    """Return the lanes of a set from which a driver can go on forever within it."""
     while True:
         kept = {key for key in good if good & set(lane_map.tracks[key].lane.successors)}
         if kept == good:

@@ -19,7 +19,7 @@ def unique_names(sources: Sequence[tuple[str, ...]], separator: str) -> list[str
 
     Letters and digits of any script, "-" and "_" are kept; everything else becomes "-", because
     file systems, loaders and WebDataset's keys, which end at the first dot, give it a meaning. A
-    hash of the parts is appended to names that are alike then, be it but for their case, and to
+    hash of the parts is appended to names that are then alike, ignoring case, and to
     names that are too long. So a name depends on the sources alone, not on their order.
     """
     names = [separator.join(map(_clean, parts)) for parts in sources]

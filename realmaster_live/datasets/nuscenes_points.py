@@ -125,7 +125,7 @@ def points_on(thing: SceneObject, labels: Collection[int], points: Points) -> in
     """Return how many points lie in a thing's box and on its own pixels: the road below does not.
 
     Args:
-        thing: what is looked for.
+        thing: the object.
         labels: the instance labels of its pixels, in any camera.
         points: of all cameras.
     """

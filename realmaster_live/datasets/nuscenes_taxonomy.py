@@ -83,7 +83,7 @@ def _level_yaw_deg(mount: NDArray[np.float64]) -> float | None:
 
 
 def category(thing: SceneObject, categories: Categories) -> str:
-    """Return the name of a thing's kind, "" for none; police and ambulances have names of theirs.
+    """Return the name of a thing's kind, "" for none; police and ambulances have their own.
 
     Raises:
         RecordingError: `categories` does not cover its class.

@@ -25,7 +25,7 @@ class Policy:
         photoreal: whether pixels are replaced at all while the camera listens.
         waiting_chunks: whole chunks that may wait for the engine; then the oldest of them goes,
             or, where nothing may be lost, whoever delivers pictures waits.
-        starves: whether a loop that waits for the image of its tick may wait for ever.
+        starves: whether a loop that waits for the image of its tick may wait forever.
         text: the sentence of the log; `late` and `chunk` are filled in.
     """
 
@@ -47,7 +47,7 @@ POLICIES: Mapping[LatencyPolicy, Policy] = {
         waiting_chunks=3,
         starves=True,
         text="each image comes up to {late} frames after its tick, with its own pixels; a loop "
-        "that waits for the image of its tick would wait for ever",
+        "that waits for the image of its tick would wait forever",
     ),
     "lockstep": Policy(
         at_once=False,

@@ -61,7 +61,7 @@ class PieceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt at a piece, and what came of it.
+    """One attempt at a piece, and its outcome.
 
     Attributes:
         status: of the piece after it: done, failed or quarantined.
@@ -106,7 +106,7 @@ class Work(Protocol):
         """Make a piece at `part`, and return facts about it that JSON can hold."""
 
     def record(self, key: str, attempt: Attempt) -> None:
-        """Keep what came of an attempt; a piece that is done is in its place already."""
+        """Record the outcome of an attempt; a piece that is done is in its place already."""
 
 
 def reason_of(error: str) -> str:

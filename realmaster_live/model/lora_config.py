@@ -13,7 +13,7 @@ from realmaster_live.system.texts import parse_json, read_object
 CONFIG_KEY = "lora_adapter_metadata"  # diffusers' own header key: the peft configuration as JSON
 CONFIG_FILE = "adapter_config.json"
 MOST_ALPHA, MOST_PATTERN = 1e6, 256
-NESTED = re.compile(r"\)[*+?{]")  # repeated groups, with which a pattern may take for ever
+NESTED = re.compile(r"\)[*+?{]")  # repeated groups, with which a pattern may take forever
 
 
 def read_config(path: Path, header: dict[str, str], *, peft: bool) -> dict[str, Any]:

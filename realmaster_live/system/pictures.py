@@ -79,7 +79,7 @@ def encode(picture: NDArray[Any], suffix: str, quality: int = 95) -> bytes:
 
 
 def _read(path: Path, channels: Channels) -> NDArray[Any]:
-    if not path.is_file():  # a FIFO would wait for ever
+    if not path.is_file():  # a FIFO would wait forever
         got = "something that is no regular file" if path.exists() else "no such file"
         raise _unreadable(path, got, "restore the file or leave it out")
     try:

@@ -188,7 +188,7 @@ class ZmqStream:
             if not self._socket.closed:
                 self._flush()
                 self._socket.disable_monitor()
-                self._leaving.close(0)  # or the context waits for it for ever
+                self._leaving.close(0)  # or the context waits for it forever
                 self._socket.close(LINGER_MS)
                 self._context.term()
 

@@ -9,7 +9,7 @@ pytest.importorskip("carla")
 
 pytestmark = pytest.mark.carla
 
-# a process of its own: a tick that hangs does so for ever, and inside libcarla
+# a process of its own: a tick that hangs does so forever, and inside libcarla
 PROGRAM = """
 import sys
 import carla
