@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.identity_engine import IdentityEngine
+from realmaster_live.engines.options import Precision
 from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, MANIFEST
 from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.frames.chunk import ChunkSpec
@@ -50,17 +52,46 @@ def load_engine(
     threads: int = 0,
     device: str | None = None,
     prompt: str | None = None,
+    precision: Precision | None = None,
+    compile: bool = False,
+    adapter: Path | str | Sequence[tuple[Path | str, float]] = (),
+    ignore_unsupported: bool = False,
+    recompute_reference: bool = False,
 ) -> LoadedEngine:
     """Return the engine called `embedded` or `identity`, or the one that a folder holds.
 
     A folder with manifest.json (an export) runs in ONNX Runtime, one with profile.json (a
-    checkpoint) in torch, one with plans.json (a build) in TensorRT. `steps` is the number of
-    denoise steps a chunk (the model's own by default), `threads` the number of CPU threads (0: all
-    cores), `device` where it runs (plans on the first GPU by default, all else on the CPU),
-    `prompt` the first prompt (the model's own by default).
-    Raises ConfigError for a name that is none of them.
+    checkpoint) in torch, one with plans.json (a build) in TensorRT. What runs where is logged.
+
+    Args:
+        name: `embedded`, `identity` or a folder.
+        width: of the pictures, in pixels.
+        height: of the pictures, in pixels.
+        fps: frames a second that the engine's chunks say they have.
+        steps: denoise steps a chunk; the model's own by default.
+        seed: of the noise.
+        threads: CPU threads; 0 for all cores.
+        device: cpu, cuda or cuda:N. By default a checkpoint and a build run on the GPU where there
+            is one, and everything else on the CPU.
+        prompt: the first prompt; the model's own by default.
+        precision: fp32, bf16 or fp8, of a checkpoint alone; bf16 on a GPU by default.
+        compile: compile a checkpoint's networks first.
+        adapter: a LoRA file for a checkpoint, or files and their strengths.
+        ignore_unsupported: load the plain LoRA layers alone of files that hold other things.
+        recompute_reference: compute the reference anew in every pass, to measure what its cache
+            saves; for an export and a checkpoint.
+
+    Raises:
+        ConfigError: the name is none of them, or an option is not for this kind of engine.
     """
+    for_torch = {
+        "precision": precision,
+        "compile": compile,
+        "adapter": adapter,
+        "ignore_unsupported": ignore_unsupported,
+    }
     if name == "identity":
+        check_none(for_torch | {"steps": steps, "device": device}, "the identity engine")
         identity = IdentityEngine(
             ChunkSpec(frames=CHUNK_FRAMES, height=height, width=width, fps=fps)
         )
@@ -69,10 +100,19 @@ def load_engine(
     folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
     options = Options(width=width, height=height, fps=fps, steps=steps, seed=seed, prompt=prompt)
     if name == "embedded" or (folder / "manifest.json").is_file():
+        check_none(for_torch, f"an export ({name}), whose graphs are fixed")
         from realmaster_live.engines.onnx_engine import OnnxEngine
 
-        return OnnxEngine(folder, threads=threads, device=device or "cpu", **options)
+        return OnnxEngine(
+            folder,
+            threads=threads,
+            device=device or "cpu",
+            recompute_reference=recompute_reference,
+            **options,
+        )
     if (folder / MANIFEST).is_file():
+        fixed = for_torch | {"recompute_reference": recompute_reference}
+        check_none(fixed, f"a build ({name}), whose plans are fixed")
         number = gpu_number(device or "cuda", folder)
         require("onnx", extra="training")  # which the graphs of a build are read with
         from realmaster_live.engines.tensorrt.engine import TrtEngine
@@ -80,11 +120,32 @@ def load_engine(
         return TrtEngine(folder, device=number, **options)
     if (folder / "profile.json").is_file():
         require("torch", extra="training")
+        from realmaster_live.engines.torch.device import default_device
         from realmaster_live.engines.torch.engine import TorchEngine
 
-        return TorchEngine(folder, threads=threads, device=device or "cpu", **options)
+        return TorchEngine(
+            folder,
+            threads=threads,
+            device=device or default_device(),
+            precision=precision,
+            compile=compile,
+            adapter=adapter,
+            ignore_unsupported=ignore_unsupported,
+            recompute_reference=recompute_reference,
+            **options,
+        )
     raise ConfigError(
         "expected 'embedded', 'identity' or a folder with manifest.json (an export), profile.json "
         f"(a checkpoint) or {MANIFEST} (a build), got {name!r}: give the folder that realmaster "
         "export, training or realmaster build wrote"
     )
+
+
+def check_none(options: Mapping[str, Any], what: str) -> None:
+    """Raise ConfigError if an option is given that this kind of engine does not have."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise ConfigError(
+            f"expected a checkpoint's folder with {', '.join(given)}, got {what}: leave "
+            f"{'it' if len(given) == 1 else 'them'} out, or give the checkpoint"
+        )

@@ -193,15 +193,11 @@ class TorchEngine:
         return name
 
     def __repr__(self) -> str:
-        """Return text that names checkpoint, size, steps and device."""
-        size = spec_text(self._spec)
-        return f"TorchEngine({self.name}, {size}, {self._step_count} steps, {self.device})"
-
-    @property
-    def described(self) -> str:
-        """What runs where, in one line."""
+        """Return text that says what runs where."""
         steps = f"{self._step_count} step{'s' * (self._step_count > 1)}"
-        return f"{self._opened.described()}, {steps}, attention {self.attention}"
+        size = spec_text(self._spec)
+        attention = "" if self.attention == SDPA else f", attention by {self.attention}"
+        return f"TorchEngine({self._opened.described()}{attention}, {size}, {steps})"
 
     @property
     def spec(self) -> ChunkSpec:

@@ -11,7 +11,7 @@ from torch import nn
 
 from realmaster_live.engines.options import Precision
 from realmaster_live.engines.torch.adapters import Adapters, attach_files
-from realmaster_live.engines.torch.device import check_precision, find_device
+from realmaster_live.engines.torch.device import check_precision, device_text, find_device
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.autoencoders.opening import check_latents
@@ -76,13 +76,11 @@ class Opened:
                 quantize_blocks(self.transformers[each])
 
     def described(self) -> str:
-        """Return what runs, such as `CHECKPOINT (wan-1.3b-480) in torch on cpu in fp32`."""
-        from realmaster_live.engines.torch.device import device_text
-
+        """Return what runs where, such as `CHECKPOINT (wan-1.3b-480) on cpu in fp32`."""
         with_files = [f"{name} at {strength:g}" for name, strength in self.files]
         adapters = f", adapters {', '.join(with_files)}" if with_files else ""
         return (
-            f"{self.name} ({self.profile.name}) in torch on {device_text(self.device)} in "
+            f"{self.name} ({self.profile.name}) on {device_text(self.device)} in "
             f"{self.precision}{adapters}"
         )
 

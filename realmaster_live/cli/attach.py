@@ -20,6 +20,7 @@ from realmaster_live.cli.values import (
     Value,
     read_ego,
 )
+from realmaster_live.engines.options import EngineOptions
 from realmaster_live.errors import ConfigError
 from realmaster_live.sinks.opening import (
     DisplayOptions,
@@ -85,6 +86,7 @@ class World:
     size: tuple[int, int] | None = None
     engine: Annotated[str, Flag(metavar="NAME|DIR")] = "embedded"
     prompt: str | None = None
+    running: EngineOptions = field(default_factory=EngineOptions)
     game: Game = field(default_factory=Game)
     fidelity: Fidelity = field(default_factory=Fidelity)
     recording: RecordingOptions = field(default_factory=RecordingOptions)
@@ -126,7 +128,7 @@ def run(options: World) -> int:
         info = bridge.info
         fps = options.fps if isinstance(bridge, Sink) else bridge.fps
         engines = {
-            name: _load_engine(stack, options, camera, fps=fps)
+            name: _load_engine(stack, options, name, camera, fps=fps)
             for name, camera in info.cameras.items()
         }
         sinks = open_displays(stack, options.display)
@@ -201,8 +203,10 @@ def _rig(options: World) -> Rig:
     )
 
 
-def _load_engine(stack: ExitStack, options: World, camera: CameraInfo, *, fps: float) -> Engine:
-    """Return one camera's own engine, of the camera's size; `stack` closes it."""
+def _load_engine(
+    stack: ExitStack, options: World, name: str, camera: CameraInfo, *, fps: float
+) -> Engine:
+    """Return one camera's own engine, of the camera's size, and print it; `stack` closes it."""
     from realmaster_live.engines.load import load_engine
 
     engine = load_engine(
@@ -211,6 +215,8 @@ def _load_engine(stack: ExitStack, options: World, camera: CameraInfo, *, fps: f
         height=camera.height,
         fps=fps,
         prompt=options.prompt,
+        **options.running.given(),
     )
     stack.callback(engine.close)
+    print(f"{name}: {engine!r}")
     return wrap(engine, options.fidelity)

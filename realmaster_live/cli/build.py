@@ -9,25 +9,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from realmaster_live.cli.calibration import read_clips
-from realmaster_live.cli.values import Count, Flag, Value
+from realmaster_live.cli.values import Count, Flag
 from realmaster_live.optional import require
-
-
-def read_lora(text: str) -> tuple[Path, float]:
-    """Return path and strength of text such as snow.safetensors:0.8."""
-    name, colon, strength = text.rpartition(":")
-    if colon and name:
-        try:
-            return Path(name), float(strength)
-        except ValueError:
-            pass  # a colon in the file's name
-    return Path(text), 1.0
-
-
-Lora = Annotated[
-    tuple[Path, float],
-    Value(read=read_lora, expected="a file such as snow.safetensors:0.8", metavar="FILE[:X]"),
-]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +37,7 @@ class Build:
     size: tuple[int, int]
     profile: Annotated[str | None, Flag(metavar="NAME")] = None
     steps: Count | None = None
-    lora: tuple[Lora, ...] = ()
+    lora: tuple[tuple[Path, float], ...] = ()
     precision: Literal["bf16", "fp32", "fp8"] = "bf16"
     calibrate: Annotated[Path | None, Flag(metavar="DIR|FILE.npy")] = None
     refit: bool = False

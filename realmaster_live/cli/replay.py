@@ -9,6 +9,7 @@ from typing import Annotated
 from realmaster_live.cli.fidelity import Fidelity
 from realmaster_live.cli.values import Address, Flag, Labels, Rate, Shard
 from realmaster_live.cli.workers import WorkerOptions
+from realmaster_live.engines.options import QualityOptions
 from realmaster_live.errors import ConfigError
 from realmaster_live.sinks.opening import DisplayOptions
 
@@ -53,6 +54,7 @@ class Replay:
     sbatch: Annotated[tuple[str, ...], Flag(metavar="OPTION")] = ()
     engine: Annotated[str, Flag(metavar="NAME|DIR")] = "embedded"
     prompt: str | None = None
+    running: QualityOptions = field(default_factory=QualityOptions)
     work: Annotated[Path | None, Flag(hidden=True)] = None
     shard: Annotated[Shard, Flag(hidden=True)] = (0, 1)
     pool: WorkerOptions = field(default_factory=WorkerOptions)
@@ -78,6 +80,7 @@ def run(options: Replay) -> int:
     realizing = Realizing(
         engine=options.engine,
         prompt=options.prompt,
+        running=options.running,
         seed=options.seed,
         size=options.size,
         lossless=options.lossless,

@@ -15,7 +15,8 @@ from realmaster_live.jobs.leases import LEASES, hold, is_stale
 from realmaster_live.jobs.supervisor import Progress, supervise
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, Status, reason_of
 from realmaster_live.jobs.worker import produce
-from realmaster_live.live.progress import CountProgress, RunProgress, show_stats
+from realmaster_live.live.progress import CountProgress, RunProgress, console, show_stats
+from realmaster_live.protocols import PromptedEngine
 from realmaster_live.replay.job import Job, Piece
 from realmaster_live.replay.realize import Engines, Wrap, play
 from realmaster_live.replay.worker import ReplayWork, frames_read
@@ -64,7 +65,9 @@ def watch(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
     """Realize one input and record nothing."""
     (piece,) = job.pieces
     with ExitStack() as stack:
-        engines, bar = _engines(stack, job), _bar(stack, job, quiet=quiet)
+        bar = _bar(stack, job, quiet=quiet)
+        engines = Engines(job.realizing, wrap=_wrapping(job, told=not quiet))
+        stack.callback(engines.close)
         try:
             play(
                 job,
@@ -96,7 +99,8 @@ def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
             )
         bar = _bar(stack, job, quiet=quiet)
         sinks = open_displays(stack, display)
-        replay = ReplayWork(job, wrap=_wrapping(job), sinks=sinks, on_progress=bar.update)
+        told = _wrapping(job, told=not quiet)
+        replay = ReplayWork(job, wrap=told, sinks=sinks, on_progress=bar.update)
         try:
             produce(stack.enter_context(replay), piece.name)
         finally:
@@ -198,16 +202,19 @@ class _Counter:
         self._bar.update(frames, figures)
 
 
-def _wrapping(job: Job) -> Wrap:
-    """Return the function that wraps an engine in the lock and the gate of the job."""
+def _wrapping(job: Job, *, told: bool = False) -> Wrap:
+    """Return the function that wraps an engine in the lock and the gate of the job.
+
+    With `told` it says of every engine what runs where.
+    """
     options = Fidelity(**job.realizing.fidelity)
-    return lambda engine: wrap(engine, options)
 
+    def wrapped(engine: PromptedEngine) -> PromptedEngine:
+        if told:
+            console().print(f"{engine!r}", soft_wrap=True, markup=False, highlight=False)
+        return wrap(engine, options)
 
-def _engines(stack: ExitStack, job: Job) -> Engines:
-    engines = Engines(job.realizing, wrap=_wrapping(job))
-    stack.callback(engines.close)
-    return engines
+    return wrapped
 
 
 def _bar(stack: ExitStack, job: Job, *, quiet: bool) -> RunProgress:

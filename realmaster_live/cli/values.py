@@ -146,6 +146,20 @@ def read_ego(text: str) -> str | int:
     return int(text) if text.isdecimal() else _read_text(text)
 
 
+def read_lora(text: str) -> tuple[Path, float]:
+    """Return path and strength of text such as snow.safetensors:0.8."""
+    name, colon, strength = text.rpartition(":")
+    if colon and name:
+        try:
+            value = float(strength)
+        except ValueError:
+            return _read_path(text), 1.0  # a colon in the file's name
+        if math.isfinite(value):
+            return _read_path(name), value
+        raise ValueError(text)
+    return _read_path(text), 1.0
+
+
 def _match(pattern: re.Pattern[str], text: str) -> re.Match[str]:
     found = pattern.fullmatch(text)
     if found is None:
@@ -167,12 +181,16 @@ SIZE = Value(read=read_size, expected="a size such as 512x288", metavar="WxH")
 TEXT = Value(read=_read_text, expected="some text", metavar="TEXT")
 PATH = Value(read=_read_path, expected="a path", metavar="PATH")
 NAMES = Value(read=read_names, expected="names with commas between them", metavar="NAME,...")
+LORA = Value(
+    read=read_lora, expected="a file such as snow.safetensors:0.8", metavar="FILE[:STRENGTH]"
+)
 BY_TYPE: dict[Any, Value] = {
     int: number(int),
     float: number(float, metavar="X"),
     str: TEXT,
     Path: PATH,
     tuple[int, int]: SIZE,
+    tuple[Path, float]: LORA,
 }
 
 METRES = number(float, above=0, most=1e6, metavar="M")

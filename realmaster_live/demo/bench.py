@@ -15,7 +15,7 @@ import numpy as np
 from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.demo.settings import Bench
 from realmaster_live.frames.chunk import Chunk
-from realmaster_live.live.progress import run_with_progress
+from realmaster_live.live.progress import console, run_with_progress
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Engine
 from realmaster_live.recording import About, Recorder
@@ -78,7 +78,9 @@ def run_bench(bench: Bench) -> Iterator[Result]:
     with local_town(seed=bench.seed, vehicles=VEHICLES, walkers=WALKERS) as port:
         ego = pick_ego(port)
         for width, height in bench.sizes:
-            stats, chunks = _measure(bench, port, ego, _load(bench, width, height))
+            engine = _load(bench, width, height)
+            console().print(f"{engine!r}", soft_wrap=True, markup=False, highlight=False)
+            stats, chunks = _measure(bench, port, ego, engine)
             engine_ms = recomputed_ms = None
             if bench.alone and bench.engine != "identity":
                 engine_ms, recomputed_ms = _compare(bench, chunks)
@@ -117,16 +119,13 @@ def _compare(bench: Bench, chunks: Sequence[Chunk]) -> tuple[float, float]:
 def _load(bench: Bench, width: int, height: int, *, recompute_reference: bool = False) -> Engine:
     from realmaster_live.engines.load import load_engine
 
-    if not recompute_reference:
-        return load_engine(bench.engine, width=width, height=height, fps=bench.fps)
-    from realmaster_live.engines.onnx_engine import OnnxEngine
-
-    return OnnxEngine(
-        None if bench.engine == "embedded" else bench.engine,
+    return load_engine(
+        bench.engine,
         width=width,
         height=height,
         fps=bench.fps,
-        recompute_reference=True,
+        recompute_reference=recompute_reference,
+        **bench.running.given(),
     )
 
 

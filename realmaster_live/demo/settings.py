@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from realmaster_live.engines.options import EngineOptions
 from realmaster_live.errors import ConfigError
 
 GAME_FPS = 10.0  # the town in the game's place draws while the engine realizes
@@ -72,6 +73,7 @@ class Bench:
     seconds: float = 10.0
     fps: float = 20.0
     engine: str = "embedded"
+    running: EngineOptions = field(default_factory=EngineOptions)
     seed: int = 7
     alone: bool = True
 

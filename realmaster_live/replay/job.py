@@ -14,15 +14,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.engines.options import QualityOptions
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, RunConfig, Status
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay.footage import Footage, Reading, Size
-from realmaster_live.replay.model_files import describe_model, fitted
+from realmaster_live.replay.model_files import describe_model, file_sha256, fitted
 from realmaster_live.system.atomic_files import write_bytes
 from realmaster_live.system.records import encode, read_record
 
 PLAN, FAILURES, STATE = "plan.json", "tries", ".replay"
+WHERE = ("device", "compile")  # options that do not decide the pictures
 STAMP = "replay"  # key in the source of a recording's About
 
 
@@ -31,13 +33,15 @@ class Realizing:
     """How frames are realized.
 
     Attributes:
-        engine: as `load_engine` takes it. prompt: None for the prompts that were recorded.
+        engine: as `load_engine` takes it. running: how it runs.
+        prompt: None for the prompts that were recorded.
         seed: of the engine's noise. size: width and height; None for the footage's own, or the
             nearest that fits the model. lossless: store the pictures without loss.
         fidelity: flags of the colour lock and of the gate by labels; empty for neither.
     """
 
     engine: str = "embedded"
+    running: QualityOptions = field(default_factory=QualityOptions)
     prompt: str | None = None
     seed: int = 0
     size: tuple[int, int] | None = None
@@ -213,6 +217,7 @@ def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing
         "input_sha256": footage.sha256,
         "engine": realizing.engine,
         "engine_sha256": sha256,
+        "running": decisive(realizing.running),
         "prompt": realizing.prompt,
         "seed": realizing.seed,
         "sizes": sizes,
@@ -232,7 +237,23 @@ def stamp_of(out: Path) -> Mapping[str, Any] | None:
     except RecordingError:
         return None
     stamp = meta.about.source.details.get(STAMP)
-    return stamp if meta.complete and isinstance(stamp, dict) else None
+    if not meta.complete or not isinstance(stamp, dict):
+        return None
+    return {"running": {}, **stamp}  # earlier versions had no such options
+
+
+def decisive(running: QualityOptions) -> dict[str, Any]:
+    """Return what decides the pictures of how a model runs; adapters by their content.
+
+    Raises:
+        ConfigError: a LoRA file is not there.
+    """
+    plain = {name: value for name, value in running.given().items() if name not in WHERE}
+    if running.adapter:
+        plain["adapter"] = [
+            [file_sha256(path, what="a LoRA file"), strength] for path, strength in running.adapter
+        ]
+    return plain
 
 
 def check_place(piece: Piece, *, overwrite: bool) -> None:

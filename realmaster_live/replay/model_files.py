@@ -56,9 +56,14 @@ def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
     return fitting_sizes(width, height, stride)[0]
 
 
+def file_sha256(path: Path, *, what: str) -> str:
+    """Return the hash of a file; ConfigError where `what` it is said to be is not there."""
+    if not path.exists():
+        raise ConfigError(f"expected {what} at {path}, got no such file: check the path")
+    with open_regular(path, error=ConfigError) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _hashes(folder: Path) -> dict[str, str]:
-    hashes = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with open_regular(path, error=ConfigError) as file:
-            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return hashes
+    found = sorted(folder.glob("*.safetensors"))
+    return {path.name: file_sha256(path, what="a checkpoint's file") for path in found}

@@ -65,6 +65,7 @@ class Engines:
             seed=self._realizing.seed,
             threads=self._threads,
             prompt=self._realizing.prompt,
+            **self._realizing.running.given(),
         )
         try:
             return self._wrap(engine)

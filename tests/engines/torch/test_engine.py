@@ -93,7 +93,9 @@ def test_threads_are_put_back(tiny_checkpoint):
 @pytest.mark.parametrize("steps", [0, 101])
 def test_takes_any_number_of_steps_within_reason(tiny_checkpoint, steps):
     with TorchEngine(tiny_checkpoint, steps=5, **SIZE) as engine:
-        assert "5 steps" in engine.described
+        assert repr(engine).endswith(
+            "(tiny) on cpu in fp32, 96x64, chunks of 4 at 20 a second, 5 steps)"
+        )
         engine.realize(noisy(0))
     with pytest.raises(EngineError, match=f"steps from 1 to 100, got {steps}"):
         TorchEngine(tiny_checkpoint, steps=steps, **SIZE)
@@ -183,7 +185,7 @@ def test_several_adapters_add_up(tiny_checkpoint, adapter):
     for files in (adapter, [(adapter, 0.5), (adapter, 0.25), (adapter, 0.25)], [(adapter, 0.5)]):
         with TorchEngine(tiny_checkpoint, adapter=files, **SIZE) as engine:
             pictures.append(engine.realize(noisy(0)).frames.astype(int))
-            described = engine.described
+            described = repr(engine)
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert np.abs(pictures[0] - pictures[2]).max() > 1
     assert "adapters lora.safetensors at 0.5" in described
@@ -305,3 +307,32 @@ def test_blocks_are_compiled_once_for_all_layers(tiny_checkpoint, monkeypatch):
     # a block with the reference, and with a target without and with a past; keys and values of the
     # last block; the step into the past; the encoder and the decoder
     assert len(graphs) == 3 + 1 + 1 + 2
+
+
+def test_options_are_for_checkpoints_alone(tiny_checkpoint, tiny_model, adapter):
+    options = {"precision": "bf16", "adapter": [(adapter, 0.5)]}
+    with load_engine(str(tiny_checkpoint), width=WIDTH, height=HEIGHT, **options) as engine:
+        assert "on cpu in bf16, adapters lora.safetensors at 0.5" in repr(engine)
+    for name, what in ((str(tiny_model), "an export"), ("identity", "the identity engine")):
+        with pytest.raises(
+            ConfigError, match=f"checkpoint's folder with --precision, --adapter, got {what}"
+        ):
+            load_engine(name, width=WIDTH, height=HEIGHT, **options)
+
+
+def test_one_step_from_the_render_needs_neither_noise_nor_past():
+    profile = replace(
+        TINY, flow_from="render", prediction="velocity", steps=1, ring=0, falling=False
+    )
+    pictures = []
+    for seed in (0, 1):
+        networks = random_networks(profile, torch.device("cpu"))
+        with TorchEngine(networks, seed=seed, **SIZE) as engine:
+            pictures.append([engine.realize(noisy(index)).frames for index in range(2)])
+            buffers, network = engine._buffers, engine._stages.experts[0].transformer
+            assert buffers.states[0].store.rows[0].shape[2] == WIDTH * HEIGHT // 32**2
+            prompt = network.prompt(network.prompt_embedding[:1])
+            reference = buffers.reference
+            expected = network.whole(reference, torch.ones(1), buffers.rope, reference, prompt)
+            torch.testing.assert_close(buffers.latent, expected, atol=1e-5, rtol=1e-5)
+    assert np.array_equal(*pictures)
