@@ -18,9 +18,11 @@ from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.datasets.summary import DriveSummary, Summary, Tally
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.system.atomic_files import write_bytes
+from realmaster_live.system.texts import read_object
 
 INDEX = "export.json"
 README = "README.md"
+ELSEWHERE = "export into another folder, or --overwrite"
 PARTS = ".parts"  # what each finished recording adds to files that hold all; kept for --resume
 
 
@@ -105,7 +107,8 @@ class ExportFolder:
                 f"expected an empty folder, got an export in {self.out}: continue it with "
                 "--resume, or replace it by --overwrite"
             )
-        self._resume(drives, _read_index(index))
+        what = "the index of an export"
+        self._resume(drives, read_object(index, what=what, remedy=ELSEWHERE, error=ConfigError))
 
     def _resume(self, drives: Sequence[Drive], content: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(self._wanted))
@@ -232,21 +235,8 @@ def _settings(export: str, selection: Selection, options: ExportOptions) -> dict
     }
 
 
-def _read_index(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(content, dict):
-        raise _damaged(path, f"a {type(content).__name__}")
-    return content
-
-
 def _damaged(path: Path, got: str) -> ConfigError:
-    return ConfigError(
-        f"expected the index of an export in {path}, got {got}: export into another folder, or "
-        "--overwrite"
-    )
+    return ConfigError(f"expected the index of an export in {path}, got {got}: {ELSEWHERE}")
 
 
 def _write_text(path: Path, text: str) -> None:

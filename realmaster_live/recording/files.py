@@ -15,9 +15,9 @@ import msgspec
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.system.inside import SafeFolder, open_regular
+from realmaster_live.system.texts import read_object
 
 PART = ".part"  # suffix of an unfinished file; a later write replaces it
-MOST_JSON_BYTES = 64 * 2**20
 T = TypeVar("T")
 
 
@@ -66,19 +66,9 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         RecordingError: it cannot be read, or holds something else.
     """
-    with SafeFolder(path.parent, error=RecordingError).open(path.name) as file:
-        try:
-            text = file.read(MOST_JSON_BYTES + 1)
-            if len(text) > MOST_JSON_BYTES:
-                raise ValueError(f"more than {MOST_JSON_BYTES >> 20} MiB")
-            content = json.loads(text.decode("utf-8-sig"))
-        except RecursionError as error:
-            raise _no_object(path, "values nested too deep") from error
-        except (OSError, ValueError) as error:
-            raise _no_object(path, error) from error
-    if not isinstance(content, dict):
-        raise _no_object(path, type(content).__name__)
-    return content
+    SafeFolder(path.parent, error=RecordingError).file(path.name)  # no link out of the folder
+    remedy = "restore the file from a copy or record again"
+    return read_object(path, what="a JSON object", remedy=remedy, error=RecordingError)
 
 
 def as_described(content: Mapping[str, Any], kind: type[T]) -> T:
@@ -139,10 +129,4 @@ def unreadable(path: Path, error: Exception) -> RecordingError:
     """Return the error of a file that cannot be read."""
     return RecordingError(
         f"expected to read {path}, got {error}: check the disk, or restore the file from a copy"
-    )
-
-
-def _no_object(path: Path, got: object) -> RecordingError:
-    return RecordingError(
-        f"expected a JSON object in {path}, got {got}: restore the file from a copy or record again"
     )
