@@ -59,7 +59,7 @@ def connect(host: str, port: int, timeout_s: float) -> tuple[Any, Any, Versions]
 
 def check_versions(versions: Versions) -> None:
     """Raise ConnectError unless both sides are of one release; builds of one release may differ."""
-    client, server = _release(versions.client), _release(versions.server)
+    client, server = release_of(versions.client), release_of(versions.server)
     if client != server:
         named = f"server of release {client}" if client else "server of the client's own build"
         raise ConnectError(
@@ -162,6 +162,7 @@ def _has_ended(connection: socket.socket, wait_s: float) -> bool:
         return True
 
 
-def _release(version: str) -> str | None:
+def release_of(version: str) -> str | None:
+    """Return 0.9.16 of 0.9.16-12-gabc; None for a version that begins otherwise."""
     found = re.match(r"\d+\.\d+\.\d+", version)
     return found.group() if found else None

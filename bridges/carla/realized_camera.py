@@ -10,10 +10,11 @@ from typing import Any
 from realmaster_live.bridges.carla.ego import PICTURE_SENSOR, role_of
 from realmaster_live.bridges.carla.geometry import cam_to_world
 from realmaster_live.bridges.carla.images import bgra_view, overwrite
-from realmaster_live.errors import ConfigError, FrameTimeout
+from realmaster_live.errors import ConfigError
 from realmaster_live.feeds.choice import picture_size
 from realmaster_live.feeds.feed import Arrival, CameraFeed
 from realmaster_live.feeds.figures import FeedFigures
+from realmaster_live.feeds.lockstep import LOCKSTEP_S, tick_through
 from realmaster_live.feeds.pixels import Pixels
 from realmaster_live.feeds.policies import DEFAULT, explained
 from realmaster_live.feeds.setting_up import engine_under
@@ -22,7 +23,6 @@ from realmaster_live.protocols import Engine
 
 log = logging.getLogger(__name__)
 Callback = Callable[[Any], None]
-LOCKSTEP_S = 30.0  # how long a tick in lockstep waits for an image and for the engine
 
 
 class RealizedCamera:
@@ -167,23 +167,7 @@ def tick_in_lockstep(
         FrameTimeout: a camera's image, or the realized chunk, did not come within `timeout_s`.
     """
     feeds = [one._feed for one in cameras if one._feed is not None]
-    while True:
-        frame = int(tick())
-        for feed in feeds:
-            if not feed.wait(frame, timeout_s):
-                raise FrameTimeout(
-                    f"expected the image of frame {frame} of {feed.name} within {timeout_s:g} s, "
-                    "got none: lockstep needs a camera that draws in every tick"
-                )
-        if all(feed.is_complete for feed in feeds):
-            break
-    for feed in feeds:
-        if not feed.wait(frame, timeout_s, delivered=True):
-            raise FrameTimeout(
-                f"expected frame {frame} of {feed.name} realized within {timeout_s:g} s, got none: "
-                "the engine is slower than that, or stuck"
-            )
-    return frame
+    return tick_through(tick, feeds, timeout_s=timeout_s)
 
 
 def arrival_of(image: Any, *, copies: bool) -> Arrival:

@@ -74,6 +74,7 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         "attach": Verb(module="attach", options="Attach"),
         "record": Verb(module="attach", options="Record"),
         "inject": Verb(module="inject", options="Inject", extra="demo"),
+        "proxy": Verb(module="proxy", options="Proxy", extra="demo"),
         "replay": Verb(module="replay", options="Replay"),
         "demo": Verb(module="demo", options="Demo", extra="demo"),
     },

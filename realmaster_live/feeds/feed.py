@@ -133,10 +133,17 @@ class CameraFeed:
         return None if held is None else held.frame_id
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all that has arrived belongs to whole chunks."""
+    def missing(self) -> int:
+        """How many pictures the chunk that is being collected lacks."""
         with self._changed:
-            return not self._group.arrived
+            return self._group.size - len(self._group.arrived)
+
+    def flush(self) -> None:
+        """Realize the pictures that were collected, without waiting for the rest of their chunk."""
+        with self._changed:
+            if self._group.arrived:
+                self._queue()
+                self._changed.notify_all()
 
     def put(self, arrival: Arrival) -> None:
         """Take a picture; any thread may call it, and only a policy "at once" delivers in it."""

@@ -182,11 +182,14 @@ def test_waiting_for_a_frame_that_came_and_for_one_that_was_delivered(negative, 
     engine.gate.clear()
     feed = CameraFeed("a", engine, listener, policy="lockstep")
     feed.put(arrive(1))
-    assert feed.wait(1, 0.0) and not feed.wait(2, 0.0) and not feed.is_complete
+    assert feed.wait(1, 0.0) and not feed.wait(2, 0.0) and feed.missing == 1
     feed.put(arrive(2))
-    assert feed.is_complete and not feed.wait(2, 0.0, delivered=True)
+    assert feed.missing == 2 and not feed.wait(2, 0.0, delivered=True)
     engine.gate.set()
     assert feed.wait(2, 10.0, delivered=True) and listener.got[-1] == (2, 253)
+    feed.put(arrive(3))
+    feed.flush()
+    assert feed.wait(3, 10.0, delivered=True) and feed.missing == 2
     feed.finish()
 
 

@@ -7,6 +7,8 @@ https://github.com/msgpack/msgpack/blob/master/spec.md
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from realmaster_live.errors import WireFormatError
 
 MAX_MESSAGE = 16 << 20  # bytes; the largest honest request carries a whole OpenDRIVE map
@@ -22,10 +24,44 @@ _ARRAYS = {0xDC: 2, 0xDD: 4}  # bytes of a length of items
 _MAPS = {0xDE: 2, 0xDF: 4}
 
 
-class MessageScanner:
-    """Walks a growing buffer that begins with a message."""
+class MessageSplitter:
+    """Cuts a stream of bytes into whole messages, undecoded.
 
-    def __init__(self) -> None:
+    Args:
+        scanner: finds where messages end, within its limits.
+    """
+
+    def __init__(self, scanner: MessageScanner | None = None) -> None:
+        self._scanner = scanner or MessageScanner()
+        self._received = bytearray()
+
+    def __len__(self) -> int:
+        """Return how many bytes are held until the rest of their message comes."""
+        return len(self._received)
+
+    @property
+    def pending(self) -> bytes:
+        """Those bytes."""
+        return bytes(self._received)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes; yield every message they complete. Raises WireFormatError as a scanner."""
+        self._received += data
+        while (end := self._scanner.end(self._received)) is not None:
+            message = bytes(memoryview(self._received)[:end])
+            del self._received[:end]
+            yield message
+
+
+class MessageScanner:
+    """Walks a growing buffer that begins with a message.
+
+    Args:
+        most_bytes: of a message. most_items: of a message.
+    """
+
+    def __init__(self, most_bytes: int = MAX_MESSAGE, most_items: int = MAX_ITEMS) -> None:
+        self._most_bytes, self._most_items = most_bytes, most_items
         self._at = 0
         self._items = 0  # that the arrays so far announced
         self._open: list[int] = []  # items that each open array still lacks
@@ -41,10 +77,10 @@ class MessageScanner:
             if header is None:
                 return None
             size, children = header
-            if self._items + children > MAX_ITEMS or self._at + size > MAX_MESSAGE:
+            if self._items + children > self._most_items or self._at + size > self._most_bytes:
                 raise WireFormatError(
-                    f"expected a message of at most {MAX_MESSAGE >> 20} MiB and {MAX_ITEMS} items, "
-                    "got a larger one: send less at a time"
+                    f"expected a message of at most {self._most_bytes >> 20} MiB and "
+                    f"{self._most_items} items, got a larger one: send less at a time"
                 )
             if self._at + size > len(data):
                 return None

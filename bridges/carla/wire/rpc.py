@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from realmaster_live.bridges.carla.wire.message_scanner import MessageScanner
+from realmaster_live.bridges.carla.wire.message_scanner import MessageSplitter
 from realmaster_live.errors import WireFormatError
 from realmaster_live.optional import require
 
 msgpack = require("msgpack", extra="minitown")
 
+HEADING_BYTES = 256  # hold the number of a message and the longest name of a call
 VOID: list[Any] = [[False]]  # the result of a call that returns nothing
 
 
@@ -31,13 +32,12 @@ class Decoder:
     """Turns received bytes into requests, each decoded once all its bytes are there."""
 
     def __init__(self) -> None:
-        self._received = bytearray()
-        self._scanner = MessageScanner()
+        self._splitter = MessageSplitter()
 
     @property
     def pending(self) -> int:
         """Bytes that are held until the rest of their message comes."""
-        return len(self._received)
+        return len(self._splitter)
 
     def feed(self, data: bytes) -> Iterator[Request]:
         """Take bytes; yield every request they complete.
@@ -45,10 +45,7 @@ class Decoder:
         Raises:
             WireFormatError: the bytes are no requests; the connection cannot go on.
         """
-        self._received += data
-        while (end := self._scanner.end(self._received)) is not None:
-            message = bytes(memoryview(self._received)[:end])
-            del self._received[:end]
+        for message in self._splitter.feed(data):
             try:
                 yield _request(msgpack.unpackb(message, raw=False, strict_map_key=False))
             except (ValueError, TypeError, msgpack.UnpackException) as error:
@@ -56,6 +53,36 @@ class Decoder:
                     f"expected msgpack-rpc requests, got bytes that do not decode ({error!r}): "
                     "connect a CARLA client to this port"
                 ) from error
+
+
+class Heading(NamedTuple):
+    """What a message begins with: its number, and the name of the call in a request, else ""."""
+
+    id: int
+    name: str
+
+
+def heading(message: bytes) -> Heading:
+    """Return a message's heading, the rest undecoded; raise WireFormatError if it has none."""
+    unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
+    unpacker.feed(message[:HEADING_BYTES])
+    try:
+        length, kind, number = unpacker.read_array_header(), unpacker.unpack(), unpacker.unpack()
+        name = unpacker.unpack() if (length, kind) == (4, 0) else ""
+        if length == 4 and kind in (0, 1) and isinstance(number, int) and isinstance(name, str):
+            return Heading(number, name)
+    except (ValueError, TypeError, msgpack.UnpackException):
+        pass
+    raise WireFormatError(
+        f"expected a call of msgpack-rpc or its answer, got {message[:40]!r}: connect a CARLA "
+        "client to this port"
+    )
+
+
+def result_of(message: bytes) -> Any:
+    """Return what an answer holds, [[1, value]] for instance; None where the call failed."""
+    _, _, error, result = msgpack.unpackb(message, raw=False, strict_map_key=False)
+    return result if error is None else None
 
 
 def _request(message: Any) -> Request:
