@@ -5,7 +5,7 @@ PYTHON := $(shell for p in python3 python3.12 python3.11; do \
 	&& { command -v $$p; break; }; done)
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
 # One thread a process: the tests' networks are tiny, and several processes run side by side.
-PYTEST := OMP_NUM_THREADS=1 .venv-test/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 .venv-test/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow test-all lint types docs bench clean python
 

@@ -1,6 +1,7 @@
-"""The embedded simulator as a process of its own, and real carla clients for it."""
+"""What tests share: the embedded simulator as a process, carla clients of it, one exported model."""
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,21 +25,38 @@ READY = re.compile(r"ready on ([\w.]+):(\d+)")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# Rooms whose tests share something that takes long to make: one process runs all of theirs.
-SHARING = ("engines", "datasets", "fidelity", "training/distillation", "training/iclora")
 LONG = {"soak": 4 * 3600, "slow": 900}  # seconds that a test of a marker may take
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a costly fixture in one process, and give long ones their time."""
-    root = Path(__file__).parent
+    """Give long tests their time."""
     for item in items:
-        path = item.path.relative_to(root).as_posix()
-        room = next((room for room in SHARING if path.startswith(f"{room}/")), path)
-        item.add_marker(pytest.mark.xdist_group(room))
         for marker, limit_s in LONG.items():
             if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(limit_s))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The function that returns a folder which one process of a run fills for all of them.
+
+    `made_once(name, make)` calls `make(folder)` unless some process has. Nobody may write to it.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # each worker has a folder below the run's
+
+    def folder_of(name: str, make: Callable[[Path], object]) -> Path:
+        folder = root / f"once-{name}"
+        with (root / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                begun = tmp_path_factory.mktemp(name)
+                make(begun)
+                begun.rename(folder)
+        return folder
+
+    return folder_of
 
 
 @dataclass(frozen=True)
@@ -160,3 +178,39 @@ def spec():
 @pytest.fixture
 def chunk_at():
     return make_chunk
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(made_once):
+    """A checkpoint of random weights in which every part has a say in the answer."""
+    torch = pytest.importorskip("torch")
+    from realmaster_live.model.checkpoint import save_checkpoint
+    from realmaster_live.model.dit import InContextTransformer
+    from realmaster_live.model.profile import TINY
+    from realmaster_live.model.vae import StreamingAutoencoder
+
+    def make(folder):
+        torch.manual_seed(3)
+        autoencoder, transformer = StreamingAutoencoder(TINY), InContextTransformer(TINY)
+        with torch.no_grad():
+            for module in (autoencoder, transformer):
+                for parameter in module.parameters():
+                    if not parameter.any():
+                        parameter.copy_(0.1 * torch.randn(parameter.shape))
+            autoencoder.latents_mean.normal_(std=0.05)
+            autoencoder.latents_std.uniform_(0.2, 0.5)
+        save_checkpoint(folder, autoencoder, transformer)
+
+    return made_once("tiny-checkpoint", make)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint, made_once):
+    """The checkpoint, exported."""
+    from realmaster_live.engines.export.export import export
+
+    facts = {"data": "none: random weights"}
+    return made_once(
+        "tiny-model",
+        lambda folder: export(tiny_checkpoint, folder, height=64, width=96, facts=facts),
+    )
