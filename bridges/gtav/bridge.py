@@ -119,8 +119,8 @@ class GtavBridge:
         self._buffer_size = buffer_size or self._game_size
         self._stamp: Stamp | None = None
         self._near_used: float | None = None
-        asked = None if scenario is None else scenario.weather
-        self._weather = "" if asked is None else weather_in_words(asked)
+        weather = None if scenario is None else scenario.weather
+        self._weather = "" if weather is None else weather_in_words(weather)
         self._source: SourceInfo | None = None  # of the latest frame
         self._closed = False
         request = Request(

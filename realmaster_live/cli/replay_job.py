@@ -66,7 +66,7 @@ def watch(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
     (piece,) = job.pieces
     with ExitStack() as stack:
         bar = _bar(stack, job, quiet=quiet)
-        engines = Engines(job.realizing, wrap=_wrapping(job, told=not quiet))
+        engines = Engines(job.realizing, wrap=_wrapping(job, verbose=not quiet))
         stack.callback(engines.close)
         try:
             play(
@@ -99,8 +99,8 @@ def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
             )
         bar = _bar(stack, job, quiet=quiet)
         sinks = open_displays(stack, display)
-        told = _wrapping(job, told=not quiet)
-        replay = ReplayWork(job, wrap=told, sinks=sinks, on_progress=bar.update)
+        wrapping = _wrapping(job, verbose=not quiet)
+        replay = ReplayWork(job, wrap=wrapping, sinks=sinks, on_progress=bar.update)
         try:
             produce(stack.enter_context(replay), piece.name)
         finally:
@@ -202,15 +202,15 @@ class _Counter:
         self._bar.update(frames, figures)
 
 
-def _wrapping(job: Job, *, told: bool = False) -> Wrap:
+def _wrapping(job: Job, *, verbose: bool = False) -> Wrap:
     """Return the function that wraps an engine in the lock and the gate of the job.
 
-    With `told` it says of every engine what runs where.
+    With `verbose` it prints of every engine what runs where.
     """
     options = Fidelity(**job.realizing.fidelity)
 
     def wrapped(engine: PromptedEngine) -> PromptedEngine:
-        if told:
+        if verbose:
             console().print(f"{engine!r}", soft_wrap=True, markup=False, highlight=False)
         return wrap(engine, options)
 

@@ -57,7 +57,7 @@ def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
 
 
 def file_sha256(path: Path, *, what: str) -> str:
-    """Return the hash of a file; ConfigError where `what` it is said to be is not there."""
+    """Return the hash of a file; ConfigError where there is no such file."""
     if not path.exists():
         raise ConfigError(f"expected {what} at {path}, got no such file: check the path")
     with open_regular(path, error=ConfigError) as file:

@@ -75,8 +75,8 @@ def evaluate(
     if {clip.name for clip in other} & {clip.name for clip in clips}:
         result["look_b"] = other_look(clips, other, realize)
     result["lights"] = light_figures(trained if most_clips is None else clips, realize)
-    asked = [clip for clip in trained if clip.prompt != AS_SIMULATED]
-    if asked and isinstance(engine, PromptedEngine):
+    prompted = [clip for clip in trained if clip.prompt != AS_SIMULATED]
+    if prompted and isinstance(engine, PromptedEngine):
 
         @torch.no_grad()
         def features_of(frames: NDArray[np.uint8]) -> torch.Tensor:
@@ -90,7 +90,7 @@ def evaluate(
             if classifier is not None:
                 judge.save(classifier)
         result["prompted"] = prompted_figures(
-            realize, asked, judge, features_of, engine.spec.frames
+            realize, prompted, judge, features_of, engine.spec.frames
         )
     result["bars"] = [bar.facts() for bar in bars_of(result)]
     if out_dir is not None:

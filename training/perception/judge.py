@@ -26,7 +26,7 @@ from realmaster_live.training.perception.segmentation import confusion, intersec
 
 LEAST_WEIGHTS = 64  # of a tensor that is kept in float16
 MOST_UNITS = 256  # of 32 pixels, the longest side that the graph is traced for
-PAIRS = 4000  # of pixels whose order of depth is asked, a picture
+PAIRS = 4000  # of pixels whose order of depth is compared, a picture
 CLEAR_ORDER = 1.1  # ratio of depths from which an order counts
 
 

@@ -158,7 +158,7 @@ def empty_fields(options: DatasetOptions) -> dict[str, Any]:
         STENCIL: (options.stencil_buffer, []),
         **{key: (options.others.get(option), []) for option, key in FORK_KEYS.items()},
     }
-    return {key: empty for key, (asked, empty) in wanted.items() if asked}
+    return {key: empty for key, (requested, empty) in wanted.items() if requested}
 
 
 def sampled(values: NDArray[Any], size: Size) -> NDArray[Any]:
