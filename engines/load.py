@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.identity_engine import IdentityEngine
@@ -15,6 +15,9 @@ from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import LoadedEngine
+
+if TYPE_CHECKING:
+    from realmaster_live.model.autoencoders.interface import Autoencoder
 
 CHUNK_FRAMES = 4  # frames a chunk of the identity engine, as of the embedded model
 
@@ -28,6 +31,17 @@ class Options(TypedDict):
     steps: int | None
     seed: int
     prompt: str | None
+
+
+class TorchOptions(Options):
+    """The options that both engines of checkpoints take besides."""
+
+    threads: int
+    device: str
+    precision: Precision | None
+    adapter: Path | str | Sequence[tuple[Path | str, float]]
+    ignore_unsupported: bool
+    autoencoder: Autoencoder | None
 
 
 def gpu_number(device: str, folder: Path) -> int:
@@ -57,6 +71,10 @@ def load_engine(
     adapter: Path | str | Sequence[tuple[Path | str, float]] = (),
     ignore_unsupported: bool = False,
     recompute_reference: bool = False,
+    guidance: float | None = None,
+    negative: str | None = None,
+    clip: int | None = None,
+    autoencoder: str | None = None,
 ) -> LoadedEngine:
     """Return the engine called `embedded` or `identity`, or the one that a folder holds.
 
@@ -80,6 +98,11 @@ def load_engine(
         ignore_unsupported: load the plain LoRA layers alone of files that hold other things.
         recompute_reference: compute the reference anew in every pass, to measure what its cache
             saves; for an export and a checkpoint.
+        guidance: realize whole clips in many steps, each led away from the negative prompt by this
+            (1: not at all); for recordings, with a checkpoint. See `QualityEngine`.
+        negative: the prompt that guidance leads away from.
+        clip: frames of a whole clip.
+        autoencoder: the checkpoint whose autoencoder is used in place of the model's own.
 
     Raises:
         ConfigError: the name is none of them, or an option is not for this kind of engine.
@@ -89,6 +112,10 @@ def load_engine(
         "compile": compile,
         "adapter": adapter,
         "ignore_unsupported": ignore_unsupported,
+        "guidance": guidance,
+        "negative": negative,
+        "clip": clip,
+        "autoencoder": autoencoder,
     }
     if name == "identity":
         check_none(for_torch | {"steps": steps, "device": device}, "the identity engine")
@@ -121,18 +148,33 @@ def load_engine(
     if (folder / "profile.json").is_file():
         require("torch", extra="training")
         from realmaster_live.engines.torch.device import default_device
-        from realmaster_live.engines.torch.engine import TorchEngine
+        from realmaster_live.engines.torch.opening import open_autoencoder
 
-        return TorchEngine(
-            folder,
+        torch_options = TorchOptions(
             threads=threads,
             device=device or default_device(),
             precision=precision,
-            compile=compile,
             adapter=adapter,
             ignore_unsupported=ignore_unsupported,
-            recompute_reference=recompute_reference,
+            autoencoder=None if autoencoder is None else open_autoencoder(autoencoder, folder),
             **options,
+        )
+        if guidance is not None:
+            check_none(
+                {"compile": compile, "recompute_reference": recompute_reference},
+                "--guidance, which realizes whole clips",
+                wanted="live chunks",
+            )
+            from realmaster_live.engines.torch.quality import QualityEngine
+
+            return QualityEngine(
+                folder, guidance=guidance, negative=negative, clip=clip, **torch_options
+            )
+        check_none({"negative": negative, "clip": clip}, "none of it", wanted="--guidance")
+        from realmaster_live.engines.torch.engine import TorchEngine
+
+        return TorchEngine(
+            folder, compile=compile, recompute_reference=recompute_reference, **torch_options
         )
     raise ConfigError(
         "expected 'embedded', 'identity' or a folder with manifest.json (an export), profile.json "
@@ -141,11 +183,13 @@ def load_engine(
     )
 
 
-def check_none(options: Mapping[str, Any], what: str) -> None:
+def check_none(
+    options: Mapping[str, Any], got: str, *, wanted: str = "a checkpoint's folder"
+) -> None:
     """Raise ConfigError if an option is given that this kind of engine does not have."""
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given:
         raise ConfigError(
-            f"expected a checkpoint's folder with {', '.join(given)}, got {what}: leave "
-            f"{'it' if len(given) == 1 else 'them'} out, or give the checkpoint"
+            f"expected {wanted} with {', '.join(given)}, got {got}: give that, or leave "
+            f"{'it' if len(given) == 1 else 'them'} out"
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import nn
@@ -147,6 +147,35 @@ def exact_convolutions() -> Iterator[None]:
         yield
     finally:
         cudnn.deterministic, cudnn.allow_tf32 = before
+
+
+@contextmanager
+def torch_modes(
+    device: torch.device,
+    *,
+    bf16: bool,
+    threads: int = 0,
+    backends: Sequence[SDPBackend] | None = None,
+) -> Iterator[None]:
+    """Set torch's modes for inference and restore them afterwards.
+
+    `threads` are CPU threads (0: as they are), `backends` torch's attention, fastest first.
+    """
+    before = torch.get_num_threads()
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(
+            torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
+        )
+        if device.type == "cuda":
+            stack.enter_context(torch.cuda.device(device))
+            stack.enter_context(exact_convolutions())
+        if backends is not None:
+            stack.enter_context(sdpa_kernel(list(backends), set_priority=True))
+        if threads and threads != before:
+            torch.set_num_threads(threads)
+            stack.callback(torch.set_num_threads, before)
+        yield
 
 
 def attention_kernels(device: torch.device, profile: Profile) -> list[SDPBackend]:

@@ -8,7 +8,7 @@ Legend: T frames of a chunk, H W pixels, P tokens of the past, M tokens of a pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.attention import sdpa_kernel
+from torch.nn.attention import SDPBackend
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.options import MOST_STEPS, Precision
@@ -28,8 +28,8 @@ from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
 from realmaster_live.engines.torch.device import (
     attention_kernels,
     check_memory,
-    exact_convolutions,
     out_of_memory,
+    torch_modes,
 )
 from realmaster_live.engines.torch.expert import Expert, Passes, known_prompts
 from realmaster_live.engines.torch.opening import open_model
@@ -38,6 +38,7 @@ from realmaster_live.engines.torch.stages import Stages
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.attention import SDPA, fastest, kernel
+from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks, expert_at
 from realmaster_live.model.sampling import sigmas
@@ -78,6 +79,7 @@ class TorchEngine:
         prompts: Mapping[str, NDArray[np.float32]] | None = None,
         adapter: Adapters | Path | str = (),
         ignore_unsupported: bool = False,
+        autoencoder: Autoencoder | None = None,
     ) -> None:
         """Load a checkpoint folder, or take over given networks and change them in place.
 
@@ -92,7 +94,8 @@ class TorchEngine:
         embeddings (M, C) by name, besides those that the model learnt. `adapter` is a LoRA file, or
         files and their strengths, merged into the weights; with two experts, a file's header or
         name says for which it is. `ignore_unsupported` loads the plain LoRA layers alone of files
-        that hold other things. An expert that serves none of the steps is not moved to the device.
+        that hold other things. `autoencoder` takes the place of the checkpoint's. An expert that
+        serves none of the steps is not moved to the device.
         """
         opened = self._opened = open_model(
             checkpoint,
@@ -100,6 +103,7 @@ class TorchEngine:
             precision=precision,
             adapter=adapter,
             ignore_unsupported=ignore_unsupported,
+            autoencoder=autoencoder,
         )
         self.name, self.device = opened.name, opened.device
         profile = self.profile = opened.profile
@@ -166,6 +170,7 @@ class TorchEngine:
             self._buffers,
             self._sigmas,
         )
+        self._sdpa: list[SDPBackend] | None = None
         self.attention = self._choose_attention(list(experts.values()))
         if self.prompts:
             with self._running():
@@ -179,7 +184,6 @@ class TorchEngine:
 
     def _choose_attention(self, experts: Sequence[Expert]) -> str:
         """Set the fastest attention kernel of a CUDA device; return its name."""
-        self._sdpa = None
         if not self._cuda or not self._opened.bf16:
             return SDPA
         self._sdpa = attention_kernels(self.device, self.profile)
@@ -388,22 +392,10 @@ class TorchEngine:
     @contextmanager
     def _running(self) -> Iterator[None]:
         """Set torch's modes for a chunk and restore them afterwards."""
-        bf16 = self._opened.bf16
-        threads = torch.get_num_threads()
-        with ExitStack() as stack:
-            stack.enter_context(self._memory_checked())
-            stack.enter_context(torch.inference_mode())
-            stack.enter_context(
-                torch.autocast(self.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False)
-            )
-            if self._cuda:
-                stack.enter_context(torch.cuda.device(self.device))
-                stack.enter_context(exact_convolutions())
-            if self._sdpa is not None:
-                stack.enter_context(sdpa_kernel(self._sdpa, set_priority=True))
-            if self._threads and self._threads != threads:
-                torch.set_num_threads(self._threads)
-                stack.callback(torch.set_num_threads, threads)
+        modes = torch_modes(
+            self.device, bf16=self._opened.bf16, threads=self._threads, backends=self._sdpa
+        )
+        with self._memory_checked(), modes:
             yield
 
     @contextmanager

@@ -22,6 +22,8 @@ from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 
+WEIGHTS_SHARE = 0.7  # of the free memory that weights may take
+
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
@@ -58,15 +60,22 @@ class Opened:
         """Return the dtype of keys and values."""
         return torch.bfloat16 if self.bf16 else torch.float32
 
-    def place(self, experts: Iterable[int]) -> None:
-        """Move the autoencoder and some experts to the device, in the precision, merged."""
+    def place(self, experts: Iterable[int], *, one_at_a_time: bool = False) -> None:
+        """Move the autoencoder and some experts to the device, in the precision, merged.
+
+        With `one_at_a_time`, experts that do not fit there together stay on the host until
+        `bring`; in fp8 they are quantized there.
+        """
         chosen = list(experts)
         for part in (self.autoencoder, *(self.transformers[each] for each in chosen)):
             part.requires_grad_(False)
             if self.bf16:
                 mix_precision(part)
-            part.to(self.device)
+        self.autoencoder.to(self.device)
+        stay = one_at_a_time and len(chosen) > 1 and not self._fit(chosen)
         for each in chosen:
+            if not stay:
+                self.transformers[each].to(self.device)
             adapter = self.adapters[each]
             if adapter is not None:
                 adapter.merge()
@@ -75,13 +84,38 @@ class Opened:
                     adapter.detach()  # the products stay in the weights
                 quantize_blocks(self.transformers[each])
 
+    def bring(self, expert: int) -> None:
+        """Make sure that an expert is on the device; others go to the host if they must."""
+        here = [each for each in self.transformers if _device_of(each) == self.device]
+        if self.transformers[expert] in here:
+            return
+        for other in here:
+            other.to("cpu")
+        self.transformers[expert].to(self.device)
+
+    def _fit(self, experts: Iterable[int]) -> bool:
+        """Return whether experts fit on the device together, with room for what they compute."""
+        if self.device.type == "cpu":
+            return True
+        free: int = torch.cuda.mem_get_info(self.device)[0]
+        tensors = (x for each in experts for x in self.transformers[each].state_dict().values())
+        need = sum(x.numel() * x.element_size() for x in tensors)
+        return bool(need < WEIGHTS_SHARE * free)
+
+    def release(self) -> None:
+        """Take the networks off the device."""
+        if self.device.type == "cuda":
+            for part in (self.autoencoder, *self.transformers):
+                part.to("cpu")
+            torch.cuda.empty_cache()
+
     def described(self) -> str:
         """Return what runs where, such as `CHECKPOINT (wan-1.3b-480) on cpu in fp32`."""
         with_files = [f"{name} at {strength:g}" for name, strength in self.files]
         adapters = f", adapters {', '.join(with_files)}" if with_files else ""
         return (
             f"{self.name} ({self.profile.name}) on {device_text(self.device)} in "
-            f"{self.precision}{adapters}"
+            f"{self.precision}{adapters}, autoencoder {type(self.autoencoder).__name__}"
         )
 
 
@@ -92,10 +126,12 @@ def open_model(
     precision: Precision | None = None,
     adapter: Adapters | Path | str = (),
     ignore_unsupported: bool = False,
+    autoencoder: Autoencoder | None = None,
 ) -> Opened:
     """Return the model of a checkpoint folder, or of given networks, on the host.
 
-    `precision` None is bf16 on a GPU and fp32 on the CPU.
+    `precision` None is bf16 on a GPU and fp32 on the CPU. `autoencoder` takes the place of the
+    checkpoint's.
 
     Raises:
         EngineError: the device or the precision is not there, or a LoRA file names no expert.
@@ -112,7 +148,8 @@ def open_model(
         from realmaster_live.model.checkpoint import load_networks  # which needs safetensors
 
         networks = load_networks(Path(checkpoint))
-    autoencoder, *transformers = networks
+    own, *transformers = networks
+    autoencoder = own if autoencoder is None else autoencoder
     check_experts(transformers[0].profile, len(transformers))
     check_latents(
         autoencoder, transformers[0].profile, source=str(checkpoint) if folder else "networks"
@@ -132,6 +169,24 @@ def open_model(
         device=where,
         precision=wanted,
     )
+
+
+def open_autoencoder(source: str, checkpoint: Path) -> Autoencoder:
+    """Return the autoencoder that takes the place of a checkpoint's own.
+
+    `source` is the folder of a checkpoint that holds it; the latents are checked later.
+
+    Raises:
+        BuildError: there is none, or its file is damaged.
+    """
+    from realmaster_live.model.checkpoint import load_autoencoder  # which needs safetensors
+
+    return load_autoencoder(Path(source))
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    """Return the device of a network."""
+    return next(module.parameters()).device
 
 
 def check_finite(module: nn.Module, name: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,13 +36,20 @@ class Engines:
         self._prompted = False
 
     def get(
-        self, sizes: Mapping[str, Size], fps: float, *, prompted: bool = False
+        self, sizes: Mapping[str, Size], fps: float, *, prompted: bool = False, frames: int = 0
     ) -> dict[str, PromptedEngine]:
-        """Return a reset engine for each camera; `prompted`: its prompt is going to be changed."""
-        if (dict(sizes), fps) != self._loaded_for or (self._prompted and not prompted):
+        """Return a reset engine for each camera, for footage of so many frames (0: unknown).
+
+        `prompted`: its prompt is going to be changed.
+        """
+        options = self._realizing.running.given()
+        if options.get("guidance") is not None and frames:
+            options.setdefault("clip", even_clip(frames))
+        wanted = dict(sizes), fps, options
+        if wanted != self._loaded_for or (self._prompted and not prompted):
             self.close()
-            self._engines = {name: self._load(size, fps) for name, size in sizes.items()}
-            self._loaded_for = dict(sizes), fps
+            self._engines = {name: self._load(size, fps, options) for name, size in sizes.items()}
+            self._loaded_for = wanted
         for engine in self._engines.values():
             engine.reset()
         self._prompted = prompted
@@ -53,7 +61,7 @@ class Engines:
             engine.close()
         self._engines, self._loaded_for = {}, None
 
-    def _load(self, size: Size, fps: float) -> PromptedEngine:
+    def _load(self, size: Size, fps: float, options: Mapping[str, Any]) -> PromptedEngine:
         from realmaster_live.engines.load import load_engine
 
         width, height = size
@@ -65,13 +73,21 @@ class Engines:
             seed=self._realizing.seed,
             threads=self._threads,
             prompt=self._realizing.prompt,
-            **self._realizing.running.given(),
+            **options,
         )
         try:
             return self._wrap(engine)
         except BaseException:
             engine.close()
             raise
+
+
+def even_clip(frames: int, most: int = 81) -> int:
+    """Return the length of clips that footage is divided into, as few as there may be.
+
+    What is left over at the end is shorter than their number and a latent's four frames together.
+    """
+    return frames // -(-frames // most)
 
 
 def realize(
@@ -112,7 +128,9 @@ def play(
     footage = piece.footage
     with closing(open_footage(footage, job.reading, pace=pace)) as source:
         prompts, step = _of_recording(source, job.realizing)
-        loaded = engines.get(piece.sizes, footage.fps, prompted=any(prompts.values()))
+        loaded = engines.get(
+            piece.sizes, footage.fps, prompted=any(prompts.values()), frames=footage.frames
+        )
         recorders = []
         if record is not None:
             about = _about(source, piece, job.realizing)

@@ -1,5 +1,6 @@
 """The flags that say how a model runs, and what a replay remembers of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
+from realmaster_live.recording import Recording
 from realmaster_live.replay.job import decisive
 
 FLAGS = (
@@ -78,4 +80,22 @@ def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path, capsys):
     assert main([*command, "--device", "cuda:7", "--out", str(tmp_path / "no")]) == 1
     assert "realmaster: error: expected CUDA device 7, got" in capsys.readouterr().err
     assert main([*command, "--steps", "3", "--out", str(tmp_path / "yes")]) == 0
-    assert "on cpu in fp32, 96x64, chunks of 4 at 10 a second, 3 steps)" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "(tiny) on cpu in fp32, autoencoder StreamingAutoencoder, 96x64, chunks of 4" in told
+    assert "at 10 a second, 3 steps)" in told
+
+
+def test_a_recording_in_the_quality_mode(tmp_path, capsys):
+    profile = replace(TINY, prompts=("photo", "negative"))
+    checkpoint, pictures = tmp_path / "checkpoint", tmp_path / "pictures"
+    save_checkpoint(checkpoint, *random_networks(profile, torch.device("cpu")))
+    pictures.mkdir()
+    for index in range(10):
+        Image.new("RGB", (96, 64)).save(pictures / f"{index:03}.png")
+    command = ["replay", str(pictures), "--fps", "10", "--engine", str(checkpoint)]
+    command += ["--steps", "2", "--guidance", "3", "--autoencoder", str(checkpoint)]
+    assert main([*command, "--device", "cpu", "--out", str(tmp_path / "made")]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "chunks of 8 at 10 a second, 2 steps, guidance 3)" in told
+    recording = Recording(tmp_path / "made")
+    assert sum(1 for _ in recording.frames()) == 8

@@ -10,6 +10,7 @@ from realmaster_live.jobs.leases import Holder, hold, is_stale, read_holder
 from realmaster_live.jobs.work import FAILED, QUARANTINED, WAITING
 from realmaster_live.replay.footage import Footage, Reading
 from realmaster_live.replay.job import PLAN, Job, Realizing, plan
+from realmaster_live.replay.realize import even_clip
 
 DEEP = "[" * 100_000 + "]" * 100_000
 STAMP = {
@@ -157,3 +158,8 @@ def test_a_lease_of_other_content_expires_like_any(content, tmp_path):
     os.utime(path, (0, 0))
     with hold(tmp_path, "a", 60.0) as lease:
         assert lease is not None
+
+
+@pytest.mark.parametrize(("frames", "clip"), [(81, 81), (80, 80), (82, 41), (200, 66), (5, 5)])
+def test_footage_is_divided_evenly_into_whole_clips(frames, clip):
+    assert even_clip(frames) == clip

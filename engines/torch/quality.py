@@ -1,0 +1,278 @@
+"""The quality mode: whole clips, many steps, guidance, and any autoencoder; for recordings.
+
+Legend: T frames of a clip, F its latent frames, C latent channels, M tokens of a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from realmaster_live.engines.noise import draw
+from realmaster_live.engines.options import MOST_STEPS, Precision
+from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
+from realmaster_live.engines.torch.adapters import Adapters
+from realmaster_live.engines.torch.device import out_of_memory, torch_modes
+from realmaster_live.engines.torch.expert import known_prompts
+from realmaster_live.engines.torch.opening import open_model
+from realmaster_live.errors import EngineError
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
+from realmaster_live.model.in_context import Pair
+from realmaster_live.model.networks import Networks, expert_at
+from realmaster_live.model.rope import rope_tables
+from realmaster_live.model.sampling import euler_step, flow_start, sigmas
+from realmaster_live.model.vae import to_bytes, to_cells
+from realmaster_live.model.whole_clip import guided, predict_clip, reference_pairs
+from realmaster_live.prompts import AS_SIMULATED, check_prompt
+
+NEGATIVE = ("negative", "")  # names of prompts that guidance leads away from, if it is not told
+STEPS = 30
+CLIP = 81  # frames, as Wan was trained
+KEPT_BYTES = 2**34  # the most that keys and values of references may take; else they are recomputed
+
+
+class QualityEngine:
+    """Realizes each chunk as a clip of its own: nothing is carried from one to the next.
+
+    Attributes:
+        name: the checkpoint's folder, or "networks". profile: the sizes of the model.
+        prompts: the prompts that it has embeddings of.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path | str | Networks,
+        *,
+        width: int,  # pixels
+        height: int,  # pixels
+        fps: float = 16.0,
+        steps: int | None = None,
+        guidance: float = 5.0,
+        negative: str | None = None,
+        clip: int | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        threads: int = 0,
+        precision: Precision | None = None,
+        prompt: str | None = None,
+        prompts: Mapping[str, NDArray[np.float32]] | None = None,
+        adapter: Adapters | Path | str = (),
+        ignore_unsupported: bool = False,
+        autoencoder: Autoencoder | None = None,
+    ) -> None:
+        """Load a checkpoint folder, or take over given networks and change them in place.
+
+        `steps` is 30 by default. `guidance` 1 makes one pass a step, anything else two: `negative`
+        names the prompt that it leads away from ("negative" or an empty text by default).
+        `clip` is the number of frames of a chunk, 81 at most by default; the nearest lower number
+        that the autoencoder takes is used. `autoencoder` is used in place of the checkpoint's. Of
+        two experts that do not fit on the device together, one is there at a time. The others are
+        those of `TorchEngine`.
+        """
+        opened = self._opened = open_model(
+            checkpoint,
+            device=device,
+            precision=precision,
+            adapter=adapter,
+            ignore_unsupported=ignore_unsupported,
+            autoencoder=autoencoder,
+        )
+        self.name, profile = opened.name, opened.profile
+        self.profile = profile
+        check_size(width, height, profile.token_stride)
+        self._steps = STEPS if steps is None else steps
+        if not 1 <= self._steps <= MOST_STEPS:
+            raise EngineError(
+                f"expected steps from 1 to {MOST_STEPS}, got {steps}: choose such a number"
+            )
+        if not 0 <= guidance <= 100:
+            raise EngineError(f"expected guidance from 0 to 100, got {guidance}: 5 is usual")
+        self._guidance = guidance
+        network = self._autoencoder = opened.autoencoder
+        asked = CLIP if clip is None else clip
+        self._latents = (asked - network.first_latent_frames) // network.latent_frames + 1
+        if self._latents < 1:
+            raise EngineError(
+                f"expected a clip of at least {network.first_latent_frames} frames, got {asked}: "
+                "give a longer one"
+            )
+        frames = network.first_latent_frames + (self._latents - 1) * network.latent_frames
+        self._spec = ChunkSpec(frames=frames, height=height, width=width, fps=fps)
+        self._sigmas = sigmas(self._steps, profile.shift)
+        places = sorted({expert_at(profile, t) for t in self._sigmas[:-1]})
+        tables = {
+            place: known_prompts(opened.transformers[place], opened.folder, prompts or {})
+            for place in places
+        }
+        self.prompts = tables[places[0]]
+        self._prompt = prompt or next(iter(self.prompts), AS_SIMULATED)
+        check_prompt(self._prompt, self.prompts or (AS_SIMULATED,))
+        self._negative = self._choose_negative(negative)
+        self._tables, self._seed, self._threads = tables, seed, threads
+        with self._running():
+            opened.place(places, one_at_a_time=True)
+        stride = profile.token_stride
+        cos, sin = rope_tables(
+            (0.0,),
+            height // stride,
+            width // stride,
+            widths=profile.rope_widths,
+            theta=profile.rope_theta,
+            frames=self._latents,
+        )
+        self._rope = (
+            torch.from_numpy(cos).to(opened.device),
+            torch.from_numpy(sin).to(opened.device),
+        )
+        sides = 1 if self._negative is None else 2
+        pairs = 2 * profile.layers * profile.width * len(cos) * (2 if opened.bf16 else 4)
+        self._keeps = pairs * sides <= KEPT_BYTES
+
+    def __repr__(self) -> str:
+        """Return text that says what runs where."""
+        return (
+            f"QualityEngine({self._opened.described()}, {spec_text(self._spec)}, {self._steps} "
+            f"steps, guidance {self._guidance:g})"
+        )
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks this engine takes: whole clips."""
+        return self._spec
+
+    def reset(self) -> None:
+        """Do nothing: a clip knows nothing of those before it."""
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Apply a prompt from the next clip on; a clip has one, so nothing is faded."""
+        check_prompt(prompt, self.prompts or (AS_SIMULATED,))
+        self._prompt = prompt
+
+    def realize(self, chunk: Chunk) -> Chunk:
+        """Return the chunk with photoreal frames."""
+        check_frames(chunk, self._spec, self.profile.token_stride, self._spec.frames)
+        network = self._autoencoder
+        whole = replace(self._spec, frames=self._latents * network.latent_frames)
+        frames = filled(chunk.frames, whole)
+        with self._running():
+            cells = [
+                to_cells(torch.from_numpy(part)[None].to(self._opened.device))
+                for part in np.split(frames, self._latents)
+            ]
+            reference = self._encode(cells)
+            noise = torch.from_numpy(draw(tuple(reference.shape), self._seed)).to(reference)
+            latent = self._sample(reference, noise)
+            made = self._decode(latent, cells, noise)
+        realized = chunk.with_frames(made[-len(chunk.frames) :])
+        return replace(realized, prompt=self._prompt, prompt_weight=1.0, seed=self._seed)
+
+    def close(self) -> None:
+        """Release the networks; may be called twice."""
+        self._opened.release()
+
+    def __enter__(self) -> QualityEngine:
+        """Return self."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close."""
+        self.close()
+
+    def _choose_negative(self, asked: str | None) -> str | None:
+        """Return the name of the prompt that guidance leads away from; None without guidance."""
+        if self._guidance == 1.0 or not self.prompts:
+            return None
+        if asked is not None:
+            check_prompt(asked, self.prompts)
+            return asked
+        found = next((name for name in NEGATIVE if name in self.prompts), None)
+        if found is None:
+            raise EngineError(
+                f"expected a prompt called {NEGATIVE[0]!r} to lead away from with guidance "
+                f"{self._guidance:g}, got {', '.join(self.prompts)}: embed one with realmaster "
+                "prompts, name one with --negative, or use --guidance 1"
+            )
+        return found
+
+    def _memories(self) -> tuple[Tensor, Tensor]:
+        spec, opened = self._spec, self._opened
+        memories = empty_memories(self._autoencoder, 1, spec.height, spec.width)
+        encoder, decoder = (memory.to(opened.device, opened.dtype) for memory in memories)
+        return encoder, decoder
+
+    def _encode(self, cells: list[Tensor]) -> Tensor:  # -> (1, C, F, h, w), or without F
+        """Return the clip's latent; latent frame by latent frame, which takes less memory."""
+        memory, _ = self._memories()
+        latents = []
+        for part in cells:
+            latent, memory = self._autoencoder.encode(part, memory)
+            latents.append(latent.float() if latent.ndim == 4 else latent[:, :, 0].float())
+        return latents[0] if len(latents) == 1 else torch.stack(latents, 2)
+
+    def _decode(self, latent: Tensor, cells: list[Tensor], noise: Tensor) -> NDArray[np.uint8]:
+        """Return the frames of a clip's latent."""
+        _, memory = self._memories()
+        each = [latent] if latent.ndim == 4 else latent.unbind(2)
+        chance = [noise] if noise.ndim == 4 else noise.unbind(2)
+        made = []
+        for one, part, eps in zip(each, cells, chance, strict=True):
+            decoded, memory = self._autoencoder.decode(one, part, memory, eps)
+            made.append(to_bytes(decoded, self._autoencoder.latent_frames)[0].cpu())
+        return torch.cat(made).numpy()
+
+    def _sample(self, reference: Tensor, noise: Tensor) -> Tensor:
+        """Return the clean latent: Euler steps, each expert at its own timesteps."""
+        x = flow_start(self.profile, noise, reference)
+        names = [self._prompt] if self._negative is None else [self._negative, self._prompt]
+        serving: int | None = None
+        prompts: list[Tensor | None] = [None for _ in names]
+        pairs: list[list[Pair] | None] = [None for _ in names]
+        for t, t_next in pairwise(self._sigmas):
+            place = expert_at(self.profile, t)
+            model = self._opened.transformers[place]
+            if place != serving:
+                serving = place
+                self._opened.bring(place)
+                prompts = [self._prompt_kv(place, name) for name in names]
+                if self._keeps and self.profile.in_context:
+                    pairs = [reference_pairs(model, reference, self._rope, kv) for kv in prompts]
+            answers = [
+                predict_clip(
+                    model, x, torch.full((1,), t, device=x.device), self._rope, reference, kv, known
+                )
+                for kv, known in zip(prompts, pairs, strict=True)
+            ]
+            x0 = answers[-1]
+            if self._negative is not None:
+                x0 = guided(answers[0], x0, self._guidance)
+            x = euler_step(x, x0.float(), t, t_next)
+        return x
+
+    def _prompt_kv(self, place: int, name: str) -> Tensor | None:
+        """Return a prompt's keys and values for an expert; None for a model without prompts."""
+        if not self.prompts:
+            return None
+        text = torch.from_numpy(self._tables[place][name])[None].to(self._opened.device)
+        return self._opened.transformers[place].prompt(text)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Set torch's modes, and name the memory that is missing."""
+        opened = self._opened
+        try:
+            with torch_modes(opened.device, bf16=opened.bf16, threads=self._threads):
+                yield
+        except (RuntimeError, MemoryError) as error:
+            known = out_of_memory(error, self._spec, opened.device, self.profile)
+            if known is None:
+                raise
+            raise known from error
