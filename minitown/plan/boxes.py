@@ -1,4 +1,4 @@
-"""Oriented boxes on the ground, and whether two of them overlap."""
+"""Oriented boxes on the ground: do two of them overlap, and how do they part?"""
 
 from __future__ import annotations
 
@@ -39,16 +39,33 @@ def box_of(pose: Pose, extent: tuple[float, float, float]) -> Box:
 
 
 def overlap(a: Box, b: Box) -> bool:
-    """Return whether two boxes share ground (separating axes)."""
-    dx, dy = b.x - a.x, b.y - a.y
+    """Return whether two boxes share ground."""
+    return parting(a, b) is not None
+
+
+def parting(a: Box, b: Box) -> tuple[float, float] | None:
+    """Return the shortest way, (x, y) metres, that takes `a` out of `b` (separating axes).
+
+    None when they share no ground.
+    """
+    dx, dy = a.x - b.x, a.y - b.y
     if dx * dx + dy * dy > (a.radius + b.radius) ** 2:
-        return False
+        return None
     ax, ay = forward(a.yaw)
     bx, by = forward(b.yaw)
     cos, sin = abs(ax * bx + ay * by), abs(ax * by - ay * bx)
-    return (
-        abs(dx * ax + dy * ay) < a.half_length + b.half_length * cos + b.half_width * sin
-        and abs(dy * ax - dx * ay) < a.half_width + b.half_length * sin + b.half_width * cos
-        and abs(dx * bx + dy * by) < b.half_length + a.half_length * cos + a.half_width * sin
-        and abs(dy * bx - dx * by) < b.half_width + a.half_length * sin + a.half_width * cos
-    )
+    shortest, least = (0.0, 0.0), math.inf
+    for ux, uy, reach in (
+        (ax, ay, a.half_length + b.half_length * cos + b.half_width * sin),
+        (-ay, ax, a.half_width + b.half_length * sin + b.half_width * cos),
+        (bx, by, b.half_length + a.half_length * cos + a.half_width * sin),
+        (-by, bx, b.half_width + a.half_length * sin + a.half_width * cos),
+    ):
+        along = dx * ux + dy * uy
+        depth = reach - abs(along)
+        if depth <= 0.0:
+            return None
+        if depth < least:
+            least, out = depth, math.copysign(depth, along)
+            shortest = (out * ux, out * uy)
+    return shortest

@@ -9,6 +9,7 @@ from typing import Any
 from realmaster_live.bridges.carla.wire import shapes
 from realmaster_live.bridges.carla.wire.message_scanner import MAX_MESSAGE
 from realmaster_live.errors import ActorError
+from realmaster_live.minitown.models.objects import EnvironmentObject
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.calls import (
     CONNECTION,
@@ -18,7 +19,6 @@ from realmaster_live.minitown.server.calls import (
     query,
 )
 from realmaster_live.minitown.server.episode import STATE_STREAM, Episode
-from realmaster_live.minitown.server.objects import EnvironmentObject, environment_objects
 from realmaster_live.minitown.server.sensors import GRAVITY
 from realmaster_live.minitown.server.towns import listed_maps, map_of_opendrive
 from realmaster_live.minitown.server.wire_view import definitions
@@ -26,6 +26,7 @@ from realmaster_live.minitown.traffic.settings import Settings
 
 WEATHER = tuple(Weather.__dataclass_fields__)
 MOST_MANAGERS = 64
+ANY_LABEL = (0, 255)  # CARLA's labels that ask for everything: None and Any
 NAVIGATION = "Nav"  # the folder of navigation meshes
 SETTINGS = tuple(Settings.__dataclass_fields__)
 
@@ -130,7 +131,8 @@ def _most(name: str) -> float:
 
 
 def _objects(episode: Episode, label: Any) -> list[EnvironmentObject]:
-    return environment_objects(episode.town.scene, shapes.whole(label, "label"))
+    wanted = shapes.whole(label, "label")
+    return [one for one in episode.town.things if wanted in (*ANY_LABEL, one.label)]
 
 
 def _environment_objects(episode: Episode, label: Any) -> list[Any]:

@@ -12,11 +12,11 @@ from typing import Any
 from realmaster_live.bridges.carla.wire.layouts import Layout, layout_of
 from realmaster_live.bridges.carla.wire.streams import Head, Token, message
 from realmaster_live.errors import ActorError
-from realmaster_live.minitown.server import sensors
 from realmaster_live.minitown.server.cameras import Camera, Job, check_room, draw, make_camera, plan
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
+from realmaster_live.minitown.server.readings import Readings, check_sensor
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
 from realmaster_live.minitown.server.streams import Message, StreamHub
 from realmaster_live.minitown.server.towns import (
@@ -47,6 +47,7 @@ class Episode:
     def __init__(self, config: ServerConfig, town: Town, hub: StreamHub) -> None:
         self.config, self.hub = config, hub
         self.layout: Layout = layout_of(config.version)
+        self._readings = Readings(self.layout, self.actor_array)
         self.id = 0
         self.stream_port = 0
         self.sent_map: MapChoice | None = None  # of the OpenDRIVE that a client sent
@@ -73,7 +74,7 @@ class Episode:
         if town.scene is not None:
             extents = {name: model.extent for name, model in town.scene.models.items()}
         self.id += 1
-        world = World(town.network, seed=self.config.seed, extents=extents)
+        world = World(town.network, seed=self.config.seed, extents=extents, things=town.things)
         vehicles, _ = populate(world, self.config.vehicles, self.config.walkers, self.config.seed)
         four = [key for key in vehicles if world.actors[key].vehicle_wheels() == 4]
         self._hero = four[0] if four else 0
@@ -118,14 +119,15 @@ class Episode:
         if not actor.streams:
             return actor
         stream = self._next_stream
-        if type_id.startswith(CAMERA):
-            try:
+        try:
+            check_sensor(actor, world.actors.values())
+            if type_id.startswith(CAMERA):
                 camera = make_camera(actor, stream, world.camera_view(actor.id))
                 check_room(camera, self._cameras.values())
-            except ActorError:
-                world.destroy(actor.id)
-                raise
-            self._cameras[actor.id] = camera
+                self._cameras[actor.id] = camera
+        except ActorError:
+            world.destroy(actor.id)
+            raise
         self._next_stream += 1
         self._streams[actor.id] = stream
         self.hub.open(stream)
@@ -275,35 +277,20 @@ class Episode:
         return True
 
     def _sense(self) -> None:
+        """Send what listened sensors without pixels have to say this tick."""
         world = self.world
         for actor_id, stream in self._streams.items():
-            actor = world.actors[actor_id]
+            sensor = world.actors[actor_id]
             if actor_id in self._cameras or not self.hub.listened(stream):
                 continue
-            kind = actor.type_id.rsplit(".", 1)[1]
-            for body in self._bodies(actor, kind):
-                head = Head(self.layout.sensor_ids[kind], world.frame, world.time_s, actor.pose)
+            kind = sensor.type_id.rsplit(".", 1)[1]
+            if kind == "collision":
+                bodies = self._readings.collisions(sensor, world)
+            else:
+                bodies = self._readings.of(sensor, world, self.town) if self._is_due(sensor) else []
+            for body in bodies:
+                head = Head(self.layout.sensor_ids[kind], world.frame, world.time_s, sensor.pose)
                 self.hub.publish(stream, Message(message(head, body)), drop_if_busy=False)
-
-    def _bodies(self, sensor: Actor, kind: str) -> list[bytes]:
-        """Return the messages of this tick from sensors without pixels."""
-        world = self.world
-        if kind == "collision":
-            return [
-                sensors.collision_body(
-                    self.actor_array(world.actors[hit.actor]),
-                    self.actor_array(world.actors[hit.other]),
-                    hit.impulse,
-                )
-                for hit in world.collisions
-                if hit.actor == sensor.parent
-            ]
-        if not self._is_due(sensor):
-            return []
-        if kind == "gnss":
-            transverse = self.layout.transverse
-            return [sensors.gnss_body(sensor, self.town.origin, transverse=transverse)]
-        return [sensors.imu_body(sensor)]
 
     def _shots(self) -> Job | None:
         """Return this tick's images to draw, and log what is drawn."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from realmaster_live.errors import ActorError, ConfigError
+from realmaster_live.minitown.models.objects import EnvironmentObject, environment_objects
 from realmaster_live.minitown.plan.navigation import make_navigation
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.plan.roads import RoadNetwork
@@ -52,12 +53,16 @@ class NavigationFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Town:
-    """A town: its name, roads, meshes (None when nothing is drawn), and what draws it."""
+    """A town: its name, roads, meshes (None when nothing is drawn), and what draws it.
+
+    `things` are what stands still: nothing in a town that is not drawn.
+    """
 
     name: str
     network: RoadNetwork
     scene: StaticScene | None
     renderer: Renderer
+    things: tuple[EnvironmentObject, ...] = ()
 
     @property
     def map_name(self) -> str:
@@ -107,7 +112,8 @@ def load_town(name: str, *, drawn: bool = True, look: str = "A", antialiasing: b
         raise ConfigError(f"expected a look of {', '.join(LOOKS)}, got {look!r}: choose one")
     scene = build_town(network)
     drawing = LOOKS[look] if antialiasing else replace(LOOKS[look], samples=1)
-    return Town(chosen.name, network, scene, Rasteriser(scene, look=drawing))
+    renderer = Rasteriser(scene, look=drawing)
+    return Town(chosen.name, network, scene, renderer, environment_objects(scene))
 
 
 def map_of(name: str) -> MapChoice:

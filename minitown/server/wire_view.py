@@ -27,6 +27,12 @@ from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import ZERO, Vector, matrix
 
 UIDS: Mapping[str, int] = {type_id: number for number, type_id in enumerate(LIBRARY, start=1)}
+THINGS: Mapping[int, str] = {
+    1: "roads", 2: "sidewalks", 3: "buildings", 4: "walls", 5: "fences", 6: "poles",
+    7: "trafficlight", 8: "trafficsigns", 9: "vegetation", 10: "terrain", 14: "car", 20: "static",
+    24: "roadlines",
+}  # fmt: skip
+"""CARLA's names of its classes, of those that the town is made of."""
 TRIGGER_LENGTH = 2.0  # metres of road before a line, half of what a light's trigger box covers
 
 
@@ -61,6 +67,15 @@ def actor_array(layout: Layout, world: World, actor: Actor, token: bytes) -> lis
         bytes([actor.semantic]) if actor.semantic else b"",
         token,
     ]
+
+
+def thing_array(layout: Layout, label: int) -> list[Any]:
+    """Return the Actor that stands for a part of the town in events, as CARLA makes it up.
+
+    It has no id and no box; its type names its class.
+    """
+    kind = f"static.{THINGS.get(label, 'unknown')}"
+    return [0, 0, [0, kind, []], shapes.box(layout, ZERO, ZERO), bytes([label]), b""]
 
 
 def bounding_box(layout: Layout, world: World, actor: Actor) -> list[Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from realmaster_live.minitown.models.objects import EnvironmentObject
 from realmaster_live.minitown.plan.boxes import box_of, overlap
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.vehicle import velocity_of
@@ -18,11 +19,15 @@ WALKER_MASS = 75.0  # kilograms, and a prop's
 
 @dataclass(frozen=True)
 class Collision:
-    """Two actors touched; `impulse` is N s on the first one."""
+    """Two actors touched; `impulse` is N s on the first one.
+
+    `other` is 0 where it is `thing` that was touched, which stands still and is no actor.
+    """
 
     actor: int
     other: int
     impulse: Vector
+    thing: EnvironmentObject | None = None
 
 
 def collide(bodies: Sequence[Actor], before: Mapping[int, Pose], dt: float) -> list[Collision]:

@@ -60,17 +60,17 @@ DONE: Mapping[str, Mapping[str, float | bool | str]] = {
     "sensor.other.gnss": {**_GNSS, "noise_seed": 0, "sensor_tick": 0.0},
     "sensor.other.imu": {**_IMU, "noise_seed": 0, "sensor_tick": 0.0},
     LANE_INVASION: {},
-}
+    "sensor.other.obstacle": {
+        "distance": 5.0, "hit_radius": 0.5, "only_dynamics": False, "debug_linetrace": False,
+        "sensor_tick": 0.0,
+    },
+}  # fmt: skip
 NOT_DONE: Mapping[str, Mapping[str, float | bool | str]] = {
     "sensor.camera.cosmos_visualization": {**_IMAGE, **_LENS},
     "sensor.camera.dvs": {**_IMAGE, **_LENS, **_FILM, **_EVENTS},
     "sensor.camera.normals": {**_IMAGE, **_LENS},
     "sensor.lidar.ray_cast": _LIDAR,
     "sensor.lidar.ray_cast_semantic": _SCAN,
-    "sensor.other.obstacle": {
-        "distance": 5.0, "hit_radius": 0.5, "only_dynamics": False, "debug_linetrace": False,
-        "sensor_tick": 0.0,
-    },
     "sensor.other.radar": {
         "horizontal_fov": 30.0, "vertical_fov": 30.0, "range": 100.0, "points_per_second": 1500,
         "noise_seed": 0, "sensor_tick": 0.0,

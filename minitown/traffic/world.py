@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.models.bodies import WALKER_CENTRE
-from realmaster_live.minitown.plan.boxes import overlap
+from realmaster_live.minitown.models.objects import EnvironmentObject
+from realmaster_live.minitown.plan.boxes import box_of, overlap
 from realmaster_live.minitown.plan.lanes import LaneMap
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import CameraView, Instance, SceneState, Weather
@@ -19,6 +21,7 @@ from realmaster_live.minitown.traffic.collisions import HEADROOM, Collision, col
 from realmaster_live.minitown.traffic.crowd import Crowd
 from realmaster_live.minitown.traffic.drivers import Traffic
 from realmaster_live.minitown.traffic.junctions import Junctions
+from realmaster_live.minitown.traffic.obstacles import Obstacles
 from realmaster_live.minitown.traffic.sensor_blueprints import NOT_DONE
 from realmaster_live.minitown.traffic.settings import Settings
 from realmaster_live.minitown.traffic.signals import Signals
@@ -31,6 +34,7 @@ MOST_ACTORS = 1024
 MOST_MOUNTED = 8  # actors that are mounted on one another in a chain
 LARGEST_ID = 2**31  # of an actor from a log: new ids follow it, and the wire's have 32 bits
 EDGE_M = 1e6  # no actor goes farther from the map's origin
+POLE_EXTENT = (0.05, 0.05, 2.0)  # half size, metres, of a light's pole
 LIGHT_RANGE = 6.0  # metres before a line from which CARLA says that a vehicle is at the light
 
 
@@ -53,9 +57,14 @@ class World:
         *,
         seed: int = 0,
         extents: Mapping[str, Vector] | None = None,
+        things: Iterable[EnvironmentObject] = (),
     ) -> None:
-        """Put lights and spectator into the town; `extents` overrides half sizes by model."""
+        """Put lights and spectator into the town.
+
+        `extents` overrides half sizes by model. `things` stand still and stop vehicles.
+        """
         self.network, self.seed, self.extents = network, seed, extents
+        self.obstacles = Obstacles(things)
         self.settings, self.weather = Settings(), Weather()
         self.frame, self.time_s = 0, 0.0
         self.actors: dict[int, Actor] = {}
@@ -69,10 +78,13 @@ class World:
         self._next_id = 1
         self.spectator = self._add(SPECTATOR, Pose(z=20.0, pitch=-30.0))
         self.light_actors: dict[int, int] = {}
+        self._lights_by_pole: dict[int, int] = {}  # what stands where a light stands is the light
         for signal in network.signals.values():
             actor = self._add(LIGHT, Pose(*signal.position, yaw=signal.yaw_deg))
             actor.light = self.signals.lights[signal.id]
             self.light_actors[signal.id] = actor.id
+            for pole in self.obstacles.touched_by(box_of(actor.pose, POLE_EXTENT)):
+                self._lights_by_pole[pole.id] = actor.id
 
     def spawn(
         self,
@@ -220,8 +232,10 @@ class World:
         self.traffic.step(bodies, self.time_s, self.weather.sun_altitude_angle)
         vehicles = [actor for actor in bodies if actor.vehicle is not None]
         before = {actor.id: (actor.pose, actor.velocity) for actor in bodies}
+        stopped = []
         for actor in vehicles:
             self._drive(actor, dt)
+            stopped += self._stop(actor, before[actor.id][0], dt)
         self.crowd.step(self.actors, vehicles, dt)
         for actor in bodies:
             if actor.walker is None:
@@ -235,7 +249,8 @@ class World:
             bodies = [actor for actor in bodies if actor.id in self.actors]
             bodies += [a for a in self.actors.values() if a.moves and a.id not in before]
             before |= {a.id: (a.pose, a.velocity) for a in bodies if a.id not in before}
-        self.collisions = collide(bodies, {key: pose for key, (pose, _) in before.items()}, dt)
+        poses = {key: pose for key, (pose, _) in before.items()}
+        self.collisions = stopped + collide(bodies, poses, dt)
         for actor in bodies:
             pose, velocity = before[actor.id]
             if actor.vehicle is not None:
@@ -308,12 +323,15 @@ class World:
                 "mount it on another actor"
             )
 
-    def _touching(self, actor: Actor) -> Iterator[Actor]:
+    def _touching(self, actor: Actor) -> Iterator[Actor | EnvironmentObject]:
+        """Yield what stands in the place of a body; a walker stands between standing things."""
         box = actor.box
         for other in self.actors.values():
             near = abs(other.pose.z - actor.pose.z) < HEADROOM
             if other.moves and other.id != actor.id and near and overlap(box, other.box):
                 yield other
+        if actor.vehicle is not None and abs(actor.pose.z - self.lane_map.level) < HEADROOM:
+            yield from self.obstacles.touched_by(box)
 
     def _drive(self, actor: Actor, dt: float) -> None:
         vehicle = actor.vehicle
@@ -334,6 +352,16 @@ class World:
             z=ground,
             pitch=0.0 if place is None else place.pitch_deg,
         )
+
+    def _stop(self, actor: Actor, before: Pose, dt: float) -> list[Collision]:
+        """Hold a vehicle at what stands in its way; the town's own drivers keep to their lanes."""
+        if not actor.collides or actor.id in self.traffic.drivers:
+            return []
+        hit = self.obstacles.stop(actor, before, dt)
+        if hit is None or hit.thing is None:
+            return []
+        light = self._lights_by_pole.get(hit.thing.id, 0)
+        return [replace(hit, other=light, thing=None) if light else hit]
 
     def _instances(self) -> Iterator[Instance]:
         for actor in self.actors.values():

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from realmaster_live.minitown.models.bodies import BODIES
+from realmaster_live.minitown.models.objects import environment_objects
 from realmaster_live.minitown.models.town import build_town
+from realmaster_live.minitown.plan.boxes import Box
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import StaticScene
+from realmaster_live.minitown.traffic.obstacles import Obstacles
 
 SEEDS = (5, 12)
-ROADS, SIDEWALKS, VEGETATION, ROAD_LINES = 1, 2, 9, 24
+ROADS, SIDEWALKS, BUILDING, VEGETATION, ROAD_LINES = 1, 2, 3, 9, 24
 STANDING = (3, 4, 5, 6, 8, 14, 20)
 
 
@@ -153,3 +156,25 @@ def test_signal_lamps_are_parts_that_face_ahead(town) -> None:
             assert max(town.materials[mesh.material].emission) > 0.5
             heights[mesh.part] = mesh.positions[:, 2].max()
     assert heights["lamp_red"] > heights["lamp_yellow"] > heights["lamp_green"]
+
+
+def test_things_stop_vehicles_by_what_stands_at_a_bumpers_height(town):
+    things = environment_objects(town)
+    trees = [one for one in things if one.label == VEGETATION and one.extent[2] > 2.0]
+    assert len(trees) > 50
+    for tree in trees:
+        assert max(tree.extent[:2]) > 1.0  # the crown
+        assert max(tree.footprint.half_length, tree.footprint.half_width) < 0.4  # the trunk
+    houses = [one for one in things if one.label == BUILDING]
+    assert houses and all(one.footprint.half_width > 2.0 for one in houses)
+
+
+def test_no_thing_stands_in_a_lane(town):
+    network = make_network(town.seed)
+    obstacles = Obstacles(environment_objects(town))
+    for lane in network.lanes.values():
+        ways = np.diff(lane.centre[:, :2], axis=0)
+        for (x, y, *_), (dx, dy) in zip(lane.centre[:-1], ways, strict=True):
+            if dx or dy:
+                box = Box(x, y, 0.5, 1.25, float(np.degrees(np.arctan2(dy, dx))))
+                assert not list(obstacles.touched_by(box)), (x, y)
