@@ -1,4 +1,4 @@
-"""What tests share: the embedded simulator as a process, carla clients of it, one exported model."""
+"""What tests share: the embedded simulator as a process, its carla clients, one exported model."""
 
 import contextlib
 import fcntl

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,20 @@ class Box(NamedTuple):
     def radius(self) -> float:
         """Metres from the centre to a corner."""
         return math.hypot(self.half_length, self.half_width)
+
+    @property
+    def corners(self) -> Iterator[tuple[float, float]]:
+        """Its four corners, metres."""
+        fx, fy = forward(self.yaw)
+        for i in (self.half_length, -self.half_length):
+            for j in (self.half_width, -self.half_width):
+                yield self.x + i * fx - j * fy, self.y + i * fy + j * fx
+
+    def local(self, x: float, y: float) -> tuple[float, float]:
+        """Return a point in the box's own axes: metres ahead of its middle, and to the right."""
+        fx, fy = forward(self.yaw)
+        dx, dy = x - self.x, y - self.y
+        return dx * fx + dy * fy, dy * fx - dx * fy
 
     def outline(self) -> NDArray[np.float64]:
         """Return (9, 2) float64 metres: the corners, the middles of the sides, the centre."""

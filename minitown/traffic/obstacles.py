@@ -12,10 +12,11 @@ from realmaster_live.minitown.plan.boxes import Box, box_of, parting
 from realmaster_live.minitown.traffic.actors import Actor
 from realmaster_live.minitown.traffic.collisions import Collision
 from realmaster_live.minitown.traffic.vehicle import velocity_of
-from realmaster_live.minitown.transforms import Pose, forward, wrap_deg
+from realmaster_live.minitown.transforms import ZERO, Pose, Vector, forward, wrap_deg
 
 CELL_M = 10.0
 STEP_M, MOST_STEPS = 0.3, 64  # a tick's way is looked at in steps, so that no pole is jumped over
+CORNER = 0.6  # share of half a vehicle's width, from its side, that glances off things
 CLEAR_M = 1e-3  # left between a vehicle and what stopped it
 
 
@@ -45,8 +46,8 @@ class Obstacles:
     def stop(self, actor: Actor, before: Pose, dt: float) -> Collision | None:
         """Keep a vehicle that drove on from `before` out of what stands in its way.
 
-        It is pushed out by the shortest way and keeps the speed along the thing: it slides along a
-        wall and stops at a pole. What it stood in already does not hold it.
+        It slides along a wall, stops at a pole before it and glances off one at its corner. What it
+        stood in already does not hold it.
         """
         if actor.pose == before:
             return None
@@ -56,21 +57,17 @@ class Obstacles:
         contact = _first_contact(held, actor, before)
         if contact is None:
             return None
-        thing, pose, clear, (x, y) = contact
-        depth = math.hypot(x, y)
-        nx, ny = x / depth, y / depth
-        pushed = pose._replace(x=pose.x + x + CLEAR_M * nx, y=pose.y + y + CLEAR_M * ny)
-        vx, vy, _ = velocity_of(before, actor.pose, dt)
-        into = min(0.0, vx * nx + vy * ny)
         vehicle = actor.vehicle
         assert vehicle is not None
-        vehicle.push(pose, (vx - into * nx, vy - into * ny, 0.0))
+        velocity = velocity_of(before, actor.pose, dt)
+        pushed, kept = _glanced(contact, actor, velocity) or _pushed_out(contact, velocity)
         if any(_parting(box_of(pushed, actor.extent), other) for other in held):
-            pushed = clear
-            vehicle.stop()
+            pushed, kept = contact.clear, ZERO
+        vehicle.push(pushed, kept)
         actor.pose = pushed
         mass = vehicle.body.mass
-        return Collision(actor.id, 0, (-mass * into * nx, -mass * into * ny, 0.0), thing)
+        lost: Vector = (mass * (kept[0] - velocity[0]), mass * (kept[1] - velocity[1]), 0.0)
+        return Collision(actor.id, 0, lost, contact.thing)
 
     def _near(self, *boxes: Box) -> list[EnvironmentObject]:
         """Return the things in the cells of the upright rectangle round all of the boxes."""
@@ -96,6 +93,36 @@ def _first_contact(
                 return _Contact(thing, pose, clear, out)
         clear = pose
     return None
+
+
+def _pushed_out(contact: _Contact, velocity: Vector) -> tuple[Pose, Vector]:
+    """Return where the shortest way out leads, and the part of the velocity along the thing."""
+    pose, (x, y) = contact.pose, contact.out
+    depth = math.hypot(x, y)
+    nx, ny = x / depth, y / depth
+    into = min(0.0, velocity[0] * nx + velocity[1] * ny)
+    pushed = pose._replace(x=pose.x + x + CLEAR_M * nx, y=pose.y + y + CLEAR_M * ny)
+    return pushed, (velocity[0] - into * nx, velocity[1] - into * ny, 0.0)
+
+
+def _glanced(contact: _Contact, actor: Actor, velocity: Vector) -> tuple[Pose, Vector] | None:
+    """Return where a vehicle glances off to whose corner meets a thing's; None where it does not.
+
+    Its corner counts as cut at 45 degrees: it goes as far aside as it would have gone ahead, and
+    keeps half of its velocity.
+    """
+    base, clear = contact.thing.footprint, contact.clear
+    assert base is not None
+    box = box_of(contact.pose, actor.extent)
+    places = [box.local(x, y) for x, y in base.corners]
+    inside = [y for x, y in places if abs(x) < box.half_length and abs(y) < box.half_width]
+    if not inside or min(map(abs, inside)) < (1.0 - CORNER) * box.half_width:
+        return None
+    way = math.hypot(contact.pose.x - clear.x, contact.pose.y - clear.y)
+    aside = -math.copysign(way, inside[0])
+    fx, fy = forward(clear.yaw)
+    pushed = clear._replace(x=clear.x - aside * fy, y=clear.y + aside * fx)
+    return pushed, (0.5 * velocity[0], 0.5 * velocity[1], 0.0)
 
 
 def _parting(box: Box, thing: EnvironmentObject) -> tuple[float, float] | None:
