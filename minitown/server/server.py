@@ -6,17 +6,15 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import sys
 
-from realmaster_live.errors import ConnectError
+from realmaster_live.bridges.carla.wire.listener import listening, listening_near
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.rpc import RpcServer
 from realmaster_live.minitown.server.streams import StreamHub
 from realmaster_live.minitown.server.towns import load_in_thread, map_of_file, map_of_seed
 
-BACKLOG = 64
 log = logging.getLogger(__name__)
 
 
@@ -31,9 +29,9 @@ def run(config: ServerConfig) -> None:
 
 async def serve(config: ServerConfig) -> None:
     """Serve a town until the task is cancelled or a signal comes."""
-    rpc_socket = _listen(config.host, config.port)
+    rpc_socket = listening(config.host, config.port)
     port = rpc_socket.getsockname()[1]
-    stream_socket = _listen_near(config.host, port + 1)
+    stream_socket = listening_near(config.host, port + 1)
     stream_socket.setblocking(False)
     stop = asyncio.Event()
     _stop_on_signals(stop)
@@ -90,25 +88,3 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         # only the main thread may set handlers, and Windows has none of these
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(number, stop.set)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except (OSError, OverflowError) as error:
-        sock.close()
-        raise ConnectError(
-            f"expected a free port at {host}:{port}, got {error}: choose another --port"
-        ) from error
-    sock.listen(BACKLOG)
-    return sock
-
-
-def _listen_near(host: str, port: int) -> socket.socket:
-    """Listen on the port, or on any other when it is taken: tokens name the port to clients."""
-    try:
-        return _listen(host, port)
-    except ConnectError:
-        return _listen(host, 0)

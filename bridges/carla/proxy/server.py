@@ -19,6 +19,7 @@ from realmaster_live.bridges.carla.proxy.routes import Routes, Stream
 from realmaster_live.bridges.carla.proxy.rpc_link import CONNECT_S, Peer, RpcLink
 from realmaster_live.bridges.carla.proxy.stream_hub import Deliver, StreamHub
 from realmaster_live.bridges.carla.wire.layouts import LAYOUTS, Layout
+from realmaster_live.bridges.carla.wire.listener import listening, listening_near
 from realmaster_live.errors import ConnectError
 from realmaster_live.feeds.choice import PICTURE_SENSOR
 from realmaster_live.feeds.feed import CameraFeed
@@ -28,7 +29,6 @@ from realmaster_live.feeds.setting_up import Realizing, engine_under
 from realmaster_live.feeds.two_pass import TwoPass
 
 log = logging.getLogger(__name__)
-BACKLOG = 64
 ASKING_S = 10.0  # how long a client of the stream port may take to name its stream
 POLL_S = 0.2
 ENGINE_S = 60.0  # how long a tick in lockstep waits for an engine to be opened
@@ -68,10 +68,7 @@ class CarlaProxy:
         address = _ipv4(server[0])
         self._listener = listening(host, port)
         self.host, self.port = host, self._listener.getsockname()[1]
-        try:
-            self._stream_listener = listening(host, self.port + 1)
-        except ConnectError:
-            self._stream_listener = listening(host, 0)
+        self._stream_listener = listening_near(host, self.port + 1)
         self.stream_port = self._stream_listener.getsockname()[1]
         self._routes = Routes(address, self.stream_port)
         self._layout: Layout | None = next(iter(LAYOUTS.values()))  # rgb has one number in all
@@ -262,21 +259,6 @@ class CarlaProxy:
         with self._lock:
             feeds = [hub.feed for hub in self._hubs.values() if hub.feed is not None]
         return tick_through(tick, feeds, delivered=False)
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Return a listening socket; raise ConnectError where the port is taken."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-    except (OSError, OverflowError) as error:
-        sock.close()
-        raise ConnectError(
-            f"expected a free port at {host}:{port}, got {error}: choose another --port"
-        ) from error
-    sock.listen(BACKLOG)
-    return sock
 
 
 def _ipv4(host: str) -> str:

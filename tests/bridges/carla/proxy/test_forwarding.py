@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 import numpy as np
 import pytest
 
-from realmaster_live.bridges.carla.proxy.server import CarlaProxy, listening
+from realmaster_live.bridges.carla.proxy.server import CarlaProxy
 from realmaster_live.bridges.carla.proxy.stream_hub import BufferPool
+from realmaster_live.bridges.carla.wire.listener import listening
 from realmaster_live.bridges.carla.wire.rpc import (
     Decoder,
     Request,

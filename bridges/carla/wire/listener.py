@@ -1,0 +1,32 @@
+"""The listening sockets of servers that speak CARLA's protocol."""
+
+from __future__ import annotations
+
+import socket
+
+from realmaster_live.errors import ConnectError
+
+BACKLOG = 64  # clients whose connections wait to be accepted
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raise ConnectError where the port is taken."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        raise ConnectError(
+            f"expected a free port at {host}:{port}, got {error}: choose another --port"
+        ) from error
+    sock.listen(BACKLOG)
+    return sock
+
+
+def listening_near(host: str, port: int) -> socket.socket:
+    """Listen on the port, or on any other when it is taken: tokens name the port to clients."""
+    try:
+        return listening(host, port)
+    except ConnectError:
+        return listening(host, 0)
