@@ -25,7 +25,7 @@ from realmaster_live.errors import FrameTimeout
 from realmaster_live.feeds.figures import FeedFigures
 from realmaster_live.feeds.pixels import Pixels, camera_picture, engine_frames
 from realmaster_live.feeds.policies import policy_of
-from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.protocols import Engine
 
@@ -119,6 +119,11 @@ class CameraFeed:
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"realize-{name}", daemon=True)
         self._thread.start()
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The engine's chunks."""
+        return self._engine.spec
 
     @property
     def figures(self) -> FeedFigures:
