@@ -23,7 +23,7 @@ from realmaster_live.bridges.carla.realized_camera import (
 )
 from realmaster_live.errors import ConfigError
 from realmaster_live.feeds.choice import CameraChoice
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 
 log = logging.getLogger(__name__)
 VARIABLE = "REALMASTER_INJECT"  # of the environment, JSON

@@ -17,7 +17,7 @@ from realmaster_live.feeds.figures import FeedFigures
 from realmaster_live.feeds.lockstep import LOCKSTEP_S, tick_through
 from realmaster_live.feeds.pixels import Pixels
 from realmaster_live.feeds.policies import DEFAULT, explained
-from realmaster_live.feeds.setting_up import engine_under
+from realmaster_live.feeds.realizing import engine_under
 from realmaster_live.feeds.two_pass import TwoPass
 from realmaster_live.protocols import Engine
 

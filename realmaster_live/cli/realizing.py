@@ -10,7 +10,7 @@ from realmaster_live.cli.values import Count, Flag, Value, read_size
 from realmaster_live.feeds.policies import DEFAULT, LatencyPolicy
 
 if TYPE_CHECKING:
-    from realmaster_live.feeds.setting_up import Realizing
+    from realmaster_live.feeds.realizing import Realizing
 
 Size = Annotated[
     tuple[int, int], Value(read=read_size, expected="a size such as 512x288", metavar="WxH")
@@ -49,7 +49,7 @@ class RealizingOptions:
     def realizing(self) -> Realizing:
         """Return the options as the ways in take them; raise ConfigError where they clash."""
         from realmaster_live.feeds.choice import CameraChoice
-        from realmaster_live.feeds.setting_up import Realizing
+        from realmaster_live.feeds.realizing import Realizing
 
         choice = CameraChoice(roles=self.role, sizes=self.camera_size, count=self.count)
         return Realizing(

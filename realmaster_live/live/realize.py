@@ -10,7 +10,7 @@ from realmaster_live.protocols import Engine
 
 if TYPE_CHECKING:
     from realmaster_live.bridges.carla.realized_camera import RealizedCamera
-    from realmaster_live.feeds.setting_up import Realizing
+    from realmaster_live.feeds.realizing import Realizing
     from realmaster_live.feeds.shared_engines import SharedEngines
 
 
@@ -40,7 +40,7 @@ def realize(
         record: with `two_pass`, the new folder for the recording that `stop` realizes.
     """
     from realmaster_live.bridges.carla.realized_camera import RealizedCamera, picture_format
-    from realmaster_live.feeds.setting_up import Realizing
+    from realmaster_live.feeds.realizing import Realizing
 
     if not isinstance(engine, str):
         return RealizedCamera(camera, engine, policy=policy, record=record)

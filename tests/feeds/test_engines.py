@@ -8,7 +8,7 @@ from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.feeds.choice import CameraChoice
 from realmaster_live.feeds.feed import CameraFeed
 from realmaster_live.feeds.one_frame import OneFrameEngine, one_frame
-from realmaster_live.feeds.setting_up import Realizing, engine_under, rounded
+from realmaster_live.feeds.realizing import Realizing, engine_under, rounded
 from realmaster_live.feeds.shared_engines import SharedEngines
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.protocols import SharingEngine

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from realmaster_live.bridges.carla.proxy.server import CarlaProxy
 from realmaster_live.feeds.choice import CameraChoice
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 from realmaster_live.feeds.shared_engines import SharedEngines
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 

@@ -25,7 +25,7 @@ from realmaster_live.feeds.choice import PICTURE_SENSOR
 from realmaster_live.feeds.feed import CameraFeed
 from realmaster_live.feeds.lockstep import tick_through
 from realmaster_live.feeds.policies import explained
-from realmaster_live.feeds.setting_up import Realizing, engine_under
+from realmaster_live.feeds.realizing import Realizing, engine_under
 from realmaster_live.feeds.two_pass import TwoPass
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import pytest
 from realmaster_live.bridges.carla.injection import VARIABLE, environment, read_realizing
 from realmaster_live.errors import ConfigError
 from realmaster_live.feeds.choice import CameraChoice
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 
 pytestmark = pytest.mark.carla
 

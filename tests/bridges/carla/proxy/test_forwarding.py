@@ -27,7 +27,7 @@ from realmaster_live.bridges.carla.wire.streams import (
     stamp_image,
 )
 from realmaster_live.errors import WireFormatError
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 
 TOKEN = Token(9, 2001)
 ACTOR = [5, 0, [7, "sensor.camera.rgb", []], [], b"", TOKEN.pack()]

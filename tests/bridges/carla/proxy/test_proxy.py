@@ -17,7 +17,7 @@ from realmaster_live.bridges.carla.images import bgra_view
 from realmaster_live.bridges.carla.proxy.server import CarlaProxy
 from realmaster_live.bridges.carla.proxy.subscribers import STALL_S
 from realmaster_live.errors import ConnectError
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 
 pytestmark = pytest.mark.carla
 WIDTH, HEIGHT = 96, 64
