@@ -41,7 +41,7 @@ class Arrival:
     """One picture as the simulator delivered it.
 
     Attributes:
-        payload: what the listener is owed, an image or a message.
+        payload: what is delivered to the listener, an image or a message.
         pixels: (H, W, 4) uint8 BGRA, unchanged until the picture is realized; for a policy that
             delivers at once they must not be the payload's own memory if delivery overwrites it.
         frame_id: the simulator's number. timestamp: simulation clock, seconds.
@@ -68,7 +68,7 @@ class _Group:
 
 
 class _Held(NamedTuple):
-    """The newest photoreal pixels, (H, W, 4) BGRA of the camera's size, and whose they are."""
+    """The newest photoreal pixels, (H, W, 4) BGRA of the camera's size, and their frame."""
 
     frame_id: int
     pixels: Pixels
@@ -111,7 +111,7 @@ class CameraFeed:
         self._steps = StepCounter(every_tick=every_tick)
         self._group = _Group(engine.spec.first_frames)
         self._chunks: deque[_Group] = deque()
-        self._at_work = _Group(0)  # what the worker has, and who is owed it if the engine fails
+        self._at_work = _Group(0)  # at the engine; delivered as drawn if the engine fails
         self._held: _Held | None = None
         self._newest = self._delivered = -1  # frame numbers
         self._finishing = False
@@ -173,7 +173,7 @@ class CameraFeed:
             )
 
     def finish(self) -> None:
-        """End; what is owed to the listener is realized and delivered before this returns.
+        """End; the pictures that are left are realized and delivered before this returns.
 
         Inside the listener it returns at once. Raises FrameTimeout where the engine or the listener
         is stuck.
@@ -332,7 +332,7 @@ class CameraFeed:
     def _name_a_slow_listener(self) -> None:
         since = self._busy_since
         if since is not None and time.monotonic() - since > BUSY_S:
-            self._busy_since = None  # said once for each call
+            self._busy_since = None  # logged once for each call
             log.warning(
                 "%s has been busy with one image of %s for more than %g s",
                 self._listener,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from realmaster_live.frames.chunk import ChunkSpec
 
 LatencyPolicy = Literal["hold", "delay", "lockstep", "two_pass", "frame"]
-DEFAULT: LatencyPolicy = "hold"  # the one under which a loop that waits for its image goes on
+DEFAULT: LatencyPolicy = "hold"  # under it a loop that waits for its own image keeps running
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""From what a user asks for to engines: loaded by name, shared, and fitted to a policy."""
+"""The engines that a user's options name: loaded, shared by cameras, and fitted to a policy."""
 
 from __future__ import annotations
 

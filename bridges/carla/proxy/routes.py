@@ -57,7 +57,7 @@ class Routes:
             return self._streams.get(stream)
 
     def rewritten(self, name: str, answer: bytes, *, every_stream: bool) -> bytes:
-        """Return the answer to a call of WITH_TOKENS with its tokens led where they should.
+        """Return the answer to a call of WITH_TOKENS with its tokens rewritten.
 
         Cameras, and with `every_stream` all others, go to the proxy; the others to the server
         itself, whose address they get if they have none.

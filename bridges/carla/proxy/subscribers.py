@@ -1,4 +1,4 @@
-"""Whoever listens to a stream of the proxy, each with a thread and a bounded queue of its own."""
+"""The clients that listen to a stream of the proxy, each with its own thread and bounded queue."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Subscriber:
             if not self._late and not self._changed.wait_for(self._has_room, STALL_S):
                 self._late = True
                 log.warning(
-                    "%s took nothing for %g s: it loses messages until it reads on",
+                    "%s read nothing for %g s: it loses messages until it does",
                     self._name,
                     STALL_S,
                 )
