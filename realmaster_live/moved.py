@@ -108,6 +108,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "engines.torch_stages": "engines.torch.stages",
     "engines.trt": "engines.tensorrt.compilers",
     "engines.trt_engine": "engines.tensorrt.engine",
+    "feeds.setting_up": "feeds.realizing",
     "fidelity.wrapped": "live.wrapper",
     "live.recorded_run": "live.progress",
     "model.copies": "model.copy_counter",

@@ -11,7 +11,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.feeds.feed import Arrival, CameraFeed
 from realmaster_live.feeds.pixels import Pixels
 from realmaster_live.feeds.policies import POLICIES
-from realmaster_live.feeds.setting_up import Realizing, engine_under
+from realmaster_live.feeds.realizing import Realizing, engine_under
 from realmaster_live.protocols import Engine
 
 

@@ -12,7 +12,7 @@ from realmaster_live.agents.array_feed import ArrayFeed
 from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.feeds.figures import FeedFigures
 from realmaster_live.feeds.pixels import Pixels, cv2
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 from realmaster_live.optional import require
 from realmaster_live.protocols import Engine
 

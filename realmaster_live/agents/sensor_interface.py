@@ -19,7 +19,7 @@ from realmaster_live.feeds.choice import PICTURE_SENSOR
 from realmaster_live.feeds.figures import FeedFigures
 from realmaster_live.feeds.pixels import Pixels
 from realmaster_live.feeds.policies import explained
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 
 log = logging.getLogger(__name__)
 

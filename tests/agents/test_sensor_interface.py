@@ -10,7 +10,7 @@ import pytest
 from realmaster_live.agents import realize_agent
 from realmaster_live.errors import ConfigError
 from realmaster_live.feeds.choice import CameraChoice
-from realmaster_live.feeds.setting_up import Realizing
+from realmaster_live.feeds.realizing import Realizing
 
 pytestmark = pytest.mark.carla
 
