@@ -41,7 +41,7 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
     ),
     ("bridges.minitown", "minitown.server"): (
         "batch calls calls_actors calls_lights calls_recorder calls_world cameras declined "
-        "episode log_file log_recorder log_replayer objects rpc sensors server "
+        "episode log_file log_recorder log_replayer rpc sensors server "
         "state streams towns wire_view"
     ),
     ("bridges.minitown", "minitown.traffic"): (
@@ -90,6 +90,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "bridges.gtav_wire": "bridges.gtav.protocol.framing",
     "bridges.minitown": "minitown",
     "bridges.minitown.models": "minitown.models.catalogue",
+    "bridges.minitown.objects": "minitown.models.objects",
     "bridges.minitown.physics_sheet": "minitown.server.physics_control",
     "bridges.minitown.raster": "minitown.raster.rasteriser",
     "bridges.minitown.raster_kernels": "minitown.raster.kernels",
@@ -115,6 +116,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "model.falling": "model.precipitation",
     "model.joined": "model.concatenated",
     "model.scene": "model.steady_chunk",
+    "minitown.server.objects": "minitown.models.objects",
     "minitown.server.physics_sheet": "minitown.server.physics_control",
     "model.ways": "model.variants",
     "moments": "live.rig_chunker",
