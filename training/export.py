@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from realmaster_live.errors import BuildError, ConfigError
-from realmaster_live.model.checkpoint import PROFILE_FILE, save_checkpoint
-from realmaster_live.model.lora_facts import check_base
-from realmaster_live.model.lora_files import load, read_facts, save
+from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.model.lora_files import load, save
 from realmaster_live.model.lora_keys import Scheme
 from realmaster_live.prompts import PROMPTS_FILE
 from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.checkpoints import digest_of
 from realmaster_live.training.distillation.networks import Teacher
+from realmaster_live.training.iclora.base import check_adapter
 
 Form = Literal["checkpoint", "lora", "onnx"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -50,11 +50,11 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     base = source.read()
     if base.autoencoder is None:
         raise BuildError(
-            f"expected a checkpoint with its autoencoder, got {source.base} of diffusers: put "
-            f"{PROFILE_FILE} and an autoencoder beside its transformer, or export --to lora"
+            f"expected a checkpoint with its autoencoder, got {source.base} of diffusers: make one "
+            "with realmaster model import, or export --to lora"
         )
     if source.adapter is not None:
-        check_base(source.adapter, read_facts(source.adapter), base.sha256)
+        check_adapter(source.adapter, base)
         adapter = load(source.adapter, base.transformer)
         adapter.strength = strength
         adapter.merge()
@@ -90,7 +90,7 @@ def write_loras(source: Teacher, folder: Path) -> list[Path]:
             "expected --adapter FILE to export --to lora, got a checkpoint alone: give the adapter"
         )
     base = source.read()
-    check_base(source.adapter, read_facts(source.adapter), base.sha256)
+    check_adapter(source.adapter, base)
     adapter = load(source.adapter, base.transformer)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []

@@ -53,6 +53,10 @@ DATASET = {
     "repair": Verb(module="dataset_repair", options="Repair"),
     "export": Verb(module="dataset_export", options="Export"),
 }
+MODEL = {
+    "import": Verb(module="model_import", options="Import", extra="training"),
+    "info": Verb(module="model_info", options="ModelInfo", extra="training"),
+}
 PAIRS = {
     "run": Verb(module="pairs", options="Run", run="run_all", extra="training"),
     "plan": Verb(module="pairs", options="Plan", run="plan", extra="training"),
@@ -82,6 +86,7 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         "dataset": Verb(summary="Look at, verify, repair and export recordings.", verbs=DATASET),
     },
     "train": {
+        "model": Verb(summary="Make checkpoints of Wan's weights, and look at them.", verbs=MODEL),
         "pairs": Verb(summary="Make photoreal pairs from recordings, stage by stage.", verbs=PAIRS),
         "fit": Verb(module="fit", options="Fit", extra="training"),
         "distill": Verb(module="distill", options="Distill", extra="training"),

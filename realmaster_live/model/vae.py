@@ -240,7 +240,10 @@ class StreamingAutoencoder(Autoencoder):
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         decoded = []
         latents = self.frames_of(latent)
-        assert cells is not None
+        if cells is None:
+            pictures = len(memory) * self.latent_frames * len(self.frames_of(latent))
+            rows, columns = (side * self.latent_stride // CELL for side in latent.shape[-2:])
+            cells = latent.new_zeros(pictures, CELL_CHANNELS, rows, columns)
         drawn = noise if self.profile.falling else None
         chance = [None] * len(latents) if drawn is None else self.frames_of(drawn)
         for one, part, eps in zip(latents, self.steps(cells, len(memory)), chance, strict=True):

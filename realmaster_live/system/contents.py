@@ -1,7 +1,8 @@
-"""Recognises the content of a file that cannot be read, for the sentence of an error."""
+"""Recognises the content of a file: by its hash, or for the sentence of an error."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -29,3 +30,9 @@ def classify_file(path: Path, problem: str, remedy: str) -> tuple[str, str]:
     except OSError:
         return problem, remedy
     return (" ".join(problem.split()), remedy) if got == OTHER else (got, cure)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

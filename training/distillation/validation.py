@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from realmaster_live.errors import PairError
-from realmaster_live.model.autoencoders.interface import CELL, CELL_CHANNELS
+from realmaster_live.model.autoencoders.films import decode_film
+from realmaster_live.model.autoencoders.interface import Autoencoder, split
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.vae import StreamingAutoencoder, to_pixels
 from realmaster_live.training.distillation.gates import GatesConfig, RolledOut, Verdict, judge
 from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.sequence_statistics import as_sequence
@@ -31,7 +31,7 @@ class Validation:
     def __init__(
         self,
         pairs: LatentPairs,
-        autoencoder: StreamingAutoencoder | None,
+        autoencoder: Autoencoder | None,
         config: GatesConfig,
         levels: Sequence[float],
         *,
@@ -53,7 +53,7 @@ class Validation:
         rollouts = self._rollouts(student, autoencoder)
         return judge(rollouts, self.config, space="latents" if autoencoder is None else "pictures")
 
-    def _shows(self, student: InContextTransformer, autoencoder: StreamingAutoencoder) -> bool:
+    def _shows(self, student: InContextTransformer, autoencoder: Autoencoder) -> bool:
         """Return whether the decoder works unguided; an untrained one would pass every gate."""
         clip = self._clip(student, 0)
         return bool(pictures(autoencoder, clip.target).std() > SEES)
@@ -80,7 +80,7 @@ class Validation:
 
     @torch.no_grad()
     def _rollouts(
-        self, student: InContextTransformer, autoencoder: StreamingAutoencoder | None
+        self, student: InContextTransformer, autoencoder: Autoencoder | None
     ) -> Iterator[RolledOut]:
         for index in range(min(self.config.clips, len(self.pairs.shapes))):
             clip = self._clip(student, index)
@@ -109,18 +109,11 @@ class Validation:
 
 
 @torch.no_grad()
-def pictures(autoencoder: StreamingAutoencoder, chunks: Tensor) -> Tensor:
+def pictures(autoencoder: Autoencoder, chunks: Tensor) -> Tensor:
     """Return consecutive chunks (n, B, ...) as a sequence of pictures, decoded without the render.
 
     Guided by the render, the decoder would restore colour and texture that a student has lost.
     """
-    profile = autoencoder.profile
-    batch = chunks.shape[1]
-    height, width = (side * profile.latent_stride for side in chunks.shape[-2:])
-    memory = autoencoder.empty_memory(batch, height, width)
-    grey = torch.zeros(batch * profile.chunk_frames, CELL_CHANNELS, height // CELL, width // CELL)
-    frames = []
-    for latent in chunks:
-        cells, memory = autoencoder.decode(latent, grey, memory)
-        frames.append(to_pixels(cells.float(), profile.chunk_frames))
-    return torch.cat(frames, 1).movedim(-1, 2)
+    frames = [split(chunk) for chunk in chunks]
+    latents = torch.cat(frames, 1).transpose(1, 2)
+    return decode_film(autoencoder, latents, frames[0].shape[1]).movedim(-1, 2)

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.checkpoint import (
-    AUTOENCODER_FILE,
     PROFILE_FILE,
     TRANSFORMER_FILES,
+    load_autoencoder,
     load_into,
     read_profile,
     read_tensors,
 )
+from realmaster_live.model.diffusers_folder import (
+    check_pipeline,
+    expert_folders,
+    sized,
+    transformer_config,
+    weight_files,
+)
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.lora_facts import Expert
+from realmaster_live.model.lora_facts import Expert, check_base
+from realmaster_live.model.lora_files import read_facts
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import PROFILES, Profile
-from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.model.tensor_files import hash_tensors, read_shards
 from realmaster_live.training.checkpoints import digest_of
-
-EXPERT_FOLDERS = ("transformer", "transformer_2")  # diffusers' names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,17 +77,18 @@ class Base:
             latents are encoded beforehand.
         expert: which of two experts it is.
         span: the range of timesteps that it serves.
-        name: id of the model. licence: of the model. sha256: of its weights.
-        folder: the folder that it was read from.
+        name: id of the model. licence: of the model. sha256: over its tensors.
+        files: those of the transformer. folder: the folder that it was read from.
     """
 
     transformer: InContextTransformer
-    autoencoder: StreamingAutoencoder | None
+    autoencoder: Autoencoder | None
     expert: Expert | None
     span: tuple[float, float]
     name: str
     licence: str
     sha256: str
+    files: tuple[Path, ...]
     folder: Path
 
     @property
@@ -112,14 +117,13 @@ def load_base(config: BaseConfig) -> Base:
     for path in files:
         tensors |= read_tensors(path)
     if not own:
-        profile = sized(profile, _config(files[0].parent))
+        profile = sized(profile, transformer_config(files[0].parent))
     with torch.device("cpu"):
         transformer = InContextTransformer(profile)
         load_into(transformer, tensors, source=str(files[0].parent))
-        autoencoder = StreamingAutoencoder(profile) if own else None
+        autoencoder = load_autoencoder(folder, profile) if own else None
     if autoencoder is not None:
-        load_into(autoencoder, read_tensors(folder / AUTOENCODER_FILE), source=str(folder))
-        autoencoder.eval().requires_grad_(False)
+        autoencoder.requires_grad_(False)
     high, low = (profile.expert_boundary, 1.0), (0.0, profile.expert_boundary)
     two = profile.experts == 2
     return Base(
@@ -129,37 +133,23 @@ def load_base(config: BaseConfig) -> Base:
         span=(high, low)[place] if two else (0.0, 1.0),
         name=config.name or profile.name,
         licence=config.licence or "unknown",
-        sha256=hash_of(files),
+        sha256=hash_tensors(read_shards(files)),
+        files=tuple(files),
         folder=folder,
     )
 
 
-def hash_of(files: list[Path]) -> str:
-    """Return the sha256 of a weight file, or of the hashes of several in the order of names."""
-    digests = [digest_of(path) for path in files]
-    return digests[0] if len(files) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+def check_adapter(path: Path, base: Base) -> None:
+    """Raise BuildError for a LoRA that names other base weights than these.
 
-
-def sized(profile: Profile, config: dict[str, Any]) -> Profile:
-    """Return the profile with the sizes in a diffusers model's config.json."""
-    try:
-        heads = int(config["num_attention_heads"])
-        sizes: dict[str, Any] = {
-            "width": heads * int(config["attention_head_dim"]),
-            "heads": heads,
-            "layers": int(config["num_layers"]),
-            "hidden": int(config["ffn_dim"]),
-            "text_width": int(config["text_dim"]),
-            "frequency_width": int(config["freq_dim"]),
-            "latent_channels": int(config["in_channels"]),
-            "patch": int(config["patch_size"][1]),
-        }
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise BuildError(
-            f"expected the config.json of a WanTransformer3DModel, got {config} without {error}: "
-            "give the transformer folder of a Wan text-to-video model"
-        ) from error
-    return dataclasses.replace(profile, **sizes)
+    The first versions wrote a hash over the base's files, in place of one over its tensors.
+    """
+    facts = read_facts(path)
+    if facts is not None and facts.base_sha256 not in ("", base.sha256):
+        digests = [digest_of(file) for file in base.files]
+        whole = hashlib.sha256("".join(digests).encode()).hexdigest()
+        files = digests[0] if len(digests) == 1 else whole
+        check_base(path, facts, files if facts.base_sha256 == files else base.sha256)
 
 
 def prepare(base: Base, *, weights: str, device: torch.device) -> None:
@@ -187,25 +177,9 @@ def _place(profile: Profile, config: BaseConfig) -> int:
 
 
 def _diffusers_files(folder: Path, place: int) -> list[Path]:
-    """Return a transformer's safetensors files, by name."""
-    inner = folder / EXPERT_FOLDERS[place]
-    where = inner if inner.is_dir() else folder
-    files = sorted(where.glob("diffusion_pytorch_model*.safetensors"))
-    if not files or not (where / "config.json").is_file():
-        raise BuildError(
-            f"expected a checkpoint of ours ({PROFILE_FILE}) or of diffusers (config.json, "
-            f"diffusion_pytorch_model*.safetensors) in {folder}, got neither: download one, such "
-            "as Wan-AI/Wan2.1-T2V-1.3B-Diffusers (Apache-2.0), or give its folder"
-        )
-    return files
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    """Return a diffusers model's configuration."""
-    try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    except ValueError as error:
-        raise BuildError(
-            f"expected JSON in {folder / 'config.json'}, got {error}: download the model again"
-        ) from error
-    return config
+    """Return the safetensors files of a transformer of a Wan pipeline."""
+    check_pipeline(folder)
+    experts = expert_folders(folder)
+    where = experts[min(place, len(experts) - 1)]
+    transformer_config(where)
+    return weight_files(where)

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.model.autoencoders.films import decode_film
+from realmaster_live.model.autoencoders.interface import Autoencoder, split
 from realmaster_live.optional import require
 from realmaster_live.training.iclora.base import Base
-from realmaster_live.training.previews import decode_clip
 
 Painter = Callable[[Tensor], NDArray[np.uint8]]  # (n, C, f, h, w) or (n, C, h, w) -> (T, H, W, 3)
 
@@ -32,12 +32,14 @@ def painter_of(base: Base) -> Painter:
     return partial(false_colours, stride=base.profile.latent_stride)
 
 
-def unguided(autoencoder: StreamingAutoencoder, latents: Tensor) -> NDArray[np.uint8]:
+def unguided(autoencoder: Autoencoder, latents: Tensor) -> NDArray[np.uint8]:
     """Decode latents without guidance, as the rendered frames are not available here."""
-    profile = autoencoder.profile
-    rows, columns = (side * profile.latent_stride for side in latents.shape[-2:])
-    shape = (len(latents) * profile.chunk_frames, rows, columns, 3)
-    return decode_clip(autoencoder, latents, np.zeros(shape, np.uint8), plain=True)
+    frames = [split(chunk[None]) for chunk in latents]
+    film = decode_film(autoencoder, torch.cat(frames, 1).transpose(1, 2), frames[0].shape[1])[0]
+    levels: NDArray[np.uint8] = (
+        (film * 127.5 + 127.5).clamp(0.0, 255.0).round().byte().cpu().numpy()
+    )
+    return levels
 
 
 def wan_painter(folder: Path) -> Painter:

@@ -17,17 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.model.autoencoders.films import encode_film
 from realmaster_live.model.checkpoint import (
     AUTOENCODER_FILE,
     PROFILE_FILE,
-    load_into,
+    load_autoencoder,
     read_profile,
-    read_tensors,
 )
-from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.optional import require
-from realmaster_live.training import data
-from realmaster_live.training.latents import encode_clip
 from realmaster_live.training.pairs.hub import check_place, fetch
 from realmaster_live.training.pairs.pipelines import DTYPES
 
@@ -52,34 +49,29 @@ class Encoder(Protocol):
 
 
 class StreamingEncoder:
-    """The autoencoder of a checkpoint of ours: a chunk after another, with carried memory."""
+    """The autoencoder of a checkpoint: a chunk after another, with carried memory, as live."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        self.autoencoder = StreamingAutoencoder(read_profile(folder)).eval()
-        load_into(self.autoencoder, read_tensors(folder / AUTOENCODER_FILE), source=str(folder))
-        self.autoencoder.to(device)
+        self.profile = read_profile(folder)
+        self.autoencoder = load_autoencoder(folder, self.profile).requires_grad_(False).to(device)
         self.device = device
 
     def encode(self, frames: NDArray[np.uint8]) -> Tensor:
         """Return the latents of every whole chunk; frames behind the last one are not encoded."""
-        profile = self.autoencoder.profile
+        profile = self.profile
         height, width = frames.shape[1:3]
         if height % profile.token_stride or width % profile.token_stride:
             raise PairError(
                 f"expected sides of multiples of {profile.token_stride} for the profile "
                 f"{profile.name}, got {width}x{height}: set such a size in [plan]"
             )
-        if len(frames) < profile.chunk_frames:
+        if len(frames) < profile.first_frames:
             raise PairError(
-                f"expected a chunk of {profile.chunk_frames} frames, got {len(frames)}: plan "
+                f"expected a chunk of {profile.first_frames} frames, got {len(frames)}: plan "
                 "longer clips"
             )
-        clip = data.Clip(name="", seed=0, facts={}, sim=frames, truth=frames)
-        with self.device:
-            latents = encode_clip(self.autoencoder, clip, mirror=False, phase=0).reference.cpu()
-        if latents.ndim == 4:  # (n, C, h, w)
-            return latents.transpose(0, 1)
-        return latents.transpose(0, 1).flatten(1, 2)  # (n, C, F, h, w)
+        film = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+        return encode_film(self.autoencoder, film, profile.chunk_latents).float().cpu()
 
 
 class WanEncoder:

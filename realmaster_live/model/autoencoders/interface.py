@@ -63,7 +63,7 @@ class Autoencoder(nn.Module, ABC):
     ) -> tuple[Tensor, Tensor]:
         """Return the cells of a latent's frames, and the memory.
 
-        `cells` hold the rendered frames, which a guided decoder must have; `noise` is the noise
+        `cells` hold the rendered frames, or None to decode without them; `noise` is the noise
         that the latent was denoised from, for decoders that draw precipitation.
         """
 

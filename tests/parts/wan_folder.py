@@ -1,0 +1,34 @@
+"""A Wan pipeline's folder in diffusers' layout, at a tiny size, with random weights."""
+
+import json
+
+import torch
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from tiny_autoencoders import WAN_CONFIGS
+
+CARD = "---\nlicense: apache-2.0\n---\n# A tiny model\n"
+
+
+def make_folder(folder, *, latents="wan2.1", experts=1, dtype=torch.float32, shard="10GB", seed=0):
+    """Write a pipeline and return its folder."""
+    channels = WAN_CONFIGS[latents]["z_dim"]
+    torch.manual_seed(seed)
+    for name in ("transformer", "transformer_2")[:experts]:
+        transformer = WanTransformer3DModel(
+            patch_size=(1, 2, 2),
+            num_attention_heads=2,
+            attention_head_dim=12,
+            in_channels=channels,
+            out_channels=channels,
+            text_dim=16,
+            freq_dim=16,
+            ffn_dim=32,
+            num_layers=2,
+        )
+        transformer.to(dtype).save_pretrained(folder / name, max_shard_size=shard)
+    AutoencoderKLWan(**WAN_CONFIGS[latents]).save_pretrained(folder / "vae")
+    index = {"_class_name": "WanPipeline", "transformer": ["diffusers", "WanTransformer3DModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "README.md").write_text(CARD)
+    (folder / "LICENSE.txt").write_text("Apache License, Version 2.0\n")
+    return folder
