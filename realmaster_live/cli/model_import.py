@@ -22,8 +22,9 @@ class Import:
     Attributes:
         folder: The pipeline's folder, such as that of Wan-AI/Wan2.1-T2V-1.3B-Diffusers.
         profile: The profile whose chunks it takes: wan-1.3b-480, wan-5b-704 or wan-a14b.
-        autoencoder: taehv:FILE, a tiny autoencoder's public file, which is the live one;
-            wan, the pipeline's own; or ours:FOLDER, that of a checkpoint of ours.
+        autoencoder: What makes latents and pictures: taehv:FILE, a tiny autoencoder's public file,
+            which is fast enough to run live; wan, the pipeline's own; or ours:FOLDER, that of a
+            checkpoint of ours.
         out: The checkpoint's folder.
         prompts: Embed the weather presets with the pipeline's text encoder.
         prompt: A text to embed as well. This may be repeated.

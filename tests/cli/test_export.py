@@ -16,6 +16,7 @@ from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import load, read_facts, save
+from realmaster_live.model.tensor_files import hash_tensors, stored_tensors
 from realmaster_live.training.checkpoints import digest_of
 
 HEIGHT, WIDTH = 64, 96
@@ -40,7 +41,7 @@ def adapter(tmp_path_factory, base):
             low_rank.up.normal_(std=0.1, generator=generator)
     path = tmp_path_factory.mktemp("adapter") / "look.safetensors"
     facts = LoraFacts(
-        base_model="tiny", base_sha256=digest_of(base / "transformer.safetensors"),
+        base_model="tiny", base_sha256=hash_tensors(stored_tensors(base / "transformer.safetensors")),
         licence=LICENCE, trigger="a look",
     )  # fmt: skip
     save(path, made, scheme="diffusers", facts=facts)
@@ -130,7 +131,7 @@ def test_the_graphs_answer_as_torch_with_the_adapter(base, adapter, exported):
 
 
 def test_licence_and_base_are_in_every_form(base, adapter, exported):
-    base_sha256 = digest_of(base / "transformer.safetensors")
+    base_sha256 = hash_tensors(stored_tensors(base / "transformer.safetensors"))
     facts = json.loads((exported / "checkpoint" / "facts.json").read_text())
     assert (facts["licence"], facts["base_sha256"]) == (LICENCE, base_sha256)
     assert facts["adapter"]["sha256"] == digest_of(adapter)

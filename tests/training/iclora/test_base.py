@@ -1,4 +1,3 @@
-import hashlib
 import json
 
 import pytest
@@ -8,6 +7,7 @@ from latent_clips import write_base
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.profile import TINY, WAN_1_3B
+from realmaster_live.model.tensor_files import hash_tensors, read_shards
 from realmaster_live.training.iclora.base import BaseConfig, load_base, prepare
 from realmaster_live.training.iclora.int8 import Int8Linear
 
@@ -36,8 +36,7 @@ def test_a_diffusers_folder_is_read_with_its_own_sizes(wan):
         assert torch.equal(base.transformer.state_dict()[name], tensor), name
     assert base.autoencoder is None
     assert (base.name, base.licence, base.span) == ("Wan", "Apache-2.0", (0.0, 1.0))
-    digests = "".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
-    assert base.sha256 == hashlib.sha256(digests.encode()).hexdigest()
+    assert base.sha256 == hash_tensors(read_shards(files))
     inner = load_base(BaseConfig(checkpoint=str(folder / "transformer")))
     assert inner.sha256 == base.sha256
 
@@ -46,8 +45,7 @@ def test_a_checkpoint_of_ours_has_its_profile_and_autoencoder(tmp_path):
     base = load_base(BaseConfig(checkpoint=str(write_base(tmp_path))))
     assert base.profile == TINY
     assert base.autoencoder is not None
-    content = (tmp_path / "transformer.safetensors").read_bytes()
-    assert base.sha256 == hashlib.sha256(content).hexdigest()
+    assert base.sha256 == hash_tensors(read_shards([tmp_path / "transformer.safetensors"]))
 
 
 def test_two_experts_are_asked_for_by_name(wan):
