@@ -51,25 +51,27 @@ def distrusted(chunk, mask_id, verdict):
 
 
 @pytest.fixture(scope="session")
-def town_drive(running, tmp_path_factory):
+def town_drive(running, made_once):
     """A short drive of the embedded town at 320 x 180, realized as it was rendered."""
     pytest.importorskip("carla")
     from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.demo.local_town import pick_ego
 
-    folder = tmp_path_factory.mktemp("town") / "minitown"
     width, height = TOWN_SIZE
     spec = ChunkSpec(frames=4, height=height, width=width, fps=10)
     options = {"width": width, "height": height, "fixed_delta_s": 0.1}
-    with (
-        running("--seed", "7", "--vehicles", "30", "--walkers", "30") as town,
-        CarlaBridge(town.host, town.port, ego=pick_ego(town.port), **options) as bridge,
-        Recorder(folder, spec, about=About(source=bridge.info, seed=7)) as recorder,
-    ):
-        frames = bridge.frames()
-        for index in range(8):
-            recorder.write(chunk_of(index, list(islice(frames, 4))))
-    return folder
+
+    def make(folder):
+        with (
+            running("--seed", "7", "--vehicles", "30", "--walkers", "30") as town,
+            CarlaBridge(town.host, town.port, ego=pick_ego(town.port), **options) as bridge,
+            Recorder(folder / "minitown", spec, about=About(source=bridge.info, seed=7)) as recorder,
+        ):
+            frames = bridge.frames()
+            for index in range(8):
+                recorder.write(chunk_of(index, list(islice(frames, 4))))
+
+    return made_once("dataset-drive", make) / "minitown"
 
 
 def chunk_of(index, frames):

@@ -1,5 +1,6 @@
 """A drive through a held-out town with all its labels, and what the shipped model makes of it."""
 
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,13 +92,24 @@ def draw(count: int) -> Drive:
 
 
 @pytest.fixture(scope="session")
-def town_drive() -> Drive:
+def town_drive(made_once) -> Drive:
     """Two chunks as they are captured."""
-    return draw(2)
+
+    def make(folder):
+        drawn = draw(2)
+        (folder / "drive").write_bytes(pickle.dumps((drawn.chunks, drawn.lights)))
+
+    chunks, lights = pickle.loads((made_once("fidelity-drive", make) / "drive").read_bytes())
+    return Drive(chunks=chunks, lights=lights)
 
 
 @pytest.fixture(scope="session")
-def realized(town_drive) -> list[Chunk]:
+def realized(town_drive, made_once) -> list[Chunk]:
     """The same, realized by the shipped model."""
-    with OnnxEngine(width=WIDTH, height=HEIGHT, threads=1) as engine:
-        return [engine.realize(chunk) for chunk in town_drive.chunks]
+
+    def make(folder):
+        with OnnxEngine(width=WIDTH, height=HEIGHT, threads=1) as engine:
+            chunks = [engine.realize(chunk) for chunk in town_drive.chunks]
+        (folder / "chunks").write_bytes(pickle.dumps(chunks))
+
+    return pickle.loads((made_once("fidelity-realized", make) / "chunks").read_bytes())

@@ -8,8 +8,8 @@ import json
 import pickle
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import cv2
@@ -84,12 +84,12 @@ def mapped(labels: np.ndarray, table: dict) -> np.ndarray:
     return numbers[labels]
 
 
-def town_drive(frames: int) -> list[Truth]:
+def town_drive(frames: int, made_once: Callable[..., Path]) -> list[Truth]:
     """Return the first frames of a drive, at most LONGEST, with depth up to SKY_M."""
-    return _drawn()[:frames]
+    folder = made_once("game-drive", lambda new: (new / "truths").write_bytes(pickle.dumps(_drawn())))
+    return pickle.loads((folder / "truths").read_bytes())[:frames]
 
 
-@cache
 def _drawn() -> list[Truth]:
     rasteriser = Rasteriser(build_town(make_network(SEED)), shadow_size=0)
     truths = []

@@ -14,7 +14,7 @@ TICKS = 25
 @pytest.fixture(scope="module")
 def driven(running, tmp_path_factory):
     """A server whose hero drove for 25 ticks under its recorder; gives it, the log, the poses."""
-    with running("--seed", "7", "--vehicles", "6", "--walkers", "6") as server:
+    with running("--seed", "7", "--vehicles", "6", "--walkers", "6", "--no-raster") as server:
         client = server.client()
         world = client.get_world()
         settings = world.get_settings()

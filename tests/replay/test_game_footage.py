@@ -29,8 +29,8 @@ from realmaster_live.replay.kinds import find_footage, open_footage
 
 
 @pytest.fixture(scope="module")
-def truths():
-    return town_drive(9)
+def truths(made_once):
+    return town_drive(9, made_once)
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,8 @@ RECIPE = '[plan]\nframes = 13\nfps = 10.0\nsize = "keep"\nimage_fps = 10.0\n'
 
 
 @pytest.fixture(scope="module")
-def truths():
-    return town_drive(FRAMES)
+def truths(made_once):
+    return town_drive(FRAMES, made_once)
 
 
 @pytest.fixture(scope="module")
