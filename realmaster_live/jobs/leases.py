@@ -20,6 +20,7 @@ from typing import Self
 from realmaster_live.errors import ConfigError
 from realmaster_live.system.atomic_files import part_of
 from realmaster_live.system.records import encode, read_record
+from realmaster_live.system.termination import deferred_signals
 
 LEASES = "leases"
 BEATS = 4  # heartbeats in the time after which a lease expires
@@ -75,11 +76,12 @@ def hold(dataset: Path, key: str, expiry_s: float) -> Iterator[Lease | None]:
         beat.start()
         yield Lease(path=path, holder=holder, orphaned=orphaned)
     finally:
-        ended.set()
-        if beat.ident is not None:
-            beat.join()
-        if read_holder(path) == holder:
-            path.unlink(missing_ok=True)
+        with deferred_signals():  # a group is signalled, and then its supervisor ends each again
+            ended.set()
+            if beat.ident is not None:
+                beat.join()
+            if read_holder(path) == holder:
+                path.unlink(missing_ok=True)
 
 
 def _beat(path: Path, holder: Holder, expiry_s: float, ended: threading.Event) -> None:

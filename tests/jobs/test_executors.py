@@ -78,7 +78,7 @@ def sbatch(tmp_path, monkeypatch):
 
 
 def test_processes_share_the_clips(tmp_path):
-    dataset = make_dataset(tmp_path, clips=8, wait_s=0.05)
+    dataset = make_dataset(tmp_path, clips=8, together=2)
     seen = []
     status = run_stage(dataset, "copies", workers=2, on_progress=seen.append)
     assert (status.done, status.waiting, status.quarantined) == (8, 0, 0)

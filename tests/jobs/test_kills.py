@@ -11,8 +11,9 @@ import pytest
 import trial_worker
 from trial_dataset import calls, make_dataset, worker
 
-from realmaster_live.jobs.leases import LEASES
+from realmaster_live.jobs.leases import LEASES, hold
 from realmaster_live.jobs.work import DONE, QUARANTINED
+from realmaster_live.system.termination import termination_raises
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.collect import find_garbage
 from realmaster_live.training.pairs.manifest import rows, stage_folder
@@ -135,3 +136,15 @@ def test_sigterm_gives_the_lease_back_and_counts_no_attempt(tmp_path):
     assert not list((dataset / LEASES).glob("*.json"))
     assert not rows(dataset, "copies")
     assert not list(dataset.rglob(".*.part*"))
+
+
+def test_a_lease_is_given_back_though_a_second_signal_comes_meanwhile(tmp_path, monkeypatch):
+    def signalled(path, missing_ok=False):
+        signal.raise_signal(signal.SIGTERM)
+        os.unlink(path)  # noqa: PTH108
+
+    with pytest.raises(SystemExit), termination_raises(), hold(tmp_path, "key", 60.0):
+        assert list((tmp_path / LEASES).glob("*.json"))
+        monkeypatch.setattr(Path, "unlink", signalled)
+        signal.raise_signal(signal.SIGTERM)
+    assert not list((tmp_path / LEASES).glob("*.json"))

@@ -17,11 +17,22 @@ from realmaster_live.live.pipeline import run
 SPEC = ChunkSpec(frames=4, height=8, width=16, fps=20)
 
 
+class Hold:
+    """Keeps whoever waits in it until the source has given its last frame."""
+
+    def __init__(self):
+        self.reached, self.over = threading.Event(), threading.Event()
+
+    def wait(self):
+        self.reached.set()
+        self.over.wait(10.0)
+
+
 class MovingBar:
     """A user's own source: a bright bar that walks over a dark picture."""
 
-    def __init__(self, count, *, every_s=0.0, skip=(), fail_at=None, hang_at=None):
-        self.count, self.every_s, self.skip = count, every_s, skip
+    def __init__(self, count, *, every_s=0.0, skip=(), fail_at=None, hang_at=None, hold=None):
+        self.count, self.every_s, self.skip, self.hold = count, every_s, skip, hold
         self.fail_at, self.hang_at = fail_at, hang_at
         self.closed = threading.Event()
         self.cleaned_up_on = None
@@ -36,6 +47,8 @@ class MovingBar:
                 if number == self.hang_at:
                     self.closed.wait()
                     return
+                if number == 8 and self.hold is not None:
+                    self.hold.reached.wait(10.0)
                 time.sleep(self.every_s)
                 image = np.zeros((8, 16, 3), np.uint8)
                 image[:, number % 16] = 255
@@ -48,6 +61,8 @@ class MovingBar:
                     intrinsics=np.eye(3),
                     cam_to_world=np.eye(4),
                 )
+            if self.hold is not None:
+                self.hold.over.set()
         finally:
             self.cleaned_up_on = threading.current_thread().name
 
@@ -58,9 +73,9 @@ class MovingBar:
 class Inverting:
     """A user's own engine; remembers what it was told."""
 
-    def __init__(self, *, spec=SPEC, every_s=0.0, fail_at=None, interrupt_at=None):
-        self.spec = spec
-        self.every_s, self.fail_at, self.interrupt_at = every_s, fail_at, interrupt_at
+    def __init__(self, *, spec=SPEC, fail_at=None, interrupt_at=None, hold=None):
+        self.spec, self.hold = spec, hold
+        self.fail_at, self.interrupt_at = fail_at, interrupt_at
         self.log = []
         self.thread = None
 
@@ -71,7 +86,8 @@ class Inverting:
             raise EngineError("expected finite pixels, got NaN: check the weights")
         if chunk.index == self.interrupt_at:
             os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(self.every_s)
+        if self.hold is not None:
+            self.hold.wait()
         return chunk.with_frames(255 - chunk.frames)
 
     def reset(self):
@@ -84,14 +100,16 @@ class Inverting:
 class Collector:
     """A user's own sink."""
 
-    def __init__(self, *, every_s=0.0, fail_at=None):
-        self.every_s, self.fail_at = every_s, fail_at
+    def __init__(self, *, every_s=0.0, fail_at=None, hold=None):
+        self.every_s, self.fail_at, self.hold = every_s, fail_at, hold
         self.chunks = []
         self.closed = 0
 
     def write(self, chunk):
         if chunk.index == self.fail_at:
             raise RecordingError("expected room on the disk, got none: free some")
+        if self.hold is not None:
+            self.hold.wait()
         time.sleep(self.every_s)
         self.chunks.append(chunk)
 
@@ -204,9 +222,10 @@ def test_block_holds_the_source_back_for_a_slow_sink():
 
 @pytest.mark.parametrize("slow", ["engine", "sink"])
 def test_drop_oldest_lets_the_newest_win_and_counts(slow):
-    source = MovingBar(120, every_s=0.002)
-    engine = Inverting(every_s=0.03 if slow == "engine" else 0)
-    sink = Collector(every_s=0.03 if slow == "sink" else 0)
+    hold = Hold()
+    source = MovingBar(120, hold=hold)
+    engine = Inverting(hold=hold if slow == "engine" else None)
+    sink = Collector(hold=hold if slow == "sink" else None)
     stats = run(source, engine, [sink], policy="drop_oldest", queue_chunks=1)
     assert stats.captured == 120
     assert stats.dropped_chunks > 0
@@ -219,8 +238,9 @@ def test_drop_oldest_lets_the_newest_win_and_counts(slow):
 
 def test_after_a_dropped_chunk_the_engine_starts_with_a_short_one():
     spec = ChunkSpec(frames=4, height=8, width=16, fps=20, first_frames=1)
-    engine, sink = Inverting(spec=spec, every_s=0.03), Collector()
-    stats = run(MovingBar(121, every_s=0.002), engine, [sink], policy="drop_oldest", queue_chunks=1)
+    hold, sink = Hold(), Collector()
+    source, engine = MovingBar(121, hold=hold), Inverting(spec=spec, hold=hold)
+    stats = run(source, engine, [sink], policy="drop_oldest", queue_chunks=1)
     assert stats.resets > 0
     for before, after in pairwise(engine.log):
         assert before != "reset" or after == 1

@@ -20,6 +20,7 @@ class CopiesConfig:
     crash: tuple[str, ...] = ()
     lose_gpu: tuple[str, ...] = ()
     journal: str = ""
+    together: int = 1  # processes that must have called before any goes on
 
 
 class Copies:
@@ -36,6 +37,11 @@ class Copies:
         if config.journal:
             with Path(config.journal).open("a") as file:
                 file.write(f"{name} {os.getpid()}\n")
+        deadline = time.monotonic() + 30.0
+        while config.together > 1 and len(self._callers()) < config.together:
+            if time.monotonic() > deadline:
+                raise PairError(f"expected {config.together} processes at work, got fewer: wait")
+            time.sleep(0.01)
         time.sleep(config.wait_s)
         if name in config.poison:
             raise PairError(f"expected another clip, got {name}: leave it out")
@@ -46,6 +52,9 @@ class Copies:
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
         target.write_text(f"{config.text} of {name}\n".ljust(config.bytes, "."))
         return {"attempt": job.attempt}
+
+    def _callers(self) -> set[str]:
+        return {line.split()[1] for line in Path(self.config.journal).read_text().splitlines()}
 
 
 def make(config: CopiesConfig, dataset: Path) -> Copies:
