@@ -36,20 +36,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(limit_s))
 
 
+def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the temporary folder that all processes of a run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@contextlib.contextmanager
+def one_process(lock: Path) -> Iterator[None]:
+    """Hold a lock that one process may have at a time."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """The function that returns a folder which one process of a run fills for all of them.
 
     `made_once(name, make)` calls `make(folder)` unless some process has. Nobody may write to it.
     """
-    root = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        root = root.parent  # each worker has a folder below the run's
+    root = folder_of_the_run(tmp_path_factory)
 
     def folder_of(name: str, make: Callable[[Path], object]) -> Path:
         folder = root / f"once-{name}"
-        with (root / f"once-{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with one_process(root / f"once-{name}.lock"):
             if not folder.exists():
                 begun = tmp_path_factory.mktemp(name)
                 make(begun)
@@ -107,9 +118,12 @@ def running_minitown(*options: str, port: int = 0) -> Iterator[MinitownServer]:
 
 
 @pytest.fixture(scope="session")
-def minitown() -> Iterator[MinitownServer]:
+def minitown(tmp_path_factory) -> Iterator[MinitownServer]:
     """Town 7 with its pictures drawn."""
-    with running_minitown("--seed", "7") as server:
+    with contextlib.ExitStack() as stack:
+        # On a new machine the first one to start compiles the renderer for all.
+        with one_process(folder_of_the_run(tmp_path_factory) / "renderer.lock"):
+            server = stack.enter_context(running_minitown("--seed", "7"))
         yield server
 
 

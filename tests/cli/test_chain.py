@@ -146,19 +146,18 @@ def test_signals_restore_the_world_and_keep_the_recording(
     assert len(list(recording.frames())) == len(recording) > 0
 
 
-def test_a_server_that_dies_ends_the_run_and_the_recording_plays(tmp_path):
-    from realmaster_live.demo.local_town import local_town, pick_ego
+def test_a_server_that_dies_ends_the_run_and_the_recording_plays(running, tmp_path):
+    from realmaster_live.demo.local_town import pick_ego
 
     folder = tmp_path / "drive"
-    with local_town(seed=7, vehicles=3, walkers=0) as port:
-        flags = ["--port", port, "--ego", pick_ego(port), *ATTACH]
+    with running("--vehicles", "3", "--walkers", "0", "--no-raster") as town:
+        flags = ["--port", town.port, "--ego", pick_ego(town.port), *ATTACH]
         process = realmaster(
             "record", folder, *flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         until(lambda: list(folder.rglob("frames.arrows")))
         time.sleep(0.5)
-        (server,) = _listening(port)
-        os.kill(server, signal.SIGKILL)
+        town.process.kill()
         began = time.monotonic()
         _, error = ended(process)
     assert time.monotonic() - began < 60
@@ -167,18 +166,6 @@ def test_a_server_that_dies_ends_the_run_and_the_recording_plays(tmp_path):
     recording = Recording(folder)
     assert recording.meta.complete
     assert len(list(recording.frames())) == len(recording) > 0
-
-
-def _listening(port):
-    """Return the ids of the processes that were started for this port."""
-    import psutil
-
-    children = psutil.Process().children(recursive=True)
-    return [
-        child.pid
-        for child in children
-        if any(c.status == "LISTEN" and c.laddr.port == port for c in child.net_connections())
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -235,12 +222,11 @@ def test_only_a_recorded_scene_can_be_traced(town_with_a_car, tmp_path, capsys):
     assert main(["truth", str(folder), "--every", "0"]) == 2
 
 
-def test_bench_prints_and_keeps_its_figures(tmp_path):
+def test_bench_prints_and_keeps_its_figures(tmp_path, capsys):
     out = tmp_path / "bench.json"
-    flags = ["--sizes", "64x32", "--seconds", "0.8", "--engine", "identity", "--out", out]
-    process = realmaster("bench", *flags, stdout=subprocess.PIPE)
-    text, _ = ended(process)
-    assert process.returncode == 0
+    flags = ["--sizes", "64x32", "--seconds", "0.8", "--engine", "identity", "--out", str(out)]
+    assert main(["bench", *flags]) == 0
+    text = capsys.readouterr().out
     assert "64x32 identity: 16 frames captured, 16 realized" in text
     (result,) = json.loads(out.read_text())
     assert result["fps"] == pytest.approx(result["stats"]["realized"] / result["stats"]["wall_s"])

@@ -52,6 +52,15 @@ def adapter(tmp_path_factory, base):
 def exported(tmp_path_factory, base, adapter):
     out = tmp_path_factory.mktemp("exported")
     command = ["export", str(base), "--adapter", str(adapter), "--out", str(out)]
+    assert main([*command, "--to", "checkpoint,lora"]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory, base, adapter):
+    """All forms in one go."""
+    out = tmp_path_factory.mktemp("everything")
+    command = ["export", str(base), "--adapter", str(adapter), "--out", str(out)]
     assert main([*command, "--to", "checkpoint,lora,onnx"]) == 0
     return out
 
@@ -116,11 +125,12 @@ def chunk(index):
     )
 
 
-def test_the_graphs_answer_as_torch_with_the_adapter(base, adapter, exported):
+@pytest.mark.slow
+def test_the_graphs_answer_as_torch_with_the_adapter(base, adapter, everything):
     frames = []
     for engine in (
         TorchEngine(base, width=WIDTH, height=HEIGHT, adapter=adapter),
-        OnnxEngine(exported / "onnx", width=WIDTH, height=HEIGHT),
+        OnnxEngine(everything / "onnx", width=WIDTH, height=HEIGHT),
     ):
         with engine:
             frames.append(
@@ -130,19 +140,24 @@ def test_the_graphs_answer_as_torch_with_the_adapter(base, adapter, exported):
     assert difference.mean() < 0.5 and difference.max() <= 8  # levels: weights are float16
 
 
-def test_licence_and_base_are_in_every_form(base, adapter, exported):
+def test_licence_and_base_are_in_the_checkpoint_and_the_lora_files(base, adapter, exported):
     base_sha256 = hash_tensors(stored_tensors(base / "transformer.safetensors"))
     facts = json.loads((exported / "checkpoint" / "facts.json").read_text())
     assert (facts["licence"], facts["base_sha256"]) == (LICENCE, base_sha256)
     assert facts["adapter"]["sha256"] == digest_of(adapter)
-    manifest = json.loads((exported / "onnx" / "manifest.json").read_text())
-    assert manifest["licence"] == LICENCE
-    assert manifest["trained_on"] == facts
     for path in (exported / "lora").iterdir():
         with safe_open(path, framework="pt") as file:
             header = file.metadata()
         assert (header["licence"], header["base_sha256"]) == (LICENCE, base_sha256)
         assert read_facts(path).trigger == "a look"
+
+
+@pytest.mark.slow
+def test_licence_and_facts_are_in_the_manifest_of_the_graphs(everything):
+    facts = json.loads((everything / "checkpoint" / "facts.json").read_text())
+    manifest = json.loads((everything / "onnx" / "manifest.json").read_text())
+    assert manifest["licence"] == LICENCE
+    assert manifest["trained_on"] == facts
 
 
 def test_one_form_goes_straight_into_the_folder_at_any_strength(base, adapter, tmp_path):

@@ -65,7 +65,9 @@ def town_drive(running, made_once):
         with (
             running("--seed", "7", "--vehicles", "30", "--walkers", "30") as town,
             CarlaBridge(town.host, town.port, ego=pick_ego(town.port), **options) as bridge,
-            Recorder(folder / "minitown", spec, about=About(source=bridge.info, seed=7)) as recorder,
+            Recorder(
+                folder / "minitown", spec, about=About(source=bridge.info, seed=7)
+            ) as recorder,
         ):
             frames = bridge.frames()
             for index in range(8):

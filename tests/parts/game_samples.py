@@ -86,7 +86,9 @@ def mapped(labels: np.ndarray, table: dict) -> np.ndarray:
 
 def town_drive(frames: int, made_once: Callable[..., Path]) -> list[Truth]:
     """Return the first frames of a drive, at most LONGEST, with depth up to SKY_M."""
-    folder = made_once("game-drive", lambda new: (new / "truths").write_bytes(pickle.dumps(_drawn())))
+    folder = made_once(
+        "game-drive", lambda new: (new / "truths").write_bytes(pickle.dumps(_drawn()))
+    )
     return pickle.loads((folder / "truths").read_bytes())[:frames]
 
 

@@ -87,10 +87,17 @@ def test_a_killed_recorder_loses_half_a_second_at_most(point, tmp_path):
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("renames", [1, 3, 6, 10, 13, 14, 15, 16])
-def test_a_killed_repair_is_harmless(renames, tmp_path):
-    folder = tmp_path / "drive"
+@pytest.fixture(scope="module")
+def killed_drive(tmp_path_factory):
+    """A recording of which the second segment is open; tests repair a copy of it."""
+    folder = tmp_path_factory.mktemp("killed") / "drive"
     assert drive(folder, "chunk 8") == -signal.SIGKILL
+    return folder
+
+
+@pytest.mark.parametrize("renames", [1, 3, 6, 10, 13, 14, 15, 16])
+def test_a_killed_repair_is_harmless(renames, killed_drive, tmp_path):
+    folder = shutil.copytree(killed_drive, tmp_path / "drive")
     before = len(Recording(folder))
     assert drive(folder, f"repairing {renames}") == -signal.SIGKILL
     assert len(Recording(folder)) == before
@@ -100,9 +107,8 @@ def test_a_killed_repair_is_harmless(renames, tmp_path):
     check_readable(folder, 26)
 
 
-def test_the_command_line_verifies_and_repairs(tmp_path, capsys):
-    folder = tmp_path / "drive"
-    assert drive(folder, "chunk 8") == -signal.SIGKILL
+def test_the_command_line_verifies_and_repairs(killed_drive, tmp_path, capsys):
+    folder = shutil.copytree(killed_drive, tmp_path / "drive")
     assert main(["dataset", "verify", str(folder)]) == 1
     output = capsys.readouterr().out
     assert "000000  whole" in output
