@@ -40,10 +40,8 @@ def adapter(tmp_path_factory, base):
         for low_rank in made.low_ranks.values():
             low_rank.up.normal_(std=0.1, generator=generator)
     path = tmp_path_factory.mktemp("adapter") / "look.safetensors"
-    facts = LoraFacts(
-        base_model="tiny", base_sha256=hash_tensors(stored_tensors(base / "transformer.safetensors")),
-        licence=LICENCE, trigger="a look",
-    )  # fmt: skip
+    base_sha256 = hash_tensors(stored_tensors(base / "transformer.safetensors"))
+    facts = LoraFacts(base_model="tiny", base_sha256=base_sha256, licence=LICENCE, trigger="a look")
     save(path, made, scheme="diffusers", facts=facts)
     return path
 
