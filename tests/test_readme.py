@@ -122,7 +122,7 @@ def test_the_drop_in_camera_of_the_readme_runs(hero, minitown, tmp_path, monkeyp
     vehicle = world.get_actor(hero.id)
     own = world.spawn_actor(blueprint, carla.Transform(), attach_to=vehicle)
     names = {"rm": realmaster_live, "camera": own}
-    (source,) = [block for block in blocks("python") if "rm.realize(camera)" in block]
+    (source,) = [block for block in blocks("python") if "rm.realize(camera" in block]
     exec(compile(source, "README.md", "exec"), names)
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("out/*.png"))) < 4 and time.monotonic() < deadline:
