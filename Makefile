@@ -4,8 +4,10 @@ PYTHON := $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null \
 	&& { command -v $$p; break; }; done)
 PIP_FLAGS := --quiet --disable-pip-version-check --constraint constraints.txt
-# One thread a process: the tests' networks are tiny, and several processes run side by side.
-PYTEST := OMP_NUM_THREADS=1 .venv-test/bin/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+# One process more than there are cores, up to four, since many tests wait for a simulator; one
+# thread a process, since the tests' networks are tiny.
+PROCESSES := $(shell cores=$$(getconf _NPROCESSORS_ONLN || echo 2); echo $$((cores < 4 ? cores + 1 : 4)))
+PYTEST := OMP_NUM_THREADS=1 .venv-test/bin/pytest --numprocesses $(PROCESSES) --dist loadfile
 
 .PHONY: demo test test-slow test-all lint types docs bench clean python
 
