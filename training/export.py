@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.model.importing import LICENCES
 from realmaster_live.model.lora_files import load, save
 from realmaster_live.model.lora_keys import Scheme
 from realmaster_live.prompts import PROMPTS_FILE
@@ -63,6 +64,8 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     prompts = source.base / PROMPTS_FILE
     if prompts.exists():
         shutil.copyfile(prompts, folder / PROMPTS_FILE)
+    if (source.base / LICENCES).is_dir():
+        shutil.copytree(source.base / LICENCES, folder / LICENCES, dirs_exist_ok=True)
     write_json(folder / FACTS, merged_facts(source, strength))
 
 

@@ -16,7 +16,7 @@ from realmaster_live.model.profile import EMBEDDED, Profile
 from realmaster_live.system.texts import parse_toml
 from realmaster_live.training.optimization import Optimization
 
-METHODS = ("stages", "ic-lora")
+METHODS = ("stages", "ic-lora", "decoder")
 STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
 
 

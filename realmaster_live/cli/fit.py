@@ -21,14 +21,15 @@ class Fit:
     The method "stages" trains the embedded model in five stages: autoencoder, transformer, distill,
     decoder and joint. The folder checkpoint in --out always holds the best of the stages done so
     far, ready for export. The method "ic-lora" trains an adapter of a larger model and writes
-    adapter.safetensors.
+    adapter.safetensors. The method "decoder" trains a head behind a tiny autoencoder's decoder
+    that looks at the render, and writes the checkpoint with it.
 
     Attributes:
         recipe: The TOML file of the recipe.
         data: A folder of pairs, or, of ic-lora, of shards.
         out: Folder of the run.
         start: A checkpoint whose weights a new run of stages begins with.
-        base: The model that ic-lora trains an adapter of.
+        base: The model that ic-lora trains an adapter of, or the checkpoint that gets the head.
     """
 
     recipe: Annotated[Path, Flag(positional=True)]
@@ -46,7 +47,8 @@ def run(options: Fit) -> int:
 
     log_to_stdout()
     table = read_table(options.recipe)
-    train = {"stages": train_stages, "ic-lora": train_adapter}[method_of(table)]
+    methods = {"stages": train_stages, "ic-lora": train_adapter, "decoder": train_head}
+    train = methods[method_of(table)]
     return train(table, options)
 
 
@@ -102,5 +104,29 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
     data, out = _folders(options)
     use_device(options.run.device)
     training = IcLoraRun(recipe, open_data(data), out, accepted=options.run.accept_change)
+    connect_signals(training)
+    return 0 if training.train() else STOPPED
+
+
+def train_head(table: dict[str, Any], options: Fit) -> int:
+    """Train a head that looks at the render."""
+    from realmaster_live.training.decoder_head import HeadRun
+    from realmaster_live.training.recipe import parse_recipe, toml_of
+    from realmaster_live.training.session import STOPPED, connect_signals, use_device
+
+    recipe = parse_recipe({**table, "stages": ["decoder"]})
+    if options.run.print_config:
+        shown = dataclasses.asdict(recipe)
+        kept = ("seed", "threads", "bfloat16", "save_s", "validate_s", "decoder")
+        sys.stdout.write(toml_of({"method": "decoder", **{name: shown[name] for name in kept}}))
+        return 0
+    if options.base is None or options.start is not None:
+        raise ConfigError(
+            'expected --base CHECKPOINT with method = "decoder", got none, or --start: give the '
+            "checkpoint that realmaster model import wrote"
+        )
+    data, out = _folders(options)
+    use_device(options.run.device)
+    training = HeadRun(recipe, data, out, Path(options.base), accepted=options.run.accept_change)
     connect_signals(training)
     return 0 if training.train() else STOPPED

@@ -12,6 +12,7 @@ from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders import taehv
 from realmaster_live.model.autoencoders.interface import empty_memories, join, split
 from realmaster_live.model.autoencoders.opening import autoencoder_of
+from realmaster_live.model.autoencoders.render_head import RenderHead
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.vae import to_cells, to_pixels
 
@@ -89,7 +90,7 @@ def test_decoding_in_chunks_is_decoding_the_clip(name, each):
 
 
 @pytest.mark.parametrize("each", [1, 2, 3])
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in TAEHV])
+@pytest.mark.parametrize("name", ["ours", *WAN_CONFIGS])
 def test_encoding_in_chunks_is_encoding_the_clip(name, each):
     autoencoder = make(name)
     film = film_for(autoencoder)
@@ -119,6 +120,27 @@ def test_tiny_decoder_is_the_public_one(name):
         pictures = nn.functional.pixel_shuffle(pictures, 2)
     expected = pictures.clamp(0, 1)[3:].permute(0, 2, 3, 1) * 2 - 1
     torch.testing.assert_close(decoded(autoencoder, latents, film, 3), expected)
+
+
+def test_a_new_head_changes_nothing_and_a_trained_one_is_read_back(tmp_path):
+    plain = make("taew2_1")
+    guided = taehv.Taehv(plain.layout, RenderHead(16, 8)).eval()
+    guided.load_state_dict(plain.state_dict(), strict=False)
+    film = film_for(plain)
+    latents = encoded(plain, film, LATENTS)
+    with torch.no_grad():
+        expected, got = (decoded(each, latents, film, 2) for each in (plain, guided))
+        assert torch.equal(got, expected)
+        for parameter in guided.head.parameters():
+            parameter.add_(0.01)
+        changed = decoded(guided, latents, film, 2)
+        assert not torch.allclose(changed, expected, atol=1e-3)
+        other = decoded(guided, latents, film.flip(0), 2)
+        assert not torch.allclose(changed, other, atol=1e-3)  # it looks at the render
+    tensors = guided.state_dict()
+    read = autoencoder_of(profile_of("taew2_1"), tensors, tmp_path)
+    read.load_state_dict(tensors)
+    assert read.guided and not plain.guided
 
 
 @pytest.mark.parametrize("name", WAN_CONFIGS)
@@ -170,7 +192,7 @@ def test_other_tensors_are_refused(tmp_path):
 
 @pytest.mark.slow  # torch's exporter traces hundreds of operations with open sizes
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ["ours", "taew2_1", "taew2_2_super", "wan2.1", "wan2.2"])
+@pytest.mark.parametrize("name", ["ours", "headed", "taew2_2_super", "wan2.1", "wan2.2"])
 def test_graphs_in_onnx_runtime(name):
     autoencoder, profile = make(name), profile_of(name)
     side = 2 * autoencoder.latent_stride

@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from realmaster_live.model.autoencoders import taehv, wan
+from realmaster_live.model.autoencoders.render_head import RenderHead
 from realmaster_live.model.profile import TINY, WAN_1_3B
 from realmaster_live.model.vae import StreamingAutoencoder
 
@@ -42,7 +43,7 @@ WAN_CONFIGS = {  # of diffusers' AutoencoderKLWan
         "scale_factor_spatial": 16,
     },
 }
-NAMES = ("ours", *TAEHV, *WAN_CONFIGS)
+NAMES = ("ours", *TAEHV, "headed", *WAN_CONFIGS)
 SMALL_WAN = replace(
     WAN_1_3B,
     width=24,
@@ -59,6 +60,8 @@ def make(name):
     torch.manual_seed(5)
     if name in TAEHV:
         made = taehv.Taehv(TAEHV[name])
+    elif name == "headed":
+        made = taehv.Taehv(TAEHV["taew2_1"], RenderHead(16, 8, half=4, fine=8))
     elif name in WAN_CONFIGS:
         layout = wan.Layout.from_dict(WAN_CONFIGS[name], source="the test")
         made = wan.WanAutoencoder(layout)
@@ -74,6 +77,7 @@ def profile_of(name):
     """Return a small profile that takes an autoencoder's latents."""
     if name == "ours":
         return TINY
+    name = "taew2_1" if name == "headed" else name
     kind = "taehv" if name in TAEHV else "wan"
     layout = TAEHV[name].channels if name in TAEHV else WAN_CONFIGS[name]["z_dim"]
     stride = 8 if layout == 16 else 16

@@ -10,6 +10,7 @@ from torch import Tensor
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders import taehv, wan
 from realmaster_live.model.autoencoders.interface import MEMORY_STRIDE, Autoencoder
+from realmaster_live.model.autoencoders.render_head import head_of
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.system.texts import read_object
@@ -35,7 +36,8 @@ def autoencoder_of(profile: Profile, tensors: Mapping[str, Tensor], folder: Path
     """
     found: Autoencoder
     if profile.autoencoder == "taehv":
-        found = taehv.Taehv(taehv.layout_of(tensors, source=str(folder)))
+        layout = taehv.layout_of(tensors, source=str(folder))
+        found = taehv.Taehv(layout, head_of(tensors, profile.latent_stride))
     elif profile.autoencoder == "wan":
         path = folder / LAYOUT_FILE
         config = read_object(

@@ -34,6 +34,7 @@ from realmaster_live.model.autoencoders.interface import (
     to_cells_of,
     unfold,
 )
+from realmaster_live.model.autoencoders.render_head import RenderHead
 
 FRAMES = 4  # of a latent
 STAGES = 3  # each halves the picture; together with the patch they make the latent's stride
@@ -214,15 +215,18 @@ class Decoder(nn.ModuleList):
 
 
 class Taehv(Autoencoder):
-    """The tiny autoencoder; `encoder` and `decoder` have the public files' names of tensors."""
+    """The tiny autoencoder; `encoder` and `decoder` have the public files' names of tensors.
+
+    With a `head`, the decoded pictures are corrected by the render.
+    """
 
     latent_frames = FRAMES
     first_latent_frames = 1
-    guided = False
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, head: RenderHead | None = None) -> None:
         super().__init__()
-        self.layout = layout
+        self.layout, self.head = layout, head
+        self.guided = head is not None
         self.latent_channels = layout.channels
         self.latent_stride = layout.patch * 2**STAGES
         self.encoder, self.decoder = Encoder(layout), Decoder(layout)
@@ -242,8 +246,13 @@ class Taehv(Autoencoder):
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the cells of a latent's frames and the decoder's memory."""
-        pictures, kept = self.decoder(split(latent), memory)
-        return to_cells_of(pictures.clamp(0.0, 1.0) * 2.0 - 1.0, self.layout.patch), kept
+        latents = split(latent)
+        pictures, kept = self.decoder(latents, memory)
+        decoded = to_cells_of(pictures.clamp(0.0, 1.0) * 2.0 - 1.0, self.layout.patch)
+        if self.head is None or cells is None:
+            return decoded, kept
+        each = latents.flatten(0, 1).repeat_interleave(FRAMES, 0)
+        return self.head(decoded, cells, each), kept
 
 
 def layout_of(tensors: Mapping[str, Tensor], *, source: str) -> Layout:
