@@ -28,12 +28,19 @@ from realmaster_live.model.autoencoders.films import film_length
 from realmaster_live.model.autoencoders.interface import empty_memories, split
 from realmaster_live.model.autoencoders.render_head import RenderHead
 from realmaster_live.model.autoencoders.taehv import FRAMES, Taehv
-from realmaster_live.model.checkpoint import AUTOENCODER_FILE, load_autoencoder, write_tensors
+from realmaster_live.model.checkpoint import (
+    AUTOENCODER_FILE,
+    FACTS,
+    LATENTS_OF,
+    load_autoencoder,
+    write_tensors,
+)
 from realmaster_live.model.vae import to_cells, to_pixels
 from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.data import Clip, crop_batch, find_clips, step_rng, torch_rng
 from realmaster_live.training.embedded.autoencoder import picture_loss
+from realmaster_live.training.iclora.base import autoencoder_hashes
 from realmaster_live.training.loop import (
     Interval,
     StageState,
@@ -228,14 +235,15 @@ class HeadRun:
         folder.mkdir(exist_ok=True)
         for path in sorted(self.base.rglob("*")):
             target = folder / path.relative_to(self.base)
-            if path.is_file() and path.name not in (AUTOENCODER_FILE, "facts.json"):
+            if path.is_file() and path.name not in (AUTOENCODER_FILE, FACTS):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _link(path, target)
         write_tensors(folder / AUTOENCODER_FILE, self.autoencoder.state_dict())
-        known = self.base / "facts.json"
+        known = self.base / FACTS
         facts: dict[str, Any] = json.loads(known.read_text()) if known.is_file() else {}
+        facts[LATENTS_OF] = sorted(autoencoder_hashes(self.base))
         head = {"steps": steps, "clips": len(self.clips), "seed": self.recipe.seed}
-        write_json(folder / "facts.json", {**facts, "head": head})
+        write_json(folder / FACTS, {**facts, "head": head})
 
 
 def _link(path: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from realmaster_live.errors import BuildError, ConfigError
-from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.model.checkpoint import FACTS, LATENTS_OF, save_checkpoint
 from realmaster_live.model.importing import LICENCES
 from realmaster_live.model.lora_files import load, save
 from realmaster_live.model.lora_keys import Scheme
@@ -23,11 +23,10 @@ from realmaster_live.prompts import PROMPTS_FILE
 from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.checkpoints import digest_of
 from realmaster_live.training.distillation.networks import Teacher
-from realmaster_live.training.iclora.base import check_adapter
+from realmaster_live.training.iclora.base import Base, check_adapter
 
 Form = Literal["checkpoint", "lora", "onnx"]
 FORMS: tuple[Form, ...] = get_args(Form)
-FACTS = "facts.json"
 
 
 def parse_forms(text: str) -> tuple[Form, ...]:
@@ -66,14 +65,15 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
         shutil.copyfile(prompts, folder / PROMPTS_FILE)
     if (source.base / LICENCES).is_dir():
         shutil.copytree(source.base / LICENCES, folder / LICENCES, dirs_exist_ok=True)
-    write_json(folder / FACTS, merged_facts(source, strength))
+    write_json(folder / FACTS, merged_facts(source, base, strength))
 
 
-def merged_facts(source: Teacher, strength: float) -> dict[str, Any]:
+def merged_facts(source: Teacher, base: Base, strength: float) -> dict[str, Any]:
     """Return the base's facts, with its hash, the licence, and the adapter's facts."""
     lora = source.lora_facts
     facts = {
         **source.facts(),
+        LATENTS_OF: sorted(base.latents_of),
         "base_model": lora.base_model,
         "base_sha256": lora.base_sha256,
         "licence": lora.licence,

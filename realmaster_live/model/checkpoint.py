@@ -25,6 +25,8 @@ PROFILE_FILE = "profile.json"
 TRANSFORMER_FILES = ("transformer.safetensors", "transformer_2.safetensors")
 """One an expert; the first serves the noisier timesteps, as where diffusers keeps Wan2.2's."""
 AUTOENCODER_FILE = "autoencoder.safetensors"
+FACTS = "facts.json"  # what it was made of
+LATENTS_OF = "latents_of_sha256"  # in the facts: files of other autoencoders of the same latents
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

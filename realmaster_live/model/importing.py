@@ -23,6 +23,8 @@ from realmaster_live.model.autoencoders.opening import LAYOUT_FILE, check_latent
 from realmaster_live.model.autoencoders.wan import Layout, WanAutoencoder
 from realmaster_live.model.checkpoint import (
     AUTOENCODER_FILE,
+    FACTS,
+    LATENTS_OF,
     PROFILE_FILE,
     TRANSFORMER_FILES,
     load_into,
@@ -43,7 +45,7 @@ from realmaster_live.prompts import PROMPTS_FILE, PromptTable
 from realmaster_live.system.atomic_files import write_json
 from realmaster_live.system.contents import classify_file, sha256_of
 
-FACTS, LICENCES = "facts.json", "licences"
+LICENCES = "licences"
 TAEHV_LICENCE = "MIT"  # of madebyollin/taehv
 OURS = ("half", "fine", "middle", "deep", "memory", "falling")  # sizes of our autoencoder
 
@@ -101,7 +103,7 @@ def import_model(
         "base_model": source.resolve().name,
         "base_sha256": hashes[0] if len(hashes) == 1 else hashes,
         "licence": pipeline.stated_licence(source) or "unknown",
-        "latents_of_sha256": sha256_of(own) if own.is_file() else "",
+        LATENTS_OF: [sha256_of(own)] if own.is_file() else [],
         "autoencoder": about,
     }
     _copy_licences(source, target)

@@ -26,7 +26,12 @@ from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
 from realmaster_live.model.tensor_files import copy_tensors, hash_tensors, stored_tensors
 from realmaster_live.system.contents import sha256_of
-from realmaster_live.training.iclora.base import BaseConfig, check_adapter, load_base
+from realmaster_live.training.iclora.base import (
+    BaseConfig,
+    check_adapter,
+    check_latents_of,
+    load_base,
+)
 
 PROFILE = "wan-1.3b-480"
 WEIGHTS = "diffusion_pytorch_model"
@@ -261,3 +266,15 @@ def test_copying_holds_a_block_in_memory(tmp_path):
     assert hash_tensors(stored_tensors(source)) == hash_tensors(stored_tensors(target))
     again = copy_tensors(stored_tensors(source), target)
     assert again == hash_tensors(stored_tensors(target))
+
+
+def test_shards_of_another_autoencoder_are_refused(tmp_path, folder, tiny_file):
+    out = tmp_path / "model"
+    import_model(folder, out, profile=PROFILE, autoencoder=f"taehv:{tiny_file}")
+    wans, tiny = folder / "vae" / f"{WEIGHTS}.safetensors", out / "autoencoder.safetensors"
+    for base in (folder, out):
+        check_latents_of(load_base(BaseConfig(checkpoint=str(base))), sha256_of(wans))
+    check_latents_of(load_base(BaseConfig(checkpoint=str(out))), sha256_of(tiny))
+    check_latents_of(load_base(BaseConfig(checkpoint=str(out))), "")
+    with pytest.raises(BuildError, match=f"expected latents of .* shards of {'0' * 12}"):
+        check_latents_of(load_base(BaseConfig(checkpoint=str(out))), "0" * 64)

@@ -44,6 +44,7 @@ from realmaster_live.training.distillation.recipe import (
 )
 from realmaster_live.training.distillation.stage import DistillStage
 from realmaster_live.training.distillation.validation import Validation
+from realmaster_live.training.iclora.base import check_latents_of
 from realmaster_live.training.iclora.train import Data
 from realmaster_live.training.loop import Interval, check_fingerprint, run_stage, write_entry
 
@@ -78,6 +79,7 @@ class Run:
         options: dict[str, Any] = {"weights": recipe.weights, "rank": recipe.rank}
         student, self.adapter = open_trained(self.start, recipe.trains, seed=recipe.seed, **options)
         frozen = open_frozen(teacher, recipe.weights)
+        check_latents_of(frozen, data.autoencoder_sha256)
         self.autoencoder = frozen.autoencoder
         check_alike(frozen.profile, student.profile)
         profile = student.profile

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.checkpoint import (
+    AUTOENCODER_FILE,
+    FACTS,
+    LATENTS_OF,
     PROFILE_FILE,
     TRANSFORMER_FILES,
     load_autoencoder,
@@ -20,6 +24,7 @@ from realmaster_live.model.checkpoint import (
     read_tensors,
 )
 from realmaster_live.model.diffusers_folder import (
+    WEIGHTS,
     check_pipeline,
     expert_folders,
     sized,
@@ -32,6 +37,7 @@ from realmaster_live.model.lora_files import read_facts
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.model.tensor_files import hash_tensors, read_shards
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.checkpoints import digest_of
 
 
@@ -79,6 +85,7 @@ class Base:
         span: the range of timesteps that it serves.
         name: id of the model. licence: of the model. sha256: over its tensors.
         files: those of the transformer. folder: the folder that it was read from.
+        latents_of: sha256 of the autoencoders' files that make its latents, as far as is known.
     """
 
     transformer: InContextTransformer
@@ -90,6 +97,7 @@ class Base:
     sha256: str
     files: tuple[Path, ...]
     folder: Path
+    latents_of: frozenset[str] = frozenset()
 
     @property
     def profile(self) -> Profile:
@@ -136,7 +144,26 @@ def load_base(config: BaseConfig) -> Base:
         sha256=hash_tensors(read_shards(files)),
         files=tuple(files),
         folder=folder,
+        latents_of=autoencoder_hashes(folder),
     )
+
+
+def autoencoder_hashes(folder: Path) -> frozenset[str]:
+    """Return the sha256 of the files of a folder's autoencoders, and those that it was made of."""
+    files = [folder / AUTOENCODER_FILE, folder / "vae" / f"{WEIGHTS}.safetensors"]
+    facts = folder / FACTS
+    known = json.loads(facts.read_text()).get(LATENTS_OF, []) if facts.is_file() else []
+    return frozenset([*known, *(sha256_of(path) for path in files if path.is_file())])
+
+
+def check_latents_of(base: Base, sha256: str) -> None:
+    """Raise BuildError where latents were made by an autoencoder that a model does not know."""
+    if sha256 and base.latents_of and sha256 not in base.latents_of:
+        known = " or ".join(sorted(digest[:12] for digest in base.latents_of))
+        raise BuildError(
+            f"expected latents of the autoencoder with sha256 {known} for {base.folder}, got "
+            f"shards of {sha256[:12]}: encode the pairs with that model's autoencoder"
+        )
 
 
 def check_adapter(path: Path, base: Base) -> None:

@@ -48,4 +48,5 @@ def open_data(folder: Path) -> Data:
         validation=validation if validation.rows else None,
         sha256=digest_of(folder / INDEX),
         empty_text=shards.empty_text,
+        autoencoder_sha256=shards.autoencoder_sha256,
     )

@@ -28,7 +28,7 @@ from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
 from realmaster_live.optional import require
 from realmaster_live.training.checkpoints import digest_of, latest
-from realmaster_live.training.iclora.base import load_base, prepare
+from realmaster_live.training.iclora.base import check_latents_of, load_base, prepare
 from realmaster_live.training.iclora.batches import Batches, LatentPairs
 from realmaster_live.training.iclora.processes import Processes
 from realmaster_live.training.iclora.recipe import IcLoraRecipe, fingerprint
@@ -57,12 +57,14 @@ class Data:
         validation: validation clips, or None.
         sha256: hash of all data, for the fingerprint.
         empty_text: (M, channels) embedding of the empty prompt; None without a text encoder.
+        autoencoder_sha256: of the file whose autoencoder made the latents; "" if unknown.
     """
 
     training: LatentPairs
     validation: LatentPairs | None
     sha256: str
     empty_text: Tensor | None = None
+    autoencoder_sha256: str = ""
 
 
 class IcLoraRun:
@@ -82,6 +84,7 @@ class IcLoraRun:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.set_default_device(device)
         self.base = load_base(recipe.base)
+        check_latents_of(self.base, data.autoencoder_sha256)
         prepare(self.base, weights=recipe.memory.weights, device=device)
         self.adapter = self.attach()
         self.log_to_tensorboard: Any = None

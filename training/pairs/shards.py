@@ -24,6 +24,7 @@ from realmaster_live.training.pairs.texts import read_text
 pa = require("pyarrow", extra="training")
 
 INDEX, TEXTS = "index.parquet", "texts"
+AUTOENCODER = "autoencoder_sha256"  # in the index's metadata
 EMPTY_TEXT = "empty_text"  # in the index's metadata: the key of the empty caption's embedding
 BUCKET = "x"  # between the sides of a shape
 INDEX_SCHEMA = pa.schema(
@@ -86,6 +87,12 @@ class Shards:
         """Return the embedding of the empty caption, None where captions were not embedded."""
         key = (self.index.schema.metadata or {}).get(EMPTY_TEXT.encode(), b"").decode()
         return self._text(key) if key else None
+
+    @property
+    def autoencoder_sha256(self) -> str:
+        """Return the hash of the autoencoder's file that made the latents; "" if unknown."""
+        metadata: dict[bytes, bytes] = self.index.schema.metadata or {}
+        return metadata.get(AUTOENCODER.encode(), b"").decode()
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
