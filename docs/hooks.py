@@ -7,7 +7,7 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from realmaster_live.cli import parse
+from realmaster_live.cli.command import parse
 from realmaster_live.cli.verbs import GROUPS, all_verbs
 
 ROOT = Path(__file__).parent.parent

@@ -3,112 +3,21 @@
 from __future__ import annotations
 
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any
 
-from realmaster_live.cli.options import summary
-from realmaster_live.cli.parsing import HELP_WIDTH, read_options
-from realmaster_live.cli.values import nearest
-from realmaster_live.cli.verbs import GROUPS, RENAMED, VERBS, Verb
-from realmaster_live.errors import ConfigError, MissingDependency, RealMasterError
-from realmaster_live.optional import missing
-
-USAGE, FAULT, INTERRUPTED = 2, 1, 130
-ABOUT = "Makes a running driving simulator look real."
+INTERRUPTED = 130  # what a shell tells of a program that Ctrl-C ended
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; returns 0, or 1 for a fault, 2 for a wrong use, 130 after Ctrl-C."""
-    try:
-        verb, options = parse(sys.argv[1:] if argv is None else argv)
-        try:
-            return verb(options)
-        except ModuleNotFoundError as error:
-            if isinstance(error, MissingDependency) or str(error.name).startswith("realmaster"):
-                raise
-            raise missing(str(error.name), extra=verb.extra, error=error) from error
-    except ConfigError as error:
-        return _complain(error, USAGE)
-    except RealMasterError as error:
-        return _complain(error, FAULT)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns 0, or 1 for a fault, 2 for a wrong use, 130 after Ctrl-C.
 
-
-def parse(argv: Sequence[str]) -> tuple[Verb, Any]:
-    """Return the verb of a command line and its options; --help and --version end the process.
-
-    Raises:
-        ConfigError: there is no such verb, or an option is wrong.
+    What a command imports takes a good part of a second, in which Ctrl-C counts as well.
     """
-    arguments, name = _with_new_verbs(list(argv)), []
-    verb = Verb(summary=ABOUT, verbs=VERBS)
-    tables = [VERBS.keys()]
-    while arguments and arguments[0] in verb.verbs:
-        name.append(arguments.pop(0))
-        verb = verb.verbs[name[-1]]
-        tables.append(verb.verbs.keys())
-    if not name and arguments[:1] == ["--version"]:
-        from importlib.metadata import version
+    try:
+        from realmaster_live.cli.command import run_command
 
-        sys.stdout.write(f"{version('realmaster-live')}\n")
-        raise SystemExit(0)
-    if verb.options:
-        return verb, read_options(
-            verb.cls, arguments, verb=name, tables=tables, epilog=_list_of(verb.verbs)
-        )
-    if arguments[:1] in (["--help"], ["-h"]):
-        sys.stdout.write(overview(name, verb))
-        raise SystemExit(0)
-    program = " ".join(("realmaster", *name))
-    if not arguments:
-        raise ConfigError(f"expected a verb after {program}, got none: see {program} --help")
-    near = nearest(arguments[0], verb.verbs)
-    advice = f"did you mean {near}?" if near else f"see {program} --help"
-    raise ConfigError(f"expected a verb of {program}, got {arguments[0]!r}: {advice}")
-
-
-def overview(name: Sequence[str], verb: Verb) -> str:
-    """Return the help of `realmaster`, or of a verb that only holds others."""
-    program = " ".join(("realmaster", *name))
-    groups = GROUPS if not name else {"verbs": verb.verbs}
-    lists = [f"{group}:\n{_list_of(verbs)}" for group, verbs in groups.items()]
-    end = f"{program} VERB --help explains a verb."
-    if not name:
-        end += " Any verb takes --config FILE. realmaster --version prints the version."
-    return "\n\n".join([f"usage: {program} VERB ...", verb.summary, *lists, end]) + "\n"
-
-
-def _list_of(verbs: Mapping[str, Verb]) -> str:
-    """Return a line for each verb, with what it is for."""
-    lines = []
-    for name, verb in verbs.items():
-        text = verb.summary or summary(verb.cls)
-        lines.append(
-            textwrap.fill(
-                text,
-                HELP_WIDTH,
-                initial_indent=f"  {name:13}",
-                subsequent_indent=" " * 15,
-                break_on_hyphens=False,
-            )
-        )
-    return "\n".join(lines)
-
-
-def _with_new_verbs(arguments: list[str]) -> list[str]:
-    """Put the new name of a verb in the place of an earlier one, and say so."""
-    for old, new in RENAMED.items():
-        if tuple(arguments[: len(old)]) == old:
-            sys.stderr.write(
-                f"realmaster: note: realmaster {' '.join(old)} is now called realmaster "
-                f"{' '.join(new)}\n"
-            )
-            return [*new, *arguments[len(old) :]]
-    return arguments
-
-
-def _complain(error: RealMasterError, status: int) -> int:
-    sys.stderr.write(f"realmaster: error: {error}\n")
-    return status
+        return run_command(sys.argv[1:] if argv is None else argv)
+    except KeyboardInterrupt:
+        # Under `python -m`, CPython ends by the signal if the interruption came through exec() of a
+        # text, which dataclasses use, even where it was caught; another exec() takes that back.
+        exec("")
+        return INTERRUPTED

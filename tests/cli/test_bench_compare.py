@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from realmaster_live.cli import main, parse
+from realmaster_live.cli import main
+from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError
 
 

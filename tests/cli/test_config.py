@@ -1,6 +1,6 @@
 import pytest
 
-from realmaster_live.cli import parse
+from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from driven_scene import record_drive
 
-from realmaster_live.cli import main, parse
+from realmaster_live.cli import main
+from realmaster_live.cli.command import parse
 from realmaster_live.cli.options import options_of
 from realmaster_live.cli.verbs import VERBS, all_verbs
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from realmaster_live.cli import main, parse
+from realmaster_live.cli import main
+from realmaster_live.cli.command import parse
 from realmaster_live.cli.options import options_of, summary
 from realmaster_live.cli.values import nearest
 from realmaster_live.cli.verbs import GROUPS, all_verbs
@@ -173,3 +174,42 @@ def test_a_missing_package_is_one_line_with_its_command(verb, extra, tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "the package 'torch'" in done.stderr and f"[{extra}]" in done.stderr
+
+
+INTERRUPTING = """
+import importlib.abc, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Interrupts(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            {interrupt}
+
+sys.meta_path.insert(0, Interrupts())
+from realmaster_live.cli import main
+status = main({argv})
+assert not any(isinstance(one, Interrupts) for one in sys.meta_path), "never imported"
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    "interrupt", ["os.kill(os.getpid(), signal.SIGINT)", "exec('raise KeyboardInterrupt')"]
+)
+@pytest.mark.parametrize(
+    ("module", "argv"),
+    [
+        ("realmaster_live.cli.command", ["doctor"]),
+        ("realmaster_live.cli.options", ["doctor"]),
+        ("realmaster_live.cli.attach", ["record", "out", "--port", "1"]),
+        ("numpy", ["attach", "--port", "1"]),
+    ],
+)
+def test_ctrl_c_ends_a_command_that_is_still_importing(module, argv, interrupt, tmp_path):
+    script = INTERRUPTING.format(module=module, argv=argv, interrupt=interrupt)
+    (tmp_path / "interrupting.py").write_text(script)  # as `python -m realmaster_live` runs
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupting"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (130, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from realmaster_live.cli import parse
+from realmaster_live.cli.command import parse
 from realmaster_live.datasets.formats import FORMATS
 
 TEXT = (Path(__file__).parents[2] / "docs/datasets.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.__main__ import main
-from realmaster_live.cli import parse
+from realmaster_live.cli.command import parse
 from realmaster_live.cli.fidelity import Fidelity, wrap
 from realmaster_live.demo.local_town import local_town
 from realmaster_live.engines.identity_engine import IdentityEngine

@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("mitsuba")
 pytest.importorskip("pyoidn")
 
-from realmaster_live.cli import parse
+from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
 

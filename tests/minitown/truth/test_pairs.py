@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("mitsuba")
 pytest.importorskip("pyoidn")
 
-from realmaster_live.cli import parse
+from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.minitown.truth import pairs
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.cli import main, parse
+from realmaster_live.cli import main
+from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.judge import Judge
 from realmaster_live.training.perception.command import evaluate
