@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.export.export import STEP_CHOICES, export, round_weights
 from realmaster_live.engines.export.quantize import Sample
+from realmaster_live.engines.manifest import read_manifest as read_export
 from realmaster_live.engines.program.calibrate import Calibration, calibrate
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
 from realmaster_live.engines.program.fp8 import SMALLEST_SM
@@ -43,6 +44,7 @@ from realmaster_live.model.cost import BYTES, cost
 from realmaster_live.model.lora_files import load as load_lora
 from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.prompts import PROMPTS_FILE
+from realmaster_live.system.texts import read_object
 
 logger = logging.getLogger(__name__)
 
@@ -181,13 +183,9 @@ def check_request(request: Request) -> Profile:
             f"expected a profile among {known}, got {request.profile!r}: use one of them"
         )
     path = request.checkpoint / "profile.json"
-    try:
-        profile = Profile.from_dict(json.loads(path.read_text()))
-    except (OSError, ValueError) as error:
-        raise BuildError(
-            f"expected a checkpoint with profile.json in {request.checkpoint}, got {error}: "
-            "give the folder that training wrote"
-        ) from error
+    what, remedy = "a checkpoint with profile.json", "give the folder that training wrote"
+    values = read_object(path, what=what, remedy=remedy, error=BuildError)
+    profile = Profile.from_dict(values, source=f"the profile in {path}")
     if request.profile not in (None, profile.name):
         raise ConfigError(
             f"expected a checkpoint of {request.profile}, got one of {profile.name} in "
@@ -286,8 +284,9 @@ def _export(
         adapter.detach()
         report(f"merged {path.name} at strength {strength:g}")
     note = exported / SOURCE_FILE
-    if note.is_file() and json.loads(note.read_text()) == source and _is_intact(exported):
-        manifest: dict[str, Any] = json.loads((exported / "manifest.json").read_text())
+    kept = _kept_manifest(exported, source)
+    if kept is not None:
+        manifest = kept
         report("kept the exported graphs: checkpoint and LoRAs are unchanged")
     else:
         if request.loras:
@@ -305,13 +304,19 @@ def _export(
     return manifest, parameters
 
 
-def _is_intact(exported: Path) -> bool:
-    """Return whether an export's files match the hashes in its manifest."""
-    path = exported / "manifest.json"
-    if not path.is_file():
-        return False
-    files = json.loads(path.read_text())["files"]
-    return all(sha256_of(exported / name) == entry["sha256"] for name, entry in files.items())
+def _kept_manifest(exported: Path, source: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of an earlier export of the same source whose files are whole.
+
+    None where there is none, or where it is damaged: then it is exported again.
+    """
+    again = "export it again"
+    try:
+        note = read_object(
+            exported / SOURCE_FILE, what="an export's source", remedy=again, error=BuildError
+        )
+        return read_export(exported) if note == source else None
+    except BuildError:
+        return None
 
 
 def _compile(

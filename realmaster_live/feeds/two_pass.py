@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
@@ -12,6 +11,7 @@ from realmaster_live.live.pipeline import run
 from realmaster_live.live.stats import Stats
 from realmaster_live.protocols import Engine
 from realmaster_live.recording import Recorder, Recording
+from realmaster_live.recording.placing import remove_recording
 
 log = logging.getLogger(__name__)
 FIRST_PASS = ".first-pass"  # what the first pass's folder is called after the second one's
@@ -56,7 +56,9 @@ class TwoPass:
         log.warning("realizing %d recorded frames into %s", self._recorder.frames, self.folder)
         with closing(Recording(self._first)) as recording:
             stats = run(recording, self.engine, [self._result])
-        shutil.rmtree(self._first)
+        remove_recording(self._first)
+        with suppress(OSError):  # somebody put files of their own there
+            self._first.rmdir()
         return stats
 
     def close(self) -> None:

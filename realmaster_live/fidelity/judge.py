@@ -16,7 +16,6 @@ this module.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.optional import require
+from realmaster_live.system.texts import parse_json
 
 EMBEDDED_FILE = Path(__file__).parent / "judge.onnx"
 INPUT, OUTPUTS = "image", ("classes", "log_depth")
@@ -100,8 +100,10 @@ class Judge:
         inputs = [each.name for each in self._session.get_inputs()]
         outputs = {each.name: each.shape for each in self._session.get_outputs()}
         try:
-            groups = {str(name): tuple(map(int, ids)) for name, ids in json.loads(text).items()}
-        except (ValueError, TypeError, AttributeError):
+            groups = {
+                str(name): tuple(map(int, ids)) for name, ids in parse_json(text.encode()).items()
+            }
+        except (ValueError, TypeError, AttributeError, OverflowError):
             groups = {}
         numbers = [number for ids in groups.values() for number in ids]
         known = len(set(numbers)) == len(numbers) and all(
@@ -111,7 +113,7 @@ class Judge:
             raise ConfigError(
                 f"expected a judge with input {INPUT!r}, outputs {' and '.join(OUTPUTS)} and "
                 f"metadata 'groups' of class numbers, each once, got {inputs}, {list(outputs)} and "
-                f"{text!r} in {self._path}: export it so, or leave the judge out"
+                f"{text[:200]!r} in {self._path}: export it so, or leave the judge out"
             )
         count = outputs["classes"][1]
         if isinstance(count, int) and count != len(groups):

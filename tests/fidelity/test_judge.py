@@ -43,7 +43,8 @@ def write_judge(path, *, groups=GROUPS, name="image", outputs=("classes", "log_d
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
-    helper.set_model_props(model, {"groups": json.dumps(groups)})
+    text = groups if isinstance(groups, str) else json.dumps(groups)
+    helper.set_model_props(model, {"groups": text})
     onnx.save(model, str(path))
     return path
 
@@ -141,5 +142,8 @@ def test_a_file_that_is_no_judge_is_refused(tmp_path):
         Judge(write_judge(path, groups={"a": [1], "b": [1]}))
     with pytest.raises(ConfigError, match="each once, got"):
         Judge(write_judge(path, groups={"a": [99]}))
+    for groups in ({"a": [float("inf")]}, {"a": 3}, [1], "[" * 100_000):
+        with pytest.raises(ConfigError, match="each once, got"):
+            Judge(write_judge(path, groups=groups))
     with pytest.raises(ConfigError, match="as many groups as logits, got 2 for 3"):
         Judge(write_judge(path, groups={"a": [1], "b": [2]}))

@@ -15,6 +15,7 @@ from realmaster_live.engines.tensorrt.build import (
     GRAPHS_FOLDER,
     SOURCE_FILE,
     Request,
+    _kept_manifest,
     build,
     check_machine,
     check_request,
@@ -232,9 +233,20 @@ def test_no_checkpoint(tmp_path, capsys):
     assert "expected a checkpoint with profile.json in" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "[" * 100_000, '{"files": 7}', "\x00\xff"])
+def test_damaged_texts_end_in_one_sentence_or_in_another_export(text, tmp_path, capsys):
+    for name in ("profile.json", "source.json", "manifest.json"):
+        (tmp_path / name).write_text(text)
+    assert _kept_manifest(tmp_path, {}) is None
+    command = ["build", "--checkpoint", str(tmp_path), "--out", str(tmp_path), "--size", "96x64"]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert "profile.json" in error and error.count("\n") == 1
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["build", "--help"])
     text = capsys.readouterr().out
-    for flag in ("--checkpoint", "--lora FILE[:X]", "--precision bf16|fp32|fp8", "--refit"):
+    for flag in ("--checkpoint", "--lora FILE", "--precision bf16|fp32|fp8", "--refit"):
         assert flag in text
