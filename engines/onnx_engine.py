@@ -174,7 +174,7 @@ class OnnxEngine:
 
     def __repr__(self) -> str:
         """Return text that names model, size, steps and device."""
-        size, steps = spec_text(self._spec), len(self._sigmas)
+        size, steps = spec_text(self._spec), len(self._sigmas) - 1
         return f"OnnxEngine({self.name}, {size}, {steps} steps, {self.device})"
 
     @property

@@ -57,3 +57,10 @@ def filled(frames: NDArray[np.uint8], spec: ChunkSpec) -> NDArray[np.uint8]:
     """Return the frames of a chunk, a short first one with copies of its first frame in front."""
     missing = spec.frames - len(frames)
     return np.concatenate((np.repeat(frames[:1], missing, 0), frames)) if missing else frames
+
+
+def chunk_spans(spec: ChunkSpec, count: int) -> list[slice]:
+    """Return the whole chunks of `count` frames after a reset, in their order."""
+    starts = range(spec.first_frames, count - spec.frames + 1, spec.frames)
+    later = [slice(start, start + spec.frames) for start in starts]
+    return [slice(spec.first_frames), *later] if count >= spec.first_frames else []

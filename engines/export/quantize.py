@@ -32,6 +32,7 @@ from onnxruntime.quantization import (
 )
 
 from realmaster_live.engines.program.rehearsal import noise_chunk
+from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.prompts import AS_SIMULATED
@@ -108,17 +109,21 @@ def calibration_inputs(
         )
         for name, model in (("encode", encode), ("decode", decode))
     }
-    shapes = {value.name: value.shape for value in sessions["encode"].get_inputs()}
-    wanted = {value.name for value in sessions["decode"].get_inputs()}
-    size, channels = shapes["frames"][0], shapes["memory"][1]
+    shapes, wanted = (
+        {value.name: value.shape for value in session.get_inputs()} for session in sessions.values()
+    )
+    size = shapes["frames"][0]
     found: dict[str, list[Inputs]] = {"encode": [], "decode": []}
     for sample in samples:
         _, height, width, _ = sample.sim.shape
-        empty = np.zeros((1, channels, height // 8, width // 8), np.float32)
+        empty, empty_decoder = (
+            np.zeros((1, takes["memory"][1], height // 8, width // 8), np.float32)
+            for takes in (shapes, wanted)
+        )
         films = {"sim": sample.sim}
         if sample.truth is not None:
             films["truth"] = sample.truth
-        memories = dict.fromkeys((*films, "decode"), empty)
+        memories = {**dict.fromkeys(films, empty), "decode": empty_decoder}
         for start in range(0, min(len(sample.sim) // size, CHUNKS) * size, size):
             guides, latents = {}, {}
             for kind, film in films.items():
@@ -129,7 +134,9 @@ def calibration_inputs(
                 if kind == "sim":
                     found["encode"].append(inputs)
             latent = latents.get("truth", latents["sim"])
-            inputs = {"latent": latent, "guide": guides["sim"], "memory": memories["decode"]}
+            inputs = {"latent": latent, "memory": memories["decode"]}
+            if "guide" in wanted:
+                inputs["guide"] = guides["sim"]
             if "noise" in wanted:  # zero noise draws no drops or flakes
                 inputs["noise"] = np.zeros_like(latent)
             found["decode"].append(inputs)
@@ -215,19 +222,19 @@ def quantize(graphs: Graphs, samples: Sequence[Sample]) -> Graphs:
 
 def realize(engine: PromptedEngine, sample: Sample, prompts: Sequence[str]) -> Frames:
     """Return the first chunks of a sample as an engine realizes them from a reset."""
-    size = engine.spec.frames
     engine.set_prompt(sample.prompt if sample.prompt in prompts else (*prompts, AS_SIMULATED)[0])
     engine.reset()
-    count = min(len(sample.sim) // size, CHUNKS)
+    spans = chunk_spans(engine.spec, len(sample.sim))[:CHUNKS]
     return np.concatenate(
-        [engine.realize(_chunk(engine, sample, index)).frames.copy() for index in range(count)]
+        [
+            engine.realize(_chunk(engine, sample.sim[span], index)).frames.copy()
+            for index, span in enumerate(spans)
+        ]
     )
 
 
-def _chunk(engine: PromptedEngine, sample: Sample, index: int) -> Chunk:
-    size = engine.spec.frames
-    frames = np.ascontiguousarray(sample.sim[index * size : (index + 1) * size])
-    return replace(noise_chunk(engine.spec, index), frames=frames)
+def _chunk(engine: PromptedEngine, frames: Frames, index: int) -> Chunk:
+    return replace(noise_chunk(engine.spec, index), frames=np.ascontiguousarray(frames))
 
 
 def agreement(
