@@ -22,6 +22,7 @@ from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
 from realmaster_live.training.data import Clip, random_corner, take
+from realmaster_live.training.experts import Network, commit
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,9 +50,15 @@ class LatentSequence:
         return len(self.reference)
 
 
-@cache
 def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = (0.0,)) -> Rope:
-    """Return rotary tables as tensors."""
+    """Return rotary tables as tensors on torch's default device."""
+    return _ropes(profile, rows, columns, times, torch.get_default_device())
+
+
+@cache
+def _ropes(
+    profile: Profile, rows: int, columns: int, times: tuple[float, ...], device: torch.device
+) -> Rope:
     cos, sin = rope_tables(
         times,
         rows,
@@ -60,8 +67,12 @@ def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = 
         theta=profile.rope_theta,
         frames=profile.chunk_latents,
     )
-    device = torch.get_default_device()
     return torch.from_numpy(cos).to(device), torch.from_numpy(sin).to(device)
+
+
+def forget_ropes() -> None:
+    """Drop the rotary tables that are kept."""
+    _ropes.cache_clear()
 
 
 @torch.no_grad()
@@ -207,7 +218,7 @@ class Rollout:
     latent frames, latents are (B, C, F, h, w).
     """
 
-    def __init__(self, transformer: InContextTransformer, levels: Sequence[float]) -> None:
+    def __init__(self, transformer: Network, levels: Sequence[float]) -> None:
         self.transformer, self.levels = transformer, list(levels)
         self.cache = RingCache(transformer.profile)
 
@@ -241,12 +252,7 @@ class Rollout:
             if step == gradient_step:
                 kept = x0
             x_t = euler_step(x_t, x0.detach().float(), t, t_next)
-        with torch.no_grad():
-            zero = torch.zeros(len(reference))
-            _, target_kv = transformer.denoise(
-                x_t, zero, reference, context, past, rope, past_rope, prompt
-            )
-        self.cache.push(target_kv)
+        self.cache.push(commit(transformer, x_t, reference, context, past, rope, past_rope, prompt))
         return x_t, kept
 
 

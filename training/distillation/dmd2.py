@@ -11,6 +11,7 @@ Legend: n chunks, B samples. Samples and truths are (n, B, ...), a sample's chun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import add_noise
 from realmaster_live.training.distillation.discriminator import LatentDiscriminator
 from realmaster_live.training.distillation.losses import (
@@ -35,12 +35,12 @@ from realmaster_live.training.distillation.losses import (
 )
 from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import (
-    View,
     forced_views,
     predict,
     prompt_kv,
     without_prompt,
 )
+from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import LatentBatch
 
 
@@ -136,8 +136,8 @@ class Matching:
         self,
         config: DMD2Config,
         *,
-        teacher: InContextTransformer | None,
-        critic: InContextTransformer | None,
+        teacher: Network | None,
+        critic: Network | None,
         discriminator: LatentDiscriminator | None,
         empty_text: Tensor | None = None,
     ) -> None:
@@ -165,40 +165,38 @@ class Matching:
         config = self.config
         x = made.detach()
         with torch.no_grad():
-            at_x = noised(x, t, eps)
-            fake = scores(self.critic, at_x, views_of(self.critic, batch))
-            seen = views_of(self.teacher, batch)
-            plain = None
-            if config.guides:
-                unguided = without_prompt(self.teacher, batch, self.empty_text)
-                plain = views_of(self.teacher, unguided)
-            real = self.real(at_x, seen, plain)
-            gradients = [matching_gradient(*each) for each in zip(x, fake, real, strict=True)]
+            asked = [noised(x, t, eps)]
+            (fake,) = scores(self.critic, batch, asked)
             if config.forcing_weight:
-                truth = self.real(noised(batch.target, t, eps), seen, plain)
+                asked.append(noised(batch.target, t, eps))
+            real, *truth = self.real(batch, asked)
+            gradients = [matching_gradient(*each) for each in zip(x, fake, real, strict=True)]
+            for each in truth:
+                forced = [data_forcing(*chunk) for chunk in zip(x, real, each, strict=True)]
                 gradients = [
-                    gradient + config.forcing_weight * data_forcing(*each)
-                    for gradient, each in zip(
-                        gradients, zip(x, real, truth, strict=True), strict=True
-                    )
+                    gradient + config.forcing_weight * extra
+                    for gradient, extra in zip(gradients, forced, strict=True)
                 ]
         return surrogate(made, torch.stack(gradients))
 
-    def real(self, at: Noised, seen: list[View], plain: list[View] | None) -> Tensor:
-        """Return the teacher's x0, guided if views without the prompt are given."""
+    def real(self, batch: LatentBatch, asked: Sequence[Noised]) -> list[Tensor]:
+        """Return the teacher's x0 of all that is asked, with guidance over the prompt."""
         assert self.teacher is not None
-        conditional = scores(self.teacher, at, seen)
-        if plain is None:
-            return conditional
-        without = scores(self.teacher, at, plain)
-        return guided(conditional, without, self.config.guidance, self.config.guidance_form)
+        config, found = self.config, scores(self.teacher, batch, asked)
+        if not config.guides:
+            return found
+        plain = without_prompt(self.teacher, batch, self.empty_text)
+        return [
+            guided(conditional, without, config.guidance, config.guidance_form)
+            for conditional, without in zip(found, scores(self.teacher, plain, asked), strict=True)
+        ]
 
     def critic_loss(self, made: Tensor, batch: LatentBatch, generator: torch.Generator) -> Tensor:
         """Return the critic's flow loss on samples of the student."""
         assert self.critic is not None
         t = draw_times(self.config, made.shape[1], generator)
         at = noised(made, t, torch.randn(made.shape, generator=generator))
-        predicted = scores(self.critic, at, views_of(self.critic, batch))
+        (predicted,) = scores(self.critic, batch, [at])
         losses = [flow_loss(got, x0, t) for got, x0 in zip(predicted, made, strict=True)]
         return torch.stack(losses).mean()
 
@@ -228,13 +226,14 @@ class Matching:
         return out.float()
 
 
-def scores(network: InContextTransformer, at: Noised, views: list[View]) -> Tensor:
-    """Return a network's prediction of x0 for every chunk, (n, B, ...)."""
-    return torch.stack(
-        [predict(network, x_t, at.t, seen) for x_t, seen in zip(at.x_t, views, strict=True)]
-    )
+def scores(network: Network, batch: LatentBatch, asked: Sequence[Noised]) -> list[Tensor]:
+    """Return a network's x0 of every chunk of all that is asked, each (n, B, ...).
 
-
-def views_of(network: InContextTransformer, batch: LatentBatch) -> list[View]:
-    """Return a network's conditioning of every chunk, with the truth as past."""
-    return forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))
+    The past is the truth; its keys and those of the reference are held for one chunk at a time.
+    """
+    views = forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))
+    chunks = [
+        [predict(network, at.x_t[index], at.t, seen) for at in asked]
+        for index, seen in enumerate(views)
+    ]
+    return [torch.stack(each) for each in zip(*chunks, strict=True)]

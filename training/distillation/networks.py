@@ -1,12 +1,15 @@
 """The networks of a distillation, which are all initialized from the teacher.
 
-A teacher is named `CHECKPOINT`, or `BASE+ADAPTER` for a LoRA file over a checkpoint.
+A teacher is named `CHECKPOINT`, or `BASE+ADAPTER` for a LoRA file over a checkpoint; of two
+experts, `BASE+HIGH+LOW`. Networks with adapters over one base share its weights in memory.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +23,19 @@ from realmaster_live.model.lora import Adapter, attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.checkpoints import digest_of
-from realmaster_live.training.distillation.recipe import Trains, Weights
-from realmaster_live.training.iclora.base import Base, BaseConfig, load_base, prepare
+from realmaster_live.training.distillation.recipe import DistillRecipe, Trains
+from realmaster_live.training.experts import Network, joined, transformers_of
+from realmaster_live.training.iclora.base import (
+    Base,
+    BaseConfig,
+    load_base,
+    prepare,
+    profile_of,
+)
+from realmaster_live.training.recompute import recompute
 
 LICENCE = "Apache-2.0"  # licence of a checkpoint of ours whose facts name none
+EXPERTS = ("high_noise", "low_noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,35 +43,77 @@ class Teacher:
     """The files of a teacher, or of a student's initial weights.
 
     Attributes:
-        base: the checkpoint's folder, ours or diffusers'. adapter: a LoRA file for it, if any.
+        base: the checkpoint's folder, ours or diffusers'.
+        adapter: a LoRA file for it, if any; of two experts, the one for the noisier timesteps.
+        adapter_2: the other expert's LoRA file, if any.
         config: options to read a diffusers model, with its name and licence.
     """
 
     base: Path
     adapter: Path | None = None
+    adapter_2: Path | None = None
     config: BaseConfig = dataclasses.field(default_factory=BaseConfig)
 
     @classmethod
     def parse(cls, text: str, config: BaseConfig) -> Teacher:
-        """Return the teacher that `CHECKPOINT` or `BASE+ADAPTER` names."""
-        if Path(text).is_dir() or "+" not in text:
-            return cls(base=Path(text), config=config)
-        base, adapter = text.rsplit("+", 1)
-        if not Path(adapter).is_file():
-            raise ConfigError(
-                f"expected BASE+ADAPTER with a LoRA file after the +, got no file {adapter}: give "
-                "the adapter.safetensors that training wrote"
-            )
-        return cls(base=Path(base), adapter=Path(adapter), config=config)
+        """Return the teacher that `CHECKPOINT`, `BASE+ADAPTER` or `BASE+HIGH+LOW` names."""
+        base = text
+        adapters: list[Path] = []
+        while not Path(base).is_dir() and "+" in base and len(adapters) < len(EXPERTS):
+            base, file = base.rsplit("+", 1)
+            if not Path(file).is_file():
+                raise ConfigError(
+                    f"expected BASE+ADAPTER with a LoRA file after the +, got no file {file}: "
+                    "give the adapter.safetensors that training wrote"
+                )
+            adapters.insert(0, Path(file))
+        return cls(
+            base=Path(base),
+            adapter=adapters[0] if adapters else None,
+            adapter_2=adapters[1] if len(adapters) > 1 else None,
+            config=config,
+        )
 
-    def read(self) -> Base:
-        """Read the base model, on the CPU."""
+    def adapters(self, experts: int) -> tuple[Path | None, ...]:
+        """Return the LoRA file of each of so many experts, None where it has none.
+
+        Raises:
+            ConfigError: one of two experts has none, or a single model has two.
+        """
+        files = (self.adapter, self.adapter_2)
+        if experts == 1:
+            if self.adapter_2 is not None:
+                raise ConfigError(
+                    f"expected one LoRA file for {self.base}, which has one expert, got two: give "
+                    "BASE+ADAPTER"
+                )
+            return files[:1]
+        if files.count(None) == 1:
+            raise ConfigError(
+                f"expected a LoRA file for each expert of {self.base}, got {self.adapter} alone: "
+                "give BASE+HIGH+LOW, the one for the noisier timesteps first"
+            )
+        return files
+
+    @property
+    def _config(self) -> BaseConfig:
         if self.config.expert:
             raise ConfigError(
-                f"expected a teacher of one expert, got expert {self.config.expert!r}: distil a "
-                "single model, such as Wan2.1-T2V-1.3B"
+                f"expected a teacher of all experts, got expert {self.config.expert!r}: leave "
+                "expert out of [base], since a distillation trains both"
             )
-        return load_base(dataclasses.replace(self.config, checkpoint=str(self.base)))
+        return dataclasses.replace(self.config, checkpoint=str(self.base))
+
+    def read(self) -> Base:
+        """Read the base model of one expert, on the CPU."""
+        return load_base(self._config)
+
+    def read_experts(self) -> tuple[Base, ...]:
+        """Read the base model, one for each expert, on the CPU."""
+        config = self._config
+        if profile_of(config).experts == 1:
+            return (load_base(config),)
+        return tuple(load_base(dataclasses.replace(config, expert=each)) for each in EXPERTS)
 
     def facts(self) -> dict[str, Any]:
         """Return the contents of the base's facts.json; empty without one."""
@@ -68,47 +122,145 @@ class Teacher:
         return facts
 
     @cached_property
+    def every_lora_facts(self) -> tuple[LoraFacts, ...]:
+        """Return the LoRA metadata of an adapter of each expert."""
+        bases = self.read_experts()
+        return tuple(
+            self._lora_facts(base, adapter)
+            for base, adapter in zip(bases, self.adapters(len(bases)), strict=True)
+        )
+
+    @property
     def lora_facts(self) -> LoraFacts:
-        """Return the LoRA metadata of an adapter for this base."""
-        base = self.read()
-        known = read_facts(self.adapter) if self.adapter is not None else None
+        """Return the LoRA metadata of an adapter for this base, or for its first expert."""
+        return self.every_lora_facts[0]
+
+    def _lora_facts(self, base: Base, adapter: Path | None) -> LoraFacts:
+        known = read_facts(adapter) if adapter is not None else None
         if known is not None:
             return dataclasses.replace(known, base_sha256=base.sha256)
         own = LICENCE if base.autoencoder is not None else base.licence
         licence = self.config.licence or str(self.facts().get("licence", own))
-        return LoraFacts(base_model=base.name, base_sha256=base.sha256, licence=licence)
+        return LoraFacts(
+            base_model=base.name, base_sha256=base.sha256, licence=licence, expert=base.expert
+        )
 
     def identity(self, name: str) -> dict[str, str]:
         """Return the hashes of the weights, under keys that begin with `name`."""
-        hashes = {f"{name}.base": self.lora_facts.base_sha256}
-        if self.adapter is not None:
-            hashes[f"{name}.adapter"] = digest_of(self.adapter)
+        hashes, every = {}, self.every_lora_facts
+        adapters = self.adapters(len(every))
+        for index, (facts, adapter) in enumerate(zip(every, adapters, strict=True)):
+            place = "" if index == 0 else f"_{index + 1}"
+            hashes[f"{name}.base{place}"] = facts.base_sha256
+            if adapter is not None:
+                hashes[f"{name}.adapter{place}"] = digest_of(adapter)
         return hashes
 
 
-def open_frozen(teacher: Teacher, weights: Weights = "fp32") -> Base:
-    """Return a frozen model with its adapter merged, on torch's default device."""
-    base = teacher.read()
-    if teacher.adapter is not None:
-        adapter = load(teacher.adapter, base.transformer)
-        adapter.merge()
-        adapter.detach()
-    prepare(base, weights=weights, device=torch.get_default_device())
-    return base
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networks:
+    """The networks of a distillation, on torch's default device.
 
-
-def open_trained(
-    teacher: Teacher, trains: Trains, *, weights: Weights, rank: int, seed: int
-) -> tuple[InContextTransformer, Adapter | None]:
-    """Return a network initialized from the teacher, and its trainable adapter, if any.
-
-    `weights` is the storage type of frozen weights under an adapter.
+    Attributes:
+        student: trained. adapters: its adapters, one for each expert; empty if all weights train.
+        critic: trained; None without matching.
+        teacher: frozen; None where only its weights at the start are needed.
+        bases: the teacher's models, one for each expert.
     """
-    if trains == "weights":
-        return open_frozen(teacher).transformer.requires_grad_(True), None
-    base = teacher.read()
-    prepare(base, weights=weights, device=torch.get_default_device())
-    network = base.transformer
-    if teacher.adapter is not None:
-        return network, load(teacher.adapter, network)
-    return network, attach(network, rank=rank, generator=torch.Generator("cpu").manual_seed(seed))
+
+    student: Network
+    adapters: tuple[Adapter, ...]
+    critic: Network | None
+    teacher: Network | None
+    bases: tuple[Base, ...]
+
+
+def open_networks(
+    teacher: Teacher,
+    start: Teacher,
+    recipe: DistillRecipe,
+    read_experts: Callable[[Teacher], tuple[Base, ...]] = Teacher.read_experts,
+) -> Networks:
+    """Return what a recipe needs, on torch's default device; each base is read once."""
+    device = torch.get_default_device()
+    read: dict[Path, tuple[Base, ...]] = {}
+
+    def bases(of: Teacher) -> tuple[Base, ...]:
+        if of.base not in read:
+            read[of.base] = read_experts(of)
+            for base in read[of.base]:
+                prepare(base, weights=recipe.weights, device=device)
+        return read[of.base]
+
+    def trained(of: Teacher, trains: Trains, seed: int) -> tuple[Network, tuple[Adapter, ...]]:
+        if trains == "weights":
+            network = merged(of, read_experts(of))
+            adapters: tuple[Adapter, ...] = ()
+        else:
+            network, adapters = adapted(bases(of), of, rank=recipe.rank, seed=seed)
+        for each in transformers_of(network):
+            recompute(each, recipe.recompute)
+        return network, adapters
+
+    student, adapters = trained(start, recipe.trains, recipe.seed)
+    critic = None
+    if recipe.matches:
+        critic, _ = trained(teacher, recipe.critic_trains, recipe.seed + 1)
+    asked = frozen(bases(teacher), teacher) if recipe.asks_teacher else None
+    return Networks(
+        student=student, adapters=adapters, critic=critic, teacher=asked, bases=bases(teacher)
+    )
+
+
+def merged(teacher: Teacher, bases: Sequence[Base]) -> Network:
+    """Return the bases' network in float32, with the teacher's adapters merged; all of it trains.
+
+    The bases must be read for it alone.
+    """
+    for base, file in zip(bases, teacher.adapters(len(bases)), strict=True):
+        if file is not None:
+            adapter = _load(file, base.transformer, base)
+            adapter.merge()
+            adapter.detach()
+        prepare(base, weights="fp32", device=torch.get_default_device())
+    return joined([base.transformer for base in bases]).requires_grad_(True)
+
+
+def adapted(
+    bases: Sequence[Base], teacher: Teacher, *, rank: int, seed: int
+) -> tuple[Network, tuple[Adapter, ...]]:
+    """Return a network with trainable adapters: the teacher's, or new ones."""
+    files = teacher.adapters(len(bases))
+    generator = torch.Generator("cpu").manual_seed(seed)
+    network = sharing(bases)
+    adapters = [
+        attach(each, rank=rank, generator=generator) if file is None else _load(file, each, base)
+        for each, file, base in zip(transformers_of(network), files, bases, strict=True)
+    ]
+    return network, tuple(adapters)
+
+
+def frozen(bases: Sequence[Base], teacher: Teacher) -> Network:
+    """Return a frozen network with the teacher's adapters, if any."""
+    files = teacher.adapters(len(bases))
+    network = sharing(bases)
+    for each, file, base in zip(transformers_of(network), files, bases, strict=True):
+        if file is not None:
+            _load(file, each, base)
+    return network.requires_grad_(False)
+
+
+def _load(file: Path, transformer: InContextTransformer, base: Base) -> Adapter:
+    """Attach a LoRA file; where it names an expert, it must be the base's."""
+    facts = read_facts(file)
+    named = facts is not None and facts.expert is not None
+    return load(file, transformer, expert=base.expert if named else None)
+
+
+def sharing(bases: Sequence[Base]) -> Network:
+    """Return a network with layers of its own and the frozen weights of the bases."""
+    networks = []
+    for base in bases:
+        kept = (*base.transformer.parameters(), *base.transformer.buffers())
+        networks.append(copy.deepcopy(base.transformer, {id(each): each for each in kept}))
+    return joined(networks)

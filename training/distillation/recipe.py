@@ -15,6 +15,7 @@ from realmaster_live.training.distillation.regress import RegressConfig
 from realmaster_live.training.iclora.base import BaseConfig
 from realmaster_live.training.optimization import Optimization
 from realmaster_live.training.recipe import check_keys
+from realmaster_live.training.recompute import Recompute
 
 Method = Literal["regress", "dmd2", "self-forcing"]
 Trains = Literal["weights", "adapter"]
@@ -39,6 +40,8 @@ class DistillRecipe:
         rank: rank of a new adapter; an adapter of the teacher keeps its own.
         critic_trains: the same choice for the critic, which is initialized from the teacher.
         weights: storage type of frozen weights, the teacher's and those under an adapter.
+        recompute: what the backward pass computes anew instead of keeping it: "nothing", "blocks"
+            or "passes", which holds one chunk's activations at a time; see `training.recompute`.
         same_step: whether the gradient goes through the same step in all chunks of a rollout.
         seed: seed of batches, noise and steps.
         threads: CPU threads of torch.
@@ -59,6 +62,7 @@ class DistillRecipe:
     rank: int = 32
     critic_trains: Trains = "weights"
     weights: Weights = "fp32"
+    recompute: Recompute = "nothing"
     same_step: bool = False
     seed: int = 0
     threads: int = 2
@@ -79,7 +83,7 @@ class DistillRecipe:
 
     def __post_init__(self) -> None:
         kinds = (("method", Method), ("trains", Trains), ("critic_trains", Trains),
-                 ("weights", Weights))  # fmt: skip
+                 ("weights", Weights), ("recompute", Recompute))  # fmt: skip
         for name, choices in kinds:
             if getattr(self, name) not in get_args(choices):
                 raise ConfigError(
@@ -139,7 +143,7 @@ def parse_recipe(table: Mapping[str, Any]) -> DistillRecipe:
     return DistillRecipe(**values)
 
 
-FREE = ("threads", "save_s", "save_steps", "validate_s", "validate_steps", "gates")
+FREE = ("threads", "recompute", "save_s", "save_steps", "validate_s", "validate_steps", "gates")
 
 
 def fingerprint(recipe: DistillRecipe) -> dict[str, Any]:

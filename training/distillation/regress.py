@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import add_noise, euler_step
 from realmaster_live.training.data import torch_rng
 from realmaster_live.training.distillation.losses import (
@@ -30,6 +29,7 @@ from realmaster_live.training.distillation.views import (
     predict,
     prompt_kv,
 )
+from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import LatentBatch
 from realmaster_live.training.losses import huber
 
@@ -65,7 +65,7 @@ class StudentSamples:
     Attributes:
         x0: (n, B, ...) predictions, with gradients.
         start: (n, B, ...) the input samples. steps: the denoise step of each chunk, n.
-        views: the student's conditioning, n; empty if the ring held its own chunks.
+        views: the student's conditioning, n; empty if no consistency loss asks for them.
     """
 
     x0: Tensor
@@ -86,7 +86,7 @@ def noised_history(
 
 @torch.no_grad()
 def reach(
-    student: InContextTransformer, noise: Tensor, seen: View, levels: Sequence[float], step: int
+    student: Network, noise: Tensor, seen: View, levels: Sequence[float], step: int
 ) -> Tensor:
     """Return the input sample of a step, from the student's own earlier steps."""
     x_t = noise
@@ -97,7 +97,7 @@ def reach(
 
 
 def teacher_forced(
-    student: InContextTransformer,
+    student: Network,
     batch: LatentBatch,
     config: RegressConfig,
     levels: Sequence[float],
@@ -115,20 +115,20 @@ def teacher_forced(
     history = noised_history(batch.target, rng, config.history_noise)
     noise = torch.randn(batch.target.shape, generator=torch_rng(rng))
     views = forced_views(student, batch.reference, history, prompt_kv(student, batch))
-    seen = [
-        each.without_past() if drop else each for each, drop in zip(views, forgotten, strict=True)
-    ]
-    starts, answers = [], []
-    for index, step in enumerate(steps):
+    kept, starts, answers = [], [], []
+    for index, (each, step) in enumerate(zip(views, steps, strict=True)):
+        seen = each.without_past() if forgotten[index] else each
         t = torch.full((len(noise[index]),), levels[step])
         if own:
-            start = reach(student, noise[index], seen[index], levels, step)
+            start = reach(student, noise[index], seen, levels, step)
         else:
             start = add_noise(batch.target[index], noise[index], t)
         starts.append(start)
-        answers.append(predict(student, start, t, seen[index]))
+        answers.append(predict(student, start, t, seen))
+        if config.consistency_weight:
+            kept.append(seen)
     return StudentSamples(
-        x0=torch.stack(answers), start=torch.stack(starts), steps=steps, views=tuple(seen)
+        x0=torch.stack(answers), start=torch.stack(starts), steps=steps, views=tuple(kept)
     )
 
 
@@ -146,8 +146,8 @@ def paired_terms(made: Tensor, targets: Tensor, config: RegressConfig) -> dict[s
 
 
 def consistency_term(
-    student: InContextTransformer,
-    teacher: InContextTransformer,
+    student: Network,
+    teacher: Network,
     made: StudentSamples,
     batch: LatentBatch,
     levels: Sequence[float],
@@ -158,7 +158,7 @@ def consistency_term(
     is the target.
     """
     with torch.no_grad():
-        views = forced_views(teacher, batch.reference, batch.target, prompt_kv(teacher, batch))
+        views = [*forced_views(teacher, batch.reference, batch.target, prompt_kv(teacher, batch))]
     losses = []
     for index, step in enumerate(made.steps):
         t, t_next = levels[step], levels[step + 1]

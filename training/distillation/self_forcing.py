@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from realmaster_live.engines.noise import COLUMNS, ROWS
-from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.training.experts import Network
 from realmaster_live.training.latents import Rollout
 
 
 def rolled_out(
-    student: InContextTransformer,
+    student: Network,
     references: Tensor,  # (n, B, ...)
     noise: Tensor,  # (n, B, ...)
     prompt: Tensor | None,

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.training.data import step_rng, torch_rng
 from realmaster_live.training.distillation.dmd2 import Matching
@@ -29,6 +28,7 @@ from realmaster_live.training.distillation.regress import (
 )
 from realmaster_live.training.distillation.self_forcing import draw_steps, moving_noise, rolled_out
 from realmaster_live.training.distillation.views import prompt_kv
+from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import Batches, LatentBatch, LatentPairs
 from realmaster_live.training.loop import OPTIMIZER, WEIGHTS, StageState, mixed
 
@@ -92,7 +92,7 @@ class DistillStage:
     def __init__(
         self,
         recipe: DistillRecipe,
-        student: InContextTransformer,
+        student: Network,
         matching: Matching,
         pairs: LatentPairs,
         validate: Callable[[], dict[str, Any]],
@@ -118,6 +118,11 @@ class DistillStage:
         if step % count == 0:
             for index in range(self.state.ratio if self.state.judges else 0):
                 figures = self.train_judges(step // count * self.state.ratio + index)
+        terms, seen = self.student_terms(step)
+        return {"loss": torch.stack([*terms.values()]).sum(), **terms, **seen, **figures}
+
+    def student_terms(self, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Return the student's losses of a batch, and figures to log."""
         rng = step_rng(self.recipe.seed, step, STUDENT)
         batch = self.batches.draw(step)
         judges = (self.matching.critic, self.matching.discriminator)
@@ -127,8 +132,7 @@ class DistillStage:
             if self.recipe.method != "regress":
                 terms |= self.matching.student_terms(made, batch, torch_rng(rng))
         with torch.no_grad():
-            figures["mse"] = (made - batch.target).square().mean()
-        return {"loss": torch.stack([*terms.values()]).sum(), **terms, **figures}
+            return terms, {"mse": (made - batch.target).square().mean()}
 
     def make(
         self, batch: LatentBatch, rng: np.random.Generator

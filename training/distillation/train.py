@@ -2,7 +2,7 @@
 
 A run is resumed from its folder:
 ```
-RUN/undistilled.json metrics.jsonl checkpoint/    the best student: networks or adapter.safetensors
+RUN/undistilled.json metrics.jsonl checkpoint/    the best student: networks or adapter*.safetensors
 RUN/ckpt/step=N/{weights, optimizer, critic.*, discriminator.*}.safetensors
 ```
 """
@@ -37,13 +37,14 @@ from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.distillation.discriminator import LatentDiscriminator
 from realmaster_live.training.distillation.dmd2 import Matching
 from realmaster_live.training.distillation.gates import Verdict
-from realmaster_live.training.distillation.networks import Teacher, open_frozen, open_trained
+from realmaster_live.training.distillation.networks import EXPERTS, Teacher, open_networks
 from realmaster_live.training.distillation.recipe import (
     DistillRecipe,
     fingerprint,
 )
 from realmaster_live.training.distillation.stage import DistillStage
 from realmaster_live.training.distillation.validation import Validation
+from realmaster_live.training.experts import transformers_of
 from realmaster_live.training.iclora.base import check_latents_of
 from realmaster_live.training.iclora.train import Data
 from realmaster_live.training.loop import Interval, check_fingerprint, run_stage, write_entry
@@ -51,6 +52,7 @@ from realmaster_live.training.loop import Interval, check_fingerprint, run_stage
 logger = logging.getLogger(__name__)
 
 ADAPTER_FILE = "adapter.safetensors"
+ADAPTER_FILES = tuple(f"adapter_{expert}.safetensors" for expert in EXPERTS)  # of two experts
 
 
 class Run:
@@ -76,26 +78,25 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
-        options: dict[str, Any] = {"weights": recipe.weights, "rank": recipe.rank}
-        student, self.adapter = open_trained(self.start, recipe.trains, seed=recipe.seed, **options)
-        frozen = open_frozen(teacher, recipe.weights)
-        check_latents_of(frozen, data.autoencoder_sha256)
-        self.autoencoder = frozen.autoencoder
-        check_alike(frozen.profile, student.profile)
+        networks = open_networks(teacher, self.start, recipe)
+        student, self.adapters = networks.student, networks.adapters
+        check_latents_of(networks.bases[0], data.autoencoder_sha256)
+        self.autoencoder = networks.bases[0].autoencoder
+        check_alike(networks.bases[0].profile, student.profile)
         profile = student.profile
         if recipe.student_steps:
-            profile = student.profile = dataclasses.replace(profile, steps=recipe.student_steps)
-        critic = discriminator = None
-        if recipe.matches:
-            critic, _ = open_trained(teacher, recipe.critic_trains, seed=recipe.seed + 1, **options)
+            profile = dataclasses.replace(profile, steps=recipe.student_steps)
+            for each in (student, *transformers_of(student)):
+                each.profile = profile
+        discriminator = None
         if recipe.discriminates:
             discriminator = LatentDiscriminator(
                 profile.latent_channels, width=recipe.dmd2.width, depth=recipe.dmd2.depth
             )
         matching = Matching(
             recipe.dmd2,
-            teacher=frozen.transformer if recipe.asks_teacher else None,
-            critic=critic,
+            teacher=networks.teacher,
+            critic=networks.critic,
             discriminator=discriminator,
             empty_text=data.empty_text,
         )
@@ -139,9 +140,12 @@ class Run:
         folder = self.checkpoint
         folder.mkdir(parents=True, exist_ok=True)
         lora = self.start.lora_facts
-        if self.adapter is not None:
-            save_lora(folder / ADAPTER_FILE, self.adapter, scheme="diffusers", facts=lora)
-        else:
+        files = ADAPTER_FILES if len(self.adapters) > 1 else (ADAPTER_FILE,)
+        for name, adapter, told in zip(
+            files, self.adapters, self.start.every_lora_facts, strict=False
+        ):
+            save_lora(folder / name, adapter, scheme="diffusers", facts=told)
+        if not self.adapters:
             self.write_networks(folder)
             prompts = self.start.base / PROMPTS_FILE
             if prompts.exists():
@@ -167,10 +171,12 @@ class Run:
     def write_networks(self, folder: Path) -> None:
         """Write the student as a checkpoint; a diffusers model has no autoencoder to write."""
         student = self.stage.module
+        transformers = transformers_of(student)
         if self.autoencoder is not None:
-            save_checkpoint(folder, self.autoencoder, student)
+            save_checkpoint(folder, self.autoencoder, *transformers)
             return
-        write_tensors(folder / TRANSFORMER_FILES[0], student.state_dict())
+        for name, each in zip(TRANSFORMER_FILES, transformers, strict=False):
+            write_tensors(folder / name, each.state_dict())
         profile = json.dumps(student.profile.as_dict(), indent=2) + "\n"
         write_text(folder / PROFILE_FILE, profile)
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from realmaster_live.errors import PairError
 from realmaster_live.model.autoencoders.films import decode_film
 from realmaster_live.model.autoencoders.interface import Autoencoder, split
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.training.distillation.gates import GatesConfig, RolledOut, Verdict, judge
 from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import prompt_kv
+from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import LatentBatch, LatentPairs, cut, stack_texts
 from realmaster_live.training.latents import Rollout
 from realmaster_live.training.loop import mixed
@@ -45,7 +45,7 @@ class Validation:
             )
         self.autoencoder = autoencoder
 
-    def verdict(self, student: InContextTransformer) -> Verdict:
+    def verdict(self, student: Network) -> Verdict:
         """Return the gates' verdict on a student's rollouts; every clip uses the same seed."""
         autoencoder = self.autoencoder
         if autoencoder is not None and not self._shows(student, autoencoder):
@@ -53,12 +53,12 @@ class Validation:
         rollouts = self._rollouts(student, autoencoder)
         return judge(rollouts, self.config, space="latents" if autoencoder is None else "pictures")
 
-    def _shows(self, student: InContextTransformer, autoencoder: Autoencoder) -> bool:
+    def _shows(self, student: Network, autoencoder: Autoencoder) -> bool:
         """Return whether the decoder works unguided; an untrained one would pass every gate."""
         clip = self._clip(student, 0)
         return bool(pictures(autoencoder, clip.target).std() > SEES)
 
-    def _clip(self, student: InContextTransformer, index: int) -> LatentBatch:
+    def _clip(self, student: Network, index: int) -> LatentBatch:
         """Return all chunks of a clip, as a batch of one sample."""
         pair, profile = self.pairs.read(index), student.profile
         chunks = pair.target.shape[1] // profile.chunk_latents
@@ -80,7 +80,7 @@ class Validation:
 
     @torch.no_grad()
     def _rollouts(
-        self, student: InContextTransformer, autoencoder: Autoencoder | None
+        self, student: Network, autoencoder: Autoencoder | None
     ) -> Iterator[RolledOut]:
         for index in range(min(self.config.clips, len(self.pairs.shapes))):
             clip = self._clip(student, index)

@@ -6,6 +6,7 @@ of a prompt, D channels of a head. A latent is (B, C, F, h, w), without F where 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.cache import RingCache
-from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Rope
+from realmaster_live.training.experts import Network, commit, transformers_of
 from realmaster_live.training.iclora.batches import LatentBatch
 from realmaster_live.training.latents import ropes
 
@@ -36,26 +37,32 @@ class View:
     past_rope: Rope
     prompt: Tensor | None
 
+    @property
+    def given(self) -> tuple[Tensor, Tensor, Tensor, Rope, Rope, Tensor | None]:
+        """Return the arguments of a pass that follow the sample and its time."""
+        return (
+            self.reference, self.context, self.past, self.rope, self.past_rope, self.prompt,
+        )  # fmt: skip
+
     def without_past(self) -> View:
         """Return a view with an empty past, as after a reset."""
         cos, sin = self.past_rope
         return replace(self, past=self.past[..., :0, :], past_rope=(cos[:0], sin[:0]))
 
 
-def prompt_kv(network: InContextTransformer, batch: LatentBatch) -> Tensor | None:
+def prompt_kv(network: Network, batch: LatentBatch) -> Tensor | None:
     """Return the prompts' keys and values (L, 2, B, H, M, D); None for a model without prompts."""
     known = network.profile.prompts
     if known:
-        places = [known.index(name) for name in batch.prompts]
-        return network.prompt(network.prompt_embedding[torch.tensor(places)])
+        places = torch.tensor([known.index(name) for name in batch.prompts])
+        (only,) = transformers_of(network)  # prompts are learnt by small models
+        return only.prompt(only.prompt_embedding[places])
     if batch.text is None:
         return None
     return network.prompt(batch.text)
 
 
-def without_prompt(
-    network: InContextTransformer, batch: LatentBatch, empty: Tensor | None
-) -> LatentBatch:
+def without_prompt(network: Network, batch: LatentBatch, empty: Tensor | None) -> LatentBatch:
     """Return a batch with the first of the learnt prompts, or with the empty one's embedding."""
     count = len(batch.prompts)
     if network.profile.prompts:
@@ -68,9 +75,7 @@ def without_prompt(
     return replace(batch, text=empty.float().to(batch.target.device).expand(count, -1, -1))
 
 
-def view(
-    network: InContextTransformer, reference: Tensor, prompt: Tensor | None, ring: RingCache
-) -> View:
+def view(network: Network, reference: Tensor, prompt: Tensor | None, ring: RingCache) -> View:
     """Return a network's view of a chunk, given the chunks in its ring."""
     profile = network.profile
     rows, columns = (side // profile.patch for side in reference.shape[-2:])
@@ -86,47 +91,29 @@ def view(
     )
 
 
-def predict(network: InContextTransformer, x_t: Tensor, t: Tensor, seen: View) -> Tensor:
+def predict(network: Network, x_t: Tensor, t: Tensor, seen: View) -> Tensor:
     """Return x0 of a noisy sample at times (B,), in float32."""
-    return _pass(network, x_t, t, seen)[0].float()
+    return network.denoise(x_t, t, *seen.given)[0].float()
 
 
-@torch.no_grad()
-def remember(network: InContextTransformer, clean: Tensor, seen: View, ring: RingCache) -> None:
-    """Push a clean target's keys and values into the ring."""
-    zero = torch.zeros(len(clean))
-    ring.push(_pass(network, clean, zero, seen)[1])
-
-
-def _pass(
-    network: InContextTransformer, x_t: Tensor, t: Tensor, seen: View
-) -> tuple[Tensor, Tensor]:
-    return network.denoise(
-        x_t,
-        t,
-        seen.reference,
-        seen.context,
-        seen.past,
-        seen.rope,
-        seen.past_rope,
-        seen.prompt,
-    )
+def remember(network: Network, clean: Tensor, seen: View, ring: RingCache) -> None:
+    """Push a clean target's keys and values into the ring, without gradients."""
+    ring.push(commit(network, clean, *seen.given))
 
 
 def forced_views(
-    network: InContextTransformer,
+    network: Network,
     references: Tensor,  # (n, B, ...)
     history: Tensor,  # (n, B, ...), the targets that are the past of later chunks
     prompt: Tensor | None,
-) -> list[View]:
-    """Return the views of all chunks, with `history` as the earlier chunks.
+) -> Iterator[View]:
+    """Yield the views of all chunks, with `history` as the earlier chunks.
 
-    The past has no gradient; reference and prompt do.
+    The past has no gradient; reference and prompt do. A view is large: use it before the next.
     """
     ring = RingCache(network.profile)
-    views = []
     for index, (reference, clean) in enumerate(zip(references, history, strict=True)):
-        views.append(view(network, reference, prompt, ring))
+        seen = view(network, reference, prompt, ring)
+        yield seen
         if index + 1 < len(references):
-            remember(network, clean, views[-1], ring)
-    return views
+            remember(network, clean, seen, ring)

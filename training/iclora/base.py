@@ -118,7 +118,7 @@ def load_base(config: BaseConfig) -> Base:
         )
     folder = Path(config.checkpoint).expanduser()
     own = (folder / PROFILE_FILE).is_file()
-    profile = read_profile(folder) if own else PROFILES[config.profile]
+    profile = profile_of(config)
     place = _place(profile, config)
     files = [folder / TRANSFORMER_FILES[place]] if own else _diffusers_files(folder, place)
     tensors: dict[str, Tensor] = {}
@@ -164,6 +164,13 @@ def check_latents_of(base: Base, sha256: str) -> None:
             f"expected latents of the autoencoder with sha256 {known} for {base.folder}, got "
             f"shards of {sha256[:12]}: encode the pairs with that model's autoencoder"
         )
+
+
+def profile_of(config: BaseConfig) -> Profile:
+    """Return the profile of the chosen model; of diffusers' models, before `sized`."""
+    folder = Path(config.checkpoint).expanduser()
+    own = (folder / PROFILE_FILE).is_file()
+    return read_profile(folder) if own else PROFILES[config.profile]
 
 
 def check_adapter(path: Path, base: Base) -> None:

@@ -92,16 +92,16 @@ class SampleDraws:
         noise: the shape of a chunk's latent; the noise to remove.
         history: (n - 1, ...) noise on the chunks of the past.
         history_t: (B,) float32, timestep of the noise on the past.
-        clean_first: (B,) bool, whether the prefix is given clean.
-        no_caption: (B,) bool, whether the prompt is the empty one.
+        clean_first: whether the prefix is given clean, B.
+        no_caption: whether the prompt is the empty one, B.
     """
 
     t: Tensor
     noise: Tensor
     history: Tensor
     history_t: Tensor
-    clean_first: Tensor
-    no_caption: Tensor
+    clean_first: tuple[bool, ...]
+    no_caption: tuple[bool, ...]
 
 
 def draw_samples(
@@ -133,12 +133,12 @@ def draw_samples(
         noise=torch.stack(noise).to(device),
         history=torch.stack(past, 1).to(device),
         history_t=torch.tensor(amount, device=device),
-        clean_first=torch.tensor(first, device=device),
-        no_caption=torch.tensor(caption, device=device),
+        clean_first=tuple(first),
+        no_caption=tuple(caption),
     )
 
 
-def levels(t: Tensor, clean_first: Tensor, like: Tensor) -> Tensor:
+def levels(t: Tensor, clean_first: Sequence[bool], like: Tensor) -> Tensor:
     """Return t for every latent frame, (B, 1, f, 1, 1), or (B, 1, 1, 1) of a one-frame chunk.
 
     It is 0 at a first frame that is given clean.
@@ -146,14 +146,14 @@ def levels(t: Tensor, clean_first: Tensor, like: Tensor) -> Tensor:
     if like.ndim == 4:
         return t.view(-1, 1, 1, 1)
     each = t[:, None].expand(-1, like.shape[2]).clone()
-    each[clean_first, 0] = 0.0
+    each[:, 0] = torch.where(torch.tensor(clean_first, device=t.device), 0.0, t)
     return each[:, None, :, None, None]
 
 
-def token_levels(each: Tensor, tokens: int) -> Tensor:
+def token_levels(each: Tensor, clean_first: Sequence[bool], tokens: int) -> Tensor:
     """Return timesteps as the transformer takes them: (B,), or (B, N) where frames differ."""
     flat = each.flatten(1)
-    if flat.shape[1] == 1 or bool((flat == flat[:, :1]).all()):
+    if flat.shape[1] == 1 or not any(clean_first):
         return flat[:, 0]
     return flat.repeat_interleave(tokens // flat.shape[1], 1)
 

@@ -92,8 +92,8 @@ def level_losses(stage: IcLoraStage, batch: LatentBatch, *, seed: int) -> dict[s
             noise=noise,
             history=torch.zeros_like(batch.target[:-1]),
             history_t=torch.zeros_like(t),
-            clean_first=torch.zeros_like(t, dtype=torch.bool),
-            no_caption=torch.zeros_like(t, dtype=torch.bool),
+            clean_first=(False,),
+            no_caption=(False,),
         )
         bins.add(t, stage.losses(batch, batch.reference, batch.target, draws))
     return bins.take()

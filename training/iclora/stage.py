@@ -9,14 +9,11 @@ height and width, L layers, H heads, N tokens of a chunk, M tokens of a prompt, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor
 
 from realmaster_live.errors import PairError
 from realmaster_live.model.cache import RingCache
@@ -79,13 +76,12 @@ class IcLoraStage:
         span: tuple[float, float] = (0.0, 1.0),
         empty_text: Tensor | None = None,  # (M, channels)
         bfloat16: bool = False,
-        checkpointing: bool = False,
         preview: Callable[[], dict[str, Any]] = dict,
     ) -> None:
         self.module, self.batches = transformer, batches
         self.conditions, self.timesteps, self.span = conditions, timesteps, span
         self.empty_text, self.bfloat16 = empty_text, bfloat16
-        self.checkpointing, self.preview = checkpointing, preview
+        self.preview = preview
         self.bins = LossBins()
 
     def loss(self, step: int) -> dict[str, Tensor]:
@@ -123,14 +119,14 @@ class IcLoraStage:
         each = levels(draws.t, draws.clean_first, wanted)
         sample = (1.0 - each) * wanted + each * draws.noise
         rope = rope_of(model, wanted)
-        with mixed(self.bfloat16), checkpointed(model, self.checkpointing):
+        with mixed(self.bfloat16):
             prompt = prompt_keys(model, batch, draws.no_caption, self.empty_text)
             context = model.context(reference[-1], rope, prompt)
             context = context if seen else empty_past(context)
             past, past_rope = self.past(reference, target, draws, prompt, context, seen=seen)
             x0, _ = model.denoise(
                 sample,
-                token_levels(each, tokens_of(model, target)),
+                token_levels(each, draws.clean_first, tokens_of(model, target)),
                 reference[-1],
                 context,
                 past,
@@ -157,7 +153,8 @@ class IcLoraStage:
         rope, zero = rope_of(model, target[0]), torch.zeros(target.shape[1])
         amount = draws.history_t
         if target[0].ndim == 4:  # the prefix is the previous chunk
-            amount = torch.where(draws.clean_first, 0.0, amount)
+            clean = torch.tensor(draws.clean_first, device=amount.device)
+            amount = torch.where(clean, 0.0, amount)
         for index in range(len(target) - 1):
             context = model.context(reference[index], rope, prompt)
             context = context if seen else empty_past(context)
@@ -189,7 +186,7 @@ def rope_of(model: InContextTransformer, latent: Tensor, times: tuple[float, ...
 def prompt_keys(
     model: InContextTransformer,
     batch: LatentBatch,
-    no_caption: Tensor | None = None,  # (B,) bool
+    no_caption: Sequence[bool] = (),  # B
     empty_text: Tensor | None = None,  # (M, channels)
 ) -> Tensor | None:  # (L, 2, B, H, M, D)
     """Return the prompts' keys and values, with gradients; dropped ones are the empty prompt's.
@@ -197,11 +194,11 @@ def prompt_keys(
     A model with learnt prompts takes them by name, with its first one as the empty prompt.
     """
     profile = model.profile
-    dropped = torch.zeros(len(batch), dtype=torch.bool) if no_caption is None else no_caption
+    dropped = no_caption or (False,) * len(batch)
     if profile.prompts:
         names = [
             profile.prompts[0] if drop else name
-            for name, drop in zip(batch.prompts, dropped.tolist(), strict=True)
+            for name, drop in zip(batch.prompts, dropped, strict=True)
         ]
         check_prompts(profile.prompts, names)
         places = torch.tensor([profile.prompts.index(name) for name in names])
@@ -214,13 +211,14 @@ def prompt_keys(
             "them with the model's text encoder"
         )
     text = batch.text
-    if bool(dropped.any()):
+    if any(dropped):
         if empty_text is None:
             raise PairError(
                 "expected an embedding of the empty prompt, got none: encode it beside the others, "
                 "or set caption_dropout = 0"
             )
-        text = torch.where(dropped[:, None, None].to(text.device), empty_text.to(text), text)
+        gone = torch.tensor(dropped, device=text.device)[:, None, None]
+        text = torch.where(gone, empty_text.to(text), text)
     return model.prompt(text)
 
 
@@ -232,18 +230,3 @@ def check_prompts(known: Sequence[str], names: Sequence[str]) -> None:
             f"expected clips of the prompts {', '.join(known)}, got {strange}: train on clips of "
             "these, or name the others in the model's profile"
         )
-
-
-@contextmanager
-def checkpointed(model: nn.Module, enabled: bool) -> Iterator[None]:
-    """Enable gradient checkpointing of the blocks."""
-    blocks: list[Any] = list(model.blocks) if enabled else []  # type: ignore[arg-type]
-    for block in blocks:
-        block.forward = partial(
-            checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
-        )
-    try:
-        yield
-    finally:
-        for block in blocks:
-            del block.forward

@@ -42,6 +42,7 @@ from realmaster_live.training.loop import (
     write_entry,
 )
 from realmaster_live.training.recipe import toml_of
+from realmaster_live.training.recompute import recompute
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class IcLoraRun:
         self.base = load_base(recipe.base)
         check_latents_of(self.base, data.autoencoder_sha256)
         prepare(self.base, weights=recipe.memory.weights, device=device)
+        recompute(self.base.transformer, "blocks" if recipe.memory.checkpointing else "nothing")
         self.adapter = self.attach()
         self.log_to_tensorboard: Any = None
         if recipe.tensorboard and self.processes.first:
@@ -178,7 +180,6 @@ class IcLoraRun:
             span=self.base.span,
             empty_text=self.data.empty_text,
             bfloat16=recipe.memory.bfloat16,
-            checkpointing=recipe.memory.checkpointing,
         )
 
     def validate(self, preview: Preview, step: int) -> dict[str, Any]:

@@ -1,0 +1,168 @@
+"""Replays a transformer's blocks: one is run on fake tensors, its repetitions are counted.
+
+The blocks of a network are alike, so what the first one holds and computes, forward and backward,
+is measured once for each kind of call, and every later call allocates its results and adds the
+figures. A pass over thirty blocks then costs a few operations instead of tens of thousands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from realmaster_live.training.estimate.meter import Meter
+
+Kind = tuple[tuple[int, ...], torch.dtype, bool]  # shape, dtype, whether it requires gradients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one call of a block holds, in bytes besides its inputs and results, and computes.
+
+    Attributes:
+        results: kinds of its results, in order.
+        saves: of each input, whether it is held for the backward pass.
+        forward: the most during the call. kept: for the backward pass. backward: the most during
+            that, besides `kept`; the parameters' gradients count as there before.
+        flop: of the call. backward_flop: of the backward pass, with what it recomputes.
+    """
+
+    results: tuple[Kind, ...]
+    saves: tuple[bool, ...] = ()
+    forward: int
+    kept: int = 0
+    backward: int = 0
+    flop: int
+    backward_flop: int = 0
+
+
+class Replay(torch.autograd.Function):
+    """A block's call with the measured figures of another."""
+
+    @staticmethod
+    def forward(ctx: Any, meter: Meter, told: Measured, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Allocate the results and what is kept."""
+        meter.expect(told.forward)
+        meter.flop += told.flop
+        ctx.meter, ctx.told, ctx.kinds = meter, told, [kind_of(each) for each in inputs]
+        kept = torch.empty(told.kept, dtype=torch.uint8)
+        ctx.save_for_backward(
+            kept, *(x for x, save in zip(inputs, told.saves, strict=False) if save)
+        )
+        return tuple(torch.empty(shape, dtype=dtype) for shape, dtype, _ in told.results)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        """Allocate the inputs' gradients."""
+        held = ctx.saved_tensors
+        ctx.meter.expect(ctx.told.backward)
+        ctx.meter.flop += ctx.told.backward_flop
+        del held
+        needed = ctx.needs_input_grad[2:]
+        return (
+            None,
+            None,
+            *(
+                torch.empty(shape, dtype=dtype) if need else None
+                for (shape, dtype, _), need in zip(ctx.kinds, needed, strict=True)
+            ),
+        )
+
+
+def replay(transformer: nn.Module, meter: Meter, known: dict[Hashable, Measured]) -> None:
+    """Replace the calls of a transformer's blocks by replays, in place.
+
+    `known` keeps what was measured; networks of a run share it.
+    """
+    blocks: list[nn.Module] = list(transformer.blocks)  # type: ignore[arg-type]
+    for block in blocks:
+        setattr(block, "forward", _replayed(block, block.forward, meter, known))  # noqa: B010
+
+
+def _replayed(
+    block: nn.Module, call: Callable[..., Any], meter: Meter, known: dict[Hashable, Measured]
+) -> Callable[..., Any]:
+    parameters, buffers = list(block.parameters()), list(block.buffers())
+    kinds = tuple(kind_of(each) for each in parameters)
+
+    def forward(*arguments: Any) -> Any:
+        flat, spec = tree_flatten(arguments)
+        inputs = [each for each in flat if isinstance(each, Tensor)]
+        learns = torch.is_grad_enabled()
+        trained = [each for each in parameters if learns and each.requires_grad]
+        asks = bool(trained) or (learns and any(each.requires_grad for each in inputs))
+        key = (asks, torch.is_autocast_enabled("cpu"), spec, kinds, *map(kind_of, inputs))
+        if key not in known:
+            known[key] = _measured(
+                call, flat, spec, meter, (*parameters, *buffers), trained if asks else None
+            )
+        wake = [torch.empty(0, requires_grad=True)] if trained else []
+        x, keys, values = Replay.apply(meter, known[key], *inputs, *wake)  # type: ignore[no-untyped-call]
+        return x, (keys, values)
+
+    return forward
+
+
+def kind_of(tensor: Tensor) -> Kind:
+    """Return what decides the cost of an input."""
+    return tuple(tensor.shape), tensor.dtype, tensor.requires_grad
+
+
+def _measured(
+    call: Callable[..., Any],
+    flat: list[Any],
+    spec: Any,
+    outer: Meter,
+    weights: Sequence[Tensor],
+    trained: Sequence[Tensor] | None,
+) -> Measured:
+    """Run a call on inputs of its own; with `trained` parameters, its backward pass as well."""
+    before = outer.peak, outer.flop
+    copies = [
+        torch.empty_like(each, requires_grad=each.requires_grad) if isinstance(each, Tensor)
+        else each
+        for each in flat
+    ]  # fmt: skip
+    inputs = [each for each in copies if isinstance(each, Tensor)]
+    gradients = {parameter: parameter.grad for parameter in trained or ()}
+    for parameter in gradients:
+        parameter.grad = torch.empty_like(parameter)
+    there = [*weights, *inputs, *(p.grad for p in gradients if p.grad is not None)]
+    saved: set[int] = set()
+
+    def pack(tensor: Tensor) -> Tensor:
+        saved.add(tensor.untyped_storage()._cdata)
+        return tensor
+
+    meter = Meter(there)
+    with meter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        x, (keys, values) = call(*tree_unflatten(copies, spec))
+        results = [x, keys, values]
+        held = sum(_bytes(each) for each in results)
+        told = Measured(
+            results=tuple(kind_of(each) for each in results),
+            saves=tuple(each.untyped_storage()._cdata in saved for each in inputs),
+            forward=max(0, meter.peak - held),
+            kept=max(0, meter.bytes - held),
+            flop=meter.flop,
+        )
+        if trained is not None:
+            given = [torch.empty_like(each) for each in results]
+            meter.restart()
+            base = meter.bytes - told.kept
+            torch.autograd.backward(results, given)
+            told = replace(told, backward=meter.peak - base, backward_flop=meter.flop)
+    for parameter, gradient in gradients.items():
+        parameter.grad = gradient
+    del x, keys, values, results, inputs, copies, there
+    outer.peak, outer.flop = before
+    return told
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.untyped_storage().nbytes()

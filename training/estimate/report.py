@@ -1,0 +1,107 @@
+"""What a run needs, in lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from realmaster_live.model.cost import GPUS
+from realmaster_live.training.estimate.meter import Meter
+from realmaster_live.training.loop import StageState
+from realmaster_live.training.pairs.cost import worded
+
+MFU = 0.45  # share of a GPU's measured rate of products that training is assumed to reach
+GPU = "h100"
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One kind of batch: how often a step takes it, its operations, and its activations' bytes."""
+
+    name: str
+    count: int
+    flop: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a run needs.
+
+    Attributes:
+        title: the run in words.
+        steady: what -> bytes that are held all the time.
+        batches: what a step does, and what activations each needs while it is differentiated.
+        steps: optimizer steps.
+    """
+
+    title: str
+    steady: Mapping[str, int]
+    batches: Sequence[Batch]
+    steps: int
+
+    @property
+    def bytes(self) -> int:
+        """Return the most that tensors hold, without CUDA's context and the allocator's gaps."""
+        return sum(self.steady.values()) + max(batch.bytes for batch in self.batches)
+
+    @property
+    def step_flop(self) -> int:
+        """Return the operations of an optimizer step."""
+        return sum(batch.count * batch.flop for batch in self.batches)
+
+    @property
+    def seconds(self) -> float:
+        """Return the time of all steps on one GPU."""
+        return self.steps * self.step_flop / (MFU * GPUS[GPU][0] * 1e12)
+
+    def lines(self) -> list[str]:
+        """Return the report."""
+        held = ", ".join(f"{name} {size / GIB:.1f}" for name, size in self.steady.items())
+        most = max(self.batches, key=lambda batch: batch.bytes)
+        return [
+            self.title,
+            f"memory: {self.bytes / GIB:.1f} GiB, of which {held}, activations of "
+            f"{most.name} {most.bytes / GIB:.1f}; CUDA and gaps between tensors come to that, "
+            "about 2",
+            *(
+                f"a batch of {batch.name}: {batch.flop / 1e15:.3g} PFLOP, {batch.count} a step, "
+                f"{batch.bytes / GIB:.1f} GiB of activations"
+                for batch in self.batches
+            ),
+            self.line(),
+        ]
+
+    def line(self) -> str:
+        """Return the cost in one line."""
+        rate = GPUS[GPU][0]
+        return (
+            f"{self.steps} steps of {self.step_flop / 1e15:.3g} PFLOP: about "
+            f"{worded(self.seconds)} on one {GPU.upper()} at {MFU:.0%} of {rate:.0f} TFLOP/s; "
+            f"{self.bytes / GIB:.1f} GiB"
+        )
+
+
+def allot(states: Sequence[StageState], meter: Meter) -> dict[str, int]:
+    """Give trained tensors their gradients and moments; return the bytes that stay held.
+
+    The states are made while the meter runs, so it has counted their averaged weights.
+    """
+    for state in states:
+        for parameter in state.parameters.values():
+            parameter.grad = torch.empty_like(parameter)
+            small = torch.uint8 if state.options.bits == 8 else parameter.dtype
+            state.optimizer.state[parameter] = {
+                name: torch.empty_like(parameter, dtype=small) for name in ("first", "second")
+            }
+    held = meter.bytes
+    meter.restart()
+    return {"gradients, averages and moments": held}
+
+
+def batch_of(name: str, count: int, meter: Meter, steady: Mapping[str, int]) -> Batch:
+    """Return what the meter has seen since its restart, as a batch that a step takes so often."""
+    return Batch(name=name, count=count, flop=meter.flop, bytes=meter.peak - sum(steady.values()))

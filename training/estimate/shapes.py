@@ -1,0 +1,150 @@
+"""Networks and pairs without numbers: torch's fake tensors, which have a shape and a size only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from realmaster_live.errors import ConfigError
+from realmaster_live.model.cost import PROMPT_TOKENS
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.profile import Profile
+from realmaster_live.training.experts import Experts, Network, transformers_of
+from realmaster_live.training.iclora.base import Base
+from realmaster_live.training.iclora.batches import Shape
+from realmaster_live.training.latents import forget_ropes
+
+SIZES = {16: (832, 480), 48: (1280, 704)}  # by latent channels of Wan: width, height
+OTHER = (320, 192)  # of the embedded model
+
+
+def usual_size(profile: Profile) -> tuple[int, int]:
+    """Return the width and height that a profile is meant for, in pixels."""
+    return OTHER if profile.prompts else SIZES.get(profile.latent_channels, OTHER)
+
+
+def latent_shape(profile: Profile, size: tuple[int, int], chunks: int) -> Shape:
+    """Return the shape of a clip's latents, C, F, h, w.
+
+    Raises:
+        ConfigError: the sides are not multiples of a token.
+    """
+    width, height = size
+    if width % profile.token_stride or height % profile.token_stride:
+        raise ConfigError(
+            f"expected sides of multiples of {profile.token_stride} for {profile.name}, got "
+            f"{width}x{height}: give another --size"
+        )
+    frames = chunks * profile.chunk_latents
+    stride = profile.latent_stride
+    return profile.latent_channels, frames, height // stride, width // stride
+
+
+@dataclass(frozen=True, slots=True)
+class FakePair:
+    """A clip's latents, as shapes."""
+
+    prompt: str
+    reference: Tensor
+    target: Tensor
+    text: Tensor | None
+
+
+class FakePairs:
+    """One clip of a shape, for as often as it is asked for."""
+
+    def __init__(self, profile: Profile, shape: Shape) -> None:
+        self.profile, self.shapes, self.weights = profile, (shape,), (1.0,)
+
+    def read(self, index: int) -> FakePair:
+        """Return the clip."""
+        latents = torch.empty(self.shapes[index])
+        prompts = self.profile.prompts
+        return FakePair(prompts[0] if prompts else "", latents, latents, empty_text(self.profile))
+
+
+def empty_text(profile: Profile) -> Tensor | None:
+    """Return an embedding's shape; None for a model that learns its prompts, or has none."""
+    if profile.prompts or not profile.text_width:
+        return None
+    return torch.empty(PROMPT_TOKENS, profile.text_width)
+
+
+def shaped_bases(profile: Profile) -> tuple[Base, ...]:
+    """Return the models of a profile on the meta device, one for each expert."""
+    with torch.device("meta"):
+        networks = [InContextTransformer(profile) for _ in range(profile.experts)]
+    return tuple(
+        Base(
+            transformer=network.eval(),
+            autoencoder=None,
+            expert=None,
+            span=(0.0, 1.0),
+            name=profile.name,
+            licence="",
+            sha256="",
+            folder=Path(),
+        )
+        for network in networks
+    )
+
+
+@contextmanager
+def faking(modules: Sequence[nn.Module | None]) -> Iterator[None]:
+    """Give modules of the meta device fake tensors, of which new ones are made within the block.
+
+    What modules share they go on sharing.
+    """
+    known: dict[int, Tensor] = {}
+    forget_ropes()  # they are kept by device, and fake ones must meet no real ones
+    with FakeTensorMode():
+        for module in (part for each in modules if each is not None for part in each.modules()):
+            for tensors in (module._parameters, module._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is not None:
+                        known.setdefault(id(tensor), _fake(tensor))
+                        tensors[name] = known[id(tensor)]  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            forget_ropes()
+
+
+def _fake(tensor: Tensor) -> Tensor:
+    fake = torch.empty(tensor.shape, dtype=tensor.dtype)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(fake, tensor.requires_grad)
+    return fake
+
+
+def tensors_of(*modules: nn.Module | None) -> list[Tensor]:
+    """Return parameters and buffers of modules, those that are shared once."""
+    tensors = {
+        id(tensor): tensor
+        for each in modules
+        if each is not None
+        for tensor in (*each.parameters(), *each.buffers())
+    }
+    return list(tensors.values())
+
+
+def bytes_of(tensors: Sequence[Tensor]) -> int:
+    """Return the bytes of tensors."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def take_first_expert(network: Network | None) -> None:
+    """Let the first expert run every pass: fake times have no numbers, and experts are alike."""
+    if isinstance(network, Experts):
+        setattr(network, "turns", lambda t: [(0, list(range(len(t))))])  # noqa: B010
+
+
+def parts(network: Network | None) -> list[InContextTransformer]:
+    """Return a network's transformers, none of none."""
+    return [] if network is None else transformers_of(network)
