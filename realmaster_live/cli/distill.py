@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from realmaster_live.cli.training_run import TrainingRun
+from realmaster_live.cli.training_run import TrainingRun, print_cost, print_estimate
 from realmaster_live.cli.values import Flag
 from realmaster_live.errors import ConfigError
 
@@ -46,6 +46,9 @@ def run(options: Distill) -> int:
     from realmaster_live.training.distillation.networks import Teacher
     from realmaster_live.training.distillation.recipe import parse_recipe
     from realmaster_live.training.distillation.train import distill
+    from realmaster_live.training.estimate.distill import estimate_distillation
+    from realmaster_live.training.estimate.shapes import largest_size
+    from realmaster_live.training.iclora.base import profile_of
     from realmaster_live.training.recipe import read_table, toml_of
     from realmaster_live.training.session import (
         STOPPED,
@@ -59,17 +62,27 @@ def run(options: Distill) -> int:
     if options.run.print_config:
         sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
         return 0
-    if options.data is None or options.teacher is None or options.out is None:
+    teacher = Teacher.parse(options.teacher, recipe.base) if options.teacher else None
+    base = dataclasses.replace(recipe.base, checkpoint=str(teacher.base) if teacher else "")
+    if options.run.estimate:
+        told = estimate_distillation(recipe, profile_of(base), options.run.size)
+        return print_estimate(told)
+    if options.data is None or teacher is None or options.out is None:
         raise ConfigError(
             "expected --data, --teacher and --out, got none of one: see realmaster distill --help"
         )
     from realmaster_live.training.iclora.data import open_data  # which needs pyarrow
 
     use_device(options.run.device)
+    data = open_data(options.data)
+    if options.run.device != "cpu":
+        profile = profile_of(base)
+        size = largest_size(profile, data.training.shapes)
+        print_cost(estimate_distillation(recipe, profile, size))
     verdict = distill(
         recipe,
-        open_data(options.data),
-        Teacher.parse(options.teacher, recipe.base),
+        data,
+        teacher,
         options.out,
         start=Teacher.parse(options.start, recipe.base) if options.start else None,
         accepted=options.run.accept_change,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from realmaster_live.cli.training_run import TrainingRun
+from realmaster_live.cli.training_run import TrainingRun, print_cost, print_estimate
 from realmaster_live.cli.values import Flag
 from realmaster_live.errors import ConfigError
 
@@ -71,6 +71,11 @@ def train_stages(table: dict[str, Any], options: Fit) -> int:
     if options.run.print_config:
         sys.stdout.write(json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
         return 0
+    if options.run.estimate:
+        raise ConfigError(
+            'expected --estimate with method = "ic-lora", got stages, which end by the clock: see '
+            "budget_s in the recipe"
+        )
     data, out = _folders(options)
     use_device(options.run.device)
     finished = fit(
@@ -86,6 +91,9 @@ def train_stages(table: dict[str, Any], options: Fit) -> int:
 
 def train_adapter(table: dict[str, Any], options: Fit) -> int:
     """Train an IC-LoRA."""
+    from realmaster_live.training.estimate.fit import estimate_adapter
+    from realmaster_live.training.estimate.shapes import largest_size
+    from realmaster_live.training.iclora.base import profile_of
     from realmaster_live.training.iclora.data import open_data
     from realmaster_live.training.iclora.recipe import parse_recipe
     from realmaster_live.training.iclora.train import IcLoraRun
@@ -101,9 +109,17 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
     if options.run.print_config:
         sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
         return 0
-    data, out = _folders(options)
+    if options.run.estimate:
+        told = estimate_adapter(recipe, profile_of(recipe.base), options.run.size)
+        return print_estimate(told)
+    folder, out = _folders(options)
     use_device(options.run.device)
-    training = IcLoraRun(recipe, open_data(data), out, accepted=options.run.accept_change)
+    data = open_data(folder)
+    if options.run.device != "cpu":
+        profile = profile_of(recipe.base)
+        size = largest_size(profile, data.training.shapes)
+        print_cost(estimate_adapter(recipe, profile, size))
+    training = IcLoraRun(recipe, data, out, accepted=options.run.accept_change)
     connect_signals(training)
     return 0 if training.train() else STOPPED
 

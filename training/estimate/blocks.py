@@ -7,8 +7,10 @@ figures. A pass over thirty blocks then costs a few operations instead of tens o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +29,7 @@ class Measured:
     Attributes:
         results: kinds of its results, in order.
         saves: of each input, whether it is held for the backward pass.
+        gradients: of each input, the bytes that its gradient holds; it may be part of a larger one.
         forward: the most during the call. kept: for the backward pass. backward: the most during
             that, besides `kept`; the parameters' gradients count as there before.
         flop: of the call. backward_flop: of the backward pass, with what it recomputes.
@@ -34,6 +37,7 @@ class Measured:
 
     results: tuple[Kind, ...]
     saves: tuple[bool, ...] = ()
+    gradients: tuple[int, ...] = ()
     forward: int
     kept: int = 0
     backward: int = 0
@@ -63,15 +67,18 @@ class Replay(torch.autograd.Function):
         ctx.meter.expect(ctx.told.backward)
         ctx.meter.flop += ctx.told.backward_flop
         del held
-        needed = ctx.needs_input_grad[2:]
-        return (
-            None,
-            None,
-            *(
-                torch.empty(shape, dtype=dtype) if need else None
-                for (shape, dtype, _), need in zip(ctx.kinds, needed, strict=True)
-            ),
-        )
+        sizes = (*ctx.told.gradients, *[0] * len(ctx.kinds))
+        asked = zip(ctx.kinds, ctx.needs_input_grad[2:], sizes, strict=False)
+        found = [_within(size, shape, dtype) if need else None
+                 for (shape, dtype, _), need, size in asked]  # fmt: skip
+        return None, None, *found
+
+
+def _within(size: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return a tensor that is part of a storage of `size` bytes, or of its own if that is less."""
+    count = math.prod(shape)
+    whole = torch.empty(max(count, size // dtype.itemsize), dtype=dtype)
+    return whole[:count].view(shape)
 
 
 def replay(transformer: nn.Module, meter: Meter, known: dict[Hashable, Measured]) -> None:
@@ -134,6 +141,10 @@ def _measured(
         parameter.grad = torch.empty_like(parameter)
     there = [*weights, *inputs, *(p.grad for p in gradients if p.grad is not None)]
     saved: set[int] = set()
+    sizes = [0] * len(inputs)
+    for index, each in enumerate(inputs):
+        if each.requires_grad:
+            each.register_hook(partial(_note, sizes, index))  # type: ignore[no-untyped-call]
 
     def pack(tensor: Tensor) -> Tensor:
         saved.add(tensor.untyped_storage()._cdata)
@@ -156,12 +167,21 @@ def _measured(
             meter.restart()
             base = meter.bytes - told.kept
             torch.autograd.backward(results, given)
-            told = replace(told, backward=meter.peak - base, backward_flop=meter.flop)
+            told = replace(
+                told,
+                gradients=tuple(sizes),
+                backward=meter.peak - base,
+                backward_flop=meter.flop,
+            )
     for parameter, gradient in gradients.items():
         parameter.grad = gradient
     del x, keys, values, results, inputs, copies, there
     outer.peak, outer.flop = before
     return told
+
+
+def _note(sizes: list[int], index: int, gradient: Tensor) -> None:
+    sizes[index] = max(sizes[index], _bytes(gradient))
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -10,7 +10,7 @@ import torch
 from realmaster_live.model.cost import GPUS
 from realmaster_live.training.estimate.meter import Meter
 from realmaster_live.training.loop import StageState
-from realmaster_live.training.pairs.cost import worded
+from realmaster_live.training.pairs.cost import duration_text
 
 MFU = 0.45  # share of a GPU's measured rate of products that training is assumed to reach
 GPU = "h100"
@@ -77,11 +77,10 @@ class Estimate:
 
     def line(self) -> str:
         """Return the cost in one line."""
-        rate = GPUS[GPU][0]
+        time, rate = duration_text(self.seconds), GPUS[GPU][0]
         return (
-            f"{self.steps} steps of {self.step_flop / 1e15:.3g} PFLOP: about "
-            f"{worded(self.seconds)} on one {GPU.upper()} at {MFU:.0%} of {rate:.0f} TFLOP/s; "
-            f"{self.bytes / GIB:.1f} GiB"
+            f"{self.steps} steps of {self.step_flop / 1e15:.3g} PFLOP: about {time} on one "
+            f"{GPU.upper()} at {MFU:.0%} of {rate:.0f} TFLOP/s; {self.bytes / GIB:.1f} GiB"
         )
 
 

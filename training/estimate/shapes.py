@@ -46,6 +46,12 @@ def latent_shape(profile: Profile, size: tuple[int, int], chunks: int) -> Shape:
     return profile.latent_channels, frames, height // stride, width // stride
 
 
+def largest_size(profile: Profile, shapes: Sequence[Shape]) -> tuple[int, int]:
+    """Return the width and height of the largest pictures among shapes of latents, in pixels."""
+    _, _, rows, columns = max(shapes, key=lambda shape: shape[2] * shape[3])
+    return columns * profile.latent_stride, rows * profile.latent_stride
+
+
 @dataclass(frozen=True, slots=True)
 class FakePair:
     """A clip's latents, as shapes."""
