@@ -25,31 +25,53 @@ PROMPTS_FILE = "prompts.safetensors"  # beside a checkpoint
 
 AS_SIMULATED = "as simulated"  # the prompt of a model that has none
 
-PRESETS: Mapping[str, str] = {
+OPENING = "A photorealistic dash camera video of a drive"
+WEATHERS: Mapping[str, tuple[str, str]] = {
     "clear": (
-        "A photorealistic dash camera video of a drive on a clear sunny day: blue sky, crisp "
-        "shadows, dry asphalt, natural colours, sharp detail."
+        "on a clear sunny day",
+        "blue sky, crisp shadows, dry asphalt, natural colours, sharp detail",
     ),
     "rain": (
-        "A photorealistic dash camera video of a drive in steady rain: wet reflective asphalt, "
-        "puddles, falling raindrops, dark clouds, muted colours."
+        "in steady rain",
+        "wet reflective asphalt, puddles, falling raindrops, dark clouds, muted colours",
     ),
     "snow": (
-        "A photorealistic dash camera video of a drive in winter: snow on the ground, roofs and "
-        "trees, falling snowflakes, tyre tracks on the road, a pale sky."
+        "in winter",
+        "snow on the ground, roofs and trees, falling snowflakes, tyre tracks on the road, a pale "
+        "sky",
     ),
     "fog": (
-        "A photorealistic dash camera video of a drive in dense fog: distant cars and houses fade "
-        "into white haze, soft light without shadows, damp asphalt."
+        "in dense fog",
+        "distant cars and houses fade into white haze, soft light without shadows, damp asphalt",
     ),
     "night": (
-        "A photorealistic dash camera video of a drive at night: street lamps, headlights and lit "
-        "windows, dark sky, glowing tail lights, a little camera noise."
+        "at night",
+        "street lamps, headlights and lit windows, dark sky, glowing tail lights, a little camera "
+        "noise",
     ),
     "overcast": (
-        "A photorealistic dash camera video of a drive under a closed grey sky: soft even light, "
-        "no hard shadows, muted natural colours, dry asphalt."
+        "under a closed grey sky",
+        "soft even light, no hard shadows, muted natural colours, dry asphalt",
     ),
+    "cloudy": ("under broken clouds", "patches of blue sky, soft shadows, natural colours"),
+    "wet": ("after rain", "wet reflective asphalt, puddles"),
+    "low sun": ("under a low sun", "long shadows, warm light"),
+}
+"""Name of a weather or time of day -> when, and what is seen."""
+
+
+def describe(names: Collection[str], place: str = "") -> str:
+    """Return a text for an encoder: a drive, where it is known, in some of WEATHERS."""
+    known = [WEATHERS[name] for name in names]
+    when = " ".join(when for when, _ in known)
+    seen = ", ".join(seen for _, seen in known) or "natural colours, sharp detail"
+    if "wet" in names:
+        seen = seen.replace(", dry asphalt", "")
+    return " ".join(filter(None, (OPENING, place, when))) + f": {seen}."
+
+
+PRESETS: Mapping[str, str] = {
+    name: describe([name]) for name in ("clear", "rain", "snow", "fog", "night", "overcast")
 }
 """Name of a weather -> the prompt text for an encoder."""
 

@@ -9,10 +9,13 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.prompts import WEATHERS
 from realmaster_live.replay.game_source import LAYOUTS
 from realmaster_live.training.data import AS_SIMULATED
+from realmaster_live.training.pairs.captions import caption_of
 from realmaster_live.training.pairs.reels import Reel
 from realmaster_live.training.pairs.sources import MULTIPLE
 from realmaster_live.training.pairs.stage import Clip
@@ -36,7 +39,10 @@ class PlanConfig:
         need_labels: a source without these labels is left out.
         most_still: a clip with a larger share of frames in which nothing moves, or the camera
             stands, is left out; 1 keeps all.
-        prompt: default for sources without one. licence: default for sources without one.
+        captions: how clips are described whose source has no prompt: as "texts" for a text encoder,
+            from weather, time of day and town; as "names" of learnt prompts, such as the embedded
+            model's; or "auto", which is names for sources with a truth of their own.
+        prompt: for sources without one, in place of a caption. licence: for sources without one.
         image_fps: frame rate of picture folders and game recordings that do not state theirs; 0
             assumes `fps`.
     """
@@ -48,6 +54,7 @@ class PlanConfig:
     most_clips: int = 0
     need_labels: tuple[str, ...] = ()
     most_still: float = 1.0
+    captions: Literal["auto", "texts", "names"] = "auto"
     prompt: str = ""
     licence: str = ""
     image_fps: float = 0.0
@@ -119,7 +126,8 @@ def cut(reel: Reel, config: PlanConfig) -> tuple[list[Clip], list[LeftOut]]:
         raise PairError(f"its {fps:g} frames a second are fewer than the wanted {config.fps:g}")
     stride = _stride(fps, config.fps)
     step = (config.frames - config.overlap) * stride
-    drafts, left_out = [], _unreadable(reel)
+    drafts: list[Clip] = []
+    left_out = _unreadable(reel)
     for first, stop, why in _runs(reel):
         width, height = config.wanted_size or reel.sizes[first] // MULTIPLE * MULTIPLE
         if min(width, height) < MULTIPLE:
@@ -140,7 +148,7 @@ def cut(reel: Reel, config: PlanConfig) -> tuple[list[Clip], list[LeftOut]]:
                 route=reel.route,
                 weather=reel.weather,
                 seed=reel.seed,
-                prompt=reel.prompt or config.prompt or (AS_SIMULATED if reel.truth else ""),
+                prompt=_prompt(reel, config, len(drafts)),
                 licence=reel.licence or config.licence,
                 labels=reel.labels,
                 truth=reel.truth,
@@ -158,6 +166,17 @@ def cut(reel: Reel, config: PlanConfig) -> tuple[list[Clip], list[LeftOut]]:
     places = {draft.first for draft in chosen}
     left_out += [LeftOut.clip(draft, enough) for draft in drafts if draft.first not in places]
     return chosen, left_out
+
+
+def _prompt(reel: Reel, config: PlanConfig, number: int) -> str:
+    """Return a clip's prompt; every second text leaves the town out, as live prompts do."""
+    if config.captions == "names" or (config.captions == "auto" and reel.truth):
+        return reel.prompt or config.prompt or AS_SIMULATED
+    named = reel.prompt in (AS_SIMULATED, *WEATHERS)  # no text
+    text = "" if named else reel.prompt or config.prompt
+    weather = reel.prompt if reel.prompt in WEATHERS else reel.weather
+    town = reel.town if number % 2 else ""
+    return text or caption_of(weather, town=town, sun_deg=reel.sun_deg)
 
 
 def source_frames(clip: Clip) -> int:

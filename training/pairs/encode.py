@@ -19,7 +19,7 @@ from realmaster_live.model.text_encoder import TEXT_TOKENS
 from realmaster_live.training.pairs import texts
 from realmaster_live.training.pairs.encoders import Encoder, identify, load_encoder
 from realmaster_live.training.pairs.sources import read_frames
-from realmaster_live.training.pairs.stage import Job, Stage, StageSpec, Value
+from realmaster_live.training.pairs.stage import Job, Stage, StageSpec, Value, captioned
 from realmaster_live.training.pairs.videos import read_video
 
 
@@ -100,7 +100,7 @@ class EncodeStage:
         if self.config.text_encoder:
             text_key = texts.ensure(
                 self.dataset,
-                clip.prompt,
+                captioned(clip),
                 encoder=self.config.text_encoder,
                 tokens=self.config.text_tokens,
             )

@@ -18,7 +18,7 @@ from realmaster_live.optional import require
 from realmaster_live.system.pictures import read_picture
 from realmaster_live.training.pairs import sources, videos
 from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
-from realmaster_live.training.pairs.stage import Clip, Job, Stage, StageSpec, Value
+from realmaster_live.training.pairs.stage import Clip, Job, Stage, StageSpec, Value, captioned
 from realmaster_live.training.pairs.vace import (
     anchor_frames,
     build,
@@ -27,6 +27,7 @@ from realmaster_live.training.pairs.vace import (
 )
 
 PROMPT = "A real video of a street, filmed by the camera of a driving car, natural light."
+"""Of clips without a caption in earlier versions; it stays part of the names of all files."""
 # The negative prompt that Wan's own scripts and diffusers' examples use, in its own language.
 NEGATIVE_PROMPT = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，"
@@ -47,7 +48,6 @@ class PropagateConfig(Weights):
         anchor_hold_frames: frames that an anchor fills; 1 is upstream's construction.
         window: most frames made at once, 4 k + 1. overlap: frames that the next piece goes on
             from, 4 k + 1.
-        prompt: for clips without one; it describes the photoreal clip, it does not instruct.
         negative_prompt: what guidance leads away from.
         steps: denoising steps. guidance: classifier-free guidance scale, 1 for none.
         flow_shift: of the scheduler, 0 for 3 at 480 lines and 5 at 720.
@@ -63,7 +63,6 @@ class PropagateConfig(Weights):
     anchor_hold_frames: int = 1
     window: int = 81
     overlap: int = 9
-    prompt: str = PROMPT
     negative_prompt: str = NEGATIVE_PROMPT
     steps: int = 30
     guidance: float = 5.0
@@ -124,7 +123,7 @@ class VaceStage:
                 "anchor_hold_frames": config.anchor_hold_frames,
                 "window": config.window,
                 "overlap": config.overlap,
-                "prompt": config.prompt,
+                "prompt": PROMPT,
                 "negative_prompt": config.negative_prompt,
                 "steps": config.steps,
                 "guidance": config.guidance,
@@ -233,7 +232,7 @@ def propagate(
         )
         video, mask = conditions.tensors()
         made = pipeline(
-            prompt=clip.prompt or config.prompt,
+            prompt=captioned(clip),
             negative_prompt=config.negative_prompt,
             video=video,
             mask=mask,

@@ -23,6 +23,7 @@ from realmaster_live.system.texts import parse_toml
 from realmaster_live.training.pairs.stages import ORDER, config_of
 
 FILE, RUN = "pairs.toml", "run"
+REMOVED = {"propagate": ("prompt",)}  # keys of earlier versions that have no meaning any more
 # where a network is stored and runs, which does not change what it makes
 PLACES = ("folder", "device", "offload")
 
@@ -70,6 +71,9 @@ def load_recipe(path: Path | None) -> Recipe:
             "realmaster pairs plan DATASET --print-config shows one"
         ) from error
     known = (RUN, *ORDER)
+    for name, keys in REMOVED.items():  # a dataset keeps every key of the version that made it
+        for key in keys if isinstance(tables.get(name), dict) else ():
+            tables[name].pop(key, None)
     for name, content in tables.items():
         if not isinstance(content, dict):
             raise ConfigError(f"expected tables only, got {name} = {content!r}: put it in a table")

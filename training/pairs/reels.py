@@ -27,6 +27,7 @@ from realmaster_live.replay.game_source import LAYOUTS, PICKLED, find_games, ope
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.training.data import AS_SIMULATED, read_clip
+from realmaster_live.training.pairs.captions import sun_of
 from realmaster_live.training.pairs.sources import open_recording
 
 JUMP = 1.5  # times the usual step between two frames: something is missing
@@ -44,6 +45,7 @@ class Reel:
         breaks: index of a frame -> why no clip may hold both it and the frame before it.
         unreadable: index of a frame -> why no clip may hold it.
         speeds: (T,) of the camera, metres a second; None where unknown.
+        sun_deg: the sun's height above the horizon, degrees; None where unknown.
         town, route, weather, seed, prompt, licence, labels, truth: as in Clip.
     """
 
@@ -54,6 +56,7 @@ class Reel:
     breaks: Mapping[int, str] = field(default_factory=dict)
     unreadable: Mapping[int, str] = field(default_factory=dict)
     speeds: NDArray[np.float64] | None = None
+    sun_deg: float | None = None
     town: str = ""
     route: str = ""
     weather: str = ""
@@ -240,6 +243,7 @@ def _provenance(facts: Mapping[str, Any], *, route: str) -> dict[str, Any]:
         "town": str(facts.get("town") or facts.get("map") or "").rpartition("/")[2],
         "route": str(facts.get("route") or route),
         "weather": describe_weather(facts.get("weather")),
+        "sun_deg": sun_of(facts.get("weather")),
         "seed": seed,
         "prompt": str(facts.get("prompt") or ""),
         "licence": str(facts.get("licence") or ""),

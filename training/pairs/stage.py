@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from realmaster_live.errors import PairError
 from realmaster_live.system.inside import PLAIN
 
 RANGES = {  # of the numbers of a clip
@@ -77,6 +78,20 @@ class Clip:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ValueError(f"{name} of {value} for {self.clip_id}, not {least} to {most}")
+
+
+def captioned(clip: Clip) -> str:
+    """Return a clip's caption, the same for VACE and for the text encoder.
+
+    Raises:
+        PairError: it was planned by a version that left captions empty.
+    """
+    if not clip.prompt:
+        raise PairError(
+            f"expected a caption of {clip.clip_id}, got none: plan its source again, which makes "
+            "captions of the weather, the time of day and the town"
+        )
+    return clip.prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
