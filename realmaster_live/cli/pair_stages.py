@@ -17,16 +17,14 @@ QUARANTINE = 3  # exit status: everything else is made, and some clips are in qu
 def announce(
     chain: Any, names: Sequence[str], pool: WorkerOptions, *, dry_run: bool, pilot: bool
 ) -> None:
-    """Print what is to be made and what it costs; ConfigError if a model for it is missing.
+    """Print what is to be made and what it costs.
 
     With `pilot`, one clip is made of each stage whose cost was never measured.
     """
     from realmaster_live.training.pairs.cost import estimate, lacks_room, total
-    from realmaster_live.training.pairs.preflight import preflight
     from realmaster_live.training.pairs.status import read_status
     from realmaster_live.training.pairs.work import release_quarantined
 
-    preflight(chain, names)
     costs = []
     for name in names:
         if pool.retry and not dry_run:

@@ -161,10 +161,12 @@ def plan(options: Plan) -> int:
 def run_stage(options: Stage) -> int:
     """Make what a stage lacks; returns 3 where clips are in quarantine."""
     from realmaster_live.cli.pair_stages import announce, do_stage
+    from realmaster_live.training.pairs.preflight import preflight
 
     if options.recipe.print_config:
         return _print_recipe(options)
     chain, dry = _chain(options), options.recipe.dry_run
+    preflight(chain, [options.name])
     announce(chain, [options.name], options.pool, dry_run=dry, pilot=options.pilot)
     if dry:
         return 0
@@ -182,6 +184,8 @@ def run_step(options: WithRecipe) -> int:
 def run_all(options: Run) -> int:
     """Plan, where there are sources; then the stages that the gate and the encoding need."""
     from realmaster_live.cli.pair_stages import announce, do_stage
+    from realmaster_live.training.pairs.preflight import preflight
+    from realmaster_live.training.pairs.stages import PER_CLIP
 
     if options.recipe.print_config:
         return _print_recipe(options)
@@ -190,6 +194,7 @@ def run_all(options: Run) -> int:
         _do_plan(chain, options.sources, dry_run=dry)
         if dry:
             return 0
+    preflight(chain, PER_CLIP)
     judged = chain.needed(["gate"])
     names = chain.needed(["gate", "encode", *chain.recipe.own])
     announce(chain, names, options.pool, dry_run=dry, pilot=options.pilot)
