@@ -184,8 +184,7 @@ def run_step(options: WithRecipe) -> int:
 def run_all(options: Run) -> int:
     """Plan, where there are sources; then the stages that the gate and the encoding need."""
     from realmaster_live.cli.pair_stages import announce, do_stage
-    from realmaster_live.training.pairs.preflight import preflight
-    from realmaster_live.training.pairs.stages import PER_CLIP
+    from realmaster_live.training.pairs.preflight import preflight, stages_for
 
     if options.recipe.print_config:
         return _print_recipe(options)
@@ -194,9 +193,9 @@ def run_all(options: Run) -> int:
         _do_plan(chain, options.sources, dry_run=dry)
         if dry:
             return 0
-    preflight(chain, PER_CLIP)
-    judged = chain.needed(["gate"])
-    names = chain.needed(["gate", "encode", *chain.recipe.own])
+    goals = ["gate", "encode", *chain.recipe.own]
+    preflight(chain, stages_for(chain, goals))
+    judged, names = chain.needed(["gate"]), chain.needed(goals)
     announce(chain, names, options.pool, dry_run=dry, pilot=options.pilot)
     if dry:
         return 0

@@ -31,6 +31,7 @@ class LatentClips:
         self.clips = clips
         self.shapes = [tuple(clip.reference.shape) for clip in clips]
         self.weights = [1.0] * len(clips)
+        self.drives = [""] * len(clips)
 
     def read(self, index):
         return self.clips[index]

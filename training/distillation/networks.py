@@ -28,6 +28,7 @@ from realmaster_live.training.experts import Network, joined, transformers_of
 from realmaster_live.training.iclora.base import (
     Base,
     BaseConfig,
+    check_adapter,
     load_base,
     prepare,
     profile_of,
@@ -251,7 +252,8 @@ def frozen(bases: Sequence[Base], teacher: Teacher) -> Network:
 
 
 def _load(file: Path, transformer: InContextTransformer, base: Base) -> Adapter:
-    """Attach a LoRA file; where it names an expert, it must be the base's."""
+    """Attach a LoRA file; the base and the expert that it names, if any, must be these."""
+    check_adapter(file, base)
     facts = read_facts(file)
     named = facts is not None and facts.expert is not None
     return load(file, transformer, expert=base.expert if named else None)

@@ -36,6 +36,8 @@ class DistillRecipe:
             the student's own steps, also with the [dmd2] losses) or "self-forcing" (rollouts,
             paired losses, and the [dmd2] losses that have weights).
         student_steps: denoise steps of the student; 0 takes the profile's.
+        teacher_steps: denoise steps in which the teacher's own clips are judged, for comparison; 0
+            for a teacher that is not to be judged.
         trains: "weights" for all of them, or "adapter" for a LoRA of the teacher's base.
         rank: rank of a new adapter; an adapter of the teacher keeps its own.
         critic_trains: the same choice for the critic, which is initialized from the teacher.
@@ -47,6 +49,7 @@ class DistillRecipe:
         threads: CPU threads of torch.
         bfloat16: whether matrix products run in bfloat16.
         batch: samples per batch. chunks: consecutive chunks per sample.
+        sink_elsewhere: share of samples whose sink is of another place of the same drive.
         save_s: seconds between saved states. save_steps: the student's steps between them, 0 none.
         validate_s, validate_steps: the same between validations.
         base: name and licence of the base model, and options to read a diffusers model.
@@ -58,6 +61,7 @@ class DistillRecipe:
 
     method: Method = "regress"
     student_steps: int = 0
+    teacher_steps: int = 0
     trains: Trains = "weights"
     rank: int = 32
     critic_trains: Trains = "weights"
@@ -69,6 +73,7 @@ class DistillRecipe:
     bfloat16: bool = True
     batch: int = 4
     chunks: int = 3
+    sink_elsewhere: float = 0.5
     save_s: float = 300.0
     save_steps: int = 0
     validate_s: float = 600.0
@@ -143,7 +148,16 @@ def parse_recipe(table: Mapping[str, Any]) -> DistillRecipe:
     return DistillRecipe(**values)
 
 
-FREE = ("threads", "recompute", "save_s", "save_steps", "validate_s", "validate_steps", "gates")
+FREE = (
+    "threads",
+    "recompute",
+    "teacher_steps",
+    "save_s",
+    "save_steps",
+    "validate_s",
+    "validate_steps",
+    "gates",
+)
 
 
 def fingerprint(recipe: DistillRecipe) -> dict[str, Any]:

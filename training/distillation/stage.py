@@ -102,7 +102,14 @@ class DistillStage:
         profile = student.profile
         self.levels = sigmas(recipe.student_steps or profile.steps, profile.shift)
         self.batches, self.judged = (
-            Batches(pairs, profile, seed=seed, batch=recipe.batch, chunks=recipe.chunks)
+            Batches(
+                pairs,
+                profile,
+                seed=seed,
+                batch=recipe.batch,
+                chunks=recipe.chunks,
+                sink_elsewhere=recipe.sink_elsewhere,
+            )
             for seed in (2 * recipe.seed, 2 * recipe.seed + 1)
         )
         judges = {"critic": matching.critic, "discriminator": matching.discriminator}

@@ -45,12 +45,15 @@ class Validation:
             )
         self.autoencoder = autoencoder
 
-    def verdict(self, student: Network) -> Verdict:
-        """Return the gates' verdict on a student's rollouts; every clip uses the same seed."""
+    def verdict(self, student: Network, levels: Sequence[float] = ()) -> Verdict:
+        """Return the gates' verdict on a network's rollouts; every clip uses the same seed.
+
+        `levels` replace those of the student.
+        """
         autoencoder = self.autoencoder
         if autoencoder is not None and not self._shows(student, autoencoder):
             autoencoder = None
-        rollouts = self._rollouts(student, autoencoder)
+        rollouts = self._rollouts(student, autoencoder, levels or self.levels)
         return judge(rollouts, self.config, space="latents" if autoencoder is None else "pictures")
 
     def _shows(self, student: Network, autoencoder: Autoencoder) -> bool:
@@ -79,16 +82,14 @@ class Validation:
         )
 
     @torch.no_grad()
-    def _rollouts(
-        self, student: Network, autoencoder: Autoencoder | None
-    ) -> Iterator[RolledOut]:
+    def _rollouts(self, student: Network, autoencoder: Autoencoder | None) -> Iterator[RolledOut]:
         for index in range(min(self.config.clips, len(self.pairs.shapes))):
             clip = self._clip(student, index)
             generator = torch.Generator(torch.get_default_device()).manual_seed(0)
             first = torch.randn(clip.target.shape[1:], generator=generator)
             noise = moving_noise(first, len(clip.target))
             with mixed(self.bfloat16):
-                rollout, prompt = Rollout(student, self.levels), prompt_kv(student, clip)
+                rollout, prompt = Rollout(student, levels), prompt_kv(student, clip)
                 made = torch.stack(
                     [
                         rollout.chunk(chunk, eps, prompt)[0]

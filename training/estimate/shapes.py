@@ -66,7 +66,7 @@ class FakePairs:
     """One clip of a shape, for as often as it is asked for."""
 
     def __init__(self, profile: Profile, shape: Shape) -> None:
-        self.profile, self.shapes, self.weights = profile, (shape,), (1.0,)
+        self.profile, self.shapes, self.weights, self.drives = profile, (shape,), (1.0,), ("",)
 
     def read(self, index: int) -> FakePair:
         """Return the clip."""
@@ -95,6 +95,7 @@ def shaped_bases(profile: Profile) -> tuple[Base, ...]:
             name=profile.name,
             licence="",
             sha256="",
+            files=(),
             folder=Path(),
         )
         for network in networks

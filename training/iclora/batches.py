@@ -1,5 +1,12 @@
 """Batches of latent pairs as a pure function of (seed, step), each from clips of one shape.
 
+They show what the live engine sees. Its sink holds the first chunks after a reset, of which the
+first latent frame may be of one frame and saw no frame before it; all later chunks are from the
+middle of a stream. So a sample's sink is the beginning of a clip, and what follows is from any
+later place in it: the sink may be of any age. In a long run it is of another place altogether, and
+so it is here for a share of the samples, from another clip of the same drive. Its position is that
+of the live engine, just beyond the ring, however old it is.
+
 Legend: n consecutive chunks, B samples, C latent channels, F latent frames of a clip, f of a chunk,
 h w latent height and width, M tokens of a prompt. A chunk's latents are (B, C, f, h, w), or
 (B, C, h, w) where a chunk is one latent frame, as the transformer takes them.
@@ -55,6 +62,10 @@ class LatentPairs(Protocol):
     def weights(self) -> Sequence[float]:
         """Return every clip's relative sampling weight."""
 
+    @property
+    def drives(self) -> Sequence[str]:
+        """Return the name of every clip's drive."""
+
     def read(self, index: int) -> LatentPair:
         """Return a clip's latents."""
 
@@ -69,7 +80,7 @@ class LatentBatch:
         prompts: one for each sample.
         text: (B, M, channels) embeddings of the prompts; None if the model learns its prompts.
         samples: global numbers of the samples in the run, which seed their random draws.
-        first: index of the first chunk in its clip, for each sample.
+        first: for each sample, the index in its clip of the first chunk after the sink's.
     """
 
     reference: Tensor
@@ -108,10 +119,12 @@ class Batches:
         seed: int,
         batch: int,
         chunks: int,
+        sink_elsewhere: float = 0.0,
         share: tuple[int, int] = (0, 1),
     ) -> None:
         """Group the clips of at least `chunks` chunks by shape.
 
+        `sink_elsewhere` is the share of samples whose sink is of another clip of the same drive.
         `share` (i, n) takes every n-th sample of a batch, from the i-th on: the part of one of n
         processes.
         """
@@ -122,6 +135,7 @@ class Batches:
             )
         self.pairs, self.profile, self.seed = pairs, profile, seed
         self.batch, self.chunks, self.share = batch, chunks, share
+        self.sink, self.sink_elsewhere = min(profile.sink, chunks), sink_elsewhere
         self.buckets: dict[Shape, Bucket] = {}
         weights, shapes = np.asarray(pairs.weights, np.float64), pairs.shapes
         for shape in sorted({*shapes}):
@@ -167,11 +181,29 @@ class Batches:
     ) -> tuple[LatentPair, Tensor, int]:
         """Return a clip, its chunks (2, n, C, ...) and the index of the first of them."""
         rng = step_rng(self.seed, number, SAMPLE)
-        pair = self.pairs.read(self.buckets[shape].draw(rng))
-        first = int(rng.integers(self.chunks_of(shape) - self.chunks + 1))
-        first = 0 if from_start else first
+        index = self.buckets[shape].draw(rng)
+        pair = self.pairs.read(index)
+        first = self.sink + int(rng.integers(self.chunks_of(shape) - self.chunks + 1))
+        first = self.sink if from_start else first
+        begun = pair
+        if self.sink and not from_start and rng.random() < self.sink_elsewhere:
+            begun = self.pairs.read(self._other(shape, index, rng))
+        parts = [
+            self._cut(begun, first=0, chunks=self.sink),
+            self._cut(pair, first=first, chunks=self.chunks - self.sink),
+        ]
+        return pair, torch.cat(parts, 1), first
+
+    def _cut(self, pair: LatentPair, *, first: int, chunks: int) -> Tensor:
+        """Return consecutive chunks of both sides of a clip, (2, n, C, ...)."""
         both = torch.stack((pair.reference.float(), pair.target.float()))
-        return pair, cut(both, self.profile, first=first, chunks=self.chunks), first
+        return cut(both, self.profile, first=first, chunks=chunks)
+
+    def _other(self, shape: Shape, index: int, rng: np.random.Generator) -> int:
+        """Return another clip of a clip's drive and shape, or itself where there is none."""
+        drives, indices = self.pairs.drives, self.buckets[shape].indices.tolist()
+        others = [i for i in indices if i != index and drives[i] == drives[index]]
+        return others[int(rng.integers(len(others)))] if others else index
 
     def _check(self, shape: Shape) -> None:
         """Raise PairError for latents whose shape does not fit the model."""

@@ -29,6 +29,8 @@ class Conditions:
             takes one more than the model's sink and ring hold.
         first_latent: share of samples whose first latent frame of the chunk is given clean and is
             not in the loss. If a chunk is one latent frame, their past is given clean instead.
+        sink_elsewhere: share of samples whose sink is of another place of the same drive, as it is
+            in the live engine after minutes.
         history_noise: largest noise on the past, as a share of t = 1.
         history_dropout: share of steps shortly after a reset: a clip's first chunks, with too few
             before them, or none, to fill sink and ring.
@@ -38,14 +40,15 @@ class Conditions:
 
     chunks: int = 0
     first_latent: float = 0.2
+    sink_elsewhere: float = 0.5
     history_noise: float = 0.2
     history_dropout: float = 0.15
     reference_dropout: float = 0.05
     caption_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        shares = ("first_latent", "history_noise", "history_dropout", "reference_dropout",
-                  "caption_dropout")  # fmt: skip
+        shares = ("first_latent", "sink_elsewhere", "history_noise", "history_dropout",
+                  "reference_dropout", "caption_dropout")  # fmt: skip
         for name in shares:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(

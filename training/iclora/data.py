@@ -22,6 +22,7 @@ class ShardClips:
         self.shards, self.rows = shards, rows
         self.shapes = [shape_of(columns["bucket"][i]) for i in rows]
         self.weights = [float(columns["weight"][i]) for i in rows]
+        self.drives = [columns["clip_id"][i].rsplit("-", 2)[0] for i in rows]  # NAME-PLACE-HASH
 
     def read(self, index: int) -> LatentPair:
         """Return a clip's latents."""

@@ -78,7 +78,8 @@ class Validation:
         every: optimizer steps between validations.
         clips: maximum number of clips.
         chunks: maximum number of consecutive chunks of a clip.
-        steps: denoise steps; 0 takes the model's own number.
+        steps: denoise steps; 0 takes the model's own number, which suits a distilled one only.
+        guidance: classifier-free guidance over the prompt; 1 is none, and costs half.
         seed: seed of the noise, as in the live engine.
     """
 
@@ -86,6 +87,7 @@ class Validation:
     clips: int = 4
     chunks: int = 4
     steps: int = 0
+    guidance: float = 1.0
     seed: int = 0
 
 

@@ -19,6 +19,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.system.pictures import write_picture
+from realmaster_live.training.guided_rollout import GuidedRollout
 from realmaster_live.training.iclora.base import Base
 from realmaster_live.training.iclora.batches import LatentBatch, LatentPair, LatentPairs, cut
 from realmaster_live.training.iclora.conditions import SampleDraws
@@ -67,16 +68,29 @@ def batch_of(pair: LatentPair, profile: Profile, *, chunks: int) -> LatentBatch:
 
 @torch.no_grad()
 def realize(
-    model: InContextTransformer, batch: LatentBatch, *, steps: int, seed: int
+    model: InContextTransformer,
+    batch: LatentBatch,
+    *,
+    steps: int,
+    seed: int,
+    guidance: float = 1.0,
+    empty_text: Tensor | None = None,  # (M, channels)
 ) -> Tensor:  # (n, B, C, f, h, w) or (n, B, C, h, w)
     """Return the latents that the engine produces for a batch's references, chunk by chunk."""
-    rollout = Rollout(model, sigmas(steps or model.profile.steps, model.profile.shift))
+    levels = sigmas(steps or model.profile.steps, model.profile.shift)
     prompt, noise = prompt_keys(model, batch), ChunkNoise((1, *batch.reference.shape[2:]), seed)
-    made = []
-    for reference in batch.reference:
-        start = torch.from_numpy(noise.take()).to(reference).expand_as(reference)
-        made.append(rollout.chunk(reference, start, prompt)[0])
-    return torch.stack(made)
+    starts = [torch.from_numpy(noise.take().copy()).to(batch.reference) for _ in batch.reference]
+    chunks = [
+        (reference, start.expand_as(reference))
+        for reference, start in zip(batch.reference, starts, strict=True)
+    ]
+    if guidance == 1.0 or prompt is None:
+        rollout = Rollout(model, levels)
+        return torch.stack([rollout.chunk(*chunk, prompt)[0] for chunk in chunks])
+    plain = prompt_keys(model, batch, (True,) * len(batch), empty_text)
+    assert plain is not None
+    guiding = GuidedRollout(model, levels, (prompt, plain), guidance)
+    return torch.stack([guiding.chunk(*chunk) for chunk in chunks])
 
 
 @torch.no_grad()
@@ -112,8 +126,10 @@ class Preview:
         chunks: int,
         steps: int,
         seed: int,
+        guidance: float = 1.0,
     ) -> None:
         self.base, self.stage, self.steps, self.seed = base, stage, steps, seed
+        self.guidance = guidance
         self.clips = open_clips(pairs, base.profile, clips=clips, chunks=chunks)
         self.paint = painter_of(base)
 
@@ -141,7 +157,14 @@ class Preview:
         """Return the errors of a rollout, and write its picture."""
         batch = clip.batch
         with mixed(self.stage.bfloat16):
-            made = realize(self.stage.module, batch, steps=self.steps, seed=self.seed).float()
+            made = realize(
+                self.stage.module,
+                batch,
+                steps=self.steps,
+                seed=self.seed,
+                guidance=self.guidance,
+                empty_text=self.stage.empty_text,
+            ).float()
         clips = (batch.reference, made, batch.target)
         strips = [self.paint(latents[:, 0]) for latents in clips]
         folder.mkdir(parents=True, exist_ok=True)

@@ -140,6 +140,7 @@ class IcLoraRun:
                 chunks=options.chunks,
                 steps=options.steps,
                 seed=options.seed,
+                guidance=options.guidance,
             )
             stage.preview = lambda: self.validate(preview, state.step)
         self.processes.wait()
@@ -170,6 +171,7 @@ class IcLoraRun:
             seed=recipe.seed,
             batch=recipe.batch,
             chunks=recipe.conditions.chunks_for(profile),
+            sink_elsewhere=recipe.conditions.sink_elsewhere,
             share=self.processes.share,
         )
         return IcLoraStage(

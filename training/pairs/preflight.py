@@ -15,6 +15,7 @@ from realmaster_live.training.pairs.encoders import LICENCE, identify
 from realmaster_live.training.pairs.hub import fetch
 from realmaster_live.training.pairs.pipelines import Weights, missing_weights
 from realmaster_live.training.pairs.propagate import PropagateConfig
+from realmaster_live.training.pairs.stages import PER_CLIP
 from realmaster_live.training.pairs.status import read_status
 
 PIPELINE = "model_index.json"  # of a folder in diffusers' layout
@@ -44,6 +45,14 @@ def preflight(chain: Chain, names: Sequence[str]) -> None:
         )
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def stages_for(chain: Chain, goals: Sequence[str]) -> Sequence[str]:
+    """Return the stages that lead to some goals, or all where that cannot be told yet."""
+    try:
+        return chain.needed(goals)
+    except ConfigError:  # one of the things that are looked for says what a stage reads
+        return PER_CLIP
 
 
 def _has_work(chain: Chain, name: str) -> bool:

@@ -19,8 +19,9 @@ class Pair:
 class Pairs:
     """Clips whose latents tell the clip and the latent frame that they are of."""
 
-    def __init__(self, shapes, weights=None):
+    def __init__(self, shapes, weights=None, drives=None):
         self.shapes = shapes
+        self.drives = drives or [""] * len(shapes)
         self.weights = weights or [1.0] * len(shapes)
 
     def read(self, index):
@@ -101,3 +102,44 @@ def test_what_a_model_cannot_take_is_told():
     odd = Pairs([(8, 4, 5, 6)])
     with pytest.raises(PairError, match="multiples of 2"):
         Batches(odd, TINY, seed=0, batch=1, chunks=1)
+
+
+def told_of(batch):
+    """Clip and latent frames of every chunk of every sample."""
+    frames = batch.reference[:, :, 0, :, 0, 0]  # (n, B, f)
+    return [[chunk.tolist() for chunk in frames[:, sample]] for sample in range(frames.shape[1])]
+
+
+LONG = [(16, 21, 4, 4)] * 3  # of 81 frames: seven chunks, the first of 1 + 4 + 4 frames
+DRIVES = ["a", "a", "b"]
+
+
+def test_the_sink_is_a_clips_beginning_of_any_age_as_in_the_live_engine():
+    """Mid-stream chunks are never its content, and a clip's beginning is never anything else."""
+    batches = Batches(Pairs(LONG, drives=DRIVES), WAN_1_3B, seed=0, batch=4, chunks=3)
+    ages = set()
+    for step in range(60):
+        batch = batches.draw(step)
+        for sample, (sink, before, last) in enumerate(told_of(batch)):
+            clip = 100.0 * int(batch.prompts[sample].removeprefix("clip "))
+            assert sink == [clip, clip + 1, clip + 2]
+            assert before == [clip + 3 * batch.first[sample] + i for i in range(3)]
+            assert last[0] == before[0] + 3
+            ages.add(int((last[0] - sink[0]) / 3))
+    assert ages == {2, 3, 4, 5, 6}
+    started = told_of(batches.draw(0, from_start=True))[0]
+    assert [chunk[0] % 100 for chunk in started] == [0, 3, 6]  # as after a reset
+
+
+def test_a_share_of_sinks_is_of_another_place_of_the_same_drive():
+    batches = Batches(
+        Pairs(LONG, drives=DRIVES), WAN_1_3B, seed=0, batch=8, chunks=3, sink_elsewhere=0.5
+    )
+    seen = {clip: [] for clip in range(3)}
+    for step in range(60):
+        for sink, _, last in told_of(batches.draw(step)):
+            assert sink[0] % 100 == 0
+            seen[int(last[0] // 100)].append(int(sink[0] // 100))
+    assert set(seen[0]) == set(seen[1]) == {0, 1}
+    assert seen[0].count(1) / len(seen[0]) == pytest.approx(0.5, abs=0.12)
+    assert set(seen[2]) == {2}  # alone in its drive
