@@ -2,7 +2,8 @@
 
 A run is resumed from its folder:
 ```
-RUN/undistilled.json metrics.jsonl checkpoint/    the best student: networks or adapter*.safetensors
+RUN/undistilled.json teacher.json metrics.jsonl
+RUN/checkpoint/      the best student: networks or adapter*.safetensors
 RUN/ckpt/step=N/{weights, optimizer, critic.*, discriminator.*}.safetensors
 ```
 """
@@ -31,6 +32,7 @@ from realmaster_live.model.checkpoint import (
 )
 from realmaster_live.model.lora_files import save as save_lora
 from realmaster_live.model.profile import Profile
+from realmaster_live.model.sampling import sigmas
 from realmaster_live.prompts import PROMPTS_FILE
 from realmaster_live.system.atomic_files import write_json, write_text
 from realmaster_live.training.checkpoints import latest
@@ -164,6 +166,7 @@ class Run:
                 "machine": machine(self.recipe.threads),
                 "gates": verdict.as_dict(),
                 "undistilled": self.undistilled(),
+                "teacher": self.judge_teacher(),
             },
         }
         write_json(folder / "facts.json", facts)
@@ -194,6 +197,19 @@ class Run:
         told: dict[str, Any] = json.loads(path.read_text())
         return told
 
+    def judge_teacher(self) -> dict[str, Any] | None:
+        """Return the verdict on the teacher in its own many steps; None if it is not asked for."""
+        teacher, steps = self.stage.matching.teacher, self.recipe.teacher_steps
+        if teacher is None or not steps:
+            return None
+        path = self.out / "teacher.json"
+        if not path.exists():
+            verdict = self.validation.verdict(teacher, sigmas(steps, teacher.profile.shift))
+            write_json(path, verdict.as_dict())
+            self.log({"stage": "teacher", "step": 0, "validation": verdict.as_dict()})
+        told: dict[str, Any] = json.loads(path.read_text())
+        return told
+
     def train(self) -> bool:
         """Train to the end; return False if a signal ended it."""
         conditions = fingerprint(self.recipe) | self.origins() | {"data": self.data_sha256}
@@ -203,6 +219,7 @@ class Run:
             check_fingerprint(found[1]["conditions"], conditions, folder, self.accepted)
             self.best = known_verdict(self.checkpoint, self.recipe)
         self.undistilled()
+        self.judge_teacher()
         return run_stage(
             self.stage,
             self.stage.state,

@@ -82,7 +82,9 @@ class Validation:
         )
 
     @torch.no_grad()
-    def _rollouts(self, student: Network, autoencoder: Autoencoder | None) -> Iterator[RolledOut]:
+    def _rollouts(
+        self, student: Network, autoencoder: Autoencoder | None, levels: Sequence[float]
+    ) -> Iterator[RolledOut]:
         for index in range(min(self.config.clips, len(self.pairs.shapes))):
             clip = self._clip(student, index)
             generator = torch.Generator(torch.get_default_device()).manual_seed(0)

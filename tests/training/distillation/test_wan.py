@@ -1,6 +1,7 @@
 """A Wan transformer of diffusers: chunks of three latent frames, velocity, texts, a LoRA."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -9,9 +10,9 @@ from tiny_wan import make_wan
 
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.errors import ConfigError
-from realmaster_live.model.lora_files import load
+from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.distillation.dmd2 import DMD2Config
-from realmaster_live.training.distillation.networks import Teacher
+from realmaster_live.training.distillation.networks import Teacher, open_networks
 from realmaster_live.training.distillation.recipe import STUDENT, DistillRecipe
 from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.train import distill
@@ -77,6 +78,50 @@ def test_guidance_needs_the_empty_prompt(recipe, teacher, tmp_path):
     data = Data(training=clips(range(4)), validation=clips([9]), sha256="")
     with pytest.raises(ConfigError, match="expected an embedding of the empty prompt"):
         distill(recipe, data, teacher, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """Two experts of random weights in a pipeline's folder, the second another than the first."""
+    folder = tmp_path_factory.mktemp("a14b")
+    for name, scale in (("transformer", 1.0), ("transformer_2", 0.5)):
+        wan = make_wan()
+        with torch.no_grad():
+            for parameter in wan.parameters():
+                parameter.mul_(scale)
+        wan.save_pretrained(folder / name)
+    return folder
+
+
+def test_two_experts_are_distilled_together_and_hand_on_an_adapter_each(recipe, pipeline, tmp_path):
+    config = BaseConfig(profile="wan-a14b", name="tiny a14b", licence="Apache-2.0")
+    teacher = Teacher.parse(str(pipeline), config)
+    recipe = dataclasses.replace(recipe, student_steps=4, teacher_steps=6, base=config)
+    data = Data(
+        training=clips(range(4)), validation=clips([9]), sha256="", empty_text=torch.zeros(3, 16)
+    )
+    assert distill(recipe, data, teacher, tmp_path) is not None
+    folder = tmp_path / "checkpoint"
+    made = [folder / f"adapter_{name}.safetensors" for name in ("high_noise", "low_noise")]
+    assert [read_facts(path).expert for path in made] == ["high_noise", "low_noise"]
+    for path, base in zip(made, teacher.read_experts(), strict=True):
+        adapter = load(path, base.transformer, base_sha256=base.sha256)
+        assert any(each.up.abs().max() > 0 for each in adapter.low_ranks.values())
+    facts = json.loads((folder / "facts.json").read_text())["distilled"]
+    assert facts["teacher"]["figures"].keys() == facts["undistilled"]["figures"].keys()
+    again = Teacher.parse("+".join(map(str, (pipeline, *made))), config)
+    assert again.adapters(2) == (*made,)
+    with pytest.raises(ConfigError, match="expected a LoRA file for each expert"):
+        Teacher.parse(f"{pipeline}+{made[0]}", config).adapters(2)
+
+
+def test_networks_over_one_base_share_its_weights(recipe, teacher):
+    networks = open_networks(teacher, teacher, recipe)
+    stored = [
+        {name: p.data_ptr() for name, p in each.named_parameters() if "low_rank" not in name}
+        for each in (networks.student, networks.critic, networks.teacher)
+    ]
+    assert stored[0] == stored[1] == stored[2]
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 6, 8), (1, 4, 3, 6, 8)])

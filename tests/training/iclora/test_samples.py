@@ -12,6 +12,7 @@ from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY
+from realmaster_live.model.random_weights import random_networks
 from realmaster_live.model.vae import to_cells
 from realmaster_live.training.iclora.base import BaseConfig, load_base
 from realmaster_live.training.iclora.pictures import (
@@ -119,3 +120,16 @@ def test_wan_latents_are_decoded_by_the_autoencoder_beside_the_transformer(tmp_p
         expected = vae.decode(whole * std + mean).sample[0, :, -1]
     got = torch.from_numpy(frames[-1]).movedim(-1, 0) / 127.5 - 1
     torch.testing.assert_close(got, expected.clamp(-1, 1), atol=0.005, rtol=0)
+
+
+def test_guidance_of_one_is_none_and_more_leads_on_from_the_empty_prompt():
+    """With one step and one chunk: x0 without the prompt, plus g times the difference."""
+    profile = dataclasses.replace(TINY, falling=False)
+    model = random_networks(profile, torch.device("cpu"))[1]
+    clip = dataclasses.replace(make_clips(1, seed=0).read(0), prompt="rain")
+    batch = batch_of(clip, profile, chunks=1)
+    empty = batch_of(dataclasses.replace(clip, prompt=profile.prompts[0]), profile, chunks=1)
+    asked, plain = (realize(model, each, steps=1, seed=3) for each in (batch, empty))
+    assert not torch.equal(asked, plain)
+    led = realize(model, batch, steps=1, seed=3, guidance=3.0)
+    torch.testing.assert_close(led, plain + 3.0 * (asked - plain), rtol=1e-4, atol=1e-5)
