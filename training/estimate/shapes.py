@@ -96,6 +96,7 @@ def shaped_bases(profile: Profile) -> tuple[Base, ...]:
             licence="",
             sha256="",
             files=(),
+            latents_of=frozenset(),
             folder=Path(),
         )
         for network in networks
