@@ -38,14 +38,7 @@ def print_estimate(estimate: Any) -> int:
 
 def print_cost(estimate: Any) -> None:
     """Print the cost of a run that begins, and a warning if the GPU's memory is too small."""
-    import torch
-
     sys.stdout.write(f"{estimate.line()}\n")
-    there = torch.cuda.get_device_properties(torch.get_default_device()).total_memory
-    if estimate.bytes > there:
-        print(
-            f"realmaster: warning: expected {estimate.bytes / 2**30:.0f} GiB of GPU memory, got "
-            f'{there / 2**30:.0f}: set recompute or checkpointing, weights = "int8", or fewer '
-            "chunks in the recipe",
-            file=sys.stderr,
-        )
+    warning = estimate.warning()
+    if warning:
+        print(f"realmaster: warning: {warning}", file=sys.stderr)

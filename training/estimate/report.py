@@ -83,6 +83,16 @@ class Estimate:
             f"{GPU.upper()} at {MFU:.0%} of {rate:.0f} TFLOP/s; {self.bytes / GIB:.1f} GiB"
         )
 
+    def warning(self) -> str:
+        """Return what to do where torch's GPU has too little memory; empty where it has enough."""
+        there = torch.cuda.get_device_properties(torch.get_default_device()).total_memory
+        if self.bytes <= there:
+            return ""
+        return (
+            f"expected {self.bytes / GIB:.0f} GiB of GPU memory, got {there / GIB:.0f}: set "
+            'recompute or checkpointing, weights = "int8", or fewer chunks in the recipe'
+        )
+
 
 def allot(states: Sequence[StageState], meter: Meter) -> dict[str, int]:
     """Give trained tensors their gradients and moments; return the bytes that stay held.
