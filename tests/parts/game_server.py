@@ -1,5 +1,6 @@
 """`realmaster gta-standin` as a process of its own, with a recording whose every value is known."""
 
+import os
 import re
 import subprocess
 import sys
@@ -62,6 +63,8 @@ def record_drive(folder, frames):
 def verb(*arguments):
     """Run a verb that says where it is ready; yields its port and the process."""
     command = [sys.executable, "-m", "realmaster_live", *map(str, arguments)]
+    if arguments[0] == "gta-standin":  # a relay ends with its game
+        command += ["--exit-with-parent", str(os.getpid())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         found = re.search(r"ready on [\d.]+:(\d+)", process.stdout.readline())

@@ -1,6 +1,7 @@
 """Programs of CARLA's own kinds, unchanged: on the town itself, under inject, through the proxy."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ def way(name: str, port: int):
     """Give the port to dial, and what goes before a program."""
     if name == "proxy":
         options = ("--upstream", f"127.0.0.1:{port}", "--port", "0", "--all-streams")
+        options += ("--exit-with-parent", str(os.getpid()))
         with subprocess.Popen(
             (*OURS, "proxy", *options),
             stdout=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """The server as a process: its options, its ready line, its end, its state log."""
 
+import os
 import re
 import signal
 import socket
@@ -20,7 +21,8 @@ carla = pytest.importorskip("carla")
 
 pytestmark = pytest.mark.carla
 
-SERVER = [sys.executable, "-m", "realmaster_live", "minitown"]
+LIFETIME = ["--exit-with-parent", str(os.getpid())]
+SERVER = [sys.executable, "-m", "realmaster_live", "minitown", *LIFETIME]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,6 +1,7 @@
 """The proxy with the real carla client: one client behind it beside one that is not."""
 
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -251,8 +252,9 @@ def test_a_taken_port_is_named(owner):
 def test_the_command_serves_and_ends_in_order(blank_minitown):
     command = (sys.executable, "-m", "realmaster_live", "proxy", "--port", "0")
     upstream = ("--upstream", f"127.0.0.1:{blank_minitown.port}", "--engine", "identity")
+    lifetime = ("--exit-with-parent", str(os.getpid()))
     with subprocess.Popen(
-        (*command, *upstream), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        (*command, *upstream, *lifetime), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as child:
         line = child.stdout.readline()
         assert line.startswith("proxy ready on 127.0.0.1:"), child.stderr.read()

@@ -1,6 +1,7 @@
 """The stand-in for the game as a process of its own, over both transports."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -85,7 +86,7 @@ def recording(tmp_path_factory):
 @contextmanager
 def served(scheme, *arguments):
     command = [sys.executable, "-m", "realmaster_live", "gta-standin", f"{scheme}://127.0.0.1:0"]
-    command += map(str, arguments)
+    command += [*map(str, arguments), "--exit-with-parent", str(os.getpid())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         found = re.search(r"ready on [\d.]+:(\d+)", process.stdout.readline())
