@@ -146,12 +146,13 @@ def read_taehv(path: Path) -> dict[str, Tensor]:
         return read_tensors(path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-        if not all(isinstance(each, Tensor) for each in tensors.values()):
-            raise ValueError("other things than tensors")
+        if all(isinstance(each, Tensor) for each in tensors.values()):
+            return dict(tensors)
+        problem: Exception | None = None
     except Exception as error:  # torch's and pickle's errors share no public base class
-        got, remedy = classify_file(path, str(error).splitlines()[0], "download it again")
-        raise BuildError(f"expected tensors in {path}, got {got}: {remedy}") from error
-    return dict(tensors)
+        problem = error
+    got, remedy = classify_file(path, "other things than tensors", "download it again")
+    raise BuildError(f"expected tensors in {path}, got {got}: {remedy}") from problem
 
 
 def describe(folder: Path | str) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from realmaster_live.system.atomic_files import replacing
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
 
-BLOCK = 16 << 20  # bytes that are in memory at once
+BLOCK = 4 << 20  # bytes that are in memory at once
 LENGTH = struct.Struct("<Q")  # of the header, in front of it
 ALIGNMENT = 8  # bytes, of the first tensor
 
