@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.optional import require
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.texts import parse_json
 
 EMBEDDED_FILE = Path(__file__).parent / "judge.onnx"
@@ -71,13 +72,14 @@ class Judge:
                 str(self._path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's errors share no public base class
+            remedy = "give an ONNX file, or leave the judge out"
+            got, cure = classify_file(self._path, str(error), remedy)
             raise ConfigError(
-                f"expected a judge network in {self._path}, got {error}: give an ONNX file, or "
-                "leave the judge out"
+                f"expected a judge network in {self._path}, got {got}: {cure}"
             ) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.groups = self._read_groups(metadata.get("groups", "{}"))
-        self.width = int(metadata.get("width", WIDTH))
+        self.width = self._read_width(metadata.get("width", str(WIDTH)))
         self.group_of = np.full(256, -1)
         for place, numbers in enumerate(self.groups.values()):
             self.group_of[list(numbers)] = place
@@ -94,6 +96,14 @@ class Judge:
         logits, log_depth = self._session.run(list(OUTPUTS), {INPUT: image})
         raised = np.exp(logits[0] - logits[0].max(0))
         return Prediction(share=raised / raised.sum(0), log_depth=log_depth[0, 0])
+
+    def _read_width(self, text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) < 10**5):
+            raise ConfigError(
+                f"expected a judge's metadata 'width' in pixels, got {text[:40]!r} in "
+                f"{self._path}: export it so, or leave the judge out"
+            )
+        return int(text[:9])
 
     def _read_groups(self, text: str) -> Mapping[str, tuple[int, ...]]:
         """Return the groups; ConfigError where the file does not keep to the contract."""

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-OTHER = "other bytes"
+EMPTY, OTHER = "an empty file", "other bytes"
 ENOUGH = 512  # bytes from the start of a file
 
 
@@ -14,7 +14,7 @@ def classify_content(data: bytes) -> tuple[str, str]:
     """Return what the bytes of a file that cannot be read are, and what to do about it."""
     start = data[:ENOUGH].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not data:
-        return "an empty file", "restore the file or leave it out"
+        return EMPTY, "restore the file or leave it out"
     if start.startswith(LFS_POINTER):
         return "a Git LFS pointer", "run git lfs pull"
     if start.startswith((b"<!doctype html", b"<html")):

@@ -1,46 +1,59 @@
 """Text files from anywhere: JSON and TOML with a byte order mark, nested deep, or of other bytes.
 
-Windows editors and PowerShell write UTF-8 and UTF-16 with a byte order mark.
+Editors write UTF-8 and UTF-16 with a byte order mark, other programs without.
 """
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import RealMasterError
-from realmaster_live.system.contents import OTHER, classify_content
+from realmaster_live.system.contents import EMPTY, OTHER, classify_content
 from realmaster_live.system.inside import open_regular
 
 MAX_BYTES = 64 << 20
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decode_text(content: bytes) -> str:
-    """Return UTF-8, or UTF-16 where a byte order mark says so; ValueError for other bytes."""
-    if content.startswith(UTF16):
-        return content.decode("utf-16")
-    return content.decode("utf-8-sig")
+    """Return text in UTF-8, UTF-16 or UTF-32, with a byte order mark or, begun in ASCII, without.
+
+    Raises:
+        ValueError: it is other bytes.
+    """
+    return content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
 
 
 def parse_json(content: bytes) -> Any:
     """Return the value of JSON text; ValueError where it is none, or nested too deeply."""
-    try:
-        return json.loads(decode_text(content))
-    except RecursionError as error:
-        raise ValueError("values that are nested too deeply") from error
+    return _parsed(json.loads, content)
 
 
 def parse_toml(content: bytes) -> dict[str, Any]:
     """Return the tables of TOML text; ValueError where it is none, or nested too deeply."""
+    tables: dict[str, Any] = _parsed(lambda text: tomllib.loads(_unix(text)), content)
+    return tables
+
+
+def _parsed(parse: Callable[[str], Any], content: bytes) -> Any:
+    """Return what a parser makes of text; ValueError that names another file in its place."""
     try:
-        return tomllib.loads(decode_text(content).replace("\r\n", "\n"))
+        return parse(decode_text(content))
     except RecursionError as error:
         raise ValueError("values that are nested too deeply") from error
+    except ValueError as error:
+        got, cure = classify_content(content)
+        if got in (OTHER, EMPTY):
+            raise
+        raise ValueError(f"{got} ({cure})") from error
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n")
 
 
 def read_object(

@@ -18,10 +18,13 @@ SIZE = (64, 96)
 ROAD, SKY, CAR = 1, 11, 14
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 GROUPS = {"road": [ROAD], "vehicle": [CAR, 15], "sky": [SKY]}  # by the picture's red, green, blue
+OUTPUTS = ("classes", "log_depth")
 DEPTHS = [2.0, 1.0, 5.0]  # log metres of red, green and blue
 
 
-def write_judge(path, *, groups=GROUPS, name="image", outputs=("classes", "log_depth")):
+def write_judge(
+    path, *, groups=GROUPS, name="image", outputs=("classes", "log_depth"), width="1024"
+):
     """Write a judge that takes colours for classes."""
     weights = {
         "colours": np.eye(3, dtype=np.float32)[..., None, None] * 20,
@@ -44,7 +47,7 @@ def write_judge(path, *, groups=GROUPS, name="image", outputs=("classes", "log_d
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
     text = groups if isinstance(groups, str) else json.dumps(groups)
-    helper.set_model_props(model, {"groups": text})
+    helper.set_model_props(model, {"groups": text, "width": width})
     onnx.save(model, str(path))
     return path
 
@@ -136,6 +139,12 @@ def test_a_file_that_is_no_judge_is_refused(tmp_path):
     path.write_bytes(b"no network")
     with pytest.raises(ConfigError, match=r"judge network in .*other.onnx, got .*: give an ONNX"):
         Judge(path)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 7\n")
+    with pytest.raises(ConfigError, match="got a Git LFS pointer: run git lfs pull"):
+        Judge(path)
+    for width in ("wide", "-1", "0", "1e3", "9" * 400):
+        with pytest.raises(ConfigError, match="metadata 'width' in pixels"):
+            Judge(write_judge(path, width=width))
     with pytest.raises(ConfigError, match=r"input 'image', outputs .* got \['picture'\]"):
         Judge(write_judge(path, name="picture"))
     with pytest.raises(ConfigError, match="each once, got"):
