@@ -8,6 +8,7 @@ name: `depth/0007.npy` and so on for 0007.png, or
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,10 @@ from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import POSES, read_sidecar
 from realmaster_live.system.arrays import read_array
+from realmaster_live.system.colour_profiles import colours_of
 from realmaster_live.system.pictures import read_map, read_picture
 
+log = logging.getLogger(__name__)
 CAMERA = "front"
 SKEW = 1e-3  # tolerated between the axes of a pose, which may be written with few digits
 
@@ -48,6 +51,14 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
         name: _label_files(path / name, pictures) for name in wanted if (path / name).is_dir()
     }
     height, width, _ = read_picture(pictures[0]).shape
+    colours = colours_of(pictures[0].read_bytes())
+    if colours:
+        log.warning(
+            "%s: the pictures have the colour profile %r, which is not converted: their colours "
+            "are taken for sRGB's, so convert them first",
+            path,
+            colours,
+        )
     sidecar = [path / "about.json"] if (path / "about.json").exists() else []
     return Footage(
         kind="pictures",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
-from realmaster_live.replay.video_colour import check_colours, refuse_colours, to_srgb
+from realmaster_live.replay.video_colour import UNSPECIFIED, check_colours, refuse_colours, to_srgb
 from realmaster_live.replay.video_rate import constant_rate, typical_rate
 from realmaster_live.replay.video_shape import (
     UPRIGHT,
@@ -30,6 +30,7 @@ av = require("av", extra="live")
 
 SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v")
 UNDATED = (".avi",)  # containers whose frames have no times of their own
+DOLBY_VISION = ("dvh1", "dvhe")  # codec tags; its profile 5 has no colours that others can show
 ROUNDING = 2  # frames by which a whole file may fall short of its duration
 DISPOSITION = av.stream.Disposition
 STILL = DISPOSITION.attached_pic | DISPOSITION.timed_thumbnails  # streams of covers and thumbnails
@@ -204,6 +205,7 @@ def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]
             aspect = float(coded.sample_aspect_ratio or stream.sample_aspect_ratio or 1)
             transfer, primaries = int(coded.color_trc), int(coded.color_primaries)
             matrix, orientation = int(coded.colorspace), UPRIGHT
+            tag = str(coded.codec_tag)
         first = _first_frame(path)
         if first is not None:
             stored, orientation = (first.width, first.height), orientation_of(first)
@@ -214,6 +216,8 @@ def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]
     except PICTURE_ERRORS as error:
         raise _unplayable(path, error) from error
     try:
+        if tag in DOLBY_VISION and transfer == UNSPECIFIED:
+            raise ValueError("colours of Dolby Vision alone (profile 5)")
         check_colours(matrix, transfer)
     except ValueError as problem:
         raise refuse_colours(path, problem) from problem

@@ -285,6 +285,24 @@ def test_colours_of_no_usual_kind_are_refused(tags, what, tmp_path):
         describe(path)
 
 
+def test_dolby_vision_without_colours_for_others_is_refused(tmp_path):
+    path = tmp_path / "film.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx265", rate=10, options={"x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p10le"
+        for _ in range(4):
+            picture = np.full((64, 96, 3), 90, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    assert data.count(b"hev1") + data.count(b"hvc1") == 1
+    assert describe(path).times.size == 4
+    other = tmp_path / "dolby.mp4"
+    other.write_bytes(data.replace(b"hev1", b"dvhe").replace(b"hvc1", b"dvh1"))
+    with pytest.raises(PairError, match=r"Dolby Vision alone \(profile 5\).*convert it"):
+        describe(other)
+
+
 # streams and files
 
 
