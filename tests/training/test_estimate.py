@@ -169,3 +169,15 @@ def test_every_recipe_that_comes_along_loads():
             assert parse_recipe(read_table(path)).student.steps
         elif path.name.startswith("ic-lora"):
             assert load_recipe(path).optimizer.steps
+
+
+@pytest.mark.slow
+def test_the_default_device_has_no_say():
+    """As on a GPU: what a run's tensors are on is not what the estimate's are on."""
+    recipe = recipe_of("passes")
+    usual = estimate_distillation(recipe, SMALL, SIZE)
+    torch.set_default_device("meta")
+    try:
+        assert estimate_distillation(recipe, SMALL, SIZE) == usual
+    finally:
+        torch.set_default_device("cpu")

@@ -111,7 +111,7 @@ def faking(modules: Sequence[nn.Module | None]) -> Iterator[None]:
     """
     known: dict[int, Tensor] = {}
     forget_ropes()  # they are kept by device, and fake ones must meet no real ones
-    with FakeTensorMode():
+    with torch.device("cpu"), FakeTensorMode():  # whose attention keeps what a GPU's keeps
         for module in (part for each in modules if each is not None for part in each.modules()):
             for tensors in (module._parameters, module._buffers):
                 for name, tensor in tensors.items():
