@@ -14,6 +14,7 @@ from realmaster_live.feeds.two_pass import TwoPass
 from realmaster_live.protocols import Engine
 
 Size = tuple[int, int]
+NAMED = ("embedded", "identity")  # engines that need no folder
 STRIDE = 32  # pixels; sides that are multiples of it fit the embedded model
 
 
@@ -40,6 +41,11 @@ class Realizing:
     def __post_init__(self) -> None:
         """Check that the options go together; raises ConfigError."""
         check_record(self.policy, self.record)
+        if self.engine not in NAMED and not Path(self.engine).is_dir():
+            raise ConfigError(
+                f"expected {' or '.join(NAMED)} or the folder of an engine, got {self.engine!r}: "
+                "give the folder that an export, a training or a build wrote"
+            )
 
     def engines(self) -> SharedEngines:
         """Return what loads an engine for each camera."""

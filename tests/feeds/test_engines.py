@@ -117,6 +117,12 @@ def test_two_passes_want_a_new_folder(negative, tmp_path):
         Realizing(policy="hold", record=tmp_path)
 
 
+def test_an_engine_that_is_not_there_is_named_before_any_camera_listens(tmp_path):
+    assert Realizing(engine=str(tmp_path)).engine == str(tmp_path)
+    with pytest.raises(ConfigError, match="expected embedded or identity or the folder"):
+        Realizing(engine="nothere")
+
+
 def test_the_engines_size_is_the_cameras_rounded():
     assert [rounded(side) for side in (1, 32, 48, 49, 600, 720, 800)] == [
         32, 32, 32, 64, 608, 704, 800,

@@ -31,7 +31,6 @@ from realmaster_live.feeds.two_pass import TwoPass
 log = logging.getLogger(__name__)
 ASKING_S = 10.0  # how long a client of the stream port may take to name its stream
 POLL_S = 0.2
-ENGINE_S = 60.0  # how long a tick in lockstep waits for an engine to be opened
 
 
 class CarlaProxy:
@@ -70,13 +69,19 @@ class CarlaProxy:
         self.host, self.port = host, self._listener.getsockname()[1]
         self._stream_listener = listening_near(host, self.port + 1)
         self.stream_port = self._stream_listener.getsockname()[1]
+        if server[1] == self.port and (address.startswith("127.") or address == host):
+            self._listener.close()
+            self._stream_listener.close()
+            raise ConnectError(
+                f"expected a server elsewhere than at the proxy's own {address}:{self.port}, got "
+                "that: choose another --port"
+            )
         self._routes = Routes(address, self.stream_port)
         self._layout: Layout | None = next(iter(LAYOUTS.values()))  # rgb has one number in all
         self._version = ""
         self._lock = threading.Lock()
         self._links: set[RpcLink] = set()
         self._hubs: dict[int, StreamHub] = {}
-        self._opened = threading.Condition(self._lock)
         self._chosen: set[int] = set()
         self._closing = threading.Event()
         for accept, sock in ((self._rpc, self._listener), (self._stream, self._stream_listener)):

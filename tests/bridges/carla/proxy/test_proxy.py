@@ -4,6 +4,7 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -245,6 +246,11 @@ def version_at(port: int) -> str:
 def test_a_taken_port_is_named(owner):
     with pytest.raises(ConnectError, match=rf"free port at 127.0.0.1:{owner.port}.*another --port"):
         CarlaProxy((owner.host, owner.port), Realizing(), port=owner.port)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    with pytest.raises(ConnectError, match="expected a server elsewhere than at the proxy's own"):
+        CarlaProxy(("localhost", number), Realizing(), port=number)
     with pytest.raises(ConnectError, match="expected a host with an IPv4 address"):
         CarlaProxy(("no such host.invalid", 2000), Realizing(), port=0)
 
