@@ -58,7 +58,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     _check_prompts(path, manifest.get("prompts", []))
     _check_sigmas(path, manifest.get("sigmas"), manifest.get("steps"))
     check_files(folder, manifest.get("files"), path, remedy="install or export the model again")
-    missing = [f"{name}.onnx" for name in GRAPHS if f"{name}.onnx" not in manifest["files"]]
+    needed = [f"{name}.onnx" for name in graphs_of(profile)]
+    missing = [name for name in needed if name not in manifest["files"]]
     if missing:
         raise _wrong(path, "files", f"{missing[0]} among the names", sorted(manifest["files"]))
     return manifest
@@ -112,6 +113,11 @@ def read_prompts(
     return dict(zip(names, pairs, strict=True))
 
 
+def graphs_of(profile: Profile) -> tuple[str, ...]:
+    """Return the names of a profile's graphs: without reference tokens there is no `context`."""
+    return tuple(name for name in GRAPHS if profile.in_context or name != "context")
+
+
 def check_graphs(
     sessions: Mapping[str, Any],
     profile: Profile,
@@ -121,7 +127,7 @@ def check_graphs(
     folder: Path,
 ) -> None:
     """Raise BuildError where a graph takes or gives other tensors than the profile says."""
-    for name in GRAPHS:
+    for name in graphs_of(profile):
         session, path = sessions[name], folder / f"{name}.onnx"
         found = {each.name: tuple(each.shape) for each in session.get_inputs()}
         takes = _inputs(name, profile, size, prompt_tokens)
@@ -166,7 +172,9 @@ def _inputs(
             return {"reference": latent, **rope, **prompt}
         case "denoise":
             past: dict[str, Shape] = {"past_cos": (None, half), "past_sin": (None, half)}
-            kept: dict[str, Shape] = {"reference_kv": pairs, "past_kv": pairs}
+            kept: dict[str, Shape] = {"past_kv": pairs}
+            if profile.in_context:
+                kept["reference_kv"] = pairs
             own: dict[str, Shape] = {"sample": latent, "timestep": (1,), "reference": latent}
             return {**own, **kept, **rope, **past, **prompt}
     guide: Shape = (None, None, None, None)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
-from realmaster_live.engines.manifest import GRAPHS, check_graphs, read_manifest, read_prompts
+from realmaster_live.engines.manifest import check_graphs, graphs_of, read_manifest, read_prompts
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
 from realmaster_live.errors import BuildError, EngineError
@@ -105,6 +105,7 @@ class OnnxEngine:
         prompt: str | None = None,
         device: str = "cpu",
         providers: Sequence[str] = (),
+        lean: bool = False,
     ) -> None:
         """Load the graphs of `folder`, the shipped model by default.
 
@@ -112,7 +113,8 @@ class OnnxEngine:
         the same result, to measure what the cache saves. `prompt` is the first prompt, by default
         the model's.
         `device` cuda uses ONNX Runtime's CUDA provider; `providers` names others to try before it,
-        such as TensorrtExecutionProvider.
+        such as TensorrtExecutionProvider. `lean` casts weights where they are used, not all of them
+        when it opens: slower, in a third of the memory.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -133,7 +135,7 @@ class OnnxEngine:
         )
         self._due = self._taken = 0  # frames of the next chunk and of the one before
         self._recompute = recompute_reference
-        self._sessions = self._open(threads, self._choose_providers(device, providers))
+        self._sessions = self._open(threads, self._choose_providers(device, providers), lean)
         self._prompts = read_prompts(self._folder, self.manifest, profile)
         tokens = next((pairs.shape[4] for pairs in self._prompts.values()), 0)
         check_graphs(
@@ -244,7 +246,8 @@ class OnnxEngine:
         assert self._encoded is not None
         guide, reference, context = self._encoded
         noise = self._value(drawn)
-        latent = self._sample(noise, reference, context)
+        start = noise if self._profile.in_context else reference
+        latent = self._sample(start, reference, context)
         with self._timed("decode"):
             beside = {"guide": guide} if self._guided else {}
             beside |= {"noise": noise} if self._falling else {}
@@ -252,9 +255,10 @@ class OnnxEngine:
                 "decode", latent=latent, memory=self._decoder_memory, **beside
             )
         with self._timed("commit"):
-            _, kept = self._denoise(latent, 0.0, reference, context)
-            self._past.push(kept.numpy())
-            self._place_past()
+            if self._profile.ring + self._profile.sink:
+                _, kept = self._denoise(latent, 0.0, reference, context)
+                self._past.push(kept.numpy())
+                self._place_past()
         realized = chunk.with_frames(frames.numpy()[-len(chunk) :])
         return replace(with_prompt(realized, self._fade), seed=seed)
 
@@ -277,9 +281,9 @@ class OnnxEngine:
         """Close."""
         self.close()
 
-    def _sample(self, noise: Any, reference: Any, context: Any) -> Any:
-        """Return the clean latent: Euler steps along x_t = (1 - t) x_0 + t noise."""
-        x_t = noise.numpy()
+    def _sample(self, start: Any, reference: Any, context: Any) -> Any:
+        """Return the clean latent: Euler steps along x_t = (1 - t) x_0 + t start."""
+        x_t = start.numpy()
         with self._timed("denoise"):
             for t, t_next in zip(self._sigmas[:-1], self._sigmas[1:], strict=True):
                 x0, _ = self._denoise(self._value(x_t), t, reference, context)
@@ -298,7 +302,9 @@ class OnnxEngine:
         return {} if self._shown is None else {"prompt_kv": self._value(self._shown)}
 
     def _run_context(self, reference: Any) -> Any:
-        """Return the reference's keys and values."""
+        """Return the reference's keys and values; None for a model without reference tokens."""
+        if not self._profile.in_context:
+            return None
         rope = {"cos": self._cos, "sin": self._sin}
         return self._run("context", reference=reference, **rope, **self._prompt)[0]
 
@@ -310,7 +316,7 @@ class OnnxEngine:
             sample=sample,
             timestep=self._value(np.full(1, t, np.float32)),
             reference=reference,
-            reference_kv=context,
+            **({} if context is None else {"reference_kv": context}),
             past_kv=self._past_kv,
             cos=self._cos,
             sin=self._sin,
@@ -360,12 +366,15 @@ class OnnxEngine:
             )
         return chosen
 
-    def _open(self, threads: int, providers: list[str]) -> dict[str, Any]:
+    def _open(self, threads: int, providers: list[str], lean: bool) -> dict[str, Any]:
         """Return the four sessions."""
         check_utf8(self._folder.absolute(), error=BuildError)
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = threads or os.cpu_count() or 1
         options.log_severity_level = 3
+        if lean:
+            level = self._runtime.GraphOptimizationLevel
+            options.graph_optimization_level = level.ORT_DISABLE_ALL
         # Spinning idle threads would take the cores from the other sessions and the simulator.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if self.manifest.get("precision") == "int8" and not multiplies_bytes_exactly():
@@ -376,7 +385,7 @@ class OnnxEngine:
                 name: self._runtime.InferenceSession(
                     self._folder.absolute() / f"{name}.onnx", options, providers=providers
                 )
-                for name in GRAPHS
+                for name in graphs_of(self._profile)
             }
         except Exception as error:  # onnxruntime's errors share no public base class
             raise BuildError(

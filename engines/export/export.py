@@ -6,6 +6,7 @@ output. Height and width are dynamic: any multiples of the profile's token strid
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
@@ -50,6 +51,7 @@ FORMAT = 1
 STEP_CHOICES = (1, 2, 4)
 LICENCE = "Apache-2.0"  # for a checkpoint whose facts name no licence: the package's own
 TOLERANCE = 2e-3  # the largest accepted difference of latents between torch and ONNX Runtime
+Answers = dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]
 Precision = Literal["float16", "int8"]  # how the weights are stored; int8 also computes in integers
 
 
@@ -75,20 +77,32 @@ def prompt_pairs(
         return {name: transformer.prompt(text[None]).numpy() for name, text in known.items()}
 
 
-def parity(graphs: list[Graph], folder: Path) -> dict[str, float]:
-    """Return each output's largest difference between torch and ONNX Runtime (bytes: in levels)."""
-    figures = {}
+def answers(graphs: Sequence[Graph]) -> Answers:
+    """Return what torch computes of each graph's example inputs: inputs and outputs by graph."""
+    found: Answers = {}
     for graph in graphs:
         with torch.no_grad():
-            expected = graph.module(**graph.inputs)
-        expected = expected if isinstance(expected, tuple) else (expected,)
+            made = graph.module(**graph.inputs)
+        made = made if isinstance(made, tuple) else (made,)
+        outputs = {
+            name: each.numpy().copy() for name, each in zip(graph.outputs, made, strict=True)
+        }
+        found[graph.name] = {k: v.numpy() for k, v in graph.inputs.items()}, outputs
+    return found
+
+
+def parity(expected: Answers, folder: Path) -> dict[str, float]:
+    """Return each output's largest difference between torch and ONNX Runtime (bytes: in levels)."""
+    figures = {}
+    for graph, (inputs, outputs) in expected.items():
         session = onnxruntime.InferenceSession(
-            folder / f"{graph.name}.onnx", providers=["CPUExecutionProvider"]
+            folder / f"{graph}.onnx", providers=["CPUExecutionProvider"]
         )
-        got = session.run(graph.outputs, {k: v.numpy() for k, v in graph.inputs.items()})
-        for name, left, right in zip(graph.outputs, expected, got, strict=True):
-            difference = np.abs(left.numpy().astype(np.float64) - right.astype(np.float64)).max()
-            figures[f"{graph.name}.{name}"] = float(difference)
+        got = session.run(list(outputs), inputs)
+        for (name, left), right in zip(outputs.items(), got, strict=True):
+            difference = np.abs(left.astype(np.float64) - right.astype(np.float64)).max()
+            figures[f"{graph}.{name}"] = float(difference)
+        del session  # before the next one takes its memory
     return figures
 
 
@@ -103,12 +117,12 @@ def check_parity(figures: Mapping[str, float]) -> None:
             )
 
 
-def check_export(graphs: list[Graph], models: Mapping[str, onnx.ModelProto]) -> dict[str, float]:
+def check_export(expected: Answers, models: Mapping[str, onnx.ModelProto]) -> dict[str, float]:
     """Check the float32 graphs against torch before they are quantized; return their parity."""
     with tempfile.TemporaryDirectory() as folder:
         for name, model in models.items():
             onnx.save(model, Path(folder, f"{name}.onnx"))
-        figures = parity(graphs, Path(folder))
+        figures = parity(expected, Path(folder))
     check_parity(figures)
     return figures
 
@@ -158,26 +172,31 @@ def export(
     pairs = prompt_pairs(transformer, checkpoint)
     tokens = next(iter(pairs.values())).shape[4] if pairs else PROMPT_TOKENS
     graphs = example_graphs(autoencoder, transformer, height, width, prompt_tokens=tokens)
-    models = {graph.name: to_onnx(graph) for graph in graphs}
+    expected = answers(graphs)
+    names = list(expected)
     figures = {}
     if precision == "int8":
-        figures = check_export(graphs, models)
+        models = {graph.name: to_onnx(graph) for graph in graphs}
+        figures = check_export(expected, models)
         models = quantize(models, samples)
-    weights = WeightFile()
-    for name, model in models.items():
-        weights.move_weights(model)
-        onnx.save(model, out / f"{name}.onnx")
-        logger.info("exported %s: %d nodes", name, len(model.graph.node))
-    (out / WEIGHTS_FILE).write_bytes(weights.data)
+    with WeightFile(out / WEIGHTS_FILE) as weights:
+        for graph in graphs:
+            model = models[graph.name] if precision == "int8" else to_onnx(graph)
+            weights.move_weights(model)
+            onnx.save(model, out / f"{graph.name}.onnx")
+            logger.info("exported %s: %d nodes", graph.name, len(model.graph.node))
+            del model  # before the next one takes its memory
+    del graph, graphs, autoencoder, transformer
+    gc.collect()  # torch's weights, before ONNX Runtime takes as much
     if pairs:
         np.save(out / PROMPT_PAIRS_FILE, np.stack(list(pairs.values())))
     if precision == "float16":
-        figures = parity(graphs, out)
+        figures = parity(expected, out)
         check_parity(figures)
     if facts is None:
         path = checkpoint / "facts.json"
         facts = json.loads(path.read_text()) if path.exists() else {}
-    manifest = describe(profile, out, list(models), list(pairs), figures, facts, precision)
+    manifest = describe(profile, out, names, list(pairs), figures, facts, precision)
     if precision == "int8":
         with tempfile.TemporaryDirectory(dir=out) as unchecked:
             for name in manifest["files"]:
@@ -189,6 +208,12 @@ def export(
         manifest["calibration_clips"] = len(samples)
     write_manifest(out, manifest)
     return manifest
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
@@ -223,7 +248,7 @@ def describe(
         "onnxruntime": onnxruntime.__version__,
         "files": {
             name: {
-                "sha256": hashlib.sha256((out / name).read_bytes()).hexdigest(),
+                "sha256": digest_of(out / name),
                 "bytes": (out / name).stat().st_size,
             }
             for name in files

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
+from realmaster_live.engines.manifest import graphs_of
 from realmaster_live.engines.torch.buffers import latent_shape
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empty_memories
@@ -63,12 +64,12 @@ class Denoise(nn.Module):
         sample: Tensor,
         timestep: Tensor,
         reference: Tensor,
-        reference_kv: Tensor,
         past_kv: Tensor,
         cos: Tensor,
         sin: Tensor,
         past_cos: Tensor,
         past_sin: Tensor,
+        reference_kv: Tensor | None = None,
         prompt_kv: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return x0 and the target's unrotated keys and values."""
@@ -122,7 +123,7 @@ def example_graphs(
     seed: int = 0,
     prompt_tokens: int = 0,
 ) -> list[Graph]:
-    """Return the four graphs, with example inputs for a picture size.
+    """Return the graphs, with example inputs for a picture size.
 
     `prompt_tokens` is the length of a text encoder's prompts, for models that learn none.
     """
@@ -163,7 +164,8 @@ def example_graphs(
     shape = (*kv_shape, prompt_tokens or profile.prompt_tokens, profile.head_width)
     prompt = {"prompt_kv": noise(*shape)} if profile.text_width else {}
     prompt_axes: dict[str, dict[int, Any]] = {name: {} for name in prompt}
-    return [
+    known = noise(*kv_shape, tokens, profile.head_width)
+    graphs = [
         Graph(
             name="encode",
             module=Encode(autoencoder),
@@ -190,7 +192,7 @@ def example_graphs(
                 "sample": noise(*latent.shape),
                 "timestep": torch.full((1,), 0.5),
                 "reference": latent,
-                "reference_kv": noise(*kv_shape, tokens, profile.head_width),
+                **({"reference_kv": known} if profile.in_context else {}),
                 "past_kv": noise(*kv_shape, past, profile.head_width),
                 "cos": cos,
                 "sin": sin,
@@ -202,7 +204,7 @@ def example_graphs(
                 "sample": latent_axes,
                 "timestep": {},
                 "reference": latent_axes,
-                "reference_kv": {4: Dim.AUTO},
+                **({"reference_kv": {4: Dim.AUTO}} if profile.in_context else {}),
                 "past_kv": {4: p},
                 "cos": {0: Dim.AUTO},
                 "sin": {0: Dim.AUTO},
@@ -230,6 +232,7 @@ def example_graphs(
             outputs=["frames", "next_memory"],
         ),
     ]
+    return [graph for graph in graphs if graph.name in graphs_of(profile)]
 
 
 def to_onnx(graph: Graph) -> onnx.ModelProto:

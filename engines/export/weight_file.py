@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,26 +17,38 @@ ALIGNMENT = 4096  # alignment in bytes of each tensor in the file, so that it ca
 
 
 class WeightFile:
-    """The weights of all graphs, each distinct tensor once, as float16 or int8."""
+    """A new file with the weights of all graphs, each distinct tensor once, as float16 or int8.
 
-    def __init__(self) -> None:
-        self.data = bytearray()
+    A context manager; it holds places and hashes in memory, and no weights.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
         self.places: dict[str, tuple[int, int]] = {}
+
+    def __enter__(self) -> WeightFile:
+        """Return self."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the file."""
+        self._file.close()
 
     def place(self, raw: bytes) -> tuple[int, int]:
         """Return the offset and length of these bytes in the file; append them if they are new."""
         key = hashlib.sha256(raw).hexdigest()
         if key not in self.places:
-            self.data.extend(bytes(-len(self.data) % ALIGNMENT))
-            self.places[key] = (len(self.data), len(raw))
-            self.data.extend(raw)
+            self._file.write(bytes(-self._file.tell() % ALIGNMENT))
+            self.places[key] = (self._file.tell(), len(raw))
+            self._file.write(raw)
         return self.places[key]
 
     def move_weights(self, model: onnx.ModelProto) -> None:
         """Move a graph's large initializers into this file; float32 becomes float16 with a Cast."""
         graph = model.graph
         kept, casts = [], []
-        for tensor in graph.initializer:
+        while graph.initializer:  # which is emptied on the way, so that no weight is there twice
+            tensor = graph.initializer.pop(0)
             size = np.prod(tensor.dims)
             if size >= SMALL and tensor.data_type == TensorProto.INT8:
                 kept.append(self.moved(tensor.name, numpy_helper.to_array(tensor)))
@@ -47,7 +60,7 @@ class WeightFile:
             else:
                 kept.append(tensor)
         nodes = [*casts, *graph.node]
-        del graph.initializer[:], graph.node[:]
+        del graph.node[:]
         graph.initializer.extend(kept)
         graph.node.extend(nodes)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
-from realmaster_live.engines.program.weight_names import round_to_bfloat16
+from realmaster_live.engines.program.plan_graphs import round_to_bfloat16
 from realmaster_live.optional import require
 
 ELEMENT_TYPES = {
@@ -32,11 +32,15 @@ class HostDevice:
     def __init__(
         self, program: ChunkProgram, folder: Path, *, threads: int = 0, seed: int = 0
     ) -> None:
-        """Open a folder's graphs, which must have the program's inputs and outputs."""
+        """Open a folder's graphs, which must have the program's inputs and outputs.
+
+        Weights are cast where they are used, and never all at once.
+        """
         runtime = require("onnxruntime", extra="live")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._program = program
         self.noise = ChunkNoise(program.latent.at(0), seed)
         self._sessions = {

@@ -19,12 +19,13 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from realmaster_live.engines.program.chunk_program import Port, Ports
-from realmaster_live.engines.program.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError
 
-Precision = Literal["fp32", "bf16", "fp8"]
+Precision = Literal["fp32", "bf16"]
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 TIMESTEP = "timestep"
+STORED = "stored"  # key of a weight's place: its type in the file, where that is another
+NARROW_SUFFIX = ".bfloat16"
 HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
 WEIGHTS_FILE = "weights.bin"
 ALIGNMENT = 4096  # alignment of a tensor in the file, so that it can be memory-mapped
@@ -37,8 +38,16 @@ SHAPE_STEPS = (
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
-    """Return an exported graph with its weights inline, in float32 under their original names."""
-    model = onnx.load(path)
+    """Return an exported graph with weights in float32 under their original names.
+
+    Weights stay in the export's file: their tensors say where, and `values_of` reads them. So a
+    graph is small whatever its weights, and shapes can be inferred on it.
+    """
+    model = onnx.load(path, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = str(path.parent.absolute() / entry.value)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     kept = []
     for node in model.graph.node:
@@ -46,11 +55,31 @@ def read_graph(path: Path) -> onnx.ModelProto:
         if half is None or half.name != node.output[0] + HALF_SUFFIX:
             kept.append(node)
             continue
-        values = numpy_helper.to_array(half).astype(np.float32)
-        half.CopyFrom(numpy_helper.from_array(values, node.output[0]))
+        half.name, half.data_type = node.output[0], TensorProto.FLOAT
+        half.external_data.add(key=STORED, value="float16")
     del model.graph.node[:]
     model.graph.node.extend(kept)
     return model
+
+
+def values_of(tensor: onnx.TensorProto) -> NDArray[Any]:
+    """Return a tensor's values, of its own type (bfloat16 as its bits), wherever they are."""
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return numpy_helper.to_array(tensor)
+    facts = {entry.key: entry.value for entry in tensor.external_data}
+    kind = np.dtype(facts.get(STORED) or helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    place = int(facts.get("offset", 0))
+    shape = tuple(tensor.dims)
+    values = np.memmap(facts["location"], kind, mode="r", offset=place, shape=shape)
+    if tensor.data_type == TensorProto.BFLOAT16 and kind != np.uint16:
+        return round_to_bfloat16(values)
+    return np.asarray(values).astype(helper.tensor_dtype_to_np_dtype(tensor.data_type), copy=False)
+
+
+def round_to_bfloat16(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return the bits of the nearest bfloat16, ties to even."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype("<u2")
 
 
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
@@ -321,9 +350,8 @@ def content_hash(model: onnx.ModelProto) -> str:
 
 
 def _raw(tensor: onnx.TensorProto) -> bytes:
-    """Return a tensor's bytes, from whichever field of the message holds them."""
-    raw: bytes = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
-    return raw
+    """Return a tensor's bytes, wherever they are."""
+    return tensor.raw_data or np.ascontiguousarray(values_of(tensor)).tobytes()
 
 
 def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
@@ -356,7 +384,14 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
 
 
 def _bfloat16(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    """Return an initializer rounded to bfloat16."""
+    """Return an initializer rounded to bfloat16; one outside the graph is rounded when read."""
+    if tensor.data_location == TensorProto.EXTERNAL:
+        outside = TensorProto()
+        outside.CopyFrom(tensor)
+        outside.name, outside.data_type = name, TensorProto.BFLOAT16
+        if all(entry.key != STORED for entry in outside.external_data):
+            outside.external_data.add(key=STORED, value="float32")
+        return outside
     rounded = round_to_bfloat16(numpy_helper.to_array(tensor))
     return TensorProto(
         name=name, data_type=TensorProto.BFLOAT16, dims=tensor.dims, raw_data=rounded.tobytes()

@@ -13,12 +13,6 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
-from realmaster_live.engines.program.fp8 import (
-    Peaks,
-    add_peak_outputs,
-    block_weights,
-    quantize_linears,
-)
 from realmaster_live.engines.program.plan_graphs import (
     add_euler_step,
     bytes_at_the_edges,
@@ -31,11 +25,9 @@ from realmaster_live.engines.program.plan_graphs import (
     to_bfloat16,
     write_graphs,
 )
-from realmaster_live.engines.program.weight_names import Names, follow_narrowed, weight_names
 from realmaster_live.errors import BuildError
 
 GRAPHS = ("encode", "context", "denoise", "decode")  # each may take outputs of earlier ones
-WITH_BLOCKS = ("context", "denoise")
 KEPT_SUFFIX = "_kv"  # keys and values, which have the products' type
 
 
@@ -61,12 +53,10 @@ class Prepared:
     Attributes:
         ports: their inputs and outputs.
         contents: hashes of graphs and weights.
-        names: torch's parameter names -> the names of their weights.
     """
 
     ports: dict[str, Ports]
     contents: dict[str, str]
-    names: Names
 
 
 def read_prompts(
@@ -96,16 +86,10 @@ def prepare_graphs(
     *,
     precision: str,
     emulate: bool = False,
-    parameters: Mapping[str, NDArray[np.float32]] | None = None,
-    peaks: Peaks | None = None,
-    observed: dict[str, list[str]] | None = None,
 ) -> Prepared:
     """Write an export's graphs for a compiler and return their description.
 
-    `emulate` writes graphs that need no bfloat16 kernels. `parameters` are torch's by name;
-    the weights' names are found by their values; fp8 needs them, and the `peaks` of a calibration.
-    If `observed` is given, bf16 graphs get an output of activation peaks, and the activations'
-    names are stored there by graph.
+    `emulate` writes graphs that need no bfloat16 kernels.
     """
     half = sum(sizes.rope_widths) // 2
     table, past_table = (sizes.tokens, half), (PAST, half)
@@ -114,15 +98,12 @@ def prepare_graphs(
     }
     symbols = {"rows": sizes.rows, "columns": sizes.columns}
     models: dict[str, onnx.ModelProto] = {}
-    names: Names = {}
     for name in GRAPHS:
         model = models[name] = read_graph(exported / f"{name}.onnx")
         for value in model.graph.input:
             if value.name == "past_kv":
                 *outer, _, width = shape_of(value)
                 shapes["past_kv"] = (*outer, PAST, width)
-        if parameters is not None:
-            names |= weight_names(parameters, {name: model})
         fix_sizes(model, shapes, symbols)
         bytes_at_the_edges(model)
         if name == "denoise":
@@ -133,25 +114,11 @@ def prepare_graphs(
             values = (*model.graph.input, *model.graph.output)
             kept = [value.name for value in values if value.name.endswith(KEPT_SUFFIX)]
             to_bfloat16(model, kept)
-            follow_narrowed(names.get(name, {}), model)
-            weights = block_weights(names.get(name, {}))
-            if not weights and name in WITH_BLOCKS and (precision == "fp8" or observed is not None):
-                raise BuildError(
-                    f"expected the weights of the transformer's blocks in {name}, got none that "
-                    f"{exported} shares with the checkpoint: export that checkpoint"
-                )
-            if observed is not None:
-                observed[name] = add_peak_outputs(model, weights, name)
-            if precision == "fp8":
-                quantize_linears(model, weights, (peaks or {}).get(name, {}), emulate=emulate)
-                left = {tensor.name for tensor in model.graph.initializer}
-                names[name] = {k: v for k, v in names[name].items() if v["weight"] in left}
             if emulate:
                 emulate_bfloat16(model)
     prepared = Prepared(
         ports={name: ports_of(model) for name, model in models.items()},
         contents={name: content_hash(model) for name, model in models.items()},
-        names=names,
     )
     write_graphs(models, out)
     return prepared

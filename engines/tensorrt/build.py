@@ -10,11 +10,12 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+<<<<<<< HEAD
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,10 +23,18 @@ from realmaster_live.engines.export.export import STEP_CHOICES, export, round_we
 from realmaster_live.engines.export.quantize import Sample
 from realmaster_live.engines.manifest import read_manifest as read_export
 from realmaster_live.engines.program.calibrate import Calibration, calibrate
+=======
+from realmaster_live.engines.export.export import STEP_CHOICES, export
+>>>>>>> 2689d3d (Prepare plans without loading weights, export the one-step profile, and leave FP8 and refitting to torch)
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
-from realmaster_live.engines.program.fp8 import SMALLEST_SM
 from realmaster_live.engines.program.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
-from realmaster_live.engines.program.rehearsal import COLUMNS, ROWS, compare, rehearse
+from realmaster_live.engines.program.rehearsal import (
+    COLUMNS,
+    ROWS,
+    compare,
+    given_and_made,
+    rehearse,
+)
 from realmaster_live.engines.sizes import check_size, fitting_sizes
 from realmaster_live.engines.tensorrt.compilers import Flavour, compile_plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import Gpu, find_gpu
@@ -39,7 +48,7 @@ from realmaster_live.engines.tensorrt.plans import (
     write_manifest,
 )
 from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
-from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
+from realmaster_live.model.checkpoint import load_checkpoint, read_profile, save_checkpoint
 from realmaster_live.model.cost import BYTES, cost
 from realmaster_live.model.lora_files import load as load_lora
 from realmaster_live.model.profile import PROFILES, Profile
@@ -49,7 +58,7 @@ from realmaster_live.system.texts import read_object
 logger = logging.getLogger(__name__)
 
 PREPARED_FOLDER, MERGED_FOLDER = "prepared", "merged"
-SOURCE_FILE, TIMING_FILE = "source.json", "timing.cache"
+SOURCE_FILE = "source.json"
 CHECKPOINT_FILES = (
     *("profile.json", "transformer.safetensors", "autoencoder.safetensors"),
     PROMPTS_FILE,
@@ -67,9 +76,7 @@ class Request:
         steps: default number of denoise steps a chunk; None takes the model's.
         profile: name of the profile that the checkpoint must have; None accepts any.
         loras: files and strengths, merged in this order.
-        precision: bf16, fp32 or fp8.
-        calibrate: clips on which fp8 calibrates its activation scales.
-        refit: whether weights can be replaced later without another build; bf16 only.
+        precision: bf16 or fp32.
         compiler: tensorrt or tensorrt_rtx; None takes the installed one.
     """
 
@@ -81,8 +88,6 @@ class Request:
     profile: str | None = None
     loras: tuple[tuple[Path, float], ...] = ()
     precision: str = "bf16"
-    calibrate: Sequence[Sample] = ()
-    refit: bool = False
     compiler: str | None = None
 
 
@@ -103,7 +108,7 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
     previous = _previous_manifest(request.out)
     source = _source(request)
     exported = request.out / GRAPHS_FOLDER
-    manifest, parameters = _export(request, source, exported, report)
+    manifest = _export(request, source, exported, report)
     sizes = sizes_of(
         manifest,
         width=request.width,
@@ -111,26 +116,9 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         steps=request.steps or manifest["steps"],
     )
     folder = request.out / PREPARED_FOLDER
-    calibration = Calibration(peaks={}, source={})
-    if request.precision == "fp8":
-        calibration = calibrate(exported, manifest, request.calibrate, parameters)
-        report("calibrated on {clips} clips, {chunks} chunks".format(**calibration.source))
-    prepared = prepare_graphs(
-        exported,
-        folder,
-        sizes,
-        precision=request.precision,
-        parameters=parameters,
-        peaks=calibration.peaks,
-    )
+    prepared = prepare_graphs(exported, folder, sizes, precision=request.precision)
     report(f"prepared the graphs for {request.width}x{request.height}, {request.precision}")
-    rehearsal = rehearse(
-        exported,
-        manifest,
-        precision=request.precision,
-        parameters=parameters,
-        peaks=calibration.peaks,
-    )
+    rehearsal = rehearse(exported, manifest, precision=request.precision)
     report(
         f"parity with ONNX Runtime: {rehearsal['levels']:.0f} levels at most, "
         f"{rehearsal['mean_levels']:.3g} on average"
@@ -141,7 +129,6 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         "sm": gpu.sm if gpu else None,
         "driver": gpu.driver if gpu else None,
         "precision": request.precision,
-        "refit": request.refit,
     }
     plans = _compile(request, flavour, prepared, sizes, built_for, previous, report)
     record = {
@@ -157,10 +144,8 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
         **source,
         "onnx": {name: prepared.contents[name] for name in GRAPHS},
         "graphs": {name: prepared.ports[name].as_dict() for name in GRAPHS},
-        "calibration": calibration.source or None,
         "plans": plans,
         "files": _files(request.out, list(plans.values())),
-        "weight_names": prepared.names,
         "parity": {"export": manifest["parity"], "program": rehearsal, "plans": None},
         "memory_bytes": ChunkProgram(prepared.ports, sizes).layout.bytes,
     }
@@ -196,21 +181,16 @@ def check_request(request: Request) -> Profile:
             f"expected a profile of one expert, got {profile.name} with {profile.experts}: "
             "run it in torch, which plans cannot replace yet"
         )
+    if not profile.in_context:
+        raise ConfigError(
+            f"expected a profile with reference tokens, got {profile.name}, whose flow starts at "
+            "the render: run it in torch, or export it for ONNX Runtime"
+        )
     check_size(request.width, request.height, profile.token_stride)
     if request.steps is not None and request.steps not in STEP_CHOICES:
         raise ConfigError(
             f"expected steps among {', '.join(map(str, STEP_CHOICES))}, got {request.steps}: "
             "choose one of them"
-        )
-    if request.refit and request.precision != "bf16":
-        raise ConfigError(
-            f"expected --precision bf16 with --refit, got {request.precision}: leave one out"
-        )
-    if (request.precision == "fp8") != bool(request.calibrate):
-        raise ConfigError(
-            f"expected --calibrate with --precision fp8 and with nothing else, got "
-            f"{request.precision} and {len(request.calibrate)} clips: give a folder of pairs or a "
-            ".npy of frames (T, H, W, 3) with fp8 alone"
         )
     for file, _ in request.loras:
         if not file.is_file():
@@ -221,22 +201,16 @@ def check_request(request: Request) -> Profile:
 def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu | None) -> None:
     """Raise an error if this machine cannot build the plans, or not hold them in memory."""
     if gpu is None:
-        if not flavour.builds_without_gpu or request.refit:
-            asked = "refittable plans" if request.refit else f"a plan of {flavour.name}"
+        if not flavour.builds_without_gpu:
             raise BuildError(
-                f"expected an NVIDIA GPU to build {asked}, got none: build on the machine that "
-                "will run it, or leave --refit out and use tensorrt_rtx, which builds without one"
+                f"expected an NVIDIA GPU to build a plan of {flavour.name}, got none: build on the "
+                "machine that will run it, or use tensorrt_rtx, which builds without one"
             )
         return
     if not flavour.serves(gpu.sm):
         raise BuildError(
             f"expected a GPU that {flavour.name} has code for, got {gpu.name} (SM {gpu.sm}): "
             "install tensorrt for it, or use the torch engine"
-        )
-    if request.precision == "fp8" and gpu.sm < SMALLEST_SM:
-        raise BuildError(
-            f"expected a GPU of SM {SMALLEST_SM} or later for --precision fp8, got {gpu.name} "
-            f"(SM {gpu.sm}): use --precision bf16"
         )
     need = memory_needed(request, profile)
     if need > gpu.total_bytes:
@@ -253,7 +227,7 @@ def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu
 def memory_needed(request: Request, profile: Profile) -> int:
     """Return an estimate of the bytes that plans and buffers take on the GPU."""
     need = cost(profile, height=request.height, width=request.width)
-    scale = {"bf16": 1, "fp8": 1, "fp32": 4 // BYTES}[request.precision]
+    scale = {"bf16": 1, "fp32": 4 // BYTES}[request.precision]
     return scale * (COPIES * need.weight_bytes + need.kv_bytes + need.activation_bytes)
 
 
@@ -273,16 +247,35 @@ def _export(
     source: Mapping[str, Any],
     exported: Path,
     report: Callable[[str], None],
-) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-    """Return the export's manifest and torch's parameters; reuse an unchanged export."""
-    autoencoder, transformer = load_checkpoint(request.checkpoint)
+) -> dict[str, Any]:
+    """Return the export's manifest; an unchanged export is kept."""
+    note = exported / SOURCE_FILE
+    if note.is_file() and json.loads(note.read_text()) == source and _is_intact(exported):
+        report("kept the exported graphs: checkpoint and LoRAs are unchanged")
+        kept: dict[str, Any] = json.loads((exported / "manifest.json").read_text())
+        return kept
     folder = request.checkpoint
+    if request.loras:
+        folder = request.out / MERGED_FOLDER
+        _merge(request, folder, report)
+    stride = read_profile(folder).token_stride
+    started = time.monotonic()
+    manifest = export(folder, exported, height=ROWS * stride, width=COLUMNS * stride)
+    note.write_text(json.dumps(source))
+    report(f"exported {len(GRAPHS)} graphs in {time.monotonic() - started:.0f} s")
+    return manifest
+
+
+def _merge(request: Request, folder: Path, report: Callable[[str], None]) -> None:
+    """Write the checkpoint with all LoRAs merged into a folder."""
+    autoencoder, transformer = load_checkpoint(request.checkpoint)
     for path, strength in request.loras:
         adapter = load_lora(path, transformer)
         adapter.strength = strength
         adapter.merge()
         adapter.detach()
         report(f"merged {path.name} at strength {strength:g}")
+<<<<<<< HEAD
     note = exported / SOURCE_FILE
     kept = _kept_manifest(exported, source)
     if kept is not None:
@@ -302,6 +295,11 @@ def _export(
     round_weights(transformer)
     parameters = {name: value.numpy() for name, value in transformer.state_dict().items()}
     return manifest, parameters
+=======
+    save_checkpoint(folder, autoencoder, transformer)
+    if (request.checkpoint / PROMPTS_FILE).is_file():
+        shutil.copy(request.checkpoint / PROMPTS_FILE, folder)
+>>>>>>> 2689d3d (Prepare plans without loading weights, export the one-step profile, and leave FP8 and refitting to torch)
 
 
 def _kept_manifest(exported: Path, source: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -345,10 +343,6 @@ def _compile(
             request.out / PREPARED_FOLDER / f"{name}.onnx",
             ports,
             lengths=sizes.lengths,
-            refit=request.refit,
-            smallest_sm=SMALLEST_SM if request.precision == "fp8" else 0,
-            timing_cache=request.out / TIMING_FILE,
-            report=report,
         )
         (request.out / file).write_bytes(plan)
         seconds = time.monotonic() - started
@@ -367,10 +361,10 @@ def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, fl
             OnnxEngine(exported, width=request.width, height=request.height, steps=steps) as truth,
             TrtEngine(request.out) as engine,
         ):
+            chunks = sizes.sink + 2 * sizes.ring + 1
             return compare(
-                truth,
+                (given_and_made(truth, index) for index in range(chunks)),
                 lambda chunk, reset: engine.realize(chunk).frames,
-                sizes.sink + 2 * sizes.ring + 1,
                 request.precision,
             )
     except BuildError:

@@ -8,24 +8,18 @@ from __future__ import annotations
 
 import importlib
 import logging
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from realmaster_live.engines.program.chunk_program import Ports
-from realmaster_live.engines.program.weight_names import NARROW_SUFFIX, round_to_bfloat16
 from realmaster_live.errors import BuildError, MissingDependency
 from realmaster_live.optional import pip_command
 
 logger = logging.getLogger(__name__)
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
-PROGRESS_S = 5.0  # seconds between two progress lines about the same phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +92,11 @@ def compile_plan(
     ports: Ports,
     *,
     lengths: Sequence[int],  # numbers of past tokens, one optimization profile each
-    refit: bool = False,
-    smallest_sm: int = 0,
-    timing_cache: Path | None = None,
-    report: Callable[[str], None] = logger.info,
 ) -> bytes:
     """Compile a prepared graph and return the plan's bytes.
 
     A graph that takes the past gets one optimization profile per length of the past, in order, with
-    fixed shapes; the plan holds its weights once. If a plan is built for many cards,
-    `smallest_sm` excludes architectures below it.
+    fixed shapes; the plan holds its weights once.
 
     Raises:
         BuildError: the compiler rejects the graph or one of its operations.
@@ -127,30 +116,18 @@ def compile_plan(
         _let_attention_decompose(network, trt)
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)  # no TF32
-    if refit:
-        config.set_flag(trt.BuilderFlag.REFIT)
     for past in lengths if any("past" in port.shape for port in ports.inputs) else ():
         profile = builder.create_optimization_profile()
         for port in ports.inputs:
             if "past" in port.shape:
                 profile.set_shape(port.name, *[port.at(past)] * 3)
         config.add_optimization_profile(profile)
-    if smallest_sm and flavour.builds_without_gpu:
-        _limit(config, trt, smallest_sm)
-    config.progress_monitor = _make_monitor(trt, path.stem, report)
-    cache = None
-    if timing_cache is not None and flavour.name == "tensorrt":
-        kept = timing_cache.read_bytes() if timing_cache.exists() else b""
-        cache = config.create_timing_cache(kept)
-        config.set_timing_cache(cache, ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BuildError(
             f"expected a plan of {path.stem} from {flavour.name} {flavour.version}, got "
             f"{'; '.join(log.errors[-2:]) or 'nothing'}: try --precision fp32, or another version"
         )
-    if cache is not None and timing_cache is not None:
-        timing_cache.write_bytes(bytes(cache.serialize()))
     return bytes(plan)
 
 
@@ -161,19 +138,6 @@ def _is_bfloat16(network: Any, trt: Any) -> bool:
         if layer.type == getattr(trt.LayerType, "ATTENTION_INPUT", None):
             return bool(layer.get_input(0).dtype == trt.bfloat16)
     return True
-
-
-def _limit(config: Any, trt: Any, smallest_sm: int) -> None:
-    """Restrict a build to architectures from `smallest_sm` on (the module names them SM80, ...)."""
-    known = {
-        int(name.removeprefix("SM")): value
-        for name, value in trt.ComputeCapability.__members__.items()
-        if name.startswith("SM")
-    }
-    served = [value for sm, value in sorted(known.items()) if sm >= smallest_sm]
-    config.num_compute_capabilities = len(served)
-    for place, value in enumerate(served):
-        config.set_compute_capability(value, place)
 
 
 def _let_attention_decompose(network: Any, trt: Any) -> None:
@@ -200,31 +164,6 @@ def _make_log(trt: Any) -> Any:
                 logger.debug("%s", message)
 
     return Log()
-
-
-def _make_monitor(trt: Any, graph: str, report: Callable[[str], None]) -> Any:
-    """Return a progress monitor that reports the outermost phases."""
-
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.steps: dict[str, int] = {}
-            self.reported = time.monotonic()
-
-        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
-            self.steps[phase] = steps
-
-        def phase_finish(self, phase: str) -> None:
-            self.steps.pop(phase, None)
-
-        def step_complete(self, phase: str, step: int) -> bool:
-            now = time.monotonic()
-            if now - self.reported > PROGRESS_S:
-                self.reported = now
-                report(f"{graph}: {phase}, step {step + 1} of {self.steps.get(phase, step + 1)}")
-            return True
-
-    return Monitor()
 
 
 class Plan:
@@ -273,27 +212,3 @@ class Plan:
                 if "past" in port.shape:
                     context.set_input_shape(port.name, port.at(past))
         return context
-
-    def refit(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
-        """Replace weights, given by their names in the graph."""
-        trt = self._trt
-        refitter = trt.Refitter(self._engine, self._log)
-        kept = []  # keeps the arrays alive: TensorRT reads them when it refits
-        for name, values in weights.items():
-            narrow = name.endswith(NARROW_SUFFIX)
-            stored = round_to_bfloat16(values) if narrow else np.ascontiguousarray(values)
-            kept.append(stored)
-            kind = trt.DataType.BF16 if narrow else trt.DataType.FLOAT
-            given = trt.Weights(kind, stored.ctypes.data, stored.size)
-            if not refitter.set_named_weights(name, given):
-                raise BuildError(
-                    f"expected {name} among the weights of {self._name} that can be refitted, got "
-                    f"{self.last_error}: build with --lora instead"
-                )
-        missing = refitter.get_missing_weights()
-        if missing or not refitter.refit_cuda_engine():
-            raise BuildError(
-                f"expected {self._name} to take {len(weights)} weights, got "
-                f"{f'{missing[:3]} missing' if missing else self.last_error}: build with --lora "
-                "instead"
-            )

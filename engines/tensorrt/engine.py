@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
-from realmaster_live.engines.program.fp8 import SMALLEST_SM
+from realmaster_live.engines.program.plan_graphs import round_to_bfloat16
 from realmaster_live.engines.program.prepare import read_prompts
-from realmaster_live.engines.program.weight_names import refit_weights, round_to_bfloat16
 from realmaster_live.engines.sizes import check_frames, filled, spec_text
 from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
 from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, check_fits, read_manifest
-from realmaster_live.errors import BuildError, EngineError, PlanMismatch
+from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.profile import Profile
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
@@ -99,11 +98,6 @@ class TrtEngine:
             raise EngineError(
                 f"expected an NVIDIA GPU for the plans in {self._folder}, got none: use the folder "
                 f"{self._folder / GRAPHS_FOLDER}, which runs on the CPU"
-            )
-        if manifest.get("precision") == "fp8" and gpu.sm < SMALLEST_SM:
-            raise PlanMismatch(
-                f"expected a GPU of SM {SMALLEST_SM} or later for the fp8 plans in {self._folder}, "
-                f"got {gpu.name} (SM {gpu.sm}): build with --precision bf16"
             )
         flavour = find_flavour(manifest["flavour"], gpu=True)
         present = {"flavour": flavour.name, "version": flavour.version, "sm": gpu.sm}
@@ -214,23 +208,6 @@ class TrtEngine:
             )
             answer = self._from_noise(memory)
         return self._with_provenance(chunk, answer, seed)
-
-    def refit(self, parameters: Mapping[str, NDArray[np.float32]]) -> None:
-        """Replace weights by torch's parameter names, such as those that merging a LoRA changed.
-
-        Raises:
-            BuildError: the plans were built without --refit, or share a weight or folded it away.
-        """
-        memory = self._opened()
-        if not self.manifest["refit"]:
-            raise BuildError(
-                f"expected plans that can be refitted, got {self._folder} built without: run "
-                "realmaster build with --refit"
-            )
-        self._collect()
-        with memory.current():
-            for graph, weights in refit_weights(self.manifest["weight_names"], parameters).items():
-                self._plans[graph].refit(weights)
 
     def close(self) -> None:
         """Release the plans and all memory; may be called twice."""

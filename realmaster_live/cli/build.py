@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from realmaster_live.cli.calibration import read_clips
 from realmaster_live.cli.values import Count, Flag
 from realmaster_live.optional import require
 
@@ -25,10 +24,6 @@ class Build:
         steps: Denoising steps of a chunk: 1, 2 or 4. Without it, the model's own.
         lora: Merge this LoRA file first, with this strength. This may be repeated.
         precision: Precision of products; norms, rotations and the time embedder stay in float32.
-            fp8 is for the linear layers of the blocks, and the rest is bf16; it needs --calibrate.
-        calibrate: Clips by which fp8 scales activations: a folder of pairs, or a .npy file of
-            frames (T, H, W, 3) uint8.
-        refit: Let weights be exchanged later. This needs bf16 and the GPU.
         compiler: The compiler. Without it, tensorrt where there is a GPU, else tensorrt_rtx.
     """
 
@@ -38,9 +33,7 @@ class Build:
     profile: Annotated[str | None, Flag(metavar="NAME")] = None
     steps: Count | None = None
     lora: tuple[tuple[Path, float], ...] = ()
-    precision: Literal["bf16", "fp32", "fp8"] = "bf16"
-    calibrate: Annotated[Path | None, Flag(metavar="DIR|FILE.npy")] = None
-    refit: bool = False
+    precision: Literal["bf16", "fp32"] = "bf16"
     compiler: Literal["tensorrt", "tensorrt_rtx"] | None = None
 
 
@@ -66,8 +59,6 @@ def run(options: Build) -> int:
         profile=options.profile,
         loras=options.lora,
         precision=options.precision,
-        calibrate=read_clips(options.calibrate) if options.calibrate else (),
-        refit=options.refit,
         compiler=options.compiler,
     )
     manifest = build(request, report)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -47,7 +48,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
-    """Copy tensors into a module; names and shapes must match exactly."""
+    """Copy tensors into a module, or put them in the place of meta tensors.
+
+    Names and shapes must match exactly.
+    """
     expected = module.state_dict()
     problems = [f"{name} missing" for name in sorted(expected.keys() - tensors.keys())]
     problems += [f"{name} unknown" for name in sorted(tensors.keys() - expected.keys())]
@@ -62,7 +66,9 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> 
             f"{len(problems)} that differ ({'; '.join(problems[:3])}): "
             "use the checkpoint with the profile it was trained for"
         )
-    module.load_state_dict(tensors)
+    on_meta = any(tensor.is_meta for tensor in expected.values())
+    given = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
+    module.load_state_dict(given, assign=on_meta)
 
 
 def save_checkpoint(
@@ -108,7 +114,8 @@ def load_networks(folder: Path) -> Networks:
             f"in {folder}, got no {missing[0]}: put the file of each expert there"
         )
     autoencoder = load_autoencoder(folder, profile)
-    transformers = [InContextTransformer(profile) for _ in names]
+    with torch.device("meta"):  # so that the weights are in memory once
+        transformers = [InContextTransformer(profile) for _ in names]
     for transformer, name in zip(transformers, names, strict=True):
         load_into(transformer, read_tensors(folder / name), source=name)
         transformer.eval()

@@ -347,7 +347,7 @@ class InContextTransformer(nn.Module):
         sample: Tensor,  # latent (1 - t) x0 + t noise
         timestep: Tensor,  # (B,) float32 t in [0, 1], or (B, N) if tokens differ
         reference: Tensor,  # latent
-        reference_kv: Tensor,  # (L, 2, B, H, N, D) from `context`
+        reference_kv: Tensor | None,  # (L, 2, B, H, N, D) from `context`; None without reference
         past_kv: Tensor,  # (L, 2, B, H, P, D) of earlier targets, keys unrotated; P may be 0
         rope: Rope,
         past_rope: Rope,  # (P, D / 2) each
@@ -358,10 +358,12 @@ class InContextTransformer(nn.Module):
         At t = 0 on the clean target, the second result is what the ring cache stores.
         """
         embedding, modulation = self.condition_embedder(timestep)
-        seen = [
-            [(known[0], known[1]), (rotate(past[0], past_rope), past[1])]
-            for known, past in zip(reference_kv.unbind(0), past_kv.unbind(0), strict=True)
+        seen: list[list[Pair]] = [
+            [(rotate(past[0], past_rope), past[1])] for past in past_kv.unbind(0)
         ]
+        if reference_kv is not None:
+            for groups, known in zip(seen, reference_kv.unbind(0), strict=True):
+                groups.insert(0, (known[0], known[1]))
         x, pairs = self.through_blocks(
             self.embed_target(sample, reference), modulation, rope, seen, prompt_kv
         )

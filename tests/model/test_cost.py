@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from realmaster_live.model.cost import PROMPT_TOKENS, cost, fill_flop, parameters, pass_flop
+from realmaster_live.model.cost import (
+    PROMPT_TOKENS,
+    cost,
+    engine_bytes,
+    fill_flop,
+    parameters,
+    pass_flop,
+)
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import (
     EMBEDDED,
@@ -85,6 +92,15 @@ def test_one_step_from_the_render_is_one_pass():
     assert one.flop == pass_flop(WAN_5B, tokens, tokens)
     assert one.flop < whole.flop / 4
     assert one.kv_bytes < whole.kv_bytes / 3
+
+
+def test_the_small_wan_leaves_a_simulator_room_on_a_card_of_24_gigabytes():
+    """Its engine in bf16 at 832x480, with the tiny autoencoder: 8.1 GB, by arithmetic."""
+    size = {"height": 480, "width": 832}
+    need = engine_bytes(WAN_1_3B, **size)
+    assert 7e9 < need < 10e9
+    assert engine_bytes(WAN_1_3B, **size, precision="fp8") < need - 1e9
+    assert engine_bytes(WAN_1_3B, **size, precision="fp32") > 1.6 * need
 
 
 def test_a_latent_frame_of_the_small_profile_keeps_287_megabytes():

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -7,10 +8,12 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from street import make_chunk
 
 from realmaster_live.cli import main
 from realmaster_live.engines.export.export import (
     TOLERANCE,
+    answers,
     check_parity,
     export,
     parity,
@@ -18,9 +21,12 @@ from realmaster_live.engines.export.export import (
 )
 from realmaster_live.engines.export.graphs import OPSET, example_graphs
 from realmaster_live.engines.export.weight_file import WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError
-from realmaster_live.model.checkpoint import load_checkpoint
+from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
 from realmaster_live.model.profile import TINY
+from realmaster_live.model.random_weights import random_networks
 
 NAMES = ("encode", "context", "denoise", "decode")
 
@@ -88,13 +94,15 @@ def test_parity_at_other_sizes(tiny_checkpoint, tiny_model, height, width):
     autoencoder, transformer = load_checkpoint(tiny_checkpoint)
     round_weights(autoencoder)
     round_weights(transformer)
-    figures = parity(example_graphs(autoencoder, transformer, height, width, 5), tiny_model)
+    figures = parity(
+        answers(example_graphs(autoencoder, transformer, height, width, 5)), tiny_model
+    )
     assert figures.pop("decode.frames") <= 1.0
     assert max(figures.values()) < 1e-4
 
 
 def test_rounding_to_float16_changes_little(tiny_checkpoint, tiny_model):
-    exact = parity(example_graphs(*load_checkpoint(tiny_checkpoint), 64, 96), tiny_model)
+    exact = parity(answers(example_graphs(*load_checkpoint(tiny_checkpoint), 64, 96)), tiny_model)
     assert 0.0 < exact["denoise.x0"] < 0.02
     assert exact["decode.frames"] <= 2.0
 
@@ -105,7 +113,9 @@ def test_other_weights_fail_the_parity_gate(tiny_checkpoint, tiny_model, tmp_pat
     tensors = load_file(path)
     tensors["proj_out.bias"] = tensors["proj_out.bias"] + 0.5
     save_file(tensors, path)
-    figures = parity(example_graphs(*load_checkpoint(tmp_path / "other"), 64, 96), tiny_model)
+    figures = parity(
+        answers(example_graphs(*load_checkpoint(tmp_path / "other"), 64, 96)), tiny_model
+    )
     with pytest.raises(BuildError, match=r"denoise\.x0"):
         check_parity(figures)
 
@@ -115,13 +125,14 @@ def test_nan_fails_the_parity_gate():
         check_parity({"context.reference_kv": float("nan")})
 
 
-def test_same_bytes_are_stored_once():
-    weights = WeightFile()
-    first = weights.place(b"abc")
-    assert weights.place(b"xyz") != first
-    assert weights.place(b"abc") == first
-    offset, length = weights.place(b"xyz")
-    assert bytes(weights.data[offset : offset + length]) == b"xyz"
+def test_same_bytes_are_stored_once(tmp_path):
+    path = tmp_path / "weights.bin"
+    with WeightFile(path) as weights:
+        first = weights.place(b"abc")
+        assert weights.place(b"xyz") != first
+        assert weights.place(b"abc") == first
+        offset, length = weights.place(b"xyz")
+    assert path.read_bytes()[offset : offset + length] == b"xyz"
 
 
 def test_round_weights_keeps_small_tensors():
@@ -153,3 +164,23 @@ def test_weights_that_are_no_numbers_are_not_exported(tiny_checkpoint, tmp_path,
     ):
         export(tmp_path / "bad", tmp_path / "out")
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+@pytest.mark.slow
+def test_one_step_from_the_render_runs_without_torch(tmp_path):
+    """The export has no graph of the reference, and answers as torch does."""
+    profile = dataclasses.replace(
+        TINY, flow_from="render", prediction="velocity", steps=1, ring=0, falling=False
+    )
+    save_checkpoint(tmp_path / "model", *random_networks(profile, torch.device("cpu")))
+    manifest = export(tmp_path / "model", tmp_path / "out", height=64, width=96)
+    assert "context.onnx" not in manifest["files"]
+    size = {"width": 96, "height": 64, "threads": 1}
+    with (
+        OnnxEngine(tmp_path / "out", **size) as ours,
+        TorchEngine(tmp_path / "model", **size) as theirs,
+    ):
+        for index in range(3):
+            chunk = make_chunk(index)
+            one, other = (each.realize(chunk).frames.astype(int) for each in (ours, theirs))
+            assert np.abs(one - other).max() <= 1

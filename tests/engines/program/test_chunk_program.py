@@ -16,7 +16,13 @@ from realmaster_live.engines.program.chunk_program import (
 )
 from realmaster_live.engines.program.host_device import HostDevice, from_noise, realize_on_host
 from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts, sizes_of
-from realmaster_live.engines.program.rehearsal import GATES, compare, noise_chunk, rehearse
+from realmaster_live.engines.program.rehearsal import (
+    GATES,
+    compare,
+    given_and_made,
+    noise_chunk,
+    rehearse,
+)
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64
@@ -48,9 +54,8 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
         truth._profile = dataclasses.replace(truth._profile, sink=sink, ring=ring)
         truth.reset()
         figures = compare(
-            truth,
+            [given_and_made(truth, index) for index in range(sink + 2 * ring + 2)],
             lambda chunk, reset: realize_on_host(program, device, chunk.frames, reset=reset),
-            sink + 2 * ring + 2,
             "fp32",
         )
     assert figures["levels"] <= 1.0
@@ -100,7 +105,8 @@ def test_a_wrong_answer_fails_the_gate(tiny_model):
         OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, threads=1) as truth,
         pytest.raises(BuildError, match="expected levels of bf16 within 6"),
     ):
-        compare(truth, lambda chunk, reset: 255 - chunk.frames, 2, "bf16")
+        made = [given_and_made(truth, index) for index in range(2)]
+        compare(made, lambda chunk, reset: 255 - chunk.frames, "bf16")
 
 
 def test_layout_keeps_buffers_apart(tiny_model, manifest, tmp_path):

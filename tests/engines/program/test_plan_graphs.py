@@ -17,11 +17,12 @@ from realmaster_live.engines.program.plan_graphs import (
     fix_sizes,
     ports_of,
     read_graph,
+    round_to_bfloat16,
     shape_of,
+    values_of,
     write_graphs,
 )
 from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
-from realmaster_live.engines.program.weight_names import round_to_bfloat16
 from realmaster_live.errors import BuildError
 from realmaster_live.model.profile import TINY
 
@@ -125,10 +126,11 @@ def test_rounds_to_the_nearest_bfloat16():
     assert np.array_equal(round_to_bfloat16(values).view(np.int16), expected)
 
 
-def test_euler_step(tiny_model, manifest):
+def test_euler_step(tiny_model, tmp_path):
     model = read_graph(tiny_model / "denoise.onnx")
     add_euler_step(model)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    write_graphs({"denoise": model}, tmp_path)
+    session = onnxruntime.InferenceSession(tmp_path / "denoise.onnx")
     rng = np.random.default_rng(0)
     free = {"past": 6, "rows": 2, "columns": 3}
     inputs = {}
@@ -168,6 +170,19 @@ def test_content_hash_sees_weights_and_nothing_of_where_they_lie(tiny_model, tmp
     raw[0] ^= 1
     weight.raw_data = bytes(raw)
     assert content_hash(again) != before
+
+
+def test_graphs_hold_no_weights_until_they_are_written(tiny_model):
+    """Shapes are inferred on what is read: its size must not grow with the weights."""
+    model = read_graph(tiny_model / "denoise.onnx")
+    assert model.ByteSize() < 2**18 < (tiny_model / "weights.bin").stat().st_size
+    whole = {t.name: t for t in onnx.load(tiny_model / "denoise.onnx").graph.initializer}
+    for tensor in model.graph.initializer:
+        stored = whole.get(f"{tensor.name}.float16", whole.get(tensor.name))
+        expected = onnx.numpy_helper.to_array(stored).astype(np.float32, copy=False)
+        if tensor.data_type == TensorProto.FLOAT:
+            assert np.array_equal(values_of(tensor), expected)
+    assert any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer)
 
 
 def test_weights_are_written_once(prepared, tiny_model, manifest, tmp_path):

@@ -76,7 +76,6 @@ def test_builds_and_keeps_what_did_not_change(tiny_checkpoint, out):
         *("encode", "context", "denoise", "decode")
     }
     assert first["flavour"] == "tensorrt_rtx" and first["version"].count(".") == 3
-    assert "blocks.0.attn1.to_q.weight" in first["weight_names"]["denoise"]
     assert any("kept the exported graphs" in line for line in lines)
     lines.clear()
     again = build(request_for(tiny_checkpoint, out, compiler="tensorrt_rtx", steps=1), lines.append)
@@ -170,8 +169,6 @@ def test_what_does_not_fit_the_checkpoint_is_refused(tiny_checkpoint, tmp_path):
         check(width=100)
     with pytest.raises(ConfigError, match="steps among 1, 2, 4, got 3"):
         check(steps=3)
-    with pytest.raises(ConfigError, match="--precision bf16 with --refit, got fp32"):
-        check(refit=True, precision="fp32")
     with pytest.raises(ConfigError, match="expected a LoRA file at"):
         check(loras=((tmp_path / "none.safetensors", 1.0),))
     with pytest.raises(BuildError, match=r"expected a checkpoint with profile\.json in"):
@@ -184,9 +181,6 @@ def test_machines_that_cannot_build_or_hold_it(tmp_path):
     check_machine(request, WAN_1_3B, RTX, None)
     with pytest.raises(BuildError, match="expected an NVIDIA GPU to build a plan of tensorrt, got"):
         check_machine(request, WAN_1_3B, FULL, None)
-    refit = request_for(tmp_path, tmp_path, refit=True)
-    with pytest.raises(BuildError, match="expected an NVIDIA GPU to build refittable plans"):
-        check_machine(refit, WAN_1_3B, RTX, None)
     small = Gpu(name="a small card", sm=89, driver="580.1", total_bytes=6 * 10**9)
     need = memory_needed(request, WAN_1_3B)
     assert 5 * 10**9 < need < 14 * 10**9
@@ -208,11 +202,10 @@ def test_a_card_without_code_is_refused(tmp_path):
     [
         (["--size", "100x64"], 1, "multiples of 32, got 100x64"),
         (["--size", "96x64", "--profile", "vam"], 2, "expected a profile among embedded"),
-        (["--size", "96x64", "--precision", "fp8"], 2, "expected --calibrate with --precision fp8"),
         (
             ["--size", "96x64", "--precision", "int4"],
             2,
-            "one of bf16, fp32, fp8 for --precision, got 'int4'",
+            "one of bf16, fp32 for --precision, got 'int4'",
         ),
         (["--size", "big"], 2, "expected a size such as 512x288"),
         ([], 2, "expected --size, got none"),
@@ -248,5 +241,9 @@ def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["build", "--help"])
     text = capsys.readouterr().out
+<<<<<<< HEAD
     for flag in ("--checkpoint", "--lora FILE", "--precision bf16|fp32|fp8", "--refit"):
+=======
+    for flag in ("--checkpoint", "--lora FILE[:STRENGTH]", "--precision bf16|fp32"):
+>>>>>>> 2689d3d (Prepare plans without loading weights, export the one-step profile, and leave FP8 and refitting to torch)
         assert flag in text

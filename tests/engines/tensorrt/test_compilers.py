@@ -9,7 +9,6 @@ import pytest
 
 from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
 from realmaster_live.engines.tensorrt.compilers import FLAVOURS, Flavour, compile_plan, find_flavour
-from realmaster_live.engines.tensorrt.cuda_driver import find_gpu
 from realmaster_live.errors import BuildError, MissingDependency
 
 
@@ -47,20 +46,6 @@ def test_a_graph_that_the_compiler_does_not_know_is_refused(rtx, prepared):
     (folder / "encode.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(BuildError, match=r"tensorrt_rtx .* reads, got encode\.onnx with .*Unheard"):
         compile_plan(rtx, folder / "encode.onnx", made.ports["encode"], lengths=sizes.lengths)
-
-
-def test_a_refittable_plan_needs_the_gpu(rtx, prepared):
-    if find_gpu() is not None:
-        pytest.skip("this machine has a GPU")
-    folder, made, sizes = prepared
-    with pytest.raises(BuildError, match="expected a plan of encode from tensorrt_rtx"):
-        compile_plan(
-            rtx,
-            folder / "encode.onnx",
-            made.ports["encode"],
-            lengths=sizes.lengths,
-            refit=True,
-        )
 
 
 def test_knows_the_cards_it_has_code_for(rtx):
