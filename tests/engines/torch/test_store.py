@@ -1,12 +1,16 @@
 """The engine's store of keys and values, against the ring cache that training uses."""
 
+import numpy as np
 import pytest
 import torch
 
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.store import Store, move_rows
 from realmaster_live.model.cache import RingCache
+from realmaster_live.model.copy_counter import CopyCounter
 from realmaster_live.model.in_context import rotate
 from realmaster_live.model.profile import TINY, Profile
+from realmaster_live.model.random_weights import random_networks
 from realmaster_live.model.rope import rope_tables
 
 N = 6  # tokens of a chunk: 2 x 3
@@ -68,6 +72,23 @@ def test_only_the_new_chunk_moves_in_a_ring_of_one():
         store.settle(store.slots, count)
         store.step()
     assert moved == [N] * 5
+
+
+@torch.no_grad()
+def test_passes_write_their_own_rows_and_concatenate_nothing():
+    """Bytes are counted operator by operator; before, every pass copied all rows once more."""
+    profile = profile_of(1, 1)
+    networks = random_networks(profile, torch.device("cpu"))
+    with TorchEngine(networks, width=96, height=64, threads=1) as engine:
+        for _ in range(3):
+            engine._advance(np.zeros((4, 64, 96, 3), np.uint8))
+        expert, store = engine._stages.experts[0], engine._buffers.states[0].store
+        with CopyCounter() as counter:
+            expert.predict(engine._buffers.noise.clone(), 1.0, store.past_tokens)
+    own = 2 * profile.layers * N * profile.width * 4
+    assert store.past_tokens == 2 * N
+    assert counter.written["copy_"] == own
+    assert counter.written["cat"] == 4 * profile.frequency_width  # the timestep's sinusoids
 
 
 def test_a_profile_without_reference_tokens_has_no_rows_for_them():
