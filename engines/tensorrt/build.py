@@ -15,17 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-<<<<<<< HEAD
-import numpy as np
-from numpy.typing import NDArray
-
-from realmaster_live.engines.export.export import STEP_CHOICES, export, round_weights
-from realmaster_live.engines.export.quantize import Sample
-from realmaster_live.engines.manifest import read_manifest as read_export
-from realmaster_live.engines.program.calibrate import Calibration, calibrate
-=======
 from realmaster_live.engines.export.export import STEP_CHOICES, export
->>>>>>> 2689d3d (Prepare plans without loading weights, export the one-step profile, and leave FP8 and refitting to torch)
+from realmaster_live.engines.manifest import read_manifest as read_export
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
 from realmaster_live.engines.program.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
 from realmaster_live.engines.program.rehearsal import (
@@ -250,9 +241,9 @@ def _export(
 ) -> dict[str, Any]:
     """Return the export's manifest; an unchanged export is kept."""
     note = exported / SOURCE_FILE
-    if note.is_file() and json.loads(note.read_text()) == source and _is_intact(exported):
+    kept = _kept_manifest(exported, source)
+    if kept is not None:
         report("kept the exported graphs: checkpoint and LoRAs are unchanged")
-        kept: dict[str, Any] = json.loads((exported / "manifest.json").read_text())
         return kept
     folder = request.checkpoint
     if request.loras:
@@ -275,31 +266,9 @@ def _merge(request: Request, folder: Path, report: Callable[[str], None]) -> Non
         adapter.merge()
         adapter.detach()
         report(f"merged {path.name} at strength {strength:g}")
-<<<<<<< HEAD
-    note = exported / SOURCE_FILE
-    kept = _kept_manifest(exported, source)
-    if kept is not None:
-        manifest = kept
-        report("kept the exported graphs: checkpoint and LoRAs are unchanged")
-    else:
-        if request.loras:
-            folder = request.out / MERGED_FOLDER
-            save_checkpoint(folder, autoencoder, transformer)
-            if (request.checkpoint / PROMPTS_FILE).is_file():
-                shutil.copy(request.checkpoint / PROMPTS_FILE, folder)
-        stride = transformer.profile.token_stride
-        started = time.monotonic()
-        manifest = export(folder, exported, height=ROWS * stride, width=COLUMNS * stride)
-        note.write_text(json.dumps(source))
-        report(f"exported {len(GRAPHS)} graphs in {time.monotonic() - started:.0f} s")
-    round_weights(transformer)
-    parameters = {name: value.numpy() for name, value in transformer.state_dict().items()}
-    return manifest, parameters
-=======
     save_checkpoint(folder, autoencoder, transformer)
     if (request.checkpoint / PROMPTS_FILE).is_file():
         shutil.copy(request.checkpoint / PROMPTS_FILE, folder)
->>>>>>> 2689d3d (Prepare plans without loading weights, export the one-step profile, and leave FP8 and refitting to torch)
 
 
 def _kept_manifest(exported: Path, source: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -241,9 +241,5 @@ def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["build", "--help"])
     text = capsys.readouterr().out
-<<<<<<< HEAD
-    for flag in ("--checkpoint", "--lora FILE", "--precision bf16|fp32|fp8", "--refit"):
-=======
-    for flag in ("--checkpoint", "--lora FILE[:STRENGTH]", "--precision bf16|fp32"):
->>>>>>> 2689d3d (Prepare plans without loading weights, export the one-step profile, and leave FP8 and refitting to torch)
+    for flag in ("--checkpoint", "--lora FILE", "--precision bf16|fp32"):
         assert flag in text
