@@ -109,6 +109,7 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         ),
         "gta-relay": Verb(module="gta_relay", options="GtaRelay", extra="gta"),
         "gta-standin": Verb(module="gta_standin", options="GtaStandin", extra="gta"),
+        "rehearse": Verb(module="rehearse", options="Rehearse", extra="pairs"),
         "bench": Verb(module="bench", options="Bench", extra="demo"),
         "doctor": Verb(module="doctor", options="Doctor"),
         "completion": Verb(module="completion", options="Completion"),

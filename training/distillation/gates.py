@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from realmaster_live.errors import ConfigError
 from realmaster_live.training.distillation.losses import log_ratio
 from realmaster_live.training.distillation.sequence_statistics import (
     chroma,
@@ -44,6 +45,13 @@ class GatesConfig:
     texture: float = 0.35
     drift: float = 0.1
     clips: int = 16
+
+    def __post_init__(self) -> None:
+        if self.clips < 1:
+            raise ConfigError(
+                f"expected clips of 1 or more in [gates], got {self.clips}: a limit of inf "
+                "switches a gate off"
+            )
 
     def limits(self) -> dict[str, float]:
         """Return the limit of every figure."""

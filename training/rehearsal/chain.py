@@ -1,0 +1,194 @@
+"""The steps of the chain, each one public command, and what each took.
+
+A step runs in a process of its own, as a user would type it, with its output in a log of its own.
+One that fails ends the chain; one whose software is not installed is skipped with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from realmaster_live.errors import ConfigError
+
+PASSED, FAILED, SKIPPED = "PASS", "FAIL", "SKIP"
+POLL_S = 0.2  # between looks at a step's memory
+LAST_LINES = 3  # of a failed step's log that are shown
+LOGS = "logs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One command of the chain.
+
+    Attributes:
+        name: what the table calls it.
+        command: what follows `realmaster`, as typed in a shell, in the rehearsal's folder.
+        makes: files or folders there that must exist afterwards.
+        needs: module that the step cannot run without; "" for none.
+    """
+
+    name: str
+    command: str
+    makes: tuple[str, ...] = ()
+    needs: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step came to.
+
+    Attributes:
+        seconds: wall clock. peak_bytes: most memory that its processes held together.
+        written_bytes: size of what it made.
+        result: "PASS", "FAIL" or "SKIP". reason: why it failed or was skipped.
+    """
+
+    step: Step
+    seconds: float = 0.0
+    peak_bytes: int = 0
+    written_bytes: int = 0
+    result: str = PASSED
+    reason: str = ""
+
+
+def run_chain(
+    steps: Sequence[Step], folder: Path, report: Callable[[Outcome], None]
+) -> list[Outcome]:
+    """Run the steps in a folder, up to the first that fails; `report` gets each outcome at once."""
+    logs = folder / LOGS
+    logs.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for number, step in enumerate(steps):
+        if step.needs and find_spec(step.needs) is None:
+            outcome = Outcome(step=step, result=SKIPPED, reason=f"{step.needs} is not installed")
+        else:
+            log = logs / f"{number:02d}-{step.name.replace(' ', '-')}.log"
+            outcome = run_step(step, folder, log)
+        outcomes.append(outcome)
+        report(outcome)
+        if outcome.result == FAILED:
+            break
+    return outcomes
+
+
+def run_step(step: Step, folder: Path, log: Path) -> Outcome:
+    """Run one command in a folder, with its output in a log."""
+    made = [folder / place for place in step.makes]
+    command = [sys.executable, "-m", "realmaster_live", *shlex.split(step.command)]
+    with log.open("w", encoding="utf-8") as output:
+        print(f"$ realmaster {step.command}", file=output, flush=True)
+        begin = time.monotonic()
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        memory = MemoryWatch(process.pid)
+        try:
+            status = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+            peak = memory.stop()
+    seconds = time.monotonic() - begin
+    missing = [path for path in made if not path.exists()]
+    reason = ""
+    if status:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        reason = f"status {status}: " + " | ".join(lines[1:][-LAST_LINES:])
+    elif missing:
+        reason = f"status 0, and {missing[0]} is not there"
+    return Outcome(
+        step=step,
+        seconds=seconds,
+        peak_bytes=peak,
+        written_bytes=sum(size_of(path) for path in made),
+        result=FAILED if reason else PASSED,
+        reason=reason,
+    )
+
+
+class MemoryWatch:
+    """Looks at the memory of a process and its children, on a thread, until it is stopped."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid, self._peak = pid, 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="rm-memory-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Return the most bytes that were held at once; 0 where the system does not say."""
+        self._over.set()
+        self._thread.join()
+        return self._peak
+
+    def _watch(self) -> None:
+        while not self._over.wait(POLL_S):
+            self._peak = max(self._peak, sum(_resident(pid) for pid in _family(self._pid)))
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and all below it."""
+    yield pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:  # it has ended, or the system is not Linux
+        return
+    for child in children:
+        yield from _family(int(child))
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that a process holds, mapped files included."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return 0
+    return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder."""
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+    return path.stat().st_size if path.is_file() else 0
+
+
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return the lines of the table that is printed at the end."""
+    rows = [("step", "seconds", "peak memory", "written", "")]
+    for each in outcomes:
+        rows.append(
+            (
+                each.step.name,
+                f"{each.seconds:.1f}",
+                f"{each.peak_bytes / 1e9:.2f} GB",
+                f"{each.written_bytes / 1e6:.1f} MB",
+                each.result + (f" ({each.reason})" if each.reason else ""),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return [
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:], strict=True)),
+                row[4],
+            ]
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def check_out(folder: Path) -> None:
+    """Raise ConfigError unless the folder of a rehearsal is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(
+            f"expected a new or an empty folder for --out, got {folder}: name another one"
+        )
