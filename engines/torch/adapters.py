@@ -47,7 +47,7 @@ def attach_files(
     transformers: Sequence[InContextTransformer],
     adapters: Adapters,
     *,
-    base_sha256: Callable[[int], str] | None = None,
+    base_hashes: Callable[[int], Sequence[str]] | None = None,
     ignore_unsupported: bool = False,
 ) -> list[Adapter | None]:
     """Attach LoRA files to the experts that they are for; return each expert's adapter.
@@ -57,7 +57,8 @@ def attach_files(
     Args:
         transformers: one for each expert.
         adapters: files and strengths.
-        base_sha256: returns the hash of an expert's weights, which a file may name.
+        base_hashes: returns the hashes of an expert's weights; a file that names its base must name
+            one of them.
         ignore_unsupported: load the plain LoRA layers alone of files with other things.
 
     Raises:
@@ -72,8 +73,10 @@ def attach_files(
         path = Path(file)
         facts = read_facts(path)
         place = expert_of(path, facts, profile)
-        if base_sha256 is not None and facts is not None and facts.base_sha256:
-            check_base(path, facts, base_sha256(place))
+        if base_hashes is not None and facts is not None and facts.base_sha256:
+            hashes = base_hashes(place)
+            if facts.base_sha256 not in hashes:
+                check_base(path, facts, hashes[0])
         adapter = load(path, transformers[place], ignore_unsupported=ignore_unsupported)
         adapter.detach()
         for name, low_rank in adapter.low_ranks.items():

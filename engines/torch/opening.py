@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -158,7 +160,12 @@ def open_model(
     for index, transformer in enumerate(transformers):
         check_finite(transformer, f"transformer_{index + 1}" if index else "transformer")
     files = [(adapter, 1.0)] if isinstance(adapter, (Path, str)) else list(adapter)
-    adapters = attach_files(transformers, files, ignore_unsupported=ignore_unsupported)
+    adapters = attach_files(
+        transformers,
+        files,
+        base_hashes=None if folder is None else partial(weight_hashes, folder),
+        ignore_unsupported=ignore_unsupported,
+    )
     return Opened(
         name="networks" if given else str(checkpoint),
         folder=folder,
@@ -169,6 +176,20 @@ def open_model(
         device=where,
         precision=wanted,
     )
+
+
+def weight_hashes(folder: Path, expert: int) -> tuple[str, str]:
+    """Return the hashes of an expert's weights in a checkpoint: over tensors, and of the file.
+
+    Earlier versions named a LoRA's base by the latter.
+    """
+    from realmaster_live.model.checkpoint import TRANSFORMER_FILES
+    from realmaster_live.model.tensor_files import hash_tensors, stored_tensors
+
+    path = folder / TRANSFORMER_FILES[expert]
+    with path.open("rb") as file:
+        whole = hashlib.file_digest(file, "sha256").hexdigest()
+    return hash_tensors(stored_tensors(path)), whole
 
 
 def open_autoencoder(source: str, checkpoint: Path) -> Autoencoder:

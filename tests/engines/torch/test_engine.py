@@ -17,6 +17,7 @@ from realmaster_live.engines.torch.device import (
     too_little,
 )
 from realmaster_live.engines.torch.engine import TorchEngine
+from realmaster_live.engines.torch.opening import weight_hashes
 from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.checkpoint import (
@@ -28,7 +29,7 @@ from realmaster_live.model.checkpoint import (
 from realmaster_live.model.cost import cost
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
-from realmaster_live.model.lora_files import save
+from realmaster_live.model.lora_files import load, save
 from realmaster_live.model.profile import TINY, WAN_1_3B, WAN_5B
 from realmaster_live.model.random_weights import random_networks
 
@@ -187,6 +188,20 @@ def test_several_adapters_add_up(tiny_checkpoint, adapter):
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert np.abs(pictures[0] - pictures[2]).max() > 1
     assert "adapters lora.safetensors at 0.5" in described
+
+
+def test_an_adapter_for_other_weights_is_refused(tiny_checkpoint, adapter, tmp_path):
+    """By the hash over tensors, or by that of the file, as earlier versions named it."""
+    _, transformer = load_checkpoint(tiny_checkpoint)
+    attached = load(adapter, transformer)
+    path = tmp_path / "lora.safetensors"
+    for sha256 in (*weight_hashes(tiny_checkpoint, 0), "b" * 64):
+        facts = LoraFacts(base_model="tiny", licence="MIT", base_sha256=sha256)
+        save(path, attached, scheme="diffusers", facts=facts)
+        if sha256 != "b" * 64:
+            TorchEngine(tiny_checkpoint, adapter=path, **SIZE).close()
+    with pytest.raises(BuildError, match=r"of tiny with sha256 b{12}, got \w{12}: give the base"):
+        TorchEngine(tiny_checkpoint, adapter=path, **SIZE)
 
 
 def test_load_engine_opens_a_checkpoint(tiny_checkpoint, tiny_model):
