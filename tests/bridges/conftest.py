@@ -81,6 +81,20 @@ class Owner:
             time.sleep(0.005)
 
     @contextmanager
+    def in_the_open(self) -> Iterator[None]:
+        """Have the vehicle stand where nothing is built 10 m beside it and 14 m before it."""
+        home = self.hero.get_transform()
+        self._place_hero(self.world.get_map().get_spawn_points()[27])
+        try:
+            yield
+        finally:
+            self._place_hero(home)
+
+    def _place_hero(self, place) -> None:
+        self.hero.set_transform(place)
+        self.wait_until(lambda: self.hero.get_location().distance(place.location) < 1.0)
+
+    @contextmanager
     def synchronous(self, fixed_delta_s: float = 0.05) -> Iterator[None]:
         """Make the world synchronous, as an owner who ticks it himself would."""
         settings = self.world.get_settings()

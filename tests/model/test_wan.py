@@ -133,5 +133,6 @@ def masked_form(model, sample, timestep, reference, rope, prompt):
         return real(query, key, value, attn_mask=mask if joint else None)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.nn.functional, "scaled_dot_product_attention", masked)
+        for block in model.blocks:
+            patch.setattr(block.attn1, "kernel", masked)
         return model.whole(sample, timestep, rope, reference=reference, prompt_kv=prompt)

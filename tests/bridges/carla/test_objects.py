@@ -216,6 +216,7 @@ def test_a_parked_car_is_boxed_along_its_own_axes(drawn_owner):
 def test_boxes_are_of_the_very_frame_at_speed(drawn_owner, synchronous):
     owner, ticks, frames = drawn_owner, {}, []
     with (
+        owner.in_the_open(),
         standing(owner, "vehicle.tesla.model3", 14.0, -11.0, 90.0) as car,
         attached(owner, synchronous=synchronous) as bridge,
     ):

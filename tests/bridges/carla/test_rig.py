@@ -99,12 +99,13 @@ def test_each_camera_is_where_its_mount_says(owner):
 
 def test_only_the_left_camera_sees_what_stands_on_the_left(drawn_owner):
     owner = drawn_owner
-    place = owner.hero.get_transform()
-    place.location = place.transform(carla.Location(1.5, -9.0, 0.0))
-    blueprint = owner.world.get_blueprint_library().find("vehicle.tesla.model3")
-    car = owner.adopt(owner.world.spawn_actor(blueprint, place))
-    with attach(owner) as bridge:
-        front, left, _ = ticks(bridge, 2)[-1]
+    with owner.in_the_open():
+        place = owner.hero.get_transform()
+        place.location = place.transform(carla.Location(1.5, -9.0, 0.0))
+        blueprint = owner.world.get_blueprint_library().find("vehicle.tesla.model3")
+        car = owner.adopt(owner.world.spawn_actor(blueprint, place))
+        with attach(owner) as bridge:
+            front, left, _ = ticks(bridge, 2)[-1]
     (one,) = (one for one in left.objects if one.object_id == car.id)
     label = CLASS_IDS["car"] << 16 | one.mask_id
     assert not (front.labels["instance"] == label).any()
