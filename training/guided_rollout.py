@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from realmaster_live.model.cache import RingCache
-from realmaster_live.model.sampling import euler_step
+from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.training.distillation.losses import guided
 from realmaster_live.training.experts import Network, commit
 from realmaster_live.training.latents import ropes
@@ -50,7 +50,7 @@ class GuidedRollout:
             context = network.context(reference, rope, prompt)
             turns = ropes(profile, rows, columns, tuple(cache.times()))
             seen.append((reference, context, cache.past(context), rope, turns, prompt))
-        x_t = noise
+        x_t = flow_start(profile, noise, reference)
         for t, t_next in zip(self.levels[:-1], self.levels[1:], strict=True):
             time = torch.full((len(reference),), t)
             with_prompt, without = (network.denoise(x_t, time, *each)[0].float() for each in seen)

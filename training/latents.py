@@ -19,7 +19,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Rope
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
-from realmaster_live.model.sampling import euler_step
+from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
 from realmaster_live.training.data import Clip, random_corner, take
 from realmaster_live.training.experts import Network, commit
@@ -242,7 +242,7 @@ class Rollout:
         with torch.set_grad_enabled(gradient_step is not None):
             context = transformer.context(reference, rope, prompt)
         past, past_rope = self.past_of(context, rows, columns)
-        x_t, kept = noise, None
+        x_t, kept = flow_start(profile, noise, reference), None
         for step, (t, t_next) in enumerate(zip(self.levels[:-1], self.levels[1:], strict=True)):
             time = torch.full((len(reference),), t)
             with torch.set_grad_enabled(step == gradient_step):

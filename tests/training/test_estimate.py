@@ -47,8 +47,8 @@ def measured(recipe, folder):
     opened = open_networks(teacher, teacher, recipe)
     judge = LatentDiscriminator(4, width=8, depth=1)
     matching = Matching(
-        recipe.dmd2, teacher=opened.teacher, critic=opened.critic, discriminator=judge,
-        empty_text=torch.zeros(512, 16),
+        recipe.dmd2, profile=opened.student.profile, teacher=opened.teacher,
+        critic=opened.critic, discriminator=judge, empty_text=torch.zeros(512, 16),
     )  # fmt: skip
     latents = torch.randn(4, 3 * CHUNKS, SIZE[1] // 8, SIZE[0] // 8)
     clips = LatentClips([LatentClip("", latents, latents, torch.randn(512, 16))])

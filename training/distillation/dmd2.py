@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.model.sampling import add_noise
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.sampling import add_noise, flow_start
 from realmaster_live.training.distillation.discriminator import LatentDiscriminator
 from realmaster_live.training.distillation.losses import (
     AdversarialForm,
@@ -136,13 +137,20 @@ class Matching:
         self,
         config: DMD2Config,
         *,
+        profile: Profile,
         teacher: Network | None,
         critic: Network | None,
         discriminator: LatentDiscriminator | None,
         empty_text: Tensor | None = None,
     ) -> None:
-        self.config, self.teacher, self.empty_text = config, teacher, empty_text
+        self.config, self.profile = config, profile
+        self.teacher, self.empty_text = teacher, empty_text
         self.critic, self.discriminator = critic, discriminator
+
+    def starts(self, batch: LatentBatch, generator: torch.Generator) -> Tensor:  # (n, B, ...)
+        """Return where the flow to each chunk starts: noise, or the render."""
+        noise = torch.randn(batch.target.shape, generator=generator)
+        return flow_start(self.profile, noise, batch.reference)
 
     def student_terms(
         self, made: Tensor, batch: LatentBatch, generator: torch.Generator
@@ -150,7 +158,7 @@ class Matching:
         """Return the weighted terms of samples with gradients."""
         config = self.config
         t = draw_times(config, made.shape[1], generator)
-        eps = torch.randn(made.shape, generator=generator)
+        eps = self.starts(batch, generator)
         terms = {}
         if config.weight:
             terms["matching"] = config.weight * self.matching(made, batch, t, eps)
@@ -195,7 +203,7 @@ class Matching:
         """Return the critic's flow loss on samples of the student."""
         assert self.critic is not None
         t = draw_times(self.config, made.shape[1], generator)
-        at = noised(made, t, torch.randn(made.shape, generator=generator))
+        at = noised(made, t, self.starts(batch, generator))
         (predicted,) = scores(self.critic, batch, [at])
         losses = [flow_loss(got, x0, t) for got, x0 in zip(predicted, made, strict=True)]
         return torch.stack(losses).mean()
@@ -206,7 +214,7 @@ class Matching:
         """Return the discriminator's loss on truths and samples with the same noise."""
         config = self.config
         t = draw_times(config, made.shape[1], generator)
-        eps = torch.randn(made.shape, generator=generator)
+        eps = self.starts(batch, generator)
         fake = self.logits(noised(made, t, eps), batch.reference)
         at_truth = noised(batch.target, t, eps)
         if not config.r1_weight:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realmaster_live.model.sampling import add_noise, euler_step
+from realmaster_live.model.sampling import add_noise, euler_step, flow_start
 from realmaster_live.training.data import torch_rng
 from realmaster_live.training.distillation.losses import (
     chroma_matching,
@@ -114,6 +114,7 @@ def teacher_forced(
     forgotten = rng.random(len(batch.target)) < config.history_dropout
     history = noised_history(batch.target, rng, config.history_noise)
     noise = torch.randn(batch.target.shape, generator=torch_rng(rng))
+    noise = flow_start(student.profile, noise, batch.reference)
     views = forced_views(student, batch.reference, history, prompt_kv(student, batch))
     kept, starts, answers = [], [], []
     for index, (each, step) in enumerate(zip(views, steps, strict=True)):

@@ -97,6 +97,7 @@ class Run:
             )
         matching = Matching(
             recipe.dmd2,
+            profile=profile,
             teacher=networks.teacher,
             critic=networks.critic,
             discriminator=discriminator,

@@ -60,6 +60,7 @@ def estimate_distillation(
                 replay(each, meter, known)
         matching = Matching(
             recipe.dmd2,
+            profile=profile,
             teacher=opened.teacher,
             critic=opened.critic,
             discriminator=judge,

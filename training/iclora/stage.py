@@ -19,7 +19,7 @@ from realmaster_live.errors import PairError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Rope
-from realmaster_live.model.sampling import add_noise
+from realmaster_live.model.sampling import add_noise, flow_start
 from realmaster_live.training.iclora.batches import Batches, LatentBatch
 from realmaster_live.training.iclora.conditions import (
     Conditions,
@@ -90,7 +90,8 @@ class IcLoraStage:
         plan = plan_step(self.conditions, profile, seed=seed, step=step)
         batch = self.batches.draw(step, from_start=plan.from_start)
         reference, target = (x[: plan.past + 1] for x in (batch.reference, batch.target))
-        if not plan.reference:
+        seen = plan.reference or not profile.in_context  # without it, the flow has no start
+        if not seen:
             reference = torch.zeros_like(reference)
         draws = draw_samples(
             self.conditions,
@@ -101,7 +102,7 @@ class IcLoraStage:
             tokens=tokens_of(self.module, target),
             span=self.span,
         )
-        losses = self.losses(batch, reference, target, draws, seen=plan.reference)
+        losses = self.losses(batch, reference, target, draws, seen=seen)
         self.bins.add(draws.t, losses.detach())
         return {"loss": losses.mean()}
 
@@ -117,7 +118,8 @@ class IcLoraStage:
         """Return each sample's loss on its last chunk; `seen` False hides the render."""
         model, wanted = self.module, target[-1]
         each = levels(draws.t, draws.clean_first, wanted)
-        sample = (1.0 - each) * wanted + each * draws.noise
+        begin = flow_start(model.profile, draws.noise, reference[-1])
+        sample = (1.0 - each) * wanted + each * begin
         rope = rope_of(model, wanted)
         with mixed(self.bfloat16):
             prompt = prompt_keys(model, batch, draws.no_caption, self.empty_text)

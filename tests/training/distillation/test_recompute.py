@@ -59,6 +59,7 @@ def stage_of(method, what, *, experts=1, chunks=3):
             recompute(each, what)
     matching = Matching(
         recipe.dmd2,
+        profile=networks[0].profile,
         teacher=networks[1].requires_grad_(False),
         critic=networks[2],
         discriminator=LatentDiscriminator(4, width=8, depth=1),

@@ -18,6 +18,7 @@ from realmaster_live.training.distillation.self_forcing import moving_noise
 from realmaster_live.training.distillation.train import distill
 from realmaster_live.training.iclora.base import BaseConfig
 from realmaster_live.training.iclora.train import Data
+from realmaster_live.training.latents import Rollout
 
 
 def clips(seeds, frames=7):
@@ -72,6 +73,30 @@ def test_every_method_trains_an_adapter_of_it(method, recipe, teacher, tmp_path)
     )  # fmt: skip
     ups = [each.up for each in adapter.low_ranks.values()]
     assert all(up.isfinite().all() for up in ups) and any(up.abs().max() > 0 for up in ups)
+
+
+def test_a_flow_that_starts_at_the_render_is_distilled_to_one_step(recipe, teacher, tmp_path):
+    config = BaseConfig(profile="wan-5b-704-one-step", name="tiny one-step", licence="Apache-2.0")
+    teacher = dataclasses.replace(teacher, config=config)
+    recipe = dataclasses.replace(recipe, base=config)
+    data = Data(
+        training=clips(range(4)), validation=clips([9]), sha256="", empty_text=torch.zeros(3, 16)
+    )
+    distill(recipe, data, teacher, tmp_path)
+    network = teacher.read().transformer
+    assert (network.profile.flow_from, network.profile.steps) == ("render", 1)
+    load(
+        tmp_path / "checkpoint" / "adapter.safetensors", network,
+        base_sha256=teacher.lora_facts.base_sha256,
+    )  # fmt: skip
+    reference = torch.randn(1, 4, 3, 4, 6)
+    noises = torch.randn(2, *reference.shape)
+    one, other = (
+        Rollout(network, [1.0, 0.0]).chunk(reference, noise, network.prompt(torch.zeros(1, 3, 16)))
+        for noise in noises
+    )
+    assert torch.equal(one[0], other[0]), "noise has no say"
+    assert (one[0] - reference).abs().max() > 0
 
 
 def test_guidance_needs_the_empty_prompt(recipe, teacher, tmp_path):

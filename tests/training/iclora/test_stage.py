@@ -210,3 +210,30 @@ def test_a_latent_frame_given_clean_is_seen_as_clean():
     spread = model.spread(torch.arange(18.0).view(1, 18), out)
     assert spread.shape == out.shape
     assert spread[0, 0, 1, 2, 3] == 6 + 3 + 1  # second frame, second row of tokens, second column
+
+
+def test_a_flow_that_starts_at_the_render_is_fitted_without_noise():
+    """The loss is that of x_t between render and truth, whatever noise is drawn."""
+    profile = dataclasses.replace(TINY_WAN, flow_from="render", steps=1, ring=0, sink=0)
+    always_dropped = Conditions(reference_dropout=1.0, first_latent=0.0, caption_dropout=0.0)
+    stage, adapter = stage_of(profile, always_dropped, text=TEXT)
+    batch, model = stage.batches.draw(7), stage.module
+    draws = draw_samples(always_dropped, stage.timesteps, seed=0, samples=batch.samples,
+                         like=batch.target, tokens=stage_tokens(profile))  # fmt: skip
+    other = dataclasses.replace(draws, noise=torch.randn(draws.noise.shape))
+    loss = stage.losses(batch, batch.reference, batch.target, draws)
+    assert torch.equal(loss, stage.losses(batch, batch.reference, batch.target, other))
+    with torch.no_grad():
+        last, reference = batch.target[-1], batch.reference[-1]
+        x_t = add_noise(last, reference, draws.t)
+        rope, none, prompt = (
+            ropes(profile, 2, 3),
+            ropes(profile, 2, 3, ()),
+            prompt_keys(model, batch),
+        )
+        context = model.context(reference, rope, prompt)
+        x0, _ = model.denoise(x_t, draws.t, reference, context, context, rope, none, prompt)
+        t = draws.t.view(-1, 1, 1, 1, 1)
+        expected = ((x_t - x0) / t - (reference - last)).square().mean((1, 2, 3, 4))
+    torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-4)
+    assert any(gradient.abs().max() > 0 for gradient in gradients(stage, adapter))
