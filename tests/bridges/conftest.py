@@ -11,6 +11,15 @@ from contextlib import contextmanager
 import carla
 import pytest
 
+# In a process of its own: libcarla has crashed where one client of a process waited for a tick
+# while another loaded a world.
+LOADER = """
+import sys, carla
+host, port, call, *names = sys.argv[1:]
+client = carla.Client(host, int(port), 1)
+client.set_timeout(30.0)
+getattr(client, call)(*names)
+"""
 JOIN_S = 30.0  # longer than any timeout that the tests give a client
 
 
@@ -59,6 +68,14 @@ class Owner:
         place = place or carla.Transform(carla.Location(1.0, 0.0, 2.0))
         parent = self.hero if parent == "hero" else None
         return self.adopt(self.world.spawn_actor(blueprint, place, attach_to=parent))
+
+    def load_elsewhere(self, call: str = "load_world") -> None:
+        """Have a client in a process of its own load the same map again."""
+        name = self.world.get_map().name if call == "load_world" else ""
+        arguments = [self.host, str(self.port), call, *([name] if name else [])]
+        subprocess.run([sys.executable, "-c", LOADER, *arguments], check=True, timeout=60)
+        self.world = self.client.get_world()
+        self.forget()
 
     def forget(self) -> None:
         """Forget what was spawned: somebody loaded another world."""

@@ -165,11 +165,7 @@ def test_a_world_loaded_again_without_a_vehicle_ends_the_frames(owner, synchrono
     with attach(owner, synchronous=synchronous, timeout_s=2.0) as bridge:
         frames = bridge.frames()
         next(frames)
-        if how == "load_world":
-            owner.world = owner.client.load_world(owner.world.get_map().name)
-        else:
-            owner.world = owner.client.reload_world()
-        owner.forget()
+        owner.load_elsewhere(how)
         with pytest.raises(SensorMismatch, match="expected any vehicle, got vehicles: none"):
             until_it_ends(frames)
 
