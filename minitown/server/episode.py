@@ -69,12 +69,18 @@ class Episode:
         hub.open(STATE_STREAM)
         self.town, self.world = town, self._begin(town)
 
-    def _begin(self, town: Town) -> World:
+    def _begin(self, town: Town, first_id: int = 1) -> World:
         extents = None
         if town.scene is not None:
             extents = {name: model.extent for name, model in town.scene.models.items()}
         self.id += 1
-        world = World(town.network, seed=self.config.seed, extents=extents, things=town.things)
+        world = World(
+            town.network,
+            seed=self.config.seed,
+            extents=extents,
+            things=town.things,
+            first_id=first_id,
+        )
         vehicles, _ = populate(world, self.config.vehicles, self.config.walkers, self.config.seed)
         four = [key for key in vehicles if world.actors[key].vehicle_wheels() == 4]
         self._hero = four[0] if four else 0
@@ -228,7 +234,7 @@ class Episode:
             self.stop_recorder()
             for actor_id in list(self._streams):
                 self.destroy(actor_id)
-            self.town, self.world = town, self._begin(town)
+            self.town, self.world = town, self._begin(town, first_id=old.next_id)
             self.world.frame = old.frame
             if not reset_settings:
                 self.world.settings = old.settings

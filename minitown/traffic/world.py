@@ -58,10 +58,12 @@ class World:
         seed: int = 0,
         extents: Mapping[str, Vector] | None = None,
         things: Iterable[EnvironmentObject] = (),
+        first_id: int = 1,
     ) -> None:
         """Put lights and spectator into the town.
 
         `extents` overrides half sizes by model. `things` stand still and stop vehicles.
+        `first_id` is the first actor's: a server's numbers go on from world to world.
         """
         self.network, self.seed, self.extents = network, seed, extents
         self.obstacles = Obstacles(things)
@@ -75,7 +77,7 @@ class World:
         self.traffic = Traffic(self.lane_map, self.junctions, self.signals)
         self.crowd = Crowd(network, self.junctions, self.signals, self.lane_map)
         self.replayer: Replayer | None = None
-        self._next_id = 1
+        self._next_id = first_id
         self.spectator = self._add(SPECTATOR, Pose(z=20.0, pitch=-30.0))
         self.light_actors: dict[int, int] = {}
         self._lights_by_pole: dict[int, int] = {}  # what stands where a light stands is the light
@@ -85,6 +87,11 @@ class World:
             self.light_actors[signal.id] = actor.id
             for pole in self.obstacles.touched_by(box_of(actor.pose, POLE_EXTENT)):
                 self._lights_by_pole[pole.id] = actor.id
+
+    @property
+    def next_id(self) -> int:
+        """Return the id that the next actor gets."""
+        return self._next_id
 
     def spawn(
         self,

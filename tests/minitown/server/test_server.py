@@ -353,9 +353,10 @@ def test_client_traffic_manager_drives(blank_client):
 
 def test_load_world_and_reload(blank_client):
     world = blank_client.get_world()
-    spawn(world, "vehicle.tesla.model3")
+    car = spawn(world, "vehicle.tesla.model3")
     frame = world.wait_for_tick().frame
     other = blank_client.load_world("MiniTown03")
+    assert min(actor.id for actor in other.get_actors()) > car.id  # as in CARLA, none comes again
     assert other.id != world.id and other.get_map().name.endswith("MiniTown03")
     assert other.wait_for_tick().frame > frame
     assert not other.get_actors().filter("vehicle.*")
