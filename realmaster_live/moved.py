@@ -52,9 +52,7 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
         "brdfs daylight drives film lights_seen pair_labels pairs pathtrace prompts snow"
     ),
     ("engines", "engines.export"): "quantize weight_file",
-    ("engines", "engines.program"): (
-        "calibrate chunk_program fp8 host_device plan_graphs prepare rehearsal weight_names"
-    ),
+    ("engines", "engines.program"): "chunk_program host_device plan_graphs prepare rehearsal",
     ("engines", "engines.tensorrt"): "build cuda_driver cuda_memory plans",
     ("training", "training.embedded"): ("autoencoder distill joint run transformer vgg"),
     ("workers", "jobs"): "leases local ray_pool slurm",

@@ -57,25 +57,6 @@ def test_extras_exist() -> None:
         assert re.search(rf"^{extra} = \[", pyproject, re.MULTILINE), extra
 
 
-@pytest.mark.carla
-def test_realmaster_commands_run_in_their_order(minitown, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.chdir(tmp_path)
-    world = minitown.client().get_world()
-    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
-    world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
-    run = [c[1:] for c in commands() if c[0] == "realmaster"]
-    assert {arguments[0] for arguments in run} == {*SHORTER, "minitown"}
-    for verb, *rest in run:
-        if verb == "minitown":  # the fixture has one running
-            subprocess.run([PROGRAM, verb, "--help"], check=True, capture_output=True)
-            continue
-        rest = [str(minitown.port) if word == "2000" else word for word in rest]
-        command = [verb, *rest, *SHORTER.get(verb, [])]  # the last --seconds counts
-        assert main(command) == 0, (command, capsys.readouterr().err)
-    assert (tmp_path / "drive-01" / "segments" / "000000" / "frames.parquet").exists()
-    assert (tmp_path / "data" / "README.md").exists()
-
-
 @pytest.fixture
 def hero(minitown):
     """A car in the town, whose world it gives."""
@@ -88,6 +69,23 @@ def hero(minitown):
     yield vehicle
     with contextlib.suppress(RuntimeError):
         vehicle.destroy()
+
+
+@pytest.mark.carla
+@pytest.mark.usefixtures("hero")
+def test_realmaster_commands_run_in_their_order(minitown, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = [c[1:] for c in commands() if c[0] == "realmaster"]
+    assert {arguments[0] for arguments in run} == {*SHORTER, "minitown"}
+    for verb, *rest in run:
+        if verb == "minitown":  # the fixture has one running
+            subprocess.run([PROGRAM, verb, "--help"], check=True, capture_output=True)
+            continue
+        rest = [str(minitown.port) if word == "2000" else word for word in rest]
+        command = [verb, *rest, *SHORTER.get(verb, [])]  # the last --seconds counts
+        assert main(command) == 0, (command, capsys.readouterr().err)
+    assert (tmp_path / "drive-01" / "segments" / "000000" / "frames.parquet").exists()
+    assert (tmp_path / "data" / "README.md").exists()
 
 
 def run_shorter(source: str, page: str, port: int) -> None:

@@ -36,6 +36,7 @@ def _version(episode: Episode) -> str:
 
 
 def _episode_info(episode: Episode) -> list[Any]:
+    episode.hub.keep(STATE_STREAM)
     return [episode.id, [episode.token(STATE_STREAM)]]
 
 

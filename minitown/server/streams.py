@@ -25,6 +25,7 @@ PATIENCE_S = 0.5  # how long ticks wait for a lagging subscriber, once, before i
 MOST_QUEUED = 64  # messages that a subscriber of a world that does not wait may lag behind
 RETRY_S = 0.2  # between attempts to accept while no descriptor is left
 ARRIVAL_S = 0.5  # how long a tick waits for a client that has just requested a stream
+DIAL_S = 5.0  # how long a client may take from asking for the state's stream to subscribing
 
 
 @dataclass(eq=False, slots=True)
@@ -67,6 +68,7 @@ class StreamHub:
         self._numbers = itertools.count(1)
         self._streams: dict[int, list[_Subscriber]] = {}
         self._expected: dict[int, float] = {}
+        self._kept: dict[int, tuple[float, Message | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
@@ -90,6 +92,14 @@ class StreamHub:
         """Note that a client is about to subscribe."""
         if not self._streams.get(stream):
             self._expected[stream] = asyncio.get_running_loop().time() + ARRIVAL_S
+
+    def keep(self, stream: int) -> None:
+        """Keep the newest message from now on for a client that is about to subscribe.
+
+        Without it a client that ticks at once would wait for a state that it never gets.
+        """
+        _, newest = self._kept.get(stream, (0.0, None))
+        self._kept[stream] = asyncio.get_running_loop().time() + DIAL_S, newest
 
     async def arrivals(self) -> None:
         """Wait a moment for the clients that requested a stream and are still dialling."""
@@ -126,6 +136,12 @@ class StreamHub:
 
     def publish(self, stream: int, message: Message, *, drop_if_busy: bool) -> None:
         """Send to every subscriber; one that is still busy misses it, if that is allowed."""
+        if stream in self._kept:
+            until, _ = self._kept[stream]
+            if asyncio.get_running_loop().time() < until:
+                self._kept[stream] = until, message
+            else:
+                del self._kept[stream]
         for subscriber in self._streams.get(stream, []):
             if subscriber.gone:
                 continue
@@ -135,9 +151,7 @@ class StreamHub:
             if busy or len(subscriber.queue) >= MOST_QUEUED:
                 self.dropped += 1
                 continue
-            message.pending += 1
-            subscriber.queue.append(message)
-            subscriber.wake.set()
+            _hand(subscriber, message)
 
     async def serve(self, listener: socket.socket) -> None:
         """Accept subscribers on a listening, non-blocking socket forever."""
@@ -206,6 +220,9 @@ class StreamHub:
         subscriber = _Subscriber(sock)
         subscribers.append(subscriber)
         self._expected.pop(stream, None)
+        _, newest = self._kept.pop(stream, (0.0, None))
+        if newest is not None:
+            _hand(subscriber, newest)
         self._notify()
         pump = asyncio.create_task(self._pump(subscriber))
         try:
@@ -244,6 +261,12 @@ class StreamHub:
         self._changed.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), max(timeout_s, 0.001))
+
+
+def _hand(subscriber: _Subscriber, message: Message) -> None:
+    message.pending += 1
+    subscriber.queue.append(message)
+    subscriber.wake.set()
 
 
 async def _until_closed(sock: socket.socket) -> None:

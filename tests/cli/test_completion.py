@@ -38,7 +38,7 @@ def replies(script, *words, folder=None):
 
 def test_verbs_and_the_verbs_below_them(script):
     assert replies(script, "") == {*VERBS, "--help", "--version"}
-    assert replies(script, "re") == {"record", "replay"}
+    assert replies(script, "re") == {"record", "rehearse", "replay"}
     assert replies(script, "dataset", "") == {*DATASET, "--help"}
     assert "truth" in replies(script, "minitown", "")
 

@@ -159,7 +159,7 @@ def test_passive_says_so_when_nobody_ticks(owner):
         owner.synchronous(),
         pytest.raises(FrameTimeout, match="start the client that ticks it"),
     ):
-        attach(owner, synchronous=False, timeout_s=1.0)
+        attach(owner, synchronous=False, timeout_s=2.5)
 
 
 def test_owning_the_tick_of_a_synchronous_world_gives_it_back_as_it_was(owner):

@@ -76,14 +76,16 @@ def test_flow_is_this_pixel_minus_where_its_point_was(drive):
 
 def test_a_car_ahead_is_where_its_transform_projects_to(drawn_owner):
     owner = drawn_owner
-    ahead = owner.hero.get_transform()
-    ahead.location = ahead.transform(owner.carla.Location(12.0, 0.0, 0.3))
-    blueprint = owner.world.get_blueprint_library().filter("vehicle.*")[0]
-    other = owner.adopt(owner.world.spawn_actor(blueprint, ahead))
-    with CarlaBridge(owner.host, owner.port, width=WIDTH, height=HEIGHT) as bridge:
-        frame = next(iter(bridge.frames()))
-        place = owner.world.get_snapshot().find(other.id).get_transform()
-        middle = place.transform(other.bounding_box.location)
+    with owner.in_the_open():
+        ahead = owner.hero.get_transform()
+        ahead.location = ahead.transform(owner.carla.Location(12.0, 0.0, 0.3))
+        blueprint = owner.world.get_blueprint_library().filter("vehicle.*")[0]
+        other = owner.adopt(owner.world.spawn_actor(blueprint, ahead))
+        bridge = CarlaBridge(owner.host, owner.port, ego=owner.hero.id, width=WIDTH, height=HEIGHT)
+        with bridge:
+            frame = next(iter(bridge.frames()))
+            place = owner.world.get_snapshot().find(other.id).get_transform()
+            middle = place.transform(other.bounding_box.location)
     pixels, depth = project(
         world_points([[middle.x, middle.y, middle.z]]), frame.cam_to_world, frame.intrinsics
     )

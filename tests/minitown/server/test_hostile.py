@@ -250,6 +250,28 @@ def test_a_subscriber_that_stops_reading_is_waited_for_once_and_then_loses_messa
     asyncio.run(scene())
 
 
+def test_a_tick_between_a_clients_question_and_its_subscription_reaches_it():
+    async def scene():
+        hub, (reader, writer) = StreamHub(), socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        hub.open(1)
+        hub.publish(1, Message(b"before"), drop_if_busy=False)
+        hub.keep(1)
+        for state in (b"older", b"newest"):
+            hub.publish(1, Message(state), drop_if_busy=False)
+        feed = asyncio.create_task(hub._feed(writer, 1, hub._streams[1]))
+        loop = asyncio.get_running_loop()
+        assert await asyncio.wait_for(loop.sock_recv(reader, 64), 5.0) == b"newest"
+        hub.publish(1, Message(b"later"), drop_if_busy=False)
+        assert await asyncio.wait_for(loop.sock_recv(reader, 64), 5.0) == b"later"
+        reader.close()
+        await feed
+        writer.close()
+
+    asyncio.run(scene())
+
+
 def test_nested_arrays_cost_what_was_sent_not_what_they_claim():
     claims = b"\xdc\x3f\x00" * MAX_DEPTH
     decoder = Decoder()

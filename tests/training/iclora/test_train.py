@@ -9,6 +9,7 @@ import time
 import cv2
 import pytest
 import torch
+import trained_child
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from latent_clips import make_clips
 from safetensors import safe_open
@@ -22,24 +23,18 @@ from realmaster_live.training.iclora.batches import Batches
 from realmaster_live.training.iclora.train import Data, IcLoraRun
 from realmaster_live.training.recipe import read_table
 
-FORK = multiprocessing.get_context("fork")  # torch is imported already
+SERVER = multiprocessing.get_context("forkserver")  # a fork of pytest may wait for its threads
+SERVER.set_forkserver_preload([trained_child.__name__])
 
 
 def lines_of(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def train_in_child(recipe, data, out):
-    torch.set_num_threads(1)
-    run = IcLoraRun(recipe, data, out)
-    signal.signal(signal.SIGTERM, run.stop)
-    os._exit(0 if run.train() else 3)
-
-
 @contextlib.contextmanager
 def running(recipe, data, out):
     """A real process that trains."""
-    process = FORK.Process(target=train_in_child, args=(recipe, data, out))
+    process = SERVER.Process(target=trained_child.train, args=(recipe, data, out))
     process.start()
     try:
         yield process
@@ -95,8 +90,10 @@ def test_forty_steps_are_seventeen_kill_and_twenty_three(recipe_of, data, tmp_pa
         assert process.exitcode == 0
     with running(recipe, data, parted) as process:
         pointer = parted / "ckpt" / "LATEST"
-        wait_for(lambda: pointer.exists() and pointer.read_text() >= "step=17"
-                 and len(pointer.read_text()) == 7, process)  # fmt: skip
+        wait_for(
+            lambda: pointer.exists() and int(pointer.read_text().removeprefix("step=")) >= 17,
+            process,
+        )
         os.kill(process.pid, signal.SIGKILL)
         process.join(30)
         assert process.exitcode == -signal.SIGKILL

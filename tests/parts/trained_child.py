@@ -1,0 +1,15 @@
+"""Trains an IC-LoRA in a process of its own, to be stopped or killed there."""
+
+import os
+import signal
+
+import torch
+
+from realmaster_live.training.iclora.train import IcLoraRun
+
+
+def train(recipe, data, out) -> None:
+    torch.set_num_threads(1)
+    run = IcLoraRun(recipe, data, out)
+    signal.signal(signal.SIGTERM, run.stop)
+    os._exit(0 if run.train() else 3)
