@@ -88,7 +88,7 @@ class Rehearsal:
                 "conditions": {"chunks": 2},
                 "optimizer": once,
                 "memory": {"bfloat16": self.bfloat16, "weights": weights},
-                "validation": {"every": 0},
+                "validation": {"clips": 1, "chunks": 2, "steps": 2, "guidance": 1.0},
             },
             "distill": {
                 "weights": weights,
