@@ -17,7 +17,7 @@ pytestmark = pytest.mark.carla
 
 # What CARLA's synchronous example does, in short: it knows nothing of us.
 PROGRAM = """
-import json, queue, sys, carla
+import json, queue, sys, time, carla
 client = carla.Client("127.0.0.1", int(sys.argv[1]), 8)
 client.set_timeout(10.0)
 world = client.get_world()
@@ -52,6 +52,7 @@ finally:
         camera.destroy()
     settings.synchronous_mode, settings.fixed_delta_seconds = False, None
     world.apply_settings(settings)
+time.sleep(0.5)  # the client's threads end after stop(); without it a process may abort
 print(json.dumps(seen))
 """
 
