@@ -36,6 +36,7 @@ class Rehearse:
 def run(options: Rehearse) -> int:
     """Make the folders, run every step and print the table; returns 1 where a step failed."""
     from realmaster_live.demo.local_town import local_town
+    from realmaster_live.system.termination import termination_raises
     from realmaster_live.training.rehearsal import chain, folders
     from realmaster_live.training.rehearsal.steps import Rehearsal
 
@@ -45,7 +46,7 @@ def run(options: Rehearse) -> int:
     on_gpu = full and options.device.startswith("cuda")
     print(f"writing model folders of random weights to {out} ...", flush=True)
     folders.write_folders(out, folders.SCALES[options.scale])
-    with local_town(seed=7, vehicles=4, walkers=2) as port:
+    with termination_raises(), local_town(seed=7, vehicles=4, walkers=2) as port:
         rehearsal = Rehearsal(
             folder=out,
             port=port,

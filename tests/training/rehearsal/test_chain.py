@@ -2,8 +2,12 @@
 
 import re
 import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from realmaster_live.errors import ConfigError
@@ -55,6 +59,26 @@ def test_a_step_that_makes_nothing_has_failed_and_one_that_does_is_weighed(tmp_p
     help_text = Step(name="something", command="record --help", makes=("made",))
     [outcome] = run_chain([help_text], tmp_path, lambda outcome: None)
     assert (outcome.result, outcome.written_bytes) == (PASSED, 1234)
+
+
+def test_a_terminated_chain_ends_its_step(tmp_path):
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from realmaster_live.system.termination import termination_raises\n"
+        "from realmaster_live.training.rehearsal.chain import Step, run_chain\n"
+        "step = Step(name='town', command='minitown --port 0 --no-raster')\n"
+        "with termination_raises():\n"
+        "    run_chain([step], Path(sys.argv[1]), print)\n"
+    )
+    chain = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    log = tmp_path / LOGS / "00-town.log"
+    while not (log.exists() and "ready on" in log.read_text()):
+        assert chain.poll() is None
+        time.sleep(0.05)
+    [step] = psutil.Process(chain.pid).children()
+    chain.terminate()
+    assert chain.wait(30) != 0
+    assert not step.is_running()
 
 
 def test_a_rehearsal_starts_in_a_folder_of_its_own(tmp_path):
