@@ -187,7 +187,7 @@ class _Counter:
         """Return the progress of the job, and show it."""
         if not self.quiet:
             self._show()
-        return Progress(ready=self.count(*OPEN), attempts=self.attempts())
+        return Progress(ready=self.count(*OPEN), done=self.count(DONE), attempts=self.attempts())
 
     def _show(self) -> None:
         """Show the frames, their rate and the time that is left."""

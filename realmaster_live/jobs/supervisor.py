@@ -21,10 +21,12 @@ class Progress:
 
     Attributes:
         ready: pieces that can be made now.
+        done: pieces that are made.
         attempts: all that were recorded so far, failed or not: where they grow, the work advances.
     """
 
     ready: int
+    done: int
     attempts: int
 
 
@@ -66,7 +68,15 @@ def _run_to_the_end(tasks: Sequence[Task], executor: str, look: Callable[[], Pro
     """Run one worker for each task (an array of Slurm is one task); replace those that die."""
     start, patience = starter(executor), tasks[0].run.attempts
     running: dict[int, Handle] = {}
-    known, deaths = look().attempts, 0  # deaths since the job last advanced
+    before = look()
+    known, deaths = before.attempts, 0  # deaths since the job last advanced
+
+    def what_is_left(task: Task) -> Task | None:
+        """Return what a worker does in a dead one's place; None where nothing is left."""
+        if task.limit is None:
+            return task
+        limit = task.limit - (look().done - before.done)
+        return replace(task, limit=limit) if limit > 0 else None
 
     def stop_all() -> None:
         for worker in running.values():
@@ -94,6 +104,7 @@ def _run_to_the_end(tasks: Sequence[Task], executor: str, look: Callable[[], Pro
                             "--shard 0/1"
                         ) from error
                     running.pop(index).stop()
-                    running[index] = start(tasks[index])
+                    if (left := what_is_left(tasks[index])) is not None:
+                        running[index] = start(left)
             if running:
                 time.sleep(POLL_S)

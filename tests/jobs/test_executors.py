@@ -13,8 +13,11 @@ import pytest
 from trial_dataset import calls, make_dataset
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.jobs import supervisor
+from realmaster_live.jobs.executors import Died
 from realmaster_live.jobs.local import LocalWorker
 from realmaster_live.jobs.slurm import script
+from realmaster_live.jobs.supervisor import Progress
 from realmaster_live.jobs.work import RunConfig
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.supervise import run_stage
@@ -122,6 +125,28 @@ def test_one_clip_can_be_made_to_measure(tmp_path):
     dataset = make_dataset(tmp_path, poison=["c00"])
     status = run_stage(dataset, "copies", workers=2, limit=1)
     assert status.done == 1
+
+
+def test_a_worker_that_dies_with_its_work_done_gets_no_second_share(tmp_path, monkeypatch):
+    made, limits = [], []
+
+    class Dying:
+        def __init__(self, task):
+            limits.append(task.limit)
+
+        def poll(self):
+            made.append("a piece")
+            raise Died("the process ended with exit status -6")
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(supervisor, "starter", lambda executor: Dying)
+    task = replace(task_of(make_dataset(tmp_path), "copies", RunConfig()), limit=2)
+    supervisor.supervise(
+        task, lambda: Progress(ready=4 - len(made), done=len(made), attempts=len(made))
+    )
+    assert (limits, len(made)) == ([2, 1], 2)
 
 
 def test_an_error_of_a_worker_ends_the_run_in_its_own_words(tmp_path):

@@ -50,7 +50,7 @@ def run_stage(
         if attempts - compacted >= COMPACT_EACH:
             compact(work.folder, work.name)
             compacted = attempts
-        return Progress(ready=status.ready, attempts=attempts)
+        return Progress(ready=status.ready, done=status.done, attempts=attempts)
 
     task = task_of(work.folder, name, work.config, limit=limit)
     supervise(task, look, executor=executor, workers=workers)
