@@ -22,7 +22,7 @@ class Build:
         size: Size of the pictures, such as 832x480.
         profile: Refuse a checkpoint of another profile than this.
         steps: Denoising steps of a chunk: 1, 2 or 4. Without it, the model's own.
-        lora: Merge this LoRA file first, with this strength. This may be repeated.
+        adapter: Merge this LoRA file first, with this strength. This may be repeated.
         precision: Precision of products; norms, rotations and the time embedder stay in float32.
         compiler: The compiler. Without it, tensorrt where there is a GPU, else tensorrt_rtx.
     """
@@ -32,7 +32,7 @@ class Build:
     size: tuple[int, int]
     profile: Annotated[str | None, Flag(metavar="NAME")] = None
     steps: Count | None = None
-    lora: tuple[tuple[Path, float], ...] = ()
+    adapter: Annotated[tuple[tuple[Path, float], ...], Flag(formerly="lora")] = ()
     precision: Literal["bf16", "fp32"] = "bf16"
     compiler: Literal["tensorrt", "tensorrt_rtx"] | None = None
 
@@ -57,7 +57,7 @@ def run(options: Build) -> int:
         height=height,
         steps=options.steps,
         profile=options.profile,
-        loras=options.lora,
+        loras=options.adapter,
         precision=options.precision,
         compiler=options.compiler,
     )

@@ -169,13 +169,15 @@ def _without_command(
 
 
 def _with_new_names(options: Sequence[Option], arguments: Sequence[str]) -> list[str]:
-    """Put the new name of a flag in the place of an earlier one, and say so."""
-    renamed = {f"--{option.flag.formerly}": option.name for option in options}
-    changed = []
+    """Put the new name of a flag in the place of an earlier one, and say so once."""
+    renamed = {f"--{each.flag.formerly}": each.name for each in options if each.flag.formerly}
+    changed, said = [], set[str]()
     for argument in arguments:
         flag, equals, value = argument.partition("=")
-        if flag != "--" and flag in renamed:
-            sys.stderr.write(f"realmaster: note: {flag} is now called {renamed[flag]}\n")
+        if flag in renamed:
+            if flag not in said:
+                sys.stderr.write(f"realmaster: note: {flag} is now called {renamed[flag]}\n")
+            said.add(flag)
             argument = f"{renamed[flag]}{equals}{value}"
         changed.append(argument)
     return changed

@@ -18,6 +18,7 @@ BLOCKED = (
     *("diffusers", "transformers", "numba", "msgpack", "mitsuba", "tensorrt", "zmq", "mss", "ray"),
     *("pycocotools", "h5py", "safetensors"),
 )
+BUILD = ["build", "--checkpoint", "DIR", "--out", "OUT", "--size", "96x64"]
 
 
 def fails(arguments, capsys, status=2):
@@ -124,6 +125,11 @@ def test_values_are_read():
         (["truth", "drive"], "realmaster minitown truth", ["minitown", "truth", "drive"]),
         (["gta-replay", "tcp://x"], "realmaster gta-standin", ["gta-standin", "tcp://x"]),
         (["bench", "--no-compare"], "--no-alone", ["bench", "--no-alone"]),
+        (
+            [*BUILD, "--lora", "a.safetensors", "--lora=b.safetensors:0.5"],
+            "--adapter",
+            [*BUILD, "--adapter", "a.safetensors", "--adapter", "b.safetensors:0.5"],
+        ),
     ],
 )
 def test_earlier_names_work_and_say_the_new_one_once(old, note, new, capsys):

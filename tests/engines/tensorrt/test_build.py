@@ -137,7 +137,7 @@ def test_a_lora_is_merged_first(tiny_checkpoint, tmp_path):
     out = tmp_path / "build"
     command = ["build", "--checkpoint", str(tiny_checkpoint), "--out", str(out)]
     command += ["--size", f"{WIDTH}x{HEIGHT}", "--compiler", "tensorrt_rtx"]
-    assert main([*command, "--lora", f"{file}:0.5", "--precision", "fp32"]) == 0
+    assert main([*command, "--adapter", f"{file}:0.5", "--precision", "fp32"]) == 0
     manifest = read_manifest(out)
     (entry,) = manifest["loras"]
     assert (entry["file"], entry["strength"]) == ("snow.safetensors", 0.5)
@@ -209,7 +209,7 @@ def test_a_card_without_code_is_refused(tmp_path):
         ),
         (["--size", "big"], 2, "expected a size such as 512x288"),
         ([], 2, "expected --size, got none"),
-        (["--size", "96x64", "--lora", "gone.safetensors:0.8"], 2, "a LoRA file at gone."),
+        (["--size", "96x64", "--adapter", "gone.safetensors:0.8"], 2, "a LoRA file at gone."),
     ],
 )
 def test_errors_as_a_user_sees_them(tiny_checkpoint, tmp_path, capsys, flags, status, said):
@@ -241,5 +241,5 @@ def test_help(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["build", "--help"])
     text = capsys.readouterr().out
-    for flag in ("--checkpoint", "--lora FILE", "--precision bf16|fp32"):
+    for flag in ("--checkpoint", "--adapter FILE", "--precision bf16|fp32"):
         assert flag in text
