@@ -7,9 +7,8 @@ says.
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import BuildError
 from realmaster_live.model.profile import Profile
 from realmaster_live.system.arrays import read_array
-from realmaster_live.system.contents import ENOUGH, OTHER, classify_content
+from realmaster_live.system.contents import classify_file, sha256_of
 from realmaster_live.system.inside import SafeFolder
 from realmaster_live.system.texts import read_object
 
@@ -65,6 +64,17 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return hash and size of files in a folder, by file name."""
+    return {
+        name: {
+            "sha256": sha256_of(folder / name, error=BuildError),
+            "bytes": (folder / name).stat().st_size,
+        }
+        for name in names
+    }
+
+
 def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
     """Compare files in a folder with their sizes and hashes in the manifest `source`."""
     inside = SafeFolder(folder, error=BuildError)
@@ -79,16 +89,12 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
         if not inside.exists(name):
             got = "no such file"
         else:
-            with inside.open(name) as file:
-                start = file.read(ENOUGH)
-                file.seek(0)
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                got = f"{file.tell()} bytes with {digest[:12]}"
+            path = inside.file(name)
+            digest = sha256_of(path, error=BuildError)
             if digest == sha256:
                 continue
-            content, cure = classify_content(start)
-            if start and content != OTHER:
-                got, remedy = content, cure
+            got = f"{path.stat().st_size} bytes with {digest[:12]}"
+            got, remedy = classify_file(path, got, remedy)
         raise BuildError(
             f"expected {name} of {size} bytes with sha256 {sha256[:12]} in {folder}, got {got}: "
             f"{remedy}"

@@ -8,7 +8,6 @@ A process that dies at any moment leaves the earlier states intact.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import shutil
@@ -18,9 +17,10 @@ from typing import Any
 
 from torch import Tensor
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, RealMasterError
 from realmaster_live.model.checkpoint import write_tensors
 from realmaster_live.system.atomic_files import remove_leftovers, replacing, write_json, write_text
+from realmaster_live.system.contents import sha256_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def write_state(
         for name, tensors in files.items():
             write_tensors(part / name, dict(tensors))
         write_json(part / NUMBERS, {"step": step, **numbers})
-        lines = [f"{digest_of(path)}  {path.name}\n" for path in sorted(part.iterdir())]
+        lines = [f"{sha256_of(path)}  {path.name}\n" for path in sorted(part.iterdir())]
         write_text(part / MANIFEST, "".join(lines))
     write_text(folder / LATEST, target.name)
     earlier = [each for each in reversed(states(folder)) if step_of(each) < step]
@@ -98,14 +98,8 @@ def damage(state: Path) -> str | None:
     try:
         entries = [line.split("  ", 1) for line in (state / MANIFEST).read_text().splitlines()]
         for digest, name in entries:
-            if digest_of(state / name) != digest:
+            if sha256_of(state / name) != digest:
                 return f"{name} is not what was written"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RealMasterError) as error:
         return str(error)
     return None if entries else f"{MANIFEST} is empty"
-
-
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

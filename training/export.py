@@ -21,7 +21,7 @@ from realmaster_live.model.lora_files import load, save
 from realmaster_live.model.lora_keys import Scheme
 from realmaster_live.prompts import PROMPTS_FILE
 from realmaster_live.system.atomic_files import write_json
-from realmaster_live.training.checkpoints import digest_of
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.distillation.networks import Teacher
 from realmaster_live.training.iclora.base import Base, check_adapter
 
@@ -82,7 +82,7 @@ def merged_facts(source: Teacher, base: Base, strength: float) -> dict[str, Any]
         return facts
     beside = source.adapter.parent / FACTS  # training writes a checkpoint beside the adapter
     trained = json.loads(beside.read_text()) if beside.exists() else {}
-    about = {"sha256": digest_of(source.adapter), "strength": strength, "facts": trained}
+    about = {"sha256": sha256_of(source.adapter), "strength": strength, "facts": trained}
     return {**facts, "adapter": about}
 
 

@@ -7,7 +7,6 @@ output. Height and width are dynamic: any multiples of the profile's token strid
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import logging
 import tempfile
@@ -32,7 +31,7 @@ from realmaster_live.engines.export.quantize import (
     quantize,
 )
 from realmaster_live.engines.export.weight_file import SMALL, WEIGHTS_FILE, WeightFile
-from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
+from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE, describe_files
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.opening import check_finite
@@ -210,12 +209,6 @@ def export(
     return manifest
 
 
-def digest_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:
     """Write manifest.json atomically."""
     write_text(out / "manifest.json", json.dumps(manifest, indent=2) + "\n")
@@ -246,13 +239,7 @@ def describe(
         "opset": OPSET,
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
-        "files": {
-            name: {
-                "sha256": digest_of(out / name),
-                "bytes": (out / name).stat().st_size,
-            }
-            for name in files
-        },
+        "files": describe_files(out, files),
         "parity": {name: float(f"{value:.3g}") for name, value in figures.items()},
         "trained_on": dict(facts),
         "licence": facts.get("licence", LICENCE),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.engines.export.export import STEP_CHOICES, export
+from realmaster_live.engines.manifest import describe_files
 from realmaster_live.engines.manifest import read_manifest as read_export
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
 from realmaster_live.engines.program.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
@@ -32,10 +33,8 @@ from realmaster_live.engines.tensorrt.cuda_driver import Gpu, find_gpu
 from realmaster_live.engines.tensorrt.plans import (
     GRAPHS_FOLDER,
     MANIFEST,
-    describe_files,
     plan_key,
     read_manifest,
-    sha256_of,
     write_manifest,
 )
 from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
@@ -44,6 +43,7 @@ from realmaster_live.model.cost import BYTES, cost
 from realmaster_live.model.lora_files import load as load_lora
 from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.prompts import PROMPTS_FILE
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.texts import read_object
 
 logger = logging.getLogger(__name__)
@@ -225,9 +225,13 @@ def memory_needed(request: Request, profile: Profile) -> int:
 def _source(request: Request) -> dict[str, Any]:
     """Return the hashes of the graphs' sources: checkpoint and LoRAs."""
     return {
-        "checkpoint": {name: sha256_of(request.checkpoint / name) for name in CHECKPOINT_FILES},
+        "checkpoint": {
+            name: sha256_of(request.checkpoint / name, error=BuildError)
+            for name in CHECKPOINT_FILES
+            if (request.checkpoint / name).is_file()
+        },
         "loras": [
-            {"file": path.name, "sha256": sha256_of(path), "strength": strength}
+            {"file": path.name, "sha256": sha256_of(path, error=BuildError), "strength": strength}
             for path, strength in request.loras
         ],
     }
@@ -302,8 +306,7 @@ def _compile(
         facts = {**built_for, "onnx": prepared.contents[name], "shapes": ports.as_dict()}
         file = f"{name}-{plan_key({**facts, 'lengths': sizes.lengths})}.plan"
         plans[name] = file
-        known = previous.get("files", {}).get(file)
-        if known is not None and sha256_of(request.out / file) == known["sha256"]:
+        if file in previous.get("files", {}):
             report(f"{name}: kept, nothing changed")
             continue
         started = time.monotonic()

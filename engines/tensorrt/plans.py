@@ -16,6 +16,7 @@ from typing import Any
 from realmaster_live.engines.manifest import check_files
 from realmaster_live.errors import BuildError, PlanMismatch
 from realmaster_live.system.atomic_files import write_text
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.texts import read_object
 
 FORMAT = 1
@@ -30,14 +31,6 @@ BUILT_FOR = {  # field of a manifest -> advice if the present machine has anothe
     "height": "build them again for this size, or ask for the built one",
     "precision": "build them again with this precision",
 }
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's sha256; that of empty content if it is missing."""
-    if not path.is_file():
-        return hashlib.sha256().hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plan_key(facts: Mapping[str, Any]) -> str:
@@ -77,7 +70,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"expected manifest format {FORMAT}, got {manifest.get('format')} in {path}: "
             "run realmaster build again with this version"
         )
-    digest = sha256_of(path)
+    digest = sha256_of(path, error=BuildError)
     trusted = trust_file()
     if not trusted.is_file() or digest not in trusted.read_text().split():
         raise BuildError(
@@ -96,11 +89,3 @@ def check_fits(manifest: Mapping[str, Any], present: Mapping[str, Any], folder: 
                 f"expected {field} {manifest[field]}, for which the plans in {folder} were built, "
                 f"got {present[field]}: {remedy}"
             )
-
-
-def describe_files(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
-    """Return hash and size of files in a folder, by file name."""
-    return {
-        name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
-        for name in names
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +22,7 @@ from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
+from realmaster_live.system.contents import sha256_of
 
 WEIGHTS_SHARE = 0.7  # of the free memory that weights may take
 
@@ -187,9 +187,7 @@ def weight_hashes(folder: Path, expert: int) -> tuple[str, str]:
     from realmaster_live.model.tensor_files import hash_tensors, stored_tensors
 
     path = folder / TRANSFORMER_FILES[expert]
-    with path.open("rb") as file:
-        whole = hashlib.file_digest(file, "sha256").hexdigest()
-    return hash_tensors(stored_tensors(path)), whole
+    return hash_tensors(stored_tensors(path)), sha256_of(path, error=BuildError)
 
 
 def open_autoencoder(source: str, checkpoint: Path) -> Autoencoder:

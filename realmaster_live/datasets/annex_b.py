@@ -10,9 +10,9 @@ from typing import Any
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording import Recording
-from realmaster_live.recording.files import sha256_of
 from realmaster_live.recording.segment import SegmentInfo, is_finished
 from realmaster_live.recording.tables import compute, read_table
+from realmaster_live.system.contents import sha256_of
 
 BROWSER_FORMATS = ("yuv420p", "yuvj420p")  # what WebCodecs plays everywhere
 
@@ -110,7 +110,7 @@ def _check(segment: Path, file: str) -> None:
     if not is_finished(segment):
         return
     path, kept = segment / file, SegmentInfo.read(segment).files[file]
-    if not path.exists() or sha256_of(path) != kept.sha256:
+    if not path.exists() or sha256_of(path, error=RecordingError) != kept.sha256:
         raise RecordingError(
             f"expected {path} as it was recorded, got other bytes: restore the file from a copy "
             "or record again"

@@ -1,8 +1,7 @@
-"""Files of a recording: atomic writes, safe reads and hashes."""
+"""Files of a recording: atomic writes and safe reads."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import mmap
 import os
@@ -85,19 +84,6 @@ def as_described(content: Mapping[str, Any], kind: type[T]) -> T:
         raise ValueError(str(error)) from error
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a regular file, hexadecimal.
-
-    Raises:
-        RecordingError: it cannot be read.
-    """
-    try:
-        with open_regular(path, error=RecordingError) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from error
-
-
 def mapped(path: Path) -> mmap.mmap | bytes:
     """Return the bytes of a regular file without reading them yet.
 
@@ -110,7 +96,9 @@ def mapped(path: Path) -> mmap.mmap | bytes:
                 return b""
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise RecordingError(
+            f"expected to read {path}, got {error}: check the disk, or restore the file from a copy"
+        ) from error
 
 
 def in_one_line(problem: object) -> str:
@@ -122,11 +110,4 @@ def unwritable(path: Path, error: Exception) -> RecordingError:
     """Return the error of a file that cannot be written."""
     return RecordingError(
         f"expected to write {path}, got {error}: free some disk space or record elsewhere"
-    )
-
-
-def unreadable(path: Path, error: Exception) -> RecordingError:
-    """Return the error of a file that cannot be read."""
-    return RecordingError(
-        f"expected to read {path}, got {error}: check the disk, or restore the file from a copy"
     )

@@ -14,7 +14,6 @@ import numpy as np
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import About, Meta
-from realmaster_live.recording.files import sha256_of
 from realmaster_live.recording.readable import Readable, unopened
 from realmaster_live.recording.segment import (
     SEGMENT,
@@ -26,6 +25,7 @@ from realmaster_live.recording.segment import (
 )
 from realmaster_live.recording.streams import count, decodable, read_stream
 from realmaster_live.recording.tables import SCHEMAS, compute, has_table, read_table, unusable
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.inside import SafeFolder
 
 log = logging.getLogger(__name__)
@@ -269,7 +269,7 @@ class Segment:
         path = self._files.file(file)
         if self._verify and kept is not None:
             size = path.stat().st_size
-            if size != kept.bytes or sha256_of(path) != kept.sha256:
+            if size != kept.bytes or sha256_of(path, error=RecordingError) != kept.sha256:
                 raise RecordingError(
                     f"expected {path} as it was recorded, got other bytes: restore the file from "
                     "a copy or record again"

@@ -17,8 +17,9 @@ from typing import Any
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.source_info import SourceInfo
-from realmaster_live.recording.files import as_described, read_json, sha256_of, write_json
+from realmaster_live.recording.files import as_described, read_json, write_json
 from realmaster_live.recording.tables import SCHEMAS
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.inside import SafeFolder, plain_name
 
 SEGMENTS = "segments"
@@ -139,7 +140,10 @@ def stored_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict
     names = [f"{table}.parquet" for table in SCHEMAS]
     names += [f"{camera}/{file}" for camera, files in streams.items() for file in files.values()]
     return {
-        name: StoredFile(bytes=(folder / name).stat().st_size, sha256=sha256_of(folder / name))
+        name: StoredFile(
+            bytes=(folder / name).stat().st_size,
+            sha256=sha256_of(folder / name, error=RecordingError),
+        )
         for name in names
     }
 

@@ -13,11 +13,12 @@ from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.recording.about import CLASS_MAP, Meta
 from realmaster_live.recording.aside import read_notes
 from realmaster_live.recording.calibration import read_calibration
-from realmaster_live.recording.files import PART, sha256_of
+from realmaster_live.recording.files import PART
 from realmaster_live.recording.lock import is_locked
 from realmaster_live.recording.reading import Segment, open_segments
 from realmaster_live.recording.segment import SEGMENTS, SegmentInfo
 from realmaster_live.recording.tables import SCHEMAS
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.inside import SafeFolder, regular_files
 
 State = Literal["whole", "open", "damaged", "missing"]
@@ -250,7 +251,7 @@ def _altered(folder: Path, info: SegmentInfo) -> list[str]:
             size = path.stat().st_size
             if size != kept.bytes:
                 found.append(f"{file} has {size} bytes, {kept.bytes} were recorded")
-            elif sha256_of(path) != kept.sha256:
+            elif sha256_of(path, error=RecordingError) != kept.sha256:
                 found.append(f"{file} has other bytes than were recorded")
         except RecordingError as error:
             found.append(str(error))

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
-from realmaster_live.system.inside import open_regular
+from realmaster_live.system.contents import sha256_of
 
 Size = tuple[int, int]  # width, height
 Kind = Literal["recording", "video", "pictures", "game", "carla-log"]
@@ -96,7 +96,7 @@ class FootageSource:
         self._closed = True
 
 
-def sha256_of(*paths: Path) -> str:
+def hash_files(*paths: Path) -> str:
     """Return one hash over the names and bytes of regular files.
 
     Raises:
@@ -104,6 +104,5 @@ def sha256_of(*paths: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in paths:
-        with open_regular(path, error=PairError) as file:
-            digest.update(os.fsencode(path.name) + hashlib.file_digest(file, "sha256").digest())
+        digest.update(os.fsencode(path.name) + bytes.fromhex(sha256_of(path, error=PairError)))
     return digest.hexdigest()

@@ -12,7 +12,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.protocols import Source
-from realmaster_live.replay.footage import Footage, FootageSource, Reading, sha256_of
+from realmaster_live.replay.footage import Footage, FootageSource, Reading, hash_files
 from realmaster_live.replay.sidecar import read_sidecar
 
 LAYOUTS = ("presil", "visionexport", "sailvos", "viper", "vpilot")
@@ -79,7 +79,7 @@ def describe_game(layout: str, path: Path, reading: Reading) -> Footage:
         cameras={"front": drive.size},
         fps=fps,
         frames=len(drive),
-        sha256=sha256_of(*drive.files),
+        sha256=hash_files(*drive.files),
         origin=facts,
         options={"layout": layout},
     )

@@ -19,8 +19,9 @@ from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, RunConfig, Status
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay.footage import Footage, Reading, Size
-from realmaster_live.replay.model_files import describe_model, file_sha256, fitted
+from realmaster_live.replay.model_files import describe_model, fitted
 from realmaster_live.system.atomic_files import write_bytes
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.records import encode, read_record
 
 PLAN, FAILURES, STATE = "plan.json", "tries", ".replay"
@@ -250,10 +251,14 @@ def decisive(running: QualityOptions) -> dict[str, Any]:
     """
     plain = {name: value for name, value in running.given().items() if name not in WHERE}
     if running.adapter:
-        plain["adapter"] = [
-            [file_sha256(path, what="a LoRA file"), strength] for path, strength in running.adapter
-        ]
+        plain["adapter"] = [[_adapter_hash(path), strength] for path, strength in running.adapter]
     return plain
+
+
+def _adapter_hash(path: Path) -> str:
+    if not path.exists():
+        raise ConfigError(f"expected a LoRA file at {path}, got no such file: check the path")
+    return sha256_of(path, error=ConfigError)
 
 
 def check_place(piece: Piece, *, overwrite: bool) -> None:

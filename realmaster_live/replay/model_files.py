@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.system.inside import open_regular
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.texts import read_object
 
 DESCRIPTIONS = ("manifest.json", "plans.json", "profile.json")  # export, build, checkpoint
@@ -56,14 +56,6 @@ def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
     return fitting_sizes(width, height, stride)[0]
 
 
-def file_sha256(path: Path, *, what: str) -> str:
-    """Return the hash of a file; ConfigError where there is no such file."""
-    if not path.exists():
-        raise ConfigError(f"expected {what} at {path}, got no such file: check the path")
-    with open_regular(path, error=ConfigError) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _hashes(folder: Path) -> dict[str, str]:
     found = sorted(folder.glob("*.safetensors"))
-    return {path.name: file_sha256(path, what="a checkpoint's file") for path in found}
+    return {path.name: sha256_of(path, error=ConfigError) for path in found}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
 from realmaster_live.frames.geometry import pinhole
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, hash_files
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import POSES, read_sidecar
 from realmaster_live.system.arrays import read_array
@@ -67,7 +68,7 @@ def describe_pictures(path: Path, reading: Reading) -> Footage:
         cameras={CAMERA: (width, height)},
         fps=float(fps),
         frames=len(pictures),
-        sha256=sha256_of(*pictures, *sidecar, *(file for each in labels.values() for file in each)),
+        sha256=hash_files(*pictures, *sidecar, *chain.from_iterable(labels.values())),
         origin={"simulator": "pictures", "route": path.resolve().name, **facts},
         options={"fov_deg": float(facts.get("fov_deg", FOV_DEG)), "labels": sorted(labels)},
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from realmaster_live.recording import Recording
 from realmaster_live.recording.about import META
 from realmaster_live.recording.segment import SEGMENT, segment_folders
-from realmaster_live.replay.footage import Footage, Reading, sha256_of
+from realmaster_live.replay.footage import Footage, Reading, hash_files
 
 
 def describe_recording(path: Path, reading: Reading) -> Footage:
@@ -30,7 +30,7 @@ def describe_recording(path: Path, reading: Reading) -> Footage:
             },
             fps=meta.spec.fps,
             frames=len(recording),
-            sha256=sha256_of(path / META, *files),
+            sha256=hash_files(path / META, *files),
             origin=recording.info.as_json(),
         )
 

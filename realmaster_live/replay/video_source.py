@@ -11,7 +11,7 @@ import numpy as np
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.replay import video_files
-from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, sha256_of
+from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, hash_files
 from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.replay.video_rate import sampled
 
@@ -33,7 +33,7 @@ def describe_video(path: Path, reading: Reading) -> Footage:
         cameras={CAMERA: (facts.width, facts.height)},
         fps=fps,
         frames=len(sampled(facts.times, fps)),
-        sha256=sha256_of(path),
+        sha256=hash_files(path),
         origin={"simulator": "video", "route": path.stem, **given},
         options={"fov_deg": float(given.get("fov_deg", FOV_DEG))},
     )

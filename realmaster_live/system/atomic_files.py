@@ -7,7 +7,6 @@ never sees half of one, and a process that dies leaves nothing but that hidden f
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import ConfigError, DiskFull, MissingDependency
+from realmaster_live.system.contents import sha256_of
 
 PART, OLD = ".part", ".old"
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -93,11 +93,9 @@ def publish(part: Path, path: Path, *, sync: bool = True) -> None:
 
 def settle(part: Path, path: Path) -> Stored:
     """Publish a finished file, and return its hash and size."""
-    with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        size = file.tell()
+    stored = Stored(path=path, sha256=sha256_of(part), bytes=part.stat().st_size)
     publish(part, path)
-    return Stored(path=path, sha256=digest.hexdigest(), bytes=size)
+    return stored
 
 
 def remove_leftovers(path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from realmaster_live.errors import RealMasterError
+from realmaster_live.system.inside import open_regular
+
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 EMPTY, OTHER = "an empty file", "other bytes"
 ENOUGH = 512  # bytes from the start of a file
@@ -32,7 +35,13 @@ def classify_file(path: Path, problem: str, remedy: str) -> tuple[str, str]:
     return (" ".join(problem.split()), remedy) if got == OTHER else (got, cure)
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(path: Path, *, error: type[RealMasterError] = RealMasterError) -> str:
+    """Return the SHA-256 of a regular file, hexadecimal; `error` where it cannot be read."""
+    with open_regular(path, error=error) as file:
+        try:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as problem:
+            raise error(
+                f"expected to read {path}, got {problem}: check the disk, or restore the file from "
+                "a copy"
+            ) from problem

@@ -17,7 +17,7 @@ from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import load, read_facts, save
 from realmaster_live.model.tensor_files import hash_tensors, stored_tensors
-from realmaster_live.training.checkpoints import digest_of
+from realmaster_live.system.contents import sha256_of
 
 HEIGHT, WIDTH = 64, 96
 LICENCE = "CC-BY-4.0"
@@ -142,7 +142,7 @@ def test_licence_and_base_are_in_the_checkpoint_and_the_lora_files(base, adapter
     base_sha256 = hash_tensors(stored_tensors(base / "transformer.safetensors"))
     facts = json.loads((exported / "checkpoint" / "facts.json").read_text())
     assert (facts["licence"], facts["base_sha256"]) == (LICENCE, base_sha256)
-    assert facts["adapter"]["sha256"] == digest_of(adapter)
+    assert facts["adapter"]["sha256"] == sha256_of(adapter)
     for path in (exported / "lora").iterdir():
         with safe_open(path, framework="pt") as file:
             header = file.metadata()

@@ -91,7 +91,7 @@ def halt_in_second_save(folder, moment, halted):
     save(folder, 2)
 
 
-@pytest.mark.parametrize("moment", ["write_tensors", "write_json", "write_text", "digest_of"])
+@pytest.mark.parametrize("moment", ["write_tensors", "write_json", "write_text", "sha256_of"])
 def test_kill_during_a_save_leaves_the_state_before(tmp_path, moment):
     """A real process is killed in the middle of its second save."""
     context = multiprocessing.get_context("fork")  # torch is imported already

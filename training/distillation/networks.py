@@ -22,7 +22,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.lora import Adapter, attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import load, read_facts
-from realmaster_live.training.checkpoints import digest_of
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.distillation.recipe import DistillRecipe, Trains
 from realmaster_live.training.experts import Network, joined, transformers_of
 from realmaster_live.training.iclora.base import (
@@ -154,7 +154,7 @@ class Teacher:
             place = "" if index == 0 else f"_{index + 1}"
             hashes[f"{name}.base{place}"] = facts.base_sha256
             if adapter is not None:
-                hashes[f"{name}.adapter{place}"] = digest_of(adapter)
+                hashes[f"{name}.adapter{place}"] = sha256_of(adapter)
         return hashes
 
 

@@ -38,7 +38,6 @@ from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import PROFILES, Profile
 from realmaster_live.model.tensor_files import hash_tensors, read_shards
 from realmaster_live.system.contents import sha256_of
-from realmaster_live.training.checkpoints import digest_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +179,7 @@ def check_adapter(path: Path, base: Base) -> None:
     """
     facts = read_facts(path)
     if facts is not None and facts.base_sha256 not in ("", base.sha256):
-        digests = [digest_of(file) for file in base.files]
+        digests = [sha256_of(file) for file in base.files]
         whole = hashlib.sha256("".join(digests).encode()).hexdigest()
         files = digests[0] if len(digests) == 1 else whole
         check_base(path, facts, files if facts.base_sha256 == files else base.sha256)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from realmaster_live.errors import PairError
-from realmaster_live.training.checkpoints import digest_of
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.iclora.batches import LatentPair, Shape
 from realmaster_live.training.iclora.train import Data
 from realmaster_live.training.pairs.shards import BUCKET, INDEX, Shards
@@ -47,7 +47,7 @@ def open_data(folder: Path) -> Data:
     return Data(
         training=training,
         validation=validation if validation.rows else None,
-        sha256=digest_of(folder / INDEX),
+        sha256=sha256_of(folder / INDEX),
         empty_text=shards.empty_text,
         autoencoder_sha256=shards.autoencoder_sha256,
     )

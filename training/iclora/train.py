@@ -27,7 +27,8 @@ from realmaster_live.model.lora import Adapter, attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
 from realmaster_live.optional import require
-from realmaster_live.training.checkpoints import digest_of, latest
+from realmaster_live.system.contents import sha256_of
+from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.iclora.base import check_latents_of, load_base, prepare
 from realmaster_live.training.iclora.batches import Batches, LatentPairs
 from realmaster_live.training.iclora.processes import Processes
@@ -230,7 +231,7 @@ class IcLoraRun:
             "data_sha256": self.data.sha256,
             "steps": state.step,
             "seconds": round(state.elapsed_s),
-            "recipe_sha256": digest_of(self.out / "config.toml"),
+            "recipe_sha256": sha256_of(self.out / "config.toml"),
         }
         (self.out / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
 

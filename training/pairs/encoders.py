@@ -5,7 +5,6 @@ Latents are normalised with the autoencoder's own mean and deviation of each cha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from realmaster_live.model.checkpoint import (
     read_profile,
 )
 from realmaster_live.optional import require
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.pairs.hub import check_place, fetch
 from realmaster_live.training.pairs.pipelines import DTYPES
 
@@ -156,5 +156,4 @@ def _sha256(path: Path) -> str:
 @lru_cache(maxsize=8)
 def _sha256_of_version(path: Path, changed_ns: int, size: int) -> str:
     del changed_ns, size  # a file that was replaced is read again
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)

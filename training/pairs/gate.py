@@ -7,7 +7,6 @@ Legend: T frames, H height, W width.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, PairError
+from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.pairs import sources, videos
 from realmaster_live.training.pairs.agreement import clip_shift, edge_agreement
 from realmaster_live.training.pairs.identity import ArcFace, Detector, Recogniser, YuNet, compare
@@ -217,16 +217,12 @@ class GateStage:
 
 
 def _sha256(path: str, key: str) -> str:
-    if not path:
-        return ""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
+    if path and not Path(path).exists():
         raise ConfigError(
-            f"expected a model at {path}, got {error.strerror}: correct {key} in [gate], or leave "
-            "it out"
-        ) from error
+            f"expected a model at {path}, got no such file: correct {key} in [gate], or leave it "
+            "out"
+        )
+    return sha256_of(Path(path), error=ConfigError) if path else ""
 
 
 def make(config: GateConfig, dataset: Path) -> Stage:

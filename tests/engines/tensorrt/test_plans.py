@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from realmaster_live.engines.manifest import describe_files
 from realmaster_live.engines.tensorrt.plans import (
     MANIFEST,
     check_fits,
-    describe_files,
     plan_key,
     read_manifest,
     trust_file,
