@@ -82,7 +82,6 @@ def run(options: Replay) -> int:
         prompt=options.prompt,
         running=options.running,
         seed=options.seed,
-        size=options.size,
         lossless=options.lossless,
         fidelity=asdict(options.fidelity) if options.fidelity.is_given else {},
     )

@@ -14,7 +14,7 @@ from realmaster_live.errors import RecordingError
 BLOCK = 512  # a tar file's headers and paddings are made of these
 
 
-class Shards:
+class ShardWriter:
     """Writes NAME-000000.tar, NAME-000001.tar and so on; the same samples give the same bytes.
 
     Args:

@@ -27,7 +27,7 @@ from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.frame_facts import CARLA, facts_of
 from realmaster_live.datasets.labels import Picture, labelled
 from realmaster_live.datasets.selection import Drive, Selection, open_drives
-from realmaster_live.datasets.shards import Shards
+from realmaster_live.datasets.shards import ShardWriter
 from realmaster_live.datasets.summary import Summary, Tally
 from realmaster_live.errors import ConfigError
 from realmaster_live.system.pictures import encode
@@ -69,7 +69,7 @@ def export(
         with folder.drive(drive) as tally:
             if tally is None:
                 continue
-            with Shards(out / drive.split, drive.name, shard_bytes, folder.written) as shards:
+            with ShardWriter(out / drive.split, drive.name, shard_bytes, folder.written) as shards:
                 for key, files in _samples(drive, selection, options, tally):
                     shards.write(key, files)
             folder.write_part(drive, shards.counts)

@@ -51,7 +51,8 @@ class Reading:
         fps: of folders of pictures that do not tell theirs, of the simulation while a log is
             replayed, and what videos are resampled to; None for their own.
         labels: of recordings and logs; None for all that are there.
-        size: width and height of the cameras in a replayed log.
+        size: width and height of the realized pictures, and of the cameras in a replayed log; None
+            for the footage's own, or the nearest that fits the model.
         server: host and port of the server for logs.
     """
 

@@ -36,8 +36,7 @@ class Realizing:
     Attributes:
         engine: as `load_engine` takes it. running: how it runs.
         prompt: None for the prompts that were recorded.
-        seed: of the engine's noise. size: width and height; None for the footage's own, or the
-            nearest that fits the model. lossless: store the pictures without loss.
+        seed: of the engine's noise. lossless: store the pictures without loss.
         fidelity: flags of the colour lock and of the gate by labels; empty for neither.
     """
 
@@ -45,7 +44,6 @@ class Realizing:
     running: QualityOptions = field(default_factory=QualityOptions)
     prompt: str | None = None
     seed: int = 0
-    size: tuple[int, int] | None = None
     lossless: bool = False
     fidelity: Mapping[str, Any] = field(default_factory=dict)
 
@@ -210,7 +208,7 @@ def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing
     """Return the recording that one input becomes."""
     sha256, stride = describe_model(realizing.engine)
     sizes = {
-        name: fitted(*size, stride) if realizing.size in (None, size) else realizing.size
+        name: fitted(*size, stride) if reading.size in (None, size) else reading.size
         for name, size in footage.cameras.items()
     }
     stamp: dict[str, Any] = {

@@ -136,8 +136,8 @@ def test_the_size_of_a_data_set_may_be_given(truths, tmp_path):
     (footage,) = find_footage(str(path), Reading(size=(191, HEIGHT)))
     assert footage.cameras == {"front": (191, HEIGHT)}
     for size, result in (((191, HEIGHT), (192, 96)), (None, (192, 96)), ((256, 128), (256, 128))):
-        realizing = Realizing(engine="embedded", size=size)
-        piece = piece_of(footage, tmp_path / "out", Reading(), realizing)
+        realizing = Realizing(engine="embedded")
+        piece = piece_of(footage, tmp_path / "out", Reading(size=size), realizing)
         assert piece.sizes == {"front": result}  # a multiple of the model's 32
 
 

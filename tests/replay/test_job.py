@@ -52,8 +52,8 @@ def test_a_job_is_read_as_it_was_written(tmp_path):
         kind="recording", name="drive 1", path="/data/drive", cameras={"front": (96, 64)},
         fps=20.0, frames=9, sha256="ab", origin={"map": "Town05"}, options={"layers": 2},
     )  # fmt: skip
-    reading = Reading(fps=20.0, labels=("depth",), server=("::1", 2000))
-    realizing = Realizing(engine="identity", prompt="rain", size=(64, 32), fidelity={"lock": True})
+    reading = Reading(fps=20.0, labels=("depth",), size=(64, 32), server=("::1", 2000))
+    realizing = Realizing(engine="identity", prompt="rain", fidelity={"lock": True})
     job = plan([footage, footage], tmp_path / "out", reading, realizing)
     job.write()
     assert Job.read(job.state) == job
