@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from realmaster_live.cli.values import Count, Flag, Rate
+from realmaster_live.bridges.gtav.standin.behaviour import Behaviour
+from realmaster_live.cli.values import COUNT, RATE, Count, Fields, Flag
 from realmaster_live.errors import ConfigError
 
 TOWN = 25  # the demo's
@@ -21,24 +22,17 @@ class GtaStandin:
             takes a free one.
         recording: The recording to serve. Without it, the embedded town.
         town: Seed of the embedded town. Without it, 25.
-        rate: Frames a second. Without it, what the client asks for.
-        frame: Size of the pictures. Without it, what the client asks for.
-        quirk: A fault of real games to imitate: split, coalesced, stale, duplicate-keys,
-            disconnect, jitter, refuse-second, other-size or silent. This may be repeated.
         exit_with_parent: Stop when this parent process has ended.
-        pairs: End after this many frames.
-        seed: Seed of the faults.
     """
 
     url: Annotated[str, Flag(positional=True)]
     recording: Annotated[Path | None, Flag(positional=True)] = None
     town: Annotated[int | None, Flag(metavar="SEED")] = None
-    rate: Rate | None = None
-    frame: tuple[int, int] | None = None
-    quirk: Annotated[tuple[str, ...], Flag(metavar="NAME")] = ()
     exit_with_parent: Annotated[Count | None, Flag(metavar="PID")] = None
-    pairs: Count | None = None
-    seed: int = 0
+    behaviour: Annotated[
+        Behaviour,
+        Fields(rate=(RATE,), quirks=(Flag(name="quirk", metavar="NAME"),), pairs=(COUNT,)),
+    ] = field(default_factory=Behaviour)
 
 
 def run(options: GtaStandin) -> int:
@@ -47,7 +41,7 @@ def run(options: GtaStandin) -> int:
 
     from realmaster_live.bridges.gtav.protocol.client import Address
     from realmaster_live.bridges.gtav.protocol.server import open_server
-    from realmaster_live.bridges.gtav.standin.server import Behaviour, StandinServer
+    from realmaster_live.bridges.gtav.standin.server import StandinServer
     from realmaster_live.bridges.gtav.standin.stage import GameStage, RecordedStage
     from realmaster_live.minitown.server.parent import exit_with_parent
 
@@ -55,13 +49,6 @@ def run(options: GtaStandin) -> int:
         exit_with_parent(options.exit_with_parent)
     if options.recording is not None and options.town is not None:
         raise ConfigError("expected RECORDING or --town, got both: leave one out")
-    behaviour = Behaviour(
-        rate=options.rate,
-        frame=options.frame,
-        quirks=frozenset(options.quirk),
-        pairs=options.pairs,
-        seed=options.seed,
-    )
     address = Address.parse(options.url)
     stage: GameStage
     if options.recording is None:
@@ -78,7 +65,7 @@ def run(options: GtaStandin) -> int:
         stage = RecordedStage(source.frames(), on_close=source.close)
     with closing(stage), closing(open_server(address)) as server:
         print(f"ready on {address.host}:{server.port}", flush=True)
-        standin = StandinServer(server, stage, behaviour)
+        standin = StandinServer(server, stage, options.behaviour)
         standin.serve()
         print(f"sent {standin.sent} frames", flush=True)
     return 0

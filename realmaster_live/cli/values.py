@@ -194,9 +194,11 @@ BY_TYPE: dict[Any, Value] = {
 }
 
 METRES = number(float, above=0, most=1e6, metavar="M")
+RATE = number(float, above=0, most=1000, metavar="HZ")
+COUNT = number(int, least=1)
 Seconds = Annotated[float, number(float, above=0, most=1e7, metavar="S")]
-Rate = Annotated[float, number(float, above=0, most=1000, metavar="HZ")]
-Count = Annotated[int, number(int, least=1)]
+Rate = Annotated[float, RATE]
+Count = Annotated[int, COUNT]
 Natural = Annotated[int, number(int, least=0)]
 Port = Annotated[int, number(int, least=0, most=65535, metavar="PORT")]
 Share = Annotated[float, number(float, least=0, most=1, metavar="X")]

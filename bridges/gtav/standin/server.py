@@ -10,7 +10,6 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,54 +26,15 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     changed,
 )
 from realmaster_live.bridges.gtav.protocol.server import TcpServer, ZmqServer
-from realmaster_live.bridges.gtav.standin.stage import (
-    GameStage,
-    Size,
-    empty_fields,
-    game_fields,
-)
-from realmaster_live.errors import ConfigError, WireFormatError
+from realmaster_live.bridges.gtav.standin.behaviour import Behaviour
+from realmaster_live.bridges.gtav.standin.stage import GameStage, empty_fields, game_fields
+from realmaster_live.errors import WireFormatError
 
 logger = logging.getLogger(__name__)
 
-QUIRKS = {
-    "split": "TCP segments end anywhere",
-    "coalesced": "three pairs are sent at once",
-    "stale": "every third pair repeats the one before it",
-    "duplicate-keys": "annotations are sent twice, first as []",
-    "disconnect": "a client is disconnected in the middle of its sixth picture",
-    "jitter": "the time between pairs varies by a factor of nine",
-    "refuse-second": "a second client is hung up on",
-    "other-size": "pictures are one column wider than requested",
-    "silent": "no client ever gets an answer",
-}
 DEFAULTS = DatasetOptions(rate=10.0, frame=(320, 160))  # DeepGTAV's own
 IDLE_S = 0.1
 PAIRS_AT_ONCE, STALE_EVERY, PAIRS_BEFORE_DISCONNECT, PIECES = 3, 3, 5, 12
-
-
-@dataclass(frozen=True, kw_only=True)
-class Behaviour:
-    """How the server behaves.
-
-    Attributes:
-        rate: pairs a second at most; None for the rate that a client requests. frame: width and
-            height likewise. quirks: names out of QUIRKS. pairs: how many are sent before it ends;
-            None for as long as the stage lasts. seed: of the quirks.
-    """
-
-    rate: float | None = None
-    frame: Size | None = None
-    quirks: frozenset[str] = frozenset()
-    pairs: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse unknown quirks."""
-        for name in self.quirks - QUIRKS.keys():
-            raise ConfigError(
-                f"expected quirks among {', '.join(QUIRKS)}, got {name!r}: choose one of them"
-            )
 
 
 class StandinServer:
@@ -190,7 +150,7 @@ class StandinServer:
         quirks, is_last = self._behaviour.quirks, self._pairs_of_client == PAIRS_BEFORE_DISCONNECT
         if "disconnect" in quirks and is_last:
             return self._disconnect(image, fields)
-        if self._tcp is None or not quirks & {"split", "coalesced"}:
+        if self._tcp is None or {"split", "coalesced"}.isdisjoint(quirks):
             return self._server.send(image, fields)
         self._held += framed(image) + framed(fields)
         if "coalesced" in quirks and (self._pairs_of_client + 1) % PAIRS_AT_ONCE:

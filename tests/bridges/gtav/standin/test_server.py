@@ -31,7 +31,7 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     StopRecording,
 )
 from realmaster_live.bridges.gtav.protocol.server import TcpServer
-from realmaster_live.bridges.gtav.standin.server import QUIRKS as QUIRKS_OF_SERVER
+from realmaster_live.bridges.gtav.standin.behaviour import QUIRKS as QUIRKS_OF_SERVER
 from realmaster_live.bridges.gtav.standin.stage import game_fields
 from realmaster_live.bridges.gtav.standin.town import TownStage
 from realmaster_live.cli import main
