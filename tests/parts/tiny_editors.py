@@ -5,31 +5,16 @@ from typing import Any
 
 import torch
 
-WORDS = ["<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
-WORDS += ["<|image_pad|>", "<|video_pad|>", "system", "user", "assistant", "photograph", "rain"]
-IMAGE_TOKEN, VIDEO_TOKEN = WORDS.index("<|image_pad|>"), WORDS.index("<|video_pad|>")
-CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
-)
+from realmaster_live.training.rehearsal.folders import word_tokenizer, write_editor
+
+MARKS = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>"]
+MARKS += ["<|image_pad|>", "<|video_pad|>"]
+WORDS = [*MARKS, "system", "user", "assistant", "photograph", "rain"]
 
 
-def make_tokenizer(kind: str = "PreTrainedTokenizerFast", **options: Any) -> Any:
-    """Return a tokenizer of whole words."""
-    import transformers
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    words = Tokenizer(models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    return getattr(transformers, kind)(
-        tokenizer_object=words,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        eos_token="<|im_end|>",
-        additional_special_tokens=WORDS[2:8],
-        model_max_length=512,
-        **options,
-    )
+def make_tokenizer() -> Any:
+    """Return a tokenizer of whole words, and of the marks that Qwen's models know."""
+    return word_tokenizer(WORDS, additional_special_tokens=MARKS, model_max_length=512)
 
 
 def make_scheduler() -> Any:
@@ -40,45 +25,8 @@ def make_scheduler() -> Any:
 
 def save_klein(folder: Path) -> Path:
     """Write a folder that Flux2KleinPipeline.from_pretrained loads."""
-    import diffusers
-    import transformers
-
     torch.manual_seed(0)
-    encoder = transformers.Qwen3ForCausalLM(
-        transformers.Qwen3Config(
-            vocab_size=len(WORDS),
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=28,
-            num_attention_heads=2,
-            num_key_value_heads=2,
-            head_dim=4,
-        )
-    )
-    diffusers.Flux2KleinPipeline(
-        scheduler=make_scheduler(),
-        vae=diffusers.AutoencoderKLFlux2(
-            block_out_channels=(4, 4, 4, 4),
-            layers_per_block=1,
-            latent_channels=4,
-            norm_num_groups=2,
-            sample_size=32,
-        ),
-        text_encoder=encoder,
-        tokenizer=make_tokenizer(chat_template=CHAT),
-        transformer=diffusers.Flux2Transformer2DModel(
-            in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=24,
-            timestep_guidance_channels=8,
-            axes_dims_rope=(2, 2, 2, 2),
-            guidance_embeds=False,
-        ),
-        is_distilled=True,
-    ).save_pretrained(folder)
+    write_editor(folder)
     return folder
 
 
@@ -88,16 +36,16 @@ def save_kontext(folder: Path) -> Path:
     import transformers
 
     torch.manual_seed(0)
+    clip_tokenizer, tokenizer = make_tokenizer(), make_tokenizer()
+    clip_tokenizer.model_max_length = 32
     clip = transformers.CLIPTextConfig(
-        vocab_size=len(WORDS), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
+        vocab_size=len(tokenizer), hidden_size=8, intermediate_size=16, num_hidden_layers=1,
         num_attention_heads=2, max_position_embeddings=32, projection_dim=8,
-        pad_token_id=0, bos_token_id=2, eos_token_id=3,
+        pad_token_id=0, bos_token_id=2, eos_token_id=1,
     )  # fmt: skip
     t5 = transformers.T5Config(
-        vocab_size=len(WORDS), d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2
+        vocab_size=len(tokenizer), d_model=8, d_kv=4, d_ff=16, num_layers=1, num_heads=2
     )
-    clip_tokenizer = make_tokenizer()
-    clip_tokenizer.model_max_length = 32
     diffusers.FluxKontextPipeline(
         scheduler=make_scheduler(),
         vae=diffusers.AutoencoderKL(
@@ -114,7 +62,7 @@ def save_kontext(folder: Path) -> Path:
         text_encoder=transformers.CLIPTextModel(clip),
         tokenizer=clip_tokenizer,
         text_encoder_2=transformers.T5EncoderModel(t5),
-        tokenizer_2=make_tokenizer(),
+        tokenizer_2=tokenizer,
         transformer=diffusers.FluxTransformer2DModel(
             in_channels=16,
             num_layers=1,
@@ -136,9 +84,11 @@ def qwen_parts() -> dict[str, Any]:
     import transformers
 
     torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    start, image, video = tokenizer.convert_tokens_to_ids([MARKS[2], *MARKS[4:]])
     config = transformers.Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(WORDS), "hidden_size": 16, "intermediate_size": 16,
+            "vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 16,
             "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
             "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
             "rope_theta": 1e6, "bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0,
@@ -147,9 +97,8 @@ def qwen_parts() -> dict[str, Any]:
             "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2,
             "out_hidden_size": 16, "fullatt_block_indexes": [0],
         },
-        image_token_id=IMAGE_TOKEN, video_token_id=VIDEO_TOKEN,
-        vision_start_token_id=WORDS.index("<|vision_start|>"),
-        vision_end_token_id=WORDS.index("<|vision_end|>"),
+        image_token_id=image, video_token_id=video,
+        vision_start_token_id=start, vision_end_token_id=start + 1,
     )  # fmt: skip
     return {
         "scheduler": make_scheduler(),
@@ -158,7 +107,7 @@ def qwen_parts() -> dict[str, Any]:
             latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
         ),
         "text_encoder": transformers.Qwen2_5_VLForConditionalGeneration(config),
-        "tokenizer": make_tokenizer(),
+        "tokenizer": tokenizer,
         "transformer": diffusers.QwenImageTransformer2DModel(
             in_channels=16, out_channels=4, num_layers=1, attention_head_dim=8,
             num_attention_heads=2, joint_attention_dim=16, axes_dims_rope=(4, 2, 2),

@@ -3,22 +3,14 @@
 import torch
 from diffusers import WanTransformer3DModel
 
+from realmaster_live.training.rehearsal.folders import TINY
+
 
 def make_wan(heads: int = 2) -> WanTransformer3DModel:
     """The same random weights every time."""
     torch.manual_seed(0)
-    return WanTransformer3DModel(
-        patch_size=(1, 2, 2),
-        num_attention_heads=heads,
-        attention_head_dim=12,
-        in_channels=4,
-        out_channels=4,
-        text_dim=16,
-        freq_dim=16,
-        ffn_dim=32,
-        num_layers=2,
-        rope_max_seq_len=32,
-    ).eval()
+    sizes = {"num_attention_heads": heads, "in_channels": 4, "out_channels": 4}
+    return WanTransformer3DModel(**TINY.transformer | sizes).eval()
 
 
 def answer_wan(model: WanTransformer3DModel) -> torch.Tensor:

@@ -6,6 +6,8 @@ import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from tiny_autoencoders import WAN_CONFIGS
 
+from realmaster_live.training.rehearsal.folders import TINY
+
 CARD = "---\nlicense: apache-2.0\n---\n# A tiny model\n"
 
 
@@ -15,15 +17,7 @@ def make_folder(folder, *, latents="wan2.1", experts=1, dtype=torch.float32, sha
     torch.manual_seed(seed)
     for name in ("transformer", "transformer_2")[:experts]:
         transformer = WanTransformer3DModel(
-            patch_size=(1, 2, 2),
-            num_attention_heads=2,
-            attention_head_dim=12,
-            in_channels=channels,
-            out_channels=channels,
-            text_dim=16,
-            freq_dim=16,
-            ffn_dim=32,
-            num_layers=2,
+            **TINY.transformer | {"in_channels": channels, "out_channels": channels}
         )
         transformer.to(dtype).save_pretrained(folder / name, max_shard_size=shard)
     AutoencoderKLWan(**WAN_CONFIGS[latents]).save_pretrained(folder / "vae")

@@ -88,10 +88,12 @@ def write_folders(folder: Path, scale: Scale, seed: int = 0) -> None:
     before = torch.get_default_dtype()
     torch.set_default_dtype(scale.dtype)
     try:
-        _write_wan(folder / WAN, folder / VACE, scale)
+        parts = video_parts(scale)
+        write_wan(folder / WAN, scale, parts)
+        write_vace(folder / VACE, scale, parts)
     finally:
         torch.set_default_dtype(before)
-    _write_editor(folder / EDITOR)
+    write_editor(folder / EDITOR)
     write_tensors(folder / TAEHV, Taehv(Layout(channels=16, patch=1)).state_dict())
 
 
@@ -100,29 +102,45 @@ def _libraries() -> tuple[Any, Any]:
     return require("diffusers", extra="pairs"), require("transformers", extra="pairs")
 
 
-def _write_wan(folder: Path, vace_folder: Path, scale: Scale) -> None:
-    """Write the video model, and VACE over the same autoencoder and text encoder."""
+def video_parts(scale: Scale) -> dict[str, Any]:
+    """Return what the video model and VACE share: all but their transformers."""
     diffusers, transformers = _libraries()
     for library in (diffusers, transformers):
         library.utils.logging.disable_progress_bar()
-    tokenizer = word_tokenizer(_words())
-    text = transformers.UMT5Config(vocab_size=len(tokenizer), **scale.text)
-    shared = {
+    tokenizer, encoder = text_parts(scale, _words())
+    return {
         "tokenizer": tokenizer,
-        "text_encoder": transformers.UMT5EncoderModel(text),
+        "text_encoder": encoder,
         "vae": diffusers.AutoencoderKLWan(**scale.autoencoder),
         "scheduler": diffusers.UniPCMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
         ),
     }
-    wan = diffusers.WanTransformer3DModel(**scale.transformer)
-    diffusers.WanPipeline(transformer=wan, **shared).save_pretrained(folder)
-    del wan  # before the next one of billions of weights
-    vace = diffusers.WanVACETransformer3DModel(**scale.transformer, **scale.vace)
-    diffusers.WanVACEPipeline(transformer=vace, **shared).save_pretrained(vace_folder)
 
 
-def _write_editor(folder: Path) -> None:
+def text_parts(scale: Scale, words: list[str]) -> tuple[Any, Any]:
+    """Return a tokenizer of some words and a text encoder, as a Wan pipeline has them."""
+    _, transformers = _libraries()
+    tokenizer = word_tokenizer(words)
+    config = transformers.UMT5Config(vocab_size=len(tokenizer), **scale.text)
+    return tokenizer, transformers.UMT5EncoderModel(config)
+
+
+def write_wan(folder: Path, scale: Scale, parts: Mapping[str, Any]) -> None:
+    """Write the video model."""
+    diffusers, _ = _libraries()
+    transformer = diffusers.WanTransformer3DModel(**scale.transformer)
+    diffusers.WanPipeline(transformer=transformer, **parts).save_pretrained(folder)
+
+
+def write_vace(folder: Path, scale: Scale, parts: Mapping[str, Any]) -> None:
+    """Write VACE over the video model's parts."""
+    diffusers, _ = _libraries()
+    transformer = diffusers.WanVACETransformer3DModel(**scale.transformer, **scale.vace)
+    diffusers.WanVACEPipeline(transformer=transformer, **parts).save_pretrained(folder)
+
+
+def write_editor(folder: Path) -> None:
     """Write an image editor, FLUX.2 klein at its smallest."""
     diffusers, transformers = _libraries()
     chat = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
