@@ -5,8 +5,6 @@ Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the pa
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,64 +19,21 @@ from numpy.typing import NDArray
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.manifest import check_graphs, graphs_of, read_manifest, read_prompts
 from realmaster_live.engines.noise import ChunkNoise
+from realmaster_live.engines.onnx_sessions import choose_providers, open_sessions
+from realmaster_live.engines.past import Past
 from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
-from realmaster_live.errors import BuildError, EngineError
+from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.profile import Profile
+from realmaster_live.model.rope import rope_tables
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
-from realmaster_live.system.inside import check_utf8
 
-PROVIDERS = {
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-}
 NOTHING_REALIZED = (
     "expected a chunk that was realized just before, got none since the last reset: call realize "
     "first"
 )
 STAGES = ("encode", "context", "denoise", "decode", "commit")
-VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}  # /proc/cpuinfo's names
-
-
-def rope_tables(
-    times: Sequence[float],
-    rows: int,
-    columns: int,
-    widths: Sequence[int],
-    theta: float,
-    frames: int = 1,  # latent frames of a chunk
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return rotary tables cos and sin, each (times * frames * rows * columns, sum(widths) / 2)."""
-    frame_times = np.asarray(times, np.float64)[:, None] * frames + np.arange(frames)
-    shape = (frame_times.size, rows, columns)
-    axes = (
-        frame_times.reshape(-1, 1, 1),
-        np.arange(rows, dtype=np.float64).reshape(1, -1, 1),
-        np.arange(columns, dtype=np.float64).reshape(1, 1, -1),
-    )
-    angles = [
-        np.broadcast_to(axis, shape)[..., None]
-        * theta ** (-np.arange(0, width, 2, dtype=np.float64) / width)
-        for axis, width in zip(axes, widths, strict=True)
-    ]
-    table = np.concatenate(angles, -1).reshape(-1, sum(widths) // 2)
-    return np.cos(table).astype(np.float32), np.sin(table).astype(np.float32)
-
-
-def multiplies_bytes_exactly(
-    machine: str = platform.machine(), cpuinfo: Path = Path("/proc/cpuinfo")
-) -> bool:
-    """Return whether this processor multiplies unsigned by signed bytes without saturation.
-
-    x86 without VNNI adds pairs of such products in 16 bits, which saturate; an x86 processor whose
-    features cannot be read is taken to be one of those.
-    """
-    if machine.lower() not in ("x86_64", "amd64", "i386", "i686"):
-        return True
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    flags = (line.partition(":")[2] for line in text.splitlines() if line.startswith("flags"))
-    return bool(VNNI & set(next(flags, "").split()))
 
 
 class OnnxEngine:
@@ -135,7 +90,14 @@ class OnnxEngine:
         )
         self._due = self._taken = 0  # frames of the next chunk and of the one before
         self._recompute = recompute_reference
-        self._sessions = self._open(threads, self._choose_providers(device, providers), lean)
+        self._sessions = open_sessions(
+            self._folder,
+            graphs_of(profile),
+            threads=threads,
+            providers=choose_providers(device, providers),
+            lean=lean,
+            quantized=self.manifest.get("precision") == "int8",
+        )
         self._prompts = read_prompts(self._folder, self.manifest, profile)
         tokens = next((pairs.shape[4] for pairs in self._prompts.values()), 0)
         check_graphs(
@@ -352,83 +314,9 @@ class OnnxEngine:
             )
         return levels[wanted]
 
-    def _choose_providers(self, device: str, wanted: Sequence[str]) -> list[str]:
-        """Return a device's execution providers; EngineError for one that is not installed."""
-        if device not in PROVIDERS:
-            raise EngineError(f"expected device 'cpu' or 'cuda', got {device!r}: use one")
-        there = self._runtime.get_available_providers()
-        chosen = list(dict.fromkeys([*wanted, *PROVIDERS[device]]))
-        missing = [name for name in chosen if name not in there]
-        if missing:
-            raise EngineError(
-                f"expected {missing[0]} in ONNX Runtime {self._runtime.__version__}, got "
-                f"{', '.join(there)}: use device='cpu', or pip install onnxruntime-gpu"
-            )
-        return chosen
-
-    def _open(self, threads: int, providers: list[str], lean: bool) -> dict[str, Any]:
-        """Return the four sessions."""
-        check_utf8(self._folder.absolute(), error=BuildError)
-        options = self._runtime.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
-        options.log_severity_level = 3
-        if lean:
-            level = self._runtime.GraphOptimizationLevel
-            options.graph_optimization_level = level.ORT_DISABLE_ALL
-        # Spinning idle threads would take the cores from the other sessions and the simulator.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if self.manifest.get("precision") == "int8" and not multiplies_bytes_exactly():
-            # Unfused QDQ pairs: convolutions run in float32 on rounded values, exact but slower.
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
-        try:
-            return {
-                name: self._runtime.InferenceSession(
-                    self._folder.absolute() / f"{name}.onnx", options, providers=providers
-                )
-                for name in graphs_of(self._profile)
-            }
-        except Exception as error:  # onnxruntime's errors share no public base class
-            raise BuildError(
-                f"expected graphs that ONNX Runtime {self._runtime.__version__} loads, got "
-                f"{' '.join(str(error).split())} from {self._folder}: export the checkpoint again"
-            ) from error
-
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
         """Add the seconds that the block takes to `timings`."""
         start = time.perf_counter()
         yield
         self.timings[stage].append(time.perf_counter() - start)
-
-
-class Past:
-    """The keys and values that earlier chunks left: the first `sink` and the last `ring`.
-
-    A `copy` is a snapshot: pushing to the original does not change it.
-    """
-
-    def __init__(self, *, layers: int, heads: int, head_width: int, ring: int, sink: int) -> None:
-        self._nothing = np.zeros((layers, 2, 1, heads, 0, head_width), np.float32)
-        self._ring_size, self._sink_size = ring, sink
-        self._sink: list[NDArray[np.float32]] = []
-        self._ring: list[NDArray[np.float32]] = []  # newest last
-
-    def push(self, target_kv: NDArray[np.float32]) -> None:  # (L, 2, 1, heads, N, head width)
-        """Store a clean target's keys and values; a full ring evicts its oldest chunk."""
-        if len(self._sink) < self._sink_size:
-            self._sink = [*self._sink, target_kv]
-        else:
-            kept = [*self._ring, target_kv]
-            self._ring = kept[len(kept) - min(len(kept), self._ring_size) :]
-
-    def concatenated(self) -> NDArray[np.float32]:  # (L, 2, 1, heads, P, head width)
-        """Return the keys and values that the next target attends to; P is 0 after a reset."""
-        kept = [*self._sink, *self._ring]
-        if len(kept) == 1:
-            return kept[0]
-        return np.concatenate(kept, 4) if kept else self._nothing
-
-    def times(self) -> list[float]:
-        """Return the kept chunks' times relative to the present one, in `concatenated`'s order."""
-        sink = [-float(self._ring_size + len(self._sink) - i) for i in range(len(self._sink))]
-        return sink + [-float(len(self._ring) - i) for i in range(len(self._ring))]

@@ -17,9 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.onnx_engine import rope_tables
 from realmaster_live.engines.slots import Slots, growing_moves
 from realmaster_live.errors import BuildError
+from realmaster_live.model.rope import rope_tables
 
 ALIGNMENT = 512  # bytes; TensorRT requires 256
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "uint8": 1, "int64": 8, "bool": 1}
@@ -136,7 +136,9 @@ class Sizes:
     def rope(self, times: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the rotary tables of chunks at the given times, counted in chunks."""
         frames = [time * self.latents + frame for time in times for frame in range(self.latents)]
-        return rope_tables(frames, self.rows, self.columns, self.rope_widths, self.rope_theta)
+        return rope_tables(
+            frames, self.rows, self.columns, widths=self.rope_widths, theta=self.rope_theta
+        )
 
 
 class Layout:

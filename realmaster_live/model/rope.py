@@ -16,7 +16,7 @@ def rope_tables(
     rows: int,
     columns: int,
     *,
-    widths: tuple[int, int, int],
+    widths: Sequence[int],  # D over time, row and column
     theta: float,
     frames: int = 1,  # latent frames of a chunk
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -10,13 +10,13 @@ import torch
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine, Past, rope_tables
+from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
+from realmaster_live.engines.past import Past
 from realmaster_live.engines.sizes import fitting_sizes
 from realmaster_live.errors import BuildError, ConfigError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.checkpoint import load_checkpoint
-from realmaster_live.model.profile import EMBEDDED, TINY
-from realmaster_live.model.rope import rope_tables as training_tables
+from realmaster_live.model.profile import TINY
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.protocols import Engine
@@ -185,14 +185,6 @@ def test_fitting_sizes():
     assert fitting_sizes(512, 288) == [(512, 288)]
     assert fitting_sizes(640, 360) == [(640, 352), (640, 384)]
     assert fitting_sizes(10, 33) == [(32, 32), (32, 64)]
-
-
-@pytest.mark.parametrize("profile", [TINY, EMBEDDED])
-def test_rope_tables_are_those_of_training(profile):
-    times = [-2.0, -1.0, 0.0]
-    ours = rope_tables(times, 9, 16, profile.rope_widths, profile.rope_theta)
-    theirs = training_tables(times, 9, 16, widths=profile.rope_widths, theta=profile.rope_theta)
-    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_past_keeps_the_sink_and_the_newest():

@@ -9,7 +9,7 @@ import pytest
 
 from realmaster_live.cli import main
 from realmaster_live.cli.export import read_clips
-from realmaster_live.engines import onnx_engine
+from realmaster_live.engines import onnx_sessions
 from realmaster_live.engines.export.export import export
 from realmaster_live.engines.export.quantize import (
     LAST,
@@ -19,7 +19,8 @@ from realmaster_live.engines.export.quantize import (
     realize,
 )
 from realmaster_live.engines.export.weight_file import WEIGHTS_FILE
-from realmaster_live.engines.onnx_engine import OnnxEngine, multiplies_bytes_exactly
+from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.onnx_sessions import multiplies_bytes_exactly
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64
@@ -133,7 +134,7 @@ def test_convolutions_are_fused_only_where_bytes_multiply_exactly(
     """The runtime's optimized graph shows it, whatever this processor can do."""
     import onnxruntime
 
-    monkeypatch.setattr(onnx_engine, "multiplies_bytes_exactly", lambda: exact)
+    monkeypatch.setattr(onnx_sessions, "multiplies_bytes_exactly", lambda: exact)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "decode.onnx")
     options.log_severity_level = 3
@@ -147,7 +148,7 @@ def test_convolutions_are_fused_only_where_bytes_multiply_exactly(
 def test_unfused_convolutions_agree_with_float16(int8_model, tiny_model, film, monkeypatch):
     """They are right on every processor; fused ones only where bytes multiply exactly."""
     expected = realized(tiny_model, film)
-    monkeypatch.setattr(onnx_engine, "multiplies_bytes_exactly", lambda: False)
+    monkeypatch.setattr(onnx_sessions, "multiplies_bytes_exactly", lambda: False)
     difference = np.abs(realized(int8_model, film) - expected)
     assert 0 < difference.mean() < LEVELS
     assert difference.max() < 64
