@@ -159,14 +159,13 @@ def _inputs(
     name: str, profile: Profile, size: tuple[int, int], prompt_tokens: int
 ) -> dict[str, Shape]:
     width, height = size
-    stride, latents = profile.latent_stride, profile.chunk_latents
-    frames = (latents,) if latents > 1 else ()
-    latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
+    latent = profile.latent_shape(height, width)
     ours = profile.autoencoder == "ours"
     memory = (1, profile.memory if ours else None, height // 8, width // 8)
     pairs = (profile.layers, 2, 1, profile.heads, None, profile.head_width)
     half = sum(profile.rope_widths) // 2
-    tokens = latents * (height // profile.token_stride) * (width // profile.token_stride)
+    stride = profile.token_stride
+    tokens = profile.chunk_latents * (height // stride) * (width // stride)
     rope: dict[str, Shape] = {"cos": (tokens, half), "sin": (tokens, half)}
     prompt: dict[str, Shape] = {}
     if prompt_tokens:

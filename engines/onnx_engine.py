@@ -116,11 +116,7 @@ class OnnxEngine:
         }
         cos, sin = rope_tables([0.0], rows, columns, **self._rope)
         self._cos, self._sin = self._value(cos), self._value(sin)
-        stride = profile.latent_stride
-        count = profile.chunk_latents
-        frames = (count,) if count > 1 else ()
-        latent = (1, profile.latent_channels, *frames, height // stride, width // stride)
-        self._noise = ChunkNoise(latent, seed)
+        self._noise = ChunkNoise(profile.latent_shape(height, width), seed)
         self._falling = profile.falling
         takes = [
             {each.name: each.shape for each in self._sessions[name].get_inputs()}

@@ -16,9 +16,8 @@ from torch import Tensor
 from realmaster_live.errors import PairError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.in_context import Rope
+from realmaster_live.model.in_context import Rope, rope_of
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
 from realmaster_live.training.data import Clip, random_corner, take
@@ -59,15 +58,8 @@ def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = 
 def _ropes(
     profile: Profile, rows: int, columns: int, times: tuple[float, ...], device: torch.device
 ) -> Rope:
-    cos, sin = rope_tables(
-        times,
-        rows,
-        columns,
-        widths=profile.rope_widths,
-        theta=profile.rope_theta,
-        frames=profile.chunk_latents,
-    )
-    return torch.from_numpy(cos).to(device), torch.from_numpy(sin).to(device)
+    cos, sin = rope_of(profile, times, rows, columns)
+    return cos.to(device), sin.to(device)
 
 
 def forget_ropes() -> None:

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from realmaster_live.engines.manifest import graphs_of
-from realmaster_live.engines.torch.buffers import latent_shape
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empty_memories
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.rope import rope_tables
+from realmaster_live.model.in_context import rope_of
 from realmaster_live.model.vae import to_bytes, to_cells
 
 OPSET = 23  # the first opset with Attention, RMSNormalization and RotaryEmbedding
@@ -142,20 +141,12 @@ def example_graphs(
     memories = [
         0.1 * noise(*empty.shape) for empty in empty_memories(autoencoder, 1, height, width)
     ]
-    latent = noise(*latent_shape(profile, height, width))
+    latent = noise(*profile.latent_shape(height, width))
     kv_shape = (profile.layers, 2, 1, profile.heads)
     past = (
         tokens + rows
     )  # any number other than `tokens`, so that the exporter sees two separate dimensions
-    tables = rope_tables(
-        [0.0],
-        rows,
-        columns,
-        widths=profile.rope_widths,
-        theta=profile.rope_theta,
-        frames=profile.chunk_latents,
-    )
-    cos, sin = (torch.from_numpy(table) for table in tables)
+    cos, sin = rope_of(profile, [0.0], rows, columns)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
     cell_axes = {2: stride // CELL * r, 3: stride // CELL * c}

@@ -18,29 +18,8 @@ from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.store import Store
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
-from realmaster_live.model.in_context import Rope
+from realmaster_live.model.in_context import rope_of
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.rope import rope_tables
-
-
-def tables(profile: Profile, times: tuple[float, ...], rows: int, columns: int) -> Rope:
-    """Return the rotary tables of chunks at some times, on the host."""
-    cos, sin = rope_tables(
-        times,
-        rows,
-        columns,
-        widths=profile.rope_widths,
-        theta=profile.rope_theta,
-        frames=profile.chunk_latents,
-    )
-    return torch.from_numpy(cos), torch.from_numpy(sin)
-
-
-def latent_shape(profile: Profile, height: int, width: int) -> tuple[int, ...]:
-    """Return a chunk's (1, C, F, h, w), without F where it is 1."""
-    frames = (profile.chunk_latents,) if profile.chunk_latents > 1 else ()
-    grid = height // profile.latent_stride, width // profile.latent_stride
-    return (1, profile.latent_channels, *frames, *grid)
 
 
 class ExpertState:
@@ -92,10 +71,10 @@ class Buffers:
         tokens = profile.chunk_latents * rows * columns
         stores = [Store(profile, tokens, device, dtype) for _ in range(experts)]
         self.states = [ExpertState(profile, store, prompt_tokens) for store in stores]
-        cos, sin = tables(profile, (0.0,), rows, columns)
+        cos, sin = rope_of(profile, [0.0], rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
-        latent = latent_shape(profile, spec.height, spec.width)
+        latent = profile.latent_shape(spec.height, spec.width)
         self.draw = ChunkNoise(latent, seed)
         self.noise = torch.zeros(latent, device=device)
         self.reference, self.latent = torch.zeros_like(self.noise), torch.zeros_like(self.noise)

@@ -26,9 +26,8 @@ from realmaster_live.engines.torch.opening import open_model
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
-from realmaster_live.model.in_context import Pair
+from realmaster_live.model.in_context import Pair, rope_of
 from realmaster_live.model.networks import Networks, expert_at
-from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step, flow_start, sigmas
 from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.model.whole_clip import guided, predict_clip, reference_pairs
@@ -121,18 +120,8 @@ class QualityEngine:
         with self._running():
             opened.place(places, one_at_a_time=True)
         stride = profile.token_stride
-        cos, sin = rope_tables(
-            (0.0,),
-            height // stride,
-            width // stride,
-            widths=profile.rope_widths,
-            theta=profile.rope_theta,
-            frames=self._latents,
-        )
-        self._rope = (
-            torch.from_numpy(cos).to(opened.device),
-            torch.from_numpy(sin).to(opened.device),
-        )
+        cos, sin = rope_of(profile, [0.0], height // stride, width // stride, self._latents)
+        self._rope = cos.to(opened.device), sin.to(opened.device)
         sides = 1 if self._negative is None else 2
         pairs = 2 * profile.layers * profile.width * len(cos) * (2 if opened.bf16 else 4)
         self._keeps = pairs * sides <= KEPT_BYTES

@@ -11,9 +11,8 @@ from collections.abc import Callable
 import torch
 
 from realmaster_live.engines.slots import Slots
-from realmaster_live.model.in_context import Rope, Rows, rotate
+from realmaster_live.model.in_context import Rope, Rows, rope_of, rotate
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.rope import rope_tables
 
 Move = Callable[[Rows, Rows, Rope], None]
 
@@ -116,7 +115,5 @@ def _changes(before: Slots, after: Slots) -> list[tuple[int, float]]:
 
 def turn(profile: Profile, chunks: float, device: torch.device) -> Rope:
     """Return the rotation of any token over a time in chunks: cos and sin, (1, D / 2) each."""
-    cos, sin = rope_tables(
-        [chunks * profile.chunk_latents], 1, 1, widths=profile.rope_widths, theta=profile.rope_theta
-    )
-    return torch.from_numpy(cos).to(device), torch.from_numpy(sin).to(device)
+    cos, sin = rope_of(profile, [chunks * profile.chunk_latents], 1, 1, frames=1)
+    return cos.to(device), sin.to(device)

@@ -14,10 +14,30 @@ import torch
 from torch import Tensor, nn
 
 from realmaster_live.model.attention import Kernel, sdpa
+from realmaster_live.model.profile import Profile
+from realmaster_live.model.rope import rope_tables
 
 Rope = tuple[Tensor, Tensor]  # cos and sin, each (N, D / 2) float32
 Pair = tuple[Tensor, Tensor]  # keys and values, each (B, H, N, D)
 Rows = tuple[Tensor, Tensor]  # keys and values in a store, each (B, S, H, D)
+
+
+def rope_of(
+    profile: Profile, times: Sequence[float], rows: int, columns: int, frames: int | None = None
+) -> Rope:
+    """Return the rotary tables of chunks at some times, on the host.
+
+    `frames` are a chunk's latent frames, by default the profile's.
+    """
+    cos, sin = rope_tables(
+        times,
+        rows,
+        columns,
+        widths=profile.rope_widths,
+        theta=profile.rope_theta,
+        frames=profile.chunk_latents if frames is None else frames,
+    )
+    return torch.from_numpy(cos), torch.from_numpy(sin)
 
 
 def rotate(x: Tensor, rope: Rope) -> Tensor:  # (B, H, N, D) -> (B, H, N, D)

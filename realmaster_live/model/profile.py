@@ -126,6 +126,12 @@ class Profile:
         side = 2 * (self.head_width // 6)
         return self.head_width - 2 * side, side, side
 
+    def latent_shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Return a chunk's (1, C, F, h, w), without F where it is 1, for a picture's pixels."""
+        frames = (self.chunk_latents,) if self.chunk_latents > 1 else ()
+        grid = height // self.latent_stride, width // self.latent_stride
+        return (1, self.latent_channels, *frames, *grid)
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
         return dataclasses.asdict(self)

@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.concatenated import Clip, DiffusersTransformer, predict_concatenated
 from realmaster_live.model.dit import Block, InContextTransformer
-from realmaster_live.model.in_context import Rope
+from realmaster_live.model.in_context import Rope, rope_of
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step, sigmas
 
 Result = tuple[Tensor, Tensor | None]  # x0; keys and values of the commit pass, if any
@@ -55,10 +54,9 @@ class SteadyChunk:
         if case.bf16:
             mix_precision(self.model)
         rows, columns = case.height // profile.token_stride, case.width // profile.token_stride
-        frames = (profile.chunk_latents,) if profile.chunk_latents > 1 else ()
-        side = (rows * profile.patch, columns * profile.patch)
+        latent = profile.latent_shape(case.height, case.width)
         self.noise, self.reference, *others = (
-            torch.randn(1, profile.latent_channels, *frames, *side, generator=generator)
+            torch.randn(latent, generator=generator)
             for _ in range(2 + 2 * (profile.sink + profile.ring))
         )
         self.text: Tensor | None = None
@@ -67,7 +65,7 @@ class SteadyChunk:
             shape = (1, profile.prompt_tokens, profile.text_width)
             self.text = torch.randn(shape, generator=generator)
             self.prompt_kv = self.model.prompt(self.text)
-        self._grid, self._frames = (rows, columns), profile.chunk_latents
+        self._grid = rows, columns
         self.rope = self.positions(0.0)
         self.cache = RingCache(profile)
         past = list(zip(others[::2], others[1::2], strict=True))
@@ -93,14 +91,7 @@ class SteadyChunk:
 
     def positions(self, chunk: float) -> Rope:
         """Return the rotary tables of a chunk at an offset, in chunks, from the present one."""
-        first = chunk * self._frames
-        cos, sin = rope_tables(
-            [first + frame for frame in range(self._frames)],
-            *self._grid,
-            widths=self.profile.rope_widths,
-            theta=self.profile.rope_theta,
-        )
-        return torch.from_numpy(cos), torch.from_numpy(sin)
+        return rope_of(self.profile, [chunk], *self._grid)
 
     def cached(self, steps: int, *, past: bool, recompute: bool = False) -> Result:
         """Denoise, and commit if there is a past; `recompute` the reference in every pass."""

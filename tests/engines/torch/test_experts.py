@@ -15,12 +15,12 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.model.in_context import rope_of
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
-from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.sampling import euler_step, sigmas
 from realmaster_live.model.vae import to_bytes, to_cells
 
@@ -68,15 +68,8 @@ def rollout(profile, steps, prompt):
     texts = [each.prompt(each.prompt_embedding[prompt][None]) for each in experts]
     shape = (1, profile.latent_channels, height // 16, width // 16)
     draw = ChunkNoise(shape, 0)
-
-    def rope_of(times):
-        tables = rope_tables(
-            times, ROWS, COLUMNS, widths=profile.rope_widths, theta=profile.rope_theta
-        )
-        return tuple(map(torch.from_numpy, tables))
-
     encoding = decoding = autoencoder.empty_memory(1, height, width)
-    here = rope_of([0.0])
+    here = rope_of(profile, [0.0], ROWS, COLUMNS)
     for index in range(CHUNKS):
         guide = to_cells(torch.from_numpy(noisy(index).frames)[None])
         reference, encoding = autoencoder.encode(guide, encoding)
@@ -87,7 +80,9 @@ def rollout(profile, steps, prompt):
         def run(x, t, which, reference=reference, contexts=contexts):
             cache, context = caches[which], contexts[which]
             times = cache.times()
-            past_rope = rope_of(times) if times else (here[0][:0], here[1][:0])
+            past_rope = (
+                rope_of(profile, times, ROWS, COLUMNS) if times else (here[0][:0], here[1][:0])
+            )
             return experts[which].denoise(
                 x, torch.full((1,), t), reference, context, cache.past(context), here, past_rope,
                 texts[which],

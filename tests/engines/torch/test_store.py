@@ -8,10 +8,9 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.store import Store, move_rows
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.copy_counter import CopyCounter
-from realmaster_live.model.in_context import rotate
+from realmaster_live.model.in_context import rope_of, rotate
 from realmaster_live.model.profile import TINY, Profile
 from realmaster_live.model.random_weights import random_networks
-from realmaster_live.model.rope import rope_tables
 
 N = 6  # tokens of a chunk: 2 x 3
 
@@ -21,8 +20,7 @@ def profile_of(ring, sink, **fields):
 
 
 def rope_at(profile, times):
-    tables = rope_tables(times, 2, 3, widths=profile.rope_widths, theta=profile.rope_theta)
-    return tuple(map(torch.from_numpy, tables))
+    return rope_of(profile, times, 2, 3)
 
 
 def commit(store, kv, rope):
