@@ -72,6 +72,18 @@ def out_of_memory(
     )
 
 
+@contextmanager
+def memory_checked(spec: ChunkSpec, device: torch.device, profile: Profile) -> Iterator[None]:
+    """Turn a failed allocation, on device or host, into OutOfMemory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        known = out_of_memory(error, spec, device, profile)
+        if known is None:
+            raise
+        raise known from error
+
+
 def default_device() -> str:
     """Return "cuda" where torch sees a GPU, else "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
-from realmaster_live.engines.options import MOST_STEPS, Precision
+from realmaster_live.engines.options import Precision
 from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
 from realmaster_live.engines.torch.adapters import Adapters
 from realmaster_live.engines.torch.buffers import Buffers
@@ -28,10 +28,10 @@ from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
 from realmaster_live.engines.torch.device import (
     attention_kernels,
     check_memory,
-    out_of_memory,
+    memory_checked,
     torch_modes,
 )
-from realmaster_live.engines.torch.expert import Expert, Passes, known_prompts
+from realmaster_live.engines.torch.expert import Expert, Passes
 from realmaster_live.engines.torch.opening import open_model
 from realmaster_live.engines.torch.stage_clock import StageClock
 from realmaster_live.engines.torch.stages import Stages
@@ -41,7 +41,6 @@ from realmaster_live.model.attention import SDPA, fastest, kernel
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks, expert_at
-from realmaster_live.model.sampling import sigmas
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 WARM_RUNS = 2  # runs before a capture: libraries pick kernels and allocate memory in the first ones
@@ -108,12 +107,9 @@ class TorchEngine:
         self.name, self.device = opened.name, opened.device
         profile = self.profile = opened.profile
         check_size(width, height, profile.token_stride)
-        self._step_count = profile.steps if steps is None else steps
-        if not 1 <= self._step_count <= MOST_STEPS:
-            raise EngineError(
-                f"expected steps from 1 to {MOST_STEPS}, got {steps}: choose such a number"
-            )
-        self._sigmas = sigmas(self._step_count, profile.shift)
+        count = profile.steps if steps is None else steps
+        self._sigmas, tables = opened.schedule(count, prompts)
+        levels, places = self._sigmas[:-1], list(tables)
         self._spec = ChunkSpec(
             frames=profile.chunk_frames,
             first_frames=profile.first_frames,
@@ -127,17 +123,11 @@ class TorchEngine:
         check_memory(profile, self._spec, self.device, opened.precision)
         self._graphs = Graphs() if graphs and self._cuda else None
         self._clock = StageClock(STAGES, cuda=self._cuda)
-        levels = self._sigmas[:-1]
-        places = sorted({expert_at(profile, t) for t in levels})
-        tables = {
-            each: known_prompts(opened.transformers[each], opened.folder, prompts or {})
-            for each in places
-        }
         self.prompts = tables[places[0]]
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         self._check_prompt(first)
         self._fade, self._shown = Fade(first), first
-        with self._memory_checked():
+        with memory_checked(self._spec, self.device, profile):
             self._buffers: Buffers | None = Buffers(
                 profile,
                 opened.autoencoder,
@@ -198,7 +188,8 @@ class TorchEngine:
 
     def __repr__(self) -> str:
         """Return text that says what runs where."""
-        steps = f"{self._step_count} step{'s' * (self._step_count > 1)}"
+        count = len(self._sigmas) - 1
+        steps = f"{count} step{'s' * (count > 1)}"
         size = spec_text(self._spec)
         attention = "" if self.attention == SDPA else f", attention by {self.attention}"
         return f"TorchEngine({self._opened.described()}{attention}, {size}, {steps})"
@@ -395,16 +386,5 @@ class TorchEngine:
         modes = torch_modes(
             self.device, bf16=self._opened.bf16, threads=self._threads, backends=self._sdpa
         )
-        with self._memory_checked(), modes:
+        with memory_checked(self._spec, self.device, self.profile), modes:
             yield
-
-    @contextmanager
-    def _memory_checked(self) -> Iterator[None]:
-        """Turn a failed allocation, on device or host, into OutOfMemory."""
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            known = out_of_memory(error, self._spec, self.device, self.profile)
-            if known is None:
-                raise
-            raise known from error

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from realmaster_live.engines.options import Precision
+from realmaster_live.engines.options import MOST_STEPS, Precision
 from realmaster_live.engines.torch.adapters import Adapters, attach_files
 from realmaster_live.engines.torch.device import check_precision, device_text, find_device
-from realmaster_live.errors import BuildError
+from realmaster_live.engines.torch.known_prompts import known_prompts
+from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.autoencoders.opening import check_latents
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.fp8 import quantize_blocks
 from realmaster_live.model.lora import Adapter
-from realmaster_live.model.networks import Networks, check_experts
+from realmaster_live.model.networks import Networks, check_experts, expert_at
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.prompts import PromptTable
 from realmaster_live.system.contents import sha256_of
 
 WEIGHTS_SHARE = 0.7  # of the free memory that weights may take
@@ -61,6 +66,26 @@ class Opened:
     def dtype(self) -> torch.dtype:
         """Return the dtype of keys and values."""
         return torch.bfloat16 if self.bf16 else torch.float32
+
+    def schedule(
+        self, steps: int, prompts: Mapping[str, NDArray[np.float32]] | None
+    ) -> tuple[list[float], dict[int, PromptTable]]:
+        """Return the noise levels of so many steps, and the prompts of each expert that serves one.
+
+        `prompts` are embeddings (M, C) besides those that the model has.
+
+        Raises:
+            EngineError: there are too many steps, or an embedding is missing or does not fit.
+        """
+        if not 1 <= steps <= MOST_STEPS:
+            raise EngineError(
+                f"expected steps from 1 to {MOST_STEPS}, got {steps}: choose such a number"
+            )
+        levels = sigmas(steps, self.profile.shift)
+        return levels, {
+            each: known_prompts(self.transformers[each], self.folder, prompts or {})
+            for each in sorted({expert_at(self.profile, t) for t in levels[:-1]})
+        }
 
     def place(self, experts: Iterable[int], *, one_at_a_time: bool = False) -> None:
         """Move the autoencoder and some experts to the device, in the precision, merged.

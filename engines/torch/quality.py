@@ -17,18 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realmaster_live.engines.noise import draw
-from realmaster_live.engines.options import MOST_STEPS, Precision
+from realmaster_live.engines.options import Precision
 from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
 from realmaster_live.engines.torch.adapters import Adapters
-from realmaster_live.engines.torch.device import out_of_memory, torch_modes
-from realmaster_live.engines.torch.expert import known_prompts
+from realmaster_live.engines.torch.device import memory_checked, torch_modes
 from realmaster_live.engines.torch.opening import open_model
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
 from realmaster_live.model.in_context import Pair, rope_of
 from realmaster_live.model.networks import Networks, expert_at
-from realmaster_live.model.sampling import euler_step, flow_start, sigmas
+from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.model.whole_clip import guided, predict_clip, reference_pairs
 from realmaster_live.prompts import AS_SIMULATED, check_prompt
@@ -88,11 +87,7 @@ class QualityEngine:
         self.name, profile = opened.name, opened.profile
         self.profile = profile
         check_size(width, height, profile.token_stride)
-        self._steps = STEPS if steps is None else steps
-        if not 1 <= self._steps <= MOST_STEPS:
-            raise EngineError(
-                f"expected steps from 1 to {MOST_STEPS}, got {steps}: choose such a number"
-            )
+        self._sigmas, self._tables = opened.schedule(STEPS if steps is None else steps, prompts)
         if not 0 <= guidance <= 100:
             raise EngineError(f"expected guidance from 0 to 100, got {guidance}: 5 is usual")
         self._guidance = guidance
@@ -106,17 +101,12 @@ class QualityEngine:
             )
         frames = network.first_latent_frames + (self._latents - 1) * network.latent_frames
         self._spec = ChunkSpec(frames=frames, height=height, width=width, fps=fps)
-        self._sigmas = sigmas(self._steps, profile.shift)
-        places = sorted({expert_at(profile, t) for t in self._sigmas[:-1]})
-        tables = {
-            place: known_prompts(opened.transformers[place], opened.folder, prompts or {})
-            for place in places
-        }
-        self.prompts = tables[places[0]]
+        places = list(self._tables)
+        self.prompts = self._tables[places[0]]
         self._prompt = prompt or next(iter(self.prompts), AS_SIMULATED)
         check_prompt(self._prompt, self.prompts or (AS_SIMULATED,))
         self._negative = self._choose_negative(negative)
-        self._tables, self._seed, self._threads = tables, seed, threads
+        self._seed, self._threads = seed, threads
         with self._running():
             opened.place(places, one_at_a_time=True)
         stride = profile.token_stride
@@ -129,8 +119,8 @@ class QualityEngine:
     def __repr__(self) -> str:
         """Return text that says what runs where."""
         return (
-            f"QualityEngine({self._opened.described()}, {spec_text(self._spec)}, {self._steps} "
-            f"steps, guidance {self._guidance:g})"
+            f"QualityEngine({self._opened.described()}, {spec_text(self._spec)}, "
+            f"{len(self._sigmas) - 1} steps, guidance {self._guidance:g})"
         )
 
     @property
@@ -257,11 +247,6 @@ class QualityEngine:
     def _running(self) -> Iterator[None]:
         """Set torch's modes, and name the memory that is missing."""
         opened = self._opened
-        try:
-            with torch_modes(opened.device, bf16=opened.bf16, threads=self._threads):
-                yield
-        except (RuntimeError, MemoryError) as error:
-            known = out_of_memory(error, self._spec, opened.device, self.profile)
-            if known is None:
-                raise
-            raise known from error
+        modes = torch_modes(opened.device, bf16=opened.bf16, threads=self._threads)
+        with memory_checked(self._spec, opened.device, self.profile), modes:
+            yield

@@ -79,10 +79,7 @@ def rollout(profile, steps, prompt):
 
         def run(x, t, which, reference=reference, contexts=contexts):
             cache, context = caches[which], contexts[which]
-            times = cache.times()
-            past_rope = (
-                rope_of(profile, times, ROWS, COLUMNS) if times else (here[0][:0], here[1][:0])
-            )
+            past_rope = rope_of(profile, cache.times(), ROWS, COLUMNS)
             return experts[which].denoise(
                 x, torch.full((1,), t), reference, context, cache.past(context), here, past_rope,
                 texts[which],
