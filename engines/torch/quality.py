@@ -24,6 +24,7 @@ from realmaster_live.engines.torch.device import memory_checked, torch_modes
 from realmaster_live.engines.torch.opening import open_model
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.model.autoencoders.films import film_length
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
 from realmaster_live.model.in_context import Pair, rope_of
 from realmaster_live.model.networks import Networks, expert_at
@@ -99,7 +100,7 @@ class QualityEngine:
                 f"expected a clip of at least {network.first_latent_frames} frames, got {asked}: "
                 "give a longer one"
             )
-        frames = network.first_latent_frames + (self._latents - 1) * network.latent_frames
+        frames = film_length(network, self._latents)
         self._spec = ChunkSpec(frames=frames, height=height, width=width, fps=fps)
         places = list(self._tables)
         self.prompts = self._tables[places[0]]
