@@ -93,8 +93,10 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
             digest = sha256_of(path, error=BuildError)
             if digest == sha256:
                 continue
-            got = f"{path.stat().st_size} bytes with {digest[:12]}"
-            got, remedy = classify_file(path, got, remedy)
+            bytes_there = path.stat().st_size
+            got = f"{bytes_there} bytes with {digest[:12]}"
+            if bytes_there:
+                got, remedy = classify_file(path, got, remedy)
         raise BuildError(
             f"expected {name} of {size} bytes with sha256 {sha256[:12]} in {folder}, got {got}: "
             f"{remedy}"

@@ -54,9 +54,9 @@ class SteadyChunk:
         if case.bf16:
             mix_precision(self.model)
         rows, columns = case.height // profile.token_stride, case.width // profile.token_stride
-        latent = profile.latent_shape(case.height, case.width)
+        shape = profile.latent_shape(case.height, case.width)
         self.noise, self.reference, *others = (
-            torch.randn(latent, generator=generator)
+            torch.randn(shape, generator=generator)
             for _ in range(2 + 2 * (profile.sink + profile.ring))
         )
         self.text: Tensor | None = None
