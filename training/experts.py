@@ -74,33 +74,6 @@ class Experts(nn.Module):
         inverse = sorted(range(len(order)), key=order.__getitem__)
         return torch.cat(parts)[inverse], past_kv[:0]
 
-    def commit(
-        self,
-        clean: Tensor,
-        reference: Tensor,
-        reference_kv: Tensor,
-        past_kv: Tensor,
-        rope: Rope,
-        past_rope: Rope,
-        prompt_kv: Tensor | None = None,
-    ) -> Tensor:  # (L, 2, B, H, N, D)
-        """Return every expert's keys and values of a clean target."""
-        return torch.cat(
-            [
-                commit(
-                    each,
-                    clean,
-                    reference,
-                    reference_kv[self._layers(index)],
-                    past_kv[self._layers(index)],
-                    rope,
-                    past_rope,
-                    self._part(prompt_kv, index),
-                )
-                for index, each in enumerate(transformers_of(self))
-            ]
-        )
-
     def turns(self, timestep: Tensor) -> list[tuple[int, list[int]]]:  # (B,)
         """Return the experts that are needed, each with the numbers of its samples."""
         chosen = [expert_at(self.profile, t) for t in timestep.tolist()]
@@ -143,7 +116,10 @@ def commit(
     prompt_kv: Tensor | None = None,
 ) -> Tensor:  # (L, 2, B, H, N, D)
     """Return a clean target's keys and values, which the ring keeps: a pass at t = 0."""
-    seen = (reference, reference_kv, past_kv, rope, past_rope, prompt_kv)
-    if isinstance(network, Experts):
-        return network.commit(clean, *seen)
-    return network.denoise(clean, torch.zeros(len(clean)), *seen)[1]
+    layers, kept = network.profile.layers, []
+    for index, transformer in enumerate(transformers_of(network)):
+        own = slice(index * layers, (index + 1) * layers)
+        text = None if prompt_kv is None else prompt_kv[own]
+        seen = (reference, reference_kv[own], past_kv[own], rope, past_rope, text)
+        kept.append(transformer.denoise(clean, torch.zeros(len(clean)), *seen)[1])
+    return kept[0] if len(kept) == 1 else torch.cat(kept)

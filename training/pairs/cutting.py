@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from realmaster_live.errors import ConfigError, PairError
@@ -18,7 +18,7 @@ from realmaster_live.training.data import AS_SIMULATED
 from realmaster_live.training.pairs.captions import caption_of
 from realmaster_live.training.pairs.reels import Reel
 from realmaster_live.training.pairs.sources import MULTIPLE
-from realmaster_live.training.pairs.stage import Clip
+from realmaster_live.training.pairs.stage import Clip, Origin
 
 KEEP = "keep"
 PICTURED = ("images", *LAYOUTS)
@@ -125,6 +125,8 @@ def cut(reel: Reel, config: PlanConfig) -> tuple[list[Clip], list[LeftOut]]:
     if fps < config.fps * SLOWER:
         raise PairError(f"its {fps:g} frames a second are fewer than the wanted {config.fps:g}")
     stride = _stride(fps, config.fps)
+    origin = {field.name: getattr(reel, field.name) for field in fields(Origin)}
+    origin["licence"] = reel.licence or config.licence
     step = (config.frames - config.overlap) * stride
     drafts: list[Clip] = []
     left_out = _unreadable(reel)
@@ -144,15 +146,8 @@ def cut(reel: Reel, config: PlanConfig) -> tuple[list[Clip], list[LeftOut]]:
                 stride=stride,
                 width=int(width),
                 height=int(height),
-                town=reel.town,
-                route=reel.route,
-                weather=reel.weather,
-                seed=reel.seed,
-                prompt=_prompt(reel, config, len(drafts)),
-                licence=reel.licence or config.licence,
-                labels=reel.labels,
-                truth=reel.truth,
                 sha256="",
+                **origin | {"prompt": _prompt(reel, config, len(drafts))},
             )
             drafts.append(draft)
             rest = place + source_frames(draft)

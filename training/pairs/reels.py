@@ -29,13 +29,14 @@ from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.training.data import AS_SIMULATED, read_clip
 from realmaster_live.training.pairs.captions import sun_of
 from realmaster_live.training.pairs.sources import open_recording
+from realmaster_live.training.pairs.stage import Origin
 
 JUMP = 1.5  # times the usual step between two frames: something is missing
 SIM = ".sim.npy"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reel:
+class Reel(Origin):
     """Consecutive frames of one camera, as their source describes them.
 
     Attributes:
@@ -46,7 +47,6 @@ class Reel:
         unreadable: index of a frame -> why no clip may hold it.
         speeds: (T,) of the camera, metres a second; None where unknown.
         sun_deg: the sun's height above the horizon, degrees; None where unknown.
-        town, route, weather, seed, prompt, licence, labels, truth: as in Clip.
     """
 
     path: Path
@@ -57,14 +57,6 @@ class Reel:
     unreadable: Mapping[int, str] = field(default_factory=dict)
     speeds: NDArray[np.float64] | None = None
     sun_deg: float | None = None
-    town: str = ""
-    route: str = ""
-    weather: str = ""
-    seed: int | None = None
-    prompt: str = ""
-    licence: str = ""
-    labels: tuple[str, ...] = ()
-    truth: bool = False
 
     def __len__(self) -> int:
         """Return the number of frames."""

@@ -29,7 +29,29 @@ Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Clip:
+class Origin:
+    """What a source says of its frames.
+
+    Attributes:
+        town: map name. route: one drive within it. weather: in words. seed: of the town or None.
+        prompt: caption or prompt of the photoreal clip that is wanted.
+        licence: of the source.
+        labels: label streams that the source has, such as depth and instance.
+        truth: whether the source holds the photoreal clip itself (a second renderer made it).
+    """
+
+    town: str = ""
+    route: str = ""
+    weather: str = ""
+    seed: int | None = None
+    prompt: str = ""
+    licence: str = ""
+    labels: tuple[str, ...] = ()
+    truth: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip(Origin):
     """A row of manifest/clips.parquet: consecutive frames of one camera.
 
     Attributes:
@@ -43,11 +65,6 @@ class Clip:
         stride: source frames from one frame to the next.
         width: of the frames as stages see them, pixels, a multiple of 16.
         height: of the frames as stages see them, pixels, a multiple of 16.
-        town: map name. route: one drive within it. weather: in words. seed: of the town or None.
-        prompt: caption or prompt of the photoreal clip that is wanted.
-        licence: of the source.
-        labels: label streams that the source has, such as depth and instance.
-        truth: whether the source holds the photoreal clip itself (a second renderer made it).
         sha256: of the frames' bytes, (T, H, W, 3) uint8 RGB, then of the truth's if there is one.
     """
 
@@ -60,14 +77,6 @@ class Clip:
     stride: int = 1
     width: int
     height: int
-    town: str = ""
-    route: str = ""
-    weather: str = ""
-    seed: int | None = None
-    prompt: str = ""
-    licence: str = ""
-    labels: tuple[str, ...] = ()
-    truth: bool = False
     sha256: str
 
     def __post_init__(self) -> None:
