@@ -15,9 +15,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -46,6 +45,7 @@ from realmaster_live.training.loop import (
     StageState,
     autocast,
     check_fingerprint,
+    never,
     run_stage,
     write_entry,
 )
@@ -153,8 +153,11 @@ class HeadRun:
         out: Path,
         base: Path,
         accepted: Collection[str] = (),
+        stop: Callable[[], bool] = never,
     ) -> None:
         """Read the checkpoint onto torch's default device; it gets a new head if it has none.
+
+        Where `stop` returns true, the run saves and ends within a step.
 
         Raises:
             ConfigError: the checkpoint has another autoencoder than a tiny one.
@@ -178,13 +181,13 @@ class HeadRun:
         assert autoencoder.head is not None
         autoencoder.head.requires_grad_(True)
         self.autoencoder = autoencoder.to(torch.get_default_device())
-        self.recipe, self.base, self.out, self.accepted = recipe, base, out, accepted
+        self.recipe, self.base, self.out = recipe, base, out
+        self.accepted, self.stop = accepted, stop
         self.clips = find_clips(data, "training")
         self.stage = HeadStage(
             recipe, self.autoencoder, self.clips, find_clips(data, "validation")[:LOOK_CLIPS]
         )
         self.check_sizes()
-        self.stopping = False
 
     def check_sizes(self) -> None:
         """Raise an error unless the crops fit the clips and the latents."""
@@ -203,10 +206,6 @@ class HeadRun:
                     f"{width}x{height}: lower chunks, height or width in [decoder]"
                 )
 
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the run to save and end within a step (a signal handler)."""
-        self.stopping = True
-
     def train(self) -> bool:
         """Train to the end and write the checkpoint; return False if a signal ended it."""
         self.out.mkdir(parents=True, exist_ok=True)
@@ -223,7 +222,7 @@ class HeadRun:
             save=Interval(seconds=self.recipe.save_s),
             validate=Interval(seconds=self.recipe.validate_s),
             log=lambda entry: write_entry(self.out, entry),
-            stop=lambda: self.stopping,
+            stop=self.stop,
         )
         if finished:
             self.write(state.step)

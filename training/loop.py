@@ -60,6 +60,11 @@ class Interval:
         return bool(self.steps and step % self.steps == 0) or waited_s > self.seconds
 
 
+def never() -> bool:
+    """Let a run go on to its end."""
+    return False
+
+
 def autocast(recipe: Recipe) -> torch.autocast:
     """Return a context with bfloat16 matrix products, if the recipe asks for them."""
     return mixed(recipe.bfloat16)
@@ -224,7 +229,7 @@ def run_stage(
     log_steps: int = 20,
     writes: bool = True,
     refresh: Callable[[], None] = lambda: None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] = never,
 ) -> bool:
     """Train a stage to its end, resuming from its saved state; return False if `stop` ended it.
 

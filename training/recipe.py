@@ -216,7 +216,7 @@ def fingerprint(recipe: Recipe, stage: str) -> dict[str, Any]:
     return as_saved
 
 
-def recipe_hash(recipe: Recipe) -> str:
-    """Return the sha256 of the resolved recipe."""
+def recipe_hash(recipe: Any) -> str:
+    """Return the sha256 of a resolved recipe, a dataclass."""
     text = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import logging
+import platform
 import signal
 import sys
-from types import FrameType
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 
 from realmaster_live.errors import ConfigError
 
 STOPPED = 3  # exit status of a run that a signal ended; the same command resumes it
-
-
-class Stoppable(Protocol):
-    """A run that can be stopped by a signal."""
-
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Request that the run saves and ends within a step (called by the signal handler)."""
 
 
 def use_device(name: str) -> None:
@@ -41,10 +34,20 @@ def use_threads(count: int) -> None:
         torch.set_num_threads(count)
 
 
-def connect_signals(run: Stoppable) -> None:
-    """On SIGTERM, SIGINT or SIGUSR1, save the run and end it within a step."""
+def signalled() -> Callable[[], bool]:
+    """From now on, note SIGTERM, SIGINT and SIGUSR1; return whether one has come, as `stop`."""
+    come: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, run.stop)
+        signal.signal(number, lambda got, frame: come.append(got))
+    return lambda: bool(come)
+
+
+def machine(threads: int) -> str:
+    """Return a description of the device and the software."""
+    device = torch.get_default_device()
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {threads} threads"
 
 
 def log_to_stdout() -> None:

@@ -52,8 +52,8 @@ def run(options: Distill) -> int:
     from realmaster_live.training.recipe import read_table, toml_of
     from realmaster_live.training.session import (
         STOPPED,
-        connect_signals,
         log_to_stdout,
+        signalled,
         use_device,
     )
 
@@ -86,7 +86,7 @@ def run(options: Distill) -> int:
         options.out,
         start=Teacher.parse(options.start, recipe.base) if options.start else None,
         accepted=options.run.accept_change,
-        handle=connect_signals,
+        stop=signalled(),
     )
     if verdict is None:
         return STOPPED

@@ -63,7 +63,7 @@ def train_stages(table: dict[str, Any], options: Fit) -> int:
     """Train the embedded model's stages."""
     from realmaster_live.training.embedded.run import fit
     from realmaster_live.training.recipe import parse_recipe
-    from realmaster_live.training.session import STOPPED, connect_signals, use_device
+    from realmaster_live.training.session import STOPPED, signalled, use_device
 
     if options.base is not None:
         raise ConfigError('expected --base with method = "ic-lora", got stages: use --start')
@@ -84,7 +84,7 @@ def train_stages(table: dict[str, Any], options: Fit) -> int:
         out,
         start=options.start,
         accepted=options.run.accept_change,
-        handle=connect_signals,
+        stop=signalled(),
     )
     return 0 if finished else STOPPED
 
@@ -98,7 +98,7 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
     from realmaster_live.training.iclora.recipe import parse_recipe
     from realmaster_live.training.iclora.train import IcLoraRun
     from realmaster_live.training.recipe import toml_of
-    from realmaster_live.training.session import STOPPED, connect_signals, use_device
+    from realmaster_live.training.session import STOPPED, signalled, use_device
 
     if options.start is not None:
         raise ConfigError('expected --start with the stages, got method = "ic-lora": use --base')
@@ -119,8 +119,7 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
         profile = profile_of(recipe.base)
         size = largest_size(profile, data.training.shapes)
         print_cost(estimate_adapter(recipe, profile, size))
-    training = IcLoraRun(recipe, data, out, accepted=options.run.accept_change)
-    connect_signals(training)
+    training = IcLoraRun(recipe, data, out, accepted=options.run.accept_change, stop=signalled())
     return 0 if training.train() else STOPPED
 
 
@@ -128,7 +127,7 @@ def train_head(table: dict[str, Any], options: Fit) -> int:
     """Train a head that looks at the render."""
     from realmaster_live.training.decoder_head import HeadRun
     from realmaster_live.training.recipe import parse_recipe, toml_of
-    from realmaster_live.training.session import STOPPED, connect_signals, use_device
+    from realmaster_live.training.session import STOPPED, signalled, use_device
 
     recipe = parse_recipe({**table, "stages": ["decoder"]})
     if options.run.print_config:
@@ -143,6 +142,12 @@ def train_head(table: dict[str, Any], options: Fit) -> int:
         )
     data, out = _folders(options)
     use_device(options.run.device)
-    training = HeadRun(recipe, data, out, Path(options.base), accepted=options.run.accept_change)
-    connect_signals(training)
+    training = HeadRun(
+        recipe,
+        data,
+        out,
+        Path(options.base),
+        accepted=options.run.accept_change,
+        stop=signalled(),
+    )
     return 0 if training.train() else STOPPED

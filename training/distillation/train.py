@@ -11,14 +11,11 @@ RUN/ckpt/step=N/{weights, optimizer, critic.*, discriminator.*}.safetensors
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
-import platform
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -49,7 +46,9 @@ from realmaster_live.training.distillation.validation import Validation
 from realmaster_live.training.experts import transformers_of
 from realmaster_live.training.iclora.base import check_latents_of
 from realmaster_live.training.iclora.train import Data
-from realmaster_live.training.loop import Interval, check_fingerprint, run_stage, write_entry
+from realmaster_live.training.loop import Interval, check_fingerprint, never, run_stage, write_entry
+from realmaster_live.training.recipe import recipe_hash
+from realmaster_live.training.session import machine
 
 logger = logging.getLogger(__name__)
 
@@ -73,10 +72,14 @@ class Run:
         out: Path,
         start: Teacher | None = None,
         accepted: Collection[str] = (),
+        stop: Callable[[], bool] = never,
     ) -> None:
-        """Open the networks on torch's default device."""
+        """Open the networks on torch's default device.
+
+        Where `stop` returns true, the run saves and ends within a step.
+        """
         self.recipe, self.teacher, self.out, self.accepted = recipe, teacher, out, accepted
-        self.start = start or teacher
+        self.start, self.stop = start or teacher, stop
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
@@ -118,11 +121,6 @@ class Run:
         )
         self.checkpoint = out / "checkpoint"
         self.best: Verdict | None = None
-        self.stopping = False
-
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the run to save and end within a step (a signal handler)."""
-        self.stopping = True
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -229,7 +227,7 @@ class Run:
             save=Interval(steps=self.recipe.save_steps, seconds=self.recipe.save_s),
             validate=Interval(steps=self.recipe.validate_steps, seconds=self.recipe.validate_s),
             log=self.log,
-            stop=lambda: self.stopping,
+            stop=self.stop,
         )
 
 
@@ -252,19 +250,6 @@ def known_verdict(checkpoint: Path, recipe: DistillRecipe) -> Verdict | None:
     return Verdict(figures=told["figures"], limits=recipe.gates.limits(), space=told["space"])
 
 
-def recipe_hash(recipe: DistillRecipe) -> str:
-    """Return the sha256 of the resolved recipe."""
-    text = json.dumps(dataclasses.asdict(recipe), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def machine(threads: int) -> str:
-    """Return a description of the device and the software."""
-    if torch.get_default_device().type == "cuda":
-        return torch.cuda.get_device_name(torch.get_default_device())
-    return f"{platform.machine()}, {threads} threads"
-
-
 def distill(
     recipe: DistillRecipe,
     data: Data,
@@ -273,17 +258,16 @@ def distill(
     *,
     start: Teacher | None = None,
     accepted: Collection[str] = (),
-    handle: Callable[[Run], None] = lambda run: None,
+    stop: Callable[[], bool] = never,
 ) -> Verdict | None:
     """Start or resume a distillation in `out`; return the verdict on its checkpoint.
 
     The student is initialized from `start`, by default the teacher; the critic from the teacher.
-    None is returned for a run that was stopped. `handle` receives the run before it starts, to
-    connect signals to `run.stop`. A state that was saved under other conditions raises ConfigError,
-    except for keys in `accepted`.
+    None is returned for a run that was stopped: it saves and ends within a step where `stop`
+    returns true. A state that was saved under other conditions raises ConfigError, except for keys
+    in `accepted`.
     """
-    run = Run(recipe, data, teacher, Path(out), start, accepted)
-    handle(run)
+    run = Run(recipe, data, teacher, Path(out), start, accepted, stop)
     if not run.train():
         return None
     if run.best is None:  # a finished run whose folder of results was removed

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -36,6 +34,7 @@ from realmaster_live.training.loop import (
     StageState,
     autocast,
     check_fingerprint,
+    never,
     run_stage,
     write_entry,
 )
@@ -45,6 +44,7 @@ from realmaster_live.training.recipe import (
     fingerprint,
     recipe_hash,
 )
+from realmaster_live.training.session import machine
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +67,15 @@ class Run:
         out: Path,
         start: Path | None = None,
         accepted: Collection[str] = (),
+        stop: Callable[[], bool] = never,
     ) -> None:
         """Make the networks on torch's default device.
 
-        A resumed stage's conditions may differ in the `accepted` keys.
+        A resumed stage's conditions may differ in the `accepted` keys. Where `stop` returns true,
+        the running stage saves and ends within a step.
         """
         self.recipe, self.data, self.out, self.start = recipe, data, out, start
-        self.accepted = accepted
+        self.accepted, self.stop = accepted, stop
         self.device = torch.get_default_device()
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
@@ -84,11 +86,6 @@ class Run:
             self.autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.preview_clips = find_clips(data, "validation")[:LOOK_CLIPS]
         self.encoded: dict[str, list[LatentSequence]] = {}
-        self.stopping = False
-
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the running stage to save and end within a step (a signal handler)."""
-        self.stopping = True
 
     def log(self, entry: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -222,7 +219,7 @@ class Run:
                 validate=Interval(seconds=self.recipe.validate_s),
                 log=self.log,
                 refresh=partial(self.refresh, stage, clips),
-                stop=lambda: self.stopping,
+                stop=self.stop,
             )
             if not finished:
                 return False
@@ -230,12 +227,6 @@ class Run:
                 set_statistics(self.autoencoder, clips[:STATISTICS_CLIPS])
             self.hand_on(name, clips)
         return True
-
-    def machine(self) -> str:
-        """Return a description of the device and the software."""
-        if self.device.type == "cuda":
-            return torch.cuda.get_device_name(self.device)
-        return f"{platform.machine()}, {self.recipe.threads} threads"
 
     @staticmethod
     def conditions(clips: list[Clip], conditions: dict[str, Any]) -> dict[str, Any]:
@@ -275,7 +266,7 @@ class Run:
         save_checkpoint(folder, self.autoencoder, self.transformer)
         facts = {
             "recipe": recipe_hash(self.recipe),
-            "machine": self.machine(),
+            "machine": machine(self.recipe.threads),
             "stages": stages,
         }
         (folder / "facts.json").write_text(json.dumps(facts, indent=2) + "\n")
@@ -288,13 +279,13 @@ def fit(
     *,
     start: Path | str | None = None,
     accepted: Collection[str] = (),
-    handle: Callable[[Run], None] = lambda run: None,
+    stop: Callable[[], bool] = never,
 ) -> bool:
     """Start or resume the training run in `out`; return False if it was stopped.
 
-    A new run starts from the weights of the checkpoint `start`, if given. `handle`
-    receives the run before it starts, to connect signals to `run.stop`.
+    A new run starts from the weights of the checkpoint `start`, if given. Where `stop` returns
+    true, the run saves and ends within a step.
     """
-    run = Run(recipe, Path(data), Path(out), Path(start) if start else None, accepted)
-    handle(run)
-    return run.train()
+    return Run(
+        recipe, Path(data), Path(out), Path(start) if start else None, accepted, stop
+    ).train()

@@ -14,10 +14,9 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -39,6 +38,7 @@ from realmaster_live.training.loop import (
     Interval,
     StageState,
     check_fingerprint,
+    never,
     run_stage,
     write_entry,
 )
@@ -73,11 +73,21 @@ class IcLoraRun:
     """A training run in its folder."""
 
     def __init__(
-        self, recipe: IcLoraRecipe, data: Data, out: Path, *, accepted: Collection[str] = ()
+        self,
+        recipe: IcLoraRecipe,
+        data: Data,
+        out: Path,
+        *,
+        accepted: Collection[str] = (),
+        stop: Callable[[], bool] = never,
     ) -> None:
-        """Load the base model; a resumed run's conditions may differ in the `accepted` keys."""
-        self.recipe, self.data, self.out, self.accepted = recipe, data, out, accepted
-        self.stopping = False
+        """Load the base model.
+
+        A resumed run's conditions may differ in the `accepted` keys. Where `stop` returns true, the
+        run saves and ends within a step.
+        """
+        self.recipe, self.data, self.out = recipe, data, out
+        self.accepted, self.stop = accepted, stop
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         self.processes = Processes()
@@ -105,10 +115,6 @@ class IcLoraRun:
             targets=options.targets,
             generator=torch.Generator("cpu").manual_seed(self.recipe.seed),
         )
-
-    def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the run to save and end within a step (a signal handler)."""
-        self.stopping = True
 
     def train(self) -> bool:
         """Train to the end; return False if a signal ended it."""
@@ -155,7 +161,7 @@ class IcLoraRun:
             log=lambda entry: self.log({**entry, **self.bins(stage, entry)}),
             log_steps=recipe.log_steps,
             writes=self.processes.first,
-            stop=lambda: self.processes.any(self.stopping),
+            stop=lambda: self.processes.any(self.stop()),
         )
         if finished and self.processes.first:
             self.write_adapter()

@@ -1,6 +1,7 @@
 """Runs in their folder: resumed bit for bit, refused, judged, handed on as weights or adapter."""
 
 import dataclasses
+import itertools
 import json
 import tomllib
 from importlib.resources import files
@@ -24,7 +25,7 @@ from realmaster_live.training.distillation.gates import GatesConfig
 from realmaster_live.training.distillation.networks import Teacher
 from realmaster_live.training.distillation.recipe import STUDENT, DistillRecipe, parse_recipe
 from realmaster_live.training.distillation.regress import RegressConfig
-from realmaster_live.training.distillation.train import distill
+from realmaster_live.training.distillation.train import Run, distill
 from realmaster_live.training.iclora.base import BaseConfig
 from realmaster_live.training.loop import StageState
 
@@ -69,19 +70,8 @@ def recipe():
 
 def stopping_after(steps):
     """Stop a run as a signal would, once its student has taken so many steps in this process."""
-
-    def handle(run):
-        update, seen = run.stage.state.update, []
-
-        def counted(loss):
-            norm = update(loss)
-            seen.append(norm)
-            run.stopping = len(seen) >= steps
-            return norm
-
-        run.stage.state.update = counted
-
-    return handle
+    asked = itertools.count(1)
+    return lambda: next(asked) >= steps
 
 
 @pytest.mark.parametrize("method", ["dmd2", "self-forcing"])
@@ -92,7 +82,7 @@ def test_a_parted_run_equals_a_straight_one_bit_for_bit(
     data, teacher = data_of(textured), Teacher(base=base)
     assert distill(recipe, data, teacher, tmp_path / "straight") is not None
     stops = 0
-    while distill(recipe, data, teacher, tmp_path / "parted", handle=stopping_after(2)) is None:
+    while distill(recipe, data, teacher, tmp_path / "parted", stop=stopping_after(2)) is None:
         stops += 1
     assert stops == 2
     one, other = (latest(tmp_path / name / "ckpt")[0] for name in ("straight", "parted"))
@@ -132,7 +122,7 @@ def test_other_conditions_are_refused_and_can_be_accepted(
     recipe, base, data_of, textured, tmp_path
 ):
     data, teacher = data_of(textured), Teacher(base=base)
-    assert distill(recipe, data, teacher, tmp_path, handle=stopping_after(1)) is None
+    assert distill(recipe, data, teacher, tmp_path, stop=stopping_after(1)) is None
     other = dataclasses.replace(recipe, dmd2=dataclasses.replace(recipe.dmd2, gan_weight=0.1))
     with pytest.raises(ConfigError, match=r"dmd2\.gan_weight 0\.03 -> 0\.1"):
         distill(other, data, teacher, tmp_path)
@@ -149,8 +139,8 @@ def test_an_adapter_goes_on_from_the_teachers_and_its_file_gives_the_student(
     save(tmp_path / "teacher.safetensors", adapter, scheme="diffusers", facts=facts)
     teacher = Teacher.parse(f"{base}+{tmp_path / 'teacher.safetensors'}", BaseConfig())
     recipe = dataclasses.replace(recipe, trains="adapter", critic_trains="adapter")
-    runs = []
-    distill(recipe, data_of(textured), teacher, tmp_path / "run", handle=runs.append)
+    run = Run(recipe, data_of(textured), teacher, tmp_path / "run")
+    assert run.train()
     made = tmp_path / "run" / "checkpoint" / "adapter.safetensors"
     found = read_facts(made)
     assert (found.base_model, found.licence, found.trigger) == ("tiny", "CC-BY-4.0", "a word")
@@ -158,7 +148,7 @@ def test_an_adapter_goes_on_from_the_teachers_and_its_file_gives_the_student(
     _, again = load_checkpoint(base)
     loaded = load(made, again, base_sha256=found.base_sha256)
     assert {each.rank for each in loaded.low_ranks.values()} == {2}
-    trained = dict(runs[0].stage.module.named_parameters())
+    trained = dict(run.stage.module.named_parameters())
     for name, parameter in again.named_parameters():
         assert torch.equal(parameter, trained[name]), name
     assert any(each.up.abs().max() > 0 for each in loaded.low_ranks.values())

@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -19,7 +20,6 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.checkpoints import latest
-from realmaster_live.training.iclora.batches import Batches
 from realmaster_live.training.iclora.train import Data, IcLoraRun
 from realmaster_live.training.recipe import read_table
 
@@ -263,18 +263,8 @@ def test_what_saves_memory_learns_too_and_resumes(recipe_of, data, tmp_path, mem
         for name in ("plain", "frugal")
     )
     assert small == pytest.approx(plain, rel=0.05)
-    parted = IcLoraRun(frugal, data, tmp_path / "parted")
-    draws = []
-    draw = Batches.draw
-
-    def stop_in_time(self, step, **options):
-        draws.append(step)
-        parted.stopping = len(draws) >= 5
-        return draw(self, step, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batches, "draw", stop_in_time)
-        assert not parted.train()
+    asked = itertools.count(1)
+    assert not IcLoraRun(frugal, data, tmp_path / "parted", stop=lambda: next(asked) >= 5).train()
     assert latest(tmp_path / "parted" / "ckpt")[1]["step"] == 5
     assert IcLoraRun(frugal, data, tmp_path / "parted").train()
     states_equal(*(tmp_path / name / "ckpt" / "step=12" for name in ("frugal", "parted")))
