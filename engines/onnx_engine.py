@@ -21,7 +21,7 @@ from realmaster_live.engines.manifest import check_graphs, graphs_of, read_manif
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_sessions import choose_providers, open_sessions
 from realmaster_live.engines.past import Past
-from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
+from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.profile import Profile
@@ -79,15 +79,8 @@ class OnnxEngine:
         self.manifest = read_manifest(self._folder)
         self._profile = profile = Profile.from_dict(self.manifest["profile"])
         self._stride = profile.token_stride
-        check_size(width, height, self._stride)
+        self._spec = spec_of(profile, width, height, fps)
         self._sigmas = self._choose_sigmas(steps)
-        self._spec = ChunkSpec(
-            frames=profile.chunk_frames,
-            first_frames=profile.first_frames,
-            height=height,
-            width=width,
-            fps=fps,
-        )
         self._due = self._taken = 0  # frames of the next chunk and of the one before
         self._recompute = recompute_reference
         self._sessions = open_sessions(

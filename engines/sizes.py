@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
+from realmaster_live.model.profile import Profile
 
 
 def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, int]]:
@@ -35,6 +36,18 @@ def check_size(width: int, height: int, stride: int) -> None:
             f"expected a width and height that are multiples of {stride}, got "
             f"{width}x{height}: use {fitting(width, height, stride)}"
         )
+
+
+def spec_of(profile: Profile, width: int, height: int, fps: float) -> ChunkSpec:
+    """Return the chunks of a profile at a size; EngineError for a size that does not fit it."""
+    check_size(width, height, profile.token_stride)
+    return ChunkSpec(
+        frames=profile.chunk_frames,
+        first_frames=profile.first_frames,
+        height=height,
+        width=width,
+        fps=fps,
+    )
 
 
 def spec_text(spec: ChunkSpec) -> str:

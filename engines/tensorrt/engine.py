@@ -19,7 +19,7 @@ from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
 from realmaster_live.engines.program.plan_graphs import round_to_bfloat16
 from realmaster_live.engines.program.prepare import read_prompts
-from realmaster_live.engines.sizes import check_frames, filled, spec_text
+from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
 from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
@@ -110,13 +110,7 @@ class TrtEngine:
         check_fits(manifest, asked, self._folder)
         self._steps = steps or manifest["steps"]
         profile = Profile.from_dict(manifest["profile"], source=f"the profile in {folder}")
-        self._spec = ChunkSpec(
-            frames=profile.chunk_frames,
-            first_frames=profile.first_frames,
-            height=manifest["height"],
-            width=manifest["width"],
-            fps=fps,
-        )
+        self._spec = spec_of(profile, manifest["width"], manifest["height"], fps)
         ports = {name: Ports.from_dict(each) for name, each in manifest["graphs"].items()}
         self._program = ChunkProgram(ports, self._sizes())
         self._noise = ChunkNoise(self._program.latent.at(0), seed)

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.options import Precision
-from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
+from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
 from realmaster_live.engines.torch.adapters import Adapters
 from realmaster_live.engines.torch.buffers import Buffers
 from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
@@ -106,17 +106,10 @@ class TorchEngine:
         )
         self.name, self.device = opened.name, opened.device
         profile = self.profile = opened.profile
-        check_size(width, height, profile.token_stride)
+        self._spec = spec_of(profile, width, height, fps)
         count = profile.steps if steps is None else steps
         self._sigmas, tables = opened.schedule(count, prompts)
         levels, places = self._sigmas[:-1], list(tables)
-        self._spec = ChunkSpec(
-            frames=profile.chunk_frames,
-            first_frames=profile.first_frames,
-            height=height,
-            width=width,
-            fps=fps,
-        )
         self._due = self._taken = 0  # frames of the next chunk and of the one before
         self._threads = threads
         self._cuda = self.device.type == "cuda"
