@@ -103,11 +103,18 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
         )
 
 
-def read_prompts(
-    folder: Path, manifest: Mapping[str, Any], profile: Profile
-) -> dict[str, NDArray[np.float32]]:
-    """Return the keys and values of every prompt, (L, 2, 1, heads, M, head width) by name."""
-    names = manifest.get("prompts", [])
+def read_prompts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    """Return the keys and values of every prompt, (L, 2, 1, heads, M, head width) by name.
+
+    Raises:
+        BuildError: the model takes prompts, and the export has none, or a damaged file.
+    """
+    names, profile = manifest.get("prompts", []), Profile.from_dict(manifest["profile"])
+    if profile.text_width and not names:
+        raise BuildError(
+            f"expected prompts with a model of profile {profile.name}, got none in {folder}: put "
+            "their embeddings into the checkpoint's folder and export again"
+        )
     if not names:
         return {}
     path = SafeFolder(folder, error=BuildError).file(PROMPT_PAIRS_FILE)

@@ -91,7 +91,7 @@ class OnnxEngine:
             lean=lean,
             quantized=self.manifest.get("precision") == "int8",
         )
-        self._prompts = read_prompts(self._folder, self.manifest, profile)
+        self._prompts = read_prompts(self._folder, self.manifest)
         tokens = next((pairs.shape[4] for pairs in self._prompts.values()), 0)
         check_graphs(
             self._sessions,

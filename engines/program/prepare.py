@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
 from realmaster_live.engines.program.plan_graphs import (
     add_euler_step,
@@ -25,7 +22,6 @@ from realmaster_live.engines.program.plan_graphs import (
     to_bfloat16,
     write_graphs,
 )
-from realmaster_live.errors import BuildError
 
 GRAPHS = ("encode", "context", "denoise", "decode")  # each may take outputs of earlier ones
 KEPT_SUFFIX = "_kv"  # keys and values, which have the products' type
@@ -57,26 +53,6 @@ class Prepared:
 
     ports: dict[str, Ports]
     contents: dict[str, str]
-
-
-def read_prompts(
-    exported: Path, manifest: Mapping[str, Any]
-) -> dict[str, NDArray[np.float32]]:  # (L, 2, 1, heads, M, head width) each
-    """Return an export's prompts as keys and values by name; empty for a model without prompts.
-
-    Raises:
-        BuildError: the model takes prompts, and the export has none.
-    """
-    names = manifest.get("prompts", [])
-    if manifest["profile"]["text_width"] and not names:
-        raise BuildError(
-            f"expected prompts with a model of profile {manifest['profile']['name']}, got none in "
-            f"{exported}: put their embeddings into the checkpoint's folder and export again"
-        )
-    if not names:
-        return {}
-    pairs = np.load(exported / PROMPT_PAIRS_FILE, allow_pickle=False)
-    return dict(zip(names, pairs, strict=True))
 
 
 def prepare_graphs(

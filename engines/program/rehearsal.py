@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.chunk_program import ChunkProgram
 from realmaster_live.engines.program.host_device import HostDevice, realize_on_host
-from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts, sizes_of
+from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 

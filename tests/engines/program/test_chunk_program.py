@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.chunk_program import (
     ALIGNMENT,
@@ -15,7 +16,7 @@ from realmaster_live.engines.program.chunk_program import (
     Ports,
 )
 from realmaster_live.engines.program.host_device import HostDevice, from_noise, realize_on_host
-from realmaster_live.engines.program.prepare import prepare_graphs, read_prompts, sizes_of
+from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
 from realmaster_live.engines.program.rehearsal import (
     GATES,
     compare,
