@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import nn
@@ -54,11 +54,6 @@ class Optimization:
     bits: int = 32
 
     def __post_init__(self) -> None:
-        if self.schedule not in get_args(Schedule):
-            raise ConfigError(
-                f"expected schedule among {', '.join(get_args(Schedule))}, got "
-                f"{self.schedule!r}: take one of them"
-            )
         if self.bits not in (8, 32):
             raise ConfigError(f"expected bits 8 or 32, got {self.bits}: take one of them")
         for name in ("steps", "accumulate"):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.profile import EMBEDDED, Profile
-from realmaster_live.system.texts import parse_toml
 from realmaster_live.training.optimization import Optimization
+from realmaster_live.training.recipe_tables import build, flat, read_table
 
 METHODS = ("stages", "ic-lora", "decoder")
 STAGES = ("autoencoder", "transformer", "distill", "decoder", "joint")
@@ -125,15 +123,13 @@ class Recipe:
     decoder: StageRecipe = field(default_factory=StageRecipe)
     joint: StageRecipe = field(default_factory=StageRecipe)
 
-
-def check_keys(kind: type[Any], table: dict[str, Any], where: str) -> None:
-    """Raise ConfigError for an unknown key, and suggest the most similar known one."""
-    known = [entry.name for entry in dataclasses.fields(kind)]
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}" if near else f"use one of {', '.join(known)}"
-            raise ConfigError(f"expected a known key in {where}, got {key!r}: {hint}")
+    def __post_init__(self) -> None:
+        """Refuse stages that are unknown or out of order."""
+        if not self.stages or self.stages != tuple(s for s in STAGES if s in self.stages):
+            raise ConfigError(
+                f"expected stages among {', '.join(STAGES)}, in this order, got "
+                f"{list(self.stages)}: leave out what is not to run"
+            )
 
 
 def method_of(table: dict[str, Any]) -> str:
@@ -146,42 +142,9 @@ def method_of(table: dict[str, Any]) -> str:
     return method
 
 
-def check_stages(names: list[str]) -> tuple[str, ...]:
-    """Return the stages, or raise ConfigError where they are unknown or out of order."""
-    if not names or names != [name for name in STAGES if name in names]:
-        raise ConfigError(
-            f"expected stages among {', '.join(STAGES)}, in this order, got {names}: "
-            "leave out what is not to run"
-        )
-    return tuple(names)
-
-
 def parse_recipe(table: dict[str, Any]) -> Recipe:
     """Return the recipe of a parsed TOML table."""
-    values = {k: v for k, v in table.items() if k != "method"}
-    check_keys(Recipe, values, "the recipe")
-    if "profile" in values:
-        check_keys(Profile, values["profile"], "[profile]")
-        values["profile"] = dataclasses.replace(EMBEDDED, **values["profile"])
-    if "stages" in values:
-        values["stages"] = check_stages(values["stages"])
-    for name in STAGES:
-        if name in values:
-            check_keys(StageRecipe, values[name], f"[{name}]")
-            stage = dict(values[name])
-            stage["frozen"] = tuple(stage.get("frozen", ()))
-            values[name] = StageRecipe(**stage)
-    return Recipe(**values)
-
-
-def read_table(path: Path | str) -> dict[str, Any]:
-    """Return the parsed TOML of a recipe, whatever its method."""
-    try:
-        return parse_toml(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"expected a recipe in TOML at {path}, got {error}: start from embedded.toml"
-        ) from error
+    return build(Recipe, {key: value for key, value in table.items() if key != "method"})
 
 
 def load_recipe(path: Path | str) -> Recipe:
@@ -189,31 +152,14 @@ def load_recipe(path: Path | str) -> Recipe:
     return parse_recipe(read_table(path))
 
 
-def toml_of(table: Mapping[str, Any]) -> str:
-    """Return a nested table of plain values as TOML; `read_table` reads the same table."""
-    plain = {k: v for k, v in table.items() if not isinstance(v, Mapping)}
-    lines = [f"{key} = {_toml(value)}" for key, value in plain.items()]
-    for name, inner in table.items():
-        if isinstance(inner, Mapping):
-            lines += ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in inner.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """Return a plain value as TOML writes it."""
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    return repr(value) if isinstance(value, float) else json.dumps(value)
-
-
 def fingerprint(recipe: Recipe, stage: str) -> dict[str, Any]:
     """Return the options that must not change when a stage is resumed; budgets and threads may."""
-    table = dataclasses.asdict(recipe)
-    entries = {f"{stage}.{k}": v for k, v in table[stage].items() if k != "budget_s"}
-    entries |= {"seed": recipe.seed, "bfloat16": recipe.bfloat16}
-    entries |= {f"profile.{k}": v for k, v in table["profile"].items()}
-    as_saved: dict[str, Any] = json.loads(json.dumps(entries))
-    return as_saved
+    kept = (f"{stage}.", "profile.")
+    return {
+        key: value
+        for key, value in flat(recipe).items()
+        if key in ("seed", "bfloat16") or (key.startswith(kept) and key != f"{stage}.budget_s")
+    }
 
 
 def recipe_hash(recipe: Any) -> str:

@@ -49,7 +49,7 @@ def run(options: Distill) -> int:
     from realmaster_live.training.estimate.distill import estimate_distillation
     from realmaster_live.training.estimate.shapes import largest_size
     from realmaster_live.training.iclora.base import profile_of
-    from realmaster_live.training.recipe import read_table, toml_of
+    from realmaster_live.training.recipe_tables import read_table, to_toml
     from realmaster_live.training.session import (
         STOPPED,
         log_to_stdout,
@@ -60,7 +60,7 @@ def run(options: Distill) -> int:
     log_to_stdout()
     recipe = parse_recipe(read_table(options.recipe))
     if options.run.print_config:
-        sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
+        sys.stdout.write(to_toml(dataclasses.asdict(recipe)))
         return 0
     teacher = Teacher.parse(options.teacher, recipe.base) if options.teacher else None
     base = dataclasses.replace(recipe.base, checkpoint=str(teacher.base) if teacher else "")

@@ -42,7 +42,8 @@ class Fit:
 
 def run(options: Fit) -> int:
     """Train; the exit status is 0 for a finished run, 3 for a stopped one."""
-    from realmaster_live.training.recipe import method_of, read_table
+    from realmaster_live.training.recipe import method_of
+    from realmaster_live.training.recipe_tables import read_table
     from realmaster_live.training.session import log_to_stdout
 
     log_to_stdout()
@@ -97,7 +98,7 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
     from realmaster_live.training.iclora.data import open_data
     from realmaster_live.training.iclora.recipe import parse_recipe
     from realmaster_live.training.iclora.train import IcLoraRun
-    from realmaster_live.training.recipe import toml_of
+    from realmaster_live.training.recipe_tables import to_toml
     from realmaster_live.training.session import STOPPED, signalled, use_device
 
     if options.start is not None:
@@ -107,7 +108,7 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
         base = dataclasses.replace(recipe.base, checkpoint=options.base)
         recipe = dataclasses.replace(recipe, base=base)
     if options.run.print_config:
-        sys.stdout.write(toml_of(dataclasses.asdict(recipe)))
+        sys.stdout.write(to_toml(dataclasses.asdict(recipe)))
         return 0
     if options.run.estimate:
         told = estimate_adapter(recipe, profile_of(recipe.base), options.run.size)
@@ -126,14 +127,15 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
 def train_head(table: dict[str, Any], options: Fit) -> int:
     """Train a head that looks at the render."""
     from realmaster_live.training.decoder_head import HeadRun
-    from realmaster_live.training.recipe import parse_recipe, toml_of
+    from realmaster_live.training.recipe import parse_recipe
+    from realmaster_live.training.recipe_tables import to_toml
     from realmaster_live.training.session import STOPPED, signalled, use_device
 
     recipe = parse_recipe({**table, "stages": ["decoder"]})
     if options.run.print_config:
         shown = dataclasses.asdict(recipe)
         kept = ("seed", "threads", "bfloat16", "save_s", "validate_s", "decoder")
-        sys.stdout.write(toml_of({"method": "decoder", **{name: shown[name] for name in kept}}))
+        sys.stdout.write(to_toml({"method": "decoder", **{name: shown[name] for name in kept}}))
         return 0
     if options.base is None or options.start is not None:
         raise ConfigError(

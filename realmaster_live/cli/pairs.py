@@ -221,7 +221,8 @@ def work(options: Work) -> int:
 
 
 def _print_recipe(options: WithRecipe) -> int:
-    from realmaster_live.training.pairs.recipe import load_recipe, read_recipe, to_toml
+    from realmaster_live.training.pairs.recipe import load_recipe, read_recipe
+    from realmaster_live.training.recipe_tables import to_toml
 
     path = options.recipe.recipe
     recipe = load_recipe(path) if path else read_recipe(options.dataset)

@@ -7,9 +7,10 @@ from pathlib import Path
 from realmaster_live.jobs.worker import Worker
 from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import write_clips
-from realmaster_live.training.pairs.recipe import FILE, to_toml
+from realmaster_live.training.pairs.recipe import FILE
 from realmaster_live.training.pairs.stage import Clip
 from realmaster_live.training.pairs.work import StageWork
+from realmaster_live.training.recipe_tables import to_toml
 
 
 def trial_clip(name: str) -> Clip:

@@ -21,7 +21,7 @@ from realmaster_live.training.estimate.fit import estimate_adapter
 from realmaster_live.training.estimate.meter import Meter
 from realmaster_live.training.estimate.shapes import tensors_of
 from realmaster_live.training.iclora.recipe import load_recipe
-from realmaster_live.training.recipe import read_table
+from realmaster_live.training.recipe_tables import read_table
 
 RECIPES = files("realmaster_live.training") / "recipes"
 SMALL = dataclasses.replace(

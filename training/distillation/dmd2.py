@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import torch
 from torch import Tensor
@@ -80,12 +79,6 @@ class DMD2Config:
     depth: int = 3
 
     def __post_init__(self) -> None:
-        for name, choices in (("guidance_form", GuidanceForm), ("gan_form", AdversarialForm)):
-            if getattr(self, name) not in get_args(choices):
-                raise ConfigError(
-                    f"expected {name} among {', '.join(get_args(choices))}, got "
-                    f"{getattr(self, name)!r}: take one of them"
-                )
         if self.critic_steps < 1:
             raise ConfigError(
                 f"expected critic_steps of at least 1, got {self.critic_steps}: 5 is usual"

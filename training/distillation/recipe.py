@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.training.distillation.dmd2 import DMD2Config
@@ -14,7 +13,7 @@ from realmaster_live.training.distillation.gates import GatesConfig
 from realmaster_live.training.distillation.regress import RegressConfig
 from realmaster_live.training.iclora.base import BaseConfig
 from realmaster_live.training.optimization import Optimization
-from realmaster_live.training.recipe import check_keys
+from realmaster_live.training.recipe_tables import build, flat
 from realmaster_live.training.recompute import Recompute
 
 Method = Literal["regress", "dmd2", "self-forcing"]
@@ -87,14 +86,6 @@ class DistillRecipe:
     gates: GatesConfig = field(default_factory=GatesConfig)
 
     def __post_init__(self) -> None:
-        kinds = (("method", Method), ("trains", Trains), ("critic_trains", Trains),
-                 ("weights", Weights), ("recompute", Recompute))  # fmt: skip
-        for name, choices in kinds:
-            if getattr(self, name) not in get_args(choices):
-                raise ConfigError(
-                    f"expected {name} among {', '.join(get_args(choices))}, got "
-                    f"{getattr(self, name)!r}: take one of them"
-                )
         if self.discriminator.accumulate != self.critic.accumulate:
             raise ConfigError(
                 "expected critic and discriminator to accumulate alike, as they judge the same "
@@ -123,29 +114,9 @@ class DistillRecipe:
         return self.matches or (self.method == "regress" and self.regress.consistency_weight > 0)
 
 
-TABLES: Mapping[str, type[Any]] = {
-    "base": BaseConfig, "regress": RegressConfig, "dmd2": DMD2Config, "gates": GatesConfig,
-}  # fmt: skip
-OPTIMIZERS: Mapping[str, Optimization] = {
-    "student": STUDENT, "critic": JUDGE, "discriminator": JUDGE,
-}  # fmt: skip
-
-
 def parse_recipe(table: Mapping[str, Any]) -> DistillRecipe:
     """Return the recipe of a parsed TOML table; unknown keys are errors."""
-    check_keys(DistillRecipe, dict(table), "the recipe")
-    values = dict(table)
-    for name in (*TABLES, *OPTIMIZERS):
-        if name in values:
-            if not isinstance(values[name], dict):
-                raise ConfigError(f"expected a table [{name}], got {values[name]!r}: make it one")
-            kind = TABLES.get(name, Optimization)
-            check_keys(kind, values[name], f"[{name}]")
-            begin = OPTIMIZERS.get(name)
-            values[name] = (
-                dataclasses.replace(begin, **values[name]) if begin else kind(**values[name])
-            )
-    return DistillRecipe(**values)
+    return build(DistillRecipe, table)
 
 
 FREE = (
@@ -162,10 +133,8 @@ FREE = (
 
 def fingerprint(recipe: DistillRecipe) -> dict[str, Any]:
     """Return the options that must not change when a run is resumed, as flat JSON values."""
-    flat: dict[str, Any] = {}
-    for name, value in json.loads(json.dumps(dataclasses.asdict(recipe))).items():
-        if name in FREE:
-            continue
-        entries = value.items() if isinstance(value, dict) else ()
-        flat |= {f"{name}.{k}": v for k, v in entries if k != "budget_s"} or {name: value}
-    return flat
+    return {
+        key: value
+        for key, value in flat(recipe).items()
+        if key.partition(".")[0] not in FREE and not key.endswith(".budget_s")
+    }

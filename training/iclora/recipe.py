@@ -6,11 +6,9 @@ public.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.lora import DEFAULT_TARGETS
@@ -18,9 +16,9 @@ from realmaster_live.training.iclora.base import BaseConfig
 from realmaster_live.training.iclora.conditions import Conditions
 from realmaster_live.training.iclora.timesteps import Timesteps
 from realmaster_live.training.optimization import Optimization
-from realmaster_live.training.recipe import check_keys, read_table
+from realmaster_live.training.recipe_tables import build, flat, read_table
 
-METHOD = "ic-lora"
+METHOD: Literal["ic-lora"] = "ic-lora"
 Weights = Literal["fp32", "bf16", "int8"]
 
 
@@ -58,11 +56,6 @@ class Memory:
     checkpointing: bool = True
 
     def __post_init__(self) -> None:
-        if self.weights not in get_args(Weights):
-            raise ConfigError(
-                f"expected weights among {', '.join(get_args(Weights))}, got {self.weights!r}: "
-                "take one of them"
-            )
         if self.weights == "bf16" and not self.bfloat16:
             raise ConfigError(
                 "expected products in bfloat16 of weights in bf16, got bfloat16 = false: set it, "
@@ -109,7 +102,7 @@ class IcLoraRecipe:
         memory: options that save memory. validation: validation during training.
     """
 
-    method: str = METHOD
+    method: Literal["ic-lora"] = METHOD
     seed: int = 0
     threads: int = 0
     batch: int = 1
@@ -125,15 +118,6 @@ class IcLoraRecipe:
     validation: Validation = field(default_factory=Validation)
 
 
-TABLES: dict[str, type[Any]] = {
-    "base": BaseConfig,
-    "adapter": AdapterConfig,
-    "conditions": Conditions,
-    "timesteps": Timesteps,
-    "optimizer": Optimization,
-    "memory": Memory,
-    "validation": Validation,
-}
 FREE = (
     "threads",
     "save_steps",
@@ -147,17 +131,7 @@ FREE = (
 
 def parse_recipe(table: dict[str, Any]) -> IcLoraRecipe:
     """Return the recipe of a parsed TOML table."""
-    check_keys(IcLoraRecipe, table, "the recipe")
-    values = dict(table)
-    if values.get("method", METHOD) != METHOD:
-        raise ConfigError(f"expected method {METHOD!r}, got {values['method']!r}: name it so")
-    for name, kind in TABLES.items():
-        if name in values:
-            entries = values[name]
-            check_keys(kind, entries, f"[{name}]")
-            lists = {k: tuple(v) for k, v in entries.items() if isinstance(v, list)}
-            values[name] = kind(**{**entries, **lists})
-    return IcLoraRecipe(**values)
+    return build(IcLoraRecipe, table)
 
 
 def load_recipe(path: Path | str) -> IcLoraRecipe:
@@ -167,12 +141,9 @@ def load_recipe(path: Path | str) -> IcLoraRecipe:
 
 def fingerprint(recipe: IcLoraRecipe, *, data_sha256: str, base_sha256: str) -> dict[str, Any]:
     """Return the options that must not change when a run is resumed, by flat keys."""
-    table = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{inner}": each for inner, each in value.items()}
-        else:
-            flat[key] = value
-    kept = {k: v for k, v in flat.items() if k not in FREE and not k.startswith("validation.")}
+    kept = {
+        key: value
+        for key, value in flat(recipe).items()
+        if key not in FREE and not key.startswith("validation.")
+    }
     return {**kept, "data.sha256": data_sha256, "base.sha256": base_sha256}

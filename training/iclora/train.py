@@ -42,7 +42,7 @@ from realmaster_live.training.loop import (
     run_stage,
     write_entry,
 )
-from realmaster_live.training.recipe import toml_of
+from realmaster_live.training.recipe_tables import to_toml
 from realmaster_live.training.recompute import recompute
 
 logger = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class IcLoraRun:
     def describe(self) -> None:
         """Write the resolved recipe and a description of the machine."""
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / "config.toml").write_text(toml_of(dataclasses.asdict(self.recipe)))
+        (self.out / "config.toml").write_text(to_toml(dataclasses.asdict(self.recipe)))
         facts = {"python": platform.python_version(), "torch": torch.__version__,
                  "device": str(torch.get_default_device()), "machine": platform.machine(),
                  "processes": self.processes.share[1]}  # fmt: skip

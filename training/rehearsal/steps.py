@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.training.pairs.rules import RULES
-from realmaster_live.training.recipe import toml_of
+from realmaster_live.training.recipe_tables import to_toml
 from realmaster_live.training.rehearsal.chain import Step
 from realmaster_live.training.rehearsal.folders import EDITOR, TAEHV, VACE, WAN
 
@@ -53,7 +53,7 @@ class Rehearsal:
         for stage, overrides in self._overrides().items():
             shipped = files("realmaster_live.training") / "recipes" / RECIPES[stage]
             tables = merged(tomllib.loads(shipped.read_text(encoding="utf-8")), overrides)
-            (self.folder / RECIPES[stage]).write_text(toml_of(tables), encoding="utf-8")
+            (self.folder / RECIPES[stage]).write_text(to_toml(tables), encoding="utf-8")
 
     def _overrides(self) -> dict[str, dict[str, Any]]:
         """Return what differs from the shipped recipes."""

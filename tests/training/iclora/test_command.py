@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from realmaster_live.cli import main
 from realmaster_live.model.lora_files import read_facts
 from realmaster_live.training import session
-from realmaster_live.training.recipe import toml_of
+from realmaster_live.training.recipe_tables import to_toml
 
 VERB = (sys.executable, "-m", "realmaster_live", "fit")
 
@@ -34,7 +34,7 @@ def environment(**entries):
 
 
 def write_recipe(path, recipe):
-    path.write_text(toml_of(dataclasses.asdict(recipe)))
+    path.write_text(to_toml(dataclasses.asdict(recipe)))
     return str(path)
 
 

@@ -13,7 +13,8 @@ from realmaster_live.training.iclora.recipe import (
     load_recipe,
     parse_recipe,
 )
-from realmaster_live.training.recipe import method_of, read_table, toml_of
+from realmaster_live.training.recipe import method_of
+from realmaster_live.training.recipe_tables import read_table, to_toml
 
 RECIPES = Path("training/recipes")
 
@@ -47,14 +48,14 @@ def test_the_printed_recipe_is_the_same_recipe(tmp_path, capsys):
 
 def test_toml_holds_every_kind_of_value(tmp_path):
     table = {"a": 1, "b": True, "c": 'say "x"\\', "d": [0.5, math.inf], "e": {"f": 2e-4, "g": []}}
-    (tmp_path / "t.toml").write_text(toml_of(table))
+    (tmp_path / "t.toml").write_text(to_toml(table))
     assert read_table(tmp_path / "t.toml") == table
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"method": "lora"}, "method 'ic-lora'"),
+        ({"method": "lora"}, "one of ic-lora for method"),
         ({"optimiser": {}}, "did you mean 'optimizer'"),
         ({"adapter": {"rnak": 8}}, r"\[adapter\], got 'rnak': did you mean 'rank'"),
         ({"memory": {"weights": "int4"}}, "fp32, bf16, int8"),

@@ -21,7 +21,7 @@ from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.checkpoints import latest
 from realmaster_live.training.iclora.train import Data, IcLoraRun
-from realmaster_live.training.recipe import read_table
+from realmaster_live.training.recipe_tables import read_table
 
 SERVER = multiprocessing.get_context("forkserver")  # a fork of pytest may wait for its threads
 SERVER.set_forkserver_preload([trained_child.__name__])

@@ -16,7 +16,7 @@ from realmaster_live.training.pairs.gate import GateConfig, Networks, make, meas
 from realmaster_live.training.pairs.palette import palette_drift
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.quality import black_share, frozen_share, sharpness_ratio
-from realmaster_live.training.pairs.recipe import FILE, build
+from realmaster_live.training.pairs.recipe import FILE
 from realmaster_live.training.pairs.rules import RULES, judge
 from realmaster_live.training.pairs.stage import Job
 from realmaster_live.training.pairs.structure import (
@@ -29,6 +29,7 @@ from realmaster_live.training.pairs.verdicts import calibrate, read_verdicts, wr
 from realmaster_live.training.pairs.videos import write_video
 from realmaster_live.training.pairs.warp import warp_error, warp_ratio
 from realmaster_live.training.pairs.work import StageWork
+from realmaster_live.training.recipe_tables import build
 
 RECIPE = '[propagate]\nmethod = "exact"\n[plan]\nframes = 9\nfps = 20.0\nsize = "keep"\n'
 FAULTS = {

@@ -22,11 +22,12 @@ from realmaster_live.training.pairs.chain import Chain
 from realmaster_live.training.pairs.manifest import Row, append
 from realmaster_live.training.pairs.pack import PackConfig, pack
 from realmaster_live.training.pairs.plan import PlanConfig, plan
-from realmaster_live.training.pairs.recipe import FILE, to_toml
+from realmaster_live.training.pairs.recipe import FILE
 from realmaster_live.training.pairs.shards import Shards
 from realmaster_live.training.pairs.split import SplitConfig, split
 from realmaster_live.training.pairs.store import object_path
 from realmaster_live.training.pairs.work import StageWork
+from realmaster_live.training.recipe_tables import to_toml
 
 SPLIT = SplitConfig(by="seed", duplicate_bits=0)
 

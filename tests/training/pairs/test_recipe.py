@@ -11,15 +11,14 @@ from realmaster_live.jobs.executors import RunConfig
 from realmaster_live.training.pairs.recipe import (
     FILE,
     Recipe,
-    build,
     choose_recipe,
     differences,
     keep_recipe,
     load_recipe,
     read_recipe,
-    to_toml,
 )
 from realmaster_live.training.pairs.stages import ORDER
+from realmaster_live.training.recipe_tables import build, to_toml
 
 
 @dataclass(frozen=True, kw_only=True)
