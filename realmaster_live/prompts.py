@@ -20,6 +20,7 @@ from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.optional import require
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.contents import classify_file
 
 PROMPTS_FILE = "prompts.safetensors"  # beside a checkpoint
 
@@ -143,9 +144,8 @@ class PromptTable(Mapping[str, NDArray[np.float32]]):
                     name: file.get_tensor(key(encoder, text)) for name, text in texts.items()
                 }
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-            raise BuildError(
-                f"expected prompts in {path}, got {error}: embed them again"
-            ) from error
+            got, remedy = classify_file(path, str(error), "embed them again")
+            raise BuildError(f"expected prompts in {path}, got {got}: {remedy}") from error
         return cls(embeddings, encoder=encoder, texts=texts)
 
 

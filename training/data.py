@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realmaster_live.errors import PairError
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, open_regular
 from realmaster_live.system.records import decode, encode
 
@@ -84,9 +85,8 @@ def open_array(path: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="c")
     except (OSError, ValueError, EOFError) as error:
-        raise PairError(
-            f"expected an array in {path}, got {error}: render the clip again"
-        ) from error
+        got, remedy = classify_file(path, str(error), "render the clip again")
+        raise PairError(f"expected an array in {path}, got {got}: {remedy}") from error
     return array
 
 
@@ -97,9 +97,9 @@ def read_clip(path: Path) -> Clip:
             facts = decode(file.read(), dict[str, Any])
             seed = decode(encode(facts.get("seed")), int)
         except ValueError as error:
+            got, remedy = classify_file(path, str(error), "render the clip again")
             raise PairError(
-                f"expected the description of a pair with its seed in {path}, got {error}: render "
-                "the clip again"
+                f"expected the description of a pair with its seed in {path}, got {got}: {remedy}"
             ) from error
     stem = path.with_suffix("")
     try:

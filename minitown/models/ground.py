@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.minitown.models.shapes import Builder
+from realmaster_live.minitown.models.shapes import Builder, frame
 from realmaster_live.minitown.plan.layout import (
     CROSSING_DEPTH,
     SIDEWALK_WIDTH,
@@ -29,6 +29,13 @@ HORIZON_M = 900.0
 def raise_to(points: Array, z: float) -> Array:
     """Return (N, 3) points at height z over (N, 2)."""
     return np.column_stack([points[:, :2], np.full(len(points), z)])
+
+
+def place_along(road: Street, s: float, right: float, flip: bool, z: float = KERB_HEIGHT) -> Array:
+    """Return the pose at `s` along a street, x along it (against it when flipped)."""
+    x, y, heading = road.path.at(np.array([s]))[0]
+    x, y = x - math.sin(heading) * right, y + math.cos(heading) * right
+    return frame(x, y, heading + (math.pi if flip else 0.0), z)
 
 
 def side_line(street: Street, right: float, step: float = 6.0) -> Array:

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.minitown.models import foliage, street
-from realmaster_live.minitown.models.catalogue import draw_parked, make_models
-from realmaster_live.minitown.models.ground import KERB_HEIGHT, lay_ground
-from realmaster_live.minitown.models.materials import LEAVES, PAINTS, TILES, make_materials
-from realmaster_live.minitown.models.paint import BAY_M, bays, paint_lines
+from realmaster_live.minitown.models.catalogue import make_models
+from realmaster_live.minitown.models.ground import KERB_HEIGHT, lay_ground, place_along
+from realmaster_live.minitown.models.materials import LEAVES, TILES, make_materials
+from realmaster_live.minitown.models.paint import paint_lines
+from realmaster_live.minitown.models.parking import park
 from realmaster_live.minitown.models.plots import BLOCKS, build_block
 from realmaster_live.minitown.models.shapes import Builder, frame
-from realmaster_live.minitown.plan.layout import LANE_WIDTH, Layout, Street, make_layout
+from realmaster_live.minitown.plan.layout import Street, make_layout
 from realmaster_live.minitown.plan.network import block_loops
 from realmaster_live.minitown.plan.roads import RoadNetwork
 from realmaster_live.minitown.scene import StaticScene
@@ -23,9 +24,8 @@ from realmaster_live.minitown.scene import StaticScene
 Array = NDArray[np.float64]
 
 FIRST_INSTANCE = 10_000
-VEGETATION, CAR = 9, 14
+VEGETATION = 9
 SLOT_M = 3.0
-MAX_PARKED = 50
 
 
 def build_town(network: RoadNetwork) -> StaticScene:
@@ -50,7 +50,7 @@ def build_town(network: RoadNetwork) -> StaticScene:
     for road in layout.streets.values():
         for side in (-1, 1):
             _furnish(builder, road, side, ids, rng)
-    _park(builder, layout, ids, rng)
+    park(builder, layout, network, ids, rng)
     reach = float(np.abs(outlines[outer]).max())
     foliage.horizon(builder, rng, reach)
     return StaticScene(
@@ -60,13 +60,6 @@ def build_town(network: RoadNetwork) -> StaticScene:
         models=make_models(),
         poses=builder.poses,
     )
-
-
-def _at(road: Street, s: float, right: float, flip: bool, z: float = KERB_HEIGHT) -> Array:
-    """Return the pose at `s` along a street, x along it (against it when flipped)."""
-    x, y, heading = road.path.at(np.array([s]))[0]
-    x, y = x - math.sin(heading) * right, y + math.cos(heading) * right
-    return frame(x, y, heading + (math.pi if flip else 0.0), z)
 
 
 def _furnish(builder: Builder, road: Street, side: int, ids: count[int],
@@ -83,26 +76,25 @@ def _furnish(builder: Builder, road: Street, side: int, ids: count[int],
     for slot in range(slots):
         s = 2.5 + (slot + 0.5) * SLOT_M
         if slot == 0:
-            pose = _at(road, s, kerb + side * 0.5, flip)
+            pose = place_along(road, s, kerb + side * 0.5, flip)
             if side > 0:
                 street.sign(builder.pen(street.SIGNS, next(ids), pose), int(rng.integers(2)))
         elif slot % 9 == offset:
-            street.lamp(
-                builder.pen(street.POLES, next(ids), _at(road, s, kerb + side * 0.55, flip)), style
-            )
+            pose = place_along(road, s, kerb + side * 0.55, flip)
+            street.lamp(builder.pen(street.POLES, next(ids), pose), style)
         elif leafy and slot % 4 == offset % 4:
-            pose = _at(road, s, kerb + side * 0.95, flip)
+            pose = place_along(road, s, kerb + side * 0.95, flip)
             street.tree_pit(
                 builder, pose[0, 3], pose[1, 3], math.atan2(pose[1, 0], pose[0, 0]), KERB_HEIGHT
             )
             height = rng.uniform(5.5, 8.5)
             foliage.tree(builder.pen(VEGETATION, next(ids), pose), rng, height, leaf)
         elif rng.random() < 0.16:
-            near = _at(road, s, kerb + side * 0.6, flip)
+            near = place_along(road, s, kerb + side * 0.6, flip)
             thing = int(rng.integers(6))
             if thing == 5 and not busy and road.path.length > 45 and slot < slots - 2:
                 busy = True
-                pose = _at(road, s, kerb + side * 1.9, flip)
+                pose = place_along(road, s, kerb + side * 1.9, flip)
                 street.shelter(builder.pen(street.STATIC, next(ids), pose))
             else:
                 drawers = (
@@ -113,19 +105,3 @@ def _furnish(builder: Builder, road: Street, side: int, ids: count[int],
                     street.bollard,
                 )
                 drawers[thing % 5](builder.pen(street.STATIC, next(ids), near))
-
-
-def _park(builder: Builder, layout: Layout, ids: count[int], rng: np.random.Generator) -> None:
-    """Leave cars in some of the parking bays."""
-    names = ("hatchback", "sedan", "suv", "van", "pickup")
-    places = [(road, start, side) for road in layout.streets.values()
-              for start in bays(road) for side in (-1, 1)]  # fmt: skip
-    wanted = min(MAX_PARKED, int(0.45 * len(places)))
-    for number in rng.permutation(len(places))[:wanted]:
-        road, start, side = places[number]
-        right = side * (road.lanes * LANE_WIDTH + 1.12 + rng.uniform(-0.06, 0.06))
-        s = start + BAY_M / 2 + rng.uniform(-0.2, 0.2)
-        pose = _at(road, s, right, side < 0, 0.0) @ frame(0, 0, float(rng.normal(0, 0.01)))
-        name = str(rng.choice(names, p=[0.36, 0.3, 0.22, 0.06, 0.06]))
-        paint = str(rng.choice(list(PAINTS), p=[0.2, 0.19, 0.17, 0.16, 0.1, 0.08, 0.05, 0.05]))
-        draw_parked(builder, name, paint, pose, next(ids))

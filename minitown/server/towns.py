@@ -21,6 +21,8 @@ from realmaster_live.minitown.server.cameras import Blank, Renderer
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.detour import detour_file
 from realmaster_live.minitown.server.rays import Triangles, triangles_of
+from realmaster_live.system.contents import EMPTY, ENOUGH, OTHER, classify_content
+from realmaster_live.system.texts import read_text
 
 LISTED = 10  # of our own towns in get_available_maps; any other number loads as well
 MINI = re.compile(r"MiniTown(\d{1,6})")
@@ -144,8 +146,13 @@ def map_of_opendrive(text: str) -> MapChoice:
     """Return the town that an OpenDRIVE describes: the generator makes only its own.
 
     Raises:
-        ActorError: it describes roads that the generator does not make.
+        ActorError: it is no OpenDRIVE, or describes roads that the generator does not make.
     """
+    if "<OpenDRIVE" not in text:
+        got, remedy = classify_content(text[:ENOUGH].encode(errors="replace"))
+        remedy = "send the text of an .xodr file" if got in (OTHER, EMPTY) else remedy
+        got = "another kind of text" if got == OTHER else got
+        raise ActorError(f"expected the text of an OpenDRIVE, got {got}: {remedy}")
     header = _HEADER.search(text[:HEADER_CHARACTERS])
     mini = MINI.fullmatch(header[1]) if header else None
     if mini and make_network(int(mini[1])).opendrive == text:
@@ -162,12 +169,9 @@ def map_of_file(path: Path) -> MapChoice:
     Raises:
         ConfigError: the file cannot be read, or describes roads that the generator does not make.
     """
+    text = read_text(path, what="OpenDRIVE", remedy="name another file", error=ConfigError)
     try:
-        return map_of_opendrive(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"expected OpenDRIVE in {path}, got {error}: name another file"
-        ) from error
+        return map_of_opendrive(text)
     except ActorError as error:
         raise ConfigError(f"{path}: {error}") from error
 

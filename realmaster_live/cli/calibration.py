@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realmaster_live.errors import BuildError, PairError
+from realmaster_live.system.contents import classify_file
 
 if TYPE_CHECKING:
     from realmaster_live.engines.export.quantize import Sample
@@ -26,9 +27,10 @@ def read_clips(path: Path) -> Sequence[Sample]:
             return find_clips(path, "validation")
     try:
         frames = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
+        got, remedy = classify_file(path, str(error), "give one of them")
         raise BuildError(
-            f"expected a folder of pairs or a .npy at {path}, got {error}: give one of them"
+            f"expected a folder of pairs or a .npy at {path}, got {got}: {remedy}"
         ) from error
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise BuildError(

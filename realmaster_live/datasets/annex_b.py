@@ -10,9 +10,11 @@ from typing import Any
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording import Recording
+from realmaster_live.recording.files import unplayable
 from realmaster_live.recording.segment import SegmentInfo, is_finished
 from realmaster_live.recording.tables import compute, read_table
 from realmaster_live.system.contents import sha256_of
+from realmaster_live.system.inside import check_regular
 
 BROWSER_FORMATS = ("yuv420p", "yuvj420p")  # what WebCodecs plays everywhere
 
@@ -50,14 +52,12 @@ def packets(path: Path) -> Iterator[bytes]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     av: Any = require("av", extra="live")
+    check_regular(path, error=RecordingError)
     try:
-        with av.open(path) as container:
+        with av.open(path.absolute()) as container:
             yield container
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise RecordingError(
-            f"expected a playable video in {path}, got {error}: restore the file from a copy or "
-            "record again"
-        ) from error
+        raise unplayable(path, error) from error
 
 
 class PassThrough:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.datasets.categories import Categories
-from realmaster_live.datasets.names import WrittenPaths
 from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.datasets.summary import DriveSummary, Summary, Tally
+from realmaster_live.datasets.written import LIST, WrittenFiles, remove_written
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.system.atomic_files import write_bytes
 from realmaster_live.system.texts import read_object
@@ -32,7 +31,7 @@ class ExportOptions:
 
     Attributes:
         resume: keep the recordings that an earlier run finished, and go on with the others.
-        overwrite: remove an earlier export that is in the folder.
+        overwrite: remove the files of an earlier export that is in the folder.
         categories: in place of the format's own categories.
         quality: of JPEG files, 1 to 100. threads: that encode pictures.
     """
@@ -59,7 +58,7 @@ class ExportFolder:
             to be resumed.
 
     Attributes:
-        written: the files of this run.
+        written: the files of this and of earlier runs.
 
     Raises:
         ConfigError: the folder holds something else, or an export of another selection.
@@ -80,28 +79,24 @@ class ExportFolder:
         self._began_s = time.monotonic()
         self._wanted = {**_settings(export, selection, options), "options": dict(settings or {})}
         self._drives: dict[str, DriveSummary] = {}
-        self.written = WrittenPaths()
         if options.resume and options.overwrite:
             raise ConfigError("expected resume or overwrite, got both: give one")
-        self._prepare(drives, options)
+        self.written = self._prepare(drives, options)
         self.skipped = tuple(self._drives)
 
-    def _prepare(self, drives: Sequence[Drive], options: ExportOptions) -> None:
+    def _prepare(self, drives: Sequence[Drive], options: ExportOptions) -> WrittenFiles:
         index = self.out / INDEX
-        if not self.out.exists() or not any(self.out.iterdir()):
+        if not self.out.exists() or {path.name for path in self.out.iterdir()} <= {LIST}:
             self.out.mkdir(parents=True, exist_ok=True)
-            self._write(complete=False)
-            return
+            return self._begin()
         if not index.exists():
             raise ConfigError(
                 f"expected an empty folder or an export in {self.out}, got other files: give "
                 "another folder"
             )
         if options.overwrite:
-            shutil.rmtree(self.out)
-            self.out.mkdir(parents=True)
-            self._write(complete=False)
-            return
+            remove_written(self.out)
+            return self._begin()
         if not options.resume:
             raise ConfigError(
                 f"expected an empty folder, got an export in {self.out}: continue it with "
@@ -109,6 +104,12 @@ class ExportFolder:
             )
         what = "the index of an export"
         self._resume(drives, read_object(index, what=what, remedy=ELSEWHERE, error=ConfigError))
+        return WrittenFiles(self.out, resume=True)
+
+    def _begin(self) -> WrittenFiles:
+        written = WrittenFiles(self.out, resume=False)
+        self._write(complete=False)
+        return written
 
     def _resume(self, drives: Sequence[Drive], content: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(self._wanted))
@@ -176,9 +177,7 @@ class ExportFolder:
 
     def write_part(self, drive: Drive, part: Any) -> None:
         """Keep what a finished recording adds to the whole, as JSON."""
-        folder = self.out / PARTS
-        folder.mkdir(exist_ok=True)
-        _write_text(folder / f"{drive.name}.json", json.dumps(part))
+        self.write_text(f"{PARTS}/{drive.name}.json", json.dumps(part))
 
     def parts(self) -> Iterator[tuple[DriveSummary, Any]]:
         """Yield the summary and the part of each finished recording, sorted by their names."""
@@ -188,9 +187,7 @@ class ExportFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the export in one step."""
-        path = self.out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_text(path, text)
+        _write_text(self.written.claim(self.out / name), text)
 
     def finish(self) -> Summary:
         """Write README.md and export.json, and return the summary.

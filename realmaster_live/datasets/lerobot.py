@@ -55,12 +55,12 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
         with folder.drive(drive) as tally:
             if tally is not None:
                 begun = sum(len(part) for _, part in folder.parts())
-                episodes = list(_episodes(drive, selection, shape, out, tally, begun))
+                episodes = list(_episodes(drive, selection, shape, folder, tally, begun))
                 folder.write_part(drive, [asdict(episode) for episode in episodes])
     found = [Episode(**fields) for _, part in folder.parts() for fields in part]
     found.sort(key=lambda episode: SPLITS.index(episode.split))
     if found:
-        write_meta(out, found, shape)
+        write_meta(folder, found, shape)
     return folder.finish()
 
 
@@ -110,7 +110,12 @@ def _keys(camera: str, selection: Selection) -> list[tuple[str, str]]:
 
 
 def _episodes(
-    drive: Drive, selection: Selection, shape: Shape, out: Path, tally: Tally, begun: int
+    drive: Drive,
+    selection: Selection,
+    shape: Shape,
+    folder: ExportFolder,
+    tally: Tally,
+    begun: int,
 ) -> Iterator[Episode]:
     """Yield the episodes of a drive, whose videos are numbered from `begun` on."""
     episode: _Writing | None = None
@@ -121,17 +126,17 @@ def _episodes(
                 yield done
             episode = None
         if episode is None:
-            episode = _Writing(drive, selection, shape, out, begun)
+            episode = _Writing(drive, selection, shape, folder, begun)
         episode.add(tick)
     if episode is not None:
         yield from episode.end(tally)
 
 
 class _Writing:
-    """An episode as it grows; the next episode overwrites one of a single frame."""
+    """An episode as it grows; the videos of one that is too short are removed again."""
 
     def __init__(
-        self, drive: Drive, selection: Selection, shape: Shape, out: Path, number: int
+        self, drive: Drive, selection: Selection, shape: Shape, folder: ExportFolder, number: int
     ) -> None:
         self._drive, self._selection, self._fps = drive, selection, shape.fps
         self._number = number
@@ -140,13 +145,15 @@ class _Writing:
         self._poses: list[NDArray[np.float64]] = []
         self._frame_ids: list[int] = []
         self._timestamps: list[float] = []
+        self._paths = {
+            key: folder.written.claim(
+                folder.out / VIDEO_PATH.format(video_key=key, **place(number)), again=True
+            )
+            for key in shape.sizes
+        }
         self._stack = ExitStack()
         self._videos = {
-            key: self._stack.enter_context(
-                EpisodeVideo(
-                    out / VIDEO_PATH.format(video_key=key, **place(number)), size, shape.fps
-                )
-            )
+            key: self._stack.enter_context(EpisodeVideo(self._paths[key], size, shape.fps))
             for key, size in shape.sizes.items()
         }
 
@@ -179,6 +186,8 @@ class _Writing:
         pictures = len(self._frame_ids) * len(self._drive.cameras)
         if len(self._frame_ids) < SHORTEST:
             tally.left_out["alone between gaps"] += pictures
+            for path in self._paths.values():
+                path.unlink()
             return
         tally.frames += pictures
         state, action = _motion(np.array(self._poses), self._fps)

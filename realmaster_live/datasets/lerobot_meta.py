@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.datasets.folder import ExportFolder
 from realmaster_live.datasets.lerobot_stats import colour_stats, column_stats
 from realmaster_live.datasets.options import SPLITS, Split
 from realmaster_live.optional import require
@@ -81,10 +82,14 @@ def place(number: int) -> dict[str, int]:
     return {"chunk_index": number // FILES_A_CHUNK, "file_index": number % FILES_A_CHUNK}
 
 
-def write_meta(out: Path, episodes: Sequence[Episode], shape: Shape) -> None:
+def write_meta(folder: ExportFolder, episodes: Sequence[Episode], shape: Shape) -> None:
     """Write data/ and meta/ of episodes, which are sorted by split."""
+
+    def place_of(name: str) -> Path:
+        return folder.written.claim(folder.out / name)
+
     tasks = list(dict.fromkeys(episode.task for episode in episodes))
-    _write_table(out / "meta/tasks.parquet", _tasks(tasks))
+    _write_table(place_of("meta/tasks.parquet"), _tasks(tasks))
     rows, first = [], 0
     columns = []
     for number, episode in enumerate(episodes):
@@ -92,10 +97,10 @@ def write_meta(out: Path, episodes: Sequence[Episode], shape: Shape) -> None:
         columns.append(values)
         arrays = [pa.array(_plain(values[name]), kind) for name, kind in TYPES.items()]
         table = pa.Table.from_arrays(arrays, names=list(TYPES))
-        _write_table(out / DATA_PATH.format(**place(number)), table)
+        _write_table(place_of(DATA_PATH.format(**place(number))), table)
         rows.append(_episode_row(episode, number, first, values, shape))
         first += len(episode)
-    path = out / "meta/episodes/chunk-000/file-000.parquet"
+    path = place_of("meta/episodes/chunk-000/file-000.parquet")
     _write_table(path, pa.Table.from_pylist(rows))
     training = [one for one, episode in enumerate(episodes) if episode.split == "train"]
     counted = training or range(len(episodes))
@@ -107,8 +112,8 @@ def write_meta(out: Path, episodes: Sequence[Episode], shape: Shape) -> None:
         colours = [np.array(episodes[one].colours[key]) for one in counted]
         pictures = sum(episodes[one].counted for one in counted)
         stats[key] = colour_stats(np.sum(colours, axis=0), pictures)
-    _write_json(out / "meta/stats.json", stats)
-    _write_json(out / "meta/info.json", _info(episodes, tasks, shape))
+    _write_json(place_of("meta/stats.json"), stats)
+    _write_json(place_of("meta/info.json"), _info(episodes, tasks, shape))
 
 
 def _columns(

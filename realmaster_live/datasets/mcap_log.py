@@ -64,8 +64,7 @@ def export(
         with folder.drive(drive) as tally:
             if tally is None:
                 continue
-            path = out / drive.split / f"{drive.name}.mcap"
-            folder.written.claim(path)
+            path = folder.written.claim(out / drive.split / f"{drive.name}.mcap")
             with part_of(path) as part:
                 log = _Log(drive, selection, options, depth=depth)
                 with log.opened(part):

@@ -1,4 +1,4 @@
-"""File names of an export: no two are alike, and no file is written twice."""
+"""File names of an export: no two are alike."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-
-from realmaster_live.errors import RecordingError
 
 LONGEST_BYTES = 120  # of a name: a suffix, a camera and a number still fit into a file's 255
 HASH_DIGITS = 8
@@ -23,13 +20,19 @@ def unique_names(sources: Sequence[tuple[str, ...]], separator: str) -> list[str
     names that are too long. So a name depends on the sources alone, not on their order.
     """
     names = [separator.join(map(_clean, parts)) for parts in sources]
-    counts = Counter(name.casefold() for name in names)
+    counts = Counter(map(alike, names))
     return [
         name
-        if counts[name.casefold()] == 1 and len(name.encode()) <= LONGEST_BYTES
+        if counts[alike(name)] == 1 and len(name.encode()) <= LONGEST_BYTES
         else _hashed(name, parts)
         for name, parts in zip(names, sources, strict=True)
     ]
+
+
+def alike(name: str) -> str:
+    """Return what two names share that are one on some disk: case and composition do not count."""
+    composed = unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", composed.casefold())
 
 
 def _clean(part: str) -> str:
@@ -42,25 +45,3 @@ def _hashed(name: str, parts: tuple[str, ...]) -> str:
     digest = hashlib.sha256(whole).hexdigest()[:HASH_DIGITS]
     start = name.encode()[: LONGEST_BYTES - HASH_DIGITS - 1].decode(errors="ignore")
     return f"{start}-{digest}"
-
-
-class WrittenPaths:
-    """The files that one run wrote."""
-
-    def __init__(self) -> None:
-        self._hashes: set[int] = set()  # a path itself takes three times the memory
-
-    def claim(self, path: Path) -> None:
-        """Note that a file is being written.
-
-        Raises:
-            RecordingError: it was written before in this run, so that a frame would be lost.
-        """
-        digest = hashlib.blake2b(str(path).casefold().encode(errors="surrogateescape"))
-        key = int.from_bytes(digest.digest()[:8])
-        if key in self._hashes:
-            raise RecordingError(
-                f"expected a file name of its own for each frame, got {path} twice: a camera has a "
-                "frame number twice, so repair the recording, or export its parts one by one"
-            )
-        self._hashes.add(key)

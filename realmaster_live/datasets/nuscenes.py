@@ -30,9 +30,9 @@ from realmaster_live.annotations.masks import RIDER
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.ego import Mounts, cam_to_ego, ego_to_world
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.nuscenes_points import Points, as_scan_file, scan, write_scan
+from realmaster_live.datasets.nuscenes_points import Points, as_scan_file, scan
 from realmaster_live.datasets.nuscenes_rows import LIDAR, SceneRows
-from realmaster_live.datasets.nuscenes_tables import Rows, token_of, write_tables
+from realmaster_live.datasets.nuscenes_tables import TABLES, Rows, token_of, write_tables
 from realmaster_live.datasets.nuscenes_taxonomy import (
     ATTRIBUTES,
     NUSCENES,
@@ -83,7 +83,10 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
         splits.setdefault(f"realmaster_{done.split}", []).extend(part["scenes"])
     for root in roots.values():
         rows = (part["rows"] for _, part in folder.parts())
-        write_tables(root / VERSION, chain([_common_rows(folder, categories)], rows))
+        paths = {table: root / VERSION / f"{table}.json" for table in TABLES}
+        for path in paths.values():
+            folder.written.claim(path)
+        write_tables(paths, chain([_common_rows(folder, categories)], rows))
         name = (root / VERSION / "splits.json").relative_to(out).as_posix()
         folder.write_text(name, json.dumps(splits, indent=1) + "\n")
     return folder.finish()
@@ -222,7 +225,7 @@ class _Job:
         file = self._file(LIDAR, now, True, "pcd.bin")
         scene.add_scan(points, ego=ego, file=file)
         for root in self._roots.values():
-            write_scan(root / file, as_scan_file(points, ego))
+            self._pictures.write_bytes(root / file, as_scan_file(points, ego))
 
     def _add_visible(self, scene: SceneRows, sample: Sample) -> None:
         trust = trust_by_mask(sample.trust)

@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import RecordingError
 from realmaster_live.frames.objects import SceneObject
 
 Matrix = NDArray[np.float64]
@@ -103,22 +101,6 @@ def as_scan_file(
     rows[:, :3] = (points.world - scanner[:3, 3]) @ scanner[:3, :3]
     rows[:, 4] = points.rings
     return rows.tobytes()
-
-
-def write_scan(path: Path, data: bytes) -> None:
-    """Write a .pcd.bin file.
-
-    Raises:
-        RecordingError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise RecordingError(
-            f"expected to write {path}, got {error.strerror}: free some disk space or export "
-            "elsewhere"
-        ) from error
 
 
 def points_on(thing: SceneObject, labels: Collection[int], points: Points) -> int:

@@ -41,15 +41,14 @@ class Rows:
 
 
 def write_tables(
-    folder: Path, parts: Iterable[Mapping[str, Mapping[str, Mapping[str, Any]]]]
+    paths: Mapping[str, Path], parts: Iterable[Mapping[str, Mapping[str, Mapping[str, Any]]]]
 ) -> None:
     """Write one JSON file a table; `parts` are `Rows.tables`, a token may come in several.
 
     One part at a time is in memory.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        names = {table: stack.enter_context(part_of(folder / f"{table}.json")) for table in TABLES}
+        names = {table: stack.enter_context(part_of(path)) for table, path in paths.items()}
         files = {
             table: stack.enter_context(part.open("w", encoding="utf-8"))
             for table, part in names.items()
@@ -66,4 +65,4 @@ def write_tables(
         for table, file in files.items():
             file.write("\n]\n" if written[table] else "[]\n")
             file.close()
-            settle(names[table], folder / f"{table}.json")
+            settle(names[table], paths[table])

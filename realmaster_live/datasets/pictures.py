@@ -11,7 +11,7 @@ from typing import Any, Self
 from numpy.typing import NDArray
 
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.names import WrittenPaths
+from realmaster_live.datasets.written import WrittenFiles
 from realmaster_live.errors import RecordingError
 from realmaster_live.system.pictures import encode
 
@@ -26,7 +26,7 @@ class PictureFiles:
         threads: that encode. quality: of JPEG files, 1 to 100.
     """
 
-    def __init__(self, written: WrittenPaths, *, threads: int = 2, quality: int = 95) -> None:
+    def __init__(self, written: WrittenFiles, *, threads: int = 2, quality: int = 95) -> None:
         self._written = written
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="rm-pictures")
         self._queued = QUEUED * max(1, threads)
@@ -63,7 +63,15 @@ class PictureFiles:
         Raises:
             RecordingError: an earlier file could not be written, or this one was written before.
         """
-        self._submit(path, text.encode)
+        self.write_bytes(path, text.encode())
+
+    def write_bytes(self, path: Path, data: bytes) -> None:
+        """Queue a file to be written.
+
+        Raises:
+            RecordingError: an earlier file could not be written, or this one was written before.
+        """
+        self._submit(path, lambda: data)
 
     def _submit(self, path: Path, content: Callable[[], bytes]) -> None:
         self._written.claim(path)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from realmaster_live.datasets.names import WrittenPaths
+from realmaster_live.datasets.written import WrittenFiles
 from realmaster_live.errors import RecordingError
 
 BLOCK = 512  # a tar file's headers and paddings are made of these
@@ -25,7 +25,7 @@ class ShardWriter:
         counts: file name -> samples, of those that are written.
     """
 
-    def __init__(self, folder: Path, name: str, max_bytes: int, written: WrittenPaths) -> None:
+    def __init__(self, folder: Path, name: str, max_bytes: int, written: WrittenFiles) -> None:
         self._written = written
         self.counts: dict[str, int] = {}
         self._folder, self._name, self._max_bytes = folder, name, max_bytes
@@ -48,7 +48,7 @@ class ShardWriter:
         Raises:
             RecordingError: it cannot be written.
         """
-        self._written.claim(self._folder / key)
+        self._written.claim_name(f"{self._folder.name}/{key}")
         size = sum(2 * BLOCK + len(data) for data in files.values())
         if self._samples and self._bytes + size > self._max_bytes:
             self._end()
@@ -64,10 +64,10 @@ class ShardWriter:
         self._samples += 1
 
     def _begin(self) -> tarfile.TarFile:
+        name = f"{self._name}-{len(self.counts):06d}.tar"
+        self._path = self._written.claim(self._folder / name)
+        part = self._written.claim(self._folder / f"{name}.part")
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f"{self._name}-{len(self.counts):06d}.tar"
-        self._written.claim(self._path)
-        part = self._path.with_name(f"{self._path.name}.part")
         self._tar = tarfile.open(part, "w", format=tarfile.PAX_FORMAT, encoding="utf-8")  # noqa: SIM115
         return self._tar
 

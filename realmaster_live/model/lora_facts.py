@@ -75,8 +75,9 @@ def facts_of(path: Path, header: dict[str, str]) -> LoraFacts | None:
     try:
         return LoraFacts.from_header(header)
     except ValueError as error:
+        got = " ".join(str(error).split())
         raise BuildError(
-            f"expected readable facts in the header of {path}, got {error}: save the LoRA again"
+            f"expected readable facts in the header of {path}, got {got}: save the LoRA again"
         ) from error
 
 
@@ -89,13 +90,13 @@ def check_reference(path: Path, header: dict[str, str]) -> None:
     if scale != "1":
         raise BuildError(
             f"expected a LoRA whose reference is as large as the picture, got {path} with "
-            f"reference_downscale_factor {scale:.20}: train it with a reference of full size"
+            f"reference_downscale_factor {scale[:20]!r}: train it with a reference of full size"
         )
     positions = header.get("positions", "shared")
     if positions != "shared":
         raise BuildError(
             "expected a LoRA whose reference shares the picture's positions, got "
-            f"{path} with positions {positions:.20}: train it with shared positions"
+            f"{path} with positions {positions[:20]!r}: train it with shared positions"
         )
 
 

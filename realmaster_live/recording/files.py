@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import SafeFolder, open_regular
 from realmaster_live.system.texts import read_object
 
@@ -111,3 +112,9 @@ def unwritable(path: Path, error: Exception) -> RecordingError:
     return RecordingError(
         f"expected to write {path}, got {error}: free some disk space or record elsewhere"
     )
+
+
+def unplayable(path: Path, error: Exception) -> RecordingError:
+    """Return the error of a video that cannot be played."""
+    got, remedy = classify_file(path, str(error), "restore the file from a copy or record again")
+    return RecordingError(f"expected a playable video in {path}, got {got}: {remedy}")

@@ -22,6 +22,7 @@ from realmaster_live.recording.files import in_one_line, mapped, replacing
 from realmaster_live.recording.packing import PACKINGS, Packing
 from realmaster_live.recording.readable import EMPTY, Readable
 from realmaster_live.recording.tables import ipc, pa
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular
 
 _MAGIC_BYTES = 8  # the magic number in front of the stream in an Arrow file
@@ -134,10 +135,9 @@ def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
-        raise RecordingError(
-            f"expected labels in {path}, got {in_one_line(error)}: restore the file from a copy or "
-            "record again"
-        ) from error
+        remedy = "restore the file from a copy or record again"
+        got, remedy = classify_file(path, in_one_line(error), remedy)
+        raise RecordingError(f"expected labels in {path}, got {got}: {remedy}") from error
 
 
 def _batches(path: Path, wanted: Sequence[int] | None) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
 from realmaster_live.recording.files import in_one_line, replacing
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import SafeFolder, open_regular
 
 pa = require("pyarrow", extra="live")
@@ -181,10 +182,9 @@ def checked_rows(table: Any, name: str, path: Path) -> Any:
 
 def unusable(path: Path, got: object) -> RecordingError:
     """Return the error of a table that is damaged."""
-    return RecordingError(
-        f"expected the rows of a recording in {path}, got {in_one_line(got)}: restore the file "
-        "from a copy or record again"
-    )
+    remedy = "restore the file from a copy or record again"
+    found, remedy = classify_file(path, in_one_line(got), remedy)
+    return RecordingError(f"expected the rows of a recording in {path}, got {found}: {remedy}")
 
 
 def read_journal(path: Path, *, tolerate: Tolerated = "nothing") -> Any:

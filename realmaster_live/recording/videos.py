@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
-from realmaster_live.recording.files import replacing
+from realmaster_live.recording.files import replacing, unplayable
 from realmaster_live.recording.h264 import H264File
 from realmaster_live.recording.readable import EMPTY, Readable
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular
 
 av = require("av", extra="live")
@@ -153,8 +154,13 @@ def _counted(path: Path, pictures_of: Callable[[Any], Iterator[Any]], suffix: st
             for _ in pictures_of(container):
                 count += 1
     except (RecordingError, *UNPLAYABLE) as error:  # what came before the damage counts
-        return Readable(pictures=count, opened=opened, problem=str(error))
+        return Readable(pictures=count, opened=opened, problem=_problem(path, error))
     return Readable(pictures=count)
+
+
+def _problem(path: Path, error: Exception) -> str:
+    got, remedy = classify_file(path, str(error), "")
+    return f"{got}: {remedy}" if remedy else got
 
 
 def _packets(container: Any) -> Iterator[Any]:
@@ -206,7 +212,4 @@ def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[An
                 if not waiting:
                     return
     except UNPLAYABLE as error:
-        raise RecordingError(
-            f"expected a playable video in {path}, got {error}: restore the file from a copy or "
-            "record again"
-        ) from error
+        raise unplayable(path, error) from error

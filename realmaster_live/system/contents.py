@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from realmaster_live.errors import RealMasterError
@@ -27,11 +28,10 @@ def classify_content(data: bytes) -> tuple[str, str]:
 
 def classify_file(path: Path, problem: str, remedy: str) -> tuple[str, str]:
     """Return what a file that cannot be read is, and what to do: the arguments for other bytes."""
-    try:
-        with path.open("rb") as file:
+    got, cure = OTHER, remedy
+    if path.is_file():  # a FIFO would wait
+        with suppress(OSError), path.open("rb") as file:
             got, cure = classify_content(file.read(ENOUGH))
-    except OSError:
-        return problem, remedy
     return (" ".join(problem.split()), remedy) if got == OTHER else (got, cure)
 
 

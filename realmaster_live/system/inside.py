@@ -28,6 +28,7 @@ from pathlib import Path
 from realmaster_live.errors import RealMasterError
 
 PLAIN = re.compile(r"\.?[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}", re.ASCII)
+ANY_SCRIPT = re.compile(r"\.?[\w-][\w.-]{0,254}")  # letters of any script
 CAMERA = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _KINDS = (
@@ -49,12 +50,20 @@ class SafeFolder:
     Args:
         folder: where to look; it need not exist yet. It may itself be a link.
         error: raised, with one sentence, for a path that is unsafe or missing.
+        names: what each part of a name matches.
     """
 
-    def __init__(self, folder: str | Path, *, error: type[RealMasterError]) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        error: type[RealMasterError],
+        names: re.Pattern[str] = PLAIN,
+    ) -> None:
         self.path = Path(folder).absolute()
         self._real = Path(os.path.realpath(self.path))
         self._error = error
+        self._names = names
 
     def exists(self, name: str) -> bool:
         """Return whether the name exists, a broken link included."""
@@ -75,13 +84,15 @@ class SafeFolder:
         path = self._inside(name)
         if not path.is_dir():
             raise self._error(f"expected a folder at {path}, got {kind_of(path)}: restore it")
-        return SafeFolder(path, error=self._error)
+        return SafeFolder(path, error=self._error, names=self._names)
 
     def names(self, name: str = "") -> list[str]:
         """Return the names in the folder, or in one inside it, that are plain, in order."""
         path = self._inside(name) if name else self.path
         try:
-            return sorted(entry.name for entry in path.iterdir() if PLAIN.fullmatch(entry.name))
+            return sorted(
+                entry.name for entry in path.iterdir() if self._names.fullmatch(entry.name)
+            )
         except OSError as error:
             raise self._error(
                 f"expected a folder that can be read at {path}, got {error.strerror}: check its "
@@ -106,7 +117,7 @@ class SafeFolder:
 
     def _checked(self, name: str) -> Path:
         parts = name.split("/") if isinstance(name, str) else []
-        if not parts or not all(PLAIN.fullmatch(part) for part in parts):
+        if not parts or not all(self._names.fullmatch(part) for part in parts):
             raise self._error(
                 f"expected the name of a file inside {self.path}, got {_shown(name)}: take such a "
                 "name out of the files that describe the folder"

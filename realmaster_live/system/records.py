@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from realmaster_live.errors import RealMasterError
 from realmaster_live.optional import require
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import open_regular
 from realmaster_live.system.texts import decode_text
 
@@ -64,7 +65,8 @@ def read_record(
                 content = content.replace(f'"{old}":'.encode(), f'"{new}":'.encode())
             return decode(content, kind)
         except (OSError, ValueError) as problem:
-            raise error(f"expected {what} in {path}, got {problem}: {remedy}") from problem
+            got, cure = classify_file(path, str(problem), remedy)
+            raise error(f"expected {what} in {path}, got {got}: {cure}") from problem
 
 
 def _path(kind: type[Any], value: Any) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.errors import RealMasterError
-from realmaster_live.system.contents import EMPTY, OTHER, classify_content
+from realmaster_live.system.contents import EMPTY, OTHER, classify_content, classify_file
 from realmaster_live.system.inside import open_regular
 
 MAX_BYTES = 64 << 20
@@ -90,4 +90,5 @@ def read_text(path: Path, *, what: str, remedy: str, error: type[RealMasterError
         try:
             return decode_text(file.read(MAX_BYTES))
         except (OSError, ValueError) as problem:
-            raise error(f"expected {what} in {path}, got {problem}: {remedy}") from problem
+            got, cure = classify_file(path, str(problem), remedy)
+            raise error(f"expected {what} in {path}, got {got}: {cure}") from problem

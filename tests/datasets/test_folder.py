@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from realmaster_live.datasets import Rules, Selection, SplitRule, cityscapes, coco, kitti, yolo
 from realmaster_live.datasets.folder import ExportOptions
+from realmaster_live.datasets.formats import FORMATS
 from realmaster_live.errors import ConfigError, RecordingError
 
 RESUME, OVERWRITE = ExportOptions(resume=True), ExportOptions(overwrite=True)
@@ -76,11 +78,84 @@ def test_a_folder_that_holds_something_is_refused(drive, tmp_path):
     yolo.export(selection, out)
     with pytest.raises(ConfigError, match="--resume, or replace it by --overwrite"):
         yolo.export(selection, out)
-    (out / "images/old.txt").write_text("")
-    yolo.export(selection, out, options=OVERWRITE)
-    assert not (out / "images/old.txt").exists()
     with pytest.raises(ConfigError, match="resume or overwrite, got both"):
         yolo.export(selection, out, options=ExportOptions(resume=True, overwrite=True))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_replacing_an_export_removes_what_it_wrote_and_nothing_else(drive, tmp_path, name):
+    """Another format is written over it, so that every file of the first one has to go."""
+    pytest.importorskip("foxglove") if name == "mcap" else None
+    selection, out = Selection(recordings=(drive("K\u00f6ln", chunks=2),)), tmp_path / "out"
+    FORMATS[name].load().export(selection, out)
+    ours = files_of(out)
+    for place in ("notes.txt", "a/b/notes.txt", f"{max(ours, key=len)}.bak"):
+        (out / place).parent.mkdir(parents=True, exist_ok=True)
+        (out / place).write_text("all of it")
+    (out / ".files").write_text((out / ".files").read_text() + "../drive\n/etc/passwd\nnotes.tx")
+    theirs = files_of(out) - ours
+    left = next(iter(sorted(ours - {"export.json"})))
+    killed = (out / left).with_name(f".{Path(left).stem}.0123456789ab.part{Path(left).suffix}")
+    killed.write_text("half of it")
+    other = yolo if name == "coco" else coco
+    other.export(selection, out, options=OVERWRITE)
+    other.export(selection, tmp_path / "fresh")
+    assert files_of(out) == files_of(tmp_path / "fresh") | theirs
+    assert all((out / path).read_text() == "all of it" for path in theirs)
+    assert (tmp_path / "K\u00f6ln/meta.json").is_file()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_a_foreign_file_in_the_way_stays(drive, tmp_path, name, kind):
+    pytest.importorskip("foxglove") if name == "mcap" else None
+    selection, out = Selection(recordings=(drive(chunks=1),)), tmp_path / "out"
+    format_ = FORMATS[name].load()
+    format_.export(selection, tmp_path / "fresh")
+    kitti.export(selection, out) if name != "kitti" else coco.export(selection, out)
+    known = files_of(out)
+    for place in sorted(files_of(tmp_path / "fresh") - known, key=len)[-2:]:
+        path = out / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "theirs").write_text("all of it")
+        if kind == "link":
+            path.symlink_to(tmp_path / "theirs")
+        elif kind == "file":
+            path.write_text("all of it")
+        else:
+            path.mkdir()
+        with pytest.raises(RecordingError, match=r"expected to write .* got a"):
+            format_.export(selection, out, options=OVERWRITE)
+        assert kind == "folder" or path.read_text() == "all of it"
+        path.rmdir() if kind == "folder" else path.unlink()
+    format_.export(selection, out, options=OVERWRITE)
+
+
+def test_a_file_where_a_folder_belongs_stays(drive, tmp_path):
+    selection, out = Selection(recordings=(drive(chunks=1),)), tmp_path / "out"
+    coco.export(selection, out)
+    (out / "images").write_text("all of it")
+    with pytest.raises(RecordingError, match=r"expected a folder at .*images, got a file"):
+        yolo.export(selection, out, options=OVERWRITE)
+    assert (out / "images").read_text() == "all of it"
+
+
+@pytest.mark.parametrize("text", [None, "", "mine\n"])
+def test_an_export_whose_files_are_not_known_stays(drive, tmp_path, text):
+    selection, out = Selection(recordings=(drive(chunks=1),)), tmp_path / "out"
+    coco.export(selection, out)
+    (out / ".files").unlink()
+    if text is not None:
+        (out / ".files").write_text(text)
+    before = files_of(out)
+    for options in (RESUME, OVERWRITE):
+        with pytest.raises(ConfigError, match=r"the list of what an export wrote .* by hand"):
+            coco.export(selection, out, options=options)
+    assert files_of(out) == before
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

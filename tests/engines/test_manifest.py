@@ -8,8 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from damage import cases, changed, wrong_json
 
 from realmaster_live.cli import main
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
@@ -232,65 +231,75 @@ def test_a_profile_comes_back_from_json():
     assert Profile.from_dict(json.loads(json.dumps(TINY.as_dict()))) == TINY
 
 
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=8),
-    st.sampled_from([[], {}, [[]], "..", "../../etc/passwd", "a\0b", 10**400]),
-)
+def is_refused(act, *args, **options):
+    """Whether an act is refused, in one sentence."""
+    try:
+        act(*args, **options)
+    except RealMasterError as error:
+        assert "expected" in str(error)
+        assert "\n" not in str(error)
+        return True
+    return False
 
 
-@st.composite
-def manifests(draw):
-    """The shipped manifest with one to three values replaced or removed."""
-    tree = json.loads((EMBEDDED_FOLDER / "manifest.json").read_text())
-    for _ in range(draw(st.integers(1, 3))):
-        at = tree
-        while True:
-            key = draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
-            if isinstance(at[key], dict | list) and at[key] and draw(st.integers(0, 3)):
-                at = at[key]
-                continue
-            if isinstance(at, dict) and draw(st.booleans()):
-                at[draw(st.text(max_size=6))] = at.pop(key)
-            else:
-                at[key] = draw(ODD)
-            break
-    return tree
+def open_engine(folder):
+    OnnxEngine(folder, **SIZE).close()
 
 
-def fuzz(cases, derandomize, tmp_path):
+def odd_manifest(rng, content):
+    return wrong_json(rng, content) if rng.randrange(3) else changed(rng, content)
+
+
+@pytest.fixture
+def model(tmp_path):
     for name in read_manifest(EMBEDDED_FOLDER)["files"]:
         shutil.copy(EMBEDDED_FOLDER / name, tmp_path / name)
+    return tmp_path
 
-    @settings(
-        max_examples=cases,
-        derandomize=derandomize,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(manifests())
-    def run(manifest):
-        (tmp_path / "manifest.json").write_bytes(
-            json.dumps(manifest).encode("utf-8", "surrogatepass")
-        )
+
+@cases(few=20, many=300)
+def test_engines_of_any_manifest_are_opened_or_refused(fuzz, model):
+    content = (EMBEDDED_FOLDER / "manifest.json").read_bytes()
+
+    def check(rng):
+        (model / "manifest.json").write_bytes(odd_manifest(rng, content))
+        return is_refused(open_engine, model)
+
+    fuzz("manifests of engines", check)
+
+
+@cases(few=100, many=10_000)
+def test_any_manifest_is_read_or_refused(fuzz, tmp_path):
+    """Beside small files, whose hashes take no time."""
+    manifest = json.loads((EMBEDDED_FOLDER / "manifest.json").read_bytes())
+    for name, entry in manifest["files"].items():
+        (tmp_path / name).write_bytes(name.encode())
+        entry |= {"sha256": hashlib.sha256(name.encode()).hexdigest(), "bytes": len(name)}
+    content = json.dumps(manifest).encode()
+
+    def check(rng):
+        (tmp_path / "manifest.json").write_bytes(odd_manifest(rng, content))
+        return is_refused(read_manifest, tmp_path)
+
+    fuzz("manifests", check)
+
+
+@cases(few=0, many=300)
+def test_the_damaged_files_of_a_model_are_opened_or_refused(fuzz, model):
+    """Their hashes are those of the damaged files, so that these are opened."""
+    shipped = json.loads((EMBEDDED_FOLDER / "manifest.json").read_bytes())
+    whole = {name: (EMBEDDED_FOLDER / name).read_bytes() for name in shipped["files"]}
+
+    def check(rng):
+        name = rng.choice(list(whole))
+        content = changed(rng, whole[name], list(whole.values()))
+        (model / name).write_bytes(content)
+        entry = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        manifest = {**shipped, "files": {**shipped["files"], name: entry}}
+        (model / "manifest.json").write_text(json.dumps(manifest))
         try:
-            OnnxEngine(tmp_path, **SIZE).close()
-        except RealMasterError as error:
-            assert "expected" in str(error)
-            assert "\n" not in str(error)
+            return is_refused(open_engine, model)
+        finally:
+            (model / name).write_bytes(whole[name])
 
-    run()
-
-
-def test_any_manifest(tmp_path):
-    fuzz(40, True, tmp_path)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_many_manifests(tmp_path):
-    fuzz(3_000, False, tmp_path)
+    fuzz("an engine's files", check)

@@ -302,8 +302,11 @@ def test_wrong_expert_and_wrong_base_are_errors(file, tmp_path, wan):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"reference_downscale_factor": "2"}, "reference_downscale_factor 2: train it with a ref"),
-        ({"positions": "continued"}, "with positions continued: train it with shared positions"),
+        (
+            {"reference_downscale_factor": "2"},
+            "reference_downscale_factor '2': train it with a",
+        ),
+        ({"positions": "continued"}, "with positions 'continued': train it with shared"),
     ],
 )
 def test_a_reference_that_no_engine_has_is_refused_by_name(file, wan, header, message):

@@ -19,6 +19,7 @@ from realmaster_live.errors import PairError
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, Status, reason_of
 from realmaster_live.optional import require
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import open_regular
 from realmaster_live.system.records import decode
 from realmaster_live.training.pairs.stage import Clip, Value
@@ -137,9 +138,9 @@ def read_table(path: Path, schema: Any, *, remedy: str) -> Any:
             columns = pa.schema(kept, metadata=table.schema.metadata)
             return table.select(columns.names).cast(columns)
         except (OSError, pa.ArrowException, ValueError) as error:
-            problem = str(error).splitlines()[0]
+            got, cure = classify_file(path, str(error).splitlines()[0], remedy)
             raise PairError(
-                f"expected a table of {', '.join(schema.names)} in {path}, got {problem}: {remedy}"
+                f"expected a table of {', '.join(schema.names)} in {path}, got {got}: {cure}"
             ) from error
 
 

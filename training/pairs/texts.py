@@ -17,6 +17,7 @@ from torch import Tensor
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.model.text_encoder import TEXT_TOKENS, embed_text
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.contents import classify_file
 from realmaster_live.training.pairs.hub import fetch
 from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.store import object_path
@@ -66,8 +67,9 @@ def read_text(path: Path) -> Tensor:
         if found.ndim != 2 or not len(found) <= tokens <= MOST_TOKENS:
             raise ValueError(f"{tokens} tokens of the shape {tuple(found.shape)}")
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        got, remedy = classify_file(path, str(error), "encode and pack again")
         raise PairError(
-            f"expected the embedding of a caption in {path}, got {error}: encode and pack again"
+            f"expected the embedding of a caption in {path}, got {got}: {remedy}"
         ) from error
     return torch.cat((found, found.new_zeros(tokens - len(found), found.shape[1])))
 

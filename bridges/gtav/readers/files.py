@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import open_regular
 from realmaster_live.system.pictures import read_map, read_picture
 from realmaster_live.system.texts import read_object, read_text
@@ -99,7 +100,8 @@ def of_size(array: NDArray[Any], path: Path, size: Size | None) -> NDArray[Any]:
 
 def damaged(path: Path, expected: str, got: str) -> PairError:
     """Return the error of a file that is not what it should be."""
-    return PairError(f"expected {expected} in {path}, got {got}: {REMEDY}")
+    got, remedy = classify_file(path, got, REMEDY)
+    return PairError(f"expected {expected} in {path}, got {got}: {remedy}")
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from realmaster_live.bridges.gtav.camera import intrinsics_from_vertical_fov
 from realmaster_live.bridges.gtav.readers.drive import Drive, ReadOptions, View
 from realmaster_live.errors import PairError
+from realmaster_live.system.contents import classify_file
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def _measured(path: Path, written_ns: int, size_bytes: int) -> tuple[int, int]:
             length, frames = len(pixels), frames + 1
     except _Damage as damage:
         if not frames:
-            raise PairError(f"{damage}: record it again") from damage
+            raise PairError(f"{damage}: {damage.remedy}") from damage
         log.warning("%s after %d frames: the file is read up to there", damage, frames)
     if not frames:
         raise PairError(f"expected frames in {path}, got none: record it again")
@@ -140,7 +141,11 @@ def _stride(width: int) -> int:
 
 
 class _Damage(Exception):
-    """A file's frames cannot be read from here on."""
+    """A file's frames cannot be read from here on; `remedy` is what to do."""
+
+    def __init__(self, problem: str, remedy: str = "record it again") -> None:
+        super().__init__(problem)
+        self.remedy = remedy
 
 
 def _pictures(path: Path) -> Iterator[bytes]:
@@ -168,8 +173,8 @@ def _next(source: Bounded, path: Path) -> Any:
     except ForeignClass as error:
         raise PairError(f"expected plain values in {path}, got {error}: record it again") from error
     except Exception as error:  # a damaged pickle is a program that may fail in any way
-        got = f"{type(error).__name__}, {error}"
-        raise _Damage(f"expected a gzip of pickled frames in {path}, got {got}") from error
+        got, remedy = classify_file(path, f"{type(error).__name__}, {error}", "record it again")
+        raise _Damage(f"expected a gzip of pickled frames in {path}, got {got}", remedy) from error
 
 
 class Bounded:

@@ -118,6 +118,15 @@ def test_names_of_towns():
         load_town("MiniTown03", look="Z")
 
 
+NAMED = {
+    "other.xodr": "got other roads",
+    "empty.xodr": "got an empty file",
+    "pointer.xodr": "got a Git LFS pointer: run git lfs pull",
+    "page.xodr": "got an HTML page: download the file itself",
+    "text.xodr": "got another kind of text",
+}
+
+
 def test_an_opendrive_becomes_its_town_or_one_sentence(tmp_path, capsys):
     ours = tmp_path / "ours.xodr"
     ours.write_text(make_network(12).opendrive, encoding="utf-8")
@@ -127,6 +136,9 @@ def test_an_opendrive_becomes_its_town_or_one_sentence(tmp_path, capsys):
         "other.xodr": b'<OpenDRIVE><header name="elsewhere"/></OpenDRIVE>',
         "noise.xodr": bytes(range(256)),
         "empty.xodr": b"",
+        "pointer.xodr": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "page.xodr": b"<!DOCTYPE html><html><title>404</title></html>",
+        "text.xodr": b"see the other folder",
     }
     command = ["minitown", "--port", "0", "--no-raster", "--opendrive"]
     for name, content in others.items():
@@ -134,4 +146,5 @@ def test_an_opendrive_becomes_its_town_or_one_sentence(tmp_path, capsys):
         assert main([*command, str(tmp_path / name)]) == 2
         error = capsys.readouterr().err
         assert name in error.splitlines()[-1] and "Traceback" not in error
+        assert NAMED.get(name, "expected") in error
     assert main([*command, str(tmp_path / "absent.xodr")]) == 2

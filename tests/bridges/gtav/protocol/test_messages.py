@@ -1,7 +1,9 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from damage import any_value, as_json, cases, wrong_json
+from damage import changed as damaged
+from hypothesis import given
 from hypothesis import strategies as st
 
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message, encode_message
@@ -205,22 +207,17 @@ def test_whole_numbers_may_be_written_with_a_point():
 
 
 KEYS = [*DATASET_KEYS.split(), "scenario", "dataset", "drivingMode", "weather", "x", "hour"]
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**400), 10**400) | st.floats() | st.integers(0, 99)
-    | st.sampled_from([[320, 160], [786603, 15.0], [12, 30], [1.5, 2.5, 3.5]])
-    | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner),
-    max_leaves=12,
-)  # fmt: skip
 NAMES = [next(iter(json.loads(data))) for data in GOLDEN] + ["start", "config"]
-MESSAGES = st.dictionaries(st.sampled_from(NAMES), JSON, max_size=2).map(
-    lambda message: json.dumps(message).encode()
-) | st.builds(
-    lambda data, at, noise: data[: at % len(data)] + noise + data[at % len(data) + len(noise) :],
-    st.sampled_from([*GOLDEN, encode_message(Start(dataset=DatasetOptions(frame=(320, 160))))]),
-    st.integers(0, 2000),
-    st.binary(max_size=8),
-)
+WHOLE = [*GOLDEN, encode_message(Start(dataset=DatasetOptions(frame=(320, 160))))]
+
+
+def check_a_message(rng):
+    kind, whole = rng.randrange(3), rng.choice(WHOLE)
+    if kind == 0:
+        return check_any_message(damaged(rng, whole, WHOLE))
+    if kind == 1:
+        return check_any_message(wrong_json(rng, whole))
+    return check_any_message(as_json({rng.choice(NAMES): any_value(rng, KEYS) for _ in range(2)}))
 
 
 def check_any_message(data):
@@ -228,23 +225,16 @@ def check_any_message(data):
         message = decode_message(data)
     except WireFormatError as error:
         assert str(error).startswith("expected ") and len(str(error)) < 1000
-        return
+        return True
     try:
         again = encode_message(message)
     except WireFormatError as error:
         assert "4095 bytes" in str(error)
-        return
+        return False
     assert type(decode_message(again)) is type(message)
+    return False
 
 
-@settings(deadline=None, max_examples=300)
-@given(MESSAGES)
-def test_any_bytes_are_a_message_or_an_error(data):
-    check_any_message(data)
-
-
-@pytest.mark.soak
-@settings(deadline=None, max_examples=100_000)
-@given(MESSAGES)
-def test_many_bytes_are_read_or_refused(data):
-    check_any_message(data)
+@cases(few=300, many=30_000)
+def test_any_bytes_are_a_message_or_an_error(fuzz):
+    fuzz("GTA-V messages", check_a_message)
