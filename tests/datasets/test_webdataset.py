@@ -1,6 +1,7 @@
 """WebDataset exports, opened by webdataset."""
 
 import gc
+import gzip
 import io
 import json
 import warnings
@@ -32,7 +33,7 @@ def whole(data):
 
 
 def array(data):
-    return np.load(io.BytesIO(data), allow_pickle=False)
+    return np.load(io.BytesIO(gzip.decompress(data)), allow_pickle=False)
 
 
 def opened(folder, decode=None):
@@ -49,7 +50,7 @@ def test_shards_hold_every_frame_of_their_split_with_pictures_labels_and_facts(d
     selection = Selection(
         recordings=drives, variant="paired", split=SplitRule(train=("Town01",), test=("Town02",))
     )
-    summary = webdataset_shards.export(selection, tmp_path / "out", shard_bytes=500_000)
+    summary = webdataset_shards.export(selection, tmp_path / "out", shard_bytes=80_000)
     assert summary.frames == 48
     samples = opened(tmp_path / "out/train")
     assert len(samples) == len({sample["__key__"] for sample in samples}) == 24
@@ -69,9 +70,9 @@ def test_shards_hold_every_frame_of_their_split_with_pictures_labels_and_facts(d
         assert abs(sim - truth.frame.image).mean() < 4
         assert abs(whole(sample["real.jpg"])[..., ::-1].astype(int) - truth.real).mean() < 4
         labels = truth.frame.labels
-        np.testing.assert_array_equal(array(sample["semantic.npy"]), labels["semantic"])
-        np.testing.assert_array_equal(array(sample["instance.npy"]), labels["instance"] & 0xFFFF)
-        np.testing.assert_array_equal(array(sample["depth.npy"]), labels["depth"])
+        np.testing.assert_array_equal(array(sample["semantic.npy.gz"]), labels["semantic"])
+        np.testing.assert_array_equal(array(sample["instance.npy.gz"]), labels["instance"] & 0xFFFF)
+        np.testing.assert_array_equal(array(sample["depth.npy.gz"]), labels["depth"])
 
 
 @pytest.mark.parametrize("how", [(), ("rgb",), ("pil",)], ids=str)
@@ -80,10 +81,10 @@ def test_labels_survive_webdatasets_own_decoders(drives, tmp_path, how):
     webdataset_shards.export(Selection(recordings=drives[:1]), tmp_path / "out")
     truth = next(Recording(drives[0]).samples("front")).frame.labels
     sample = opened(tmp_path / "out/train", decode=how)[0]
-    assert sample["depth.npy"].dtype == np.float32 and sample["instance.npy"].dtype == np.uint16
-    np.testing.assert_array_equal(sample["depth.npy"], truth["depth"])
-    np.testing.assert_array_equal(sample["instance.npy"], truth["instance"] & 0xFFFF)
-    np.testing.assert_array_equal(sample["semantic.npy"], truth["semantic"])
+    assert sample["depth.npy.gz"].dtype == np.float32 and sample["instance.npy.gz"].dtype == np.uint16
+    np.testing.assert_array_equal(sample["depth.npy.gz"], truth["depth"])
+    np.testing.assert_array_equal(sample["instance.npy.gz"], truth["instance"] & 0xFFFF)
+    np.testing.assert_array_equal(sample["semantic.npy.gz"], truth["semantic"])
     assert sample["json"]["camera"] == "front"
 
 
@@ -91,7 +92,7 @@ def test_an_annotation_finds_its_pixels_in_the_maps(drives, tmp_path):
     selection = Selection(recordings=drives[:1], rules=Rules(min_pixels=60))
     webdataset_shards.export(selection, tmp_path / "out")
     sample = opened(tmp_path / "out/train")[0]
-    semantic, instance = array(sample["semantic.npy"]), array(sample["instance.npy"])
+    semantic, instance = array(sample["semantic.npy.gz"]), array(sample["instance.npy.gz"])
     annotations = json.loads(sample["json"])["annotations"]
     assert {one["category"] for one in annotations} > {"car", "bicycle", "rider", "pedestrian"}
     for one in annotations:
@@ -112,17 +113,17 @@ def test_an_annotation_finds_its_pixels_in_the_maps(drives, tmp_path):
 def test_shards_end_by_size_are_listed_and_are_the_same_every_time(drives, tmp_path):
     selection = Selection(recordings=drives[:1])
     for name in ("one", "two"):
-        webdataset_shards.export(selection, tmp_path / name, shard_bytes=400_000)
+        webdataset_shards.export(selection, tmp_path / name, shard_bytes=60_000)
     shards = sorted((tmp_path / "one/train").iterdir())
     assert len(shards) > 2
-    assert all(shard.stat().st_size < 530_000 for shard in shards)
+    assert all(shard.stat().st_size < 90_000 for shard in shards)
     for shard in shards:
         assert shard.read_bytes() == (tmp_path / "two/train" / shard.name).read_bytes()
     card = json.loads((tmp_path / "one/dataset.json").read_text())
     assert card["splits"]["train"]["samples"] == 24
     assert list(card["splits"]["train"]["shards"]) == [shard.name for shard in shards]
     assert set(card["files"]) == {
-        "sim.jpg", "real.jpg", "semantic.npy", "instance.npy", "depth.npy", "json",
+        "sim.jpg", "real.jpg", "semantic.npy.gz", "instance.npy.gz", "depth.npy.gz", "json",
     }  # fmt: skip
 
 
