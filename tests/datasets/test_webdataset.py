@@ -81,7 +81,8 @@ def test_labels_survive_webdatasets_own_decoders(drives, tmp_path, how):
     webdataset_shards.export(Selection(recordings=drives[:1]), tmp_path / "out")
     truth = next(Recording(drives[0]).samples("front")).frame.labels
     sample = opened(tmp_path / "out/train", decode=how)[0]
-    assert sample["depth.npy.gz"].dtype == np.float32 and sample["instance.npy.gz"].dtype == np.uint16
+    assert sample["depth.npy.gz"].dtype == np.float32
+    assert sample["instance.npy.gz"].dtype == np.uint16
     np.testing.assert_array_equal(sample["depth.npy.gz"], truth["depth"])
     np.testing.assert_array_equal(sample["instance.npy.gz"], truth["instance"] & 0xFFFF)
     np.testing.assert_array_equal(sample["semantic.npy.gz"], truth["semantic"])
