@@ -64,7 +64,7 @@ def run(options: Evaluate) -> int:
                 engine,
                 folders,
                 out_dir=options.out,
-                most_clips=options.clips,
+                max_clips=options.clips,
                 classifier=options.classifier,
             )
     sys.stdout.write(json.dumps(result, indent=2) + "\n\n" + table(bars_of(result)) + "\n")

@@ -166,11 +166,11 @@ class Matching:
         config = self.config
         x = made.detach()
         with torch.no_grad():
-            asked = [noised(x, t, eps)]
-            (fake,) = scores(self.critic, batch, asked)
+            noised_chunks = [noised(x, t, eps)]
+            (fake,) = scores(self.critic, batch, noised_chunks)
             if config.forcing_weight:
-                asked.append(noised(batch.target, t, eps))
-            real, *truth = self.real(batch, asked)
+                noised_chunks.append(noised(batch.target, t, eps))
+            real, *truth = self.real(batch, noised_chunks)
             gradients = [matching_gradient(*each) for each in zip(x, fake, real, strict=True)]
             for each in truth:
                 forced = [data_forcing(*chunk) for chunk in zip(x, real, each, strict=True)]
@@ -180,16 +180,18 @@ class Matching:
                 ]
         return surrogate(made, torch.stack(gradients))
 
-    def real(self, batch: LatentBatch, asked: Sequence[Noised]) -> list[Tensor]:
+    def real(self, batch: LatentBatch, noised_chunks: Sequence[Noised]) -> list[Tensor]:
         """Return the teacher's x0 of all that is asked, with guidance over the prompt."""
         assert self.teacher is not None
-        config, found = self.config, scores(self.teacher, batch, asked)
+        config, found = self.config, scores(self.teacher, batch, noised_chunks)
         if not config.guides:
             return found
         plain = without_prompt(self.teacher, batch, self.empty_text)
         return [
             guided(conditional, without, config.guidance, config.guidance_form)
-            for conditional, without in zip(found, scores(self.teacher, plain, asked), strict=True)
+            for conditional, without in zip(
+                found, scores(self.teacher, plain, noised_chunks), strict=True
+            )
         ]
 
     def critic_loss(self, made: Tensor, batch: LatentBatch, generator: torch.Generator) -> Tensor:
@@ -227,14 +229,14 @@ class Matching:
         return out.float()
 
 
-def scores(network: Network, batch: LatentBatch, asked: Sequence[Noised]) -> list[Tensor]:
+def scores(network: Network, batch: LatentBatch, noised_chunks: Sequence[Noised]) -> list[Tensor]:
     """Return a network's x0 of every chunk of all that is asked, each (n, B, ...).
 
     The past is the truth; its keys and those of the reference are held for one chunk at a time.
     """
     views = forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))
     chunks = [
-        [predict(network, at.x_t[index], at.t, seen) for at in asked]
+        [predict(network, at.x_t[index], at.t, seen) for at in noised_chunks]
         for index, seen in enumerate(views)
     ]
     return [torch.stack(each) for each in zip(*chunks, strict=True)]

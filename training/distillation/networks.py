@@ -207,9 +207,13 @@ def open_networks(
     critic = None
     if recipe.matches:
         critic, _ = trained(teacher, recipe.critic_trains, recipe.seed + 1)
-    asked = frozen(bases(teacher), teacher) if recipe.asks_teacher else None
+    frozen_teacher = frozen(bases(teacher), teacher) if recipe.asks_teacher else None
     return Networks(
-        student=student, adapters=adapters, critic=critic, teacher=asked, bases=bases(teacher)
+        student=student,
+        adapters=adapters,
+        critic=critic,
+        teacher=frozen_teacher,
+        bases=bases(teacher),
     )
 
 

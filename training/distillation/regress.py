@@ -111,14 +111,14 @@ def teacher_forced(
     """
     own = bool(rng.random() < config.own_share) if own is None else own
     steps = tuple(int(step) for step in rng.integers(len(levels) - 1, size=len(batch.target)))
-    forgotten = rng.random(len(batch.target)) < config.history_dropout
+    past_dropped = rng.random(len(batch.target)) < config.history_dropout
     history = noised_history(batch.target, rng, config.history_noise)
     noise = torch.randn(batch.target.shape, generator=torch_rng(rng))
     noise = flow_start(student.profile, noise, batch.reference)
     views = forced_views(student, batch.reference, history, prompt_kv(student, batch))
     kept, starts, answers = [], [], []
     for index, (each, step) in enumerate(zip(views, steps, strict=True)):
-        seen = each.without_past() if forgotten[index] else each
+        seen = each.without_past() if past_dropped[index] else each
         t = torch.full((len(noise[index]),), levels[step])
         if own:
             start = reach(student, noise[index], seen, levels, step)

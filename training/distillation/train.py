@@ -142,10 +142,10 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         lora = self.start.lora_facts
         files = ADAPTER_FILES if len(self.adapters) > 1 else (ADAPTER_FILE,)
-        for name, adapter, told in zip(
+        for name, adapter, facts in zip(
             files, self.adapters, self.start.every_lora_facts, strict=False
         ):
-            save_lora(folder / name, adapter, scheme="diffusers", facts=told)
+            save_lora(folder / name, adapter, scheme="diffusers", facts=facts)
         if not self.adapters:
             self.write_networks(folder)
             prompts = self.start.base / PROMPTS_FILE
@@ -193,8 +193,8 @@ class Run:
             verdict = self.validation.verdict(self.stage.module).as_dict()
             write_json(path, verdict)
             self.log({"stage": "undistilled", "step": 0, "validation": verdict})
-        told: dict[str, Any] = json.loads(path.read_text())
-        return told
+        stored: dict[str, Any] = json.loads(path.read_text())
+        return stored
 
     def judge_teacher(self) -> dict[str, Any] | None:
         """Return the verdict on the teacher in its own many steps; None if it is not asked for."""
@@ -206,8 +206,8 @@ class Run:
             verdict = self.validation.verdict(teacher, sigmas(steps, teacher.profile.shift))
             write_json(path, verdict.as_dict())
             self.log({"stage": "teacher", "step": 0, "validation": verdict.as_dict()})
-        told: dict[str, Any] = json.loads(path.read_text())
-        return told
+        stored: dict[str, Any] = json.loads(path.read_text())
+        return stored
 
     def train(self) -> bool:
         """Train to the end; return False if a signal ended it."""
@@ -246,8 +246,8 @@ def known_verdict(checkpoint: Path, recipe: DistillRecipe) -> Verdict | None:
     path = checkpoint / "facts.json"
     if not path.exists():
         return None
-    told = json.loads(path.read_text())["distilled"]["gates"]
-    return Verdict(figures=told["figures"], limits=recipe.gates.limits(), space=told["space"])
+    stored = json.loads(path.read_text())["distilled"]["gates"]
+    return Verdict(figures=stored["figures"], limits=recipe.gates.limits(), space=stored["space"])
 
 
 def distill(

@@ -61,7 +61,7 @@ def decode_chunks(
     guides: Sequence[Tensor],  # K tensors of cells
     noise: Sequence[Tensor] | None = None,  # K of the latents' shape
 ) -> Tensor:  # (B, K * T, H, W, 3)
-    """Decode consecutive chunks with carried memory; without noise there is no precipitation."""
+    """Decode consecutive chunks, carrying the memory; without noise there is no precipitation."""
     time = autoencoder.profile.chunk_frames
     batch, _, h, w = latents[0].shape
     memory = autoencoder.empty_memory(batch, 16 * h, 16 * w)
@@ -76,7 +76,7 @@ def decode_chunks(
 def encode_chunks(
     autoencoder: StreamingAutoencoder, pictures: Sequence[Tensor], batch: int
 ) -> list[Tensor]:
-    """Encode consecutive chunks with carried memory."""
+    """Return the latents of consecutive chunks, carrying the memory from one to the next."""
     _, _, h, w = pictures[0].shape
     memory = autoencoder.empty_memory(batch, CELL * h, CELL * w)
     latents = []
@@ -87,7 +87,7 @@ def encode_chunks(
 
 
 class AutoencoderStage:
-    """Reconstructs the truth under the render's guidance, and both pictures without it."""
+    """Trains the truth's reconstruction with the render as guide, and both pictures without it."""
 
     name = "autoencoder"
 
@@ -158,7 +158,7 @@ class AutoencoderStage:
 
 
 class DecoderStage:
-    """Trains the guided decoder on the student's rolled out latents, mixed with the truth's."""
+    """Trains the guided decoder on latents of the student's rollouts, mixed with the truth's."""
 
     name = "decoder"
 

@@ -1,8 +1,9 @@
 """Step distillation on pairs: direct regression of x0 on the student's own rollouts.
 
-Every chunk of a rollout has its own truth, so no teacher network is needed: at the few timesteps
-that the engine uses, x0 is regressed on the truth's latents, with the key-value cache that the
-student filled itself and the gradient through one random step (Self Forcing, Huang et al. 2025).
+Every chunk of a rollout has its own truth, so no teacher network is needed. At the few timesteps
+that the engine uses, x0 is regressed on the truth's latents. The key-value cache is the one that
+the student filled itself, and the gradient goes through one random step (Self Forcing, Huang et al.
+2025).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The last stage: encoder, transformer and guided decoder together, on pixels of their rollouts.
+"""The last stage: trains encoder, transformer and guided decoder together on decoded rollouts.
 
-Rollouts run exactly as in the live engine; the gradient goes through the decoder and one
-denoise step into the encoder, so latents are optimized for the decoded pictures.
+Rollouts run exactly as in the live engine. The gradient goes through the decoder and one denoise
+step into the encoder, so latents are optimized for the decoded pictures.
 
 Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
 """

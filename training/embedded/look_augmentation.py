@@ -1,4 +1,4 @@
-"""Augments renders with a random look: tone, colour and sharpness, as of another game.
+"""Augments renders with a random look: the tone, colour and sharpness of another game.
 
 A model trained on one game overfits to its colour grading. Domain randomisation (Tobin
 et al. 2017) of the render, with an unchanged truth, makes it rely on what is invariant.

@@ -48,7 +48,7 @@ from realmaster_live.training.session import machine
 
 logger = logging.getLogger(__name__)
 
-PHASES = (0, 1, 2, 3)  # offsets of the first chunk, since a live run may start at any
+PHASES = (0, 1, 2, 3)  # offsets of the first chunk: a live run may start at any of them
 LOOK_CLIPS = 32  # maximum number of validation clips
 STATISTICS_CLIPS = 12
 ROLLOUT_BATCH = 8
@@ -58,7 +58,7 @@ AnyStage = AutoencoderStage | TransformerStage | DistillStage | DecoderStage | J
 
 
 class Run:
-    """A training run in its folder."""
+    """A training run of the embedded model in its folder."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Run:
     ) -> None:
         """Make the networks on torch's default device.
 
-        A resumed stage's conditions may differ in the `accepted` keys. Where `stop` returns true,
+        `accepted` names the conditions in which a resumed stage may differ. Where `stop` returns true,
         the running stage saves and ends within a step.
         """
         self.recipe, self.data, self.out, self.start = recipe, data, out, start
@@ -105,7 +105,7 @@ class Run:
             load_into(own, {**own.state_dict(), **read.state_dict()}, source=str(checkpoint))
 
     def clips_of(self, name: str) -> list[Clip]:
-        """Return a stage's clips: all finished ones at its start, the same ones when resumed."""
+        """Return a stage's clips: all that are finished when it starts; when resumed, the same."""
         clips = find_clips(self.data, "training")
         self.check_prompts([*clips, *self.preview_clips])
         found = latest(self.out / name)
@@ -117,15 +117,15 @@ class Run:
     def check_prompts(self, clips: list[Clip]) -> None:
         """Raise PairError if a clip has a prompt that the model does not have."""
         known = self.recipe.profile.prompts or (AS_SIMULATED,)
-        strange = sorted({clip.prompt for clip in clips} - {*known})
-        if strange:
+        unknown = sorted({clip.prompt for clip in clips} - {*known})
+        if unknown:
             raise PairError(
-                f"expected clips of the prompts {', '.join(known)} in {self.data}, got {strange}: "
+                f"expected clips of the prompts {', '.join(known)} in {self.data}, got {unknown}: "
                 "name them in the profile's `prompts`, or train on other clips"
             )
 
     def sequences(self, clips: list[Clip]) -> list[LatentSequence]:
-        """Return the latents of clips from every phase, unflipped and mirrored.
+        """Return the latents of clips from every phase, as they are and mirrored.
 
         The encoder is frozen after its stage, so each clip is encoded once.
         """
@@ -230,7 +230,7 @@ class Run:
 
     @staticmethod
     def conditions(clips: list[Clip], conditions: dict[str, Any]) -> dict[str, Any]:
-        """Return the conditions under which a state must be resumed."""
+        """Return the conditions that must not change when a state is resumed."""
         return {"clips": [clip.name for clip in clips], "conditions": conditions}
 
     def refresh(self, stage: AnyStage, clips: list[Clip]) -> None:

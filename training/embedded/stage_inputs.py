@@ -1,4 +1,4 @@
-"""What the stages on latents start from, and the preview by which all of them are validated."""
+"""The inputs of the stages that train on latents, and the preview that validates all of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class StageInputs:
     """Networks and data of a stage.
 
     Attributes:
-        recipe: of the run. autoencoder, transformer: as the stages before have trained them.
-        sequences: to train on. preview_clips: to validate with. samples: folder of the previews.
+        recipe: the run's recipe.
+        autoencoder, transformer: the networks as the previous stages left them.
+        sequences: the training data. preview_clips: the validation clips.
+        samples: folder for the previews.
     """
 
     recipe: Recipe
@@ -32,7 +34,7 @@ class StageInputs:
     samples: Path
 
     def preview(self, stage: str) -> dict[str, float]:
-        """Return PSNR of validation rollouts in the default number of steps; draws a picture."""
+        """Write a preview, and return PSNR of validation rollouts in the default steps."""
         picture = next_picture(self.samples, stage)
         with autocast(self.recipe):
             return preview(self.autoencoder, self.transformer, self.preview_clips, picture)

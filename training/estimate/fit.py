@@ -1,4 +1,4 @@
-"""Predicts the training of an IC-LoRA: its stage takes one batch, on fake tensors."""
+"""Predicts the cost of training an IC-LoRA by running one batch on fake tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from realmaster_live.training.estimate.shapes import (
     FakePairs,
     bytes_of,
     empty_text,
-    faking,
+    fake_tensors,
     latent_shape,
     shaped_bases,
     tensors_of,
@@ -33,7 +33,7 @@ from realmaster_live.training.recompute import recompute
 def estimate_adapter(
     recipe: IcLoraRecipe, profile: Profile, size: tuple[int, int] | None = None
 ) -> Estimate:
-    """Return what a recipe needs for a model of this profile and pictures (width, height).
+    """Return what a recipe needs for a model of this profile; `size` is (width, height) in pixels.
 
     Raises:
         ConfigError: the size does not fit the profile.
@@ -51,7 +51,7 @@ def estimate_adapter(
             generator=torch.Generator(),
         )
     recompute(network, "blocks" if recipe.memory.checkpointing else "nothing")
-    with faking([network]), Meter(tensors_of(network)) as meter:
+    with fake_tensors([network]), Meter(tensors_of(network)) as meter:
         replay(network, meter, {})
         pairs = FakePairs(profile, latent_shape(profile, size, chunks))
         batches = Batches(pairs, profile, seed=0, batch=recipe.batch, chunks=chunks)

@@ -29,14 +29,15 @@ ATTENTION: dict[Any, Any] = {  # torch counts these on GPUs only
 
 
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts what happens while it is entered.
+    """A context manager that counts the memory and the operations of the code within it.
 
     Args:
-        before: tensors that are there already, and are not counted when an operation returns a view
-            of them; they must outlive the meter.
+        before: tensors that exist already. They must outlive the meter, and views of them are not
+            counted.
 
     Attributes:
-        bytes: held now, by every storage that an operation has returned. peak: the most so far.
+        bytes: bytes held now by all storages that operations have returned.
+        peak: the most bytes held at once since the last `restart`.
         flop: floating point operations of products and convolutions, two for each multiply-add.
     """
 
@@ -62,7 +63,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
     def expect(self, extra: int) -> None:
-        """Count `extra` bytes that are held for a moment."""
+        """Account for `extra` bytes that are held only temporarily."""
         self.peak = max(self.peak, self.bytes + extra)
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run needs, in lines for a terminal."""
+"""The predicted cost of a training run, as text for a terminal."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from realmaster_live.training.estimate.meter import Meter
 from realmaster_live.training.loop import StageState
 from realmaster_live.training.pairs.cost import duration_text
 
-MFU = 0.45  # share of a GPU's measured rate of products that training is assumed to reach
+MFU = 0.45  # assumed model FLOPs utilization: share of the rate that large products reach
 GPU = "h100"
 GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One kind of batch: how often a step takes it, its operations, and its activations' bytes."""
+    """One kind of batch: how often a step takes it, its operations, and bytes of activations."""
 
     name: str
     count: int
@@ -29,13 +29,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What a run needs.
+    """The predicted cost of a run.
 
     Attributes:
-        title: the run in words.
-        steady: what -> bytes that are held all the time.
-        batches: what a step does, and what activations each needs while it is differentiated.
-        steps: optimizer steps.
+        title: a description of the run.
+        steady: item -> bytes that are held for the whole run.
+        batches: the kinds of batches that make up a step.
+        steps: number of optimizer steps.
     """
 
     title: str
@@ -45,7 +45,7 @@ class Estimate:
 
     @property
     def bytes(self) -> int:
-        """Return the most that tensors hold, without CUDA's context and the allocator's gaps."""
+        """Return the tensors' peak bytes, without CUDA's context and the allocator's gaps."""
         return sum(self.steady.values()) + max(batch.bytes for batch in self.batches)
 
     @property
@@ -65,7 +65,7 @@ class Estimate:
         return [
             self.title,
             f"memory: {self.bytes / GIB:.1f} GiB, of which {held}, activations of "
-            f"{most.name} {most.bytes / GIB:.1f}; CUDA and gaps between tensors come to that, "
+            f"{most.name} {most.bytes / GIB:.1f}; CUDA's context and the allocator's gaps add "
             "about 2",
             *(
                 f"a batch of {batch.name}: {batch.flop / 1e15:.3g} PFLOP, {batch.count} a step, "
@@ -84,7 +84,7 @@ class Estimate:
         )
 
     def warning(self) -> str:
-        """Return what to do where torch's GPU has too little memory; empty where it has enough."""
+        """Return advice if torch's GPU has too little memory, else an empty text."""
         there = torch.cuda.get_device_properties(torch.get_default_device()).total_memory
         if self.bytes <= there:
             return ""
@@ -95,9 +95,9 @@ class Estimate:
 
 
 def allot(states: Sequence[StageState], meter: Meter) -> dict[str, int]:
-    """Give trained tensors their gradients and moments; return the bytes that stay held.
+    """Allocate gradients and optimizer moments; return the bytes that are held for the whole run.
 
-    The states are made while the meter runs, so it has counted their averaged weights.
+    The states must have been made under the meter, so that it has counted their averaged weights.
     """
     for state in states:
         for parameter in state.parameters.values():
@@ -112,5 +112,5 @@ def allot(states: Sequence[StageState], meter: Meter) -> dict[str, int]:
 
 
 def batch_of(name: str, count: int, meter: Meter, steady: Mapping[str, int]) -> Batch:
-    """Return what the meter has seen since its restart, as a batch that a step takes so often."""
+    """Return the cost since the meter's restart as a batch that a step takes `count` times."""
     return Batch(name=name, count=count, flop=meter.flop, bytes=meter.peak - sum(steady.values()))

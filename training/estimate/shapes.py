@@ -1,4 +1,4 @@
-"""Networks and pairs without numbers: torch's fake tensors, which have a shape and a size only."""
+"""Networks and pairs of fake tensors, which have a shape and a dtype but no values."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from realmaster_live.training.iclora.base import Base
 from realmaster_live.training.iclora.batches import Shape
 from realmaster_live.training.latents import forget_ropes
 
-SIZES = {16: (832, 480), 48: (1280, 704)}  # by latent channels of Wan: width, height
-OTHER = (320, 192)  # of the embedded model
+SIZES = {16: (832, 480), 48: (1280, 704)}  # Wan's latent channels -> width and height
+DEFAULT_SIZE = (320, 192)  # of the embedded model
 
 
 def usual_size(profile: Profile) -> tuple[int, int]:
-    """Return the width and height that a profile is meant for, in pixels."""
-    return OTHER if profile.prompts else SIZES.get(profile.latent_channels, OTHER)
+    """Return the picture size that a profile is meant for: width and height in pixels."""
+    return DEFAULT_SIZE if profile.prompts else SIZES.get(profile.latent_channels, DEFAULT_SIZE)
 
 
 def latent_shape(profile: Profile, size: tuple[int, int], chunks: int) -> Shape:
-    """Return the shape of a clip's latents, C, F, h, w.
+    """Return the shape (C, F, h, w) of a clip's latents.
 
     Raises:
-        ConfigError: the sides are not multiples of a token.
+        ConfigError: the sides are not multiples of the token stride.
     """
     width, height = size
     if width % profile.token_stride or height % profile.token_stride:
         raise ConfigError(
-            f"expected sides of multiples of {profile.token_stride} for {profile.name}, got "
+            f"expected sides that are multiples of {profile.token_stride} for {profile.name}, got "
             f"{width}x{height}: give another --size"
         )
     frames = chunks * profile.chunk_latents
@@ -63,7 +63,7 @@ class FakePair:
 
 
 class FakePairs:
-    """One clip of a shape, for as often as it is asked for."""
+    """A data set that returns the same fake clip for every index."""
 
     def __init__(self, profile: Profile, shape: Shape) -> None:
         self.profile, self.shapes, self.weights, self.drives = profile, (shape,), (1.0,), ("",)
@@ -76,7 +76,7 @@ class FakePairs:
 
 
 def empty_text(profile: Profile) -> Tensor | None:
-    """Return an embedding's shape; None for a model that learns its prompts, or has none."""
+    """Return a fake prompt embedding; None for a model that learns its prompts, or has none."""
     if profile.prompts or not profile.text_width:
         return None
     return torch.empty(PROMPT_TOKENS, profile.text_width)
@@ -104,14 +104,14 @@ def shaped_bases(profile: Profile) -> tuple[Base, ...]:
 
 
 @contextmanager
-def faking(modules: Sequence[nn.Module | None]) -> Iterator[None]:
-    """Give modules of the meta device fake tensors, of which new ones are made within the block.
+def fake_tensors(modules: Sequence[nn.Module | None]) -> Iterator[None]:
+    """Replace meta tensors of modules by fake ones; new tensors within the block are fake too.
 
-    What modules share they go on sharing.
+    Tensors that modules share stay shared.
     """
     known: dict[int, Tensor] = {}
-    forget_ropes()  # they are kept by device, and fake ones must meet no real ones
-    with torch.device("cpu"), FakeTensorMode():  # whose attention keeps what a GPU's keeps
+    forget_ropes()  # they are cached by device, and fake ones must not mix with real ones
+    with torch.device("cpu"), FakeTensorMode():  # its attention saves what a GPU's would save
         for module in (part for each in modules if each is not None for part in each.modules()):
             for tensors in (module._parameters, module._buffers):
                 for name, tensor in tensors.items():
@@ -132,7 +132,7 @@ def _fake(tensor: Tensor) -> Tensor:
 
 
 def tensors_of(*modules: nn.Module | None) -> list[Tensor]:
-    """Return parameters and buffers of modules, those that are shared once."""
+    """Return the distinct parameters and buffers of modules."""
     tensors = {
         id(tensor): tensor
         for each in modules
@@ -143,16 +143,16 @@ def tensors_of(*modules: nn.Module | None) -> list[Tensor]:
 
 
 def bytes_of(tensors: Sequence[Tensor]) -> int:
-    """Return the bytes of tensors."""
+    """Return the total bytes of tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def take_first_expert(network: Network | None) -> None:
-    """Let the first expert run every pass: fake times have no numbers, and experts are alike."""
+def always_first_expert(network: Network | None) -> None:
+    """Let the first expert run every pass: fake times have no values, and experts are equal."""
     if isinstance(network, Experts):
         setattr(network, "turns", lambda t: [(0, list(range(len(t))))])  # noqa: B010
 
 
 def parts(network: Network | None) -> list[InContextTransformer]:
-    """Return a network's transformers, none of none."""
+    """Return a network's transformers; an empty list without a network."""
     return [] if network is None else transformers_of(network)

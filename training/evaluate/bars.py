@@ -19,7 +19,7 @@ class Bar:
     name: str
     value: float | None
     bar: float
-    most: bool = False
+    at_most: bool = False
     unit: str = ""
     note: str = ""
 
@@ -30,14 +30,14 @@ class Bar:
             return "not measured"
         return (
             "passed"
-            if (self.value <= self.bar) == self.most or self.value == self.bar
+            if (self.value <= self.bar) == self.at_most or self.value == self.bar
             else ("missed")
         )
 
     def facts(self) -> dict[str, Any]:
         """Return the bar for a JSON file."""
         value = None if self.value is None else round(self.value, 4)
-        limit = "at most" if self.most else "at least"
+        limit = "at most" if self.at_most else "at least"
         return {
             "name": self.name,
             "value": value,
@@ -56,10 +56,10 @@ def bars_of(result: Mapping[str, Any]) -> list[Bar]:
     other, prompted = result.get("look_b"), result.get("prompted", {})
     bars = [
         Bar(
-            name="feature distance, of the render's own",
+            name="feature distance relative to the render's",
             value=realized["features"] / render["features"],
             bar=0.5,
-            most=True,
+            at_most=True,
             note=f"{realized['features']:.3f} of {render['features']:.3f}",
         ),
         Bar(
@@ -70,22 +70,22 @@ def bars_of(result: Mapping[str, Any]) -> list[Bar]:
             note=f"{render['psnr_db']:.2f} -> {realized['psnr_db']:.2f}",
         ),
         Bar(
-            name="look B's gain, of look A's",
+            name="gain in look B relative to look A",
             value=other["gain_db"] / other["gain_a_db"] if other else None,
             bar=2 / 3,
             note=(
-                f"{other['gain_db']:+.2f} of {other['gain_a_db']:+.2f} dB on the same "
+                f"{other['gain_db']:+.2f} against {other['gain_a_db']:+.2f} dB on the same "
                 f"{other['clips']} clips; {other['render_db']:.2f} -> {other['realized_db']:.2f}"
                 if other
                 else "no clips of look B"
             ),
         ),
         Bar(
-            name="flow-warp error, of the truth's own",
+            name="flow-warp error relative to the truth's",
             value=warp["realized"] / warp["truth"],
             bar=1.25,
-            most=True,
-            note=f"x 1000: {1e3 * warp['realized']:.3f} of {1e3 * warp['truth']:.3f}, render "
+            at_most=True,
+            note=f"x 1000: {1e3 * warp['realized']:.3f}, truth {1e3 * warp['truth']:.3f}, render "
             f"{1e3 * warp['render']:.3f}",
         ),
         *(
@@ -93,7 +93,7 @@ def bars_of(result: Mapping[str, Any]) -> list[Bar]:
                 name=f"drift of {what} in {rollout['seconds']:.0f} s",
                 value=rollout[f"worst_{key}_percent"],
                 bar=10.0,
-                most=True,
+                at_most=True,
                 unit="%",
                 note=f"{rollout[f'{key}_percent']:.2f} % at the end",
             )
@@ -130,7 +130,7 @@ def table(bars: Sequence[Bar]) -> str:
     rows = []
     for bar in bars:
         value = "-" if bar.value is None else f"{bar.value:.3g}"
-        limit = f"{'<=' if bar.most else '>='} {bar.bar:.3g} {bar.unit}".strip()
+        limit = f"{'<=' if bar.at_most else '>='} {bar.bar:.3g} {bar.unit}".strip()
         rows.append((bar.name, f"{value} {bar.unit}".strip(), limit, bar.verdict, bar.note))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(

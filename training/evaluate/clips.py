@@ -22,11 +22,11 @@ def look_of(clip: Clip) -> str:
 @contextmanager
 def unpacked(paths: Sequence[Path]) -> Iterator[list[Path]]:
     """Yield folders for folders and .tar shards; unpacked files are removed at the end."""
-    with TemporaryDirectory() as aside:
+    with TemporaryDirectory() as temporary:
         folders = []
         for number, path in enumerate(paths):
             if path.is_file():
-                folders.append(Path(aside) / str(number))
+                folders.append(Path(temporary) / str(number))
                 unpack(path, folders[-1])
             else:
                 folders.append(path)

@@ -1,4 +1,4 @@
-"""Metrics of held-out clips: plain ones, those in another look, traffic lights.
+"""Metrics of held-out clips: without a prompt, in another look, and of traffic lights.
 
 Legend: T frames, H W pixels.
 """
@@ -33,15 +33,15 @@ Network = Callable[[torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]
 
 def realizer(engine: Engine) -> Realize:
     """Return a cached function that realizes a clip under a prompt."""
-    made: dict[tuple[str, str, str], NDArray[np.uint8]] = {}
+    frames_by_key: dict[tuple[str, str, str], NDArray[np.uint8]] = {}
 
     def realize(clip: Clip, prompt: str) -> NDArray[np.uint8]:
         key = (clip.name, look_of(clip), prompt)
-        if key not in made:
+        if key not in frames_by_key:
             if isinstance(engine, PromptedEngine):
                 engine.set_prompt(prompt)
-            made[key] = realize_frames(engine, clip.sim)
-        return made[key]
+            frames_by_key[key] = realize_frames(engine, clip.sim)
+        return frames_by_key[key]
 
     return realize
 
@@ -118,21 +118,21 @@ def plain_figures(
 
 
 def gains_of(clips: Sequence[Clip], realize: Realize) -> dict[str, dict[str, float]]:
-    """Return each clip's mean PSNR in dB, of its render and realized, by name."""
+    """Return clip name -> mean PSNR in dB of its rendered and of its realized frames."""
     gains = {}
     for clip in clips:
-        shown = pictures_of(clip, realize(clip, AS_SIMULATED))
+        pictures = pictures_of(clip, realize(clip, AS_SIMULATED))
         gains[clip.name] = {
-            name: float(np.mean(psnr(shown[name], shown["truth"])))
+            name: float(np.mean(psnr(pictures[name], pictures["truth"])))
             for name in ("render", "realized")
         }
     return gains
 
 
 def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -> dict[str, Any]:
-    """Return the PSNR gain in a look that was never trained on, and in the trained one."""
+    """Return the PSNR gain in a look that was never trained on, and in the one that was."""
     names = {clip.name for clip in clips} & {clip.name for clip in other}
-    trained, strange = (
+    trained_gains, other_gains = (
         gains_of([clip for clip in some if clip.name in names], realize) for some in (clips, other)
     )
 
@@ -141,13 +141,13 @@ def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -
 
     return {
         "clips": len(names),
-        "render_db": mean(strange, "render"),
-        "realized_db": mean(strange, "realized"),
-        "gain_db": round(mean(strange, "realized") - mean(strange, "render"), 4),
-        "gain_a_db": round(mean(trained, "realized") - mean(trained, "render"), 4),
+        "render_db": mean(other_gains, "render"),
+        "realized_db": mean(other_gains, "realized"),
+        "gain_db": round(mean(other_gains, "realized") - mean(other_gains, "render"), 4),
+        "gain_a_db": round(mean(trained_gains, "realized") - mean(trained_gains, "render"), 4),
         "psnr_db_by_clip": {
             name: {key: round(value, 2) for key, value in entry.items()}
-            for name, entry in strange.items()
+            for name, entry in other_gains.items()
         },
     }
 
@@ -165,13 +165,13 @@ def light_figures(clips: Sequence[Clip], realize: Realize) -> dict[str, Any]:
 
 
 def light_rows(
-    clips: Sequence[Clip], realize: Realize, most: int
+    clips: Sequence[Clip], realize: Realize, max_rows: int
 ) -> list[tuple[NDArray[np.uint8], ...]]:
     """Return close-ups of each clip's first readable light, for a contact sheet."""
     rows: list[tuple[NDArray[np.uint8], ...]] = []
     for clip in clips:
         found = next(filter(is_readable, clip.facts.get("lights", [[]])[0]), None)
-        if found is not None and len(rows) < most:
+        if found is not None and len(rows) < max_rows:
             pictures = pictures_of(clip, realize(clip, clip.prompt))
             rows.append(tuple(close_up(frames[0], found) for frames in pictures.values()))
     return rows

@@ -1,7 +1,7 @@
 """Evaluates an engine on held-out clips: render against truth, and realized against truth.
 
-A clip's JSON names its content: a look of the game (A by default; models are
-trained on A alone), a prompt, and the places of traffic lights.
+A clip's JSON file states its look (A by default; models are trained on A alone), its prompt, and
+where its traffic lights are.
 """
 
 from __future__ import annotations
@@ -42,22 +42,29 @@ def evaluate(
     data: Path | str | Sequence[Path],
     *,
     out_dir: Path | str | None = None,
-    most_clips: int | None = None,
+    max_clips: int | None = None,
     classifier: Path | None = None,
 ) -> dict[str, Any]:
     """Return metrics of render and realized frames against the truth of held-out clips.
 
-    `data` is a folder of pairs, or several. Clips with a prompt have separate metrics
-    (`prompted`), from the classifier in the file `classifier`, or from one that is trained on
-    the folders' training clips of the same prompts and stored there. So have clips of look B
-    (`look_b`), if the same drives exist in look A. `bars` lists the targets of the embedded
-    model. With `out_dir` everything is also written to evaluation.json, with a contact
-    sheet.
+    Clips with a prompt have separate metrics (`prompted`), and so have clips of look B (`look_b`)
+    if the same drives exist in look A. `bars` lists the targets of the embedded model.
+
+    Args:
+        engine: the engine to evaluate.
+        data: a folder of pairs or packed shards, or several.
+        out_dir: where to write evaluation.json and a contact sheet, if given.
+        max_clips: limits the clips without a prompt.
+        classifier: the file of a prompt classifier. If it does not exist, a classifier is trained
+            on the folders' training clips of the same prompts and stored there.
+
+    Raises:
+        PairError: there is no held-out clip of look A without a prompt.
     """
     folders = [Path(data)] if isinstance(data, Path | str) else list(data)
     found = gather(folders, "held out")
     trained = [clip for clip in found if look_of(clip) == TRAINED_LOOK]
-    clips = [clip for clip in trained if clip.prompt == AS_SIMULATED][:most_clips]
+    clips = [clip for clip in trained if clip.prompt == AS_SIMULATED][:max_clips]
     if not clips:
         raise PairError(
             f"expected held-out clips of look {TRAINED_LOOK} without a prompt in "
@@ -74,7 +81,7 @@ def evaluate(
     ]
     if {clip.name for clip in other} & {clip.name for clip in clips}:
         result["look_b"] = other_look(clips, other, realize)
-    result["lights"] = light_figures(trained if most_clips is None else clips, realize)
+    result["lights"] = light_figures(trained if max_clips is None else clips, realize)
     prompted = [clip for clip in trained if clip.prompt != AS_SIMULATED]
     if prompted and isinstance(engine, PromptedEngine):
 

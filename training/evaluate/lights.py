@@ -1,4 +1,4 @@
-"""Checks whether traffic lights keep their state, by the colours of their lamps in pixels.
+"""Checks whether traffic lights keep their state, by the colours of their lamps' pixels.
 
 A light is an entry of a clip's `lights`, as the pairs' generator lists them for every frame: its
 `state`, the share of the lit lamp that is `visible`, and the box of each lamp (left, top, right,
@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 
 from realmaster_live.fidelity.lights import FAINTEST, STATES, own_colours
 
-SMALLEST_PX, LEAST_VISIBLE = 3.0, 0.5  # of the lit lamp; below, its colour is unclear
+MIN_LAMP_PX, MIN_VISIBLE = 3.0, 0.5  # size and visible share below which a lamp cannot be read
 
 
 def is_readable(light: Mapping[str, Any]) -> bool:
     """Return whether a light is large and unoccluded enough to be read."""
     left, top, right, bottom = light["lamps"][light["state"]]
-    return bool(
-        min(right - left, bottom - top) >= SMALLEST_PX and light["visible"] >= LEAST_VISIBLE
-    )
+    return bool(min(right - left, bottom - top) >= MIN_LAMP_PX and light["visible"] >= MIN_VISIBLE)
 
 
-def lens(frame: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.float32]:
+def lamp_pixels(frame: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.float32]:
     """Return the pixels (N, 3) inside the ellipse of a box; N is 0 outside the picture."""
     left, top, right, bottom = box
     x0, y0 = max(int(left), 0), max(int(top), 0)
@@ -40,8 +38,8 @@ def lens(frame: NDArray[np.uint8], box: Sequence[float]) -> NDArray[np.float32]:
     return inside
 
 
-def glow(pixels: NDArray[np.float32], state: str) -> float:
-    """Return by how many levels a lens (N, 3) shows its colour: red, yellow or green."""
+def colour_excess(pixels: NDArray[np.float32], state: str) -> float:
+    """Return by how many levels a lamp's pixels (N, 3) show a colour: red, yellow or green."""
     if not len(pixels):
         return 0.0
     return float(own_colours(pixels.mean(0))[STATES.index(state)])
@@ -49,7 +47,9 @@ def glow(pixels: NDArray[np.float32], state: str) -> float:
 
 def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
     """Return the state whose lamp shows its colour most strongly, or "none"."""
-    found = {state: glow(lens(frame, light["lamps"][state]), state) for state in STATES}
+    found = {
+        state: colour_excess(lamp_pixels(frame, light["lamps"][state]), state) for state in STATES
+    }
     state = max(found, key=lambda name: found[name])
     return state if found[state] >= FAINTEST else "none"
 

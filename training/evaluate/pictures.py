@@ -59,7 +59,7 @@ def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CRO
 def write_sheet(
     path: Path, rows: Sequence[tuple[NDArray[np.uint8], ...]], labels: Sequence[str]
 ) -> None:
-    """Write a contact sheet: a column for each label, with the label above."""
+    """Write a contact sheet with one column for each label, the label above it."""
     width = rows[0][0].shape[1]
     head = np.full((24, width * len(labels), 3), 255, np.uint8)
     for column, label in enumerate(labels):

@@ -1,7 +1,7 @@
 """Evaluates prompts: does a frame realized under "snow" look like path-traced snow?
 
-A small classifier, trained on path-traced training towns only, predicts the prompt of realized
-frames of held-out towns; they are also compared with the truth under their prompt.
+A small classifier that was trained on path-traced training towns predicts the prompt of realized
+frames of held-out towns. These frames are also compared with the truth under their prompt.
 
 Legend: N crops, D features of a crop, K prompts.
 """
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from realmaster_live.training.data import AS_SIMULATED, Clip
 from realmaster_live.training.evaluate.metrics import psnr
 
-MOST_CLIPS = 40  # training clips of a prompt
-DECAY = 1e-3  # weight decay of the classifier
-FITS = 200  # maximum number of L-BFGS evaluations
+MAX_CLIPS = 40  # maximum number of training clips for each prompt
+WEIGHT_DECAY = 1e-3  # weight decay of the classifier
+MAX_EVALUATIONS = 200  # maximum number of L-BFGS evaluations
 
 Features = Callable[[NDArray[np.uint8]], Tensor]  # frames (T, H, W, 3) -> (N, D)
 Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
@@ -34,7 +34,7 @@ class PromptClassifier:
 
     Attributes:
         names: the prompts that it distinguishes.
-        counts: number of training clips of each.
+        counts: prompt -> number of training clips.
     """
 
     def __init__(self, counts: dict[str, int], mean: Tensor, std: Tensor) -> None:
@@ -50,7 +50,7 @@ class PromptClassifier:
         """Train on the truths of clips with prompts, with equally many clips of each prompt."""
         known = Counter(clip.prompt for clip in clips if clip.prompt != AS_SIMULATED)
         names = sorted(known)
-        most = min([MOST_CLIPS, *known.values()])
+        most = min([MAX_CLIPS, *known.values()])
         seen, labels = [], []
         for label, name in enumerate(names):
             for clip in [c for c in clips if c.prompt == name][:most]:
@@ -90,13 +90,13 @@ class PromptClassifier:
     def _fit(self, x: Tensor, y: Tensor) -> None:
         """Minimise cross entropy with weight decay, a convex problem."""
         optimizer = torch.optim.LBFGS(
-            self._layer.parameters(), max_iter=FITS, line_search_fn="strong_wolfe"
+            self._layer.parameters(), max_iter=MAX_EVALUATIONS, line_search_fn="strong_wolfe"
         )
 
         def closure() -> Tensor:
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(self._layer(x), y)
-            loss = loss + DECAY * self._layer.weight.square().sum()
+            loss = loss + WEIGHT_DECAY * self._layer.weight.square().sum()
             loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
@@ -118,8 +118,8 @@ def prompted_figures(
 ) -> dict[str, Any]:
     """Return metrics against the truth for every prompt of the held-out `clips`.
 
-    PSNR in dB of the render, of the frames realized without the prompt and with it; the shares of
-    chunks that the classifier gets right, of realized frames and of the truth.
+    These are the PSNR (dB) of the render and of the frames realized without and with the prompt,
+    and the shares of realized and of true chunks whose prompt the classifier predicts correctly.
     """
     figures: dict[str, Any] = {"classifier_clips": classifier.counts}
     for name in [known for known in classifier.names if known in {c.prompt for c in clips}]:

@@ -18,10 +18,11 @@ ROLLOUT_S = 60.0
 def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, float]:
     """Play a clip forwards and backwards for `seconds`; compare its passages with the first one.
 
-    Only forward passages over the same frames are compared: the PSNR (dB) of the first and the last
-    one, the largest shift of a channel's mean in levels and in percent of the first passage's mean,
-    and of its contrast (standard deviation) in percent. `worst_…` is of any passage, the others of
-    the last one.
+    Only forward passages are compared, since they show the same frames in the same order. The
+    result holds the PSNR (dB) of the first and of the last passage, the largest shift of a
+    channel's mean in levels and in percent of the first passage's, and that of its contrast
+    (standard deviation) in percent. Figures that begin with `worst_` are the largest of all
+    passages; the others are of the last one.
     """
     size = engine.spec.frames
     count = len(clip) // size

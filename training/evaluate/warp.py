@@ -21,8 +21,8 @@ class Motion:
     """Backward optical flow: where each pixel was one frame earlier.
 
     Attributes:
-        before: (T - 1, H, W, 2) float32 pixels, x then y, in the frame before.
-        valid: (T - 1, H, W) bool, False where the surface was hidden or out of the picture.
+        before: (T - 1, H, W, 2) float32, x and y in pixels in the frame before.
+        valid: (T - 1, H, W) bool, False where the surface was hidden or outside the picture.
     """
 
     before: NDArray[np.float32]
@@ -53,9 +53,9 @@ def motion_of(source: Bytes) -> Motion:
 
 
 def warp_error(frames: Bytes, motion: Motion) -> list[float]:
-    """Return, for each pair of neighbours, the mean squared change along the motion.
+    """Return the mean squared change along the motion, one value for each two neighbouring frames.
 
-    Pixels are in 0..1, invalid ones are left out (Lai et al. 2018, eq. 6).
+    Pixels are scaled to 0..1, and invalid ones are left out (Lai et al. 2018, eq. 6).
     """
     errors = []
     for index, (at, valid) in enumerate(zip(motion.before, motion.valid, strict=True)):
@@ -66,7 +66,7 @@ def warp_error(frames: Bytes, motion: Motion) -> list[float]:
 
 
 def remap(image: NDArray[np.float32], at: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return an image (H, W, C) read at places (H, W, 2), bilinear, mirrored at the border."""
+    """Return an image (H, W, C) sampled bilinearly at (H, W, 2) pixels, mirrored at the border."""
     read = cv2.remap(
         image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )

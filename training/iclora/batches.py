@@ -161,8 +161,8 @@ class Batches:
         place = step_rng(self.seed, step, SHAPE).random() * totals[-1]
         chosen = min(int(np.searchsorted(totals, place, side="right")), len(totals) - 1)
         shape = list(self.buckets)[chosen]
-        mine, of = self.share
-        samples = range(step * self.batch + mine, (step + 1) * self.batch, of)
+        own, processes = self.share
+        samples = range(step * self.batch + own, (step + 1) * self.batch, processes)
         drawn = [self._sample(shape, number, from_start=from_start) for number in samples]
         texts = [pair.text for pair, _, _ in drawn]
         device = torch.get_default_device()

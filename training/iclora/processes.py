@@ -56,9 +56,9 @@ class Processes:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def any(self, asked: bool) -> bool:
+    def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any process."""
-        return asked if self._state is None else bool(self.mean(torch.tensor(float(asked))) > 0)
+        return flag if self._state is None else bool(self.mean(torch.tensor(float(flag))) > 0)
 
     def wait(self) -> None:
         """Wait until all processes reach this point."""

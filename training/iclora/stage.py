@@ -219,16 +219,16 @@ def prompt_keys(
                 "expected an embedding of the empty prompt, got none: encode it beside the others, "
                 "or set caption_dropout = 0"
             )
-        gone = torch.tensor(dropped, device=text.device)[:, None, None]
-        text = torch.where(gone, empty_text.to(text), text)
+        is_dropped = torch.tensor(dropped, device=text.device)[:, None, None]
+        text = torch.where(is_dropped, empty_text.to(text), text)
     return model.prompt(text)
 
 
 def check_prompts(known: Sequence[str], names: Sequence[str]) -> None:
     """Raise PairError for a prompt that the model did not learn."""
-    strange = sorted({*names} - {*known})
-    if strange:
+    unknown = sorted({*names} - {*known})
+    if unknown:
         raise PairError(
-            f"expected clips of the prompts {', '.join(known)}, got {strange}: train on clips of "
+            f"expected clips of the prompts {', '.join(known)}, got {unknown}: train on clips of "
             "these, or name the others in the model's profile"
         )

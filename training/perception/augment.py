@@ -1,7 +1,7 @@
 """Training crops as a pure function of (seed, step): the same for every variant.
 
-Half of the crops are uniform. The others contain a pixel of a rare group of the picture (rare class
-sampling, Hoyer et al. 2022, "DAFormer", section 4.3), which would be too rare otherwise.
+Half of the crops are drawn uniformly. The others contain a pixel of a rare group of the picture
+(rare class sampling, Hoyer et al. 2022, "DAFormer", section 4.3).
 
 Legend: B crops, H W pixels.
 """
@@ -20,13 +20,13 @@ from realmaster_live.errors import PairError
 from realmaster_live.training.data import step_rng
 from realmaster_live.training.perception.boxes import Boxes, cropped
 from realmaster_live.training.perception.examples import Example
-from realmaster_live.training.perception.groups import PLACES
+from realmaster_live.training.perception.groups import GROUP_INDEX
 
 CROP = (144, 256)  # height and width in pixels
-SCALES = (0.8, 1.25)  # how large a crop shows its part of the picture
-SMALL = ("traffic light", "traffic sign", "pedestrian", "vehicle", "two-wheeler")
-TOWARDS_SMALL = 0.5  # share of the crops
-BRIGHTNESS, CONTRAST = 0.08, 0.12  # of the whole range; drawn evenly from -x to x
+SCALES = (0.8, 1.25)  # range of a crop's magnification
+RARE_GROUPS = ("traffic light", "traffic sign", "pedestrian", "vehicle", "two-wheeler")
+RARE_SHARE = 0.5  # share of the crops that contain a rare group
+BRIGHTNESS, CONTRAST = 0.08, 0.12  # x, of draws that are uniform in [-x, x], as a share of 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Batch:
     """Crops with their labels.
 
     Attributes:
-        pictures: (B, H, W, 3) float32, RGB in [0, 1], slightly beyond by augmentation.
+        pictures: (B, H, W, 3) float32, RGB in [0, 1], or slightly beyond after augmentation.
         groups: (B, H, W) uint8. boxes: the boxes of each crop.
         depth: (B, H, W) float32 metres, inf at sky; None if the examples have none.
     """
@@ -61,9 +61,9 @@ def draw_batch(
     """
     rng = step_rng(seed, step)
     pictures, groups, boxes, depths = [], [], [], []
-    for turn in range(batch):
+    for index in range(batch):
         example = examples[int(rng.integers(len(examples)))]
-        picture = example.pictures[variants[(turn + step) % len(variants)]]
+        picture = example.pictures[variants[(index + step) % len(variants)]]
         labels = example.groups
         if labels is None or example.boxes is None:
             raise PairError(
@@ -74,8 +74,8 @@ def draw_batch(
         mirror = bool(rng.random() < 0.5)
         contrast = 1.0 + rng.uniform(-CONTRAST, CONTRAST)
         shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
-        shown = _cut(picture, window, crop, mirror, cv2.INTER_LINEAR).astype(np.float32) / 255
-        pictures.append((shown - 0.5) * np.float32(contrast) + np.float32(0.5 + shift))
+        pixels = _cut(picture, window, crop, mirror, cv2.INTER_LINEAR).astype(np.float32) / 255
+        pictures.append((pixels - 0.5) * np.float32(contrast) + np.float32(0.5 + shift))
         groups.append(_cut(labels, window, crop, mirror, cv2.INTER_NEAREST))
         left, top, width, _ = window
         boxes.append(
@@ -95,22 +95,23 @@ def draw_batch(
 def _window(
     rng: np.random.Generator, groups: NDArray[np.uint8], crop: tuple[int, int]
 ) -> tuple[int, int, int, int]:
-    """Return left, top, width and height of a part of the picture with the crop's shape."""
+    """Return left, top, width and height of a random part of the picture, in the crop's shape."""
     size = groups.shape
     largest = min(size[0] / crop[0], size[1] / crop[1])
-    part = min(largest, 1.0 / float(np.exp(rng.uniform(*np.log(SCALES)))))
-    height, width = round(crop[0] * part), round(crop[1] * part)
-    at = rng.random(2)
-    corner = [at[0] * (size[0] - height), at[1] * (size[1] - width)]
-    if rng.random() < TOWARDS_SMALL:
-        shown = [PLACES[name] for name in SMALL if (groups == PLACES[name]).any()]
-        if shown:
-            pixels = np.argwhere(groups == shown[int(rng.integers(len(shown)))])
+    scale = min(largest, 1.0 / float(np.exp(rng.uniform(*np.log(SCALES)))))
+    height, width = round(crop[0] * scale), round(crop[1] * scale)
+    position = rng.random(2)
+    corner = [position[0] * (size[0] - height), position[1] * (size[1] - width)]
+    if rng.random() < RARE_SHARE:
+        indices = [GROUP_INDEX[name] for name in RARE_GROUPS]
+        present = [index for index in indices if (groups == index).any()]
+        if present:
+            pixels = np.argwhere(groups == present[int(rng.integers(len(present)))])
             pixel = pixels[int(rng.integers(len(pixels)))]
-            corner = list(pixel - at * (height, width))
+            corner = list(pixel - position * (height, width))
     top, left = (
-        int(np.clip(start, 0, whole - side))
-        for start, whole, side in zip(corner, size, (height, width), strict=True)
+        int(np.clip(first, 0, length - side))
+        for first, length, side in zip(corner, size, (height, width), strict=True)
     )
     return left, top, width, height
 
@@ -120,9 +121,9 @@ def _cut(
     window: tuple[int, int, int, int],
     crop: tuple[int, int],
     mirror: bool,
-    how: int,
+    interpolation: int,
 ) -> NDArray[Any]:
     left, top, width, height = window
     part = np.ascontiguousarray(array[top : top + height, left : left + width])
-    shown = cv2.resize(part, (crop[1], crop[0]), interpolation=how)
-    return np.asarray(shown[:, ::-1] if mirror else shown, array.dtype)
+    resized = cv2.resize(part, (crop[1], crop[0]), interpolation=interpolation)
+    return np.asarray(resized[:, ::-1] if mirror else resized, array.dtype)

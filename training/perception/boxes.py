@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.training.perception.groups import DETECTED, PLACES
+from realmaster_live.training.perception.groups import DETECTED, GROUP_INDEX
 
-SMALLEST_PX = 8  # height or width below which a box is hard
-LEAST_LEFT = 0.35  # share of a box that must be inside a crop; else it is hard
+MIN_SIDE_PX = 8  # height or width below which a box is hard
+MIN_INSIDE = 0.35  # share of a box that must be inside a crop; else it is hard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Boxes:
     hard: NDArray[np.bool_]
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of boxes."""
         return len(self.corners)
 
 
@@ -39,21 +39,21 @@ def make_boxes(rows: list[tuple[float, float, float, float]], kinds: list[int]) 
     return Boxes(
         corners=corners,
         kinds=np.array(kinds, np.int64),
-        hard=sides.min(1, initial=1e9) < SMALLEST_PX,
+        hard=sides.min(1, initial=1e9) < MIN_SIDE_PX,
     )
 
 
 def boxes_of_masks(
-    groups: NDArray[np.uint8],  # (H, W) places in groups.NAMES
+    groups: NDArray[np.uint8],  # (H, W) indices into groups.NAMES
     instance: NDArray[np.int32],  # (H, W), 0 where there is no thing
 ) -> Boxes:
     """Return the boxes around the pixels of each object of the detector's classes.
 
-    A rider and the bicycle are two boxes, though they are one object.
+    A rider and the bicycle below get two boxes, although they are one object.
     """
     rows, kinds = [], []
     for kind, name in enumerate(DETECTED):
-        mask = (groups == PLACES[name]) & (instance != 0)
+        mask = (groups == GROUP_INDEX[name]) & (instance != 0)
         y, x = np.nonzero(mask)
         numbers, which = np.unique(instance[y, x], return_inverse=True)
         for place in range(len(numbers)):
@@ -66,15 +66,15 @@ def boxes_of_masks(
 def cropped(
     boxes: Boxes, left: float, top: float, scale: float, width: int, height: int, *, mirror: bool
 ) -> Boxes:
-    """Return the boxes in a crop that starts at (left, top) and shows its part `scale` times."""
+    """Return the boxes in a crop that starts at (left, top) and is magnified by `scale`."""
     moved = (boxes.corners - np.array([left, top, left, top], np.float32)) * np.float32(scale)
     edge = np.array([width, height, width, height], np.float32)
     inside = moved.clip(0, edge)
-    area, left_over = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (moved, inside))
-    kept = left_over > 0
-    inside, share = inside[kept], left_over[kept] / area[kept]
+    area, area_inside = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (moved, inside))
+    kept = area_inside > 0
+    inside, share = inside[kept], area_inside[kept] / area[kept]
     sides = inside[:, 2:] - inside[:, :2]
-    hard = (share < LEAST_LEFT) | (sides.min(1, initial=1e9) < SMALLEST_PX)
+    hard = (share < MIN_INSIDE) | (sides.min(1, initial=1e9) < MIN_SIDE_PX)
     if mirror:
         inside = inside[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1]) + np.array([width, 0, width, 0])
     return Boxes(corners=inside.astype(np.float32), kinds=boxes.kinds[kept], hard=hard)

@@ -1,9 +1,9 @@
 """`realmaster evaluate perception`: trains and tests small networks on every variant of frames.
 
-The same networks with the same first weights take the same steps on the same moments as rendered
-(sim), as the engine realizes them (real), on half of each (mixed), and path-traced (truth: as good
-as it can get). All are tested on path-traced moments of other towns, and on a user's photographs.
-Finished results are stored in --out: run the same command to resume.
+Networks with the same initial weights take the same steps on the same frames: as rendered (sim), as
+the engine realizes them (real), on half of each (mixed), and path-traced (truth, the upper bound).
+All are tested on path-traced frames of other towns, and on a user's photographs. Finished results
+are stored in --out: run the same command to resume.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def chosen(names: Sequence[str], known: Sequence[str], flag: str) -> Sequence[st
 
 
 def read_realized(study: Study, folders: Sequence[Path]) -> list[Example]:
-    """Return the folders' examples, with frames realized by the engine."""
+    """Return the folders' examples with frames that the engine realized."""
     clips = labelled_clips(folders)
     cache = study.cache or study.out / "realized"
     examples = with_realized(
@@ -67,7 +67,7 @@ def read_realized(study: Study, folders: Sequence[Path]) -> list[Example]:
 
 
 def read_tests(study: Study, seen: set[int]) -> list[TestSet]:
-    """Return the test sets: the path-traced moments, then a user's photographs."""
+    """Return the test sets: the path-traced frames, then a user's photographs."""
     clips = labelled_clips(study.test)
     examples = [each for its in read_examples(clips, study.per_clip) for each in its]
     check_unseen(seen, examples)
@@ -85,7 +85,7 @@ def check_unseen(seen: set[int], tests: Sequence[Example]) -> None:
     both = seen & {example.seed for example in tests}
     if both:
         raise PairError(
-            f"expected test clips of towns that nothing is learnt from, got town {min(both)} in "
+            f"expected test clips of towns that are not trained on, got town {min(both)} in "
             "both --train and --test: render other seeds"
         )
 
@@ -94,11 +94,11 @@ def setting(study: Study, training: Training, examples: Sequence[Example]) -> st
     """Return a description of the study's setting."""
     towns = len({example.seed for example in examples})
     return (
-        f"All variants: the same {len(examples)} moments of {towns} towns, the same first "
-        f"weights, the same crops, {training.steps} steps of {training.batch} crops of "
-        f"{training.width}x{training.height} pixels (scaled by 0.8 to 1.25, "
-        "mirrored, brightness and contrast changed a little). "
-        f"Realized by the engine {study.engine!r}, which plays each clip from its first frame. "
+        f"All variants use the same {len(examples)} frames of {towns} towns, the same initial "
+        f"weights and the same crops: {training.steps} steps of {training.batch} crops of "
+        f"{training.width}x{training.height} pixels (scaled by 0.8 to 1.25, mirrored, and slightly "
+        "varied in brightness and contrast). "
+        f"The engine {study.engine!r} realizes each clip from its first frame. "
         f"Means over {study.seeds} seeds with 95 % intervals (Student's t)."
     )
 
@@ -117,7 +117,8 @@ def evaluate(study: Study) -> list[Comparison]:
     towns = {example.seed for example in examples}
     if min(towns) < HELD_OUT_FROM:
         logger.warning(
-            "town %d may have taught the engine, which flatters it: seeds from %d on never do",
+            "the engine may have been trained on town %d, which makes it look better than it is: "
+            "use seeds from %d on",
             min(towns),
             HELD_OUT_FROM,
         )
@@ -143,7 +144,7 @@ def evaluate(study: Study) -> list[Comparison]:
         "training": asdict(training),
         "train_towns": sorted(towns),
         "test_towns": sorted({example.seed for example in tests[0].examples}),
-        "moments": {"train": len(examples), **{test.name: len(test.examples) for test in tests}},
+        "frames": {"train": len(examples), **{test.name: len(test.examples) for test in tests}},
         "engine": study.engine,
         "comparisons": [comparison.facts() for comparison in comparisons],
         "bars": [asdict(bar) for bar in bars(comparisons[0])] if comparisons else [],

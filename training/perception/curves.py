@@ -1,4 +1,4 @@
-"""Curves of the loss as an SVG drawing: every variant's mean over seeds, on a logarithmic scale."""
+"""Loss curves as an SVG drawing: every variant's mean over seeds, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ import numpy as np
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH
 
 WIDTH, HEIGHT, MARGIN = 640, 240, 44  # pixels
-INKS: Mapping[str, str] = {SIM: "#7a7f87", REAL: "#1f6fd1", "mixed": "#9a4fc4", TRUTH: "#2f9155"}
+CURVE_COLOURS: Mapping[str, str] = {
+    SIM: "#7a7f87",
+    REAL: "#1f6fd1",
+    "mixed": "#9a4fc4",
+    TRUTH: "#2f9155",
+}
 
 
 def curves(by_variant: Mapping[str, Sequence[Sequence[float]]], steps: int) -> str:
-    """Return the drawing; a variant has one curve a seed, all of one length."""
-    means = {name: np.log10(np.mean(its, axis=0)) for name, its in by_variant.items() if len(its)}
+    """Return the SVG of variant -> loss curves, one for each seed, all of the same length."""
+    means = {
+        name: np.log10(np.mean(losses, axis=0))
+        for name, losses in by_variant.items()
+        if len(losses)
+    }
     values = np.concatenate(list(means.values()))
     low, high = float(values.min()), float(values.max())
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="loss over steps">']
@@ -34,8 +43,10 @@ def curves(by_variant: Mapping[str, Sequence[Sequence[float]]], steps: int) -> s
         points = " ".join(
             f"{x:.1f},{down(float(y)):.1f}" for x, y in zip(across, logarithms, strict=True)
         )
-        ink = INKS[name]
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{ink}" stroke-width="2"/>')
-        parts.append(f'<text x="{MARGIN + 90 * place}" y="20" fill="{ink}">{name}</text>')
+        colour = CURVE_COLOURS[name]
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        )
+        parts.append(f'<text x="{MARGIN + 90 * place}" y="20" fill="{colour}">{name}</text>')
     parts.append(f'<text x="{MARGIN}" y="{HEIGHT - 10}">steps, to {steps}</text></svg>')
     return "".join(parts)

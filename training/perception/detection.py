@@ -1,6 +1,8 @@
 """Object detection: targets and loss of a centre heatmap, and average precision of its boxes.
 
-After Zhou et al. 2019, "Objects as Points", with an elliptic Gaussian in proportion to its object.
+The method is that of Zhou et al. 2019, "Objects as Points", with an elliptic Gaussian whose axes
+are proportional to the object's sides.
+
 Legend: B crops, D kinds, h w cells, N objects.
 """
 
@@ -25,9 +27,9 @@ from realmaster_live.training.perception.pixels import as_input
 
 ALPHA, BETA = 2.0, 4.0  # exponents of the focal loss, equation 1
 SIZE_WEIGHT, OFFSET_WEIGHT = 0.5, 0.5
-BELL = 0.12  # standard deviation of the Gaussian, as a share of the object's side
-NARROWEST = 0.7  # cells
-MOST_FOUND, LEAST_SCORE = 60, 0.02
+SIGMA_SHARE = 0.12  # standard deviation of the Gaussian, as a share of the object's side
+MIN_SIGMA = 0.7  # cells
+MAX_DETECTIONS, MIN_SCORE = 60, 0.02  # of a picture
 
 
 class Targets(NamedTuple):
@@ -36,7 +38,7 @@ class Targets(NamedTuple):
     heat: NDArray[np.float32]  # (D, h, w), 1 at a centre
     counts: NDArray[np.float32]  # (D, h, w), 0 at hard boxes, which are ignored
     values: NDArray[np.float32]  # (4, h, w), as Detector outputs them
-    middles: NDArray[np.bool_]  # (h, w)
+    centres: NDArray[np.bool_]  # (h, w), True where an object's centre is
 
 
 class Detections(NamedTuple):
@@ -52,7 +54,7 @@ def targets_of(boxes: Boxes, height: int, width: int) -> Targets:
     heat = np.zeros((len(DETECTED), height, width), np.float32)
     counts = np.ones_like(heat)
     values = np.zeros((4, height, width), np.float32)
-    middles = np.zeros((height, width), bool)
+    centres = np.zeros((height, width), bool)
     rows, columns = np.arange(height)[:, None], np.arange(width)[None]
     for corners, kind, hard in zip(boxes.corners, boxes.kinds, boxes.hard, strict=True):
         left, top, right, bottom = corners / DETECT_STRIDE
@@ -61,13 +63,13 @@ def targets_of(boxes: Boxes, height: int, width: int) -> Targets:
             continue
         x, y = (left + right) / 2, (top + bottom) / 2
         column, row = min(int(x), width - 1), min(int(y), height - 1)
-        across, down = (max(NARROWEST, BELL * side) for side in (right - left, bottom - top))
-        bell = np.exp(-0.5 * (((columns - column) / across) ** 2 + ((rows - row) / down) ** 2))
-        np.maximum(heat[kind], bell, out=heat[kind])
+        across, down = (max(MIN_SIGMA, SIGMA_SHARE * side) for side in (right - left, bottom - top))
+        gaussian = np.exp(-0.5 * (((columns - column) / across) ** 2 + ((rows - row) / down) ** 2))
+        np.maximum(heat[kind], gaussian, out=heat[kind])
         sides = (corners[2] - corners[0], corners[3] - corners[1])
         values[:, row, column] = (*np.log(sides), x - column, y - row)
-        middles[row, column] = True
-    return Targets(heat, np.where(heat == 1.0, np.float32(1.0), counts), values, middles)
+        centres[row, column] = True
+    return Targets(heat, np.where(heat == 1.0, np.float32(1.0), counts), values, centres)
 
 
 def detection_loss(output: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
@@ -75,17 +77,17 @@ def detection_loss(output: tuple[Tensor, Tensor], batch: Batch) -> Tensor:
     logits, values = (each.float() for each in output)
     height, width = logits.shape[2:]
     made = [targets_of(boxes, height, width) for boxes in batch.boxes]
-    heat, counts, wanted, middles = (
+    heat, counts, wanted, centres = (
         torch.from_numpy(np.stack([each[place] for each in made])) for place in range(4)
     )
-    things = middles.sum().clamp(min=1)
-    chance = logits.sigmoid()
-    at_middle = heat == 1.0
-    hit = (1 - chance) ** ALPHA * nn.functional.logsigmoid(logits)
-    missed = (1 - heat) ** BETA * chance**ALPHA * nn.functional.logsigmoid(-logits)
-    focal = -(torch.where(at_middle, hit, missed) * counts).sum() / things
-    off = (values - wanted).abs() * middles[:, None]
-    return focal + (SIZE_WEIGHT * off[:, :2].sum() + OFFSET_WEIGHT * off[:, 2:].sum()) / things
+    things = centres.sum().clamp(min=1)
+    probability = logits.sigmoid()
+    at_centre = heat == 1.0
+    hit = (1 - probability) ** ALPHA * nn.functional.logsigmoid(logits)
+    missed = (1 - heat) ** BETA * probability**ALPHA * nn.functional.logsigmoid(-logits)
+    focal = -(torch.where(at_centre, hit, missed) * counts).sum() / things
+    error = (values - wanted).abs() * centres[:, None]
+    return focal + (SIZE_WEIGHT * error[:, :2].sum() + OFFSET_WEIGHT * error[:, 2:].sum()) / things
 
 
 @torch.no_grad()
@@ -94,15 +96,15 @@ def detect(network: nn.Module, picture: NDArray[np.uint8]) -> Detections:
     logits, values = network(as_input(picture))
     heat = logits[0].sigmoid()
     peaks = nn.functional.max_pool2d(heat, 3, 1, 1) == heat
-    scores, places = (heat * peaks).flatten().topk(min(MOST_FOUND, heat.numel()))
-    scores, places = (each[scores > LEAST_SCORE].numpy() for each in (scores, places))
+    scores, places = (heat * peaks).flatten().topk(min(MAX_DETECTIONS, heat.numel()))
+    scores, places = (each[scores > MIN_SCORE].numpy() for each in (scores, places))
     _, height, width = heat.shape
     kinds, rows, columns = np.unravel_index(places, (len(DETECTED), height, width))
     log_width, log_height, right, down = values[0].numpy()[:, rows, columns]
-    middle = np.stack([columns + right, rows + down], 1) * DETECT_STRIDE
+    centre = np.stack([columns + right, rows + down], 1) * DETECT_STRIDE
     half = np.exp(np.stack([log_width, log_height], 1).clip(None, 8.0)) / 2
     edge = np.array([picture.shape[1], picture.shape[0]] * 2, np.float32)
-    corners = np.concatenate([middle - half, middle + half], 1).clip(0, edge)
+    corners = np.concatenate([centre - half, centre + half], 1).clip(0, edge)
     return Detections(corners.astype(np.float32), kinds.astype(np.int64), scores)
 
 
@@ -126,19 +128,19 @@ def average_precision(found: Sequence[Detections], wanted: Sequence[Boxes]) -> d
         for place, each in enumerate(found)
         for box, kind, score in zip(*each[:2], each.scores, strict=True)
     ]
-    here = sorted({int(k) for each in wanted for k in each.kinds[~each.hard]})
+    present = sorted({int(k) for each in wanted for k in each.kinds[~each.hard]})
     if not results:
-        return {DETECTED[kind]: 0.0 for kind in here}
+        return {DETECTED[kind]: 0.0 for kind in present}
     precisions = {}
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
-        judge = evaluator.COCOeval(truth, truth.loadRes(results), "bbox")
-        judge.params.iouThrs = np.array([0.5])
-        judge.params.catIds = here
-        judge.evaluate()
-        judge.accumulate()
-    for place, kind in enumerate(here):
-        curve = judge.eval["precision"][0, :, place, 0, -1]
+        coco_eval = evaluator.COCOeval(truth, truth.loadRes(results), "bbox")
+        coco_eval.params.iouThrs = np.array([0.5])
+        coco_eval.params.catIds = present
+        coco_eval.evaluate()
+        coco_eval.accumulate()
+    for place, kind in enumerate(present):
+        curve = coco_eval.eval["precision"][0, :, place, 0, -1]
         precisions[DETECTED[kind]] = float(100.0 * curve[curve > -1].mean())
     return precisions
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.training.perception.boxes import Boxes, boxes_of_masks
-from realmaster_live.training.perception.groups import OF_CARLA
+from realmaster_live.training.perception.groups import FROM_CARLA
 
 SIM, REAL, TRUTH = "sim", "real", "truth"
 
@@ -26,8 +26,8 @@ class Example:
     """One frame in all variants, with its labels.
 
     Attributes:
-        name: name of clip and frame. seed: seed of the town; -1 for other pictures.
-        pictures: variant -> (H, W, 3) uint8 RGB; all are aligned pixel by pixel.
+        name: the clip's name and the frame's number. seed: the town's seed; -1 for photographs.
+        pictures: variant -> (H, W, 3) uint8 RGB, all aligned pixel by pixel.
         groups: (H, W) uint8, indices into groups.NAMES, or IGNORE; None without pixel labels.
         boxes: boxes of the objects; None without box labels.
         depth: (H, W) float16 metres, inf at sky; None if unknown.
@@ -47,9 +47,9 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledClip:
-    """A finished clip in a folder; nothing is read yet."""
+    """A finished clip in a folder; its arrays are not read yet."""
 
-    path: Path  # of its JSON
+    path: Path  # of its JSON file
     facts: Mapping[str, Any]
 
     @property
@@ -58,16 +58,16 @@ class LabelledClip:
         return self.path.stem
 
     def file(self, ending: str) -> Path:
-        """Return the file of the clip with an ending."""
+        """Return the clip's file with an ending such as `labels.npz`."""
         return self.path.with_name(f"{self.name}.{ending}")
 
-    def traced(self, most: int) -> list[tuple[int, int]]:
-        """Return (frame, index in the truth) of up to `most` traced frames, evenly spaced.
+    def traced(self, max_frames: int) -> list[tuple[int, int]]:
+        """Return (frame, index in the truth) of up to `max_frames` traced frames, evenly spaced.
 
-        The last one is always included: an engine's past is full by then.
+        The last one is always included, because an engine's past is full by then.
         """
         frames: list[int] = self.facts.get("truth_frames") or list(range(self.facts["frames"]))
-        count = min(most, len(frames))
+        count = min(max_frames, len(frames))
         places = [len(frames) - 1 - step * len(frames) // count for step in range(count)]
         return [(frames[place], place) for place in sorted(places)]
 
@@ -88,9 +88,9 @@ def labelled_clips(folders: Sequence[Path]) -> list[LabelledClip]:
     return clips
 
 
-def read_examples(clips: Sequence[LabelledClip], most: int) -> list[list[Example]]:
-    """Return up to `per_clip` path-traced frames of each clip, rendered and path-traced."""
-    return [_examples_of(clip, clip.traced(most)) for clip in clips]
+def read_examples(clips: Sequence[LabelledClip], max_frames: int) -> list[list[Example]]:
+    """Return, for each clip, up to `max_frames` of its path-traced frames as examples."""
+    return [_examples_of(clip, clip.traced(max_frames)) for clip in clips]
 
 
 def _examples_of(clip: LabelledClip, wanted: Sequence[tuple[int, int]]) -> list[Example]:
@@ -104,7 +104,7 @@ def _examples_of(clip: LabelledClip, wanted: Sequence[tuple[int, int]]) -> list[
         )
     examples = []
     for frame, place in wanted:
-        groups = OF_CARLA[semantic[frame]]
+        groups = FROM_CARLA[semantic[frame]]
         examples.append(
             Example(
                 name=f"{clip.name}:{frame}",

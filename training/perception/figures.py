@@ -1,4 +1,4 @@
-"""Statistics over runs: means with confidence intervals, differences, the gap recovered.
+"""Statistics over runs: means with confidence intervals, differences, and the recovered gap.
 
 The sample is over seeds. Differences of variants are paired by seed: both networks started with
 the same weights and trained on the same crops.
@@ -20,7 +20,7 @@ from realmaster_live.training.perception.tasks import MEASURES, SEGMENTATION, me
 
 # Student's t at 97.5 percent for 1, 2, ... degrees of freedom
 STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622)
-BAR_POINTS, BAR_SHARE = 5.0, 0.5  # realized over sim in mIoU; of the gap to the truth
+BAR_POINTS, BAR_SHARE = 5.0, 0.5  # targets: gain over sim in mIoU, share of the gap to the truth
 
 
 def student(freedom: int) -> float:
@@ -38,7 +38,7 @@ def student(freedom: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds and half the width of its 95 percent interval (NaN for one seed)."""
+    """A mean over seeds, and half the width of its 95 percent interval (NaN for one seed)."""
 
     mean: float
     half_width: float
@@ -63,9 +63,9 @@ class Comparison:
     """The results of all variants for one task on one test set.
 
     Attributes:
-        means: variant -> mIoU or mAP, percent. classes: variant -> class -> percent.
-        gains: variant -> its difference to the sim variant, in points.
-        recovered: variant -> (it - sim) / (truth - sim) of the means; NaN where there is no gap.
+        means: variant -> mIoU or mAP in percent. classes: variant -> class -> percent.
+        gains: variant -> difference from the sim variant in percentage points.
+        recovered: variant -> (mean - sim) / (truth - sim); NaN where there is no gap.
     """
 
     task: str
@@ -95,7 +95,7 @@ class Comparison:
 
 
 def compare(results: Sequence[Mapping[str, Any]], task: str, test: str) -> Comparison:
-    """Return a task's comparison on a test set; means are NaN if it lacks the task's labels."""
+    """Return a task's comparison on a test set; means are NaN if the set lacks the labels."""
     figures: dict[str, dict[int, dict[str, float]]] = {}
     for result in results:
         if result["task"] == task:
@@ -158,7 +158,7 @@ def bars(comparison: Comparison) -> list[Bar]:
 
 
 def as_cells(comparison: Comparison) -> list[list[str]]:
-    """Return the table's cells: header, a row for each class, then mean, gain and gap share."""
+    """Return the table's cells: header, a row for each class, then mean, gain and recovered gap."""
     measure = MEASURES[comparison.task]
     variants = list(comparison.means)
     return [

@@ -11,7 +11,7 @@ from realmaster_live.frames.classes import CLASS_IDS
 
 IGNORE = 255  # the ignore label: no loss and no score
 
-# the networks' classes; what is in none of them (such as "static" or "other") is ignored
+# the networks' classes; CARLA's other classes, such as "static" or "other", are ignored
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "road": ("road",),
     "road line": ("road_line",),
@@ -27,7 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "two-wheeler": ("motorcycle", "bicycle"),
 }
 NAMES = tuple(GROUPS)
-PLACES: Mapping[str, int] = {name: place for place, name in enumerate(NAMES)}
+GROUP_INDEX: Mapping[str, int] = {name: place for place, name in enumerate(NAMES)}
 DETECTED = ("vehicle", "pedestrian", "two-wheeler")  # the detector's classes, in its order
 
 # labelIds of Cityscapes, where lane lines are part of road
@@ -52,10 +52,10 @@ COCO: Mapping[str, tuple[str, ...]] = {
 
 
 def lookup(numbers: Mapping[str, tuple[int, ...]]) -> NDArray[np.uint8]:
-    """Return the table (256,) from a data set's class number to a group's index, or IGNORE."""
+    """Return a table (256,) from a data set's class numbers to indices of groups, or IGNORE."""
     table = np.full(256, IGNORE, np.uint8)
     for name, its in numbers.items():
-        table[list(its)] = PLACES[name]
+        table[list(its)] = GROUP_INDEX[name]
     return table
 
 
@@ -64,5 +64,5 @@ def carla_numbers() -> dict[str, tuple[int, ...]]:
     return {name: tuple(CLASS_IDS[each] for each in classes) for name, classes in GROUPS.items()}
 
 
-OF_CARLA = lookup(carla_numbers())
-OF_CITYSCAPES = lookup(CITYSCAPES)
+FROM_CARLA = lookup(carla_numbers())
+FROM_CITYSCAPES = lookup(CITYSCAPES)

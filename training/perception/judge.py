@@ -24,10 +24,10 @@ from realmaster_live.training.perception.groups import NAMES, carla_numbers
 from realmaster_live.training.perception.judge_network import MIDDLE, Separable
 from realmaster_live.training.perception.segmentation import confusion, intersection_over_union
 
-LEAST_WEIGHTS = 64  # of a tensor that is kept in float16
-MOST_UNITS = 256  # of 32 pixels, the longest side that the graph is traced for
-PAIRS = 4000  # of pixels whose order of depth is compared, a picture
-CLEAR_ORDER = 1.1  # ratio of depths from which an order counts
+MIN_HALVED_VALUES = 64  # smaller tensors stay float32
+MAX_SIDE_UNITS = 256  # units of 32 pixels: the longest side that the graph is traced for
+PAIRS = 4000  # pairs of pixels in each picture whose depth order is compared
+MIN_DEPTH_RATIO = 1.1  # pairs of pixels with a smaller ratio of depths are not compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +35,10 @@ class JudgeFigures:
     """A judge's scores on pictures of one variant, in percent.
 
     Attributes:
-        mean_iou, iou: IoU at a quarter of the resolution, over groups that occur.
-        right_order: of random pairs of pixels whose depths differ by 10 percent or more, without
-            the sky, the share with the correct order.
+        mean_iou: mean of `iou`.
+        iou: group -> IoU at a quarter of the resolution, for the groups that occur.
+        right_order: share of pixel pairs in the correct depth order, among random pairs without
+            sky whose depths differ by more than 10 percent.
     """
 
     variant: str
@@ -52,7 +53,7 @@ def export_judge(network: nn.Module, path: Path) -> None:
     for module in network.modules():
         if isinstance(module, Separable):
             module.fold()
-    rows, columns = (torch.export.Dim(n, min=2, max=MOST_UNITS) for n in ("rows", "columns"))
+    rows, columns = (torch.export.Dim(n, min=2, max=MAX_SIDE_UNITS) for n in ("rows", "columns"))
     model = to_onnx(
         Graph(
             name="judge",
@@ -76,7 +77,7 @@ def _halve(model: onnx.ModelProto) -> None:
     casts = []
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size >= LEAST_WEIGHTS:
+        if values.dtype == np.float32 and values.size >= MIN_HALVED_VALUES:
             half = numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}.half")
             casts.append(helper.make_node("Cast", [half.name], [tensor.name], to=1))
             tensor.CopyFrom(half)
@@ -100,7 +101,7 @@ def judge_figures(judge: Judge, examples: Sequence[Example], variant: str) -> Ju
         solid = np.flatnonzero(np.isfinite(metres))
         one, other = rng.choice(solid, (2, PAIRS))
         ratio = np.log(metres[one] / metres[other])
-        clear = np.abs(ratio) > np.log(CLEAR_ORDER)
+        clear = np.abs(ratio) > np.log(MIN_DEPTH_RATIO)
         difference = seen.log_depth.ravel()[one] - seen.log_depth.ravel()[other]
         right += int(((np.sign(difference) == np.sign(ratio)) & clear).sum())
         compared += int(clear.sum())

@@ -22,11 +22,11 @@ from realmaster_live.training.perception.segmentation import group_weights
 
 WIDTHS = (16, 32, 64, 96, 96)  # channels at 1/2, 1/4, 1/8, 1/16, 1/32 of the sides
 DECODED = (72, 64, 48)  # channels on the way back, at 1/16, 1/8, 1/4
-NEAREST_M, FARTHEST_M = 0.5, 250.0  # what lies farther, and the sky, counts as so far
-USUAL_LOG_DEPTH = 3.0  # where the answers begin: 20 metres
+NEAREST_M, FARTHEST_M = 0.5, 250.0  # depths are clipped to this range, and the sky is at its end
+INITIAL_LOG_DEPTH = 3.0  # initial prediction: 20 metres
 DEPTH_WEIGHT = 0.4
 JUDGE_CROP = (160, 256)  # height and width in pixels, multiples of 32
-MIDDLE = slice(STRIDE // 2, None, STRIDE)  # of the label pixels below one output
+MIDDLE = slice(STRIDE // 2, None, STRIDE)  # the middle one of the label pixels of each output
 
 
 class Separable(nn.Module):
@@ -80,10 +80,10 @@ class JudgeNetwork(nn.Module):
         quarter = self.quarter(nn.functional.relu(self.stem(image * 2.0 - 1.0)))
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
-        low = self.to_sixteenth(torch.cat([_doubled(self.last(sixteenth)), sixteenth], 1))
-        low = self.to_eighth(torch.cat([_doubled(low), eighth], 1))
-        out = self.heads(self.to_quarter(torch.cat([_doubled(low), quarter], 1)))
-        return out[:, : self.groups], out[:, self.groups :] + USUAL_LOG_DEPTH
+        low = self.to_sixteenth(torch.cat([_upsampled(self.last(sixteenth)), sixteenth], 1))
+        low = self.to_eighth(torch.cat([_upsampled(low), eighth], 1))
+        out = self.heads(self.to_quarter(torch.cat([_upsampled(low), quarter], 1)))
+        return out[:, : self.groups], out[:, self.groups :] + INITIAL_LOG_DEPTH
 
 
 class JudgeTask:
@@ -109,5 +109,5 @@ class JudgeTask:
         return loss
 
 
-def _doubled(features: Tensor) -> Tensor:
+def _upsampled(features: Tensor) -> Tensor:
     return nn.functional.interpolate(features, scale_factor=2.0, mode="bilinear")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 WIDTHS = (16, 32, 64, 96)  # channels at 1/2, 1/4, 1/8, 1/16 of the sides
 STRIDE = 16  # sides of a picture are multiples of it
 SEGMENT_STRIDE, DETECT_STRIDE = 2, 4  # pixels between outputs
-SHARE_OF_CENTRES = 0.01  # first guess of the heatmap: -log((1 - p) / p), RetinaNet's section 4.1
+SHARE_OF_CENTRES = 0.01  # p of the initial bias -log((1 - p) / p), RetinaNet's section 4.1
 
 
 def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -25,7 +25,7 @@ def conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequ
     )
 
 
-class Widening(nn.Module):
+class UpsampleMerge(nn.Module):
     """Upsamples features by two and merges them with the encoder's at that size."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -34,14 +34,14 @@ class Widening(nn.Module):
         self.mix = conv(2 * outputs, outputs)
 
     def forward(self, low: Tensor, skip: Tensor) -> Tensor:
-        """Return features of the size and number of `skip`."""
-        wide = nn.functional.interpolate(self.narrow(low), scale_factor=2.0, mode="nearest")
-        mixed: Tensor = self.mix(torch.cat([wide, skip], 1))
-        return mixed
+        """Return features of the shape of `skip`."""
+        upsampled = nn.functional.interpolate(self.narrow(low), scale_factor=2.0, mode="nearest")
+        merged: Tensor = self.mix(torch.cat([upsampled, skip], 1))
+        return merged
 
 
 class Trunk(nn.Module):
-    """An encoder-decoder with skips (U-Net): gives features at 1/2 and at 1/4 of the sides."""
+    """An encoder-decoder with skip connections (U-Net) and outputs at 1/2 and 1/4 of the sides."""
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
@@ -52,8 +52,8 @@ class Trunk(nn.Module):
         self.sixteenth = nn.Sequential(
             conv(eighth, sixteenth, 2), conv(sixteenth, sixteenth), conv(sixteenth, sixteenth)
         )
-        self.to_eighth = Widening(sixteenth, eighth)
-        self.to_quarter = Widening(eighth, quarter)
+        self.to_eighth = UpsampleMerge(sixteenth, eighth)
+        self.to_quarter = UpsampleMerge(eighth, quarter)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:  # (B, 3, H, W) in [0, 1]
         """Return (B, 16, H/2, W/2) and (B, 32, H/4, W/4)."""
@@ -70,7 +70,7 @@ class Segmenter(nn.Module):
     def __init__(self, groups: int, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.trunk = Trunk(widths)
-        self.to_half = Widening(widths[1], widths[0])
+        self.to_half = UpsampleMerge(widths[1], widths[0])
         self.logits = nn.Conv2d(widths[0], groups, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:  # (B, 3, H, W) -> (B, K, H/2, W/2)

@@ -1,4 +1,4 @@
-"""Pictures as the networks take them."""
+"""Pictures as input tensors of the networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from realmaster_live.training.perception.networks import STRIDE
 
 
 def as_input(picture: NDArray[np.uint8]) -> Tensor:
-    """Return a picture (H, W, 3) as (1, 3, H', W'): the stride's multiples, edges repeated."""
+    """Return a picture (H, W, 3) as (1, 3, H', W'): edges are repeated to the stride's multiple."""
     height, width, _ = picture.shape
     padded = np.pad(picture, ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0)), mode="edge")
     return as_tensor(padded[None].astype(np.float32) / np.float32(255))

@@ -19,30 +19,33 @@ from realmaster_live.training.perception.groups import (
     CITYSCAPES,
     COCO,
     DETECTED,
+    FROM_CITYSCAPES,
+    GROUP_INDEX,
     NAMES,
-    OF_CITYSCAPES,
-    PLACES,
 )
 from realmaster_live.training.perception.tasks import TestSet
 
-WIDTH = 512  # pixels: what the networks were trained on
+WIDTH = 512  # pixels: the width that the networks were trained on
 PHOTOGRAPH = "photograph"  # the variant's name
-FIRST_INSTANCE = 1000  # Cityscapes' instanceIds below it are groups or no things
+FIRST_INSTANCE_ID = 1000  # Cityscapes' smaller instanceIds are not those of single objects
 
 
-def read_real_set(folder: Path, *, most: int = 500) -> TestSet:
-    """Return the pictures of a folder, the first `most` by name, resized to the networks' width.
+def read_real_set(folder: Path, *, max_pictures: int = 500) -> TestSet:
+    """Return the first `max_pictures` of a folder by name, resized to the networks' width.
 
-    A folder with `leftImg8bit` and `gtFine` is Cityscapes' (its `val` part where there is one);
-    one with `annotations/*.json` is COCO's, which has boxes alone.
+    A folder with `leftImg8bit` and `gtFine` is read as Cityscapes (its `val` split if there is
+    one); a folder with `annotations/*.json` is read as COCO, which has boxes alone.
+
+    Raises:
+        PairError: the folder has neither layout, or a picture is missing.
     """
     if (folder / "leftImg8bit").is_dir():
-        examples = _cityscapes(folder, most)
+        examples = _cityscapes(folder, max_pictures)
         merged = np.arange(len(NAMES), dtype=np.uint8)
         for name in set(NAMES) - set(CITYSCAPES):
-            merged[PLACES[name]] = PLACES["road"]  # its lines are road
+            merged[GROUP_INDEX[name]] = GROUP_INDEX["road"]  # Cityscapes counts lane lines as road
     elif sorted(folder.glob("annotations/*.json")):
-        examples, merged = _coco(folder, most), None
+        examples, merged = _coco(folder, max_pictures), None
     else:
         raise PairError(
             f"expected leftImg8bit/ and gtFine/ (Cityscapes) or annotations/*.json (COCO) in "
@@ -51,11 +54,13 @@ def read_real_set(folder: Path, *, most: int = 500) -> TestSet:
     return TestSet(name=folder.name, examples=examples, variant=PHOTOGRAPH, merged=merged)
 
 
-def _cityscapes(folder: Path, most: int) -> list[Example]:
+def _cityscapes(folder: Path, max_pictures: int) -> list[Example]:
     parts = sorted(path for path in (folder / "leftImg8bit").iterdir() if path.is_dir())
     chosen = [path for path in parts if path.name == "val"] or parts
     ending = "_leftImg8bit"
-    pictures = [path for part in chosen for path in sorted(part.glob(f"*/*{ending}.png"))][:most]
+    pictures = [path for part in chosen for path in sorted(part.glob(f"*/*{ending}.png"))][
+        :max_pictures
+    ]
     if not pictures:
         raise PairError(
             f"expected leftImg8bit/<part>/<city>/*{ending}.png in {folder}, got none: unpack "
@@ -67,17 +72,17 @@ def _cityscapes(folder: Path, most: int) -> list[Example]:
         labels = folder / "gtFine" / path.parent.parent.name / path.parent.name
         picture = read_picture(path)
         size = _size(picture)
-        groups = OF_CITYSCAPES[_fit(read_map(labels / f"{stem}_gtFine_labelIds.png"), size)]
+        groups = FROM_CITYSCAPES[_fit(read_map(labels / f"{stem}_gtFine_labelIds.png"), size)]
         instances = labels / f"{stem}_gtFine_instanceIds.png"
         boxes = None
         if instances.is_file():
             numbers = _fit(read_map(instances).astype(np.int32), size)
-            boxes = boxes_of_masks(groups, np.where(numbers < FIRST_INSTANCE, 0, numbers))
+            boxes = boxes_of_masks(groups, np.where(numbers < FIRST_INSTANCE_ID, 0, numbers))
         examples.append(_example(stem, picture, groups, boxes))
     return examples
 
 
-def _coco(folder: Path, most: int) -> list[Example]:
+def _coco(folder: Path, max_pictures: int) -> list[Example]:
     path = sorted(folder.glob("annotations/*.json"))[0]
     content: dict[str, Any] = json.loads(path.read_text())
     kinds = {name: kind for kind, group in enumerate(DETECTED) for name in COCO[group]}
@@ -90,7 +95,9 @@ def _coco(folder: Path, most: int) -> list[Example]:
             by_image.setdefault(each["image_id"], []).append(each)
     files = {file.name: file for file in sorted(folder.rglob("*")) if file.is_file()}
     examples = []
-    for image in sorted(content["images"], key=lambda image: str(image["file_name"]))[:most]:
+    for image in sorted(content["images"], key=lambda image: str(image["file_name"]))[
+        :max_pictures
+    ]:
         name = Path(image["file_name"]).name
         if name not in files:
             raise PairError(
@@ -99,10 +106,13 @@ def _coco(folder: Path, most: int) -> list[Example]:
             )
         picture = read_picture(files[name])
         scale = _size(picture)[0] / picture.shape[1]
-        its = by_image.get(image["id"], [])
-        rows = [tuple(scale * side for side in (x, y, x + w, y + h)) for x, y, w, h in _sides(its)]
-        boxes = make_boxes(rows, [of_category[each["category_id"]] for each in its])
-        crowd = np.array([bool(each.get("iscrowd")) for each in its], bool)
+        annotations = by_image.get(image["id"], [])
+        rows = [
+            tuple(scale * side for side in (x, y, x + w, y + h))
+            for x, y, w, h in _sides(annotations)
+        ]
+        boxes = make_boxes(rows, [of_category[each["category_id"]] for each in annotations])
+        crowd = np.array([bool(each.get("iscrowd")) for each in annotations], bool)
         hard = Boxes(corners=boxes.corners, kinds=boxes.kinds, hard=boxes.hard | crowd)
         examples.append(_example(name, picture, None, hard))
     return examples
@@ -116,18 +126,18 @@ def _example(
     name: str, picture: NDArray[np.uint8], groups: NDArray[np.uint8] | None, boxes: Boxes | None
 ) -> Example:
     width, height = _size(picture)
-    shown = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     return Example(
         name=name,
         seed=-1,
-        pictures={PHOTOGRAPH: np.asarray(shown, np.uint8)},
+        pictures={PHOTOGRAPH: np.asarray(resized, np.uint8)},
         groups=groups,
         boxes=boxes,
     )
 
 
 def _size(picture: NDArray[np.uint8]) -> tuple[int, int]:
-    """Return the width and height that a picture is resized to; none is made larger."""
+    """Return the width and height that a picture is resized to; pictures are never enlarged."""
     height, width, _ = picture.shape
     scale = min(1.0, WIDTH / width)
     return round(width * scale), round(height * scale)

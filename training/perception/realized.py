@@ -1,6 +1,6 @@
 """The realized variant of clips' path-traced frames, cached on disk.
 
-A clip is realized from its first frame, chunk by chunk, as a live drive is.
+A clip is realized chunk by chunk from its first frame, like a live drive.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 def engine_key(name: str) -> str:
-    """Return an engine's name and the first digits of the SHA-256 of its files."""
+    """Return an engine's name with the first digits of the SHA-256 of its files."""
     folder = EMBEDDED_FOLDER if name == "embedded" else Path(name)
     digest = hashlib.sha256(name.encode())
     if folder.is_dir():
@@ -43,7 +43,7 @@ def with_realized(
     *,
     threads: int = 0,
 ) -> list[list[Example]]:
-    """Return the examples with realized pictures, from `cache` or computed and stored there."""
+    """Return the examples with realized pictures, from `cache`, or computed and stored there."""
     folder = cache / engine_key(engine)
     folder.mkdir(parents=True, exist_ok=True)
     made = [folder / f"{clip.name}-{_content(clip)}.npz" for clip in clips]

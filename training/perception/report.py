@@ -17,7 +17,7 @@ from realmaster_live.training.perception.segmentation import segment
 from realmaster_live.training.perception.tasks import DETECTION, SEGMENTATION, Task, TestSet
 
 SHOWN_EXAMPLES, SHOWN_TESTS = 4, 5
-LEAST_SCORE = 0.3  # of a box that is drawn
+MIN_SCORE = 0.3  # boxes with lower scores are not drawn
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c1f24; max-width: 1500px;
   margin: 24px auto; padding: 0 20px; }
@@ -52,12 +52,13 @@ def write_report(
         f'<p class="note">{html.escape(setting)}</p>',
         "<h2>What the networks learn from</h2>",
         _sheet(
-            [*inputs, "labels"], [_inputs(e, inputs) for e in _spread(examples, SHOWN_EXAMPLES)]
+            [*inputs, "labels"],
+            [_inputs(e, inputs) for e in _spread(examples, SHOWN_EXAMPLES)],
         ),
     ]
     for name, task in tasks.items():
-        its = [comparison for comparison in comparisons if comparison.task == name]
-        parts += [f"<h2>{name.capitalize()}</h2>", *map(_table, its)]
+        selected = [comparison for comparison in comparisons if comparison.task == name]
+        parts += [f"<h2>{name.capitalize()}</h2>", *map(_table, selected)]
         losses = {
             variant: [
                 result["curve"]
@@ -78,7 +79,10 @@ def write_report(
                 if (example.groups if name == SEGMENTATION else example.boxes) is not None
             ]
             if shown:
-                rows = [_answers(name, e, test, networks) for e in _spread(shown, SHOWN_TESTS)]
+                rows = [
+                    _answers(name, example, test, networks)
+                    for example in _spread(shown, SHOWN_TESTS)
+                ]
                 heads = ["tested on", "labels", *(f"trained on {v}" for v in variants)]
                 parts += [f"<h3>{html.escape(test.name)}, seed 0</h3>", _sheet(heads, rows)]
     text = "\n".join(parts)
@@ -90,14 +94,14 @@ def write_report(
 
 
 def variants_of(examples: Sequence[Example]) -> list[str]:
-    """Return the variants of which the examples have pictures: sim, real, truth."""
+    """Return those of the variants sim, real and truth that the examples have pictures of."""
     return [name for name in (SIM, REAL, TRUTH) if name in examples[0].pictures]
 
 
-def _spread(examples: Sequence[Example], most: int) -> list[Example]:
-    """Return up to `count` examples, evenly spaced, preferring those with many objects."""
-    size = max(1, len(examples) // most)
-    parts = [examples[start : start + size] for start in range(0, size * most, size)]
+def _spread(examples: Sequence[Example], max_count: int) -> list[Example]:
+    """Return up to `max_count` examples, evenly spaced, preferring those with many objects."""
+    size = max(1, len(examples) // max_count)
+    parts = [examples[start : start + size] for start in range(0, size * max_count, size)]
     return [max(part, key=_things) for part in parts if part]
 
 
@@ -110,9 +114,9 @@ def _inputs(example: Example, variants: Sequence[str]) -> list[str]:
     return [*cells, as_image(_labels(example, example.pictures[variants[0]]), "labels")]
 
 
-def _labels(example: Example, below: Any) -> Any:
+def _labels(example: Example, picture: Any) -> Any:
     """Return the labels as a picture with boxes."""
-    shown = below if example.groups is None else coloured(example.groups)
+    shown = picture if example.groups is None else coloured(example.groups)
     if example.boxes is None:
         return shown
     easy = ~example.boxes.hard
@@ -131,8 +135,8 @@ def _answers(task: str, example: Example, test: TestSet, networks: Mapping[str, 
             predicted = coloured(segment(network, picture))
         else:
             found = detect(network, picture)
-            sure = found.scores > LEAST_SCORE
-            predicted = with_boxes(picture, found.corners[sure], found.kinds[sure])
+            confident = found.scores > MIN_SCORE
+            predicted = with_boxes(picture, found.corners[confident], found.kinds[confident])
         cells.append(as_image(predicted, f"trained on {name}"))
     return cells
 

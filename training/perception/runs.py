@@ -33,7 +33,7 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     TRUTH: (TRUTH,),
 }
 NETWORK = "network.safetensors"
-SMOOTHED = 25  # steps averaged for one point of the loss curve
+CURVE_STEPS = 25  # number of steps that are averaged for one point of the loss curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,11 @@ class Training:
     """The training options, the same for every variant.
 
     Attributes:
-        steps: of the optimizer. batch: crops a step, each of `height` x `width` pixels.
-        learning_rate: AdamW's peak: a linear warm-up over `warm_up` steps, then a cosine to 0.
-        bfloat16: matrix products in bfloat16.
+        steps: number of optimizer steps. batch: crops in a step.
+        height, width: size of a crop in pixels.
+        learning_rate: AdamW's peak learning rate, after a linear warm-up over `warm_up` steps and
+            before a cosine decay to 0.
+        bfloat16: whether matrix products run in bfloat16.
     """
 
     steps: int = STEPS
@@ -65,13 +67,13 @@ class Training:
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
-        warm = min(1.0, (step + 1) / self.warm_up)
-        return self.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        warm_up = min(1.0, (step + 1) / self.warm_up)
+        return self.learning_rate * warm_up * 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The identity of a run: `variant` of VARIANTS, `task` of tasks.MEASURES, seed."""
+    """The identity of a run: its variant (of VARIANTS), task (of tasks.MEASURES) and seed."""
 
     variant: str
     task: str
@@ -118,8 +120,8 @@ def train(
         nn.utils.clip_grad_norm_(network.parameters(), options.clip)
         optimizer.step()
         sums += loss.detach()
-        if (step + 1) % SMOOTHED == 0 or step + 1 == options.steps:
-            curve.append(float(sums) / (step % SMOOTHED + 1))
+        if (step + 1) % CURVE_STEPS == 0 or step + 1 == options.steps:
+            curve.append(float(sums) / (step % CURVE_STEPS + 1))
             sums.zero_()
     return network.eval(), curve
 
@@ -146,42 +148,42 @@ def run_or_read(
     options: Training,
     folder: Path,
 ) -> dict[str, Any]:
-    """Return a run's result, from its folder or computed and stored there.
+    """Return a run's result, read from its folder or computed and stored there.
 
-    A network is trained again if the options or the training examples changed, and tested again
-    if a test set did.
+    A network is trained again if the options or the training examples have changed, and tested
+    again if a test set has.
     """
-    place = folder / run.name
-    path = place / "result.json"
-    kept: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    run_folder = folder / run.name
+    path = run_folder / "result.json"
+    result: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     key = {"options": asdict(options), "examples": fingerprint(examples)}
-    if kept.get("key") == key:
+    if result.get("key") == key:
         network = read_network(run, task, folder)
     else:
         started = time.monotonic()
         network, curve = train(
             task, examples, options, variants=VARIANTS[run.variant], seed=run.seed
         )
-        kept = {
+        result = {
             **asdict(run),
             "key": key,
             "curve": [round(value, 4) for value in curve],
             "trained_s": round(time.monotonic() - started, 1),
             "tests": {},
         }
-        place.mkdir(parents=True, exist_ok=True)
+        run_folder.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-        save_file(weights, place / NETWORK)
+        save_file(weights, run_folder / NETWORK)
     for test in tests:
         content = fingerprint(test.examples)
-        known = kept["tests"].get(test.name, {})
-        if known.get("examples") != content:
+        stored = result["tests"].get(test.name, {})
+        if stored.get("examples") != content:
             figures = task.figures(network, test)
-            kept["tests"][test.name] = {"examples": content, "figures": figures}
+            result["tests"][test.name] = {"examples": content, "figures": figures}
             logger.info("%s: %s %.1f", run.name, test.name, mean(figures))
-    write_json(path, kept)
-    return kept
+    write_json(path, result)
+    return result
 
 
 def read_network(run: Run, task: Task, folder: Path) -> nn.Module:

@@ -51,7 +51,7 @@ def confusion(
 ) -> NDArray[np.int64]:
     """Return the (K, K) confusion matrix of (label, prediction), without ignored pixels.
 
-    `merged` (K,) maps each predicted group to the one it counts as in a data set with fewer groups.
+    `merged` (K,) maps predicted groups to those of a data set that has fewer groups.
     """
     if merged is not None:
         predicted = merged[predicted]

@@ -38,8 +38,8 @@ class TestSet:
     """A test set of one variant.
 
     Attributes:
-        name: name shown in tables. merged: (K,) the group that a prediction counts as, if the set
-            has fewer groups than the networks; None if it has all.
+        name: name shown in tables.
+        merged: (K,) maps predicted groups to those of a set that has fewer; None if it has all.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Task(Trainable, Protocol):
     """A training objective with its metrics."""
 
     def figures(self, network: nn.Module, test: TestSet) -> dict[str, float]:
-        """Return percent by class of a test set; empty where it has no labels for the task."""
+        """Return class -> percent on a test set; empty where it has no labels for the task."""
 
 
 class Segmentation:
@@ -100,7 +100,7 @@ class Detection:
         return Detector(len(DETECTED))
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Return the heatmap's loss with those of size and place."""
+        """Return the sum of the heatmap's loss and those of size and offset."""
         return detection_loss(network(as_tensor(batch.pictures)), batch)
 
     def figures(self, network: nn.Module, test: TestSet) -> dict[str, float]:
@@ -115,7 +115,7 @@ def make_task(name: str, examples: Sequence[Example]) -> Task:
     if name == DETECTION:
         if not any(e.boxes is not None and (~e.boxes.hard).any() for e in examples):
             raise PairError(
-                "expected things large enough to find in the training clips, got none: render "
+                "expected objects large enough to detect in the training clips, got none: render "
                 "more or larger ones"
             )
         return Detection()

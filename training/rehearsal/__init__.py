@@ -1,1 +1,1 @@
-"""The whole chain from a base model's folder to a live engine, run on random weights."""
+"""Runs the whole chain from a base model's folder to a live engine on random weights."""

@@ -1,7 +1,7 @@
-"""The steps of the chain, each one public command, and what each took.
+"""Runs the steps of the chain, each one public command, and measures what each took.
 
 A step runs in a process of its own, as a user would type it, with its output in a log of its own.
-One that fails ends the chain; one whose software is not installed is skipped with the reason.
+A step that fails ends the chain; one whose software is not installed is skipped with the reason.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from realmaster_live.errors import ConfigError
 
 PASSED, FAILED, SKIPPED = "PASS", "FAIL", "SKIP"
-POLL_S = 0.2  # between looks at a step's memory
-LAST_LINES = 3  # of a failed step's log that are shown
+POLL_S = 0.2  # between two readings of a step's memory
+LAST_LINES = 3  # lines of a failed step's log that are shown
 LOGS = "logs"
 
 
@@ -30,10 +30,10 @@ class Step:
     """One command of the chain.
 
     Attributes:
-        name: what the table calls it.
-        command: what follows `realmaster`, as typed in a shell, in the rehearsal's folder.
-        makes: files or folders there that must exist afterwards.
-        needs: module that the step cannot run without; "" for none.
+        name: the step's name in the table.
+        command: the arguments of `realmaster`, as typed in a shell in the rehearsal's folder.
+        makes: files or folders in that folder that must exist afterwards.
+        needs: the module that the step cannot run without; "" for none.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a step came to.
+    """The outcome of a step.
 
     Attributes:
-        seconds: wall clock. peak_bytes: most memory that its processes held together.
+        seconds: wall-clock time. peak_bytes: peak memory of its processes together.
         written_bytes: size of what it made.
         result: "PASS", "FAIL" or "SKIP". reason: why it failed or was skipped.
     """
@@ -63,7 +63,7 @@ class Outcome:
 def run_chain(
     steps: Sequence[Step], folder: Path, report: Callable[[Outcome], None]
 ) -> list[Outcome]:
-    """Run the steps in a folder, up to the first that fails; `report` gets each outcome at once."""
+    """Run the steps in a folder until one fails; `report` is called with each outcome at once."""
     logs = folder / LOGS
     logs.mkdir(parents=True, exist_ok=True)
     outcomes = []
@@ -102,7 +102,7 @@ def run_step(step: Step, folder: Path, log: Path) -> Outcome:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         reason = f"status {status}: " + " | ".join(lines[1:][-LAST_LINES:])
     elif missing:
-        reason = f"status 0, and {missing[0]} is not there"
+        reason = f"it ended with status 0 but did not make {missing[0]}"
     return Outcome(
         step=step,
         seconds=seconds,
@@ -114,7 +114,7 @@ def run_step(step: Step, folder: Path, log: Path) -> Outcome:
 
 
 class MemoryWatch:
-    """Looks at the memory of a process and its children, on a thread, until it is stopped."""
+    """Samples the memory of a process and its descendants on a thread until it is stopped."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._peak = pid, 0
@@ -123,7 +123,7 @@ class MemoryWatch:
         self._thread.start()
 
     def stop(self) -> int:
-        """Return the most bytes that were held at once; 0 where the system does not say."""
+        """Stop, and return the peak in bytes; 0 where the system does not report memory."""
         self._over.set()
         self._thread.join()
         return self._peak
@@ -134,7 +134,7 @@ class MemoryWatch:
 
 
 def _family(pid: int) -> Iterator[int]:
-    """Yield a process and all below it."""
+    """Yield the ids of a process and of all its descendants."""
     yield pid
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -145,7 +145,7 @@ def _family(pid: int) -> Iterator[int]:
 
 
 def _resident(pid: int) -> int:
-    """Return the bytes of memory that a process holds, mapped files included."""
+    """Return the resident memory of a process in bytes, mapped files included."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text().split()
     except OSError:

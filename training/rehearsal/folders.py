@@ -1,8 +1,8 @@
-"""Model folders in diffusers' layout, of random weights: what a user would download.
+"""Model folders with random weights in diffusers' layout, in place of those a user downloads.
 
-A video model with its autoencoder and text encoder, VACE over the same parts, an image editor, and
-TAEHV's file. The scale `full` has the true shapes of Wan2.1's 1.3B transformer, of its VACE and of
-its autoencoder; its text encoder has the true width and two of the 24 layers.
+They are a video model with its autoencoder and text encoder, VACE over the same parts, an image
+editor, and TAEHV's file. The scale `full` has the true shapes of Wan2.1's 1.3B transformer, of its
+VACE and of its autoencoder; its text encoder has the true width and two of the 24 layers.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class Scale:
     """Sizes of the networks, as arguments of diffusers' and transformers' own classes.
 
     Attributes:
-        transformer: of WanTransformer3DModel. vace: what WanVACETransformer3DModel has on top.
-        autoencoder: of AutoencoderKLWan. text: of UMT5Config.
-        dtype: in which the files are written.
+        transformer: arguments of WanTransformer3DModel.
+        vace: additional arguments of WanVACETransformer3DModel.
+        autoencoder: arguments of AutoencoderKLWan. text: arguments of UMT5Config.
+        dtype: the dtype of the files.
     """
 
     transformer: Mapping[str, Any]
@@ -181,7 +182,7 @@ def write_editor(folder: Path) -> None:
 
 
 def word_tokenizer(words: list[str], **options: Any) -> Any:
-    """Return a tokenizer of whole words that ends every text with `</s>`."""
+    """Return a tokenizer that splits at spaces and ends every text with `</s>`."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     _, transformers = _libraries()

@@ -1,8 +1,8 @@
 """The commands of the chain, and the recipes that they read.
 
-They are those of `docs/training.md`, run in a folder that holds what that page names: the model
-folders WAN, VACE and EDITOR, TAEHV's file, and the shipped recipes, cut down to the fewest steps
-that still end in a model.
+The commands are those of `docs/training.md`. They run in a folder that holds what that page names:
+the model folders WAN, VACE and EDITOR, TAEHV's file, and the shipped recipes, cut down to the
+fewest steps that still end in a model.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ ADAPTER = "STUDENT/checkpoint/adapter.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal:
-    """What a rehearsal runs on.
+    """The settings of a rehearsal.
 
     Attributes:
-        folder: where everything is written; it holds the model folders.
-        port: of a running town. size: of all pictures, (width, height) in pixels.
-        device: of every network. bfloat16: whether networks are trained in it.
+        folder: the folder that holds the models and gets all results.
+        port: port of a running town. size: (width, height) of all pictures in pixels.
+        device: device of every network. bfloat16: whether networks are trained in bfloat16.
     """
 
     folder: Path
@@ -49,14 +49,14 @@ class Rehearsal:
     bfloat16: bool
 
     def write_recipes(self) -> None:
-        """Write the shipped recipes, each with the overrides of a rehearsal."""
+        """Write the shipped recipes with a rehearsal's overrides."""
         for stage, overrides in self._overrides().items():
             shipped = files("realmaster_live.training") / "recipes" / RECIPES[stage]
             tables = merged(tomllib.loads(shipped.read_text(encoding="utf-8")), overrides)
             (self.folder / RECIPES[stage]).write_text(to_toml(tables), encoding="utf-8")
 
     def _overrides(self) -> dict[str, dict[str, Any]]:
-        """Return what differs from the shipped recipes."""
+        """Return recipe name -> overrides of the shipped recipe."""
         width, height = self.size
         weights = "bf16" if self.bfloat16 else "fp32"
         once = {"steps": 1, "accumulate": 1, "warm_up": 0}
@@ -70,7 +70,7 @@ class Rehearsal:
                     "steps": 1,
                     "tries": 1,
                     "pixels": max(width * height, EDITED_PIXELS),
-                    "max_shift_px": 1e6,  # random weights draw no scene that could be aligned
+                    "max_shift_px": 1e6,  # pictures of random weights cannot be aligned
                     "min_edge_f1": 0.0,
                 },
                 "propagate": {"folder": VACE, "device": self.device, "steps": 1, "guidance": 1.0},
@@ -172,7 +172,7 @@ class Rehearsal:
 
 
 def merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested table with the entries of another in place of its own."""
+    """Return a nested table whose entries are replaced by those of another."""
     result = dict(table)
     for key, value in overrides.items():
         inner = isinstance(value, Mapping)

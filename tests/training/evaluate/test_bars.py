@@ -32,10 +32,10 @@ def verdicts(result):
 def test_every_bar_is_held_to_its_limit():
     found = verdicts(RESULT)
     assert found == {
-        "feature distance, of the render's own": (0.6, "missed"),
+        "feature distance relative to the render's": (0.6, "missed"),
         "PSNR over the render": (8.5, "passed"),
-        "look B's gain, of look A's": (0.75, "passed"),
-        "flow-warp error, of the truth's own": (pytest.approx(1.25), "passed"),
+        "gain in look B relative to look A": (0.75, "passed"),
+        "flow-warp error relative to the truth's": (pytest.approx(1.25), "passed"),
         "drift of mean colour in 60 s": (2.0, "passed"),
         "drift of contrast in 60 s": (11.0, "missed"),
         "rain recognised": (100.0, "passed"),
@@ -48,7 +48,7 @@ def test_what_the_clips_do_not_tell_is_not_passed():
     result = {key: value for key, value in RESULT.items() if key not in ("look_b", "prompted")}
     result["lights"] = {"kept": None, "judged": 0, "readable": 0}
     found = verdicts(result)
-    for name in ("look B's gain, of look A's", "rain recognised", "traffic lights kept"):
+    for name in ("gain in look B relative to look A", "rain recognised", "traffic lights kept"):
         assert found[name] == (None, "not measured")
 
 

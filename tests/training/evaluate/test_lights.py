@@ -5,7 +5,7 @@ from realmaster_live.training.evaluate.lights import (
     LightCount,
     close_up,
     is_readable,
-    lens,
+    lamp_pixels,
     read_state,
 )
 
@@ -52,11 +52,11 @@ def test_the_colour_must_be_the_lamps_own():
 def test_a_lens_is_the_ellipse_of_its_box():
     frame = np.zeros((20, 20, 3), np.uint8)
     frame[4:14, 5:15] = 100
-    pixels = lens(frame, (5.0, 4.0, 15.0, 14.0))
+    pixels = lamp_pixels(frame, (5.0, 4.0, 15.0, 14.0))
     assert (pixels == 100).all()
     assert len(pixels) == pytest.approx(np.pi * 25, rel=0.1)
-    assert len(lens(frame, (-30.0, -30.0, -20.0, -20.0))) == 0
-    assert len(lens(frame, (30.0, 4.0, 40.0, 14.0))) == 0
+    assert len(lamp_pixels(frame, (-30.0, -30.0, -20.0, -20.0))) == 0
+    assert len(lamp_pixels(frame, (30.0, 4.0, 40.0, 14.0))) == 0
 
 
 def test_small_and_hidden_lights_are_not_judged():

@@ -43,14 +43,14 @@ def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path
     assert "segmentation on path-traced, other towns" in output and "detection on" in output
     assert "of the gap to the truth" in output
     facts = json.loads((tmp_path / "perception.json").read_text())
-    assert facts["moments"]["train"] == 3 and facts["test_towns"] == [3000]
+    assert facts["frames"]["train"] == 3 and facts["test_towns"] == [3000]
     first = facts["comparisons"][0]
     assert list(first["mean"]) == ["sim", "real", "mixed", "truth"]
     # the identity engine's frames are the renders: nothing is gained, in no seed
     assert first["gain"]["real"] == first["gain"]["mixed"] == [0.0, 0.0]
     assert set(first["classes"]["sim"]) == {"road", "building", "sky", "pedestrian", "vehicle"}
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/jpeg") == 3 * 4 + 6 + 6  # three moments, one test picture each
+    assert page.count("data:image/jpeg") == 3 * 4 + 6 + 6  # three frames, one test picture each
     assert "<svg" in page and "http" not in page
     runs = sorted((tmp_path / "runs").glob("*/result.json"))
     assert len(runs) == 2 * 4 * 2

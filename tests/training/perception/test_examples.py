@@ -11,10 +11,10 @@ from realmaster_live.training.perception.boxes import boxes_of_masks, cropped, m
 from realmaster_live.training.perception.examples import labelled_clips, read_examples
 from realmaster_live.training.perception.groups import (
     DETECTED,
+    FROM_CARLA,
+    GROUP_INDEX,
     GROUPS,
     IGNORE,
-    OF_CARLA,
-    PLACES,
 )
 from realmaster_live.training.perception.realized import engine_key, with_realized
 
@@ -22,9 +22,9 @@ from realmaster_live.training.perception.realized import engine_key, with_realiz
 def test_groups_take_each_class_once_and_leave_some_out():
     names = [name for its in GROUPS.values() for name in its]
     assert len(names) == len(set(names))
-    assert OF_CARLA[CLASS_IDS["rider"]] == PLACES["pedestrian"]
-    assert OF_CARLA[CLASS_IDS["bus"]] == PLACES["vehicle"]
-    assert OF_CARLA[CLASS_IDS["static"]] == OF_CARLA[200] == IGNORE
+    assert FROM_CARLA[CLASS_IDS["rider"]] == GROUP_INDEX["pedestrian"]
+    assert FROM_CARLA[CLASS_IDS["bus"]] == GROUP_INDEX["vehicle"]
+    assert FROM_CARLA[CLASS_IDS["static"]] == FROM_CARLA[200] == IGNORE
 
 
 def test_examples_are_the_traced_frames_with_the_pictures_of_their_moment(folders):
@@ -55,10 +55,10 @@ def test_clips_without_labels_are_refused_and_of_two_sizes_too(folders, tmp_path
 
 
 def test_a_rider_and_the_bicycle_are_two_boxes():
-    groups = np.full((40, 60), PLACES["road"], np.uint8)
+    groups = np.full((40, 60), GROUP_INDEX["road"], np.uint8)
     instance = np.zeros((40, 60), np.int32)
-    groups[5:20, 10:25], groups[20:30, 8:30] = PLACES["pedestrian"], PLACES["two-wheeler"]
-    groups[35:38, 50:60] = PLACES["vehicle"]
+    groups[5:20, 10:25], groups[20:30, 8:30] = GROUP_INDEX["pedestrian"], GROUP_INDEX["two-wheeler"]
+    groups[35:38, 50:60] = GROUP_INDEX["vehicle"]
     instance[5:30, 5:35] = 7
     instance[35:38, 50:60] = 8
     boxes = boxes_of_masks(groups, instance)
@@ -106,14 +106,14 @@ def test_labels_stay_on_their_pixels_in_a_crop(folders):
     examples = read_examples(labelled_clips(folders[:1]), 1)[0]
     batch = draw_batch(examples, ("sim",), seed=0, step=0, batch=8)
     sky, road = (
-        np.median(examples[0].pictures["sim"][examples[0].groups == PLACES[name]], 0) / 255
+        np.median(examples[0].pictures["sim"][examples[0].groups == GROUP_INDEX[name]], 0) / 255
         for name in ("sky", "road")
     )
     agree = []
     for picture, groups in zip(batch.pictures, batch.groups, strict=True):
-        known = np.isin(groups, [PLACES["sky"], PLACES["road"]])
+        known = np.isin(groups, [GROUP_INDEX["sky"], GROUP_INDEX["road"]])
         nearer_sky = np.abs(picture - sky).sum(-1) < np.abs(picture - road).sum(-1)
-        agree.append((nearer_sky == (groups == PLACES["sky"]))[known].mean())
+        agree.append((nearer_sky == (groups == GROUP_INDEX["sky"]))[known].mean())
     assert np.mean(agree) > 0.97
 
 

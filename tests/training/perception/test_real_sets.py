@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.errors import PairError
-from realmaster_live.training.perception.groups import DETECTED, IGNORE, PLACES
+from realmaster_live.training.perception.groups import DETECTED, GROUP_INDEX, IGNORE
 from realmaster_live.training.perception.real_sets import read_real_set
 
 
@@ -37,14 +37,17 @@ def test_cityscapes_is_read_at_the_networks_width(tmp_path):
     picture = example.pictures[test.variant]
     assert picture.shape == (256, 512, 3) and tuple(picture[0, 0]) == (200, 0, 0)
     assert example.groups.shape == (256, 512)
-    assert example.groups[10, 10] == PLACES["sky"] and example.groups[255, 0] == PLACES["road"]
-    assert example.groups[60, 200] == PLACES["vehicle"]
-    assert example.groups[220, 305] == PLACES["pedestrian"]
+    assert (
+        example.groups[10, 10] == GROUP_INDEX["sky"]
+        and example.groups[255, 0] == GROUP_INDEX["road"]
+    )
+    assert example.groups[60, 200] == GROUP_INDEX["vehicle"]
+    assert example.groups[220, 305] == GROUP_INDEX["pedestrian"]
     assert example.boxes.corners.tolist() == [[150, 50, 250, 100]]
     assert DETECTED[example.boxes.kinds[0]] == "vehicle"
     # lines are road in Cityscapes
-    assert test.merged[PLACES["road line"]] == PLACES["road"]
-    assert test.merged[PLACES["sky"]] == PLACES["sky"]
+    assert test.merged[GROUP_INDEX["road line"]] == GROUP_INDEX["road"]
+    assert test.merged[GROUP_INDEX["sky"]] == GROUP_INDEX["sky"]
 
 
 def test_cityscapes_labels_that_are_nothing_of_ours_are_ignored(tmp_path):

@@ -11,7 +11,7 @@ from realmaster_live.training.perception.detection import (
     detection_loss,
     targets_of,
 )
-from realmaster_live.training.perception.groups import IGNORE, NAMES, PLACES
+from realmaster_live.training.perception.groups import GROUP_INDEX, IGNORE, NAMES
 from realmaster_live.training.perception.networks import DETECT_STRIDE, Detector, Segmenter
 from realmaster_live.training.perception.segmentation import (
     confusion,
@@ -36,7 +36,7 @@ class Fixed(torch.nn.Module):
 
 
 def test_intersection_over_union_of_counts_by_hand():
-    road, car = PLACES["road"], PLACES["vehicle"]
+    road, car = GROUP_INDEX["road"], GROUP_INDEX["vehicle"]
     labels = np.array([[road, road, road, car], [car, car, IGNORE, IGNORE]], np.uint8)
     predicted = np.array([[road, road, car, car], [car, road, road, car]], np.uint8)
     shares = intersection_over_union(confusion(predicted, labels))

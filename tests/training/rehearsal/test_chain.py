@@ -54,7 +54,7 @@ def test_a_step_that_makes_nothing_has_failed_and_one_that_does_is_weighed(tmp_p
     nothing = Step(name="nothing", command="--version", makes=("absent",))
     [outcome] = run_chain([nothing], tmp_path, lambda outcome: None)
     assert (outcome.result, outcome.reason) == (
-        FAILED, f"status 0, and {tmp_path / 'absent'} is not there",
+        FAILED, f"it ended with status 0 but did not make {tmp_path / 'absent'}",
     )  # fmt: skip
     help_text = Step(name="something", command="record --help", makes=("made",))
     [outcome] = run_chain([help_text], tmp_path, lambda outcome: None)
