@@ -1,4 +1,4 @@
-"""The packets of a recorded H.264 video without re-encoding, one a picture."""
+"""Reads the packets of a recorded H.264 video, one for each picture, without re-encoding."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from realmaster_live.recording.tables import compute, read_table
 from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.inside import check_regular
 
-BROWSER_FORMATS = ("yuv420p", "yuvj420p")  # what WebCodecs plays everywhere
+BROWSER_FORMATS = ("yuv420p", "yuvj420p")  # pixel formats that WebCodecs plays everywhere
 
 
-def can_pass(path: Path) -> bool:
-    """Whether a video's packets may be handed on: H.264 in 4:2:0, every picture in its own order.
+def can_copy(path: Path) -> bool:
+    """Return whether a video's packets can be copied: H.264 in 4:2:0 without B-frames.
 
-    Foxglove demands that no packet needs a later one (no B frames).
+    Foxglove requires that no packet depends on a later one.
 
     Raises:
         RecordingError: the file cannot be read.
@@ -35,7 +35,7 @@ def can_pass(path: Path) -> bool:
 
 
 def packets(path: Path) -> Iterator[bytes]:
-    """Yield the pictures of an H.264 file in Annex B, key frames with their parameter sets.
+    """Yield the pictures of an H.264 file in Annex B format, key frames with their parameter sets.
 
     Raises:
         RecordingError: the file cannot be read.
@@ -45,8 +45,8 @@ def packets(path: Path) -> Iterator[bytes]:
         stream = container.streams.video[0]
         to_annex_b = av.BitStreamFilterContext("h264_mp4toannexb", stream)
         for packet in container.demux(stream):
-            for whole in to_annex_b.filter(packet if packet.size else None):
-                yield bytes(whole)
+            for converted in to_annex_b.filter(packet if packet.size else None):
+                yield bytes(converted)
 
 
 @contextmanager
@@ -61,10 +61,10 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 class PassThrough:
-    """The packets of one camera's stream, found by frame number, in order.
+    """The packets of one camera's stream, looked up by rising frame numbers.
 
     Args:
-        recording: what was recorded. camera: of it. stream: "sim" or "real".
+        recording: the recording. camera: name of a camera. stream: "sim" or "real".
     """
 
     def __init__(self, recording: Recording, camera: str, stream: str) -> None:
@@ -75,17 +75,17 @@ class PassThrough:
         self._next: tuple[int, bytes] | None = None
 
     def possible(self) -> bool:
-        """Whether the packets of every segment that can be read may be handed on."""
+        """Return whether the packets of every readable segment can be copied."""
         for segment in self._recording.segment_folders():
             with suppress(RecordingError):
-                if not can_pass(segment / self._camera / self._file):
+                if not can_copy(segment / self._camera / self._file):
                     return False
         return True
 
-    def of(self, frame_id: int) -> bytes | None:
+    def packet(self, frame_id: int) -> bytes | None:
         """Return the packet of a frame; frame numbers must rise from call to call.
 
-        None where its segment is damaged, which `Recording.damaged` lists from then on.
+        It is None if the frame's segment is damaged, which is then listed in `Recording.damaged`.
         """
         while self._next is None or self._next[0] < frame_id:
             self._next = next(self._packets, None)
@@ -106,7 +106,7 @@ class PassThrough:
 
 
 def _check(segment: Path, file: str) -> None:
-    """Compare a file of a finished segment with its hash: no decoder will meet its damage."""
+    """Compare a file of a finished segment with its hash, since no decoder will find its damage."""
     if not is_finished(segment):
         return
     path, kept = segment / file, SegmentInfo.read(segment).files[file]

@@ -1,4 +1,4 @@
-"""The categories of each dataset for CARLA's classes."""
+"""Maps CARLA's classes to the categories of each data set format."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from realmaster_live.system.texts import parse_toml
 
 @dataclass(frozen=True, kw_only=True)
 class Categories:
-    """What a dataset calls each of CARLA's classes.
+    """A map from CARLA's classes to the categories of a data set.
 
     Attributes:
-        name: of the map, for messages.
-        of_class: CARLA's class number -> category; "" where the dataset has none for it. A number
-            that is not in it is not covered.
-        ids: category -> its number in the dataset.
+        name: the map's name in messages.
+        of_class: CARLA's class number -> category, or "" where the data set has none. Numbers that
+            are missing here are not covered.
+        ids: category -> number in the data set.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Categories:
         """Return the category of a class, "" for none.
 
         Raises:
-            RecordingError: the map does not cover it; `count` is how often it was found.
+            RecordingError: the map does not cover the class; `count` says how often it was found.
         """
         found = self.of_class.get(class_id)
         if found is None:
@@ -55,10 +55,10 @@ class Categories:
         return found
 
     def table(self, labels: NDArray[np.uint8]) -> NDArray[np.int32]:
-        """Return (256,) the category's number of each class; -1 where the dataset has none.
+        """Return a table (256,) from class numbers to categories' numbers, -1 for no category.
 
         Raises:
-            RecordingError: `labels` (H, W), CARLA's class numbers, hold one that is not covered.
+            RecordingError: `labels` (H, W) hold one of CARLA's class numbers that is not covered.
         """
         numbers = np.full(256, -1, np.int32)
         for class_id, category in self.of_class.items():
@@ -73,7 +73,7 @@ class Categories:
 def _categories(
     name: str, words: Mapping[str, str], ids: Mapping[str, int] | None = None
 ) -> Categories:
-    """Return a map; classes without a word have no category, numbers go by order if not given."""
+    """Return a map; classes that `words` lacks have no category; `ids` default to their order."""
     of_class = {number: words.get(word, "") for word, number in CLASS_IDS.items()}
     named = dict.fromkeys(word for word in words.values() if word)
     ids = ids or {word: number for number, word in enumerate(named)}
@@ -85,7 +85,7 @@ _ROAD_USERS = {
     "motorcycle": "motorcycle", "bus": "bus", "train": "train", "truck": "truck",
     "traffic_light": "traffic light", "traffic_sign": "traffic sign",
 }  # fmt: skip
-# COCO's own names and numbers; it has no traffic signs and leaves 91 free
+# COCO's own names and numbers; traffic signs, which it lacks, get the unused number 91
 COCO = _categories(
     "coco",
     _ROAD_USERS,
@@ -93,7 +93,7 @@ COCO = _categories(
      "traffic light": 10, "traffic sign": 91},
 )  # fmt: skip
 YOLO = _categories("yolo", _ROAD_USERS)
-# a rider and the two-wheeler below are one Cyclist; a two-wheeler alone is Misc, see kitti.py
+# a rider with a two-wheeler is one Cyclist, a two-wheeler alone is Misc: see kitti.py
 KITTI = _categories(
     "kitti",
     {"pedestrian": "Pedestrian", "rider": "Cyclist", "bicycle": "Misc", "motorcycle": "Misc",
@@ -165,7 +165,7 @@ CITYSCAPES = _categories(
 )  # fmt: skip
 
 
-OTHERS = "*"  # in a map's file: all classes that it does not name
+OTHERS = "*"  # in a map's file, this stands for all classes that it does not name
 
 
 def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categories:
@@ -175,12 +175,12 @@ def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categ
         car = "vehicle"
         truck = "vehicle"
         "*" = ""               # all classes that are not named
-        [ids]                  # of the categories; from 0 in their order when left out
+        [ids]                  # category = number; if left out, they count from 0 in order
         vehicle = 1
 
     Args:
         path: the file.
-        known: categories and their numbers of a dataset that allows no others.
+        known: category -> number, for a data set that allows no others.
 
     Raises:
         ConfigError: the file cannot be read, or names a class or a category that does not exist.

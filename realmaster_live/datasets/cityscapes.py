@@ -1,14 +1,14 @@
-"""Cityscapes: pictures and pixel-wise labels, a folder a split and town.
+"""Cityscapes: pictures and pixel-wise labels, with one folder for each split and town.
 
     out/leftImg8bit/train/minitown07/minitown07_000000_000042_leftImg8bit.png
     out/gtFine/train/minitown07/minitown07_000000_000042_gtFine_{labelIds,instanceIds,...}.png
 
-The first number is of the recording and camera, the second is the simulator's frame. Of a paired
-export leftImg8bit holds the realized pictures and leftImg8bit_sim the rendered ones.
+The first number stands for the recording and camera, the second is the simulator's frame number. In
+a paired export leftImg8bit holds the realized pictures, and leftImg8bit_sim the rendered ones.
 
-An ignored thing of low trust is unlabeled (0, trainId 255). One that is ignored for its size or for
-being hidden keeps its class and has no instance, as Cityscapes' groups. Pixels of the vehicle that
-carries the camera are "ego vehicle".
+Objects that are ignored for low trust are unlabeled (0, trainId 255). Those that are ignored for
+their size or for occlusion keep their class but have no instance, like Cityscapes' groups. Pixels of
+the vehicle that carries the camera are "ego vehicle".
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
 
     Raises:
         ConfigError: the folder, the selection or the categories cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
     categories = options.categories or CITYSCAPES

@@ -1,13 +1,13 @@
-"""COCO: instances with masks, one JSON file a split.
+"""COCO: instances with masks, one JSON file for each split.
 
     out/sim/train/NAME.jpg  out/real/train/NAME.jpg  out/annotations/instances_train.json
 
 `file_name` is relative to out/sim or out/real, so that a paired export has one file for both.
 
-Masks are run-length codes, `{"size", "counts"}`, which pycocotools, torchvision's transforms v2 and
-Detectron2 (`INPUT.MASK_FORMAT: bitmask`) read. Readers that know polygons only need `polygons`:
-then each part of a mask is one polygon, holes are filled, and only ignored things, `iscrowd` 1,
-stay run-length codes, as in COCO itself.
+Masks are run-length encoded, `{"size", "counts"}`, which pycocotools, torchvision's transforms v2
+and Detectron2 (`INPUT.MASK_FORMAT: bitmask`) read. The option `polygons` is for readers that know
+polygons only: each part of a mask becomes one polygon and holes are filled; only ignored objects
+(`iscrowd` 1) stay run-length encoded, as in COCO itself.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ def export(
 ) -> Summary:
     """Write a selection as COCO instances and return what was written.
 
-    An annotation's `bbox`, `area` and `segmentation` are those of its visible pixels. An ignored
-    one has `iscrowd` and `ignore` 1, and `reason`. `object_id`, `occlusion`, `truncation` and
-    `distance_m` are the simulator's.
+    An annotation's `bbox`, `area` and `segmentation` are those of its visible pixels. Ignored
+    annotations have `iscrowd` and `ignore` 1, and a `reason`. `object_id`, `occlusion`,
+    `truncation` and `distance_m` come from the simulator.
 
     Args:
-        selection: what to take.
-        out: the folder.
-        options: how to write.
-        polygons: outlines instead of run-length codes.
+        selection: what to export.
+        out: the folder to write.
+        options: how to write it.
+        polygons: write polygons instead of run-length encoded masks.
 
     Raises:
         ConfigError: the folder or the selection cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
     categories = options.categories or COCO
@@ -124,7 +124,7 @@ def _annotation(
 
 
 def _finish(folder: ExportFolder, categories: Categories) -> Summary:
-    """Join the parts of all recordings, numbering pictures and annotations from 1 on."""
+    """Join the parts of all recordings, and number pictures and annotations from 1."""
     pictures: dict[str, list[Any]] = {split: [] for split in SPLITS}
     licences: dict[str, int] = {}  # name -> its number
     for drive, part in folder.parts():

@@ -9,16 +9,16 @@ from realmaster_live.recording.sample import Sample
 
 Matrix = NDArray[np.float64]
 
-# camera to vehicle of a camera that looks forward from the vehicle's own origin
+# camera to vehicle, for a camera that looks forward from the vehicle's origin
 FORWARD: Matrix = np.array(
     [[0.0, 0.0, 1.0, 0.0], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
 )
-# by which a measured mount may differ from frame to frame: poses are float32 in most simulators
+# differences up to which two mounts count as equal: most simulators have float32 poses
 MOUNT_SLACK_M, MOUNT_SLACK_RAD = 0.05, np.radians(0.5)
 
 
 def cam_to_ego(sample: Sample) -> Matrix:
-    """Return (4, 4) the camera in its vehicle; a camera without one is its own, looking forward."""
+    """Return the pose (4, 4) of the camera in its vehicle; without a vehicle it is FORWARD."""
     frame = sample.frame
     if frame.ego_to_world is None:
         return FORWARD
@@ -26,22 +26,23 @@ def cam_to_ego(sample: Sample) -> Matrix:
 
 
 def ego_to_world(sample: Sample, mount: Matrix | None = None) -> Matrix:
-    """Return (4, 4) the vehicle in the world, as a `mount` has it, by default `cam_to_ego`'s.
+    """Return the pose (4, 4) of the vehicle in the world, derived from the camera's pose.
 
-    With a mount that was measured in another frame, the camera's own pose stays exact.
+    `mount` is the camera in its vehicle, `cam_to_ego` of the same frame by default. With a mount
+    that was measured in another frame, the camera's pose stays exact.
     """
     mount = cam_to_ego(sample) if mount is None else mount
     return np.asarray(sample.frame.cam_to_world @ np.linalg.inv(mount))
 
 
 class Mounts:
-    """Where each camera of a drive sits: one mount for as long as the camera is not moved."""
+    """The mounts of a drive's cameras; a camera keeps its mount until it is moved."""
 
     def __init__(self) -> None:
         self._known: dict[str, Matrix] = {}
 
     def of(self, sample: Sample) -> Matrix:
-        """Return (4, 4) the mount of a frame's camera."""
+        """Return the mount (4, 4) of a frame's camera: the camera in its vehicle."""
         measured = cam_to_ego(sample)
         known = self._known.setdefault(sample.frame.camera, measured)
         turn = known[:3, :3].T @ measured[:3, :3]
@@ -53,9 +54,9 @@ class Mounts:
 
 
 def steps_between(poses: Matrix) -> NDArray[np.float64]:
-    """Return (T - 1, 3) the motion from each pose (T, 4, 4) to the next, in the first one's axes.
+    """Return the motions (T - 1, 3) between consecutive poses (T, 4, 4), in axes of the earlier.
 
-    Metres forward, metres to the left, radians turned to the left.
+    The columns are metres forward, metres to the left, and radians turned to the left.
     """
     motions = np.linalg.inv(poses[:-1]) @ poses[1:]
     turns = np.arctan2(motions[:, 1, 0], motions[:, 0, 0])

@@ -1,4 +1,4 @@
-"""The pictures of an episode as an MP4 that can be opened anywhere in it."""
+"""Writes the pictures of an episode as an MP4 that allows fast random access."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from realmaster_live.recording.files import unwritable
 from realmaster_live.recording.h264 import H264File
 
-GROUP = 4  # pictures between key frames: training asks for single ones, anywhere
+GROUP = 4  # pictures between key frames: training reads single frames at random
 CRF = 20
 
 
 class EpisodeVideo(H264File):
-    """An H.264 file, 4:2:0, whose picture number n is shown at n / fps seconds.
+    """An H.264 file in 4:2:0 whose picture number n is shown at n / fps seconds.
 
     Args:
-        path: the .mp4 to write. size: (width, height), even. fps: pictures a second.
+        path: the .mp4 file to write. size: (width, height) in pixels, even. fps: frames a second.
     """
 
     codec, pixel_format = "h264", "yuv420p"

@@ -1,4 +1,4 @@
-"""The folder of an export: begun, resumed, or refused; export.json says what is in it."""
+"""The folder of an export, which is created, resumed or refused; export.json lists its content."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from realmaster_live.system.texts import read_object
 
 INDEX = "export.json"
 README = "README.md"
-ELSEWHERE = "export into another folder, or --overwrite"
-PARTS = ".parts"  # what each finished recording adds to files that hold all; kept for --resume
+REMEDY = "export into another folder, or --overwrite"
+PARTS = ".parts"  # what each recording adds to files of the whole export; kept for --resume
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,11 @@ class ExportOptions:
     """How an export is written.
 
     Attributes:
-        resume: keep the recordings that an earlier run finished, and go on with the others.
-        overwrite: remove the files of an earlier export that is in the folder.
-        categories: in place of the format's own categories.
-        quality: of JPEG files, 1 to 100. threads: that encode pictures.
+        resume: keep the recordings that an earlier run finished, and export the others.
+        overwrite: remove the files of an earlier export from the folder.
+        categories: replaces the format's own categories.
+        quality: quality of JPEG files, 1 to 100.
+        threads: number of threads that encode pictures.
     """
 
     resume: bool = False
@@ -49,13 +50,16 @@ class ExportOptions:
 
 
 class ExportFolder:
-    """One export as it grows; every write of export.json is atomic.
+    """The folder of an export while it is written; export.json is written atomically.
 
     Args:
-        out: the folder; made if it is not there. export: name of the format.
-        drives: the recordings of the selection. selection: what is exported. options: of the run.
-        settings: the format's own options; like the selection, they must be the same for an export
-            to be resumed.
+        out: the folder, which is made if it does not exist.
+        export: name of the format.
+        drives: the recordings of the selection.
+        selection: what is exported.
+        options: options of the run.
+        settings: the format's own options; like the selection, they must not change when an export
+            is resumed.
 
     Attributes:
         written: the files of this and of earlier runs.
@@ -77,7 +81,7 @@ class ExportFolder:
         self.export = export
         self.selection = selection
         self._began_s = time.monotonic()
-        self._wanted = {**_settings(export, selection, options), "options": dict(settings or {})}
+        self._settings = {**_settings(export, selection, options), "options": dict(settings or {})}
         self._drives: dict[str, DriveSummary] = {}
         if options.resume and options.overwrite:
             raise ConfigError("expected resume or overwrite, got both: give one")
@@ -112,7 +116,7 @@ class ExportFolder:
         return written
 
     def _resume(self, drives: Sequence[Drive], content: Mapping[str, Any]) -> None:
-        wanted = json.loads(json.dumps(self._wanted))
+        wanted = json.loads(json.dumps(self._settings))
         for name, value in wanted.items():
             if content.get(name) != value:
                 raise ConfigError(
@@ -127,28 +131,31 @@ class ExportFolder:
             raise _damaged(self.out / INDEX, repr(error)) from error
         names = {drive.name: drive for drive in drives}
         for name, done in self._drives.items():
-            renamed = drives if name not in names else ()
-            mixed = [
+            candidates = drives if name not in names else ()
+            conflicting = [
                 drive
-                for drive in renamed
+                for drive in candidates
                 if drive.fingerprint == done.fingerprint
                 or set(drive.stems.values()) & {*done.stems}
             ]
             if name in names and done.fingerprint not in ("", names[name].fingerprint):
-                mixed = [names[name]]
-            if mixed:
+                conflicting = [names[name]]
+            if conflicting:
+                first = conflicting[0]
                 raise ConfigError(
                     f"expected each recording under the name it has in {self.out / INDEX}, got "
-                    f"{mixed[0].recording.folder} as {mixed[0].name} beside {name}, which an "
-                    "earlier run wrote: export all of them into a new folder, or --overwrite"
+                    f"{first.recording.folder} as {first.name} beside {name}, which an earlier run "
+                    "wrote: export all of them into a new folder, or --overwrite"
                 )
 
     @contextmanager
     def drive(self, drive: Drive) -> Iterator[Tally | None]:
-        """Yield the counts of one recording, which is finished after the body; None if it was.
+        """Yield the counts of one recording, which counts as finished after the `with` block.
+
+        None is yielded for a recording that an earlier run finished.
 
         Raises:
-            ConfigError: a finished recording has another split by now.
+            ConfigError: a finished recording now has another split.
         """
         done = self._drives.get(drive.name)
         if done is not None:
@@ -162,8 +169,8 @@ class ExportFolder:
         tally = Tally()
         yield tally
         about = drive.recording.meta.about
-        theirs = about.engine_licence if self.selection.variant != "sim" else ""
-        licences = tuple(filter(None, (about.licence, theirs)))
+        engine_licence = about.engine_licence if self.selection.variant != "sim" else ""
+        licences = tuple(filter(None, (about.licence, engine_licence)))
         damaged = drive.recording.damaged
         self._drives[drive.name] = tally.summary(
             split=drive.split,
@@ -176,7 +183,7 @@ class ExportFolder:
         self._write(complete=False)
 
     def write_part(self, drive: Drive, part: Any) -> None:
-        """Keep what a finished recording adds to the whole, as JSON."""
+        """Store what a recording adds to the files of the whole export, as JSON."""
         self.write_text(f"{PARTS}/{drive.name}.json", json.dumps(part))
 
     def parts(self) -> Iterator[tuple[DriveSummary, Any]]:
@@ -186,14 +193,14 @@ class ExportFolder:
             yield drive, json.loads(path.read_text(encoding="utf-8"))
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a file of the export in one step."""
+        """Write a file of the export atomically."""
         _write_text(self.written.claim(self.out / name), text)
 
     def finish(self) -> Summary:
         """Write README.md and export.json, and return the summary.
 
         Raises:
-            RecordingError: not a frame was left to write.
+            RecordingError: no frame was written.
         """
         rule = self.selection.rules.in_words()
         summary = Summary(
@@ -213,12 +220,12 @@ class ExportFolder:
 
     def _write(self, *, complete: bool) -> None:
         drives = {name: asdict(drive) for name, drive in self._drives.items()}
-        content = {**self._wanted, "complete": complete, "recordings": drives}
+        content = {**self._settings, "complete": complete, "recordings": drives}
         _write_text(self.out / INDEX, json.dumps(content, indent=1))
 
 
 def _settings(export: str, selection: Selection, options: ExportOptions) -> dict[str, Any]:
-    """Return what must be the same for an export to be resumed."""
+    """Return what must not change when an export is resumed."""
     rules = {name: str(value) for name, value in asdict(selection.rules).items()}
     return {
         "format": export,
@@ -233,7 +240,7 @@ def _settings(export: str, selection: Selection, options: ExportOptions) -> dict
 
 
 def _damaged(path: Path, got: str) -> ConfigError:
-    return ConfigError(f"expected the index of an export in {path}, got {got}: {ELSEWHERE}")
+    return ConfigError(f"expected the index of an export in {path}, got {got}: {REMEDY}")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -1,7 +1,7 @@
-"""The table of formats: the command line and the documentation read it.
+"""The table of formats, which the command line and the documentation read.
 
-A format is a module of this package with `export(selection, out, *, options, ...)` and `NEEDS`,
-the label streams without which it cannot be written. To add one, write the module and a line here.
+A format is a module of this package with `export(selection, out, *, options, ...)` and `NEEDS`, the
+label streams that it requires. To add one, write the module and add a line here.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class Format:
     """One line of the table.
 
     Attributes:
-        module: its name in this package. contents: what an export holds, in words.
-        settings: the names of the format's own arguments of `export`.
+        module: name of the format's module in this package.
+        contents: a description of what an export holds.
+        settings: names of the arguments of `export` that only this format has.
     """
 
     module: str
@@ -37,9 +38,9 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
-    "coco": Format("coco", "masks and boxes, one JSON file a split", ("polygons",)),
-    "yolo": Format("yolo", "boxes or outlines, one text file a picture", ("segments",)),
-    "kitti": Format("kitti", "boxes in the picture and in space, calibration", ("suffix",)),
+    "coco": Format("coco", "masks and boxes, one JSON file for each split", ("polygons",)),
+    "yolo": Format("yolo", "boxes or outlines, one text file for each picture", ("segments",)),
+    "kitti": Format("kitti", "2D and 3D boxes, calibration", ("suffix",)),
     "cityscapes": Format("cityscapes", "semantic and instance maps, 34 ids"),
     "nuscenes": Format("nuscenes", "v1.0 tables of all cameras, points from depth"),
     "webdataset": Format("webdataset_shards", "shards with every label", ("shard_bytes",)),
@@ -49,7 +50,7 @@ FORMATS: Mapping[str, Format] = {
 
 
 def possible_formats(recorded: Collection[str]) -> list[str]:
-    """Return the formats that need no other streams than the `recorded` ones."""
+    """Return the formats that need only the `recorded` streams."""
     found = []
     for name, one in FORMATS.items():
         try:

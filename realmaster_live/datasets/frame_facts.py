@@ -1,4 +1,4 @@
-"""Everything that is known of a frame beside its pictures, as JSON."""
+"""A frame's metadata, labels and trust as JSON."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from realmaster_live.datasets.labels import Label, Picture
 from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
 from realmaster_live.frames.trust import FrameTrust
 
-# CARLA's own names and numbers: nothing is left out, nothing is joined
+# CARLA's own names and numbers: no class is left out or merged
 CARLA = Categories(name="carla", of_class=dict(enumerate(CLASS_NAMES)), ids=CLASS_IDS)
 
 
 def facts_of(picture: Picture) -> dict[str, Any]:
-    """Return a picture's facts: where and when, optics, poses, the engine's, labels, trust.
+    """Return a picture's place, time, intrinsics, poses, prompt, annotations and trust.
 
-    Matrices are lists of rows; units and axes are those of the recording.
+    Matrices are lists of rows. Units and axes are those of the recording.
     """
     sample, frame = picture.sample, picture.sample.frame
     ego = frame.ego_to_world
@@ -43,7 +43,7 @@ def facts_of(picture: Picture) -> dict[str, Any]:
 
 
 def trust_facts(trust: FrameTrust) -> dict[str, Any]:
-    """Return the scores of a frame; None for what could not be judged."""
+    """Return the scores of a frame; those that could not be judged are None."""
     scores = ("score", "edges", "depth_order", "semantics", "boxes", "lights")
     return {
         **{name: number(getattr(trust, name)) for name in scores},
@@ -53,7 +53,7 @@ def trust_facts(trust: FrameTrust) -> dict[str, Any]:
 
 
 def number(value: float) -> float | None:
-    """Return a float that JSON can hold: None for NaN."""
+    """Return a float for JSON, with None for NaN."""
     return None if math.isnan(value) else float(value)
 
 

@@ -1,13 +1,13 @@
-"""KITTI's object detection: pictures, labels with boxes in space, calibration.
+"""KITTI object detection: pictures, labels with 2D and 3D boxes, and calibration.
 
     out/training/{image_2,label_2,calib}/000000.*  out/ImageSets/train.txt  out/frames.csv
 
-Of a paired export image_2 holds the realized pictures and image_2_sim the rendered ones.
+In a paired export image_2 holds the realized pictures, and image_2_sim the rendered ones.
 
-KITTI's camera axes are ours (x right, y down, z forward, metres). Its pixels have their middles on
-whole numbers: the principal point is half a pixel less than ours, and the last column and row of a
-box belong to it. A box in space turns only about the camera's y axis: one that leans against it is
-written upright. The box in the picture is that of the visible pixels.
+KITTI's camera axes are ours (x right, y down, z forward, metres). Its pixel centres are whole
+numbers, so the principal point is half a pixel less than ours, and the last column and row of a box
+belong to it. A 3D box rotates about the camera's y axis only, so a tilted one is written upright.
+The 2D box is that of the visible pixels.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ FORMAT = "kitti"
 NEEDS: tuple[str, ...] = ("instance",)
 
 CYCLIST = "Cyclist"
-PARTLY, LARGELY = 0.1, 0.5  # occlusion from which on a thing is 1, partly, and 2, largely occluded
+PARTLY_FROM, LARGELY_FROM = 0.1, 0.5  # occlusion from which an object has level 1 and level 2
 UNKNOWN = "-1 -1 -1 -1000 -1000 -1000 -10"
-HEADS = (
+CSV_HEADER = (
     "number", "split", "recording", "camera", "frame_id", "timestamp", "town", "route", "weather",
 )  # fmt: skip
 
@@ -54,17 +54,18 @@ def export(
 ) -> Summary:
     """Write a selection for KITTI's object detection and return what was written.
 
-    Ignored things, and those whose box in space is not known, are DontCare.
+    Objects that are ignored, and those without a known 3D box, are DontCare.
 
     Args:
-        selection: what to take.
-        out: the folder.
-        options: how to write.
-        suffix: of the pictures, ".png" as KITTI's or ".jpg", a quarter of the work.
+        selection: what to export.
+        out: the folder to write.
+        options: how to write it.
+        suffix: suffix of the picture files: ".png" as in KITTI, or ".jpg", which takes a quarter of
+            the time.
 
     Raises:
         ConfigError: the folder or the selection cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
     categories = options.categories or KITTI
@@ -86,8 +87,8 @@ def export(
                     frame = picture.sample.frame
                     files.write_text(training / f"label_2/{name}.txt", "".join(lines_of(picture)))
                     files.write_text(training / f"calib/{name}.txt", _calibration(frame.intrinsics))
-                    place = (drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
-                    rows.append((name, *place, *drive.conditions(picture.sample)))
+                    origin = (drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
+                    rows.append((name, *origin, *drive.conditions(picture.sample)))
             folder.write_part(drive, rows)
     return _finish(folder)
 
@@ -95,11 +96,11 @@ def export(
 def lines_of(picture: Picture) -> Iterator[str]:
     """Yield the lines of a label file.
 
-    A rider and the two-wheeler below are one Cyclist in the two-wheeler's box in space; it is kept
-    if either of them is.
+    A rider and the two-wheeler below are one Cyclist with the two-wheeler's 3D box. It is kept if
+    either of them is.
     """
     cam_to_world = picture.sample.frame.cam_to_world
-    ridden = {
+    two_wheelers = {
         one.mask_id: one for one in picture.sample.annotations if one.class_id in TWO_WHEELERS
     }
     riders = {
@@ -111,14 +112,14 @@ def lines_of(picture: Picture) -> Iterator[str]:
     for label in (*picture.kept, *picture.ignored):
         one, category = label.annotation, label.category
         thing, box = one.thing, one.visible
-        is_pair = one.mask_id in riders and one.mask_id in ridden
+        is_pair = one.mask_id in riders and one.mask_id in two_wheelers
         if is_pair and (one.class_id == RIDER or one.class_id in TWO_WHEELERS):
             if one.mask_id in written:
                 continue
             written.add(one.mask_id)
             category = CYCLIST
-            thing = ridden[one.mask_id].thing
-            box = _around(riders[one.mask_id], ridden[one.mask_id].visible)
+            thing = two_wheelers[one.mask_id].thing
+            box = _union(riders[one.mask_id], two_wheelers[one.mask_id].visible)
         assert box is not None
         if thing is None or label.fate == "ignore":
             yield f"DontCare -1 -1 -10 {_corners(box)} {UNKNOWN}\n"
@@ -127,7 +128,7 @@ def lines_of(picture: Picture) -> Iterator[str]:
             yield f"{category} {cut} {_boxes(box, thing, cam_to_world)}\n"
 
 
-def _around(one: Box | None, other: Box | None) -> Box | None:
+def _union(one: Box | None, other: Box | None) -> Box | None:
     if one is None or other is None:
         return one or other
     (left, top, right, bottom), (x, y, u, v) = one, other
@@ -135,8 +136,8 @@ def _around(one: Box | None, other: Box | None) -> Box | None:
 
 
 def _level(one: Annotation) -> int:
-    """Return 0 fully visible, 1 partly, 2 largely occluded."""
-    return int(one.occlusion >= PARTLY) + int(one.occlusion >= LARGELY)
+    """Return KITTI's occlusion level: 0 fully visible, 1 partly, 2 largely occluded."""
+    return int(one.occlusion >= PARTLY_FROM) + int(one.occlusion >= LARGELY_FROM)
 
 
 def _corners(box: Box) -> str:
@@ -145,12 +146,12 @@ def _corners(box: Box) -> str:
 
 
 def _boxes(box: Box, thing: SceneObject, cam_to_world: NDArray[np.float64]) -> str:
-    """Return alpha, box, height, width, length, x, y, z of the middle of the bottom, rotation_y."""
-    turn = cam_to_world[:3, :3].T @ thing.object_to_world[:3, :3]
+    """Return alpha, 2D box, height, width, length, x, y, z of the bottom centre, rotation_y."""
+    object_to_camera = cam_to_world[:3, :3].T @ thing.object_to_world[:3, :3]
     middle = (thing.object_to_world[:3, 3] - cam_to_world[:3, 3]) @ cam_to_world[:3, :3]
     length, width, height = thing.size
-    x, y, z = middle - turn[:, 2] * height / 2
-    rotation_y = math.atan2(-turn[2, 0], turn[0, 0])
+    x, y, z = middle - object_to_camera[:, 2] * height / 2
+    rotation_y = math.atan2(-object_to_camera[2, 0], object_to_camera[0, 0])
     alpha = math.remainder(rotation_y - math.atan2(x, z), 2 * math.pi)
     return (
         f"{alpha:.2f} {_corners(box)} {height:.2f} {width:.2f} {length:.2f} "
@@ -162,11 +163,11 @@ def _calibration(intrinsics: NDArray[np.float64]) -> str:
     return calibration(tuple(intrinsics.ravel().tolist()))
 
 
-@lru_cache(maxsize=64)  # it is the same frame after frame
+@lru_cache(maxsize=64)  # a camera's intrinsics rarely change
 def calibration(intrinsics: tuple[float, ...]) -> str:
-    """Return a calibration file: one camera, and a laser scanner's axes in its place.
+    """Return a calibration file for one camera, with a laser scanner's axes at its position.
 
-    `intrinsics` is (3, 3) row by row, pixels.
+    `intrinsics` are the nine values of K, row by row, in pixels.
     """
     camera = np.zeros((3, 4))
     camera[:, :3] = np.reshape(intrinsics, (3, 3))
@@ -181,13 +182,13 @@ def calibration(intrinsics: tuple[float, ...]) -> str:
 
 
 def _finish(folder: ExportFolder) -> Summary:
-    """Write the numbers of each split, and the origin of every number."""
+    """Write the picture numbers of each split, and the origin of every number."""
     rows = [row for _, part in folder.parts() for row in part]
     for split in SPLITS:
         numbers = sorted(row[0] for row in rows if row[1] == split)
         if numbers:
             folder.write_text(f"ImageSets/{split}.txt", "\n".join(numbers) + "\n")
     table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([HEADS, *sorted(rows)])
+    csv.writer(table, lineterminator="\n").writerows([CSV_HEADER, *sorted(rows)])
     folder.write_text("frames.csv", table.getvalue())
     return folder.finish()

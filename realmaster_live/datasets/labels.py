@@ -1,4 +1,4 @@
-"""The pictures of a recording with the labels that the rule leaves."""
+"""The pictures of a recording, with their labels as the rules keep, ignore or drop them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from realmaster_live.recording.sample import Sample
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """An annotation, its category, whether it is kept, and the reason where it is not."""
+    """An annotation with its category, whether it is kept, and the reason if it is not."""
 
     annotation: Annotation
     category: str
@@ -30,11 +30,12 @@ class Label:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One frame of a dataset.
+    """One frame of a data set.
 
     Attributes:
-        drive, camera: where it is from. sample: as recorded.
-        labels: those that have a category in the dataset, dropped ones included.
+        drive, camera: the recording and camera that it comes from.
+        sample: the frame as recorded.
+        labels: the labels that have a category in the data set, including dropped ones.
     """
 
     drive: Drive
@@ -54,11 +55,11 @@ class Picture:
 
     @property
     def stem(self) -> str:
-        """A file name that no other picture of the selection has."""
+        """A file name without suffix that is unique in the selection."""
         return f"{self.drive.stems[self.camera]}_{self.sample.frame.frame_id:08d}"
 
     def views(self, variant: Variant) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-        """Yield "sim" or "real" and the picture, (H, W, 3) uint8 sRGB, both for `paired`."""
+        """Yield "sim" or "real" with the picture (H, W, 3) uint8 sRGB; both for `paired`."""
         for kind in PICTURES[variant]:
             picture = self.sample.frame.image if kind == "sim" else self.sample.real
             assert picture is not None
@@ -73,14 +74,14 @@ def labelled(
     tally: Tally,
     streams: Collection[str] = (),
 ) -> Iterator[Picture]:
-    """Yield the pictures of one camera that the rule keeps, and count everything in `tally`.
+    """Yield the pictures of one camera that the rules keep, and count everything in `tally`.
 
     Args:
         drive: the recording.
-        camera: of the recording.
-        selection: what is taken.
-        categories: of the dataset.
-        tally: of the recording.
+        camera: name of one of its cameras.
+        selection: what to export, with the rules.
+        categories: categories of the data set.
+        tally: counts of the recording.
         streams: labels to decode.
 
     Raises:

@@ -4,11 +4,11 @@
     data/chunk-000/file-000.parquet
     videos/observation.images.front/chunk-000/file-000.mp4
 
-An episode is a stretch of a drive in which no camera misses a frame and the weather stays the same;
-a split is a range of episodes. `observation.state` is how the vehicle moved since the frame before,
-`action` the motion to the next frame in its own axes: controls are not recorded. Cameras are
+An episode is a part of a drive in which no camera misses a frame and the weather stays the same. A
+split is a range of episodes. `observation.state` is the vehicle's motion since the previous frame,
+and `action` is its motion to the next frame, because controls are not recorded. Cameras are named
 `observation.images.NAME`, with the suffix `_sim` or `_real` in a `paired` export. Boxes and masks
-have no place here.
+are not exported.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from realmaster_live.errors import ConfigError
 
 FORMAT = "lerobot"
 NEEDS: tuple[str, ...] = ()
-SHORTEST = 2  # frames of an episode: a motion takes two
-TOLERANCE = 0.1  # of the time between two frames, by which they may miss it
+MIN_FRAMES = 2  # of an episode, since a motion takes two frames
+TOLERANCE = 0.1  # accepted deviation of the time between two frames, as a share of it
 
 
 def export(selection: Selection, out: Path, *, options: ExportOptions | None = None) -> Summary:
@@ -45,7 +45,7 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     Raises:
         ConfigError: the recordings differ in cameras, sizes or frame rate, or the folder or the
             selection cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
     drives = open_drives(selection, FORMAT, NEEDS)
@@ -65,10 +65,10 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
 
 
 def _shape(drives: tuple[Drive, ...], selection: Selection) -> Shape:
-    """Return what all drives share.
+    """Return the frame rate and picture sizes that all drives share.
 
     Raises:
-        ConfigError: they do not.
+        ConfigError: the drives differ in them.
     """
     shapes = {drive.name: _shape_of(drive, selection) for drive in drives}
     first, *others = shapes.items()
@@ -86,7 +86,7 @@ def _shape_of(drive: Drive, selection: Selection) -> Shape:
     if fps != round(fps):
         raise ConfigError(
             f"expected a whole number of frames a second for LeRobot, got {fps:g} in {drive.name}: "
-            f"choose --every so that {drive.recording.meta.spec.fps:g} is divided by it"
+            f"choose an --every that divides {drive.recording.meta.spec.fps:g}"
         )
     cameras = drive.recording.meta.cameras
     return Shape(
@@ -100,12 +100,12 @@ def _shape_of(drive: Drive, selection: Selection) -> Shape:
 
 
 def _keys(camera: str, selection: Selection) -> list[tuple[str, str]]:
-    """Return "sim" or "real" and the name of these pictures."""
+    """Return (stream, feature name) of a camera's exported pictures."""
     streams = PICTURES[selection.variant]
-    ends = [f"_{stream}" for stream in streams] if len(streams) > 1 else [""]
+    suffixes = [f"_{stream}" for stream in streams] if len(streams) > 1 else [""]
     return [
-        (stream, f"observation.images.{camera}{end}")
-        for stream, end in zip(streams, ends, strict=True)
+        (stream, f"observation.images.{camera}{suffix}")
+        for stream, suffix in zip(streams, suffixes, strict=True)
     ]
 
 
@@ -117,8 +117,8 @@ def _episodes(
     tally: Tally,
     begun: int,
 ) -> Iterator[Episode]:
-    """Yield the episodes of a drive, whose videos are numbered from `begun` on."""
-    episode: _Writing | None = None
+    """Yield the episodes of a drive, with videos that are numbered from `begun` on."""
+    episode: _EpisodeWriter | None = None
     for tick in ticks(drive, selection, left_out=tally.left_out):
         if episode is not None and not episode.continues(tick):
             for done in episode.end(tally):
@@ -126,14 +126,14 @@ def _episodes(
                 yield done
             episode = None
         if episode is None:
-            episode = _Writing(drive, selection, shape, folder, begun)
+            episode = _EpisodeWriter(drive, selection, shape, folder, begun)
         episode.add(tick)
     if episode is not None:
         yield from episode.end(tally)
 
 
-class _Writing:
-    """An episode as it grows; the videos of one that is too short are removed again."""
+class _EpisodeWriter:
+    """Writes one episode; the videos of one that is too short are removed."""
 
     def __init__(
         self, drive: Drive, selection: Selection, shape: Shape, folder: ExportFolder, number: int
@@ -158,11 +158,11 @@ class _Writing:
         }
 
     def continues(self, tick: Tick) -> bool:
-        """Whether a tick is the very next one, in the same weather."""
-        missed = tick.samples[0].frame.timestamp - self._timestamps[-1] - 1 / self._fps
+        """Return whether a tick directly follows the last one, in the same weather."""
+        time_error = tick.samples[0].frame.timestamp - self._timestamps[-1] - 1 / self._fps
         return (
             tick.stretch == self._stretch
-            and abs(missed) <= TOLERANCE / self._fps
+            and abs(time_error) <= TOLERANCE / self._fps
             and self._drive.conditions(tick.samples[0]) == self._conditions
         )
 
@@ -180,12 +180,12 @@ class _Writing:
         self._frame_ids.append(first.frame.frame_id)
         self._timestamps.append(first.frame.timestamp)
 
-    def end(self, tally: Tally) -> Iterator[Episode]:
+    def suffix(self, tally: Tally) -> Iterator[Episode]:
         """Close the videos, and yield the episode if it is long enough."""
         self._stack.close()
         pictures = len(self._frame_ids) * len(self._drive.cameras)
-        if len(self._frame_ids) < SHORTEST:
-            tally.left_out["alone between gaps"] += pictures
+        if len(self._frame_ids) < MIN_FRAMES:
+            tally.left_out["single frame between gaps"] += pictures
             for path in self._paths.values():
                 path.unlink()
             return
@@ -207,10 +207,9 @@ class _Writing:
 
 
 def _motion(poses: NDArray[np.float64], fps: int) -> tuple[Any, Any]:
-    """Return state (T, 5) and action (T, 3) of poses (T, 4, 4), as lerobot_meta names them.
+    """Return state (T, 5) and action (T, 3) of poses (T, 4, 4); lerobot_meta names the columns.
 
-    The first frame has the state of the second, as nothing is known before it, and the last one
-    the action before it.
+    The first frame repeats the state of the second, and the last frame repeats the previous action.
     """
     steps = steps_between(poses)
     before, after = np.concatenate([steps[:1], steps]), np.concatenate([steps, steps[-1:]])

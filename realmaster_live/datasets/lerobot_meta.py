@@ -45,13 +45,15 @@ TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """An uninterrupted stretch of a drive.
+    """An uninterrupted part of a drive.
 
     Attributes:
-        split: where it goes. task: in words.
-        state, action: rows of STATE and ACTION. frame_ids, timestamps: the simulator's.
-        video: number of the files that hold its pictures. colours: key -> (3, 256) counts.
-        counted: pictures in `colours`.
+        split: the episode's split. task: a description of the task.
+        state, action: one row for each frame, with the columns STATE and ACTION.
+        frame_ids, timestamps: the simulator's frame numbers and seconds.
+        video: number of the video files that hold its pictures.
+        colours: feature name -> (3, 256) counts of colour values.
+        counted: number of pictures that `colours` counts.
     """
 
     split: Split
@@ -71,19 +73,19 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What all episodes share: frames a second, and key -> (width, height) of its pictures."""
+    """What all episodes share: frames a second, and feature name -> (width, height)."""
 
     fps: int
     sizes: Mapping[str, tuple[int, int]]
 
 
 def place(number: int) -> dict[str, int]:
-    """Return where the file of a number lies."""
+    """Return the chunk and file index of a file's number."""
     return {"chunk_index": number // FILES_A_CHUNK, "file_index": number % FILES_A_CHUNK}
 
 
 def write_meta(folder: ExportFolder, episodes: Sequence[Episode], shape: Shape) -> None:
-    """Write data/ and meta/ of episodes, which are sorted by split."""
+    """Write data/ and meta/ for episodes that are sorted by split."""
 
     def place_of(name: str) -> Path:
         return folder.written.claim(folder.out / name)
@@ -102,15 +104,15 @@ def write_meta(folder: ExportFolder, episodes: Sequence[Episode], shape: Shape) 
         first += len(episode)
     path = place_of("meta/episodes/chunk-000/file-000.parquet")
     _write_table(path, pa.Table.from_pylist(rows))
-    training = [one for one, episode in enumerate(episodes) if episode.split == "train"]
-    counted = training or range(len(episodes))
+    training = [number for number, episode in enumerate(episodes) if episode.split == "train"]
+    numbers = training or range(len(episodes))
     stats: dict[str, Any] = {
-        name: column_stats(np.concatenate([columns[one][name] for one in counted]))
+        name: column_stats(np.concatenate([columns[number][name] for number in numbers]))
         for name in TYPES
     }
     for key in shape.sizes:
-        colours = [np.array(episodes[one].colours[key]) for one in counted]
-        pictures = sum(episodes[one].counted for one in counted)
+        colours = [np.array(episodes[number].colours[key]) for number in numbers]
+        pictures = sum(episodes[number].counted for number in numbers)
         stats[key] = colour_stats(np.sum(colours, axis=0), pictures)
     _write_json(place_of("meta/stats.json"), stats)
     _write_json(place_of("meta/info.json"), _info(episodes, tasks, shape))
@@ -156,7 +158,7 @@ def _episode_row(
 
 
 def _tasks(tasks: Sequence[str]) -> Any:
-    """Return a table that pandas reads with the tasks' words as its index."""
+    """Return a table that pandas reads with the tasks' descriptions as its index."""
     index = "__index_level_0__"
     table = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), index: list(tasks)})
     described = [

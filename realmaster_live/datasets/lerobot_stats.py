@@ -1,4 +1,4 @@
-"""Statistics of columns and pictures, in the words of LeRobot's stats.json."""
+"""Statistics of columns and pictures, under the names of LeRobot's stats.json."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
-EVERY = 10  # pictures; neighbours are alike
-COARSE = 4  # pixels between those that are counted, along each side
+PICTURE_STEP = 10  # every tenth picture is counted, since neighbours are similar
+PIXEL_STEP = 4  # every fourth pixel is counted along each side
 Stats = dict[str, Any]
 
 
 class ColourCounts:
-    """How often each of 256 values comes in each channel, of every tenth picture.
+    """Counts how often each of 256 values occurs in each channel of every tenth picture.
 
     Attributes:
-        counts: (3, 256) int64. pictures: how many were counted.
+        counts: (3, 256) int64. pictures: number of counted pictures.
     """
 
     def __init__(self) -> None:
@@ -26,22 +26,22 @@ class ColourCounts:
         self._offered = 0
 
     def add(self, picture: NDArray[np.uint8]) -> None:
-        """Count a picture (H, W, 3), or pass it over."""
+        """Count a picture (H, W, 3), or skip it."""
         self._offered += 1
-        if self._offered % EVERY != 1:
+        if self._offered % PICTURE_STEP != 1:
             return
         self.pictures += 1
         for channel in range(3):
-            values = picture[::COARSE, ::COARSE, channel].ravel()
+            values = picture[::PIXEL_STEP, ::PIXEL_STEP, channel].ravel()
             self.counts[channel] += np.bincount(values, minlength=256)
 
 
 def colour_stats(counts: NDArray[np.int64], pictures: int) -> Stats:
-    """Return the statistics of colours from 0 to 1, (3, 1, 1) each as LeRobot has them.
+    """Return the statistics of colours in 0 to 1, each of shape (3, 1, 1) as in LeRobot.
 
     Args:
-        counts: (3, 256) of each value in each channel.
-        pictures: how many were counted.
+        counts: (3, 256) counts of each value in each channel.
+        pictures: number of counted pictures.
     """
     levels = np.arange(256) / 255
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -64,7 +64,7 @@ def colour_stats(counts: NDArray[np.int64], pictures: int) -> Stats:
 
 
 def column_stats(values: NDArray[Any]) -> Stats:
-    """Return the statistics of a column (T,) or (T, D), a list of D each."""
+    """Return the statistics of a column (T,) or (T, D); each is a list of 1 or D values."""
     rows = values.reshape(len(values), -1).astype(np.float64)
     return {
         "min": rows.min(axis=0).tolist(),

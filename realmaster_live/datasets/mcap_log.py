@@ -1,20 +1,20 @@
-"""MCAP with Foxglove's schemas: one file a recording, to look at and to replay.
+"""MCAP with Foxglove's schemas: one file for each recording, to inspect and to replay.
 
     out/train/DRIVE.mcap
 
     /tf                       FrameTransforms    map to ego to each camera
-    /things                   SceneUpdate        the 3D boxes of what is in view
+    /things                   SceneUpdate        3D boxes of the objects in view
     /CAMERA/calibration       CameraCalibration
-    /CAMERA/sim, /CAMERA/real CompressedVideo    the recording's own H.264 packets, else
-                              CompressedImage    jpeg, where they cannot be handed on
+    /CAMERA/sim, /CAMERA/real CompressedVideo    the recording's own H.264 packets, or
+                              CompressedImage    JPEG, if the packets cannot be copied
     /CAMERA/boxes             ImageAnnotations   boxes of the visible pixels
-    /CAMERA/depth             RawImage           16UC1 millimetres, where it is asked for
-    /CAMERA/trust             JSON               the gate's scores, where it judged
-    /conditions               JSON               town, route and weather, where they change
+    /CAMERA/depth             RawImage           16UC1 millimetres, with the option `depth`
+    /CAMERA/trust             JSON               the gate's scores, if there was a gate
+    /conditions               JSON               town, route and weather, when they change
 
-All times are the simulation's; where its clock falls, because the world was reloaded, they go on a
-second later. A log leaves no frame and no label out: the rules for labels, which are for training,
-do not count here.
+All times are the simulation's. If its clock jumps back because the world was reloaded, times
+continue one second later. A log contains every frame and every label, because the rules for labels
+are meant for training.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def export(
     options: ExportOptions | None = None,
     depth: bool = False,
 ) -> Summary:
-    """Write a selection as MCAP files; `depth`: with depth, about 2 bytes a pixel and frame.
+    """Write a selection as MCAP files; `depth` adds depth, about 2 bytes for each pixel.
 
     Raises:
         ConfigError: the folder or the selection cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
         MissingDependency: foxglove-sdk is not installed.
     """
     options = options or ExportOptions()
@@ -79,7 +79,7 @@ def export(
 
 
 class _Log:
-    """One recording as it is written."""
+    """Writes one recording."""
 
     def __init__(
         self, drive: Drive, selection: Selection, options: ExportOptions, *, depth: bool
@@ -102,7 +102,7 @@ class _Log:
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[None]:
-        """Open the file, and close it behind the body."""
+        """Open the file for the duration of a `with` block."""
         foxglove = require("foxglove", extra="export")
         self._context = foxglove.Context()
         meta = self._drive.recording.meta
@@ -123,7 +123,7 @@ class _Log:
             yield
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the frames of all cameras by the simulation's clock, which is made to rise."""
+        """Yield the frames of all cameras in order of a simulation clock that is made monotonic."""
         players = [
             in_stretches(
                 self._drive.recording.samples(
@@ -174,13 +174,13 @@ class _Log:
             message = messages.still(sample, data)
             self._log(f"/{camera}/{stream}", "CompressedImage", message, sample)
             return
-        packet = video.of(sample.frame.frame_id)
+        packet = video.packet(sample.frame.frame_id)
         if packet is not None:
             message = messages.video(sample, packet)
             self._log(f"/{camera}/{stream}", "CompressedVideo", message, sample)
 
     def _log(self, topic: str, kind: str, message: Any, sample: Sample) -> None:
-        """Log a message; `kind` is Foxglove's name of its schema, "" for JSON of our own."""
+        """Log a message; `kind` is the name of Foxglove's schema, or "" for our own JSON."""
         if topic not in self._channels:
             foxglove = require("foxglove", extra="export")
             self._channels[topic] = (

@@ -1,7 +1,7 @@
-"""A frame as Foxglove's messages.
+"""Converts a frame into Foxglove's messages.
 
-Frames of reference: "map" is our world, "ego" the vehicle, and each camera has its own with x to
-the right, y down, z forward, which is Foxglove's convention too.
+Frames of reference: "map" is our world, "ego" is the vehicle, and each camera has a frame of its
+own with x to the right, y down and z forward, which is Foxglove's convention too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from realmaster_live.recording.sample import Sample
 
 WORLD, EGO = "map", "ego"
 NANOSECONDS = 1_000_000_000
-SHOWN_S = 0.25  # how long a thing is shown without a newer message
+SHOWN_S = 0.25  # how long an object is shown without a newer message
 MILLIMETRES = 1000.0
 TRUST_SCHEMA = {
     "type": "object",
@@ -51,12 +51,12 @@ def messages() -> Any:
 
 
 def nanoseconds(sample: Sample) -> int:
-    """Return the simulation clock of a frame."""
+    """Return a frame's simulation time in nanoseconds."""
     return round(sample.frame.timestamp * NANOSECONDS)
 
 
 def stamp(sample: Sample) -> Any:
-    """Return the simulation clock of a frame as a Timestamp."""
+    """Return a frame's simulation time as a Timestamp."""
     seconds, rest = divmod(nanoseconds(sample), NANOSECONDS)
     return messages().Timestamp(sec=seconds, nsec=rest)
 
@@ -80,17 +80,17 @@ def calibration(sample: Sample, size: tuple[int, int]) -> Any:
 
 
 def transforms(sample: Sample) -> Any:
-    """Return FrameTransforms: map to ego to camera, or map to camera without a vehicle."""
+    """Return FrameTransforms from map to ego to camera, or from map to camera without a vehicle."""
     frame = sample.frame
     if frame.ego_to_world is None:
         chain = [(WORLD, frame.camera, frame.cam_to_world)]
     else:
         mount = np.linalg.inv(frame.ego_to_world) @ frame.cam_to_world
         chain = [(WORLD, EGO, frame.ego_to_world), (EGO, frame.camera, mount)]
-    fox = messages()
-    return fox.FrameTransforms(
+    schemas = messages()
+    return schemas.FrameTransforms(
         transforms=[
-            fox.FrameTransform(
+            schemas.FrameTransform(
                 timestamp=stamp(sample),
                 parent_frame_id=parent,
                 child_frame_id=child,
@@ -104,35 +104,35 @@ def transforms(sample: Sample) -> Any:
 
 def scene(sample: Sample) -> Any:
     """Return a SceneUpdate with the box of every thing in view."""
-    return messages().SceneUpdate(entities=[_entity(sample, one) for one in sample.frame.objects])
+    return messages().SceneUpdate(entities=[_entity(sample, each) for each in sample.frame.objects])
 
 
 def boxes(sample: Sample, size: tuple[int, int]) -> Any:
     """Return ImageAnnotations: boxes of the visible pixels; `size` is (width, height)."""
-    fox = messages()
-    visible = [one for one in sample.annotations if one.visible is not None]
-    return fox.ImageAnnotations(
+    schemas = messages()
+    visible = [annotation for annotation in sample.annotations if annotation.visible is not None]
+    return schemas.ImageAnnotations(
         timestamp=stamp(sample),
         points=[
-            fox.PointsAnnotation(
+            schemas.PointsAnnotation(
                 timestamp=stamp(sample),
-                type=fox.PointsAnnotationType.LineLoop,
-                points=[fox.Point2(x=x, y=y) for x, y in _corners(one)],
-                outline_color=_colour(one.class_id),
+                type=schemas.PointsAnnotationType.LineLoop,
+                points=[schemas.Point2(x=x, y=y) for x, y in _corners(annotation)],
+                outline_color=_colour(annotation.class_id),
                 thickness=max(1.0, size[0] / 640),
                 metadata=_pairs(
                     {
-                        "class": class_name(one.class_id),
-                        "mask_id": one.mask_id,
-                        "object_id": "" if one.thing is None else one.thing.object_id,
-                        "pixels": one.pixels,
-                        "occlusion": round(one.occlusion, 3),
-                        "truncation": round(one.truncation, 3),
-                        "distance_m": round(one.distance_m, 2),
+                        "class": class_name(annotation.class_id),
+                        "mask_id": annotation.mask_id,
+                        "object_id": "" if annotation.thing is None else annotation.thing.object_id,
+                        "pixels": annotation.pixels,
+                        "occlusion": round(annotation.occlusion, 3),
+                        "truncation": round(annotation.truncation, 3),
+                        "distance_m": round(annotation.distance_m, 2),
                     }
                 ),
             )
-            for one in visible
+            for annotation in visible
         ],
     )
 
@@ -152,7 +152,7 @@ def still(sample: Sample, data: bytes) -> Any:
 
 
 def depth_image(sample: Sample) -> Any:
-    """Return the depth as a RawImage, 16UC1: millimetres, 65535 from 65.535 m on."""
+    """Return the depth as a RawImage (16UC1) in millimetres, at most 65535."""
     frame = sample.frame
     depth = frame.labels["depth"].astype(np.float64)
     codes = np.minimum(depth * MILLIMETRES + 0.5, 65535).astype("<u2")
@@ -169,24 +169,24 @@ def depth_image(sample: Sample) -> Any:
 
 
 def trust_of(sample: Sample) -> dict[str, Any] | None:
-    """Return what TRUST_SCHEMA describes; None for a frame that no gate judged."""
+    """Return a frame's trust in TRUST_SCHEMA; None if no gate judged the frame."""
     if sample.trust is None:
         return None
     return {"frame_id": sample.frame.frame_id, **trust_facts(sample.trust)}
 
 
 def _entity(sample: Sample, thing: SceneObject) -> Any:
-    fox = messages()
+    schemas = messages()
     length, width, height = thing.size.tolist()
-    pose = fox.Pose(
+    pose = schemas.Pose(
         position=_vector(thing.object_to_world[:3, 3]),
         orientation=_rotation(thing.object_to_world),
     )
-    return fox.SceneEntity(
+    return schemas.SceneEntity(
         timestamp=stamp(sample),
         frame_id=WORLD,
         id=str(thing.object_id),
-        lifetime=fox.Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS)),
+        lifetime=schemas.Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS)),
         metadata=_pairs(
             {
                 "class": class_name(thing.class_id),
@@ -197,24 +197,24 @@ def _entity(sample: Sample, thing: SceneObject) -> Any:
             }
         ),
         cubes=[
-            fox.CubePrimitive(
+            schemas.CubePrimitive(
                 pose=pose,
-                size=fox.Vector3(x=length, y=width, z=height),
+                size=schemas.Vector3(x=length, y=width, z=height),
                 color=_colour(thing.class_id, alpha=0.5),
             )
         ],
     )
 
 
-def _corners(one: Annotation) -> list[tuple[float, float]]:
-    assert one.visible is not None
-    left, top, right, bottom = one.visible
+def _corners(annotation: Annotation) -> list[tuple[float, float]]:
+    assert annotation.visible is not None
+    left, top, right, bottom = annotation.visible
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def _pairs(values: dict[str, object]) -> list[Any]:
-    fox = messages()
-    return [fox.KeyValuePair(key=key, value=str(value)) for key, value in values.items()]
+    schemas = messages()
+    return [schemas.KeyValuePair(key=key, value=str(value)) for key, value in values.items()]
 
 
 def _vector(xyz: Iterable[float]) -> Any:

@@ -1,4 +1,4 @@
-"""File names of an export: no two are alike."""
+"""Unique file names for an export."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-LONGEST_BYTES = 120  # of a name: a suffix, a camera and a number still fit into a file's 255
+LONGEST_BYTES = 120  # of a name, so that a suffix, a camera and a number still fit into 255 bytes
 HASH_DIGITS = 8
 
 
 def unique_names(sources: Sequence[tuple[str, ...]], separator: str) -> list[str]:
-    """Return a file name for each source, made of its parts; no two are alike.
+    """Return a unique file name for each source, made of its parts.
 
-    Letters and digits of any script, "-" and "_" are kept; everything else becomes "-", because
-    file systems, loaders and WebDataset's keys, which end at the first dot, give it a meaning. A
-    hash of the parts is appended to names that are then alike, ignoring case, and to
-    names that are too long. So a name depends on the sources alone, not on their order.
+    Letters and digits of any script, "-" and "_" are kept. Everything else becomes "-", because it
+    has a meaning in file systems, loaders or WebDataset's keys, which end at the first dot. A hash
+    of the parts is appended to names that are then equal, ignoring case, and to names that are too
+    long. So a name depends on the sources alone, not on their order.
     """
     names = [separator.join(map(_clean, parts)) for parts in sources]
     counts = Counter(map(alike, names))

@@ -1,18 +1,18 @@
-"""nuScenes v1.0: a data root with all its tables, opened by nuscenes-devkit and what builds on it.
+"""nuScenes v1.0: a data root with all tables, for nuscenes-devkit and what builds on it.
 
 Below out/sim and out/real:
 
     samples/CAM_FRONT/... sweeps/CAM_FRONT/...   pictures: key frames at 2 Hz, and those between
     samples/LIDAR_TOP/...                        points from the recorded depth: see nuscenes_points
     v1.0-realmaster/*.json                       tables, and splits.json
-    maps/unmapped.png                            what the devkit needs to open; there is no map
+    maps/unmapped.png                            an empty map, which the devkit needs
 
-A `paired` export has both roots, with the same tables byte by byte: what trains on the one trains
-on the other by its path alone. A label that the rule ignores is left out, as nuScenes knows no
-ignored ones. A scene ends where frames are missing and where the weather changes; a recording over
-several towns has a log of each. `num_lidar_pts` counts the points of LIDAR_TOP in a box that were
-hit on the thing's own pixels; without recorded depth there is no LIDAR_TOP, and it is 0. Times are
-the date at which the recording began plus the simulation's clock, in microseconds.
+A `paired` export has both roots with identical tables, so training on the other needs only another
+path. Labels that the rules ignore are left out, since nuScenes has no ignore label. A scene ends
+where frames are missing or the weather changes. A recording over several towns has a log for each.
+`num_lidar_pts` counts the points of LIDAR_TOP in a box that lie on the object's own pixels; without
+recorded depth there is no LIDAR_TOP, and the count is 0. Times are the date at which the recording
+began plus the simulation's clock, in microseconds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     """Write a selection as nuScenes v1.0.
 
     Raises:
-        ConfigError: something that is needed was not recorded, or `out` holds something else.
+        ConfigError: a required stream was not recorded, or `out` holds something else.
         RecordingError: a recording cannot be read, or `out` cannot be written.
     """
     options = options or ExportOptions()
@@ -93,12 +93,12 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
 
 
 def _roots(selection: Selection, out: Path) -> dict[str, Path]:
-    """Return "sim" or "real" -> the data root of these pictures."""
+    """Return "sim" or "real" -> data root."""
     return {name: out / name for name in PICTURES[selection.variant]}
 
 
 def _common_rows(folder: ExportFolder, categories: Categories) -> dict[str, dict[str, Any]]:
-    """Return the rows that no recording has of its own; the map is of all logs."""
+    """Return the rows that all recordings share; the map belongs to all logs."""
     rows = Rows()
     for name in categories.ids:
         rows.add("category", token_of("category", name), name=name, description="")
@@ -112,7 +112,7 @@ def _common_rows(folder: ExportFolder, categories: Categories) -> dict[str, dict
 
 
 class _Job:
-    """One recording: its pictures as files, the rest as rows."""
+    """Exports one recording: its pictures as files, everything else as rows."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Job:
         self._scans = all("depth" in streams for streams in recorded)
 
     def run(self) -> dict[str, int]:
-        """Export the recording; return scene -> when it begins, in microseconds."""
+        """Export the recording; return scene -> time of its beginning in microseconds."""
         meta = self._drive.recording.meta
         log = self.rows.add(
             "log",
@@ -161,7 +161,7 @@ class _Job:
                 scene = None
             description = conditions
             if scene is None:
-                while now in self._begun:  # the devkit sorts scenes by when they begin
+                while now in self._begun:  # the devkit sorts scenes by time, so none may be equal
                     self._clock.postpone()
                     now += 1
                 scene = self._begin(tick, now)
@@ -203,7 +203,7 @@ class _Job:
             self._add_key(scene, tick, now)
 
     def _add_key(self, scene: SceneRows, tick: Tick, now: int) -> None:
-        """Add what only key frames have: boxes and points."""
+        """Add boxes and points, which only key frames have."""
         for sample in tick.samples:
             self._add_visible(scene, sample)
         if not self._scans:
@@ -235,7 +235,7 @@ class _Job:
                 continue
             known = self._categories.of(one.class_id)
             if one.thing is None or not known:
-                reason = "no category in this dataset" if not known else "no thing is listed"
+                reason = "no category in this data set" if not known else "object not listed"
                 self._tally.dropped[reason] += 1
                 continue
             decision = judge(one, trust, self._selection.rules)

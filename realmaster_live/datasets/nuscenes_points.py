@@ -1,8 +1,8 @@
-"""Points of a laser scanner, taken from recorded depth: what LIDAR_TOP of an export holds.
+"""Points of a simulated laser scanner, sampled from recorded depth, for LIDAR_TOP of an export.
 
-The beams are those of nuScenes' own scanner (Velodyne HDL-32E: 32 beams from 30.67 degrees below
-to 10.67 above level, 1084 steps a turn), but they start at the cameras: where no camera looks there
-is no point.
+The beams are those of nuScenes' scanner (Velodyne HDL-32E: 32 beams from -30.67 to 10.67 degrees of
+elevation, 1084 steps in a turn), but they start at the cameras. There are no points where no camera
+looks.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Points:
     """Points of one tick.
 
     Attributes:
-        world: (N, 3) metres. rings: (N,) which beam of the scanner.
-        instance: (N,) label of the pixel at which each was hit.
+        world: (N, 3) positions in metres. rings: (N,) indices of the scanner's beams.
+        instance: (N,) instance labels of the pixels that were hit.
     """
 
     world: NDArray[np.float64]
@@ -44,7 +44,7 @@ class Points:
 
     @classmethod
     def of_all(cls, parts: Sequence[Self]) -> Self:
-        """Return the points of several cameras; at least one."""
+        """Return the points of one or more cameras together."""
         return cls(
             world=np.concatenate([part.world for part in parts]),
             rings=np.concatenate([part.rings for part in parts]),
@@ -70,7 +70,7 @@ def scan(
     cam_to_ego: Matrix,  # (4, 4) metres
     cam_to_world: Matrix,  # (4, 4) metres
 ) -> Points:
-    """Return what the beams hit from a camera."""
+    """Return the points that the beams hit in a camera's depth."""
     directions, rings = beams()
     rays = directions @ cam_to_ego[:3, :3]  # into camera axes
     in_front = rays[:, 2] > 1e-3
@@ -80,7 +80,7 @@ def scan(
     height, width = depth.shape
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     columns, rows, rings = columns[inside], rows[inside], rings[inside]
-    # a depth belongs to its pixel's centre: the beam bends there, by half a pixel at most
+    # depth is that of the pixel's centre, so a point is up to half a pixel off its beam
     centres = np.stack([columns + 0.5, rows + 0.5, np.ones_like(rows)], axis=-1)
     points = centres @ np.linalg.inv(intrinsics).T * depth[rows, columns, None]
     near = np.linalg.norm(points, axis=1) < RANGE_M
@@ -95,7 +95,7 @@ def as_scan_file(
     points: Points,
     ego_to_world: Matrix,  # (4, 4) metres
 ) -> bytes:
-    """Return the rows of a .pcd.bin file: x, y, z of the scanner, intensity (0), ring, float32."""
+    """Return a .pcd.bin file: rows of float32 x, y, z in scanner axes, intensity (0) and ring."""
     scanner = ego_to_world @ SCANNER_TO_EGO
     rows = np.zeros((len(points.world), 5), np.float32)
     rows[:, :3] = (points.world - scanner[:3, 3]) @ scanner[:3, :3]
@@ -104,12 +104,12 @@ def as_scan_file(
 
 
 def points_on(thing: SceneObject, labels: Collection[int], points: Points) -> int:
-    """Return how many points lie in a thing's box and on its own pixels: the road below does not.
+    """Return the number of points in an object's box and on its own pixels, not on the road below.
 
     Args:
         thing: the object.
-        labels: the instance labels of its pixels, in any camera.
-        points: of all cameras.
+        labels: the instance labels of its pixels in all cameras.
+        points: the points of all cameras.
     """
     world = points.world[np.isin(points.instance, list(labels))]
     pose = thing.object_to_world

@@ -1,4 +1,4 @@
-"""One scene as rows of nuScenes' tables: collected as it is read, linked once it has ended."""
+"""Rows of nuScenes' tables for one scene, collected tick by tick and linked at its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLOCK_SLACK_US = 1_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Time:
-    """One tick; the first of each half second is a sample, the others are sweeps."""
+    """One tick; the first of each half second is a sample (`key`), the others are sweeps."""
 
     frame_id: int
     microseconds: int
@@ -35,8 +35,8 @@ class _Time:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shot:
-    """What one sensor gave at one tick."""
+class _Reading:
+    """The data of one sensor at one tick."""
 
     ego: Matrix
     calibration: str
@@ -45,22 +45,22 @@ class _Shot:
 
 @dataclass(slots=True)
 class _Visible:
-    """One thing at one key frame, over all cameras."""
+    """One object at one key frame, summed over all cameras."""
 
     thing: SceneObject
     category: str
     pixels: int = 0
-    whole: float = 0.0  # pixels it would have if nothing hid it
+    unoccluded: float = 0.0  # pixels that it would have without occlusion
     labels: set[int] = field(default_factory=set)  # instance labels of its pixels
     points: int = 0
     ridden: bool = False
 
 
 class SceneRows:
-    """Collects one scene, an uninterrupted stretch of a drive, and writes its rows.
+    """Collects one scene, an uninterrupted part of a drive, and writes its rows.
 
     Args:
-        rows: what to write to. name: of the scene. drive: name of the recording.
+        rows: the tables to write to. name: name of the scene. drive: name of the recording.
         sizes: channel -> (width, height) of its pictures; (0, 0) for LIDAR_TOP.
     """
 
@@ -72,15 +72,15 @@ class SceneRows:
         self._drive = drive
         self._sizes = sizes
         self._times: list[_Time] = []
-        self._shots: dict[str, list[tuple[_Time, _Shot]]] = {channel: [] for channel in sizes}
+        self._readings: dict[str, list[tuple[_Time, _Reading]]] = {channel: [] for channel in sizes}
         self._visible: dict[int, dict[int, _Visible]] = {}
 
     def ends_before(self, microseconds: int) -> bool:
-        """Whether so much is missing up to a time that another scene begins there."""
+        """Return whether the gap up to a time is so long that another scene begins there."""
         return microseconds - self._times[-1].microseconds > KEY_PERIOD_US + CLOCK_SLACK_US
 
     def begin(self, frame_id: int, microseconds: int) -> bool:
-        """Begin a tick; return whether it is a sample, a key frame, or a sweep between them."""
+        """Begin a tick; return whether it is a sample (a key frame) rather than a sweep."""
         last = next((one.microseconds for one in reversed(self._times) if one.key), None)
         key = last is None or microseconds - last >= KEY_PERIOD_US - CLOCK_SLACK_US
         self._times.append(_Time(frame_id=frame_id, microseconds=microseconds, key=key))
@@ -89,47 +89,47 @@ class SceneRows:
     def add_picture(
         self, sample: Sample, *, channel: str, mount: Matrix, ego: Matrix, file: str
     ) -> None:
-        """Note a picture of the tick, which lies in `file`.
+        """Add a picture of the tick, which is stored in `file`.
 
-        `mount` is the camera in its vehicle, `ego` the vehicle in the world, (4, 4) each.
+        `mount` (4, 4) is the camera in its vehicle, `ego` (4, 4) the vehicle in the world.
         """
         calibration = self._calibration(channel, mount, sample.frame.intrinsics)
-        self._add(channel, _Shot(ego=ego, calibration=calibration, file=file))
+        self._add(channel, _Reading(ego=ego, calibration=calibration, file=file))
 
     def add_scan(self, points: Points, *, ego: Matrix, file: str) -> None:
-        """Add the points of the tick, a key frame, in `file`; call it after `add_visible`."""
+        """Add the points of a key frame, stored in `file`; call it after `add_visible`."""
         calibration = self._calibration(LIDAR, SCANNER_TO_EGO, None)
-        self._add(LIDAR, _Shot(ego=ego, calibration=calibration, file=file))
+        self._add(LIDAR, _Reading(ego=ego, calibration=calibration, file=file))
         for one in self._visible.get(len(self._times) - 1, {}).values():
             one.points = points_on(one.thing, one.labels, points)
 
-    def _add(self, channel: str, shot: _Shot) -> None:
-        self._shots[channel].append((self._times[-1], shot))
+    def _add(self, channel: str, reading: _Reading) -> None:
+        self._readings[channel].append((self._times[-1], reading))
 
     def add_visible(self, one: Annotation, category: str, *, rider_pixels: int = 0) -> None:
-        """Note that a camera shows a thing at the tick, a key frame.
+        """Add an object that a camera shows at a key frame.
 
         Args:
-            one: the annotation, of a thing.
-            category: nuScenes' name of its kind.
-            rider_pixels: of whoever sits on it, who belongs to its box.
+            one: the object's annotation.
+            category: nuScenes' category.
+            rider_pixels: pixels of a rider on the object, who belongs to its box.
         """
         assert one.thing is not None
-        here = self._visible.setdefault(len(self._times) - 1, {})
-        visible = here.setdefault(one.thing.object_id, _Visible(one.thing, category))
+        visible_now = self._visible.setdefault(len(self._times) - 1, {})
+        visible = visible_now.setdefault(one.thing.object_id, _Visible(one.thing, category))
         visible.labels.add(one.class_id << 16 | one.mask_id)
         if rider_pixels:
             visible.labels.add(RIDER << 16 | one.mask_id)
             visible.ridden = True
         visible.pixels += one.pixels + rider_pixels
-        visible.whole += (one.pixels + rider_pixels) / max(1 - one.occlusion, 1e-3)
+        visible.unoccluded += (one.pixels + rider_pixels) / max(1 - one.occlusion, 1e-3)
 
     def finish(self, *, log: str, description: str) -> Counter[str]:
-        """Write all rows; return category -> annotations. `log`: token of the drive's."""
+        """Write all rows; return category -> number of annotations. `log` is the log's token."""
         samples = [time for time in self._times if time.key]
         scene = token_of("scene", self._name)
         self._scene(scene, samples, log, description)
-        for channel in self._shots:
+        for channel in self._readings:
             self._sensor_data(channel)
         return self._annotations(scene)
 
@@ -149,37 +149,39 @@ class SceneRows:
             self._rows.add("sample", **chained, timestamp=time.microseconds, scene_token=scene)
 
     def _sensor_data(self, channel: str) -> None:
-        """Write what one sensor gave, linked in time."""
-        shots = self._shots[channel]
+        """Write the rows of one sensor's data, linked in time."""
+        readings = self._readings[channel]
         width, height = self._sizes[channel]
-        # a sweep belongs to the sample that follows; behind the last one, to that
+        # a sweep belongs to the next sample, or to the last one if none follows
         following = {time.frame_id: sample for sample, time in _with_sample(self._times)}
-        tokens = [token_of("sample_data", self._name, channel, time.frame_id) for time, _ in shots]
-        for (time, shot), chained in zip(shots, _chained(tokens), strict=True):
+        tokens = [
+            token_of("sample_data", self._name, channel, time.frame_id) for time, _ in readings
+        ]
+        for (time, reading), chained in zip(readings, _chained(tokens), strict=True):
             pose = token_of("ego_pose", chained["token"])
             self._rows.add(
                 "ego_pose",
                 pose,
                 timestamp=time.microseconds,
-                rotation=list(to_quaternion(shot.ego)),
-                translation=shot.ego[:3, 3].tolist(),
+                rotation=list(to_quaternion(reading.ego)),
+                translation=reading.ego[:3, 3].tolist(),
             )
             self._rows.add(
                 "sample_data",
                 **chained,
                 sample_token=self._sample(following[time.frame_id]),
                 ego_pose_token=pose,
-                calibrated_sensor_token=shot.calibration,
+                calibrated_sensor_token=reading.calibration,
                 timestamp=time.microseconds,
                 fileformat="pcd" if channel == LIDAR else "jpg",
                 is_key_frame=time.key,
                 height=height,
                 width=width,
-                filename=shot.file,
+                filename=reading.file,
             )
 
     def _annotations(self, scene: str) -> Counter[str]:
-        """Write the instances and their annotations; return category -> how many of these."""
+        """Write the instances and their annotations; return category -> number of annotations."""
         counts: Counter[str] = Counter()
         found: dict[int, list[tuple[_Time, _Visible]]] = {}
         for place, things in self._visible.items():
@@ -199,15 +201,15 @@ class SceneRows:
             )
             for (time, visible), chained in zip(track, _chained(tokens), strict=True):
                 thing = visible.thing
-                does = attribute(thing, ridden=visible.ridden)
+                attribute_name = attribute(thing, ridden=visible.ridden)
                 length, width, height = thing.size.tolist()
                 self._rows.add(
                     "sample_annotation",
                     **chained,
                     sample_token=self._sample(time),
                     instance_token=instance,
-                    visibility_token=visibility(visible.pixels / visible.whole),
-                    attribute_tokens=[token_of("attribute", does)],
+                    visibility_token=visibility(visible.pixels / visible.unoccluded),
+                    attribute_tokens=[token_of("attribute", attribute_name)],
                     translation=thing.object_to_world[:3, 3].tolist(),
                     size=[width, length, height],
                     rotation=list(to_quaternion(thing.object_to_world)),
@@ -217,9 +219,9 @@ class SceneRows:
         return counts
 
     def _calibration(self, channel: str, mount: Matrix, camera: Matrix | None) -> str:
-        """Return the token of where a sensor of the drive sits and what its optics are."""
+        """Return the token of a sensor's mount and intrinsics."""
         optics = [] if camera is None else camera.tolist()
-        # what differs by rounding alone is the same place
+        # rounding makes mounts equal that differ by floating-point errors alone
         place = (mount.round(6) + 0.0).tolist()
         return self._rows.add(
             "calibrated_sensor",
@@ -245,9 +247,9 @@ def _with_sample(times: Sequence[_Time]) -> Iterator[tuple[_Time, _Time]]:
 
 
 def _chained(tokens: Sequence[str]) -> list[dict[str, str]]:
-    """Return the token, prev and next of rows that follow each other."""
-    around = ["", *tokens, ""]
+    """Return the token, prev and next of consecutive rows."""
+    padded = ["", *tokens, ""]
     return [
-        {"token": token, "prev": around[place], "next": around[place + 2]}
+        {"token": token, "prev": padded[place], "next": padded[place + 2]}
         for place, token in enumerate(tokens)
     ]

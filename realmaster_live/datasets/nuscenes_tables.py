@@ -1,4 +1,4 @@
-"""The thirteen tables of nuScenes v1.0: rows by recording, put together in the end."""
+"""The thirteen tables of nuScenes v1.0, whose rows are collected by recording and then joined."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLES = (
 
 
 def token_of(table: str, *key: object) -> str:
-    """Return the token of the row that `key` names: two runs give the same ones."""
+    """Return the token of the row that `key` names; it is the same in every run."""
     name = "\0".join([table, *map(str, key)])
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
@@ -34,7 +34,7 @@ class Rows:
         self.tables: dict[str, dict[str, dict[str, Any]]] = {}
 
     def add(self, table: str, token: str, **fields: Any) -> str:
-        """Add a row, unless its token has one, and return its token."""
+        """Add a row unless there is one with this token; return the token."""
         assert table in TABLES, table
         self.tables.setdefault(table, {}).setdefault(token, fields)
         return token
@@ -43,9 +43,9 @@ class Rows:
 def write_tables(
     paths: Mapping[str, Path], parts: Iterable[Mapping[str, Mapping[str, Mapping[str, Any]]]]
 ) -> None:
-    """Write one JSON file a table; `parts` are `Rows.tables`, a token may come in several.
+    """Write one JSON file for each table, from `Rows.tables` in which tokens may repeat.
 
-    One part at a time is in memory.
+    Only one part at a time is in memory.
     """
     with ExitStack() as stack:
         names = {table: stack.enter_context(part_of(path)) for table, path in paths.items()}

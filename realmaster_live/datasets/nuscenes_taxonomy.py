@@ -1,4 +1,4 @@
-"""nuScenes' taxonomy of what is recorded: channels, categories, attributes, visibility."""
+"""nuScenes' names for what is recorded: channels, categories, attributes and visibility."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CHANNEL_YAWS_DEG: Mapping[str, float] = {
     "CAM_BACK_RIGHT": -110.0,
     "CAM_BACK": 180.0,
 }
-NEAR_YAW_DEG = 30.0  # half of what lies between two of their directions, about
-LEVEL_DEG = 45.0  # a camera that looks farther up or down gets none of them
-MOVING_M_S = 0.2  # what is slower counts as standing
+NEAR_YAW_DEG = 30.0  # about half of the angle between two neighbouring directions
+LEVEL_DEG = 45.0  # cameras that look farther up or down get a channel of their own
+MOVING_M_S = 0.2  # slower objects count as standing
 PEDESTRIAN = CLASS_IDS["pedestrian"]
 EMERGENCY: Mapping[str, str] = {
     "police": "vehicle.emergency.police",
@@ -33,7 +33,7 @@ EMERGENCY: Mapping[str, str] = {
 _NAMES = {
     "pedestrian": "human.pedestrian.adult", "car": "vehicle.car", "truck": "vehicle.truck",
     "bus": "vehicle.bus.rigid", "motorcycle": "vehicle.motorcycle", "bicycle": "vehicle.bicycle",
-}  # fmt: skip  # a rider belongs to the cycle's box; trains, lights and signs are not theirs
+}  # fmt: skip  # a rider belongs to the cycle's box; nuScenes has no trains, lights and signs
 NUSCENES = Categories(
     name="nuscenes",
     of_class={number: _NAMES.get(word, "") for word, number in CLASS_IDS.items()},
@@ -43,20 +43,20 @@ ATTRIBUTES = (
     "vehicle.moving", "vehicle.stopped", "vehicle.parked", "cycle.with_rider",
     "cycle.without_rider", "pedestrian.moving", "pedestrian.standing",
 )  # fmt: skip
-# token, level, share that is visible from
+# token, level, smallest visible share
 VISIBILITIES = (
     ("1", "v0-40", 0.0), ("2", "v40-60", 0.4), ("3", "v60-80", 0.6), ("4", "v80-100", 0.8),
 )  # fmt: skip
 
 
 def channels(mounts: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
-    """Return the channel of each camera, by where it looks.
+    """Return camera name -> channel, by the direction in which the camera looks.
+
+    The camera that is closest to one of nuScenes' six directions, within 30 degrees, gets that
+    channel. All others get CAM_ and their own name.
 
     Args:
         mounts: camera name -> (4, 4) camera to ego.
-
-    A camera that looks within 30 degrees of one of nuScenes' six directions gets its name, the
-    closest one where two do; every other is CAM_ and its own name.
     """
     offers = sorted(
         (abs((yaw - target + 180) % 360 - 180), camera, channel)
@@ -83,7 +83,7 @@ def _level_yaw_deg(mount: NDArray[np.float64]) -> float | None:
 
 
 def category(thing: SceneObject, categories: Categories) -> str:
-    """Return the name of a thing's kind, "" for none; police and ambulances have their own.
+    """Return an object's category, or "" for none; police and ambulances have their own.
 
     Raises:
         RecordingError: `categories` does not cover its class.
@@ -95,7 +95,7 @@ def category(thing: SceneObject, categories: Categories) -> str:
 
 
 def attribute(thing: SceneObject, *, ridden: bool) -> str:
-    """Return nuScenes' name of what a thing does; `ridden`: somebody sits on it."""
+    """Return nuScenes' attribute of an object; `ridden` means that it has a rider."""
     moves = float(np.linalg.norm(thing.velocity)) > MOVING_M_S
     if thing.class_id in TWO_WHEELERS:
         return "cycle.with_rider" if ridden or moves else "cycle.without_rider"
@@ -107,5 +107,5 @@ def attribute(thing: SceneObject, *, ridden: bool) -> str:
 
 
 def visibility(share: float) -> str:
-    """Return the token of a visible share, 0 to 1."""
+    """Return the visibility token of a visible share (0 to 1)."""
     return [token for token, _, low in VISIBILITIES if share >= low][-1]

@@ -1,4 +1,4 @@
-"""Picture files, encoded in threads of their own; the first failure of any ends the run."""
+"""Writes picture files from a pool of threads; the first failure ends the run."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from realmaster_live.datasets.written import WrittenFiles
 from realmaster_live.errors import RecordingError
 from realmaster_live.system.pictures import encode
 
-QUEUED = 8  # files a thread that wait to be written
+QUEUED = 8  # files that may wait to be written, for each thread
 
 
 class PictureFiles:
-    """Writes pictures and grey maps; the suffix of a path tells the format.
+    """Writes pictures and single-channel maps in the format of the path's suffix.
 
     Args:
-        written: what the run has written; each path is claimed there.
-        threads: that encode. quality: of JPEG files, 1 to 100.
+        written: the files that the run has written; each path is claimed there.
+        threads: number of threads that encode. quality: quality of JPEG files, 1 to 100.
     """
 
     def __init__(self, written: WrittenFiles, *, threads: int = 2, quality: int = 95) -> None:
@@ -36,7 +36,7 @@ class PictureFiles:
 
     @classmethod
     def of(cls, folder: ExportFolder, options: ExportOptions) -> Self:
-        """Return the writer of an export that its options ask for."""
+        """Return the writer for an export with these options."""
         return cls(folder.written, threads=options.threads, quality=options.quality)
 
     def __enter__(self) -> Self:
@@ -50,7 +50,7 @@ class PictureFiles:
             self._pool.shutdown(cancel_futures=True)
 
     def write(self, path: Path, picture: NDArray[Any]) -> None:
-        """Queue (H, W, 3) uint8 sRGB or a (H, W) uint8 or uint16 map to be written.
+        """Queue a picture (H, W, 3) uint8 sRGB, or a map (H, W) uint8 or uint16, to be written.
 
         Raises:
             RecordingError: an earlier file could not be written, or this one was written before.

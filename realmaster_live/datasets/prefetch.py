@@ -1,4 +1,4 @@
-"""Decoding in a thread of its own, some items ahead of the thread that uses them."""
+"""Prefetches the items of an iterator in a thread of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-COUNT = 8  # items that are ready at most; decoding pauses meanwhile
+COUNT = 8  # largest number of items that are made in advance
 
 
 def prefetch(items: Generator[Item] | Iterator[Item], count: int = COUNT) -> Iterator[Item]:

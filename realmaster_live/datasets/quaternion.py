@@ -9,9 +9,9 @@ Quaternion = tuple[float, float, float, float]
 
 
 def to_quaternion(rotation: NDArray[np.float64]) -> Quaternion:
-    """Return the (w, x, y, z), w >= 0, of the rotation in `rotation` (3, 3) or (4, 4).
+    """Return the unit quaternion (w, x, y, z), w >= 0, of a rotation matrix (3, 3) or (4, 4).
 
-    The largest of the four is found first, so that nothing is divided by a small number
+    The largest component is computed first, so that nothing is divided by a small number
     (S. W. Shepperd, "Quaternion from rotation matrix", 1978).
     """
     r = np.asarray(rotation, np.float64)

@@ -1,4 +1,4 @@
-"""COCO's run-length code of a mask: runs down the columns, background first."""
+"""COCO's run-length encoding of a mask: runs down the columns, background first."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def encode_rle(
     at: tuple[int, int],  # left, top of the part, pixels
     size: tuple[int, int],  # width, height of the picture
 ) -> dict[str, Any]:
-    """Return {"size": [height, width], "counts": text} of a mask that is empty elsewhere."""
+    """Return {"size": [height, width], "counts": text} of a mask, empty outside the given part."""
     left, top = at
     width, height = size
     edges = np.zeros((mask.shape[1], mask.shape[0] + 1), np.int8)
     edges[:, :-1] = mask.T
     edges[:, 1:] -= edges[:, :-1].copy()
-    columns, rows = np.nonzero(edges)  # starts and ends take turns within each column
+    columns, rows = np.nonzero(edges)  # starts and ends alternate within each column
     turns = (left + columns) * height + top + rows
-    joins = np.flatnonzero(turns[1:-1:2] == turns[2::2])  # a run that goes on in the next column
+    joins = np.flatnonzero(turns[1:-1:2] == turns[2::2])  # a run continues in the next column
     if len(joins):
         turns = np.delete(turns, np.concatenate([2 * joins + 1, 2 * joins + 2]))
     ends = np.empty(len(turns) + 1, np.int64)

@@ -1,8 +1,8 @@
-"""Which labels a dataset keeps: one stated rule, the same for rendered and realized pictures.
+"""The rules that decide which labels a data set keeps, for rendered and realized pictures alike.
 
-Trust is measured on the realized picture, but its verdict holds for both: a `sim`, a `real` and a
-`paired` export of the same recordings have the same frames and the same labels, ignored ones
-included, so that what is trained on them differs in the pictures alone.
+Trust is measured on the realized picture but applies to both. The `sim`, `real` and `paired`
+exports of the same recordings have the same frames and the same labels, including ignored ones, so
+that networks trained on them differ by the pictures alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from realmaster_live.frames.trust import FrameTrust
 from realmaster_live.recording.sample import Sample
 
 LOW_TRUST = "low trust"
-OWN_VEHICLE = "the own vehicle"
+OWN_VEHICLE = "the vehicle with the camera"
 VEHICLES = frozenset(
     CLASS_IDS[name] for name in ("car", "truck", "bus", "train", "motorcycle", "bicycle")
 )
@@ -39,9 +39,9 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
     """Return whether an annotation is kept, ignored or dropped.
 
     Args:
-        annotation: of one picture.
-        trust: that picture's `trust_by_mask`.
-        rules: the thresholds.
+        annotation: an annotation of a picture.
+        trust: `trust_by_mask` of the same picture.
+        rules: the rules to apply.
     """
     one = annotation
     if one.pixels < 1:
@@ -50,7 +50,7 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
         if one.class_id in VEHICLES and one.distance_m < rules.own_vehicle_m:
             return Decision("drop", OWN_VEHICLE)
         if rules.unlisted != "keep":
-            return Decision(rules.unlisted, "no thing is listed")
+            return Decision(rules.unlisted, "object not listed")
     for wrong, reason in (
         (trust.get(one.mask_id, math.inf) < rules.min_trust, LOW_TRUST),
         (one.pixels < rules.min_pixels, "too few pixels"),
@@ -64,7 +64,7 @@ def judge(annotation: Annotation, trust: Mapping[int, float], rules: Rules) -> D
 
 
 def trust_by_mask(trust: FrameTrust | None) -> Mapping[int, float]:
-    """Return mask_id -> lowest score of its instances; NaN, nothing to judge, is left out."""
+    """Return mask_id -> lowest score of its instances; those that were not judged are left out."""
     scores: dict[int, float] = {}
     for one in trust.instances if trust is not None else ():
         if not math.isnan(one.score):
@@ -73,7 +73,7 @@ def trust_by_mask(trust: FrameTrust | None) -> Mapping[int, float]:
 
 
 def exclusion_reason(sample: Sample, rules: Rules) -> str:
-    """Return why a picture is left out; "" for one that is kept."""
+    """Return the reason why a picture is left out, or "" if it is kept."""
     trust = sample.trust
     if trust is None:
         return ""

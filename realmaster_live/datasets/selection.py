@@ -1,4 +1,4 @@
-"""What an export takes: recordings, cameras, frames, pictures, and the rule of their labels."""
+"""Selects what to export: recordings, cameras, frames, pictures and the rules for their labels."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ class Selection:
     """What to export.
 
     Attributes:
-        recordings: their folders. cameras: by name; all that each recording has when empty.
-        every: take every n-th frame of a camera.
+        recordings: folders of the recordings.
+        cameras: names of the cameras; if empty, all cameras of each recording.
+        every: takes every n-th frame of a camera.
         variant: the rendered pictures, the realized ones, or both with one set of labels.
-        split: how recordings are distributed. rules: which labels are kept.
+        split: how recordings are split. rules: which labels are kept.
     """
 
     recordings: tuple[Path, ...]
@@ -59,7 +60,7 @@ class Selection:
 
 
 class Conditions(NamedTuple):
-    """Where and in what weather a frame was taken; "" where it is not known."""
+    """A frame's town, route and weather; "" where unknown."""
 
     town: str
     route: str
@@ -75,9 +76,9 @@ class Drive:
     """One recording of a selection, or one of its scenes where it has several.
 
     Attributes:
-        name: of its folder, and of as many parents as tell it from the others; see `names`.
-        recording: open. split: where it goes.
-        stems: what the file names of each camera to export begin with, by camera.
+        name: a unique name, made of the last parts of the folder's path; see `names`.
+        recording: the open recording. split: its split.
+        stems: camera -> beginning of its file names, for the cameras to export.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Drive:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of what was recorded, wherever the folder lies."""
+        """A hash of the recording's content, independent of its folder."""
         digest = hashlib.sha256(self.recording.meta.created.encode())
         for folder in self.recording.segment_folders():
             if (folder / SEGMENT).is_file():  # the hashes of all files of the segment
@@ -100,7 +101,7 @@ class Drive:
         return digest.hexdigest()[:16]
 
     def lenses(self) -> dict[str, str]:
-        """Return camera -> how its lens differs from a pinhole, for those that differ."""
+        """Return camera -> description of its lens, for cameras that are not pinholes."""
         entries = self.recording.calibration if self._calibrated else {}
         lenses = {camera: describe_lens(entries.get(camera, {})) for camera in self.cameras}
         return {camera: lens for camera, lens in lenses.items() if lens}
@@ -110,12 +111,12 @@ class Drive:
         return (self.recording.folder / CALIBRATION).is_file()
 
     def size(self, camera: str) -> tuple[int, int]:
-        """Return the width and height of a camera's pictures, pixels."""
+        """Return the width and height of a camera's pictures in pixels."""
         recorded = self.recording.meta.cameras[camera]
         return recorded.width, recorded.height
 
     def conditions(self, sample: Sample) -> Conditions:
-        """Return where and in what weather a frame was taken."""
+        """Return a frame's town, route and weather."""
         source = sample.frame.source
         assert source is not None  # every frame of a recording has one
         route = self.recording.meta.about.route
@@ -124,7 +125,7 @@ class Drive:
     def samples(
         self, camera: str, selection: Selection, streams: Collection[str] = ()
     ) -> Iterator[Sample]:
-        """Yield the selected frames of a camera with its pictures and the label `streams`.
+        """Yield the selected frames of a camera with their pictures and the label `streams`.
 
         Damaged segments are logged and skipped.
         """
@@ -133,12 +134,12 @@ class Drive:
 
 
 def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) -> tuple[Drive, ...]:
-    """Return the recordings of a selection, checked for the label streams that a format needs.
+    """Return the recordings of a selection after checking for the streams that a format needs.
 
     Args:
-        selection: what to open.
-        export: the name of the format, for messages.
-        needs: the label streams without which it cannot be written.
+        selection: the selection to open.
+        export: name of the format in messages.
+        needs: label streams that the format needs.
 
     Raises:
         RecordingError: a recording cannot be read.
@@ -166,7 +167,7 @@ def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) ->
 
 
 def _scenes(selection: Selection) -> dict[str, Recording]:
-    """Return name -> recording; one in which the town changes is a drive for each of its scenes."""
+    """Return name -> recording; a recording over several towns is split into its scenes."""
     parts: dict[tuple[str, ...], Recording] = {}
     for name, folder in _named(selection.recordings).items():
         scenes = Recording(folder, verify=True).scenes(by_weather=selection.split.by == "weather")
@@ -176,7 +177,7 @@ def _scenes(selection: Selection) -> dict[str, Recording]:
 
 
 def _named(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """Return name -> folder; a name has the last parts of the path by which all folders differ."""
+    """Return name -> folder; names have as many parts of the path as make all of them differ."""
     whole = [folder.resolve() for folder in folders]
     twice = [str(folder) for folder, count in Counter(whole).items() if count > 1]
     if twice:
@@ -214,7 +215,7 @@ def _check_streams(
     if set(missing) & set(needs):
         possible = ", ".join(possible_formats(recorded)) or "no format"
         remedies.append(
-            f"record with --labels {','.join(needs)}; what was recorded is enough for {possible}"
+            f"record with --labels {','.join(needs)}; the recorded streams suffice for {possible}"
         )
     if "real" in missing:
         remedies.append("replay it through an engine, or export --variant sim")

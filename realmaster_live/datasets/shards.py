@@ -1,4 +1,4 @@
-"""Tar files of samples in WebDataset's layout: the files of one key lie side by side."""
+"""Tar files in WebDataset's layout, in which the files of one sample follow each other."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Self
 from realmaster_live.datasets.written import WrittenFiles
 from realmaster_live.errors import RecordingError
 
-BLOCK = 512  # a tar file's headers and paddings are made of these
+BLOCK = 512  # bytes of a tar file's block: headers and padding are multiples of it
 
 
 class ShardWriter:
-    """Writes NAME-000000.tar, NAME-000001.tar and so on; the same samples give the same bytes.
+    """Writes NAME-000000.tar, NAME-000001.tar and so on; equal samples give equal bytes.
 
     Args:
-        folder: what to write to. name: what the shards' names begin with.
-        max_bytes: of a shard, if one sample fits. written: what the run has written.
+        folder: the folder to write to. name: the beginning of the shards' names.
+        max_bytes: largest size of a shard, unless a single sample is larger.
+        written: the files that the run has written.
 
     Attributes:
-        counts: file name -> samples, of those that are written.
+        counts: file name -> number of samples, for finished shards.
     """
 
     def __init__(self, folder: Path, name: str, max_bytes: int, written: WrittenFiles) -> None:
@@ -43,7 +44,7 @@ class ShardWriter:
             self._tar.close()
 
     def write(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Append a sample; `files`: what follows the key and a dot -> bytes.
+        """Append a sample; `files` maps suffixes, which follow the key and a dot, to bytes.
 
         Raises:
             RecordingError: it cannot be written.

@@ -1,8 +1,8 @@
-"""Which recordings train, validate and test: whole towns, routes, weathers or seeds, never frames.
+"""Assigns recordings to splits, by whole towns, routes, weathers or seeds and never by frames.
 
-Groups are sorted by a hash of their name and distributed by shares, so that the same recordings
-always get the same splits, on any machine. A group that is named keeps its split. CARLA's maps with
-and without `_Opt` show the same town and are one group.
+Groups are sorted by a hash of their names and distributed by shares, so that the same recordings
+get the same splits on any machine. Groups that are named keep their split. CARLA's maps with and
+without `_Opt` show the same town and are one group.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from realmaster_live.recording.about import About
 
 
 def group_of(about: About, by: By) -> str:
-    """Return the group that a recording belongs to; "" where meta.json does not say."""
+    """Return the group of a recording, or "" if meta.json does not state it."""
     town = town_group(about.town)
     if by == "seed":
         return "" if about.seed is None else f"{town}/{about.seed}"
@@ -30,8 +30,8 @@ def assign_splits(abouts: Mapping[str, About], rule: SplitRule) -> dict[str, Spl
     """Return recording -> split.
 
     Raises:
-        ConfigError: a recording's group is not known, a named group has no recording, or a split
-            with a share would be empty.
+        ConfigError: a recording's group is unknown, a named group has no recording, or a split with
+            a share would be empty.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for recording, about in abouts.items():
@@ -54,21 +54,21 @@ def assign_splits(abouts: Mapping[str, About], rule: SplitRule) -> dict[str, Spl
 
 
 def _distribute(groups: list[str], rule: SplitRule) -> dict[str, Split]:
-    """Return group -> split: the named one, or one by its place in the order of hashes."""
+    """Return group -> split: the one that names it, or one by its rank in the order of hashes."""
     splits = dict(rule.named)
     wanted = {split: share for split, share in zip(SPLITS, rule.shares, strict=False) if share > 0}
     free = [group for group in groups if group not in splits]
     free.sort(key=lambda group: hashlib.sha256(f"{rule.salt}\0{group}".encode()).digest())
-    given = len(rule.shares) > 1  # otherwise the groups that are not named train, if there are any
+    given = len(rule.shares) > 1  # otherwise all groups that are not named are trained on
     empty = [split for split in wanted if given and split not in splits.values()]
     if len(free) < len(empty):
         raise ConfigError(
-            f"expected a {rule.by} or more for each of {', '.join(wanted)}, got "
+            f"expected at least one {rule.by} for each of {', '.join(wanted)}, got "
             f"{len(groups)} in all ({', '.join(groups)}): split by something else, give fewer "
             "shares, or record more"
         )
     counts = {split: int(split in empty) for split in wanted}
-    for _ in range(len(free) - len(empty)):  # to the split that lacks most of its share
+    for _ in range(len(free) - len(empty)):  # to the split that is farthest below its share
         held = Counter(splits.values())
         counts[
             max(wanted, key=lambda split: wanted[split] * len(groups) - counts[split] - held[split])

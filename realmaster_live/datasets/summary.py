@@ -1,4 +1,4 @@
-"""What an export wrote, what it left out, and why."""
+"""Summaries of what an export wrote and left out, with the reasons."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class DriveSummary:
     """What was written of one recording, and what was not.
 
     Attributes:
-        split: where it went. frames: pictures written; of `paired`, pairs.
-        labels: kept ones by category.
-        ignored, dropped: labels by reason. left_out: pictures by reason.
-        damaged: segment that could not be read -> why.
-        licences: of what was recorded, and of the engine where its pictures are among them.
-        fingerprint: of the recording. stems: what its files' names begin with.
-        lenses: camera -> how its lens differs from a pinhole.
+        split: the recording's split.
+        frames: number of written pictures, or of pairs in a `paired` export.
+        labels: category -> number of kept labels.
+        ignored, dropped: reason -> number of labels. left_out: reason -> number of pictures.
+        damaged: unreadable segment -> reason.
+        licences: licence of the recording, and of the engine if its pictures were exported.
+        fingerprint: hash of the recording's content. stems: the beginnings of its file names.
+        lenses: camera -> description of its lens, for cameras that are not pinholes.
     """
 
     split: Split
@@ -62,7 +63,7 @@ class Tally:
         stems: tuple[str, ...],
         lenses: Mapping[str, str],
     ) -> DriveSummary:
-        """Return the counts with what else is known of the recording."""
+        """Return the counts with the recording's other facts."""
         return DriveSummary(
             split=split,
             licences=licences,
@@ -80,13 +81,14 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What an export did.
+    """The result of an export.
 
     Attributes:
-        export: name of the format. variant: which pictures. out: its folder.
-        drives: by recording, those of an earlier run that was resumed included.
-        skipped: recordings that an earlier run had finished. rule: of the labels, in sentences.
-        seconds: how long it took.
+        export: name of the format. variant: the exported pictures. out: the export's folder.
+        drives: recording -> summary, including those that an earlier run exported.
+        skipped: recordings that an earlier run had finished.
+        rule: the rules for labels, in sentences.
+        seconds: duration of this run.
     """
 
     export: str
@@ -99,7 +101,7 @@ class Summary:
 
     @property
     def frames(self) -> int:
-        """Pictures of all recordings."""
+        """Number of pictures of all recordings."""
         return sum(drive.frames for drive in self.drives.values())
 
     def total(self, name: str) -> Counter[str]:
@@ -110,7 +112,7 @@ class Summary:
         return counts
 
     def lines(self) -> Iterator[str]:
-        """Yield the summary, a sentence a line."""
+        """Yield the summary as lines of text."""
         splits = [
             f"{split} {sum(drive.frames for drive in drives)} ({len(drives)} recordings)"
             for split in SPLITS
@@ -133,20 +135,20 @@ class Summary:
         for name, drive in self.drives.items():
             for camera, lens in drive.lenses.items():
                 yield (
-                    f"lens: camera {camera} of {name} is no pinhole ({lens}): its pictures and "
-                    "masks show the distortion, while K and boxes in space are a pinhole's"
+                    f"lens: camera {camera} of {name} is not a pinhole ({lens}): its pictures and "
+                    "masks are distorted, while K and the 3D boxes are those of a pinhole"
                 )
         licences = {one for drive in self.drives.values() for one in drive.licences}
         if licences:
             yield f"licences: {', '.join(sorted(licences))}"
         if self.skipped:
-            yield f"finished before and kept: {', '.join(self.skipped)}"
+            yield f"kept from an earlier run: {', '.join(self.skipped)}"
 
     def check(self) -> None:
-        """Refuse an export without a single frame.
+        """Refuse an export without any frame.
 
         Raises:
-            RecordingError: nothing was left to write.
+            RecordingError: no frame was written.
         """
         if not self.frames:
             raise RecordingError(

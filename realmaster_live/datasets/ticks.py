@@ -11,15 +11,15 @@ from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.recording.sample import Sample
 
 UNMATCHED = "not in every camera"
-GAP_US = 1_000_000  # between two stretches on the rising clock
+GAP_US = 1_000_000  # between two stretches on the monotonic clock
 
 
 class Tick(NamedTuple):
     """The frames of one simulator tick.
 
     Attributes:
-        stretch: counts how often the simulation's clock or frame number fell before.
-        samples: one a camera, in the drive's order, all of one frame number.
+        stretch: how often the simulation's clock or frame number has jumped back before this tick.
+        samples: one for each camera in the drive's order, all with the same frame number.
     """
 
     stretch: int
@@ -33,56 +33,58 @@ def ticks(
     *,
     left_out: Counter[str] | None = None,
 ) -> Iterator[Tick]:
-    """Yield the ticks of which every camera has a frame, in order.
+    """Yield, in order, the ticks for which every camera has a frame.
+
+    A whole tick is left out if the gate or the rules reject the picture of one camera.
 
     Args:
-        drive: what to read.
-        selection: its pictures and rules.
+        drive: the recording to read.
+        selection: the pictures to read, and the rules.
         streams: labels to decode.
-        left_out: counts the pictures that are not given, by reason.
-
-    A tick is left out whole where the gate or the rules reject the picture of one camera.
+        left_out: counts the omitted pictures by reason.
     """
     reasons: Counter[str] = Counter() if left_out is None else left_out
-    players = [in_stretches(drive.samples(one, selection, streams)) for one in drive.cameras]
-    heads = [next(player, None) for player in players]
-    while all(head is not None for head in heads):
-        there = [head for head in heads if head is not None]
-        keys = [(stretch, sample.frame.frame_id) for stretch, sample in there]
+    iterators = [in_stretches(drive.samples(one, selection, streams)) for one in drive.cameras]
+    next_items = [next(iterator, None) for iterator in iterators]
+    while all(item is not None for item in next_items):
+        present = [item for item in next_items if item is not None]
+        keys = [(stretch, sample.frame.frame_id) for stretch, sample in present]
         newest = max(keys)
-        behind = [place for place, key in enumerate(keys) if key < newest]
-        samples = tuple(sample for _, sample in there)
+        lagging = [place for place, key in enumerate(keys) if key < newest]
+        samples = tuple(sample for _, sample in present)
         reason = next(filter(None, (exclusion_reason(one, selection.rules) for one in samples)), "")
-        if behind:
-            reasons[UNMATCHED] += len(behind)
+        if lagging:
+            reasons[UNMATCHED] += len(lagging)
         elif reason:
-            reasons[reason] += len(there)
+            reasons[reason] += len(present)
         else:
             yield Tick(newest[0], samples)
-        for place in behind or range(len(players)):
-            heads[place] = next(players[place], None)
-    rest = sum(head is not None for head in heads)
-    rest += sum(1 for player in players for _ in player)
-    if rest:
-        reasons[UNMATCHED] += rest
+        for place in lagging or range(len(iterators)):
+            next_items[place] = next(iterators[place], None)
+    unmatched = sum(item is not None for item in next_items)
+    unmatched += sum(1 for iterator in iterators for _ in iterator)
+    if unmatched:
+        reasons[UNMATCHED] += unmatched
 
 
 def in_stretches(samples: Iterable[Sample]) -> Iterator[tuple[int, Sample]]:
-    """Yield each frame of a camera with its stretch: a reloaded world's clock begins anew."""
+    """Yield each frame of a camera with its stretch; a reloaded world starts a new one."""
     stretch, last = 0, None
     for sample in samples:
-        now = sample.frame
-        if last is not None and (now.timestamp <= last.timestamp or now.frame_id <= last.frame_id):
+        frame = sample.frame
+        if last is not None and (
+            frame.timestamp <= last.timestamp or frame.frame_id <= last.frame_id
+        ):
             stretch += 1
-        last = now
+        last = frame
         yield stretch, sample
 
 
 class MonotonicClock:
-    """Simulated time that goes on where the simulation's clock falls.
+    """Simulated time that keeps rising when the simulation's clock jumps back.
 
     Args:
-        start_us: what is added to the simulation's clock, microseconds.
+        start_us: microseconds that are added to the simulation's clock.
     """
 
     def __init__(self, start_us: int = 0) -> None:
@@ -91,15 +93,15 @@ class MonotonicClock:
         self._last_us: int | None = None
 
     def at(self, stretch: int, timestamp: float) -> int:
-        """Return the time of a frame, microseconds; a stretch begins a second after the last."""
-        now = round(timestamp * 1e6) + self._shift_us
+        """Return a frame's time in microseconds; stretches are one second apart."""
+        time_us = round(timestamp * 1e6) + self._shift_us
         if stretch != self._stretch and self._last_us is not None:
-            later = self._last_us + GAP_US - now
-            self._shift_us += later
-            now += later
+            shift_us = self._last_us + GAP_US - time_us
+            self._shift_us += shift_us
+            time_us += shift_us
         self._stretch = stretch
-        self._last_us = now if self._last_us is None else max(now, self._last_us)
-        return now
+        self._last_us = time_us if self._last_us is None else max(time_us, self._last_us)
+        return time_us
 
     def postpone(self) -> None:
         """Add a microsecond to all times from now on."""

@@ -1,12 +1,12 @@
-"""WebDataset: shards of samples for training by streaming, by split.
+"""WebDataset: shards of samples for streaming, by split.
 
     out/train/DRIVE-000000.tar    KEY.sim.jpg KEY.real.jpg KEY.semantic.npy.gz
                                   KEY.instance.npy.gz KEY.depth.npy.gz KEY.json
     out/dataset.json              the shards of each split, and what the files of a sample mean
 
-A sample has what was recorded: labels that were not recorded are missing. Label maps are .npy
-files, because WebDataset's own decoders turn every .png into 8 bits of red, green and blue, and
-compressed, which these decoders undo by themselves. Optical flow is left out.
+Labels that were not recorded are missing from the samples. Label maps are compressed .npy files,
+which WebDataset's decoders unpack by themselves, because they convert every .png to 8-bit RGB.
+Optical flow is left out.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ MEANINGS = {
     "sim.jpg": "the rendered picture, sRGB",
     "real.jpg": "the realized picture of the same frame, sRGB",
     "semantic.npy.gz": "(H, W) uint8: CARLA's class numbers",
-    "instance.npy.gz": "(H, W) uint16: the mask_id of the annotation in the json, 0 where there is "
-    "none; a rider and the two-wheeler below share one and differ in semantic.npy.gz",
+    "instance.npy.gz": "(H, W) uint16: mask_id of an annotation in the json, 0 for none; a rider and "
+    "the two-wheeler below share one and differ in semantic.npy.gz",
     "depth.npy.gz": "(H, W) float32: metres along the optical axis",
     "json": "camera, poses (4, 4) and K by rows, metres, seconds, annotations, trust, prompt",
 }
@@ -60,7 +60,7 @@ def export(
 
     Raises:
         ConfigError: the folder or the selection cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
     drives = open_drives(selection, FORMAT, NEEDS)
@@ -95,7 +95,7 @@ def export(
 def _samples(
     drive: Drive, selection: Selection, options: ExportOptions, tally: Tally
 ) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield key and files of each sample in order, encoded in advance by a pool of threads."""
+    """Yield key and files of each sample in order; a pool of threads encodes them in advance."""
     waiting: deque[Future[tuple[str, dict[str, bytes]]]] = deque()
     categories = options.categories or CARLA
     with ThreadPoolExecutor(max(1, options.threads), thread_name_prefix="rm-shards") as pool:

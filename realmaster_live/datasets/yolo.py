@@ -1,13 +1,13 @@
-"""YOLO: one text file a picture, boxes or outlines as shares of the picture's size.
+"""YOLO: one text file for each picture, with boxes or outlines relative to the picture's size.
 
     out/images/sim/train/NAME.jpg  out/labels/sim/train/NAME.txt  out/data-sim.yaml
 
-`yolo detect train data=out/data-sim.yaml` takes it as it is: its paths are relative to the file,
-and trainers demand `train` and `val`, so that a split that was not exported names another one.
+`yolo detect train data=out/data-sim.yaml` reads it directly. Its paths are relative to the file.
+Trainers require `train` and `val`; if one of them was not exported, it points to another split.
 
-Loaders find the labels of a picture by putting "labels" for "images" in its path, so that a paired
-export holds the same labels below sim and real. What is ignored is left out: the format has no
-mark for it.
+Loaders find the labels of a picture by replacing "images" in its path by "labels", so a paired
+export holds the same labels below sim and real. Ignored labels are left out, because the format has
+no mark for them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ cv2 = require("cv2", extra="live")
 
 FORMAT = "yolo"
 NEEDS: tuple[str, ...] = ("instance",)
-DEMANDED: tuple[Split, ...] = ("train", "val")  # by trainers, in every description
+REQUIRED_SPLITS: tuple[Split, ...] = ("train", "val")  # trainers expect them in every data.yaml
 
 
 def export(
@@ -47,15 +47,15 @@ def export(
     """Write a selection for YOLO and return what was written.
 
     Args:
-        selection: what to take.
-        out: the folder.
-        options: how to write.
-        segments: outlines of the masks instead of boxes. The parts of a thing are joined by lines
-            that are drawn twice, there and back, because loaders want one outline a thing.
+        selection: what to export.
+        out: the folder to write.
+        options: how to write it.
+        segments: write outlines of the masks instead of boxes. Loaders expect one outline for each
+            object, so the parts of a mask are joined by lines of no area.
 
     Raises:
         ConfigError: the folder, the selection or the categories cannot be used.
-        RecordingError: a recording cannot be read, or the export not be written.
+        RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
     categories = options.categories or YOLO
@@ -90,7 +90,7 @@ def export(
 
 
 def _numbers(label: Label, size: tuple[int, int], instance: NDArray[Any] | None) -> str:
-    """Return a box (middle, size) or an outline as shares of the picture's size."""
+    """Return a box (centre, size) or an outline relative to the picture's size."""
     visible = label.annotation.visible
     assert visible is not None
     if instance is None:
@@ -104,26 +104,26 @@ def _numbers(label: Label, size: tuple[int, int], instance: NDArray[Any] | None)
 
 
 def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return (N, 2) the outline of a mask (H, W), x and y in pixels, through its pixels' middles.
+    """Return the outline (N, 2) of a mask (H, W), x and y in pixels, through pixel centres.
 
-    Parts are joined by lines that are drawn there and back, and so enclose nothing.
+    Parts are joined by lines that run there and back, so they enclose no area.
     """
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     parts = [part.reshape(-1, 2) for part in found]
     closed = [np.concatenate([part, part[:1]]) for part in parts]
-    way_back = [part[:1] for part in parts[-2:0:-1]]
-    return np.asarray(np.concatenate([*closed, *way_back]) + 0.5)
+    reversed_outline = [part[:1] for part in parts[-2:0:-1]]
+    return np.asarray(np.concatenate([*closed, *reversed_outline]) + 0.5)
 
 
 def _yaml(kind: str, summary: Summary, categories: Categories) -> str:
-    """Return the description that trainers ask for; without a path it is where this file lies."""
+    """Return the data.yaml for trainers; without `path`, its paths are relative to its folder."""
     found = {drive.split for drive in summary.drives.values() if drive.frames}
     lines = []
     for split in SPLITS:
         if split in found:
             lines.append(f"{split}: images/{kind}/{split}")
-        elif split in DEMANDED:
-            stand_in = next(one for one in (*DEMANDED, "test") if one in found)
+        elif split in REQUIRED_SPLITS:
+            stand_in = next(one for one in (*REQUIRED_SPLITS, "test") if one in found)
             lines.append(f"# no recording was exported for {split}: see --split")
             lines.append(f"{split}: images/{kind}/{stand_in}")
     names = sorted(categories.ids.items(), key=lambda item: item[1])

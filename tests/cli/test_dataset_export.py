@@ -60,7 +60,7 @@ def test_splits_rules_and_resuming(towns, tmp_path, capsys):
     assert main(command) == 2
     assert "--resume" in capsys.readouterr().err
     assert main([*command, "--resume"]) == 0
-    assert "finished before and kept: town01, town02, town03" in capsys.readouterr().out
+    assert "kept from an earlier run: town01, town02, town03" in capsys.readouterr().out
     assert main([*command, "--overwrite"]) == 0
 
 

@@ -128,5 +128,5 @@ def test_a_lens_that_is_no_pinhole_is_reported_by_every_format(tmp_path, capsys)
             command = ["dataset", "export", str(tmp_path / name), "--to", to, "--variant", "sim"]
             assert main([*command, "--out", str(out)]) == 0
             readme = (out / "README.md").read_text()
-            assert ("is no pinhole" in readme) == bool(words) and words in readme
-            assert ("is no pinhole" in capsys.readouterr().out) == bool(words)
+            assert ("is not a pinhole" in readme) == bool(words) and words in readme
+            assert ("is not a pinhole" in capsys.readouterr().out) == bool(words)

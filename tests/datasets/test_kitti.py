@@ -153,7 +153,7 @@ def test_numbers_run_on_and_pairs_lie_beside_each_other(drive, tmp_path):
     ]
     assert names[0] == names[1] and len(names[0]) == 24
     rows = (out / "frames.csv").read_text().splitlines()
-    assert rows[0].split(",") == [*kitti.HEADS] and rows[9].split(",")[:4] == [
+    assert rows[0].split(",") == [*kitti.CSV_HEADER] and rows[9].split(",")[:4] == [
         "000008",
         "val",
         "one",

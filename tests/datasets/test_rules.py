@@ -37,7 +37,7 @@ CAR = Annotation(
         ({"mask_id": 8}, "ignore", "low trust"),
         ({"mask_id": 7}, "keep", ""),
         ({"thing": None}, "keep", ""),
-        ({"thing": None, "distance_m": 2.0}, "drop", "the own vehicle"),
+        ({"thing": None, "distance_m": 2.0}, "drop", "the vehicle with the camera"),
         ({"thing": None, "distance_m": 2.0, "class_id": CLASS_IDS["pedestrian"]}, "keep", ""),
     ],
 )
@@ -48,7 +48,7 @@ def test_fates(change, fate, reason):
 
 def test_masks_that_are_not_listed_follow_the_rule_but_riders_do_not():
     unlisted = replace(CAR, thing=None)
-    assert judge(unlisted, {}, Rules(unlisted="ignore")) == ("ignore", "no thing is listed")
+    assert judge(unlisted, {}, Rules(unlisted="ignore")) == ("ignore", "object not listed")
     assert judge(unlisted, {}, Rules(unlisted="drop")).fate == "drop"
     rider = replace(unlisted, class_id=CLASS_IDS["rider"])
     assert judge(rider, {}, Rules(unlisted="drop")).fate == "keep"
