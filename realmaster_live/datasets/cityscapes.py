@@ -7,8 +7,8 @@ The first number stands for the recording and camera, the second is the simulato
 a paired export leftImg8bit holds the realized pictures, and leftImg8bit_sim the rendered ones.
 
 Objects that are ignored for low trust are unlabeled (0, trainId 255). Those that are ignored for
-their size or for occlusion keep their class but have no instance, like Cityscapes' groups. Pixels of
-the vehicle that carries the camera are "ego vehicle".
+their size or for occlusion keep their class but have no instance, like Cityscapes' groups. Pixels
+of the vehicle that carries the camera are "ego vehicle".
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class _EpisodeWriter:
         self._frame_ids.append(first.frame.frame_id)
         self._timestamps.append(first.frame.timestamp)
 
-    def suffix(self, tally: Tally) -> Iterator[Episode]:
+    def end(self, tally: Tally) -> Iterator[Episode]:
         """Close the videos, and yield the episode if it is long enough."""
         self._stack.close()
         pictures = len(self._frame_ids) * len(self._drive.cameras)

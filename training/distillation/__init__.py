@@ -1,1 +1,1 @@
-"""Step distillation on pairs: from a teacher of many steps to a student of few."""
+"""Step distillation on pairs: from a teacher with many steps to a student with few."""

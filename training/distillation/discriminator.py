@@ -34,7 +34,7 @@ class LatentDiscriminator(nn.Module):
     """A small network over space and time, conditioned on the render's latents.
 
     Its input is all chunks of a sample at one noise level (Diffusion-GAN, Wang et al. 2023, section
-    3.1), so that it also penalizes wrong motion and flicker. Its outputs are logits of patches.
+    3.1), so that it also penalizes wrong motion and flicker. It outputs one logit for each patch.
     """
 
     def __init__(self, channels: int, *, width: int = 64, depth: int = 3) -> None:

@@ -1,12 +1,10 @@
-"""Distribution matching with a critic, and a discriminator on real pairs.
+"""Distribution matching with a critic, and a discriminator on real pairs: DMD2 (Yin et al. 2024).
 
-The method is DMD2 (Yin et al. 2024).
+Teacher and critic evaluate noised samples of the student; the discriminator evaluates those and
+noised truths. All of them have the truth as their past, which pulls a drifted rollout back to it.
 
-Teacher and critic evaluate noised samples of the student, the discriminator evaluates
-those and noised truths. All of them have the truth as their past, which pulls a rollout that has
-drifted back to it.
-
-Legend: n chunks, B samples. Samples and truths are (n, B, ...), a sample's chunks at one time t.
+Legend: n chunks, B samples. Samples and truths are (n, B, ...); all chunks of a sample are at one
+time t.
 """
 
 from __future__ import annotations
@@ -35,9 +33,9 @@ from realmaster_live.training.distillation.losses import (
 )
 from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import (
-    forced_views,
     predict,
     prompt_kv,
+    teacher_forced_views,
     without_prompt,
 )
 from realmaster_live.training.experts import Network
@@ -49,19 +47,19 @@ class DMD2Config:
     """The losses on the student's samples.
 
     Attributes:
-        weight: weight of the matching gradient; 0 needs neither critic nor teacher.
+        weight: weight of the matching gradient; without it (0), neither critic nor teacher is used.
         critic_steps: optimizer steps of critic and discriminator for each step of the student.
-        guidance: classifier-free guidance of the teacher over the prompt; the reference is kept in
-            both passes.
-        guidance_form: "standard" (1 is no guidance), or "extra" (0 is no guidance, and w is the
-            standard w + 1).
+        guidance: classifier-free guidance of the teacher over the prompt; both passes see the
+            reference.
+        guidance_form: "standard", where 1 is no guidance, or "extra", where 0 is no guidance and w
+            stands for the standard w + 1.
         forcing_weight: weight of the data-forcing term, 0 to 1.
-        gan_weight: weight of the adversarial loss; 0 needs no discriminator.
+        gan_weight: weight of the adversarial loss; without it (0), there is no discriminator.
         gan_form: "non-saturating" or "hinge".
         r1_weight: weight of the discriminator's R1 gradient penalty.
         t_min: smallest timestep at which samples are noised. t_max: the largest.
         shift: shift of these timesteps.
-        width: channels of the discriminator. depth: its layers.
+        width: channels of the discriminator. depth: number of its layers.
     """
 
     weight: float = 1.0
@@ -90,14 +88,14 @@ class DMD2Config:
             )
 
     @property
-    def guides(self) -> bool:
+    def uses_guidance(self) -> bool:
         """Return whether guidance needs the teacher without the prompt as well."""
         return self.guidance != (1.0 if self.guidance_form == "standard" else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noised:
-    """Chunks of samples at one time each: t (B,), noise and x_t (n, B, ...)."""
+    """Noised chunks, with one time for each sample: t (B,), noise and x_t (n, B, ...)."""
 
     t: Tensor
     noise: Tensor
@@ -112,7 +110,7 @@ def draw_times(config: DMD2Config, batch: int, generator: torch.Generator) -> Te
 
 
 def noised(chunks: Tensor, t: Tensor, noise: Tensor) -> Noised:
-    """Return noised chunks (n, B, ...), each sample at its own time."""
+    """Return chunks (n, B, ...) with noise, each sample at its own time."""
     x_t = torch.stack([add_noise(x, eps, t) for x, eps in zip(chunks, noise, strict=True)])
     return Noised(t=t, noise=noise, x_t=x_t)
 
@@ -121,8 +119,8 @@ class Matching:
     """The teacher, the critic and the discriminator of one distillation.
 
     Attributes:
-        empty_text: (M, text width) of the empty prompt, where a text encoder makes them.
-        critic: starts as the teacher and learns the student's distribution; None without matching.
+        empty_text: (M, text width) embedding of the empty prompt; None without a text encoder.
+        critic: a copy of the teacher that learns the student's distribution; None without matching.
         discriminator: None without the adversarial loss.
     """
 
@@ -141,50 +139,50 @@ class Matching:
         self.critic, self.discriminator = critic, discriminator
 
     def starts(self, batch: LatentBatch, generator: torch.Generator) -> Tensor:  # (n, B, ...)
-        """Return where the flow to each chunk starts: noise, or the render."""
+        """Return the start of the flow to each chunk: noise, or the render."""
         noise = torch.randn(batch.target.shape, generator=generator)
         return flow_start(self.profile, noise, batch.reference)
 
     def student_terms(
-        self, made: Tensor, batch: LatentBatch, generator: torch.Generator
+        self, samples: Tensor, batch: LatentBatch, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the weighted terms of samples with gradients."""
+        """Return the weighted losses of the student's samples, which have gradients."""
         config = self.config
-        t = draw_times(config, made.shape[1], generator)
+        t = draw_times(config, samples.shape[1], generator)
         eps = self.starts(batch, generator)
         terms = {}
         if config.weight:
-            terms["matching"] = config.weight * self.matching(made, batch, t, eps)
+            terms["matching"] = config.weight * self.matching(samples, batch, t, eps)
         if self.discriminator is not None:
-            logits = self.logits(noised(made, t, eps), batch.reference)
+            logits = self.logits(noised(samples, t, eps), batch.reference)
             terms["gan"] = config.gan_weight * adversarial_loss(logits, config.gan_form)
         return terms
 
-    def matching(self, made: Tensor, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
+    def matching(self, samples: Tensor, batch: LatentBatch, t: Tensor, eps: Tensor) -> Tensor:
         """Return the surrogate loss of the matching gradient, with data forcing if weighted."""
         assert self.teacher is not None and self.critic is not None
         config = self.config
-        x = made.detach()
+        x = samples.detach()
         with torch.no_grad():
             noised_chunks = [noised(x, t, eps)]
             (fake,) = scores(self.critic, batch, noised_chunks)
             if config.forcing_weight:
                 noised_chunks.append(noised(batch.target, t, eps))
-            real, *truth = self.real(batch, noised_chunks)
-            gradients = [matching_gradient(*each) for each in zip(x, fake, real, strict=True)]
+            teacher_x0, *truth = self.teacher_x0(batch, noised_chunks)
+            gradients = [matching_gradient(*each) for each in zip(x, fake, teacher_x0, strict=True)]
             for each in truth:
-                forced = [data_forcing(*chunk) for chunk in zip(x, real, each, strict=True)]
+                forced = [data_forcing(*chunk) for chunk in zip(x, teacher_x0, each, strict=True)]
                 gradients = [
                     gradient + config.forcing_weight * extra
                     for gradient, extra in zip(gradients, forced, strict=True)
                 ]
-        return surrogate(made, torch.stack(gradients))
+        return surrogate(samples, torch.stack(gradients))
 
-    def real(self, batch: LatentBatch, noised_chunks: Sequence[Noised]) -> list[Tensor]:
-        """Return the teacher's x0 of all that is asked, with guidance over the prompt."""
+    def teacher_x0(self, batch: LatentBatch, noised_chunks: Sequence[Noised]) -> list[Tensor]:
+        """Return the teacher's x0 of noised chunks, with guidance over the prompt."""
         assert self.teacher is not None
         config, found = self.config, scores(self.teacher, batch, noised_chunks)
-        if not config.guides:
+        if not config.uses_guidance:
             return found
         plain = without_prompt(self.teacher, batch, self.empty_text)
         return [
@@ -194,49 +192,51 @@ class Matching:
             )
         ]
 
-    def critic_loss(self, made: Tensor, batch: LatentBatch, generator: torch.Generator) -> Tensor:
+    def critic_loss(
+        self, samples: Tensor, batch: LatentBatch, generator: torch.Generator
+    ) -> Tensor:
         """Return the critic's flow loss on samples of the student."""
         assert self.critic is not None
-        t = draw_times(self.config, made.shape[1], generator)
-        at = noised(made, t, self.starts(batch, generator))
-        (predicted,) = scores(self.critic, batch, [at])
-        losses = [flow_loss(got, x0, t) for got, x0 in zip(predicted, made, strict=True)]
+        t = draw_times(self.config, samples.shape[1], generator)
+        noisy = noised(samples, t, self.starts(batch, generator))
+        (predicted,) = scores(self.critic, batch, [noisy])
+        losses = [flow_loss(got, x0, t) for got, x0 in zip(predicted, samples, strict=True)]
         return torch.stack(losses).mean()
 
     def discriminator_loss(
-        self, made: Tensor, batch: LatentBatch, generator: torch.Generator
+        self, samples: Tensor, batch: LatentBatch, generator: torch.Generator
     ) -> Tensor:
-        """Return the discriminator's loss on truths and samples with the same noise."""
+        """Return the discriminator's loss on truths and samples under the same noise."""
         config = self.config
-        t = draw_times(config, made.shape[1], generator)
+        t = draw_times(config, samples.shape[1], generator)
         eps = self.starts(batch, generator)
-        fake = self.logits(noised(made, t, eps), batch.reference)
+        fake = self.logits(noised(samples, t, eps), batch.reference)
         at_truth = noised(batch.target, t, eps)
         if not config.r1_weight:
             real = self.logits(at_truth, batch.reference)
             return discriminator_loss(real, fake, config.gan_form)
         inputs = at_truth.x_t.transpose(0, 1).requires_grad_()  # samples first
-        watched = Noised(t=t, noise=eps, x_t=inputs.transpose(0, 1))
-        real = self.logits(watched, batch.reference)
+        differentiable = Noised(t=t, noise=eps, x_t=inputs.transpose(0, 1))
+        real = self.logits(differentiable, batch.reference)
         penalty = r1_penalty(real, inputs)
         return discriminator_loss(real, fake, config.gan_form) + config.r1_weight * penalty
 
-    def logits(self, at: Noised, references: Tensor) -> Tensor:
+    def logits(self, noisy: Noised, references: Tensor) -> Tensor:
         """Return the discriminator's logits of whole samples, (B, T, h, w)."""
         assert self.discriminator is not None
-        x_t, reference = (as_sequence(x).transpose(1, 2) for x in (at.x_t, references))
-        out: Tensor = self.discriminator(x_t, reference, at.t)
+        x_t, reference = (as_sequence(x).transpose(1, 2) for x in (noisy.x_t, references))
+        out: Tensor = self.discriminator(x_t, reference, noisy.t)
         return out.float()
 
 
 def scores(network: Network, batch: LatentBatch, noised_chunks: Sequence[Noised]) -> list[Tensor]:
-    """Return a network's x0 of every chunk of all that is asked, each (n, B, ...).
+    """Return a network's x0 (n, B, ...) of each of several noised batches.
 
-    The past is the truth; its keys and those of the reference are held for one chunk at a time.
+    The past is the truth. Its keys and those of the reference are held for one chunk at a time.
     """
-    views = forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))
+    views = teacher_forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))
     chunks = [
-        [predict(network, at.x_t[index], at.t, seen) for at in noised_chunks]
+        [predict(network, noisy.x_t[index], noisy.t, seen) for noisy in noised_chunks]
         for index, seen in enumerate(views)
     ]
     return [torch.stack(each) for each in zip(*chunks, strict=True)]

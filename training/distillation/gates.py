@@ -1,6 +1,6 @@
-"""Quality gates of a student: its colour, motion, texture and drift against the truth's.
+"""Quality gates of a student, which compare its colour, motion, texture and drift with the truth's.
 
-Metrics are measured on whole rollouts, in pictures if there is a decoder, else in latents.
+Metrics are computed on whole rollouts, on pictures if there is a decoder, else on latents.
 
 Legend: B samples, T frames, C channels, h w places. A *sequence* is (B, T, C, h, w).
 """
@@ -30,8 +30,8 @@ class GatesConfig:
     """The limit of each metric; inf disables a gate.
 
     Attributes:
-        error: mean squared error to the truth, relative to the render's.
-        chroma: |log ratio| of mean chroma to the truth's: 0.15 is 16 % too much.
+        error: mean squared error relative to the render's.
+        chroma: |log ratio| of mean chroma to the truth's; 0.15 is 16 % too much.
         temporal_variance: |log ratio| of the variance over time to the truth's.
         texture: |log ratio| of the differences between neighbours to the truth's.
         drift: change of colour and contrast relative to the truth's, from a rollout's first third
@@ -54,7 +54,7 @@ class GatesConfig:
             )
 
     def limits(self) -> dict[str, float]:
-        """Return the limit of every figure."""
+        """Return metric -> limit."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in NAMES}
 
 
@@ -66,8 +66,8 @@ class Verdict:
     """The gates' verdict on a student.
 
     Attributes:
-        figures: value of every metric. limits: the largest value that passes.
-        space: "pictures" or "latents", in which all but the error were measured.
+        figures: metric -> value. limits: metric -> largest value that passes.
+        space: what all metrics but the error were computed on: "pictures" or "latents".
     """
 
     figures: dict[str, float]
@@ -81,13 +81,13 @@ class Verdict:
 
     @property
     def distance(self) -> float:
-        """Return the mean of value over limit: the lower, the better the student."""
+        """Return the mean ratio of value to limit; lower is better."""
         finite = {n: v for n, v in self.limits.items() if 0.0 < v < math.inf}
         shares = [self.figures[name] / limit for name, limit in finite.items()]
         return sum(shares) / len(shares) if shares else self.figures["error"]
 
     def better_than(self, other: Verdict | None) -> bool:
-        """Return whether this student is better: a pass beats a failure, then smaller distance."""
+        """Return whether this student is better: it passes, or else its distance is smaller."""
         if other is None:
             return True
         return (bool(self.failed), self.distance) < (bool(other.failed), other.distance)
@@ -112,13 +112,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledOut:
-    """A rollout with its truth and render, as latents and as the sequences to measure."""
+    """A rollout with its truth and render, as latents and as the sequences to compare.
 
-    got: Tensor  # sequences of latents
-    truth: Tensor
-    render: Tensor
-    seen: Tensor  # sequences of pictures, or the latents again
-    seen_truth: Tensor
+    Attributes:
+        latents, truth_latents, render_latents: sequences of latents.
+        measured, measured_truth: sequences of pictures, or of latents without a decoder.
+    """
+
+    latents: Tensor
+    truth_latents: Tensor
+    render_latents: Tensor
+    measured: Tensor
+    measured_truth: Tensor
 
 
 @torch.no_grad()
@@ -126,13 +131,13 @@ def judge(rollouts: Iterable[RolledOut], config: GatesConfig, *, space: str) -> 
     """Return the verdict on a student's rollouts; each metric is the mean over them."""
     figures: dict[str, list[float]] = {name: [] for name in NAMES}
     for each in rollouts:
-        error = (each.got - each.truth).square().mean()
-        own = (each.render - each.truth).square().mean()
+        error = (each.latents - each.truth_latents).square().mean()
+        own = (each.render_latents - each.truth_latents).square().mean()
         figures["error"].append(float(error / own.clamp_min(1e-12)))
         for measure in (chroma, temporal_variance, texture):
-            ratio = log_ratio(measure(each.seen), measure(each.seen_truth))
+            ratio = log_ratio(measure(each.measured), measure(each.measured_truth))
             figures[measure.__name__].append(float(ratio.mean()))
-        figures["drift"].append(float(drift(each.seen, each.seen_truth).mean()))
+        figures["drift"].append(float(drift(each.measured, each.measured_truth).mean()))
     means = {name: sum(values) / len(values) for name, values in figures.items()}
     return Verdict(
         figures={name: abs(value) for name, value in means.items()},

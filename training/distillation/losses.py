@@ -35,8 +35,7 @@ def flow_loss(got: Tensor, x0: Tensor, t: Tensor) -> Tensor:
     """Return the mean |v - v_0|^2 of predicted and true x_0 (Lipman et al. 2023, eq. 23).
 
     The noise of x_t cancels: v - v_0 = (x_0 - predicted x_0) / t. It trains the critic, which
-        learns the
-    student's distribution (DMD, Yin et al. 2024, eq. 6, with the weight of flow matching).
+    learns the student's distribution (DMD, Yin et al. 2024, eq. 6, with flow matching's weight).
     """
     return ((got - x0) / over_samples(t, x0)).square().mean()
 
@@ -53,15 +52,15 @@ def consistency_loss(at_t: Tensor, at_next: Tensor) -> Tensor:
 def guided(conditional: Tensor, plain: Tensor, guidance: float, form: GuidanceForm) -> Tensor:
     """Return a prediction under classifier-free guidance (Ho and Salimans 2022, eq. 6).
 
-    "standard" is plain + g (conditional - plain), where g = 1 has no effect; "extra" is conditional
-    + w (conditional - plain), where w = 0 has no effect. An extra w is the standard g = w + 1.
+    "standard" is plain + g (conditional - plain), where g = 1 has no effect. "extra" is conditional
+    + w (conditional - plain), where w = 0 has no effect; w corresponds to g = w + 1.
     """
     extra = guidance - 1.0 if form == "standard" else guidance
     return conditional + extra * (conditional - plain)
 
 
 def scaled(direction: Tensor, x: Tensor, real: Tensor) -> Tensor:
-    """Return direction / mean|x - mu_real|, the mean over a sample: DMD's normaliser (eq. 8)."""
+    """Return direction / mean|x - mu_real|, with the mean over a sample (DMD, eq. 8)."""
     scale = (x - real).abs().flatten(1).mean(1).clamp_min(1e-6)
     return direction / over_samples(scale, x)
 
@@ -69,9 +68,9 @@ def scaled(direction: Tensor, x: Tensor, real: Tensor) -> Tensor:
 def matching_gradient(x: Tensor, fake: Tensor, real: Tensor) -> Tensor:
     """Return (mu_fake - mu_real) / mean|x - mu_real| (DMD, Yin et al. 2024, eq. 7 and 8).
 
-    x is the student's sample, mu_fake and mu_real are the critic's and the teacher's x_0 of one
-    noised x. The difference of the scores is (mu_real - mu_fake) (1 - t) / t^2; the weight of eq. 8
-    takes that factor of t away.
+    x is the student's sample; mu_fake and mu_real are the critic's and the teacher's x_0 of the
+    same noised x. The difference of the scores is (mu_real - mu_fake) (1 - t) / t^2, and the weight
+    of eq. 8 cancels the factor of t.
     """
     return scaled(fake - real, x, real)
 
@@ -79,10 +78,10 @@ def matching_gradient(x: Tensor, fake: Tensor, real: Tensor) -> Tensor:
 def data_forcing(x: Tensor, real: Tensor, real_of_truth: Tensor) -> Tensor:
     """Return (mu_real(x_t) - mu_real(y_t)) / mean|x - mu_real(x_t)|, to be added to the gradient.
 
-    Both are the teacher's x_0 at one t with one noise: of the student's sample x and of its paired
+    Both are the teacher's x_0 at the same t and noise, of the student's sample x and of its paired
     truth y. The term penalizes what the teacher prefers but the truth lacks, such as too much
-    colour. The idea is Data-Forcing Distillation's (arXiv 2606.18478); with pairs there is a y for
-    every x.
+    colour. The idea is that of Data-Forcing Distillation (arXiv 2606.18478); with pairs, every x
+    has a y.
     """
     return scaled(real - real_of_truth, x, real)
 
@@ -92,25 +91,25 @@ def surrogate(x: Tensor, gradient: Tensor) -> Tensor:
     return 0.5 * (x - (x - gradient).detach()).square().mean()
 
 
-def adversarial_loss(made: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
+def adversarial_loss(fake: Tensor, form: AdversarialForm = "non-saturating") -> Tensor:
     """Return the student's adversarial loss for logits of its samples, of any shape.
 
     "non-saturating" is mean softplus(-D) (Goodfellow et al. 2014, section 3); "hinge" is -mean D
     (Miyato et al. 2018, eq. 17).
     """
-    return functional.softplus(-made).mean() if form == "non-saturating" else -made.mean()
+    return functional.softplus(-fake).mean() if form == "non-saturating" else -fake.mean()
 
 
 def discriminator_loss(
-    real: Tensor, made: Tensor, form: AdversarialForm = "non-saturating"
+    real: Tensor, fake: Tensor, form: AdversarialForm = "non-saturating"
 ) -> Tensor:
     """Return the discriminator's loss for logits of truth and of samples, of any shape.
 
     Mean softplus(-D(real)) + softplus(D(made)), or mean relu(1 - D(real)) + relu(1 + D(made)).
     """
     if form == "non-saturating":
-        return functional.softplus(-real).mean() + functional.softplus(made).mean()
-    return functional.relu(1.0 - real).mean() + functional.relu(1.0 + made).mean()
+        return functional.softplus(-real).mean() + functional.softplus(fake).mean()
+    return functional.relu(1.0 - real).mean() + functional.relu(1.0 + fake).mean()
 
 
 def r1_penalty(real: Tensor, inputs: Tensor) -> Tensor:  # logits (B, ...) of inputs (B, ...)

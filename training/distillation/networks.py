@@ -1,7 +1,7 @@
 """The networks of a distillation, which are all initialized from the teacher.
 
-A teacher is named `CHECKPOINT`, or `BASE+ADAPTER` for a LoRA file over a checkpoint; of two
-experts, `BASE+HIGH+LOW`. Networks with adapters over one base share its weights in memory.
+A teacher is given as `CHECKPOINT`, as `BASE+ADAPTER` for a LoRA file on a checkpoint, or as
+`BASE+HIGH+LOW` for two experts. Networks with adapters on one base share its weights in memory.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from realmaster_live.training.iclora.base import (
 )
 from realmaster_live.training.recompute import recompute
 
-LICENCE = "Apache-2.0"  # licence of a checkpoint of ours whose facts name none
+LICENCE = "Apache-2.0"  # licence of our checkpoints whose facts name none
 EXPERTS = ("high_noise", "low_noise")
 
 
@@ -44,9 +44,9 @@ class Teacher:
     """The files of a teacher, or of a student's initial weights.
 
     Attributes:
-        base: the checkpoint's folder, ours or diffusers'.
-        adapter: a LoRA file for it, if any; of two experts, the one for the noisier timesteps.
-        adapter_2: the other expert's LoRA file, if any.
+        base: folder of one of our checkpoints or of a diffusers model.
+        adapter: its LoRA file, if any; with two experts, the one for the noisier timesteps.
+        adapter_2: the LoRA file of the second expert, if any.
         config: options to read a diffusers model, with its name and licence.
     """
 
@@ -76,7 +76,7 @@ class Teacher:
         )
 
     def adapters(self, experts: int) -> tuple[Path | None, ...]:
-        """Return the LoRA file of each of so many experts, None where it has none.
+        """Return the LoRA file of each expert, or None for one without.
 
         Raises:
             ConfigError: one of two experts has none, or a single model has two.
@@ -106,11 +106,11 @@ class Teacher:
         return dataclasses.replace(self.config, checkpoint=str(self.base))
 
     def read(self) -> Base:
-        """Read the base model of one expert, on the CPU."""
+        """Return the base model, which must have one expert, on the CPU."""
         return load_base(self._config)
 
     def read_experts(self) -> tuple[Base, ...]:
-        """Read the base model, one for each expert, on the CPU."""
+        """Return the base models, one for each expert, on the CPU."""
         config = self._config
         if profile_of(config).experts == 1:
             return (load_base(config),)
@@ -123,8 +123,8 @@ class Teacher:
         return facts
 
     @cached_property
-    def every_lora_facts(self) -> tuple[LoraFacts, ...]:
-        """Return the LoRA metadata of an adapter of each expert."""
+    def expert_lora_facts(self) -> tuple[LoraFacts, ...]:
+        """Return the LoRA metadata of each expert's adapter."""
         bases = self.read_experts()
         return tuple(
             self._lora_facts(base, adapter)
@@ -133,8 +133,8 @@ class Teacher:
 
     @property
     def lora_facts(self) -> LoraFacts:
-        """Return the LoRA metadata of an adapter for this base, or for its first expert."""
-        return self.every_lora_facts[0]
+        """Return the LoRA metadata of the first expert's adapter."""
+        return self.expert_lora_facts[0]
 
     def _lora_facts(self, base: Base, adapter: Path | None) -> LoraFacts:
         known = read_facts(adapter) if adapter is not None else None
@@ -148,13 +148,13 @@ class Teacher:
 
     def identity(self, name: str) -> dict[str, str]:
         """Return the hashes of the weights, under keys that begin with `name`."""
-        hashes, every = {}, self.every_lora_facts
-        adapters = self.adapters(len(every))
-        for index, (facts, adapter) in enumerate(zip(every, adapters, strict=True)):
-            place = "" if index == 0 else f"_{index + 1}"
-            hashes[f"{name}.base{place}"] = facts.base_sha256
+        hashes, every_facts = {}, self.expert_lora_facts
+        adapters = self.adapters(len(every_facts))
+        for index, (facts, adapter) in enumerate(zip(every_facts, adapters, strict=True)):
+            suffix = "" if index == 0 else f"_{index + 1}"
+            hashes[f"{name}.base{suffix}"] = facts.base_sha256
             if adapter is not None:
-                hashes[f"{name}.adapter{place}"] = sha256_of(adapter)
+                hashes[f"{name}.adapter{suffix}"] = sha256_of(adapter)
         return hashes
 
 
@@ -163,10 +163,11 @@ class Networks:
     """The networks of a distillation, on torch's default device.
 
     Attributes:
-        student: trained. adapters: its adapters, one for each expert; empty if all weights train.
-        critic: trained; None without matching.
-        teacher: frozen; None where only its weights at the start are needed.
-        bases: the teacher's models, one for each expert.
+        student: the network to train.
+        adapters: the student's adapters, one for each expert; empty if all weights are trained.
+        critic: the critic to train; None without matching.
+        teacher: the frozen teacher; None if it is only needed to initialize the others.
+        bases: the teacher's base models, one for each expert.
     """
 
     student: Network
@@ -182,23 +183,23 @@ def open_networks(
     recipe: DistillRecipe,
     read_experts: Callable[[Teacher], tuple[Base, ...]] = Teacher.read_experts,
 ) -> Networks:
-    """Return what a recipe needs, on torch's default device; each base is read once."""
+    """Return the networks of a recipe on torch's default device; each base is read once."""
     device = torch.get_default_device()
     read: dict[Path, tuple[Base, ...]] = {}
 
-    def bases(of: Teacher) -> tuple[Base, ...]:
-        if of.base not in read:
-            read[of.base] = read_experts(of)
-            for base in read[of.base]:
+    def bases(source: Teacher) -> tuple[Base, ...]:
+        if source.base not in read:
+            read[source.base] = read_experts(source)
+            for base in read[source.base]:
                 prepare(base, weights=recipe.weights, device=device)
-        return read[of.base]
+        return read[source.base]
 
-    def trained(of: Teacher, trains: Trains, seed: int) -> tuple[Network, tuple[Adapter, ...]]:
+    def trained(source: Teacher, trains: Trains, seed: int) -> tuple[Network, tuple[Adapter, ...]]:
         if trains == "weights":
-            network = merged(of, read_experts(of))
+            network = merged_network(source, read_experts(source))
             adapters: tuple[Adapter, ...] = ()
         else:
-            network, adapters = adapted(bases(of), of, rank=recipe.rank, seed=seed)
+            network, adapters = adapted_network(bases(source), source, rank=recipe.rank, seed=seed)
         for each in transformers_of(network):
             recompute(each, recipe.recompute)
         return network, adapters
@@ -207,7 +208,7 @@ def open_networks(
     critic = None
     if recipe.matches:
         critic, _ = trained(teacher, recipe.critic_trains, recipe.seed + 1)
-    frozen_teacher = frozen(bases(teacher), teacher) if recipe.asks_teacher else None
+    frozen_teacher = frozen_network(bases(teacher), teacher) if recipe.needs_teacher else None
     return Networks(
         student=student,
         adapters=adapters,
@@ -217,10 +218,10 @@ def open_networks(
     )
 
 
-def merged(teacher: Teacher, bases: Sequence[Base]) -> Network:
-    """Return the bases' network in float32, with the teacher's adapters merged; all of it trains.
+def merged_network(teacher: Teacher, bases: Sequence[Base]) -> Network:
+    """Return a trainable float32 network of the bases, with the teacher's adapters merged.
 
-    The bases must be read for it alone.
+    The bases must not be used by another network.
     """
     for base, file in zip(bases, teacher.adapters(len(bases)), strict=True):
         if file is not None:
@@ -231,13 +232,13 @@ def merged(teacher: Teacher, bases: Sequence[Base]) -> Network:
     return joined([base.transformer for base in bases]).requires_grad_(True)
 
 
-def adapted(
+def adapted_network(
     bases: Sequence[Base], teacher: Teacher, *, rank: int, seed: int
 ) -> tuple[Network, tuple[Adapter, ...]]:
     """Return a network with trainable adapters: the teacher's, or new ones."""
     files = teacher.adapters(len(bases))
     generator = torch.Generator("cpu").manual_seed(seed)
-    network = sharing(bases)
+    network = shared_network(bases)
     adapters = [
         attach(each, rank=rank, generator=generator) if file is None else _load(file, each, base)
         for each, file, base in zip(transformers_of(network), files, bases, strict=True)
@@ -245,10 +246,10 @@ def adapted(
     return network, tuple(adapters)
 
 
-def frozen(bases: Sequence[Base], teacher: Teacher) -> Network:
+def frozen_network(bases: Sequence[Base], teacher: Teacher) -> Network:
     """Return a frozen network with the teacher's adapters, if any."""
     files = teacher.adapters(len(bases))
-    network = sharing(bases)
+    network = shared_network(bases)
     for each, file, base in zip(transformers_of(network), files, bases, strict=True):
         if file is not None:
             _load(file, each, base)
@@ -256,15 +257,15 @@ def frozen(bases: Sequence[Base], teacher: Teacher) -> Network:
 
 
 def _load(file: Path, transformer: InContextTransformer, base: Base) -> Adapter:
-    """Attach a LoRA file; the base and the expert that it names, if any, must be these."""
+    """Attach a LoRA file after checking that it is for this base and expert."""
     check_adapter(file, base)
     facts = read_facts(file)
     named = facts is not None and facts.expert is not None
     return load(file, transformer, expert=base.expert if named else None)
 
 
-def sharing(bases: Sequence[Base]) -> Network:
-    """Return a network with layers of its own and the frozen weights of the bases."""
+def shared_network(bases: Sequence[Base]) -> Network:
+    """Return a network with modules of its own that share the frozen weights of the bases."""
     networks = []
     for base in bases:
         kept = (*base.transformer.parameters(), *base.transformer.buffers())

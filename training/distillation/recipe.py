@@ -31,14 +31,13 @@ class DistillRecipe:
     """A whole distillation.
 
     Attributes:
-        method: "regress" (teacher forcing, paired losses only), "dmd2" (teacher forcing, samples of
-            the student's own steps, also with the [dmd2] losses) or "self-forcing" (rollouts,
-            paired losses, and the [dmd2] losses that have weights).
+        method: "regress" (teacher forcing with paired losses), "dmd2" (teacher forcing on samples
+            of the student's own steps, also with the [dmd2] losses) or "self-forcing" (rollouts
+            with paired losses, and the [dmd2] losses that have weights).
         student_steps: denoise steps of the student; 0 takes the profile's.
-        teacher_steps: denoise steps in which the teacher's own clips are judged, for comparison; 0
-            for a teacher that is not to be judged.
-        trains: "weights" for all of them, or "adapter" for a LoRA of the teacher's base.
-        rank: rank of a new adapter; an adapter of the teacher keeps its own.
+        teacher_steps: denoise steps in which the teacher is evaluated for comparison; 0 skips it.
+        trains: "weights" to train all of them, or "adapter" for a LoRA of the teacher's base.
+        rank: rank of a new adapter; a teacher's adapter keeps its own.
         critic_trains: the same choice for the critic, which is initialized from the teacher.
         weights: storage type of frozen weights, the teacher's and those under an adapter.
         recompute: what the backward pass computes anew instead of keeping it: "nothing", "blocks"
@@ -48,14 +47,15 @@ class DistillRecipe:
         threads: CPU threads of torch.
         bfloat16: whether matrix products run in bfloat16.
         batch: samples per batch. chunks: consecutive chunks per sample.
-        sink_elsewhere: share of samples whose sink is of another place of the same drive.
-        save_s: seconds between saved states. save_steps: the student's steps between them, 0 none.
-        validate_s, validate_steps: the same between validations.
+        sink_elsewhere: share of samples whose sink comes from another clip of the same drive.
+        save_s: seconds between saved states. save_steps: the student's steps between saved states;
+            0 saves by time alone.
+        validate_s, validate_steps: the same for validations.
         base: name and licence of the base model, and options to read a diffusers model.
-        student: the student's optimizer; its steps are the run's.
-        critic: the critic's. discriminator: the discriminator's.
-        regress: paired losses. dmd2: matching and adversarial losses. gates: limits that a student
-            must meet.
+        student: the student's optimizer; its steps are those of the run.
+        critic: the critic's optimizer. discriminator: the discriminator's optimizer.
+        regress: paired losses. dmd2: matching and adversarial losses.
+        gates: limits that a student must meet.
     """
 
     method: Method = "regress"
@@ -100,7 +100,7 @@ class DistillRecipe:
 
     @property
     def matches(self) -> bool:
-        """Return whether distribution matching, with critic and teacher, is used."""
+        """Return whether distribution matching is used, which needs critic and teacher."""
         return self.method != "regress" and self.dmd2.weight > 0
 
     @property
@@ -109,8 +109,8 @@ class DistillRecipe:
         return self.method != "regress" and self.dmd2.gan_weight > 0
 
     @property
-    def asks_teacher(self) -> bool:
-        """Return whether the teacher is needed after the student was initialized from it."""
+    def needs_teacher(self) -> bool:
+        """Return whether the teacher is needed after the student's initialization."""
         return self.matches or (self.method == "regress" and self.regress.consistency_weight > 0)
 
 

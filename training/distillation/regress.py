@@ -1,8 +1,8 @@
 """Direct regression of x0 on the paired truth, at the few timesteps that the engine uses.
 
-The past is the truth's, noised and dropped at random, so that the student does not rely on
-it (causal teacher forcing); the input sample is a noised truth, or the student's own result
-of earlier steps.
+The past is the truth with noise, and dropped at random, so that the student does not rely on it
+(causal teacher forcing). The input sample is a noised truth, or the student's own result of earlier
+steps.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from realmaster_live.training.distillation.losses import (
 from realmaster_live.training.distillation.sequence_statistics import as_sequence
 from realmaster_live.training.distillation.views import (
     View,
-    forced_views,
     predict,
     prompt_kv,
+    teacher_forced_views,
 )
 from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import LatentBatch
@@ -64,8 +64,8 @@ class StudentSamples:
 
     Attributes:
         x0: (n, B, ...) predictions, with gradients.
-        start: (n, B, ...) the input samples. steps: the denoise step of each chunk, n.
-        views: the student's conditioning, n; empty if no consistency loss asks for them.
+        start: (n, B, ...) input samples. steps: the denoise step of each of n chunks.
+        views: the student's conditioning of each chunk; empty without a consistency loss.
     """
 
     x0: Tensor
@@ -115,7 +115,7 @@ def teacher_forced(
     history = noised_history(batch.target, rng, config.history_noise)
     noise = torch.randn(batch.target.shape, generator=torch_rng(rng))
     noise = flow_start(student.profile, noise, batch.reference)
-    views = forced_views(student, batch.reference, history, prompt_kv(student, batch))
+    views = teacher_forced_views(student, batch.reference, history, prompt_kv(student, batch))
     kept, starts, answers = [], [], []
     for index, (each, step) in enumerate(zip(views, steps, strict=True)):
         seen = each.without_past() if past_dropped[index] else each
@@ -133,12 +133,12 @@ def teacher_forced(
     )
 
 
-def paired_terms(made: Tensor, targets: Tensor, config: RegressConfig) -> dict[str, Tensor]:
+def paired_terms(samples: Tensor, targets: Tensor, config: RegressConfig) -> dict[str, Tensor]:
     """Return the weighted losses that compare samples (n, B, ...) with their paired truth."""
     terms = {}
     if config.weight:
-        terms["regress"] = config.weight * huber(made, targets)
-    got, truth = as_sequence(made), as_sequence(targets)
+        terms["regress"] = config.weight * huber(samples, targets)
+    got, truth = as_sequence(samples), as_sequence(targets)
     if config.chroma_weight:
         terms["chroma"] = config.chroma_weight * chroma_matching(got, truth)
     if config.variance_weight and truth.shape[1] > 1:
@@ -149,26 +149,28 @@ def paired_terms(made: Tensor, targets: Tensor, config: RegressConfig) -> dict[s
 def consistency_term(
     student: Network,
     teacher: Network,
-    made: StudentSamples,
+    samples: StudentSamples,
     batch: LatentBatch,
     levels: Sequence[float],
 ) -> Tensor:
     """Return the consistency loss of teacher-forced predictions, except those of the last step.
 
-    The teacher takes one Euler step from the student's input sample; the student's prediction there
-    is the target.
+    The teacher takes one Euler step from the student's input sample. The student's prediction at
+    the point that it reaches is the target.
     """
     with torch.no_grad():
-        views = [*forced_views(teacher, batch.reference, batch.target, prompt_kv(teacher, batch))]
+        views = [
+            *teacher_forced_views(teacher, batch.reference, batch.target, prompt_kv(teacher, batch))
+        ]
     losses = []
-    for index, step in enumerate(made.steps):
+    for index, step in enumerate(samples.steps):
         t, t_next = levels[step], levels[step + 1]
         if t_next == 0.0:
             continue
         with torch.no_grad():
-            times = torch.full((len(made.start[index]),), t)
-            x0 = predict(teacher, made.start[index], times, views[index])
-            further = euler_step(made.start[index], x0, t, t_next)
-            target = predict(student, further, torch.full_like(times, t_next), made.views[index])
-        losses.append(consistency_loss(made.x0[index], target))
-    return torch.stack(losses).mean() if losses else 0.0 * made.x0.sum()
+            times = torch.full((len(samples.start[index]),), t)
+            x0 = predict(teacher, samples.start[index], times, views[index])
+            x_next = euler_step(samples.start[index], x0, t, t_next)
+            target = predict(student, x_next, torch.full_like(times, t_next), samples.views[index])
+        losses.append(consistency_loss(samples.x0[index], target))
+    return torch.stack(losses).mean() if losses else 0.0 * samples.x0.sum()

@@ -1,7 +1,7 @@
 """Rollouts of several chunks, as in the live engine, each with its own ground truth.
 
-The ring cache holds the student's own results; the gradient goes through one random step of
-every chunk (Self Forcing, Huang et al. 2025, section 3.2 and algorithm 1). Unlike there,
+The ring cache holds the student's own results, and the gradient goes through one random step of
+every chunk (Self Forcing, Huang et al. 2025, section 3.2 and algorithm 1). Unlike in the paper,
 every chunk of a long rollout has a paired truth.
 """
 
@@ -18,7 +18,7 @@ from realmaster_live.training.experts import Network
 from realmaster_live.training.latents import Rollout
 
 
-def rolled_out(
+def roll_out_with_gradients(
     student: Network,
     references: Tensor,  # (n, B, ...)
     noise: Tensor,  # (n, B, ...)
@@ -26,7 +26,7 @@ def rolled_out(
     levels: Sequence[float],
     steps: Sequence[int],  # the step with gradients, for each chunk
 ) -> tuple[Tensor, Tensor]:
-    """Return x0 of the chosen steps, with gradients, and the clean chunks; each (n, B, ...)."""
+    """Return x0 of the chosen steps with gradients, and the clean chunks, each (n, B, ...)."""
     rollout = Rollout(student, levels)
     answers, clean = [], []
     for reference, eps, step in zip(references, noise, steps, strict=True):
@@ -38,7 +38,7 @@ def rolled_out(
 
 
 def moving_noise(first: Tensor, chunks: int) -> Tensor:  # (B, ...) -> (n, B, ...)
-    """Return the noise of consecutive chunks: as in the engines, one draw that is shifted."""
+    """Return the noise of consecutive chunks: one draw that is shifted, as in the engines."""
     moves = [(ROWS * index, COLUMNS * index) for index in range(chunks)]
     return torch.stack([first.roll(move, (-2, -1)) for move in moves])
 

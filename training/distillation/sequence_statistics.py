@@ -1,6 +1,6 @@
-"""Statistics of sequences that show a student's usual faults: lost colour, lost motion, drift.
+"""Statistics that reveal a student's typical faults: lost colour, lost motion, and drift.
 
-All of them take pictures (C = 3) or latents.
+All of them accept pictures (C = 3) or latents.
 
 Legend: B samples, T frames in order, C channels, h w places. A *sequence* is (B, T, C, h, w).
 """
@@ -18,17 +18,17 @@ def as_sequence(chunks: Tensor) -> Tensor:  # (n, B, C, h, w) or (n, B, C, F, h,
 
 
 def chroma(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
-    """Return the mean |channel - mean over channels|: 0 if everything is grey."""
+    """Return the mean |channel - mean over channels|, which is 0 for grey pictures."""
     return (x - x.mean(2, keepdim=True)).abs().mean((1, 2, 3, 4))
 
 
 def temporal_variance(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
-    """Return the variance over time at a place, averaged over channels and places."""
+    """Return the variance over time, averaged over channels and positions."""
     return x.var(1, correction=0).mean((1, 2, 3))
 
 
 def texture(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B,)
-    """Return the mean |difference| of horizontal plus vertical neighbours: blurring lowers it."""
+    """Return the mean |difference| of horizontal and vertical neighbours, which blurring lowers."""
     across = (x[..., 1:] - x[..., :-1]).abs().mean((1, 2, 3, 4))
     down = (x[..., 1:, :] - x[..., :-1, :]).abs().mean((1, 2, 3, 4))
     return across + down
@@ -47,10 +47,10 @@ def contrasts(x: Tensor) -> Tensor:  # (B, T, C, h, w) -> (B, T, C)
 def drift(got: Tensor, truth: Tensor) -> Tensor:  # two of (B, T, C, h, w) -> (B,)
     """Return the drift of colour and contrast relative to the truth, over a sequence.
 
-    A frame's offset is the difference of its mean and standard deviation to the truth's, per
-    channel. The drift is the mean |change| of the offset from the first third of frames to the
+    A frame's offset is the difference of its mean and standard deviation from the truth's, for each
+    channel. The drift is the mean |change| of the offset from the first third of the frames to the
     last, in standard deviations of the truth's channel. Constant tints and changes of the scene do
-    not count.
+    not count as drift.
     """
     third = max(1, truth.shape[1] // 3)
     scale = contrasts(truth).mean(1).clamp_min(1e-6)  # (B, C)

@@ -1,7 +1,7 @@
 """One distillation step: several steps of critic and discriminator, then one of the student.
 
-Steps are optimizer steps, so the ratio does not depend on gradient
-accumulation. Everything random about a batch is a function of the seed and the batch's number.
+Steps are optimizer steps, so the ratio does not depend on gradient accumulation. All randomness of
+a batch is a function of the seed and the batch's number.
 
 Legend: n chunks, B samples. A batch's latents are (n, B, ...).
 """
@@ -26,7 +26,11 @@ from realmaster_live.training.distillation.regress import (
     paired_terms,
     teacher_forced,
 )
-from realmaster_live.training.distillation.self_forcing import draw_steps, moving_noise, rolled_out
+from realmaster_live.training.distillation.self_forcing import (
+    draw_steps,
+    moving_noise,
+    roll_out_with_gradients,
+)
 from realmaster_live.training.distillation.views import prompt_kv
 from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import Batches, LatentBatch, LatentPairs
@@ -39,7 +43,7 @@ class DistillState(StageState):
     """The student's state, saved together with those of critic and discriminator.
 
     Attributes:
-        judges: states of critic and discriminator by name; each takes `ratio` steps for one of
+        judges: name -> state of critic and discriminator, which take `ratio` steps for each step of
             the student.
     """
 
@@ -74,9 +78,9 @@ class DistillState(StageState):
 
 @contextmanager
 def frozen(*modules: nn.Module | None) -> Iterator[None]:
-    """Disable gradients of the parameters of some modules within a `with` block."""
-    taken = [p for each in modules if each is not None for p in each.parameters()]
-    required = [parameter for parameter in taken if parameter.requires_grad]
+    """Disable the gradients of the modules' parameters within a `with` block."""
+    parameters = [p for each in modules if each is not None for p in each.parameters()]
+    required = [parameter for parameter in parameters if parameter.requires_grad]
     for parameter in required:
         parameter.requires_grad_(False)
     try:
@@ -119,27 +123,32 @@ class DistillStage:
         self._validate = validate
 
     def loss(self, step: int) -> dict[str, Tensor]:
-        """Return the student's loss of a batch; critic and discriminator take their steps first."""
+        """Return the student's loss on a batch, after the steps of critic and discriminator."""
         figures: dict[str, Tensor] = {}
         count = self.recipe.student.accumulate
         if step % count == 0:
             for index in range(self.state.ratio if self.state.judges else 0):
                 figures = self.train_judges(step // count * self.state.ratio + index)
-        terms, seen = self.student_terms(step)
-        return {"loss": torch.stack([*terms.values()]).sum(), **terms, **seen, **figures}
+        terms, figures_of_batch = self.student_terms(step)
+        return {
+            "loss": torch.stack([*terms.values()]).sum(),
+            **terms,
+            **figures_of_batch,
+            **figures,
+        }
 
     def student_terms(self, step: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the student's losses of a batch, and figures to log."""
+        """Return the student's losses on a batch, and figures to log."""
         rng = step_rng(self.recipe.seed, step, STUDENT)
         batch = self.batches.draw(step)
         judges = (self.matching.critic, self.matching.discriminator)
         with mixed(self.recipe.bfloat16), frozen(*judges):
-            made, terms = self.make(batch, rng)
-            terms |= paired_terms(made, batch.target, self.recipe.regress)
+            samples, terms = self.make(batch, rng)
+            terms |= paired_terms(samples, batch.target, self.recipe.regress)
             if self.recipe.method != "regress":
-                terms |= self.matching.student_terms(made, batch, torch_rng(rng))
+                terms |= self.matching.student_terms(samples, batch, torch_rng(rng))
         with torch.no_grad():
-            return terms, {"mse": (made - batch.target).square().mean()}
+            return terms, {"mse": (samples - batch.target).square().mean()}
 
     def make(
         self, batch: LatentBatch, rng: np.random.Generator
@@ -153,16 +162,18 @@ class DistillStage:
                 rng, chunks=recipe.chunks, steps=len(self.levels) - 1, same=recipe.same_step
             )
             prompt = prompt_kv(student, batch)
-            made, _ = rolled_out(student, batch.reference, noise, prompt, self.levels, steps)
-            return made, {}
+            samples, _ = roll_out_with_gradients(
+                student, batch.reference, noise, prompt, self.levels, steps
+            )
+            return samples, {}
         own = True if recipe.method == "dmd2" else None
-        forced = teacher_forced(student, batch, recipe.regress, self.levels, rng, own=own)
+        predicted = teacher_forced(student, batch, recipe.regress, self.levels, rng, own=own)
         weight = recipe.regress.consistency_weight
         if recipe.method == "dmd2" or not weight:
-            return forced.x0, {}
+            return predicted.x0, {}
         assert self.matching.teacher is not None
-        term = consistency_term(student, self.matching.teacher, forced, batch, self.levels)
-        return forced.x0, {"consistency": weight * term}
+        term = consistency_term(student, self.matching.teacher, predicted, batch, self.levels)
+        return predicted.x0, {"consistency": weight * term}
 
     def train_judges(self, step: int) -> dict[str, Tensor]:
         """Take one optimizer step of critic and discriminator on the student's samples."""
@@ -180,21 +191,21 @@ class DistillStage:
         return figures
 
     def judge_losses(self, index: int) -> dict[str, Tensor]:
-        """Return the losses of critic and discriminator for a batch."""
+        """Return the losses of critic and discriminator on a batch."""
         rng = step_rng(self.recipe.seed, index, JUDGES)
         batch = self.judged.draw(index)
         losses = {}
         with mixed(self.recipe.bfloat16):
             with frozen(self.module), torch.no_grad():
-                made = self.make(batch, rng)[0].detach()
+                samples = self.make(batch, rng)[0].detach()
             if self.matching.critic is not None:
-                losses["critic"] = self.matching.critic_loss(made, batch, torch_rng(rng))
+                losses["critic"] = self.matching.critic_loss(samples, batch, torch_rng(rng))
             if self.matching.discriminator is not None:
                 losses["discriminator"] = self.matching.discriminator_loss(
-                    made, batch, torch_rng(rng)
+                    samples, batch, torch_rng(rng)
                 )
         return losses
 
     def validate(self) -> dict[str, Any]:
-        """Return the gates' verdict on the student's present weights."""
+        """Return the gates' verdict on the student's current weights."""
         return self._validate()

@@ -1,4 +1,4 @@
-"""Distils a teacher into a student of few steps, and keeps the best one that passes the gates.
+"""Distils a teacher into a student of few steps, and keeps the best student by the gates.
 
 A run is resumed from its folder:
 ```
@@ -60,8 +60,8 @@ class Run:
     """A distillation in its folder.
 
     Attributes:
-        stage: the stage that is trained.
-        best: the verdict on RUN/checkpoint, or None before the first validation.
+        stage: the training stage.
+        best: the verdict on RUN/checkpoint; None before the first validation.
     """
 
     def __init__(
@@ -133,19 +133,19 @@ class Run:
             logger.warning("step %d: %s", self.stage.state.step, verdict.line())
         if verdict.better_than(self.best):
             self.best = verdict
-            self.hand_on(verdict)
+            self.write_checkpoint(verdict)
         return verdict.as_dict()
 
-    def hand_on(self, verdict: Verdict) -> None:
+    def write_checkpoint(self, verdict: Verdict) -> None:
         """Write RUN/checkpoint: the networks or the adapter, with their facts and verdict."""
         folder = self.checkpoint
         folder.mkdir(parents=True, exist_ok=True)
         lora = self.start.lora_facts
         files = ADAPTER_FILES if len(self.adapters) > 1 else (ADAPTER_FILE,)
-        for name, adapter, facts in zip(
-            files, self.adapters, self.start.every_lora_facts, strict=False
+        for name, adapter, lora_facts in zip(
+            files, self.adapters, self.start.expert_lora_facts, strict=False
         ):
-            save_lora(folder / name, adapter, scheme="diffusers", facts=facts)
+            save_lora(folder / name, adapter, scheme="diffusers", facts=lora_facts)
         if not self.adapters:
             self.write_networks(folder)
             prompts = self.start.base / PROMPTS_FILE
@@ -197,7 +197,7 @@ class Run:
         return stored
 
     def judge_teacher(self) -> dict[str, Any] | None:
-        """Return the verdict on the teacher in its own many steps; None if it is not asked for."""
+        """Return the verdict on the teacher in its many steps; None without `teacher_steps`."""
         teacher, steps = self.stage.matching.teacher, self.recipe.teacher_steps
         if teacher is None or not steps:
             return None
@@ -262,14 +262,16 @@ def distill(
 ) -> Verdict | None:
     """Start or resume a distillation in `out`; return the verdict on its checkpoint.
 
-    The student is initialized from `start`, by default the teacher; the critic from the teacher.
-    None is returned for a run that was stopped: it saves and ends within a step where `stop`
-    returns true. A state that was saved under other conditions raises ConfigError, except for keys
-    in `accepted`.
+    The student is initialized from `start`, by default from the teacher; the critic is initialized
+    from the teacher. Where `stop` returns true, the run saves and ends within a step, and None is
+    returned.
+
+    Raises:
+        ConfigError: a state was saved under other conditions, except for keys in `accepted`.
     """
     run = Run(recipe, data, teacher, Path(out), start, accepted, stop)
     if not run.train():
         return None
-    if run.best is None:  # a finished run whose folder of results was removed
+    if run.best is None:  # the checkpoint of a finished run was removed
         run.validate()
     return run.best

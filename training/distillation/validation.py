@@ -22,11 +22,11 @@ from realmaster_live.training.iclora.batches import LatentBatch, LatentPairs, cu
 from realmaster_live.training.latents import Rollout
 from realmaster_live.training.loop import mixed
 
-SEES = 0.02  # a decoder whose decoded truth, in [-1, 1], deviates by less counts as untrained
+MIN_DECODED_STD = 0.02  # standard deviation in [-1, 1] below which a decoder counts as untrained
 
 
 class Validation:
-    """The validation clips, and the judgement of a student on them."""
+    """Evaluates students on the validation clips."""
 
     def __init__(
         self,
@@ -48,18 +48,18 @@ class Validation:
     def verdict(self, student: Network, levels: Sequence[float] = ()) -> Verdict:
         """Return the gates' verdict on a network's rollouts; every clip uses the same seed.
 
-        `levels` replace those of the student.
+        `levels` replaces the student's noise levels.
         """
         autoencoder = self.autoencoder
-        if autoencoder is not None and not self._shows(student, autoencoder):
+        if autoencoder is not None and not self._decodes_unguided(student, autoencoder):
             autoencoder = None
         rollouts = self._rollouts(student, autoencoder, levels or self.levels)
         return judge(rollouts, self.config, space="latents" if autoencoder is None else "pictures")
 
-    def _shows(self, student: Network, autoencoder: Autoencoder) -> bool:
-        """Return whether the decoder works unguided; an untrained one would pass every gate."""
+    def _decodes_unguided(self, student: Network, autoencoder: Autoencoder) -> bool:
+        """Return whether the decoder works unguided; with an untrained one all gates would pass."""
         clip = self._clip(student, 0)
-        return bool(pictures(autoencoder, clip.target).std() > SEES)
+        return bool(pictures(autoencoder, clip.target).std() > MIN_DECODED_STD)
 
     def _clip(self, student: Network, index: int) -> LatentBatch:
         """Return all chunks of a clip, as a batch of one sample."""
@@ -92,22 +92,25 @@ class Validation:
             noise = moving_noise(first, len(clip.target))
             with mixed(self.bfloat16):
                 rollout, prompt = Rollout(student, levels), prompt_kv(student, clip)
-                made = torch.stack(
+                samples = torch.stack(
                     [
                         rollout.chunk(chunk, eps, prompt)[0]
                         for chunk, eps in zip(clip.reference, noise, strict=True)
                     ]
                 )
-            got, truth = as_sequence(made.float()), as_sequence(clip.target)
-            seen = (got, truth)
+            latents, truth_latents = as_sequence(samples.float()), as_sequence(clip.target)
+            measured = (latents, truth_latents)
             if autoencoder is not None:
-                seen = (pictures(autoencoder, made.float()), pictures(autoencoder, clip.target))
+                measured = (
+                    pictures(autoencoder, samples.float()),
+                    pictures(autoencoder, clip.target),
+                )
             yield RolledOut(
-                got=got,
-                truth=truth,
-                render=as_sequence(clip.reference),
-                seen=seen[0],
-                seen_truth=seen[1],
+                latents=latents,
+                truth_latents=truth_latents,
+                render_latents=as_sequence(clip.reference),
+                measured=measured[0],
+                measured_truth=measured[1],
             )
 
 
@@ -115,7 +118,7 @@ class Validation:
 def pictures(autoencoder: Autoencoder, chunks: Tensor) -> Tensor:
     """Return consecutive chunks (n, B, ...) as a sequence of pictures, decoded without the render.
 
-    Guided by the render, the decoder would restore colour and texture that a student has lost.
+    With the render as guide, the decoder would restore colour and texture that a student has lost.
     """
     frames = [split(chunk) for chunk in chunks]
     latents = torch.cat(frames, 1).transpose(1, 2)

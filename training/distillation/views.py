@@ -1,4 +1,4 @@
-"""A network's conditioning of a chunk, besides the noisy sample, under teacher forcing.
+"""A network's conditioning of a chunk, apart from the noisy sample, under teacher forcing.
 
 Legend: n chunks, B samples, L layers, H heads, N tokens of a chunk, P tokens of the past, M tokens
 of a prompt, D channels of a head. A latent is (B, C, F, h, w), without F where a chunk is one.
@@ -25,9 +25,10 @@ class View:
     """The reference, past and prompt of one chunk, as keys and values of one network.
 
     Attributes:
-        reference: latent of the render. context: (L, 2, B, H, N, D), its keys and values.
-        past: (L, 2, B, H, P, D) of earlier clean targets.
-        prompt: (L, 2, B, H, M, D), or None.
+        reference: latent of the render. context: (L, 2, B, H, N, D) keys and values of the render.
+        past: (L, 2, B, H, P, D) keys and values of earlier clean targets.
+        rope, past_rope: rotary tables of the chunk and of the past.
+        prompt: (L, 2, B, H, M, D) keys and values of the prompt, or None.
     """
 
     reference: Tensor
@@ -38,8 +39,8 @@ class View:
     prompt: Tensor | None
 
     @property
-    def given(self) -> tuple[Tensor, Tensor, Tensor, Rope, Rope, Tensor | None]:
-        """Return the arguments of a pass that follow the sample and its time."""
+    def arguments(self) -> tuple[Tensor, Tensor, Tensor, Rope, Rope, Tensor | None]:
+        """Return the arguments of a denoise pass after the sample and its time."""
         return (
             self.reference, self.context, self.past, self.rope, self.past_rope, self.prompt,
         )  # fmt: skip
@@ -63,14 +64,14 @@ def prompt_kv(network: Network, batch: LatentBatch) -> Tensor | None:
 
 
 def without_prompt(network: Network, batch: LatentBatch, empty: Tensor | None) -> LatentBatch:
-    """Return a batch with the first of the learnt prompts, or with the empty one's embedding."""
+    """Return a batch with the first learnt prompt, or with the empty prompt's embedding."""
     count = len(batch.prompts)
     if network.profile.prompts:
         return replace(batch, prompts=(network.profile.prompts[0],) * count)
     if empty is None:
         raise ConfigError(
             "expected an embedding of the empty prompt to guide without a prompt, got none: encode "
-            'a clip with the prompt "", or set guidance to none in [dmd2]'
+            'a clip with the prompt "", or switch guidance off in [dmd2]'
         )
     return replace(batch, text=empty.float().to(batch.target.device).expand(count, -1, -1))
 
@@ -93,15 +94,15 @@ def view(network: Network, reference: Tensor, prompt: Tensor | None, ring: RingC
 
 def predict(network: Network, x_t: Tensor, t: Tensor, seen: View) -> Tensor:
     """Return x0 of a noisy sample at times (B,), in float32."""
-    return network.denoise(x_t, t, *seen.given)[0].float()
+    return network.denoise(x_t, t, *seen.arguments)[0].float()
 
 
-def remember(network: Network, clean: Tensor, seen: View, ring: RingCache) -> None:
+def push_clean(network: Network, clean: Tensor, seen: View, ring: RingCache) -> None:
     """Push a clean target's keys and values into the ring, without gradients."""
-    ring.push(commit(network, clean, *seen.given))
+    ring.push(commit(network, clean, *seen.arguments))
 
 
-def forced_views(
+def teacher_forced_views(
     network: Network,
     references: Tensor,  # (n, B, ...)
     history: Tensor,  # (n, B, ...), the targets that are the past of later chunks
@@ -109,11 +110,12 @@ def forced_views(
 ) -> Iterator[View]:
     """Yield the views of all chunks, with `history` as the earlier chunks.
 
-    The past has no gradient; reference and prompt do. A view is large: use it before the next.
+    Reference and prompt have gradients, the past has none. A view is large: use it before the next
+    one is made.
     """
     ring = RingCache(network.profile)
     for index, (reference, clean) in enumerate(zip(references, history, strict=True)):
         seen = view(network, reference, prompt, ring)
         yield seen
         if index + 1 < len(references):
-            remember(network, clean, seen, ring)
+            push_clean(network, clean, seen, ring)

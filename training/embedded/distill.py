@@ -16,7 +16,7 @@ from realmaster_live.training.data import step_rng, torch_rng
 from realmaster_live.training.distillation.self_forcing import (
     draw_steps,
     moving_noise,
-    rolled_out,
+    roll_out_with_gradients,
 )
 from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.embedded.transformer import latent_batch
@@ -50,7 +50,9 @@ class DistillStage:
         levels = sigmas(profile.steps, profile.shift)
         with autocast(self.recipe):
             prompt = prompt_kv(self.module, names)
-            x0, clean = rolled_out(self.module, reference, noise, prompt, levels, steps)
+            x0, clean = roll_out_with_gradients(
+                self.module, reference, noise, prompt, levels, steps
+            )
         error = (clean - target).square().mean()
         return {"loss": 2.0 * huber(x0, target), "rollout_mse": error}
 

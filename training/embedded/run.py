@@ -225,7 +225,7 @@ class Run:
                 return False
             if name == "autoencoder":
                 set_statistics(self.autoencoder, clips[:STATISTICS_CLIPS])
-            self.hand_on(name, clips)
+            self.write_checkpoint(name, clips)
         return True
 
     @staticmethod
@@ -247,7 +247,7 @@ class Run:
         clips += new  # the autoencoder's stage holds this very list
         self.log({"stage": stage.name, "new_clips": len(new), "clips": len(clips)})
 
-    def hand_on(self, name: str, clips: list[Clip]) -> None:
+    def write_checkpoint(self, name: str, clips: list[Clip]) -> None:
         """Write the checkpoint with this stage's result."""
         facts = self.facts()
         found = latest(self.out / name)

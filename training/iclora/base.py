@@ -45,12 +45,12 @@ class BaseConfig:
     """The choice of base model.
 
     Attributes:
-        checkpoint: a folder that training wrote, or a diffusers folder (of a pipeline, or of its
-            transformer).
-        profile: profile that makes a diffusers model chunk-causal; sizes come from the checkpoint.
-        expert: "high_noise" or "low_noise" of two experts; empty for a single model.
-        name: id of the model, for the adapter's header.
-        licence: of the model, for the adapter's header.
+        checkpoint: a folder that training wrote, or a diffusers folder of a pipeline or its
+            transformer.
+        profile: the profile that makes a diffusers model chunk-causal; sizes come from the model.
+        expert: "high_noise" or "low_noise" if there are two experts; empty for a single model.
+        name: the model's id in the adapter's header.
+        licence: the model's licence in the adapter's header.
     """
 
     checkpoint: str = ""
@@ -77,14 +77,14 @@ class Base:
     """A loaded base model with its metadata.
 
     Attributes:
-        transformer: in evaluation mode, on the CPU.
-        autoencoder: the autoencoder of a checkpoint of ours; None for a diffusers model, whose
-            latents are encoded beforehand.
-        expert: which of two experts it is.
-        span: the range of timesteps that it serves.
-        name: id of the model. licence: of the model. sha256: over its tensors.
-        files: those of the transformer. folder: the folder that it was read from.
-        latents_of: sha256 of the autoencoders' files that make its latents, as far as is known.
+        transformer: the network in evaluation mode, on the CPU.
+        autoencoder: the autoencoder of one of our checkpoints; None for a diffusers model, whose
+            latents are encoded in advance.
+        expert: the expert, if there are two.
+        span: the range of timesteps that the transformer serves.
+        name: the model's id. licence: the model's licence. sha256: hash of its tensors.
+        files: the transformer's files. folder: the folder that it was read from.
+        latents_of: sha256 of the files of autoencoders that make its latents, as far as known.
     """
 
     transformer: InContextTransformer
@@ -116,19 +116,19 @@ def load_base(config: BaseConfig) -> Base:
             "expected a model to train on, got none: give --base FOLDER or checkpoint in [base]"
         )
     folder = Path(config.checkpoint).expanduser()
-    own = (folder / PROFILE_FILE).is_file()
+    is_ours = (folder / PROFILE_FILE).is_file()
     profile = profile_of(config)
-    place = _place(profile, config)
-    files = [folder / TRANSFORMER_FILES[place]] if own else _diffusers_files(folder, place)
+    index = _expert_index(profile, config)
+    files = [folder / TRANSFORMER_FILES[index]] if is_ours else _diffusers_files(folder, index)
     tensors: dict[str, Tensor] = {}
     for path in files:
         tensors |= read_tensors(path)
-    if not own:
+    if not is_ours:
         profile = sized(profile, transformer_config(files[0].parent))
     with torch.device("cpu"):
         transformer = InContextTransformer(profile)
         load_into(transformer, tensors, source=str(files[0].parent))
-        autoencoder = load_autoencoder(folder, profile) if own else None
+        autoencoder = load_autoencoder(folder, profile) if is_ours else None
     if autoencoder is not None:
         autoencoder.requires_grad_(False)
     high, low = (profile.expert_boundary, 1.0), (0.0, profile.expert_boundary)
@@ -136,8 +136,8 @@ def load_base(config: BaseConfig) -> Base:
     return Base(
         transformer=transformer.eval(),
         autoencoder=autoencoder,
-        expert=("high_noise", "low_noise")[place] if two else None,
-        span=(high, low)[place] if two else (0.0, 1.0),
+        expert=("high_noise", "low_noise")[index] if two else None,
+        span=(high, low)[index] if two else (0.0, 1.0),
         name=config.name or profile.name,
         licence=config.licence or "unknown",
         sha256=hash_tensors(read_shards(files)),
@@ -148,7 +148,7 @@ def load_base(config: BaseConfig) -> Base:
 
 
 def autoencoder_hashes(folder: Path) -> frozenset[str]:
-    """Return the sha256 of the files of a folder's autoencoders, and those that it was made of."""
+    """Return the sha256 of a folder's autoencoder files, and of those that they were made from."""
     files = [folder / AUTOENCODER_FILE, folder / "vae" / f"{WEIGHTS}.safetensors"]
     facts = folder / FACTS
     known = json.loads(facts.read_text()).get(LATENTS_OF, []) if facts.is_file() else []
@@ -156,7 +156,7 @@ def autoencoder_hashes(folder: Path) -> frozenset[str]:
 
 
 def check_latents_of(base: Base, sha256: str) -> None:
-    """Raise BuildError where latents were made by an autoencoder that a model does not know."""
+    """Raise BuildError if latents were made by another autoencoder than the model's."""
     if sha256 and base.latents_of and sha256 not in base.latents_of:
         known = " or ".join(sorted(digest[:12] for digest in base.latents_of))
         raise BuildError(
@@ -166,22 +166,22 @@ def check_latents_of(base: Base, sha256: str) -> None:
 
 
 def profile_of(config: BaseConfig) -> Profile:
-    """Return the profile of the chosen model; of diffusers' models, before `sized`."""
+    """Return the profile of the chosen model; for a diffusers model, before `sized`."""
     folder = Path(config.checkpoint).expanduser()
-    own = (folder / PROFILE_FILE).is_file()
-    return read_profile(folder) if own else PROFILES[config.profile]
+    is_ours = (folder / PROFILE_FILE).is_file()
+    return read_profile(folder) if is_ours else PROFILES[config.profile]
 
 
 def check_adapter(path: Path, base: Base) -> None:
     """Raise BuildError for a LoRA that names other base weights than these.
 
-    The first versions wrote a hash over the base's files, in place of one over its tensors.
+    The first versions stored a hash of the base's files instead of one of its tensors.
     """
     facts = read_facts(path)
     if facts is not None and facts.base_sha256 not in ("", base.sha256):
         digests = [sha256_of(file) for file in base.files]
-        whole = hashlib.sha256("".join(digests).encode()).hexdigest()
-        files = digests[0] if len(digests) == 1 else whole
+        combined = hashlib.sha256("".join(digests).encode()).hexdigest()
+        files = digests[0] if len(digests) == 1 else combined
         check_base(path, facts, files if facts.base_sha256 == files else base.sha256)
 
 
@@ -199,7 +199,7 @@ def prepare(base: Base, *, weights: str, device: torch.device) -> None:
         base.autoencoder.to(device)
 
 
-def _place(profile: Profile, config: BaseConfig) -> int:
+def _expert_index(profile: Profile, config: BaseConfig) -> int:
     """Return the index of the chosen expert; ConfigError if recipe and model disagree."""
     if (profile.experts == 2) != bool(config.expert):
         raise ConfigError(
@@ -209,10 +209,10 @@ def _place(profile: Profile, config: BaseConfig) -> int:
     return 1 if config.expert == "low_noise" else 0
 
 
-def _diffusers_files(folder: Path, place: int) -> list[Path]:
+def _diffusers_files(folder: Path, index: int) -> list[Path]:
     """Return the safetensors files of a transformer of a Wan pipeline."""
     check_pipeline(folder)
     experts = expert_folders(folder)
-    where = experts[min(place, len(experts) - 1)]
-    transformer_config(where)
-    return weight_files(where)
+    expert_folder = experts[min(index, len(experts) - 1)]
+    transformer_config(expert_folder)
+    return weight_files(expert_folder)

@@ -1,11 +1,11 @@
 """Batches of latent pairs as a pure function of (seed, step), each from clips of one shape.
 
-They show what the live engine sees. Its sink holds the first chunks after a reset, of which the
-first latent frame may be of one frame and saw no frame before it; all later chunks are from the
-middle of a stream. So a sample's sink is the beginning of a clip, and what follows is from any
-later place in it: the sink may be of any age. In a long run it is of another place altogether, and
-so it is here for a share of the samples, from another clip of the same drive. Its position is that
-of the live engine, just beyond the ring, however old it is.
+They match what the live engine sees. Its sink holds the first chunks after a reset; their first
+latent frame may stand for a single frame and has no frame before it. All later chunks come from the
+middle of a stream. So a sample's sink is the beginning of a clip, and its other chunks come from
+any later position. In a long run the sink shows another scene altogether; for a share of the
+samples it is therefore taken from another clip of the same drive. Its rotary position is that of
+the live engine, just older than the ring, regardless of its age.
 
 Legend: n consecutive chunks, B samples, C latent channels, F latent frames of a clip, f of a chunk,
 h w latent height and width, M tokens of a prompt. A chunk's latents are (B, C, f, h, w), or
@@ -124,9 +124,11 @@ class Batches:
     ) -> None:
         """Group the clips of at least `chunks` chunks by shape.
 
-        `sink_elsewhere` is the share of samples whose sink is of another clip of the same drive.
-        `share` (i, n) takes every n-th sample of a batch, from the i-th on: the part of one of n
-        processes.
+        `sink_elsewhere` is the share of samples whose sink comes from another clip of the same
+        drive. `share` (i, n) selects the samples i, i + n, ... of each batch, for process i of n.
+
+        Raises:
+            PairError: the batch cannot be shared by n processes, or no clip is long enough.
         """
         if batch % share[1]:
             raise PairError(
@@ -179,17 +181,17 @@ class Batches:
     def _sample(
         self, shape: Shape, number: int, *, from_start: bool
     ) -> tuple[LatentPair, Tensor, int]:
-        """Return a clip, its chunks (2, n, C, ...) and the index of the first of them."""
+        """Return a clip, its chunks (2, n, C, ...), and the index of the first after the sink."""
         rng = step_rng(self.seed, number, SAMPLE)
         index = self.buckets[shape].draw(rng)
         pair = self.pairs.read(index)
         first = self.sink + int(rng.integers(self.chunks_of(shape) - self.chunks + 1))
         first = self.sink if from_start else first
-        begun = pair
+        sink_pair = pair
         if self.sink and not from_start and rng.random() < self.sink_elsewhere:
-            begun = self.pairs.read(self._other(shape, index, rng))
+            sink_pair = self.pairs.read(self._other(shape, index, rng))
         parts = [
-            self._cut(begun, first=0, chunks=self.sink),
+            self._cut(sink_pair, first=0, chunks=self.sink),
             self._cut(pair, first=first, chunks=self.chunks - self.sink),
         ]
         return pair, torch.cat(parts, 1), first
@@ -200,7 +202,7 @@ class Batches:
         return cut(both, self.profile, first=first, chunks=chunks)
 
     def _other(self, shape: Shape, index: int, rng: np.random.Generator) -> int:
-        """Return another clip of a clip's drive and shape, or itself where there is none."""
+        """Return another clip of the same drive and shape, or the clip itself if there is none."""
         drives, indices = self.pairs.drives, self.buckets[shape].indices.tolist()
         others = [i for i in indices if i != index and drives[i] == drives[index]]
         return others[int(rng.integers(len(others)))] if others else index
@@ -223,8 +225,8 @@ def cut(latents: Tensor, profile: Profile, *, first: int, chunks: int) -> Tensor
     """
     size = profile.chunk_latents
     part = latents[..., first * size : (first + chunks) * size, :, :]
-    apart = torch.unflatten(part, -3, (chunks, size)).movedim(-4, -5)
-    return apart.squeeze(-3) if size == 1 else apart
+    chunked = torch.unflatten(part, -3, (chunks, size)).movedim(-4, -5)
+    return chunked.squeeze(-3) if size == 1 else chunked
 
 
 def stack_texts(texts: Sequence[Tensor | None]) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""A training step's random conditioning: noise, past, prefix, prompt; a function of (seed, step).
+"""Random conditioning of a training step (noise, past, prefix, prompt) as a function of its seed.
 
 Legend: n consecutive chunks, B samples, C latent channels, f latent frames of a chunk, h w latent
 height and width, N tokens of a chunk.
@@ -25,15 +25,15 @@ class Conditions:
     """The probabilities of the conditioning.
 
     Attributes:
-        chunks: consecutive chunks of a sample; the loss is on the last, the others are its past. 0
+        chunks: consecutive chunks of a sample: the loss is on the last, the others are its past. 0
             takes one more than the model's sink and ring hold.
-        first_latent: share of samples whose first latent frame of the chunk is given clean and is
-            not in the loss. If a chunk is one latent frame, their past is given clean instead.
-        sink_elsewhere: share of samples whose sink is of another place of the same drive, as it is
-            in the live engine after minutes.
+        first_latent: share of samples whose chunk has a clean first latent frame, without loss. If
+            a chunk is one latent frame, the past is clean instead.
+        sink_elsewhere: share of samples whose sink comes from another clip of the same drive, since
+            a live engine's sink shows another place after some minutes.
         history_noise: largest noise on the past, as a share of t = 1.
-        history_dropout: share of steps shortly after a reset: a clip's first chunks, with too few
-            before them, or none, to fill sink and ring.
+        history_dropout: share of steps that train on a clip's first chunks, as after a reset, with
+            too few earlier chunks to fill sink and ring.
         reference_dropout: share of steps without the render.
         caption_dropout: share of samples with the empty prompt.
     """
@@ -67,8 +67,8 @@ class StepPlan:
     """The conditioning that all samples of a batch share.
 
     Attributes:
-        past: chunks before the one with the loss.
-        from_start: whether the first of them is the clip's first.
+        past: number of chunks before the one with the loss.
+        from_start: whether the first of them is the clip's first chunk.
         reference: whether the render is given.
     """
 
@@ -80,10 +80,14 @@ class StepPlan:
 def plan_step(conditions: Conditions, profile: Profile, *, seed: int, step: int) -> StepPlan:
     """Return the plan of a batch."""
     rng = step_rng(seed, step, STEP)
-    most = conditions.chunks_for(profile) - 1
-    full, given = rng.random(2) >= (conditions.history_dropout, conditions.reference_dropout)
-    few = int(rng.integers(max(1, most)))
-    return StepPlan(past=most if full else few, from_start=not full, reference=bool(given))
+    max_past = conditions.chunks_for(profile) - 1
+    full_past, given = rng.random(2) >= (conditions.history_dropout, conditions.reference_dropout)
+    fewer_chunks = int(rng.integers(max(1, max_past)))
+    return StepPlan(
+        past=max_past if full_past else fewer_chunks,
+        from_start=not full_past,
+        reference=bool(given),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +96,11 @@ class SampleDraws:
 
     Attributes:
         t: (B,) float32 timesteps.
-        noise: the shape of a chunk's latent; the noise to remove.
+        noise: the noise to remove, in the shape of a chunk's latent.
         history: (n - 1, ...) noise on the chunks of the past.
-        history_t: (B,) float32, timestep of the noise on the past.
-        clean_first: whether the prefix is given clean, B.
-        no_caption: whether the prompt is the empty one, B.
+        history_t: (B,) float32 timesteps of the noise on the past.
+        clean_first: for each sample, whether the prefix is clean.
+        no_caption: for each sample, whether the prompt is empty.
     """
 
     t: Tensor
@@ -128,9 +132,9 @@ def draw_samples(
         caption.append(rng.random() < conditions.caption_dropout)
         generator = torch.Generator("cpu").manual_seed(int(rng.integers(2**62)))
         shape = (len(like), *like.shape[2:])
-        both = torch.randn(shape, generator=generator, device="cpu")
-        noise.append(both[-1])
-        past.append(both[:-1])
+        noises = torch.randn(shape, generator=generator, device="cpu")
+        noise.append(noises[-1])
+        past.append(noises[:-1])
     return SampleDraws(
         t=torch.tensor(t, device=device),
         noise=torch.stack(noise).to(device),
@@ -142,9 +146,9 @@ def draw_samples(
 
 
 def levels(t: Tensor, clean_first: Sequence[bool], like: Tensor) -> Tensor:
-    """Return t for every latent frame, (B, 1, f, 1, 1), or (B, 1, 1, 1) of a one-frame chunk.
+    """Return t of every latent frame, (B, 1, f, 1, 1), or (B, 1, 1, 1) if a chunk is one frame.
 
-    It is 0 at a first frame that is given clean.
+    It is 0 at a clean first frame.
     """
     if like.ndim == 4:
         return t.view(-1, 1, 1, 1)
@@ -153,8 +157,8 @@ def levels(t: Tensor, clean_first: Sequence[bool], like: Tensor) -> Tensor:
     return each[:, None, :, None, None]
 
 
-def token_levels(each: Tensor, clean_first: Sequence[bool], tokens: int) -> Tensor:
-    """Return timesteps as the transformer takes them: (B,), or (B, N) where frames differ."""
+def token_timesteps(each: Tensor, clean_first: Sequence[bool], tokens: int) -> Tensor:
+    """Return timesteps for the transformer: (B,), or (B, N) if latent frames differ."""
     flat = each.flatten(1)
     if flat.shape[1] == 1 or not any(clean_first):
         return flat[:, 0]
@@ -162,16 +166,16 @@ def token_levels(each: Tensor, clean_first: Sequence[bool], tokens: int) -> Tens
 
 
 def masked_error(
-    got: Tensor,  # x0 as predicted
-    wanted: Tensor,  # x0
+    got: Tensor,  # predicted x0
+    wanted: Tensor,  # true x0
     each: Tensor,  # levels
     *,
     velocity: bool,
 ) -> Tensor:  # (B,)
     """Return each sample's mean squared error over the latent frames with noise.
 
-    It is the squared error of x0, or of the velocity v = eps - x0, which is that of x0 over t
-    (Lipman et al. 2023, eq. 23), times a mask of the noisy frames, divided by the mask's mean.
+    It is the error of x0, or with `velocity` that of v = eps - x0, which is the error of x0 divided
+    by t (Lipman et al. 2023, eq. 23).
     """
     mask = (each > 0).to(got.dtype)
     error = (got - wanted) / each.clamp_min(1e-6) if velocity else got - wanted

@@ -36,7 +36,7 @@ def shape_of(bucket: str) -> Shape:
 
 
 def open_data(folder: Path) -> Data:
-    """Open packed shards: a folder with an index, or a dataset whose `shards` has one."""
+    """Open packed shards: a folder with an index, or a data set with one in `shards`."""
     folder = folder / "shards" if (folder / "shards").is_dir() else folder
     if not (folder / INDEX).is_file():
         raise PairError(

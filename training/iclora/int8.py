@@ -1,4 +1,4 @@
-"""Frozen linear layers in int8, with a scale for each row: half of bfloat16's memory."""
+"""Frozen linear layers in int8 with one scale for each row, in half of bfloat16's memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Int8Product(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, codes: Tensor, scale: Tensor) -> Tensor:
         """Return x (codes * scale)^T."""
         ctx.save_for_backward(codes, scale)
-        return nn.functional.linear(x, widened(codes, scale, x.dtype))
+        return nn.functional.linear(x, dequantized(codes, scale, x.dtype))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """Return the gradient of x; the weight is frozen."""
         (gradient,) = gradients
         codes, scale = ctx.saved_tensors
-        return gradient @ widened(codes, scale, gradient.dtype), None, None
+        return gradient @ dequantized(codes, scale, gradient.dtype), None, None
 
 
 class Int8Linear(nn.Linear):
@@ -34,7 +34,7 @@ class Int8Linear(nn.Linear):
     @property
     def weight(self) -> Tensor:  # type: ignore[override]
         """Return a dequantized copy of the weight."""
-        return widened(self.codes, self.scale, torch.float32)
+        return dequantized(self.codes, self.scale, torch.float32)
 
     def forward(self, x: Tensor) -> Tensor:  # (..., in) -> (..., out)
         """Return x W^T + b, in bfloat16 under autocast."""
@@ -45,7 +45,7 @@ class Int8Linear(nn.Linear):
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
 
-def widened(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+def dequantized(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
     """Return codes * scale, dequantized to a dtype."""
     return codes.to(dtype) * scale.to(dtype)
 
@@ -54,8 +54,8 @@ def widened(codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
 def freeze_int8(module: nn.Module) -> None:
     """Replace the linear layers of a module's blocks by int8 ones, in place.
 
-    The largest error of a weight is 1/254 of the largest in its row. Adapters may be attached
-    before or after; merging into such a layer has no effect.
+    A weight's error is at most 1/254 of the largest weight in its row. Adapters may be attached
+    before or after. Merging an adapter into such a layer has no effect.
     """
     for name, layer in list(module.named_modules()):
         if type(layer) is not nn.Linear or not name.startswith("blocks."):

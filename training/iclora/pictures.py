@@ -1,4 +1,4 @@
-"""Pictures of latents, to look at.
+"""Converts latents to pictures for previews.
 
 Legend: n consecutive chunks, C latent channels, f latent frames of a chunk, h w latent height and
 width, T frames, H W pixels.
@@ -24,7 +24,7 @@ Painter = Callable[[Tensor], NDArray[np.uint8]]  # (n, C, f, h, w) or (n, C, h, 
 
 
 def painter_of(base: Base) -> Painter:
-    """Return a function from latents to pictures: the autoencoder's decoder, or false colours."""
+    """Return a function that draws latents, by the autoencoder's decoder or in false colours."""
     if base.autoencoder is not None:
         return partial(unguided, base.autoencoder)
     if (base.folder / "vae").is_dir():
@@ -33,7 +33,7 @@ def painter_of(base: Base) -> Painter:
 
 
 def unguided(autoencoder: Autoencoder, latents: Tensor) -> NDArray[np.uint8]:
-    """Decode latents without guidance, as the rendered frames are not available here."""
+    """Decode latents without guidance, because the rendered frames are not available."""
     frames = [split(chunk[None]) for chunk in latents]
     film = decode_film(autoencoder, torch.cat(frames, 1).transpose(1, 2), frames[0].shape[1])[0]
     levels: NDArray[np.uint8] = (
@@ -75,7 +75,7 @@ def false_colours(latents: Tensor, *, stride: int) -> NDArray[np.uint8]:  # -> (
 
 
 def grid(strips: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
-    """Return a grid with a row for each clip (T, H, W, 3): the last frames of `columns` parts."""
+    """Return a grid of pictures: a row for each clip (T, H, W, 3), `columns` frames of it."""
     rows = []
     for frames in strips:
         ends = [len(frames) * (i + 1) // columns - 1 for i in range(columns)]

@@ -20,7 +20,7 @@ class Processes:
     """The processes of this run; accelerate is imported only if there are several."""
 
     def __init__(self) -> None:
-        """Join the processes that the launcher announced in the environment."""
+        """Join the process group that the launcher set up in the environment."""
         self._state: Any = None
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             accelerate = require("accelerate", extra="multi-gpu")
@@ -29,14 +29,14 @@ class Processes:
 
     @property
     def share(self) -> tuple[int, int]:
-        """Return this process's number and how many there are."""
+        """Return this process's index and the number of processes."""
         return (0, 1) if self._state is None else (
             self._state.process_index, self._state.num_processes
         )  # fmt: skip
 
     @property
     def first(self) -> bool:
-        """Return whether this is the process that writes files."""
+        """Return whether this is the first process, which writes the files."""
         return self.share[0] == 0
 
     def mean(self, tensor: Tensor) -> Tensor:

@@ -27,11 +27,11 @@ class AdapterConfig:
     """The adapter's size and metadata.
 
     Attributes:
-        rank: inner size of the products.
+        rank: inner size of the low-rank products.
         alpha: the products are scaled by alpha / rank.
-        targets: suffixes of the names of the linear layers that are adapted.
+        targets: suffixes of the names of the linear layers to adapt.
         trigger: words that prompts must contain, for the header.
-        licence: of the adapter, for the header.
+        licence: licence of the adapter, for the header.
     """
 
     rank: int = 32
@@ -71,8 +71,8 @@ class Validation:
         every: optimizer steps between validations.
         clips: maximum number of clips.
         chunks: maximum number of consecutive chunks of a clip.
-        steps: denoise steps; 0 takes the model's own number, which suits a distilled one only.
-        guidance: classifier-free guidance over the prompt; 1 is none, and costs half.
+        steps: denoise steps; 0 takes the model's own number, which only suits a distilled model.
+        guidance: classifier-free guidance over the prompt; 1 is none, and takes half the time.
         seed: seed of the noise, as in the live engine.
     """
 
@@ -91,8 +91,8 @@ class IcLoraRecipe:
     Attributes:
         method: "ic-lora".
         seed: seed of the adapter, batches, noise and timesteps.
-        threads: CPU threads of torch; 0 leaves its own number.
-        batch: samples per batch, over all processes; a step takes `accumulate` batches.
+        threads: CPU threads of torch; 0 keeps its default.
+        batch: samples per batch over all processes; a step takes `accumulate` batches.
         save_steps: optimizer steps between saved states.
         log_steps: optimizer steps between lines of the log.
         tensorboard: whether the log is also written for TensorBoard.
@@ -126,7 +126,7 @@ FREE = (
     "base.checkpoint",
     "optimizer.budget_s",
 )
-"""What may change when a run is resumed; so may [validation]."""
+"""Options that may change when a run is resumed, besides [validation]."""
 
 
 def parse_recipe(table: dict[str, Any]) -> IcLoraRecipe:

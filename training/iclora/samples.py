@@ -1,4 +1,4 @@
-"""Previews and metrics of validation clips, realized as the live engine does.
+"""Previews and metrics of validation clips, which are realized as in the live engine.
 
 Legend: n consecutive chunks, C latent channels, F latent frames of a clip, f of a chunk, h w latent
 height and width.
@@ -136,7 +136,7 @@ class Preview:
     def __call__(self, folder: Path) -> dict[str, Any]:
         """Return mean squared errors of realized and rendered latents, and losses by t.
 
-        A single one of two experts cannot realize a clip, so it has losses only.
+        One expert of two cannot realize a clip alone, so it has losses only.
         """
         figures: dict[str, list[float]] = {}
         levels: dict[str, list[float]] = {}

@@ -1,7 +1,8 @@
 """The loss of an IC-LoRA: denoising of target tokens that attend to the clean render.
 
 The render's tokens have timestep 0 and the target's positions, attend to themselves only, and have
-no loss; the target's attend to both, and to the past through the ring, as in the live engine.
+no loss. The target's tokens attend to both, and to the past through the ring, as in the live
+engine.
 
 Legend: n consecutive chunks, B samples, C latent channels, f latent frames of a chunk, h w latent
 height and width, L layers, H heads, N tokens of a chunk, M tokens of a prompt, D head channels.
@@ -28,7 +29,7 @@ from realmaster_live.training.iclora.conditions import (
     levels,
     masked_error,
     plan_step,
-    token_levels,
+    token_timesteps,
 )
 from realmaster_live.training.iclora.timesteps import Timesteps
 from realmaster_live.training.latents import empty_past, ropes
@@ -38,7 +39,7 @@ BINS = 10  # number of bins over t in the log
 
 
 class LossBins:
-    """Mean losses by noise level: the mean over all levels does not show convergence."""
+    """Mean losses by noise level, because the mean over all levels does not show convergence."""
 
     def __init__(self) -> None:
         self.sums, self.counts = [0.0] * BINS, [0] * BINS
@@ -51,7 +52,7 @@ class LossBins:
             self.counts[place] += 1
 
     def take(self) -> dict[str, float]:
-        """Return the means since the last call, by the bins' bounds, and reset."""
+        """Return bin -> mean loss since the last call, and reset."""
         means = {
             f"{i / BINS:.1f}-{(i + 1) / BINS:.1f}": round(total / count, 5)
             for i, (total, count) in enumerate(zip(self.sums, self.counts, strict=True))
@@ -62,7 +63,7 @@ class LossBins:
 
 
 class IcLoraStage:
-    """Trains a transformer's parameters that require gradients, which are its adapter's."""
+    """Trains a transformer's adapter: its parameters that require gradients."""
 
     name = "ic-lora"
 
@@ -90,8 +91,8 @@ class IcLoraStage:
         plan = plan_step(self.conditions, profile, seed=seed, step=step)
         batch = self.batches.draw(step, from_start=plan.from_start)
         reference, target = (x[: plan.past + 1] for x in (batch.reference, batch.target))
-        seen = plan.reference or not profile.in_context  # without it, the flow has no start
-        if not seen:
+        with_reference = plan.reference or not profile.in_context  # a flow may start at the render
+        if not with_reference:
             reference = torch.zeros_like(reference)
         draws = draw_samples(
             self.conditions,
@@ -102,7 +103,7 @@ class IcLoraStage:
             tokens=tokens_of(self.module, target),
             span=self.span,
         )
-        losses = self.losses(batch, reference, target, draws, seen=seen)
+        losses = self.losses(batch, reference, target, draws, with_reference=with_reference)
         self.bins.add(draws.t, losses.detach())
         return {"loss": losses.mean()}
 
@@ -113,22 +114,24 @@ class IcLoraStage:
         target: Tensor,
         draws: SampleDraws,
         *,
-        seen: bool = True,
+        with_reference: bool = True,
     ) -> Tensor:  # (B,)
-        """Return each sample's loss on its last chunk; `seen` False hides the render."""
+        """Return each sample's loss on its last chunk; `with_reference` False hides the render."""
         model, wanted = self.module, target[-1]
         each = levels(draws.t, draws.clean_first, wanted)
-        begin = flow_start(model.profile, draws.noise, reference[-1])
-        sample = (1.0 - each) * wanted + each * begin
+        start = flow_start(model.profile, draws.noise, reference[-1])
+        sample = (1.0 - each) * wanted + each * start
         rope = rope_of(model, wanted)
         with mixed(self.bfloat16):
             prompt = prompt_keys(model, batch, draws.no_caption, self.empty_text)
             context = model.context(reference[-1], rope, prompt)
-            context = context if seen else empty_past(context)
-            past, past_rope = self.past(reference, target, draws, prompt, context, seen=seen)
+            context = context if with_reference else empty_past(context)
+            past, past_rope = self.past(
+                reference, target, draws, prompt, context, with_reference=with_reference
+            )
             x0, _ = model.denoise(
                 sample,
-                token_levels(each, draws.clean_first, tokens_of(model, target)),
+                token_timesteps(each, draws.clean_first, tokens_of(model, target)),
                 reference[-1],
                 context,
                 past,
@@ -148,7 +151,7 @@ class IcLoraStage:
         prompt: Tensor | None,
         like: Tensor,
         *,
-        seen: bool,
+        with_reference: bool,
     ) -> tuple[Tensor, Rope]:
         """Return keys and values of the noised past in sink and ring, and their rotary tables."""
         model, cache = self.module, RingCache(self.module.profile)
@@ -159,13 +162,13 @@ class IcLoraStage:
             amount = torch.where(clean, 0.0, amount)
         for index in range(len(target) - 1):
             context = model.context(reference[index], rope, prompt)
-            context = context if seen else empty_past(context)
+            context = context if with_reference else empty_past(context)
             noised = add_noise(target[index], draws.history[index], amount)
-            past, turns = cache.past(context), rope_of(model, target[0], tuple(cache.times()))
-            _, kept = model.denoise(
-                noised, zero, reference[index], context, past, rope, turns, prompt
+            past, past_rope = cache.past(context), rope_of(model, target[0], tuple(cache.times()))
+            _, target_kv = model.denoise(
+                noised, zero, reference[index], context, past, rope, past_rope, prompt
             )
-            cache.push(kept)
+            cache.push(target_kv)
         return cache.past(like), rope_of(model, target[0], tuple(cache.times()))
 
     def validate(self) -> dict[str, Any]:
@@ -174,13 +177,13 @@ class IcLoraStage:
 
 
 def tokens_of(model: InContextTransformer, latents: Tensor) -> int:
-    """Return the tokens of a chunk."""
+    """Return the number of tokens of a chunk."""
     frames = latents.shape[-3] if model.profile.chunk_latents > 1 else 1
     return frames * latents.shape[-2] * latents.shape[-1] // model.profile.patch**2
 
 
 def rope_of(model: InContextTransformer, latent: Tensor, times: tuple[float, ...] = (0.0,)) -> Rope:
-    """Return the rotations of a chunk, or of chunks at other times."""
+    """Return the rotary tables of a chunk, or of chunks at other times."""
     rows, columns = (side // model.profile.patch for side in latent.shape[-2:])
     return ropes(model.profile, rows, columns, times)
 
@@ -191,9 +194,12 @@ def prompt_keys(
     no_caption: Sequence[bool] = (),  # B
     empty_text: Tensor | None = None,  # (M, channels)
 ) -> Tensor | None:  # (L, 2, B, H, M, D)
-    """Return the prompts' keys and values, with gradients; dropped ones are the empty prompt's.
+    """Return the prompts' keys and values with gradients; `no_caption` takes the empty prompt's.
 
-    A model with learnt prompts takes them by name, with its first one as the empty prompt.
+    In a model with learnt prompts, the first of them serves as the empty prompt.
+
+    Raises:
+        PairError: an embedding is missing, or the model did not learn a prompt.
     """
     profile = model.profile
     dropped = no_caption or (False,) * len(batch)

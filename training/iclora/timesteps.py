@@ -9,21 +9,21 @@ import numpy as np
 
 from realmaster_live.errors import ConfigError
 
-FEW, MANY = 1024, 4096  # numbers of tokens between which the mean is linear
+FEW_TOKENS, MANY_TOKENS = 1024, 4096  # the mean is linear in the number of tokens through these two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timesteps:
     """A shifted logit-normal distribution: t = 1 / (1 + exp(-(mu + std z))), z normal.
 
-    Esser et al. 2024 (arXiv 2403.03206, section 3.1) with mu growing with the number of tokens,
-    0.95 at 1024 and 2.05 at 4096 and the line through them elsewhere, as Lightricks' public trainer
-    for LTX-Video draws it: more tokens reveal more of a picture under the same noise. The same mu
-    at both makes it constant.
+    The distribution is that of Esser et al. 2024 (arXiv 2403.03206, section 3.1). mu grows linearly
+    with the number of tokens, from 0.95 at 1024 to 2.05 at 4096 and beyond, as in Lightricks'
+    public trainer for LTX-Video, because more tokens reveal more of a picture under the same noise.
+    Equal values at both make mu constant.
 
     Attributes:
-        mean_at_1024: mu for 1024 target tokens of a chunk.
-        mean_at_4096: mu for 4096.
+        mean_at_1024: mu for chunks of 1024 target tokens.
+        mean_at_4096: mu for chunks of 4096.
         std: standard deviation of the logit of t.
         uniform: share of samples whose t is uniform.
         pure: share of samples at t = 1, where every rollout starts.
@@ -48,13 +48,13 @@ class Timesteps:
 
     def mean(self, tokens: int) -> float:
         """Return mu for a number of tokens."""
-        slope = (self.mean_at_4096 - self.mean_at_1024) / (MANY - FEW)
-        return self.mean_at_1024 + slope * (tokens - FEW)
+        slope = (self.mean_at_4096 - self.mean_at_1024) / (MANY_TOKENS - FEW_TOKENS)
+        return self.mean_at_1024 + slope * (tokens - FEW_TOKENS)
 
     def draw(
         self, rng: np.random.Generator, tokens: int, span: tuple[float, float] = (0.0, 1.0)
     ) -> float:
-        """Return a random t; for one of two experts, the distribution is scaled to its span."""
+        """Return a random t; for one of two experts the distribution is scaled to its span."""
         kind, even, z = rng.random(), rng.random(), rng.standard_normal()
         t = 1.0 / (1.0 + math.exp(-(self.mean(tokens) + self.std * z)))
         if kind < self.pure:

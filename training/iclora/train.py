@@ -83,8 +83,8 @@ class IcLoraRun:
     ) -> None:
         """Load the base model.
 
-        A resumed run's conditions may differ in the `accepted` keys. Where `stop` returns true, the
-        run saves and ends within a step.
+        `accepted` names conditions in which a resumed run may differ. Where `stop` returns true,
+        the run saves and ends within a step.
         """
         self.recipe, self.data, self.out = recipe, data, out
         self.accepted, self.stop = accepted, stop
@@ -198,7 +198,7 @@ class IcLoraRun:
 
     @staticmethod
     def bins(stage: IcLoraStage, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return the loss by noise level since the last entry with a loss."""
+        """Return the losses by noise level since the last entry that held a loss."""
         return {"loss_by_t": stage.bins.take()} if "loss" in entry else {}
 
     def log(self, entry: dict[str, Any]) -> None:
@@ -218,7 +218,7 @@ class IcLoraRun:
         (self.out / "env.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     def write_adapter(self) -> None:
-        """Write the adapter's present weights with their metadata."""
+        """Write the adapter's current weights with their metadata."""
         base, options = self.base, self.recipe.adapter
         facts = LoraFacts(
             base_model=base.name,
@@ -243,7 +243,7 @@ class IcLoraRun:
 
 
 def flat(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of a nested entry by their paths."""
+    """Return path -> number for a nested entry."""
     numbers: dict[str, float] = {}
     for name, value in entry.items():
         if isinstance(value, dict):

@@ -12,7 +12,7 @@ from realmaster_live.model.profile import TINY
 from realmaster_live.model.sampling import add_noise
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import step_rng, torch_rng
-from realmaster_live.training.distillation.views import forced_views, predict, prompt_kv
+from realmaster_live.training.distillation.views import predict, prompt_kv, teacher_forced_views
 from realmaster_live.training.embedded.transformer import draw_timesteps
 from realmaster_live.training.iclora.batches import Batches
 from realmaster_live.training.iclora.train import Data
@@ -68,7 +68,9 @@ def teach(folder, make, *, steps, chunks=2, batch=16, rate=3e-3):
     for step in range(steps):
         batch = batches.draw(step)
         generator = torch_rng(step_rng(7, step, 1))
-        views = forced_views(network, batch.reference, batch.target, prompt_kv(network, batch))
+        views = teacher_forced_views(
+            network, batch.reference, batch.target, prompt_kv(network, batch)
+        )
         loss = torch.zeros(())
         for truth, seen in zip(batch.target, views, strict=True):
             t = draw_timesteps(len(truth), PROFILE.shift, generator)

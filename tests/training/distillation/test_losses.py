@@ -99,13 +99,13 @@ def test_data_forcing_in_full_asks_the_teacher_about_the_truth_only():
 
 
 def test_adversarial_losses_by_hand():
-    real, made = row(0.0, 2.0), row(0.0, -2.0)
+    real, fake = row(0.0, 2.0), row(0.0, -2.0)
     soft = math.log1p(math.exp(-2.0))
-    assert adversarial_loss(made).item() == pytest.approx((math.log(2) + soft + 2.0) / 2, rel=1e-5)
-    assert adversarial_loss(made, "hinge").item() == pytest.approx(1.0)
-    both = discriminator_loss(real, made).item()
+    assert adversarial_loss(fake).item() == pytest.approx((math.log(2) + soft + 2.0) / 2, rel=1e-5)
+    assert adversarial_loss(fake, "hinge").item() == pytest.approx(1.0)
+    both = discriminator_loss(real, fake).item()
     assert both == pytest.approx(math.log(2) + soft, rel=1e-5)  # each side is (log 2 + soft) / 2
-    assert discriminator_loss(real, made, "hinge").item() == pytest.approx(0.5 + 0.5)
+    assert discriminator_loss(real, fake, "hinge").item() == pytest.approx(0.5 + 0.5)
 
 
 def test_r1_by_hand():

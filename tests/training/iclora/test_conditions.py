@@ -12,7 +12,7 @@ from realmaster_live.training.iclora.conditions import (
     levels,
     masked_error,
     plan_step,
-    token_levels,
+    token_timesteps,
 )
 from realmaster_live.training.iclora.timesteps import Timesteps
 
@@ -83,7 +83,7 @@ def test_a_clean_first_latent_has_timestep_zero_and_no_loss():
     wanted = torch.zeros(2, 1, 2, 2, 2)
     each = levels(t, clean, wanted)
     assert each[:, 0, :, 0, 0].tolist() == [[0.0, 0.5], [0.5, 0.5]]
-    assert token_levels(each, clean, 2).tolist() == [[0.0, 0.5], [0.5, 0.5]]
+    assert token_timesteps(each, clean, 2).tolist() == [[0.0, 0.5], [0.5, 0.5]]
     got = wanted.clone()
     got[:, :, 0], got[:, :, 1] = 3.0, 1.0  # errors of the first and the second frame
     assert masked_error(got, wanted, each, velocity=False).tolist() == [1.0, (9.0 + 1.0) / 2]
@@ -94,9 +94,9 @@ def test_a_clean_first_latent_has_timestep_zero_and_no_loss():
 def test_tokens_share_a_timestep_where_all_frames_do():
     t, like = torch.tensor([0.2, 0.7]), torch.zeros(2, 16, 3, 4, 4)
     none, both, one = (False, False), (True, True), (False, True)
-    assert torch.equal(token_levels(levels(t, none, like), none, 12), t)
-    assert torch.equal(token_levels(levels(t, both, like[:, :, 0]), both, 4), t)
-    mixed = token_levels(levels(t, one, like), one, 12)
+    assert torch.equal(token_timesteps(levels(t, none, like), none, 12), t)
+    assert torch.equal(token_timesteps(levels(t, both, like[:, :, 0]), both, 4), t)
+    mixed = token_timesteps(levels(t, one, like), one, 12)
     assert mixed.shape == (2, 12)
     assert mixed[1].tolist() == pytest.approx([0.0] * 4 + [0.7] * 8)
 
