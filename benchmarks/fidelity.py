@@ -29,7 +29,7 @@ from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
 from realmaster_live.fidelity.lock import LOCKED, SafetyLock
 from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
-from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
+from realmaster_live.fidelity.thresholds import DEFAULT_THRESHOLDS, JUDGE_THRESHOLDS, Thresholds
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.live.chunker import Chunker
 from realmaster_live.protocols import Source
@@ -145,7 +145,7 @@ def main() -> None:
     if options.judge:
         path = EMBEDDED_FILE if options.judge == "embedded" else Path(options.judge)
         judge = Judge(path, threads=options.threads)
-    tally, limits = Tally(), USUAL if judge is None else JUDGED
+    tally, limits = Tally(), DEFAULT_THRESHOLDS if judge is None else JUDGE_THRESHOLDS
     seconds: dict[str, list[float]] = defaultdict(list)
     lock = SafetyLock(engine)
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What a picture shows of each thing: its boxes, its mask, how much is hidden or cut off."""
+"""Annotations of a picture: boxes, mask, occlusion and truncation of each object."""
 
 from realmaster_live.annotations.annotate import Annotation, Box, annotate, pixels_of
 

@@ -1,8 +1,8 @@
-"""Annotations of a picture: boxes of each thing, its occlusion and truncation.
+"""Annotates a picture with the boxes, occlusion and truncation of each object.
 
-The pixels of an annotation are those whose instance label is `class_id << 16 | mask_id`, so that a
-rider and the two-wheeler below, which share an id, are two annotations with a mask each. The heads
-on one post of a traffic light share a mask: each has the pixels inside its amodal box.
+The pixels of an annotation are those whose instance label is `class_id << 16 | mask_id`. So a rider
+and the two-wheeler below, which share an id, are two annotations with one mask each. The heads of a
+traffic light on one post share a mask, of which each has the pixels inside its amodal box.
 """
 
 from __future__ import annotations
@@ -14,38 +14,40 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.annotations.linking import companions, link
+from realmaster_live.annotations.linking import link, two_wheelers_of_riders
 from realmaster_live.annotations.masks import LIGHT, RIDER, find_masks
 from realmaster_live.annotations.sight import area, boxes_in_view, hidden_shares
 from realmaster_live.frames.classes import THINGS
 from realmaster_live.frames.objects import SceneObject
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels; right, bottom outside
+Box = tuple[
+    float, float, float, float
+]  # left, top, right, bottom in pixels, the last two exclusive
 
-MIN_AREA_PX = 1.0  # of a box's part in the picture; smaller ones are not annotated
-DEPTH_SAMPLES = 9  # pixels of a mask without a thing whose median depth is its distance
+MIN_AREA_PX = 1.0  # objects whose box covers less of the picture are not annotated
+DEPTH_SAMPLES = 9  # pixels whose median depth is the distance of a mask without an object
 _NO_MASK = np.zeros((1, 1), np.int32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """One thing in one picture.
+    """One object in one picture.
 
     Attributes:
-        thing: what it is, and its box in the world; None for a mask whose thing the simulator
-            does not list, and for a rider, who sits on the thing with the same mask_id.
-        class_id: CARLA's class number: of the thing, or of the mask where there is no thing.
-        mask_id: low 16 bits of its instance label; 0 where no pixel is known to be its.
-        amodal: the box of the whole thing as if nothing hid it, not cut at the picture's edge but
-            at one picture's size beyond it; None without a thing.
-        visible: the box of its mask's pixels; None where it has no pixel.
-        pixels: of its mask.
-        occlusion: share of its part in the picture that other things hide, 0 to 1; 0 where there
-            is nothing to tell it by. A rider's is the two-wheeler's.
-        truncation: share of its amodal box outside the picture, 0 to 1; 0 without a thing. A
-            rider's is the two-wheeler's.
-        distance_m: from the camera to the middle of its box along the optical axis; without a
-            thing the median depth of its mask, NaN where no depth is known.
+        thing: the object with its box in the world. None for a mask whose object the simulator does
+            not list, and for a rider, who belongs to the two-wheeler with the same mask_id.
+        class_id: CARLA's class number of the object, or of a mask without an object.
+        mask_id: low 16 bits of its instance label; 0 if no pixel is known to belong to it.
+        amodal: box of the whole object without occlusion, which may extend up to one picture's size
+            beyond the picture's edges; None without an object.
+        visible: box of the mask's pixels; None without pixels.
+        pixels: number of pixels of the mask.
+        occlusion: share of the object's part in the picture that other objects hide, 0 to 1; 0 if
+            unknown. A rider has the two-wheeler's.
+        truncation: share of the amodal box outside the picture, 0 to 1; 0 without an object. A
+            rider has the two-wheeler's.
+        distance_m: distance from the camera to the centre of the box along the optical axis;
+            without an object the mask's median depth, or NaN without depth.
     """
 
     thing: SceneObject | None
@@ -61,28 +63,28 @@ class Annotation:
 
 def annotate(
     objects: tuple[SceneObject, ...],
-    labels: Mapping[str, NDArray[np.generic]],  # as a frame's
+    labels: Mapping[str, NDArray[np.generic]],  # (H, W) each, as in a frame
     cam_to_world: NDArray[np.float64],  # (4, 4) metres
     intrinsics: NDArray[np.float64],  # (3, 3) pixels
     size: tuple[int, int],  # width, height
 ) -> tuple[Annotation, ...]:
-    """Return the annotations of a picture: things in the order given, then masks without one.
+    """Return the annotations of a picture: objects in the given order, then masks without one.
 
-    A thing is annotated where its box covers a pixel of the picture or more, hidden or not, or a
-    mask has its number. A thing whose box contains the camera carries it: neither it nor its mask
-    is annotated. `linking.link` assigns masks to things.
+    An object is annotated if its box covers at least one pixel of the picture, hidden or not, or if
+    a mask has its number. An object whose box contains the camera carries it; neither this object
+    nor its mask is annotated. `linking.link` assigns masks to objects.
 
-    occlusion = hidden / all, counted over 20 x 20 rays through the part of the amodal box in the
-    picture: `all` meet the 3D box; `hidden` are those of them whose pixel is not the thing's own
-    and whose depth is nearer than the box by more than 0.2 m and 0.5 %. It is 1 where an instance
-    label shows no pixel of the thing, and 0 where no depth was given.
+    Occlusion is estimated with 20 x 20 rays through the part of the amodal box in the picture. It
+    is the share, among the rays that meet the 3D box, of those whose pixel does not belong to the
+    object and whose depth is smaller than the box's by more than 0.2 m and 0.5 %. It is 1 if the
+    instance label has no pixel of the object, and 0 without depth.
     """
     depth = cast("NDArray[np.float32] | None", labels.get("depth"))
     instance = cast("NDArray[np.int32] | None", labels.get("instance"))
     masks = find_masks(_NO_MASK if instance is None else instance)
-    things = tuple(one for one in objects if one.class_id in THINGS)
+    things = tuple(each for each in objects if each.class_id in THINGS)
     boxes = boxes_in_view(things, cam_to_world, intrinsics, size)
-    claims = np.array([one.class_id << 16 | one.mask_id for one in things])
+    claims = np.array([each.class_id << 16 | each.mask_id for each in things])
     in_front = ~np.isnan(boxes.amodal[:, 0])
     near = in_front & ((area(boxes.inside) >= MIN_AREA_PX) | np.isin(claims, masks.values))
     boxes = boxes.take(np.flatnonzero(near))
@@ -97,8 +99,8 @@ def annotate(
         hidden[found < 0] = 1.0
     whole = np.maximum(area(boxes.amodal), MIN_AREA_PX)
     outside = 1.0 - np.minimum(area(boxes.inside) / whole, 1.0)
-    eye = boxes.own(np.zeros((1, 1, 3)))[:, 0]
-    carries = np.asarray((np.abs(eye) <= boxes.half).all(axis=1))
+    camera_position = boxes.to_box_axes(np.zeros((1, 1, 3)))[:, 0]
+    contains_camera = np.asarray((np.abs(camera_position) <= boxes.half).all(axis=1))
 
     distances = np.full(len(masks.values), np.nan)
     if depth is not None and len(distances):
@@ -114,7 +116,7 @@ def annotate(
             if thing.class_id == LIGHT:
                 visible, pixels = masks.part(mask, boxes.amodal[number])
         in_view = mask >= 0 or area(boxes.inside[number]) >= MIN_AREA_PX
-        if in_view and not carries[number]:
+        if in_view and not contains_camera[number]:
             annotations.append(
                 Annotation(
                     thing=thing,
@@ -128,10 +130,10 @@ def annotate(
                     distance_m=float(boxes.centre[number, 2]),
                 )
             )
-    for mask, lead in enumerate(companions(masks).tolist()):
-        number = int(thing_of[lead if lead >= 0 else mask])
+    for mask, two_wheeler in enumerate(two_wheelers_of_riders(masks).tolist()):
+        number = int(thing_of[two_wheeler if two_wheeler >= 0 else mask])
         known = number >= 0
-        if known and (carries[number] or masks.class_ids[mask] == things[number].class_id):
+        if known and (contains_camera[number] or masks.class_ids[mask] == things[number].class_id):
             continue
         annotations.append(
             Annotation(
@@ -155,10 +157,10 @@ def pixels_of(
     annotation: Annotation,
     instance: NDArray[np.int32],  # (H, W)
 ) -> tuple[tuple[int, int], NDArray[np.bool_]]:
-    """Return where (left, top) the visible box of an annotation lies, and its mask within it.
+    """Return (left, top) of an annotation's visible box, and the mask (h, w) within it.
 
     Raises:
-        ValueError: it has no pixel.
+        ValueError: the annotation has no pixel.
     """
     if annotation.visible is None:
         raise ValueError(f"expected an annotation with pixels, got none of {annotation.mask_id}")

@@ -1,4 +1,4 @@
-"""Masks of single things in an instance label, as runs of pixels along its rows."""
+"""Masks of single objects in an instance label, as runs of pixels along its rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 
 RIDER = CLASS_IDS["rider"]
 TWO_WHEELERS = frozenset({CLASS_IDS["motorcycle"], CLASS_IDS["bicycle"]})
-LIGHT = CLASS_IDS["traffic_light"]  # the heads on one post are things of their own with one mask
+LIGHT = CLASS_IDS["traffic_light"]  # the heads on one post are separate objects with one mask
 _IS_THING = np.array([number in THINGS for number in range(256)])
 
 
@@ -23,9 +23,9 @@ class Masks:
     """The masks of one picture, and their runs sorted by mask.
 
     Attributes:
-        values: (M,) int32, ascending, `class << 16 | id` of each mask.
-        first: (M + 1,) where each mask's runs begin.
-        rows, starts, lengths: (R,) of each run: its row, its first column, its pixels.
+        values: (M,) int32, `class << 16 | id` of each mask, ascending.
+        first: (M + 1,) index of each mask's first run.
+        rows, starts, lengths: (R,) row, first column and length of each run.
     """
 
     values: NDArray[np.int32]
@@ -36,37 +36,37 @@ class Masks:
 
     @property
     def class_ids(self) -> NDArray[np.int32]:
-        """(M,) CARLA's class numbers."""
+        """CARLA's class numbers, (M,)."""
         return self.values >> 16
 
     @property
     def mask_ids(self) -> NDArray[np.int32]:
-        """(M,) low 16 bits."""
+        """Low 16 bits of the instance labels, (M,)."""
         return self.values & 0xFFFF
 
     @cached_property
     def pixels(self) -> Indices:
-        """(M,) how many pixels each has."""
+        """Number of pixels, (M,)."""
         if not len(self.values):
             return np.zeros(0, np.int64)
         return np.add.reduceat(self.lengths, self.first[:-1])
 
     @cached_property
     def boxes(self) -> NDArray[np.float64]:
-        """(M, 4) left, top, right, bottom in pixels, right and bottom outside."""
+        """Boxes (M, 4): left, top, right, bottom in pixels, the last two exclusive."""
         if not len(self.values):
             return np.zeros((0, 4))
         begin = self.first[:-1]
         sides = (
             np.minimum.reduceat(self.starts, begin),
-            self.rows[begin],  # runs of a mask come from top to bottom
+            self.rows[begin],  # a mask's runs are sorted from top to bottom
             np.maximum.reduceat(self.starts + self.lengths, begin),
             np.maximum.reduceat(self.rows, begin) + 1,
         )
         return np.stack(sides, axis=1).astype(np.float64)
 
     def spread(self, count: int) -> tuple[Indices, Indices]:
-        """Return rows and columns, (M, count) each, of pixels spread evenly over every mask."""
+        """Return rows and columns, (M, count) each, of pixels that are spread over every mask."""
         ends = np.cumsum(self.lengths)
         before = np.concatenate([[0], np.cumsum(self.pixels)[:-1]])[:, None]
         share = (np.arange(count) + 0.5) / count
@@ -75,7 +75,7 @@ class Masks:
         return self.rows[run], self.starts[run] + ranks - (ends[run] - self.lengths[run])
 
     def part(self, mask: int, box: NDArray[np.float64]) -> tuple[NDArray[np.float64] | None, int]:
-        """Return the box (4,) and the pixels of what one mask has inside a box (4,)."""
+        """Return the box (4,) and the pixel count of the part of a mask inside a box (4,)."""
         runs = slice(self.first[mask], self.first[mask + 1])
         left, top = np.floor(box[:2])
         right, bottom = np.ceil(box[2:])
@@ -91,7 +91,7 @@ class Masks:
 
 
 def find_masks(instance: NDArray[np.int32]) -> Masks:
-    """Return the masks of all countable things in an instance label (H, W)."""
+    """Return the masks of all objects in an instance label (H, W)."""
     width = instance.shape[1]
     flat = np.ascontiguousarray(instance).ravel()
     changes = np.empty(flat.size, np.bool_)

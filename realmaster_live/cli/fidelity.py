@@ -67,7 +67,7 @@ def wrap(engine: PromptedEngine, options: Fidelity) -> PromptedEngine:
             )
         return engine
     from realmaster_live.fidelity.gate import FidelityGate
-    from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
+    from realmaster_live.fidelity.thresholds import DEFAULT_THRESHOLDS, JUDGE_THRESHOLDS, Thresholds
 
     known = [one.name for one in fields(Thresholds)]
     unknown = [name for name in options.least if name not in known]
@@ -83,7 +83,9 @@ def wrap(engine: PromptedEngine, options: Fidelity) -> PromptedEngine:
     return FidelityGate(
         engine,
         policy=actions,
-        thresholds=replace(USUAL if options.judge is None else JUDGED, **least),
+        thresholds=replace(
+            DEFAULT_THRESHOLDS if options.judge is None else JUDGE_THRESHOLDS, **least
+        ),
         judge=options.judge if options.judge in (None, "embedded") else Path(options.judge),
         attempts=options.attempts,
     )

@@ -9,44 +9,47 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GROWN_PX = 1  # around a mask: half of a border pixel is the thing's
+DILATION_PX = 1  # a mask grows by this, since border pixels belong to the object by half
 FEATHER_PX = 0.8  # standard deviation of the seam
-AROUND_PX = 24  # surroundings whose colours are matched
-FEWEST_PX = 64  # of them
-LEAST_SPREAD, MOST_SPREAD = 0.8, 1.1
+SURROUNDINGS_PX = 24  # width of the surroundings whose colours are matched
+MIN_SURROUNDING_PIXELS = 64  # with fewer pixels, colours are not matched
+MIN_SPREAD, MAX_SPREAD = 0.8, 1.1
 
 
 def blend(
     rendered: NDArray[np.uint8],  # (H, W, 3)
     realized: NDArray[np.uint8],  # (H, W, 3)
-    mask: NDArray[np.bool_],  # (H, W), of one thing
-    spoilt: NDArray[np.bool_],  # (H, W), of all things that are not to be trusted
+    mask: NDArray[np.bool_],  # (H, W), of one object
+    lost: NDArray[np.bool_],  # (H, W), of all objects that failed
 ) -> NDArray[np.uint8]:
     """Return the realized picture with one object of the render blended in.
 
-    The thing's mean and spread in L*a*b* change as those of its surroundings did from the render
-    to the realized picture: Reinhard et al., "Color Transfer between Images" (2001), eq. 10-11,
-    with CIE L*a*b* in place of their l-alpha-beta, and statistics of the surroundings.
+    The object's mean and standard deviation in L*a*b* change like those of its surroundings from
+    the render to the realized picture: Reinhard et al., "Color Transfer between Images" (2001), eq.
+    10-11, with CIE L*a*b* instead of l-alpha-beta, and statistics of the surroundings.
     """
     rows, columns = np.nonzero(mask)
     if not len(rows):
         return realized
-    margin = GROWN_PX + AROUND_PX
+    margin = DILATION_PX + SURROUNDINGS_PX
     part = (
         slice(max(int(rows.min()) - margin, 0), int(rows.max()) + margin + 1),
         slice(max(int(columns.min()) - margin, 0), int(columns.max()) + margin + 1),
     )
     inner = mask[part].view(np.uint8)
-    grown = cv2.dilate(inner, np.ones((2 * GROWN_PX + 1,) * 2, np.uint8))
-    around = cv2.dilate(inner, np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
-    around &= (grown == 0) & ~spoilt[part]
-    drawn, found = (_to_lab(picture[part]) for picture in (rendered, realized))
-    if around.sum() >= FEWEST_PX:
-        drawn = transfer(drawn, drawn[around], found[around])
-    share = cv2.GaussianBlur(grown.astype(np.float32), (0, 0), FEATHER_PX)[..., None]
-    answer = realized.copy()
-    answer[part] = np.where(share > 0, _to_rgb(share * drawn + (1 - share) * found), realized[part])
-    return answer
+    dilated = cv2.dilate(inner, np.ones((2 * DILATION_PX + 1,) * 2, np.uint8))
+    surroundings = cv2.dilate(inner, np.ones((2 * margin + 1,) * 2, np.uint8)) > 0
+    surroundings &= (dilated == 0) & ~lost[part]
+    rendered_lab, realized_lab = (_to_lab(picture[part]) for picture in (rendered, realized))
+    if surroundings.sum() >= MIN_SURROUNDING_PIXELS:
+        rendered_lab = transfer(
+            rendered_lab, rendered_lab[surroundings], realized_lab[surroundings]
+        )
+    weight = cv2.GaussianBlur(dilated.astype(np.float32), (0, 0), FEATHER_PX)[..., None]
+    mixture = _to_rgb(weight * rendered_lab + (1 - weight) * realized_lab)
+    blended = realized.copy()
+    blended[part] = np.where(weight > 0, mixture, realized[part])
+    return blended
 
 
 def transfer(
@@ -54,9 +57,9 @@ def transfer(
     source: NDArray[np.float32],  # (N, 3)
     target: NDArray[np.float32],  # (N, 3)
 ) -> NDArray[np.float32]:  # (H, W, 3)
-    """Return a picture with the mean and spread of its colours mapped from source to target."""
+    """Map the mean and standard deviation of a picture's colours from source to target."""
     spread = (target.std(0) + 1) / (source.std(0) + 1)
-    spread = np.clip(spread, LEAST_SPREAD, MOST_SPREAD)
+    spread = np.clip(spread, MIN_SPREAD, MAX_SPREAD)
     return np.asarray((picture - source.mean(0)) * spread + target.mean(0), np.float32)
 
 

@@ -1,6 +1,6 @@
-"""Scores objects' size and position: boxes found in the realized picture against the labels.
+"""Scores objects' size and position: their boxes in the realized picture against the labels'.
 
-Legend: R things, S the four sides of SIDES, D displacements across the outline.
+Legend: R objects, S the four sides of SIDES, D displacements across the outline.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from numpy.typing import NDArray
 
 from realmaster_live.fidelity.profiles import DISPLACEMENTS, REACH_PX
 
-WINDOW_PX = 3  # half width of the part of a profile that is searched for in the other
+WINDOW_PX = 3  # half width of the part of the rendered profile that is searched for
 LAGS = np.arange(WINDOW_PX - REACH_PX, REACH_PX - WINDOW_PX + 1)  # outwards
-ALIKE = 0.5  # correlation from which a side counts as found
-PLAIN = 1.5  # levels; a profile that varies less shows no side
+MIN_CORRELATION = 0.5  # correlation from which a side counts as found
+MIN_SIDE_LEVELS = 1.5  # standard deviation below which a profile shows no side
 
 
 def side_shifts(
     rendered: NDArray[np.float64],  # (N, D), profiles of sides
     realized: NDArray[np.float64],  # (N, D)
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return how far outwards each side moved, whether it was found, whether the render shows it.
+    """Return each side's shift outwards in pixels, whether it was found, and is in the render.
 
     The shift is the lag of the largest normalized correlation of the two profiles.
     """
     middle = np.abs(DISPLACEMENTS) <= WINDOW_PX
-    wanted = rendered[:, middle]
-    wanted = wanted - wanted.mean(1, keepdims=True)
-    size = np.sqrt(np.square(wanted).mean(1))
-    likeness = np.empty((len(LAGS), len(rendered)))
-    for place, lag in enumerate(LAGS):
+    template = rendered[:, middle]
+    template = template - template.mean(1, keepdims=True)
+    size = np.sqrt(np.square(template).mean(1))
+    correlation = np.empty((len(LAGS), len(rendered)))
+    for index, lag in enumerate(LAGS):
         part = realized[:, np.abs(DISPLACEMENTS - lag) <= WINDOW_PX]
         part = part - part.mean(1, keepdims=True)
         norm = size * np.sqrt(np.square(part).mean(1) + 1.0)  # a level of noise counts as no edge
-        likeness[place] = (wanted * part).mean(1) / np.maximum(norm, 1e-9)
-    # of equal lags the smaller one
-    best = np.argmax(likeness - 1e-3 * np.abs(LAGS)[:, None], 0)
-    found = likeness[best, np.arange(len(rendered))] >= ALIKE
-    return LAGS[best], found, size >= PLAIN
+        correlation[index] = (template * part).mean(1) / np.maximum(norm, 1e-9)
+    # for equal correlations, the smaller lag
+    best = np.argmax(correlation - 1e-3 * np.abs(LAGS)[:, None], 0)
+    found = correlation[best, np.arange(len(rendered))] >= MIN_CORRELATION
+    return LAGS[best], found, size >= MIN_SIDE_LEVELS
 
 
 def box_scores(
@@ -46,9 +46,10 @@ def box_scores(
     pixels: NDArray[np.int64],  # (R, S), of each side's outline
     boxes: NDArray[np.float64],  # (R, 4), left, top, right, bottom of the masks
 ) -> NDArray[np.float64]:  # (R,)
-    """Return the IoU of each object's detected box with its mask's; NaN for a render without edges.
+    """Return the IoU of each object's box in the realized picture with its mask's box.
 
-    It is multiplied by the share of the outline whose sides were found.
+    It is multiplied by the share of the outline whose sides were found. It is NaN for objects
+    without edges in the render.
     """
     shape = pixels.shape
     flat = [np.nan_to_num(side.reshape(-1, side.shape[-1])) for side in (rendered, realized)]
@@ -57,13 +58,11 @@ def box_scores(
     total = counted.sum(1)
     moved = np.where(found & shown & (pixels > 0), shift, 0)
     left, right, top, bottom = moved.T  # the order of SIDES
-    there = boxes + np.stack([-left, -top, right, bottom], 1)
-    overlap = _area(
-        np.concatenate(
-            [np.maximum(boxes[:, :2], there[:, :2]), np.minimum(boxes[:, 2:], there[:, 2:])], 1
-        )
-    )
-    iou = overlap / np.maximum(_area(boxes) + _area(there) - overlap, 1e-9)
+    moved_boxes = boxes + np.stack([-left, -top, right, bottom], 1)
+    low = np.maximum(boxes[:, :2], moved_boxes[:, :2])
+    high = np.minimum(boxes[:, 2:], moved_boxes[:, 2:])
+    overlap = _area(np.concatenate([low, high], 1))
+    iou = overlap / np.maximum(_area(boxes) + _area(moved_boxes) - overlap, 1e-9)
     with np.errstate(invalid="ignore"):
         return np.where(total > 0, iou * (counted * found).sum(1) / total, np.nan)
 

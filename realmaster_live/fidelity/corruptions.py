@@ -1,4 +1,4 @@
-"""Deliberate corruptions of pictures, with which the detection rate of a gate is measured.
+"""Deliberate corruptions of pictures, to measure how many of them a gate detects.
 
 Legend: H height, W width.
 """
@@ -17,8 +17,8 @@ from realmaster_live.frames.classes import CLASS_IDS
 Picture = NDArray[np.uint8]  # (H, W, 3)
 SHIFT_PX, BLUR_PX = 3, 3.0
 CONTOURS, CORNERS, WIDTH_PX = 6, 4, 2
-LEAST_PX = 80  # of a thing that is erased
-LEAST_AREA_PX = 2000  # of parts that swap their texture
+MIN_ERASED_PX = 80  # smaller objects are not erased
+MIN_SWAPPED_PX = 2000  # smaller areas are not swapped
 GROUND, GREEN = (CLASS_IDS["road"],), (CLASS_IDS["vegetation"], CLASS_IDS["terrain"])
 SMALL = (CLASS_IDS["traffic_light"], CLASS_IDS["traffic_sign"])
 
@@ -44,36 +44,36 @@ def erased(picture: Picture, regions: Regions, seed: int) -> Picture | None:
     The background is inpainted by Telea, "An image inpainting technique based on the fast marching
     method" (2004).
     """
-    things = regions.things(LEAST_PX)
+    things = regions.things(MIN_ERASED_PX)
     things = things[~np.isin(regions.classes[things], SMALL)]
     if not len(things):
         return None
     mask = (regions.numbers == things[seed % len(things)]).astype(np.uint8)
-    grown = cv2.dilate(mask, np.ones((5, 5), np.uint8))
-    return np.asarray(cv2.inpaint(picture, grown, 3, cv2.INPAINT_TELEA), np.uint8)
+    dilated = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.inpaint(picture, dilated, 3, cv2.INPAINT_TELEA), np.uint8)
 
 
 def contoured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
     """Return the picture with outlines of objects that do not exist."""
     rng = np.random.default_rng(seed)
     height, width, _ = picture.shape
-    answer = picture.copy()
+    corrupted = picture.copy()
     for _ in range(CONTOURS):
         points = rng.integers(0, (width, height), (CORNERS, 2)).astype(np.int32)
         colour = rng.integers(0, 256, 3).tolist()
-        cv2.polylines(answer, [points], True, colour, WIDTH_PX, cv2.LINE_AA)
-    return answer
+        cv2.polylines(corrupted, [points], True, colour, WIDTH_PX, cv2.LINE_AA)
+    return corrupted
 
 
 def swapped(picture: Picture, regions: Regions, seed: int) -> Picture | None:
     """Return the picture with road and vegetation swapped; None if one is too small."""
     parts = [np.isin(regions.classes, names)[regions.numbers] for names in (GROUND, GREEN)]
-    if min(part.sum() for part in parts) < LEAST_AREA_PX:
+    if min(part.sum() for part in parts) < MIN_SWAPPED_PX:
         return None
-    answer = picture.copy()
+    corrupted = picture.copy()
     for one, other in (parts, parts[::-1]):
-        answer[one] = np.resize(picture[other], (int(one.sum()), 3))
-    return answer
+        corrupted[one] = np.resize(picture[other], (int(one.sum()), 3))
+    return corrupted
 
 
 def recoloured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
@@ -81,13 +81,13 @@ def recoloured(picture: Picture, regions: Regions, seed: int) -> Picture | None:
     lights = (regions.classes == CLASS_IDS["traffic_light"])[regions.numbers]
     if not lights.any():
         return None
-    answer = picture.copy()
+    corrupted = picture.copy()
     red, green, blue = picture[lights].T
     yellow = np.minimum(red, green) - blue.astype(np.int16) > np.abs(green - red.astype(np.int16))
-    answer[lights] = np.stack(
+    corrupted[lights] = np.stack(
         [np.where(yellow, blue, green), np.where(yellow, green, red), blue], 1
     )
-    return answer
+    return corrupted
 
 
 CORRUPTIONS: Mapping[str, Callable[[Picture, Regions, int], Picture | None]] = {

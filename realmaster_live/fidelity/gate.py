@@ -17,7 +17,7 @@ from realmaster_live.fidelity.blend import blend
 from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
 from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
-from realmaster_live.fidelity.thresholds import JUDGED, USUAL, Thresholds
+from realmaster_live.fidelity.thresholds import DEFAULT_THRESHOLDS, JUDGE_THRESHOLDS, Thresholds
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.trust import FrameTrust, Verdict
 from realmaster_live.live.wrapper import EngineWrapper, innermost, retrying
@@ -27,12 +27,12 @@ from realmaster_live.protocols import Engine
 log = logging.getLogger(__name__)
 
 Action = Literal["retry", "blend", "quarantine"]
-LOOKS_AS_RENDERED = (None, AS_SIMULATED)  # prompts under which colours can be compared
+PROMPTS_AS_RENDERED = (None, AS_SIMULATED)  # prompts under which colours can be compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One realization of a chunk; `failures` has a tuple of names for every frame."""
+    """One realization of a chunk; `failures` names what fails in each frame."""
 
     chunk: Chunk
     trust: tuple[FrameTrust, ...]
@@ -45,7 +45,7 @@ class Attempt:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """Return a sort key, lower for a better attempt: failures first, then the lowest score."""
+        """Return a sort key, lower for better attempts: by failures, then by lowest score."""
         scores = [trust.score for trust in self.trust if not math.isnan(trust.score)]
         return sum(map(len, self.failures)), -min(scores, default=1.0)
 
@@ -53,15 +53,15 @@ class Attempt:
 class FidelityGate(EngineWrapper):
     """Judges every realized frame by the simulator's labels and writes `chunk.trust`.
 
-    The policy's actions are taken in order on a chunk that fails, until it passes: "retry" realizes
-    it again from another seed and keeps the best attempt; "blend" replaces a lost object by the
-    render's pixels; "quarantine" keeps the picture and marks it, for whoever reads the recording.
-    An empty policy only writes the scores. Under a prompt for another weather than the simulator's,
-    the thresholds are lowered and the colours of objects are not compared with the render's.
+    The policy's actions are applied in order to a chunk that fails, until it passes: "retry"
+    realizes it again from another seed and keeps the best attempt, "blend" replaces a lost object
+    by the render's pixels, and "quarantine" keeps the picture and marks it for readers of the
+    recording. An empty policy only writes the scores. Under a prompt for another weather than the
+    simulator's, the thresholds are lowered and colours are not compared with the render's.
 
     Attributes:
-        engine: the one that realizes.
-        verdicts: how many frames got each verdict. failures: how many frames failed by each name.
+        engine: the wrapped engine.
+        verdicts: verdict -> number of frames. failures: name of a score -> number of frames.
     """
 
     def __init__(
@@ -75,8 +75,9 @@ class FidelityGate(EngineWrapper):
     ) -> None:
         """Wrap an engine and own it.
 
-        `judge` is a network's file (see `judge.py`) or "embedded"; `attempts` counts the first one.
-        `thresholds` are USUAL by default, with a judge JUDGED.
+        `judge` is the file of a judge network (see `judge.py`) or "embedded". `attempts` includes
+        the first one. `thresholds` are DEFAULT_THRESHOLDS unless given, or JUDGE_THRESHOLDS with a
+        judge.
 
         Raises:
             ConfigError: an action is unknown, or the engine cannot retry.
@@ -96,7 +97,7 @@ class FidelityGate(EngineWrapper):
             )
         super().__init__(engine)
         self.policy, self.attempts = tuple(policy), attempts
-        self.thresholds = thresholds or (USUAL if judge is None else JUDGED)
+        self.thresholds = thresholds or (DEFAULT_THRESHOLDS if judge is None else JUDGE_THRESHOLDS)
         if isinstance(judge, (str, Path)):
             judge = Judge(EMBEDDED_FILE if judge == "embedded" else judge)
         self._judge = judge
@@ -110,14 +111,14 @@ class FidelityGate(EngineWrapper):
         Raises:
             ConfigError: the chunk has no labels to judge by.
         """
-        best, tried = self._judged(self.engine.realize(chunk)), 1
+        best, attempts = self._judged(self.engine.realize(chunk)), 1
         verdict: Verdict = "passed"
         blended: frozenset[int] = frozenset()
         for action in self.policy:
             if best.passes:
                 break
             if action == "retry":
-                best, tried = self._retry(chunk, best)
+                best, attempts = self._retry(chunk, best)
                 verdict = "retried"
             elif action == "blend":
                 best, blended = self._blend(best)
@@ -128,11 +129,11 @@ class FidelityGate(EngineWrapper):
             if failures and "quarantine" in self.policy:
                 final = "quarantined"
             self.verdicts[final] += 1
-            trust.append(replace(scores, verdict=final, attempts=tried))
+            trust.append(replace(scores, verdict=final, attempts=attempts))
         return replace(best.chunk, trust=tuple(trust))
 
     def close(self) -> None:
-        """Close the engine, and log what was found; may be called twice."""
+        """Close the engine, and log the verdicts; may be called twice."""
         super().close()
         if self.verdicts and not self._closed:
             counts = ", ".join(f"{count} {name}" for name, count in self.verdicts.items())
@@ -140,9 +141,9 @@ class FidelityGate(EngineWrapper):
         self._closed = True
 
     def _limits(self, chunk: Chunk) -> Thresholds:
-        """Return the thresholds of a chunk's prompt."""
-        as_rendered = chunk.prompt in LOOKS_AS_RENDERED
-        return self.thresholds if as_rendered else self.thresholds.eased()
+        """Return the thresholds for a chunk's prompt."""
+        as_rendered = chunk.prompt in PROMPTS_AS_RENDERED
+        return self.thresholds if as_rendered else self.thresholds.relaxed()
 
     def _judged(self, chunk: Chunk) -> Attempt:
         """Return the chunk with its scores."""
@@ -154,7 +155,7 @@ class FidelityGate(EngineWrapper):
                 {name: label[index] for name, label in chunk.labels.items()},
                 chunk.objects[index] if chunk.objects else (),
                 judge=self._judge,
-                look=chunk.prompt in LOOKS_AS_RENDERED,
+                look=chunk.prompt in PROMPTS_AS_RENDERED,
                 least_px=self.thresholds.least_px,
             )
             for index in range(len(chunk))
@@ -164,48 +165,48 @@ class FidelityGate(EngineWrapper):
         return Attempt(chunk=chunk, trust=trust, failures=failures)
 
     def _retry(self, chunk: Chunk, first: Attempt) -> tuple[Attempt, int]:
-        """Return the best attempt and their number; the engine's state is the best one's."""
+        """Return the best attempt and their number; the engine is left in the best one's state."""
         engine = retrying(self.engine)
         assert engine is not None
         best = last = first
-        tried = 1
+        attempts = 1
         for seed in self._seeds(first.chunk):
             last = self._judged(engine.realize_again(chunk, seed))
-            tried += 1
+            attempts += 1
             best = min(best, last, key=lambda attempt: attempt.rank)
             if best.passes:
                 break
-        if best is not last:  # restore the engine's context, which is that of the last attempt
+        if best is not last:  # the engine is in the state of the last attempt
             assert best.chunk.seed is not None
             engine.realize_again(chunk, best.chunk.seed)
-        return best, tried
+        return best, attempts
 
     def _seeds(self, chunk: Chunk) -> Iterator[int]:
-        """Yield the seeds of the further attempts."""
+        """Yield the seeds of the other attempts."""
         if chunk.seed is not None:
             yield from range(chunk.seed + 1, chunk.seed + self.attempts)
 
     def _blend(self, attempt: Attempt) -> tuple[Attempt, frozenset[int]]:
-        """Return the chunk with lost objects taken from the render, and the frames that have any.
+        """Return the chunk with lost objects taken from the render, and the frames that have some.
 
-        Only pixels change: the engine's context stays that of its own result.
+        Only pixels change: the engine's state stays that of its own result.
         """
         chunk, frames = attempt.chunk, attempt.chunk.frames.copy()
         rendered = frames if chunk.rendered is None else chunk.rendered
-        touched = set()
+        blended_frames = set()
         limits = self._limits(chunk)
         for index, trust in enumerate(attempt.trust):
             lost = {thing.mask_id for thing in trust.instances if limits.thing_fails(thing)}
             regions = find_regions({name: label[index] for name, label in chunk.labels.items()})
             if not attempt.failures[index] or not lost or regions is None:
                 continue
-            touched.add(index)
+            blended_frames.add(index)
             parts = regions.things(1)
             parts = parts[np.isin(regions.mask_ids[parts], list(lost))]
-            spoilt = np.isin(regions.numbers, parts)
+            lost_pixels = np.isin(regions.numbers, parts)
             for part in parts:
                 mask = regions.numbers == part
-                frames[index] = blend(rendered[index], frames[index], mask, spoilt)
-        if not touched:
+                frames[index] = blend(rendered[index], frames[index], mask, lost_pixels)
+        if not blended_frames:
             return attempt, frozenset()
-        return self._judged(replace(chunk, frames=frames)), frozenset(touched)
+        return self._judged(replace(chunk, frames=frames)), frozenset(blended_frames)

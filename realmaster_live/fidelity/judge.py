@@ -5,13 +5,13 @@ The contract of such a file:
 - input `image`: (1, 3, H, W) float32, RGB in [0, 1], H and W any multiples of 32.
 - output `classes`: (1, K, H/4, W/4) float32, logits of K groups of classes.
 - output `log_depth`: (1, 1, H/4, W/4) float32, natural logarithm of metres. Only its order is used.
-- metadata `groups`: JSON, an object of K entries in the order of the logits: the group's name ->
-  list of CARLA's class numbers in it (`classes.CLASS_NAMES`). No number is in two groups; what is
-  in none is not judged. An empty list is a group of "anything else".
-- metadata `width`, optional: pixels that wider pictures are scaled down to, 320 where it is absent.
+- metadata `groups`: a JSON object of K entries in the order of the logits: the group's name -> list
+  of CARLA's class numbers in it (`classes.CLASS_NAMES`). No number is in two groups; classes in no
+  group are not judged. A group with an empty list stands for everything else.
+- metadata `width`, optional: the width in pixels that wider pictures are scaled down to (320).
 
-Weights may be float16 inside; inputs and outputs are float32. `embedded` is `judge.onnx` beside
-this module.
+Weights may be float16; inputs and outputs are float32. `embedded` is `judge.onnx` beside this
+module.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from realmaster_live.system.texts import parse_json
 
 EMBEDDED_FILE = Path(__file__).parent / "judge.onnx"
 INPUT, OUTPUTS = "image", ("classes", "log_depth")
-MULTIPLE = 32  # pixels, of the input's sides
+MULTIPLE = 32  # pixels: the input's sides are multiples of it
 STRIDE = 4  # input pixels between output pixels
-WIDTH = 320  # pixels: what the shipped one sees best, at a third of the cost of 512
+WIDTH = 320  # pixels: the best width for the shipped judge, at a third of the cost of 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a judge predicts for one picture, at a quarter of its width and height.
+    """A judge's prediction for a picture, at a quarter of its width and height.
 
     Attributes:
         share: (K, h, w) float32, probability of each group.
@@ -51,16 +51,16 @@ class Prediction:
 
 
 class Judge:
-    """A judge's file, opened.
+    """A judge network, opened from its file.
 
     Attributes:
         groups: name -> CARLA's class numbers, in the order of the logits.
-        group_of: (256,) int64, class number -> group, -1 for a class in no group.
-        width: pixels that wider pictures are scaled down to.
+        group_of: (256,) int64, group of each class number, -1 for a class in no group.
+        width: width in pixels that wider pictures are scaled down to.
     """
 
     def __init__(self, path: Path | str = EMBEDDED_FILE, *, threads: int = 1) -> None:
-        """Open a file of the contract above; ConfigError for another."""
+        """Open a file that follows the contract above; ConfigError for any other file."""
         runtime = require("onnxruntime", extra="live")
         self._path = Path(path)
         options = runtime.SessionOptions()
@@ -73,9 +73,9 @@ class Judge:
             )
         except Exception as error:  # onnxruntime's errors share no public base class
             remedy = "give an ONNX file, or leave the judge out"
-            got, cure = classify_file(self._path, str(error), remedy)
+            got, advice = classify_file(self._path, str(error), remedy)
             raise ConfigError(
-                f"expected a judge network in {self._path}, got {got}: {cure}"
+                f"expected a judge network in {self._path}, got {got}: {advice}"
             ) from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.groups = self._read_groups(metadata.get("groups", "{}"))
@@ -94,8 +94,8 @@ class Judge:
             )
         image = picture.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
         logits, log_depth = self._session.run(list(OUTPUTS), {INPUT: image})
-        raised = np.exp(logits[0] - logits[0].max(0))
-        return Prediction(share=raised / raised.sum(0), log_depth=log_depth[0, 0])
+        exponentials = np.exp(logits[0] - logits[0].max(0))
+        return Prediction(share=exponentials / exponentials.sum(0), log_depth=log_depth[0, 0])
 
     def _read_width(self, text: str) -> int:
         if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) < 10**5):
@@ -106,7 +106,7 @@ class Judge:
         return int(text[:9])
 
     def _read_groups(self, text: str) -> Mapping[str, tuple[int, ...]]:
-        """Return the groups; ConfigError where the file does not keep to the contract."""
+        """Return the groups; ConfigError if the file does not follow the contract."""
         inputs = [each.name for each in self._session.get_inputs()]
         outputs = {each.name: each.shape for each in self._session.get_outputs()}
         try:

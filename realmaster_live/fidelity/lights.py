@@ -11,37 +11,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 STATES = ("red", "yellow", "green")
-FAINTEST = 20.0  # levels of its own colour from which a pixel glows
-ENOUGH = 0.25  # of the render's glow
-FEWEST_PX = 4.0  # glowing pixels that the render needs for its colour to be read
+MIN_GLOW = 20.0  # colour excess in levels from which a pixel glows
+ENOUGH_GLOW = 0.25  # share of the render's glow that gets the full score
+MIN_GLOWING_PIXELS = 4.0  # with fewer glowing pixels in the render, the state cannot be read
 
 
-def glowing(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (..., 3) -> (...)
+def glowing_pixels(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (..., 3) -> (...)
     """Return which pixels glow in a colour of STATES."""
-    return np.asarray(own_colours(picture).max(0) >= FAINTEST, np.bool_)
+    return np.asarray(colour_excesses(picture).max(0) >= MIN_GLOW, np.bool_)
 
 
-def own_colours(picture: NDArray[Any]) -> NDArray[np.float32]:  # (..., 3) -> (C, ...)
-    """Return by how many levels each pixel is red, yellow and green rather than another colour."""
+def colour_excesses(picture: NDArray[Any]) -> NDArray[np.float32]:  # (..., 3) -> (C, ...)
+    """Return by how many levels each pixel is red, yellow and green above all other colours."""
     red, green, blue = np.moveaxis(picture.astype(np.float32), -1, 0)
     own = [red - np.maximum(green, blue), np.minimum(red, green) - blue, green - red]
     return np.stack(own)
 
 
-def glows(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:  # (N, 3) -> (C,)
-    """Return how much of a mask glows in each colour of STATES: levels, summed over pixels.
+def glow_by_colour(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:  # (N, 3) -> (C,)
+    """Return how strongly a mask glows in each colour of STATES, in levels summed over pixels.
 
-    A pixel glows in the one colour that it has most of.
+    A pixel counts for its strongest colour only.
     """
-    own = own_colours(pixels)
+    own = colour_excesses(pixels)
     own = np.where(own == own.max(0), own, 0.0)
-    return np.asarray(np.where(own >= FAINTEST, own, 0.0).sum(1), np.float32)
+    return np.asarray(np.where(own >= MIN_GLOW, own, 0.0).sum(1), np.float32)
 
 
 def read_state(pixels: NDArray[np.uint8]) -> str:  # (N, 3)
-    """Return the colour that a light's mask shows, or "" if none glows."""
-    found = glows(pixels)
-    return STATES[int(found.argmax())] if found.any() else ""
+    """Return the state that a light's mask shows, or "" if nothing glows."""
+    glow = glow_by_colour(pixels)
+    return STATES[int(glow.argmax())] if glow.any() else ""
 
 
 def light_score(
@@ -49,21 +49,21 @@ def light_score(
     realized: NDArray[np.uint8],  # (N, 3)
     state: str,
 ) -> float:
-    """Return 1 where the realized mask shows the state, 0 where it shows another or none.
+    """Return 1 if the realized mask shows the state, 0 if it shows another one or none.
 
-    A light that glows a quarter as much as in the render is as good; a colour that the render's
-    mask has too, such as a yellow housing's, does not count against it. NaN where the render is
-    too small to show the state.
+    A quarter of the render's glow is enough for 1. A colour that the render's mask has too, such as
+    that of a yellow housing, does not count against the light. The score is NaN if the light is too
+    small in the render to show its state.
     """
     if state not in STATES:
         return float("nan")
-    drawn, found = glows(rendered), glows(realized)
-    place = STATES.index(state)
-    if drawn[place] < FEWEST_PX * 2 * FAINTEST or drawn.argmax() != place:
+    rendered_glow, realized_glow = glow_by_colour(rendered), glow_by_colour(realized)
+    index = STATES.index(state)
+    if rendered_glow[index] < MIN_GLOWING_PIXELS * 2 * MIN_GLOW or rendered_glow.argmax() != index:
         return float("nan")
-    other = float(np.delete(found - drawn, place).max(initial=0.0))
-    own = float(found[place])
+    other = float(np.delete(realized_glow - rendered_glow, index).max(initial=0.0))
+    own = float(realized_glow[index])
     if not own:
         return 0.0
-    bright = min(1.0, own / (ENOUGH * float(drawn[place])))
-    return bright * own / (own + max(other, 0.0))
+    brightness = min(1.0, own / (ENOUGH_GLOW * float(rendered_glow[index])))
+    return brightness * own / (own + max(other, 0.0))

@@ -13,33 +13,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.fidelity.lights import glowing
+from realmaster_live.fidelity.lights import glowing_pixels
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.live.wrapper import EngineWrapper, innermost, retrying
 from realmaster_live.protocols import Engine
 
 LOCKED = ("traffic_light", "traffic_sign", "road_line")
-COARSE = 4  # brightness is compared on a grid of every fourth pixel
-# sides of the squares whose mean a place of the grid is compared with, and what each counts: what
-# is nearest, or, inside wide marks, what is farther off
+GRID_STEP = 4  # brightness is compared on every fourth pixel
+# side of a square of grid points -> weight of its mean; the larger ones reach out of wide marks
 SQUARES = {3: 1.0, 9: 0.1, 27: 0.01}
-MARGIN_PX = 56  # half of the largest
-FAINT = 1e-3  # levels; where nothing is near, nothing became brighter
-RELATIVE = 0.3  # share by which brightness against the surroundings may differ from the render's
-# side of the square and levels: fine grain, and soft borders, that may stay as they were realized
-GRAIN_PX, MOST_GRAIN = 5, 16.0
+MARGIN_PX = 56  # half of the largest square
+EPSILON = 1e-3  # levels; keeps the gain at 1 where nothing is near
+MAX_CONTRAST_CHANGE = 0.3  # largest relative change of contrast to the surroundings
+GRAIN_PX, MAX_GRAIN = 5, 16.0  # size in pixels and levels of the realized grain that is kept
 
 
 class SafetyLock(EngineWrapper):
     """Gives the pixels of some classes the render's colours instead of the engine's.
 
-    Hue, chroma and the order of brightness are the render's; overall brightness follows the
+    Hue, chroma and the order of brightness are the render's. Overall brightness follows the
     realized surroundings, and fine grain is kept. All other pixels are the engine's, bit for bit.
 
     Attributes:
-        engine: the one that realizes.
-        classes: names of the classes that are locked.
+        engine: the wrapped engine.
+        classes: names of the locked classes.
     """
 
     def __init__(self, engine: Engine, *, classes: Collection[str] = LOCKED) -> None:
@@ -55,12 +53,12 @@ class SafetyLock(EngineWrapper):
         self._numbers = [CLASS_IDS[name] for name in classes]
 
     def realize(self, chunk: Chunk) -> Chunk:
-        """Return the realized chunk, locked; ConfigError without labels that name classes."""
+        """Return the realized chunk with locked colours; ConfigError without class labels."""
         self._check(chunk)
         return self.lock(self.engine.realize(chunk))
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
-        """Return the chunk realized from another seed, locked."""
+        """Return the chunk realized from another seed, with locked colours."""
         engine = retrying(self.engine)
         if engine is None:
             raise ConfigError(
@@ -77,7 +75,7 @@ class SafetyLock(EngineWrapper):
             )
 
     def lock(self, chunk: Chunk) -> Chunk:
-        """Return a realized chunk, locked."""
+        """Return a realized chunk with locked colours."""
         rendered = chunk.frames if chunk.rendered is None else chunk.rendered
         frames = chunk.frames.copy()
         semantic = chunk.labels.get("semantic")
@@ -93,15 +91,15 @@ class SafetyLock(EngineWrapper):
 def lock_colours(
     rendered: NDArray[np.uint8],  # (H, W, 3)
     realized: NDArray[np.uint8],  # (H, W, 3)
-    mask: NDArray[np.bool_],  # (H, W), what is locked
-    lamps: NDArray[np.bool_],  # (H, W), the part of it that may shine by itself
+    mask: NDArray[np.bool_],  # (H, W), the locked pixels
+    lamps: NDArray[np.bool_],  # (H, W), the locked pixels of traffic lights
 ) -> NDArray[np.uint8]:
     """Return the realized picture with the render's colours inside the mask.
 
-    A locked pixel is the render's times one gain, plus a little grey that gives it the realized
-    picture's fine grain: neither changes a hue. The gain is the change of brightness of the mask
-    nearby, limited by that of its surroundings, so that nothing stands out less, or more, than in
-    the render. Pixels of lamps that glow stay as rendered.
+    A locked pixel is the render's pixel times a gain, plus some grey for the realized picture's
+    fine grain; neither changes the hue. The gain is the local change of the mask's brightness. It
+    is limited by the change of the surroundings, so that nothing stands out much less or more than
+    in the render. Glowing pixels of lamps stay as rendered.
     """
     rows, columns = np.nonzero(mask)
     if not len(rows):
@@ -111,38 +109,39 @@ def lock_colours(
         slice(max(int(columns.min()) - MARGIN_PX, 0), int(columns.max()) + MARGIN_PX + 1),
     )
     inner = mask[part]
-    drawn, found = (
+    rendered_grey, realized_grey = (
         np.asarray(cv2.cvtColor(each[part], cv2.COLOR_RGB2GRAY), np.float32)
         for each in (rendered, realized)
     )
-    became = [gains(drawn, found, where) for where in (inner, ~inner)]
-    gain = np.clip(became[0], (1 - RELATIVE) * became[1], (1 + RELATIVE) * became[1])
+    own_gain, outer_gain = (gains(rendered_grey, realized_grey, part) for part in (inner, ~inner))
+    low, high = (1 - MAX_CONTRAST_CHANGE) * outer_gain, (1 + MAX_CONTRAST_CHANGE) * outer_gain
+    gain = np.clip(own_gain, low, high)
     gain = np.asarray(cv2.resize(gain, inner.shape[::-1]), np.float32)
-    counted = inner.astype(np.float32)
-    off = (found - gain * drawn) * counted
+    weights = inner.astype(np.float32)
+    residual = (realized_grey - gain * rendered_grey) * weights
     square = GRAIN_PX, GRAIN_PX
-    grain = off - cv2.blur(off, square) / np.maximum(cv2.blur(counted, square), 1e-6)
+    grain = residual - cv2.blur(residual, square) / np.maximum(cv2.blur(weights, square), 1e-6)
     rows, columns = np.nonzero(inner)
     own = rendered[part][rows, columns]
-    grey = np.clip(grain[rows, columns], -MOST_GRAIN, MOST_GRAIN)
+    grey = np.clip(grain[rows, columns], -MAX_GRAIN, MAX_GRAIN)
     locked = own * gain[rows, columns, None] + grey[:, None]
-    shining = lamps[part][rows, columns] & glowing(own)
-    locked = np.where(shining[:, None], own, np.clip(locked + 0.5, 0, 255))
-    answer = realized.copy()
-    answer[part][rows, columns] = locked.astype(np.uint8)
-    return answer
+    lit = lamps[part][rows, columns] & glowing_pixels(own)
+    locked = np.where(lit[:, None], own, np.clip(locked + 0.5, 0, 255))
+    result = realized.copy()
+    result[part][rows, columns] = locked.astype(np.uint8)
+    return result
 
 
 def gains(
-    drawn: NDArray[np.float32],  # (H, W) brightness
-    found: NDArray[np.float32],  # (H, W)
+    rendered_grey: NDArray[np.float32],  # (H, W) brightness
+    realized_grey: NDArray[np.float32],  # (H, W)
     where: NDArray[np.bool_],  # (H, W)
 ) -> NDArray[np.float32]:
-    """Return the local gain of brightness of the pixels of a mask, on the coarse grid."""
-    size = tuple(max(1, side // COARSE) for side in where.shape[::-1])
-    counted = where.astype(np.float32)
-    near = []
-    for brightness in (drawn, found):
-        coarse = cv2.resize(brightness * counted, size, interpolation=cv2.INTER_AREA)
-        near.append(sum(w * cv2.blur(coarse, (side, side)) for side, w in SQUARES.items()))
-    return np.asarray((near[1] + FAINT) / (near[0] + FAINT), np.float32)
+    """Return the local gain in brightness of a mask's pixels, on the coarse grid."""
+    size = tuple(max(1, side // GRID_STEP) for side in where.shape[::-1])
+    weights = where.astype(np.float32)
+    means = []
+    for brightness in (rendered_grey, realized_grey):
+        coarse = cv2.resize(brightness * weights, size, interpolation=cv2.INTER_AREA)
+        means.append(sum(w * cv2.blur(coarse, (side, side)) for side, w in SQUARES.items()))
+    return np.asarray((means[1] + EPSILON) / (means[0] + EPSILON), np.float32)

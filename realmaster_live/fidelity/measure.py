@@ -1,6 +1,6 @@
-"""All scores of one realized picture against its render and the labels.
+"""Computes all scores of a realized picture against its render and the labels.
 
-Legend: H height, W width, R parts, I things that are judged.
+Legend: H height, W width, R parts.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from realmaster_live.fidelity.depth_order import border_order, ordinal_agreement
 from realmaster_live.fidelity.edges import edge_score, thing_scores
 from realmaster_live.fidelity.judge import Judge
 from realmaster_live.fidelity.lights import light_score, read_state
-from realmaster_live.fidelity.profiles import DISPLACEMENTS, mean_profiles, profiles, steps
+from realmaster_live.fidelity.profiles import DISPLACEMENTS, gradients, mean_profiles, profiles
 from realmaster_live.fidelity.regions import SIDES, Outline, Regions, find_outline, find_regions
 from realmaster_live.fidelity.semantics import appearance, appearance_scores, class_scores
 from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 
-NEEDED = ("semantic", "instance")  # one of them at least
+REQUIRED_LABELS = ("semantic", "instance")  # at least one of them
 
 
 def measure(
@@ -37,11 +37,11 @@ def measure(
     look: bool = True,
     least_px: int = 80,
 ) -> FrameTrust:
-    """Return how far a realized picture keeps to the labels.
+    """Return the scores by which a realized picture matches the labels.
 
     Without `look` the appearance of parts is not compared with the render's, for example under a
-    prompt for another weather; a judge is used in either case. Things of fewer than `least_px`
-    pixels get no scores of their own. A score without labels is NaN.
+    prompt for another weather; a judge is used in either case. Objects of fewer than `least_px`
+    pixels get no scores of their own. Scores whose labels are missing are NaN.
 
     Raises:
         ConfigError: there are neither semantic nor instance labels.
@@ -49,11 +49,11 @@ def measure(
     regions = find_regions(labels)
     if regions is None:
         raise ConfigError(
-            f"expected the labels {' or '.join(NEEDED)} to judge pictures by, got "
+            f"expected the labels {' or '.join(REQUIRED_LABELS)} to judge pictures by, got "
             f"{', '.join(labels) or 'none'}: capture them with --labels depth,semantic,instance"
         )
     numbers, outline = regions.numbers, find_outline(regions.numbers)
-    changes = steps(rendered), steps(realized)
+    changes = gradients(rendered), gradients(realized)
     border = np.zeros(numbers.shape, bool)
     border.ravel()[outline.rows * numbers.shape[1] + outline.columns] = True
     edges = edge_score(np.maximum(*changes[0]), np.maximum(*changes[1]), border)
@@ -75,23 +75,25 @@ def measure(
         depth = np.asarray(labels["depth"], np.float32)
         order = border_order(rendered, realized, depth, numbers, outline)
         if predictions is not None:
-            drawn, found = (ordinal_agreement(depth, each.log_depth) for each in predictions)
-            if drawn > 0:
-                order = float(np.fmin(order, min(found / drawn, 1.0)))
+            in_render, in_realized = (
+                ordinal_agreement(depth, each.log_depth) for each in predictions
+            )
+            if in_render > 0:
+                order = float(np.fmin(order, min(in_realized / in_render, 1.0)))
 
     lights = _judge_lights(rendered, realized, regions, objects)
     things, boxes = _judge_things(
         rendered, realized, regions, outline, changes, lights, looks, least_px
     )
     look_score = _mean(looks, np.sqrt(regions.pixels))
-    light = least(tuple(lights.values()))
+    light = lowest(tuple(lights.values()))
     return FrameTrust(
         edges=edges,
         depth_order=order,
         semantics=look_score,
         boxes=boxes,
         lights=light,
-        score=least((edges, order, look_score, boxes, light)),
+        score=lowest((edges, order, look_score, boxes, light)),
         instances=tuple(things),
     )
 
@@ -106,12 +108,12 @@ def _judge_things(
     looks: NDArray[np.float64],  # (R,)
     least_px: int,
 ) -> tuple[list[InstanceTrust], float]:
-    """Return the scores of every thing that is large enough or a light, and the boxes' mean."""
+    """Return the scores of every light and every large enough object, and the mean box score."""
     judged = np.union1d(regions.things(least_px), np.array(list(lights), np.int64))
-    place = np.full(len(regions.keys), -1)
-    place[judged] = np.arange(len(judged))
-    own = outline.of(place[outline.inside] >= 0)
-    groups = place[own.inside] * len(SIDES) + own.sides
+    index = np.full(len(regions.keys), -1)
+    index[judged] = np.arange(len(judged))
+    own = outline.select(index[outline.inside] >= 0)
+    groups = index[own.inside] * len(SIDES) + own.sides
     counts = np.bincount(groups, minlength=len(judged) * len(SIDES)).reshape(-1, len(SIDES))
     sides = [
         mean_profiles(profiles(change, own), groups, counts.size).reshape(
@@ -122,7 +124,7 @@ def _judge_things(
     weight = counts[..., None] / np.maximum(counts.sum(1), 1)[:, None, None]
     edges = thing_scores(*((np.nan_to_num(side) * weight).sum(1) for side in sides))
     boxes = box_scores(
-        sides[0], sides[1], counts, mask_boxes(own, place, regions.numbers, len(judged))
+        sides[0], sides[1], counts, mask_boxes(own, index, regions.numbers, len(judged))
     )
     large = regions.pixels[judged] >= least_px
     edges, boxes = np.where(large, edges, np.nan), np.where(large, boxes, np.nan)
@@ -137,7 +139,7 @@ def _judge_things(
                 edges=edge,
                 semantics=look,
                 light=light,
-                score=least((edge, look, light)),
+                score=lowest((edge, look, light)),
             )
         )
     return things, _mean(boxes, np.sqrt(regions.pixels[judged]))
@@ -149,12 +151,12 @@ def _judge_lights(
     regions: Regions,
     objects: Sequence[SceneObject],
 ) -> dict[int, float]:
-    """Return the score of every light whose state the render shows, by its part's number.
+    """Return part -> score for the lights whose state the render shows.
 
-    The state of a light that the simulator does not report is read from the render.
+    A state that the simulator does not report is read from the render.
     """
     states = {thing.mask_id: thing.light for thing in objects if thing.light and thing.mask_id}
-    found = {}
+    scores = {}
     heads = (regions.classes == CLASS_IDS["traffic_light"]) & (regions.mask_ids > 0)
     places = np.flatnonzero(heads[regions.numbers]) if heads.any() else np.zeros(0, np.int64)
     numbers, colours = (
@@ -163,47 +165,47 @@ def _judge_lights(
     )
     for number in np.flatnonzero(heads):
         mask = numbers == number
-        drawn = colours[0][mask]
-        state = states.get(int(regions.mask_ids[number])) or read_state(drawn)
-        score = light_score(drawn, colours[1][mask], state)
+        rendered_pixels = colours[0][mask]
+        state = states.get(int(regions.mask_ids[number])) or read_state(rendered_pixels)
+        score = light_score(rendered_pixels, colours[1][mask], state)
         if not math.isnan(score):
-            found[int(number)] = score
-    return found
+            scores[int(number)] = score
+    return scores
 
 
 def mask_boxes(
     outline: Outline,  # of the masks
-    place: NDArray[np.integer],  # (R,) the mask of each part, negative for none
+    index: NDArray[np.integer],  # (R,) the mask's index of each part, negative for none
     numbers: NDArray[np.int32],  # (H, W), parts
     count: int,
 ) -> NDArray[np.float64]:  # (count, 4)
-    """Return the box (left, top, right, bottom) of every mask; right and bottom are outside.
+    """Return the box (left, top, right, bottom) of every mask; right and bottom are exclusive.
 
-    A mask's extreme pixels are on its outline or on the edge of the picture.
+    Only the outline and the picture's edge are searched, since a mask's extreme pixels lie there.
     """
     height, width = numbers.shape
     across, down = np.arange(width), np.arange(height)
     rows = [outline.rows, np.zeros_like(across), np.full_like(across, height - 1), down, down]
     columns = [outline.columns, across, across, np.zeros_like(down), np.full_like(down, width - 1)]
     y, x = np.concatenate(rows), np.concatenate(columns)
-    masks = place[numbers[y, x]]
+    masks = index[numbers[y, x]]
     chosen = masks >= 0
     boxes = np.zeros((count, 4))
     for begin, places, size in ((0, x, width), (1, y, height)):
-        held = np.zeros((count, size), bool)
-        held[masks[chosen], places[chosen]] = True
-        boxes[:, begin] = held.argmax(1)
-        boxes[:, begin + 2] = size - held[:, ::-1].argmax(1)
+        covered = np.zeros((count, size), bool)
+        covered[masks[chosen], places[chosen]] = True
+        boxes[:, begin] = covered.argmax(1)
+        boxes[:, begin + 2] = size - covered[:, ::-1].argmax(1)
     return boxes
 
 
 def _mean(scores: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
-    """Return the weighted mean of the scores that are numbers, NaN without any."""
+    """Return the weighted mean of the scores that are not NaN, or NaN if there are none."""
     known = ~np.isnan(scores)
     total = weights[known].sum()
     return float((scores[known] * weights[known]).sum() / total) if total else float("nan")
 
 
-def least(scores: Sequence[float]) -> float:
-    """Return the lowest of the scores that are numbers, NaN without any."""
+def lowest(scores: Sequence[float]) -> float:
+    """Return the lowest of the scores that are not NaN, or NaN if there are none."""
     return min((score for score in scores if not math.isnan(score)), default=float("nan"))

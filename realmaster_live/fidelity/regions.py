@@ -1,4 +1,4 @@
-"""The parts of a picture as the labels cut it: one number a part, and the parts' outlines.
+"""Divides a picture into parts by its labels, and finds the parts' outlines.
 
 Legend: H height, W width, R parts, M outline pixels.
 """
@@ -18,12 +18,12 @@ SIDES = ((0, -1), (0, 1), (-1, 0), (1, 0))  # left, right, top, bottom: (down, a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Regions:
-    """What is where.
+    """The parts of a picture.
 
     Attributes:
-        numbers: (H, W) int32, each pixel's part, 0 to R - 1.
-        keys: (R,) int64, class << 16 | low 16 bits of the thing's number; ascending.
-        pixels: (R,) int64.
+        numbers: (H, W) int32, the part of each pixel, 0 to R - 1.
+        keys: (R,) int64, class << 16 | low 16 bits of the object's number, ascending.
+        pixels: (R,) int64, number of pixels.
     """
 
     numbers: NDArray[np.int32]
@@ -32,27 +32,27 @@ class Regions:
 
     @property
     def classes(self) -> NDArray[np.int64]:
-        """Return (R,) CARLA's class numbers."""
+        """Return CARLA's class number of each part, (R,)."""
         return self.keys >> 16
 
     @property
     def mask_ids(self) -> NDArray[np.int64]:
-        """Return (R,) the things' numbers, 0 for what is no thing."""
+        """Return the object's number of each part, (R,), 0 for parts that are no object."""
         return self.keys & 0xFFFF
 
     def things(self, least_px: int) -> NDArray[np.int64]:
-        """Return the parts that are things of at least so many pixels."""
+        """Return the parts that are objects of at least `least_px` pixels."""
         counted = np.isin(self.classes, list(THINGS)) & (self.mask_ids > 0)
         return np.flatnonzero(counted & (self.pixels >= least_px))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outline:
-    """Pixels whose neighbour on one side is another part; a corner counts once a side.
+    """Pixels whose neighbour on one side belongs to another part; corners occur once for each side.
 
     Attributes:
         rows, columns: (M,) int64, the pixel inside.
-        sides: (M,) int64, place in SIDES of the neighbour outside.
+        sides: (M,) int64, index in SIDES of the neighbour outside.
         inside, outside: (M,) int32, the two parts.
     """
 
@@ -62,8 +62,8 @@ class Outline:
     inside: NDArray[np.int32]
     outside: NDArray[np.int32]
 
-    def of(self, chosen: NDArray[np.bool_] | slice) -> Outline:  # (M,)
-        """Return some of the pixels."""
+    def select(self, chosen: NDArray[np.bool_] | slice) -> Outline:  # (M,)
+        """Return the chosen pixels."""
         return Outline(
             rows=self.rows[chosen],
             columns=self.columns[chosen],
@@ -74,9 +74,9 @@ class Outline:
 
 
 def find_regions(labels: Mapping[str, NDArray[np.generic]]) -> Regions | None:
-    """Return the parts of one frame's labels (H, W); None with neither classes nor things.
+    """Return the parts of a frame by its labels (H, W); None without semantic and instance labels.
 
-    A thing is a part of its own; all pixels of a class that are no thing's are one part.
+    Each object is a part; all pixels of a class that belong to no object are one part.
     """
     semantic, instance = labels.get("semantic"), labels.get("instance")
     if instance is None and semantic is None:
@@ -85,8 +85,8 @@ def find_regions(labels: Mapping[str, NDArray[np.generic]]) -> Regions | None:
     if semantic is not None:
         keys = np.left_shift(semantic, 16, dtype=np.int32)
     if instance is not None:
-        keys = np.maximum(keys, np.asarray(instance, np.int32))  # its class comes first in both
-    begins = np.ones(keys.shape, bool)  # of runs along the rows: every key begins one
+        keys = np.maximum(keys, np.asarray(instance, np.int32))  # the class is in the high bits
+    begins = np.ones(keys.shape, bool)  # where runs of equal keys begin along the rows
     begins[:, 1:] = keys[:, 1:] != keys[:, :-1]
     found = np.unique(keys[begins])
     table = np.zeros(int(found[-1]) + 1, np.int32)
@@ -97,10 +97,10 @@ def find_regions(labels: Mapping[str, NDArray[np.generic]]) -> Regions | None:
 
 
 def find_outline(numbers: NDArray[np.int32]) -> Outline:
-    """Return every place where two parts meet, once from either side."""
+    """Return all pixels where two parts meet, from either side."""
     width, flat = numbers.shape[1], numbers.ravel()
     changes = flat[1:] != flat[:-1]
-    changes[width - 1 :: width] = False  # from one row's end to the next one's begin
+    changes[width - 1 :: width] = False  # the last pixel of a row has no right neighbour
     left, above = np.flatnonzero(changes), np.flatnonzero(flat[width:] != flat[:-width])
     right, below = left + 1, above + width
     inside = np.concatenate([right, left, below, above])  # neighbours: left, right, above, below

@@ -1,4 +1,4 @@
-"""Thresholds of the scores from which a picture passes."""
+"""Thresholds that the scores of a picture must reach to pass."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import dataclass, fields, replace
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 
-EASED = 0.75  # of every threshold is left where a prompt wants another weather
+RELAXATION = 0.75  # factor on all thresholds under a prompt for another weather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """The least scores that pass; 0 switches one off.
+    """The lowest scores that pass, from 0 to 1; 0 disables a score.
 
     Attributes:
-        edges, depth_order, semantics, boxes, lights: of a picture.
-        thing_edges, thing_semantics: of every thing in it.
-        least_px: things of fewer pixels are not judged.
+        edges, depth_order, semantics, boxes, lights: thresholds for a picture.
+        thing_edges, thing_semantics: thresholds for every object in it.
+        least_px: objects of fewer pixels are not judged.
     """
 
     edges: float = 0.75
@@ -41,17 +41,17 @@ class Thresholds:
                     f"expected a threshold {field.name} from 0 to 1, got {value}: 0 switches it off"
                 )
 
-    def eased(self) -> Thresholds:
-        """Return lower thresholds, for weather or night that the simulator did not render."""
+    def relaxed(self) -> Thresholds:
+        """Return lower thresholds, for weather or darkness that the simulator did not render."""
         shares = [field.name for field in fields(self) if field.name != "least_px"]
-        return replace(self, **{name: EASED * getattr(self, name) for name in shares})
+        return replace(self, **{name: RELAXATION * getattr(self, name) for name in shares})
 
     def failures(self, trust: FrameTrust) -> tuple[str, ...]:
-        """Return the names of what fails in a picture; NaN never does."""
+        """Return the names of the scores and objects that fail; NaN never fails."""
         return tuple(_failing(self, trust))
 
     def thing_fails(self, thing: InstanceTrust) -> bool:
-        """Return whether a thing keeps too little of its outline, look or colour."""
+        """Return whether an object lost too much of its outline, look or light."""
         return (
             thing.edges < self.thing_edges
             or thing.semantics < self.thing_semantics
@@ -68,5 +68,7 @@ def _failing(limits: Thresholds, trust: FrameTrust) -> Iterator[str]:
             yield f"thing {thing.mask_id}"
 
 
-USUAL = Thresholds()
-JUDGED = replace(USUAL, semantics=0.8, thing_semantics=0.15)  # where a network names classes
+DEFAULT_THRESHOLDS = Thresholds()
+JUDGE_THRESHOLDS = replace(
+    DEFAULT_THRESHOLDS, semantics=0.8, thing_semantics=0.15
+)  # with a judge network

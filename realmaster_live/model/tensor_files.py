@@ -74,8 +74,8 @@ def stored_tensors(
             (length,) = LENGTH.unpack(file.read(LENGTH.size))
             header: dict[str, dict[str, Any]] = json.loads(file.read(length))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        got, cure = classify_file(path, str(error), remedy)
-        raise BuildError(f"expected a safetensors file at {path}, got {got}: {cure}") from error
+        got, advice = classify_file(path, str(error), remedy)
+        raise BuildError(f"expected a safetensors file at {path}, got {got}: {advice}") from error
     data = LENGTH.size + length
     return {
         name: StoredTensor(

@@ -164,7 +164,7 @@ def test_another_weather_is_asked_for_less(town_drive, realized):
     )
     answer = clear.realize(town_drive.chunks[0])
     assert verdicts(answer) == ["quarantined"] * 4
-    assert strict.eased().edges < min(trust.edges for trust in answer.trust) < strict.edges
+    assert strict.relaxed().edges < min(trust.edges for trust in answer.trust) < strict.edges
     answer = foggy.realize(town_drive.chunks[0])
     assert verdicts(answer) == ["passed"] * 4
     assert all(np.isnan(trust.semantics) for trust in answer.trust)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.fidelity.lights import FAINTEST, STATES, own_colours
+from realmaster_live.fidelity.lights import MIN_GLOW, STATES, colour_excesses
 
 MIN_LAMP_PX, MIN_VISIBLE = 3.0, 0.5  # size and visible share below which a lamp cannot be read
 
@@ -42,7 +42,7 @@ def colour_excess(pixels: NDArray[np.float32], state: str) -> float:
     """Return by how many levels a lamp's pixels (N, 3) show a colour: red, yellow or green."""
     if not len(pixels):
         return 0.0
-    return float(own_colours(pixels.mean(0))[STATES.index(state)])
+    return float(colour_excesses(pixels.mean(0))[STATES.index(state)])
 
 
 def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
@@ -51,7 +51,7 @@ def read_state(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> str:
         state: colour_excess(lamp_pixels(frame, light["lamps"][state]), state) for state in STATES
     }
     state = max(found, key=lambda name: found[name])
-    return state if found[state] >= FAINTEST else "none"
+    return state if found[state] >= MIN_GLOW else "none"
 
 
 def close_up(frame: NDArray[np.uint8], light: Mapping[str, Any]) -> NDArray[np.uint8]:
