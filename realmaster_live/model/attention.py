@@ -1,12 +1,12 @@
-"""Which kernel computes attention: torch's own, or a faster one that is installed.
+"""Chooses the kernel that computes attention: torch's own, or a faster one that is installed.
 
-| kernel | from | exact |
+| kernel | source | exact |
 | sdpa | torch: cuDNN, flash, memory-efficient or plain, in this order | yes |
 | flash3 | FlashAttention-3 (arXiv 2407.08608), for Hopper: `flash_attn_interface` | yes |
 | sage | SageAttention (arXiv 2410.02367), keys and queries in int8: `sageattention` | no |
 
-`sdpa` is everywhere, so it is the fallback. The others are wrapped as operators of their own, which
-`torch.compile` and CUDA graphs take as they are.
+`sdpa` is always available, so it is the fallback. The others are wrapped as custom operators, which
+`torch.compile` and CUDA graphs accept unchanged.
 
 Legend: B batch, H heads, N queries, S keys, D channels of a head.
 """
@@ -28,7 +28,7 @@ Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 SDPA = "sdpa"
 MODULES = {"flash3": "flash_attn_interface", "sage": "sageattention"}
 EXACT = (SDPA, "flash3")
-TOLERANCE = {SDPA: 0.0, "flash3": 0.02, "sage": 0.1}  # of the largest answer, against sdpa
+TOLERANCE = {SDPA: 0.0, "flash3": 0.02, "sage": 0.1}  # error against sdpa, relative to its maximum
 ROUNDS = 5
 sdpa: Kernel = nn.functional.scaled_dot_product_attention
 
@@ -39,7 +39,7 @@ def installed() -> list[str]:
 
 
 def kernel(name: str) -> Kernel:
-    """Return the kernel of a name; EngineError where it is not installed."""
+    """Return the kernel with this name; EngineError if it is not installed."""
     if name not in installed():
         raise EngineError(
             f"expected an attention kernel among {', '.join(installed())}, got {name!r}: use one, "
@@ -48,22 +48,22 @@ def kernel(name: str) -> Kernel:
     if name == SDPA:
         return sdpa
     if name not in _wrapped:
-        _wrapped[name] = _operator(name, _theirs(name))
+        _wrapped[name] = _operator(name, _external_kernel(name))
     return _wrapped[name]
 
 
 _wrapped: dict[str, Kernel] = {}
 
 
-def _theirs(name: str) -> Kernel:
-    """Return another package's kernel, with axes in our order."""
+def _external_kernel(name: str) -> Kernel:
+    """Return another package's kernel with axes in our order."""
     module: Any = import_module(MODULES[name])
     if name == "sage":
         return lambda query, key, value: module.sageattn(query, key, value, tensor_layout="HND")
 
     def flash3(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        turned = (each.transpose(1, 2) for each in (query, key, value))  # it takes B N H D
-        answer = module.flash_attn_func(*turned)
+        transposed = (each.transpose(1, 2) for each in (query, key, value))  # its axes are B N H D
+        answer = module.flash_attn_func(*transposed)
         out: Tensor = answer[0] if isinstance(answer, tuple) else answer
         return out.transpose(1, 2)
 
@@ -71,14 +71,14 @@ def _theirs(name: str) -> Kernel:
 
 
 def _operator(name: str, run: Kernel) -> Kernel:
-    """Return a kernel as an operator of torch's, which compilers do not look into."""
+    """Return a kernel as a custom torch operator, which compilers treat as opaque."""
 
-    def whole(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def contiguous(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return run(query, key, value).contiguous()
 
-    made = torch.library.custom_op(f"realmaster::attention_{name}", whole, mutates_args=())
-    made.register_fake(lambda query, key, value: torch.empty_like(query).contiguous())
-    return made
+    operator = torch.library.custom_op(f"realmaster::attention_{name}", contiguous, mutates_args=())
+    operator.register_fake(lambda query, key, value: torch.empty_like(query).contiguous())
+    return operator
 
 
 def fastest(
@@ -87,10 +87,10 @@ def fastest(
     *,
     exact: bool,
 ) -> str:
-    """Return the kernel that is fastest on a device in bfloat16, by timing each.
+    """Return the name of the kernel that is measured to be fastest in bfloat16 on a device.
 
-    A kernel that fails, or whose answer is not `sdpa`'s within its tolerance, is not taken.
-    `exact` leaves out those that compute in fewer bits.
+    Kernels that fail, or whose result differs from `sdpa`'s by more than their tolerance, are
+    skipped. `exact` skips those that compute in fewer bits.
     """
     heads, queries, keys, channels = shape
     generator = torch.Generator(device).manual_seed(0)
@@ -107,22 +107,22 @@ def fastest(
             continue
         try:
             run = kernel(name)
-            off = (run(query, key, value) - expected).abs().max()
-            if off <= TOLERANCE[name] * expected.abs().max():
+            error = (run(query, key, value) - expected).abs().max()
+            if error <= TOLERANCE[name] * expected.abs().max():
                 times[name] = _seconds(lambda run=run: run(query, key, value), device)  # type: ignore[misc]
         except (RuntimeError, TypeError, AssertionError, ImportError):
-            continue  # it has no code for this card or this head width
+            continue  # the kernel does not support this GPU or this head width
     return min(times, key=lambda name: times[name]) if times else SDPA
 
 
 def _seconds(work: Callable[[], Any], device: torch.device) -> float:
-    """Return the best of a few times of some work on a device."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
-    found = []
+    """Return the shortest of several measured times of some work on a device."""
+    synchronize = torch.cuda.synchronize if device.type == "cuda" else lambda _: None
+    seconds = []
     for _ in range(ROUNDS):
-        wait(device)
+        synchronize(device)
         begin = time.perf_counter()
         work()
-        wait(device)
-        found.append(time.perf_counter() - begin)
-    return min(found)
+        synchronize(device)
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)

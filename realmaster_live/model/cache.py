@@ -45,9 +45,9 @@ class RingCache:
         return torch.cat(kept, 4) if kept else like[..., :0, :]
 
     def times(self) -> list[float]:
-        """Return each kept chunk's time relative to the present chunk, in `past`'s order.
+        """Return each kept chunk's time relative to the current chunk, in the order of `past`.
 
-        Sink chunks count as just older than the ring, however long the run.
+        Sink chunks count as just older than the ring, regardless of their age.
         """
         sink = [-float(self.profile.ring + len(self.sink) - i) for i in range(len(self.sink))]
         size = len(self.ring)

@@ -1,7 +1,7 @@
-"""The baseline: all clips concatenated on the frame axis, full attention, no cache.
+"""The baseline without a cache: all clips concatenated on the frame axis, with full attention.
 
 This is how diffusers runs a public IC-LoRA: every token attends to every token, so no keys and
-values can be reused between steps. It is here for comparison, in results and in time.
+values can be reused between steps. It serves to compare results and speed.
 
 Legend: B batch, N tokens of a chunk, A tokens of all clips, D channels of a head.
 """
@@ -18,17 +18,17 @@ from realmaster_live.model.in_context import Rope
 from realmaster_live.model.profile import Profile
 from realmaster_live.optional import require
 
-Clip = tuple[Tensor, Tensor, Rope]  # a clean latent, its reference, its positions
+Clip = tuple[Tensor, Tensor, Rope]  # a clean latent, its reference, its rotary tables
 
 
 def concatenated_ropes(rope: Rope, past: Sequence[Clip]) -> Rope:
-    """Return the positions of [target | reference | past]; target and reference share theirs."""
+    """Return the rotary tables of [target | reference | past]; the first two share positions."""
     ropes = [rope, rope, *(clip[2] for clip in past)]
     return torch.cat([cos for cos, _ in ropes]), torch.cat([sin for _, sin in ropes])
 
 
 def token_timesteps(timestep: Tensor, count: int, clean: int) -> Tensor:  # (B,) -> (B, A)
-    """Return a timestep for each token: the target's for `count` tokens, 0 for `clean` others."""
+    """Return a timestep for each token: the target's for `count` tokens, then 0 for `clean`."""
     noisy = timestep[:, None].expand(-1, count)
     return torch.cat((noisy, noisy.new_zeros(len(noisy), clean)), 1)
 
@@ -57,7 +57,7 @@ def predict_concatenated(
 
 
 class PrecomputedRope(nn.Module):
-    """Takes the place of diffusers' rotary module: returns given tables for any latent."""
+    """Replaces diffusers' rotary module; returns given tables for any latent."""
 
     def __init__(self, rope: Rope) -> None:
         super().__init__()
@@ -69,17 +69,17 @@ class PrecomputedRope(nn.Module):
 
 
 class DiffusersTransformer:
-    """diffusers' own WanTransformer3DModel with our weights, run as its users would.
+    """diffusers' own WanTransformer3DModel with our weights, run as in diffusers' pipelines.
 
-    The clips are one latent with several times the frames; as in diffusers' pipelines, the text
-    goes through the text embedder at every step.
+    All clips form one latent with several times the frames, and the text goes through the text
+    embedder at every step.
     """
 
     def __init__(self, model: InContextTransformer, *, bf16: bool = False) -> None:
         """Copy the weights; the profile must have diffusers' structure (not `aligned`).
 
-        With `bf16`, for use under autocast, products and the norms of keys and queries are bfloat16
-        as in diffusers' pipelines; other norms and the modulation tables stay float32, as there.
+        `bf16` is for use under autocast. As in diffusers' pipelines, products and the norms of keys
+        and queries are then bfloat16, while other norms and the modulation tables stay float32.
         """
         profile = model.profile
         diffusers = require("diffusers", extra="training")
@@ -111,7 +111,7 @@ class DiffusersTransformer:
 
 
 def diffusers_config(profile: Profile) -> dict[str, object]:
-    """Return the arguments that make diffusers' WanTransformer3DModel a profile's network."""
+    """Return the arguments of diffusers' WanTransformer3DModel for a profile's network."""
     patch = profile.patch
     return {
         "patch_size": (1, patch, patch),

@@ -15,13 +15,13 @@ COPIES = ("cat", "stack", "clone", "copy_", "_to_copy")  # operators that only c
 class CopyCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context manager that counts the bytes that copying operators write.
 
-    It counts in torch's dispatcher, operator by operator, so it is exact on every device; copies
-    inside a kernel are not counted. Use it under `torch.no_grad`, not `inference_mode`,
-    which hides operators.
+    It counts in torch's dispatcher, operator by operator, so it is exact on every device. Copies
+    inside a kernel are not counted. Use it under `torch.no_grad`, since `inference_mode` hides
+    operators.
 
     Attributes:
         written: operator -> bytes.
-        across: bytes copied between devices.
+        across: number of bytes copied between devices.
     """
 
     def __init__(self) -> None:

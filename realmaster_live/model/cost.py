@@ -1,7 +1,7 @@
-"""Estimates a profile's cost: parameters, operations and memory of a chunk; needs no torch.
+"""Estimates a profile's cost without torch: parameters, operations and memory of a chunk.
 
-Autoencoder, text encoder and per-step modulations are left out: together they are a few
-percent of the large profiles, and a live run uses a small autoencoder of its own.
+Autoencoder, text encoder and per-step modulations are left out. Together they are a few percent of
+the large profiles' cost, and live runs use a small autoencoder.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from realmaster_live.model.profile import Profile
 
 PROMPT_TOKENS = 512  # Wan's text length
 BYTES = 2  # size of a bfloat16
-AUTOENCODER_BYTES = 160  # a pixel of a chunk: TAEHV's widest layers, as fake tensors count them
-ACTIVATIONS = 2  # times a block's own: float32 sums and modulations beside bfloat16 products
+AUTOENCODER_BYTES = 160  # for each pixel of a chunk: TAEHV's widest layers, by fake tensors
+ACTIVATIONS = 2  # factor on a block's activations: float32 sums beside bfloat16 products
 RUNTIME_BYTES = 2**29  # a CUDA context with its libraries' workspaces
-GPUS = {  # dense bfloat16 TFLOP/s: measured on large matrix products, or the vendor's figure
+GPUS = {  # dense bfloat16 TFLOP/s: measured on large matrix products, or the maker's figure
     "h100": (798.0, "measured"),
     "a100": (312.0, "the maker's figure"),
     "l40s": (362.0, "the maker's figure"),
@@ -28,8 +28,8 @@ class Cost:
     """The cost of one chunk at a picture size.
 
     Attributes:
-        tokens: tokens of a chunk's target. reference_tokens: tokens of its rendered latents.
-        parameters: parameters of all experts' transformers.
+        tokens: number of target tokens. reference_tokens: number of tokens of the render.
+        parameters: number of parameters of all experts' transformers.
         flop: floating point operations of a chunk, two for each multiply-add.
         weight_bytes: size of the transformers in bfloat16.
         kv_bytes: size of all cached keys and values with a full ring, in bfloat16.
@@ -50,12 +50,12 @@ class Cost:
         return self.weight_bytes + self.kv_bytes + self.activation_bytes
 
     def frames_per_second(self, profile: Profile, tflops: float) -> float:
-        """Return the frames a second of a device that sustains this many TFLOP/s."""
+        """Return the frames per second on a device that sustains this many TFLOP/s."""
         return profile.chunk_frames * tflops * 1e12 / self.flop
 
 
 def parameters(profile: Profile) -> int:
-    """Return the parameters of one transformer."""
+    """Return the number of parameters of one transformer."""
     width, hidden, token = profile.width, profile.hidden, profile.token_channels
     attention = 4 * (width * width + width) + 2 * width
     feed_forward = width * hidden + hidden + hidden * width + width
@@ -78,7 +78,7 @@ def prompt_tokens(profile: Profile) -> int:
 
 
 def pass_flop(profile: Profile, queries: int, keys: int) -> float:
-    """Return the FLOP of one pass of `tokens` queries that attend to `keys` keys."""
+    """Return the FLOP of one pass of `queries` tokens that attend to `keys` tokens."""
     width = profile.width
     linear = 4 * width * width + 2 * width * profile.hidden
     attention = 2 * keys * width
@@ -90,9 +90,9 @@ def pass_flop(profile: Profile, queries: int, keys: int) -> float:
 
 
 def fill_flop(profile: Profile, queries: int, keys: int) -> float:
-    """Return the FLOP of a pass that is made for its keys and values alone.
+    """Return the FLOP of a pass that only computes keys and values.
 
-    Of the last block only the projections to them are computed, and no output.
+    In the last block only the projections to keys and values are computed.
     """
     blocks = replace(profile, layers=profile.layers - 1)
     output = 2.0 * queries * profile.token_channels * profile.width
@@ -111,9 +111,10 @@ def cost(
 ) -> Cost:
     """Return the cost of a chunk in the steady state, with ring and sink full.
 
-    `cached` False is the public form of an IC-LoRA: reference tokens go through every denoise pass
-    and attend to the target. `reference_downscale` is how many times smaller the reference is. Each
-    expert makes its own passes over the reference and the clean target, and keeps their keys.
+    `cached` False is the public form of an IC-LoRA, in which reference tokens go through every
+    denoise pass and attend to the target. `reference_downscale` is the factor by which the
+    reference is smaller than the target. Each expert makes its own passes over the reference and
+    the clean target, and keeps their keys and values.
     """
     steps = profile.steps if steps is None else steps
     grid = (height // profile.token_stride) * (width // profile.token_stride)
@@ -141,9 +142,9 @@ def cost(
 
 
 def engine_bytes(profile: Profile, *, height: int, width: int, precision: str = "bf16") -> int:
-    """Return the memory of a live engine: weights, keys and values, and the largest activations.
+    """Return the bytes of a live engine: weights, keys and values, and the largest activations.
 
-    An upper estimate, by the same counting as `cost`; the autoencoder is in it as
+    This is an upper estimate with the counting of `cost`; the autoencoder counts as
     `AUTOENCODER_BYTES` for each pixel of a chunk.
     """
     need = cost(profile, height=height, width=width)

@@ -1,4 +1,4 @@
-"""A text-to-video model in diffusers' layout: what a folder holds, and whether that is Wan.
+"""Reads a folder in diffusers' layout, and checks that it holds one of Wan's text-to-video models.
 
 ```
 FOLDER/{model_index.json, LICENSE, README.md}
@@ -30,7 +30,7 @@ STATED = re.compile(r"^license(?:_name)?:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
 def check_pipeline(folder: Path) -> None:
-    """Raise BuildError unless a folder holds a pipeline of Wan, or its transformer."""
+    """Raise BuildError unless a folder holds a Wan pipeline or its transformer."""
     if not folder.is_dir():
         raise BuildError(
             f"expected the folder of a Wan pipeline in diffusers' layout, got no folder {folder}: "
@@ -48,7 +48,7 @@ def check_pipeline(folder: Path) -> None:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return a JSON file of diffusers."""
+    """Return the content of one of diffusers' JSON files."""
     return read_object(
         path,
         what="a file of diffusers' layout",
@@ -58,13 +58,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def expert_folders(folder: Path) -> list[Path]:
-    """Return the folders of a pipeline's transformers; a transformer's own folder is one."""
+    """Return the folders of a pipeline's transformers, or the folder itself if it holds one."""
     found = [folder / name for name in EXPERT_FOLDERS if (folder / name / CONFIG).is_file()]
     return found or [folder]
 
 
 def transformer_config(folder: Path) -> dict[str, Any]:
-    """Return a transformer's configuration; raise BuildError where it is no text-to-video Wan."""
+    """Return a transformer's configuration; BuildError if it is not a text-to-video Wan model."""
     path = folder / CONFIG
     if not path.is_file():
         raise BuildError(
@@ -109,7 +109,7 @@ def sized(profile: Profile, config: dict[str, Any]) -> Profile:
 
 
 def check_profile(profile: Profile, folder: Path, experts: int) -> None:
-    """Raise BuildError where a profile is for other latents or experts than a folder's model."""
+    """Raise BuildError if a profile does not fit the latents or the experts of a folder's model."""
     channels = int(transformer_config(expert_folders(folder)[0]).get("in_channels", 0))
     if (channels, experts) == (profile.latent_channels, profile.experts):
         return
@@ -127,10 +127,10 @@ def check_profile(profile: Profile, folder: Path, experts: int) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return the safetensors files of a model, in one or in shards.
+    """Return the safetensors file of a model, or its shards.
 
     Raises:
-        BuildError: there is none, or a shard is missing.
+        BuildError: there is no file, or a shard is missing.
     """
     index = folder / f"{WEIGHTS}.safetensors.index.json"
     single = folder / f"{WEIGHTS}.safetensors"
@@ -159,7 +159,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _numbered(folder: Path) -> list[str]:
-    """Return the names of all shards, of which some are there under numbered names."""
+    """Return the names of all shards of a model, given that some of them exist."""
     for path in sorted(folder.glob(f"{WEIGHTS}-*.safetensors")):
         match = NUMBERED.search(path.name)
         if match:
@@ -169,13 +169,13 @@ def _numbered(folder: Path) -> list[str]:
 
 
 def licence_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that say how its model may be used."""
+    """Return a folder's files with licence terms."""
     found = {path for pattern in LICENCE_FILES for path in folder.glob(pattern) if path.is_file()}
     return sorted(found)
 
 
 def stated_licence(folder: Path) -> str:
-    """Return the licence that a model card states in its first lines, or ""."""
+    """Return the licence that a model card states in its header, or ""."""
     card = folder / "README.md"
     if not card.is_file():
         return ""

@@ -1,7 +1,7 @@
 """The in-context video transformer: rendered latents in, photoreal latents out, at every size.
 
-Parts that exist in diffusers' WanTransformer3DModel have the same parameter names, and
-without a reference the network is identical to it: its checkpoints load unchanged.
+Parts that exist in diffusers' WanTransformer3DModel have the same parameter names. Without a
+reference the network is identical to it, so its checkpoints load unchanged.
 
 Legend: B batch, C latent channels, F latent frames of a chunk, h w latent height and width, N its
 tokens, P tokens of the past, M tokens of a prompt, L layers, H heads, D channels of a head, W
@@ -67,7 +67,7 @@ class TextEmbedder(nn.Module):
 
 
 class ConditionEmbedder(nn.Module):
-    """Embeds timesteps, with the six modulations of a block, and prompts."""
+    """Embeds prompts and timesteps, and computes the six modulations of a block."""
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class ConditionEmbedder(nn.Module):
 
 
 class Gelu(nn.Module):
-    """A linear layer and the tanh form of GELU, named as in diffusers."""
+    """A linear layer and GELU in its tanh form, named as in diffusers."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -153,10 +153,10 @@ class Block(nn.Module):
         store: Rows,  # keys, rotated, and values
         prompt: Pair | None,
     ) -> Tensor:
-        """Return the block's output, with keys and values in a store, as `forward` without it.
+        """Return the same output as `forward`, with keys and values in a store (for inference).
 
-        This group's keys (rotated) and values go into the first N of the S rows, in place; it
-        attends to all of them. For inference: nothing is concatenated.
+        This group's rotated keys and its values are written to the first N of the S rows, and the
+        group attends to all rows, so nothing is concatenated.
         """
         parts = self._modulations(modulation)
         y = self._before(x, parts)
@@ -168,24 +168,24 @@ class Block(nn.Module):
     def store_pair(self, x: Tensor, modulation: Tensor, rope: Rope, store: Rows) -> None:
         """Write this group's keys and values as `stored` does, and compute nothing else.
 
-        It is all that is wanted of the last block where a pass only fills the store.
+        This is the last block's part in a pass that only fills the store.
         """
         key, value = self.attn1.key_value(self._before(x, self._modulations(modulation)))
         write_pair((rotate(key, rope), value), store)
 
     def _modulations(self, modulation: Tensor) -> tuple[Tensor, ...]:
-        """Return shift, scale and gate of the attention, then of the feed-forward."""
+        """Return shift, scale and gate of the attention, then those of the feed-forward."""
         return (self.scale_shift_table + modulation).unbind(-2)
 
     def _before(self, x: Tensor, parts: Sequence[Tensor]) -> Tensor:
-        """Return what the self-attention's projections take."""
+        """Return the input of the self-attention's projections."""
         normed: Tensor = self.norm1(x)
         return normed * (1 + parts[1]) + parts[0]
 
     def _after(
         self, x: Tensor, attended: Tensor, parts: Sequence[Tensor], prompt: Pair | None
     ) -> Tensor:
-        """Return the block's output, given the self-attention's answer."""
+        """Return the block's output, given that of the self-attention."""
         x = x + parts[2] * self.attn1.out(attended)
         if prompt is not None:
             query = self.attn2.query(self.norm2(x))
@@ -219,7 +219,7 @@ class InContextTransformer(nn.Module):
         self._start()
 
     def _start(self) -> None:
-        """Initialize as the identity on the reference, for every prompt, with half-open gates."""
+        """Initialize the network to return the reference for every prompt, with half-open gates."""
         nn.init.zeros_(self.proj_out.weight)
         nn.init.zeros_(self.proj_out.bias)
         nn.init.normal_(self.condition_embedder.time_proj.weight, std=0.02)
@@ -279,7 +279,7 @@ class InContextTransformer(nn.Module):
         return x
 
     def prompt(self, text: Tensor) -> Tensor:  # (B, M, text width) -> (L, 2, B, H, M, D)
-        """Return the prompt's keys and values for every block; computed once for each prompt."""
+        """Return the prompt's keys and values for every block; computed once per prompt."""
         tokens = self.condition_embedder.text_embedder(text)
         pairs: list[Tensor] = []
         for block in self.blocks:
@@ -311,7 +311,7 @@ class InContextTransformer(nn.Module):
         timestep: Tensor,
         reference: Tensor | None,
     ) -> Tensor:
-        """Return x0 from the last block's output, by the profile's kind of prediction."""
+        """Return x0 from the last block's output, by the profile's type of prediction."""
         shift, scale = (self.scale_shift_table + embedding[:, :, None]).unbind(-2)
         out = self.latent(self.proj_out(self.norm_out(x) * (1 + scale) + shift), sample)
         if self.profile.prediction == "velocity":
@@ -325,7 +325,7 @@ class InContextTransformer(nn.Module):
         rope: Rope,
         prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
     ) -> Tensor:  # (L, 2, B, H, N, D)
-        """Return the reference's rotated keys and its values; computed once for each chunk.
+        """Return the reference's rotated keys and its values, which are computed once per chunk.
 
         N is 0 for a profile without reference tokens.
         """
@@ -380,8 +380,8 @@ class InContextTransformer(nn.Module):
     ) -> Tensor:
         """Return x0 with full attention among all tokens: the public, uncached form of an IC-LoRA.
 
-        Without a reference this is the text-to-video model itself. The reference's tokens are
-        clean: their timestep is 0.
+        Without a reference this is the text-to-video model. The reference's tokens are clean, so
+        their timestep is 0.
         """
         if reference is None or not self.profile.in_context:
             embedding, modulation = self.condition_embedder(timestep)

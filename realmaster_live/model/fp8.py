@@ -1,8 +1,8 @@
 """Linear layers in FP8: weights and activations in E4M3, by torch's scaled products.
 
-Every output of a weight and every token of an activation has a scale of its own (Micikevicius et
-al. 2022, arXiv 2209.05433, section 3; the scales by token as in DeepSeek-V3, arXiv 2412.19437,
-section 3.3), so nothing has to be calibrated.
+Every output channel of a weight and every token of an activation has its own scale (Micikevicius et
+al. 2022, arXiv 2209.05433, section 3; per-token scales as in DeepSeek-V3, arXiv 2412.19437, section
+3.3), so no calibration is needed.
 
 Legend: W inputs, V outputs, n tokens.
 """
@@ -17,14 +17,14 @@ from realmaster_live.model.dit import Block, InContextTransformer
 E4M3 = torch.float8_e4m3fn
 LARGEST = torch.finfo(E4M3).max  # 448
 SMALLEST_CAPABILITY = (8, 9)  # CUDA compute capability: Ada, Hopper and later have E4M3
-LAYERS = (  # of a block; cross-attention's keys and values are computed once a prompt
+LAYERS = (  # of a block; cross-attention's keys and values are computed once per prompt
     *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0")),
     *("attn2.to_q", "attn2.to_out.0", "ffn.net.0.proj", "ffn.net.2"),
 )
 
 
 def to_e4m3(x: Tensor) -> tuple[Tensor, Tensor]:  # (n, W) -> (n, W) E4M3, (n, 1) float32
-    """Return rows in E4M3, and each row's scale: the row is about their product."""
+    """Return rows in E4M3, and the scale by which each of them must be multiplied."""
     scale = x.abs().amax(-1, keepdim=True).float().clamp(min=1e-12) / LARGEST
     return (x.float() / scale).to(E4M3), scale
 

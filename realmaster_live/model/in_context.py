@@ -77,8 +77,8 @@ def attend_stored(
 ) -> Tensor:  # (B, H, N, D)
     """Write a group's keys and values into the first N rows of a store; attend to all S rows.
 
-    The other rows hold the other groups, so that nothing is concatenated. Rows are tokens, which is
-    how projections write them and how fused attention reads them.
+    The other rows hold the other groups, so nothing is concatenated. Rows are tokens, which is the
+    layout that projections write and that fused attention reads.
     """
     write_pair(own, store)
     keys, values = (part.transpose(1, 2) for part in store)
@@ -88,8 +88,8 @@ def attend_stored(
 def write_pair(own: Pair, store: Rows) -> None:
     """Write a group's keys and values into the first rows of a store, in the store's dtype.
 
-    Keys and values are two tensors, since compilers write into a view of an input in place only
-    where it is the input's one view.
+    Keys and values are two tensors, because compilers only write in place into a view of an input
+    if it is the input's only view.
     """
     for part, place in zip(own, store, strict=True):
         place[:, : part.shape[2]].copy_(part.transpose(1, 2))

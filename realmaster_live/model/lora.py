@@ -1,6 +1,6 @@
 """Low-rank adaptation of a transformer's linear layers (Hu et al. 2021, arXiv 2106.09685).
 
-Works on any transformer that names its layers as diffusers' WanTransformer3DModel does.
+It works on any transformer whose layers are named as in diffusers' WanTransformer3DModel.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ DEFAULT_TARGETS = ("to_q", "to_k", "to_v", "to_out.0", "ffn.net.0.proj", "ffn.ne
 class LowRank(nn.Module):
     """The product of two low-rank matrices, added to a linear layer's output (section 4.1).
 
-    It is a submodule of the layer, so that it moves and is wrapped with it, but neither writes to
-    nor reads from a state dict, whose names stay those of the base model.
+    It is a submodule of the layer, so that it is moved and wrapped with it. It does not appear in
+    state dicts, whose names stay those of the base model.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class LowRank(nn.Module):
 
     @torch.no_grad()
     def merged(self, weight: Tensor) -> Tensor:  # (out, in) -> (out, in) in the same type
-        """Return W + factor * B A, added in at least float32."""
+        """Return W + factor * B A, computed in at least float32."""
         wide = torch.promote_types(weight.dtype, torch.float32)
         return (weight.to(wide) + self.factor * (self.up.to(wide) @ self.down.to(wide))).to(weight)
 
@@ -78,8 +78,8 @@ class Adapter:
     """The low-rank products attached to the linear layers of one module.
 
     While attached, the module's own parameters are frozen and only `parameters()` have gradients.
-    The strength is a Python number: a compiled or captured graph, and keys and values that were
-    cached for a prompt or a reference, keep the value they were made with.
+    The strength is a Python number. Compiled or captured graphs, and cached keys and values of a
+    prompt or a reference, keep the strength that they were made with.
 
     Args:
         module: the transformer; changed in place.
@@ -133,10 +133,10 @@ class Adapter:
             self.merge()
 
     def merge(self) -> None:
-        """Merge the products into the weights, so that a pass costs the same as the base model's.
+        """Merge the products into the weights, so that a pass costs as much as the base model's.
 
-        A copy of the base weights is kept in the host's memory until `unmerge` or `detach`. A
-        second call has no effect.
+        A copy of the base weights is kept in host memory until `unmerge` or `detach`. A second call
+        has no effect.
         """
         if not self._layers:
             raise ConfigError(
@@ -162,9 +162,10 @@ class Adapter:
         self._merged = False
 
     def detach(self) -> None:
-        """Remove the adapter and restore which parameters were trainable; may be called twice.
+        """Remove the adapter and make the same parameters trainable as before; may be called twice.
 
-        A merged adapter stays in the weights: merge and detach to fuse, unmerge first to undo.
+        A merged adapter stays in the weights: merge and detach to fuse it, or unmerge first to
+        remove it.
         """
         for hook in self._hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""The configuration that peft and diffusers keep with a LoRA, and the scale of its layers."""
+"""The configuration that peft and diffusers store with a LoRA, and the scale of its layers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from realmaster_live.system.texts import parse_json, read_object
 
 CONFIG_KEY = "lora_adapter_metadata"  # diffusers' own header key: the peft configuration as JSON
 CONFIG_FILE = "adapter_config.json"
-MOST_ALPHA, MOST_PATTERN = 1e6, 256
+MAX_ALPHA, MAX_PATTERN = 1e6, 256
 NESTED = re.compile(r"\)[*+?{]")  # repeated groups, with which a pattern may take forever
 
 
 def read_config(path: Path, header: dict[str, str], *, peft: bool) -> dict[str, Any]:
     """Return the peft configuration of a LoRA file; empty without one.
 
-    Diffusers keeps it in the header, peft itself in a file beside, without which the scale of a
-    file with peft's keys is unknown.
+    Diffusers stores it in the header. peft stores it in a file beside the LoRA, without which the
+    scale of a file with peft's keys is unknown.
 
     Raises:
-        BuildError: it is no JSON object, or `peft` and there is none.
+        BuildError: it is not a JSON object, or it is missing from a file with peft's keys (`peft`).
     """
     if peft and CONFIG_KEY not in header:
         return read_object(
@@ -44,7 +44,7 @@ def read_config(path: Path, header: dict[str, str], *, peft: bool) -> dict[str, 
 
 
 def alpha_of(path: Path, config: dict[str, Any], name: str, rank: int) -> float:
-    """Return a layer's alpha by peft's rules; the rank itself where nothing says otherwise."""
+    """Return a layer's alpha by peft's rules, which is the rank unless stated otherwise."""
     key, alpha = "lora_alpha", config.get("lora_alpha", rank)
     patterns = config.get("alpha_pattern") or {}
     if not isinstance(patterns, dict):
@@ -54,15 +54,15 @@ def alpha_of(path: Path, config: dict[str, Any], name: str, rank: int) -> float:
             key, alpha = f"alpha_pattern.{pattern}", value
             break
     number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-    if not number or not abs(alpha) <= MOST_ALPHA:
-        raise _wrong(path, key, f"a number up to {MOST_ALPHA:g}", alpha)
+    if not number or not abs(alpha) <= MAX_ALPHA:
+        raise _wrong(path, key, f"a number up to {MAX_ALPHA:g}", alpha)
     return float(alpha) * (math.sqrt(rank) if config.get("use_rslora") else 1.0)
 
 
 def _names(path: Path, pattern: str, name: str) -> bool:
-    """Return whether a pattern of peft's configuration names a layer."""
+    """Return whether a pattern of peft's configuration matches a layer's name."""
     try:
-        if NESTED.search(pattern) or len(pattern) > MOST_PATTERN:
+        if NESTED.search(pattern) or len(pattern) > MAX_PATTERN:
             raise re.error("a pattern with repeated groups, or a long one")
         return re.match(rf"(.*\.)?({pattern})$", name) is not None
     except (re.error, RecursionError, OverflowError) as error:

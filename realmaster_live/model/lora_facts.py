@@ -1,4 +1,4 @@
-"""What a LoRA file says of itself: base model, licence, and how its reference is laid out."""
+"""A LoRA file's metadata: base model, licence, and the layout of its reference."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoraFacts:
         reference_downscale_factor: how many times smaller the reference is than the target.
         positions: whether reference tokens share the target's rotary positions or follow them.
         trigger: words that a prompt must contain; empty for none.
-        expert: the expert of Wan2.2-A14B that it is for; None for single models.
+        expert: the expert of Wan2.2-A14B that the LoRA is for; None for models with one expert.
     """
 
     base_model: str
@@ -71,7 +71,7 @@ class LoraFacts:
 
 
 def facts_of(path: Path, header: dict[str, str]) -> LoraFacts | None:
-    """Return the facts in a file's header; BuildError where they cannot be read."""
+    """Return the facts in a file's header, or None; BuildError if they cannot be read."""
     try:
         return LoraFacts.from_header(header)
     except ValueError as error:
@@ -82,9 +82,9 @@ def facts_of(path: Path, header: dict[str, str]) -> LoraFacts | None:
 
 
 def check_reference(path: Path, header: dict[str, str]) -> None:
-    """Raise BuildError for a LoRA whose reference is laid out in a way that no engine has.
+    """Raise BuildError for a LoRA whose reference has a layout that no engine supports.
 
-    Other trainers write the same two names into their headers (LTX-2's, for example).
+    Other trainers, such as LTX-2's, write the same two keys into their headers.
     """
     scale = header.get("reference_downscale_factor", "1")
     if scale != "1":
@@ -105,5 +105,5 @@ def check_base(path: Path, facts: LoraFacts | None, base_sha256: str) -> None:
     if facts is not None and facts.base_sha256 and facts.base_sha256 != base_sha256:
         raise BuildError(
             f"expected the weights that {path} was trained on, of {facts.base_model} with "
-            f"sha256 {facts.base_sha256[:12]}, got {base_sha256[:12]}: give the base it names"
+            f"sha256 {facts.base_sha256[:12]}, got {base_sha256[:12]}: give that base model"
         )

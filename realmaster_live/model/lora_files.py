@@ -1,4 +1,4 @@
-"""LoRA files: safetensors with the key names of Wan's tools, and facts of our own in the header."""
+"""LoRA files: safetensors with the key names of Wan's tools, and our metadata in the header."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 def save(path: Path, adapter: Adapter, *, scheme: Scheme, facts: LoraFacts) -> None:
     """Write an adapter's file atomically.
 
-    The strength is not written: it belongs to the run.
+    The strength is not written, because it belongs to a run.
 
     Raises:
         ConfigError: the scheme is unknown, or has no name for one of the adapted layers.
@@ -92,8 +92,8 @@ def load(
             what is left out is logged.
 
     Raises:
-        BuildError: the file is damaged, does not fit the module, is for another base model, or
-            lays its reference out in a way that no engine has.
+        BuildError: the file is damaged, does not fit the module, is for another base model, or has
+            a layout of the reference that no engine supports.
     """
     tensors, header = _read(path)
     facts = facts_of(path, header)
@@ -148,7 +148,7 @@ def load(
 
 
 def _problem(parts: Mapping[Part, Tensor], layer: nn.Linear) -> str:
-    """Return what is wrong with a layer's parts; empty where they fit."""
+    """Return what is wrong with a layer's parts, or an empty text."""
     down, up, alpha = parts.get("down"), parts.get("up"), parts.get("alpha")
     if down is None or up is None:
         return f"has no {'lora_A' if down is None else 'lora_B'}"
@@ -164,7 +164,7 @@ def _problem(parts: Mapping[Part, Tensor], layer: nn.Linear) -> str:
 def _leave_out(
     path: Path, tensors: dict[str, Tensor], config: Mapping[str, Any], *, ignore: bool
 ) -> None:
-    """Remove what is more than plain LoRA; refuse it by its name unless `ignore`."""
+    """Remove everything that is not plain LoRA; raise BuildError for it unless `ignore`."""
     found = unsupported(tensors)
     if config.get("use_dora"):
         found.setdefault("DoRA scales", [CONFIG_KEY])
@@ -183,7 +183,7 @@ def _leave_out(
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return a file's tensors and its header."""
+    """Return a file's tensors and its metadata."""
     check_regular(path, error=BuildError)
     check_utf8(path, error=BuildError)
     try:
@@ -219,7 +219,7 @@ def _check_finite(tensors: dict[str, Tensor], *, source: str) -> None:
 
 
 def _as_matrix(half: Tensor) -> Tensor:
-    """Return a factor of a convolution of one pixel as that of a linear layer."""
+    """Return a factor of a 1 x 1 convolution as a matrix."""
     if half.ndim > 2 and half.shape[2:].numel() == 1:
         return half.flatten(1)
     return half

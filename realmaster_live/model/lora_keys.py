@@ -1,12 +1,12 @@
-"""The names that tools give to a LoRA's layers, and what other tools write besides.
+"""The names that tools give to a LoRA's layers, and to what they store besides LoRA.
 
 | scheme | key of a block's self-attention query | scale |
 | diffusers | `transformer.blocks.0.attn1.to_q.lora_A.weight` | JSON in the header |
 | comfyui | `diffusion_model.blocks.0.self_attn.q.lora_A.weight` | `.alpha` tensor |
 | musubi | `lora_unet_blocks_0_self_attn_q.lora_down.weight` | `.alpha` tensor |
 
-Files are written in one of these schemes. Read is any prefix with any of the three spellings of a
-layer, so that the keys of peft, DiffSynth and SwarmUI are read too.
+Files are written in one of these schemes. When reading, any prefix is accepted with any of the
+three spellings of a layer, so the keys of peft, DiffSynth and SwarmUI are read too.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ HALVES: dict[Scheme, tuple[str, str]] = {
     "musubi": ("lora_down", "lora_up"),
 }
 PEFT = "base_model.model."
-BEGINNINGS = (  # in the order in which tools put one before another
+KEY_PREFIXES = (  # in the order in which tools combine them
     *(PEFT, "pipe.dit.", "model.diffusion_model.", *PREFIXES.values(), "_"),
 )
-ENDING = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(\.\w+)?\.weight")
+KEY_SUFFIX = re.compile(r"(?P<layer>.+)\.(?P<part>lora_A|lora_B|lora_down|lora_up)(\.\w+)?\.weight")
 PARTS: dict[str, Part] = {"lora_A": "down", "lora_down": "down", "lora_B": "up", "lora_up": "up"}
 
 WAN_NAMES = {"ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2"} | {
@@ -43,7 +43,7 @@ WAN_NAMES = {"ffn.net.0.proj": "ffn.0", "ffn.net.2": "ffn.2"} | {
     for ours, theirs in (("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "o"))
 }
 """Layers of a block: diffusers' name to the original Wan's."""
-OUTSIDE = {
+OUTER_NAMES = {
     "proj_out": "head.head",
     "condition_embedder.time_embedder.linear_1": "time_embedding.0",
     "condition_embedder.time_embedder.linear_2": "time_embedding.2",
@@ -65,7 +65,7 @@ UNSUPPORTED = {
     r"^(lora_te|text_encoder)": "layers of a text encoder",
     r"[._](k_img|v_img|add_k_proj|add_v_proj|img_emb|image_embedder)[._]": "layers for a picture",
 }
-"""What other tools write beside or instead of LoRA's two factors: a pattern of keys to a name."""
+"""What other tools store beside or instead of LoRA's factors: pattern of keys -> description."""
 
 
 def check_scheme(scheme: str) -> None:
@@ -78,7 +78,7 @@ def check_scheme(scheme: str) -> None:
 
 
 def stem_of(name: str, scheme: Scheme) -> str | None:
-    """Return the beginning of a layer's keys; None if the scheme has no name for the layer."""
+    """Return the common beginning of a layer's keys; None if the scheme has no name for it."""
     if scheme == "diffusers":
         return PREFIXES[scheme] + name
     original = original_name(name)
@@ -88,15 +88,15 @@ def stem_of(name: str, scheme: Scheme) -> str | None:
 
 
 def original_name(name: str) -> str | None:
-    """Return the original Wan's name of a layer that diffusers calls `name`; None without one."""
+    """Return the original Wan's name of the layer that diffusers calls `name`, or None."""
     match = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
     if match is None:
-        return OUTSIDE.get(name)
+        return OUTER_NAMES.get(name)
     return f"blocks.{match[1]}.{WAN_NAMES[match[2]]}" if match[2] in WAN_NAMES else None
 
 
 def spellings(names: Iterable[str]) -> dict[str, str]:
-    """Return every spelling of some layers without its prefix, with the layer's name."""
+    """Return spelling -> layer for every spelling of some layers, without prefixes."""
     found = {}
     for name in names:
         for spelling in filter(None, (name, original_name(name))):
@@ -105,20 +105,20 @@ def spellings(names: Iterable[str]) -> dict[str, str]:
 
 
 def read_key(key: str) -> tuple[str, Part] | None:
-    """Return a key's layer, without prefixes, and which part of it this is; None for other keys."""
-    match = ENDING.fullmatch(key)
+    """Return a key's layer without prefixes, and its part of it; None for other keys."""
+    match = KEY_SUFFIX.fullmatch(key)
     layer, part = (match["layer"], PARTS[match["part"]]) if match is not None else ("", "alpha")
     if match is None:
         if not key.endswith(".alpha"):
             return None
         layer = key.removesuffix(".alpha")
-    for beginning in BEGINNINGS:
+    for beginning in KEY_PREFIXES:
         layer = layer.removeprefix(beginning)
     return layer, part
 
 
 def unsupported(keys: Iterable[str]) -> dict[str, list[str]]:
-    """Return the keys that are no part of a plain LoRA, by what they are."""
+    """Return description -> keys, for keys that do not belong to a plain LoRA."""
     found: dict[str, list[str]] = {}
     for key in sorted(keys):
         kind = next((name for pattern, name in UNSUPPORTED.items() if re.search(pattern, key)), "")

@@ -28,9 +28,9 @@ class Float32ConditionEmbedder(ConditionEmbedder):
 def mix_precision(module: nn.Module) -> None:
     """Prepare a network for autocast, in place; idempotent.
 
-    Weights of products become bfloat16. The time embedder, the modulations, the residual stream
-    and its norms stay float32; keys, queries and values are bfloat16, so attention is, and so is
-    what a ring keeps.
+    Weights of products become bfloat16. The time embedder, the modulations, the residual stream and
+    its norms stay float32. Keys, queries and values are bfloat16, and so are attention and the
+    ring.
     """
     for child in module.children():
         if isinstance(child, ConditionEmbedder):

@@ -11,13 +11,13 @@ from realmaster_live.errors import BuildError
 Prediction = Literal["x0", "velocity"]
 FlowFrom = Literal["noise", "render"]
 AutoencoderName = Literal["ours", "taehv", "wan"]
-FIRST_LATENT_FRAMES = {"taehv": 1, "wan": 1}  # fewer than a latent's others; ours has no such rule
+FIRST_LATENT_FRAMES = {"taehv": 1, "wan": 1}  # our autoencoder's first latent is like all others
 CHOICES = {
     "prediction": get_args(Prediction),
     "flow_from": get_args(FlowFrom),
     "autoencoder": get_args(AutoencoderName),
 }
-MOST = 2**20  # of any number in a profile
+MAX_NUMBER = 2**20  # limit for all numbers in a profile
 MAY_BE_ZERO = ("text_width", "prompt_tokens", "ring", "sink", "memory")
 
 
@@ -27,7 +27,7 @@ class Profile:
 
     Attributes:
         name: the name by which users select it.
-        autoencoder: which one makes the latents: "ours", the tiny "taehv" or Wan's own, "wan".
+        autoencoder: the autoencoder of the latents: "ours", "taehv" (tiny) or "wan" (Wan's own).
         chunk_frames: frames in one chunk.
         chunk_latents: latent frames of one chunk.
         latent_channels: channels of a latent position.
@@ -173,7 +173,7 @@ class Profile:
 
 
 def _expected(name: str, default: Any, value: Any) -> str:
-    """Return what is expected of a field; empty where the value is that."""
+    """Return what is expected of a field, or an empty text if the value is valid."""
     if name == "prompts":
         texts = isinstance(value, list | tuple) and all(isinstance(each, str) for each in value)
         return "" if texts else "a list of texts"
@@ -184,10 +184,16 @@ def _expected(name: str, default: Any, value: Any) -> str:
     if isinstance(default, int):
         least = 0 if name in MAY_BE_ZERO else 1
         whole = isinstance(value, int) and not isinstance(value, bool)
-        return "" if whole and least <= value <= MOST else f"a whole number from {least} to {MOST}"
+        return (
+            ""
+            if whole and least <= value <= MAX_NUMBER
+            else f"a whole number from {least} to {MAX_NUMBER}"
+        )
     if isinstance(default, float):
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return "" if number and 0 < value <= MOST else f"a number above 0 and up to {MOST}"
+        return (
+            "" if number and 0 < value <= MAX_NUMBER else f"a number above 0 and up to {MAX_NUMBER}"
+        )
     return "" if isinstance(value, str) else "a text"
 
 
@@ -223,7 +229,7 @@ TINY = Profile(
     memory=8,
     falling=True,
 )
-"""The same network at a size for tests: milliseconds a pass."""
+"""The same network at a size for tests: a pass takes milliseconds."""
 
 WAN_1_3B = Profile(
     name="wan-1.3b-480",
@@ -254,12 +260,12 @@ WAN_5B = replace(
     heads=24,
     hidden=14336,
 )
-"""Wan2.2-TI2V-5B (Apache-2.0): 704 x 1280, cheaper there than the smaller model's finer tokens."""
+"""Wan2.2-TI2V-5B (Apache-2.0): at 704 x 1280 cheaper than the smaller model with finer tokens."""
 
 WAN_5B_ONE_STEP = replace(
     WAN_5B, name="wan-5b-704-one-step", flow_from="render", steps=1, ring=0, sink=0
 )
-"""The same in one step from the render's latent: no noise, no reference tokens and no past."""
+"""The same model in one step from the render's latent, without noise, reference tokens and past."""
 
 WAN_A14B = replace(
     WAN_1_3B,

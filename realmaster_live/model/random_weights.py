@@ -1,4 +1,4 @@
-"""Networks with random weights, created on their device: to time a profile without its files."""
+"""Networks with random weights, created on their device, to time a profile without its files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import GuidedDecoder
 
 GAIN = 0.5  # a layer's weights have standard deviation GAIN / sqrt(inputs)
-TOUCH = 0.1  # gain of the decoder's last layers: pictures stay near the render
+LAST_GAIN = 0.1  # gain of the decoder's last layers, so that pictures stay near the render
 
 
 def random_networks(
@@ -21,7 +21,7 @@ def random_networks(
 ) -> Networks:
     """Return networks with random weights; no layer is zero, so every part affects the output.
 
-    They are built on the meta device first, so no float32 copy of bfloat16 weights ever exists.
+    They are built on the meta device first, so there is never a float32 copy of bfloat16 weights.
     """
     with torch.device("meta"):
         autoencoder = make_autoencoder(profile)
@@ -51,9 +51,9 @@ def fill(network: nn.Module, generator: torch.Generator) -> None:
                 parameter.normal_(std=GAIN / parameter[0].numel() ** 0.5, generator=generator)
             else:
                 parameter.normal_(generator=generator)
-                parameter.mul_(TOUCH)
+                parameter.mul_(LAST_GAIN)
         if isinstance(module, Block):
             module.scale_shift_table[:, (2, 5)] = 0.5  # the gates, as before training
         if isinstance(module, GuidedDecoder):
             for layer in (module.rest, module.gain, module.tone):
-                layer.weight.mul_(TOUCH)
+                layer.weight.mul_(LAST_GAIN)

@@ -33,9 +33,9 @@ def euler_step(x_t: Tensor, x0: Tensor, t: float, t_next: float) -> Tensor:
 
 
 def flow_start(profile: Profile, noise: Tensor, reference: Tensor) -> Tensor:
-    """Return x_1: noise, or the render's own latent where a profile's flow starts at that.
+    """Return x_1: noise, or the render's latent if a profile's flow starts there.
 
-    With the latter, x_t = (1 - t) x_0 + t reference, and one step leads from the render to the
-    photoreal latent (rectified flow between two data sets, Liu et al. 2022, arXiv 2209.03003).
+    In the latter case x_t = (1 - t) x_0 + t reference, and one step leads from the render to the
+    photoreal latent (rectified flow between two distributions, Liu et al. 2022, arXiv 2209.03003).
     """
     return reference if profile.flow_from == "render" else noise

@@ -1,7 +1,7 @@
-"""The tensors of safetensors files as they lie on the disk: hashed and copied without loading them.
+"""Hashes and copies the tensors of safetensors files without loading them.
 
-A hash over tensors depends on their names, types, shapes and bytes alone, so a model in one file,
-in shards or in a checkpoint of ours has the same one.
+A hash over tensors depends only on their names, types, shapes and bytes. So a model has the same
+hash in one file, in shards and in our checkpoints.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from realmaster_live.system.atomic_files import replacing
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
 
-BLOCK = 4 << 20  # bytes that are in memory at once
-LENGTH = struct.Struct("<Q")  # of the header, in front of it
-ALIGNMENT = 8  # bytes, of the first tensor
+BLOCK = 4 << 20  # bytes that are read at once
+LENGTH = struct.Struct("<Q")  # the header's length, which precedes it
+ALIGNMENT = 8  # alignment of the first tensor in bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,8 @@ class StoredTensor:
     """A tensor in a file.
 
     Attributes:
-        path: the file. dtype: safetensors' name of the type. begin: its first byte in the file.
-        size: its bytes.
+        path: the file. dtype: safetensors' name of the type.
+        begin: offset of its first byte in the file. size: number of its bytes.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class StoredTensor:
     size: int
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the tensor's bytes, some at a time."""
+        """Yield the tensor's bytes in blocks."""
         with self.path.open("rb") as file:
             file.seek(self.begin)
             left = self.size
@@ -62,7 +62,7 @@ def stored_tensors(
     """Return the tensors of a safetensors file by name.
 
     Raises:
-        BuildError: there is no such file, or it is cut short or of other bytes.
+        BuildError: the file does not exist, is truncated, or is not a safetensors file.
     """
     check_regular(path, error=BuildError)
     check_utf8(path, error=BuildError)

@@ -28,7 +28,7 @@ def embed_text(
     tokens: int = TEXT_TOKENS,
     dtype: torch.dtype = torch.float32,
 ) -> NDArray[np.float32]:
-    """Return embeddings (K, M, C) float32, zero-padded after each text, as diffusers pads for Wan.
+    """Return embeddings (K, M, C) float32, with zeros after each text, as diffusers pads for Wan.
 
     `encoder` is a folder or a name that transformers loads: a UMT5 encoder and its tokenizer, in
     one folder or in the sub-folders text_encoder and tokenizer, as in a diffusers pipeline.
@@ -66,7 +66,7 @@ def embed_prompts(
     """Embed texts by name and store them beside a checkpoint; stored ones are not embedded again.
 
     Raises:
-        BuildError: the encoder's channels differ from `width`, the model's, if that is given.
+        BuildError: the encoder's channels differ from `width`, the model's text width.
     """
     path = checkpoint_dir / PROMPTS_FILE
     known = PromptTable.load(path) if path.exists() else PromptTable({}, encoder=str(encoder))

@@ -1,10 +1,10 @@
 """A streaming autoencoder: encodes four frames to one latent, and decodes guided by the render.
 
-Its only memory is the features of the previous four frames at an eighth of the resolution; nothing
-older is carried on, so a run of any length behaves like the two steps of training. A chunk of
-several latent frames takes as many such steps. Both halves' memories have the same channels.
+Its only memory is the features of the previous four frames at an eighth of the resolution. Nothing
+older is kept, so a run of any length behaves like the two steps of training. A chunk of several
+latent frames takes as many steps. The memories of encoder and decoder have the same channels.
 
-Legend: as of `realmaster_live.model.autoencoders.interface`.
+Legend: that of `realmaster_live.model.autoencoders.interface`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def to_cells(frames: Tensor) -> Tensor:  # (B, T, H, W, 3) uint8 -> cells
     """Turn sRGB bytes into cells; channels run over row, column and colour."""
     batch, time, height, width, _ = frames.shape
     rows, columns = height // CELL, width // CELL
-    # Two single-axis permutes: ONNX Runtime does them many times faster than one general permute.
+    # ONNX Runtime runs two single-axis permutes many times faster than one general permute.
     strips = frames.reshape(batch * time, rows, CELL, width * 3).transpose(1, 2)
     cells = strips.reshape(batch * time * CELL, rows * columns, CELL * 3).transpose(1, 2)
     return cells.reshape(batch * time, CELL_CHANNELS, rows, columns).float() * (2.0 / 255.0) - 1.0
@@ -52,10 +52,10 @@ def to_bytes(cells: Tensor, frames: int) -> Tensor:  # cells -> (B, T, H, W, 3) 
 
 
 class Fold(nn.Conv2d):
-    """A convolution of stride `factor` whose kernel spans `reach` steps, odd, in both directions.
+    """A convolution of stride `factor` whose kernel spans `reach` (odd) strides in both directions.
 
-    Outside of an export it runs as pixel-unshuffle and a convolution of stride 1: the same sums,
-    whose gradients are several times faster on a CPU than those of a strided convolution.
+    Except in an export it runs as pixel-unshuffle and a convolution of stride 1, which computes the
+    same sums but has several times faster gradients on a CPU.
     """
 
     def __init__(self, inside: int, outside: int, factor: int = 2, reach: int = 1) -> None:
@@ -120,9 +120,9 @@ class GuidedDecoder(nn.Module):
     """Decodes latents to photoreal frames, guided by the rendered frames.
 
     The latents determine appearance, the render determines geometry. Every pixel is the rendered
-    pixel times a gain plus a residual, both predicted at half resolution, so paint and text stay
-    sharp and a game's jagged edges can be smoothed. Light and tint, which change slowly over a
-    picture, also come straight from the latents, as one gain and offset per colour and latent
+    pixel times a gain plus a residual, both predicted at half resolution. So paint and text stay
+    sharp, and a game's jagged edges can be smoothed. Light and tint, which vary slowly over a
+    picture, also come directly from the latents, as one gain and one offset per colour and latent
     position (after Gharbi et al. 2017, section 3.2).
     """
 
@@ -161,8 +161,8 @@ class GuidedDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return cells of T / F frames and the next memory.
 
-        `cells` hold the rendered frames; if they are all zero (mid grey), the latents alone
-        decide. Without `noise` no precipitation is drawn.
+        `cells` holds the rendered frames; if it is all zero (mid grey), the latents alone determine
+        the picture. Without `noise` no precipitation is drawn.
         """
         x = self.up(torch.relu(self.deep(self.lift(latent))))
         x = nn.functional.pixel_shuffle(x, self.rise) if self.rise > 1 else x
@@ -194,7 +194,7 @@ class GuidedDecoder(nn.Module):
 
 
 class StreamingAutoencoder(Autoencoder):
-    """Encoder, guided decoder and the latents' statistics; its public latents are normalised."""
+    """Encoder, guided decoder and the latents' statistics, by which its latents are normalised."""
 
     decoder: GuidedDecoder
     latents_mean: Tensor
@@ -234,8 +234,8 @@ class StreamingAutoencoder(Autoencoder):
     ) -> tuple[Tensor, Tensor]:
         """Return cells of a chunk's frames and the next memory; the latent is normalised.
 
-        `noise` is the noise that the latent was denoised from; profiles without precipitation do
-        not look at it.
+        `noise` is the noise that the latent was denoised from; only profiles with precipitation use
+        it.
         """
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         decoded = []

@@ -1,4 +1,4 @@
-"""Times variants of running one network with the same weights: the gain of the cached reference.
+"""Times variants of running one network, to measure the gain of the cached reference.
 
 Legend: N tokens of a chunk, P tokens of the past, S denoise steps.
 """
@@ -40,13 +40,14 @@ class Row:
     """The measurements of one variant at one number of steps.
 
     Attributes:
-        way: the variant's name (the name of this key in benchmark files).
+        way: the variant's name, under the key that benchmark files use.
         against: the variant that it is compared with, which attends to the same chunks.
-        ms: median time of a chunk. ratio: median over the rounds of its time / that of `against`.
-        expected: the ratio of their FLOP, by `model.cost`.
+        ms: median time of a chunk.
+        ratio: median over the rounds of its time divided by that of `against`.
+        expected: the ratio of their FLOP by `model.cost`.
         copied: bytes that torch copies per frame.
-        equals: the variant whose result it should have, if any. difference: the largest difference
-            from that result.
+        equals: the variant that should have the same result, if any.
+        difference: the largest difference from that variant's result.
     """
 
     case: str
@@ -89,14 +90,16 @@ def variants(chunk: SteadyChunk) -> list[Variant]:
 
     context, target, alone = passes(n, n), passes(n, 2 * n + p), passes(n, 2 * n)
     short, full = passes(2 * n, 2 * n), passes(2 * n + p, 2 * n + p)
-    cached, brief = CACHED, "cached, no past"
+    cached, no_past = CACHED, "cached, no past"
     alternatives = [
         variant(
             cached,
             cached,
             None,
             partial(chunk.cached, past=True),
-            lambda s: context + (s + 1) * target,  # eager: whole passes, where engines fill only
+            lambda s: (
+                context + (s + 1) * target
+            ),  # eager: a full pass, where engines only fill the store
         ),
         variant(
             RECOMPUTED,
@@ -113,15 +116,15 @@ def variants(chunk: SteadyChunk) -> list[Variant]:
             lambda s: s * full,
         ),
         variant(
-            brief,
-            brief,
+            no_past,
+            no_past,
             None,
             partial(chunk.cached, past=False),
             lambda s: context + s * alone,
         ),
         variant(
             "concatenated, no past",
-            brief,
+            no_past,
             None,
             partial(chunk.concatenated, past=False),
             lambda s: s * short,
@@ -131,7 +134,9 @@ def variants(chunk: SteadyChunk) -> list[Variant]:
         diffusers = DiffusersTransformer(chunk.model, bf16=chunk.bf16)
         run = partial(chunk.concatenated, past=False, diffusers=diffusers)
         alternatives.append(
-            variant("diffusers, no past", brief, "concatenated, no past", run, lambda s: s * short)
+            variant(
+                "diffusers, no past", no_past, "concatenated, no past", run, lambda s: s * short
+            )
         )
     return alternatives
 
@@ -140,8 +145,8 @@ def variants(chunk: SteadyChunk) -> list[Variant]:
 def compare(name: str, case: BenchCase, steps: Sequence[int] = STEPS) -> Iterator[Row]:
     """Yield the rows of a case, grouped by number of steps.
 
-    Every round runs all variants in turn, so that other load on the machine affects all alike. The
-    first run of a variant is a warm-up, which also counts its copies.
+    Every round runs all variants in turn, so that other load on the machine affects all of them
+    equally. The first run of a variant is a warm-up, in which its copies are counted.
     """
     cast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=case.bf16)
     with cast():

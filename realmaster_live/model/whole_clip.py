@@ -1,8 +1,8 @@
-"""A whole clip in many steps with classifier-free guidance: the quality mode, without a cache.
+"""Predicts a whole clip without a cache, with classifier-free guidance, for the quality mode.
 
-Attention is the one that live engines have, and that training trains: the reference attends to
-itself, the target to both. Reference and target go through each block together, so that what is
-kept of a pass is one block's keys and values, not all blocks'.
+Attention is that of live engines and of training: the reference attends to itself, the target
+attends to both. Reference and target go through each block together, so that only one block's keys
+and values are in memory.
 
 Legend: B batch, N tokens of the clip, M tokens of a prompt, L layers, H heads, D channels of a
 head.
@@ -19,12 +19,12 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Pair, Rope, rotate
 
 
-def guided(against: Tensor, x0: Tensor, guidance: float) -> Tensor:
-    """Return x0 led away from another prompt's answer (Ho & Salimans 2022, eq. 6).
+def guided(other: Tensor, x0: Tensor, guidance: float) -> Tensor:
+    """Return x0 guided away from `other`, another prompt's x0 (Ho & Salimans 2022, eq. 6).
 
-    1 is the prompt's own answer. It is the same for velocities, which are linear in x0.
+    A guidance of 1 returns x0. The formula also holds for velocities, which are linear in x0.
     """
-    return against + guidance * (x0 - against)
+    return other + guidance * (x0 - other)
 
 
 def reference_pairs(
@@ -44,18 +44,19 @@ def predict_clip(
     rope: Rope,
     reference: Tensor,  # latent
     prompt_kv: Tensor | None = None,  # (L, 2, B, H, M, D)
-    known: Sequence[Pair] | None = None,  # of `reference_pairs`; None computes them on the way
+    reference_kv: Sequence[Pair]
+    | None = None,  # of `reference_pairs`; None computes them on the way
 ) -> Tensor:
-    """Return x0 of a whole clip, as `context` and `denoise` do without a past."""
+    """Return x0 of a whole clip, like `context` and `denoise` without a past."""
     embedding, modulation = model.condition_embedder(timestep)
     x = model.embed_target(sample, reference).float()
     y, clean = None, None
-    if known is None and model.profile.in_context:
+    if reference_kv is None and model.profile.in_context:
         _, clean = model.condition_embedder(torch.zeros_like(timestep))
         y = model.embed_reference(reference).float()
     for layer, block in enumerate(model.blocks):
         prompt = None if prompt_kv is None else (prompt_kv[layer, 0], prompt_kv[layer, 1])
-        seen: list[Pair] = [known[layer]] if known else []
+        seen: list[Pair] = [reference_kv[layer]] if reference_kv else []
         if y is not None:
             y, (key, value) = block(y, clean, rope, (), prompt)
             seen = [(rotate(key, rope), value)]

@@ -1,16 +1,16 @@
-"""What an engine asks of an autoencoder: chunks to latents and back, with an explicit memory.
+"""The interface between engines and autoencoders: chunks to latents and back, with a memory.
 
 Legend: B batch, T frames of a chunk, H W pixels, C latent channels, F latent frames of a chunk, s
 latent stride, M memory channels. A *latent* is (B, C, F, H / s, W / s), without F where it is 1,
 as the transformer sees it. *Cells* are (B * T, 12, H / 2, W / 2): every 2 x 2 pixels are 12
 channels over row, column and colour, in [-1, 1].
 
-A *memory* is one tensor (B, M, H / 8, W / 8) whatever a network keeps from chunk to chunk: maps of
-other resolutions are folded into channels. It is all zero after a reset.
+A *memory* is one tensor (B, M, H / 8, W / 8) with everything that a network keeps from chunk to
+chunk: maps of other resolutions are folded into channels. It is all zero after a reset.
 
-Every chunk holds T = F * `latent_frames` frames, so that one graph of fixed sizes serves all. Where
-a network's first latent is of fewer frames, the first chunk after a reset begins with copies of its
-first frame in the missing places, and what is decoded there is thrown away.
+Every chunk holds T = F * `latent_frames` frames, so that one graph of fixed size serves all chunks.
+If a network's first latent stands for fewer frames, the first chunk after a reset begins with
+copies of its first frame instead of the missing ones, and what is decoded there is discarded.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from torch import Tensor, nn
 CELL = 2  # pixels along one side of a cell
 CELL_CHANNELS = 3 * CELL * CELL
 MEMORY_STRIDE = 8  # pixels along one side of a position of a memory
-Part = tuple[int, int]  # of a memory: channels, and pixels along one side of their positions
+Part = tuple[int, int]  # a map in a memory: its channels, and pixels along one side of a position
 
 
 class Autoencoder(nn.Module, ABC):
-    """An autoencoder of video that works through a stream chunk by chunk.
+    """A video autoencoder that processes a stream chunk by chunk.
 
     Attributes:
-        latent_channels: C. latent_stride: s, pixels.
-        latent_frames: frames of every latent frame but the first.
-        first_latent_frames: frames of the first latent frame after a reset.
+        latent_channels: C. latent_stride: s in pixels.
+        latent_frames: number of frames in every latent frame but the first.
+        first_latent_frames: number of frames in the first latent frame after a reset.
         encoder_memory: M of the encoder. decoder_memory: M of the decoder.
-        guided: whether the decoder looks at the rendered frames.
+        guided: whether the decoder uses the rendered frames.
         encoder, decoder: the modules that do the work, which an engine may compile.
     """
 
@@ -51,7 +51,7 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the latent of a chunk of any whole number of latent frames, and the memory."""
+        """Return a chunk's latent, of any whole number of latent frames, and the new memory."""
 
     @abstractmethod
     def decode(
@@ -61,9 +61,9 @@ class Autoencoder(nn.Module, ABC):
         memory: Tensor,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return the cells of a latent's frames, and the memory.
+        """Return the cells of a latent's frames, and the new memory.
 
-        `cells` hold the rendered frames, or None to decode without them; `noise` is the noise
+        `cells` holds the rendered frames, or is None to decode without them. `noise` is the noise
         that the latent was denoised from, for decoders that draw precipitation.
         """
 
@@ -79,12 +79,12 @@ def empty_memories(
 
 
 def memory_channels(parts: Sequence[Part]) -> int:
-    """Return M of a memory that holds some maps."""
+    """Return M, the channels of a memory that holds these maps."""
     return sum(channels * MEMORY_STRIDE**2 // stride**2 for channels, stride in parts)
 
 
 def fold(parts: Sequence[tuple[Tensor, int]]) -> Tensor:  # (B, channels, H / stride, W / stride)
-    """Return one memory of maps, given with their strides."""
+    """Return the memory that holds maps, given with their strides."""
     return torch.cat([_restride(x, stride, MEMORY_STRIDE) for x, stride in parts], 1)
 
 
@@ -98,17 +98,17 @@ def unfold(memory: Tensor, parts: Sequence[Part]) -> list[Tensor]:
 
 
 def started(memory: Tensor) -> Tensor:  # (B, M, H / 8, W / 8) -> (B, 1, 1, 1)
-    """Return the first channel of a memory that marks a stream's first chunk: 0 there, then 1."""
+    """Return a memory's mark: 0 in a stream's first chunk, 1 in all others."""
     return memory[:, :1, :1, :1]
 
 
 def mark(memory: Tensor) -> Tensor:  # (B, M, H / 8, W / 8) -> (B, 1, H / 8, W / 8)
-    """Return the channel that marks all chunks but the first."""
+    """Return the channel of ones that marks all chunks but the first."""
     return torch.ones_like(memory[:, :1])
 
 
 def _restride(x: Tensor, stride: int, wanted: int) -> Tensor:
-    """Fold a map of one stride into another by moving pixels between space and channels."""
+    """Change a map's stride by moving pixels between space and channels."""
     if stride == wanted:
         return x
     if stride < wanted:
@@ -124,9 +124,9 @@ def planes(cells: Tensor, patch: int) -> Tensor:  # cells -> (B * T, 3 patch^2, 
     return pictures if patch == CELL else nn.functional.pixel_shuffle(pictures, CELL)
 
 
-def to_cells_of(planes_: Tensor, patch: int) -> Tensor:
+def from_planes(patches: Tensor, patch: int) -> Tensor:
     """Return the cells of pictures of stride 1 or 2: the inverse of `planes`."""
-    pictures = planes_ if patch == CELL else nn.functional.pixel_unshuffle(planes_, CELL)
+    pictures = patches if patch == CELL else nn.functional.pixel_unshuffle(patches, CELL)
     count, _, rows, columns = pictures.shape
     by_place = pictures.reshape(count, 3, CELL * CELL, rows * columns).transpose(1, 2)
     return by_place.reshape(count, CELL_CHANNELS, rows, columns)

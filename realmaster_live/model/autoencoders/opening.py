@@ -1,4 +1,4 @@
-"""Makes and reads the autoencoder of a profile."""
+"""Makes the autoencoder of a profile, or the one that a checkpoint's tensors belong to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.system.texts import read_object
 
-LAYOUT_FILE = "autoencoder.json"  # of a checkpoint with Wan's own autoencoder
+LAYOUT_FILE = "autoencoder.json"  # in checkpoints with Wan's own autoencoder
 
 
 def make_autoencoder(profile: Profile) -> Autoencoder:
-    """Return a profile's autoencoder at its public size, untrained."""
+    """Return a profile's untrained autoencoder at its public size."""
     if profile.autoencoder == "ours":
         return StreamingAutoencoder(profile)
     if profile.autoencoder == "taehv":
@@ -29,10 +29,10 @@ def make_autoencoder(profile: Profile) -> Autoencoder:
 
 
 def autoencoder_of(profile: Profile, tensors: Mapping[str, Tensor], folder: Path) -> Autoencoder:
-    """Return the autoencoder that tensors of a checkpoint folder belong to; they are not loaded.
+    """Return the autoencoder for a checkpoint folder's tensors, without loading them.
 
     Raises:
-        BuildError: it makes other latents than the profile says.
+        BuildError: the autoencoder makes other latents than the profile states.
     """
     found: Autoencoder
     if profile.autoencoder == "taehv":

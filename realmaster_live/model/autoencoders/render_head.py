@@ -1,12 +1,12 @@
-"""A head behind a decoder that looks at the render: geometry, paint and lights at full resolution.
+"""A head after a decoder that restores geometry, paint and lights from the render.
 
-A tiny decoder makes its pictures of latents alone, in which thin lines, plates and lamps are lost.
-Every pixel of the head is the decoded one times a gain, plus the rendered one times a gain, plus a
-rest, all predicted at half resolution; light and tint come from the latents, one gain and offset
-per colour and latent position (after Gharbi et al. 2017, section 3.2). It has no memory, and at
-first it changes nothing.
+A tiny decoder sees latents alone, which lack thin lines, plates and lamps. Every pixel of the
+head is the decoded pixel times a gain, plus the rendered pixel times a gain, plus a
+residual, all predicted at half resolution. Light and tint come from the latents, as one gain and
+one offset per colour and latent position (after Gharbi et al. 2017, section 3.2). The head has no
+memory, and before training it changes nothing.
 
-Legend: N pictures, C latent channels. *Cells* as of `interface`.
+Legend: N pictures, C latent channels. For *cells* see `interface`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from realmaster_live.model.autoencoders.interface import CELL, CELL_CHANNELS
 from realmaster_live.model.vae import Fold, Residual
 
-HALF, FINE = 24, 48  # channels at a half and at a quarter of the resolution
-PREFIX = "head."  # of its tensors in a checkpoint
+HALF, FINE = 24, 48  # channels at half and at a quarter of the resolution
+PREFIX = "head."  # prefix of its tensors in a checkpoint
 
 
 class RenderHead(nn.Module):
@@ -47,7 +47,7 @@ class RenderHead(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, decoded: Tensor, render: Tensor, latents: Tensor) -> Tensor:
-        """Return the corrected cells of N pictures; `latents` are (N, C, h, w), one a picture."""
+        """Return the corrected cells of N pictures; `latents` (N, C, h, w) has one per picture."""
         both = torch.cat((decoded, render), 1)
         seen = nn.functional.interpolate(
             self.latent(latents), scale_factor=self.stride / (2 * CELL), mode="nearest"
@@ -66,7 +66,7 @@ class RenderHead(nn.Module):
 
 
 def head_of(tensors: Mapping[str, Tensor], latent_stride: int) -> RenderHead | None:
-    """Return the head that a checkpoint's tensors are of, not loaded; None where there is none."""
+    """Return the head for a checkpoint's tensors, without loading them; None without a head."""
     latent, mix = (tensors.get(f"{PREFIX}{name}.weight") for name in ("latent", "mix"))
     if latent is None or mix is None:
         return None

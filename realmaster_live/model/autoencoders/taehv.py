@@ -1,13 +1,13 @@
 """TAEHV, the tiny autoencoder of Wan's latents: taew2_1, taew2_2 and taew2_2_super.
 
-The layout and the names of tensors are those of the public files of madebyollin/taehv (MIT); widths
-are read off the tensors. Latents are what the transformer sees: they have no mean or deviation.
+Layout and tensor names are those of the public files of madebyollin/taehv (MIT); widths are read
+from the tensors. Latents need no normalisation for the transformer.
 
-A memory block sees its input one step earlier. The encoder pools four frames to a latent of which
-the last three lie behind the frames that the latent decodes to; so at the end of a chunk, as at
-the end of a film, the last frame is repeated three times, and the group that it belongs to is
-pooled again once its true frames are there. The decoder makes four frames of a latent, of which the
-first latent's first three are cut off: 1 + 4 (F - 1) frames remain.
+A memory block sees its input and the input of one step earlier. The encoder pools four frames to a
+latent, of which the last three come after the frame that the latent decodes to. So at the end of a
+chunk, as at the end of a video, the last frame is repeated three times, and its group is pooled
+again once the true frames are there. The decoder makes four frames of each latent. The first
+latent's first three are cut off, so 1 + 4 (F - 1) frames remain.
 
 Legend: B batch, T frames, F latent frames, C channels, h w positions, N pictures = B * steps.
 """
@@ -25,31 +25,32 @@ from realmaster_live.model.autoencoders.interface import (
     Autoencoder,
     Part,
     fold,
+    from_planes,
     join,
     mark,
     memory_channels,
     planes,
     split,
     started,
-    to_cells_of,
     unfold,
 )
 from realmaster_live.model.autoencoders.render_head import RenderHead
 
-FRAMES = 4  # of a latent
-STAGES = 3  # each halves the picture; together with the patch they make the latent's stride
-POOLS = (2, 2, 1)  # steps in time that each of the encoder's stages pools
-GROWS = (1, 2, 2)  # steps in time that each of the decoder's stages makes of one
+FRAMES = 4  # frames of a latent
+STAGES = 3  # each halves height and width; with the patch they make up the latent's stride
+POOLS = (2, 2, 1)  # factor by which each of the encoder's stages pools time steps
+GROWS = (1, 2, 2)  # factor by which each of the decoder's stages multiplies time steps
 BLOCKS = 3  # memory blocks of a stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What differs between the files.
+    """The sizes in which the public files differ.
 
     Attributes:
         channels: latent channels. patch: pixels along one side of an input position.
-        encoder: channels of the encoder. decoder: channels of the decoder's stages and its end.
+        encoder: channels of the encoder.
+        decoder: channels of the decoder's stages and of its last layers.
         super: whether the decoder is the larger one.
     """
 
@@ -81,7 +82,7 @@ class MemoryBlock(nn.Module):
 
 
 class SuperMemoryBlock(nn.Module):
-    """The larger decoder's block: a wide convolution of each channel, then two of a position."""
+    """The larger decoder's block: a large depthwise convolution, then two pointwise ones."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class SuperMemoryBlock(nn.Module):
 
 
 class Pool(nn.Module):
-    """Stacks `factor` steps in time and mixes them into one."""
+    """Combines `factor` time steps into one."""
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class Pool(nn.Module):
 
 
 class Grow(nn.Module):
-    """Makes `factor` steps in time of one."""
+    """Expands one time step into `factor` steps."""
 
     def __init__(self, channels: int, factor: int) -> None:
         super().__init__()
@@ -134,9 +135,9 @@ class Bound(nn.Module):
 
 
 class Encoder(nn.ModuleList):
-    """Encodes pictures to latents, with the memories as one tensor.
+    """Encodes pictures to latents, with all memories in one tensor.
 
-    The memory holds a mark of the stream's start, the last frame, whose group is yet to be pooled,
+    The memory holds the mark of a stream's start, the last frame, whose group is not complete yet,
     and each memory block's last input before that group.
     """
 
@@ -158,26 +159,26 @@ class Encoder(nn.ModuleList):
 
     def forward(self, x: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return latents (B, F, C, h, w) of pictures (B * T, ...) in [0, 1], and the memory."""
-        batch, on = len(memory), started(memory)
-        frame, *pasts = unfold(memory[:, 1:], [self.frame, *self.kept])
+        batch, continues = len(memory), started(memory)
+        waiting_frame, *pasts = unfold(memory[:, 1:], [self.frame, *self.kept])
         frames = torch.unflatten(x, 0, (batch, -1))
         last = frames[:, -1:]
-        # one group for the frame that waited, and the last group filled with its only frame
-        x = torch.cat((frame[:, None], frames, *[last] * (FRAMES - 1)), 1).flatten(0, 1)
-        ahead, kept, place = FRAMES, [], iter(pasts)
+        # the waiting frame completes the first group; copies of the last frame fill the last one
+        x = torch.cat((waiting_frame[:, None], frames, *[last] * (FRAMES - 1)), 1).flatten(0, 1)
+        group_steps, kept, place = FRAMES, [], iter(pasts)
         for layer in self:
             if isinstance(layer, Pool):
-                ahead //= layer.factor
+                group_steps //= layer.factor
             if not isinstance(layer, MemoryBlock):
                 x = layer(x)
                 continue
             steps = torch.unflatten(x, 0, (batch, -1))
-            # nothing waited at the start of a stream: the next group has no past then
-            waited = steps[:, ahead - 1 : ahead] * on[:, None].to(x.dtype)
-            before = [steps[:, : ahead - 1]] if ahead > 1 else []
-            steps = torch.cat((*before, waited, steps[:, ahead:]), 1)
+            # at a stream's start no frame is waiting, so the next group has no past
+            waiting = steps[:, group_steps - 1 : group_steps] * continues[:, None].to(x.dtype)
+            before = [steps[:, : group_steps - 1]] if group_steps > 1 else []
+            steps = torch.cat((*before, waiting, steps[:, group_steps:]), 1)
             past = torch.cat((next(place)[:, None].to(x.dtype), steps[:, :-1]), 1).flatten(0, 1)
-            kept.append(steps[:, -1 - ahead])
+            kept.append(steps[:, -1 - group_steps])
             x = layer(x, past)
         latents = torch.unflatten(x, 0, (batch, -1))[:, 1:]
         strides = (stride for _, stride in (self.frame, *self.kept))
@@ -186,7 +187,7 @@ class Encoder(nn.ModuleList):
 
 
 class Decoder(nn.ModuleList):
-    """Decodes latents to pictures, with the memories as one tensor."""
+    """Decodes latents to pictures, with all memories in one tensor."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(_super_layers(layout) if layout.super else _layers(layout))
@@ -215,9 +216,9 @@ class Decoder(nn.ModuleList):
 
 
 class Taehv(Autoencoder):
-    """The tiny autoencoder; `encoder` and `decoder` have the public files' names of tensors.
+    """The tiny autoencoder; `encoder` and `decoder` have the tensor names of the public files.
 
-    With a `head`, the decoded pictures are corrected by the render.
+    A `head`, if any, corrects the decoded pictures by the render.
     """
 
     latent_frames = FRAMES
@@ -248,7 +249,7 @@ class Taehv(Autoencoder):
         """Return the cells of a latent's frames and the decoder's memory."""
         latents = split(latent)
         pictures, kept = self.decoder(latents, memory)
-        decoded = to_cells_of(pictures.clamp(0.0, 1.0) * 2.0 - 1.0, self.layout.patch)
+        decoded = from_planes(pictures.clamp(0.0, 1.0) * 2.0 - 1.0, self.layout.patch)
         if self.head is None or cells is None:
             return decoded, kept
         each = latents.flatten(0, 1).repeat_interleave(FRAMES, 0)
@@ -256,7 +257,7 @@ class Taehv(Autoencoder):
 
 
 def layout_of(tensors: Mapping[str, Tensor], *, source: str) -> Layout:
-    """Return the layout that a file's tensors have; raise BuildError for any other file."""
+    """Return the layout of a file's tensors; raise BuildError for files of other networks."""
     try:
         larger = "decoder.1.conv.0.weight" in tensors
         places = (0, 7, 14, 21) if larger else (1, 8, 14, 20)
@@ -284,9 +285,9 @@ def layout_of(tensors: Mapping[str, Tensor], *, source: str) -> Layout:
 
 
 def newest_steps(network: Taehv, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a file's tensors, of the `Grow` layers those rows that make the last steps.
+    """Return a file's tensors, with only those rows of `Grow` layers that make the last steps.
 
-    Some files make more steps in time than a decoder of Wan's latents needs.
+    Some files make more time steps than Wan's latents need.
     """
     wanted = {f"decoder.{place}.conv.weight" for place in _grows(network.decoder)}
     sizes = network.state_dict()

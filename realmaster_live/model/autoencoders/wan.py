@@ -1,9 +1,9 @@
 """Wan's own video autoencoder (2.1 and 2.2), streamed with an explicit memory.
 
-The layout and the names of tensors are those of diffusers' AutoencoderKLWan. Every causal
-convolution keeps the last frames of its input. The first latent of a stream is of one frame, which
-passes the layers that halve or double time unchanged; the places in front of it hold zeros wherever
-a convolution looks back, which is what it sees in front of a film.
+Layout and tensor names are those of diffusers' AutoencoderKLWan. Every causal convolution keeps the
+last frames of its input. A stream's first latent stands for one frame, which passes unchanged
+through the layers that halve or double time. Convolutions see zeros before this frame, as at the
+start of a video.
 
 Legend: B batch, T frames, F latent frames, C channels, H W positions.
 """
@@ -20,26 +20,26 @@ from torch import Tensor, nn
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import (
     Autoencoder,
+    from_planes,
     join,
     memory_channels,
     planes,
     split,
-    to_cells_of,
 )
 from realmaster_live.model.autoencoders.wan_layers import (
     Builder,
     Causal,
-    Double,
-    Halve,
+    Downsample,
     Middle,
     Norm,
     ResidualBlock,
     Stream,
+    Upsample,
     film_of,
     pictures_of,
 )
 
-FRAMES = 4  # of a latent
+FRAMES = 4  # frames of a latent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Layout:
 
     @property
     def stages(self) -> list[tuple[bool, bool]]:
-        """Return whether each of the encoder's stages halves space, and time."""
+        """Return, for each of the encoder's stages, whether it halves space and whether time."""
         return [(True, time) for time in self.temperal_downsample] + [(False, False)]
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Layout:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any], *, source: str) -> Layout:
-        """Return the layout of a config.json; raise BuildError where it is of another network."""
+        """Return the layout in a config.json; raise BuildError if it is of another network."""
         known = {each.name for each in fields(cls)}
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -98,9 +98,9 @@ class Layout:
 
 
 def public_layout(channels: int, stride: int) -> Layout:
-    """Return the layout of Wan 2.2-5B's autoencoder (48 channels) or else of Wan 2.1's.
+    """Return the layout of Wan 2.2-5B's autoencoder for 48 channels, else that of Wan 2.1's.
 
-    The latents' statistics are left at 0 and 1.
+    The latents' mean and standard deviation stay 0 and 1.
     """
     plain = Layout(z_dim=channels, latents_mean=(0.0,) * channels, latents_std=(1.0,) * channels)
     if stride == 8:
@@ -109,7 +109,7 @@ def public_layout(channels: int, stride: int) -> Layout:
 
 
 class DownBlock(nn.Module):
-    """A stage of Wan 2.2's encoder, with a skip connection of means."""
+    """A stage of Wan 2.2's encoder, with a skip connection by average pooling."""
 
     def __init__(
         self,
@@ -130,11 +130,11 @@ class DownBlock(nn.Module):
             ResidualBlock(builder, outside if place else inside, outside, **size)
             for place in range(blocks)
         )
-        self.downsampler = Halve(builder, outside, time=time, **size) if space else None
+        self.downsampler = Downsample(builder, outside, time=time, **size) if space else None
 
     def step(self, x: Tensor, stream: Stream) -> Tensor:
         """Return the smaller map."""
-        skip = stream.blank(x, self.rate - 1)
+        skip = stream.zero_if_first(x, self.rate - 1)
         for block in self.resnets:
             x = block.step(x, stream)  # type: ignore[operator]
         if self.downsampler is not None:
@@ -149,7 +149,7 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """A stage of the decoder; Wan 2.2's has a skip connection of copies."""
+    """A stage of the decoder; Wan 2.2's has a skip connection by repetition."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class UpBlock(nn.Module):
         self.up = "upsampler" if residual else "upsamplers"
         if space:
             after = outside if residual else outside // 2
-            double = Double(builder, outside, after, time=time, **size)
+            double = Upsample(builder, outside, after, time=time, **size)
             setattr(self, self.up, double if residual else nn.ModuleList([double]))
 
     def step(self, x: Tensor, stream: Stream) -> Tensor:
@@ -184,7 +184,7 @@ class UpBlock(nn.Module):
             x = block.step(x, stream)  # type: ignore[operator]
         upsampler = getattr(self, self.up, None)
         if upsampler is not None:
-            x = (upsampler if isinstance(upsampler, Double) else upsampler[0]).step(x, stream)
+            x = (upsampler if isinstance(upsampler, Upsample) else upsampler[0]).step(x, stream)
         if not self.skips:
             return x
         times = 2 if self.time else 1
@@ -196,7 +196,7 @@ class UpBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Encodes pictures to raw latents and what the latents' spread is."""
+    """Encodes pictures to means and log variances of raw latents."""
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
@@ -225,7 +225,7 @@ class Encoder(nn.Module):
                     self.down_blocks.append(ResidualBlock(builder, inside, outside, **size))
                     inside = outside
                 if space:
-                    self.down_blocks.append(Halve(builder, outside, time=time, **size))
+                    self.down_blocks.append(Downsample(builder, outside, time=time, **size))
             stride, rate = stride * (2 if space else 1), rate // (2 if time else 1)
         self.mid_block = Middle(builder, widths[-1], stride)
         self.norm_out = Norm(widths[-1])
@@ -286,7 +286,7 @@ class Decoder(nn.Module):
 
 
 class WanAutoencoder(Autoencoder):
-    """Wan's autoencoder; its public latents are normalised, as the transformer sees them."""
+    """Wan's autoencoder; its latents are normalised for the transformer."""
 
     latent_frames = FRAMES
     first_latent_frames = 1
@@ -327,7 +327,7 @@ class WanAutoencoder(Autoencoder):
         film, kept = self.decoder(self.post_quant_conv(raw), memory)
         pictures = pictures_of(film.clamp(-1.0, 1.0))
         patches = _swapped(pictures) if self.layout.patch > 1 else pictures
-        return to_cells_of(patches, self.layout.patch), kept
+        return from_planes(patches, self.layout.patch), kept
 
 
 def _swapped(pictures: Tensor) -> Tensor:

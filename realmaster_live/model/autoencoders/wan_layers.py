@@ -1,4 +1,4 @@
-"""The layers of Wan's video autoencoder, each of which keeps what it needs of the chunk before.
+"""The layers of Wan's video autoencoder, which keep what they need of the previous chunk.
 
 Legend: B batch, T frames, C channels, H W positions, r frames of a latent at some depth (`rate`).
 """
@@ -12,36 +12,38 @@ from realmaster_live.model.autoencoders.interface import Part, fold, mark, start
 
 
 class Stream:
-    """The memory of a pass: what each layer kept of the chunk before, and keeps of this one.
+    """The memory of a pass: what each layer kept of the previous chunk, and keeps of this one.
 
     Attributes:
         on: (B, 1, 1, 1, 1), 0 in a stream's first chunk and 1 in all others.
     """
 
     def __init__(self, memory: Tensor, parts: list[Part]) -> None:
-        self.on = started(memory)[..., None]
+        self.continues = started(memory)[..., None]
         self._past = unfold(memory[:, 1:], parts)
         self._strides = [stride for _, stride in parts]
         self._kept: list[Tensor | None] = [None] * len(parts)
         self._memory = memory
 
-    def behind(self, x: Tensor, place: int, frames: int) -> Tensor:  # (B, C, T, H, W)
-        """Return x behind the frames that were kept at a place, and keep its own last frames."""
+    def with_past(self, x: Tensor, place: int, frames: int) -> Tensor:  # (B, C, T, H, W)
+        """Return x after the frames that were kept at a place, and keep its last frames there."""
         past = torch.unflatten(self._past[place], 1, (-1, frames)).to(x.dtype)
-        seen = torch.cat((past, x), 2)
-        self._kept[place] = seen[:, :, -frames:].flatten(1, 2)
-        return seen
+        with_kept = torch.cat((past, x), 2)
+        self._kept[place] = with_kept[:, :, -frames:].flatten(1, 2)
+        return with_kept
 
-    def blank(self, x: Tensor, count: int) -> Tensor:
-        """Return x with zeros in its first `count` frames, if it is a stream's first chunk."""
+    def zero_if_first(self, x: Tensor, count: int) -> Tensor:
+        """Return x, with its first `count` frames set to zero in a stream's first chunk."""
         if count == 0:
             return x
-        return torch.cat((x[:, :, :count] * self.on.to(x.dtype), x[:, :, count:]), 2)
+        return torch.cat((x[:, :, :count] * self.continues.to(x.dtype), x[:, :, count:]), 2)
 
-    def unless_first(self, x: Tensor, first: Tensor) -> Tensor:
-        """Return x whose first frames are `first` instead, if it is a stream's first chunk."""
-        on, count = self.on.to(x.dtype), first.shape[2]
-        return torch.cat((x[:, :, :count] * on + first * (1.0 - on), x[:, :, count:]), 2)
+    def replace_if_first(self, x: Tensor, first: Tensor) -> Tensor:
+        """Return x, with its first frames replaced by `first` in a stream's first chunk."""
+        continues, count = self.continues.to(x.dtype), first.shape[2]
+        return torch.cat(
+            (x[:, :, :count] * continues + first * (1.0 - continues), x[:, :, count:]), 2
+        )
 
     def folded(self) -> Tensor:
         """Return the memory for the next chunk."""
@@ -54,10 +56,10 @@ class Stream:
 
 
 class Builder:
-    """Gives the layers of one half their places in its memory.
+    """Assigns the layers of the encoder or the decoder their places in its memory.
 
     Attributes:
-        parts: channels and stride of what each place keeps.
+        parts: channels and stride of the map at each place.
     """
 
     def __init__(self) -> None:
@@ -70,7 +72,7 @@ class Builder:
 
 
 class Causal(nn.Conv3d):
-    """A 3 x 3 x 3 convolution that looks two frames back, and never ahead."""
+    """A causal 3 x 3 x 3 convolution over a frame and the two before it."""
 
     def __init__(
         self, builder: Builder, inside: int, outside: int, *, stride: int, rate: int
@@ -80,23 +82,23 @@ class Causal(nn.Conv3d):
 
     def step(self, x: Tensor, stream: Stream) -> Tensor:
         """Return the convolved frames."""
-        x = stream.blank(x, self.rate - 1)
-        answer: Tensor = self(stream.behind(x, self.place, 2))
-        return answer
+        x = stream.zero_if_first(x, self.rate - 1)
+        result: Tensor = self(stream.with_past(x, self.place, 2))
+        return result
 
 
 class Norm(nn.Module):
-    """Divides by the length of the channels, and scales."""
+    """Normalises the channels of each position to unit length, and scales them."""
 
     def __init__(self, channels: int, axes: int = 3) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised map; the length is computed in float32."""
-        even = nn.functional.normalize(x.float(), dim=1).to(x.dtype)
-        answer: Tensor = even * (x.shape[1] ** 0.5) * self.gamma
-        return answer
+        """Return the normalised map; its length is computed in float32."""
+        normalised = nn.functional.normalize(x.float(), dim=1).to(x.dtype)
+        result: Tensor = normalised * (x.shape[1] ** 0.5) * self.gamma
+        return result
 
 
 class ResidualBlock(nn.Module):
@@ -116,8 +118,8 @@ class ResidualBlock(nn.Module):
         """Return the next map."""
         branch = self.conv1.step(nn.functional.silu(self.norm1(x)), stream)
         branch = self.conv2.step(nn.functional.silu(self.norm2(branch)), stream)
-        answer: Tensor = branch + self.conv_shortcut(x)
-        return answer
+        result: Tensor = branch + self.conv_shortcut(x)
+        return result
 
 
 class Attention(nn.Module):
@@ -134,8 +136,8 @@ class Attention(nn.Module):
         frames = pictures_of(x)
         tokens = self.to_qkv(self.norm(frames)).flatten(2).transpose(1, 2)[:, None]
         query, key, value = tokens.chunk(3, 3)
-        seen = nn.functional.scaled_dot_product_attention(query, key, value)
-        maps = seen[:, 0].transpose(1, 2).reshape(frames.shape)
+        attended = nn.functional.scaled_dot_product_attention(query, key, value)
+        maps = attended[:, 0].transpose(1, 2).reshape(frames.shape)
         return x + film_of(self.proj(maps), len(x))
 
 
@@ -156,8 +158,8 @@ class Middle(nn.Module):
         return self.resnets[1].step(x, stream)  # type: ignore[operator, no-any-return]
 
 
-class Halve(nn.Module):
-    """Halves the picture and, where asked, the frames."""
+class Downsample(nn.Module):
+    """Halves height and width and, with `time`, the number of frames."""
 
     def __init__(
         self, builder: Builder, channels: int, *, time: bool, stride: int, rate: int
@@ -177,12 +179,12 @@ class Halve(nn.Module):
         x = film_of(self.resample(pictures_of(x)), len(x))
         if self.time_conv is None:
             return x
-        halved: Tensor = self.time_conv(stream.behind(x, self.place, 1))
-        return stream.unless_first(halved, x[:, :, 1 : self.rate : 2])
+        halved: Tensor = self.time_conv(stream.with_past(x, self.place, 1))
+        return stream.replace_if_first(halved, x[:, :, 1 : self.rate : 2])
 
 
-class Double(nn.Module):
-    """Doubles the picture and, where asked, the frames."""
+class Upsample(nn.Module):
+    """Doubles height and width and, with `time`, the number of frames."""
 
     def __init__(
         self, builder: Builder, inside: int, outside: int, *, time: bool, stride: int, rate: int
@@ -199,10 +201,10 @@ class Double(nn.Module):
     def step(self, x: Tensor, stream: Stream) -> Tensor:
         """Return the larger map."""
         if self.time_conv is not None:
-            seen = stream.behind(stream.blank(x, self.rate), self.place, 2)
-            pairs = torch.unflatten(self.time_conv(seen), 1, (2, -1))
+            with_kept = stream.with_past(stream.zero_if_first(x, self.rate), self.place, 2)
+            pairs = torch.unflatten(self.time_conv(with_kept), 1, (2, -1))
             doubled = pairs.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
-            x = stream.unless_first(doubled, x[:, :, : self.rate].repeat_interleave(2, 2))
+            x = stream.replace_if_first(doubled, x[:, :, : self.rate].repeat_interleave(2, 2))
         return film_of(self.resample(pictures_of(x)), len(x))
 
 
