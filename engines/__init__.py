@@ -1,4 +1,4 @@
-"""Engines: what makes a captured chunk photoreal."""
+"""Engines, which make captured chunks photoreal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An engine that changes nothing: for wiring a bridge, and as the baseline of every measurement."""
+"""An engine that changes nothing, to test a bridge and as the baseline of measurements."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from realmaster_live.prompts import AS_SIMULATED, check_prompt
 
 
 class IdentityEngine:
-    """Returns every chunk with its own frames; `rendered` is filled as by any engine."""
+    """Returns every chunk with its own frames; `rendered` is set as by any engine."""
 
     name = "identity"
 
@@ -29,11 +29,11 @@ class IdentityEngine:
         return chunk.with_frames(chunk.frames.copy())
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Take the prompt that changes nothing; EngineError for any other."""
+        """Accept the prompt that changes nothing; EngineError for any other."""
         check_prompt(prompt, (AS_SIMULATED,))
 
     def sibling(self) -> IdentityEngine:
-        """Return another one, with the prompt that changes nothing."""
+        """Return another identity engine."""
         return IdentityEngine(self._spec)
 
     def reset(self) -> None:

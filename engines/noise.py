@@ -1,4 +1,4 @@
-"""The noise that denoising starts from: the same in all engines."""
+"""The noise that denoising starts from, which is the same in all engines."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS, COLUMNS = 5, 7  # the shift from one chunk to the next, in latent positions
+ROWS, COLUMNS = 5, 7  # shift from one chunk to the next, in latent positions
 
 
 class ChunkNoise:
     """One draw of Gaussian noise, shifted across the picture from chunk to chunk.
 
-    A model may let drops or flakes fall where the noise says, so no two chunks in a row have the
-    same noise; and shifting is cheaper than drawing.
+    Consecutive chunks must not have the same noise, because a model may draw drops or flakes where
+    the noise is high. Shifting is cheaper than drawing anew.
 
     Args:
         shape: shape of a chunk's latent, (1, C, h, w) or (1, C, f, h, w).
@@ -51,6 +51,6 @@ class ChunkNoise:
 
 
 def draw(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Return standard normal noise, float32, that is a function of shape and seed alone."""
+    """Return standard normal float32 noise, which depends only on shape and seed."""
     generator = np.random.Generator(np.random.Philox(seed))
     return generator.standard_normal(shape, dtype=np.float32)

@@ -1,1 +1,1 @@
-"""A checkpoint as ONNX graphs with float16 or int8 weights."""
+"""Exports checkpoints as ONNX graphs with float16 or int8 weights."""

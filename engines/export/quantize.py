@@ -1,9 +1,9 @@
-"""Quantizes float32 graphs: their matrix products and convolutions then compute in int8.
+"""Quantizes float32 graphs, so that their matrix products and convolutions compute in int8.
 
-The transformer's products use dynamic quantization (activations are scaled at run time); the
-autoencoder's convolutions use static scales, calibrated on clips. The decoder's last layers, which
-write pixels, stay float32: they hold a few thousand weights and would cause nearly all of the loss
-in quality.
+The transformer's products use dynamic quantization, in which activations are scaled at run time.
+The autoencoder's convolutions use static scales that are calibrated on clips. The decoder's last
+layers, which write pixels, stay float32: they have only a few thousand weights and would cause
+nearly all of the quality loss.
 
 Legend: T frames of a chunk, H W pixels.
 """
@@ -39,8 +39,8 @@ from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
 LAST = re.compile(r"decoder\.(gain|rest|tone|falling)\b")  # the decoder's layers that write pixels
-CLIPS, CHUNKS = 8, 2  # for calibration: clips, and chunks from the beginning of each
-MEAN_LEVELS = 2.0  # default tolerance: the mean difference of int8 pictures from torch's in float32
+CLIPS, CHUNKS = 8, 2  # for calibration: number of clips, and of chunks at the beginning of each
+MEAN_LEVELS = 2.0  # default limit of int8 pictures' mean difference from torch's in float32
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3)
 Graphs = dict[str, onnx.ModelProto]
@@ -48,7 +48,7 @@ Inputs = dict[str, NDArray[Any]]
 
 
 class Sample(Protocol):
-    """A clip to calibrate on; without a truth, the decoder gets the latents of the render."""
+    """A clip for calibration; without a truth, the decoder gets the latents of the render."""
 
     @property
     def sim(self) -> Frames:
@@ -65,7 +65,7 @@ class Sample(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """A clip of frames alone, without a truth."""
+    """A clip of rendered frames without a truth."""
 
     sim: Frames
     truth: None = None
@@ -86,7 +86,7 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
 def choose(
     samples: Sequence[Sample], most: int = CLIPS, *, precision: str = "int8"
 ) -> list[Sample]:
-    """Return evenly spaced samples of the list; raise BuildError if it is empty."""
+    """Return at most `most` samples, evenly spaced; raise BuildError if there are none."""
     if not samples:
         raise BuildError(
             f"expected clips to calibrate {precision} on, got none: give --calibrate a folder of "
@@ -99,7 +99,7 @@ def choose(
 def calibration_inputs(
     encode: onnx.ModelProto, decode: onnx.ModelProto, samples: Sequence[Sample]
 ) -> dict[str, list[Inputs]]:
-    """Return inputs of `encode` and `decode` for each sample's first chunks, memory carried over.
+    """Return inputs of `encode` and `decode` for each sample's first chunks, carrying the memory.
 
     The decoder gets the truth's latents, which are the target of denoising.
     """
@@ -146,7 +146,7 @@ def calibration_inputs(
 
 @contextmanager
 def without_advice() -> Iterator[None]:
-    """Hide the quantizer's hint to preprocess the model first, which it logs to the root logger."""
+    """Hide the quantizer's advice to preprocess the model, which it logs to the root logger."""
 
     def wanted(record: logging.LogRecord) -> bool:
         return "pre-processing" not in record.getMessage()
@@ -162,8 +162,8 @@ def without_advice() -> Iterator[None]:
 def quantize_products(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a graph whose MatMuls compute in int8, with dynamically scaled activations.
 
-    Weights take 7 of the 8 bits: sums of two products with 8-bit unsigned activations then fit 16
-    bits, so that x86 processors without VNNI do not saturate.
+    Weights use 7 of the 8 bits. Then sums of two products with unsigned 8-bit activations fit into
+    16 bits, and x86 processors without VNNI do not saturate.
     """
     with tempfile.TemporaryDirectory() as folder, without_advice():
         before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
@@ -184,8 +184,8 @@ def quantize_convolutions(
 ) -> onnx.ModelProto:
     """Return a graph whose convolutions compute in int8, with static scales from calibration.
 
-    Convolutions whose weights match `keep` stay as they are. Unsigned activations with signed
-    weights need VNNI on x86, or the graph as it stands: without fusion of its QDQ pairs.
+    Convolutions whose weights match `keep` are not quantized. Unsigned activations with signed
+    weights are only exact on x86 with VNNI, or if the graph's QDQ pairs are not fused.
     """
     kept = [
         node.name
@@ -242,13 +242,11 @@ def agreement(
     samples: Sequence[Sample],
     prompts: Sequence[str],
 ) -> dict[str, float]:
-    """Return how far the pictures of two engines are apart.
+    """Return the differences between the pictures of two engines.
 
-    `engines` opens both for a width and a height, the exact one first.
-
-    `int8.max_levels` and `int8.mean_levels` are levels of 255; `int8.psnr_change_db` is the mean
-    over frames of the second engine's PSNR to the truth minus the exact one's, where there is a
-    truth.
+    `engines` opens both for a width and a height, the exact one first. `int8.max_levels` and
+    `int8.mean_levels` are levels of 255. If there is a truth, `int8.psnr_change_db` is the mean
+    over frames of the second engine's PSNR to the truth minus that of the exact one.
     """
     largest, means, changes = 0.0, [], []
     sizes = {sample.sim.shape[1:3] for sample in samples}

@@ -1,4 +1,4 @@
-"""One file for the weights of all graphs, each distinct tensor once, as float16 or int8."""
+"""Writes the weights of all graphs into one file, each distinct tensor once, as float16 or int8."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
-SMALL = 1024  # initializers with fewer values than this stay float32 inside the graph
-ALIGNMENT = 4096  # alignment in bytes of each tensor in the file, so that it can be memory-mapped
+SMALL = 1024  # initializers with fewer values stay float32 inside the graph
+ALIGNMENT = 4096  # alignment in bytes of each tensor in the file, for memory mapping
 
 
 class WeightFile:
     """A new file with the weights of all graphs, each distinct tensor once, as float16 or int8.
 
-    A context manager; it holds places and hashes in memory, and no weights.
+    It is a context manager and keeps offsets and hashes in memory, but no weights.
     """
 
     def __init__(self, path: Path) -> None:
@@ -44,10 +44,10 @@ class WeightFile:
         return self.places[key]
 
     def move_weights(self, model: onnx.ModelProto) -> None:
-        """Move a graph's large initializers into this file; float32 becomes float16 with a Cast."""
+        """Move a graph's large initializers into this file; float32 becomes float16 and a Cast."""
         graph = model.graph
         kept, casts = [], []
-        while graph.initializer:  # which is emptied on the way, so that no weight is there twice
+        while graph.initializer:  # it is emptied on the way, so no weight is in memory twice
             tensor = graph.initializer.pop(0)
             size = np.prod(tensor.dims)
             if size >= SMALL and tensor.data_type == TensorProto.INT8:

@@ -1,1 +1,1 @@
-"""The sequence of graph runs and copies that realizes a chunk, the same on every device."""
+"""The sequence of graph runs and copies that realizes a chunk on any device."""

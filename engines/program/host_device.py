@@ -1,6 +1,6 @@
-"""Runs a chunk's program on the host: ONNX Runtime on buffers at fixed addresses, as on a GPU.
+"""Runs a chunk's program on the host, with ONNX Runtime on buffers at fixed addresses as on a GPU.
 
-It tests graphs, buffers and program before a compiler or a GPU is involved.
+It tests graphs, buffers and program without a compiler or a GPU.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class HostDevice:
     ) -> None:
         """Open a folder's graphs, which must have the program's inputs and outputs.
 
-        Weights are cast where they are used, and never all at once.
+        Weights are cast where they are used, so there is never a float32 copy of all of them.
         """
         runtime = require("onnxruntime", extra="live")
         options = runtime.SessionOptions()
@@ -113,7 +113,7 @@ def realize_on_host(
         program.settle(device, 0)
         program.advance()
     port = next(port for port in program.graphs["encode"].inputs if port.name == "frames")
-    missing = port.at(0)[0] - len(frames)  # of a short first chunk
+    missing = port.at(0)[0] - len(frames)  # in a short first chunk
     whole = np.concatenate((np.repeat(frames[:1], missing, 0), frames))
     device.write("captured", whole)
     program.encode(device, 0)
@@ -127,7 +127,7 @@ def from_noise(
     shape: tuple[int, ...],  # (T, H, W, 3)
     noise: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """Realize the chunk that was encoded last from the given noise; may be repeated."""
+    """Realize the last encoded chunk from the given noise; may be repeated."""
     device.write("noise", noise)
     program.denoise(device, 0)
     program.decode(device, 0)

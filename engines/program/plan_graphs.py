@@ -1,8 +1,8 @@
 """Rewrites exported graphs for a compiler: plain weights, fixed sizes, explicit precision.
 
-An export stores its weights as float16 behind casts and leaves the picture size dynamic. A strongly
-typed compiler takes precision from the graph alone, so it is written there: products in bfloat16
-with float32 between them, as under torch's autocast.
+An export stores its weights as float16 with casts and leaves the picture size dynamic. A strongly
+typed compiler takes precision from the graph alone. So products are rewritten to bfloat16, with
+float32 between them, as under torch's autocast.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from realmaster_live.errors import BuildError
 Precision = Literal["fp32", "bf16"]
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 TIMESTEP = "timestep"
-STORED = "stored"  # key of a weight's place: its type in the file, where that is another
+STORED_DTYPE = "stored"  # external-data key: a weight's type in the file, if it differs
 NARROW_SUFFIX = ".bfloat16"
 HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
 WEIGHTS_FILE = "weights.bin"
-ALIGNMENT = 4096  # alignment of a tensor in the file, so that it can be memory-mapped
-INSIDE = 1024  # tensors of fewer bytes stay inside their graph
-SMALL = 64  # the most values of a constant that shape inference folds
-SHAPE_STEPS = (
+ALIGNMENT = 4096  # alignment of a tensor in the file, for memory mapping
+MIN_EXTERNAL_BYTES = 1024  # smaller tensors stay inside their graph
+SMALL = 64  # largest number of values of a constant that shape inference folds
+SHAPE_OPERATORS = (
     *("Add", "Cast", "Concat", "Div", "Expand", "Gather", "Mul", "Reshape", "Slice", "Squeeze"),
     *("Sub", "Unsqueeze"),
 )
@@ -40,8 +40,8 @@ SHAPE_STEPS = (
 def read_graph(path: Path) -> onnx.ModelProto:
     """Return an exported graph with weights in float32 under their original names.
 
-    Weights stay in the export's file: their tensors say where, and `values_of` reads them. So a
-    graph is small whatever its weights, and shapes can be inferred on it.
+    Weights stay in the export's file; their tensors refer to it, and `values_of` reads them. So a
+    graph is small and its shapes can be inferred, however large its weights are.
     """
     model = onnx.load(path, load_external_data=False)
     for tensor in model.graph.initializer:
@@ -56,18 +56,18 @@ def read_graph(path: Path) -> onnx.ModelProto:
             kept.append(node)
             continue
         half.name, half.data_type = node.output[0], TensorProto.FLOAT
-        half.external_data.add(key=STORED, value="float16")
+        half.external_data.add(key=STORED_DTYPE, value="float16")
     del model.graph.node[:]
     model.graph.node.extend(kept)
     return model
 
 
 def values_of(tensor: onnx.TensorProto) -> NDArray[Any]:
-    """Return a tensor's values, of its own type (bfloat16 as its bits), wherever they are."""
+    """Return a tensor's values in its own type (bfloat16 as bits), wherever they are stored."""
     if tensor.data_location != TensorProto.EXTERNAL:
         return numpy_helper.to_array(tensor)
     facts = {entry.key: entry.value for entry in tensor.external_data}
-    kind = np.dtype(facts.get(STORED) or helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    kind = np.dtype(facts.get(STORED_DTYPE) or helper.tensor_dtype_to_np_dtype(tensor.data_type))
     place = int(facts.get("offset", 0))
     shape = tuple(tensor.dims)
     values = np.memmap(facts["location"], kind, mode="r", offset=place, shape=shape)
@@ -94,8 +94,8 @@ def fix_sizes(
 
     Args:
         model: the graph.
-        shapes: shapes by input name; a dimension that is text stays dynamic.
-        symbols: values of the names in other inputs' dynamic dimensions, such as rows.
+        shapes: input name -> shape; dimensions that are text stay dynamic.
+        symbols: name of a dynamic dimension of other inputs, such as rows -> value.
 
     Raises:
         BuildError: a dimension stays unknown.
@@ -123,7 +123,7 @@ def fix_sizes(
 
 
 def _fold_shapes(model: onnx.ModelProto) -> bool:
-    """Infer shapes and fold nodes that depend on them alone; return False once nothing changes."""
+    """Infer shapes and fold nodes that only depend on them; return whether anything changed."""
     graph = model.graph
     inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
     for value, known in zip(graph.output, inferred.output, strict=True):
@@ -135,7 +135,7 @@ def _fold_shapes(model: onnx.ModelProto) -> bool:
         shape = shapes.get(node.input[0]) if node.op_type == "Shape" else None
         if shape is not None and all(isinstance(d, int) for d in _sliced(node, shape)):
             values = np.asarray(_sliced(node, shape), np.int64)
-        elif node.op_type in SHAPE_STEPS and all(n in small for n in node.input if n):
+        elif node.op_type in SHAPE_OPERATORS and all(n in small for n in node.input if n):
             values = _outputs(node, [small[n] for n in node.input if n], model)
         else:
             kept.append(node)
@@ -187,11 +187,10 @@ def _set_shape(value: onnx.ValueInfoProto, shape: Sequence[int | str]) -> None:
     value.CopyFrom(helper.make_tensor_value_info(value.name, kind, list(shape)))
 
 
-def bytes_at_the_edges(model: onnx.ModelProto) -> None:
-    """Cast uint8 inputs to float first of all and uint8 outputs last of all, in place.
+def cast_bytes_at_borders(model: onnx.ModelProto) -> None:
+    """Cast uint8 inputs to float directly, and cast to uint8 only at the outputs, in place.
 
-    TensorRT supports bytes as inputs and outputs only, not in between. Every uint8 value is
-    exact in float32.
+    TensorRT supports uint8 for inputs and outputs only. Every uint8 value is exact in float32.
     """
     graph = model.graph
     first, last = [], []
@@ -219,7 +218,7 @@ def add_euler_step(
 ) -> None:
     """Add the Euler step x + factor (x - x0) to a denoise graph, in place.
 
-    The step is k_diffusion's `sample_euler` with factor = (t_next - t) / t; the new output is
+    The step is that of k_diffusion's `sample_euler` with factor = (t_next - t) / t. Its output is
     `next_sample`, so no other kernel has to run on the device.
     """
     graph = model.graph
@@ -238,14 +237,14 @@ def add_euler_step(
 
 
 def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
-    """Make matrix products compute in bfloat16, in place; everything else stays float32.
+    """Make matrix products compute in bfloat16, in place.
 
-    Norms, modulations, rotations, the inputs of softmax and residual sums stay float32, and so do
-    the products that depend on the timestep alone: the time embedder.
+    Everything else stays float32: norms, modulations, rotations, the inputs of softmax, residual
+    sums, and the products that depend on the timestep alone (the time embedder).
 
     Args:
         model: a float32 graph.
-        narrow: graph inputs and outputs that become bfloat16 themselves, if present.
+        narrow: graph inputs and outputs that become bfloat16, if present.
     """
     graph = model.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -301,10 +300,10 @@ def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
 
 
 def emulate_bfloat16(model: onnx.ModelProto) -> None:
-    """Rewrite a bfloat16 graph to run where there are no bfloat16 kernels, in place.
+    """Rewrite a bfloat16 graph to run without bfloat16 kernels, in place.
 
-    Every product takes the rounded values in float32, adds in float32 and rounds its result, as a
-    GPU's matrix units do.
+    Like a GPU's matrix units, every product multiplies the rounded values and sums in float32, and
+    rounds its result.
     """
     graph = model.graph
     nodes: list[onnx.NodeProto] = []
@@ -338,7 +337,7 @@ def ports_of(model: onnx.ModelProto) -> Ports:
 
 
 def content_hash(model: onnx.ModelProto) -> str:
-    """Return a hash of a graph and its weights, independent of where the weights are stored."""
+    """Return a hash of a graph and its weights, regardless of where the weights are stored."""
     content = hashlib.sha256()
     for tensor in model.graph.initializer:
         content.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
@@ -350,7 +349,7 @@ def content_hash(model: onnx.ModelProto) -> str:
 
 
 def _raw(tensor: onnx.TensorProto) -> bytes:
-    """Return a tensor's bytes, wherever they are."""
+    """Return a tensor's bytes, wherever they are stored."""
     return tensor.raw_data or np.ascontiguousarray(values_of(tensor)).tobytes()
 
 
@@ -362,7 +361,7 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
         for name, model in models.items():
             for tensor in model.graph.initializer:
                 raw = _raw(tensor)
-                if len(raw) < INSIDE:
+                if len(raw) < MIN_EXTERNAL_BYTES:
                     continue
                 key = hashlib.sha256(raw).hexdigest()
                 if key not in places:
@@ -384,13 +383,13 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
 
 
 def _bfloat16(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    """Return an initializer rounded to bfloat16; one outside the graph is rounded when read."""
+    """Return an initializer rounded to bfloat16; external data is rounded when it is read."""
     if tensor.data_location == TensorProto.EXTERNAL:
         outside = TensorProto()
         outside.CopyFrom(tensor)
         outside.name, outside.data_type = name, TensorProto.BFLOAT16
-        if all(entry.key != STORED for entry in outside.external_data):
-            outside.external_data.add(key=STORED, value="float32")
+        if all(entry.key != STORED_DTYPE for entry in outside.external_data):
+            outside.external_data.add(key=STORED_DTYPE, value="float32")
         return outside
     rounded = round_to_bfloat16(numpy_helper.to_array(tensor))
     return TensorProto(

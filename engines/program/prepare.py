@@ -12,7 +12,7 @@ import onnx
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
 from realmaster_live.engines.program.plan_graphs import (
     add_euler_step,
-    bytes_at_the_edges,
+    cast_bytes_at_borders,
     content_hash,
     emulate_bfloat16,
     fix_sizes,
@@ -81,7 +81,7 @@ def prepare_graphs(
                 *outer, _, width = shape_of(value)
                 shapes["past_kv"] = (*outer, PAST, width)
         fix_sizes(model, shapes, symbols)
-        bytes_at_the_edges(model)
+        cast_bytes_at_borders(model)
         if name == "denoise":
             add_euler_step(model)
         for value in model.graph.output:

@@ -1,1 +1,1 @@
-"""TensorRT: plans built from exported graphs, and the engine that runs them."""
+"""TensorRT: builds plans from exported graphs, and runs them."""

@@ -1,7 +1,7 @@
-"""One interface to the compilers: TensorRT 10 and 11, and TensorRT for RTX.
+"""One interface to the compilers TensorRT 10 and 11 and TensorRT for RTX.
 
-Networks are strongly typed everywhere: precision is in the graph. TensorRT needs its GPU to build;
-TensorRT for RTX builds without one, for the RTX cards of all architectures it knows.
+All networks are strongly typed: the graph states the precision. TensorRT needs the target GPU to
+build. TensorRT for RTX builds without a GPU, for RTX cards of all architectures that it supports.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def find_flavour(wanted: str | None = None, *, gpu: bool) -> Flavour:
         except (
             ImportError,
             OSError,
-        ) as error:  # a shared library that the module loads may be missing
+        ) as error:  # one of the module's shared libraries may be missing
             failed.append(f"{name}: {error}")
             continue
         if hasattr(api, "Builder"):  # tensorrt without its libraries imports as an empty package
@@ -95,8 +95,8 @@ def compile_plan(
 ) -> bytes:
     """Compile a prepared graph and return the plan's bytes.
 
-    A graph that takes the past gets one optimization profile per length of the past, in order, with
-    fixed shapes; the plan holds its weights once.
+    A graph with the past as input gets one optimization profile with fixed shapes for each length
+    of the past, in order. The plan holds the weights once.
 
     Raises:
         BuildError: the compiler rejects the graph or one of its operations.
@@ -132,7 +132,7 @@ def compile_plan(
 
 
 def _is_bfloat16(network: Any, trt: Any) -> bool:
-    """Return whether a network's attention is in bfloat16, for which there are fused kernels."""
+    """Return whether a network's attention is in bfloat16, which has fused kernels."""
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type == getattr(trt.LayerType, "ATTENTION_INPUT", None):
@@ -141,7 +141,7 @@ def _is_bfloat16(network: Any, trt: Any) -> bool:
 
 
 def _let_attention_decompose(network: Any, trt: Any) -> None:
-    """Allow attention to be decomposed into products and softmax: no fused kernel takes float32."""
+    """Allow attention to be decomposed, since there are no fused kernels for float32."""
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         if layer.type == getattr(trt.LayerType, "ATTENTION_OUTPUT", None):
@@ -170,11 +170,11 @@ class Plan:
     """A deserialized plan: a TensorRT engine on the GPU and its execution contexts.
 
     Attributes:
-        takes_past: whether it has a profile for each length of the past.
+        takes_past: whether it has an optimization profile for each length of the past.
     """
 
     def __init__(self, flavour: Flavour, content: bytes, name: str, ports: Ports) -> None:
-        """Deserialize a plan, whose hash the caller has checked, in the current CUDA context."""
+        """Deserialize a plan in the current CUDA context; the caller must have checked its hash."""
         self._trt, self._name, self._ports = flavour.api, name, ports
         self._log = _make_log(flavour.api)
         self._runtime = flavour.api.Runtime(self._log)
@@ -193,7 +193,7 @@ class Plan:
 
     @property
     def scratch_bytes(self) -> int:
-        """Return the bytes of scratch memory that a context needs while it runs."""
+        """Return the scratch memory that a context needs while it runs, in bytes."""
         return int(self._engine.device_memory_size_v2)
 
     def open(self, profile: int, past: int, scratch: int, stream: int) -> Any:

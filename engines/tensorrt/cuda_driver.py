@@ -1,8 +1,8 @@
 """NVIDIA's driver through ctypes: GPU queries, and CUDA graphs captured from streams.
 
-pycuda has no CUDA graphs, and must be compiled before it can query anything. The driver's C API has
-both, and is present wherever a GPU works. A build without a GPU calls `find_gpu` too, where no CUDA
-package need be installed.
+pycuda has no CUDA graphs, and must be compiled before it can query anything. The driver's C API is
+present wherever a GPU works. Builds without a GPU also call `find_gpu`, on machines where no CUDA
+package is installed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from realmaster_live.errors import EngineError
 
 MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
-THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may use CUDA meanwhile
+THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on using CUDA
 NAME_BYTES = 128
 
 
@@ -24,8 +24,8 @@ class Gpu:
     """A GPU's properties, which are part of a build's key.
 
     Attributes:
-        name: name of the card. sm: compute capability, 90 for 9.0. driver: version of NVIDIA's
-            driver.
+        name: name of the card. sm: compute capability, such as 90 for 9.0.
+        driver: version of NVIDIA's driver.
         total_bytes: size of the card's memory.
     """
 
@@ -64,7 +64,7 @@ def find_gpu(index: int = 0) -> Gpu | None:
 
 
 def _driver_version(cuda: Any) -> str:
-    """Return the driver's version, such as 580.95.05; without NVML, CUDA's, such as 13.0."""
+    """Return the driver's version, such as 580.95.05, or without NVML CUDA's, such as 13.0."""
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -82,9 +82,9 @@ class RecordedGraph:
     """A CUDA graph captured from a function's work on a stream."""
 
     def __init__(self, stream: int, record: Callable[[], None]) -> None:
-        """Call `record` and capture its work on the stream without executing it.
+        """Call `record`, and capture its work on the stream without executing it.
 
-        The context must be current in this thread, and nothing may be allocated during capture.
+        The context must be current in this thread, and `record` must not allocate memory.
         """
         self._cuda = ctypes.CDLL("libcuda.so.1")
         self._stream = ctypes.c_void_p(stream)

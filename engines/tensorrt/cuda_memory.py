@@ -1,7 +1,7 @@
 """A GPU's memory and streams through pycuda, in the primary context, which torch also uses.
 
-Everything is allocated once. Never import pycuda.autoinit: a second context in the process
-makes the first one's pointers invalid.
+Everything is allocated once. Never import pycuda.autoinit: it creates a second context, in which
+the first one's pointers are invalid.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class CudaMemory:
     """One block of device memory, two pinned host buffers, and three streams.
 
     Attributes:
-        base: address of the memory. extra: address of a second block, see `add`.
-        compute: the stream that graphs run on. Uploads and downloads have streams of their own.
+        base: address of the memory. extra: address of a second block; see `add`.
+        compute: the stream that graphs run on; uploads and downloads have their own streams.
     """
 
     def __init__(self, count: int, frames: tuple[int, ...], *, index: int = 0) -> None:
@@ -42,7 +42,7 @@ class CudaMemory:
             self._sent, self._received = (
                 self._cuda.pagelocked_empty(frames, np.uint8) for _ in range(2)
             )
-            flags = 0  # CU_STREAM_DEFAULT: ordered with the default stream, on which `write` copies
+            flags = 0  # CU_STREAM_DEFAULT: ordered with the default stream, which `write` uses
             self.compute, self._in, self._out = (self._cuda.Stream(flags) for _ in range(3))
             self._arrived, self._computed = (self.event() for _ in range(2))
 
@@ -73,7 +73,7 @@ class CudaMemory:
         return self._cuda.Event()
 
     def write(self, address: int, values: NDArray[Any]) -> None:
-        """Copy an array to the device; blocks until it is there."""
+        """Copy an array to the device; blocks until it is copied."""
         if values.nbytes:
             self._cuda.memcpy_htod(address, np.ascontiguousarray(values))
 
@@ -93,7 +93,7 @@ class CudaMemory:
         self.compute.wait_for_event(self._arrived)
 
     def start_receiving(self, address: int) -> None:
-        """Start to download frames, after the work that is on the compute stream so far."""
+        """Start to download frames, after all work that was enqueued on the compute stream."""
         self._computed.record(self.compute)
         self._out.wait_for_event(self._computed)
         self._cuda.memcpy_dtoh_async(self._received, address, self._out)

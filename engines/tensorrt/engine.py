@@ -1,7 +1,7 @@
-"""TensorRT on an NVIDIA GPU: runs a build's plans on preallocated buffers.
+"""Runs a build's plans with TensorRT on an NVIDIA GPU, on preallocated buffers.
 
-Nothing is allocated per chunk. Upload, compute and download have a stream each; the
-pass that fills the ring runs after the caller has received the frames.
+No memory is allocated per chunk. Upload, compute and download have their own streams. The pass that
+fills the ring runs after the caller has received the frames.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TrtDevice:
     def __init__(
         self, plans: Mapping[str, Plan], memory: CudaMemory, lengths: tuple[int, ...]
     ) -> None:
-        """Open each plan's context for each length of the past; all share one scratch memory."""
+        """Open each plan's contexts, one for each length of the past, with one scratch memory."""
         self._memory, self._plans = memory, plans
         scratch = memory.add(max(plan.scratch_bytes for plan in plans.values()))
         self._contexts = {
@@ -64,8 +64,8 @@ class TrtEngine:
     """Realizes chunks with plans that `realmaster build` made on this machine.
 
     Attributes:
-        name: the build's folder. device: the GPU's number.
-        manifest: what the model is, and what the plans were built for.
+        name: the build's folder. device: the GPU's index.
+        manifest: the description of the model, and of what the plans were built for.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class TrtEngine:
         graphs: bool = True,
         prompt: str | None = None,
     ) -> None:
-        """Load a build's folder; size, steps and prompt are the build's unless given.
+        """Load a build's folder; size, steps and prompt default to those of the build.
 
-        `device` is the GPU's number. With `graphs`, the work of each stage is captured once and
-        launched as one CUDA graph.
+        `device` is the GPU's index. With `graphs`, each stage is captured once and launched as one
+        CUDA graph.
 
         Raises:
             PlanMismatch: the build is for another GPU, driver, compiler or picture size.
@@ -104,7 +104,7 @@ class TrtEngine:
         present |= {"driver": gpu.driver, "width": width, "height": height}
         free = {
             name for name in ("sm", "driver") if manifest[name] is None
-        }  # None: built without a GPU
+        }  # None for builds without a GPU
         free |= {name for name in ("width", "height") if present[name] is None}
         asked = {name: value for name, value in present.items() if name not in free}
         check_fits(manifest, asked, self._folder)
@@ -254,7 +254,7 @@ class TrtEngine:
             self._events = {stage: (memory.event(), memory.event()) for stage in STAGES}
 
     def _write_prompt(self, memory: CudaMemory) -> None:
-        """Write the present prompt's keys and values to the buffer that the graphs read."""
+        """Write the current prompt's keys and values to the buffer that the graphs read."""
         port = self._program.external.get("prompt_kv")
         if port is not None and self._shown is not None:
             narrow = port.dtype == "bfloat16"
@@ -287,7 +287,7 @@ class TrtEngine:
             return self._from_noise(memory)
 
     def _from_noise(self, memory: CudaMemory) -> NDArray[np.uint8]:
-        """Realize the chunk that was encoded last from the noise in its buffer."""
+        """Realize the last encoded chunk from the noise in the buffer."""
         for stage in STAGES[2:-1]:
             self._run(memory, stage)
         memory.start_receiving(memory.base + self._program.layout.offset("realized"))
@@ -318,7 +318,7 @@ class TrtEngine:
         self._recorded[key].launch()
 
     def _warm_up(self) -> None:
-        """Run every state of the past once, then reset."""
+        """Run a chunk in every state of the past, then reset."""
         spec = self._spec
         black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
         for _ in range(len(self._program.slots.states()) + 1):  # `settle` of the last chunk

@@ -1,1 +1,1 @@
-"""Torch, eager or compiled: the reference that other engines are tested against."""
+"""Engines in torch, eager or compiled, which are the reference for all others."""

@@ -1,4 +1,4 @@
-"""LoRA files for the torch engine: which expert each is for, and several merged into one."""
+"""LoRA files for the torch engine: assigns them to experts, and merges several into one."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def expert_of(path: Path, facts: LoraFacts | None, profile: Profile) -> int:
     """Return the index of the expert that a LoRA file is for, by its header or its name.
 
     Raises:
-        EngineError: the profile has two experts and neither tells which, or it has one and the file
-            is for one of two.
+        EngineError: the profile has two experts and neither header nor name states one, or the
+            profile has one expert and the file is for one of two.
     """
-    told = facts.expert if facts is not None else None
+    expert = facts.expert if facts is not None else None
     if profile.experts == 1:
-        if told is not None:
+        if expert is not None:
             raise EngineError(
                 f"expected a LoRA for {profile.name}, which has one expert, got {path} for the "
-                f"expert {told}: use it with wan-a14b"
+                f"expert {expert}: use it with wan-a14b"
             )
         return 0
     name = path.stem.lower().replace("-", "_")
     named = [each for each in EXPERTS if each in name or each.partition("_")[0] in name.split("_")]
-    if told is None and len(named) == 1:
-        told = named[0]
-    if told is None:
+    if expert is None and len(named) == 1:
+        expert = named[0]
+    if expert is None:
         raise EngineError(
             f"expected a LoRA that names its expert of {profile.name} in its header or file name, "
             f"got {path}: put {EXPERTS[0]} or {EXPERTS[1]} into the name"
         )
-    return EXPERTS.index(told)
+    return EXPERTS.index(expert)
 
 
 def attach_files(
@@ -52,17 +52,17 @@ def attach_files(
 ) -> list[Adapter | None]:
     """Attach LoRA files to the experts that they are for; return each expert's adapter.
 
-    Several for one expert become one whose products add up, each at its own strength.
+    Several files for one expert become one adapter, the sum of their products at their strengths.
 
     Args:
         transformers: one for each expert.
         adapters: files and strengths.
-        base_hashes: returns the hashes of an expert's weights; a file that names its base must name
-            one of them.
-        ignore_unsupported: load the plain LoRA layers alone of files with other things.
+        base_hashes: returns the hashes of an expert's weights. If a file names its base, it must
+            name one of them.
+        ignore_unsupported: load only the plain LoRA layers of files that hold other things too.
 
     Raises:
-        EngineError: no expert is named where there are two.
+        EngineError: there are two experts, and a file names none.
         BuildError: a file is damaged, does not fit, or is for other weights.
     """
     from realmaster_live.model.lora_files import load, read_facts  # which need safetensors
@@ -92,7 +92,7 @@ def attach_files(
 
 @torch.no_grad()
 def summed(parts: Sequence[LowRank]) -> LowRank:
-    """Return one product that is the sum of several, each at its strength."""
+    """Return the sum of several products at their strengths, as one product."""
     if len(parts) == 1 and parts[0].strength == 1.0:
         return parts[0]
     down = torch.cat([part.down for part in parts])

@@ -1,4 +1,4 @@
-"""CUDA graphs: captured once for every variant of a stage, then replayed without Python."""
+"""CUDA graphs, which are captured once for every variant of a stage and replayed without Python."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from realmaster_live.engines.torch.stages import Stages
 class Graphs:
     """Captured work by key; work that was not captured is called directly.
 
-    All graphs share one memory pool: they replay one after another, and leave results only in
-    buffers that were allocated before. Use it from one thread.
+    All graphs share one memory pool, because they are replayed one after another and leave results
+    only in buffers that were allocated before. Use it from one thread.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class Graphs:
         return key in self._graphs
 
     def record(self, key: Hashable, work: Callable[[], None]) -> None:
-        """Capture work that has run before, so that nothing is compiled or tuned during capture."""
+        """Capture work; it must have run before, so that nothing is compiled or tuned now."""
         graph = torch.cuda.CUDAGraph()
-        # Other threads may use CUDA during capture: only this thread's errors should end it.
+        # Other threads may use CUDA during capture; only this thread's errors end it.
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             work()
         self._pool = graph.pool() if self._pool is None else self._pool
@@ -53,7 +53,7 @@ class Graphs:
 
 
 def record_stages(graphs: Graphs, stages: Stages, states: int) -> None:
-    """Capture every stage for each of `states` chunks after a reset; capturing runs nothing."""
+    """Capture every stage for each of `states` chunks after a reset, without running anything."""
     buffers = stages.buffers
     for _ in range(states):
         past_tokens, slots = buffers.past_tokens, buffers.slots

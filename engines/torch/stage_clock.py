@@ -1,4 +1,4 @@
-"""Times an engine's stages: by the host's clock, or by CUDA's events without waiting for them."""
+"""Times an engine's stages by the host's clock, or by CUDA events without waiting for them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StageClock:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Note the block's duration; on CUDA, once its events have completed."""
+        """Record the duration of a `with` block; on CUDA, once its events have completed."""
         if not self._cuda:
             begin = time.perf_counter()
             yield
@@ -40,7 +40,7 @@ class StageClock:
         self._pending.append((stage, start, end))
 
     def collect(self) -> None:
-        """Wait for CUDA's pending work and note the stages' durations."""
+        """Wait for CUDA's pending work and record the stages' durations."""
         for stage, start, end in self._pending:
             end.synchronize()
             self.seconds[stage].append(start.elapsed_time(end) / 1e3)

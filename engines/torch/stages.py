@@ -1,6 +1,6 @@
 """The stages of a chunk, as passes of the networks over fixed buffers.
 
-Each reads and writes buffers only, so it runs as it is, compiled, or from a CUDA graph.
+Each stage reads and writes buffers only, so it can run eagerly, compiled, or from a CUDA graph.
 
 Legend: P tokens of the past.
 """
@@ -21,8 +21,8 @@ from realmaster_live.model.vae import to_bytes, to_cells
 class Stages:
     """A chunk's stages, in order: encode, context, denoise, decode, commit, settle.
 
-    The last one runs when the next chunk comes: until then, everything from denoise on can be run
-    again from other noise. Every expert has its own context, commit and settle; `serving` gives the
+    The last one runs when the next chunk comes. Until then everything from denoise on can be run
+    again from other noise. Every expert has its own context, commit and settle; `serving` is the
     expert of each denoise step.
     """
 
@@ -39,7 +39,7 @@ class Stages:
         self.buffers, self.levels = buffers, levels
 
     def encode(self) -> None:
-        """Turn the frames into the guide and the reference."""
+        """Encode the frames to the guide and the reference."""
         buffers = self.buffers
         buffers.guide.copy_(to_cells(buffers.frames[None]))
         reference, memory = self.autoencoder.encode(buffers.guide, buffers.encoder_memory)
@@ -52,14 +52,14 @@ class Stages:
             expert.context()
 
     def denoise(self, past_tokens: int) -> None:
-        """Turn noise, or the render's latent, into the chunk's latent, P = `past_tokens`."""
+        """Denoise noise, or the render's latent, to the chunk's latent; P = `past_tokens`."""
         x = flow_start(self.profile, self.buffers.noise, self.buffers.reference)
         for expert, (t, t_next) in zip(self.serving, pairwise(self.levels), strict=True):
             x = euler_step(x, expert.predict(x, t, past_tokens), t, t_next)
         self.buffers.latent.copy_(x)
 
     def decode(self) -> None:
-        """Turn the latent into frames."""
+        """Decode the latent to frames."""
         buffers = self.buffers
         cells, memory = self.autoencoder.decode(
             buffers.latent, buffers.guide, buffers.decoder_memory, buffers.noise
@@ -70,7 +70,7 @@ class Stages:
     def commit(self, past_tokens: int) -> None:
         """Run the pass over the clean latent, whose keys and values wait for `settle`."""
         if self.buffers.slots.target is None:
-            return  # nothing is kept of it
+            return  # nothing is kept of the chunk
         for expert in self.experts:
             expert.commit(past_tokens)
 
