@@ -1,8 +1,8 @@
 """Times a chunk by stage, frames a second by picture size, and the gain of the cached reference.
 
-Run `python benchmarks/engine.py [FOLDER]`; every figure printed is of this run on this machine.
-With `--torch` the torch engine, eager and with random weights of the same profile, is timed in the
-same run, and the last column is its time over ONNX Runtime's.
+Run `python benchmarks/engine.py [FOLDER]`. With `--torch` the torch engine, eager and with random
+weights of the same profile, is timed in the same run; the last column is the ratio of its time to
+ONNX Runtime's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SIZES = ((384, 224), (448, 256), (512, 288))
 
 
 def chunk_of(engine: Any, index: int, seed: int) -> Chunk:
-    """Return a chunk of random pictures: the graphs' time does not depend on the content."""
+    """Return a chunk of random pictures, on whose content the graphs' time does not depend."""
     spec = engine.spec
     shape = (spec.frames, spec.height, spec.width, 3)
     return Chunk(
@@ -52,7 +52,7 @@ def measure(engine: Any, chunks: int, warm: int = 3) -> dict[str, float]:
 def torch_chunk(
     fields: dict[str, Any], *, width: int, height: int, steps: int | None, threads: int, chunks: int
 ) -> float:
-    """Return the torch engine's median milliseconds of a chunk, for a profile's fields."""
+    """Return the torch engine's median milliseconds per chunk, for a profile's fields."""
     from realmaster_live.engines.torch.engine import TorchEngine
     from realmaster_live.model.checkpoint import save_checkpoint
     from realmaster_live.model.dit import InContextTransformer

@@ -1,10 +1,10 @@
 """Times the export of recordings to data sets, and the parts that limit it.
 
-Run `python benchmarks/exports.py [--size WxH] [--frames N] [--variant sim]`; figures are of this
-run on this machine. The drive is one through the embedded town, realized as it was rendered.
+Run `python benchmarks/exports.py [--size WxH] [--frames N] [--variant sim]`. The recording is a
+drive through the embedded town with the identity engine.
 
 frames/s    best of three exports.
-CPU ms      of all threads, a frame; two cores' bound is 2000 / CPU ms frames/s.
+CPU ms      CPU time of all threads per frame; two cores allow at most 2000 / CPU ms frames/s.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def record(folder: Path, size: tuple[int, int], frames: int) -> None:
 
 
 def timed(work: Callable[[], Any], count: int) -> tuple[float, float]:
-    """Return frames a second and CPU milliseconds a frame, the best of the rounds."""
+    """Return frames per second and CPU milliseconds per frame, the best of the rounds."""
     rates, spent = [], []
     for _ in range(ROUNDS):
         began, cpu = time.monotonic(), time.process_time()
@@ -67,7 +67,7 @@ def timed(work: Callable[[], Any], count: int) -> tuple[float, float]:
 
 
 def measure(folder: Path, out: Path, variant: str) -> None:
-    """Print every export's rate, and what its parts cost."""
+    """Print the rate of every export, and the cost of its parts."""
     selection = Selection(recordings=(folder,), variant=variant)  # type: ignore[arg-type]
     options = ExportOptions(overwrite=True, threads=max(1, (os.cpu_count() or 2) - 1))
     recording = Recording(folder, verify=False)
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--size", default="640x360")
     parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--variant", default="sim", choices=("sim", "real", "paired"))
-    parser.add_argument("--recording", type=Path, help="of one's own, instead of a new one")
+    parser.add_argument("--recording", type=Path, help="export this instead of a new recording")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     host = describe_host()

@@ -1,11 +1,11 @@
-"""The fidelity gate: scores of good frames, share of corrupted ones that it stops, and its cost.
+"""Measures the fidelity gate: scores of good frames, share of corrupted ones stopped, and cost.
 
 Run `python benchmarks/fidelity.py` for drives through held-out embedded towns, realized live
-through the real `carla` client, or `--recordings DIR ...` for drives of one's own. Realized frames
-are judged unchanged and with each corruption of `fidelity/corruptions.py`; the table shows how many
-of each the default thresholds stop, and the quantiles of every score. `--judge FILE` lets a network
-judge as well. Judging is timed in turn with the engine, on as many threads, so that the ratio does
-not depend on what else the machine does.
+through the real `carla` client, or `--recordings DIR ...` for your own recordings. Realized frames
+are judged unchanged and with each corruption of `fidelity/corruptions.py`. The table shows how many
+of each the default thresholds stop, and the quantiles of every score. `--judge FILE` adds a judge
+network. Judging and the engine are timed in turn, on equally many threads, so that other load on
+the machine does not affect the ratio.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def judge_chunk(chunk: Chunk, tally: Tally, judge: Judge | None, limits: Thresho
                 least_px=limits.least_px,
             )
             if kind == "recoloured" and np.isnan(trust.lights):
-                continue  # no lamp can be read, neither before nor after
+                continue  # no light can be read in the render
             failures = limits.failures(trust)
             things = [thing.score for thing in trust.instances]
             worst = np.nanmin(things) if things and not np.isnan(things).all() else np.nan
@@ -131,8 +131,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--towns", type=int, nargs="*", default=[1000, 1002, 1004, 1006, 1009])
     parser.add_argument("--recordings", type=Path, nargs="*", default=[])
-    parser.add_argument("--chunks", type=int, default=8, help="of every drive")
-    parser.add_argument("--every", type=int, default=10, help="chunks from one to the next")
+    parser.add_argument("--chunks", type=int, default=8, help="number of chunks of every drive")
+    parser.add_argument("--every", type=int, default=10, help="take every n-th chunk")
     parser.add_argument("--engine", default="embedded")
     parser.add_argument("--judge", help="embedded, or an ONNX file")
     parser.add_argument("--threads", type=int, default=1)

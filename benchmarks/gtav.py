@@ -1,8 +1,8 @@
-"""How fast a game's frames come in, and what the relay adds; run it alone on an idle machine.
+"""Measures the rate of a game's frames through the bridge, and the delay that the relay adds.
 
-`python benchmarks/gtav.py` sends 1920x1080 frames over TCP on this machine from a process of its
-own: decoded, downsized and queued by the bridge; the same by a naive implementation; and through a
-relay.
+`python benchmarks/gtav.py` sends 1920x1080 frames over TCP from a process of its own. They are
+received, resized and queued by the bridge, then by a naive implementation, and then through a
+relay. Run it alone on an idle machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WARM_S = 2.0
 
 
 def serve_game(ready: Connection, rate: float) -> None:
-    """Send frames as the game does, `rate` a second, or as fast as they are taken with 0."""
+    """Send frames like the game, `rate` per second, or with 0 as fast as they are received."""
     rng = np.random.default_rng(0)
     blurred = [
         cv2.GaussianBlur(rng.integers(0, 256, (*GAME[::-1], 3), np.uint8), (0, 0), 2.0)
@@ -62,7 +62,7 @@ def serve_game(ready: Connection, rate: float) -> None:
 
 
 def serve_relay(ready: Connection, game: int) -> None:
-    """Relay the game at a port, with the one core that the verb takes for pictures."""
+    """Relay the game at a port, with one core for pictures as in `realmaster gta-relay`."""
     cv2.setNumThreads(1)
     with Relay(_url(game), LOCAL, request=Request(game_size=GAME, rate=1000.0)) as relay:
         ready.send(relay.port)
@@ -71,20 +71,20 @@ def serve_relay(ready: Connection, game: int) -> None:
 
 @contextmanager
 def process(work: Callable[..., None], *arguments: float) -> Iterator[int]:
-    """Run a server in a process of its own; yields its port."""
+    """Run a server in a process of its own, and yield its port."""
     fresh = multiprocessing.get_context("spawn")  # OpenCV's threads do not survive a fork
-    mine, its = fresh.Pipe()
-    server = fresh.Process(target=work, args=(its, *arguments), daemon=True)
+    own_end, server_end = fresh.Pipe()
+    server = fresh.Process(target=work, args=(server_end, *arguments), daemon=True)
     server.start()
     try:
-        yield mine.recv()
+        yield own_end.recv()
     finally:
         server.terminate()
         server.join()
 
 
 def by_bridge(port: int, seconds: float) -> tuple[float, float]:
-    """Return frames a second through the bridge, and how much the process grew, MiB."""
+    """Return frames per second through the bridge, and the growth of the process in MiB."""
     with GtavBridge(
         _url(port), width=SMALL[0], height=SMALL[1], fps=240.0, rate=1000.0, game_size=GAME
     ) as bridge:
@@ -101,8 +101,8 @@ def by_bridge(port: int, seconds: float) -> tuple[float, float]:
         return rate, (psutil.Process().memory_info().rss - grown_from) / 2**20
 
 
-def plainly(port: int, seconds: float) -> float:
-    """Return frames a second of receiving, joining, copying, swapping and resizing by area."""
+def naive_rate(port: int, seconds: float) -> float:
+    """Return frames per second of a naive receiver that joins, copies, swaps and resizes."""
     with socket.create_connection(("127.0.0.1", port)) as peer:
         body = encode_message(Start(dataset=DatasetOptions(rate=1000.0, frame=GAME)))
         peer.sendall(struct.pack("<i", len(body)) + body)
@@ -125,10 +125,7 @@ def plainly(port: int, seconds: float) -> float:
 
 
 def added_by_relay(port: int, seconds: float) -> tuple[float, float, float]:
-    """Return the median and 95th percentile from a frame's arrival there to its arrival here, ms.
-
-    The third is frames a second.
-    """
+    """Return median and 95th percentile of the relay's delay in ms, and frames per second."""
     stream = connect(Address(scheme=LOCAL.scheme, host=LOCAL.host, port=port), *SMALL)
     stream.send(Start(dataset=DatasetOptions(rate=1000.0, frame=SMALL)))
     added, began = [], time.monotonic()
@@ -150,17 +147,17 @@ def _url(port: int) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
-    parser.add_argument("--relay-fps", type=float, default=30.0, help="of the relayed game")
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement")
+    parser.add_argument("--relay-fps", type=float, default=30.0, help="rate of the relayed game")
     options = parser.parse_args()
     cores = psutil.cpu_count()
     print(f"{cores} cores of {platform.machine()}, Python {platform.python_version()}")
     print(f"{GAME[0]}x{GAME[1]} over TCP on this machine, to {SMALL[0]}x{SMALL[1]}")
     with process(serve_game, 0.0) as port:
-        fast, grown = by_bridge(port, options.seconds)
+        fast, grown_mib = by_bridge(port, options.seconds)
     with process(serve_game, 0.0) as port:
-        plain = plainly(port, options.seconds)
-    print(f"the bridge     {fast:6.1f} frames/s, grew {grown:.1f} MiB in {options.seconds:g} s")
+        plain = naive_rate(port, options.seconds)
+    print(f"the bridge     {fast:6.1f} frames/s, grew {grown_mib:.1f} MiB in {options.seconds:g} s")
     print(f"naive          {plain:6.1f} frames/s: the bridge is {fast / plain:.1f} times as fast")
     with process(serve_game, options.relay_fps) as game, process(serve_relay, game) as port:
         p50, p95, rate = added_by_relay(port, options.seconds)

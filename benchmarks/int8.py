@@ -230,14 +230,14 @@ def mean_psnr(left: Sequence[Frames], right: Sequence[Frames]) -> float:
     return statistics.fmean(value for a, b in zip(left, right, strict=True) for value in psnr(a, b))
 
 
-def show(say: Callable[[str], object], rows: Sequence[Mapping[str, Any]]) -> None:
+def show(print_line: Callable[[str], object], rows: Sequence[Mapping[str, Any]]) -> None:
     """Print the rows of a size."""
-    say(
+    print_line(
         f"{'':36}{'chunk ms':>9}{'float32/it':>11}{'truth dB':>9}"
         f"{'lost':>7}{'of f32 dB':>10}{'MB':>7}"
     )
     for row in rows:
-        say(
+        print_line(
             f"{row['variant']:36}{row['ms']:>9.1f}{row['speed']:>11.2f}{row['truth_db']:>9.2f}"
             f"{row['lost_db']:>7.2f}{row['float32_db']:>10.1f}{row['weight_bytes'] / 1e6:>7.2f}"
         )

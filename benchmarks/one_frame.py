@@ -1,8 +1,9 @@
-"""Measures policy `frame` against chunks: nearness to the truth, flicker, and when pictures come.
+"""Compares policy `frame` with chunks: similarity to the truth, flicker, and delay.
 
 `python benchmarks/one_frame.py PAIRS` takes a folder of `realmaster pairs render`. "chunks" is the
-engine as it is, "single" each frame alone, as a chunk of its copies. A picture's delay is counted
-from its tick: in a world of 20 ticks a second, waiting for the rest of its chunk, and the engine.
+engine on whole chunks; "single" realizes each frame alone, as a chunk of its copies. A picture's
+delay after its tick, at 20 ticks per second, is the wait for the rest of its chunk plus the
+engine's time.
 """
 
 from __future__ import annotations
@@ -37,24 +38,25 @@ def main() -> None:
     print(f"{sum(len(sim) for sim, _ in clips)} frames of {width}x{height}")
     for name in ("rendered", "chunks", "single"):
         engine = load_engine(options.engine, width=width, height=height)
-        used = OneFrameEngine(engine) if name == "single" else engine
-        size = used.spec.frames
+        realizer = OneFrameEngine(engine) if name == "single" else engine
+        size = realizer.spec.frames
         figures: list[list[float]] = [[], [], []]
         spent_s: list[float] = []
         for sim, truth in clips:
             began = time.process_time()
-            got = sim if name == "rendered" else realize_frames(used, sim)
+            got = sim if name == "rendered" else realize_frames(realizer, sim)
             spent_s.append((time.process_time() - began) / max(1, len(got) // size))
             for values, metric in zip(figures, (psnr, ssim, flicker), strict=True):
                 values += metric(got, truth[: len(got)])
-        near, alike, unsteady = (float(np.mean(values)) for values in figures)
-        line = f"{name:8s}  {near:5.2f} dB  SSIM {alike:.3f}  flicker {unsteady:5.2f} levels"
+        mean_psnr, mean_ssim, mean_flicker = (float(np.mean(values)) for values in figures)
+        line = f"{name:8s}  {mean_psnr:5.2f} dB  SSIM {mean_ssim:.3f}  "
+        line += f"flicker {mean_flicker:5.2f} levels"
         if name != "rendered":
             cost_ms = 1e3 * float(np.median(spent_s))
-            waits = np.arange(size)[::-1] * TICK_MS
+            waits_ms = np.arange(size)[::-1] * TICK_MS
             line += (
-                f"  {cost_ms / size:6.1f} ms of processor a frame; comes {waits.min():.0f} to "
-                f"{waits.max():.0f} ms and the engine's time after its tick"
+                f"  {cost_ms / size:6.1f} ms of CPU per frame; delay {waits_ms.min():.0f} to "
+                f"{waits_ms.max():.0f} ms plus the engine's time"
             )
         print(line, flush=True)
         engine.close()

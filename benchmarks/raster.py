@@ -1,4 +1,4 @@
-"""Frames a second of the town's rasteriser: python benchmarks/raster.py [--town 3]."""
+"""Measures the frame rate of the town's rasteriser: python benchmarks/raster.py [--town 3]."""
 
 import argparse
 import os
@@ -31,7 +31,7 @@ def drive(town: int) -> tuple[list[SceneState], int]:
 
 
 def main() -> None:
-    """Print one line a size, with and without shadows: wall clock and processor time."""
+    """Print wall-clock and CPU time for each size, with and without shadows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--town", type=int, default=3)
     args = parser.parse_args()
@@ -55,7 +55,7 @@ def main() -> None:
             wall, busy = time.perf_counter() - wall, time.process_time() - busy
             print(
                 f"{width}x{height} {'with' if shadow_size else 'without'} shadows: "
-                f"{FRAMES / wall:.1f} frames/s, {1000 * busy / FRAMES:.0f} ms of processor a frame"
+                f"{FRAMES / wall:.1f} frames/s, {1000 * busy / FRAMES:.0f} ms of CPU per frame"
             )
 
 

@@ -1,14 +1,13 @@
 """Measures the cost of recording: by stream, in the live loop, and over half an hour.
 
 Run `python benchmarks/recording.py [streams] [loop] [long] [--size WxH]`; all three by default.
-Every figure is of this run on this machine.
 
-streams  ms a frame and kB a frame of each stream, written and read, and of annotating; labels also
-         as a lossless video (FFV1) would hold them.
-loop     frames a second of the live loop with the shipped model, with and without a recording of
-         the same frames, round after round in turn, and the CPU time that recording takes: with the
-         model on all cores, and on one with the others free.
-long     a drive of 30 minutes, 36,000 small frames as fast as they are written: memory and files.
+streams  ms and kB per frame to write and read each stream, and to annotate; for labels also as
+         lossless video (FFV1).
+loop     frames per second of the live loop with the shipped model, with and without recording, in
+         alternating rounds, and the CPU time of recording: with the model on all cores, and on one
+         core with the others free.
+long     a drive of 30 minutes, 36,000 small frames written at full speed: memory and files.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ LONG_FRAMES, LONG_SIZE = 36_000, (96, 64)
 
 
 class Played:
-    """A source that replays captured frames."""
+    """A source that plays captured frames again."""
 
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._frames = frames
@@ -59,7 +58,7 @@ class Played:
             yield replace(frame, captured_at=time.monotonic())
 
     def close(self) -> None:
-        """Keep the frames."""
+        """Do nothing; the frames are kept."""
 
 
 def capture(size: tuple[int, int]) -> list[Frame]:
@@ -80,7 +79,7 @@ def capture(size: tuple[int, int]) -> list[Frame]:
 
 
 def spent_ms(work: Callable[[], Any], count: int) -> float:
-    """Return the CPU milliseconds of one of `count` things, the best of three rounds."""
+    """Return the CPU milliseconds per item of `count` items, the best of three rounds."""
     taken = []
     for _ in range(3):
         began = time.process_time()
@@ -90,7 +89,7 @@ def spent_ms(work: Callable[[], Any], count: int) -> float:
 
 
 def measure_streams(frames: Sequence[Frame], folder: Path) -> None:
-    """Print what each stream costs."""
+    """Print the cost of each stream."""
     height, width = frames[0].image.shape[:2]
     count = len(frames)
     print(f"\n{width}x{height}, CPU time a frame   write ms   read ms       kB")
@@ -131,7 +130,7 @@ def measure_streams(frames: Sequence[Frame], folder: Path) -> None:
 
 
 def as_video(path: Path, label: str, arrays: Sequence[Any]) -> tuple[float, float, float]:
-    """Return ms to write, ms to read and kB of a frame as FFV1, the bytes of a pixel stacked."""
+    """Return ms to write, ms to read and kB per frame as FFV1, with a pixel's bytes as planes."""
 
     def stacked(array: Any) -> Any:
         columns = [np.ascontiguousarray(c) for c in PACKINGS[label].pack(array).values()]
@@ -191,7 +190,7 @@ def measure_loop(frames: Sequence[Frame], folder: Path, *, threads: int) -> None
 
 
 def small_chunk(index: int, frames: Sequence[Frame], spec: ChunkSpec) -> Chunk:
-    """Return one chunk of an endless drive, made of captured frames."""
+    """Return a chunk of an endless drive, made of captured frames."""
     numbers = np.arange(spec.frames) + index * spec.frames
     picked = [frames[int(number) % len(frames)] for number in numbers]
     return Chunk(
@@ -242,7 +241,7 @@ def resident_mib() -> float:
 
 
 def main() -> int:
-    """Measure the parts that were asked for."""
+    """Run the selected measurements."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART")
     parser.add_argument("--size", default="512x288", metavar="WxH", help="default: 512x288")

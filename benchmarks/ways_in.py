@@ -1,11 +1,11 @@
-"""Measures what the ways in cost: the proxy's rate, and the copies from image to engine and back.
+"""Measures the proxy's rate, and the copies of a drop-in camera from image to engine and back.
 
-`python benchmarks/ways_in.py` starts its own town and proxies; run it on an idle machine. The
-proxy's figures share the processor with the town and the client.
+`python benchmarks/ways_in.py` starts its own town and proxies, which share the CPU with the client;
+run it on an idle machine.
 
-The other part compares, in one process and turn by turn, what a drop-in camera with policy `hold`
-does to each picture, its copies of the image's memory included, with the pattern of CARLA's own
-examples: np.frombuffer, a copy without alpha, colours turned round, cv2.resize, float32 in [0, 1].
+The copies of a drop-in camera with policy `hold` are compared, in one process and in turn, with the
+pattern of CARLA's examples: np.frombuffer, a copy without alpha, swapped colours, cv2.resize, and
+float32 in [0, 1].
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ENGINE_SIZE = (512, 288)
 
 @contextmanager
 def started(*command: str) -> Iterator[int]:
-    """Run a command of ours on a free port; yield the port."""
+    """Run a command of realmaster on a free port, and yield the port."""
     program = [sys.executable, "-m", "realmaster_live", *command, "--port", "0"]
     with subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -47,82 +47,82 @@ def started(*command: str) -> Iterator[int]:
 
 
 def client_of(port: int) -> carla.Client:
-    """Return a client of a port."""
+    """Return a client connected to a port."""
     client = carla.Client("127.0.0.1", port, 8)
     client.set_timeout(30.0)
     return client
 
 
 def proxy_figures(seconds: float) -> None:
-    """Tick and wait for every image: past the proxy, through it, and realized in it."""
+    """Tick and wait for every image: without the proxy, through it, and realized by it."""
     with started("minitown", "--no-raster") as town:
         upstream = ("--upstream", f"127.0.0.1:{town}", "--engine", "identity")
-        print(f"past the proxy           {measure(client_of(town), ('rgb',), SIZE, seconds)}")
+        print(f"without the proxy        {measure(client_of(town), ('rgb',), SIZE, seconds)}")
         with started("proxy", *upstream, "--role", "nobody") as port:
-            print(f"through it, as it is     {measure(client_of(port), ('rgb',), SIZE, seconds)}")
+            print(f"through the proxy        {measure(client_of(port), ('rgb',), SIZE, seconds)}")
         for policy in ("hold", "frame"):
             size = ("--size", f"{ENGINE_SIZE[0]}x{ENGINE_SIZE[1]}")
             with started("proxy", *upstream, "--policy", policy, *size) as port:
                 line = measure(client_of(port), ("rgb",), SIZE, seconds)
-                print(f"realized in it, {policy:8s} {line}", flush=True)
+                print(f"realized by it, {policy:8s} {line}", flush=True)
         time.sleep(0.3)  # the client's threads end after stop()
 
 
-def ordinary(raw: bytes) -> np.ndarray:
-    """What CARLA's examples do to a picture for a network."""
+def example_input(raw: bytes) -> np.ndarray:
+    """Convert a picture for a network as in CARLA's examples."""
     array = np.frombuffer(raw, np.uint8).reshape(SIZE[1], SIZE[0], 4)
     picture = array[:, :, :3][:, :, ::-1].copy()
     small = cv2.resize(picture, ENGINE_SIZE)
     return small.astype(np.float32) / 255.0
 
 
-def ordinary_back(frame: np.ndarray) -> np.ndarray:
-    """The same pattern from a network's answer to a picture of the camera's size."""
+def example_output(frame: np.ndarray) -> np.ndarray:
+    """Convert a network's output to a picture of the camera's size, in the same manner."""
     small = (frame * 255.0).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(cv2.resize(small, SIZE)[:, :, ::-1])
 
 
-def ours(raw: bytes) -> np.ndarray:
-    """What a feed does to a picture for its engine."""
+def feed_input(raw: bytes) -> np.ndarray:
+    """Convert a picture for an engine as a feed does."""
     pixels = np.frombuffer(raw, np.uint8).reshape(SIZE[1], SIZE[0], 4)
     return engine_frames([pixels.copy()], *ENGINE_SIZE)
 
 
-def ours_back(frame: np.ndarray, image: np.ndarray) -> None:
-    """What a feed does to a realized frame for its listener, who gets it in the image's memory."""
+def feed_output(frame: np.ndarray, image: np.ndarray) -> None:
+    """Write a realized frame into the listener's image as a feed does."""
     image[...] = camera_picture(frame[0], *SIZE)
 
 
 def copies(rounds: int) -> None:
-    """Time both patterns in turn, picture by picture; print medians."""
+    """Time both patterns in turn, and print the medians."""
     raw = np.random.default_rng(0).integers(0, 256, SIZE[0] * SIZE[1] * 4, np.uint8).tobytes()
-    their_frame, our_frame = ordinary(raw), ours(raw)
+    example_frame, feed_frame = example_input(raw), feed_input(raw)
     image = np.empty((SIZE[1], SIZE[0], 4), np.uint8)
     cases: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "image to engine": (lambda: ordinary(raw), lambda: ours(raw)),
+        "image to engine": (lambda: example_input(raw), lambda: feed_input(raw)),
         "engine to image": (
-            lambda: ordinary_back(their_frame),
-            lambda: ours_back(our_frame, image),
+            lambda: example_output(example_frame),
+            lambda: feed_output(feed_frame, image),
         ),
     }
-    print(f"copies a picture, {SIZE[0]}x{SIZE[1]} to {ENGINE_SIZE[0]}x{ENGINE_SIZE[1]} and back")
-    for name, (theirs, mine) in cases.items():
+    print(f"copies per picture, {SIZE[0]}x{SIZE[1]} to {ENGINE_SIZE[0]}x{ENGINE_SIZE[1]} and back")
+    for name, (example, feed) in cases.items():
         times: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
-            for work, spent in zip((theirs, mine), times, strict=True):
+            for work, durations in zip((example, feed), times, strict=True):
                 began = time.perf_counter()
                 work()
-                spent.append(time.perf_counter() - began)
-        slow, fast = (1e3 * float(np.median(spent)) for spent in times)
-        print(f"{name}: ordinary {slow:.2f} ms, ours {fast:.2f} ms, {fast / slow:.2f} of it")
+                durations.append(time.perf_counter() - began)
+        slow, fast = (1e3 * float(np.median(durations)) for durations in times)
+        print(f"{name}: examples {slow:.2f} ms, feed {fast:.2f} ms, ratio {fast / slow:.2f}")
 
 
 def main() -> None:
-    """Measure both."""
+    """Measure the copies and the proxy."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=100, help="pictures of each pattern")
-    parser.add_argument("--copies", action="store_true", help="leave the proxy out")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    parser.add_argument("--rounds", type=int, default=100, help="pictures for each pattern")
+    parser.add_argument("--copies", action="store_true", help="measure only the copies")
     options = parser.parse_args()
     copies(options.rounds)
     if not options.copies:

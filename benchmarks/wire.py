@@ -1,7 +1,7 @@
-"""Measures how fast minitown's pictures reach the real carla client; run it on an idle machine.
+"""Measures the rate at which minitown's pictures reach the real carla client.
 
-`python benchmarks/wire.py` starts its own servers. The first lines send one fixed picture, so they
-measure the wire alone; the last ones draw every picture.
+`python benchmarks/wire.py` starts its own servers; run it on an idle machine. The first lines send
+one fixed picture, so they measure the wire protocol alone. The last lines draw every picture.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ READY = re.compile(r"ready on ([\w.]+):(\d+)")
 
 @contextmanager
 def server(*options: str) -> Iterator[carla.Client]:
-    """Run a server on a free port and yield a client of it."""
+    """Run a server on a free port, and yield a client of it."""
     command = [sys.executable, "-m", "realmaster_live", "minitown", "--port", "0"]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -40,7 +40,7 @@ def server(*options: str) -> Iterator[carla.Client]:
 
 
 def measure(client: carla.Client, kinds: tuple[str, ...], size: tuple[int, int], s: float) -> str:
-    """Tick for some seconds, every time waiting for all images; return a line of figures."""
+    """Tick for `s` seconds, waiting for all images each time; return a line of figures."""
     world = client.get_world()
     settings = world.get_settings()
     settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
@@ -84,14 +84,14 @@ def measure(client: carla.Client, kinds: tuple[str, ...], size: tuple[int, int],
 
 
 def main() -> None:
-    """Measure the wire alone, then the whole chain."""
+    """Measure the wire protocol alone, then with drawing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
     parser.add_argument("--vehicles", type=int, default=20)
     parser.add_argument("--walkers", type=int, default=15)
     options = parser.parse_args()
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
-    print("the wire alone, one fixed picture")
+    print("the wire protocol alone, one fixed picture")
     with server("--no-raster") as client:
         for kinds, size in (
             (KINDS[:1], (640, 360)),

@@ -1,8 +1,8 @@
 """Times the engines on one device, at every profile's full size, on random weights.
 
 Run `PYTHONPATH=. python benchmarks/gpu/engines.py --out DIR`; it needs torch and numpy. Every row
-is in DIR/engines.json as soon as it is measured, and DIR/engines.md is the table. A variant that
-fails is a row with its error, and after `--limit-s` seconds what is left is not started.
+is written to DIR/engines.json as soon as it is measured, and to the table in DIR/engines.md. The
+row of a variant that fails has its error. After `--limit-s` seconds no more variants are started.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ SIZES = {
     "wan-5b-704": ("1280x704",),
     "wan-a14b": ("832x480",),
 }
-TEXT_TOKENS = 512  # of Wan's prompts
-LEVELS, MEAN_LEVELS = 2, 0.05  # float32 on two devices: the largest and the mean difference
-BF16_MEAN_LEVELS = 1.0  # bfloat16 against float32
+TEXT_TOKENS = 512  # tokens of Wan's prompts
+LEVELS, MEAN_LEVELS = 2, 0.05  # limits in float32 on two devices: largest and mean difference
+BF16_MEAN_LEVELS = 1.0  # limit of the mean difference of bfloat16 from float32
 COLUMNS = ("profile", "size", "steps", "mode", "reference", *STAGES, "chunk_ms", "fps",
            "fps_without_commit", "tflops", "peak_gb", "note")  # fmt: skip
 
@@ -55,8 +55,9 @@ COLUMNS = ("profile", "size", "steps", "mode", "reference", *STAGES, "chunk_ms",
 class Variant:
     """A way to run a profile at a size: how it is launched, and whether the reference is cached.
 
-    `mode` is eager, graphs (CUDA graphs) or compiled (and graphs); `reference` is cached,
-    recomputed in every pass, or stock: concatenated on the frame axis, full attention, no cache.
+    `mode` is eager, graphs (CUDA graphs) or compiled (with CUDA graphs). `reference` is cached,
+    recomputed (in every pass) or stock (concatenated on the frame axis, with full attention and
+    without a cache).
     """
 
     profile: str
@@ -68,7 +69,7 @@ class Variant:
 
 
 class LimitReached(BaseException):
-    """The time limit is reached; not an Exception, which compilers would catch."""
+    """The time limit is reached; it is not an Exception, because compilers would catch that."""
 
 
 class Report:
@@ -106,7 +107,7 @@ def shown(value: Any) -> str:
 
 
 def seconds_of(work: Callable[[], Any], device: torch.device, runs: int) -> float:
-    """Return the median seconds of some work, by CUDA's events or the host's clock."""
+    """Return the median seconds of some work, by CUDA events or the host's clock."""
     work()
     times = []
     for _ in range(runs):
@@ -125,7 +126,7 @@ def seconds_of(work: Callable[[], Any], device: torch.device, runs: int) -> floa
 
 
 def ceilings(device: torch.device) -> dict[str, str]:
-    """Return what the device reaches on a large product, a copy and Wan's attention."""
+    """Return the device's rates for a large product, a copy and Wan's attention."""
     cuda = device.type == "cuda"
     side = 8192 if cuda else 512
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
@@ -157,19 +158,23 @@ def one_line(error: BaseException) -> str:
 
 
 def profile_of(name: str) -> Profile:
-    """Return a profile; of two experts one, which serves one noise range."""
+    """Return a profile, with only one expert if there are two, since each serves a noise range."""
     return replace(TINY if name == "tiny" else PROFILES[name], experts=1)
 
 
 def variants_of(name: str, size: str, modes: Sequence[str]) -> Iterator[Variant]:
-    """Return a profile's variants at a size in some modes, the most telling first."""
+    """Return a profile's variants at a size in some modes, the most important first."""
     width, height = (int(side) for side in size.split("x"))
-    ways = [("graphs", "cached", 2), ("compiled", "cached", 2)]
+    settings = [("graphs", "cached", 2), ("compiled", "cached", 2)]
     if name != "wan-a14b":
-        ways += [("compiled", "cached", 4), ("compiled", "recomputed", 2)]
-        ways += [("compiled", "recomputed", 4), ("compiled", "stock", 2), ("compiled", "stock", 4)]
-        ways += [("graphs", "cached", 4), ("eager", "cached", 2)]
-    for mode, reference, steps in ways:
+        settings += [("compiled", "cached", 4), ("compiled", "recomputed", 2)]
+        settings += [
+            ("compiled", "recomputed", 4),
+            ("compiled", "stock", 2),
+            ("compiled", "stock", 4),
+        ]
+        settings += [("graphs", "cached", 4), ("eager", "cached", 2)]
+    for mode, reference, steps in settings:
         if mode not in modes:
             continue
         yield Variant(
@@ -178,7 +183,7 @@ def variants_of(name: str, size: str, modes: Sequence[str]) -> Iterator[Variant]
 
 
 def chunk_of(engine: Any, index: int) -> Chunk:
-    """Return a chunk of random pictures: the time does not depend on the content."""
+    """Return a chunk of random pictures, on whose content the time does not depend."""
     spec = engine.spec
     count = spec.frames if index else spec.first_frames
     shape = (count, spec.height, spec.width, 3)
@@ -216,7 +221,7 @@ def engine_of(variant: Variant, networks: Networks, device: torch.device) -> Tor
 
 
 def flop_of(variant: Variant, profile: Profile) -> float:
-    """Return the transformer's work on a chunk, by model/cost.py's counting."""
+    """Return the transformer's FLOP for a chunk, by model/cost.py."""
     picture = cost(profile, height=variant.height, width=variant.width, steps=variant.steps)
     tokens = picture.tokens
     if variant.reference == "stock":
@@ -227,11 +232,11 @@ def flop_of(variant: Variant, profile: Profile) -> float:
 
 
 def time_engine(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, Any]:
-    """Return the stages' medians once the ring is full."""
+    """Return the medians of the stages' times with a full ring."""
     profile = engine.profile
     warm = profile.sink + profile.ring + 2
     given = [chunk_of(engine, index) for index in range(1, 3)]
-    engine.realize(chunk_of(engine, 0))  # which may be shorter
+    engine.realize(chunk_of(engine, 0))  # the first chunk may be shorter
     for index in range(1, warm):
         engine.realize(given[index % 2])
     begin = time.perf_counter()
@@ -254,7 +259,7 @@ def time_engine(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str,
 
 
 def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, Any]:
-    """Return the time of all denoise steps without cache and past (see `Variant`)."""
+    """Return the time of all denoise steps without cache and past; see `Variant`."""
     stages = engine._open_stages()
     buffers, (expert,) = stages.buffers, stages.experts
     transformer, prompt_kv = expert.transformer, expert.state.prompt_kv
@@ -335,7 +340,7 @@ def parity(name: str, device: torch.device) -> Iterator[dict[str, Any]]:
 
 
 def exported(chunks: int) -> Iterator[dict[str, Any]]:
-    """Time the shipped model in ONNX Runtime's CUDA and TensorRT providers, where they are."""
+    """Time the shipped model in ONNX Runtime's CUDA and TensorRT providers, if installed."""
     for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
         row: dict[str, Any] = {"profile": "embedded", "size": SIZES["embedded"][0]}
         row |= {"mode": f"onnxruntime {provider}"}
@@ -356,7 +361,7 @@ def exported(chunks: int) -> Iterator[dict[str, Any]]:
 
 
 def other_engines() -> Iterator[dict[str, Any]]:
-    """Say which of the other engines are there, or why not."""
+    """Yield which other engines are installed, or why not."""
     for module, what in (("onnxruntime", "ONNX Runtime"), ("tensorrt", "TensorRT")):
         try:
             found = importlib.import_module(module)
@@ -403,10 +408,10 @@ def run_profile(
         for variant in variants_of(name, size, modes):
             try:
                 row = measure(variant, networks, device, chunks)
-            except Exception as error:  # whatever it is, the other variants are still wanted
+            except Exception as error:  # any error; the other variants are still measured
                 row = {**asdict(variant), "size": size, "note": one_line(error)}
             for block in (*networks[1].blocks, networks[0].encoder, networks[0].decoder):
-                block._compiled_call_impl = None  # eager again; what is compiled stays cached
+                block._compiled_call_impl = None  # eager again; compiled code stays cached
             report.add(row)
             gc.collect()
             if device.type == "cuda":
@@ -414,7 +419,7 @@ def run_profile(
 
 
 def main() -> None:
-    """Measure everything that fits into the time."""
+    """Measure as many variants as the time limit allows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profiles", default=",".join(ORDER))
     parser.add_argument("--sizes", help="WIDTHxHEIGHT,... of every profile instead of its own")
@@ -430,7 +435,7 @@ def main() -> None:
         raise LimitReached
 
     signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, arguments.limit_s, 5.0)  # again, should one be lost
+    signal.setitimer(signal.ITIMER_REAL, arguments.limit_s, 5.0)  # repeated, in case one is lost
     report = Report(arguments.out, {})
     try:
         report.facts = facts_of(device)
