@@ -107,7 +107,7 @@ class ExportFolder:
                 "--resume, or replace it by --overwrite"
             )
         what = "the index of an export"
-        self._resume(drives, read_object(index, what=what, remedy=ELSEWHERE, error=ConfigError))
+        self._resume(drives, read_object(index, what=what, remedy=REMEDY, error=ConfigError))
         return WrittenFiles(self.out, resume=True)
 
     def _begin(self) -> WrittenFiles:

@@ -1,6 +1,6 @@
-"""Which files of a folder an export wrote: listed on the disk before each is written.
+"""A list of the files that an export wrote, extended on the disk before each file is written.
 
-So an export never writes over a file that is not its own, and replacing one removes nothing else.
+So an export never overwrites a file that is not its own, and replacing it removes nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class WrittenFiles:
     """The files that an export wrote, in this run and in earlier ones.
 
     Args:
-        out: the folder of the export. resume: go on with the list of an earlier run.
+        out: the folder of the export.
+        resume: continue the list of an earlier run.
 
     Raises:
         ConfigError: there is no such list.

@@ -201,7 +201,7 @@ def test_missing_streams_are_reported_with_what_they_are_needed_for(drive, tmp_p
         ConfigError, match="got no instance: record with --labels instance"
     ) as error:
         coco.export(Selection(recordings=(folder,)), tmp_path / "out")
-    assert "enough for webdataset, mcap, lerobot" in str(error.value)
+    assert "suffice for webdataset, mcap, lerobot" in str(error.value)
     with pytest.raises(ConfigError, match="record with --labels semantic,instance"):
         cityscapes.export(Selection(recordings=(folder,)), tmp_path / "out")
     bare = drive("bare", realized=False, chunks=1)

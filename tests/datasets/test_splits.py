@@ -72,7 +72,7 @@ def test_without_a_rule_everything_trains():
 @pytest.mark.parametrize(
     ("abouts", "rule", "message"),
     [
-        (towns(2), {"shares": (0.8, 0.1, 0.1)}, "a town or more for each of train, val, test"),
+        (towns(2), {"shares": (0.8, 0.1, 0.1)}, "at least one town for each of train, val, test"),
         ({"a": About()}, {"shares": (0.5, 0.5)}, "a town in meta.json of every recording"),
         (towns(2), {"test": ("Town09",)}, "a town among Town00, Town01, got Town09"),
         ({"a": About(town="T")}, {"by": "seed", "shares": (0.5, 0.5)}, "a seed in meta.json"),
@@ -89,8 +89,8 @@ def test_shares_that_are_no_whole(shares):
         SplitRule(shares=shares)
 
 
-def test_a_town_on_two_sides():
-    with pytest.raises(ConfigError, match="each town on one side, got Town01 on more"):
+def test_a_town_in_two_splits():
+    with pytest.raises(ConfigError, match="each town in one split, got Town01 in several"):
         SplitRule(train=("Town01",), test=("Town01",))
 
 
@@ -101,7 +101,7 @@ def test_maps_with_and_without_opt_are_one_town():
         assert splits["Town03"] == splits["Town03_Opt"]
     named = assign_splits(abouts, SplitRule(val=("Town03_Opt",), test=("Town10HD",)))
     assert (named["Town03"], named["Town10HD_Opt"], named["Town04"]) == ("val", "test", "train")
-    with pytest.raises(ConfigError, match="Town03 on more"):
+    with pytest.raises(ConfigError, match="Town03 in several"):
         SplitRule(train=("Town03",), val=("Town03_Opt",))
     route = group_of(About(town="Town03_Opt", route="round"), "route")
     assert route == group_of(About(town="Town03", route="round"), "route")

@@ -119,7 +119,7 @@ def test_fake_tensors_leave_nothing_behind(tmp_path):
 
 
 def test_a_size_that_does_not_fit_is_told():
-    with pytest.raises(ConfigError, match=r"expected sides of multiples of 16 .* got 130x96"):
+    with pytest.raises(ConfigError, match=r"expected sides that are multiples of 16 .* got 130x96"):
         estimate_distillation(recipe_of("nothing"), SMALL, (130, 96))
 
 

@@ -71,8 +71,8 @@ class Run:
     ) -> None:
         """Make the networks on torch's default device.
 
-        `accepted` names the conditions in which a resumed stage may differ. Where `stop` returns true,
-        the running stage saves and ends within a step.
+        `accepted` names the conditions in which a resumed stage may differ. Where `stop` returns
+        true, the running stage saves and ends within a step.
         """
         self.recipe, self.data, self.out, self.start = recipe, data, out, start
         self.accepted, self.stop = accepted, stop
