@@ -42,8 +42,8 @@ MEANINGS = {
     "sim.jpg": "the rendered picture, sRGB",
     "real.jpg": "the realized picture of the same frame, sRGB",
     "semantic.npy.gz": "(H, W) uint8: CARLA's class numbers",
-    "instance.npy.gz": "(H, W) uint16: mask_id of an annotation in the json, 0 for none; a rider and "
-    "the two-wheeler below share one and differ in semantic.npy.gz",
+    "instance.npy.gz": "(H, W) uint16: mask_id of an annotation in the json, 0 for none; a rider "
+    "and the two-wheeler below share one and differ in semantic.npy.gz",
     "depth.npy.gz": "(H, W) float32: metres along the optical axis",
     "json": "camera, poses (4, 4) and K by rows, metres, seconds, annotations, trust, prompt",
 }
