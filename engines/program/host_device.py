@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
-from realmaster_live.engines.program.plan_graphs import round_to_bfloat16
+from realmaster_live.engines.program.graph_weights import round_to_bfloat16
 from realmaster_live.optional import require
 
 ELEMENT_TYPES = {

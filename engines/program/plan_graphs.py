@@ -7,9 +7,7 @@ float32 between them, as under torch's autocast.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,67 +17,22 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from realmaster_live.engines.program.chunk_program import Port, Ports
+from realmaster_live.engines.program.graph_weights import (
+    STORED_DTYPE,
+    drop_unused_weights,
+    round_to_bfloat16,
+)
 from realmaster_live.errors import BuildError
 
 Precision = Literal["fp32", "bf16"]
 PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")
 TIMESTEP = "timestep"
-STORED_DTYPE = "stored"  # external-data key: a weight's type in the file, if it differs
 NARROW_SUFFIX = ".bfloat16"
-HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
-WEIGHTS_FILE = "weights.bin"
-ALIGNMENT = 4096  # alignment of a tensor in the file, for memory mapping
-MIN_EXTERNAL_BYTES = 1024  # smaller tensors stay inside their graph
 SMALL = 64  # largest number of values of a constant that shape inference folds
 SHAPE_OPERATORS = (
     *("Add", "Cast", "Concat", "Div", "Expand", "Gather", "Mul", "Reshape", "Slice", "Squeeze"),
     *("Sub", "Unsqueeze"),
 )
-
-
-def read_graph(path: Path) -> onnx.ModelProto:
-    """Return an exported graph with weights in float32 under their original names.
-
-    Weights stay in the export's file; their tensors refer to it, and `values_of` reads them. So a
-    graph is small and its shapes can be inferred, however large its weights are.
-    """
-    model = onnx.load(path, load_external_data=False)
-    for tensor in model.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = str(path.parent.absolute() / entry.value)
-    stored = {tensor.name: tensor for tensor in model.graph.initializer}
-    kept = []
-    for node in model.graph.node:
-        half = stored.get(node.input[0]) if node.op_type == "Cast" else None
-        if half is None or half.name != node.output[0] + HALF_SUFFIX:
-            kept.append(node)
-            continue
-        half.name, half.data_type = node.output[0], TensorProto.FLOAT
-        half.external_data.add(key=STORED_DTYPE, value="float16")
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    return model
-
-
-def values_of(tensor: onnx.TensorProto) -> NDArray[Any]:
-    """Return a tensor's values in its own type (bfloat16 as bits), wherever they are stored."""
-    if tensor.data_location != TensorProto.EXTERNAL:
-        return numpy_helper.to_array(tensor)
-    facts = {entry.key: entry.value for entry in tensor.external_data}
-    kind = np.dtype(facts.get(STORED_DTYPE) or helper.tensor_dtype_to_np_dtype(tensor.data_type))
-    place = int(facts.get("offset", 0))
-    shape = tuple(tensor.dims)
-    values = np.memmap(facts["location"], kind, mode="r", offset=place, shape=shape)
-    if tensor.data_type == TensorProto.BFLOAT16 and kind != np.uint16:
-        return round_to_bfloat16(values)
-    return np.asarray(values).astype(helper.tensor_dtype_to_np_dtype(tensor.data_type), copy=False)
-
-
-def round_to_bfloat16(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """Return the bits of the nearest bfloat16, ties to even."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return ((bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16).astype("<u2")
 
 
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | str, ...]:
@@ -145,7 +98,7 @@ def _fold_shapes(model: onnx.ModelProto) -> bool:
     folded = len(kept) < len(graph.node)
     del graph.node[:], graph.value_info[:]
     graph.node.extend(kept)
-    _drop_unused_weights(model)
+    drop_unused_weights(model)
     return folded
 
 
@@ -296,7 +249,7 @@ def to_bfloat16(model: onnx.ModelProto, narrow: Iterable[str] = ()) -> None:
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
     graph.initializer.extend(narrowed.values())
-    _drop_unused_weights(model)
+    drop_unused_weights(model)
 
 
 def emulate_bfloat16(model: onnx.ModelProto) -> None:
@@ -336,52 +289,6 @@ def ports_of(model: onnx.ModelProto) -> Ports:
     return Ports(inputs=tuple(map(port, graph.input)), outputs=tuple(map(port, graph.output)))
 
 
-def content_hash(model: onnx.ModelProto) -> str:
-    """Return a hash of a graph and its weights, regardless of where the weights are stored."""
-    content = hashlib.sha256()
-    for tensor in model.graph.initializer:
-        content.update(f"{tensor.name} {tensor.data_type} {list(tensor.dims)}".encode())
-        content.update(hashlib.sha256(_raw(tensor)).digest())
-    for part in (model.graph.node, model.graph.input, model.graph.output, model.opset_import):
-        for each in part:
-            content.update(each.SerializeToString(deterministic=True))
-    return content.hexdigest()
-
-
-def _raw(tensor: onnx.TensorProto) -> bytes:
-    """Return a tensor's bytes, wherever they are stored."""
-    return tensor.raw_data or np.ascontiguousarray(values_of(tensor)).tobytes()
-
-
-def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
-    """Write graphs with one shared file of their large weights, each distinct tensor once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    places: dict[str, tuple[int, int]] = {}
-    with (folder / WEIGHTS_FILE).open("wb") as file:
-        for name, model in models.items():
-            for tensor in model.graph.initializer:
-                raw = _raw(tensor)
-                if len(raw) < MIN_EXTERNAL_BYTES:
-                    continue
-                key = hashlib.sha256(raw).hexdigest()
-                if key not in places:
-                    file.write(bytes(-file.tell() % ALIGNMENT))
-                    places[key] = (file.tell(), len(raw))
-                    file.write(raw)
-                offset, length = places[key]
-                outside = TensorProto(
-                    name=tensor.name,
-                    data_type=tensor.data_type,
-                    dims=tensor.dims,
-                    data_location=TensorProto.EXTERNAL,
-                )
-                facts = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
-                for fact, value in facts.items():
-                    outside.external_data.add(key=fact, value=value)
-                tensor.CopyFrom(outside)
-            (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
-
-
 def _bfloat16(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     """Return an initializer rounded to bfloat16; external data is rounded when it is read."""
     if tensor.data_location == TensorProto.EXTERNAL:
@@ -395,14 +302,6 @@ def _bfloat16(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     return TensorProto(
         name=name, data_type=TensorProto.BFLOAT16, dims=tensor.dims, raw_data=rounded.tobytes()
     )
-
-
-def _drop_unused_weights(model: onnx.ModelProto) -> None:
-    used = {name for node in model.graph.node for name in node.input}
-    used |= {value.name for value in model.graph.output}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
 
 
 def _rename_uses(nodes: Iterable[onnx.NodeProto], name: str, other: str) -> None:

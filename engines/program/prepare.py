@@ -10,17 +10,15 @@ from typing import Any
 import onnx
 
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
+from realmaster_live.engines.program.graph_weights import content_hash, read_graph, write_graphs
 from realmaster_live.engines.program.plan_graphs import (
     add_euler_step,
     cast_bytes_at_borders,
-    content_hash,
     emulate_bfloat16,
     fix_sizes,
     ports_of,
-    read_graph,
     shape_of,
     to_bfloat16,
-    write_graphs,
 )
 
 GRAPHS = ("encode", "context", "denoise", "decode")  # each may take outputs of earlier ones

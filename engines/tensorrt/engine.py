@@ -18,7 +18,7 @@ from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
-from realmaster_live.engines.program.plan_graphs import round_to_bfloat16
+from realmaster_live.engines.program.graph_weights import round_to_bfloat16
 from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
 from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu

@@ -10,17 +10,19 @@ import pytest
 from onnx import TensorProto
 
 from realmaster_live.engines.program.chunk_program import PAST
+from realmaster_live.engines.program.graph_weights import (
+    content_hash,
+    read_graph,
+    round_to_bfloat16,
+    values_of,
+    write_graphs,
+)
 from realmaster_live.engines.program.plan_graphs import (
     PRODUCTS,
     add_euler_step,
-    content_hash,
     fix_sizes,
     ports_of,
-    read_graph,
-    round_to_bfloat16,
     shape_of,
-    values_of,
-    write_graphs,
 )
 from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
 from realmaster_live.errors import BuildError
