@@ -51,8 +51,11 @@ _SAME_NAMES: Mapping[tuple[str, str], str] = {
     ("bridges.minitown", "minitown.truth"): (
         "brdfs daylight drives film lights_seen pair_labels pairs pathtrace prompts snow"
     ),
-    ("engines", "engines.export"): "quantize weight_file",
-    ("engines", "engines.program"): "chunk_program host_device plan_graphs prepare rehearsal",
+    ("engines", "engines.export"): "quantize",
+    ("engines.export", "engines.program"): "weight_file",
+    ("engines", "engines.program"): (
+        "chunk_program host_device plan_graphs prepare rehearsal weight_file"
+    ),
     ("engines", "engines.tensorrt"): "build cuda_driver cuda_memory plans",
     ("training", "training.embedded"): ("autoencoder distill joint run transformer vgg"),
     ("workers", "jobs"): "leases local ray_pool slurm",

@@ -11,12 +11,10 @@ import argparse
 import gc
 import importlib
 import json
-import os
-import platform
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -25,7 +23,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from device import facts_of, seconds_of
+from report import Report, one_line
 
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 from realmaster_live.engines.torch.engine import TorchEngine
@@ -47,8 +46,6 @@ SIZES = {
 TEXT_TOKENS = 512  # tokens of Wan's prompts
 LEVELS, MEAN_LEVELS = 2, 0.05  # limits in float32 on two devices: largest and mean difference
 BF16_MEAN_LEVELS = 1.0  # limit of the mean difference of bfloat16 from float32
-COLUMNS = ("profile", "size", "steps", "mode", "reference", *STAGES, "chunk_ms", "fps",
-           "fps_without_commit", "tflops", "peak_gb", "note")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,91 +67,6 @@ class Variant:
 
 class LimitReached(BaseException):
     """The time limit is reached; it is not an Exception, because compilers would catch that."""
-
-
-class Report:
-    """The rows so far, written to disk after each one."""
-
-    def __init__(self, folder: Path, facts: dict[str, Any]) -> None:
-        self.folder, self.facts = folder, facts
-        self.rows: list[dict[str, Any]] = []
-        folder.mkdir(parents=True, exist_ok=True)
-        self.write()
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Add a row, write everything and print it."""
-        self.rows.append(row)
-        self.write()
-        print(json.dumps(row), flush=True)
-
-    def write(self) -> None:
-        """Write both files."""
-        data = {"facts": self.facts, "rows": self.rows}
-        (self.folder / "engines.json").write_text(json.dumps(data, indent=2) + "\n")
-        lines = [f"- {name}: {value}" for name, value in self.facts.items()]
-        lines += ["", "Milliseconds are medians of chunks in the steady state.", ""]
-        lines += ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-        lines += [
-            "| " + " | ".join(shown(row.get(name, "")) for name in COLUMNS) + " |"
-            for row in self.rows
-        ]
-        (self.folder / "engines.md").write_text("\n".join(lines) + "\n")
-
-
-def shown(value: Any) -> str:
-    """Return a cell's text."""
-    return f"{value:.2f}" if isinstance(value, float) else str(value).replace("|", "/")
-
-
-def seconds_of(work: Callable[[], Any], device: torch.device, runs: int) -> float:
-    """Return the median seconds of some work, by CUDA events or the host's clock."""
-    work()
-    times = []
-    for _ in range(runs):
-        if device.type == "cuda":
-            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            start.record()
-            work()
-            end.record()
-            end.synchronize()
-            times.append(start.elapsed_time(end) / 1e3)
-        else:
-            begin = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - begin)
-    return statistics.median(times)
-
-
-def ceilings(device: torch.device) -> dict[str, str]:
-    """Return the device's rates for a large product, a copy and Wan's attention."""
-    cuda = device.type == "cuda"
-    side = 8192 if cuda else 512
-    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    taken = seconds_of(lambda: a @ b, device, 20 if cuda else 2)
-    found = {f"bf16 product of {side}^3": f"{2 * side**3 / taken / 1e12:.3g} TFLOP/s"}
-    source = torch.zeros(2**30 if cuda else 2**24, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    taken = seconds_of(lambda: target.copy_(source), device, 20 if cuda else 2)
-    found["copy, read and written"] = f"{2 * source.numel() / taken / 1e12:.3g} TB/s"
-    if cuda:
-        shape, keys = (1, 12, 4680, 128), (1, 12, 18720, 128)
-        query = torch.randn(shape, device=device, dtype=torch.bfloat16)
-        key, value = (torch.randn(keys, device=device, dtype=torch.bfloat16) for _ in range(2))
-        attend = torch.nn.functional.scaled_dot_product_attention
-        for kind in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
-            try:
-                with sdpa_kernel(kind):
-                    taken = seconds_of(lambda: attend(query, key, value), device, 10)
-                work = 4 * 12 * 4680 * 18720 * 128
-                found[f"{kind.name} of 4680 over 18720"] = f"{work / taken / 1e12:.3g} TFLOP/s"
-            except RuntimeError as error:
-                found[kind.name] = one_line(error)
-    return found
-
-
-def one_line(error: BaseException) -> str:
-    """Return an error's type and the beginning of its text."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def profile_of(name: str) -> Profile:
@@ -371,21 +283,6 @@ def other_engines() -> Iterator[dict[str, Any]]:
         except Exception as error:  # a broken installation raises errors of many types
             note = f"not there: {one_line(error)}"
         yield {"profile": "-", "mode": module, "note": note}
-
-
-def facts_of(device: torch.device) -> dict[str, Any]:
-    """Return the machine and the versions."""
-    cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if cuda else platform.processor()
-    return {
-        "device": name or platform.machine(),
-        "torch": torch.__version__,
-        "CUDA": torch.version.cuda or "none",
-        "cuDNN": torch.backends.cudnn.version() if cuda else "none",
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        **ceilings(device),
-    }
 
 
 def run_profile(

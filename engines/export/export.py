@@ -30,9 +30,9 @@ from realmaster_live.engines.export.quantize import (
     choose,
     quantize,
 )
-from realmaster_live.engines.export.weight_file import SMALL, WEIGHTS_FILE, WeightFile
 from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE, describe_files
 from realmaster_live.engines.onnx_engine import OnnxEngine
+from realmaster_live.engines.program.weight_file import SMALL, WEIGHTS_FILE, WeightFile
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.opening import check_finite
 from realmaster_live.errors import BuildError

@@ -15,10 +15,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from realmaster_live.engines.program.weight_file import HALF_SUFFIX, WEIGHTS_FILE, WeightFile
+
 STORED_DTYPE = "stored"  # external-data key: a weight's type in the file, if it differs
-HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
-WEIGHTS_FILE = "weights.bin"
-ALIGNMENT = 4096  # alignment of a tensor in the file, for memory mapping
 MIN_EXTERNAL_BYTES = 1024  # smaller tensors stay inside their graph
 
 
@@ -91,29 +90,13 @@ def content_hash(model: onnx.ModelProto) -> str:
 def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path) -> None:
     """Write graphs with one shared file of their large weights, each distinct tensor once."""
     folder.mkdir(parents=True, exist_ok=True)
-    places: dict[str, tuple[int, int]] = {}
-    with (folder / WEIGHTS_FILE).open("wb") as file:
+    with WeightFile(folder / WEIGHTS_FILE) as weights:
         for name, model in models.items():
             for tensor in model.graph.initializer:
                 raw = _raw(tensor)
-                if len(raw) < MIN_EXTERNAL_BYTES:
-                    continue
-                key = hashlib.sha256(raw).hexdigest()
-                if key not in places:
-                    file.write(bytes(-file.tell() % ALIGNMENT))
-                    places[key] = (file.tell(), len(raw))
-                    file.write(raw)
-                offset, length = places[key]
-                outside = TensorProto(
-                    name=tensor.name,
-                    data_type=tensor.data_type,
-                    dims=tensor.dims,
-                    data_location=TensorProto.EXTERNAL,
-                )
-                facts = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
-                for fact, value in facts.items():
-                    outside.external_data.add(key=fact, value=value)
-                tensor.CopyFrom(outside)
+                if len(raw) >= MIN_EXTERNAL_BYTES:
+                    moved = weights.moved(tensor.name, tensor.data_type, tensor.dims, raw)
+                    tensor.CopyFrom(moved)
             (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 

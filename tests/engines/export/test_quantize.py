@@ -18,9 +18,9 @@ from realmaster_live.engines.export.quantize import (
     choose,
     realize,
 )
-from realmaster_live.engines.export.weight_file import WEIGHTS_FILE
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.onnx_sessions import multiplies_bytes_exactly
+from realmaster_live.engines.program.weight_file import WEIGHTS_FILE
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64

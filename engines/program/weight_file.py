@@ -1,23 +1,23 @@
-"""Writes the weights of all graphs into one file, each distinct tensor once, as float16 or int8."""
+"""Writes the weights of all graphs into one file, each distinct tensor once."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
 SMALL = 1024  # initializers with fewer values stay float32 inside the graph
+HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
 ALIGNMENT = 4096  # alignment in bytes of each tensor in the file, for memory mapping
 
 
 class WeightFile:
-    """A new file with the weights of all graphs, each distinct tensor once, as float16 or int8.
+    """A new file with the weights of all graphs, each distinct tensor once.
 
     It is a context manager and keeps offsets and hashes in memory, but no weights.
     """
@@ -44,18 +44,22 @@ class WeightFile:
         return self.places[key]
 
     def move_weights(self, model: onnx.ModelProto) -> None:
-        """Move a graph's large initializers into this file; float32 becomes float16 and a Cast."""
+        """Move a graph's large initializers into this file; float32 becomes float16 and a Cast.
+
+        Those of int8 are stored as they are; others stay in the graph.
+        """
         graph = model.graph
         kept, casts = [], []
         while graph.initializer:  # it is emptied on the way, so no weight is in memory twice
             tensor = graph.initializer.pop(0)
             size = np.prod(tensor.dims)
             if size >= SMALL and tensor.data_type == TensorProto.INT8:
-                kept.append(self.moved(tensor.name, numpy_helper.to_array(tensor)))
+                raw = numpy_helper.to_array(tensor).tobytes()
+                kept.append(self.moved(tensor.name, tensor.data_type, tensor.dims, raw))
             elif size >= SMALL and tensor.data_type == TensorProto.FLOAT:
                 half = numpy_helper.to_array(tensor).astype("<f2")
-                name = f"{tensor.name}.float16"
-                kept.append(self.moved(name, half))
+                name = f"{tensor.name}{HALF_SUFFIX}"
+                kept.append(self.moved(name, TensorProto.FLOAT16, tensor.dims, half.tobytes()))
                 casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
             else:
                 kept.append(tensor)
@@ -64,14 +68,11 @@ class WeightFile:
         graph.initializer.extend(kept)
         graph.node.extend(nodes)
 
-    def moved(self, name: str, values: NDArray[Any]) -> TensorProto:
-        """Return an initializer that refers to values in this file (external data)."""
-        offset, length = self.place(values.tobytes())
+    def moved(self, name: str, kind: int, dims: Sequence[int], raw: bytes) -> TensorProto:
+        """Return an initializer of an ONNX type, whose bytes are in this file (external data)."""
+        offset, length = self.place(raw)
         tensor = TensorProto(
-            name=name,
-            data_type=helper.np_dtype_to_tensor_dtype(values.dtype),
-            dims=values.shape,
-            data_location=TensorProto.EXTERNAL,
+            name=name, data_type=kind, dims=dims, data_location=TensorProto.EXTERNAL
         )
         places = {"location": WEIGHTS_FILE, "offset": str(offset), "length": str(length)}
         for key, value in places.items():
