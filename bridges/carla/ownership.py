@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from realmaster_live.system.processes import start_of
+
 ROLE = "realmaster"
 Liveness = Literal["alive", "dead", "unknown"]
 
@@ -39,7 +41,7 @@ class Owner:
             return "unknown"
         if not Path("/proc/self/stat").exists():
             return _liveness_without_proc(self.pid)
-        return "alive" if _started(self.pid) == self.started else "dead"
+        return "alive" if start_of(self.pid) == self.started else "dead"
 
     def __str__(self) -> str:
         """Return the process as messages name it."""
@@ -49,7 +51,7 @@ class Owner:
 def this_process() -> Owner:
     """Return the owner of what this process spawns."""
     pid = os.getpid()
-    return Owner(host=_host(), namespace=_namespace(), pid=pid, started=_started(pid))
+    return Owner(host=_host(), namespace=_namespace(), pid=pid, started=start_of(pid))
 
 
 def is_ours(role_name: str) -> bool:
@@ -77,16 +79,6 @@ def _namespace() -> str:
         return f"{boot[:8]}-{Path('/proc/self/ns/pid').stat().st_ino:x}"
     except OSError:
         return ""
-
-
-def _started(pid: int) -> str:
-    """Return when a process started, in the kernel's own clock; "" for one that has ended."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    state, *fields = text.rpartition(")")[2].split()
-    return "" if state in "ZX" else fields[18]  # a zombie has ended
 
 
 def _liveness_without_proc(pid: int) -> Liveness:

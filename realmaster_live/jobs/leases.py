@@ -19,6 +19,7 @@ from typing import Self
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.system.atomic_files import part_of
+from realmaster_live.system.processes import start_of
 from realmaster_live.system.records import encode, read_record
 from realmaster_live.system.termination import deferred_signals
 
@@ -39,12 +40,12 @@ class Holder:
     def this_process(cls) -> Self:
         """Return this process, under a token of its own."""
         pid = os.getpid()
-        return cls(token=uuid.uuid4().hex, host=_host(), pid=pid, started=_start_of(pid))
+        return cls(token=uuid.uuid4().hex, host=_host(), pid=pid, started=start_of(pid))
 
     @property
     def ended(self) -> bool:
         """Whether the process is known to have ended, which only its own machine can know."""
-        return self.host == _host() and _start_of(self.pid) != self.started
+        return self.host == _host() and start_of(self.pid) != self.started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +155,3 @@ def _host() -> str:
     """Return a name of the machine, and of the container where process ids are its own."""
     space = Path("/proc/self/ns/pid")
     return f"{socket.gethostname()} {space.readlink() if space.is_symlink() else ''}".strip()
-
-
-def _start_of(pid: int) -> str:
-    """Return when a process started, "" where there is none (process ids are used again)."""
-    try:
-        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
-    state, *_, started = line.rpartition(")")[2].split()[:20]
-    return "" if state in "ZX" else started
