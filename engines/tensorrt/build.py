@@ -11,7 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from realmaster_live.engines.tensorrt.plans import (
     read_manifest,
     write_manifest,
 )
+from realmaster_live.engines.tensorrt.request import BuildRequest
 from realmaster_live.errors import BuildError, ConfigError, OutOfMemory
 from realmaster_live.model.checkpoint import load_checkpoint, read_profile, save_checkpoint
 from realmaster_live.model.cost import BYTES, cost
@@ -57,32 +58,7 @@ CHECKPOINT_FILES = (
 COPIES = 2  # copies of the transformer's weights: the plans of context and denoise each hold one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to build.
-
-    Attributes:
-        checkpoint: folder that training wrote. out: folder for the build.
-        width, height: pixels of a frame.
-        steps: default number of denoise steps a chunk; None takes the model's.
-        profile: name of the profile that the checkpoint must have; None accepts any.
-        loras: files and strengths, merged in this order.
-        precision: bf16 or fp32.
-        compiler: tensorrt or tensorrt_rtx; None takes the installed one.
-    """
-
-    checkpoint: Path
-    out: Path
-    width: int
-    height: int
-    steps: int | None = None
-    profile: str | None = None
-    loras: tuple[tuple[Path, float], ...] = ()
-    precision: str = "bf16"
-    compiler: str | None = None
-
-
-def build(request: Request, report: Callable[[str], None] = logger.info) -> dict[str, Any]:
+def build(request: BuildRequest, report: Callable[[str], None] = logger.info) -> dict[str, Any]:
     """Make or update a build; return its manifest. Plans whose key is unchanged are reused.
 
     Raises:
@@ -151,7 +127,7 @@ def build(request: Request, report: Callable[[str], None] = logger.info) -> dict
     return record
 
 
-def check_request(request: Request) -> Profile:
+def check_request(request: BuildRequest) -> Profile:
     """Check the request against the checkpoint; return the checkpoint's profile."""
     if request.profile is not None and request.profile not in PROFILES:
         known = ", ".join(PROFILES)
@@ -183,13 +159,15 @@ def check_request(request: Request) -> Profile:
             f"expected steps among {', '.join(map(str, STEP_CHOICES))}, got {request.steps}: "
             "choose one of them"
         )
-    for file, _ in request.loras:
+    for file, _ in request.adapter:
         if not file.is_file():
             raise ConfigError(f"expected a LoRA file at {file}, got none: check the path")
     return profile
 
 
-def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu | None) -> None:
+def check_machine(
+    request: BuildRequest, profile: Profile, flavour: Flavour, gpu: Gpu | None
+) -> None:
     """Raise an error if this machine cannot build the plans, or not hold them in memory."""
     if gpu is None:
         if not flavour.builds_without_gpu:
@@ -215,14 +193,14 @@ def check_machine(request: Request, profile: Profile, flavour: Flavour, gpu: Gpu
         )
 
 
-def memory_needed(request: Request, profile: Profile) -> int:
+def memory_needed(request: BuildRequest, profile: Profile) -> int:
     """Return an estimate of the bytes that plans and buffers take on the GPU."""
     need = cost(profile, height=request.height, width=request.width)
     scale = {"bf16": 1, "fp32": 4 // BYTES}[request.precision]
     return scale * (COPIES * need.weight_bytes + need.kv_bytes + need.activation_bytes)
 
 
-def _source(request: Request) -> dict[str, Any]:
+def _source(request: BuildRequest) -> dict[str, Any]:
     """Return the hashes of the graphs' sources: checkpoint and LoRAs."""
     return {
         "checkpoint": {
@@ -232,13 +210,13 @@ def _source(request: Request) -> dict[str, Any]:
         },
         "loras": [
             {"file": path.name, "sha256": sha256_of(path, error=BuildError), "strength": strength}
-            for path, strength in request.loras
+            for path, strength in request.adapter
         ],
     }
 
 
 def _export(
-    request: Request,
+    request: BuildRequest,
     source: Mapping[str, Any],
     exported: Path,
     report: Callable[[str], None],
@@ -250,7 +228,7 @@ def _export(
         report("kept the exported graphs: checkpoint and LoRAs are unchanged")
         return kept
     folder = request.checkpoint
-    if request.loras:
+    if request.adapter:
         folder = request.out / MERGED_FOLDER
         _merge(request, folder, report)
     stride = read_profile(folder).token_stride
@@ -261,10 +239,10 @@ def _export(
     return manifest
 
 
-def _merge(request: Request, folder: Path, report: Callable[[str], None]) -> None:
+def _merge(request: BuildRequest, folder: Path, report: Callable[[str], None]) -> None:
     """Write the checkpoint with all LoRAs merged into a folder."""
     autoencoder, transformer = load_checkpoint(request.checkpoint)
-    for path, strength in request.loras:
+    for path, strength in request.adapter:
         adapter = load_lora(path, transformer)
         adapter.strength = strength
         adapter.merge()
@@ -291,7 +269,7 @@ def _kept_manifest(exported: Path, source: Mapping[str, Any]) -> dict[str, Any] 
 
 
 def _compile(
-    request: Request,
+    request: BuildRequest,
     flavour: Flavour,
     prepared: Prepared,
     sizes: Sizes,
@@ -322,7 +300,7 @@ def _compile(
     return plans
 
 
-def _check_plans(request: Request, exported: Path, sizes: Sizes) -> dict[str, float]:
+def _check_plans(request: BuildRequest, exported: Path, sizes: Sizes) -> dict[str, float]:
     """Return how far the plans are from ONNX Runtime; raise BuildError beyond the tolerance."""
     from realmaster_live.engines.onnx_engine import OnnxEngine
     from realmaster_live.engines.tensorrt.engine import TrtEngine

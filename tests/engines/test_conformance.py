@@ -9,10 +9,11 @@ import torch
 
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
-from realmaster_live.engines.tensorrt.build import Request, build
+from realmaster_live.engines.tensorrt.build import build
 from realmaster_live.engines.tensorrt.compilers import find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import find_gpu
 from realmaster_live.engines.tensorrt.engine import TrtEngine
+from realmaster_live.engines.tensorrt.request import BuildRequest
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import EngineError, MissingDependency
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
@@ -71,11 +72,10 @@ def plans(tiny_checkpoint, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         build(
-            Request(
+            BuildRequest(
                 checkpoint=tiny_checkpoint,
                 out=folder / "plans",
-                width=WIDTH,
-                height=HEIGHT,
+                size=(WIDTH, HEIGHT),
                 precision="fp32",
             )
         )

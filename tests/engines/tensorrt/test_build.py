@@ -14,7 +14,6 @@ from realmaster_live.engines.tensorrt import build as module
 from realmaster_live.engines.tensorrt.build import (
     GRAPHS_FOLDER,
     SOURCE_FILE,
-    Request,
     _kept_manifest,
     build,
     check_machine,
@@ -24,6 +23,7 @@ from realmaster_live.engines.tensorrt.build import (
 from realmaster_live.engines.tensorrt.compilers import Flavour
 from realmaster_live.engines.tensorrt.cuda_driver import Gpu
 from realmaster_live.engines.tensorrt.plans import read_manifest
+from realmaster_live.engines.tensorrt.request import BuildRequest
 from realmaster_live.errors import (
     BuildError,
     ConfigError,
@@ -49,8 +49,8 @@ def state(tmp_path, monkeypatch):
 
 
 def request_for(checkpoint, out, **options):
-    fields = {"checkpoint": checkpoint, "out": out, "width": WIDTH, "height": HEIGHT}
-    return Request(**{**fields, **options})
+    fields = {"checkpoint": checkpoint, "out": out, "size": (WIDTH, HEIGHT)}
+    return BuildRequest(**{**fields, **options})
 
 
 @pytest.fixture
@@ -166,17 +166,17 @@ def test_what_does_not_fit_the_checkpoint_is_refused(tiny_checkpoint, tmp_path):
     with pytest.raises(ConfigError, match="checkpoint of embedded, got one of tiny"):
         check(profile="embedded")
     with pytest.raises(EngineError, match="multiples of 32, got 100x64: use 96x64 or 128x64"):
-        check(width=100)
+        check(size=(100, HEIGHT))
     with pytest.raises(ConfigError, match="steps among 1, 2, 4, got 3"):
         check(steps=3)
     with pytest.raises(ConfigError, match="expected a LoRA file at"):
-        check(loras=((tmp_path / "none.safetensors", 1.0),))
+        check(adapter=((tmp_path / "none.safetensors", 1.0),))
     with pytest.raises(BuildError, match=r"expected a checkpoint with profile\.json in"):
         check(checkpoint=tmp_path)
 
 
 def test_machines_that_cannot_build_or_hold_it(tmp_path):
-    request = request_for(tmp_path, tmp_path, width=832, height=480)
+    request = request_for(tmp_path, tmp_path, size=(832, 480))
     check_machine(request, WAN_1_3B, FULL, CARD)
     check_machine(request, WAN_1_3B, RTX, None)
     with pytest.raises(BuildError, match="expected an NVIDIA GPU to build a plan of tensorrt, got"):
@@ -186,7 +186,7 @@ def test_machines_that_cannot_build_or_hold_it(tmp_path):
     assert 5 * 10**9 < need < 14 * 10**9
     with pytest.raises(OutOfMemory, match=r"GB of a small card: use a smaller size such as 416x"):
         check_machine(request, WAN_1_3B, FULL, small)
-    wide = request_for(tmp_path, tmp_path, width=832, height=480, precision="fp32")
+    wide = request_for(tmp_path, tmp_path, size=(832, 480), precision="fp32")
     assert memory_needed(wide, WAN_1_3B) == 2 * need
 
 
