@@ -7,7 +7,6 @@ from typing import Protocol, Self, runtime_checkable
 
 from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
 from realmaster_live.frames.run_info import RunInfo
-from realmaster_live.frames.source_info import SourceInfo
 
 
 @runtime_checkable
@@ -19,15 +18,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Release and restore everything; may be called twice."""
-
-
-@runtime_checkable
-class DescribedSource(Source, Protocol):
-    """A source with a description of itself, which a recording stores."""
-
-    @property
-    def info(self) -> SourceInfo:
-        """The description as of now; complete, and still available, once the source is closed."""
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """`realmaster gta-standin` as a process of its own, with a recording whose every value is known."""
 
+import json
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 
 from realmaster_live.bridges.gtav.camera import cam_to_world, intrinsics_from_vertical_fov
 from realmaster_live.bridges.gtav.protocol.client import Address
-from realmaster_live.bridges.gtav.protocol.framing import encode_pair
+from realmaster_live.bridges.gtav.protocol.framing import framed, image_body
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
 from realmaster_live.bridges.gtav.protocol.server import TcpServer
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
@@ -22,6 +23,11 @@ WIDTH, HEIGHT = 65, 36  # rows of 195 bytes, padded to 196
 STEP_M = 0.25  # the camera's way from one frame to the next
 DEPTH = np.linspace(2.0, 900.0, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
 SEMANTIC = np.where(DEPTH < 100, 12, 11).astype(np.uint8)  # a pedestrian before the sky
+
+
+def encode_pair(image, fields):
+    """Return both messages of a frame with their lengths, as a game sends them over TCP."""
+    return framed(image_body(image)) + framed(json.dumps(fields).encode())
 
 
 def picture(number):

@@ -225,11 +225,6 @@ def image_body(image: NDArray[np.uint8]) -> bytes:
     return rows.tobytes()
 
 
-def encode_pair(image: NDArray[np.uint8], fields: Mapping[str, Any]) -> bytes:
-    """Return both messages of a frame with their lengths, as a game sends them over TCP."""
-    return framed(image_body(image)) + framed(json.dumps(fields).encode())
-
-
 def buffer_field(values: NDArray[np.generic]) -> str:
     """Return depth (H, W) float32 or stencil (H, W) uint8 as it is in a message."""
     return binascii.b2a_base64(np.ascontiguousarray(values).data, newline=False).decode()

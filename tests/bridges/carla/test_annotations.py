@@ -4,12 +4,13 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from box_corners import box_corners
 
 from realmaster_live.annotations import annotate, pixels_of
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.camera import Mount
 from realmaster_live.frames.classes import CLASS_IDS
-from realmaster_live.frames.geometry import box_corners, project
+from realmaster_live.frames.geometry import project
 
 pytestmark = pytest.mark.carla
 SIZE = (640, 360)

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from game_server import encode_pair
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from realmaster_live.bridges.gtav.protocol.framing import (
     bgr_view,
     buffer_field,
     depth_ndc,
-    encode_pair,
     framed,
     image_body,
     read_pair,

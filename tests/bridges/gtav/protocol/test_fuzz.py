@@ -9,12 +9,12 @@ import tracemalloc
 import numpy as np
 import psutil
 import pytest
+from game_server import encode_pair
 
 from realmaster_live.bridges.gtav.protocol.framing import (
     FrameDecoder,
     MessageDecoder,
     depth_ndc,
-    encode_pair,
     framed,
     stencil,
 )
