@@ -16,7 +16,7 @@ from torch import Tensor
 from realmaster_live.errors import PairError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.in_context import Rope, rope_of
+from realmaster_live.model.in_context import Rope, rope_at
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
@@ -58,7 +58,7 @@ def ropes(profile: Profile, rows: int, columns: int, times: tuple[float, ...] = 
 def _ropes(
     profile: Profile, rows: int, columns: int, times: tuple[float, ...], device: torch.device
 ) -> Rope:
-    cos, sin = rope_of(profile, times, rows, columns)
+    cos, sin = rope_at(profile, times, rows, columns)
     return cos.to(device), sin.to(device)
 
 

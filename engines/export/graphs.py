@@ -18,7 +18,7 @@ from realmaster_live.engines.manifest import graphs_of
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empty_memories
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.in_context import rope_of
+from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.vae import to_bytes, to_cells
 
 OPSET = 23  # the first opset with Attention, RMSNormalization and RotaryEmbedding
@@ -146,7 +146,7 @@ def example_graphs(
     past = (
         tokens + rows
     )  # any number other than `tokens`, so that the exporter sees two separate dimensions
-    cos, sin = rope_of(profile, [0.0], rows, columns)
+    cos, sin = rope_at(profile, [0.0], rows, columns)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
     cell_axes = {2: stride // CELL * r, 3: stride // CELL * c}

@@ -18,7 +18,7 @@ from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.store import Store
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
-from realmaster_live.model.in_context import rope_of
+from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.profile import Profile
 
 
@@ -71,7 +71,7 @@ class Buffers:
         tokens = profile.chunk_latents * rows * columns
         stores = [Store(profile, tokens, device, dtype) for _ in range(experts)]
         self.states = [ExpertState(profile, store, prompt_tokens) for store in stores]
-        cos, sin = rope_of(profile, [0.0], rows, columns)
+        cos, sin = rope_at(profile, [0.0], rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
         latent = profile.latent_shape(spec.height, spec.width)

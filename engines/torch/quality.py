@@ -26,7 +26,7 @@ from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.autoencoders.films import film_length
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
-from realmaster_live.model.in_context import Pair, rope_of
+from realmaster_live.model.in_context import Pair, rope_at
 from realmaster_live.model.networks import Networks, expert_at
 from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import to_bytes, to_cells
@@ -111,7 +111,7 @@ class QualityEngine:
         with self._running():
             opened.place(places, one_at_a_time=True)
         stride = profile.token_stride
-        cos, sin = rope_of(profile, [0.0], height // stride, width // stride, self._latents)
+        cos, sin = rope_at(profile, [0.0], height // stride, width // stride, self._latents)
         self._rope = cos.to(opened.device), sin.to(opened.device)
         sides = 1 if self._negative is None else 2
         pairs = 2 * profile.layers * profile.width * len(cos) * (2 if opened.bf16 else 4)

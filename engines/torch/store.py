@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from realmaster_live.engines.slots import Slots
-from realmaster_live.model.in_context import Rope, Rows, rope_of, rotate
+from realmaster_live.model.in_context import Rope, Rows, rope_at, rotate
 from realmaster_live.model.profile import Profile
 
 Move = Callable[[Rows, Rows, Rope], None]
@@ -115,5 +115,5 @@ def _changes(before: Slots, after: Slots) -> list[tuple[int, float]]:
 
 def turn(profile: Profile, chunks: float, device: torch.device) -> Rope:
     """Return the rotation of any token over a time in chunks: cos and sin, (1, D / 2) each."""
-    cos, sin = rope_of(profile, [chunks * profile.chunk_latents], 1, 1, frames=1)
+    cos, sin = rope_at(profile, [chunks * profile.chunk_latents], 1, 1, frames=1)
     return cos.to(device), sin.to(device)

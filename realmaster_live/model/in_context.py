@@ -22,7 +22,7 @@ Pair = tuple[Tensor, Tensor]  # keys and values, each (B, H, N, D)
 Rows = tuple[Tensor, Tensor]  # keys and values in a store, each (B, S, H, D)
 
 
-def rope_of(
+def rope_at(
     profile: Profile, times: Sequence[float], rows: int, columns: int, frames: int | None = None
 ) -> Rope:
     """Return the rotary tables of chunks at some times, on the host.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.concatenated import Clip, DiffusersTransformer, predict_concatenated
 from realmaster_live.model.dit import Block, InContextTransformer
-from realmaster_live.model.in_context import Rope, rope_of
+from realmaster_live.model.in_context import Rope, rope_at
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import euler_step, sigmas
@@ -91,7 +91,7 @@ class SteadyChunk:
 
     def positions(self, chunk: float) -> Rope:
         """Return the rotary tables of a chunk at an offset, in chunks, from the present one."""
-        return rope_of(self.profile, [chunk], *self._grid)
+        return rope_at(self.profile, [chunk], *self._grid)
 
     def cached(self, steps: int, *, past: bool, recompute: bool = False) -> Result:
         """Denoise, and commit if there is a past; `recompute` the reference in every pass."""

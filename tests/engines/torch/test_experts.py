@@ -15,7 +15,7 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.checkpoint import save_checkpoint
-from realmaster_live.model.in_context import rope_of
+from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
@@ -69,7 +69,7 @@ def rollout(profile, steps, prompt):
     shape = (1, profile.latent_channels, height // 16, width // 16)
     draw = ChunkNoise(shape, 0)
     encoding = decoding = autoencoder.empty_memory(1, height, width)
-    here = rope_of(profile, [0.0], ROWS, COLUMNS)
+    here = rope_at(profile, [0.0], ROWS, COLUMNS)
     for index in range(CHUNKS):
         guide = to_cells(torch.from_numpy(noisy(index).frames)[None])
         reference, encoding = autoencoder.encode(guide, encoding)
@@ -79,7 +79,7 @@ def rollout(profile, steps, prompt):
 
         def run(x, t, which, reference=reference, contexts=contexts):
             cache, context = caches[which], contexts[which]
-            past_rope = rope_of(profile, cache.times(), ROWS, COLUMNS)
+            past_rope = rope_at(profile, cache.times(), ROWS, COLUMNS)
             return experts[which].denoise(
                 x, torch.full((1,), t), reference, context, cache.past(context), here, past_rope,
                 texts[which],

@@ -8,7 +8,7 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.store import Store, move_rows
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.copy_counter import CopyCounter
-from realmaster_live.model.in_context import rope_of, rotate
+from realmaster_live.model.in_context import rope_at, rotate
 from realmaster_live.model.profile import TINY, Profile
 from realmaster_live.model.random_weights import random_networks
 
@@ -17,10 +17,6 @@ N = 6  # tokens of a chunk: 2 x 3
 
 def profile_of(ring, sink, **fields):
     return Profile.from_dict({**TINY.as_dict(), "ring": ring, "sink": sink, **fields})
-
-
-def rope_at(profile, times):
-    return rope_of(profile, times, 2, 3)
 
 
 def commit(store, kv, rope):
@@ -41,14 +37,14 @@ def test_the_store_holds_what_training_attends_to(ring, sink, move):
     options = () if move is None else (move,)
     for _ in range(9):
         kv = torch.randn(shape, generator=generator)
-        commit(ours, kv, rope_at(profile, [0.0]))
+        commit(ours, kv, rope_at(profile, [0.0], 2, 3))
         ours.settle(ours.slots, *options)
         ours.step()
         theirs.push(kv)
         assert ours.slots.times == tuple(theirs.times())
         past = theirs.past(kv)
         assert ours.past_tokens == past.shape[4]
-        rope = rope_at(profile, theirs.times())
+        rope = rope_at(profile, theirs.times(), 2, 3)
         expected = rotate(past[:, 0], rope), past[:, 1]
         for seen, part in zip(ours.seen_by_target(ours.past_tokens), expected, strict=True):
             kept = seen[:, :, 2 * N :].transpose(2, 3)
