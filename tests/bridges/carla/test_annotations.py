@@ -4,13 +4,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from box_corners import box_corners
 
 from realmaster_live.annotations import annotate, pixels_of
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.camera import Mount
 from realmaster_live.frames.classes import CLASS_IDS
-from realmaster_live.frames.geometry import project
+from realmaster_live.frames.geometry import box_corners, project
 
 pytestmark = pytest.mark.carla
 SIZE = (640, 360)

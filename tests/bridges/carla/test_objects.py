@@ -8,12 +8,11 @@ from itertools import islice
 import carla
 import numpy as np
 import pytest
-from box_corners import box_corners
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.objects import SceneWatch
 from realmaster_live.frames.classes import CLASS_IDS, THINGS
-from realmaster_live.frames.geometry import project
+from realmaster_live.frames.geometry import box_corners, project
 from realmaster_live.frames.rig import Mount
 
 pytestmark = pytest.mark.carla

@@ -6,14 +6,13 @@ from itertools import islice
 import carla
 import numpy as np
 import pytest
-from box_corners import box_corners
 
 from realmaster_live import ChunkSpec
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.geometry import cam_to_world, unreal_matrix
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
-from realmaster_live.frames.geometry import project
+from realmaster_live.frames.geometry import box_corners, project
 from realmaster_live.frames.rig import Mount, Rig, RigCamera
 from realmaster_live.live.pipeline import run
 
