@@ -38,12 +38,9 @@ def build(kind: type[T], table: Mapping[str, Any], where: str = WHOLE, begin: T 
     for key, value in table.items():
         if key not in fields:
             raise ConfigError(f"expected a known key in {where}, got {key!r}: {near(key, fields)}")
-        place, hint = f"{key} in {where}", hints[key]
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-            place = f"[{key}]" if where == WHOLE else place
-            values[key] = build(hint, value, place, _default(fields[key]))
-        else:
-            values[key] = _typed(hint, value, place)
+        is_table = where == WHOLE and isinstance(value, dict)
+        place = f"[{key}]" if is_table else f"{key} in {where}"
+        values[key] = _typed(hints[key], value, place, _default(fields[key]))
     return kind(**values) if begin is None else dataclasses.replace(begin, **values)  # type: ignore[type-var]
 
 
@@ -54,14 +51,14 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return None if field.default is dataclasses.MISSING else field.default
 
 
-def _typed(hint: Any, value: Any, where: str) -> Any:
-    """Return `value` as the type of a field wants it."""
+def _typed(hint: Any, value: Any, where: str, begin: Any = None) -> Any:
+    """Return `value` as the type of a field wants it; a table changes `begin`."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         chosen = [kind for kind in inner if kind is not type(None)]
-        return _typed(chosen[0], value, where) if len(chosen) == 1 else value
+        return _typed(chosen[0], value, where, begin) if len(chosen) == 1 else value
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return build(hint, value, where)
+        return build(hint, value, where, begin)
     if origin is tuple and isinstance(value, list | tuple):
         kinds = inner[:1] * len(value) if inner[-1] is ... else inner
         if len(kinds) == len(value):
