@@ -1,8 +1,12 @@
-"""Plots a run's metrics.jsonl: the PSNR of validation clips over training time."""
+"""Plots a run's metrics.jsonl: the PSNR of validation clips over training time.
+
+Run `PYTHONPATH=. python benchmarks/training_curves.py RUN/metrics.jsonl curves.png`.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +75,6 @@ def draw_curves(entries: list[dict[str, Any]]) -> NDArray[np.uint8]:  # -> (HEIG
     return image
 
 
-def write_curves(metrics: Path, picture: Path) -> None:
-    """Draw a run's curves to a PNG file."""
+if __name__ == "__main__":
+    metrics, picture = map(Path, sys.argv[1:])
     write_picture(picture, draw_curves(validation_entries(metrics))[..., ::-1])
