@@ -2,7 +2,7 @@
 
 Run `python benchmarks/fidelity.py` for drives through held-out embedded towns, realized live
 through the real `carla` client, or `--recordings DIR ...` for your own recordings. Realized frames
-are judged unchanged and with each corruption of `fidelity/corruptions.py`. The table shows how many
+are judged unchanged and with each corruption of `corruptions.py`. The table shows how many
 of each the default thresholds stop, and the quantiles of every score. `--judge FILE` adds a judge
 network. Judging and the engine are timed in turn, on equally many threads, so that other load on
 the machine does not affect the ratio.
@@ -20,11 +20,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from corruptions import CORRUPTIONS
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.engines.load import load_engine
-from realmaster_live.fidelity.corruptions import CORRUPTIONS
 from realmaster_live.fidelity.judge import EMBEDDED_FILE, Judge
 from realmaster_live.fidelity.lock import LOCKED, SafetyLock
 from realmaster_live.fidelity.measure import measure

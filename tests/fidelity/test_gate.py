@@ -7,12 +7,12 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from corruptions import CORRUPTIONS
 
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.blend import blend
-from realmaster_live.fidelity.corruptions import CORRUPTIONS
 from realmaster_live.fidelity.gate import FidelityGate
 from realmaster_live.fidelity.lock import SafetyLock
 from realmaster_live.fidelity.regions import find_regions

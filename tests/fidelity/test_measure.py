@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from corruptions import CORRUPTIONS
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.fidelity.corruptions import CORRUPTIONS
 from realmaster_live.fidelity.measure import measure
 from realmaster_live.fidelity.regions import find_regions
 from realmaster_live.fidelity.thresholds import Thresholds
