@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from realmaster_live.live.stats import Stats
     from realmaster_live.recording.playback import Recording
     from realmaster_live.recording.recorder import Recorder
+    from realmaster_live.sinks.opening import open_sink
     from realmaster_live.sinks.video import SideBySideVideo
     from realmaster_live.sinks.view import LiveView
 
@@ -36,6 +37,7 @@ _HOMES = {
     "SourceInfo": "realmaster_live.frames.source_info",
     "Stats": "realmaster_live.live.stats",
     "load_engine": "realmaster_live.engines.load",
+    "open_sink": "realmaster_live.sinks.opening",
     "realize": "realmaster_live.live.realize",
     "run": "realmaster_live.live.pipeline",
 }
@@ -53,6 +55,7 @@ __all__ = [
     "SourceInfo",
     "Stats",
     "load_engine",
+    "open_sink",
     "realize",
     "run",
 ]

@@ -25,6 +25,9 @@ DISTRIBUTIONS = {  # of modules that are named otherwise
     "foxglove": "foxglove-sdk",
     "yaml": "pyyaml",
     "zmq": "pyzmq",
+    "rerun": "rerun-sdk",
+    "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-sdk",
     "PIL": "diffusers",  # which needs pillow
     "drjit": "mitsuba",
     "huggingface_hub": "diffusers",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from realmaster_live.cli.displays import Displays
 from realmaster_live.cli.fidelity import Fidelity, wrap
 from realmaster_live.cli.game import Game, check_simulator, open_game
 from realmaster_live.cli.values import (
@@ -90,7 +91,7 @@ class World:
     game: Game = field(default_factory=Game)
     fidelity: Fidelity = field(default_factory=Fidelity)
     recording: RecordingOptions = field(default_factory=RecordingOptions)
-    display: DisplayOptions = field(default_factory=DisplayOptions)
+    display: Displays = field(default_factory=DisplayOptions)
     record: Path | None = None
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from realmaster_live.cli.displays import Displays
 from realmaster_live.cli.fidelity import Fidelity
 from realmaster_live.cli.values import Address, Flag, Labels, Rate, Shard
 from realmaster_live.cli.workers import WorkerOptions
@@ -59,7 +60,7 @@ class Replay:
     shard: Annotated[Shard, Flag(hidden=True)] = (0, 1)
     pool: WorkerOptions = field(default_factory=WorkerOptions)
     fidelity: Fidelity = field(default_factory=Fidelity)
-    display: DisplayOptions = field(default_factory=DisplayOptions)
+    display: Displays = field(default_factory=DisplayOptions)
 
 
 def run(options: Replay) -> int:
@@ -87,8 +88,8 @@ def run(options: Replay) -> int:
     )
     if len(inputs) > 1 and (options.out is None or options.display.is_given):
         raise ConfigError(
-            f"expected one input for --view, --video or no --out, got {len(inputs)}: give --out "
-            "DIR without them"
+            f"expected one input for --view, --video, --to or no --out, got {len(inputs)}: give "
+            "--out DIR without them"
         )
     if options.out is None:
         piece = piece_of(inputs[0], Path(), reading, realizing)

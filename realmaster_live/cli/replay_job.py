@@ -74,7 +74,7 @@ def watch(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
                 piece,
                 engines,
                 sinks=open_displays(stack, display),
-                pace=display.view,
+                pace=display.is_watched,
                 on_progress=bar.update,
             )
         finally:

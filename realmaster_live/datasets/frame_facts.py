@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.labels import Label, Picture
 from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
-from realmaster_live.frames.trust import FrameTrust
+from realmaster_live.frames.trust import number, trust_facts
 
 # CARLA's own names and numbers: no class is left out or merged
 CARLA = Categories(name="carla", of_class=dict(enumerate(CLASS_NAMES)), ids=CLASS_IDS)
@@ -40,21 +39,6 @@ def facts_of(picture: Picture) -> dict[str, Any]:
         "trust": None if sample.trust is None else trust_facts(sample.trust),
         "annotations": [_annotation(label) for label in picture.labels],
     }
-
-
-def trust_facts(trust: FrameTrust) -> dict[str, Any]:
-    """Return the scores of a frame; those that could not be judged are None."""
-    scores = ("score", "edges", "depth_order", "semantics", "boxes", "lights")
-    return {
-        **{name: number(getattr(trust, name)) for name in scores},
-        "verdict": trust.verdict,
-        "attempts": trust.attempts,
-    }
-
-
-def number(value: float) -> float | None:
-    """Return a float for JSON, with None for NaN."""
-    return None if math.isnan(value) else float(value)
 
 
 def _annotation(label: Label) -> dict[str, Any]:

@@ -23,16 +23,17 @@ import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from realmaster_live.datasets import mcap_messages as messages
 from realmaster_live.datasets.annex_b import PassThrough
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.selection import PICTURES, Conditions, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.datasets.ticks import MonotonicClock, in_stretches
 from realmaster_live.frames.classes import class_name
+from realmaster_live.messages import foxglove as messages
+from realmaster_live.messages.foxglove_log import FoxgloveLog
 from realmaster_live.optional import require
 from realmaster_live.recording.sample import Sample
 from realmaster_live.system.atomic_files import part_of, settle
@@ -85,8 +86,7 @@ class _Log:
         self, drive: Drive, selection: Selection, options: ExportOptions, *, depth: bool
     ) -> None:
         self._drive, self._selection, self._quality = drive, selection, options.quality
-        self._channels: dict[str, Any] = {}
-        self._context: Any = None
+        self._log = FoxgloveLog()
         self._videos: dict[tuple[str, str], PassThrough] = {}
         self._streams: dict[str, list[str]] = {}
         self._conditions: Conditions | None = None  # of the latest frame
@@ -104,7 +104,6 @@ class _Log:
     def opened(self, path: Path) -> Iterator[None]:
         """Open the file for the duration of a `with` block."""
         foxglove = require("foxglove", extra="export")
-        self._context = foxglove.Context()
         meta = self._drive.recording.meta
         facts = {
             "name": self._drive.name,
@@ -118,7 +117,7 @@ class _Log:
             "licence": meta.about.licence,
             "clock": "simulated seconds",
         }
-        with foxglove.open_mcap(path, context=self._context) as writer:
+        with foxglove.open_mcap(path, context=self._log.context) as writer:
             writer.write_metadata("recording", facts)
             yield
 
@@ -140,29 +139,24 @@ class _Log:
 
     def write(self, sample: Sample) -> None:
         """Write all messages of a frame."""
-        camera = sample.frame.camera
+        frame, camera = sample.frame, sample.frame.camera
         conditions = self._drive.conditions(sample)
         if conditions != self._conditions:
             self._conditions = conditions
-            self._log("/conditions", "", conditions._asdict(), sample)
+            self._log.log("/conditions", "", conditions._asdict, frame)
         kept = self._drive.recording.meta.cameras[camera]
         size = kept.width, kept.height
-        self._log("/tf", "FrameTransforms", messages.transforms(sample), sample)
-        self._log("/things", "SceneUpdate", messages.scene(sample), sample)
-        self._log(
-            f"/{camera}/calibration",
-            "CameraCalibration",
-            messages.calibration(sample, size),
-            sample,
-        )
-        self._log(f"/{camera}/boxes", "ImageAnnotations", messages.boxes(sample, size), sample)
+        self._log.pose(frame, size)
+        self._log.things(frame)
+        boxes = partial(messages.boxes, frame, sample.annotations, size)
+        self._log.log(f"/{camera}/boxes", "ImageAnnotations", boxes, frame)
         for stream in PICTURES[self._selection.variant]:
             self._picture(stream, sample)
-        if "depth" in sample.frame.labels:
-            self._log(f"/{camera}/depth", "RawImage", messages.depth_image(sample), sample)
-        trust = messages.trust_of(sample)
-        if trust is not None:
-            self._log(f"/{camera}/trust", "", trust, sample)
+        if "depth" in frame.labels:
+            depth = partial(messages.depth_image, frame)
+            self._log.log(f"/{camera}/depth", "RawImage", depth, frame)
+        if sample.trust is not None:
+            self._log.trust(frame, sample.trust)
 
     def _picture(self, stream: str, sample: Sample) -> None:
         camera = sample.frame.camera
@@ -170,26 +164,10 @@ class _Log:
         if video is None:
             pixels = sample.frame.image if stream == "sim" else sample.real
             assert pixels is not None
-            data = encode(pixels, ".jpg", self._quality)
-            message = messages.still(sample, data)
-            self._log(f"/{camera}/{stream}", "CompressedImage", message, sample)
+            still = partial(messages.still, sample.frame, encode(pixels, ".jpg", self._quality))
+            self._log.log(f"/{camera}/{stream}", "CompressedImage", still, sample.frame)
             return
         packet = video.packet(sample.frame.frame_id)
         if packet is not None:
-            message = messages.video(sample, packet)
-            self._log(f"/{camera}/{stream}", "CompressedVideo", message, sample)
-
-    def _log(self, topic: str, kind: str, message: Any, sample: Sample) -> None:
-        """Log a message; `kind` is the name of Foxglove's schema, or "" for our own JSON."""
-        if topic not in self._channels:
-            foxglove = require("foxglove", extra="export")
-            self._channels[topic] = (
-                getattr(foxglove.channels, f"{kind}Channel")(topic, context=self._context)
-                if kind
-                else foxglove.Channel(topic, schema=_schema_of(topic), context=self._context)
-            )
-        self._channels[topic].log(message, log_time=messages.nanoseconds(sample))
-
-
-def _schema_of(topic: str) -> dict[str, Any]:
-    return messages.CONDITIONS_SCHEMA if topic == "/conditions" else messages.TRUST_SCHEMA
+            picture = partial(messages.video, sample.frame, packet)
+            self._log.log(f"/{camera}/{stream}", "CompressedVideo", picture, sample.frame)

@@ -14,8 +14,8 @@ from realmaster_live.annotations.masks import RIDER
 from realmaster_live.datasets.nuscenes_points import SCANNER_TO_EGO, Points, points_on
 from realmaster_live.datasets.nuscenes_tables import Rows, token_of
 from realmaster_live.datasets.nuscenes_taxonomy import attribute, visibility
-from realmaster_live.datasets.quaternion import to_quaternion
 from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.quaternion import to_quaternion
 from realmaster_live.recording.sample import Sample
 
 Matrix = NDArray[np.float64]

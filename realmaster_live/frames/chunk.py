@@ -229,6 +229,18 @@ class Chunk:
             f"labels: {', '.join(self.labels) or 'none'})"
         )
 
+    def frame(self, row: int) -> Frame:
+        """Return one frame, with the picture of `frames`: the realized one once there is one."""
+        values: dict[str, Any] = {"dropped_before": 0 if row else self.dropped_before}
+        for one in fields(self):
+            if "frame" in one.metadata:
+                value = getattr(self, one.name)
+                values[one.metadata["frame"]] = (
+                    _at(value, row) if one.metadata["stacked"] else value
+                )
+        values["objects"] = values["objects"] or ()
+        return Frame(**values)
+
     def last(self, count: int) -> Chunk:
         """Return the last `count` frames; the others count as dropped before them."""
         skip = len(self) - count
@@ -265,6 +277,15 @@ def _stack(values: Sequence[Any], dtype: Any) -> Any:
     if isinstance(first, np.ndarray):
         return np.stack(values)
     return tuple(values) if dtype is None else np.array(values, dtype)
+
+
+def _at(value: Any, row: int) -> Any:
+    """Return one frame's part of a stacked value; None where there is none."""
+    if isinstance(value, Mapping):
+        return {name: label[row] for name, label in value.items()}
+    if value is None or len(value) == 0:
+        return None
+    return value[row].item() if isinstance(value[row], np.generic) else value[row]
 
 
 def _skipped(value: Any, skip: int) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.frames.source_info import SourceInfo
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +33,24 @@ class RunInfo:
     Attributes:
         source: what gives the frames. spec: the chunks of the first camera.
         engine: of the first camera. policy: what happens when the engine is late.
+        shared: what the run's sinks make once for all of them, by what makes it; see `share`.
     """
 
     source: Any
     spec: ChunkSpec
     engine: EngineInfo = EngineInfo()
     policy: str = "block"
+    shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def share(self, make: Callable[[], Made]) -> Made:
+        """Return what `make` makes, the same for every sink of the run that asks with it.
+
+        Sinks call it in `begin`, which the run's one thread calls.
+        """
+        if make not in self.shared:
+            self.shared[make] = make()
+        made: Made = self.shared[make]
+        return made
 
     @property
     def source_info(self) -> SourceInfo:

@@ -6,8 +6,9 @@ there was nothing to judge.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Verdict = Literal["passed", "retried", "blended", "quarantined"]
 
@@ -51,3 +52,18 @@ class FrameTrust:
     verdict: Verdict = "passed"
     attempts: int = 1
     instances: tuple[InstanceTrust, ...] = ()
+
+
+def trust_facts(trust: FrameTrust) -> dict[str, Any]:
+    """Return the scores of a frame; those that could not be judged are None."""
+    scores = ("score", "edges", "depth_order", "semantics", "boxes", "lights")
+    return {
+        **{name: number(getattr(trust, name)) for name in scores},
+        "verdict": trust.verdict,
+        "attempts": trust.attempts,
+    }
+
+
+def number(value: float) -> float | None:
+    """Return a float for JSON, with None for NaN."""
+    return None if math.isnan(value) else float(value)

@@ -85,12 +85,18 @@ class BoundedQueue(Generic[Item]):
             self._finished = True
             self._changed.notify_all()
 
-    def close(self) -> None:
-        """Throw away what is in the queue and wake both ends with QueueClosed."""
+    def close(self) -> tuple[Item, ...]:
+        """Take out what is in the queue and return it; wake both ends with QueueClosed."""
         with self._changed:
             self._closed = True
+            left = tuple(self._items)
             self._items.clear()
             self._changed.notify_all()
+            return left
+
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return len(self._items)
 
     @property
     def closed(self) -> bool:

@@ -1,7 +1,8 @@
-"""The one place that sets up x264: pictures into an H.264 file, through PyAV."""
+"""The one place that sets up x264: pictures into an H.264 file or packets, through PyAV."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,7 @@ av = require("av", extra="live")
 
 PixelFormat = Literal["yuv420p", "yuv444p", "rgb24"]
 BT709, SRGB, STUDIO_RANGE = 1, 13, 1  # as H.264 numbers them
+NEVER = 2**30  # pictures between key frames that are not asked for
 
 
 class H264File:
@@ -44,16 +46,11 @@ class H264File:
         container: Mapping[str, str],
         pixel_format: PixelFormat = "yuv420p",
     ) -> None:
-        width, height = size
-        if pixel_format == "yuv420p" and (width % 2 or height % 2):
-            raise RecordingError(
-                f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
-                "such as 512x288, or record without loss"
-            )
-        self._path, self._format = path, pixel_format
+        _check_size(size, pixel_format)
+        self._path = path
         self._pictures = 0
         self._closed = False
-        self._converter = av.video.reformatter.VideoReformatter()
+        self._convert = _Converter(pixel_format)
         try:
             self._container = av.open(path.absolute(), "w", options=dict(container))
         except (av.FFmpegError, OSError) as error:
@@ -61,16 +58,10 @@ class H264File:
         rate = Fraction(fps).limit_denominator(1001)
         codec = "libx264rgb" if pixel_format == "rgb24" else "libx264"
         self._stream = self._container.add_stream(codec, rate=rate, options=dict(x264))
-        self._stream.width, self._stream.height = size
-        self._stream.pix_fmt = pixel_format
         self._step = 1 / rate
         context = self._stream.codec_context
         context.time_base = self._stream.time_base = self._step
-        context.thread_count = 1
-        context.gop_size = key_every
-        if pixel_format != "rgb24":
-            context.colorspace = context.color_primaries = BT709
-            context.color_trc, context.color_range = SRGB, STUDIO_RANGE
+        _set_up(context, size, pixel_format, key_every=key_every)
 
     def __enter__(self) -> Self:
         return self
@@ -80,15 +71,7 @@ class H264File:
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Append one picture."""
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-        if self._format != "rgb24":
-            frame = self._converter.reformat(
-                frame,
-                format=self._format,
-                dst_colorspace="ITU709",
-                dst_color_range="MPEG",
-                threads=1,
-            )
+        frame = self._convert(picture)
         frame.pts = self._pictures
         frame.time_base = self._step
         self._pictures += 1
@@ -114,3 +97,81 @@ class H264File:
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
             raise unwritable(self._path, error) from error
+
+
+class H264Encoder:
+    """Pictures of one size as H.264 packets in Annex B, one a picture, which need no later one.
+
+    Args:
+        size: (width, height), both even. fps: what the encoder plans its bits by.
+        x264: options of the encoder.
+    """
+
+    def __init__(self, size: tuple[int, int], fps: float, *, x264: Mapping[str, str]) -> None:
+        _check_size(size, "yuv420p")
+        self._convert = _Converter("yuv420p")
+        self._pictures = 0
+        self._lock = threading.Lock()
+        context = self._context = av.CodecContext.create("libx264", "w")
+        context.options = {**x264, "tune": "zerolatency", "forced-idr": "1"}
+        context.framerate = Fraction(fps).limit_denominator(1001)
+        context.time_base = 1 / context.framerate
+        _set_up(context, size, "yuv420p", key_every=NEVER)
+
+    def encode(self, pictures: NDArray[np.uint8]) -> list[bytes]:
+        """Return the packets of pictures, (T, H, W, 3) sRGB; the first is a key frame.
+
+        Any thread may call it.
+        """
+        packets = []
+        with self._lock:
+            for row, picture in enumerate(pictures):
+                frame = self._convert(picture)
+                if row == 0:
+                    frame.pict_type = av.video.frame.PictureType.I
+                frame.pts = self._pictures
+                frame.time_base = self._context.time_base
+                self._pictures += 1
+                packets.append(b"".join(map(bytes, self._context.encode(frame))))
+        return packets
+
+
+class _Converter:
+    """Turns sRGB pictures into frames of the encoder's format."""
+
+    def __init__(self, pixel_format: PixelFormat) -> None:
+        self._format = pixel_format
+        self._converter = av.video.reformatter.VideoReformatter()
+
+    def __call__(self, picture: NDArray[np.uint8]) -> Any:
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        if self._format == "rgb24":
+            return frame
+        return self._converter.reformat(
+            frame,
+            format=self._format,
+            dst_colorspace="ITU709",
+            dst_color_range="MPEG",
+            threads=1,
+        )
+
+
+def _check_size(size: tuple[int, int], pixel_format: PixelFormat) -> None:
+    width, height = size
+    if pixel_format == "yuv420p" and (width % 2 or height % 2):
+        raise RecordingError(
+            f"expected pictures with even sides for H.264, got {width}x{height}: choose a size "
+            "such as 512x288, or record without loss"
+        )
+
+
+def _set_up(
+    context: Any, size: tuple[int, int], pixel_format: PixelFormat, *, key_every: int
+) -> None:
+    context.width, context.height = size
+    context.pix_fmt = pixel_format
+    context.thread_count = 1
+    context.gop_size = key_every
+    if pixel_format != "rgb24":
+        context.colorspace = context.color_primaries = BT709
+        context.color_trc, context.color_range = SRGB, STUDIO_RANGE

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.sinks.urls import SinkUrl
 
 if TYPE_CHECKING:
     from realmaster_live.protocols import Sink
+    from realmaster_live.sinks.background import BackgroundSink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,14 +24,21 @@ class DisplayOptions:
         view: Show a live page for a browser, on 127.0.0.1.
         view_port: Port of the live page; 0 takes a free one.
         video: Write the rendered and the realized pictures side by side to this MP4 file.
+        to: Send the realized pictures there as well, such as ros2:, mcap:drive.mcap, foxglove:,
+            rerun:, rtsp://HOST:8554/drive, camera: or zmq://127.0.0.1:5555. This may be repeated.
     """
 
     view: bool = False
     view_port: int = 0
     video: Path | None = None
+    to: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the port, once; raises ConfigError."""
+        """Check the port and the URLs, once; raises ConfigError."""
+        for url in self.to:
+            SinkUrl.parse(url)
+        if len(set(self.to)) < len(self.to):
+            raise ConfigError(f"expected each --to once, got {', '.join(self.to)}: leave one out")
         if not 0 <= self.view_port <= 65535:
             raise ConfigError(
                 f"expected --view-port from 0 to 65535, got {self.view_port}: 0 takes a free one"
@@ -36,8 +46,13 @@ class DisplayOptions:
 
     @property
     def is_given(self) -> bool:
-        """Whether a page or a film was asked for."""
-        return self.view or self.video is not None
+        """Whether a page, a film or anything else was asked for."""
+        return self.view or self.video is not None or bool(self.to)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody may watch, so that footage should go at its own pace."""
+        return self.view or any(SinkUrl.parse(url).kind.policy != "block" for url in self.to)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +81,32 @@ def open_recorder(stack: ExitStack, folder: Path, recording: RecordingOptions) -
     return stack.enter_context(recorder)
 
 
+def open_sink(url: str) -> BackgroundSink:
+    """Return the sink of a URL, on a thread of its own; docs/ways-out.md lists the URLs.
+
+    Making it opens nothing: that does `with`, or the run that it is given to. A run in which it
+    fails goes on; its `figures` say what became of every frame.
+
+    Raises:
+        ConfigError: the URL is none; the message lists them.
+        MissingDependency: what it needs is not installed; the message is the pip command.
+    """
+    from realmaster_live.sinks.background import BackgroundSink
+
+    parsed = SinkUrl.parse(url)
+    return BackgroundSink(parsed.make(), name=url, policy=parsed.kind.policy)
+
+
 def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
-    """Return the film and the live page that the options name; `stack` closes them."""
+    """Return the film, the live page and the sinks that the options name; `stack` closes them.
+
+    Once they are closed, the standard error says what became of the frames of each URL.
+    """
     sinks: list[Sink] = []
+    outputs = [open_sink(url) for url in display.to]
+    stack.callback(_report, outputs)
+    for output in outputs:
+        sinks.append(stack.enter_context(output))
     if display.video is not None:
         from realmaster_live.sinks.video import SideBySideVideo
 
@@ -81,3 +119,10 @@ def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
         console(stderr=True).print(f"live view: {view.url}")
         sinks.append(view)
     return sinks
+
+
+def _report(outputs: Sequence[BackgroundSink]) -> None:
+    from realmaster_live.live.progress import console
+
+    for output in outputs:
+        console(stderr=True).print(str(output.figures), soft_wrap=True, markup=False)

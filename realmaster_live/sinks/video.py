@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
-from realmaster_live.recording.videos import Pictures, PictureWriter
+from realmaster_live.recording.videos import CONTAINERS, Pictures, PictureWriter
 from realmaster_live.sinks.drawing import tag
+from realmaster_live.sinks.urls import SinkUrl
 
 GAP_PX = 4
+
+
+def from_url(url: SinkUrl) -> SideBySideVideo:
+    """Return the sink of `video:FILE`."""
+    if url.path.suffix not in CONTAINERS:
+        raise url.wrong(f"the ending {url.path.suffix!r}, not {' or '.join(CONTAINERS)},")
+    return SideBySideVideo(url.path)
 
 
 def side_by_side(rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> NDArray[np.uint8]:

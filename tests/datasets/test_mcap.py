@@ -1,6 +1,5 @@
 """MCAP exports, read back by mcap and decoded by the schemas that they carry."""
 
-import json
 import shutil
 
 import av
@@ -8,47 +7,13 @@ import cv2
 import numpy as np
 import pytest
 from driven_scene import intrinsics, record_drive, record_reloaded
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from realmaster_live.datasets import Selection, SplitRule, mcap_log
 from realmaster_live.recording import Recording
 
 reader = pytest.importorskip("mcap.reader")
 pytest.importorskip("foxglove")
-
-
-def decoder(schema):
-    """The protobuf class of a schema, made of nothing but what the file says."""
-    files = descriptor_pb2.FileDescriptorSet.FromString(schema.data)
-    pool = descriptor_pool.DescriptorPool()
-    waiting = list(files.file)
-    while waiting:
-        known = [file for file in waiting if all(_has(pool, one) for one in file.dependency)]
-        for file in known:
-            pool.Add(file)
-            waiting.remove(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(schema.name))
-
-
-def _has(pool, name):
-    try:
-        return pool.FindFileByName(name) is not None
-    except KeyError:
-        return False
-
-
-def read(path):
-    """Return topic -> [(log time, message)]."""
-    classes, found = {}, {}
-    with path.open("rb") as file:
-        for schema, channel, message in reader.make_reader(file).iter_messages():
-            if channel.message_encoding == "json":
-                content = json.loads(message.data)
-            else:
-                cls = classes.setdefault(schema.name, decoder(schema))
-                content = cls.FromString(message.data)
-            found.setdefault(channel.topic, []).append((message.log_time, content))
-    return found
+read = pytest.importorskip("mcap_content").read
 
 
 @pytest.fixture(scope="module")

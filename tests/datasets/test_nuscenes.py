@@ -19,9 +19,9 @@ from realmaster_live.datasets import Rules, Selection, SplitRule, nuscenes
 from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.datasets.nuscenes_tables import TABLES
 from realmaster_live.datasets.nuscenes_taxonomy import channels
-from realmaster_live.datasets.quaternion import to_quaternion
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.quaternion import to_quaternion
 from realmaster_live.recording import Recorder, Recording
 
 CHECK = Path(__file__).parent.parent / "parts/check_nuscenes.py"

@@ -6,19 +6,19 @@ own with x to the right, y down and z forward, which is Foxglove's convention to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
-from realmaster_live.datasets.frame_facts import trust_facts
-from realmaster_live.datasets.quaternion import to_quaternion
+from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.classes import PALETTE, class_name
 from realmaster_live.frames.objects import SceneObject
+from realmaster_live.frames.quaternion import to_quaternion
+from realmaster_live.frames.trust import FrameTrust, trust_facts
 from realmaster_live.optional import require
-from realmaster_live.recording.sample import Sample
 
 WORLD, EGO = "map", "ego"
 NANOSECONDS = 1_000_000_000
@@ -50,24 +50,23 @@ def messages() -> Any:
     return require("foxglove.messages", extra="export")
 
 
-def nanoseconds(sample: Sample) -> int:
+def nanoseconds(frame: Frame) -> int:
     """Return a frame's simulation time in nanoseconds."""
-    return round(sample.frame.timestamp * NANOSECONDS)
+    return round(frame.timestamp * NANOSECONDS)
 
 
-def stamp(sample: Sample) -> Any:
+def stamp(frame: Frame) -> Any:
     """Return a frame's simulation time as a Timestamp."""
-    seconds, rest = divmod(nanoseconds(sample), NANOSECONDS)
+    seconds, rest = divmod(nanoseconds(frame), NANOSECONDS)
     return messages().Timestamp(sec=seconds, nsec=rest)
 
 
-def calibration(sample: Sample, size: tuple[int, int]) -> Any:
+def calibration(frame: Frame, size: tuple[int, int]) -> Any:
     """Return a CameraCalibration; `size` is (width, height)."""
-    frame = sample.frame
     lens = np.zeros((3, 4))
     lens[:, :3] = frame.intrinsics
     return messages().CameraCalibration(
-        timestamp=stamp(sample),
+        timestamp=stamp(frame),
         frame_id=frame.camera,
         width=size[0],
         height=size[1],
@@ -79,9 +78,8 @@ def calibration(sample: Sample, size: tuple[int, int]) -> Any:
     )
 
 
-def transforms(sample: Sample) -> Any:
+def transforms(frame: Frame) -> Any:
     """Return FrameTransforms from map to ego to camera, or from map to camera without a vehicle."""
-    frame = sample.frame
     if frame.ego_to_world is None:
         chain = [(WORLD, frame.camera, frame.cam_to_world)]
     else:
@@ -91,7 +89,7 @@ def transforms(sample: Sample) -> Any:
     return schemas.FrameTransforms(
         transforms=[
             schemas.FrameTransform(
-                timestamp=stamp(sample),
+                timestamp=stamp(frame),
                 parent_frame_id=parent,
                 child_frame_id=child,
                 translation=_vector(matrix[:3, 3]),
@@ -102,20 +100,20 @@ def transforms(sample: Sample) -> Any:
     )
 
 
-def scene(sample: Sample) -> Any:
+def scene(frame: Frame) -> Any:
     """Return a SceneUpdate with the box of every thing in view."""
-    return messages().SceneUpdate(entities=[_entity(sample, each) for each in sample.frame.objects])
+    return messages().SceneUpdate(entities=[_entity(frame, each) for each in frame.objects])
 
 
-def boxes(sample: Sample, size: tuple[int, int]) -> Any:
+def boxes(frame: Frame, annotations: Sequence[Annotation], size: tuple[int, int]) -> Any:
     """Return ImageAnnotations: boxes of the visible pixels; `size` is (width, height)."""
     schemas = messages()
-    visible = [annotation for annotation in sample.annotations if annotation.visible is not None]
+    visible = [annotation for annotation in annotations if annotation.visible is not None]
     return schemas.ImageAnnotations(
-        timestamp=stamp(sample),
+        timestamp=stamp(frame),
         points=[
             schemas.PointsAnnotation(
-                timestamp=stamp(sample),
+                timestamp=stamp(frame),
                 type=schemas.PointsAnnotationType.LineLoop,
                 points=[schemas.Point2(x=x, y=y) for x, y in _corners(annotation)],
                 outline_color=_colour(annotation.class_id),
@@ -137,28 +135,27 @@ def boxes(sample: Sample, size: tuple[int, int]) -> Any:
     )
 
 
-def video(sample: Sample, packet: bytes) -> Any:
+def video(frame: Frame, packet: bytes) -> Any:
     """Return a CompressedVideo of one H.264 picture in Annex B."""
     return messages().CompressedVideo(
-        timestamp=stamp(sample), frame_id=sample.frame.camera, data=packet, format="h264"
+        timestamp=stamp(frame), frame_id=frame.camera, data=packet, format="h264"
     )
 
 
-def still(sample: Sample, data: bytes) -> Any:
+def still(frame: Frame, data: bytes) -> Any:
     """Return a CompressedImage of a JPEG file."""
     return messages().CompressedImage(
-        timestamp=stamp(sample), frame_id=sample.frame.camera, data=data, format="jpeg"
+        timestamp=stamp(frame), frame_id=frame.camera, data=data, format="jpeg"
     )
 
 
-def depth_image(sample: Sample) -> Any:
+def depth_image(frame: Frame) -> Any:
     """Return the depth as a RawImage (16UC1) in millimetres, at most 65535."""
-    frame = sample.frame
     depth = frame.labels["depth"].astype(np.float64)
     codes = np.minimum(depth * MILLIMETRES + 0.5, 65535).astype("<u2")
     height, width = codes.shape
     return messages().RawImage(
-        timestamp=stamp(sample),
+        timestamp=stamp(frame),
         frame_id=frame.camera,
         width=width,
         height=height,
@@ -168,14 +165,12 @@ def depth_image(sample: Sample) -> Any:
     )
 
 
-def trust_of(sample: Sample) -> dict[str, Any] | None:
-    """Return a frame's trust in TRUST_SCHEMA; None if no gate judged the frame."""
-    if sample.trust is None:
-        return None
-    return {"frame_id": sample.frame.frame_id, **trust_facts(sample.trust)}
+def trust_of(frame: Frame, trust: FrameTrust) -> dict[str, Any]:
+    """Return a frame's trust in TRUST_SCHEMA."""
+    return {"frame_id": frame.frame_id, **trust_facts(trust)}
 
 
-def _entity(sample: Sample, thing: SceneObject) -> Any:
+def _entity(frame: Frame, thing: SceneObject) -> Any:
     schemas = messages()
     length, width, height = thing.size.tolist()
     pose = schemas.Pose(
@@ -183,7 +178,7 @@ def _entity(sample: Sample, thing: SceneObject) -> Any:
         orientation=_rotation(thing.object_to_world),
     )
     return schemas.SceneEntity(
-        timestamp=stamp(sample),
+        timestamp=stamp(frame),
         frame_id=WORLD,
         id=str(thing.object_id),
         lifetime=schemas.Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS)),

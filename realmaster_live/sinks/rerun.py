@@ -1,0 +1,244 @@
+"""Rerun: a viewer on this screen, one in a browser, one that runs elsewhere, or a file.
+
+    world                     the boxes of what is in view, in our world's axes
+    world/CAMERA              where the camera is, and its optics
+    world/CAMERA/sim, real    the pictures, as JPEG: every viewer shows it, without FFmpeg
+    trust/CAMERA              the gate's score, where it judged
+
+Timelines: `frame`, the simulator's number, and `simulated`, its clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.frames.classes import PALETTE, class_name
+from realmaster_live.frames.quaternion import to_quaternion
+from realmaster_live.frames.run_info import RunInfo
+from realmaster_live.optional import require
+from realmaster_live.sinks.encoding import Encodings, Which
+from realmaster_live.sinks.urls import SinkUrl
+
+rr = require("rerun", extra="rerun")
+log = logging.getLogger(__name__)
+
+HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
+START_S = 10.0
+STREAMS: tuple[Which, Which] = ("sim", "real")
+
+
+def from_url(url: SinkUrl) -> RerunSink:
+    """Return the sink of `rerun:`, `rerun:FILE.rrd`, `rerun:serve` or `rerun:HOST:PORT`."""
+    if url.rest.endswith(".rrd"):
+        return RerunSink(file=url.path)
+    if url.rest in ("", "serve"):
+        return RerunSink(viewer="browser" if url.rest else "screen")
+    return RerunSink(address=url.address(HOST, PORT))
+
+
+class RerunSink:
+    """A sink for one of Rerun's viewers, or for its file.
+
+    Args:
+        file: a new .rrd file.
+        address: host and port of a viewer that runs.
+        viewer: start one: "screen", whose window stays, or "browser", a page on this machine that
+            ends with the sink. Both listen on 127.0.0.1 only.
+        ports: of the viewer that is started, and of its page.
+
+    Attributes:
+        url: of the page, "" without one.
+    """
+
+    def __init__(
+        self,
+        *,
+        file: str | Path | None = None,
+        address: tuple[str, int] | None = None,
+        viewer: str = "",
+        ports: tuple[int, int] = (PORT, WEB_PORT),
+    ) -> None:
+        self.url = ""
+        self._file = None if file is None else Path(file)
+        self._address, self._viewer, self._ports = address, viewer, ports
+        self._encodings = Encodings()
+        self._stream: Any = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._first = ""  # camera, with whose frames the boxes are logged
+
+    def __enter__(self) -> RerunSink:
+        self.open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed yet."""
+        return self._stream is not None and not self._closed
+
+    def open(self) -> None:
+        """Make the file, or reach the viewer.
+
+        Raises:
+            RecordingError: the file exists, or cannot be made.
+            ConfigError: there is no viewer, or none can be started.
+        """
+        if self._stream is not None:
+            return
+        address = self._start() if self._viewer else self._address
+        stream = rr.RecordingStream("realmaster_live")
+        if address is not None:
+            try:
+                _wait_for(address, self._process)
+            except ConfigError:
+                self._end()
+                raise
+            host, port = address
+            stream.connect_grpc(f"rerun+http://{host}:{port}/proxy")
+        elif self._file is not None:
+            self._save(stream, self._file)
+        self._stream = stream
+        stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+
+    def begin(self, run: RunInfo) -> None:
+        """Open it where it is not open, and share the run's JPEG files."""
+        self._encodings = Encodings.of(run)
+        self.open()
+
+    def write(self, chunk: Chunk) -> None:
+        """Log one chunk."""
+        self.open()
+        self._first = self._first or chunk.camera
+        for row in range(len(chunk)):
+            frame = chunk.frame(row)
+            self._stream.set_time("frame", sequence=frame.frame_id)
+            self._stream.set_time("simulated", duration=frame.timestamp)
+            self._log_camera(frame)
+            if chunk.camera == self._first:
+                self._stream.log("world/things", _boxes(frame))
+            for which in STREAMS:
+                if which == "real" or chunk.rendered is not None:
+                    jpeg = self._encodings.jpeg(chunk, which)[row]
+                    picture = rr.EncodedImage(contents=jpeg, media_type="image/jpeg")
+                    self._stream.log(f"world/{frame.camera}/{which}", picture)
+            if chunk.trust:
+                score = rr.Scalars(chunk.trust[row].score)
+                self._stream.log(f"trust/{frame.camera}", score)
+
+    def close(self) -> None:
+        """Finish the file, or leave the viewer; may be called twice."""
+        self._closed = True
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.flush(timeout_sec=START_S)
+            stream.disconnect()
+        if self._viewer == "browser":
+            self._end()
+
+    def _save(self, stream: Any, file: Path) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.exists():
+                raise FileExistsError("a file of that name")
+            stream.save(file)
+        except (OSError, RuntimeError) as error:
+            raise RecordingError(
+                f"expected to make the new file {file}, got {error}: choose another name"
+            ) from error
+
+    def _start(self) -> tuple[str, int]:
+        """Start a viewer and return its address."""
+        port, web_port = self._ports
+        for number in self._ports if self._viewer == "browser" else (port,):
+            if _answers((HOST, number)):
+                raise ConfigError(
+                    f"expected the port {number} free for Rerun's viewer, got one in use: end what "
+                    f"uses it, or give rerun:{HOST}:{number} for a viewer that runs there"
+                )
+        command = [sys.executable, "-m", "rerun", "--bind", HOST, "--port", str(port)]
+        if self._viewer == "browser":
+            command += ["--serve-web", "--web-viewer-port", str(web_port)]
+            self.url = f"http://{HOST}:{web_port}/?url=rerun%2Bhttp://{HOST}:{port}/proxy"
+            log.warning("Rerun: open %s", self.url)
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # it starts the viewer as a child, and both end together
+        )
+        return HOST, port
+
+    def _end(self) -> None:
+        """End the viewer that was started, if one was."""
+        process = self._process
+        if process is None:
+            return
+        if sys.platform == "win32":
+            process.terminate()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        process.wait(START_S)
+
+    def _log_camera(self, frame: Frame) -> None:
+        height, width = frame.image.shape[:2]
+        pose, path = frame.cam_to_world, f"world/{frame.camera}"
+        lens = rr.Pinhole(
+            image_from_camera=frame.intrinsics,
+            resolution=[width, height],
+            camera_xyz=rr.ViewCoordinates.RDF,
+        )
+        place = rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3])
+        self._stream.log(path, place, lens)
+
+
+def _boxes(frame: Frame) -> Any:
+    things = frame.objects
+    quaternions = [to_quaternion(one.object_to_world) for one in things]
+    return rr.Boxes3D(
+        half_sizes=np.array([one.size / 2 for one in things]).reshape(-1, 3),
+        centers=np.array([one.object_to_world[:3, 3] for one in things]).reshape(-1, 3),
+        quaternions=[rr.Quaternion(xyzw=(x, y, z, w)) for w, x, y, z in quaternions],
+        colors=[PALETTE[one.class_id if one.class_id < len(PALETTE) else 0] for one in things],
+        labels=[class_name(one.class_id) for one in things],
+        show_labels=False,
+    )
+
+
+def _wait_for(address: tuple[str, int], process: subprocess.Popen[bytes] | None) -> None:
+    """Wait until a viewer answers; raise ConfigError where none does."""
+    deadline = time.monotonic() + (START_S if process is not None else 0.0)
+    while not _answers(address):
+        ended = process is not None and process.poll() is not None
+        if ended or time.monotonic() > deadline:
+            remedy = "use rerun:serve or rerun:FILE.rrd where there is no screen"
+            raise ConfigError(
+                f"expected a Rerun viewer at {address[0]}:{address[1]}, got none: start one, or "
+                f"{remedy}"
+            )
+        time.sleep(0.1)
+
+
+def _answers(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, 1.0).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""Pushed streams, taken by a server in another process."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from driven_scene import SIZE, driven_chunk
+from sink_drive import drive, run_info
+
+import realmaster_live as rm
+from realmaster_live.errors import ConfigError
+from realmaster_live.sinks import ffmpeg_relay, push
+
+RECEIVER = Path(__file__).parent.parent / "parts" / "stream_receiver.py"
+FFMPEG = shutil.which("ffmpeg")
+SERVERS = {  # how each listens, and the URL to push to
+    "rtsp": ("rtsp://127.0.0.1:{}/drive", ("listen_timeout=60",)),
+    "rtmp": ("rtmp://127.0.0.1:{}/live/drive", ("listen=1",)),
+    "srt": ("srt://127.0.0.1:{}", ()),
+}
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def receiver(scheme, url, count):
+    """Return a server that takes one stream and prints what it shows."""
+    command = [sys.executable, str(RECEIVER), url, str(count), *SERVERS[scheme][1]]
+    if scheme != "srt":
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listening = f"'{FFMPEG}' -loglevel error -i '{url}?mode=listener' -c copy -f mpegts - | "
+    command[2] = "pipe:0"
+    return subprocess.Popen(
+        ["bash", "-c", listening + " ".join(command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def opened(url, process):
+    """Return a sink that has reached its server, which takes a moment to listen."""
+    deadline = time.monotonic() + 30
+    while True:
+        sink = rm.open_sink(url)
+        try:
+            sink.begin(run_info("front", "back"))
+            return sink
+        except ConfigError:
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.3)
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+@pytest.mark.skipif(FFMPEG is None, reason="SRT needs the ffmpeg program")
+def test_a_server_gets_the_realized_pictures_of_one_camera(scheme):
+    url = SERVERS[scheme][0].format(free_port())
+    process = receiver(scheme, url, 16)
+    try:
+        sink = opened(f"{url}#front", process)
+        chunks = []
+        for index in range(12):
+            sink.write(driven_chunk(index, "back"))  # another camera, which is left out
+            chunks.append(driven_chunk(index))
+            sink.write(chunks[-1])
+            time.sleep(0.1)
+            if process.poll() is not None:
+                break
+        sink.close()
+        out, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert out, errors
+    got = json.loads(out)
+    assert got["codec"] == "h264" and got["size"] == list(SIZE)
+    corner = chunks[0].frames[:, :8, :8].mean((0, 1, 2))
+    shown = [one[1:] for one in got["pictures"]]
+    real = [one for one in shown if abs(one - corner).max() < 6]
+    grey = [one for one in shown if abs(one[0] - 128) < 4 and abs(one[2] - 128) < 4]
+    assert len(real) + len(grey) == 16 and len(real) >= 4
+    assert not grey or scheme == "srt"
+    times = [one[0] for one in got["pictures"]][4:]
+    assert times == sorted(set(times))
+
+
+@pytest.mark.parametrize("url", ["rtsp://127.0.0.1:{}/x", "rtmp://127.0.0.1:{}/a/b"])
+def test_a_server_that_is_not_there_is_one_sentence(url):
+    url = url.format(free_port())
+    with pytest.raises(ConfigError, match=r"expected a server that takes a stream at .* refused"):
+        drive(rm.open_sink(url))
+
+
+@pytest.mark.skipif(FFMPEG is None, reason="SRT needs the ffmpeg program")
+def test_an_srt_server_that_is_not_there_is_one_sentence():
+    with pytest.raises(ConfigError, match="expected a server that takes a stream at srt://"):
+        drive(rm.open_sink(f"srt://127.0.0.1:{free_port()}"))
+
+
+def test_srt_without_ffmpeg_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(ffmpeg_relay.shutil, "which", lambda name: None)
+    with pytest.raises(ConfigError, match="expected the program ffmpeg for srt"):
+        drive(rm.open_sink("srt://127.0.0.1:9"))
+
+
+def test_a_camera_that_the_source_has_not_is_refused():
+    with pytest.raises(ConfigError, match="expected a camera out of front, got 'rear'"):
+        drive(rm.open_sink("rtsp://127.0.0.1:9/x#rear"))
+
+
+def test_a_server_that_goes_away_is_counted_and_tried_again(monkeypatch):
+    monkeypatch.setattr(push, "AGAIN_S", 0.0)
+    url = SERVERS["rtmp"][0].format(free_port())
+    first = receiver("rtmp", url, 100)
+    sink = opened(url, first)
+    sink.write(driven_chunk(0))
+    deadline = time.monotonic() + 30
+    while sink.figures.written < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()
+    index = 1
+    while sink.figures.failed == 0 and time.monotonic() < deadline:
+        sink.write(driven_chunk(index))
+        index += 1
+        time.sleep(0.05)
+    assert sink.figures.failed > 0 and "expected a server" in sink.figures.error
+    second = receiver("rtmp", url, 4)
+    before, deadline = sink.figures.written, time.monotonic() + 30
+    while sink.figures.written == before and time.monotonic() < deadline:
+        sink.write(driven_chunk(index))
+        index += 1
+        time.sleep(0.1)
+    assert sink.figures.written > before
+    sink.close()
+    second.kill()
+    second.communicate()

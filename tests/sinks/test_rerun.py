@@ -1,0 +1,75 @@
+"""Rerun's file, read back, and viewers that are and are not there."""
+
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+
+import pytest
+from sink_drive import drive, run_info
+
+import realmaster_live as rm
+from realmaster_live.errors import ConfigError, RecordingError
+
+pytest.importorskip("rerun")
+module = pytest.importorskip("realmaster_live.sinks.rerun")
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_the_file_holds_the_drive(tmp_path):
+    path = tmp_path / "drives/live.rrd"
+    sink = rm.open_sink(f"rerun:{path}")
+    drive(sink, cameras=("front", "back"), trust=0.8)
+    assert str(sink.figures) == f"rerun:{path}: 40 frames, 0 dropped"
+    done = subprocess.run(
+        [sys.executable, "-m", "rerun", "rrd", "print", "-vvv", str(path)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for entity in ("/world/front/real", "/world/back/sim", "/world/things", "/trust/front"):
+        assert entity in done.stdout
+    for word in ("EncodedImage", "Pinhole", "Transform3D", "Boxes3D", "simulated", "frame"):
+        assert word in done.stdout
+    verify = [sys.executable, "-m", "rerun", "rrd", "verify", str(path)]
+    assert subprocess.run(verify, capture_output=True).returncode == 0
+
+
+def test_a_file_that_exists_stays(tmp_path):
+    (tmp_path / "a.rrd").write_text("mine")
+    with pytest.raises(RecordingError, match="choose another name"):
+        drive(rm.open_sink(f"rerun:{tmp_path}/a.rrd"))
+    assert (tmp_path / "a.rrd").read_text() == "mine"
+
+
+def test_no_viewer_is_one_sentence():
+    with pytest.raises(ConfigError, match="expected a Rerun viewer at"):
+        drive(rm.open_sink(f"rerun:127.0.0.1:{free_port()}"))
+
+
+def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
+    sink = module.RerunSink(viewer="browser", ports=(free_port(), free_port()))
+    with sink:
+        with urllib.request.urlopen(sink.url, timeout=10) as page:
+            assert b"<title>Rerun" in page.read()
+        import psutil
+
+        process = psutil.Process(sink._process.pid)
+        family = [process, *process.children(recursive=True)]
+        hosts = Counter(
+            one.laddr.ip for member in family for one in member.net_connections() if not one.raddr
+        )
+        assert set(hosts) == {"127.0.0.1"}
+        other = module.RerunSink(viewer="browser", ports=sink._ports)
+        with pytest.raises(ConfigError, match="free for Rerun's viewer"):
+            other.open()
+        sink.begin(run_info())
+    assert sink._process.poll() is not None
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
