@@ -217,7 +217,7 @@ def realize(
         for index in range(len(clip) // 4):
             part = slice(4 * index, 4 * index + 4)
             truth.append(middle(clip.truth[part], width, height))
-            chunk = as_chunk(middle(clip.sim[part], width, height), index, 20.0)
+            chunk = as_chunk(middle(clip.sim[part], width, height), index, part.start, 20.0)
             for name, engine in engines.items():
                 began = time.perf_counter()
                 made[name].append(engine.realize(chunk).frames.copy())

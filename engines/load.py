@@ -102,7 +102,8 @@ def load_engine(
             (1: not at all); for recordings, with a checkpoint. See `QualityEngine`.
         negative: the prompt that guidance leads away from.
         clip: frames of a whole clip.
-        autoencoder: the checkpoint whose autoencoder is used in place of the model's own.
+        autoencoder: what is used in place of the model's own: wan (Wan's, which an imported
+            checkpoint keeps), taehv:FILE, or the folder of a checkpoint or a Wan pipeline.
 
     Raises:
         ConfigError: the name is none of them, or an option is not for this kind of engine.
@@ -148,7 +149,7 @@ def load_engine(
     if (folder / "profile.json").is_file():
         require("torch", extra="training")
         from realmaster_live.engines.torch.device import default_device
-        from realmaster_live.engines.torch.opening import open_autoencoder
+        from realmaster_live.model.autoencoder_files import open_autoencoder
 
         torch_options = TorchOptions(
             threads=threads,

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,9 +128,20 @@ def read_prompts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray
     return dict(zip(names, pairs, strict=True))
 
 
-def graphs_of(profile: Profile) -> tuple[str, ...]:
-    """Return the names of a profile's graphs: without reference tokens there is no `context`."""
-    return tuple(name for name in GRAPHS if profile.in_context or name != "context")
+class Contextual(Protocol):
+    """What says whether targets attend to tokens of the reference."""
+
+    @property
+    def in_context(self) -> bool:
+        """Return whether they do."""
+
+
+def graphs_of(model: Contextual) -> tuple[str, ...]:
+    """Return the names of a model's graphs: without reference tokens there is no `context`.
+
+    Each may take outputs of earlier ones.
+    """
+    return tuple(name for name in GRAPHS if model.in_context or name != "context")
 
 
 def check_graphs(

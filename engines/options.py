@@ -58,8 +58,8 @@ class QualityOptions(EngineOptions):
         negative: The prompt that --guidance leads away from. Without it, the one called negative,
             or an empty one.
         clip: Frames of a whole clip. Without it, 81, or what the footage has.
-        autoencoder: The autoencoder in place of the checkpoint's own: the folder of Wan's (wan is
-            the one beside the checkpoint), or a TAEHV file.
+        autoencoder: The autoencoder in place of the checkpoint's own: wan, Wan's, which an imported
+            checkpoint keeps; taehv:FILE; or the folder of a checkpoint or a Wan pipeline.
     """
 
     guidance: float | None = None

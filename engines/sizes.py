@@ -76,4 +76,4 @@ def chunk_spans(spec: ChunkSpec, count: int) -> list[slice]:
     """Return the whole chunks of `count` frames after a reset, in their order."""
     starts = range(spec.first_frames, count - spec.frames + 1, spec.frames)
     later = [slice(start, start + spec.frames) for start in starts]
-    return [slice(spec.first_frames), *later] if count >= spec.first_frames else []
+    return [slice(0, spec.first_frames), *later] if count >= spec.first_frames else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +75,13 @@ PRESETS: Mapping[str, str] = {
     name: describe([name]) for name in ("clear", "rain", "snow", "fog", "night", "overcast")
 }
 """Name of a weather -> the prompt text for an encoder."""
+
+NEGATIVE = "negative"  # the prompt that guidance leads away from: no text, as in training
+
+
+def to_embed(texts: Sequence[str] = ()) -> dict[str, str]:
+    """Return name -> text of what a model's prompts are made of: presets, more texts, no text."""
+    return {**PRESETS, **{text: text for text in texts}, NEGATIVE: ""}
 
 
 class PromptTable(Mapping[str, NDArray[np.float32]]):

@@ -4,7 +4,7 @@ The autoencoder is frozen: truths are encoded, their latents get noise as a stud
 and the head learns to make the truth of what is decoded and of the render.
 
 ```
-OUT/{metrics.jsonl, decoder/step=N, checkpoint/}
+OUT/{metrics.jsonl, decoder/step=N, checkpoint/}, pairs/ of a dataset's pictures
 ```
 
 Legend: B crops, T frames, H W pixels, F latent frames, C latent channels.
@@ -50,6 +50,7 @@ from realmaster_live.training.loop import (
     write_entry,
 )
 from realmaster_live.training.losses import psnr
+from realmaster_live.training.pairs.frames import folder_of_pairs
 from realmaster_live.training.recipe import Recipe, fingerprint
 from realmaster_live.training.session import use_threads
 
@@ -157,7 +158,8 @@ class HeadRun:
     ) -> None:
         """Read the checkpoint onto torch's default device; it gets a new head if it has none.
 
-        Where `stop` returns true, the run saves and ends within a step.
+        `data` is a folder of pairs, or a dataset, whose pictures are then kept in `out`. Where
+        `stop` returns true, the run saves and ends within a step.
 
         Raises:
             ConfigError: the checkpoint has another autoencoder than a tiny one.
@@ -183,9 +185,10 @@ class HeadRun:
         self.autoencoder = autoencoder.to(torch.get_default_device())
         self.recipe, self.base, self.out = recipe, base, out
         self.accepted, self.stop = accepted, stop
-        self.clips = find_clips(data, "training")
+        pairs = folder_of_pairs(data, out / "pairs")
+        self.clips = find_clips(pairs, "training")
         self.stage = HeadStage(
-            recipe, self.autoencoder, self.clips, find_clips(data, "validation")[:LOOK_CLIPS]
+            recipe, self.autoencoder, self.clips, find_clips(pairs, "validation")[:LOOK_CLIPS]
         )
         self.check_sizes()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.model.autoencoder_files import WAN
 from realmaster_live.model.checkpoint import FACTS, LATENTS_OF, save_checkpoint
 from realmaster_live.model.importing import LICENCES
 from realmaster_live.model.lora_files import load, save
@@ -63,8 +64,9 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     prompts = source.base / PROMPTS_FILE
     if prompts.exists():
         shutil.copyfile(prompts, folder / PROMPTS_FILE)
-    if (source.base / LICENCES).is_dir():
-        shutil.copytree(source.base / LICENCES, folder / LICENCES, dirs_exist_ok=True)
+    for beside in (LICENCES, WAN):
+        if (source.base / beside).is_dir():
+            shutil.copytree(source.base / beside, folder / beside, dirs_exist_ok=True)
     write_json(folder / FACTS, merged_facts(source, base, strength))
 
 

@@ -41,7 +41,7 @@ from realmaster_live.model.cost import PROMPT_TOKENS
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.prompts import PROMPTS_FILE, PromptTable
+from realmaster_live.prompts import NEGATIVE, PROMPTS_FILE, PromptTable
 from realmaster_live.system.atomic_files import write_text
 
 logger = logging.getLogger(__name__)
@@ -65,11 +65,14 @@ def round_weights(module: nn.Module) -> None:
 def prompt_pairs(
     transformer: InContextTransformer, checkpoint_dir: Path
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the keys and values of every known prompt, each (L, 2, 1, heads, M, head width)."""
+    """Return the keys and values of every known prompt, each (L, 2, 1, heads, M, head width).
+
+    Without the one that guidance leads away from, which exported graphs do not have.
+    """
     path = checkpoint_dir / PROMPTS_FILE
     kept = PromptTable.load(path) if path.exists() else {}
     profile = transformer.profile
-    known = {name: torch.from_numpy(kept[name]) for name in kept}
+    known = {name: torch.from_numpy(kept[name]) for name in kept if name != NEGATIVE}
     if profile.prompts:
         known = dict(zip(profile.prompts, transformer.prompt_embedding, strict=True)) | known
     with torch.no_grad():

@@ -112,6 +112,7 @@ class Sizes:
         sink: first chunks that stay. ring: last chunks that stay.
         sigmas: noise levels of the steps, from 1 to 0.
         rope_widths: channels of a head that rotate with t, y and x. rope_theta: their base.
+        in_context: whether targets attend to tokens of the reference; else the flow starts at it.
     """
 
     rows: int
@@ -122,6 +123,7 @@ class Sizes:
     sigmas: tuple[float, ...]
     rope_widths: tuple[int, ...]
     rope_theta: float
+    in_context: bool = True
 
     @property
     def tokens(self) -> int:
@@ -223,11 +225,12 @@ class ChunkProgram:
         self._carry(device, base, "encoder_memory")
 
     def context(self, device: Device, base: int) -> None:
-        """Compute the reference's keys and values."""
-        self._run(device, base, "context")
+        """Compute the reference's keys and values, if targets attend to it."""
+        if self.sizes.in_context:
+            self._run(device, base, "context")
 
     def denoise(self, device: Device, base: int) -> None:
-        """Denoise from noise to the clean latent."""
+        """Denoise from noise, or from the render's latent, to the clean latent."""
         for step in range(len(self.sizes.sigmas) - 1):
             self._run(device, base, "denoise", step=str(step), **self._samples(step))
 
@@ -236,10 +239,16 @@ class ChunkProgram:
         self._run(device, base, "decode", sample=self._clean)
 
     def commit(self, device: Device, base: int) -> None:
-        """Compute the clean target's keys and values into `target_kv`."""
-        self._run(
-            device, base, "denoise", step="commit", sample=self._clean, next_sample="spare_sample"
-        )
+        """Compute the clean target's keys and values into `target_kv`, if they are to stay."""
+        if self.slots.target is not None:
+            self._run(
+                device,
+                base,
+                "denoise",
+                step="commit",
+                sample=self._clean,
+                next_sample="spare_sample",
+            )
 
     def settle(self, device: Device, base: int) -> None:
         """Copy the results of decode and commit into the past, over the oldest chunk.
@@ -288,8 +297,9 @@ class ChunkProgram:
             device.copy(target, source, self.layout.size(name))
 
     def _samples(self, step: int) -> dict[str, str]:
-        """Return a step's input and output buffers: the noise first, then two that alternate."""
-        sample = f"sample.{step % 2}" if step else "noise"
+        """Return a step's input and output buffers: the flow's start, then two that alternate."""
+        start = "noise" if self.sizes.in_context else "reference"
+        sample = f"sample.{step % 2}" if step else start
         return {"sample": sample, "next_sample": f"sample.{(step + 1) % 2}"}
 
     @property

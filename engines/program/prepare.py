@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx
 
+from realmaster_live.engines.manifest import graphs_of
 from realmaster_live.engines.program.chunk_program import PAST, Ports, Sizes
 from realmaster_live.engines.program.graph_weights import content_hash, read_graph, write_graphs
 from realmaster_live.engines.program.plan_graphs import (
@@ -21,7 +22,6 @@ from realmaster_live.engines.program.plan_graphs import (
     to_bfloat16,
 )
 
-GRAPHS = ("encode", "context", "denoise", "decode")  # each may take outputs of earlier ones
 KEPT_SUFFIX = "_kv"  # keys and values, which have the products' type
 
 
@@ -37,6 +37,7 @@ def sizes_of(manifest: Mapping[str, Any], *, width: int, height: int, steps: int
         sigmas=tuple(manifest["sigmas"][str(steps)]),
         rope_widths=tuple(manifest["rope_widths"]),
         rope_theta=float(profile["rope_theta"]),
+        in_context=profile.get("flow_from", "noise") == "noise",
     )
 
 
@@ -72,7 +73,7 @@ def prepare_graphs(
     }
     symbols = {"rows": sizes.rows, "columns": sizes.columns}
     models: dict[str, onnx.ModelProto] = {}
-    for name in GRAPHS:
+    for name in graphs_of(sizes):
         model = models[name] = read_graph(exported / f"{name}.onnx")
         for value in model.graph.input:
             if value.name == "past_kv":

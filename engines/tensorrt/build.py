@@ -19,12 +19,15 @@ from realmaster_live.engines.export.export import STEP_CHOICES, export
 from realmaster_live.engines.manifest import describe_files
 from realmaster_live.engines.manifest import read_manifest as read_export
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
-from realmaster_live.engines.program.prepare import GRAPHS, Prepared, prepare_graphs, sizes_of
+from realmaster_live.engines.program.prepare import Prepared, prepare_graphs, sizes_of
 from realmaster_live.engines.program.rehearsal import (
     COLUMNS,
     ROWS,
-    compare,
+    OpenTorch,
+    check,
+    differences,
     given_and_made,
+    limits,
     rehearse,
 )
 from realmaster_live.engines.sizes import check_size, fitting_sizes
@@ -55,7 +58,6 @@ CHECKPOINT_FILES = (
     *("profile.json", "transformer.safetensors", "autoencoder.safetensors"),
     PROMPTS_FILE,
 )
-COPIES = 2  # copies of the transformer's weights: the plans of context and denoise each hold one
 
 
 def build(request: BuildRequest, report: Callable[[str], None] = logger.info) -> dict[str, Any]:
@@ -85,11 +87,18 @@ def build(request: BuildRequest, report: Callable[[str], None] = logger.info) ->
     folder = request.out / PREPARED_FOLDER
     prepared = prepare_graphs(exported, folder, sizes, precision=request.precision)
     report(f"prepared the graphs for {request.width}x{request.height}, {request.precision}")
-    rehearsal = rehearse(exported, manifest, precision=request.precision)
+    rehearsal = rehearse(
+        exported, manifest, precision=request.precision, torch_engine=_opener(request)
+    )
     report(
         f"parity with ONNX Runtime: {rehearsal['levels']:.0f} levels at most, "
         f"{rehearsal['mean_levels']:.3g} on average"
     )
+    if "torch_levels" in rehearsal:
+        report(
+            f"torch in {request.precision} is {rehearsal['torch_levels']:.0f} levels off, "
+            f"{rehearsal['torch_mean_levels']:.3g} on average: this network amplifies rounding"
+        )
     built_for = {
         "flavour": flavour.name,
         "version": flavour.version,
@@ -109,8 +118,8 @@ def build(request: BuildRequest, report: Callable[[str], None] = logger.info) ->
         "sigmas": manifest["sigmas"],
         "prompts": manifest.get("prompts", []),
         **source,
-        "onnx": {name: prepared.contents[name] for name in GRAPHS},
-        "graphs": {name: prepared.ports[name].as_dict() for name in GRAPHS},
+        "onnx": prepared.contents,
+        "graphs": {name: ports.as_dict() for name, ports in prepared.ports.items()},
         "plans": plans,
         "files": _files(request.out, list(plans.values())),
         "parity": {"export": manifest["parity"], "program": rehearsal, "plans": None},
@@ -120,7 +129,8 @@ def build(request: BuildRequest, report: Callable[[str], None] = logger.info) ->
     if gpu is None:
         report("no NVIDIA GPU here: the plans' own parity is not checked, and they cannot run here")
     else:
-        record["parity"]["plans"] = _check_plans(request, exported, sizes)
+        most = limits(request.precision, rehearsal)
+        record["parity"]["plans"] = _check_plans(request, exported, sizes, most)
         write_manifest(request.out, record)
         report(f"parity of the plans: {record['parity']['plans']['levels']:.0f} levels at most")
     _delete_unused_plans(previous, plans, request.out)
@@ -147,11 +157,6 @@ def check_request(request: BuildRequest) -> Profile:
         raise ConfigError(
             f"expected a profile of one expert, got {profile.name} with {profile.experts}: "
             "run it in torch, which plans cannot replace yet"
-        )
-    if not profile.in_context:
-        raise ConfigError(
-            f"expected a profile with reference tokens, got {profile.name}, whose flow starts at "
-            "the render: run it in torch, or export it for ONNX Runtime"
         )
     check_size(request.width, request.height, profile.token_stride)
     if request.steps is not None and request.steps not in STEP_CHOICES:
@@ -197,7 +202,8 @@ def memory_needed(request: BuildRequest, profile: Profile) -> int:
     """Return an estimate of the bytes that plans and buffers take on the GPU."""
     need = cost(profile, height=request.height, width=request.width)
     scale = {"bf16": 1, "fp32": 4 // BYTES}[request.precision]
-    return scale * (COPIES * need.weight_bytes + need.kv_bytes + need.activation_bytes)
+    copies = 2 if profile.in_context else 1  # the plans of context and denoise each hold weights
+    return scale * (copies * need.weight_bytes + need.kv_bytes + need.activation_bytes)
 
 
 def _source(request: BuildRequest) -> dict[str, Any]:
@@ -235,7 +241,8 @@ def _export(
     started = time.monotonic()
     manifest = export(folder, exported, height=ROWS * stride, width=COLUMNS * stride)
     note.write_text(json.dumps(source))
-    report(f"exported {len(GRAPHS)} graphs in {time.monotonic() - started:.0f} s")
+    count = sum(name.endswith(".onnx") for name in manifest["files"])
+    report(f"exported {count} graphs in {time.monotonic() - started:.0f} s")
     return manifest
 
 
@@ -279,8 +286,7 @@ def _compile(
 ) -> dict[str, str]:
     """Return graph -> file of its plan; compile those that are not there yet."""
     plans = {}
-    for name in GRAPHS:
-        ports = prepared.ports[name]
+    for name, ports in prepared.ports.items():
         facts = {**built_for, "onnx": prepared.contents[name], "shapes": ports.as_dict()}
         file = f"{name}-{plan_key({**facts, 'lengths': sizes.lengths})}.plan"
         plans[name] = file
@@ -300,8 +306,20 @@ def _compile(
     return plans
 
 
-def _check_plans(request: BuildRequest, exported: Path, sizes: Sizes) -> dict[str, float]:
-    """Return how far the plans are from ONNX Runtime; raise BuildError beyond the tolerance."""
+def _opener(request: BuildRequest) -> OpenTorch:
+    """Return what opens the torch engine of a build's weights at a size, in its precision."""
+    from realmaster_live.engines.torch.engine import TorchEngine
+
+    folder = request.out / MERGED_FOLDER if request.adapter else request.checkpoint
+    return lambda width, height: TorchEngine(
+        folder, width=width, height=height, precision=request.precision
+    )
+
+
+def _check_plans(
+    request: BuildRequest, exported: Path, sizes: Sizes, most: tuple[float, float]
+) -> dict[str, float]:
+    """Return how far the plans are from ONNX Runtime; raise BuildError beyond `most`."""
     from realmaster_live.engines.onnx_engine import OnnxEngine
     from realmaster_live.engines.tensorrt.engine import TrtEngine
 
@@ -311,12 +329,13 @@ def _check_plans(request: BuildRequest, exported: Path, sizes: Sizes) -> dict[st
             OnnxEngine(exported, width=request.width, height=request.height, steps=steps) as truth,
             TrtEngine(request.out) as engine,
         ):
-            chunks = sizes.sink + 2 * sizes.ring + 1
-            return compare(
+            chunks = max(sizes.sink + 2 * sizes.ring + 1, 2)
+            figures = differences(
                 (given_and_made(truth, index) for index in range(chunks)),
                 lambda chunk, reset: engine.realize(chunk).frames,
-                request.precision,
             )
+            check(figures, most, request.precision)
+            return figures
     except BuildError:
         (request.out / MANIFEST).unlink()
         raise

@@ -215,19 +215,6 @@ def weight_hashes(folder: Path, expert: int) -> tuple[str, str]:
     return hash_tensors(stored_tensors(path)), sha256_of(path, error=BuildError)
 
 
-def open_autoencoder(source: str, checkpoint: Path) -> Autoencoder:
-    """Return the autoencoder that takes the place of a checkpoint's own.
-
-    `source` is the folder of a checkpoint that holds it; the latents are checked later.
-
-    Raises:
-        BuildError: there is none, or its file is damaged.
-    """
-    from realmaster_live.model.checkpoint import load_autoencoder  # which needs safetensors
-
-    return load_autoencoder(Path(source))
-
-
 def _device_of(module: nn.Module) -> torch.device:
     """Return the device of a network."""
     return next(module.parameters()).device

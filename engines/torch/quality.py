@@ -31,9 +31,9 @@ from realmaster_live.model.networks import Networks, expert_at
 from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.model.whole_clip import guided, predict_clip, reference_pairs
-from realmaster_live.prompts import AS_SIMULATED, check_prompt
+from realmaster_live.prompts import AS_SIMULATED, NEGATIVE, check_prompt
 
-NEGATIVE = ("negative", "")  # names of prompts that guidance leads away from, if it is not told
+NEGATIVES = (NEGATIVE, "")  # names of prompts that guidance leads away from, if it is not told
 STEPS = 30
 CLIP = 81  # frames, as Wan was trained
 KEPT_BYTES = 2**34  # the most that keys and values of references may take; else they are recomputed
@@ -174,10 +174,10 @@ class QualityEngine:
         if asked is not None:
             check_prompt(asked, self.prompts)
             return asked
-        found = next((name for name in NEGATIVE if name in self.prompts), None)
+        found = next((name for name in NEGATIVES if name in self.prompts), None)
         if found is None:
             raise EngineError(
-                f"expected a prompt called {NEGATIVE[0]!r} to lead away from with guidance "
+                f"expected a prompt called {NEGATIVE!r} to lead away from with guidance "
                 f"{self._guidance:g}, got {', '.join(self.prompts)}: embed one with realmaster "
                 "prompts, name one with --negative, or use --guidance 1"
             )

@@ -26,7 +26,8 @@ class Fit:
 
     Attributes:
         recipe: The TOML file of the recipe.
-        data: A folder of pairs, or, of ic-lora, of shards.
+        data: A folder of pairs; of decoder also a dataset that realmaster pairs run made; of
+            ic-lora a dataset or its shards.
         out: Folder of the run.
         start: A checkpoint whose weights a new run of stages begins with.
         base: The model that ic-lora trains an adapter of, or the checkpoint that gets the head.

@@ -24,9 +24,10 @@ class Import:
         profile: The profile whose chunks it takes: wan-1.3b-480, wan-5b-704 or wan-a14b.
         autoencoder: What makes latents and pictures: taehv:FILE, a tiny autoencoder's public file,
             which is fast enough to run live; wan, the pipeline's own; or ours:FOLDER, that of a
-            checkpoint of ours.
+            checkpoint of ours. The pipeline's own is kept beside the others, for recordings.
         out: The checkpoint's folder.
-        prompts: Embed the weather presets with the pipeline's text encoder.
+        prompts: Embed the weather presets, and the empty text that guidance leads away from, with
+            the pipeline's text encoder.
         prompt: A text to embed as well. This may be repeated.
     """
 
@@ -43,13 +44,13 @@ def run(options: Import) -> int:
     for module in ("torch", "safetensors"):
         require(module, extra="training")
     from realmaster_live.model.importing import import_model
-    from realmaster_live.prompts import PRESETS
+    from realmaster_live.prompts import to_embed
 
     if options.prompt and not options.prompts:
         raise ConfigError(
             f"expected --prompts with --prompt {options.prompt[0]!r}, got it alone: give both"
         )
-    texts = {**PRESETS, **{text: text for text in options.prompt}} if options.prompts else None
+    texts = to_embed(options.prompt) if options.prompts else None
     facts = import_model(
         options.folder,
         options.out,

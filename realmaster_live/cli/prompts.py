@@ -63,7 +63,7 @@ def run(options: Prompts) -> int:
         )
     found = known(options.checkpoint)
     for name, text in found.items():
-        sys.stdout.write(f"{name}\n" if name == text else f"{name}: {text}\n")
+        sys.stdout.write(f"{name}\n" if name == text else f"{name}: {text or '(no text)'}\n")
     if not found:
         sys.stdout.write(f"{options.checkpoint} knows no prompts\n")
     return 0
@@ -75,7 +75,7 @@ def _embed(folder: Path, encoder: str, texts: Sequence[str]) -> None:
         require(module, extra="training")
     from realmaster_live.model.checkpoint import read_profile
     from realmaster_live.model.text_encoder import embed_prompts
-    from realmaster_live.prompts import PRESETS
+    from realmaster_live.prompts import to_embed
 
     profile = read_profile(folder)
     if profile.prompts or not profile.text_width:
@@ -83,8 +83,7 @@ def _embed(folder: Path, encoder: str, texts: Sequence[str]) -> None:
             f"expected a model whose prompts a text encoder makes, got {profile.name}, which has "
             f"{'trained its own' if profile.prompts else 'none'}: leave --encoder out to list them"
         )
-    prompts = {**PRESETS, **{text: text for text in texts if text not in PRESETS}}
-    embed_prompts(folder, encoder=encoder, prompts=prompts, width=profile.text_width)
+    embed_prompts(folder, encoder=encoder, prompts=to_embed(texts), width=profile.text_width)
 
 
 def _read(path: Path) -> dict[str, list[str]]:

@@ -47,7 +47,7 @@ def random_frames(spec: ChunkSpec, count: int, seed: int = 0) -> list[Frame]:
 def random_chunks(spec: ChunkSpec, count: int) -> list[Chunk]:
     """Return chunks of noise, as the chunker makes them."""
     chunker = Chunker(spec)
-    frames = random_frames(spec, count * spec.frames)
+    frames = random_frames(spec, spec.first_frames + (count - 1) * spec.frames)
     return [chunk for frame in frames if (chunk := chunker.push(frame)) is not None]
 
 
@@ -106,11 +106,14 @@ def host_bytes(folder: str | None, width: int, height: int) -> dict[str, float]:
         spec = engine.spec
         for chunk in random_chunks(spec, 3):
             engine.realize(chunk)  # the ring is full from here on
-        frames = random_frames(spec, spec.frames)
+        frames = random_frames(spec, spec.first_frames + spec.frames)
         chunker = Chunker(spec)
+        for frame in frames[: spec.first_frames]:
+            chunker.push(frame)
+        following = frames[spec.first_frames :]
         tracemalloc.start()
         try:
-            chunk = next(made for frame in frames if (made := chunker.push(frame)) is not None)
+            chunk = next(made for frame in following if (made := chunker.push(frame)) is not None)
             stacked = tracemalloc.get_traced_memory()[0]
             tracemalloc.reset_peak()
             engine.realize(chunk)

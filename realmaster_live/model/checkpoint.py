@@ -17,6 +17,7 @@ from realmaster_live.model.autoencoders.wan import WanAutoencoder
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
+from realmaster_live.model.tensor_files import check_tensors
 from realmaster_live.system.atomic_files import replacing, write_text
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
@@ -52,20 +53,8 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> 
 
     Names and shapes must match exactly.
     """
+    check_tensors(module, tensors, source=source, remedy="use the profile that it was trained for")
     expected = module.state_dict()
-    problems = [f"{name} missing" for name in sorted(expected.keys() - tensors.keys())]
-    problems += [f"{name} unknown" for name in sorted(tensors.keys() - expected.keys())]
-    problems += [
-        f"{name} {tuple(expected[name].shape)} != {tuple(tensors[name].shape)}"
-        for name in sorted(expected.keys() & tensors.keys())
-        if expected[name].shape != tensors[name].shape
-    ]
-    if problems:
-        raise BuildError(
-            f"expected the {len(expected)} tensors of {type(module).__name__}, got {source} with "
-            f"{len(problems)} that differ ({'; '.join(problems[:3])}): "
-            "use the checkpoint with the profile it was trained for"
-        )
     on_meta = any(tensor.is_meta for tensor in expected.values())
     given = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
     module.load_state_dict(given, assign=on_meta)

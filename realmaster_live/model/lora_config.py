@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 from realmaster_live.errors import BuildError
 from realmaster_live.system.texts import parse_json, read_object
+
+logger = logging.getLogger(__name__)
 
 CONFIG_KEY = "lora_adapter_metadata"  # diffusers' own header key: the peft configuration as JSON
 CONFIG_FILE = "adapter_config.json"
@@ -19,17 +22,23 @@ NESTED = re.compile(r"\)[*+?{]")  # repeated groups, with which a pattern may ta
 def read_config(path: Path, header: dict[str, str], *, peft: bool) -> dict[str, Any]:
     """Return the peft configuration of a LoRA file; empty without one.
 
-    Diffusers stores it in the header. peft stores it in a file beside the LoRA, without which the
-    scale of a file with peft's keys is unknown.
+    Diffusers stores it in the header, peft in a file beside the LoRA. Without it the scale of a
+    file with peft's keys is unknown, and is taken to be 1, which is logged.
 
     Raises:
-        BuildError: it is not a JSON object, or it is missing from a file with peft's keys (`peft`).
+        BuildError: it is not a JSON object.
     """
     if peft and CONFIG_KEY not in header:
+        beside = path.parent / CONFIG_FILE
+        if not beside.exists():
+            logger.warning(
+                "no %s beside %s: each layer's alpha is taken to be its rank", CONFIG_FILE, path
+            )
+            return {}
         return read_object(
-            path.parent / CONFIG_FILE,
+            beside,
             what="peft's configuration",
-            remedy="keep the two files of the adapter together",
+            remedy="copy it again, or take it away to have each layer's alpha be its rank",
             error=BuildError,
         )
     try:

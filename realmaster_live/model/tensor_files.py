@@ -12,13 +12,16 @@ import struct
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from realmaster_live.errors import BuildError
 from realmaster_live.optional import require
 from realmaster_live.system.atomic_files import replacing
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 BLOCK = 4 << 20  # bytes that are read at once
 LENGTH = struct.Struct("<Q")  # the header's length, which precedes it
@@ -96,6 +99,29 @@ def read_shards(files: Collection[Path]) -> dict[str, StoredTensor]:
     for path in files:
         tensors |= stored_tensors(path)
     return tensors
+
+
+def check_tensors(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor | StoredTensor],
+    *,
+    source: str,
+    remedy: str = "download the model again",
+) -> None:
+    """Raise BuildError unless tensors are those of a network, by name and shape."""
+    expected = network.state_dict()
+    problems = [f"{name} missing" for name in sorted(expected.keys() - tensors.keys())]
+    problems += [f"{name} unknown" for name in sorted(tensors.keys() - expected.keys())]
+    problems += [
+        f"{name} {tuple(expected[name].shape)} != {tuple(tensors[name].shape)}"
+        for name in sorted(expected.keys() & tensors.keys())
+        if expected[name].shape != tensors[name].shape
+    ]
+    if problems:
+        raise BuildError(
+            f"expected the {len(expected)} tensors of {type(network).__name__} in {source}, got "
+            f"{len(problems)} that differ ({'; '.join(problems[:3])}): {remedy}"
+        )
 
 
 def hash_tensors(tensors: Mapping[str, StoredTensor]) -> str:

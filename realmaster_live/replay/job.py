@@ -19,9 +19,13 @@ from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, WAITING, RunConfig, Status
 from realmaster_live.recording.about import META, Meta
 from realmaster_live.replay.footage import Footage, Reading, Size
-from realmaster_live.replay.model_files import describe_model, fitted
+from realmaster_live.replay.model_files import (
+    autoencoder_hashes,
+    describe_model,
+    fitted,
+    needed_sha256,
+)
 from realmaster_live.system.atomic_files import write_bytes
-from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.records import encode, read_record
 
 PLAN, FAILURES, STATE = "plan.json", "tries", ".replay"
@@ -216,7 +220,7 @@ def piece_of(footage: Footage, out: Path, reading: Reading, realizing: Realizing
         "input_sha256": footage.sha256,
         "engine": realizing.engine,
         "engine_sha256": sha256,
-        "running": decisive(realizing.running),
+        "running": decisive(realizing.running, realizing.engine),
         "prompt": realizing.prompt,
         "seed": realizing.seed,
         "sizes": sizes,
@@ -241,22 +245,21 @@ def stamp_of(out: Path) -> Mapping[str, Any] | None:
     return {"running": {}, **stamp}  # earlier versions had no such options
 
 
-def decisive(running: QualityOptions) -> dict[str, Any]:
-    """Return what decides the pictures of how a model runs; adapters by their content.
+def decisive(running: QualityOptions, engine: str) -> dict[str, Any]:
+    """Return what decides the pictures of how a model runs; files by their content.
 
     Raises:
         ConfigError: a LoRA file is not there.
     """
     plain = {name: value for name, value in running.given().items() if name not in WHERE}
     if running.adapter:
-        plain["adapter"] = [[_adapter_hash(path), strength] for path, strength in running.adapter]
+        plain["adapter"] = [
+            [needed_sha256(path, what="a LoRA file"), strength]
+            for path, strength in running.adapter
+        ]
+    if running.autoencoder is not None:
+        plain["autoencoder"] = autoencoder_hashes(running.autoencoder, Path(engine))
     return plain
-
-
-def _adapter_hash(path: Path) -> str:
-    if not path.exists():
-        raise ConfigError(f"expected a LoRA file at {path}, got no such file: check the path")
-    return sha256_of(path, error=ConfigError)
 
 
 def check_place(piece: Piece, *, overwrite: bool) -> None:

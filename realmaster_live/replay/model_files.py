@@ -56,6 +56,25 @@ def fitted(width: int, height: int, stride: int) -> tuple[int, int]:
     return fitting_sizes(width, height, stride)[0]
 
 
+def needed_sha256(path: Path, *, what: str) -> str:
+    """Return the SHA-256 of a file; ConfigError where there is no such file."""
+    if not path.exists():
+        raise ConfigError(f"expected {what} at {path}, got no such file: check the path")
+    return sha256_of(path, error=ConfigError)
+
+
+def autoencoder_hashes(choice: str, engine: Path) -> dict[str, str]:
+    """Return the hashes of the files behind an autoencoder that replaces an engine's own.
+
+    `choice` is "wan", "taehv:FILE" or a folder; empty where none is found, which opening it says.
+    """
+    kind, _, place = choice.partition(":")
+    if kind == "taehv" and place:
+        return {place: needed_sha256(Path(place), what="a tiny autoencoder's file")}
+    folder = engine / "wan" if choice == "wan" else Path(choice)
+    return _hashes(folder / "vae") or _hashes(folder)
+
+
 def _hashes(folder: Path) -> dict[str, str]:
     found = sorted(folder.glob("*.safetensors"))
     return {path.name: sha256_of(path, error=ConfigError) for path in found}

@@ -37,9 +37,10 @@ def test_embedded_texts_are_what_the_engine_shows(encoder, tmp_path, capsys):
     assert capsys.readouterr().out == f"{folder} knows no prompts\n"
     assert main(["prompts", str(folder), "--encoder", str(encoder), "--prompt", TEXT]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [*(f"{name}: {text}" for name, text in PRESETS.items()), TEXT]
+    presets = [f"{name}: {text}" for name, text in PRESETS.items()]
+    assert lines == [*presets, TEXT, "negative: (no text)"]
     table = PromptTable.load(folder / PROMPTS_FILE)
-    assert [*table] == [*PRESETS, TEXT]
+    assert [*table] == [*PRESETS, TEXT, "negative"]
     assert table.encoder == str(encoder)
     shown = {}
     for name in ("rain", TEXT):

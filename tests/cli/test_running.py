@@ -3,9 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_autoencoders import make
+from wan_folder import make_folder
 
 from realmaster_live.cli import main
 from realmaster_live.cli.attach import Attach
@@ -15,8 +18,10 @@ from realmaster_live.cli.replay import Replay
 from realmaster_live.engines.options import EngineOptions, QualityOptions
 from realmaster_live.errors import ConfigError
 from realmaster_live.model.checkpoint import save_checkpoint
+from realmaster_live.model.importing import import_model
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
+from realmaster_live.prompts import PROMPTS_FILE, PromptTable
 from realmaster_live.recording import Recording
 from realmaster_live.replay.job import decisive
 
@@ -58,15 +63,15 @@ def test_a_replay_remembers_what_decides_its_pictures(tmp_path):
     path = tmp_path / "lora.safetensors"
     path.write_bytes(b"one")
     options = QualityOptions(device="cuda", compile=True, steps=3, adapter=((path, 0.5),))
-    before = decisive(options)
+    before = decisive(options, "embedded")
     assert before.keys() == {"steps", "adapter"}
     path.write_bytes(b"two")
-    assert decisive(options) != before
-    assert decisive(QualityOptions(device="cuda")) == {}
+    assert decisive(options, "embedded") != before
+    assert decisive(QualityOptions(device="cuda"), "embedded") == {}
     assert QualityOptions().given() == EngineOptions().given() == {}
     path.unlink()
     with pytest.raises(ConfigError, match=r"a LoRA file at .*lora\.safetensors, got no such file"):
-        decisive(options)
+        decisive(options, "embedded")
 
 
 def test_a_gpu_that_is_not_there_is_one_sentence(tmp_path, capsys):
@@ -99,3 +104,28 @@ def test_a_recording_in_the_quality_mode(tmp_path, capsys):
     assert "chunks of 8 at 10 a second, 2 steps, guidance 3)" in told
     recording = Recording(tmp_path / "made")
     assert sum(1 for _ in recording.frames()) == 8
+
+
+def test_a_recording_with_wans_own_autoencoder(tmp_path, capsys):
+    folder, tiny = make_folder(tmp_path / "pipeline"), tmp_path / "taew2_1.pth"
+    torch.save(make("taew2_1").state_dict(), tiny)
+    import_model(folder, tmp_path / "model", profile="wan-1.3b-480", autoencoder=f"taehv:{tiny}")
+    texts = {name: np.zeros((3, 16), np.float32) for name in ("clear", "negative")}
+    PromptTable(texts).save(tmp_path / "model" / PROMPTS_FILE)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for index in range(9):
+        Image.new("RGB", (48, 32), (index * 20, 80, 120)).save(pictures / f"{index:03}.png")
+    command = ["replay", str(pictures), "--fps", "10", "--engine", str(tmp_path / "model")]
+    command += ["--steps", "3", "--guidance", "5", "--autoencoder", "wan", "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "made")]) == 0
+    assert "autoencoder WanAutoencoder" in " ".join(capsys.readouterr().out.split())
+    assert sum(1 for _ in Recording(tmp_path / "made").frames()) == 9
+    stamped = [
+        decisive(QualityOptions(autoencoder=choice), str(tmp_path / "model"))["autoencoder"]
+        for choice in ("wan", str(folder), f"taehv:{tiny}")
+    ]
+    assert all(stamped)
+    command[command.index("wan")] = "none"
+    assert main([*command, "--out", str(tmp_path / "no")]) == 1
+    assert "expected wan, taehv:FILE, or the folder" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from realmaster_live.cli import main
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.model.autoencoder_files import open_autoencoder
 from realmaster_live.model.checkpoint import load_networks, read_profile, save_checkpoint
 from realmaster_live.model.importing import describe, import_model
 from realmaster_live.model.lora import attach
@@ -138,6 +140,47 @@ def test_licences_come_along_and_info_says_what_it_is(tmp_path, folder, tiny_fil
     assert lines["licence"] == "apache-2.0"
     assert lines["chunks"].startswith("12 frames of 3 latents, the first 9")
     assert facts["base_sha256"] in lines["  sha256"]
+
+
+def test_wans_own_autoencoder_is_kept_beside_another(tmp_path, folder, tiny_file, capsys):
+    out, merged = tmp_path / "model", tmp_path / "merged"
+    import_model(folder, out, profile=PROFILE, autoencoder=f"taehv:{tiny_file}")
+    assert dict(describe(out))["  beside it"].startswith("wan, ")
+    assert main(["export", str(out), "--out", str(merged), "--to", "checkpoint"]) == 0
+    stored = load_file(folder / "vae" / f"{WEIGHTS}.safetensors")
+    for choice, checkpoint in (("wan", out), ("wan", merged), (str(folder), out)):
+        found = open_autoencoder(choice, checkpoint)
+        assert found.state_dict().keys() == stored.keys()
+        for name, tensor in found.state_dict().items():
+            assert torch.equal(tensor, stored[name]), name
+    tiny = open_autoencoder(f"taehv:{tiny_file}", out).state_dict()
+    assert all(torch.equal(x, tiny[name]) for name, x in open_autoencoder(str(out), out)
+               .state_dict().items())  # fmt: skip
+    import_model(folder, tmp_path / "own", profile=PROFILE, autoencoder="wan")
+    assert not (tmp_path / "own" / "wan").exists()
+    assert open_autoencoder("wan", tmp_path / "own").state_dict().keys() == stored.keys()
+    capsys.readouterr()
+
+
+def test_what_stands_in_for_an_autoencoder_is_one_sentence(tmp_path, folder, tiny_file):
+    out = tmp_path / "model"
+    import_model(folder, out, profile=PROFILE, autoencoder=f"taehv:{tiny_file}")
+    wide = make_folder(tmp_path / "wide", latents="wan2.2")
+    cut(out / "wan" / "autoencoder.safetensors")
+    for choice, said in {
+        "wan": "expected a safetensors file at .*wan/autoencoder.safetensors",
+        str(wide): "expected an autoencoder of 16 channels .* got 48 and 16 from .*wide",
+        "taehv:no.pth": "expected no.pth, got no such file",
+        str(tmp_path): "expected wan, taehv:FILE, or the folder of a checkpoint or a Wan pipeline",
+        "sd": "expected wan, taehv:FILE, or the folder .* got 'sd'",
+    }.items():
+        with pytest.raises(BuildError, match=said) as caught:
+            open_autoencoder(choice, out)
+        assert "\n" not in str(caught.value)
+    shutil.rmtree(out / "wan")  # as earlier versions imported it
+    load_networks(out)
+    with pytest.raises(BuildError, match=r"got none: import the model again, or give the folder"):
+        open_autoencoder("wan", out)
 
 
 def test_an_adapter_of_the_folder_fits_the_checkpoint(tmp_path, folder, tiny_file, capsys):

@@ -72,10 +72,16 @@ def test_other_spellings_name_the_same_layer(tmp_path, width):
             assert torch.equal(half, stored.float().flatten(1))
 
 
-def test_peft_weights_without_their_configuration_are_refused(tmp_path, wan, width):
+def test_peft_weights_without_their_configuration_have_the_scale_one(tmp_path, wan, width, caplog):
     tensors = halves(Q.replace("transformer.", "base_model.model."), width)
     path = write(tmp_path / "adapter_model.safetensors", tensors)
-    with pytest.raises(BuildError, match=r"adapter_config\.json, got no such file"):
+    adapter = load(path, wan)
+    assert adapter.low_ranks["blocks.0.attn1.to_q"].alpha == 4  # its rank
+    adapter.detach()
+    (told,) = caplog.messages
+    assert told.startswith("no adapter_config.json beside") and "alpha" in told
+    (tmp_path / "adapter_config.json").write_text('{"lora_alpha": 8')
+    with pytest.raises(BuildError, match=r"adapter_config\.json, got .*: copy it again, or take"):
         load(path, wan)
 
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from footage import write_pair
+from latent_clips import make_clips, write_shards
 from safetensors.torch import load_file
 from tiny_autoencoders import make, profile_of
 
@@ -65,6 +67,43 @@ def test_the_head_learns_to_use_the_render(tmp_path, base, pairs):
     prompts = {"clear": np.zeros((3, 8), np.float32)}
     with TorchEngine(out / "checkpoint", width=48, height=32, prompts=prompts) as engine:
         assert engine.spec.first_frames == 9
+
+
+DATASET = """
+[plan]
+frames = 9
+size = "64x32"
+[propagate]
+method = "exact"
+[gate]
+max_palette_drift = false
+[split]
+by = "seed"
+"""
+
+
+def test_a_dataset_of_pairs_trains_it_as_well(tmp_path, base, capsys):
+    """Its pictures are written beside the run, once, and latents alone are refused."""
+    for seed in (3, 900):
+        write_pair(tmp_path / "pairs", seed, frames=9, first=20 * (seed > 3))
+    recipe, dataset = tmp_path / "set.toml", tmp_path / "SET"
+    recipe.write_text(DATASET)
+    assert (
+        main(["pairs", "plan", str(dataset), str(tmp_path / "pairs"), "--recipe", str(recipe)]) == 0
+    )
+    for verb in ("propagate", "gate", "split"):
+        assert main(["pairs", verb, str(dataset)]) == 0
+    status, out = fit(tmp_path, base, dataset, steps=2)
+    assert status == 0
+    films = sorted((out / "pairs").glob("*.truth.npy"))
+    assert [np.load(film).shape for film in films] == [(9, 32, 64, 3)] * 2
+    written = [film.stat().st_mtime_ns for film in films]
+    assert fit(tmp_path, base, dataset, steps=2)[0] == 0
+    assert [film.stat().st_mtime_ns for film in films] == written
+    write_shards(tmp_path / "shards", {"train": make_clips(1, seed=1)})
+    capsys.readouterr()
+    assert fit(tmp_path, base, tmp_path / "shards")[0] == 1
+    assert "got packed latents: give the folder of the dataset" in capsys.readouterr().err
 
 
 def test_other_autoencoders_are_refused(tmp_path, pairs, capsys):

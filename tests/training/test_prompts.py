@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from realmaster_live.errors import PairError
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.checkpoint import save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import TINY
@@ -17,6 +18,7 @@ from realmaster_live.training.latents import prompt_kv, roll_out
 
 NAMES = ("as simulated", "red", "blue")
 PROFILE = dataclasses.replace(TINY, prompts=NAMES)
+SPEC = ChunkSpec(frames=4, height=64, width=96, fps=20.0)
 
 
 def write(folder, seed: int, prompt: str, frames: int = 8) -> None:
@@ -90,9 +92,9 @@ def test_the_classifier_predicts_what_was_asked_for(tinted, tmp_path):
     learnt = PromptClassifier.learn(training, colours)
     learnt.save(tmp_path / "classifier.npz")
     kept = PromptClassifier.load(tmp_path / "classifier.npz")
-    good = prompted_figures(perfect, held_out, learnt, colours, 4)
-    bad = prompted_figures(idle, held_out, learnt, colours, 4)
-    assert prompted_figures(perfect, held_out, kept, colours, 4) == good
+    good = prompted_figures(perfect, held_out, learnt, colours, SPEC)
+    bad = prompted_figures(idle, held_out, learnt, colours, SPEC)
+    assert prompted_figures(perfect, held_out, kept, colours, SPEC) == good
     assert good["classifier_clips"] == {"blue": 3, "red": 3}
     for name in NAMES[1:]:
         clip = next(clip for clip in held_out if clip.prompt == name)

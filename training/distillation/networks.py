@@ -22,6 +22,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.lora import Adapter, attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import load, read_facts
+from realmaster_live.model.profile import Profile
 from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.distillation.recipe import DistillRecipe, Trains
 from realmaster_live.training.experts import Network, joined, transformers_of
@@ -105,6 +106,11 @@ class Teacher:
             )
         return dataclasses.replace(self.config, checkpoint=str(self.base))
 
+    @property
+    def profile(self) -> Profile:
+        """Return the profile of the base model; of diffusers' models, before their own sizes."""
+        return profile_of(self._config)
+
     def read(self) -> Base:
         """Return the base model, which must have one expert, on the CPU."""
         return load_base(self._config)
@@ -112,7 +118,7 @@ class Teacher:
     def read_experts(self) -> tuple[Base, ...]:
         """Return the base models, one for each expert, on the CPU."""
         config = self._config
-        if profile_of(config).experts == 1:
+        if self.profile.experts == 1:
             return (load_base(config),)
         return tuple(load_base(dataclasses.replace(config, expert=each)) for each in EXPERTS)
 

@@ -45,7 +45,7 @@ from realmaster_live.training.distillation.stage import DistillStage
 from realmaster_live.training.distillation.validation import Validation
 from realmaster_live.training.experts import transformers_of
 from realmaster_live.training.iclora.base import check_latents_of
-from realmaster_live.training.iclora.train import Data
+from realmaster_live.training.iclora.train import Data, check_texts
 from realmaster_live.training.loop import Interval, check_fingerprint, never, run_stage, write_entry
 from realmaster_live.training.recipe import recipe_hash
 from realmaster_live.training.session import machine
@@ -83,6 +83,10 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
+        empty_for = (
+            ["guidance to none in [dmd2]"] if recipe.matches and recipe.dmd2.uses_guidance else []
+        )
+        check_texts(data, teacher.profile, empty_for)
         networks = open_networks(teacher, self.start, recipe)
         student, self.adapters = networks.student, networks.adapters
         check_latents_of(networks.bases[0], data.autoencoder_sha256)

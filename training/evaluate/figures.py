@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realmaster_live.engines.sizes import chunk_spans
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.protocols import Engine, PromptedEngine
 from realmaster_live.training.data import AS_SIMULATED, HELD_OUT_FROM, Clip
 from realmaster_live.training.evaluate.clips import look_of
@@ -57,7 +59,7 @@ def pictures_of(clip: Clip, realized: NDArray[np.uint8]) -> dict[str, NDArray[np
 
 
 def plain_figures(
-    clips: Sequence[Clip], realize: Realize, network: Network, chunk_frames: int
+    clips: Sequence[Clip], realize: Realize, network: Network, spec: ChunkSpec
 ) -> dict[str, Any]:
     """Return the metrics of clips without a prompt: pictures, changes between them, features."""
     names = ("render", "realized")
@@ -90,8 +92,9 @@ def plain_figures(
             entry["flicker"] += flicker(frames, truth)
             entry["sharpness"].append(sharpness(frames))
         changes = flicker(pictures["realized"], truth)
-        at_seams = [c for i, c in enumerate(changes) if (i + 1) % chunk_frames == 0]
-        inside = [c for i, c in enumerate(changes) if (i + 1) % chunk_frames]
+        begins = {span.start for span in chunk_spans(spec, len(truth))}
+        at_seams = [c for i, c in enumerate(changes) if i + 1 in begins]
+        inside = [c for i, c in enumerate(changes) if i + 1 not in begins]
         if at_seams:
             seams.append(float(np.mean(at_seams) / np.mean(inside)))
         per_clip[clip.name] = {

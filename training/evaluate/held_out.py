@@ -71,7 +71,7 @@ def evaluate(
             f"{', '.join(map(str, folders))}, got none of {len(found)}: make such pairs"
         )
     network, realize = mobilenet(), realizer(engine)
-    result = plain_figures(clips, realize, network, engine.spec.frames)
+    result = plain_figures(clips, realize, network, engine.spec)
     longest = max(clips, key=len)
     if isinstance(engine, PromptedEngine):
         engine.set_prompt(AS_SIMULATED)
@@ -96,9 +96,7 @@ def evaluate(
             judge = PromptClassifier.learn(gather(folders, "training"), features_of)
             if classifier is not None:
                 judge.save(classifier)
-        result["prompted"] = prompted_figures(
-            realize, prompted, judge, features_of, engine.spec.frames
-        )
+        result["prompted"] = prompted_figures(realize, prompted, judge, features_of, engine.spec)
     result["bars"] = [bar.facts() for bar in bars_of(result)]
     if out_dir is not None:
         out = Path(out_dir)

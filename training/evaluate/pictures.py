@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from realmaster_live.engines.sizes import chunk_spans
+from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.protocols import Engine
 from realmaster_live.system.pictures import write_picture
@@ -20,15 +22,16 @@ from realmaster_live.system.pictures import write_picture
 CROP = 224  # pixels, MobileNetV2's own input size
 
 
-def as_chunk(frames: NDArray[np.uint8], index: int, fps: float) -> Chunk:
-    """Return frames as a chunk of a camera at the origin."""
+def as_chunk(frames: NDArray[np.uint8], index: int, first: int, fps: float) -> Chunk:
+    """Return frames, numbered from `first` on, as a chunk of a camera at the origin."""
     count = len(frames)
+    numbers = np.arange(count) + first
     return Chunk(
         index=index,
         camera="held-out",
         frames=np.ascontiguousarray(frames),
-        frame_ids=np.arange(count) + index * count,
-        timestamps=(np.arange(count) + index * count) / fps,
+        frame_ids=numbers,
+        timestamps=numbers / fps,
         captured_at=np.zeros(count),
         intrinsics=np.eye(3),
         cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
@@ -36,15 +39,22 @@ def as_chunk(frames: NDArray[np.uint8], index: int, fps: float) -> Chunk:
 
 
 def realize_frames(engine: Engine, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a clip's whole chunks (n * T, H, W, 3) as the engine realizes them from a reset."""
+    """Return a clip's whole chunks, joined (T, H, W, 3), as the engine realizes them from a reset.
+
+    Raises:
+        PairError: the clip is shorter than a chunk.
+    """
+    spec = engine.spec
     engine.reset()
-    size = engine.spec.frames
-    return np.concatenate(
-        [
-            engine.realize(as_chunk(frames[start : start + size], index, engine.spec.fps)).frames
-            for index, start in enumerate(range(0, len(frames) - size + 1, size))
-        ]
-    )
+    made: list[NDArray[np.uint8]] = []
+    for index, span in enumerate(chunk_spans(spec, len(frames))):
+        made.append(engine.realize(as_chunk(frames[span], index, span.start, spec.fps)).frames)
+    if not made:
+        raise PairError(
+            f"expected clips of at least a chunk of {spec.first_frames} frames, got one of "
+            f"{len(frames)}: render longer clips"
+        )
+    return np.concatenate(made)
 
 
 def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CROP, CROP, 3)

@@ -18,6 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from realmaster_live.engines.sizes import chunk_spans
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.training.data import AS_SIMULATED, Clip
 from realmaster_live.training.evaluate.metrics import psnr
 
@@ -114,7 +116,7 @@ def prompted_figures(
     clips: Sequence[Clip],
     classifier: PromptClassifier,
     features: Features,
-    chunk_frames: int,
+    spec: ChunkSpec,
 ) -> dict[str, Any]:
     """Return metrics against the truth for every prompt of the held-out `clips`.
 
@@ -131,8 +133,7 @@ def prompted_figures(
             scores["render_db"] += psnr(np.asarray(clip.sim[: len(made)]), truth)
             scores["as_simulated_db"] += psnr(realize(clip, AS_SIMULATED), truth)
             scores["prompted_db"] += psnr(made, truth)
-            for start in range(0, len(made), chunk_frames):
-                part = slice(start, start + chunk_frames)
+            for part in chunk_spans(spec, len(made)):
                 named["recognised"].append(classifier.name(features(made[part])) == name)
                 named["truth_recognised"].append(classifier.name(features(truth[part])) == name)
         means = {key: float(np.mean(values)) for key, values in scores.items()}

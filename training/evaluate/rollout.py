@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.engines.sizes import chunk_spans
+from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine
 from realmaster_live.training.data import Clip
 from realmaster_live.training.evaluate.metrics import psnr
@@ -24,29 +26,28 @@ def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, f
     (standard deviation) in percent. Figures that begin with `worst_` are the largest of all
     passages; the others are of the last one.
     """
-    size = engine.spec.frames
-    count = len(clip) // size
-    forward = np.arange(count * size)
-    order = np.concatenate((forward, forward[::-1]))
-    truth = np.asarray(clip.truth[: count * size])
+    spec = engine.spec
+    length = len(clip) // spec.frames * spec.frames
+    if not length:
+        raise PairError(
+            f"expected a clip of at least {spec.frames} frames, got {len(clip)}: render longer ones"
+        )
+    there_and_back = np.concatenate((np.arange(length), np.arange(length)[::-1]))
+    truth = np.asarray(clip.truth[:length])
     # an odd number, so that the last passage is a forward one
-    passages = max(3, round(seconds * engine.spec.fps / size) // count | 1)
+    passages = max(3, int(seconds * spec.fps) // length | 1)
     engine.reset()
+    spans = chunk_spans(spec, passages * length + spec.frames)  # chunks may end behind a passage
+    chunks, waiting = 0, np.empty((0, *clip.sim.shape[1:]), np.uint8)
     means, contrasts, first_and_last = [], [], []
     for passage in range(passages):
-        times = order[count * size * (passage % 2) :]
-        made = np.concatenate(
-            [
-                engine.realize(
-                    as_chunk(
-                        clip.sim[times[place * size : (place + 1) * size]],
-                        passage * count + place,
-                        engine.spec.fps,
-                    )
-                ).frames
-                for place in range(count)
-            ]
-        )
+        while len(waiting) < length:
+            span = spans[chunks]
+            times = there_and_back[np.arange(span.start, span.stop) % len(there_and_back)]
+            chunk = as_chunk(clip.sim[times], chunks, span.start, spec.fps)
+            waiting = np.concatenate((waiting, engine.realize(chunk).frames))
+            chunks += 1
+        made, waiting = waiting[:length], waiting[length:]
         if passage % 2 == 0:
             means.append(made.mean((0, 1, 2)))
             contrasts.append(made.std((0, 1, 2)))
@@ -54,8 +55,8 @@ def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, f
             first_and_last.append(float(np.mean(psnr(made, truth))))
     means_percent, contrast_percent = percent_of_first(means), percent_of_first(contrasts)
     return {
-        "chunks": passages * count,
-        "seconds": passages * count * size / engine.spec.fps,
+        "chunks": chunks,
+        "seconds": passages * length / spec.fps,
         "first_passage_db": first_and_last[0],
         "last_passage_db": first_and_last[1],
         "colour_shift_levels": float(np.abs(means[-1] - means[0]).max()),

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from realmaster_live.errors import PairError
 from realmaster_live.model.lora import Adapter, attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
+from realmaster_live.model.profile import Profile
 from realmaster_live.optional import require
 from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.checkpoints import latest
-from realmaster_live.training.iclora.base import check_latents_of, load_base, prepare
+from realmaster_live.training.iclora.base import check_latents_of, load_base, prepare, profile_of
 from realmaster_live.training.iclora.batches import Batches, LatentPairs
 from realmaster_live.training.iclora.processes import Processes
 from realmaster_live.training.iclora.recipe import IcLoraRecipe, fingerprint
@@ -69,6 +71,25 @@ class Data:
     autoencoder_sha256: str = ""
 
 
+def check_texts(data: Data, profile: Profile, empty_for: Sequence[str]) -> None:
+    """Raise PairError where a model takes embeddings of prompts that the data do not have.
+
+    `empty_for` lists the settings, as they would be without it, that need the empty prompt's.
+    """
+    if profile.prompts or not profile.text_width:
+        return
+    if data.training.shapes and data.training.read(0).text is None:
+        raise PairError(
+            f"expected embeddings of the prompts for {profile.name}, got clips without: encode and "
+            "pack them again with text_encoder in [encode]"
+        )
+    if data.empty_text is None and empty_for:
+        raise PairError(
+            "expected the embedding of the empty prompt beside the clips', got none: run "
+            f"realmaster pairs encode and pack again, or set {' and '.join(empty_for)}"
+        )
+
+
 class IcLoraRun:
     """A training run in its folder."""
 
@@ -95,6 +116,7 @@ class IcLoraRun:
         if device.type == "cuda" and self.processes.share[1] > 1:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.set_default_device(device)
+        check_texts(data, profile_of(recipe.base), self.settings_with_empty_text())
         self.base = load_base(recipe.base)
         check_latents_of(self.base, data.autoencoder_sha256)
         prepare(self.base, weights=recipe.memory.weights, device=device)
@@ -104,6 +126,14 @@ class IcLoraRun:
         if recipe.tensorboard and self.processes.first:
             tensorboard = require("torch.utils.tensorboard", extra="tensorboard")
             self.log_to_tensorboard = tensorboard.SummaryWriter(out / "tensorboard")
+
+    def settings_with_empty_text(self) -> list[str]:
+        """Return the settings that need the empty prompt, as they would be without it."""
+        validation = self.recipe.validation
+        looks = self.data.validation is not None and validation.clips
+        settings = ["caption_dropout = 0"] if self.recipe.conditions.caption_dropout else []
+        guided = looks and validation.guidance != 1.0
+        return [*settings, "guidance = 1 in [validation]"] if guided else settings
 
     def attach(self) -> Adapter:
         """Return a new adapter, with the same initial weights on every device."""

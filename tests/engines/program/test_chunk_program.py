@@ -19,11 +19,14 @@ from realmaster_live.engines.program.host_device import HostDevice, from_noise, 
 from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
 from realmaster_live.engines.program.rehearsal import (
     GATES,
-    compare,
+    check,
+    differences,
     given_and_made,
+    limits,
     noise_chunk,
     rehearse,
 )
+from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError
 
 WIDTH, HEIGHT = 96, 64
@@ -54,10 +57,9 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
     with OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, steps=steps, threads=1) as truth:
         truth._profile = dataclasses.replace(truth._profile, sink=sink, ring=ring)
         truth.reset()
-        figures = compare(
+        figures = differences(
             [given_and_made(truth, index) for index in range(sink + 2 * ring + 2)],
             lambda chunk, reset: realize_on_host(program, device, chunk.frames, reset=reset),
-            "fp32",
         )
     assert figures["levels"] <= 1.0
     assert figures["mean_levels"] < 0.01
@@ -107,7 +109,26 @@ def test_a_wrong_answer_fails_the_gate(tiny_model):
         pytest.raises(BuildError, match="expected levels of bf16 within 6"),
     ):
         made = [given_and_made(truth, index) for index in range(2)]
-        compare(made, lambda chunk, reset: 255 - chunk.frames, "bf16")
+        check(differences(made, lambda chunk, reset: 255 - chunk.frames), GATES["bf16"], "bf16")
+
+
+def test_a_network_that_amplifies_rounding_is_held_to_torch(
+    tiny_model, tiny_checkpoint, manifest, monkeypatch
+):
+    """Beyond the gate, what torch in the same precision is off by decides; not where it is not."""
+    monkeypatch.setitem(GATES, "bf16", (1e-3, 1e-3))
+
+    def torch_in(precision):
+        return lambda width, height: TorchEngine(
+            tiny_checkpoint, width=width, height=height, precision=precision, threads=1
+        )
+
+    figures = rehearse(tiny_model, manifest, precision="bf16", torch_engine=torch_in("bf16"))
+    assert 1 <= figures["levels"] <= 1.5 * figures["torch_levels"]
+    assert limits("bf16", figures)[0] == 1.5 * figures["torch_levels"]
+    for opener in (torch_in("fp32"), None):
+        with pytest.raises(BuildError, match=r"expected (mean_)?levels of bf16 within"):
+            rehearse(tiny_model, manifest, precision="bf16", torch_engine=opener)
 
 
 def test_layout_keeps_buffers_apart(tiny_model, manifest, tmp_path):

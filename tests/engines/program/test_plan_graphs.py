@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
+from realmaster_live.engines.manifest import GRAPHS
 from realmaster_live.engines.program.chunk_program import PAST
 from realmaster_live.engines.program.graph_weights import (
     content_hash,
@@ -24,7 +25,7 @@ from realmaster_live.engines.program.plan_graphs import (
     ports_of,
     shape_of,
 )
-from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
+from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
 from realmaster_live.errors import BuildError
 from realmaster_live.model.profile import TINY
 

@@ -1,5 +1,6 @@
 """`realmaster build`, from the command line to the manifest."""
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -31,11 +32,12 @@ from realmaster_live.errors import (
     MissingDependency,
     OutOfMemory,
 )
-from realmaster_live.model.checkpoint import load_checkpoint
+from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
 from realmaster_live.model.lora import attach
 from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import save
 from realmaster_live.model.profile import TINY, WAN_1_3B
+from realmaster_live.model.random_weights import random_networks
 
 WIDTH, HEIGHT = 96, 64
 CARD = Gpu(name="a card", sm=90, driver="580.1", total_bytes=16 * 10**9)
@@ -121,6 +123,24 @@ def test_plans_without_tensorrt_say_what_to_install(out, monkeypatch):
     message = str(caught.value)
     assert message.startswith("expected a TensorRT, got none that imports (tensorrt: ")
     assert "pip install" in message and "\n" not in message
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_flow_from_the_render_has_no_graph_of_the_reference(tmp_path, precision):
+    pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+    profile = dataclasses.replace(
+        TINY, flow_from="render", prediction="velocity", steps=1, ring=0, falling=False
+    )
+    save_checkpoint(tmp_path / "model", *random_networks(profile, torch.device("cpu")))
+    request = request_for(
+        tmp_path / "model", tmp_path / "out", compiler="tensorrt_rtx", precision=precision
+    )
+    made = build(request)
+    assert set(made["plans"]) == {"encode", "denoise", "decode"}
+    assert made["parity"]["program"]["chunks"] == 2
+    assert read_manifest(tmp_path / "out")["steps"] == 1
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from latent_clips import make_clips
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.checkpoints import latest
@@ -224,6 +224,25 @@ def test_wan_learns_with_sink_ring_prefix_and_captions(recipe_of, wan, tmp_path)
     assert {"mse", "mse_reference", "loss_by_t"} == set(lines[-1]["validation"])
     picture = cv2.imread(str(tmp_path / "samples" / "step=60" / "000.png"))
     assert picture.shape == (3 * 32, 4 * 48, 3)  # false colours: there is no autoencoder
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "empty prompt .* or set caption_dropout = 0$"),
+        ({"conditions": {"caption_dropout": 0.0}, "validation": {"clips": 1, "guidance": 5.0}},
+         r"empty prompt .* or set guidance = 1 in \[validation\]$"),
+    ],
+)  # fmt: skip
+def test_missing_embeddings_are_named_before_the_model_is_read(recipe_of, tmp_path, options, said):
+    recipe = recipe_of(base={"checkpoint": str(tmp_path / "nowhere")}, **options)
+    clips = make_clips(2, seed=1, channels=16, text=torch.randn(6, 20))
+    with pytest.raises(PairError, match=said):
+        IcLoraRun(recipe, Data(training=clips, validation=clips, sha256=""), tmp_path / "out")
+    bare = make_clips(2, seed=1, channels=16)
+    with pytest.raises(PairError, match=r"embeddings of the prompts for wan-1\.3b-480, got clips"):
+        IcLoraRun(recipe, Data(training=bare, validation=None, sha256=""), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("expert", ["high_noise", "low_noise"])
