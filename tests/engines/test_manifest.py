@@ -257,7 +257,7 @@ def model(tmp_path):
     return tmp_path
 
 
-@cases(few=20, many=300)
+@cases(few=20, many=150)
 def test_engines_of_any_manifest_are_opened_or_refused(fuzz, model):
     content = (EMBEDDED_FOLDER / "manifest.json").read_bytes()
 
@@ -268,7 +268,7 @@ def test_engines_of_any_manifest_are_opened_or_refused(fuzz, model):
     fuzz("manifests of engines", check)
 
 
-@cases(few=100, many=10_000)
+@cases(few=100, many=5_000)
 def test_any_manifest_is_read_or_refused(fuzz, tmp_path):
     """Beside small files, whose hashes take no time."""
     manifest = json.loads((EMBEDDED_FOLDER / "manifest.json").read_bytes())
@@ -284,7 +284,7 @@ def test_any_manifest_is_read_or_refused(fuzz, tmp_path):
     fuzz("manifests", check)
 
 
-@cases(few=0, many=300)
+@cases(few=0, many=150)
 def test_the_damaged_files_of_a_model_are_opened_or_refused(fuzz, model):
     """Their hashes are those of the damaged files, so that these are opened."""
     shipped = json.loads((EMBEDDED_FOLDER / "manifest.json").read_bytes())

@@ -38,7 +38,8 @@ Fuzz = Callable[[str, Check], None]  # what is damaged, and how one case is chec
 
 def cases(*, few: int, many: int) -> pytest.MarkDecorator:
     """Give a test its `fuzz`: once with few cases, and once, marked slow, with many."""
-    slow = pytest.param(partial(_numbered, many), id="many", marks=pytest.mark.slow)
+    marks = (pytest.mark.slow, pytest.mark.timeout(3600))  # minutes alone, more beside others
+    slow = pytest.param(partial(_numbered, many), id="many", marks=marks)
     quick = [pytest.param(partial(_drawn, few), id="few")] if few else []
     return pytest.mark.parametrize("fuzz", [*quick, slow])
 

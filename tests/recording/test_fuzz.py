@@ -175,7 +175,7 @@ def use_with_odd_bytes(rng: Random, source: Path, files: Sequence[str]) -> bool:
         return use_everything(folder)
 
 
-@cases(few=12, many=200)
+@cases(few=12, many=150)
 @pytest.mark.parametrize("kind", ["whole", "killed"])
 def test_a_damaged_file_in_a_recording(fuzz, kind, whole, killed):
     source = whole if kind == "whole" else killed
@@ -223,7 +223,7 @@ def read_odd_bytes(whole, killed, tmp_path):
     return read
 
 
-@cases(few=40, many=5_000)
+@cases(few=40, many=3_000)
 @pytest.mark.parametrize("file", PARTS)
 def test_a_damaged_file(fuzz, file, read_odd_bytes):
     fuzz(file, lambda rng: read_odd_bytes(rng, file))

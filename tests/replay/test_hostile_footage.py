@@ -258,7 +258,7 @@ def play_odd(folder, tmp_path):
     return check
 
 
-@cases(few=60, many=5_000)
+@cases(few=60, many=2_000)
 def test_any_folder_or_film(fuzz, play_odd):
     fuzz("footage", play_odd)
 

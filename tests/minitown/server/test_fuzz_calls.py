@@ -193,7 +193,7 @@ def scene(tmp_path_factory):
         one.episode.close()
 
 
-@cases(few=100, many=10_000)
+@cases(few=100, many=6_000)
 def test_random_calls_leave_every_tick_whole(fuzz, scene):
     fuzz("calls", lambda rng: scene.play(some_calls(rng)))
 
@@ -245,11 +245,11 @@ def replay(rng, scene, log):
     return False
 
 
-@cases(few=100, many=10_000)
+@cases(few=100, many=5_000)
 def test_damaged_logs_are_read_or_refused(fuzz, scene, log):
     fuzz("logs to read", lambda rng: read(rng, scene, log))
 
 
-@cases(few=30, many=1_000)
+@cases(few=30, many=500)
 def test_damaged_logs_are_refused_or_played(fuzz, scene, log):
     fuzz("logs to play", lambda rng: replay(rng, scene, log))
