@@ -54,13 +54,12 @@ def read_options(
     options = options_of(cls)
     parser = make_parser(cls, options, verb)
     parser.epilog = f"verbs:\n{epilog}" if epilog else None
-    arguments, command = _without_command(options, arguments)
+    arguments, words = _split(options, arguments)
     given, rest = parser.parse_known_intermixed_args(_with_new_names(options, arguments))
     if rest:
         _refuse(rest[0], options, parser.prog)
     found = vars(given)
-    for dest, words in command.items():
-        found[dest] = [*found.get(dest, ()), *words]
+    _put_words(options, words, found, parser.prog)
     values: dict[tuple[str, ...], Any] = {}
     config = found.pop("config", None)
     if config is not None:
@@ -154,18 +153,31 @@ def _is_missing(option: Option, values: Mapping[tuple[str, ...], Any]) -> bool:
     return option.path not in values or (option.many and not values[option.path])
 
 
-def _without_command(
+def _split(
     options: Sequence[Option], arguments: Sequence[str]
-) -> tuple[Sequence[str], Mapping[str, Sequence[str]]]:
-    """Return what comes before `--`, and what comes after it where an argument takes many words.
-
-    Another program's flags are among those words: argparse would take them for ours.
-    """
-    many = [option for option in options if option.flag.positional and option.many]
-    if not many or "--" not in arguments:
-        return arguments, {}
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return what comes before `--` and what comes after it, none of which is a flag of ours."""
+    takes_words = any(option.flag.positional for option in options)
+    if not takes_words or "--" not in arguments:
+        return arguments, ()
     at = list(arguments).index("--")
-    return arguments[:at], {".".join(many[-1].path): arguments[at + 1 :]}
+    return arguments[:at], arguments[at + 1 :]
+
+
+def _put_words(
+    options: Sequence[Option], words: Sequence[str], found: dict[str, Any], program: str
+) -> None:
+    """Add the words after `--` to the arguments that are not given yet, in their order."""
+    for option in options:
+        dest = ".".join(option.path)
+        if not option.flag.positional or not words:
+            continue
+        if option.many:
+            found[dest], words = [*found.get(dest, ()), *words], ()
+        elif dest not in found:
+            found[dest], words = words[0], words[1:]
+    if words:
+        raise ConfigError(f"expected no more arguments, got {words[0]!r}: see {program} --help")
 
 
 def _with_new_names(options: Sequence[Option], arguments: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ and P3 primaries are converted to sRGB's; colours outside of it are clipped.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ RGB, UNSPECIFIED = 0, 2
 BT709 = 1
 BT601 = 5  # as SMPTE 170M, which has the same coefficients
 MATRICES = {1: BT709, 4: 4, 5: BT601, 6: BT601, 7: 7, 9: 9}  # to the numbers of libswscale
+BT2020 = 9  # primaries, and their matrix
 LINEAR, PQ, HLG = 8, 16, 18
 SDR = {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 14, 15}
 HD_ROWS = 720  # a film that names no matrix has BT.709's from that height on, or BT.601's
@@ -40,23 +41,45 @@ TO_SRGB = {
 """Primaries that are wider than sRGB's: linear RGB to sRGB's, of BT.2020 and P3."""
 
 
-def check_colours(matrix: int, transfer: int) -> None:
+class Colours(NamedTuple):
+    """What a film says of its colours: numbers of ITU-T H.273."""
+
+    matrix: int = UNSPECIFIED
+    transfer: int = UNSPECIFIED
+    primaries: int = UNSPECIFIED
+
+    @classmethod
+    def of(cls, coded: Any) -> Self:
+        """Return what an av.CodecContext says: the container's words, or the decoder's later on."""
+        return cls(int(coded.colorspace), int(coded.color_trc), int(coded.color_primaries))
+
+    def filled_up(self, other: Colours) -> Colours:
+        """Return these, where they say nothing as another says, and for HDR as BT.2100 has it."""
+        said = Colours(*(b if a == UNSPECIFIED else a for a, b in zip(self, other, strict=True)))
+        if said.transfer not in (PQ, HLG):
+            return said
+        usual = Colours(BT2020, said.transfer, BT2020)
+        return Colours(*(b if a == UNSPECIFIED else a for a, b in zip(said, usual, strict=True)))
+
+
+def check_colours(colours: Colours) -> None:
     """Raise ValueError, whose text names the encoding, for colours that `to_srgb` cannot show."""
+    matrix, transfer, _ = colours
     if transfer not in SDR | {LINEAR, PQ, HLG}:
         raise ValueError(f"the transfer function {transfer} of ITU-T H.273")
     if matrix not in MATRICES and matrix not in (RGB, UNSPECIFIED, 3):
         raise ValueError(f"the colour matrix {matrix} of ITU-T H.273")
 
 
-def to_srgb(frame: Any, *, transfer: int, primaries: int, width: int = 0) -> NDArray[np.uint8]:
+def to_srgb(frame: Any, colours: Colours, *, width: int = 0) -> NDArray[np.uint8]:
     """Return a decoded frame as (H, W, 3) sRGB.
 
     Args:
         frame: an av.VideoFrame.
-        transfer: its transfer function, a number of ITU-T H.273.
-        primaries: its primaries, likewise.
+        colours: of its film.
         width: pixels to scale it to; 0 for its own.
     """
+    matrix, transfer, primaries = colours
     deep = transfer in (LINEAR, PQ, HLG) or primaries in TO_SRGB
     unnamed = BT709 if frame.height >= HD_ROWS else BT601
     name = frame.format.name
@@ -65,7 +88,7 @@ def to_srgb(frame: Any, *, transfer: int, primaries: int, width: int = 0) -> NDA
     rgb = frame.reformat(
         width=width or frame.width,
         format="rgb48le" if deep else "rgb24",
-        src_colorspace=MATRICES.get(int(frame.colorspace), unnamed),
+        src_colorspace=MATRICES.get(matrix, unnamed),
         src_color_range=FULL if full else LIMITED,
         dst_color_range=FULL,
     ).to_ndarray()

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.optional import require
-from realmaster_live.replay.video_colour import UNSPECIFIED, check_colours, refuse_colours, to_srgb
+from realmaster_live.replay.video_colour import (
+    UNSPECIFIED,
+    Colours,
+    check_colours,
+    refuse_colours,
+    to_srgb,
+)
 from realmaster_live.replay.video_rate import constant_rate, typical_rate
 from realmaster_live.replay.video_shape import (
     UPRIGHT,
@@ -51,7 +57,7 @@ class VideoFacts:
         missing: number of frames by which the file falls short of its duration.
         stored: width and height of the decoded frames. aspect: width of a pixel over its height.
         orientation: from the decoded frames to those shown.
-        transfer: transfer function. primaries: colour primaries; numbers of ITU-T H.273.
+        colours: as its frames are coded.
     """
 
     width: int
@@ -60,10 +66,9 @@ class VideoFacts:
     times: NDArray[np.float64]
     missing: int = 0
     stored: tuple[int, int]
+    colours: Colours
     aspect: float = 1.0
     orientation: Orientation = UPRIGHT
-    transfer: int = 2
-    primaries: int = 2
 
 
 def describe(path: Path) -> VideoFacts:
@@ -94,7 +99,7 @@ def to_picture(frame: Any, facts: VideoFacts, path: Path) -> NDArray[np.uint8]:
             f"got one of {frame.width}x{frame.height}: cut the film where its size changes"
         )
     width = shown_width(frame.width, facts.aspect)
-    picture = to_srgb(frame, transfer=facts.transfer, primaries=facts.primaries, width=width)
+    picture = to_srgb(frame, facts.colours, width=width)
     if frame.interlaced_frame:
         picture = first_field(picture)
     return facts.orientation.apply(picture)
@@ -203,22 +208,21 @@ def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]
             coded = stream.codec_context
             stored = coded.width, coded.height
             aspect = float(coded.sample_aspect_ratio or stream.sample_aspect_ratio or 1)
-            transfer, primaries = int(coded.color_trc), int(coded.color_primaries)
-            matrix, orientation = int(coded.colorspace), UPRIGHT
+            stated, orientation = Colours.of(coded), UPRIGHT
             tag = str(coded.codec_tag)
-        first = _first_frame(path)
+        first, decoded = _first_frame(path)
+        colours = decoded.filled_up(stated)
         if first is not None:
             stored, orientation = (first.width, first.height), orientation_of(first)
-            matrix = int(first.colorspace)
         if not stamps or len(stamps) < len(packets) or not declared or min(stored) < 1:
             raise ValueError(f"{len(stamps)} dated frames of {stored[0]}x{stored[1]}")
         size = shown_width(stored[0], aspect), stored[1]
     except PICTURE_ERRORS as error:
         raise _unplayable(path, error) from error
     try:
-        if tag in DOLBY_VISION and transfer == UNSPECIFIED:
+        if tag in DOLBY_VISION and colours.transfer == UNSPECIFIED:
             raise ValueError("colours of Dolby Vision alone (profile 5)")
-        check_colours(matrix, transfer)
+        check_colours(colours)
     except ValueError as problem:
         raise refuse_colours(path, problem) from problem
     times = np.array(stamps) * unit
@@ -233,19 +237,23 @@ def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]
         stored=stored,
         aspect=aspect,
         orientation=orientation,
-        transfer=transfer,
-        primaries=primaries,
+        colours=colours,
     )
     return facts, stamps
 
 
-def _first_frame(path: Path) -> Any:
-    """Return the first frame that can be decoded, or None."""
+def _first_frame(path: Path) -> tuple[Any, Colours]:
+    """Return the first frame that can be decoded, or None, and what the decoder says of it.
+
+    It knows more than the container: an HLG film may say only in a message between its frames that
+    it is one, so that older displays take it for BT.2020 (ITU-T H.265, D.2.38).
+    """
     with suppress(av.FFmpegError), _opened(path) as container:
         stream = _film(container)
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        return next(container.decode(stream), None)
-    return None
+        frame = next(container.decode(stream), None)
+        return frame, Colours.of(stream.codec_context)
+    return None, Colours()
 
 
 def _version(path: Path) -> tuple[int, int]:

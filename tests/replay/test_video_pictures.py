@@ -263,6 +263,75 @@ def test_what_is_brighter_than_white_is_compressed_in_order(name, tmp_path):
     assert found[-1] < 255
 
 
+@pytest.mark.parametrize("tags", [(9, 16, 2), (2, 16, 9), (2, 16, 2), (2, 18, 2), (9, 18, 2)])
+def test_hdr_that_names_a_part_of_its_colours_has_those_of_bt2100(tags, tmp_path):
+    whole = (9, tags[1], 9)
+    found = []
+    for each in (tags, whole):
+        path = coded_film(
+            tmp_path, (150, 90, 60), 0.2627, 0.0593, False, "yuv444p10le", each
+        ).rename(tmp_path / f"{each}.mkv")
+        found.append(next(pictures(path)))
+    np.testing.assert_array_equal(*found)
+
+
+CONTAINERS = {
+    "hevc.mp4": "libx265", "hevc.mov": "libx265", "hevc.mkv": "libx265", "avc.mkv": "libx264",
+    "avc.mov": "libx264", "av1.webm": "libsvtav1", "av1.mp4": "libsvtav1",
+    "prores.mov": "prores_ks", "ffv1.mkv": "ffv1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["pq", "hlg", "hlg in a message"])
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_hdr_is_shown_alike_from_every_container(name, kind, tmp_path):
+    """The colour is that of a film without loss; HLG may be named by a message in HEVC alone."""
+    codec, (primaries, transfer, matrix) = CONTAINERS[name], TAGS[kind[:3].strip()]
+    if codec not in av.codecs_available or ("message" in kind and codec != "libx265"):
+        pytest.skip("no such encoder, or no such message")
+    if "message" in kind:
+        transfer = 14
+    codes = (400, 495, 540)  # darker than what is compressed
+    pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv420p10le"
+    options = {"x265-params": f"log-level=none:lossless=1:colorprim={primaries}:transfer={transfer}"
+               f":colormatrix={matrix}" + ":atc-sei=18" * ("message" in kind)}  # fmt: skip
+    path = tmp_path / name
+    with av.open(path, "w") as container:
+        options = options if codec == "libx265" else {"crf": "5"}
+        stream = container.add_stream(codec, rate=20, options=options)
+        stream.width, stream.height, stream.pix_fmt = 192, 128, pix_fmt
+        coded = stream.codec_context
+        coded.color_primaries, coded.color_trc, coded.colorspace = primaries, transfer, matrix
+        frame = av.VideoFrame(192, 128, pix_fmt)
+        for plane, code in zip(frame.planes, codes, strict=True):
+            plane.update(np.full(plane.buffer_size // 2, code, np.uint16).tobytes())
+        frame.color_range, frame.colorspace = ColorRange.MPEG, matrix
+        for number in range(4):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reference = hdr_colour(codes, "hlg" if "hlg" in kind else "pq")
+    assert np.abs(next(pictures(path)).mean((0, 1)) - reference).max() <= 4
+
+
+def hdr_colour(codes, name):
+    """Return the sRGB, 0 to 255, of limited 10-bit codes of BT.2100's signal."""
+    y, cb, cr = (codes[0] - 64) / 876, (codes[1] - 512) / 896, (codes[2] - 512) / 896
+    r, b = y + 1.4746 * cr, y + 1.8814 * cb
+    signal = np.array((r, (y - 0.2627 * r - 0.0593 * b) / 0.6780, b))
+    if name == "pq":
+        power = signal ** (1 / 78.84375)
+        nits = (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (
+            1 / 0.1593017578125
+        ) * 10_000
+    else:
+        low, high = signal**2 / 3, (np.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        scene = np.where(signal <= 0.5, low, high)
+        nits = 1000 * scene * (scene @ (0.2627, 0.6780, 0.0593)) ** 0.2
+    light = np.linalg.inv(SRGB_TO_2020) @ (nits / 203)
+    return srgb(np.clip(light, 0, 1))
+
+
 @pytest.mark.parametrize("name", ["bt2020", "p3"])
 def test_wide_primaries_of_sdr_become_those_of_srgb(name, tmp_path):
     light = np.array((0.4, 0.15, 0.1))

@@ -54,7 +54,7 @@ def write_gray(
     fps: float,
 ) -> None:
     """Write grey maps as FFV1: they come back as they were. OSError where the disk is full."""
-    with av.open(path, "w") as container:
+    with av.open(path.absolute(), "w") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream("ffv1", rate=rate, options=FFV1)
         stream.pix_fmt = "gray"
