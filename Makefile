@@ -24,7 +24,7 @@ python:
 	@echo "Installing the tests' environment into .venv-test (a few minutes: it holds torch) ..."
 	@$(PYTHON) -m venv .venv-test
 	@.venv-test/bin/pip install $(PIP_FLAGS) torch
-	@.venv-test/bin/pip install $(PIP_FLAGS) -e '.[demo,agents,export,sinks,gta,pairs,truth,trt-rtx,ray,tensorboard,docs,dev]'
+	@.venv-test/bin/pip install $(PIP_FLAGS) -e '.[demo,webrtc,agents,export,sinks,gta,pairs,truth,trt-rtx,ray,tensorboard,docs,dev]'
 	@touch $@
 
 demo: .venv-demo/done

@@ -11,6 +11,7 @@ class IdentityEngine:
     """Returns every chunk with its own frames; `rendered` is set as by any engine."""
 
     name = "identity"
+    prompts: tuple[str, ...] = ()
 
     def __init__(self, spec: ChunkSpec) -> None:
         self._spec = spec

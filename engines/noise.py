@@ -35,6 +35,11 @@ class ChunkNoise:
         """Start over: `take` returns the first chunk's noise next."""
         self._chunk = 0
 
+    def reseed(self, seed: int) -> None:
+        """Draw from another seed; `take` goes on with the chunk that is next."""
+        if seed != self.seed:
+            self.seed, self._drawn = seed, draw(self._shape, seed)
+
     def take(self) -> NDArray[np.float32]:
         """Return the next chunk's noise, in the latent's shape."""
         moved = self._moved(self._drawn, self._chunk)

@@ -43,6 +43,7 @@ class OnnxEngine:
         timings: stage -> seconds of every chunk since the last reset, on the host's monotonic
             clock; the stages are encode, context, denoise, decode and commit.
         name: "embedded" or the folder. device: "cpu" or "cuda".
+        prompts: what each of the model's prompts gives the graphs, by name.
         manifest: what the model is, how it was made and how exact its export is.
     """
 
@@ -91,8 +92,8 @@ class OnnxEngine:
             lean=lean,
             quantized=self.manifest.get("precision") == "int8",
         )
-        self._prompts = read_prompts(self._folder, self.manifest)
-        tokens = next((pairs.shape[4] for pairs in self._prompts.values()), 0)
+        self.prompts = read_prompts(self._folder, self.manifest)
+        tokens = next((pairs.shape[4] for pairs in self.prompts.values()), 0)
         check_graphs(
             self._sessions,
             profile,
@@ -117,10 +118,10 @@ class OnnxEngine:
         ]
         self._guided = "guide" in takes[1]
         self._memories = [each["memory"][1] for each in takes]  # channels
-        first = prompt or next(iter(self._prompts), AS_SIMULATED)
-        check_prompt(first, self._prompts or (AS_SIMULATED,))
+        first = prompt or next(iter(self.prompts), AS_SIMULATED)
+        check_prompt(first, self.prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
-        self._shown = self._prompts.get(first)
+        self._shown = self.prompts.get(first)
         self._fade_start = self._shown
         self._prompt = self._prompt_inputs()
         self.reset()
@@ -137,9 +138,18 @@ class OnnxEngine:
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Apply a prompt from the next chunk on, after a cross-fade over `fade_chunks` chunks."""
-        check_prompt(prompt, self._prompts or (AS_SIMULATED,))
+        check_prompt(prompt, self.prompts or (AS_SIMULATED,))
         self._fade.start(prompt, fade_chunks)
         self._fade_start = self._shown
+
+    @property
+    def seed(self) -> int:
+        """The seed of the noise."""
+        return self._noise.seed
+
+    def set_seed(self, seed: int) -> None:
+        """Draw the noise from another seed, from the next chunk on."""
+        self._noise.reseed(seed)
 
     def reset(self) -> None:
         """Clear the past and the timings; the prompt stays."""
@@ -167,7 +177,7 @@ class OnnxEngine:
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
         check_frames(chunk, self._spec, self._stride, self._due)
-        if self._fade.step() and self._prompts:
+        if self._fade.step() and self.prompts:
             self._fade_on()
         with self._timed("encode"):
             guide, reference, self._encoder_memory = self._run(
@@ -243,7 +253,7 @@ class OnnxEngine:
 
     def _fade_on(self) -> None:
         """Advance the prompt fade by one chunk: interpolate the prompts' keys and values."""
-        new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
+        new, weight = self.prompts[self._fade.prompt], np.float32(self._fade.weight)
         assert self._fade_start is not None
         self._shown = new if weight == 1.0 else self._fade_start * (1 - weight) + new * weight
         self._prompt = self._prompt_inputs()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from realmaster_live.recording.recorder import Recorder
     from realmaster_live.sinks.opening import open_sink
     from realmaster_live.sinks.video import SideBySideVideo
-    from realmaster_live.sinks.view import LiveView
+    from realmaster_live.sinks.viewer.live_view import LiveView
 
 _HOMES = {
     "CarlaBridge": "realmaster_live.bridges.carla.bridge",
@@ -29,7 +29,7 @@ _HOMES = {
     "ChunkSpec": "realmaster_live.frames.chunk",
     "Frame": "realmaster_live.frames.chunk",
     "GtavBridge": "realmaster_live.bridges.gtav.bridge",
-    "LiveView": "realmaster_live.sinks.view",
+    "LiveView": "realmaster_live.sinks.viewer.live_view",
     "RealMasterError": "realmaster_live.errors",
     "Recorder": "realmaster_live.recording.recorder",
     "Recording": "realmaster_live.recording.playback",

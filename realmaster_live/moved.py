@@ -123,6 +123,8 @@ _NEW_NAMES: Mapping[str, str] = {
     "minitown.server.physics_sheet": "minitown.server.physics_control",
     "model.ways": "model.variants",
     "moments": "live.rig_chunker",
+    "sinks.access": "sinks.viewer.access",
+    "sinks.view": "sinks.viewer.live_view",
     "training.distillation.moments": "training.distillation.sequence_statistics",
     "training.embedded.falling": "training.embedded.precipitation",
     "training.embedded.varied": "training.embedded.look_augmentation",

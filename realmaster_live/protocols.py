@@ -79,6 +79,34 @@ class PromptedEngine(Engine, Protocol):
 
 
 @runtime_checkable
+class AdaptedEngine(Engine, Protocol):
+    """An engine whose adapters can be made stronger and weaker."""
+
+    @property
+    def strength(self) -> float:
+        """The factor on the adapters' strengths; 0 is the model without them."""
+
+    @property
+    def fixed_strength(self) -> str:
+        """Why the strength cannot be set, as a sentence; "" where it can."""
+
+    def set_strength(self, strength: float) -> None:
+        """Set the factor from the next chunk on; EngineError where it is fixed."""
+
+
+@runtime_checkable
+class SeededEngine(Engine, Protocol):
+    """An engine whose noise can be drawn from another seed while it runs."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the noise."""
+
+    def set_seed(self, seed: int) -> None:
+        """Draw from another seed from the next chunk on."""
+
+
+@runtime_checkable
 class LoadedEngine(PromptedEngine, Protocol):
     """An engine that was loaded by its name: a context manager that closes it."""
 

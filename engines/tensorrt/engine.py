@@ -118,11 +118,11 @@ class TrtEngine:
         self._device: TrtDevice | None = None
         self._plans: dict[str, Plan] = {}
         self._events: dict[str, tuple[Any, Any]] = {}
-        self._prompts = read_prompts(self._folder / GRAPHS_FOLDER, manifest)
-        first = prompt or next(iter(self._prompts), AS_SIMULATED)
-        check_prompt(first, self._prompts or (AS_SIMULATED,))
+        self.prompts = read_prompts(self._folder / GRAPHS_FOLDER, manifest)
+        first = prompt or next(iter(self.prompts), AS_SIMULATED)
+        check_prompt(first, self.prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
-        self._shown = self._fade_start = self._prompts.get(first)
+        self._shown = self._fade_start = self.prompts.get(first)
         self._open(flavour, device)
         self._recorded: dict[tuple[str, int], RecordedGraph] | None = None
         self._seconds: dict[str, list[float]] = {}
@@ -155,9 +155,18 @@ class TrtEngine:
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Apply a prompt from the next chunk on, after a cross-fade over `fade_chunks` chunks."""
-        check_prompt(prompt, self._prompts or (AS_SIMULATED,))
+        check_prompt(prompt, self.prompts or (AS_SIMULATED,))
         self._fade.start(prompt, fade_chunks)
         self._fade_start = self._shown
+
+    @property
+    def seed(self) -> int:
+        """The seed of the noise."""
+        return self._noise.seed
+
+    def set_seed(self, seed: int) -> None:
+        """Draw the noise from another seed, from the next chunk on."""
+        self._noise.reseed(seed)
 
     def reset(self) -> None:
         """Clear the past and the timings; the prompt stays."""
@@ -177,8 +186,8 @@ class TrtEngine:
         stride = self._spec.height // self._program.sizes.rows
         check_frames(chunk, self._spec, stride, self._due)
         memory = self._opened()
-        if self._fade.step() and self._prompts:
-            new, weight = self._prompts[self._fade.prompt], np.float32(self._fade.weight)
+        if self._fade.step() and self.prompts:
+            new, weight = self.prompts[self._fade.prompt], np.float32(self._fade.weight)
             assert self._fade_start is not None
             mixed = self._fade_start * (1 - weight) + new * weight
             self._shown = new if weight == 1.0 else mixed

@@ -224,24 +224,40 @@ class TorchEngine:
         """Return the factor on the adapters' strengths; 0 is the base model, bit for bit."""
         return next((adapter.strength for adapter in self._adapters()), 0.0)
 
+    @property
+    def fixed_strength(self) -> str:
+        """Why the strength cannot be set; "" where it can."""
+        if self._opened.precision == "fp8":
+            return (
+                "expected precision bf16 or fp32 to set a strength, got fp8, whose weights hold "
+                "the adapters: make the engine again with another strength"
+            )
+        if not self._adapters():
+            return (
+                "expected an engine with an adapter to set a strength, got none: make the engine "
+                "with an adapter"
+            )
+        return ""
+
     def set_strength(self, strength: float) -> None:
         """Merge the adapters at another factor on their strengths, from the next chunk on."""
         stages = self._open_stages()
-        if self._opened.precision == "fp8":
-            raise EngineError(
-                f"expected precision bf16 or fp32 to set a strength of {strength}, got fp8, whose "
-                "weights hold the adapters: make the engine again with another strength"
-            )
-        if not self._adapters():
-            raise EngineError(
-                f"expected an engine with an adapter, got none to set to {strength}: make the "
-                "engine with adapter=FILE"
-            )
+        if self.fixed_strength:
+            raise EngineError(self.fixed_strength)
         for expert in stages.experts:
             expert.set_strength(strength)
         if self.prompts and self._fade.weight in (0.0, 1.0):
             with self._running():
                 self._show(self._shown)
+
+    @property
+    def seed(self) -> int:
+        """The seed of the noise."""
+        return self._open_stages().buffers.draw.seed
+
+    def set_seed(self, seed: int) -> None:
+        """Draw the noise from another seed, from the next chunk on."""
+        self._open_stages().buffers.draw.reseed(seed)
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""

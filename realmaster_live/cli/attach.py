@@ -52,7 +52,7 @@ class World:
         port: Port of the CARLA server. Without it, 2000.
         ego: Role name or actor id of the vehicle that carries the cameras. Without it, the hero, or
             else any vehicle.
-        rig: Spawn the cameras that this TOML file describes. --view and --video show the first.
+        rig: Spawn the cameras that this TOML file describes. --video shows the first.
         camera: Use the rgb camera with this actor id instead of spawning one.
         passive: Leave the ticking to another client, or let the world run freely.
         seconds: Stop after this much simulated time. Without it, Ctrl-C stops the run.

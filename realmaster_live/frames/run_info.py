@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.frames.controls import Controls
 from realmaster_live.frames.source_info import SourceInfo
 
 Made = TypeVar("Made")
@@ -34,12 +35,14 @@ class RunInfo:
         source: what gives the frames. spec: the chunks of the first camera.
         engine: of the first camera. policy: what happens when the engine is late.
         shared: what the run's sinks make once for all of them, by what makes it; see `share`.
+        controls: what may be changed of the engines while the run goes on; None where nothing may.
     """
 
     source: Any
     spec: ChunkSpec
     engine: EngineInfo = EngineInfo()
     policy: str = "block"
+    controls: Controls | None = None
     shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def share(self, make: Callable[[], Made]) -> Made:

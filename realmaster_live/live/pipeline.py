@@ -7,6 +7,9 @@
 The first queue follows the drop policy; the second one always waits, because work that is done is
 worth delivering. A slow sink therefore slows the engine, and only then makes the first queue drop.
 
+What a sink asks of `RunInfo.controls` is done to the engines between two chunks, on the caller's
+thread.
+
 With several cameras each has an engine of its own, and what one tick showed stays together: the
 queues hold the chunks of all cameras at the same ticks as one item.
 """
@@ -25,6 +28,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.live.chunker import Chunker
+from realmaster_live.live.controls import EngineControls
 from realmaster_live.live.engine_info import engine_info
 from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.live.rig_chunker import RigChunker
@@ -98,6 +102,8 @@ def run(
             raise ConfigError(
                 f"expected max_frames of 1 or more, got {max_frames}: or leave it out"
             )
+        controls = EngineControls(engines)
+        exits.callback(controls.close)
         loop = _Loop(
             source,
             engine,
@@ -108,11 +114,12 @@ def run(
             max_frames=max_frames,
             seconds=seconds,
             on_progress=on_progress,
+            controls=controls,
         )
         with termination_raises():
             for one in engines:
                 one.reset()  # an earlier run's frames are not before this one's
-            _begin(sinks, source, engines[0], policy)
+            _begin(sinks, source, engines[0], policy, controls)
             loop.run()
     return loop.meter.stats()
 
@@ -132,6 +139,7 @@ class _Loop:
         max_frames: int | None,
         seconds: float | None,
         on_progress: Callable[[Stats], None] | None,
+        controls: EngineControls,
     ) -> None:
         self.source = source
         self.engine = engine
@@ -142,6 +150,7 @@ class _Loop:
         self.max_frames = max_frames
         self.seconds = seconds
         self.on_progress = on_progress
+        self.controls = controls
         self.meter = Meter()
         self._next_index: dict[str, int] = {}
         self._threads = [
@@ -233,6 +242,7 @@ class _Loop:
         reported = time.monotonic()
         while (waiting := self.inbox.get()) is not None:
             since, chunks = waiting
+            self.controls.apply()
             self.meter.sample("queue", time.monotonic() - since)
             self.outbox.put(tuple(self._realized(chunk) for chunk in chunks))
             if self.on_progress is not None and time.monotonic() - reported > PROGRESS_EVERY_S:
@@ -303,9 +313,21 @@ def _within(frames: Iterator[Frame], seconds: float | None) -> Iterator[Frame]:
         yield frame
 
 
-def _begin(sinks: Sequence[Sink], source: Source, engine: Engine, policy: Policy) -> None:
+def _begin(
+    sinks: Sequence[Sink],
+    source: Source,
+    engine: Engine,
+    policy: Policy,
+    controls: EngineControls,
+) -> None:
     """Describe the run to each sink that has a `begin`."""
-    info = RunInfo(source=source, spec=engine.spec, engine=engine_info(engine), policy=policy)
+    info = RunInfo(
+        source=source,
+        spec=engine.spec,
+        engine=engine_info(engine),
+        policy=policy,
+        controls=controls,
+    )
     for sink in sinks:
         if isinstance(sink, RunSink):
             sink.begin(info)

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from realmaster_live.sinks.background import BackgroundSink, SinkFigures
     from realmaster_live.sinks.opening import open_sink
     from realmaster_live.sinks.video import SideBySideVideo
-    from realmaster_live.sinks.view import LiveView
+    from realmaster_live.sinks.viewer.live_view import LiveView
 
 _HOMES = {
     "BackgroundSink": "realmaster_live.sinks.background",
-    "LiveView": "realmaster_live.sinks.view",
+    "LiveView": "realmaster_live.sinks.viewer.live_view",
     "SideBySideVideo": "realmaster_live.sinks.video",
     "SinkFigures": "realmaster_live.sinks.background",
     "open_sink": "realmaster_live.sinks.opening",

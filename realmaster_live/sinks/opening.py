@@ -23,6 +23,11 @@ class DisplayOptions:
     Attributes:
         view: Show a live page for a browser, on 127.0.0.1.
         view_port: Port of the live page; 0 takes a free one.
+        view_host: Address on which the live page listens, such as 0.0.0.0 for phones and other
+            machines; these need the token.
+        view_token: What people have to give to see the page. Without it, one is made and printed
+            where other machines reach the page.
+        view_recordings: Folder in which the live page may start recordings.
         video: Write the rendered and the realized pictures side by side to this MP4 file.
         to: Send the realized pictures there as well, such as ros2:, mcap:drive.mcap, foxglove:,
             rerun:, rtsp://HOST:8554/drive, camera: or zmq://127.0.0.1:5555. This may be repeated.
@@ -30,6 +35,9 @@ class DisplayOptions:
 
     view: bool = False
     view_port: int = 0
+    view_host: str | None = None
+    view_token: str | None = None
+    view_recordings: Path | None = None
     video: Path | None = None
     to: tuple[str, ...] = ()
 
@@ -42,6 +50,17 @@ class DisplayOptions:
         if not 0 <= self.view_port <= 65535:
             raise ConfigError(
                 f"expected --view-port from 0 to 65535, got {self.view_port}: 0 takes a free one"
+            )
+        of_the_page = {
+            "--view-host": self.view_host,
+            "--view-token": self.view_token,
+            "--view-recordings": self.view_recordings,
+        }
+        given = [flag for flag, value in of_the_page.items() if value is not None]
+        if given and not self.view:
+            raise ConfigError(
+                f"expected --view with {', '.join(given)}, got no --view: give it, or leave "
+                f"{'it' if len(given) == 1 else 'them'} out"
             )
 
     @property
@@ -113,9 +132,16 @@ def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
         sinks.append(stack.enter_context(SideBySideVideo(display.video)))
     if display.view:
         from realmaster_live.live.progress import console
-        from realmaster_live.sinks.view import LiveView
+        from realmaster_live.sinks.viewer.live_view import HOST, LiveView
 
-        view = stack.enter_context(LiveView(port=display.view_port))
+        view = stack.enter_context(
+            LiveView(
+                port=display.view_port,
+                host=display.view_host or HOST,
+                token=display.view_token,
+                recordings=display.view_recordings,
+            )
+        )
         console(stderr=True).print(f"live view: {view.url}")
         sinks.append(view)
     return sinks

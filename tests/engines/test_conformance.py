@@ -17,7 +17,7 @@ from realmaster_live.engines.tensorrt.request import BuildRequest
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import EngineError, MissingDependency
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
-from realmaster_live.protocols import Engine, RetryingEngine
+from realmaster_live.protocols import Engine, RetryingEngine, SeededEngine
 
 WIDTH, HEIGHT = 96, 64
 SPEC = ChunkSpec(frames=4, height=HEIGHT, width=WIDTH, fps=20.0)
@@ -207,6 +207,17 @@ def test_a_chunk_from_another_seed_is_as_an_engine_of_that_seed_makes_it(open_en
     engine.realize(make_chunk(0))
     answer = engine.realize_again(make_chunk(0), 7).frames
     assert np.array_equal(answer, run(open_engine(name, seed=7), 1)[0])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_seed_that_is_set_holds_from_the_next_chunk_on(open_engine, name):
+    engine = open_engine(name)
+    assert isinstance(engine, SeededEngine) and engine.seed == 0
+    engine.realize(make_chunk(0))
+    engine.set_seed(7)
+    assert engine.seed == 7 and engine.realize(make_chunk(1)).seed == 7
+    engine.reset()
+    assert np.array_equal(run(engine, 1), run(open_engine(name, seed=7), 1))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

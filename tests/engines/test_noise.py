@@ -17,6 +17,15 @@ def test_noise_follows_from_the_seed_and_the_chunk():
     np.testing.assert_array_equal(one.take(), chunks[0])
 
 
+def test_another_seed_goes_on_with_the_chunk_that_is_next():
+    noise, other = ChunkNoise(SHAPE, 1), ChunkNoise(SHAPE, 2)
+    for one in (noise, other):
+        one.take()
+    noise.reseed(2)
+    assert noise.seed == 2
+    np.testing.assert_array_equal(noise.take(), other.take())
+
+
 def test_no_two_chunks_in_a_row_have_the_same_noise_and_all_the_same_values():
     noise = ChunkNoise((1, 2, 3, *SHAPE[2:]), 0)
     chunks = [noise.take() for _ in range(30)]

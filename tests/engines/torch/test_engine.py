@@ -21,6 +21,7 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.opening import weight_hashes
 from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.live.controls import EngineControls
 from realmaster_live.model.checkpoint import (
     AUTOENCODER_FILE,
     load_checkpoint,
@@ -175,7 +176,7 @@ def test_fp8_is_near_and_holds_its_adapters(tiny_checkpoint, adapter):
     assert np.abs(np.array(got).astype(int) - np.array(expected)).mean() < 1
     with TorchEngine(tiny_checkpoint, precision="fp8", adapter=adapter, **SIZE) as engine:
         assert not np.array_equal(engine.realize(noisy(0)).frames, got[0])
-        with pytest.raises(EngineError, match=r"to set a strength of 0\.5, got fp8"):
+        with pytest.raises(EngineError, match="to set a strength, got fp8"):
             engine.set_strength(0.5)
 
 
@@ -258,10 +259,13 @@ def test_an_adapters_strength_is_set_between_chunks(tiny_checkpoint, adapter, pr
     options = {**SIZE, "precision": precision}
     with TorchEngine(tiny_checkpoint, **options) as engine:
         base = pictures(engine)
-        with pytest.raises(EngineError, match=r"with an adapter, got none to set to 0\.5"):
+        with pytest.raises(EngineError, match="with an adapter to set a strength, got none"):
             engine.set_strength(0.5)
+        assert "with an adapter" in EngineControls([engine]).offer.lacks["strength"]
     with TorchEngine(tiny_checkpoint, adapter=adapter, **options) as engine:
         full = pictures(engine)
+        controls = EngineControls([engine])
+        assert controls.offer.strength == 1.0 and "strength" not in controls.offer.lacks
         engine.set_strength(0.0)
         assert all(np.array_equal(a, b) for a, b in zip(pictures(engine), base, strict=True))
         engine.set_strength(1.0)

@@ -1,0 +1,148 @@
+"""Recordings that are started and stopped from the page, without holding up the run."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from realmaster_live.errors import ConfigError, RealMasterError
+from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.run_info import RunInfo
+from realmaster_live.recording.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 16  # chunks; beyond that whole ticks are left out, counted as lost before the next
+
+
+class RecordingSwitch:
+    """Records on a thread of its own, from one tick to another, each time in a new folder.
+
+    Args:
+        folder: where the recordings' folders are made; None to refuse.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._current: _Recording | None = None
+        self._last: _Recording | None = None
+
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be recorded; "" where it can."""
+        return "" if self._folder else "give --view-recordings DIR, a folder for recordings"
+
+    def start(self, run: RunInfo | None) -> None:
+        """Begin a recording at the next tick; may take a moment.
+
+        Raises:
+            ConfigError: there is no folder or no run, or a recording is going on.
+            RecordingError: the folder cannot be written.
+        """
+        if self._folder is None:
+            raise ConfigError(f"expected a folder to record in, got none: {self.why_not}")
+        if run is None:
+            raise ConfigError("expected a run to record, got none: wait until it begins")
+        with self._lock:
+            if self._current is not None:
+                raise ConfigError(
+                    f"expected no recording, got {self._current.folder}: stop it first"
+                )
+            self._current = _Recording(_new_folder(self._folder), run)
+            self._last = self._current
+
+    def stop(self) -> None:
+        """End the recording, if there is one; returns when its files are whole."""
+        with self._lock:
+            current, self._current = self._current, None
+        if current is not None:
+            current.finish()
+
+    def write(self, chunk: Chunk) -> None:
+        """Record one chunk if a recording is going on; never blocks."""
+        current = self._current
+        if current is not None:
+            current.write(chunk)
+
+    def state(self) -> dict[str, Any]:
+        """Return what the page says of it."""
+        last = self._last
+        return {
+            "why_not": self.why_not,
+            "is_on": self._current is not None and not self._current.error,
+            **(last.state() if last is not None else {"folder": "", "error": ""}),
+        }
+
+
+class _Recording:
+    def __init__(self, folder: Path, run: RunInfo) -> None:
+        self.folder, self.error = folder, ""
+        self.left_out = 0  # frames
+        self._recorder = Recorder(folder)
+        self._recorder.begin(run)
+        self._began, self._seconds = time.monotonic(), 0.0
+        self._chunks: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
+        self._tick: int | None = None
+        self._takes_tick = False
+        self._missing: dict[str, int] = {}  # frames left out since a camera's last chunk
+        self._thread = threading.Thread(target=self._work, name="rm-view-record", daemon=True)
+        self._thread.start()
+
+    def write(self, chunk: Chunk) -> None:
+        tick = int(chunk.frame_ids[0])
+        if self._tick is None:  # the first tick may have begun already
+            self._tick = tick
+            return
+        if tick != self._tick:
+            self._tick, self._takes_tick = tick, self._chunks.qsize() < MOST_WAITING
+        if not self._takes_tick or self.error:
+            self._leave_out(chunk)
+            return
+        missing = chunk.dropped_before + self._missing.pop(chunk.camera, 0)
+        self._chunks.put(replace(chunk, dropped_before=missing))
+
+    def finish(self) -> None:
+        self._chunks.put(None)
+        self._thread.join()
+
+    def state(self) -> dict[str, Any]:
+        if self._thread.is_alive():
+            self._seconds = time.monotonic() - self._began
+        return {
+            "folder": str(self.folder),
+            "error": self.error,
+            "frames": self._recorder.frames,
+            "left_out": self.left_out,
+            "seconds": round(self._seconds, 1),
+        }
+
+    def _leave_out(self, chunk: Chunk) -> None:
+        self.left_out += len(chunk)
+        missing = self._missing.get(chunk.camera, 0) + chunk.dropped_before + len(chunk)
+        self._missing[chunk.camera] = missing
+
+    def _work(self) -> None:
+        try:
+            with self._recorder:
+                while (chunk := self._chunks.get()) is not None:
+                    self._recorder.write(chunk)
+        except RealMasterError as error:
+            self.error = str(error)
+            log.warning("the recording from the live view ended: %s", error)
+
+
+def _new_folder(within: Path) -> Path:
+    """Return the path of a new folder, named by the time."""
+    name = datetime.now().strftime("%Y%m%d-%H%M%S")
+    place, count = within / name, 1
+    while place.exists():
+        count += 1
+        place = within / f"{name}-{count}"
+    return place
