@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import queue
 import threading
 import time
 from dataclasses import replace
@@ -11,12 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.errors import ConfigError, RealMasterError
+from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.recording.recorder import Recorder
-
-log = logging.getLogger(__name__)
+from realmaster_live.sinks.background import BackgroundSink
 
 MOST_WAITING = 16  # chunks; beyond that whole ticks are left out, counted as lost before the next
 
@@ -76,24 +73,29 @@ class RecordingSwitch:
         last = self._last
         return {
             "why_not": self.why_not,
-            "is_on": self._current is not None and not self._current.error,
+            "is_on": last is not None and last.is_on,
             **(last.state() if last is not None else {"folder": "", "error": ""}),
         }
 
 
 class _Recording:
+    """One recording, written behind a queue that is never full, so that it never blocks."""
+
     def __init__(self, folder: Path, run: RunInfo) -> None:
-        self.folder, self.error = folder, ""
+        self.folder = folder
         self.left_out = 0  # frames
-        self._recorder = Recorder(folder)
-        self._recorder.begin(run)
+        self._sink = BackgroundSink(
+            Recorder(folder), name="view-record", policy="block", queue_chunks=2 * MOST_WAITING
+        )
+        self._sink.begin(run)
         self._began, self._seconds = time.monotonic(), 0.0
-        self._chunks: queue.SimpleQueue[Chunk | None] = queue.SimpleQueue()
         self._tick: int | None = None
         self._takes_tick = False
         self._missing: dict[str, int] = {}  # frames left out since a camera's last chunk
-        self._thread = threading.Thread(target=self._work, name="rm-view-record", daemon=True)
-        self._thread.start()
+
+    @property
+    def is_on(self) -> bool:
+        return self._sink.is_open and not self._sink.figures.error
 
     def write(self, chunk: Chunk) -> None:
         tick = int(chunk.frame_ids[0])
@@ -101,41 +103,30 @@ class _Recording:
             self._tick = tick
             return
         if tick != self._tick:
-            self._tick, self._takes_tick = tick, self._chunks.qsize() < MOST_WAITING
-        if not self._takes_tick or self.error:
-            self._leave_out(chunk)
-            return
+            figures = self._sink.figures
+            self._tick = tick
+            self._takes_tick = figures.waiting < MOST_WAITING and not figures.error
         missing = chunk.dropped_before + self._missing.pop(chunk.camera, 0)
-        self._chunks.put(replace(chunk, dropped_before=missing))
+        if self._takes_tick:
+            self._sink.write(replace(chunk, dropped_before=missing))
+        else:
+            self._missing[chunk.camera] = missing + len(chunk)
+            self.left_out += len(chunk)
 
     def finish(self) -> None:
-        self._chunks.put(None)
-        self._thread.join()
+        self._sink.close()
 
     def state(self) -> dict[str, Any]:
-        if self._thread.is_alive():
+        if self.is_on:
             self._seconds = time.monotonic() - self._began
+        figures = self._sink.figures
         return {
             "folder": str(self.folder),
-            "error": self.error,
-            "frames": self._recorder.frames,
+            "error": figures.error,
+            "frames": figures.written,
             "left_out": self.left_out,
             "seconds": round(self._seconds, 1),
         }
-
-    def _leave_out(self, chunk: Chunk) -> None:
-        self.left_out += len(chunk)
-        missing = self._missing.get(chunk.camera, 0) + chunk.dropped_before + len(chunk)
-        self._missing[chunk.camera] = missing
-
-    def _work(self) -> None:
-        try:
-            with self._recorder:
-                while (chunk := self._chunks.get()) is not None:
-                    self._recorder.write(chunk)
-        except RealMasterError as error:
-            self.error = str(error)
-            log.warning("the recording from the live view ended: %s", error)
 
 
 def _new_folder(within: Path) -> Path:
