@@ -113,7 +113,7 @@ def judge_chunk(chunk: Chunk, tally: Tally, judge: Judge | None, limits: Thresho
                 labels,
                 objects,
                 judge=judge,
-                least_px=limits.least_px,
+                min_pixels=limits.min_pixels,
             )
             if kind == "recoloured" and np.isnan(trust.lights):
                 continue  # no light can be read in the render

@@ -28,8 +28,8 @@ class Fidelity:
         fidelity: Judge every frame, and try these actions in turn on a chunk that fails: retry,
             blend and quarantine. The word score alone only writes the scores.
         attempts: How many times a chunk is realized at most under the action retry.
-        least: The scores that pass, such as edges=0.8,boxes=0.4. A score of 0 switches that
-            judgement off.
+        thresholds: The lowest scores that pass, such as edges=0.8,boxes=0.4. A threshold of 0
+            switches that score off.
         judge: Judge with a network as well: the word embedded, or an ONNX file.
         lock: Keep the rendered colours of traffic lights, traffic signs and lane paint.
         lock_classes: Keep the rendered colours of these classes instead.
@@ -37,7 +37,7 @@ class Fidelity:
 
     fidelity: Annotated[Names | None, Flag(metavar="ACTION,...")] = None
     attempts: Count = 3
-    least: Scores = field(default_factory=dict)
+    thresholds: Annotated[Scores, Flag(formerly="least")] = field(default_factory=dict)
     judge: Annotated[str | None, Flag(metavar="FILE")] = None
     lock: bool = False
     lock_classes: Annotated[Names | None, Flag(metavar="CLASS,...")] = None
@@ -61,30 +61,32 @@ def wrap(engine: PromptedEngine, options: Fidelity) -> PromptedEngine:
 
         engine = SafetyLock(engine, classes=options.lock_classes or LOCKED)
     if options.fidelity is None:
-        if options.least or options.judge:
+        if options.thresholds or options.judge:
             raise ConfigError(
-                "expected --fidelity with --least and --judge, got them alone: add --fidelity score"
+                "expected --fidelity with --thresholds and --judge, got them alone: add "
+                "--fidelity score"
             )
         return engine
     from realmaster_live.fidelity.gate import FidelityGate
     from realmaster_live.fidelity.thresholds import DEFAULT_THRESHOLDS, JUDGE_THRESHOLDS, Thresholds
 
     known = [one.name for one in fields(Thresholds)]
-    unknown = [name for name in options.least if name not in known]
+    unknown = [name for name in options.thresholds if name not in known]
     if unknown:
         raise ConfigError(
-            f"expected scores among {', '.join(known)} in --least, got {', '.join(unknown)}: "
+            f"expected scores among {', '.join(known)} in --thresholds, got {', '.join(unknown)}: "
             "correct it"
         )
-    least: dict[str, Any] = {
-        name: int(value) if name == "least_px" else value for name, value in options.least.items()
+    changes: dict[str, Any] = {
+        name: int(value) if name == "min_pixels" else value
+        for name, value in options.thresholds.items()
     }
     actions: Any = () if tuple(options.fidelity) == (SCORE,) else tuple(options.fidelity)
     return FidelityGate(
         engine,
         policy=actions,
         thresholds=replace(
-            DEFAULT_THRESHOLDS if options.judge is None else JUDGE_THRESHOLDS, **least
+            DEFAULT_THRESHOLDS if options.judge is None else JUDGE_THRESHOLDS, **changes
         ),
         judge=options.judge if options.judge in (None, "embedded") else Path(options.judge),
         attempts=options.attempts,

@@ -156,7 +156,7 @@ class FidelityGate(EngineWrapper):
                 chunk.objects[index] if chunk.objects else (),
                 judge=self._judge,
                 look=chunk.prompt in PROMPTS_AS_RENDERED,
-                least_px=self.thresholds.least_px,
+                min_pixels=self.thresholds.min_pixels,
             )
             for index in range(len(chunk))
         )

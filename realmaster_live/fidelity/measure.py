@@ -35,12 +35,12 @@ def measure(
     *,
     judge: Judge | None = None,
     look: bool = True,
-    least_px: int = 80,
+    min_pixels: int = 80,
 ) -> FrameTrust:
     """Return the scores by which a realized picture matches the labels.
 
     Without `look` the appearance of parts is not compared with the render's, for example under a
-    prompt for another weather; a judge is used in either case. Objects of fewer than `least_px`
+    prompt for another weather; a judge is used in either case. Objects of fewer than `min_pixels`
     pixels get no scores of their own. Scores whose labels are missing are NaN.
 
     Raises:
@@ -83,7 +83,7 @@ def measure(
 
     lights = _judge_lights(rendered, realized, regions, objects)
     things, boxes = _judge_things(
-        rendered, realized, regions, outline, changes, lights, looks, least_px
+        rendered, realized, regions, outline, changes, lights, looks, min_pixels
     )
     look_score = _mean(looks, np.sqrt(regions.pixels))
     light = lowest(tuple(lights.values()))
@@ -106,10 +106,10 @@ def _judge_things(
     changes: tuple[tuple[NDArray[np.uint8], NDArray[np.uint8]], ...],
     lights: Mapping[int, float],  # part -> score
     looks: NDArray[np.float64],  # (R,)
-    least_px: int,
+    min_pixels: int,
 ) -> tuple[list[InstanceTrust], float]:
     """Return the scores of every light and every large enough object, and the mean box score."""
-    judged = np.union1d(regions.things(least_px), np.array(list(lights), np.int64))
+    judged = np.union1d(regions.things(min_pixels), np.array(list(lights), np.int64))
     index = np.full(len(regions.keys), -1)
     index[judged] = np.arange(len(judged))
     own = outline.select(index[outline.inside] >= 0)
@@ -126,7 +126,7 @@ def _judge_things(
     boxes = box_scores(
         sides[0], sides[1], counts, mask_boxes(own, index, regions.numbers, len(judged))
     )
-    large = regions.pixels[judged] >= least_px
+    large = regions.pixels[judged] >= min_pixels
     edges, boxes = np.where(large, edges, np.nan), np.where(large, boxes, np.nan)
     things = []
     for number, edge in zip(judged.tolist(), edges.tolist(), strict=True):

@@ -40,10 +40,10 @@ class Regions:
         """Return the object's number of each part, (R,), 0 for parts that are no object."""
         return self.keys & 0xFFFF
 
-    def things(self, least_px: int) -> NDArray[np.int64]:
-        """Return the parts that are objects of at least `least_px` pixels."""
+    def things(self, min_pixels: int) -> NDArray[np.int64]:
+        """Return the parts that are objects of at least `min_pixels` pixels."""
         counted = np.isin(self.classes, list(THINGS)) & (self.mask_ids > 0)
-        return np.flatnonzero(counted & (self.pixels >= least_px))
+        return np.flatnonzero(counted & (self.pixels >= min_pixels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ class Thresholds:
     Attributes:
         edges, depth_order, semantics, boxes, lights: thresholds for a picture.
         thing_edges, thing_semantics: thresholds for every object in it.
-        least_px: objects of fewer pixels are not judged.
+        min_pixels: objects of fewer pixels are not judged.
     """
 
     edges: float = 0.75
@@ -28,14 +28,14 @@ class Thresholds:
     lights: float = 0.5
     thing_edges: float = 0.4
     thing_semantics: float = 0.0
-    least_px: int = 80
+    min_pixels: int = 80
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name == "least_px":
+            if field.name == "min_pixels":
                 if value < 1:
-                    raise ConfigError(f"expected least_px of 1 or more, got {value}: 80 is usual")
+                    raise ConfigError(f"expected min_pixels of 1 or more, got {value}: 80 is usual")
             elif not 0 <= value <= 1:
                 raise ConfigError(
                     f"expected a threshold {field.name} from 0 to 1, got {value}: 0 switches it off"
@@ -43,7 +43,7 @@ class Thresholds:
 
     def relaxed(self) -> Thresholds:
         """Return lower thresholds, for weather or darkness that the simulator did not render."""
-        shares = [field.name for field in fields(self) if field.name != "least_px"]
+        shares = [field.name for field in fields(self) if field.name != "min_pixels"]
         return replace(self, **{name: RELAXATION * getattr(self, name) for name in shares})
 
     def failures(self, trust: FrameTrust) -> tuple[str, ...]:

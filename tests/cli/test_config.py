@@ -51,7 +51,7 @@ def test_verbs_below_others_have_tables_below_theirs(tmp_path):
         split = [0.8, 0.2]
         [attach]
         no-objects = true
-        least = { edges = 0.8 }
+        thresholds = { edges = 0.8 }
         [evaluate]
         data = ["x"]
         """,
@@ -63,7 +63,7 @@ def test_verbs_below_others_have_tables_below_theirs(tmp_path):
     assert [folder.name for folder in export.recordings] == ["a", "b"]
     assert export.cameras == ("front", "back")
     _, options = parse(["attach", "--config", path])
-    assert not options.objects and options.fidelity.least == {"edges": 0.8}
+    assert not options.objects and options.fidelity.thresholds == {"edges": 0.8}
     assert len(parse(["evaluate", "--out", "d", "--config", path])[1].data) == 1
 
 

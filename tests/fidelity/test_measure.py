@@ -134,7 +134,7 @@ def test_an_other_weather_leaves_looks_unjudged(realized):
 
 
 def test_small_things_get_no_scores(realized):
-    trust = judged(realized[0], 0, least_px=10**6)
+    trust = judged(realized[0], 0, min_pixels=10**6)
     assert math.isnan(trust.boxes)
     assert all(math.isnan(thing.edges) for thing in trust.instances)
     assert trust.lights > 0.9  # of a light only its lamp must be large enough
@@ -143,8 +143,8 @@ def test_small_things_get_no_scores(realized):
 def test_thresholds_refuse_what_is_no_share():
     with pytest.raises(ConfigError, match="threshold edges from 0 to 1, got 1"):
         Thresholds(edges=1.5)
-    with pytest.raises(ConfigError, match="least_px of 1 or more, got 0"):
-        Thresholds(least_px=0)
+    with pytest.raises(ConfigError, match="min_pixels of 1 or more, got 0"):
+        Thresholds(min_pixels=0)
 
 
 @pytest.mark.parametrize("size", [(32, 64), (37, 61)])
@@ -162,5 +162,5 @@ def test_any_size_is_judged(size):
         {"instance": np.full(size, 14 << 16 | 1, np.int32)},
         {"semantic": np.full(size, 11, np.uint8), "depth": np.full(size, np.inf, np.float32)},
     ):
-        trust = measure(picture, picture, labels, least_px=1)
+        trust = measure(picture, picture, labels, min_pixels=1)
         assert math.isnan(trust.score) or trust.score == pytest.approx(1)

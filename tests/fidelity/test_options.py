@@ -29,13 +29,21 @@ def test_without_flags_the_engine_stays_as_it_is():
 
 
 def test_flags_choose_policy_thresholds_and_classes():
-    gate = wrapped("--fidelity", "blend,quarantine", "--least", "edges=0.9,least_px=50", "--lock")
+    gate = wrapped(
+        "--fidelity", "blend,quarantine", "--thresholds", "edges=0.9,min_pixels=50", "--lock"
+    )
     assert isinstance(gate, FidelityGate)
     assert gate.policy == ("blend", "quarantine")
-    assert gate.thresholds.edges == 0.9 and gate.thresholds.least_px == 50
+    assert gate.thresholds.edges == 0.9 and gate.thresholds.min_pixels == 50
     assert isinstance(gate.engine, SafetyLock) and gate.engine.classes == LOCKED
     assert wrapped("--fidelity", "score").policy == ()
-    flags = {"fidelity": ("score",), "lock": True, "lock_classes": None, "least": {}, "judge": None}
+    flags = {
+        "fidelity": ("score",),
+        "lock": True,
+        "lock_classes": None,
+        "thresholds": {},
+        "judge": None,
+    }
     read_back = json.loads(json.dumps(flags))
     gate = wrap(IdentityEngine(SPEC), Fidelity(**read_back, attempts=3))
     assert gate.policy == () and gate.engine.classes == LOCKED
@@ -43,16 +51,18 @@ def test_flags_choose_policy_thresholds_and_classes():
 
 
 def test_wrong_flags_are_refused():
-    with pytest.raises(ConfigError, match="--fidelity with --least and --judge, got them alone"):
-        wrapped("--least", "edges=0.5")
+    with pytest.raises(
+        ConfigError, match="--fidelity with --thresholds and --judge, got them alone"
+    ):
+        wrapped("--thresholds", "edges=0.5")
     with pytest.raises(ConfigError, match=r"scores among edges, .* got edge: correct it"):
-        wrapped("--fidelity", "score", "--least", "edge=0.5")
+        wrapped("--fidelity", "score", "--thresholds", "edge=0.5")
     with pytest.raises(ConfigError, match=r"policy of retry, blend, quarantine, .* got mend"):
         wrapped("--fidelity", "mend")
     with pytest.raises(ConfigError, match=r"judge network in none.onnx"):
         wrapped("--fidelity", "score", "--judge", "none.onnx")
-    with pytest.raises(ConfigError, match=r"scores such as edges=0.8,boxes=0.4 for --least"):
-        wrapped("--fidelity", "score", "--least", "edges=high")
+    with pytest.raises(ConfigError, match=r"scores such as edges=0.8,boxes=0.4 for --thresholds"):
+        wrapped("--fidelity", "score", "--thresholds", "edges=high")
 
 
 @pytest.mark.carla

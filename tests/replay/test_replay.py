@@ -91,7 +91,7 @@ def test_two_workers_make_the_same_bits_as_one_and_none_twice(tmp_path):
 
 def test_pictures_are_held_to_the_labels_by_workers_as_alone(tmp_path):
     inputs = inputs_of(tmp_path / "in", 2)
-    flags = [*FLAGS, "--fidelity", "score", "--least", "edges=0.5", "--lock-classes", "car"]
+    flags = [*FLAGS, "--fidelity", "score", "--thresholds", "edges=0.5", "--lock-classes", "car"]
     assert main(["replay", *inputs, "--out", str(tmp_path / "many"), *flags]) == 0
     alone = [f"{inputs[0]}/drive1", "--out", str(tmp_path / "alone")]
     assert main(["replay", *alone, *flags]) == 0

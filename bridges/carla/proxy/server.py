@@ -46,7 +46,8 @@ class CarlaProxy:
     Args:
         server: host and RPC port.
         realizing: which cameras, and how.
-        host, port: where to listen; port 0 takes any free one.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes any free one.
         all_streams: lead every stream through the proxy.
 
     Raises:
