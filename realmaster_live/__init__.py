@@ -1,4 +1,4 @@
-"""Makes a running driving simulator look real: live, chunk by chunk, with every label kept."""
+"""Makes the cameras of a running driving simulator photoreal, live, and keeps every label."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from realmaster_live.errors import ConfigError, MissingDependency, RealMasterErr
 from realmaster_live.optional import missing
 
 USAGE, FAULT = 2, 1
-ABOUT = "Makes a running driving simulator look real."
+ABOUT = "Makes the cameras of a running driving simulator photoreal."
 
 
 def run_command(argv: Sequence[str]) -> int:
