@@ -83,30 +83,30 @@ def load_engine(
 
     Args:
         name: `embedded`, `identity` or a folder.
-        width: of the pictures, in pixels.
-        height: of the pictures, in pixels.
-        fps: frames a second that the engine's chunks say they have.
-        steps: denoise steps a chunk; the model's own by default.
-        seed: of the noise.
+        width: width of the pictures, in pixels.
+        height: height of the pictures, in pixels.
+        fps: frames per second of the engine's chunks.
+        steps: denoise steps of a chunk; the model's own number by default.
+        seed: seed of the noise.
         threads: CPU threads; 0 for all cores.
         device: cpu, cuda or cuda:N. By default a checkpoint and a build run on the GPU where there
             is one, and everything else on the CPU.
         prompt: the first prompt; the model's own by default.
-        precision: fp32, bf16 or fp8, of a checkpoint alone; bf16 on a GPU by default.
+        precision: fp32, bf16 or fp8, for a checkpoint only; bf16 on a GPU by default.
         compile: compile a checkpoint's networks first.
         adapter: a LoRA file for a checkpoint, or files and their strengths.
-        ignore_unsupported: load the plain LoRA layers alone of files that hold other things.
-        recompute_reference: compute the reference anew in every pass, to measure what its cache
+        ignore_unsupported: load only the plain LoRA layers of files that hold other layers as well.
+        recompute_reference: compute the reference again in every pass, to measure what its cache
             saves; for an export and a checkpoint.
-        guidance: realize whole clips in many steps, each led away from the negative prompt by this
-            (1: not at all); for recordings, with a checkpoint. See `QualityEngine`.
+        guidance: realize whole clips in many steps with classifier-free guidance of this scale (1:
+            without guidance); for recordings, with a checkpoint. See `QualityEngine`.
         negative: the prompt that guidance leads away from.
         clip: frames of a whole clip.
         autoencoder: what is used in place of the model's own: wan (Wan's, which an imported
             checkpoint keeps), taehv:FILE, or the folder of a checkpoint or a Wan pipeline.
 
     Raises:
-        ConfigError: the name is none of them, or an option is not for this kind of engine.
+        ConfigError: the name is none of these, or this kind of engine does not have an option.
     """
     for_torch = {
         "precision": precision,
@@ -171,7 +171,7 @@ def load_engine(
             return QualityEngine(
                 folder, guidance=guidance, negative=negative, clip=clip, **torch_options
             )
-        check_none({"negative": negative, "clip": clip}, "none of it", wanted="--guidance")
+        check_none({"negative": negative, "clip": clip}, "none", wanted="--guidance")
         from realmaster_live.engines.torch.engine import TorchEngine
 
         return TorchEngine(

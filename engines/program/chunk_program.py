@@ -265,10 +265,10 @@ class ChunkProgram:
             return
         past, size = base + self.layout.offset("past_kv"), self._row_bytes
         if after.held > self.slots.held:
-            aside, old = base + self.layout.offset("one_row"), size * self.slots.held
+            scratch, old = base + self.layout.offset("one_row"), size * self.slots.held
             for start, end in growing_moves(self._rows, old, size * after.held) if old else ():
-                device.copy(aside, past + start, old)
-                device.copy(past + end, aside, old)
+                device.copy(scratch, past + start, old)
+                device.copy(past + end, scratch, old)
         source = base + self.layout.offset("target_kv")
         device.copy_rows(past + slot * size, source, size * after.held, size, self._rows)
 

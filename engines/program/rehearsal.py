@@ -24,7 +24,7 @@ from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 
 FIGURES = ("levels", "mean_levels")
-Made = tuple[Chunk, NDArray[np.uint8]]  # a chunk, and the frames that an engine made of it
+Realized = tuple[Chunk, NDArray[np.uint8]]  # a rendered chunk, and its realized frames
 ROWS, COLUMNS = 2, 3  # the rehearsal's picture size in tokens
 GATES = {"fp32": (1.0, 0.02), "bf16": (6.0, 0.25)}
 """Tolerances in levels of 255: the largest difference, the mean."""
@@ -39,15 +39,15 @@ def rehearse(
     precision: str,
     torch_engine: OpenTorch | None = None,
 ) -> dict[str, float]:
-    """Return how far the program on the host is from the ONNX engine, in levels of 255.
+    """Return the difference of the program on the host from the ONNX engine, in levels of 255.
 
-    The chunks cover every length of the past and wrap round the ring once, and are two at least, as
-    the autoencoder's memory goes from one to the next. The engine is closed before the program
-    starts, and neither unfolds its weights: they are read from their files.
+    The chunks cover every length of the past and wrap round the ring once. There are at least two,
+    as the autoencoder's memory goes from one to the next. To save memory, the engine is closed
+    before the program starts, and both read their weights from the files.
 
-    Some networks amplify what bfloat16 rounds. So where the program is beyond the precision's
-    tolerance, and `torch_engine` is given, the same chunks go through torch in that precision, and
-    `limits` says what is accepted then. Its own difference is among the figures.
+    Some networks amplify the rounding to bfloat16. So where the program exceeds the precision's
+    tolerance and `torch_engine` is given, torch realizes the same chunks in that precision. Its own
+    difference is then among the figures, and `limits` returns what is accepted.
 
     Raises:
         BuildError: the difference is beyond that.
@@ -57,7 +57,7 @@ def rehearse(
     sizes = sizes_of(manifest, width=width, height=height, steps=manifest["steps"])
     chunks = max(sizes.sink + 2 * sizes.ring + 1, 2)
     with OnnxEngine(exported, width=width, height=height, seed=0, lean=True) as engine:
-        expected = [given_and_made(engine, index) for index in range(chunks)]
+        expected = [realize_noise(engine, index) for index in range(chunks)]
     figures = _on_host(exported, manifest, sizes, precision, expected)
     if torch_engine is not None and is_beyond(figures, GATES[precision]):
         with torch_engine(width, height) as engine:
@@ -72,9 +72,9 @@ def _on_host(
     manifest: Mapping[str, Any],
     sizes: Sizes,
     precision: str,
-    expected: Iterable[Made],
+    expected: Iterable[Realized],
 ) -> dict[str, float]:
-    """Return how far the prepared graphs are from what the ONNX engine made."""
+    """Return the difference of the prepared graphs from the ONNX engine's frames."""
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare_graphs(
             exported,
@@ -95,22 +95,22 @@ def _on_host(
 
 
 def limits(precision: str, figures: Mapping[str, float]) -> tuple[float, float]:
-    """Return the accepted differences: of the precision, or more where torch is off by more."""
+    """Return the accepted differences: the precision's, or larger ones where torch's are larger."""
     own = [SLACK * figures.get(f"torch_{name}", 0.0) for name in FIGURES]
     largest, mean = (max(pair) for pair in zip(GATES[precision], own, strict=True))
     return largest, mean
 
 
-def given_and_made(engine: Any, index: int) -> Made:
-    """Return a chunk of random frames, and what an engine makes of it."""
+def realize_noise(engine: Any, index: int) -> Realized:
+    """Return a chunk of random frames, and an engine's frames for it."""
     chunk = noise_chunk(engine.spec, index)
     return chunk, engine.realize(chunk).frames
 
 
 def differences(
-    expected: Iterable[Made], realize: Callable[[Chunk, bool], NDArray[np.uint8]]
+    expected: Iterable[Realized], realize: Callable[[Chunk, bool], NDArray[np.uint8]]
 ) -> dict[str, float]:
-    """Return the largest and the mean difference to what an engine made of chunks.
+    """Return the largest and the mean difference from realized chunks, in levels of 255.
 
     `realize` gets a chunk, and whether the past is to be forgotten first.
     """

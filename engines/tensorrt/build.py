@@ -26,8 +26,8 @@ from realmaster_live.engines.program.rehearsal import (
     OpenTorch,
     check,
     differences,
-    given_and_made,
     limits,
+    realize_noise,
     rehearse,
 )
 from realmaster_live.engines.sizes import check_size, fitting_sizes
@@ -331,7 +331,7 @@ def _check_plans(
         ):
             chunks = max(sizes.sink + 2 * sizes.ring + 1, 2)
             figures = differences(
-                (given_and_made(truth, index) for index in range(chunks)),
+                (realize_noise(truth, index) for index in range(chunks)),
                 lambda chunk, reset: engine.realize(chunk).frames,
             )
             check(figures, most, request.precision)

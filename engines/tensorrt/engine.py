@@ -102,12 +102,11 @@ class TrtEngine:
         flavour = find_flavour(manifest["flavour"], gpu=True)
         present = {"flavour": flavour.name, "version": flavour.version, "sm": gpu.sm}
         present |= {"driver": gpu.driver, "width": width, "height": height}
-        free = {
-            name for name in ("sm", "driver") if manifest[name] is None
-        }  # None for builds without a GPU
-        free |= {name for name in ("width", "height") if present[name] is None}
-        asked = {name: value for name, value in present.items() if name not in free}
-        check_fits(manifest, asked, self._folder)
+        # sm and driver are None in builds that were made without a GPU
+        unchecked = {name for name in ("sm", "driver") if manifest[name] is None}
+        unchecked |= {name for name in ("width", "height") if present[name] is None}
+        checked = {name: value for name, value in present.items() if name not in unchecked}
+        check_fits(manifest, checked, self._folder)
         self._steps = steps or manifest["steps"]
         profile = Profile.from_dict(manifest["profile"], source=f"the profile in {folder}")
         self._spec = spec_of(profile, manifest["width"], manifest["height"], fps)

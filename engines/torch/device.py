@@ -24,10 +24,9 @@ ATTENTION = (  # fastest first; the last one takes anything
     SDPBackend.EFFICIENT_ATTENTION,
     SDPBackend.MATH,
 )
-ASKED = re.compile(
-    r"(?:ried|nable) to allocate ([\d.]+ ?\w+)"
-)  # words of torch's and numpy's messages
-FREE = re.compile(r"of which ([\d.]+ ?\w+) is free")
+# texts of torch's and numpy's messages about a failed allocation
+REQUESTED_BYTES = re.compile(r"(?:ried|nable) to allocate ([\d.]+ ?\w+)")
+FREE_BYTES = re.compile(r"of which ([\d.]+ ?\w+) is free")
 
 
 def find_device(name: str) -> torch.device:
@@ -53,8 +52,8 @@ def out_of_memory(
     error: BaseException, spec: ChunkSpec, device: torch.device, profile: Profile
 ) -> OutOfMemory | None:
     """Return OutOfMemory for a failed allocation; None for any other error."""
-    asked, free = ASKED.search(str(error)), FREE.search(str(error))
-    if asked is None:
+    requested, free = REQUESTED_BYTES.search(str(error)), FREE_BYTES.search(str(error))
+    if requested is None:
         return None
     need = cost(profile, height=spec.height, width=spec.width).bytes
     width, height = fitting_sizes(spec.width // 2, spec.height // 2, profile.token_stride)[0]
@@ -65,8 +64,8 @@ def out_of_memory(
     ]
     smaller = f", a smaller profile, such as {max(fitting)[1]}," if fitting else ""
     return OutOfMemory(
-        f"expected {asked[1]} more memory on {device} for {spec.width}x{spec.height}, for which "
-        f"{profile.name} needs about {need / 2**30:.2g} GiB in bf16, got "
+        f"expected {requested[1]} more memory on {device} for {spec.width}x{spec.height}, for "
+        f"which {profile.name} needs about {need / 2**30:.2g} GiB in bf16, got "
         f"{free[1] + ' free' if free else 'less'}: use a smaller size, such as {width}x{height}"
         f"{smaller} or free memory there"
     )

@@ -161,7 +161,7 @@ def open_model(
     checkpoint's.
 
     Raises:
-        EngineError: the device or the precision is not there, or a LoRA file names no expert.
+        EngineError: the device or precision is not available, or a LoRA file names no expert.
         BuildError: a file of the checkpoint or a LoRA file is damaged or does not fit.
     """
     where = find_device(device)

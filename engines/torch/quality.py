@@ -33,10 +33,10 @@ from realmaster_live.model.vae import to_bytes, to_cells
 from realmaster_live.model.whole_clip import guided, predict_clip, reference_pairs
 from realmaster_live.prompts import AS_SIMULATED, NEGATIVE, check_prompt
 
-NEGATIVES = (NEGATIVE, "")  # names of prompts that guidance leads away from, if it is not told
+NEGATIVES = (NEGATIVE, "")  # default names of the prompt that guidance leads away from
 STEPS = 30
-CLIP = 81  # frames, as Wan was trained
-KEPT_BYTES = 2**34  # the most that keys and values of references may take; else they are recomputed
+CLIP = 81  # frames of the clips on which Wan was trained
+MAX_KEPT_BYTES = 2**34  # of the references' keys and values; larger ones are recomputed
 
 
 class QualityEngine:
@@ -70,12 +70,12 @@ class QualityEngine:
     ) -> None:
         """Load a checkpoint folder, or take over given networks and change them in place.
 
-        `steps` is 30 by default. `guidance` 1 makes one pass a step, anything else two: `negative`
-        names the prompt that it leads away from ("negative" or an empty text by default).
-        `clip` is the number of frames of a chunk, 81 at most by default; the nearest lower number
-        that the autoencoder takes is used. `autoencoder` is used in place of the checkpoint's. Of
-        two experts that do not fit on the device together, one is there at a time. The others are
-        those of `TorchEngine`.
+        `steps` is 30 by default. With `guidance` 1, a step is one pass, else two: `negative` names
+        the prompt that guidance leads away from ("negative" or an empty text by default; Ho and
+        Salimans 2022). `clip` is the number of frames of a chunk, at most 81 by default; the
+        nearest lower number that the autoencoder accepts is used. `autoencoder` replaces the
+        checkpoint's. Of two experts that do not fit on the device together, one is there at a
+        time. The other arguments are those of `TorchEngine`.
         """
         opened = self._opened = open_model(
             checkpoint,
@@ -93,11 +93,11 @@ class QualityEngine:
             raise EngineError(f"expected guidance from 0 to 100, got {guidance}: 5 is usual")
         self._guidance = guidance
         network = self._autoencoder = opened.autoencoder
-        asked = CLIP if clip is None else clip
-        self._latents = (asked - network.first_latent_frames) // network.latent_frames + 1
+        length = CLIP if clip is None else clip
+        self._latents = (length - network.first_latent_frames) // network.latent_frames + 1
         if self._latents < 1:
             raise EngineError(
-                f"expected a clip of at least {network.first_latent_frames} frames, got {asked}: "
+                f"expected a clip of at least {network.first_latent_frames} frames, got {length}: "
                 "give a longer one"
             )
         frames = film_length(network, self._latents)
@@ -115,10 +115,10 @@ class QualityEngine:
         self._rope = cos.to(opened.device), sin.to(opened.device)
         sides = 1 if self._negative is None else 2
         pairs = 2 * profile.layers * profile.width * len(cos) * (2 if opened.bf16 else 4)
-        self._keeps = pairs * sides <= KEPT_BYTES
+        self._keeps = pairs * sides <= MAX_KEPT_BYTES
 
     def __repr__(self) -> str:
-        """Return text that says what runs where."""
+        """Return the model, the device, the chunks and the sampling in one line."""
         return (
             f"QualityEngine({self._opened.described()}, {spec_text(self._spec)}, "
             f"{len(self._sigmas) - 1} steps, guidance {self._guidance:g})"
@@ -130,10 +130,10 @@ class QualityEngine:
         return self._spec
 
     def reset(self) -> None:
-        """Do nothing: a clip knows nothing of those before it."""
+        """Do nothing: a clip does not depend on earlier ones."""
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
-        """Apply a prompt from the next clip on; a clip has one, so nothing is faded."""
+        """Use a prompt from the next clip on, without a fade: a clip has one prompt."""
         check_prompt(prompt, self.prompts or (AS_SIMULATED,))
         self._prompt = prompt
 
@@ -151,8 +151,8 @@ class QualityEngine:
             reference = self._encode(cells)
             noise = torch.from_numpy(draw(tuple(reference.shape), self._seed)).to(reference)
             latent = self._sample(reference, noise)
-            made = self._decode(latent, cells, noise)
-        realized = chunk.with_frames(made[-len(chunk.frames) :])
+            decoded = self._decode(latent, cells, noise)
+        realized = chunk.with_frames(decoded[-len(chunk.frames) :])
         return replace(realized, prompt=self._prompt, prompt_weight=1.0, seed=self._seed)
 
     def close(self) -> None:
@@ -167,13 +167,13 @@ class QualityEngine:
         """Close."""
         self.close()
 
-    def _choose_negative(self, asked: str | None) -> str | None:
+    def _choose_negative(self, name: str | None) -> str | None:
         """Return the name of the prompt that guidance leads away from; None without guidance."""
         if self._guidance == 1.0 or not self.prompts:
             return None
-        if asked is not None:
-            check_prompt(asked, self.prompts)
-            return asked
+        if name is not None:
+            check_prompt(name, self.prompts)
+            return name
         found = next((name for name in NEGATIVES if name in self.prompts), None)
         if found is None:
             raise EngineError(
@@ -190,7 +190,7 @@ class QualityEngine:
         return encoder, decoder
 
     def _encode(self, cells: list[Tensor]) -> Tensor:  # -> (1, C, F, h, w), or without F
-        """Return the clip's latent; latent frame by latent frame, which takes less memory."""
+        """Return the clip's latent, encoded frame by frame to save memory."""
         memory, _ = self._memories()
         latents = []
         for part in cells:
@@ -199,18 +199,18 @@ class QualityEngine:
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2)
 
     def _decode(self, latent: Tensor, cells: list[Tensor], noise: Tensor) -> NDArray[np.uint8]:
-        """Return the frames of a clip's latent."""
+        """Return the frames of a clip's latent, (T, H, W, 3)."""
         _, memory = self._memories()
-        each = [latent] if latent.ndim == 4 else latent.unbind(2)
-        chance = [noise] if noise.ndim == 4 else noise.unbind(2)
-        made = []
-        for one, part, eps in zip(each, cells, chance, strict=True):
-            decoded, memory = self._autoencoder.decode(one, part, memory, eps)
-            made.append(to_bytes(decoded, self._autoencoder.latent_frames)[0].cpu())
-        return torch.cat(made).numpy()
+        latents = [latent] if latent.ndim == 4 else latent.unbind(2)
+        noises = [noise] if noise.ndim == 4 else noise.unbind(2)
+        frames = []
+        for latent_frame, part, eps in zip(latents, cells, noises, strict=True):
+            decoded, memory = self._autoencoder.decode(latent_frame, part, memory, eps)
+            frames.append(to_bytes(decoded, self._autoencoder.latent_frames)[0].cpu())
+        return torch.cat(frames).numpy()
 
     def _sample(self, reference: Tensor, noise: Tensor) -> Tensor:
-        """Return the clean latent: Euler steps, each expert at its own timesteps."""
+        """Return the clean latent by Euler steps, with each expert at its own timesteps."""
         x = flow_start(self.profile, noise, reference)
         names = [self._prompt] if self._negative is None else [self._negative, self._prompt]
         serving: int | None = None
@@ -225,15 +225,15 @@ class QualityEngine:
                 prompts = [self._prompt_kv(place, name) for name in names]
                 if self._keeps and self.profile.in_context:
                     pairs = [reference_pairs(model, reference, self._rope, kv) for kv in prompts]
-            answers = [
+            predictions = [
                 predict_clip(
                     model, x, torch.full((1,), t, device=x.device), self._rope, reference, kv, known
                 )
                 for kv, known in zip(prompts, pairs, strict=True)
             ]
-            x0 = answers[-1]
+            x0 = predictions[-1]
             if self._negative is not None:
-                x0 = guided(answers[0], x0, self._guidance)
+                x0 = guided(predictions[0], x0, self._guidance)
             x = euler_step(x, x0.float(), t, t_next)
         return x
 
@@ -246,7 +246,7 @@ class QualityEngine:
 
     @contextmanager
     def _running(self) -> Iterator[None]:
-        """Set torch's modes, and name the memory that is missing."""
+        """Set torch's modes, and turn a failed allocation into OutOfMemory."""
         opened = self._opened
         modes = torch_modes(opened.device, bf16=opened.bf16, threads=self._threads)
         with memory_checked(self._spec, opened.device, self.profile), modes:

@@ -39,7 +39,8 @@ class Store:
 
     Attributes:
         slots: which chunk each slot holds.
-        rows: keys and values. tokens: N.
+        rows: keys and values, (L, 1, R, H, D) each.
+        tokens: N.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Store:
         self._turns = {each: turn(profile, each, device) for each in differences}
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Discard the past."""
         self.slots = self._empty
 
     @property

@@ -26,14 +26,14 @@ def rope_tables(
     Positions count latent frames: frame f of the chunk at time t is at t * frames + f.
     """
     present = np.arange(frames, dtype=np.float64)
-    moments = (np.asarray(times, np.float64)[:, None] * frames + present).reshape(-1, 1, 1)
+    frame_times = (np.asarray(times, np.float64)[:, None] * frames + present).reshape(-1, 1, 1)
     axes = (
-        moments,
+        frame_times,
         np.arange(rows, dtype=np.float64)[None, :, None],
         np.arange(columns, dtype=np.float64)[None, None, :],
     )
     angles = [
-        np.broadcast_to(axis, (len(moments), rows, columns))[..., None]
+        np.broadcast_to(axis, (len(frame_times), rows, columns))[..., None]
         * theta ** (-np.arange(0, width, 2, dtype=np.float64) / width)
         for axis, width in zip(axes, widths, strict=True)
     ]

@@ -47,10 +47,10 @@ def draw(count: int) -> Drive:
     scene = build_town(make_network(TOWN))
     rasteriser = Rasteriser(scene)
     frames, lights = [], []
-    moments = drive(
+    states = drive(
         plan_drive(TOWN, NUMBER), frames=count * FRAMES, width=WIDTH, height=HEIGHT, dt=0.05
     )
-    for state, view in moments:
+    for state, view in states:
         drawn = rasteriser.render(state, view)
         seen = lights_seen(scene.models, state, view, drawn.depth)
         lights.append([light for light in seen if is_readable(light)])

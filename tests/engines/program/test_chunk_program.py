@@ -21,9 +21,9 @@ from realmaster_live.engines.program.rehearsal import (
     GATES,
     check,
     differences,
-    given_and_made,
     limits,
     noise_chunk,
+    realize_noise,
     rehearse,
 )
 from realmaster_live.engines.torch.engine import TorchEngine
@@ -58,7 +58,7 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
         truth._profile = dataclasses.replace(truth._profile, sink=sink, ring=ring)
         truth.reset()
         figures = differences(
-            [given_and_made(truth, index) for index in range(sink + 2 * ring + 2)],
+            [realize_noise(truth, index) for index in range(sink + 2 * ring + 2)],
             lambda chunk, reset: realize_on_host(program, device, chunk.frames, reset=reset),
         )
     assert figures["levels"] <= 1.0
@@ -108,7 +108,7 @@ def test_a_wrong_answer_fails_the_gate(tiny_model):
         OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, threads=1) as truth,
         pytest.raises(BuildError, match="expected levels of bf16 within 6"),
     ):
-        made = [given_and_made(truth, index) for index in range(2)]
+        made = [realize_noise(truth, index) for index in range(2)]
         check(differences(made, lambda chunk, reset: 255 - chunk.frames), GATES["bf16"], "bf16")
 
 

@@ -99,8 +99,8 @@ def test_wan_realizes_clips_of_its_own_lengths(asked, frames):
 
 def test_what_is_kept_of_the_reference_changes_nothing(monkeypatch):
     answers = []
-    for most in (quality.KEPT_BYTES, 0):
-        monkeypatch.setattr(quality, "KEPT_BYTES", most)
+    for limit in (quality.MAX_KEPT_BYTES, 0):
+        monkeypatch.setattr(quality, "MAX_KEPT_BYTES", limit)
         networks = random_networks(SMALL_WAN, CPU)
         with QualityEngine(networks, steps=2, clip=5, prompts=PROMPTS, **SIZE) as engine:
             answers.append(engine.realize(clip_of(5)).frames.astype(int))

@@ -10,7 +10,7 @@ from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
 
-ASKED = ["--seeds", "1000", "--size", "96x64", "--spp", "1", "--drives", "1"]
+FLAGS = ["--seeds", "1000", "--size", "96x64", "--spp", "1", "--drives", "1"]
 NAME = "town1000-0"
 
 
@@ -23,7 +23,7 @@ def render(*arguments):
 @pytest.mark.slow
 def test_labels_lie_beside_every_frame_and_only_some_are_traced(tmp_path):
     sparse = ["--frames", "5", "--truth-every", "2", "--with-labels"]
-    render("--out", str(tmp_path), *ASKED, *sparse)
+    render("--out", str(tmp_path), *FLAGS, *sparse)
     facts = json.loads((tmp_path / f"{NAME}.json").read_text())
     assert facts["frames"] == 5 and facts["truth_frames"] == [1, 3]
     sim, truth = (np.load(tmp_path / f"{NAME}.{kind}.npy") for kind in ("sim", "truth"))
@@ -35,7 +35,7 @@ def test_labels_lie_beside_every_frame_and_only_some_are_traced(tmp_path):
     assert np.array_equal(np.isinf(depth), semantic == CLASS_IDS["sky"])
     assert {CLASS_IDS["road"], CLASS_IDS["building"]} <= set(np.unique(semantic))
     dense = tmp_path / "dense"
-    render("--out", str(dense), *ASKED, "--frames", "4")
+    render("--out", str(dense), *FLAGS, "--frames", "4")
     assert np.array_equal(np.load(dense / f"{NAME}.truth.npy")[[1, 3]], truth)
     assert "truth_frames" not in json.loads((dense / f"{NAME}.json").read_text())
 
@@ -43,7 +43,7 @@ def test_labels_lie_beside_every_frame_and_only_some_are_traced(tmp_path):
 @pytest.mark.slow
 def test_clips_that_are_drawn_again_get_the_same_labels(tmp_path):
     whole = tmp_path / "whole"
-    render("--out", str(whole), *ASKED, "--frames", "2", "--with-labels")
+    render("--out", str(whole), *FLAGS, "--frames", "2", "--with-labels")
     again = ["--truth-from", str(whole), "--with-labels"]
     render("--out", str(tmp_path / "again"), *again)
     with (
@@ -57,4 +57,4 @@ def test_clips_that_are_drawn_again_get_the_same_labels(tmp_path):
 def test_a_clip_without_any_truth_is_refused(tmp_path):
     for every in ("0", "6"):
         with pytest.raises(ConfigError, match="--truth-every"):
-            render("--out", str(tmp_path), *ASKED, "--frames", "5", "--truth-every", every)
+            render("--out", str(tmp_path), *FLAGS, "--frames", "5", "--truth-every", every)
