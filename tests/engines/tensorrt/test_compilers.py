@@ -7,7 +7,8 @@ from types import ModuleType
 import onnx
 import pytest
 
-from realmaster_live.engines.program.prepare import GRAPHS, prepare_graphs, sizes_of
+from realmaster_live.engines.manifest import GRAPHS
+from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
 from realmaster_live.engines.tensorrt.compilers import FLAVOURS, Flavour, compile_plan, find_flavour
 from realmaster_live.errors import BuildError, MissingDependency
 
