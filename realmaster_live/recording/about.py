@@ -13,7 +13,7 @@ from typing import Any
 from realmaster_live.errors import RecordingError
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.frames.source_info import SourceInfo, upgraded
-from realmaster_live.recording.files import as_described, read_json, write_json
+from realmaster_live.recording.files import as_described, in_one_line, read_json, write_json
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.system.host import describe_host
 from realmaster_live.system.inside import plain_name
@@ -175,12 +175,13 @@ def _check_names(meta: Meta) -> None:
 
 
 def _check_version(path: Path, content: Mapping[str, Any]) -> None:
-    got, software = content.get("version"), content.get("software", "an unknown release")
+    got = content.get("version")
     if got in READABLE:
         return
+    software = in_one_line(content.get("software", "an unknown release"))[:80]
     older = isinstance(got, int) and got < FORMAT_VERSION
     raise RecordingError(
-        f"expected version {FORMAT_VERSION} in {path}, got {got}: "
+        f"expected version {FORMAT_VERSION} in {path}, got {got!r:.80}: "
         + (
             f"it was made by an older release, so record again or read it with {software}"
             if older

@@ -21,7 +21,7 @@ from realmaster_live.recording.batches import BatchFile
 from realmaster_live.recording.files import in_one_line, mapped, replacing
 from realmaster_live.recording.packing import PACKINGS, Packing
 from realmaster_live.recording.readable import EMPTY, Readable
-from realmaster_live.recording.tables import ipc, pa
+from realmaster_live.recording.tables import DAMAGED, ipc, pa
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular
 
@@ -134,7 +134,7 @@ def _columns(batch: Any, packing: Packing) -> dict[str, NDArray[Any]]:
 def _errors_of(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, KeyError, StopIteration) as error:
+    except (*DAMAGED, StopIteration) as error:
         remedy = "restore the file from a copy or record again"
         got, remedy = classify_file(path, in_one_line(error), remedy)
         raise RecordingError(f"expected labels in {path}, got {got}: {remedy}") from error

@@ -6,7 +6,6 @@ chunk. Closing turns it into Parquet; a stream that is still there is read as fa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +13,16 @@ from typing import Any, Literal
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
-from realmaster_live.recording.files import in_one_line, replacing
+from realmaster_live.recording.files import in_one_line, mapped, replacing
 from realmaster_live.system.contents import classify_file
-from realmaster_live.system.inside import SafeFolder, open_regular
+from realmaster_live.system.inside import SafeFolder
 
 pa = require("pyarrow", extra="live")
 compute = require("pyarrow.compute", extra="live")
 ipc = require("pyarrow.ipc", extra="live")
 parquet = require("pyarrow.parquet", extra="live")
 
+DAMAGED = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError)
 Tolerated = Literal["nothing", "cut", "damage"]
 _POSE = pa.list_(pa.float64(), 16)  # (4, 4) row by row, metres
 _VECTOR = pa.list_(pa.float64(), 3)
@@ -154,7 +154,7 @@ def read_table(folder: Path, name: str) -> Any:
             table = _completed(parquet.read_table(file, partitioning=None), SCHEMAS[name])
             table.validate(full=True)
             return checked_rows(table, name, folder / path)
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise unusable(folder / path, error) from error
 
 
@@ -199,17 +199,18 @@ def read_journal(path: Path, *, tolerate: Tolerated = "nothing") -> Any:
         RecordingError: it is no regular file, or it is damaged in another way.
     """
     batches, schema = [], SCHEMAS[path.stem]
-    with open_regular(path, error=RecordingError) as file:
-        try:
-            if not file.peek(1):  # nothing had reached the disk
-                return schema.empty_table()
-            for batch in ipc.open_stream(file):
-                batch.validate(full=True)
-                batches.append(_completed(batch, schema))
-        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-            is_cut = file.tell() == os.fstat(file.fileno()).st_size
-            if tolerate == "nothing" or (tolerate == "cut" and not is_cut):
-                raise unusable(path, error) from error
+    content = mapped(path)  # of a file, Arrow would take memory for as much as a header claims
+    if not content:  # nothing had reached the disk
+        return schema.empty_table()
+    file = pa.BufferReader(pa.py_buffer(content))
+    try:
+        for batch in ipc.open_stream(file):
+            batch.validate(full=True)
+            batches.append(_completed(batch, schema))
+    except DAMAGED as error:
+        is_cut = file.tell() == len(content)
+        if tolerate == "nothing" or (tolerate == "cut" and not is_cut):
+            raise unusable(path, error) from error
     return pa.Table.from_batches(batches, schema)
 
 
