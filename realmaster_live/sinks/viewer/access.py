@@ -41,7 +41,8 @@ HEADERS = {
 }
 ASK = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>RealMaster live</title><link rel="stylesheet" href="static/style.css">
+<title>RealMaster live</title><link rel="icon" href="data:,">
+<link rel="stylesheet" href="static/style.css">
 <main class="ask"><h1>RealMaster live</h1>
 <form method="post" action="login"><label>Token<input name="token" type="password" required
 autocomplete="current-password" autofocus></label><button>Open the view</button></form>

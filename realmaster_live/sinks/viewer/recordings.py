@@ -89,6 +89,7 @@ class _Recording:
         )
         self._sink.begin(run)
         self._began, self._seconds = time.monotonic(), 0.0
+        self._first: int | None = None  # number of a tick that may have begun already
         self._tick: int | None = None
         self._takes_tick = False
         self._missing: dict[str, int] = {}  # frames left out since a camera's last chunk
@@ -99,8 +100,9 @@ class _Recording:
 
     def write(self, chunk: Chunk) -> None:
         tick = int(chunk.frame_ids[0])
-        if self._tick is None:  # the first tick may have begun already
-            self._tick = tick
+        if self._first is None:
+            self._first = tick
+        if self._tick is None and tick == self._first:
             return
         if tick != self._tick:
             figures = self._sink.figures

@@ -1,6 +1,7 @@
 """The page in a real browser: it moves, is wiped, changes the run, and fits a phone."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from aiohttp import ClientSession, ClientTimeout, web
 from browser import CHROMIUM, browser
 from street import street
 
@@ -217,3 +219,62 @@ def test_the_run_is_changed_and_recorded_from_the_page(tmp_path):
         thread.join()
     (folder,) = (tmp_path / "drives").iterdir()
     assert (folder / "meta.json").is_file()
+
+
+@contextlib.asynccontextmanager
+async def path_proxy(view, below):
+    """Serve a view below a path of another address, as Jupyter's server proxy does."""
+    target = view.url.rstrip("/")
+    host = target.removeprefix("http://")
+
+    async def forward(request):
+        path = request.raw_path.removeprefix(below)
+        headers = {k: v for k, v in request.headers.items() if k not in ("Host", "Connection")}
+        async with session.request(
+            request.method, f"{target}/{path}", data=await request.read(),
+            headers=headers | {"Host": host},
+        ) as answer:  # fmt: skip
+            response = web.StreamResponse(status=answer.status)
+            for name in ("Content-Type", "Content-Security-Policy", "Set-Cookie"):
+                if name in answer.headers:
+                    response.headers[name] = answer.headers[name]
+            await response.prepare(request)
+            async for piece in answer.content.iter_any():
+                await response.write(piece)
+        return response
+
+    application = web.Application()
+    application.router.add_route("*", below + "{path:.*}", forward)
+    runner = web.AppRunner(application, shutdown_timeout=0.1, handler_cancellation=True)
+    async with ClientSession(timeout=ClientTimeout(total=None)) as session:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}{below}"
+        finally:
+            await runner.cleanup()
+
+
+def test_below_a_proxys_path_it_is_the_same_page(feeding, tmp_path):
+    async def look():
+        async with (
+            path_proxy(feeding, "/user/somebody/proxy/8000/") as address,
+            browser(tmp_path) as page,
+        ):
+            await page.size(1280, 800)
+            await page.open(address)
+            await page.until(KIND)
+            await page.until(f"Number({NUMBER}) > 1000")
+            first = await page.run(NUMBER)
+            await page.until(f"{NUMBER} !== '{first}'")
+            status = await page.run(
+                "fetch('seed', {method: 'POST', headers: {'Content-Type': 'application/json'},"
+                " body: '{\"seed\": 1}'}).then(a => a.json()).then(a => a.error)"
+            )
+            assert "expected a run with controls" in status  # it came through
+            await page.until("[...performance.getEntriesByType('resource')].length > 5")
+            loaded = await page.run("performance.getEntriesByType('resource').map(e => e.name)")
+            assert all(one.startswith((address, "data:")) for one in loaded), loaded
+
+    asyncio.run(look())

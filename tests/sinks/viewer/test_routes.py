@@ -176,6 +176,7 @@ def test_the_page_records_from_one_tick_to_another(running, until, tmp_path):
         until(lambda: client.json("/state.json")["recording"]["frames"] >= 24)
         status, state = client.post("/recording", {"on": False})
         assert status == 200 and not state["is_on"] and state["frames"] >= 24
+        assert state["left_out"] == 0
         first = state["folder"]
         client.post("/recording", {"on": True})  # left on: the run's end finishes it
         until(lambda: client.json("/state.json")["recording"]["frames"] >= 8)

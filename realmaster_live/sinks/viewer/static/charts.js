@@ -53,7 +53,8 @@ export class Charts {
       const x = number => PAD.left + inner * (1 - (newest - number) / (span - 1));
       chart.draw(context, { width, height, x, span, step: inner / (span - 1) });
       this.drawMinutes(context, { height, x, newest, span });
-      const shown = chart.at === null || chart.at === undefined ? this.seconds.at(-1)
+      const latest = this.seconds.findLast(one => one.shown) ?? this.seconds.at(-1);
+      const shown = chart.at === null || chart.at === undefined ? latest
         : this.seconds.reduce((best, one) =>
           Math.abs(x(one.number) - chart.at) < Math.abs(x(best.number) - chart.at) ? one : best);
       chart.output.textContent = chart.say(shown, newest);
