@@ -1,11 +1,13 @@
 import http.client
 import json
 import socket
-from contextlib import closing
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.sinks.opening import DisplayOptions, open_displays
 from realmaster_live.sinks.viewer.live_view import LiveView
 
 TOKEN = "a-good-long-token"
@@ -159,3 +161,20 @@ def test_other_machines_reach_it(shared):
 def test_a_token_that_protects_nothing_is_refused(token):
     with pytest.raises(ConfigError, match="expected a token of 8 or more"):
         LiveView(token=token)
+
+
+@pytest.mark.parametrize(
+    "given", [{"view_host": "0.0.0.0"}, {"view_token": TOKEN}, {"view_recordings": Path("drives")}]
+)
+def test_options_of_the_page_need_the_page(given):
+    with pytest.raises(ConfigError, match="expected --view with --view-"):
+        DisplayOptions(**given)
+    assert DisplayOptions(view=True, **given).is_given
+
+
+def test_the_options_open_a_page_with_a_token(client_of, capsys):
+    with ExitStack() as stack:
+        options = DisplayOptions(view=True, view_host="0.0.0.0", view_token=TOKEN)
+        (view,) = open_displays(stack, options)
+        assert f"/?token={TOKEN}" in capsys.readouterr().err.replace("\n", "")
+        assert client_of(view).get("/state.json", Authorization=f"Bearer {TOKEN}")[0] == 200
