@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from realmaster_live.cli.displays import Displays
+from realmaster_live.cli.displays import Displays, Telemetry
 from realmaster_live.cli.fidelity import Fidelity, wrap
 from realmaster_live.cli.game import Game, check_simulator, open_game
 from realmaster_live.cli.values import (
@@ -29,13 +29,14 @@ from realmaster_live.sinks.opening import (
     open_displays,
     open_recorder,
 )
+from realmaster_live.telemetry.options import TelemetryOptions
 
 if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.bridges.gtav.bridge import GtavBridge
     from realmaster_live.frames.rig import Rig
     from realmaster_live.frames.source_info import CameraInfo
-    from realmaster_live.protocols import Engine
+    from realmaster_live.protocols import PromptedEngine
 
 DEFAULT_SIZE = (512, 288)
 Ego = Annotated[
@@ -92,6 +93,7 @@ class World:
     fidelity: Fidelity = field(default_factory=Fidelity)
     recording: RecordingOptions = field(default_factory=RecordingOptions)
     display: Displays = field(default_factory=DisplayOptions)
+    telemetry: Telemetry = field(default_factory=TelemetryOptions)
     record: Path | None = None
 
 
@@ -124,18 +126,20 @@ def run(options: World) -> int:
     is_game = options.game.gta is not None
     policy = options.policy or ("drop_oldest" if options.passive or is_game else "block")
     with ExitStack() as stack:
+        observer = options.telemetry.open(stack)
         bridge = _game(options) if is_game else _carla(options)
         stack.enter_context(bridge)
         info = bridge.info
         fps = options.fps if isinstance(bridge, Sink) else bridge.fps
         engines = {
-            name: _load_engine(stack, options, name, camera, fps=fps)
+            name: observer.engine(_load_engine(stack, options, name, camera, fps=fps))
             for name, camera in info.cameras.items()
         }
-        sinks = open_displays(stack, options.display)
+        sinks = open_displays(stack, options.display, observer.say)
         if options.record is not None:
             recorder = open_recorder(stack, options.record, options.recording)
             sinks.insert(0, recorder)
+        sinks = observer.sinks(sinks)
         if isinstance(bridge, Sink):
             sinks.append(bridge)  # it sends realized frames on to where they can be shown
         run_with_progress(
@@ -145,6 +149,8 @@ def run(options: World) -> int:
             sinks,
             policy=policy,
             seconds=options.seconds,
+            on_progress=observer.progress(),
+            show=not observer.is_logging,
         )
     return 0
 
@@ -206,7 +212,7 @@ def _rig(options: World) -> Rig:
 
 def _load_engine(
     stack: ExitStack, options: World, name: str, camera: CameraInfo, *, fps: float
-) -> Engine:
+) -> PromptedEngine:
     """Return one camera's own engine, of the camera's size, and print it; `stack` closes it."""
     from realmaster_live.engines.load import load_engine
 

@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from realmaster_live.cli.displays import Displays
+from realmaster_live.cli.displays import Displays, Telemetry
 from realmaster_live.cli.fidelity import Fidelity
 from realmaster_live.cli.values import Address, Flag, Labels, Rate, Shard
 from realmaster_live.cli.workers import WorkerOptions
 from realmaster_live.engines.options import QualityOptions
 from realmaster_live.errors import ConfigError
 from realmaster_live.sinks.opening import DisplayOptions
+from realmaster_live.telemetry.options import TelemetryOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,7 @@ class Replay:
     pool: WorkerOptions = field(default_factory=WorkerOptions)
     fidelity: Fidelity = field(default_factory=Fidelity)
     display: Displays = field(default_factory=DisplayOptions)
+    telemetry: Telemetry = field(default_factory=TelemetryOptions)
 
 
 def run(options: Replay) -> int:
@@ -86,10 +88,11 @@ def run(options: Replay) -> int:
         lossless=options.lossless,
         fidelity=asdict(options.fidelity) if options.fidelity.is_given else {},
     )
-    if len(inputs) > 1 and (options.out is None or options.display.is_given):
+    is_watched = options.display.is_given or options.telemetry.is_given
+    if len(inputs) > 1 and (options.out is None or is_watched):
         raise ConfigError(
-            f"expected one input for --view, --video, --to or no --out, got {len(inputs)}: give "
-            "--out DIR without them"
+            "expected one input for --view, --video, --to, --metrics, --traces or no --out, got "
+            f"{len(inputs)}: give --out DIR without them"
         )
     if options.out is None:
         piece = piece_of(inputs[0], Path(), reading, realizing)
@@ -106,10 +109,10 @@ def run(options: Replay) -> int:
     if options.dry_run:
         return replay_job.announce(job, options.pool.executor, options.pool.workers)
     if options.out is None:
-        return replay_job.watch(job, options.display, quiet=options.quiet)
+        return replay_job.watch(job, options.display, options.telemetry, quiet=options.quiet)
     if len(inputs) > 1 or options.pool.executor != "local":
         return replay_job.realize_all(job, options.pool, quiet=options.quiet)
-    return replay_job.realize_one(job, options.display, quiet=options.quiet)
+    return replay_job.realize_one(job, options.display, options.telemetry, quiet=options.quiet)
 
 
 def _check(options: Replay) -> None:

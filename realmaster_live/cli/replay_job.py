@@ -21,6 +21,7 @@ from realmaster_live.replay.job import Job, Piece
 from realmaster_live.replay.realize import Engines, Wrap, play
 from realmaster_live.replay.worker import ReplayWork, frames_read
 from realmaster_live.sinks.opening import DisplayOptions, open_displays
+from realmaster_live.telemetry.options import TelemetryOptions
 
 QUARANTINE = 3  # exit status: everything else is made, and some inputs are in quarantine
 OPEN = (WAITING, FAILED)
@@ -61,28 +62,32 @@ def announce(job: Job, executor: str, workers: int) -> int:
     return 0
 
 
-def watch(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
+def watch(job: Job, display: DisplayOptions, telemetry: TelemetryOptions, *, quiet: bool) -> int:
     """Realize one input and record nothing."""
     (piece,) = job.pieces
     with ExitStack() as stack:
-        bar = _bar(stack, job, quiet=quiet)
-        engines = Engines(job.realizing, wrap=_wrapping(job, verbose=not quiet))
+        observer = telemetry.open(stack)
+        bar = _bar(stack, job, quiet=quiet or observer.is_logging)
+        wrapping = _wrapping(job, verbose=not quiet)
+        engines = Engines(job.realizing, wrap=lambda engine: observer.engine(wrapping(engine)))
         stack.callback(engines.close)
         try:
             play(
                 job,
                 piece,
                 engines,
-                sinks=open_displays(stack, display),
+                sinks=observer.sinks(open_displays(stack, display, observer.say)),
                 pace=display.is_watched,
-                on_progress=bar.update,
+                on_progress=observer.progress(bar.update),
             )
         finally:
             _show(bar, quiet=quiet)
     return 0
 
 
-def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
+def realize_one(
+    job: Job, display: DisplayOptions, telemetry: TelemetryOptions, *, quiet: bool
+) -> int:
     """Realize one input in this process; its errors are raised as they are."""
     (piece,) = job.pieces
     if job.status(piece) == DONE:
@@ -97,10 +102,15 @@ def realize_one(job: Job, display: DisplayOptions, *, quiet: bool) -> int:
                 f"expected to make {piece.out} alone, got another process that makes it: wait for "
                 "it, or end it first"
             )
-        bar = _bar(stack, job, quiet=quiet)
-        sinks = open_displays(stack, display)
+        observer = telemetry.open(stack)
+        bar = _bar(stack, job, quiet=quiet or observer.is_logging)
         wrapping = _wrapping(job, verbose=not quiet)
-        replay = ReplayWork(job, wrap=wrapping, sinks=sinks, on_progress=bar.update)
+        replay = ReplayWork(
+            job,
+            wrap=lambda engine: observer.engine(wrapping(engine)),
+            sinks=observer.sinks(open_displays(stack, display, observer.say)),
+            on_progress=observer.progress(bar.update),
+        )
         try:
             produce(stack.enter_context(replay), piece.name)
         finally:

@@ -151,7 +151,7 @@ class _Loop:
         self.seconds = seconds
         self.on_progress = on_progress
         self.controls = controls
-        self.meter = Meter()
+        self.meter = Meter({"engine": inbox, "sinks": outbox})
         self._next_index: dict[str, int] = {}
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)

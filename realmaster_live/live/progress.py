@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Self
 
 from realmaster_live.live.pipeline import run
@@ -106,14 +107,26 @@ def run_with_progress(
     seconds: float | None = None,
     resize: bool = False,
     quiet: bool = False,
+    on_progress: Callable[[Stats], None] | None = None,
+    show: bool = True,
 ) -> Stats:
-    """Run the loop behind a bar; print the figures however it ends, unless `quiet`."""
+    """Run the loop behind a bar; print the figures however it ends, unless `quiet`.
+
+    `on_progress` is called too; without `show` there is no bar.
+    """
     if max_frames is None and seconds is not None:
         engines = list(engine.values()) if isinstance(engine, Mapping) else [engine]
         total: int | None = round(seconds * engines[0].spec.fps) * len(engines)
     else:
         total = max_frames
-    with RunProgress(title, total) as bar:
+    bar = RunProgress(title, total)
+
+    def update(stats: Stats) -> None:
+        bar.update(stats)
+        if on_progress is not None:
+            on_progress(stats)
+
+    with bar if show else nullcontext():
         try:
             return run(
                 source,
@@ -122,7 +135,7 @@ def run_with_progress(
                 policy=policy,
                 max_frames=max_frames,
                 seconds=seconds,
-                on_progress=bar.update,
+                on_progress=update,
                 resize=resize,
             )
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,6 +59,8 @@ class Stats:
         resets: how often an engine had to forget what came before.
         wall_s: seconds from the first captured frame to the last delivered one.
         latency_ms: stage (a key of STAGES) -> percentiles.
+        waiting_chunks: chunks of all cameras that wait now, by queue: "engine" before the engine,
+            "sinks" behind it.
     """
 
     captured: int = 0
@@ -70,6 +72,7 @@ class Stats:
     resets: int = 0
     wall_s: float = 0.0
     latency_ms: Mapping[str, Latency] = field(default_factory=dict)
+    waiting_chunks: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Show the counts and the rate."""
@@ -86,9 +89,14 @@ class Stats:
 
 
 class Meter:
-    """Counts and times a run from all of its threads; `stats()` is a snapshot."""
+    """Counts and times a run from all of its threads; `stats()` is a snapshot.
 
-    def __init__(self) -> None:
+    Args:
+        queues: whose lengths are `Stats.waiting_chunks`.
+    """
+
+    def __init__(self, queues: Mapping[str, Sized] | None = None) -> None:
+        self._queues = queues or {}
         self._lock = threading.Lock()
         self._counts = dict.fromkeys(
             (
@@ -141,4 +149,5 @@ class Meter:
             **counts,
             wall_s=self._latest - self._began if self._began is not None else 0.0,
             latency_ms={stage: Latency.of(values) for stage, values in samples.items()},
+            waiting_chunks={name: len(queue) for name, queue in self._queues.items()},
         )

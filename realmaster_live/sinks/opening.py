@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,17 +113,26 @@ def open_sink(url: str) -> BackgroundSink:
     from realmaster_live.sinks.background import BackgroundSink
 
     parsed = SinkUrl.parse(url)
-    return BackgroundSink(parsed.make(), name=url, policy=parsed.kind.policy)
+    return BackgroundSink(parsed.make(), name=parsed.name, policy=parsed.kind.policy)
 
 
-def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
+def say_on_stderr(line: str) -> None:
+    """Print a line for people, beside a progress bar."""
+    from realmaster_live.live.progress import console
+
+    console(stderr=True).print(line, soft_wrap=True, markup=False)
+
+
+def open_displays(
+    stack: ExitStack, display: DisplayOptions, say: Callable[[str], None] = say_on_stderr
+) -> list[Sink]:
     """Return the film, the live page and the sinks that the options name; `stack` closes them.
 
-    Once they are closed, the standard error says what became of the frames of each URL.
+    Once they are closed, `say` is told what became of the frames of each URL.
     """
     sinks: list[Sink] = []
     outputs = [open_sink(url) for url in display.to]
-    stack.callback(_report, outputs)
+    stack.callback(_report, outputs, say)
     for output in outputs:
         sinks.append(stack.enter_context(output))
     if display.video is not None:
@@ -131,7 +140,6 @@ def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
 
         sinks.append(stack.enter_context(SideBySideVideo(display.video)))
     if display.view:
-        from realmaster_live.live.progress import console
         from realmaster_live.sinks.viewer.live_view import HOST, LiveView
 
         view = stack.enter_context(
@@ -142,13 +150,11 @@ def open_displays(stack: ExitStack, display: DisplayOptions) -> list[Sink]:
                 recordings=display.view_recordings,
             )
         )
-        console(stderr=True).print(f"live view: {view.url}")
+        say(f"live view: {view.url}")
         sinks.append(view)
     return sinks
 
 
-def _report(outputs: Sequence[BackgroundSink]) -> None:
-    from realmaster_live.live.progress import console
-
+def _report(outputs: Sequence[BackgroundSink], say: Callable[[str], None]) -> None:
     for output in outputs:
-        console(stderr=True).print(str(output.figures), soft_wrap=True, markup=False)
+        say(str(output.figures))

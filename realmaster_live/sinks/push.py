@@ -75,6 +75,7 @@ class StreamPush:
 
     def __init__(self, url: str, *, camera: str | None = None) -> None:
         self.url = url
+        self.name = SinkUrl.parse(url).name  # without what is secret
         self.camera = camera
         self._protocol = PROTOCOLS[url.partition(":")[0]]
         self._encodings = Encodings()
@@ -103,7 +104,7 @@ class StreamPush:
         if self.camera is not None and cameras and self.camera not in cameras:
             raise ConfigError(
                 f"expected a camera out of {', '.join(cameras)}, got {self.camera!r} for "
-                f"{self.url}: correct it"
+                f"{self.name}: correct it"
             )
         known = cameras.get(self.camera or next(iter(cameras), ""))
         size = (run.spec.width, run.spec.height) if known is None else (known.width, known.height)
@@ -118,7 +119,7 @@ class StreamPush:
         if self._container is None:
             wait_s = self._failed_at + AGAIN_S - time.monotonic()
             if wait_s > 0:
-                raise ConfigError(f"expected {self.url} to answer, got none: tried again soon")
+                raise ConfigError(f"expected {self.name} to answer, got none: tried again soon")
             self._connect((width, height))
         if self._begun_at is None:
             self._begun_at = float(chunk.captured_at[0] - (self._last + LEAST) * CLOCK)
@@ -180,13 +181,14 @@ class StreamPush:
             if container is not None:
                 container.close()
         except (av.FFmpegError, OSError) as error:
-            log.debug("%s: %s", self.url, error)  # it is lost, as the log says already
+            log.debug("%s: %s", self.name, error)  # it is lost, as the log says already
         finally:
             if relay is not None:
                 relay.close()
 
     def _refused(self, error: Exception) -> ConfigError:
+        reason = getattr(error, "strerror", None) or str(error)
         return ConfigError(
-            f"expected a server that takes a stream at {self.url}, got {error}: start it, or "
-            "correct the address"
+            f"expected a server that takes a stream at {self.name}, got "
+            f"{reason.replace(self.url, self.name)}: start it, or correct the address"
         )

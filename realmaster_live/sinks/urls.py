@@ -73,6 +73,16 @@ class SinkUrl:
         return SCHEMES[self.scheme]
 
     @property
+    def name(self) -> str:
+        """The URL as figures and logs show it: without passwords and stream keys."""
+        if not self.rest.startswith("//"):
+            return self.text
+        host, slash, path = self.rest[2:].partition("/")
+        if self.scheme == "rtmp":
+            path = path.partition("/")[0]  # behind it is the key
+        return f"{self.scheme}://{host.rpartition('@')[2]}{slash}{path}".partition("?")[0]
+
+    @property
     def path(self) -> Path:
         """The rest as a path; ConfigError where there is none."""
         if not self.rest:

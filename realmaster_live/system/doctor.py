@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import json
-import shutil
 import socket
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +13,7 @@ from typing import Any, Literal
 from realmaster_live.errors import ConnectError, MissingDependency
 from realmaster_live.optional import pip_command
 from realmaster_live.system.host import describe_host
+from realmaster_live.system.nvidia import query_gpus
 
 SERVER_TIMEOUT_S = 2.0
 WORLD_TIMEOUT_S = 10.0  # a large map takes its time
@@ -35,6 +34,8 @@ PACKAGES = {  # extra -> (distribution, what it is for)
     "rerun": (("rerun-sdk", "Rerun's viewers and files"),),
     "camera": (("pyvirtualcam", "a virtual camera"),),
     "zmq": (("pyzmq", "frames over ZeroMQ"),),
+    "metrics": (("prometheus-client", "metrics for Prometheus"),),
+    "otel": (("opentelemetry-sdk", "traces"),),
     "gta": (("pyzmq", "games over ZeroMQ"), ("mss", "screens"), ("tifffile", "the game's buffers")),
     "truth": (("mitsuba", "path-traced truth"), ("pyoidn", "its denoiser")),
     "training": (("torch", "training"), ("diffusers", "base models"), ("peft", "adapters")),
@@ -104,11 +105,10 @@ def _packages() -> Iterator[Finding]:
 
 
 def _gpu() -> Iterator[Finding]:
-    cards = _nvidia_smi()
-    for card in cards:
-        name, driver, memory = (part.strip() for part in card.split(","))
+    cards = query_gpus("name", "driver_version", "memory.total")
+    for name, driver, memory in cards:
         yield Finding(
-            group="gpu", name=name, state="ok", detail=f"driver {driver}, {memory} of memory"
+            group="gpu", name=name, state="ok", detail=f"driver {driver}, {memory} MiB of memory"
         )
     if not cards:
         yield Finding(
@@ -119,20 +119,6 @@ def _gpu() -> Iterator[Finding]:
         )
     if ctypes.util.find_library("cuda") is not None:
         yield Finding(group="gpu", name="libcuda", state="ok", detail="found by the loader")
-
-
-def _nvidia_smi() -> list[str]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = "--query-gpu=name,driver_version,memory.total"
-    try:
-        done = subprocess.run(
-            [program, query, "--format=csv,noheader"], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.splitlines() if done.returncode == 0 else []
 
 
 def _carla_server(host: str, port: int) -> Finding:

@@ -1,0 +1,1 @@
+"""What a run tells those who operate it: metrics, structured logs, traces."""
