@@ -33,6 +33,7 @@ NOTHING_REALIZED = (
     "expected a chunk that was realized just before, got none since the last reset: call realize "
     "first"
 )
+EXACT_BITS = 7  # of weights: x86 without VNNI saturates sums of two products with 8-bit ones
 STAGES = ("encode", "context", "denoise", "decode", "commit")
 
 
@@ -90,7 +91,7 @@ class OnnxEngine:
             threads=threads,
             providers=choose_providers(device, providers),
             lean=lean,
-            quantized=self.manifest.get("precision") == "int8",
+            fused=self.manifest.get("weight_bits", 8) <= EXACT_BITS,
         )
         self.prompts = read_prompts(self._folder, self.manifest)
         tokens = next((pairs.shape[4] for pairs in self.prompts.values()), 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,6 @@ PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
 }
-VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}  # /proc/cpuinfo's names
-
-
-def multiplies_bytes_exactly(
-    machine: str = platform.machine(), cpuinfo: Path = Path("/proc/cpuinfo")
-) -> bool:
-    """Return whether this processor multiplies unsigned by signed bytes without saturation.
-
-    x86 without VNNI adds pairs of such products in 16 bits, which saturate; an x86 processor whose
-    features cannot be read is taken to be one of those.
-    """
-    if machine.lower() not in ("x86_64", "amd64", "i386", "i686"):
-        return True
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    flags = (line.partition(":")[2] for line in text.splitlines() if line.startswith("flags"))
-    return bool(VNNI & set(next(flags, "").split()))
 
 
 def choose_providers(device: str, wanted: Sequence[str]) -> list[str]:
@@ -57,11 +40,13 @@ def open_sessions(
     threads: int,
     providers: Sequence[str],
     lean: bool,
-    quantized: bool,
+    fused: bool,
 ) -> dict[str, Any]:
     """Return the sessions of the graphs in a folder, by name.
 
-    `threads` 0 takes all cores. `lean` leaves the graphs as they are. `quantized` is of int8.
+    `threads` 0 takes all cores. `lean` leaves the graphs as they are. `fused` is whether quantized
+    convolutions compute in integers, which is exact on any processor if their weights use 7 bits;
+    otherwise they compute in float32 on rounded values, which is slower.
 
     Raises:
         BuildError: ONNX Runtime cannot load a graph.
@@ -75,8 +60,7 @@ def open_sessions(
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Spinning idle threads would take the cores from the other sessions and the simulator.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if quantized and not multiplies_bytes_exactly():
-        # Unfused QDQ pairs: convolutions run in float32 on rounded values, exact but slower.
+    if not fused:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return {

@@ -23,6 +23,7 @@ from torch import nn
 
 from realmaster_live.engines.export.graphs import OPSET, Graph, example_graphs, to_onnx
 from realmaster_live.engines.export.quantize import (
+    WEIGHT_BITS,
     MEAN_LEVELS,
     Sample,
     agreement,
@@ -229,9 +230,11 @@ def describe(
     """Return the manifest that describes the exported files."""
     files = [*(f"{name}.onnx" for name in names), WEIGHTS_FILE]
     files += [PROMPT_PAIRS_FILE] if prompts else []
+    bits = {"weight_bits": WEIGHT_BITS} if precision == "int8" else {}
     return {
         "format": FORMAT,
         "precision": precision,
+        **bits,
         "profile": profile.as_dict(),
         "token_stride": profile.token_stride,
         "latent_stride": profile.latent_stride,

@@ -38,6 +38,7 @@ from realmaster_live.frames.chunk import Chunk
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
+WEIGHT_BITS = 7
 LAST = re.compile(r"decoder\.(gain|rest|tone|falling)\b")  # the decoder's layers that write pixels
 CLIPS, CHUNKS = 8, 2  # for calibration: number of clips, and of chunks at the beginning of each
 MEAN_LEVELS = 2.0  # default limit of int8 pictures' mean difference from torch's in float32
@@ -184,8 +185,8 @@ def quantize_convolutions(
 ) -> onnx.ModelProto:
     """Return a graph whose convolutions compute in int8, with static scales from calibration.
 
-    Convolutions whose weights match `keep` are not quantized. Unsigned activations with signed
-    weights are only exact on x86 with VNNI, or if the graph's QDQ pairs are not fused.
+    Convolutions whose weights match `keep` are not quantized. Weights use 7 of the 8 bits, for the
+    reason that `quantize_products` gives.
     """
     kept = [
         node.name
@@ -203,6 +204,7 @@ def quantize_convolutions(
             op_types_to_quantize=["Conv"],
             nodes_to_exclude=kept,
             per_channel=True,
+            reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )

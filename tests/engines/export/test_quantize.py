@@ -1,6 +1,5 @@
 import hashlib
 import json
-import platform
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 
 from realmaster_live.cli import main
 from realmaster_live.cli.export import read_clips
-from realmaster_live.engines import onnx_sessions
 from realmaster_live.engines.export.export import export
 from realmaster_live.engines.export.quantize import (
     LAST,
@@ -19,7 +17,6 @@ from realmaster_live.engines.export.quantize import (
     realize,
 )
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.onnx_sessions import multiplies_bytes_exactly
 from realmaster_live.engines.program.weight_file import WEIGHTS_FILE
 from realmaster_live.errors import BuildError
 
@@ -126,56 +123,60 @@ def test_changed_files_are_refused(int8_model, tmp_path):
         OnnxEngine(tmp_path, width=WIDTH, height=HEIGHT)
 
 
+def without_bits(folder, out):
+    """Return a copy of a folder as an earlier release exported it, whose weights had 8 bits."""
+    out.mkdir()
+    for path in folder.iterdir():
+        (out / path.name).write_bytes(path.read_bytes())
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest.pop("weight_bits") == 7
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    return out
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("exact", [True, False])
-def test_convolutions_are_fused_only_where_bytes_multiply_exactly(
-    exact, int8_model, monkeypatch, tmp_path
-):
-    """The runtime's optimized graph shows it, whatever this processor can do."""
+def test_weights_of_convolutions_have_seven_bits(int8_model):
+    for name in ("encode", "decode"):
+        graph = onnx.load(int8_model / f"{name}.onnx").graph
+        values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        producers = {node.output[0]: node for node in graph.node}
+        weights = [
+            values[producers[node.input[1]].input[0]]
+            for node in graph.node
+            if node.op_type == "Conv" and node.input[1] in producers
+        ]
+        weights = [weight for weight in weights if weight.dtype == np.int8]
+        assert len(weights) > 5
+        assert 56 < max(int(np.abs(weight.astype(int)).max()) for weight in weights) <= 64
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [7, 8])
+def test_only_convolutions_of_seven_bits_are_fused(bits, int8_model, monkeypatch, tmp_path):
+    """The runtime's optimized graph shows it."""
     import onnxruntime
 
-    monkeypatch.setattr(onnx_sessions, "multiplies_bytes_exactly", lambda: exact)
+    folder = int8_model if bits == 7 else without_bits(int8_model, tmp_path / "earlier")
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "decode.onnx")
     options.log_severity_level = 3
     monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
-    with OnnxEngine(int8_model, width=WIDTH, height=HEIGHT, threads=1):
+    with OnnxEngine(folder, width=WIDTH, height=HEIGHT, threads=1):
         optimized = onnx.load(tmp_path / "decode.onnx", load_external_data=False)
-    assert ("QLinearConv" in {node.op_type for node in optimized.graph.node}) is exact
+    assert ("QLinearConv" in {node.op_type for node in optimized.graph.node}) is (bits == 7)
 
 
 @pytest.mark.slow
-def test_unfused_convolutions_agree_with_float16(int8_model, tiny_model, film, monkeypatch):
-    """They are right on every processor; fused ones only where bytes multiply exactly."""
-    expected = realized(tiny_model, film)
-    monkeypatch.setattr(onnx_sessions, "multiplies_bytes_exactly", lambda: False)
-    difference = np.abs(realized(int8_model, film) - expected)
+def test_fused_convolutions_agree_with_unfused_ones_and_with_float16(
+    int8_model, tiny_model, film, tmp_path
+):
+    """On every processor: nothing saturates."""
+    fused = realized(int8_model, film)
+    unfused = realized(without_bits(int8_model, tmp_path / "earlier"), film)
+    assert np.abs(fused - unfused).mean() < 0.5
+    difference = np.abs(fused - realized(tiny_model, film))
     assert 0 < difference.mean() < LEVELS
     assert difference.max() < 64
-
-
-@pytest.mark.parametrize(
-    ("machine", "flags", "exact"),
-    [
-        ("x86_64", "fpu avx2 avx512f avx512_vnni", True),
-        ("AMD64", "fpu avx2 avx_vnni", True),
-        ("x86_64", "fpu amx_int8", True),
-        ("x86_64", "fpu avx2 avx512f", False),
-        ("aarch64", "asimd", True),
-    ],
-)
-def test_processors_that_saturate_are_known(tmp_path, machine, flags, exact):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
-    assert multiplies_bytes_exactly(machine, cpuinfo) is exact
-
-
-def test_an_unknown_x86_counts_as_one_that_saturates(tmp_path):
-    assert not multiplies_bytes_exactly("x86_64", tmp_path / "none")
-    if platform.system() == "Linux":
-        assert multiplies_bytes_exactly() == multiplies_bytes_exactly(
-            platform.machine(), Path("/proc/cpuinfo")
-        )
 
 
 def test_wrong_requests_say_what_to_give(tiny_checkpoint, tmp_path, film, capsys):
