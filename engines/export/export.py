@@ -23,8 +23,8 @@ from torch import nn
 
 from realmaster_live.engines.export.graphs import OPSET, Graph, example_graphs, to_onnx
 from realmaster_live.engines.export.quantize import (
-    WEIGHT_BITS,
     MEAN_LEVELS,
+    WEIGHT_BITS,
     Sample,
     agreement,
     check_agreement,
