@@ -320,7 +320,7 @@ def test_a_reference_that_no_engine_has_is_refused_by_name(file, wan, header, me
 def test_the_base_that_a_file_names_is_checked(file):
     check_base(file, read_facts(file), "a" * 64)
     check_base(file, None, "b" * 64)
-    with pytest.raises(BuildError, match=r"sha256 a{12}, got b{12}: give the base it names"):
+    with pytest.raises(BuildError, match=r"sha256 a{12}, got b{12}: give that base model"):
         check_base(file, read_facts(file), "b" * 64)
 
 
