@@ -202,7 +202,7 @@ def test_an_adapter_for_other_weights_is_refused(tiny_checkpoint, adapter, tmp_p
         save(path, attached, scheme="diffusers", facts=facts)
         if sha256 != "b" * 64:
             TorchEngine(tiny_checkpoint, adapter=path, **SIZE).close()
-    with pytest.raises(BuildError, match=r"of tiny with sha256 b{12}, got \w{12}: give the base"):
+    with pytest.raises(BuildError, match=r"of tiny with sha256 b{12}, got \w{12}: give that base"):
         TorchEngine(tiny_checkpoint, adapter=path, **SIZE)
 
 
