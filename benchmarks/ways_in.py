@@ -5,7 +5,9 @@ run it on an idle machine.
 
 The copies of a drop-in camera with policy `hold` are compared, in one process and in turn, with the
 pattern of CARLA's examples: np.frombuffer, a copy without alpha, swapped colours, cv2.resize, and
-float32 in [0, 1].
+float32 in [0, 1]; and with that of CARLA2Real (code/epe/experiment/BaseExperiment.py, 07d52ab):
+swapped colours as a view, float32 in [-1, 1], channels first. CARLA2Real's networks take the whole
+camera picture; where the engine's is smaller, it is resized here as bytes, the quickest place.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import carla
@@ -68,11 +70,11 @@ def proxy_figures(seconds: float) -> None:
         time.sleep(0.3)  # the client's threads end after stop()
 
 
-def example_input(raw: bytes) -> np.ndarray:
+def example_input(raw: bytes, size: tuple[int, int]) -> np.ndarray:
     """Convert a picture for a network as in CARLA's examples."""
     array = np.frombuffer(raw, np.uint8).reshape(SIZE[1], SIZE[0], 4)
     picture = array[:, :, :3][:, :, ::-1].copy()
-    small = cv2.resize(picture, ENGINE_SIZE)
+    small = cv2.resize(picture, size)
     return small.astype(np.float32) / 255.0
 
 
@@ -82,10 +84,23 @@ def example_output(frame: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(cv2.resize(small, SIZE)[:, :, ::-1])
 
 
-def feed_input(raw: bytes) -> np.ndarray:
+def carla2real_input(raw: bytes, size: tuple[int, int]) -> np.ndarray:
+    """Convert a picture for a network as CARLA2Real does, after a resize of the bytes."""
+    array = np.frombuffer(raw, np.uint8).reshape(SIZE[1], SIZE[0], 4)
+    picture = cv2.resize(array, size)[:, :, :3][:, :, ::-1]
+    return np.ascontiguousarray(picture.transpose(2, 0, 1), np.float32) / 127.5 - 1
+
+
+def carla2real_output(frame: np.ndarray) -> np.ndarray:
+    """Convert a network's output to a picture of the camera's size, in the same manner."""
+    small = ((frame.transpose(1, 2, 0) + 1) * 127.5).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(cv2.resize(small, SIZE)[:, :, ::-1])
+
+
+def feed_input(raw: bytes, size: tuple[int, int]) -> np.ndarray:
     """Convert a picture for an engine as a feed does."""
     pixels = np.frombuffer(raw, np.uint8).reshape(SIZE[1], SIZE[0], 4)
-    return engine_frames([pixels.copy()], *ENGINE_SIZE)
+    return engine_frames([pixels.copy()], *size)
 
 
 def feed_output(frame: np.ndarray, image: np.ndarray) -> None:
@@ -93,28 +108,43 @@ def feed_output(frame: np.ndarray, image: np.ndarray) -> None:
     image[...] = camera_picture(frame[0], *SIZE)
 
 
-def copies(rounds: int) -> None:
-    """Time both patterns in turn, and print the medians."""
+def copies(rounds: int, size: tuple[int, int]) -> None:
+    """Time the patterns in turn, and print the medians and the ratio to the better peer."""
     raw = np.random.default_rng(0).integers(0, 256, SIZE[0] * SIZE[1] * 4, np.uint8).tobytes()
-    example_frame, feed_frame = example_input(raw), feed_input(raw)
-    image = np.empty((SIZE[1], SIZE[0], 4), np.uint8)
-    cases: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "image to engine": (lambda: example_input(raw), lambda: feed_input(raw)),
-        "engine to image": (
-            lambda: example_output(example_frame),
-            lambda: feed_output(feed_frame, image),
-        ),
+    example_frame, peer_frame = example_input(raw, size), carla2real_input(raw, size)
+    feed_frame, image = feed_input(raw, size), np.empty((SIZE[1], SIZE[0], 4), np.uint8)
+    cases: dict[str, dict[str, Callable[[], object]]] = {
+        "image to engine": {
+            "examples": lambda: example_input(raw, size),
+            "CARLA2Real": lambda: carla2real_input(raw, size),
+            "feed": lambda: feed_input(raw, size),
+        },
+        "engine to image": {
+            "examples": lambda: example_output(example_frame),
+            "CARLA2Real": lambda: carla2real_output(peer_frame),
+            "feed": lambda: feed_output(feed_frame, image),
+        },
     }
-    print(f"copies per picture, {SIZE[0]}x{SIZE[1]} to {ENGINE_SIZE[0]}x{ENGINE_SIZE[1]} and back")
-    for name, (example, feed) in cases.items():
-        times: tuple[list[float], list[float]] = ([], [])
+    print(f"copies per picture, {SIZE[0]}x{SIZE[1]} to {size[0]}x{size[1]} and back")
+    total = dict.fromkeys(cases["image to engine"], 0.0)
+    for name, patterns in cases.items():
+        times: dict[str, list[float]] = {pattern: [] for pattern in patterns}
         for _ in range(rounds):
-            for work, durations in zip((example, feed), times, strict=True):
+            for pattern, work in patterns.items():
                 began = time.perf_counter()
                 work()
-                durations.append(time.perf_counter() - began)
-        slow, fast = (1e3 * float(np.median(durations)) for durations in times)
-        print(f"{name}: examples {slow:.2f} ms, feed {fast:.2f} ms, ratio {fast / slow:.2f}")
+                times[pattern].append(time.perf_counter() - began)
+        found = {pattern: 1e3 * float(np.median(durations)) for pattern, durations in times.items()}
+        report(name, found)
+        total = {pattern: total[pattern] + median for pattern, median in found.items()}
+    report("both", total)
+
+
+def report(name: str, found: Mapping[str, float]) -> None:
+    """Print the milliseconds of the patterns, and the feed's ratio to the better of the others."""
+    figures = ", ".join(f"{pattern} {median:.2f} ms" for pattern, median in found.items())
+    better = min(median for pattern, median in found.items() if pattern != "feed")
+    print(f"{name}: {figures}, ratio to the better of the others {found['feed'] / better:.2f}")
 
 
 def main() -> None:
@@ -124,7 +154,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100, help="pictures for each pattern")
     parser.add_argument("--copies", action="store_true", help="measure only the copies")
     options = parser.parse_args()
-    copies(options.rounds)
+    for size in (ENGINE_SIZE, SIZE):
+        copies(options.rounds, size)
     if not options.copies:
         proxy_figures(options.seconds)
 
