@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 STEP_CHOICES = (1, 2, 4)
+EXAMPLE_ROWS, EXAMPLE_COLUMNS = 4, 6  # tokens of the pictures that graphs are traced on
 LICENCE = "Apache-2.0"  # for a checkpoint whose facts name no licence: the package's own
 TOLERANCE = 2e-3  # the largest accepted difference of latents between torch and ONNX Runtime
 Answers = dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]
@@ -146,8 +147,8 @@ def export(
     checkpoint_dir: Path | str,
     out_dir: Path | str,
     *,
-    height: int = 288,
-    width: int = 512,
+    height: int | None = None,  # of the example pictures, pixels
+    width: int | None = None,
     facts: Mapping[str, Any] | None = None,
     precision: Precision = "float16",
     calibrate: Sequence[Sample] = (),
@@ -155,6 +156,8 @@ def export(
 ) -> dict[str, Any]:
     """Write a checkpoint's graphs, weights and `manifest.json`; return the manifest.
 
+    Graphs are traced, and checked against torch, on example pictures of `height` and `width`, by
+    default a few tokens: the graphs take pictures of every size.
     `facts` says what the checkpoint was trained on; by default it is the checkpoint's facts.json.
     `precision` float16 stores the weights so and computes in float32. int8 stores about half of
     that and computes in integers, with scales that are calibrated on some of the clips of
@@ -170,6 +173,8 @@ def export(
     check_finite(autoencoder, "autoencoder")
     check_finite(transformer, "transformer")
     profile = transformer.profile
+    height = height or EXAMPLE_ROWS * profile.token_stride
+    width = width or EXAMPLE_COLUMNS * profile.token_stride
     round_weights(autoencoder)
     round_weights(transformer)
     pairs = prompt_pairs(transformer, checkpoint)

@@ -12,7 +12,7 @@ from realmaster_live.model.profile import Profile
 
 PROMPT_TOKENS = 512  # Wan's text length
 BYTES = 2  # size of a bfloat16
-AUTOENCODER_BYTES = 160  # for each pixel of a chunk: TAEHV's widest layers, by fake tensors
+AUTOENCODER_BYTES = 365  # a pixel of a chunk: what TAEHV holds while it encodes, on fake tensors
 ACTIVATIONS = 2  # factor on a block's activations: float32 sums beside bfloat16 products
 RUNTIME_BYTES = 2**29  # a CUDA context with its libraries' workspaces
 GPUS = {  # dense bfloat16 TFLOP/s: measured on large matrix products, or the maker's figure
