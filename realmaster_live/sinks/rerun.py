@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from realmaster_live.sinks.encoding import Encodings, Which
 from realmaster_live.sinks.urls import SinkUrl
 
 rr = require("rerun", extra="rerun")
+blueprint = require("rerun.blueprint", extra="rerun")
 log = logging.getLogger(__name__)
 
 HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
@@ -120,6 +122,7 @@ class RerunSink:
         """Open it where it is not open, and share the run's JPEG files."""
         self._encodings = Encodings.of(run)
         self.open()
+        self._stream.send_blueprint(_layout(tuple(run.source_info.cameras)))
 
     def write(self, chunk: Chunk) -> None:
         """Log one chunk."""
@@ -207,6 +210,23 @@ class RerunSink:
         )
         place = rr.Transform3D(translation=pose[:3, 3], mat3x3=pose[:3, :3])
         self._stream.log(path, place, lens)
+
+
+def _layout(cameras: Sequence[str]) -> Any:
+    """Return each camera's two pictures side by side, above the world."""
+    rows = [
+        blueprint.Horizontal(
+            *(
+                blueprint.Spatial2DView(origin=f"world/{camera}/{which}", name=f"{camera} {which}")
+                for which in STREAMS
+            )
+        )
+        for camera in cameras
+    ]
+    return blueprint.Blueprint(
+        blueprint.Vertical(*rows, blueprint.Spatial3DView(origin="world", name="world")),
+        collapse_panels=True,
+    )
 
 
 def _boxes(frame: Frame) -> Any:
