@@ -16,25 +16,11 @@ content = pytest.importorskip("mcap_content")
 SIZE = ("--size", "64x32", "--labels", "none", "--engine", "identity")
 
 
-@pytest.fixture
-def car(blank_minitown):
-    """A town with a car to attach to."""
-    world = blank_minitown.client().get_world()
-    blueprint = world.get_blueprint_library().find("vehicle.tesla.model3")
-    blueprint.set_attribute("role_name", "hero")
-    places = world.get_map().get_spawn_points()
-    hero = next(car for place in places if (car := world.try_spawn_actor(blueprint, place)))
-    world.wait_for_tick(5.0)
-    yield blank_minitown
-    hero.destroy()
-    world.wait_for_tick(5.0)
-
-
 @pytest.mark.carla
 def test_attach_sends_to_several_and_says_what_became_of_it(car, tmp_path, capsys):
     mcap, bag = f"mcap:{tmp_path}/a.mcap", f"rosbag:{tmp_path}/bag"
     shm = f"shm:cli{os.getpid()}"
-    town = ("--port", str(car.port), "--seconds", "0.8", *SIZE)
+    town = ("--port", str(car[0].port), "--seconds", "0.8", *SIZE)
     flags = ("--to", mcap, "--to", bag, "--to", shm, "--metrics", "0")
     assert main(["attach", *town, *flags]) == 0
     said = capsys.readouterr()
@@ -52,7 +38,7 @@ def test_attach_sends_to_several_and_says_what_became_of_it(car, tmp_path, capsy
 
 @pytest.mark.carla
 def test_a_log_in_json_is_nothing_else(car, tmp_path, capsys):
-    town = ("--port", str(car.port), "--seconds", "0.4", *SIZE)
+    town = ("--port", str(car[0].port), "--seconds", "0.4", *SIZE)
     url = f"mcap:{tmp_path}/a.mcap"
     assert main(["attach", *town, "--to", url, "--log-json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
