@@ -1,8 +1,8 @@
 """The description of an exported model, checked before anything is allocated for it.
 
-An engine folder may come from anywhere: its manifest names only files inside the folder, every
-value has the type and range it must have, and the graphs have to take and give what the manifest
-says.
+An engine folder may come from an untrusted source. So the manifest may only name files inside the
+folder, every value must have the right type and range, and the graphs' inputs and outputs must be
+those that the manifest implies.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
 GRAPHS = ("encode", "context", "denoise", "decode")
 OUTPUTS = {"encode": 3, "context": 1, "denoise": 2, "decode": 2}
 REMEDY = "export the checkpoint again"
-Shape = tuple[int | None, ...]  # None: any
+Shape = tuple[int | None, ...]  # None: any length
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of an engine folder, whose values and files are checked.
+    """Return the manifest of an engine folder after checking its values and its files.
 
     Raises:
-        BuildError: it is missing or damaged, names a file that is not there, or has a wrong value.
+        BuildError: it is missing or damaged, names a missing file, or has a wrong value.
     """
     path = folder / MANIFEST
     manifest = read_object(path, what="a manifest", remedy=REMEDY, error=BuildError)
@@ -65,7 +65,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return hash and size of files in a folder, by file name."""
+    """Return the hash and size of each file, by file name."""
     return {
         name: {
             "sha256": sha256_of(folder / name, error=BuildError),
@@ -76,10 +76,10 @@ def describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, An
 
 
 def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
-    """Compare files in a folder with their sizes and hashes in the manifest `source`."""
+    """Raise BuildError unless the files in a folder have the hashes that `source` states."""
     inside = SafeFolder(folder, error=BuildError)
     if not isinstance(files, dict):
-        raise _wrong(source, "files", "an object of the files' names", files)
+        raise _wrong(source, "files", "an object with the files' names as keys", files)
     for name, entry in files.items():
         match entry:
             case {"sha256": str(sha256), "bytes": int(size)}:
@@ -104,16 +104,16 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
 
 
 def read_prompts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
-    """Return the keys and values of every prompt, (L, 2, 1, heads, M, head width) by name.
+    """Return each prompt's keys and values, (L, 2, 1, heads, M, head width), by name.
 
     Raises:
-        BuildError: the model takes prompts, and the export has none, or a damaged file.
+        BuildError: the model needs prompts but the export has none, or their file is damaged.
     """
     names, profile = manifest.get("prompts", []), Profile.from_dict(manifest["profile"])
     if profile.text_width and not names:
         raise BuildError(
-            f"expected prompts with a model of profile {profile.name}, got none in {folder}: put "
-            "their embeddings into the checkpoint's folder and export again"
+            f"expected prompts for a model of profile {profile.name}, got none in {folder}: add "
+            "their embeddings to the checkpoint's folder and export it again"
         )
     if not names:
         return {}
@@ -129,17 +129,17 @@ def read_prompts(folder: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray
 
 
 class Contextual(Protocol):
-    """What says whether targets attend to tokens of the reference."""
+    """A profile or model that states whether targets attend to the reference's tokens."""
 
     @property
     def in_context(self) -> bool:
-        """Return whether they do."""
+        """Return whether they attend to them."""
 
 
 def graphs_of(model: Contextual) -> tuple[str, ...]:
-    """Return the names of a model's graphs: without reference tokens there is no `context`.
+    """Return the names of a model's graphs; without reference tokens there is no `context`.
 
-    Each may take outputs of earlier ones.
+    A graph's inputs may be outputs of earlier ones.
     """
     return tuple(name for name in GRAPHS if model.in_context or name != "context")
 
@@ -152,17 +152,17 @@ def check_graphs(
     prompt_tokens: int,  # 0 without prompts
     folder: Path,
 ) -> None:
-    """Raise BuildError where a graph takes or gives other tensors than the profile says."""
+    """Raise BuildError if a graph's inputs or outputs are not those that the profile implies."""
     for name in graphs_of(profile):
         session, path = sessions[name], folder / f"{name}.onnx"
         found = {each.name: tuple(each.shape) for each in session.get_inputs()}
-        takes = _inputs(name, profile, size, prompt_tokens)
+        inputs = _inputs(name, profile, size, prompt_tokens)
         if name == "decode" and "guide" not in found:
-            del takes["guide"]  # not every decoder looks at the render
-        if found.keys() != takes.keys():
-            expected, got = ", ".join(sorted(takes)), ", ".join(sorted(found))
+            del inputs["guide"]  # not every decoder uses the render
+        if found.keys() != inputs.keys():
+            expected, got = ", ".join(sorted(inputs)), ", ".join(sorted(found))
             raise BuildError(f"expected inputs {expected} of {path}, got {got}: {REMEDY}")
-        for key, shape in takes.items():
+        for key, shape in inputs.items():
             if not _fits(found[key], shape):
                 raise BuildError(
                     f"expected {key} of {_shown(shape)} in {path}, got {_shown(found[key])}: "
@@ -178,6 +178,7 @@ def check_graphs(
 def _inputs(
     name: str, profile: Profile, size: tuple[int, int], prompt_tokens: int
 ) -> dict[str, Shape]:
+    """Return the shape of each input of a graph, by name."""
     width, height = size
     latent = profile.latent_shape(height, width)
     ours = profile.autoencoder == "ours"
@@ -197,18 +198,18 @@ def _inputs(
             return {"reference": latent, **rope, **prompt}
         case "denoise":
             past: dict[str, Shape] = {"past_cos": (None, half), "past_sin": (None, half)}
-            kept: dict[str, Shape] = {"past_kv": pairs}
+            cached: dict[str, Shape] = {"past_kv": pairs}
             if profile.in_context:
-                kept["reference_kv"] = pairs
+                cached["reference_kv"] = pairs
             own: dict[str, Shape] = {"sample": latent, "timestep": (1,), "reference": latent}
-            return {**own, **kept, **rope, **past, **prompt}
+            return {**own, **cached, **rope, **past, **prompt}
     guide: Shape = (None, None, None, None)
     noise: dict[str, Shape] = {"noise": latent} if profile.falling else {}
     return {"latent": latent, "guide": guide, "memory": memory, **noise}
 
 
 def _fits(found: tuple[Any, ...], expected: Shape) -> bool:
-    """Return whether a shape is another; text in it, an open dimension of a graph, fits any."""
+    """Return whether a shape is the expected one; a name in it is a dynamic dimension."""
     return len(found) == len(expected) and all(
         not isinstance(one, int) or other is None or one == other
         for one, other in zip(found, expected, strict=True)
@@ -222,12 +223,12 @@ def _shown(shape: tuple[Any, ...]) -> str:
 def _check_prompts(path: Path, names: Any) -> None:
     texts = isinstance(names, list) and all(isinstance(name, str) and name for name in names)
     if not texts or len(set(names)) != len(names):
-        raise _wrong(path, "prompts", "a list of different texts", names)
+        raise _wrong(path, "prompts", "a list of distinct names", names)
 
 
 def _check_sigmas(path: Path, levels: Any, steps: Any) -> None:
     if not isinstance(levels, dict) or not isinstance(steps, int) or str(steps) not in levels:
-        raise _wrong(path, "sigmas", f"noise levels of {steps!r} steps", levels)
+        raise _wrong(path, "sigmas", f"the noise levels for {steps!r} steps", levels)
     for key, values in levels.items():
         numbers = isinstance(values, list) and all(
             isinstance(value, int | float) and not isinstance(value, bool) for value in values

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the embedded default, on the CPU. Needs numpy and onnxruntime, not torch.
+"""The ONNX Runtime engine, which runs the embedded model on a CPU by default, without torch.
 
 Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the past, L layers.
 """
@@ -33,19 +33,19 @@ NOTHING_REALIZED = (
     "expected a chunk that was realized just before, got none since the last reset: call realize "
     "first"
 )
-EXACT_BITS = 7  # of weights: x86 without VNNI saturates sums of two products with 8-bit ones
+EXACT_BITS = 7  # of weights; with 8, x86 processors without VNNI saturate sums of two products
 STAGES = ("encode", "context", "denoise", "decode", "commit")
 
 
 class OnnxEngine:
-    """Realizes chunks with the four exported graphs.
+    """Realizes chunks with an export's graphs.
 
     Attributes:
-        timings: stage -> seconds of every chunk since the last reset, on the host's monotonic
+        timings: stage -> seconds of each chunk since the last reset, on the host's monotonic
             clock; the stages are encode, context, denoise, decode and commit.
         name: "embedded" or the folder. device: "cpu" or "cuda".
-        prompts: what each of the model's prompts gives the graphs, by name.
-        manifest: what the model is, how it was made and how exact its export is.
+        prompts: the keys and values of each of the model's prompts, by name.
+        manifest: the export's manifest: profile, prompts, training data and parity.
     """
 
     def __init__(
@@ -64,14 +64,13 @@ class OnnxEngine:
         providers: Sequence[str] = (),
         lean: bool = False,
     ) -> None:
-        """Load the graphs of `folder`, the shipped model by default.
+        """Load the graphs of `folder`, by default those of the embedded model.
 
-        `recompute_reference` computes the reference's keys and values again in every pass, with
-        the same result, to measure what the cache saves. `prompt` is the first prompt, by default
-        the model's.
-        `device` cuda uses ONNX Runtime's CUDA provider; `providers` names others to try before it,
-        such as TensorrtExecutionProvider. `lean` casts weights where they are used, not all of them
-        when it opens: slower, in a third of the memory.
+        `recompute_reference` computes the reference's keys and values in every pass, with the same
+        result, to measure what the cache saves. `prompt` is the first prompt (None: the model's
+        default). `device` cuda uses ONNX Runtime's CUDA provider; `providers` are preferred to it,
+        such as TensorrtExecutionProvider. `lean` casts weights to float32 in every pass rather than
+        once at the start, which is slower and needs a third of the memory.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -83,7 +82,7 @@ class OnnxEngine:
         self._stride = profile.token_stride
         self._spec = spec_of(profile, width, height, fps)
         self._sigmas = self._choose_sigmas(steps)
-        self._due = self._taken = 0  # frames of the next chunk and of the one before
+        self._due = self._taken = 0  # frames of the next chunk and of the last one
         self._recompute = recompute_reference
         self._sessions = open_sessions(
             self._folder,
@@ -113,12 +112,12 @@ class OnnxEngine:
         self._cos, self._sin = self._value(cos), self._value(sin)
         self._noise = ChunkNoise(profile.latent_shape(height, width), seed)
         self._falling = profile.falling
-        takes = [
+        inputs = [
             {each.name: each.shape for each in self._sessions[name].get_inputs()}
             for name in ("encode", "decode")
         ]
-        self._guided = "guide" in takes[1]
-        self._memories = [each["memory"][1] for each in takes]  # channels
+        self._guided = "guide" in inputs[1]
+        self._memories = [each["memory"][1] for each in inputs]  # channels
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         check_prompt(first, self.prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
@@ -168,10 +167,10 @@ class OnnxEngine:
             ring=profile.ring,
             sink=profile.sink,
         )
-        self._encoded: tuple[Any, Any, Any] | None = (
-            None  # seed of the chunk that was realized last
-        )
-        self._before: tuple[Any, Past]  # it: the decoder's memory and the past
+        # Of the last chunk: its guide, reference and context; the decoder's memory and the past
+        # as they were before it.
+        self._encoded: tuple[Any, Any, Any] | None = None
+        self._before: tuple[Any, Past]
         self.timings: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self._place_past()
 
@@ -194,7 +193,7 @@ class OnnxEngine:
         return self._realize_from(chunk, self._noise.take(), self._noise.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
-        """Realize the last chunk once more, from the noise of another seed."""
+        """Realize the last chunk again, from the noise of another seed."""
         if self._encoded is None:
             raise EngineError(NOTHING_REALIZED)
         check_frames(chunk, self._spec, self._stride, self._taken)
@@ -225,7 +224,7 @@ class OnnxEngine:
         return replace(with_prompt(realized, self._fade), seed=seed)
 
     def sibling(self) -> OnnxEngine:
-        """Return an engine over the same sessions, for another camera; its past is its own."""
+        """Return an engine for another camera: it shares the sessions and has its own past."""
         other = copy(self)
         other._noise, other._fade = copy(self._noise), copy(self._fade)
         other.reset()
@@ -288,13 +287,13 @@ class OnnxEngine:
         )
 
     def _place_past(self) -> None:
-        """Bind the past and its rotary tables as runtime values, once a chunk."""
+        """Copy the past and its rotary tables into runtime values, once per chunk."""
         cos, sin = rope_tables(self._past.times(), *self._grid, **self._rope)
         self._past_kv = self._value(self._past.concatenated())
         self._past_cos, self._past_sin = self._value(cos), self._value(sin)
 
     def _run(self, name: str, **inputs: Any) -> Any:
-        """Run a graph; the outputs stay in the runtime's memory."""
+        """Run a graph and return its outputs, which stay in the runtime's memory."""
         if not self._sessions:
             raise EngineError("expected an open engine, got a closed one: make a new OnnxEngine")
         session = self._sessions[name]

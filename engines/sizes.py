@@ -1,4 +1,4 @@
-"""Picture sizes that a model accepts, and the error for all others."""
+"""The sizes of pictures and chunks that a model accepts, and the errors for all others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from realmaster_live.model.profile import Profile
 
 
 def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, int]]:
-    """Return the (width, height) around a size whose sides are multiples of `stride`.
+    """Return the (width, height) next to a size whose sides are multiples of `stride`.
 
-    The nearest comes first; for a size that fits, it is the only result.
+    The nearest comes first. A size that fits is the only result.
     """
 
     def around(side: int) -> list[int]:
@@ -25,7 +25,7 @@ def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, 
 
 
 def fitting(width: int, height: int, stride: int) -> str:
-    """Return the sizes near one that a model takes, as text."""
+    """Return the sizes next to one that a model accepts, as text."""
     return " or ".join(f"{w}x{h}" for w, h in fitting_sizes(width, height, stride))
 
 
@@ -39,7 +39,7 @@ def check_size(width: int, height: int, stride: int) -> None:
 
 
 def spec_of(profile: Profile, width: int, height: int, fps: float) -> ChunkSpec:
-    """Return the chunks of a profile at a size; EngineError for a size that does not fit it."""
+    """Return a profile's chunks at a size; EngineError if the size does not fit the profile."""
     check_size(width, height, profile.token_stride)
     return ChunkSpec(
         frames=profile.chunk_frames,
@@ -67,13 +67,13 @@ def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int, count: int) -> None
 
 
 def filled(frames: NDArray[np.uint8], spec: ChunkSpec) -> NDArray[np.uint8]:
-    """Return the frames of a chunk, a short first one with copies of its first frame in front."""
+    """Return a chunk's frames; a short first chunk is padded with copies of its first frame."""
     missing = spec.frames - len(frames)
     return np.concatenate((np.repeat(frames[:1], missing, 0), frames)) if missing else frames
 
 
 def chunk_spans(spec: ChunkSpec, count: int) -> list[slice]:
-    """Return the whole chunks of `count` frames after a reset, in their order."""
+    """Return the slices of the whole chunks among the first `count` frames after a reset."""
     starts = range(spec.first_frames, count - spec.frames + 1, spec.frames)
     later = [slice(start, start + spec.frames) for start in starts]
     return [slice(0, spec.first_frames), *later] if count >= spec.first_frames else []

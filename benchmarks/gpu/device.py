@@ -35,11 +35,11 @@ def ceilings(device: torch.device) -> dict[str, str]:
     side = 8192 if cuda else 512
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
     taken = seconds_of(lambda: a @ b, device, 20 if cuda else 2)
-    found = {f"bf16 product of {side}^3": f"{2 * side**3 / taken / 1e12:.3g} TFLOP/s"}
+    found = {f"bf16 matrix product, {side}^3": f"{2 * side**3 / taken / 1e12:.3g} TFLOP/s"}
     source = torch.zeros(2**30 if cuda else 2**24, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     taken = seconds_of(lambda: target.copy_(source), device, 20 if cuda else 2)
-    found["copy, read and written"] = f"{2 * source.numel() / taken / 1e12:.3g} TB/s"
+    found["memory copy, read and write"] = f"{2 * source.numel() / taken / 1e12:.3g} TB/s"
     if cuda:
         shape, keys = (1, 12, 4680, 128), (1, 12, 18720, 128)
         query = torch.randn(shape, device=device, dtype=torch.bfloat16)
@@ -50,7 +50,8 @@ def ceilings(device: torch.device) -> dict[str, str]:
                 with sdpa_kernel(kind):
                     taken = seconds_of(lambda: attend(query, key, value), device, 10)
                 work = 4 * 12 * 4680 * 18720 * 128
-                found[f"{kind.name} of 4680 over 18720"] = f"{work / taken / 1e12:.3g} TFLOP/s"
+                name = f"{kind.name}, 4680 queries, 18720 keys"
+                found[name] = f"{work / taken / 1e12:.3g} TFLOP/s"
             except RuntimeError as error:
                 found[kind.name] = one_line(error)
     return found

@@ -193,7 +193,7 @@ def time_stock(variant: Variant, engine: TorchEngine, chunks: int) -> dict[str, 
         "denoise": 1e3 * taken,
         "passes_ms": 1e3 * taken,
         "tflops": flop_of(variant, engine.profile) / taken / 1e12,
-        "note": "passes only, no graph, no past",
+        "note": "transformer passes only, without CUDA graph or past",
     }
 
 
@@ -281,7 +281,7 @@ def other_engines() -> Iterator[dict[str, Any]]:
             if module == "onnxruntime":
                 note += " with " + ", ".join(found.get_available_providers())
         except Exception as error:  # a broken installation raises errors of many types
-            note = f"not there: {one_line(error)}"
+            note = f"unavailable: {one_line(error)}"
         yield {"profile": "-", "mode": module, "note": note}
 
 
@@ -354,7 +354,7 @@ def main() -> None:
                 report.add(row)
     except LimitReached:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
-        report.add({"profile": "-", "note": f"the rest was left out after {arguments.limit_s} s"})
+        report.add({"profile": "-", "note": f"stopped at the time limit of {arguments.limit_s} s"})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Exports a checkpoint to ONNX: four graphs, one file of their weights, and a manifest.
+"""Exports a checkpoint to ONNX: four graphs, one file with their weights, and a manifest.
 
-The graphs are `encode`, `context`, `denoise` and `decode`. Every state is an explicit input and
-output. Height and width are dynamic: any multiples of the profile's token stride.
+The graphs are `encode`, `context`, `denoise` and `decode`. All state is passed as inputs and
+outputs. Height and width are dynamic: any multiples of the profile's token stride.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FORMAT = 1
 STEP_CHOICES = (1, 2, 4)
 EXAMPLE_ROWS, EXAMPLE_COLUMNS = 4, 6  # tokens of the pictures that graphs are traced on
 LICENCE = "Apache-2.0"  # for a checkpoint whose facts name no licence: the package's own
-TOLERANCE = 2e-3  # the largest accepted difference of latents between torch and ONNX Runtime
+TOLERANCE = 2e-3  # maximum difference of latents between torch and ONNX Runtime
 Answers = dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]
 Precision = Literal["float16", "int8"]  # how the weights are stored; int8 also computes in integers
 
@@ -67,9 +67,9 @@ def round_weights(module: nn.Module) -> None:
 def prompt_pairs(
     transformer: InContextTransformer, checkpoint_dir: Path
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the keys and values of every known prompt, each (L, 2, 1, heads, M, head width).
+    """Return the keys and values of each prompt, (L, 2, 1, heads, M, head width), by name.
 
-    Without the one that guidance leads away from, which exported graphs do not have.
+    The negative prompt is left out, because exported graphs have no guidance.
     """
     path = checkpoint_dir / PROMPTS_FILE
     kept = PromptTable.load(path) if path.exists() else {}
@@ -82,7 +82,7 @@ def prompt_pairs(
 
 
 def answers(graphs: Sequence[Graph]) -> Answers:
-    """Return what torch computes of each graph's example inputs: inputs and outputs by graph."""
+    """Return each graph's example inputs and the outputs that torch computes from them."""
     found: Answers = {}
     for graph in graphs:
         with torch.no_grad():
@@ -96,7 +96,7 @@ def answers(graphs: Sequence[Graph]) -> Answers:
 
 
 def parity(expected: Answers, folder: Path) -> dict[str, float]:
-    """Return each output's largest difference between torch and ONNX Runtime (bytes: in levels)."""
+    """Return each output's maximum difference between torch and ONNX Runtime (bytes: levels)."""
     figures = {}
     for graph, (inputs, outputs) in expected.items():
         session = onnxruntime.InferenceSession(
@@ -106,12 +106,12 @@ def parity(expected: Answers, folder: Path) -> dict[str, float]:
         for (name, left), right in zip(outputs.items(), got, strict=True):
             difference = np.abs(left.astype(np.float64) - right.astype(np.float64)).max()
             figures[f"{graph}.{name}"] = float(difference)
-        del session  # before the next one takes its memory
+        del session  # free its memory before the next one is loaded
     return figures
 
 
 def check_parity(figures: Mapping[str, float]) -> None:
-    """Raise BuildError if ONNX Runtime's outputs are further from torch's than allowed."""
+    """Raise BuildError if ONNX Runtime's outputs differ too much from torch's."""
     for name, difference in figures.items():
         limit = 1.0 if name == "decode.frames" else TOLERANCE
         if not difference <= limit:
@@ -134,7 +134,7 @@ def check_export(expected: Answers, models: Mapping[str, onnx.ModelProto]) -> di
 def compare_int8(
     checkpoint: Path, out: Path, samples: Sequence[Sample], prompts: Sequence[str]
 ) -> dict[str, float]:
-    """Return how far a finished int8 export's pictures are from torch's in float32."""
+    """Return how much an int8 export's pictures differ from those of torch in float32."""
 
     def engines(width: int, height: int) -> tuple[TorchEngine, OnnxEngine]:
         exact = TorchEngine(checkpoint, width=width, height=height)
@@ -156,13 +156,13 @@ def export(
 ) -> dict[str, Any]:
     """Write a checkpoint's graphs, weights and `manifest.json`; return the manifest.
 
-    Graphs are traced, and checked against torch, on example pictures of `height` and `width`, by
-    default a few tokens: the graphs take pictures of every size.
-    `facts` says what the checkpoint was trained on; by default it is the checkpoint's facts.json.
-    `precision` float16 stores the weights so and computes in float32. int8 stores about half of
-    that and computes in integers, with scales that are calibrated on some of the clips of
-    `calibrate`; the manifest's parity then also says how far its pictures are from torch's.
-    Raises BuildError where that is more than `mean_levels` (of 255) in the mean.
+    The graphs take pictures of any size. They are traced, and compared with torch, on example
+    pictures of `height` and `width`, which are a few tokens by default.
+    `facts` states what the checkpoint was trained on (default: its facts.json). Precision float16
+    stores weights in float16 and computes in float32. int8 needs about half the space and computes
+    in integers, with scales calibrated on some of the clips in `calibrate`. The manifest then also
+    states how much the pictures differ from torch's; BuildError if the mean difference is more than
+    `mean_levels` of 255.
     """
     if precision not in get_args(Precision):
         raise BuildError(f"expected precision float16 or int8, got {precision!r}: use one")
@@ -193,9 +193,9 @@ def export(
             weights.move_weights(model)
             onnx.save(model, out / f"{graph.name}.onnx")
             logger.info("exported %s: %d nodes", graph.name, len(model.graph.node))
-            del model  # before the next one takes its memory
+            del model  # free its memory before the next one is made
     del graph, graphs, autoencoder, transformer
-    gc.collect()  # torch's weights, before ONNX Runtime takes as much
+    gc.collect()  # free torch's weights before ONNX Runtime loads its own
     if pairs:
         np.save(out / PROMPT_PAIRS_FILE, np.stack(list(pairs.values())))
     if precision == "float16":

@@ -1,4 +1,4 @@
-"""The four graphs of a model, ready to export: modules, example inputs, dynamic axes, the tracer.
+"""The four graphs of a model and their export: modules, example inputs, dynamic axes, tracing.
 
 Legend: T frames of a chunk, H W pixels, N tokens of a chunk, M tokens of a prompt, L layers.
 """
@@ -21,7 +21,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.vae import to_bytes, to_cells
 
-OPSET = 23  # the first opset with Attention, RMSNormalization and RotaryEmbedding
+OPSET = 23  # the first with Attention, RMSNormalization and RotaryEmbedding
 
 
 class Encode(nn.Module):
@@ -32,13 +32,13 @@ class Encode(nn.Module):
         self.autoencoder = autoencoder
 
     def forward(self, frames: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the guide (frames folded into cells, for `decode`), the latent and the memory."""
+        """Return the guide (frames as cells, for `decode`), the latent and the new memory."""
         guide = to_cells(frames[None])
         return guide, *self.autoencoder.encode(guide, memory)
 
 
 class Context(nn.Module):
-    """Reference latent -> its rotated keys and values."""
+    """Reference latent -> the reference's rotated keys and its values."""
 
     def __init__(self, transformer: InContextTransformer) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Context(nn.Module):
 
 
 class Denoise(nn.Module):
-    """One denoise pass; at timestep 0 its keys and values fill the ring."""
+    """A denoise pass. At timestep 0 its keys and values are those of the ring."""
 
     def __init__(self, transformer: InContextTransformer) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Denoise(nn.Module):
 
 
 class Decode(nn.Module):
-    """Latent, memory and what the decoder looks at -> (T, H, W, 3) uint8, next memory."""
+    """Latent, memory, guide and noise -> (T, H, W, 3) uint8, next memory."""
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
@@ -98,19 +98,19 @@ class Decode(nn.Module):
         guide: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return frames and memory; the guide is for guided decoders, the noise for rain."""
-        frames, kept = self.autoencoder.decode(latent, guide, memory, noise)
-        return to_bytes(frames, len(frames))[0], kept
+        """Return the frames and the new memory; `noise` is for the precipitation layer."""
+        frames, next_memory = self.autoencoder.decode(latent, guide, memory, noise)
+        return to_bytes(frames, len(frames))[0], next_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """One graph to export: the module, example inputs, dynamic axes, names of the outputs."""
+    """A graph to export: its module, example inputs, dynamic axes and names of outputs."""
 
     name: str
     module: nn.Module
     inputs: dict[str, Tensor]
-    free: dict[str, dict[int, Any]]
+    dynamic_axes: dict[str, dict[int, Any]]
     outputs: list[str]
 
 
@@ -122,9 +122,9 @@ def example_graphs(
     seed: int = 0,
     prompt_tokens: int = 0,
 ) -> list[Graph]:
-    """Return the graphs, with example inputs for a picture size.
+    """Return the graphs with example inputs of a picture size.
 
-    `prompt_tokens` is the length of a text encoder's prompts, for models that learn none.
+    `prompt_tokens` is the length of a text encoder's prompts, for models without learnt prompts.
     """
     profile = transformer.profile
     generator = torch.Generator().manual_seed(seed)
@@ -143,9 +143,7 @@ def example_graphs(
     ]
     latent = noise(*profile.latent_shape(height, width))
     kv_shape = (profile.layers, 2, 1, profile.heads)
-    past = (
-        tokens + rows
-    )  # any number other than `tokens`, so that the exporter sees two separate dimensions
+    past = tokens + rows  # not `tokens`, so that the exporter does not equate the two dimensions
     cos, sin = rope_at(profile, [0.0], rows, columns)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
@@ -161,14 +159,14 @@ def example_graphs(
             name="encode",
             module=Encode(autoencoder),
             inputs={"frames": frames, "memory": memories[0]},
-            free={"frames": {1: stride * r, 2: stride * c}, "memory": memory_axes},
+            dynamic_axes={"frames": {1: stride * r, 2: stride * c}, "memory": memory_axes},
             outputs=["guide", "latent", "next_memory"],
         ),
         Graph(
             name="context",
             module=Context(transformer),
             inputs={"reference": latent, "cos": cos, "sin": sin, **prompt},
-            free={
+            dynamic_axes={
                 "reference": latent_axes,
                 "cos": {0: Dim.AUTO},
                 "sin": {0: Dim.AUTO},
@@ -191,7 +189,7 @@ def example_graphs(
                 "past_sin": past_sin,
                 **prompt,
             },
-            free={
+            dynamic_axes={
                 "sample": latent_axes,
                 "timestep": {},
                 "reference": latent_axes,
@@ -214,7 +212,7 @@ def example_graphs(
                 **({"guide": to_cells(frames[None])} if autoencoder.guided else {}),
                 **({"noise": noise(*latent.shape)} if profile.falling else {}),
             },
-            free={
+            dynamic_axes={
                 "latent": latent_axes,
                 "memory": memory_axes,
                 **({"guide": cell_axes} if autoencoder.guided else {}),
@@ -227,14 +225,14 @@ def example_graphs(
 
 
 def to_onnx(graph: Graph) -> onnx.ModelProto:
-    """Return the graph of a module, traced by torch's dynamo exporter."""
+    """Return a graph's ONNX model, traced by torch's dynamo exporter."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about deprecations in its own code
         program = torch.onnx.export(
             graph.module.eval(),
             (),
             kwargs=graph.inputs,
-            dynamic_shapes=graph.free,
+            dynamic_shapes=graph.dynamic_axes,
             output_names=graph.outputs,
             dynamo=True,
             opset_version=OPSET,

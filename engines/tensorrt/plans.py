@@ -1,7 +1,7 @@
-"""A build's manifest: what its plans were built for, their hashes, and which may be loaded.
+"""A build's manifest: what its plans were built for, and the hashes that allow loading them.
 
-A plan is executable content. It is loaded only if its hash is in a manifest, and the manifest's
-own hash is in a list that `realmaster build` keeps for this user: other files are refused.
+A plan is executable content. It is only loaded if its hash is in the manifest and the manifest's
+own hash is in a list that `realmaster build` keeps for this user.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from realmaster_live.system.texts import read_object
 FORMAT = 1
 MANIFEST = "plans.json"
 GRAPHS_FOLDER = "graphs"  # subfolder of a build: the export that its plans were made from
-BUILT_FOR = {  # field of a manifest -> advice if the present machine has another value
-    "flavour": "install the one that the plans were built with, or build them again",
-    "version": "plans need their exact version: build them again, or install that one",
+BUILT_FOR = {  # field of a manifest -> advice if this machine has another value
+    "flavour": "install the compiler that the plans were built with, or build them again",
+    "version": "plans need that exact version: install it, or build them again",
     "sm": "plans are for one GPU architecture: build them again on this GPU",
     "driver": "build them again for this driver",
     "width": "build them again for this size, or ask for the built one",
@@ -59,7 +59,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest of a build that this user made, after checking all files' hashes.
 
     Raises:
-        BuildError: there is none, another user wrote it, or a file was truncated or changed since.
+        BuildError: there is none, another user wrote it, or a file was truncated or changed.
     """
     path = folder / MANIFEST
     manifest = read_object(
@@ -82,7 +82,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def check_fits(manifest: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
-    """Raise PlanMismatch for the first field in which a build differs from this machine."""
+    """Raise PlanMismatch for the first field in which a build does not fit this machine."""
     for field, remedy in BUILT_FOR.items():
         if field in present and manifest[field] != present[field]:
             raise PlanMismatch(

@@ -23,7 +23,7 @@ from realmaster_live.model.profile import Profile
 
 
 class ExpertState:
-    """The state that one transformer keeps between its passes.
+    """The state that a transformer keeps between passes.
 
     Attributes:
         store: keys and values of the chunk, its reference and the past.
@@ -40,7 +40,7 @@ class Buffers:
     """All persistent tensors of an engine; host tensors are pinned if the device is CUDA.
 
     Attributes:
-        pending: whether a chunk was realized that is not yet part of the past.
+        pending: whether the last chunk is realized but not yet part of the past.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Buffers:
 
     @property
     def slots(self) -> Slots:
-        """Return which chunk each slot holds; the same for all transformers."""
+        """Return which chunk each slot holds, which is the same for all transformers."""
         return self.states[0].store.slots
 
     @property

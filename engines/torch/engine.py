@@ -1,6 +1,6 @@
-"""Torch, eager or compiled, on the CPU or a CUDA device: the reference for all other engines.
+"""The torch engine, eager or compiled, on a CPU or GPU: the reference for all other engines.
 
-It takes a checkpoint as training wrote it, so nothing has to be exported first.
+It runs a checkpoint as training wrote it, without an export.
 
 Legend: T frames of a chunk, H W pixels, P tokens of the past, M tokens of a prompt.
 """
@@ -43,7 +43,7 @@ from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks, expert_at
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
-WARM_RUNS = 2  # runs before a capture: libraries pick kernels and allocate memory in the first ones
+WARM_RUNS = 2  # before a capture: in these, libraries choose kernels and allocate memory
 
 
 class TorchEngine:
@@ -52,11 +52,11 @@ class TorchEngine:
     Use it from one thread: CUDA graphs belong to the thread that recorded them.
 
     Attributes:
-        name: the checkpoint's folder, or "networks" where it was given networks.
+        name: the checkpoint's folder, or "networks" if it was given networks.
         profile: the sizes of the model.
         device: where it runs.
-        prompts: the prompts that it has embeddings of.
-        attention: the kernel that computes attention, of `model.attention`.
+        prompts: the embeddings of its prompts.
+        attention: name of the kernel that computes attention (`model.attention`).
     """
 
     def __init__(
@@ -82,18 +82,17 @@ class TorchEngine:
     ) -> None:
         """Load a checkpoint folder, or take over given networks and change them in place.
 
-        `steps` are 1 to 100 denoise steps a chunk. `compile` compiles the blocks and the
-        autoencoder, which takes minutes. `graphs` captures CUDA graphs on a CUDA device, and has no
-        effect elsewhere. `threads` are CPU threads while a chunk is realized (0: torch's own
-        number).
+        `steps` is the number of denoise steps per chunk, 1 to 100. `compile` compiles the blocks
+        and the autoencoder, which takes minutes. `graphs` captures CUDA graphs on a CUDA device.
+        `threads` is the number of CPU threads while a chunk is realized (0: torch's own number).
         `precision` is bf16 on CUDA and fp32 on the CPU by default. In bf16, products, attention,
         keys and values are bfloat16; norms, rotations and the time embedder stay float32. In fp8,
-        the blocks' linear layers are E4M3 besides. `recompute_reference` computes the reference
-        again in every pass, with the same result. `prompt` is the first prompt; `prompts` are
-        embeddings (M, C) by name, besides those that the model learnt. `adapter` is a LoRA file, or
-        files and their strengths, merged into the weights; with two experts, a file's header or
-        name says for which it is. `ignore_unsupported` loads the plain LoRA layers alone of files
-        that hold other things. `autoencoder` takes the place of the checkpoint's. An expert that
+        the blocks' linear layers are also E4M3. `recompute_reference` computes the reference in
+        every pass, with the same result. `prompt` is the first prompt; `prompts` are embeddings
+        (M, C) by name, added to those that the model learnt. `adapter` is a LoRA file, or files and
+        their strengths, merged into the weights; with two experts, a file's header or name states
+        its expert. `ignore_unsupported` loads only the plain LoRA layers of files that also hold
+        other tensors. `autoencoder` takes the place of the checkpoint's. An expert that
         serves none of the steps is not moved to the device.
         """
         opened = self._opened = open_model(
@@ -180,7 +179,7 @@ class TorchEngine:
         return name
 
     def __repr__(self) -> str:
-        """Return text that says what runs where."""
+        """Return text that names model, device, size and steps."""
         count = len(self._sigmas) - 1
         steps = f"{count} step{'s' * (count > 1)}"
         size = spec_text(self._spec)
@@ -194,10 +193,10 @@ class TorchEngine:
 
     @property
     def timings(self) -> dict[str, list[float]]:
-        """Return stage -> seconds of every chunk since the last reset; waits for the device.
+        """Return stage -> seconds of each chunk since the last reset, after waiting for the device.
 
-        The stages are those of the ONNX engine. The clock is the host's monotonic one, or CUDA's
-        events: there `commit` runs while the caller already has the frames.
+        The stages are those of the ONNX engine, timed by the host's monotonic clock or by CUDA
+        events. On CUDA, `commit` runs after the caller has the frames.
         """
         self._clock.collect()
         return self._clock.seconds
@@ -226,7 +225,7 @@ class TorchEngine:
 
     @property
     def fixed_strength(self) -> str:
-        """Why the strength cannot be set; "" where it can."""
+        """Why the strength cannot be set; "" if it can."""
         if self._opened.precision == "fp8":
             return (
                 "expected precision bf16 or fp32 to set a strength, got fp8, whose weights hold "
@@ -240,7 +239,7 @@ class TorchEngine:
         return ""
 
     def set_strength(self, strength: float) -> None:
-        """Merge the adapters at another factor on their strengths, from the next chunk on."""
+        """Merge the adapters with another factor on their strengths, from the next chunk on."""
         stages = self._open_stages()
         if self.fixed_strength:
             raise EngineError(self.fixed_strength)
@@ -267,7 +266,7 @@ class TorchEngine:
         return self._with_provenance(chunk, frames, self._open_stages().buffers.draw.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
-        """Realize the last chunk once more, from the noise of another seed."""
+        """Realize the last chunk again, from the noise of another seed."""
         buffers = self._open_stages().buffers
         if not buffers.pending:
             raise EngineError(NOTHING_REALIZED)

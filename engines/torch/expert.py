@@ -1,6 +1,6 @@
-"""One transformer of the torch engine, with its state: past, reference, prompt and adapter.
+"""A transformer of the torch engine with its state: past, reference, prompt and adapter.
 
-Keys and values of one transformer are meaningless to another, so each expert has its own.
+Keys and values of one transformer mean nothing to another, so each expert has its own.
 
 Legend: P tokens of the past, M tokens of a prompt, L layers, D channels of a head.
 """
@@ -27,21 +27,22 @@ from realmaster_live.prompts import PromptTable
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """The three things that an engine does with keys and values, as they are or compiled.
+    """The three operations on keys and values, either eager or compiled.
 
     Attributes:
-        through: `Block.stored`. store_pair: `Block.store_pair`. move: of `engines.torch.store`.
+        run_block: `Block.stored`. store_pair: `Block.store_pair`.
+        move: moves rows of a store (`engines.torch.store`).
     """
 
-    through: Callable[..., Tensor] = Block.stored
+    run_block: Callable[..., Tensor] = Block.stored
     store_pair: Callable[..., None] = Block.store_pair
     move: Move = move_by_layer
 
     @classmethod
     def compiled(cls) -> Passes:
-        """Return them compiled: each once for every shape, whichever the layer."""
+        """Return them compiled, once per shape for all layers."""
         return cls(
-            through=torch.compile(Block.stored, dynamic=False),
+            run_block=torch.compile(Block.stored, dynamic=False),
             store_pair=torch.compile(Block.store_pair, dynamic=False),
             move=torch.compile(move_rows, dynamic=False),
         )
@@ -50,11 +51,11 @@ class Passes:
 class Expert:
     """Runs one transformer over fixed buffers, and holds the prompt that it attends to.
 
-    With `recompute`, the reference's keys and values are computed anew in every pass.
+    With `recompute`, the reference's keys and values are computed in every pass.
 
     Attributes:
-        transformer: the network. state: keys and values that it keeps between passes.
-        prompts: the prompts that it has embeddings of.
+        transformer: the network. state: the keys and values that it keeps between passes.
+        prompts: the embeddings of its prompts.
         adapter: the LoRA that is merged into it, if any.
     """
 
@@ -82,7 +83,7 @@ class Expert:
                 module.kernel = kernel
 
     def context(self) -> None:
-        """Compute the reference's keys, rotated, and its values, if there is a reference."""
+        """Compute the reference's rotated keys and its values, if the model has a reference."""
         if not self.transformer.profile.in_context:
             return
         buffers, transformer = self._buffers, self.transformer
@@ -101,7 +102,7 @@ class Expert:
         return transformer.predict(hidden, embedding, x, buffers.timesteps[t], buffers.reference)
 
     def commit(self, past_tokens: int) -> None:
-        """Run the pass over the clean latent, which leaves its keys and values in the store."""
+        """Run the pass over the clean latent, which writes its keys and values to the store."""
         if self._recompute:
             self.context()
         _, modulation = self.transformer.condition_embedder(self._buffers.timesteps[0.0])
@@ -109,11 +110,11 @@ class Expert:
         self._fill(x, modulation, self.state.store.seen_by_target(past_tokens))
 
     def settle(self, slots: Slots) -> None:
-        """Make the committed chunk part of the past, in the state `slots`."""
+        """Make the committed chunk part of the past, given the slots before it."""
         self.state.store.settle(slots, self._passes.move)
 
     def prompt(self, name: str) -> Tensor:  # (L, 2, 1, heads, M, D)
-        """Return a prompt's keys and values, computed once."""
+        """Return a prompt's keys and values, which are computed once."""
         if name not in self._prompt_kv:
             shown = self._shown()
             text = torch.from_numpy(self.prompts[name])[None].to(shown.device)
@@ -121,7 +122,7 @@ class Expert:
             if answer.shape != shown.shape:
                 raise EngineError(
                     f"expected prompts of {shown.shape[4]} tokens, got {answer.shape[4]} of "
-                    f"{name!r}: embed all with the same text encoder"
+                    f"{name!r}: embed all of them with the same text encoder"
                 )
             self._prompt_kv[name] = answer.to(shown.dtype)
         return self._prompt_kv[name]
@@ -143,7 +144,7 @@ class Expert:
         """Merge the adapter, if any, at another strength."""
         if self.adapter is not None:
             self.adapter.strength = strength
-            self._prompt_kv = {}  # computed by layers that have just changed
+            self._prompt_kv = {}  # the layers that computed them have changed
 
     def _shown(self) -> Tensor:
         """Return the buffer from which the passes read the prompt's keys and values."""
@@ -152,20 +153,20 @@ class Expert:
 
     def _embed(self, sample: Tensor) -> Tensor:
         """Return the target's tokens."""
-        # float32 from the first block on, also under autocast: then one compilation serves all
+        # float32 under autocast too, so that one compiled block serves all layers
         return self.transformer.embed_target(sample, self._buffers.reference).float()
 
     def _through(self, x: Tensor, modulation: Tensor, store: Rows, layers: int) -> Tensor:
-        """Return the last hidden state of some layers, whose keys and values go into the store."""
+        """Return the hidden state after some layers; store their keys and values."""
         prompt = self.state.prompt_kv
         for layer, block in enumerate(islice(self.transformer.blocks, layers)):
             text = None if prompt is None else (prompt[layer, 0], prompt[layer, 1])
             rows = store[0][layer], store[1][layer]
-            x = self._passes.through(block, x, modulation, self._buffers.rope, rows, text)
+            x = self._passes.run_block(block, x, modulation, self._buffers.rope, rows, text)
         return x
 
     def _fill(self, x: Tensor, modulation: Tensor, store: Rows) -> None:
-        """Fill the first rows of a store; of the last block only keys and values are computed."""
+        """Fill the first rows of a store; the last block only computes keys and values."""
         last = self.transformer.profile.layers - 1
         x = self._through(x, modulation, store, last)
         own = store[0][last, :, : x.shape[1]], store[1][last, :, : x.shape[1]]

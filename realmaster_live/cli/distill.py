@@ -65,8 +65,8 @@ def run(options: Distill) -> int:
     teacher = Teacher.parse(options.teacher, recipe.base) if options.teacher else None
     base = dataclasses.replace(recipe.base, checkpoint=str(teacher.base) if teacher else "")
     if options.run.estimate:
-        told = estimate_distillation(recipe, profile_of(base), options.run.size)
-        return print_estimate(told)
+        figures = estimate_distillation(recipe, profile_of(base), options.run.size)
+        return print_estimate(figures)
     if options.data is None or teacher is None or options.out is None:
         raise ConfigError(
             "expected --data, --teacher and --out, got none of one: see realmaster distill --help"

@@ -112,8 +112,8 @@ def train_adapter(table: dict[str, Any], options: Fit) -> int:
         sys.stdout.write(to_toml(dataclasses.asdict(recipe)))
         return 0
     if options.run.estimate:
-        told = estimate_adapter(recipe, profile_of(recipe.base), options.run.size)
-        return print_estimate(told)
+        figures = estimate_adapter(recipe, profile_of(recipe.base), options.run.size)
+        return print_estimate(figures)
     folder, out = _folders(options)
     use_device(options.run.device)
     data = open_data(folder)

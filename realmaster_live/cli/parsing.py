@@ -183,13 +183,13 @@ def _put_words(
 def _with_new_names(options: Sequence[Option], arguments: Sequence[str]) -> list[str]:
     """Put the new name of a flag in the place of an earlier one, and say so once."""
     renamed = {f"--{each.flag.formerly}": each.name for each in options if each.flag.formerly}
-    changed, said = [], set[str]()
+    changed, reported = [], set[str]()
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         if flag in renamed:
-            if flag not in said:
+            if flag not in reported:
                 sys.stderr.write(f"realmaster: note: {flag} is now called {renamed[flag]}\n")
-            said.add(flag)
+            reported.add(flag)
             argument = f"{renamed[flag]}{equals}{value}"
         changed.append(argument)
     return changed

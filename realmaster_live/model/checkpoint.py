@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors files and their profile; never pickles."""
+"""Reads and writes checkpoints: folders of safetensors files and a profile, without pickles."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from realmaster_live.system.texts import read_object
 
 PROFILE_FILE = "profile.json"
 TRANSFORMER_FILES = ("transformer.safetensors", "transformer_2.safetensors")
-"""One an expert; the first serves the noisier timesteps, as where diffusers keeps Wan2.2's."""
+"""One for each expert; the first serves the noisier timesteps, as in diffusers' Wan2.2."""
 AUTOENCODER_FILE = "autoencoder.safetensors"
-FACTS = "facts.json"  # what it was made of
-LATENTS_OF = "latents_of_sha256"  # in the facts: files of other autoencoders of the same latents
+FACTS = "facts.json"  # what the checkpoint was made from
+LATENTS_OF = "latents_of_sha256"  # in the facts: autoencoders with the same latents, by file hash
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Return a safetensors file's tensors; raise BuildError for a missing or damaged file."""
+    """Return a safetensors file's tensors; BuildError if it is missing or damaged."""
     check_regular(path, error=BuildError)
     check_utf8(path, error=BuildError)
     try:
@@ -49,7 +49,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
-    """Copy tensors into a module, or put them in the place of meta tensors.
+    """Copy tensors into a module, or replace its meta tensors by them.
 
     Names and shapes must match exactly.
     """
@@ -63,10 +63,10 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> 
 def save_checkpoint(
     folder: Path, autoencoder: Autoencoder, *transformers: InContextTransformer
 ) -> None:
-    """Write networks (one transformer for each expert) and their profile into a folder."""
+    """Write networks (a transformer for each expert) and their profile into a folder."""
     profile = transformers[0].profile
     check_experts(profile, len(transformers))
-    check_latents(autoencoder, profile, source="what was given")
+    check_latents(autoencoder, profile, source="the given autoencoder")
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(autoencoder, WanAutoencoder):
         write_text(folder / LAYOUT_FILE, json.dumps(autoencoder.layout.as_dict(), indent=2) + "\n")
@@ -103,7 +103,7 @@ def load_networks(folder: Path) -> Networks:
             f"in {folder}, got no {missing[0]}: put the file of each expert there"
         )
     autoencoder = load_autoencoder(folder, profile)
-    with torch.device("meta"):  # so that the weights are in memory once
+    with torch.device("meta"):  # so that the weights are in memory only once
         transformers = [InContextTransformer(profile) for _ in names]
     for transformer, name in zip(transformers, names, strict=True):
         load_into(transformer, read_tensors(folder / name), source=name)
@@ -125,12 +125,12 @@ def load_autoencoder(folder: Path, profile: Profile | None = None) -> Autoencode
 
 
 def load_checkpoint(folder: Path) -> tuple[Autoencoder, InContextTransformer]:
-    """Return the two networks of a checkpoint folder whose profile has one expert."""
+    """Return the networks of a checkpoint folder, whose profile must have one expert."""
     profile = read_profile(folder)
     if profile.experts != 1:
         raise BuildError(
             f"expected a checkpoint of one expert, got {profile.name} with {profile.experts} in "
-            f"{folder}: run it in the torch engine, which takes each expert at its own timesteps"
+            f"{folder}: run it in the torch engine, which runs each expert at its own timesteps"
         )
     autoencoder, *transformers = load_networks(folder)
     return autoencoder, transformers[0]

@@ -1,7 +1,7 @@
-"""Makes a checkpoint of a Wan pipeline's folder and an autoencoder, and describes checkpoints.
+"""Makes a checkpoint from a Wan pipeline and an autoencoder, and describes checkpoints.
 
-Weights are copied block by block, in the type that they have, so memory does not grow with the
-model, and what was trained on the folder fits the checkpoint: both have one hash over tensors.
+Weights are copied block by block in their own type, so memory does not grow with the model.
+An adapter trained on the pipeline fits the checkpoint: both have the same hash over tensors.
 """
 
 from __future__ import annotations
@@ -50,26 +50,27 @@ def import_model(
     autoencoder: str,
     prompts: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write a checkpoint of a pipeline in diffusers' layout; return its facts.
+    """Write a pipeline in diffusers' layout as a checkpoint; return its facts.
 
     Args:
-        folder: of a Wan text-to-video pipeline, of one or two transformers, or of a transformer.
-        out: of the checkpoint.
-        profile: name of the profile whose chunks it takes; the sizes are those of the model.
-        autoencoder: "wan", the pipeline's own; "taehv:FILE", a tiny one's public file; or
-            "ours:FOLDER", that of a checkpoint of ours. The pipeline's own is kept beside others.
-        prompts: texts by name to embed with the pipeline's text encoder.
+        folder: a Wan text-to-video pipeline with one or two transformers, or one transformer.
+        out: the checkpoint's folder.
+        profile: name of the profile with the wanted chunks; layer sizes are those of the model.
+        autoencoder: "wan" for the pipeline's own; "taehv:FILE" for a tiny one's public file;
+            "ours:FOLDER" for that of our checkpoint. With the last two, the pipeline's own
+            autoencoder is kept as well.
+        prompts: texts by name, to be embedded with the pipeline's text encoder.
 
     Raises:
-        BuildError: the folder is not of Wan's, a file is missing or damaged, or the autoencoder is
-            for other latents.
-        ConfigError: there is no such profile, or kind of autoencoder.
+        BuildError: the folder is not one of Wan's, a file is missing or damaged, or the autoencoder
+            makes other latents.
+        ConfigError: the profile or the kind of autoencoder does not exist.
     """
     source, target = Path(folder), Path(out)
     if profile not in PROFILES or PROFILES[profile].autoencoder == "ours":
         names = [name for name, each in PROFILES.items() if each.autoencoder != "ours"]
         raise ConfigError(
-            f"expected a profile among {', '.join(names)}, got {profile!r}: take one of them"
+            f"expected a profile among {', '.join(names)}, got {profile!r}: use one of them"
         )
     pipeline.check_pipeline(source)
     parts = pipeline.expert_folders(source)
@@ -111,10 +112,10 @@ def import_model(
 
 
 def describe(folder: Path | str) -> list[tuple[str, str]]:
-    """Return what a checkpoint is, as names and texts in the order to be shown.
+    """Return the properties of a checkpoint as (name, text), in the order to be shown.
 
     Raises:
-        BuildError: it is no checkpoint, or a file of it is damaged.
+        BuildError: it is not a checkpoint, or one of its files is damaged.
     """
     checkpoint = Path(folder)
     profile = read_profile(checkpoint)
@@ -154,7 +155,7 @@ def _weights(tensors: Mapping[str, StoredTensor]) -> str:
 
 
 def _copy_licences(source: Path, target: Path) -> None:
-    """Copy the files that say how the model may be used."""
+    """Copy the licence files and the model card."""
     files: Sequence[Path] = pipeline.licence_files(source)
     if files:
         (target / LICENCES).mkdir(exist_ok=True)

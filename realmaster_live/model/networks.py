@@ -1,4 +1,4 @@
-"""The networks of a profile: one autoencoder, and a transformer for each expert.
+"""The networks of a profile: an autoencoder, and a transformer for each expert.
 
 Two experts divide the noise levels between them, as in Wan2.2-A14B: the first serves high noise.
 """
@@ -17,8 +17,8 @@ def check_experts(profile: Profile, count: int) -> None:
     """Raise BuildError unless there is one transformer for each expert of a profile."""
     if count != profile.experts:
         raise BuildError(
-            f"expected {profile.experts} transformers of {profile.name}, one an expert, got "
-            f"{count}: give all of them, the one for the noisier timesteps first"
+            f"expected {profile.experts} transformers of {profile.name}, one for each expert, "
+            f"got {count}: pass all of them, the one for the noisier timesteps first"
         )
 
 

@@ -1,4 +1,4 @@
-"""A benchmark chunk: a network with random weights and a full ring cache, of any profile.
+"""A chunk for benchmarks: random weights and a full ring cache, for any profile.
 
 Legend: L layers, B batch, H heads, M tokens of a prompt, D channels of a head.
 """
@@ -28,9 +28,9 @@ class BenchCase:
     """A benchmark's profile, size and precision.
 
     Attributes:
-        width, height: pixels of a picture. rounds: number of times that all variants run in turn;
-            medians are over rounds. bf16: autocast to bfloat16, with weights of products in
-            bfloat16.
+        width, height: size of a picture in pixels.
+        rounds: how often all variants run in turn; medians are over rounds.
+        bf16: autocast to bfloat16, with the weights of products in bfloat16.
     """
 
     profile: Profile
@@ -68,21 +68,19 @@ class SteadyChunk:
         self._grid = rows, columns
         self.rope = self.positions(0.0)
         self.cache = RingCache(profile)
-        past = list(zip(others[::2], others[1::2], strict=True))
+        clips = list(zip(others[::2], others[1::2], strict=True))
         zero = torch.zeros(1)
         self.no_past = (self.rope[0][:0], self.rope[1][:0])
-        for latent, known in past:
-            context = self.model.context(known, self.rope, self.prompt_kv)
+        for latent, reference in clips:
+            context = self.model.context(reference, self.rope, self.prompt_kv)
             empty = context[..., :0, :]
-            _, kept = self.model.denoise(
-                latent, zero, known, context, empty, self.rope, self.no_past, self.prompt_kv
+            _, target_kv = self.model.denoise(
+                latent, zero, reference, context, empty, self.rope, self.no_past, self.prompt_kv
             )
-            self.cache.push(kept)
+            self.cache.push(target_kv)
         ropes = [self.positions(time) for time in self.cache.times()]
         self.past_rope = torch.cat([r[0] for r in ropes]), torch.cat([r[1] for r in ropes])
-        self.past: list[Clip] = [
-            (latent, known, rope) for (latent, known), rope in zip(past, ropes, strict=True)
-        ]
+        self.past: list[Clip] = [(*clip, rope) for clip, rope in zip(clips, ropes, strict=True)]
 
     @property
     def tokens(self) -> int:
@@ -90,19 +88,20 @@ class SteadyChunk:
         return len(self.rope[0])
 
     def positions(self, chunk: float) -> Rope:
-        """Return the rotary tables of a chunk at an offset, in chunks, from the present one."""
+        """Return the rotary tables of a chunk that is `chunk` chunks after the present one."""
         return rope_at(self.profile, [chunk], *self._grid)
 
     def cached(self, steps: int, *, past: bool, recompute: bool = False) -> Result:
-        """Denoise, and commit if there is a past; `recompute` the reference in every pass."""
+        """Denoise, and commit with a past. `recompute` computes the reference in every pass."""
         model = self.model
 
         def context() -> Tensor:
             return model.context(self.reference, self.rope, self.prompt_kv)
 
         cached_context = context() if not recompute else None
-        like = self.cache.past(self.noise)
-        past_kv, past_rope = (like, self.past_rope) if past else (like[..., :0, :], self.no_past)
+        past_kv, past_rope = self.cache.past(self.noise), self.past_rope
+        if not past:
+            past_kv, past_rope = past_kv[..., :0, :], self.no_past
 
         def denoise(sample: Tensor, t: float) -> tuple[Tensor, Tensor]:
             return model.denoise(
@@ -122,7 +121,7 @@ class SteadyChunk:
     def concatenated(
         self, steps: int, *, past: bool, diffusers: DiffusersTransformer | None = None
     ) -> Result:
-        """Denoise with all clips concatenated, by our network or by diffusers'."""
+        """Denoise with all clips concatenated, in our network or in diffusers'."""
         clips = self.past if past else []
 
         def predict(sample: Tensor, t: float) -> Tensor:
@@ -143,7 +142,7 @@ class SteadyChunk:
 
 
 def randomize_zero_layers(model: InContextTransformer) -> None:
-    """Give random values to the layers that are initialized to zero, in place."""
+    """Randomize the layers that are initialized to zero, in place."""
     nn.init.normal_(model.proj_out.weight, std=0.02)
     for block in model.blocks:
         assert isinstance(block, Block)

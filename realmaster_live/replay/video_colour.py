@@ -55,11 +55,11 @@ class Colours(NamedTuple):
 
     def filled_up(self, other: Colours) -> Colours:
         """Return these, where they say nothing as another says, and for HDR as BT.2100 has it."""
-        said = Colours(*(b if a == UNSPECIFIED else a for a, b in zip(self, other, strict=True)))
-        if said.transfer not in (PQ, HLG):
-            return said
-        usual = Colours(BT2020, said.transfer, BT2020)
-        return Colours(*(b if a == UNSPECIFIED else a for a, b in zip(said, usual, strict=True)))
+        stated = Colours(*(b if a == UNSPECIFIED else a for a, b in zip(self, other, strict=True)))
+        if stated.transfer not in (PQ, HLG):
+            return stated
+        usual = Colours(BT2020, stated.transfer, BT2020)
+        return Colours(*(b if a == UNSPECIFIED else a for a, b in zip(stated, usual, strict=True)))
 
 
 def check_colours(colours: Colours) -> None:

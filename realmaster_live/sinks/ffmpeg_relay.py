@@ -55,17 +55,17 @@ class FfmpegRelay:
 
     def wait_until_connected(self, timeout_s: float) -> None:
         """Wait until the server takes the stream; OSError where it does not."""
-        deadline, said = time.monotonic() + timeout_s, b""
-        while CONNECTED not in said:
+        deadline, output = time.monotonic() + timeout_s, b""
+        while CONNECTED not in output:
             more = self._read(max(0.0, deadline - time.monotonic()))
             if not more:
                 late = time.monotonic() >= deadline
-                lines = said.decode(errors="replace").strip().splitlines()
+                lines = output.decode(errors="replace").strip().splitlines()
                 raise ConnectionError("no answer" if late or not lines else lines[-1])
-            said += more
+            output += more
 
     def drain(self) -> None:
-        """Throw away what ffmpeg has said, so that it never waits for us to read it."""
+        """Throw away what ffmpeg has written, so that it never waits for us to read it."""
         while self._read(0.0):
             pass
 

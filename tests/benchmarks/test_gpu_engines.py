@@ -44,4 +44,4 @@ def test_a_variant_that_fails_is_a_row(tmp_path):
 
 def test_the_limit_ends_it(tmp_path):
     data, _ = run(tmp_path, "--limit-s", "0.01")
-    assert "left out after 0.01 s" in data["rows"][-1]["note"]
+    assert "time limit of 0.01 s" in data["rows"][-1]["note"]

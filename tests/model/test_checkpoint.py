@@ -80,7 +80,7 @@ def test_every_expert_has_its_file(tmp_path):
     assert not torch.equal(loaded[1].proj_out.weight, loaded[2].proj_out.weight)
     with pytest.raises(BuildError, match="of one expert, got tiny-two with 2"):
         load_checkpoint(tmp_path)
-    with pytest.raises(BuildError, match="2 transformers of tiny-two, one an expert, got 1"):
+    with pytest.raises(BuildError, match="2 transformers of tiny-two, one for each expert, got 1"):
         save_checkpoint(tmp_path, *networks[:2])
     (tmp_path / "transformer_2.safetensors").unlink()
     with pytest.raises(BuildError, match=r"2 experts of tiny-two .* got no transformer_2\.safe"):

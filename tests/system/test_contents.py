@@ -79,7 +79,7 @@ def test_what_lies_in_place_of_a_recordings_file_is_named(name, got, tmp_path, c
             list(Recording(folder, verify=False).samples(camera))
 
 
-def test_other_bytes_keep_what_was_said_of_them(tmp_path):
+def test_other_bytes_keep_their_description(tmp_path):
     (tmp_path / "a").write_bytes(b"other")
     os.mkfifo(tmp_path / "fifo")
     for path in (tmp_path / "a", tmp_path / "fifo", tmp_path / "absent", Path("/")):

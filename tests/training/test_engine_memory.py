@@ -82,7 +82,7 @@ def test_the_small_wan_fits_beside_a_simulator_on_a_card_of_24_gigabytes():
     assert told.bytes - sum(told.held.values()) > RUNTIME_BYTES
 
 
-def test_the_command_says_it(tmp_path, capsys):
+def test_the_command_prints_it(tmp_path, capsys):
     save_checkpoint(tmp_path / "model", make("taew2_1"), InContextTransformer(PROFILE))
     command = ["model", "info", str(tmp_path / "model")]
     assert main([*command, "--memory", "--size", f"{WIDTH}x{HEIGHT}"]) == 0

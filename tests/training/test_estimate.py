@@ -118,7 +118,7 @@ def test_fake_tensors_leave_nothing_behind(tmp_path):
     assert all(size > 0 for size, _ in measured(recipe, write_base(tmp_path, SMALL)).values())
 
 
-def test_a_size_that_does_not_fit_is_told():
+def test_a_size_that_does_not_fit_is_reported():
     with pytest.raises(ConfigError, match=r"expected sides that are multiples of 16 .* got 130x96"):
         estimate_distillation(recipe_of("nothing"), SMALL, (130, 96))
 

@@ -77,7 +77,7 @@ class Streams:
                 return
 
     async def _news(self, cameras: list[str]) -> AsyncIterator[tuple[str, Any]]:
-        told, second, due = 0, 0, 0.0
+        last_number, second, due = 0, 0, 0.0
         while True:
             if time.monotonic() >= due:
                 due = time.monotonic() + STATE_EVERY_S
@@ -88,9 +88,9 @@ class Streams:
             left_s = max(0.0, due - time.monotonic())
             if not cameras:
                 await asyncio.sleep(left_s)
-            elif await self._screen.after(told, left_s):
+            elif await self._screen.after(last_number, left_s):
                 boxes = await self._screen.boxes(cameras)
-                told = boxes["number"]
+                last_number = boxes["number"]
                 yield "boxes", boxes
 
     @contextlib.contextmanager

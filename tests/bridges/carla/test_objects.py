@@ -295,7 +295,7 @@ def test_only_what_is_in_range_is_reported_and_nothing_where_it_is_not_wanted(dr
     assert none.objects == () and none.ego_to_world is not None
 
 
-def test_a_light_that_may_have_changed_since_its_tick_is_not_told(owner):
+def test_a_light_that_may_have_changed_since_its_tick_is_not_reported(owner):
     world = owner.world
     lights = list(world.get_actors().filter("traffic.traffic_light"))
     watch = SceneWatch(carla, world, own_id=None, numbered_by_actor=True)

@@ -175,7 +175,7 @@ def test_a_game_that_does_not_come_back_is_given_up(scheme, recording):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_game_that_is_started_again_is_told_to_start(scheme, recording):
+def test_a_game_that_is_started_again_gets_the_start_message(scheme, recording):
     with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording) as (port, process):
         url = f"{scheme}://127.0.0.1:{port}"
         with GtavBridge(url, fps=20, timeout_s=3.0, **OWN_SIZE) as bridge:

@@ -211,7 +211,7 @@ def test_memory_holds_every_experts_past_apart(checkpoint):
 def test_opens_by_name_and_says_what_is_missing(checkpoint, tmp_path):
     with load_engine(str(checkpoint), **SIZE) as engine:
         assert engine.realize(noisy(0)).frames.shape == (4, 64, 96, 3)
-    with pytest.raises(BuildError, match="2 transformers of tiny-two, one an expert, got 1"):
+    with pytest.raises(BuildError, match="2 transformers of tiny-two, one for each expert, got 1"):
         TorchEngine(networks()[:2], **SIZE)
     with pytest.raises(BuildError, match="of one expert, got tiny-two with 2"):
         export(checkpoint, tmp_path)

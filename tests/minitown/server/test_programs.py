@@ -81,7 +81,7 @@ def walls(world, count):
     raise AssertionError(f"only {len(found)} walls")
 
 
-def test_every_vehicle_that_is_pushed_at_a_wall_tells_of_a_collision(carla_client):
+def test_every_vehicle_that_is_pushed_at_a_wall_reports_a_collision(carla_client):
     world = in_steps(carla_client)
     library = world.get_blueprint_library()
     vehicles = list(library.filter("vehicle.*"))

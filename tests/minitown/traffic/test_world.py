@@ -118,7 +118,7 @@ def test_a_place_can_be_taken_only_once(world):
     world.spawn("vehicle.nissan.patrol", place(world))
 
 
-def test_head_on_cars_stop_and_tell_once_each(world):
+def test_head_on_cars_stop_and_report_one_collision_each(world):
     a = world.spawn("vehicle.tesla.model3", Pose(0.0, 0.0, 0.0))
     b = world.spawn("vehicle.tesla.model3", Pose(14.0, 0.0, 0.0, 0.0, 180.0))
     for car in (a, b):

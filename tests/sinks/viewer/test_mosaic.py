@@ -32,7 +32,7 @@ def test_a_row_for_each_camera_and_a_column_for_the_layer(moment):
 
 
 @pytest.mark.parametrize("number", [0, 1, 77, NUMBERS - 1, NUMBERS + 3])
-def test_the_strip_tells_the_moment_and_the_watch(moment, number):
+def test_the_strip_encodes_the_moment_and_the_watch(moment, number):
     watch = Watch(cameras=("front", "left"), layer="depth", strip=True)
     picture = compose(moment, watch, number)
     assert picture.shape[1] >= 32 * STRIP_PX and picture.shape[0] % 2 == 0

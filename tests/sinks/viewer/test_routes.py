@@ -191,7 +191,7 @@ def test_the_page_records_from_one_tick_to_another(running, until, tmp_path):
         assert by_camera["front"] == by_camera["left"] and len(by_camera["front"]) >= 4
 
 
-def test_a_folder_that_cannot_be_written_is_said_on_the_page(running, tmp_path):
+def test_the_page_reports_a_folder_that_cannot_be_written(running, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with running("identity", recordings=tmp_path / "file") as client:
         status, answer = client.post("/recording", {"on": True})

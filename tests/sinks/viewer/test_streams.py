@@ -21,7 +21,7 @@ def events_of(response, count):
     return events
 
 
-def test_events_tell_the_state_and_the_seconds(feeding, client, until):
+def test_events_carry_the_state_and_the_seconds(feeding, client, until):
     until(lambda: feeding.shown > 4)
     with closing(client.connect()) as link:
         link.request("GET", "/events")

@@ -180,7 +180,7 @@ def mean_share(verdict):
     return sum(shares) / len(shares)
 
 
-def test_a_failing_gate_is_said_and_strict_makes_it_the_exit_status(base, shards, tmp_path, capsys):
+def test_strict_makes_a_failing_gate_the_exit_status(base, shards, tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         'method = "regress"\nbatch = 2\nchunks = 2\nbfloat16 = false\n'
@@ -220,7 +220,7 @@ def test_a_student_of_other_sizes_is_refused(recipe, base, data_of, textured, pr
         )
 
 
-def test_a_missing_adapter_is_told():
+def test_a_missing_adapter_is_reported():
     with pytest.raises(ConfigError, match=r"got no file nowhere\.safetensors"):
         Teacher.parse("base+nowhere.safetensors", BaseConfig())
 

@@ -44,7 +44,7 @@ def test_every_bar_is_held_to_its_limit():
     }
 
 
-def test_what_the_clips_do_not_tell_is_not_passed():
+def test_bars_that_the_clips_cannot_measure_are_not_passed():
     result = {key: value for key, value in RESULT.items() if key not in ("look_b", "prompted")}
     result["lights"] = {"kept": None, "judged": 0, "readable": 0}
     found = verdicts(result)

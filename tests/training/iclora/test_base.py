@@ -58,7 +58,7 @@ def test_two_experts_are_asked_for_by_name(wan):
         load_base(BaseConfig(checkpoint=str(folder), expert="low_noise"))
 
 
-def test_what_is_no_model_is_told(tmp_path):
+def test_what_is_no_model_is_reported(tmp_path):
     with pytest.raises(ConfigError, match="give --base FOLDER"):
         load_base(BaseConfig())
     with pytest.raises(BuildError, match="Wan-AI/Wan2"):

@@ -94,7 +94,7 @@ def test_a_chunk_of_several_latent_frames_keeps_its_frame_axis():
     assert chunks[0, :, 0, :, 0, 0].tolist() == [[3, 4, 5], [6, 7, 8]]  # chunk, frame
 
 
-def test_what_a_model_cannot_take_is_told():
+def test_what_a_model_cannot_take_is_reported():
     with pytest.raises(PairError, match="at least 7 chunks"):
         Batches(Pairs(SHAPES[:2]), TINY, seed=0, batch=1, chunks=7)
     with pytest.raises(PairError, match="16 channels"):

@@ -101,6 +101,6 @@ def test_tokens_share_a_timestep_where_all_frames_do():
     assert mixed[1].tolist() == pytest.approx([0.0] * 4 + [0.7] * 8)
 
 
-def test_shares_outside_zero_and_one_are_told():
+def test_shares_outside_zero_and_one_are_reported():
     with pytest.raises(ConfigError, match=r"caption_dropout in 0\.\.1, got 1\.5"):
         Conditions(caption_dropout=1.5)

@@ -26,6 +26,6 @@ def test_shards_are_opened_by_split_and_hashed(tmp_path):
     assert other.validation is None
 
 
-def test_a_folder_without_shards_is_told(tmp_path):
+def test_a_folder_without_shards_is_reported(tmp_path):
     with pytest.raises(PairError, match="realmaster pairs pack"):
         open_data(tmp_path)

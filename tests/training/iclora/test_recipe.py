@@ -65,7 +65,7 @@ def test_toml_holds_every_kind_of_value(tmp_path):
         ({"optimizer": {"accumulate": 0}}, "accumulate of at least 1"),
     ],
 )
-def test_wrong_entries_are_told(table, words):
+def test_wrong_entries_are_reported(table, words):
     with pytest.raises(ConfigError, match=words):
         parse_recipe(table)
 
@@ -87,7 +87,7 @@ def test_the_fingerprint_leaves_out_what_may_change():
     assert fingerprint(recipe, data_sha256="d", base_sha256="c") != one
 
 
-def test_flags_that_belong_to_the_other_method_are_told(tmp_path, capsys):
+def test_flags_that_belong_to_the_other_method_are_reported(tmp_path, capsys):
     path = str(RECIPES / "ic-lora-embedded.toml")
     rest = ["--data", str(tmp_path), "--out", str(tmp_path / "run")]
     assert main(["fit", path, *rest, "--start", "x"]) == 2

@@ -185,7 +185,7 @@ def test_dropped_captions_are_the_empty_prompt():
         assert told.loss(0)["loss"].isfinite()
 
 
-def test_prompts_that_a_model_cannot_take_are_told():
+def test_prompts_that_a_model_cannot_take_are_reported():
     stage, _ = stage_of(TINY)
     stage.batches.pairs = LatentClips(
         [LatentClip("a storm", clip.reference, clip.target) for clip in stage.batches.pairs.clips]
@@ -196,7 +196,7 @@ def test_prompts_that_a_model_cannot_take_are_told():
         stage_of(TINY_WAN)[0].loss(0)
 
 
-def test_losses_are_told_by_noise_level():
+def test_losses_are_reported_by_noise_level():
     bins = LossBins()
     bins.add(torch.tensor([0.05, 0.06, 1.0]), torch.tensor([1.0, 2.0, 5.0]))
     assert bins.take() == {"0.0-0.1": 1.5, "0.9-1.0": 5.0}

@@ -200,7 +200,7 @@ def test_a_clip_of_one_frame_has_edges(clip, tmp_path):
     assert (maps == 0).any()
 
 
-def test_the_facts_tell_what_the_vote_gained(tmp_path):
+def test_the_facts_state_what_the_vote_gained(tmp_path):
     write_scene(tmp_path / "pairs", 1, noise=8)
     _, facts = drawn(clip_of(tmp_path, tmp_path / "pairs"), tmp_path)
     assert 0 < facts["flicker"] < 0.7 * facts["flicker_of_canny"]

@@ -44,7 +44,7 @@ def test_every_lacking_model_encoder_and_licence_is_named_at_once(dataset, tmp_p
     assert lines[3].startswith("[encode] expected a UMT5 encoder")
 
 
-def test_a_wan_autoencoder_without_a_text_encoder_is_told(dataset, tmp_path):
+def test_a_wan_autoencoder_without_a_text_encoder_is_reported(dataset, tmp_path):
     vace = save_vace(tmp_path / "vace")
     with pytest.raises(ConfigError, match="expected a text_encoder for the latents of a Wan"):
         preflight(chain_of(dataset, encode={"autoencoder": str(vace)}), ["encode"])

@@ -157,7 +157,7 @@ def test_what_a_client_says_is_passed_on_but_not_what_it_wants_to_receive():
     ]
 
 
-def test_stamps_count_and_tell_the_time():
+def test_stamps_hold_the_count_and_the_time():
     with scripted(ever_new) as (url, _), relay_of(url, near_m=0.2) as (relay, stream):
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
         stamps = [read_stamp(stream.receive(5.0).fields) for _ in range(5)]
