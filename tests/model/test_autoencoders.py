@@ -225,5 +225,5 @@ def larger(graph: Graph) -> Graph:
         for name, x in graph.inputs.items()
     }
     return Graph(
-        name=graph.name, module=graph.module, inputs=inputs, free={}, outputs=graph.outputs
+        name=graph.name, module=graph.module, inputs=inputs, dynamic_axes={}, outputs=graph.outputs
     )

@@ -59,7 +59,7 @@ def export_judge(network: nn.Module, path: Path) -> None:
             name="judge",
             module=network,
             inputs={INPUT: torch.zeros(1, 3, 4 * MULTIPLE, 6 * MULTIPLE)},
-            free={INPUT: {2: MULTIPLE * rows, 3: MULTIPLE * columns}},
+            dynamic_axes={INPUT: {2: MULTIPLE * rows, 3: MULTIPLE * columns}},
             outputs=list(OUTPUTS),
         )
     )
