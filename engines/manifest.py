@@ -8,6 +8,7 @@ those that the manifest implies.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +25,7 @@ from realmaster_live.system.inside import SafeFolder
 from realmaster_live.system.texts import read_object
 
 FORMAT = 1
+SHA256 = re.compile(r"[0-9a-f]{64}")
 MANIFEST = "manifest.json"
 PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
 GRAPHS = ("encode", "context", "denoise", "decode")
@@ -82,7 +84,7 @@ def check_files(folder: Path, files: Any, source: Path, *, remedy: str) -> None:
         raise _wrong(source, "files", "an object with the files' names as keys", files)
     for name, entry in files.items():
         match entry:
-            case {"sha256": str(sha256), "bytes": int(size)}:
+            case {"sha256": str(sha256), "bytes": int(size)} if SHA256.fullmatch(sha256):
                 pass
             case _:
                 raise _wrong(source, f"files.{name}", "an object with sha256 and bytes", entry)

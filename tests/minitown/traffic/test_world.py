@@ -7,6 +7,7 @@ import pytest
 from realmaster_live.errors import ActorError, RecordingError
 from realmaster_live.minitown.models.bodies import BODIES, PROP_EXTENTS, WALKER_EXTENT
 from realmaster_live.minitown.models.catalogue import make_models
+from realmaster_live.minitown.plan.boxes import overlap
 from realmaster_live.minitown.plan.network import LARGEST_VEHICLE, make_network
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog, read_states
@@ -134,6 +135,25 @@ def test_head_on_cars_stop_and_report_one_collision_each(world):
     a.vehicle.control = VehicleControl(throttle=0.6, reverse=True)
     run(world, 1.0)
     assert a.vehicle.speed < -1.0
+
+
+@pytest.mark.parametrize("walks", [False, True])
+def test_a_walker_stops_a_car_and_both_are_told(world, walks):
+    car = world.spawn("vehicle.tesla.model3", Pose())
+    walker = world.spawn("walker.pedestrian.0002", Pose(12.0, 1.5 if walks else 0.0, 0.93))
+    car.vehicle.control = VehicleControl(throttle=1.0)
+    if walks:
+        walker.walker.control = WalkerControl((0.0, -1.0, 0.0), 0.5)
+    while not world.collisions:
+        world.step(DT)
+        assert world.time_s < 5.0
+    hit = world.collisions
+    assert {(c.actor, c.other) for c in hit} == {(car.id, walker.id), (walker.id, car.id)}
+    assert hit[0].impulse[0] == -hit[1].impulse[0] != 0.0
+    assert car.vehicle.speed == 0.0
+    for _ in range(40):
+        world.step(DT)
+        assert not overlap(car.box, walker.box)
 
 
 def test_walker_obeys_its_control(world):
