@@ -13,7 +13,7 @@ from realmaster_live.bridges.gtav.readers.files import damaged, read_lines, read
 from realmaster_live.bridges.gtav.readers.yaml_file import read_yaml
 from realmaster_live.cli import main
 from realmaster_live.cli.calibration import read_clips
-from realmaster_live.datasets.annex_b import can_pass
+from realmaster_live.datasets.annex_b import can_copy
 from realmaster_live.errors import PairError, RealMasterError
 from realmaster_live.prompts import PromptTable
 from realmaster_live.recording import Recording
@@ -46,7 +46,7 @@ READERS = {
     "dataset.pz": frames_of_a_game,
     "clip.npy": read_clips,
     "prompts.safetensors": PromptTable.load,
-    "video.mp4": can_pass,
+    "video.mp4": can_copy,
     "depth.raw": lambda path: read_raw(path, np.float32, (9, 9)),
     "camera.yaml": read_yaml,
     "plan.json": lambda path: read_record(
