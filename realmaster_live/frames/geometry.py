@@ -56,3 +56,15 @@ def box_corners(size: NDArray[np.float64], object_to_world: Matrix) -> NDArray[n
     """
     signs = np.array([[i >> 2 & 1, i >> 1 & 1, i & 1] for i in range(8)]) - 0.5
     return (signs * size) @ object_to_world[:3, :3].T + object_to_world[:3, 3]
+
+
+def skew_of(
+    axes: NDArray[np.float64],  # (..., 3, 3)
+) -> NDArray[np.float64]:  # (...)
+    """Return how far axes are from a rotation: the largest entry of A A^T - 1, inf if mirrored.
+
+    Any numbers are taken; those that no rotation has count as 2, so that none overflows.
+    """
+    bounded = np.clip(np.nan_to_num(axes, nan=2.0), -2.0, 2.0)
+    skew = np.abs(bounded @ np.swapaxes(bounded, -1, -2) - np.eye(3)).max((-2, -1))
+    return np.where(np.linalg.det(bounded) < 0, np.inf, skew)

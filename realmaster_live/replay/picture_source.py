@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES, Frame
-from realmaster_live.frames.geometry import pinhole
+from realmaster_live.frames.geometry import pinhole, skew_of
 from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, hash_files
 from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import POSES, read_sidecar
@@ -114,9 +114,7 @@ def _poses(given: list[Any], pictures: int, folder: Path) -> NDArray[np.float64]
     got = f"{numbers.size} for {pictures} pictures"
     if numbers.size == 16 * pictures:
         poses = numbers.reshape(-1, 4, 4)
-        axes = poses[:, :3, :3]
-        skew = np.abs(axes @ axes.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
-        bad = (skew > SKEW) | (np.linalg.det(axes) < 0)
+        bad = skew_of(poses[:, :3, :3]) > SKEW
         bad |= np.abs(poses[:, 3] - (0, 0, 0, 1)).max(1) > SKEW
         if not bad.any():
             return poses

@@ -42,8 +42,9 @@ def read_sidecar(path: Path) -> dict[str, Any]:
         if expected:
             shown = repr(value)
             shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+            named = key if key.isidentifier() else f"{key!r:.40}"
             raise PairError(
-                f"expected {expected} for {key} of {path}, got {shown}: mend its JSON, {sidecar}"
+                f"expected {expected} for {named} of {path}, got {shown}: mend its JSON, {sidecar}"
             )
     return known
 

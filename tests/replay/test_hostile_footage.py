@@ -119,6 +119,7 @@ BAD = [
             [0] * 64,
             [["a"]],
             [2 * each for each in ROW] * 4,
+            [ROW, ROW, [1, 0, -1e308, *ROW[3:]], ROW],
         ],
     ),
     ("size", ["x", [1], [0, 2], [1e400, 3]]),
@@ -137,6 +138,13 @@ def test_a_wrong_fact_is_named(key, values, folder, tmp_path, capsys):
     out = ["--out", str(tmp_path / "o"), "--engine", "identity", "--quiet"]
     assert main(["replay", str(folder), *out]) in (1, 2)
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_fact_of_any_name_is_named_in_one_line(folder):
+    (folder / "about.json").write_text(json.dumps({"fps": 20, "a\nb": 10**400}))
+    with pytest.raises(PairError, match=r"for 'a\\nb' of") as caught:
+        play(folder)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.frames.geometry import skew_of
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import open_regular
 from realmaster_live.system.pictures import read_map, read_picture
@@ -76,9 +77,7 @@ def read_numbers(text: Iterable[Any], shape: tuple[int, ...], path: Path) -> NDA
 def read_view(text: Iterable[Any], path: Path) -> NDArray[np.float64]:
     """Return a view matrix (4, 4), which takes points, as columns, from the world to a camera."""
     view = read_numbers(text, (4, 4), path)
-    turn = view[:3, :3]
-    skew = np.abs(turn @ turn.T - np.eye(3)).max()
-    if skew > SKEW or np.linalg.det(turn) < 0 or not np.allclose(view[3], [0, 0, 0, 1]):
+    if skew_of(view[:3, :3]) > SKEW or not np.allclose(view[3], [0, 0, 0, 1]):
         raise damaged(path, "a view matrix that turns and moves, row by row", f"{view.tolist()}")
     return view
 

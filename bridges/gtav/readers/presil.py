@@ -34,6 +34,7 @@ from realmaster_live.bridges.gtav.readers.files import (
     whole_labels,
     with_focal,
 )
+from realmaster_live.frames.geometry import skew_of
 
 IMAGES = "image_2"
 TRACKING_FPS = 25.0  # of series; single pictures are taken about once a second, at no steady rate
@@ -125,7 +126,7 @@ def _pose(path: Path) -> NDArray[np.float64]:
     text = " ".join(read_lines(path)).split()
     _, position, forward, right, up = read_numbers(text, (5, 3), path)
     axes = np.stack((right, -up, forward), 1)
-    if np.abs(axes.T @ axes - np.eye(3)).max() > SKEW or np.linalg.det(axes) < 0:
+    if skew_of(axes) > SKEW:
         raise damaged(path, "forward, right and up at right angles", f"{axes.T.tolist()}")
     pose[:3, :3], pose[:3, 3] = axes, position
     return pose
