@@ -70,7 +70,7 @@ class Opened:
     def schedule(
         self, steps: int, prompts: Mapping[str, NDArray[np.float32]] | None
     ) -> tuple[list[float], dict[int, PromptTable]]:
-        """Return the noise levels of so many steps, and the prompts of each expert that serves one.
+        """Return the noise levels of `steps` steps, and the prompts of each expert that serves one.
 
         `prompts` are embeddings (M, C) besides those that the model has.
 

@@ -91,7 +91,7 @@ class LaneMap:
         self._cells = {cell: _Cell(self.tracks, entries) for cell, entries in cells.items()}
 
     def places(self, x: float, y: float, within: float = 6.0) -> list[LanePlace]:
-        """Return the nearest place on each lane within so many metres, nearest first."""
+        """Return the nearest place on each lane within `within` metres, nearest first."""
         best: dict[LaneKey, tuple[float, LanePlace]] = {}
         cx, cy = int(x // CELL), int(y // CELL)
         for i in range(cx - 1, cx + 2):
@@ -124,7 +124,7 @@ class _Cell:
         self.length = np.linalg.norm(self.step[:, :2], axis=1)
 
     def near(self, x: float, y: float, within: float) -> list[tuple[float, LanePlace]]:
-        """Return (distance, place) of every segment within so many metres."""
+        """Return (distance, place) of every segment within `within` metres."""
         dx, dy = x - self.start[:, 0], y - self.start[:, 1]
         ux, uy = self.step[:, 0] / self.length, self.step[:, 1] / self.length
         along = np.clip(dx * ux + dy * uy, 0.0, self.length)

@@ -239,7 +239,7 @@ def _signs(layout: Layout) -> list[Sign]:
 
 
 def _along_lanes(lanes: dict[LaneKey, Lane], gap: float) -> Iterator[SpawnPoint]:
-    """Yield a place every so many metres of each lane outside junctions."""
+    """Yield a place every `gap` metres of each lane outside junctions."""
     for lane in lanes.values():
         if lane.junction >= 0:
             continue

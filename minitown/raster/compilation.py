@@ -87,7 +87,7 @@ def cache_folder() -> Path | None:
             return folder
     except OSError as error:
         log.warning(
-            "expected to keep compiled kernels in %s, got %s: every start compiles them anew until "
+            "expected to keep compiled kernels in %s, got %s: every start compiles them until "
             "NUMBA_CACHE_DIR names a folder that can be written",
             folder,
             error,

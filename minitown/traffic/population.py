@@ -21,7 +21,7 @@ SPAWN_GAP_M = 3.0  # kept free before and behind an ambient vehicle when it is s
 
 
 def populate(world: World, vehicles: int, walkers: int, seed: int) -> tuple[list[int], list[int]]:
-    """Spawn up to so many vehicles and walkers, as room allows; returns their ids."""
+    """Spawn up to these numbers of vehicles and walkers, as room allows; return their ids."""
     rng = np.random.default_rng([world.network.seed, seed, 2])
     return _spawn_vehicles(world, vehicles, rng), _spawn_walkers(world, walkers, rng)
 

@@ -171,7 +171,7 @@ def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: boo
             if off > SAME_DRIVE_LEVELS:
                 raise PairError(
                     f"expected frame {index} of {source} to be drawn as it was, got {off:.1f} "
-                    "levels of difference: the town has changed since, make the pairs anew"
+                    "levels of difference: the town has changed since, make the pairs again"
                 )
         drawn = painters.rasteriser.render(state, view)
         sim[index] = drawn.rgb

@@ -67,13 +67,13 @@ class ArrayFeed:
         return self.feed
 
     def restart(self) -> None:
-        """Let the next picture follow nothing: deliver what is owed, then begin anew."""
+        """Deliver the pending pictures, and start a new sequence with the next one."""
         if self.feed is not None:
             self.feed.finish()
             self.feed = None
 
     def close(self) -> None:
-        """Deliver what is owed and close the engine; may be called twice."""
+        """Deliver the pending pictures and close the engine; may be called twice."""
         self.restart()
         self._engines.close()
 

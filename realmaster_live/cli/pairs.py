@@ -256,7 +256,7 @@ def _run_step(chain: Any, name: str, *, dry_run: bool) -> None:
     from realmaster_live.training.pairs.stages import step_of
 
     if dry_run:
-        print(f"{name}: anew, from what the stages before it have made")
+        print(f"{name}: would be made again from the results of earlier stages")
         return
     _print_report(step_of(name)(chain.dataset, chain.recipe.config(name)))
 

@@ -1,4 +1,4 @@
-"""`realmaster replay`: realize recordings, videos, pictures and logs anew."""
+"""`realmaster replay`: realize recordings, videos, pictures and logs again."""
 
 from __future__ import annotations
 

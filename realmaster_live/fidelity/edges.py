@@ -23,7 +23,7 @@ VISIBLE = 0.6  # contrast from which an object's outline is visible in the rende
 def strong_edges(change: NDArray[np.uint8]) -> NDArray[np.bool_]:  # (H, W)
     """Return the pixels with the largest gradients, about the same number in every picture."""
     count = cv2.calcHist([change], [0], None, [256], [0, 256]).ravel()
-    above = np.cumsum(count[::-1])[::-1]  # pixels of at least so many levels
+    above = np.cumsum(count[::-1])[::-1]  # number of pixels of at least each level
     level = int(np.argmax(above <= STRONG_SHARE * change.size))
     return change >= max(level, MIN_EDGE_LEVELS)
 

@@ -80,7 +80,7 @@ class Rig:
         if not names or len(set(names)) != len(names):
             raise ConfigError(
                 "expected a rig of one or more cameras with different names, got "
-                f"{', '.join(names) or 'none'}: name each one anew"
+                f"{', '.join(names) or 'none'}: give each one its own name"
             )
 
     @classmethod

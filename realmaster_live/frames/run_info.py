@@ -32,7 +32,7 @@ class RunInfo:
     """One run of the live loop.
 
     Attributes:
-        source: what gives the frames. spec: the chunks of the first camera.
+        source: yields the frames. spec: the chunks of the first camera.
         engine: of the first camera. policy: what happens when the engine is late.
         shared: what the run's sinks make once for all of them, by what makes it; see `share`.
         controls: what may be changed of the engines while the run goes on; None where nothing may.

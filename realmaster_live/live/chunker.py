@@ -16,11 +16,11 @@ from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
 class Chunker:
     """Frames of one camera in, chunks of `spec` out.
 
-    A chunk holds frames that follow one another without a gap. Where the source lost frames, the
-    unfinished chunk is thrown away, the next one starts anew with `spec.first_frames` frames, and
-    its `dropped_before` says how many are missing. A source that starts over (its frame numbers go
-    back, its optics or its labels change) skips one chunk index instead, so that this is visible
-    too.
+    A chunk holds frames that follow one another without a gap. If the source lost frames, the
+    unfinished chunk is discarded, the next one has `spec.first_frames` frames, and its
+    `dropped_before` states how many are missing. If a source starts over (its frame numbers go
+    back, its optics or its labels change), one chunk index is skipped instead, so that this is
+    visible too.
 
     Args:
         spec: the chunks that the engine takes.
@@ -77,7 +77,7 @@ class Chunker:
         return chunk
 
     def finish(self) -> None:
-        """Throw away and count the frames that no chunk was completed for."""
+        """Discard and count the frames of a chunk that was not completed."""
         self._cut()
 
     def _cut(self) -> None:

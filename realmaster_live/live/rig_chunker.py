@@ -58,7 +58,7 @@ class RigChunker:
         return self._complete(tick)
 
     def finish(self) -> None:
-        """Throw away and count the frames that no chunk was completed for."""
+        """Discard and count the frames of chunks that were not completed."""
         self._drop_tick()
         for chunker in self._all:
             chunker.finish()

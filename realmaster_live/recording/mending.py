@@ -111,7 +111,7 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
                 keep_table(place.parent, name, tables[name])
         keep_table(folder, name, kept[name])
     if was_closed:
-        aside.move(folder / SEGMENT, "it could not be read and was made anew", is_loss=False)
+        aside.move(folder / SEGMENT, "it could not be read and was rebuilt", is_loss=False)
     streams = {name: camera.streams for name, camera in cameras.items() if camera.keep}
     unknown = {name: _unknown_classes(folder / name, files) for name, files in streams.items()}
     spans = spans_of(kept["frames"], unknown)

@@ -137,7 +137,7 @@ class Recorder:
         if self._broken:
             raise RecordingError(
                 f"expected a recording that can be written, got {self.folder}, which failed "
-                "before: free some disk space and record anew"
+                "before: free some disk space and record again"
             )
         chunk = replace(chunk, sources=self._sources_of(chunk))
         self._source = chunk.sources[-1]

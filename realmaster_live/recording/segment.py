@@ -100,8 +100,8 @@ class SegmentInfo:
         except (RecordingError, ValueError) as error:
             raise RecordingError(
                 f"expected the description of a segment in {folder / SEGMENT}, got {error}: "
-                "restore the file from a copy, or run realmaster dataset repair, which makes it "
-                "anew"
+                "restore the file from a copy, or run realmaster dataset repair, which "
+                "rebuilds it"
             ) from error
         return info
 

@@ -156,7 +156,9 @@ class BackgroundSink:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise ConfigError(f"expected a sink that was not closed, got {self.name}: open it anew")
+            raise ConfigError(
+                f"expected a sink that was not closed, got {self.name}: open a new one"
+            )
 
     def _start(self, cameras: int = 1) -> None:
         if self._thread is not None:

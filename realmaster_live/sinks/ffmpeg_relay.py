@@ -65,7 +65,7 @@ class FfmpegRelay:
             output += more
 
     def drain(self) -> None:
-        """Throw away what ffmpeg has written, so that it never waits for us to read it."""
+        """Discard what ffmpeg has written, so that it never waits for us to read it."""
         while self._read(0.0):
             pass
 

@@ -171,7 +171,7 @@ def test_a_closed_one_is_not_opened_again():
         pass
     sink.close()
     assert gate.closed == 1
-    with pytest.raises(ConfigError, match="open it anew"):
+    with pytest.raises(ConfigError, match="open a new one"):
         sink.begin(run_info())
 
 

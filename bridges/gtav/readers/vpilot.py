@@ -115,7 +115,7 @@ def _measured(path: Path, written_ns: int, size_bytes: int) -> tuple[int, int]:
 def likely_size(
     length: int, path: Path, hint: tuple[int, int] | None = None
 ) -> tuple[int, int]:  # width, height
-    """Return the size whose padded rows have so many bytes: the hint, else the one usual size."""
+    """Return the size whose padded rows have `length` bytes: the hint, else a usual size."""
     if hint is not None and _stride(hint[0]) * hint[1] == length:
         return hint
     found = [size for size in USUAL_SIZES if _stride(size[0]) * size[1] == length]

@@ -143,7 +143,7 @@ class Relay:
         return counts | {"shown": self._playout.shown, "left_out": self._playout.dropped}
 
     def run(self, seconds: float | None = None) -> None:
-        """Display realized chunks until `close`, the capture's end, or for so many seconds.
+        """Display realized chunks until `close`, the capture's end, or `seconds` have passed.
 
         Raises what ended the capture, if that was an error.
         """

@@ -40,7 +40,7 @@ class LiveView:
         keep_chunks: how many chunks of each camera may wait to be shown.
         quality: of the JPEG pictures.
         host: address to listen on; one that others reach needs a token.
-        token: what people have to give; made anew where it is needed and left out.
+        token: grants access to the page; generated if it is needed but not given.
         recordings: folder in which the page may start recordings, each in a folder of its own.
 
     Attributes:

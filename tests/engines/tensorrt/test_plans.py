@@ -87,11 +87,11 @@ def test_no_manifest_a_broken_one_and_an_old_one_are_refused(folder):
 @pytest.mark.parametrize(
     ("field", "other", "remedy"),
     [
-        ("version", "11.1.0.1", "build them again, or install that one"),
+        ("version", "11.1.0.1", "install it, or build them again"),
         ("sm", 89, "build them again on this GPU"),
         ("driver", "570.1", "build them again for this driver"),
         ("width", 1280, "or ask for the built one"),
-        ("flavour", "tensorrt_rtx", "install the one"),
+        ("flavour", "tensorrt_rtx", "install the compiler"),
     ],
 )
 def test_a_mismatch_names_the_field(folder, field, other, remedy):
