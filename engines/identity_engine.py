@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from realmaster_live.engines.sizes import spec_text
+from realmaster_live.engines.sizes import check_cameras, check_together, spec_text
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import AS_SIMULATED, check_prompt
 
@@ -13,8 +13,9 @@ class IdentityEngine:
     name = "identity"
     prompts: tuple[str, ...] = ()
 
-    def __init__(self, spec: ChunkSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: ChunkSpec, *, cameras: int = 1) -> None:
+        check_cameras(cameras)
+        self._spec, self.cameras = spec, cameras
 
     def __repr__(self) -> str:
         """Return text that names the chunk size."""
@@ -29,13 +30,18 @@ class IdentityEngine:
         """Return the chunk with a copy of its own frames."""
         return chunk.with_frames(chunk.frames.copy())
 
+    def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return the chunks of all cameras with a copy of their own frames."""
+        check_together(chunks, self.cameras)
+        return tuple(map(self.realize, chunks))
+
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Accept the prompt that changes nothing; EngineError for any other."""
         check_prompt(prompt, (AS_SIMULATED,))
 
     def sibling(self) -> IdentityEngine:
         """Return another identity engine."""
-        return IdentityEngine(self._spec)
+        return IdentityEngine(self._spec, cameras=self.cameras)
 
     def reset(self) -> None:
         """Do nothing: there is no state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.options import Precision
+from realmaster_live.engines.siblings import SiblingRig
 from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, MANIFEST
 from realmaster_live.errors import ConfigError, EngineError
 from realmaster_live.frames.chunk import ChunkSpec
@@ -75,6 +77,7 @@ def load_engine(
     negative: str | None = None,
     clip: int | None = None,
     autoencoder: str | None = None,
+    cameras: int = 1,
 ) -> LoadedEngine:
     """Return the engine called `embedded` or `identity`, or the one that a folder holds.
 
@@ -104,6 +107,8 @@ def load_engine(
         clip: frames of a whole clip.
         autoencoder: what is used in place of the model's own: wan (Wan's, which an imported
             checkpoint keeps), taehv:FILE, or the folder of a checkpoint or a Wan pipeline.
+        cameras: with several, all of this size, the engine is a RigEngine: it holds its weights
+            once and realizes their chunks together, a checkpoint as one batch.
 
     Raises:
         ConfigError: the name is none of these, or this kind of engine does not have an option.
@@ -121,7 +126,7 @@ def load_engine(
     if name == "identity":
         check_none(for_torch | {"steps": steps, "device": device}, "the identity engine")
         identity = IdentityEngine(
-            ChunkSpec(frames=CHUNK_FRAMES, height=height, width=width, fps=fps)
+            ChunkSpec(frames=CHUNK_FRAMES, height=height, width=width, fps=fps), cameras=cameras
         )
         identity.set_prompt(prompt or AS_SIMULATED)
         return identity
@@ -131,13 +136,15 @@ def load_engine(
         check_none(for_torch, f"an export ({name}), whose graphs are fixed")
         from realmaster_live.engines.onnx_engine import OnnxEngine
 
-        return OnnxEngine(
+        exported = OnnxEngine(
             folder,
             threads=threads,
             device=device or "cpu",
             recompute_reference=recompute_reference,
             **options,
         )
+        cores = (threads or os.cpu_count() or 1) if exported.device == "cpu" else 1
+        return exported if cameras == 1 else SiblingRig(exported, cameras, at_once=cores)
     if (folder / MANIFEST).is_file():
         fixed = for_torch | {"recompute_reference": recompute_reference}
         check_none(fixed, f"a build ({name}), whose plans are fixed")
@@ -145,7 +152,8 @@ def load_engine(
         require("onnx", extra="training")  # which the graphs of a build are read with
         from realmaster_live.engines.tensorrt.engine import TrtEngine
 
-        return TrtEngine(folder, device=number, **options)
+        built = TrtEngine(folder, device=number, **options)
+        return built if cameras == 1 else SiblingRig(built, cameras)
     if (folder / "profile.json").is_file():
         require("torch", extra="training")
         from realmaster_live.engines.torch.device import default_device
@@ -162,7 +170,11 @@ def load_engine(
         )
         if guidance is not None:
             check_none(
-                {"compile": compile, "recompute_reference": recompute_reference},
+                {
+                    "compile": compile,
+                    "recompute_reference": recompute_reference,
+                    "cameras": cameras != 1,
+                },
                 "--guidance, which realizes whole clips",
                 wanted="live chunks",
             )
@@ -175,7 +187,11 @@ def load_engine(
         from realmaster_live.engines.torch.engine import TorchEngine
 
         return TorchEngine(
-            folder, compile=compile, recompute_reference=recompute_reference, **torch_options
+            folder,
+            compile=compile,
+            recompute_reference=recompute_reference,
+            cameras=cameras,
+            **torch_options,
         )
     raise ConfigError(
         "expected 'embedded', 'identity' or a folder with manifest.json (an export), profile.json "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -64,6 +66,30 @@ def check_frames(chunk: Chunk, spec: ChunkSpec, stride: int, count: int) -> None
             f"expected frames of shape {expected}, got {chunk.frames.shape}: make the engine "
             f"for {fitting(width, height, stride)} and chunk the frames by engine.spec"
         )
+
+
+def check_cameras(cameras: int) -> None:
+    """Raise EngineError for a number of cameras that no engine can have."""
+    if cameras < 1:
+        raise EngineError(f"expected an engine for 1 camera or more, got {cameras}: name a number")
+
+
+def check_together(chunks: Sequence[Chunk], cameras: int) -> None:
+    """Raise EngineError unless there is a chunk of each camera, all of one shape."""
+    if len(chunks) != cameras:
+        got = ", ".join(chunk.camera for chunk in chunks) or "none"
+        raise EngineError(
+            f"expected a chunk of each of {cameras} cameras, got {len(chunks)} ({got}): give "
+            "realize_together one of each, or make the engine for as many cameras"
+        )
+    first = chunks[0]
+    for chunk in chunks[1:]:
+        if chunk.frames.shape != first.frames.shape:
+            raise EngineError(
+                f"expected chunks of one size and length, got {first.frames.shape} of "
+                f"{first.camera} and {chunk.frames.shape} of {chunk.camera}: make an engine for "
+                "each size, and give the chunks of the same ticks"
+            )
 
 
 def filled(frames: NDArray[np.uint8], spec: ChunkSpec) -> NDArray[np.uint8]:

@@ -118,14 +118,46 @@ class LoadedEngine(PromptedEngine, Protocol):
 
 
 @runtime_checkable
-class SharingEngine(Engine, Protocol):
+class SharingEngine(PromptedEngine, Protocol):
     """An engine whose weights several cameras can share."""
 
-    def sibling(self) -> Engine:
+    def sibling(self) -> Self:
         """Return an engine over the same weights with a past of its own, as after `reset`.
 
         Each is closed for itself; the weights go with the last one.
         """
+
+
+@runtime_checkable
+class RigEngine(Protocol):
+    """An engine for several cameras of one size: their weights, prompt and seed are the same.
+
+    Each camera has a past of its own. `run` takes one under the names of its cameras.
+    """
+
+    @property
+    def spec(self) -> ChunkSpec:
+        """The chunks of each camera."""
+
+    @property
+    def cameras(self) -> int:
+        """How many cameras there are."""
+
+    def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return the chunks realized: those of the same ticks, one of each camera.
+
+        The cameras come in the same order every time. Each picture is as an engine for its camera
+        alone would make it, within rounding.
+        """
+
+    def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
+        """Set the prompt of all cameras from the next chunks on."""
+
+    def reset(self) -> None:
+        """Forget all earlier chunks of all cameras."""
+
+    def close(self) -> None:
+        """Release the device; may be called twice."""
 
 
 @runtime_checkable

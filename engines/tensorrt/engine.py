@@ -7,6 +7,7 @@ fills the ring runs after the caller has received the frames.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram, Ports, Sizes
 from realmaster_live.engines.program.graph_weights import round_to_bfloat16
 from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
-from realmaster_live.engines.tensorrt.compilers import Flavour, Plan, find_flavour
+from realmaster_live.engines.tensorrt.compilers import Plan, find_flavour
 from realmaster_live.engines.tensorrt.cuda_driver import RecordedGraph, find_gpu
 from realmaster_live.engines.tensorrt.cuda_memory import CudaMemory
 from realmaster_live.engines.tensorrt.plans import GRAPHS_FOLDER, check_fits, read_manifest
@@ -99,7 +100,7 @@ class TrtEngine:
                 f"expected an NVIDIA GPU for the plans in {self._folder}, got none: use the folder "
                 f"{self._folder / GRAPHS_FOLDER}, which runs on the CPU"
             )
-        flavour = find_flavour(manifest["flavour"], gpu=True)
+        flavour = self._flavour = find_flavour(manifest["flavour"], gpu=True)
         present = {"flavour": flavour.name, "version": flavour.version, "sm": gpu.sm}
         present |= {"driver": gpu.driver, "width": width, "height": height}
         # sm and driver are None in builds that were made without a GPU
@@ -113,23 +114,28 @@ class TrtEngine:
         ports = {name: Ports.from_dict(each) for name, each in manifest["graphs"].items()}
         self._program = ChunkProgram(ports, self._sizes())
         self._noise = ChunkNoise(self._program.latent.at(0), seed)
-        self._memory: CudaMemory | None = None
-        self._device: TrtDevice | None = None
         self._plans: dict[str, Plan] = {}
-        self._events: dict[str, tuple[Any, Any]] = {}
+        self._graphs = graphs
         self.prompts = read_prompts(self._folder / GRAPHS_FOLDER, manifest)
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         check_prompt(first, self.prompts or (AS_SIMULATED,))
         self._fade = Fade(first)
         self._shown = self._fade_start = self.prompts.get(first)
-        self._open(flavour, device)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make what no other engine shares, and run each stage once."""
+        self._memory: CudaMemory | None = None
+        self._device: TrtDevice | None = None
+        self._events: dict[str, tuple[Any, Any]] = {}
         self._recorded: dict[tuple[str, int], RecordedGraph] | None = None
         self._seconds: dict[str, list[float]] = {}
         self._pending: list[str] = []
         self._due = self._taken = 0  # frames of the next chunk and of the one before
+        self._open()
         self.reset()
         self._warm_up()
-        if graphs:
+        if self._graphs:
             self._recorded = {}
             self._warm_up()
 
@@ -211,8 +217,17 @@ class TrtEngine:
             answer = self._from_noise(memory)
         return self._with_provenance(chunk, answer, seed)
 
+    def sibling(self) -> TrtEngine:
+        """Return an engine over the same plans, with memory, contexts and a past of its own."""
+        self._opened()
+        other = copy(self)
+        other._program = ChunkProgram(self._program.graphs, self._program.sizes)
+        other._noise, other._fade = copy(self._noise), copy(self._fade)
+        other._begin()
+        return other
+
     def close(self) -> None:
-        """Release the plans and all memory; may be called twice."""
+        """Release all memory, and the plans with the last sibling; may be called twice."""
         if self._memory is None:
             return
         self._collect()
@@ -220,7 +235,7 @@ class TrtEngine:
             for recorded in (self._recorded or {}).values():
                 recorded.close()
             self._recorded, self._device = None, None
-            self._plans.clear()
+            self._plans = {}
             self._events.clear()
         self._memory.close()
         self._memory = None
@@ -245,17 +260,22 @@ class TrtEngine:
         fields["rope_widths"] = tuple(fields["rope_widths"])
         return Sizes(**fields)
 
-    def _open(self, flavour: Flavour, index: int) -> None:
-        """Allocate the memory, write the constants, and open the plans."""
+    def _open(self) -> None:
+        """Allocate the memory, write the constants, and open the plans unless a sibling has."""
         program, spec = self._program, self._spec
         frames = (spec.frames, spec.height, spec.width, 3)
-        self._memory = memory = CudaMemory(program.layout.bytes, frames, index=index)
+        self._memory = memory = CudaMemory(program.layout.bytes, frames, index=self.device)
         with memory.current():
             for name, values in program.constants.items():
                 memory.write(memory.base + program.layout.offset(name), values)
             self._write_prompt(memory)
-            self._plans = {
-                name: Plan(flavour, (self._folder / file).read_bytes(), name, program.graphs[name])
+            self._plans = self._plans or {
+                name: Plan(
+                    self._flavour,
+                    (self._folder / file).read_bytes(),
+                    name,
+                    program.graphs[name],
+                )
                 for name, file in self.manifest["plans"].items()
             }
             self._device = TrtDevice(self._plans, memory, program.sizes.lengths)

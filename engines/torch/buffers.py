@@ -3,11 +3,15 @@
 Every tensor is written in place and stays at its address, so that CUDA graphs can be captured over
 them.
 
-Legend: P tokens of the past, M tokens of a prompt, L layers, D channels of a head, C latent
-channels, F latent frames of a chunk.
+The first axis is that of the cameras, which are one batch.
+
+Legend: B cameras, T frames of a chunk, H W pixels, M tokens of a prompt, L layers, D channels of a
+head.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -27,12 +31,13 @@ class ExpertState:
 
     Attributes:
         store: keys and values of the chunk, its reference and the past.
-        prompt_kv: the prompt's keys and values, (L, 2, 1, heads, M, D); None without prompts.
+        prompt_kv: the prompt's keys and values, (L, 2, B, heads, M, D); None without prompts.
     """
 
     def __init__(self, profile: Profile, store: Store, prompt_tokens: int) -> None:
         self.store = store
-        shape = (profile.layers, 2, 1, profile.heads, prompt_tokens, profile.head_width)
+        cameras = store.rows[0].shape[1]
+        shape = (profile.layers, 2, cameras, profile.heads, prompt_tokens, profile.head_width)
         self.prompt_kv = store.rows[0].new_zeros(shape) if prompt_tokens else None
 
 
@@ -49,34 +54,35 @@ class Buffers:
         autoencoder: Autoencoder,
         spec: ChunkSpec,
         device: torch.device,
-        levels: list[float],
+        levels: Sequence[float],
         seed: int,
         dtype: torch.dtype = torch.float32,  # of keys, values and the autoencoder's memories
         prompt_tokens: int = 0,
         experts: int = 1,
+        cameras: int = 1,
     ) -> None:
-        frames = (spec.frames, spec.height, spec.width, 3)
+        frames = (cameras, spec.frames, spec.height, spec.width, 3)
         cuda = device.type == "cuda"
         self.sent = torch.empty(frames, dtype=torch.uint8, pin_memory=cuda)
         self.received = torch.empty_like(self.sent, pin_memory=True) if cuda else None
         self.frames = torch.empty_like(self.sent, device=device) if cuda else self.sent
         self.decoded = torch.empty_like(self.frames)
-        memories = empty_memories(autoencoder, 1, spec.height, spec.width)
+        memories = empty_memories(autoencoder, cameras, spec.height, spec.width)
         self.encoder_memory, self.decoder_memory = (x.to(device, dtype) for x in memories)
         self.next_decoder_memory = torch.zeros_like(self.decoder_memory)
         self.pending = False
-        cells = (spec.frames, 12, spec.height // 2, spec.width // 2)
+        cells = (cameras * spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
         tokens = profile.chunk_latents * rows * columns
-        stores = [Store(profile, tokens, device, dtype) for _ in range(experts)]
+        stores = [Store(profile, tokens, device, dtype, cameras) for _ in range(experts)]
         self.states = [ExpertState(profile, store, prompt_tokens) for store in stores]
         cos, sin = rope_at(profile, [0.0], rows, columns)
         self.rope = cos.to(device), sin.to(device)
         self.timesteps = {t: torch.full((1,), t, device=device) for t in levels}
         latent = profile.latent_shape(spec.height, spec.width)
-        self.draw = ChunkNoise(latent, seed)
-        self.noise = torch.zeros(latent, device=device)
+        self.draw = ChunkNoise(latent, seed)  # the same for all cameras
+        self.noise = torch.zeros(cameras, *latent[1:], device=device)
         self.reference, self.latent = torch.zeros_like(self.noise), torch.zeros_like(self.noise)
 
     def reset(self) -> None:
@@ -103,14 +109,15 @@ class Buffers:
         for state in self.states:
             state.store.step()
 
-    def send(self, frames: NDArray[np.uint8]) -> None:
-        """Copy frames, and noise for them, to the device; return before the copy is done."""
+    def send(self, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """Copy each camera's frames, and noise, to the device; return before the copy is done."""
         self.noise.copy_(torch.from_numpy(self.draw.take()))
-        self.sent.numpy()[...] = frames
+        for place, each in zip(self.sent.numpy(), frames, strict=True):
+            place[...] = each
         if self.frames is not self.sent:
             self.frames.copy_(self.sent, non_blocking=True)
 
-    def receive(self) -> NDArray[np.uint8]:
+    def receive(self) -> NDArray[np.uint8]:  # (B, T, H, W, 3)
         """Return a copy of the decoded frames that the caller owns; wait for the device."""
         if self.received is None:
             return self.decoded.numpy().copy()

@@ -112,23 +112,36 @@ def check_precision(precision: str, device: torch.device) -> None:
             )
 
 
-def check_memory(profile: Profile, spec: ChunkSpec, device: torch.device, precision: str) -> None:
+def check_memory(
+    profile: Profile, spec: ChunkSpec, device: torch.device, precision: str, cameras: int = 1
+) -> None:
     """Raise OutOfMemory where an engine does not fit the free memory of a CUDA device."""
     if device.type != "cuda":
         return
     free, _ = torch.cuda.mem_get_info(device)
-    problem = too_little(profile, spec, precision, free, str(device))
+    problem = too_little(profile, spec, precision, free, str(device), cameras)
     if problem is not None:
         raise problem
 
 
 def too_little(
-    profile: Profile, spec: ChunkSpec, precision: str, free: int, device: str
+    profile: Profile,
+    spec: ChunkSpec,
+    precision: str,
+    free: int,
+    device: str,
+    cameras: int = 1,
 ) -> OutOfMemory | None:
     """Return an error that says what fits in some bytes instead of an engine; None if it fits."""
 
     def need(other: Profile, precision: str) -> int:
-        return engine_bytes(other, height=spec.height, width=spec.width, precision=precision)
+        return engine_bytes(
+            other,
+            height=spec.height,
+            width=spec.width,
+            precision=precision,
+            cameras=cameras,
+        )
 
     wanted = need(profile, precision)
     if wanted <= free:
@@ -141,9 +154,10 @@ def too_little(
     remedies = [f"precision {smaller[0]}"] if smaller else []
     remedies += [f"a profile that fits, such as {fitting[max(fitting)]}"] if fitting else []
     remedies += [f"a smaller size, such as {width}x{height}"]
+    several = f" of {cameras} cameras" if cameras > 1 else ""
     return OutOfMemory(
         f"expected about {wanted / 2**30:.1f} GiB on {device} for {profile.name} at "
-        f"{spec.width}x{spec.height} in {precision}, got {free / 2**30:.1f} GiB free: use "
+        f"{spec.width}x{spec.height}{several} in {precision}, got {free / 2**30:.1f} GiB free: use "
         f"{', or '.join(remedies)}"
     )
 

@@ -2,13 +2,14 @@
 
 It runs a checkpoint as training wrote it, without an export.
 
-Legend: T frames of a chunk, H W pixels, P tokens of the past, M tokens of a prompt.
+Legend: B cameras, T frames of a chunk, H W pixels, P past tokens, M tokens of a prompt, C channels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,15 @@ from torch.nn.attention import SDPBackend
 
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.options import Precision
-from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
+from realmaster_live.engines.sizes import (
+    check_cameras,
+    check_frames,
+    check_together,
+    filled,
+    spec_of,
+    spec_text,
+)
 from realmaster_live.engines.torch.adapters import Adapters
-from realmaster_live.engines.torch.buffers import Buffers
 from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
 from realmaster_live.engines.torch.device import (
     attention_kernels,
@@ -40,7 +47,7 @@ from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.attention import SDPA, fastest, kernel
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.lora import Adapter
-from realmaster_live.model.networks import Networks, expert_at
+from realmaster_live.model.networks import Networks
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
 
 WARM_RUNS = 2  # before a capture: in these, libraries choose kernels and allocate memory
@@ -57,6 +64,7 @@ class TorchEngine:
         device: where it runs.
         prompts: the embeddings of its prompts.
         attention: name of the kernel that computes attention (`model.attention`).
+        cameras: B, the cameras whose chunks are one batch.
     """
 
     def __init__(
@@ -79,6 +87,7 @@ class TorchEngine:
         adapter: Adapters | Path | str = (),
         ignore_unsupported: bool = False,
         autoencoder: Autoencoder | None = None,
+        cameras: int = 1,
     ) -> None:
         """Load a checkpoint folder, or take over given networks and change them in place.
 
@@ -93,8 +102,10 @@ class TorchEngine:
         their strengths, merged into the weights; with two experts, a file's header or name states
         its expert. `ignore_unsupported` loads only the plain LoRA layers of files that also hold
         other tensors. `autoencoder` takes the place of the checkpoint's. An expert that
-        serves none of the steps is not moved to the device.
+        serves none of the steps is not moved to the device. With several `cameras`, use
+        `realize_together`.
         """
+        check_cameras(cameras)
         opened = self._opened = open_model(
             checkpoint,
             device=device,
@@ -106,62 +117,48 @@ class TorchEngine:
         self.name, self.device = opened.name, opened.device
         profile = self.profile = opened.profile
         self._spec = spec_of(profile, width, height, fps)
-        count = profile.steps if steps is None else steps
-        self._sigmas, tables = opened.schedule(count, prompts)
-        levels, places = self._sigmas[:-1], list(tables)
-        self._due = self._taken = 0  # frames of the next chunk and of the one before
-        self._threads = threads
+        self._sigmas, tables = opened.schedule(profile.steps if steps is None else steps, prompts)
+        self._tables, self._seed, self.cameras = tables, seed, cameras
+        self._threads, self._recompute, self._compile = threads, recompute_reference, compile
         self._cuda = self.device.type == "cuda"
-        check_memory(profile, self._spec, self.device, opened.precision)
         self._graphs = Graphs() if graphs and self._cuda else None
-        self._clock = StageClock(STAGES, cuda=self._cuda)
-        self.prompts = tables[places[0]]
-        first = prompt or next(iter(self.prompts), AS_SIMULATED)
-        self._check_prompt(first)
-        self._fade, self._shown = Fade(first), first
-        with memory_checked(self._spec, self.device, profile):
-            self._buffers: Buffers | None = Buffers(
-                profile,
-                opened.autoencoder,
-                self._spec,
-                self.device,
-                self._sigmas,
-                seed,
-                opened.dtype,
-                len(self.prompts[first]) if self.prompts else 0,
-                len(places),
-            )
-            opened.place(places)
-        passes = Passes.compiled() if compile else Passes()
-        experts = {
-            place: Expert(
-                opened.transformers[place],
-                self._buffers,
-                state,
-                prompts=tables[place],
-                adapter=opened.adapters[place],
-                recompute=recompute_reference,
-                passes=passes,
-            )
-            for place, state in zip(places, self._buffers.states, strict=True)
-        }
-        self._recompute = recompute_reference
-        self._stages: Stages | None = Stages(
-            opened.autoencoder,
-            [experts[expert_at(profile, t)] for t in levels],
-            self._buffers,
-            self._sigmas,
-        )
+        self._passes = Passes.compiled() if compile else Passes()
         self._sdpa: list[SDPBackend] | None = None
-        self.attention = self._choose_attention(list(experts.values()))
-        if self.prompts:
-            with self._running():
-                self._show(first)
+        self.attention = ""
+        self.prompts = next(iter(tables.values()))
+        first = prompt or next(iter(self.prompts), AS_SIMULATED)
+        check_prompt(first, self.prompts or (AS_SIMULATED,))
+        check_memory(profile, self._spec, self.device, opened.precision, cameras)
+        with memory_checked(self._spec, self.device, profile):
+            opened.place(tables)
         if compile:
             for part in (opened.autoencoder.encoder, opened.autoencoder.decoder):
                 part.compile(dynamic=False)
+        self._begin(first)
+
+    def _begin(self, first: str) -> None:
+        """Make what no other engine shares, and show the first prompt."""
+        self._due = self._taken = 0  # frames of the next chunk and of the one before
+        self._clock = StageClock(STAGES, cuda=self._cuda)
+        self._fade, self._shown = Fade(first), first
+        with memory_checked(self._spec, self.device, self.profile):
+            self._stages: Stages | None = Stages.of(
+                self._opened,
+                self._spec,
+                self._sigmas,
+                self._tables,
+                first=first,
+                seed=self._seed,
+                cameras=self.cameras,
+                recompute=self._recompute,
+                passes=self._passes,
+            )
+        self.attention = self.attention or self._choose_attention(self._stages.experts)
+        if self.prompts:
+            with self._running():
+                self._show(first)
         self.reset()
-        if compile or self._graphs is not None:
+        if self._compile or self._graphs is not None:
             self._warm_up()
 
     def _choose_attention(self, experts: Sequence[Expert]) -> str:
@@ -182,9 +179,10 @@ class TorchEngine:
         """Return text that names model, device, size and steps."""
         count = len(self._sigmas) - 1
         steps = f"{count} step{'s' * (count > 1)}"
+        cameras = f"{self.cameras} cameras in one batch, " if self.cameras > 1 else ""
         size = spec_text(self._spec)
         attention = "" if self.attention == SDPA else f", attention by {self.attention}"
-        return f"TorchEngine({self._opened.described()}{attention}, {size}, {steps})"
+        return f"TorchEngine({self._opened.described()}{attention}, {cameras}{size}, {steps})"
 
     @property
     def spec(self) -> ChunkSpec:
@@ -205,12 +203,12 @@ class TorchEngine:
         """Clear the past and the timings; the prompt stays."""
         self._clock.reset()
         self._due = self._spec.first_frames
-        if self._buffers is not None:
-            self._buffers.reset()
+        if self._stages is not None:
+            self._stages.buffers.reset()
 
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> None:
         """Apply a prompt from the next chunk on, after a cross-fade over `fade_chunks` chunks."""
-        self._check_prompt(prompt)
+        check_prompt(prompt, self.prompts or (AS_SIMULATED,))
         stages = self._open_stages()
         self._fade.start(prompt, fade_chunks)
         if self.prompts:
@@ -260,28 +258,50 @@ class TorchEngine:
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the chunk with photoreal frames, given the earlier chunks since `reset`."""
-        check_frames(chunk, self._spec, self.profile.token_stride, self._due)
-        frames = self._advance(filled(chunk.frames, self._spec))
-        self._due, self._taken = self._spec.frames, len(chunk)
-        return self._with_provenance(chunk, frames, self._open_stages().buffers.draw.seed)
+        return self.realize_together((chunk,))[0]
+
+    def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return the realized chunks of all cameras, which are one batch."""
+        check_together(chunks, self.cameras)
+        for chunk in chunks:
+            check_frames(chunk, self._spec, self.profile.token_stride, self._due)
+        answers = self._advance([filled(chunk.frames, self._spec) for chunk in chunks])
+        self._due, self._taken = self._spec.frames, len(chunks[0])
+        return tuple(
+            self._with_provenance(chunk, frames, self.seed)
+            for chunk, frames in zip(chunks, answers, strict=True)
+        )
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Realize the last chunk again, from the noise of another seed."""
+        check_together((chunk,), self.cameras)
         buffers = self._open_stages().buffers
         if not buffers.pending:
             raise EngineError(NOTHING_REALIZED)
         check_frames(chunk, self._spec, self.profile.token_stride, self._taken)
         with self._running():
             buffers.noise.copy_(torch.from_numpy(buffers.draw.redraw(seed)))
-            answer = self._from_noise()
+            (answer,) = self._from_noise()
         return self._with_provenance(chunk, answer, seed)
+
+    def sibling(self) -> TorchEngine:
+        """Return an engine over the same networks for as many cameras; its past is its own.
+
+        It begins with the prompt that is shown here. A strength that is set on one counts for both.
+        """
+        self._open_stages()
+        other = copy(self)
+        other._seed = self.seed
+        other._graphs = None if self._graphs is None else Graphs()
+        other._begin(self._fade.prompt)
+        return other
 
     def close(self) -> None:
         """Release the networks and all buffers; may be called twice."""
         self._clock.collect()
         if self._graphs is not None:
             self._graphs.clear()
-        self._buffers = self._stages = None
+        self._stages = None
         if self._cuda:
             torch.cuda.empty_cache()
 
@@ -304,10 +324,6 @@ class TorchEngine:
         experts = self._stages.experts if self._stages is not None else []
         return [expert.adapter for expert in experts if expert.adapter is not None]
 
-    def _check_prompt(self, prompt: str) -> None:
-        """Raise EngineError for a prompt without an embedding."""
-        check_prompt(prompt, self.prompts or (AS_SIMULATED,))
-
     def _show(self, prompt: str, weight: float = 1.0) -> None:
         """Set every expert's prompt, or its interpolation with the previous prompt."""
         for expert in self._open_stages().experts:
@@ -326,8 +342,8 @@ class TorchEngine:
         realized = chunk.with_frames(frames[-len(chunk) :])
         return replace(with_prompt(realized, self._fade), seed=seed)
 
-    def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the photoreal frames of a chunk and advance the state."""
+    def _advance(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """Return each camera's photoreal frames (B, T, H, W, 3) and advance the state."""
         stages = self._open_stages()
         with self._running():
             self._fade_on()
@@ -340,8 +356,8 @@ class TorchEngine:
                     self._run(("context",), stages.context)
             return self._from_noise()
 
-    def _from_noise(self) -> NDArray[np.uint8]:
-        """Realize the chunk that was encoded last from the noise in the buffers."""
+    def _from_noise(self) -> NDArray[np.uint8]:  # (B, T, H, W, 3)
+        """Realize what was encoded last from the noise in the buffers."""
         stages = self._open_stages()
         buffers, past_tokens = stages.buffers, stages.buffers.past_tokens
         with self._clock.timed("denoise"):
@@ -380,7 +396,7 @@ class TorchEngine:
         for _ in range(WARM_RUNS if self._graphs is not None else 1):
             self.reset()
             for _ in range(states):
-                self._advance(black)
+                self._advance([black] * self.cameras)
         if self._graphs is not None:
             torch.cuda.synchronize(self.device)
             self.reset()

@@ -119,7 +119,7 @@ class Expert:
             shown = self._shown()
             text = torch.from_numpy(self.prompts[name])[None].to(shown.device)
             answer = self.transformer.prompt(text)
-            if answer.shape != shown.shape:
+            if answer.shape[4] != shown.shape[4]:
                 raise EngineError(
                     f"expected prompts of {shown.shape[4]} tokens, got {answer.shape[4]} of "
                     f"{name!r}: embed all of them with the same text encoder"
@@ -137,7 +137,7 @@ class Expert:
 
     def start_fade(self, name: str) -> None:
         """Keep the present prompt's keys and values as the start of a fade to another prompt."""
-        self._fade_start = self._shown().clone()
+        self._fade_start = self._shown()[:, :, :1].clone()  # all cameras have the same
         self.prompt(name)
 
     def set_strength(self, strength: float) -> None:

@@ -7,15 +7,23 @@ Legend: P tokens of the past.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.buffers import Buffers
-from realmaster_live.engines.torch.expert import Expert
+from realmaster_live.engines.torch.expert import Expert, Passes
+from realmaster_live.engines.torch.opening import Opened
+from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder
+from realmaster_live.model.networks import expert_at
 from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import to_bytes, to_cells
+from realmaster_live.prompts import PromptTable
+
+# Of a batch of the autoencoder on the CPU: activations beyond the caches, and in pages that the
+# system clears anew each time, cost more than a larger batch saves.
+CPU_PIXELS = 4 * 512 * 288
 
 
 class Stages:
@@ -37,14 +45,64 @@ class Stages:
         self.experts = list(dict.fromkeys(serving))
         self.profile = serving[0].transformer.profile
         self.buffers, self.levels = buffers, levels
+        cameras, frames, height, width, _ = buffers.frames.shape
+        most = max(1, CPU_PIXELS // (frames * height * width))
+        each = most if buffers.frames.device.type == "cpu" else cameras
+        spans = [(begin, min(begin + each, cameras)) for begin in range(0, cameras, each)]
+        self._parts = [(slice(a, b), slice(a * frames, b * frames)) for a, b in spans]
+
+    @classmethod
+    def of(
+        cls,
+        opened: Opened,
+        spec: ChunkSpec,
+        levels: Sequence[float],
+        prompts: Mapping[int, PromptTable],  # of each expert that serves a step
+        *,
+        first: str,
+        seed: int,
+        cameras: int,
+        recompute: bool,
+        passes: Passes,
+    ) -> Stages:
+        """Return the stages of a model's networks over buffers of their own, for a first prompt."""
+        known = next(iter(prompts.values()))
+        buffers = Buffers(
+            opened.profile,
+            opened.autoencoder,
+            spec,
+            opened.device,
+            levels,
+            seed,
+            opened.dtype,
+            prompt_tokens=len(known[first]) if known else 0,
+            experts=len(prompts),
+            cameras=cameras,
+        )
+        experts = {
+            place: Expert(
+                opened.transformers[place],
+                buffers,
+                state,
+                prompts=prompts[place],
+                adapter=opened.adapters[place],
+                recompute=recompute,
+                passes=passes,
+            )
+            for place, state in zip(prompts, buffers.states, strict=True)
+        }
+        serving = [experts[expert_at(opened.profile, t)] for t in levels[:-1]]
+        return cls(opened.autoencoder, serving, buffers, levels)
 
     def encode(self) -> None:
         """Encode the frames to the guide and the reference."""
         buffers = self.buffers
-        buffers.guide.copy_(to_cells(buffers.frames[None]))
-        reference, memory = self.autoencoder.encode(buffers.guide, buffers.encoder_memory)
-        buffers.reference.copy_(reference)
-        buffers.encoder_memory.copy_(memory)
+        buffers.guide.copy_(to_cells(buffers.frames))
+        for part, cells in self._parts:
+            kept = buffers.encoder_memory[part]
+            reference, memory = self.autoencoder.encode(buffers.guide[cells], kept)
+            buffers.reference[part].copy_(reference)
+            kept.copy_(memory)
 
     def context(self) -> None:
         """Compute the reference's keys, rotated, and its values."""
@@ -61,11 +119,15 @@ class Stages:
     def decode(self) -> None:
         """Decode the latent to frames."""
         buffers = self.buffers
-        cells, memory = self.autoencoder.decode(
-            buffers.latent, buffers.guide, buffers.decoder_memory, buffers.noise
-        )
-        buffers.decoded.copy_(to_bytes(cells, len(buffers.decoded))[0])
-        buffers.next_decoder_memory.copy_(memory)
+        for part, cells in self._parts:
+            pictures, memory = self.autoencoder.decode(
+                buffers.latent[part],
+                buffers.guide[cells],
+                buffers.decoder_memory[part],
+                buffers.noise[part],
+            )
+            buffers.decoded[part].copy_(to_bytes(pictures, buffers.decoded.shape[1]))
+            buffers.next_decoder_memory[part].copy_(memory)
 
     def commit(self, past_tokens: int) -> None:
         """Run the pass over the clean latent, whose keys and values wait for `settle`."""

@@ -1,7 +1,7 @@
 """The torch engine's keys and values: one buffer for the chunk, its reference and its past.
 
-Legend: L layers, N tokens of a chunk, P tokens of the past, R rows of the store, H heads, D
-channels of a head.
+Legend: L layers, B cameras, N tokens of a chunk, P tokens of the past, R rows of the store, H
+heads, D channels of a head.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from realmaster_live.model.profile import Profile
 Move = Callable[[Rows, Rows, Rope], None]
 
 
-def move_rows(source: Rows, place: Rows, turn: Rope) -> None:  # (L, 1, n, H, D) each
+def move_rows(source: Rows, place: Rows, turn: Rope) -> None:  # (L, B, n, H, D) each
     """Copy rows to another place, with their keys rotated further; both may be the same rows."""
     place[0].copy_(rotate(source[0], turn))
     place[1].copy_(source[1])
@@ -30,7 +30,7 @@ def move_by_layer(source: Rows, place: Rows, turn: Rope) -> None:
 
 
 class Store:
-    """Keys and values of one transformer, (L, 1, R, H, D) each, written in place.
+    """Keys and values of one transformer, (L, B, R, H, D) each, written in place.
 
     Rows are [target | reference | past]: whatever the past's length, what a target attends to is a
     prefix, so nothing is ever concatenated. Keys are rotated to times relative to the present
@@ -49,11 +49,12 @@ class Store:
         tokens: int,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        cameras: int = 1,
     ) -> None:
         self.tokens = tokens
         self.begin = 2 * tokens if profile.in_context else tokens  # of the past
         count = self.begin + (profile.sink + profile.ring) * tokens
-        shape = (profile.layers, 1, count, profile.heads, profile.head_width)
+        shape = (profile.layers, cameras, count, profile.heads, profile.head_width)
         keys, values = (torch.zeros(shape, dtype=dtype, device=device) for _ in range(2))
         self.rows: Rows = keys, values
         self._empty = Slots(sink=profile.sink, ring=profile.ring)
@@ -72,15 +73,15 @@ class Store:
         """Return P, the number of past tokens that the next target attends to."""
         return self.slots.held * self.tokens
 
-    def seen_by_target(self, past_tokens: int) -> Rows:  # (L, 1, N + N + P, H, D) each
+    def seen_by_target(self, past_tokens: int) -> Rows:  # (L, B, N + N + P, H, D) each
         """Return what a target attends to; its own keys and values are the first N rows."""
         return self._part(0, self.begin + past_tokens)
 
-    def reference(self) -> Rows:  # (L, 1, N, H, D) each
+    def reference(self) -> Rows:  # (L, B, N, H, D) each
         """Return the rows of the reference, which attends to itself alone."""
         return self._part(self.tokens, self.begin)
 
-    def past(self, slot: int) -> Rows:  # (L, 1, N, H, D) each
+    def past(self, slot: int) -> Rows:  # (L, B, N, H, D) each
         """Return the rows of a slot."""
         begin = self.begin + slot * self.tokens
         return self._part(begin, begin + self.tokens)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from realmaster_live.cli.displays import Displays, Telemetry
 from realmaster_live.cli.fidelity import Fidelity, wrap
@@ -131,10 +132,7 @@ def run(options: World) -> int:
         stack.enter_context(bridge)
         info = bridge.info
         fps = options.fps if isinstance(bridge, Sink) else bridge.fps
-        engines = {
-            name: observer.engine(_load_engine(stack, options, name, camera, fps=fps))
-            for name, camera in info.cameras.items()
-        }
+        engines = _load_engines(stack, options, info.cameras, observer.engine, fps=fps)
         sinks = open_displays(stack, options.display, observer.say)
         if options.record is not None:
             recorder = open_recorder(stack, options.record, options.recording)
@@ -210,20 +208,29 @@ def _rig(options: World) -> Rig:
     )
 
 
-def _load_engine(
-    stack: ExitStack, options: World, name: str, camera: CameraInfo, *, fps: float
-) -> PromptedEngine:
-    """Return one camera's own engine, of the camera's size, and print it; `stack` closes it."""
-    from realmaster_live.engines.load import load_engine
+def _load_engines(
+    stack: ExitStack,
+    options: World,
+    cameras: Mapping[str, CameraInfo],
+    observed: Callable[[PromptedEngine], PromptedEngine],
+    *,
+    fps: float,
+) -> dict[str, Any]:
+    """Return camera -> its engine, shared by those of its size; print each; `stack` closes them."""
+    from realmaster_live.engines.cameras import close_engines, load_engines
+    from realmaster_live.live.wrapper import innermost
 
-    engine = load_engine(
+    engines = load_engines(
         options.engine,
-        width=camera.width,
-        height=camera.height,
+        {name: (camera.width, camera.height) for name, camera in cameras.items()},
+        together=options.fidelity.fidelity is None,  # the gate judges each camera's chunk alone
+        wrap=lambda engine: observed(wrap(engine, options.fidelity)),
         fps=fps,
         prompt=options.prompt,
         **options.running.given(),
     )
-    stack.callback(engine.close)
-    print(f"{name}: {engine!r}")
-    return wrap(engine, options.fidelity)
+    stack.callback(close_engines, engines)
+    for one in {id(engine): engine for engine in engines.values()}.values():
+        names = ", ".join(name for name, engine in engines.items() if engine is one)
+        print(f"{names}: {innermost(one)!r}")
+    return engines

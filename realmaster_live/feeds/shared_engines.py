@@ -30,7 +30,7 @@ class SharedEngines:
             engines = self._open.setdefault((width, height, fps), [])
             first = engines[0] if engines else None
             if isinstance(first, SharingEngine):
-                engine = first.sibling()
+                engine: Engine = first.sibling()
             else:
                 engine = self._load(width, height, fps)
                 if engines:

@@ -16,7 +16,12 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.fidelity.lights import glowing_pixels
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_IDS
-from realmaster_live.live.wrapper import EngineWrapper, innermost, retrying
+from realmaster_live.live.wrapper import (
+    EngineWrapper,
+    innermost,
+    realized_together,
+    retrying,
+)
 from realmaster_live.protocols import Engine
 
 LOCKED = ("traffic_light", "traffic_sign", "road_line")
@@ -56,6 +61,12 @@ class SafetyLock(EngineWrapper):
         """Return the realized chunk with locked colours; ConfigError without class labels."""
         self._check(chunk)
         return self.lock(self.engine.realize(chunk))
+
+    def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return the realized chunks of several cameras with locked colours."""
+        for chunk in chunks:
+            self._check(chunk)
+        return tuple(map(self.lock, realized_together(self.engine, chunks)))
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Return the chunk realized from another seed, with locked colours."""

@@ -7,10 +7,10 @@ import json
 
 from realmaster_live.frames.run_info import EngineInfo
 from realmaster_live.live.wrapper import innermost
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import Engine, RigEngine
 
 
-def engine_info(engine: Engine) -> EngineInfo:
+def engine_info(engine: Engine | RigEngine) -> EngineInfo:
     """Return the name, files and licence of the engine inside all that wraps it."""
     inner = innermost(engine)
     manifest = getattr(inner, "manifest", {})

@@ -10,8 +10,9 @@ worth delivering. A slow sink therefore slows the engine, and only then makes th
 What a sink asks of `RunInfo.controls` is done to the engines between two chunks, on the caller's
 thread.
 
-With several cameras each has an engine of its own, and what one tick showed stays together: the
-queues hold the chunks of all cameras at the same ticks as one item.
+What the cameras of one tick showed stays together: the queues hold the chunks of all cameras at the
+same ticks as one item. Each camera has an engine of its own, or several of one size have a
+RigEngine, which realizes their chunks together.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from realmaster_live.live.engine_info import engine_info
 from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.live.rig_chunker import RigChunker
 from realmaster_live.live.stats import Meter, Stats
-from realmaster_live.protocols import Engine, RunSink, Sink, Source
+from realmaster_live.protocols import Engine, RigEngine, RunSink, Sink, Source
 from realmaster_live.system.termination import termination_raises
 
 log = logging.getLogger(__name__)
@@ -43,12 +44,13 @@ PROGRESS_EVERY_S = 0.25
 CLOCK_NOISE_S = 1e-3  # sums of a simulator's time steps are not exact
 
 _Chunks = tuple[Chunk, ...]  # of all cameras, at the same ticks
+_WithCameras = tuple[Engine | RigEngine, tuple[str, ...]]  # by name; none is one of any name
 _Waiting = tuple[float, _Chunks]  # since when (host monotonic clock, s), and what
 
 
 def run(
     source: Source,
-    engine: Engine | Mapping[str, Engine],
+    engine: Engine | Mapping[str, Engine | RigEngine],
     sinks: Sequence[Sink],
     *,
     policy: Policy = "block",
@@ -74,7 +76,8 @@ def run(
     Args:
         source: gives the frames of one camera, or tick by tick those of several.
         engine: realizes the chunks, on the calling thread; for several cameras one engine for each,
-            by the camera's name, which may differ in size but not in the chunks' length.
+            by the camera's name, which may differ in size but not in the chunks' length. A
+            RigEngine stands under the names of all of its cameras.
         sinks: take each realized chunk one after another, on a thread of their own; those of
             several cameras in the order in which their frames came. A sink of your own needs
             `write` and `close`; without `is_open` (see RunSink) it counts as not open.
@@ -92,7 +95,7 @@ def run(
         ConfigError: an option is out of range, or a frame does not fit the engine.
         Exception: the first one that the source, the engine or a sink raised.
     """
-    engines = list(engine.values()) if isinstance(engine, Mapping) else [engine]
+    engines = _with_cameras(engine)
     with ExitStack() as exits:
         for sink in sinks:
             is_source = id(sink) == id(source)  # a bridge may be both
@@ -102,11 +105,11 @@ def run(
             raise ConfigError(
                 f"expected max_frames of 1 or more, got {max_frames}: or leave it out"
             )
-        controls = EngineControls(engines)
+        controls = EngineControls([one for one, _ in engines])
         exits.callback(controls.close)
         loop = _Loop(
             source,
-            engine,
+            engines,
             sinks,
             chunker=_rig_chunker(engine, resize=resize, frame_step=frame_step),
             inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
@@ -117,9 +120,9 @@ def run(
             controls=controls,
         )
         with termination_raises():
-            for one in engines:
+            for one, _ in engines:
                 one.reset()  # an earlier run's frames are not before this one's
-            _begin(sinks, source, engines[0], policy, controls)
+            _begin(sinks, source, engines[0][0], policy, controls)
             loop.run()
     return loop.meter.stats()
 
@@ -130,7 +133,7 @@ class _Loop:
     def __init__(
         self,
         source: Source,
-        engine: Engine | Mapping[str, Engine],
+        engines: Sequence[_WithCameras],
         sinks: Sequence[Sink],
         *,
         chunker: RigChunker,
@@ -142,7 +145,7 @@ class _Loop:
         controls: EngineControls,
     ) -> None:
         self.source = source
-        self.engine = engine
+        self.engines = engines
         self.sinks = sinks
         self.chunker = chunker
         self.inbox = inbox
@@ -244,23 +247,40 @@ class _Loop:
             since, chunks = waiting
             self.controls.apply()
             self.meter.sample("queue", time.monotonic() - since)
-            self.outbox.put(tuple(self._realized(chunk) for chunk in chunks))
+            self.outbox.put(self._realized(chunks))
             if self.on_progress is not None and time.monotonic() - reported > PROGRESS_EVERY_S:
                 reported = time.monotonic()
                 self.on_progress(self.meter.stats())
 
-    def _realized(self, chunk: Chunk) -> Chunk:
-        """Realize a chunk with its camera's engine, which forgets what came before a gap."""
-        engine = self.engine[chunk.camera] if isinstance(self.engine, Mapping) else self.engine
-        if chunk.dropped_before or chunk.index != self._next_index.get(chunk.camera, chunk.index):
+    def _realized(self, chunks: _Chunks) -> _Chunks:
+        """Realize the chunks of the same ticks, each with its camera's engine; keep their order."""
+        given = {chunk.camera: chunk for chunk in chunks}
+        realized: dict[str, Chunk] = {}
+        for engine, cameras in self.engines:
+            mine = [given[camera] for camera in cameras or given]
+            made = self._realized_by(engine, mine)
+            realized |= {chunk.camera: chunk for chunk in made}
+        return tuple(realized[camera] for camera in given)
+
+    def _realized_by(self, engine: Engine | RigEngine, chunks: Sequence[Chunk]) -> _Chunks:
+        """Realize the chunks of an engine's cameras; it forgets what came before a gap."""
+        if any(
+            chunk.dropped_before or chunk.index != self._next_index.get(chunk.camera, chunk.index)
+            for chunk in chunks
+        ):
             engine.reset()
-            kept = chunk.last(engine.spec.first_frames)
-            self.meter.count(resets=1, dropped_frames=len(chunk) - len(kept))
-            chunk = kept
-        self._next_index[chunk.camera] = chunk.index + 1
+            kept = [chunk.last(engine.spec.first_frames) for chunk in chunks]
+            dropped = sum(map(len, chunks)) - sum(map(len, kept))
+            self.meter.count(resets=len(chunks), dropped_frames=dropped)
+            chunks = kept
+        self._next_index |= {chunk.camera: chunk.index + 1 for chunk in chunks}
         began = time.monotonic()
-        realized = engine.realize(chunk)
-        self.meter.sample("engine", time.monotonic() - began)
+        if len(chunks) > 1 and isinstance(engine, RigEngine):
+            realized = engine.realize_together(tuple(chunks))
+        else:
+            assert isinstance(engine, Engine)
+            realized = tuple(engine.realize(chunk) for chunk in chunks)
+        self.meter.sample("engine", *[time.monotonic() - began] * len(chunks))
         return realized
 
     def _deliver(self) -> None:
@@ -281,22 +301,39 @@ class _Loop:
             raise
 
 
-def _rig_chunker(
-    engine: Engine | Mapping[str, Engine], *, resize: bool, frame_step: int
-) -> RigChunker:
-    """Return a chunker for each engine; raise ConfigError unless they can keep in step."""
+def _with_cameras(engine: Engine | Mapping[str, Engine | RigEngine]) -> list[_WithCameras]:
+    """Return each engine with its cameras; ConfigError for one of another number of cameras."""
+    if not isinstance(engine, Mapping):
+        return [(engine, ())]
+    found: dict[int, _WithCameras] = {}
+    for camera, one in engine.items():
+        found[id(one)] = one, (*found.get(id(one), (one, ()))[1], camera)
+    for one, cameras in found.values():
+        count = getattr(one, "cameras", 1)
+        if count != len(cameras):
+            raise ConfigError(
+                f"expected an engine for {len(cameras)} cameras ({', '.join(cameras)}), got one "
+                f"for {count}: load it once for each camera, or once with cameras={len(cameras)}"
+            )
+    return list(found.values())
 
-    def chunker(one: Engine) -> Chunker:
+
+def _rig_chunker(
+    engine: Engine | Mapping[str, Engine | RigEngine], *, resize: bool, frame_step: int
+) -> RigChunker:
+    """Return a chunker for each camera; raise ConfigError unless they can keep in step."""
+
+    def chunker(one: Engine | RigEngine) -> Chunker:
         return Chunker(one.spec, resize=resize, frame_step=frame_step)
 
     if not isinstance(engine, Mapping):
         return RigChunker(chunker(engine))
     lengths = {(one.spec.frames, one.spec.first_frames) for one in engine.values()}
-    if len(lengths) != 1 or len({id(one) for one in engine.values()}) != len(engine):
+    if len(lengths) != 1:
         raise ConfigError(
-            "expected one engine a camera, all for chunks of one length, got "
+            "expected engines for chunks of one length, got "
             f"{len(engine)} cameras with chunks of {sorted(lengths)} frames: load the same engine "
-            "once for each camera"
+            "for each camera"
         )
     return RigChunker({name: chunker(one) for name, one in engine.items()})
 
@@ -316,7 +353,7 @@ def _within(frames: Iterator[Frame], seconds: float | None) -> Iterator[Frame]:
 def _begin(
     sinks: Sequence[Sink],
     source: Source,
-    engine: Engine,
+    engine: Engine | RigEngine,
     policy: Policy,
     controls: EngineControls,
 ) -> None:

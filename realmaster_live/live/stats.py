@@ -13,7 +13,7 @@ import numpy as np
 STAGES: Mapping[str, str] = {
     "capture": "from one captured frame of a camera to the next",
     "queue": "a chunk waits for the engine",
-    "engine": "the engine realizes a chunk",
+    "engine": "the engine realizes a chunk, or those of its cameras together",
     "deliver": "all sinks take a chunk",
     "end_to_end": "from capture to delivery of a frame",
 }

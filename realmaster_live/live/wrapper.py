@@ -7,7 +7,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
-from realmaster_live.protocols import Engine, PromptedEngine, RetryingEngine
+from realmaster_live.protocols import Engine, PromptedEngine, RetryingEngine, RigEngine
 
 
 class EngineWrapper:
@@ -29,6 +29,11 @@ class EngineWrapper:
     def manifest(self) -> Mapping[str, Any]:
         """What the engine's model is; empty where the engine has no manifest."""
         return getattr(self.engine, "manifest", {})
+
+    @property
+    def cameras(self) -> int:
+        """How many cameras the engine realizes together."""
+        return getattr(self.engine, "cameras", 1)
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the realized chunk."""
@@ -52,7 +57,17 @@ class EngineWrapper:
         self.engine.close()
 
 
-def innermost(engine: Engine) -> Engine:
+def realized_together(engine: Engine, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+    """Return the chunks of several cameras realized; ConfigError for an engine of one camera."""
+    if not isinstance(engine, RigEngine):
+        raise ConfigError(
+            f"expected an engine for {len(chunks)} cameras, got {type(innermost(engine)).__name__} "
+            f"for one: load it with cameras={len(chunks)}"
+        )
+    return engine.realize_together(chunks)
+
+
+def innermost(engine: Engine | RigEngine) -> Any:
     """Return the engine inside all that wrap it in an attribute `engine`."""
     while (inner := getattr(engine, "engine", None)) is not None:
         engine = inner

@@ -141,7 +141,9 @@ def cost(
     )
 
 
-def engine_bytes(profile: Profile, *, height: int, width: int, precision: str = "bf16") -> int:
+def engine_bytes(
+    profile: Profile, *, height: int, width: int, precision: str = "bf16", cameras: int = 1
+) -> int:
     """Return the bytes of a live engine: weights, keys and values, and the largest activations.
 
     This is an upper estimate with the counting of `cost`; the autoencoder counts as
@@ -152,7 +154,7 @@ def engine_bytes(profile: Profile, *, height: int, width: int, precision: str = 
     block_weights = 4 * profile.width**2 + 2 * profile.width * profile.hidden
     block_weights += 2 * profile.width**2 if profile.text_width else 0
     quantized = profile.experts * profile.layers * block_weights if precision == "fp8" else 0
-    pixels = profile.chunk_frames * height * width
+    pixels = cameras * profile.chunk_frames * height * width
     around = pixels * AUTOENCODER_BYTES + RUNTIME_BYTES
-    rest = need.kv_bytes + ACTIVATIONS * need.activation_bytes
+    rest = cameras * (need.kv_bytes + ACTIVATIONS * need.activation_bytes)
     return wide * (need.weight_bytes + rest) - quantized + around

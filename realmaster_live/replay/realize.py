@@ -25,30 +25,50 @@ INHERITED = ("seed", "town", "route", "weather", "licence")  # from the recordin
 
 
 class Engines:
-    """Engines, one a camera, that are kept for the next piece of the same sizes and frame rate."""
+    """Engines of all cameras, kept for the next piece of the same sizes and frame rate."""
 
     def __init__(
         self, realizing: Realizing, *, threads: int = 0, wrap: Wrap = lambda engine: engine
     ) -> None:
         self._realizing, self._threads, self._wrap = realizing, threads, wrap
-        self._engines: dict[str, PromptedEngine] = {}
+        self._engines: dict[str, Any] = {}
         self._loaded_for: object = None
         self._prompted = False
 
     def get(
-        self, sizes: Mapping[str, Size], fps: float, *, prompted: bool = False, frames: int = 0
-    ) -> dict[str, PromptedEngine]:
-        """Return a reset engine for each camera, for footage of so many frames (0: unknown).
+        self,
+        sizes: Mapping[str, Size],
+        fps: float,
+        *,
+        prompted: bool = False,
+        together: bool = True,
+        frames: int = 0,
+    ) -> dict[str, Any]:
+        """Return a reset engine for each camera, as `load_engines` does.
 
-        `prompted`: its prompt is going to be changed.
+        `prompted`: the prompt is going to be changed. `together`: it is the same for all cameras.
+        `frames`: those of the footage (0: unknown).
         """
+        from realmaster_live.engines.cameras import load_engines
+
         options = self._realizing.running.given()
         if options.get("guidance") is not None and frames:
             options.setdefault("clip", even_clip(frames))
-        wanted = dict(sizes), fps, options
+        wanted = dict(sizes), fps, options, together
         if wanted != self._loaded_for or (self._prompted and not prompted):
             self.close()
-            self._engines = {name: self._load(size, fps, options) for name, size in sizes.items()}
+            gated = self._realizing.fidelity.get("fidelity") is not None  # each chunk by itself
+            self._engines = load_engines(
+                self._realizing.engine,
+                sizes,
+                together=together and not gated,
+                wrap=self._wrap,
+                fps=fps,
+                seed=self._realizing.seed,
+                threads=self._threads,
+                prompt=self._realizing.prompt,
+                **options,
+            )
             self._loaded_for = wanted
         for engine in self._engines.values():
             engine.reset()
@@ -57,29 +77,10 @@ class Engines:
 
     def close(self) -> None:
         """Release the engines; may be called twice."""
-        for engine in self._engines.values():
-            engine.close()
+        from realmaster_live.engines.cameras import close_engines
+
+        close_engines(self._engines)
         self._engines, self._loaded_for = {}, None
-
-    def _load(self, size: Size, fps: float, options: Mapping[str, Any]) -> PromptedEngine:
-        from realmaster_live.engines.load import load_engine
-
-        width, height = size
-        engine = load_engine(
-            self._realizing.engine,
-            width=width,
-            height=height,
-            fps=fps,
-            seed=self._realizing.seed,
-            threads=self._threads,
-            prompt=self._realizing.prompt,
-            **options,
-        )
-        try:
-            return self._wrap(engine)
-        except BaseException:
-            engine.close()
-            raise
 
 
 def even_clip(frames: int, most: int = 81) -> int:
@@ -128,8 +129,13 @@ def play(
     footage = piece.footage
     with closing(open_footage(footage, job.reading, pace=pace)) as source:
         prompts, step = _of_recording(source, job.realizing)
+        each = list(prompts.values())
         loaded = engines.get(
-            piece.sizes, footage.fps, prompted=any(prompts.values()), frames=footage.frames
+            piece.sizes,
+            footage.fps,
+            prompted=any(each),
+            together=all(one == each[0] for one in each),
+            frames=footage.frames,
         )
         recorders = []
         if record is not None:
@@ -137,12 +143,22 @@ def play(
             recorders.append(Recorder(record, about=about, lossless=job.realizing.lossless))
         return run(
             source,
-            {name: RecordedPrompts(engine, prompts.get(name)) for name, engine in loaded.items()},
+            _prompted(loaded, prompts),
             [*recorders, *sinks],
             on_progress=on_progress,
             resize=dict(piece.sizes) != dict(footage.cameras),
             frame_step=step,
         )
+
+
+def _prompted(
+    engines: Mapping[str, Any], prompts: Mapping[str, Mapping[int, tuple[str, int]]]
+) -> dict[str, RecordedPrompts]:
+    """Return camera -> its engine under the recorded prompts; one that cameras share stays one."""
+    made: dict[int, RecordedPrompts] = {}
+    for name, engine in engines.items():
+        made.setdefault(id(engine), RecordedPrompts(engine, prompts.get(name)))
+    return {name: made[id(engine)] for name, engine in engines.items()}
 
 
 def _about(source: Source, piece: Piece, realizing: Realizing) -> About:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from realmaster_live.frames.chunk import Chunk
-from realmaster_live.live.wrapper import EngineWrapper
+from realmaster_live.live.wrapper import EngineWrapper, realized_together
 from realmaster_live.prompts import Fade
 from realmaster_live.protocols import Engine
 from realmaster_live.recording import Recording
@@ -47,10 +47,19 @@ class RecordedPrompts(EngineWrapper):
 
     def realize(self, chunk: Chunk) -> Chunk:
         """Return the realized chunk; a prompt that was recorded from it on is set first."""
+        self._change(chunk)
+        return super().realize(chunk)
+
+    def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return the realized chunks of several cameras, all of which change their prompt alike."""
+        self._change(chunks[0])
+        return realized_together(self.engine, chunks)
+
+    def _change(self, chunk: Chunk) -> None:
+        """Set the prompt that was recorded from this chunk on, if it is another one."""
         change = self._prompts.get(int(chunk.frame_ids[0]))
         if change is not None:
             self.set_prompt(*change)
-        return super().realize(chunk)
 
     def close(self) -> None:
         """Do nothing: whoever loaded the engine closes it."""

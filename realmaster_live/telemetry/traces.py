@@ -13,12 +13,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
-from realmaster_live.live.wrapper import EngineWrapper
+from realmaster_live.live.wrapper import EngineWrapper, realized_together
 from realmaster_live.optional import require
 from realmaster_live.protocols import PromptedEngine, RunSink, Sink
 from realmaster_live.sinks.background import BackgroundSink
@@ -130,6 +130,14 @@ class _TracedEngine(EngineWrapper):
         self._traces.begin(chunk)
         with self._traces.during("realize", chunk):
             return self.engine.realize(chunk)
+
+    def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
+        """Return the realized chunks of several cameras."""
+        with ExitStack() as stack:
+            for chunk in chunks:
+                self._traces.begin(chunk)
+                stack.enter_context(self._traces.during("realize", chunk))
+            return realized_together(self.engine, chunks)
 
 
 class _TracedSink:

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from realmaster_live.cli import main
+from realmaster_live.engines.load import load_engine
+from realmaster_live.frames.chunk import Chunk
 from realmaster_live.recording import Recording
 
 pytestmark = pytest.mark.carla
@@ -57,6 +60,59 @@ def test_a_rig_is_recorded_as_one_drive(car, rig, tmp_path):
     assert seen and hero.id not in {one.object_id for one in seen}
     assert len(list((folder / "segments").iterdir())) == 2
     assert film.stat().st_size > 0
+
+
+THREE = """
+[[camera]]
+name = "front"
+width = 64
+height = 32
+labels = []
+
+[[camera]]
+name = "left"
+width = 64
+height = 32
+yaw_deg = -70
+labels = []
+
+[[camera]]
+name = "right"
+width = 64
+height = 32
+yaw_deg = 70
+labels = []
+"""
+
+
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_three_cameras_through_one_engine_look_as_through_three(
+    drawn_car, tmp_path, capsys, request, engine
+):
+    """What is recorded of each is what an engine for it alone makes of its rendered frames."""
+    fixture = {"onnx": "tiny_model", "torch": "tiny_checkpoint"}[engine]
+    model = str(request.getfixturevalue(fixture))
+    rig = tmp_path / "rig.toml"
+    rig.write_text(THREE)
+    world = ["--port", str(drawn_car[0].port), "--seconds", "0.6", "--rig", str(rig), "--lossless"]
+    assert main(["record", str(tmp_path / "drive"), *world, "--engine", model]) == 0
+    out = capsys.readouterr().out
+    assert "front, left, right: " in out
+    assert ("3 cameras in one batch" in out) == (engine == "torch")
+    seen = []
+    with Recording(tmp_path / "drive") as recording:
+        assert recording.cameras == ("front", "left", "right")
+        for camera in recording.cameras:
+            samples = list(recording.samples(camera))
+            assert len(samples) == 12
+            with load_engine(model, width=64, height=32, threads=1) as alone:
+                for first in range(0, 12, 4):
+                    chunk = Chunk.of([one.frame for one in samples[first : first + 4]], index=first)
+                    expected = alone.realize(chunk).frames.astype(int)
+                    got = np.stack([one.real for one in samples[first : first + 4]])
+                    assert np.abs(got - expected).max() <= 1
+            seen.append(samples[0].frame.image)
+    assert not np.array_equal(seen[0], seen[1]) and not np.array_equal(seen[1], seen[2])
 
 
 def test_objects_are_left_out_where_they_are_not_wanted(car, tmp_path):

@@ -174,7 +174,7 @@ def test_engines_that_do_not_fit_the_cameras_are_refused():
     with pytest.raises(ConfigError, match=r"2 cameras with chunks of \[\(4, 4\), \(8, 8\)\]"):
         run(Rig(8, cameras=("front", "left")), unequal, [Collector()])
     one = Counting("left")
-    with pytest.raises(ConfigError, match="once for each camera"):
+    with pytest.raises(ConfigError, match="got one for 1: load it once for each camera, or"):
         run(Rig(8, cameras=("left", "right")), {"left": one, "right": one}, [Collector()])
 
 
@@ -187,3 +187,57 @@ def test_the_dropped_count_of_the_slowest_camera_counts_for_all():
         for camera in SIZES
     ]
     assert [chunk.dropped_before for chunk in chunks[-1]] == [2, 2, 2]
+
+
+class Together(Counting):
+    """An engine for several cameras: it writes how many chunks of each it has realized."""
+
+    def __init__(self, *cameras, frames=4, first=0):
+        super().__init__(cameras[0], frames=frames, first=first)
+        self.names, self.cameras = cameras, len(cameras)
+        self.batches = []
+
+    def realize_together(self, chunks):
+        self.batches.append(tuple(chunk.camera for chunk in chunks))
+        self.count += 1
+        return tuple(
+            chunk.with_frames(np.full_like(chunk.frames, self.count * 10 + place))
+            for place, chunk in enumerate(chunks)
+        )
+
+    def set_prompt(self, prompt, fade_chunks=0):
+        pass
+
+
+class Shuffled(Rig):
+    """Gives the cameras of every other tick in another order."""
+
+    def frames(self):
+        ticks = {}
+        for frame in super().frames():
+            ticks.setdefault(frame.frame_id, []).append(frame)
+        for number, frames in ticks.items():
+            yield from reversed(frames) if number % 2 else frames
+
+
+def test_cameras_of_one_engine_are_realized_together_in_its_order():
+    """Also after a gap, before which its past is forgotten once for all of them."""
+    rig, front = Together("left", "right"), Counting("front")
+    sink = Collector()
+    stats = run(Shuffled(14, skip=(9,)), {"right": rig, "front": front, "left": rig}, [sink])
+    assert rig.batches == [("right", "left")] * 3
+    for place, camera in enumerate(("right", "left")):
+        found = [int(chunk.frames.max()) for chunk in sink.of(camera)]
+        assert found == [10 + place, 20 + place, 10 + place]
+    assert [int(chunk.frames.max()) for chunk in sink.of("front")] == [1, 2, 1]
+    ids = [chunk.frame_ids.tolist() for chunk in sink.of("left")]
+    assert ids == [[0, 1, 2, 3], [4, 5, 6, 7], [10, 11, 12, 13]]
+    assert (stats.latency_ms["engine"].count, stats.resets) == (9, 3)
+    assert stats.captured == stats.realized + stats.dropped_frames == 39
+    assert (rig.closed, front.closed) == (0, 0)
+
+
+def test_an_engine_for_another_number_of_cameras_is_refused():
+    for cameras in (("left",), ("left", "right", "front")):
+        with pytest.raises(ConfigError, match=rf"{len(cameras)} cameras \(.*, got one for 2: load"):
+            run(Rig(8), dict.fromkeys(cameras, Together("left", "right")), [Collector()])

@@ -64,7 +64,7 @@ def test_bf16_keeps_what_is_delicate_in_float32(tiny_checkpoint):
         expected = [engine.realize(noisy(index)).frames for index in range(3)]
     with TorchEngine(tiny_checkpoint, precision="bf16", **SIZE) as engine, Recorder() as recorder:
         got = [engine.realize(noisy(index)).frames for index in range(3)]
-        (own,) = engine._buffers.states
+        (own,) = engine._stages.buffers.states
         kept = {own.store.rows[0].dtype, own.prompt_kv.dtype}
     for a, b in zip(got, expected, strict=True):
         difference = np.abs(a.astype(int) - b.astype(int))
@@ -350,7 +350,7 @@ def test_one_step_from_the_render_needs_neither_noise_nor_past():
         networks = random_networks(profile, torch.device("cpu"))
         with TorchEngine(networks, seed=seed, **SIZE) as engine:
             pictures.append([engine.realize(noisy(index)).frames for index in range(2)])
-            buffers, network = engine._buffers, engine._stages.experts[0].transformer
+            buffers, network = engine._stages.buffers, engine._stages.experts[0].transformer
             assert buffers.states[0].store.rows[0].shape[2] == WIDTH * HEIGHT // 32**2
             prompt = network.prompt(network.prompt_embedding[:1])
             reference = buffers.reference

@@ -114,7 +114,8 @@ def test_the_engine_is_the_rollout_by_hand(steps):
         with TorchEngine(networks(), steps=steps, prompt=prompt, **SIZE) as engine:
             for index, (frames, latent) in enumerate(rollout(TWO, steps, name)):
                 got = engine.realize(noisy(index)).frames
-                torch.testing.assert_close(engine._buffers.latent, latent, atol=1e-5, rtol=1e-5)
+                mine = engine._stages.buffers.latent
+                torch.testing.assert_close(mine, latent, atol=1e-5, rtol=1e-5)
                 assert np.abs(got.astype(int) - frames).max() <= 1
 
 
@@ -199,7 +200,7 @@ def test_every_expert_has_its_adapter(checkpoint, tmp_path):
 def test_memory_holds_every_experts_past_apart(checkpoint):
     with TorchEngine(checkpoint, **SIZE) as engine:
         pictures(engine)
-        first, second = engine._buffers.states
+        first, second = engine._stages.buffers.states
         assert first.store.slots == second.store.slots
         past = first.store.begin
         for rows in (slice(0, past // 2), slice(past // 2, past), slice(past, None)):

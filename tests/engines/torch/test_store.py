@@ -76,9 +76,9 @@ def test_passes_write_their_own_rows_and_concatenate_nothing():
     with TorchEngine(networks, width=96, height=64, threads=1) as engine:
         for _ in range(3):
             engine._advance(np.zeros((4, 64, 96, 3), np.uint8))
-        expert, store = engine._stages.experts[0], engine._buffers.states[0].store
+        expert, store = engine._stages.experts[0], engine._stages.buffers.states[0].store
         with CopyCounter() as counter:
-            expert.predict(engine._buffers.noise.clone(), 1.0, store.past_tokens)
+            expert.predict(engine._stages.buffers.noise.clone(), 1.0, store.past_tokens)
     own = 2 * profile.layers * N * profile.width * 4
     assert store.past_tokens == 2 * N
     assert counter.written["copy_"] == own
