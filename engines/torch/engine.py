@@ -38,13 +38,13 @@ from realmaster_live.engines.torch.device import (
     memory_checked,
     torch_modes,
 )
-from realmaster_live.engines.torch.expert import Expert, Passes
+from realmaster_live.engines.torch.expert import Passes, use_fastest
 from realmaster_live.engines.torch.opening import open_model
 from realmaster_live.engines.torch.stage_clock import StageClock
 from realmaster_live.engines.torch.stages import Stages
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
-from realmaster_live.model.attention import SDPA, fastest, kernel
+from realmaster_live.model.attention import SDPA
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.lora import Adapter
 from realmaster_live.model.networks import Networks
@@ -124,7 +124,7 @@ class TorchEngine:
         self._graphs = Graphs() if graphs and self._cuda else None
         self._passes = Passes.compiled() if compile else Passes()
         self._sdpa: list[SDPBackend] | None = None
-        self.attention = ""
+        self.attention = SDPA
         self.prompts = next(iter(tables.values()))
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         check_prompt(first, self.prompts or (AS_SIMULATED,))
@@ -153,27 +153,17 @@ class TorchEngine:
                 recompute=self._recompute,
                 passes=self._passes,
             )
-        self.attention = self.attention or self._choose_attention(self._stages.experts)
+        if self._cuda and self._opened.bf16 and self._sdpa is None:
+            self._sdpa = attention_kernels(self.device, self.profile)
+            exact = self._opened.precision != "fp8"
+            with self._running():
+                self.attention = use_fastest(self._stages.experts, self.device, exact=exact)
         if self.prompts:
             with self._running():
                 self._show(first)
         self.reset()
         if self._compile or self._graphs is not None:
             self._warm_up()
-
-    def _choose_attention(self, experts: Sequence[Expert]) -> str:
-        """Set the fastest attention kernel of a CUDA device; return its name."""
-        if not self._cuda or not self._opened.bf16:
-            return SDPA
-        self._sdpa = attention_kernels(self.device, self.profile)
-        store = experts[0].state.store
-        keys = store.rows[0].shape[2]
-        shape = (self.profile.heads, store.tokens, keys, self.profile.head_width)
-        with self._running():
-            name = fastest(self.device, shape, exact=self._opened.precision != "fp8")
-        for expert in experts:
-            expert.use_attention(kernel(name))
-        return name
 
     def __repr__(self) -> str:
         """Return text that names model, device, size and steps."""

@@ -7,7 +7,7 @@ Legend: P tokens of the past, M tokens of a prompt, L layers, D channels of a he
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,7 +18,7 @@ from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.buffers import Buffers, ExpertState
 from realmaster_live.engines.torch.store import Move, move_by_layer, move_rows
 from realmaster_live.errors import EngineError
-from realmaster_live.model.attention import Kernel
+from realmaster_live.model.attention import Kernel, fastest, kernel
 from realmaster_live.model.dit import Block, InContextTransformer
 from realmaster_live.model.in_context import Attention, Rows
 from realmaster_live.model.lora import Adapter
@@ -172,3 +172,13 @@ class Expert:
         own = store[0][last, :, : x.shape[1]], store[1][last, :, : x.shape[1]]
         block = self.transformer.blocks[last]
         self._passes.store_pair(block, x, modulation, self._buffers.rope, own)
+
+
+def use_fastest(experts: Sequence[Expert], device: torch.device, *, exact: bool) -> str:
+    """Have experts compute attention with the fastest kernel of a device; return its name."""
+    profile, store = experts[0].transformer.profile, experts[0].state.store
+    shape = (profile.heads, store.tokens, store.rows[0].shape[2], profile.head_width)
+    name = fastest(device, shape, exact=exact)
+    for expert in experts:
+        expert.use_attention(kernel(name))
+    return name

@@ -85,13 +85,14 @@ labels = []
 """
 
 
-@pytest.mark.parametrize("engine", ["onnx", "torch"])
+@pytest.mark.parametrize("engine", ["embedded", "torch"])
 def test_three_cameras_through_one_engine_look_as_through_three(
     drawn_car, tmp_path, capsys, request, engine
 ):
     """What is recorded of each is what an engine for it alone makes of its rendered frames."""
-    fixture = {"onnx": "tiny_model", "torch": "tiny_checkpoint"}[engine]
-    model = str(request.getfixturevalue(fixture))
+    model = engine
+    if engine == "torch":
+        model = str(request.getfixturevalue("tiny_checkpoint"))
     rig = tmp_path / "rig.toml"
     rig.write_text(THREE)
     world = ["--port", str(drawn_car[0].port), "--seconds", "0.6", "--rig", str(rig), "--lossless"]
