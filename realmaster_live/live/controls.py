@@ -10,9 +10,15 @@ from dataclasses import replace
 from realmaster_live.errors import EngineError, RealMasterError
 from realmaster_live.frames.controls import Control, Offer
 from realmaster_live.live.wrapper import innermost
-from realmaster_live.protocols import AdaptedEngine, Engine, PromptedEngine, SeededEngine
+from realmaster_live.protocols import (
+    AdaptedEngine,
+    Engine,
+    PromptedEngine,
+    RigEngine,
+    SeededEngine,
+)
 
-_Change = Callable[[Engine], None]
+_Change = Callable[[Engine | RigEngine], None]
 
 
 class EngineControls:
@@ -25,7 +31,7 @@ class EngineControls:
         engines: of the run's cameras; they are changed together, and the first says what it offers.
     """
 
-    def __init__(self, engines: Sequence[Engine]) -> None:
+    def __init__(self, engines: Sequence[Engine | RigEngine]) -> None:
         self._engines = engines
         self._offer = _offer(engines[0])
         self._waiting: dict[Control, tuple[_Change, Future[bool]]] = {}
@@ -40,7 +46,7 @@ class EngineControls:
     def set_prompt(self, prompt: str, fade_chunks: int = 0) -> Future[bool]:
         """Ask for another weather or look, cross-fading over `fade_chunks` chunks."""
 
-        def change(engine: Engine) -> None:
+        def change(engine: Engine | RigEngine) -> None:
             if isinstance(engine, PromptedEngine):
                 engine.set_prompt(prompt, fade_chunks)
 
@@ -49,7 +55,7 @@ class EngineControls:
     def set_strength(self, strength: float) -> Future[bool]:
         """Ask for another factor on the adapters' strengths."""
 
-        def change(engine: Engine) -> None:
+        def change(engine: Engine | RigEngine) -> None:
             inner = innermost(engine)
             if isinstance(inner, AdaptedEngine):
                 inner.set_strength(strength)
@@ -59,7 +65,7 @@ class EngineControls:
     def set_seed(self, seed: int) -> Future[bool]:
         """Ask for other noise."""
 
-        def change(engine: Engine) -> None:
+        def change(engine: Engine | RigEngine) -> None:
             inner = innermost(engine)
             if isinstance(inner, SeededEngine):
                 inner.set_seed(seed)
@@ -118,7 +124,7 @@ def _leave_out(future: Future[bool]) -> None:
         future.set_result(False)
 
 
-def _offer(engine: Engine) -> Offer:
+def _offer(engine: Engine | RigEngine) -> Offer:
     inner = innermost(engine)
     name = getattr(inner, "name", type(inner).__name__)
     listed = getattr(inner, "prompts", None)  # a user's own engine need not list them
@@ -140,12 +146,12 @@ def _offer(engine: Engine) -> Offer:
     )
 
 
-def _strength(engine: Engine) -> float | None:
+def _strength(engine: Engine | RigEngine) -> float | None:
     inner = innermost(engine)
     settable = isinstance(inner, AdaptedEngine) and not inner.fixed_strength
     return inner.strength if settable and isinstance(inner, AdaptedEngine) else None
 
 
-def _seed(engine: Engine) -> int | None:
+def _seed(engine: Engine | RigEngine) -> int | None:
     inner = innermost(engine)
     return inner.seed if isinstance(inner, SeededEngine) else None
