@@ -133,9 +133,10 @@ class _TracedEngine(EngineWrapper):
 
     def realize_together(self, chunks: tuple[Chunk, ...]) -> tuple[Chunk, ...]:
         """Return the realized chunks of several cameras."""
+        for chunk in chunks:
+            self._traces.begin(chunk)
         with ExitStack() as stack:
             for chunk in chunks:
-                self._traces.begin(chunk)
                 stack.enter_context(self._traces.during("realize", chunk))
             return realized_together(self.engine, chunks)
 

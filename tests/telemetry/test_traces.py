@@ -141,3 +141,19 @@ def test_an_endpoint_gets_the_spans():
 def test_a_wrong_endpoint_is_one_sentence():
     with pytest.raises(ConfigError, match="expected an address such as"):
         TelemetryOptions(traces="localhost:4318")
+
+
+def test_the_chunks_of_several_cameras_are_a_trace_each(observed):
+    observer, exporter = observed
+    spec = rm.ChunkSpec(frames=4, width=SIZE[0], height=SIZE[1], fps=FPS)
+    rig = observer.engine(IdentityEngine(spec, cameras=2))
+
+    class Pair(Street):
+        def frames(self):
+            for frame in super().frames():
+                yield replace(frame, camera="left")
+                yield replace(frame, camera="right")
+
+    rm.run(Pair(), {"left": rig, "right": rig}, observer.sinks([Own()]))
+    realized = [one for one in exporter.get_finished_spans() if one.name == "realize"]
+    assert len(realized) == len({one.context.trace_id for one in realized}) == 2 * CHUNKS
