@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 Returns = Literal["value", "void", "raw"]
 CONNECTION: ContextVar[int] = ContextVar("connection")  # number of the connection that calls
+PEER: ContextVar[str] = ContextVar("peer", default="")  # its host
 
 
 MANAGER_PAUSE_S = 0.003

@@ -13,12 +13,13 @@ from realmaster_live.minitown.models.objects import EnvironmentObject
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.server.calls import (
     CONNECTION,
+    PEER,
     Call,
     command,
     pause_for_manager,
     query,
 )
-from realmaster_live.minitown.server.episode import STATE_STREAM, Episode
+from realmaster_live.minitown.server.episode import STATE_STREAM, Episode, TrafficManager
 from realmaster_live.minitown.server.sensors import GRAVITY
 from realmaster_live.minitown.server.towns import listed_maps, map_of_opendrive
 from realmaster_live.minitown.server.wire_view import definitions
@@ -166,14 +167,14 @@ def _add_manager(episode: Episode, info: Any) -> bool:
     address, port = _manager(info)
     if port in episode.traffic_managers or len(episode.traffic_managers) >= MOST_MANAGERS:
         return False
-    episode.traffic_managers[port] = (address, CONNECTION.get())
+    episode.traffic_managers[port] = TrafficManager(address, CONNECTION.get(), PEER.get())
     return True
 
 
 def _manager_of(episode: Episode, port: Any) -> list[Any]:
     number = shapes.whole(port, "port")
     held = episode.traffic_managers.get(number)
-    return [held[0], number] if held else ["", 0]
+    return [held.address, number] if held else ["", 0]
 
 
 def _remove_manager(episode: Episode, port: Any) -> bool:

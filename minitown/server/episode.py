@@ -7,7 +7,7 @@ import logging
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from realmaster_live.bridges.carla.wire.layouts import Layout, layout_of
 from realmaster_live.bridges.carla.wire.streams import Head, Token, message
@@ -41,6 +41,14 @@ HERO = "hero"
 EGO_ROLES = (HERO, "ego_vehicle")  # role names of the vehicle that carries the cameras
 
 
+class TrafficManager(NamedTuple):
+    """A client's Traffic Manager: the address it gave, its connection's number and its host."""
+
+    address: str
+    connection: int
+    host: str
+
+
 class Episode:
     """One running town and its streams; `tick` advances it."""
 
@@ -52,7 +60,8 @@ class Episode:
         self.stream_port = 0
         self.sent_map: MapChoice | None = None  # of the OpenDRIVE that a client sent
         self.mode_changed = asyncio.Event()
-        self.traffic_managers: dict[int, tuple[str, int]] = {}  # port -> (address, connection)
+        self.traffic_managers: dict[int, TrafficManager] = {}  # by their ports
+        self.called_s = 0.0  # when the last call came, by the loop's clock
         self.physics: dict[int, list[Any]] = {}
         self._streams: dict[int, int] = {}
         self._cameras: dict[int, Camera] = {}

@@ -28,7 +28,7 @@ from realmaster_live.minitown.server import (
     calls_recorder,
     calls_world,
 )
-from realmaster_live.minitown.server.calls import CONNECTION, Call
+from realmaster_live.minitown.server.calls import CONNECTION, PEER, Call
 from realmaster_live.minitown.server.connections import MOST_CALLERS, ConnectionLimit, affordable
 from realmaster_live.minitown.server.declined import DECLINED
 from realmaster_live.minitown.server.episode import Episode
@@ -87,6 +87,7 @@ class RpcServer:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = next(self._numbers)
         CONNECTION.set(number)
+        PEER.set(str((writer.get_extra_info("peername") or ("",))[0]))
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self._limit.admit(number, writer.transport.abort):
@@ -128,7 +129,7 @@ class RpcServer:
     def _forget_managers(self, connection: int) -> None:
         """Drop the traffic managers that a client registered and never took back."""
         managers = self.episode.traffic_managers if self.episode is not None else {}
-        for port in [port for port, (_, owner) in managers.items() if owner == connection]:
+        for port in [port for port, one in managers.items() if one.connection == connection]:
             del managers[port]
 
     def _while_starting(self, name: str) -> Any:
@@ -148,6 +149,7 @@ class RpcServer:
         log.debug("call %s%s", name, " (no answer wanted)" if request.is_async else "")
         if self.episode is None:
             return encode_answer(request.id, self._while_starting(name))
+        self.episode.called_s = asyncio.get_running_loop().time()
         if name in CALLS:
             answer = await CALLS[name].answer(self.episode, name, request.args)
             return encode_answer(request.id, answer)

@@ -11,6 +11,7 @@ import sys
 from realmaster_live.bridges.carla.wire.listener import listening, listening_near
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.episode import Episode
+from realmaster_live.minitown.server.manager_watch import watch_managers
 from realmaster_live.minitown.server.rpc import RpcServer
 from realmaster_live.minitown.server.streams import StreamHub
 from realmaster_live.minitown.server.towns import load_in_thread, map_of_file, map_of_seed
@@ -49,7 +50,8 @@ async def serve(config: ServerConfig) -> None:
             return
         tasks.remove(start)
         episode = rpc.episode = start.result()
-        for coroutine in (hub.serve(stream_socket), episode.run_free()):
+        forever = hub.serve(stream_socket), episode.run_free(), watch_managers(episode)
+        for coroutine in forever:
             tasks.append(asyncio.create_task(coroutine))
         sys.stdout.write(
             f"minitown ready on {config.host}:{port} (streams on {episode.stream_port}, "
