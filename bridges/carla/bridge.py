@@ -20,7 +20,7 @@ from realmaster_live.bridges.carla.objects import RANGE_M
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.bridges.carla.tick_reader import TickReader
 from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, ConnectError
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
 from realmaster_live.frames.source_info import SourceInfo
@@ -140,9 +140,11 @@ class CarlaBridge:
 
         Raises:
             FrameTimeout: a frame does not come; the message names the cause.
-            ConnectError: the server is gone or stalls.
+            ConnectError: the server is gone or stalls, or the bridge was closed before.
             SensorMismatch: the ego or an adopted camera is gone, and nothing takes its place.
         """
+        if self._reader.is_closed:
+            raise ConnectError(f"expected an open bridge, got {self!r}: make another")
         steps = StepCounter(every_tick=self._attached.every_tick)
         reattached = False
         try:

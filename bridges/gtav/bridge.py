@@ -153,8 +153,10 @@ class GtavBridge:
         """Yield frames at the constant rate until `close`; blocks while the next one is due.
 
         Raises FrameTimeout when no fresh frame comes, ConnectError when the game does not come
-        back, WireFormatError when the peer speaks another protocol.
+        back or the bridge was closed before, WireFormatError when the peer speaks another protocol.
         """
+        if self._closed:
+            raise ConnectError(f"expected an open bridge, got {self!r}: make another")
         steps = StepCounter(every_tick=True)
         with contextlib.suppress(BridgeClosed):
             while True:

@@ -11,12 +11,11 @@ to = "coco"
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 from realmaster_live.cli.values import nearest
 from realmaster_live.errors import ConfigError
-from realmaster_live.system.texts import parse_toml
+from realmaster_live.system.texts import read_toml
 
 
 def read_table(
@@ -38,7 +37,7 @@ def read_table(
         ConfigError: the file cannot be read, or holds a name that is not known.
     """
     try:
-        content = parse_toml(Path(path).read_bytes())
+        content = read_toml(path)
     except OSError as error:
         raise ConfigError(
             f"expected a file at {path}, got {error.strerror}: check --config"

@@ -89,7 +89,7 @@ def make_parser(cls: type, options: Sequence[Option], verb: Sequence[str]) -> Pa
         add_help=False,
     )
     arguments = [option for option in options if option.flag.positional]
-    words = [option.metavar + " ..." * option.many for option in arguments]
+    words = [_usage(option) for option in arguments]
     parser.usage = " ".join((parser.prog, *words, "[options]"))
     if arguments:
         group = parser.add_argument_group("arguments")
@@ -110,6 +110,11 @@ def make_parser(cls: type, options: Sequence[Option], verb: Sequence[str]) -> Pa
             )
             group.add_argument("-h", "--help", action="help", help="Print this help.")
     return parser
+
+
+def _usage(option: Option) -> str:
+    words = option.metavar + " ..." * option.many
+    return words if option.default is NO_DEFAULT else f"[{words}]"
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:

@@ -273,8 +273,8 @@ def choice(names: Iterable[str], kind: Callable[[str], Any] = str) -> Value:
 def show(value: Any) -> str:
     """Return the text that stands for a value."""
     if isinstance(value, tuple):
-        if len(value) == 2 and all(isinstance(one, int) for one in value):
-            return f"{value[0]}x{value[1]}"
+        if len(value) == 2 and isinstance(value[1], int):
+            return f"{value[0]}{'x' if isinstance(value[0], int) else ':'}{value[1]}"
         return ",".join(map(show, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 

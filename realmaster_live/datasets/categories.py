@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
-from realmaster_live.system.texts import parse_toml
+from realmaster_live.system.texts import read_toml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categ
         ConfigError: the file cannot be read, or names a class or a category that does not exist.
     """
     try:
-        content = parse_toml(path.read_bytes())
+        content = read_toml(path)
         classes, ids = dict(content.pop("classes")), content.pop("ids", known)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(

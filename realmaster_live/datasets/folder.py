@@ -90,6 +90,10 @@ class ExportFolder:
 
     def _prepare(self, drives: Sequence[Drive], options: ExportOptions) -> WrittenFiles:
         index = self.out / INDEX
+        if self.out.exists() and not self.out.is_dir():
+            raise ConfigError(
+                f"expected a folder for the export, got a file at {self.out}: name another"
+            )
         if not self.out.exists() or {path.name for path in self.out.iterdir()} <= {LIST}:
             self.out.mkdir(parents=True, exist_ok=True)
             return self._begin()

@@ -172,7 +172,7 @@ def _film(recording: Recording, path: Path) -> list[Snapshot]:
     picked = set(np.linspace(0, len(recording) - 1, SNAPSHOTS + 2).astype(int)[1:-1].tolist())
     snapshots = []
     together = zip(recording.frames(), recording.pairs(), strict=True)
-    with SideBySideVideo(path, recording.meta.spec.fps) as video:
+    with SideBySideVideo(path, recording.meta.spec.fps, overwrite=True) as video:
         for row, (frame, (rendered, realized)) in enumerate(
             tracked(together, "writing the film", len(recording))
         ):

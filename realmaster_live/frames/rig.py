@@ -9,7 +9,7 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import LABEL_DTYPES
-from realmaster_live.system.texts import parse_toml
+from realmaster_live.system.texts import read_toml
 
 DEFAULT_LABELS = ("depth", "semantic", "instance")
 
@@ -91,7 +91,7 @@ class Rig:
         key, for what cannot be read, is unknown, or is of another type.
         """
         try:
-            content = parse_toml(Path(path).read_bytes())
+            content = read_toml(path)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"expected a rig file, got {error} from {path}: give a TOML file of [[camera]] "

@@ -17,13 +17,17 @@ from realmaster_live.protocols import Engine, Sink, Source
 rich_console = require("rich.console", extra="live")
 rich_progress = require("rich.progress", extra="live")
 rich_table = require("rich.table", extra="live")
+rich_text = require("rich.text", extra="live")
 
 LINE_S = 60.0
 
 
 def console(*, stderr: bool = False) -> Any:
-    """Return a rich Console; figures go to stdout, everything that moves to stderr."""
-    return rich_console.Console(stderr=stderr, highlight=False)
+    """Return a rich Console; figures go to stdout, everything that moves to stderr.
+
+    It prints text as it is: names may hold what looks like markup or an emoji's code.
+    """
+    return rich_console.Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 class RunProgress:
@@ -37,9 +41,9 @@ class RunProgress:
     def __init__(self, title: str, total: int | None) -> None:
         self.stats = Stats()
         self._progress = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=32),
-            rich_progress.TextColumn("{task.fields[figures]}"),
+            rich_progress.TextColumn("{task.fields[figures]}", markup=False),
             rich_progress.TimeElapsedColumn(),
             console=console(stderr=True),
         )
@@ -70,7 +74,7 @@ class CountProgress:
         out = console(stderr=True)
         self._terminal, self._reported_s = out.is_terminal, time.monotonic()
         self._progress = rich_progress.Progress(
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=32),
             rich_progress.TextColumn("{task.completed} of {task.total}{task.fields[figures]}"),
             rich_progress.TimeElapsedColumn(),
@@ -171,5 +175,5 @@ def show_stats(stats: Stats, title: str = "") -> None:
         latency = stats.latency_ms.get(stage)
         if latency is not None and latency.count:
             figures = (f"{value:.1f}" for value in (latency.p50, latency.p95, latency.p99))
-            table.add_row(stage.replace("_", " "), *figures, f"[dim]{meaning}[/dim]")
+            table.add_row(stage.replace("_", " "), *figures, rich_text.Text(meaning, "dim"))
     out.print(table)

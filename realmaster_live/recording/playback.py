@@ -179,7 +179,15 @@ class Recording:
         return pa.concat_tables([SCHEMAS[name].empty_table(), *tables])
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the frames tick by tick; `captured_at` is the time at which each is yielded."""
+        """Yield the frames tick by tick; `captured_at` is the time at which each is yielded.
+
+        Raises:
+            RecordingError: a file is damaged, or the recording was closed before.
+        """
+        if self._closed:
+            raise RecordingError(
+                f"expected an open recording, got {self.folder}, which was closed: open it again"
+            )
         began_s, last_s = None, 0.0  # host clock minus simulation clock; of the frame before
         with ExitStack() as stack:
             players = [stack.enter_context(closing(self._played(name))) for name in self.cameras]

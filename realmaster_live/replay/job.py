@@ -6,6 +6,7 @@ carries a stamp of what it was made of and how, so that a finished one is found 
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -183,7 +184,8 @@ def plan(
     """Return the job that makes a recording `out` of one input, or `out`/NAME of each of several.
 
     Raises:
-        ConfigError: an output holds something else, or was made otherwise and may not be replaced.
+        ConfigError: an output is an input, holds something else, or was made otherwise and may not
+            be replaced.
     """
     out = out.resolve()
     alone = len(inputs) == 1
@@ -193,6 +195,12 @@ def plan(
             f"something else ({next(out.iterdir()).name}): name another --out"
         )
     places = [out] if alone else [out / name for name in _names(inputs)]
+    for footage, place in itertools.product(inputs, places):
+        if Path(footage.path).resolve().is_relative_to(place):
+            raise ConfigError(
+                f"expected --out apart from the inputs, got {place}, which holds {footage.path}: "
+                "name another --out"
+            )
     pieces = []
     for footage, place in zip(inputs, places, strict=True):
         piece = piece_of(footage, place, reading, realizing)
@@ -271,7 +279,7 @@ def check_place(piece: Piece, *, overwrite: bool) -> None:
     if stamp == piece.stamp or (overwrite and (out / META).exists()):
         return
     if stamp is None:
-        got = "an unfinished recording" if (out / META).exists() else "something else"
+        got = "another recording" if (out / META).exists() else "something else"
         raise ConfigError(
             f"expected a new folder or an earlier replay at {out}, got {got}: name another --out"
             + (", or replace it with --overwrite" if (out / META).exists() else "")

@@ -80,8 +80,8 @@ class FoxgloveServer:
             )
         except (OSError, RuntimeError) as error:
             raise ConfigError(
-                f"expected a free port for Foxglove, got {error} at {self._host}:{self._port}: "
-                "choose another, or 0"
+                f"expected a free port of this machine for Foxglove, got {error} at "
+                f"{self._host}:{self._port}: choose another port or address"
             ) from error
         self.url = f"ws://{self._host}:{self._server.port}"
         log.warning("Foxglove: open a connection to %s", self.url)

@@ -28,7 +28,7 @@ class DisplayOptions:
         view_token: What people have to give to see the page. Without it, one is made and printed
             where other machines reach the page.
         view_recordings: Folder in which the live page may start recordings.
-        video: Write the rendered and the realized pictures side by side to this MP4 file.
+        video: Write the rendered and the realized pictures side by side to this new MP4 file.
         to: Send the realized pictures there as well, such as ros2:, mcap:drive.mcap, foxglove:,
             rerun:, rtsp://HOST:8554/drive, camera: or zmq://127.0.0.1:5555. This may be repeated.
     """

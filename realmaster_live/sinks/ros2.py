@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from typing import Any
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 DEPTH = 10  # messages that a late reader may still get
 BLOCKING_NS = 100_000_000  # how long a write may wait for a slow reader
 LAST_DOMAIN = 232
+NAMESPACE = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", re.ASCII)
 ALONE_S = 5.0  # without a reader, after which the log says so
 
 
@@ -45,6 +47,10 @@ def from_url(url: SinkUrl) -> Ros2Publisher:
     domain, _, namespace = url.rest.partition("/")
     if domain and not (domain.isdecimal() and int(domain) <= LAST_DOMAIN):
         raise url.wrong(f"the domain {domain!r}, not 0 to {LAST_DOMAIN},")
+    if namespace and not NAMESPACE.fullmatch(namespace):
+        raise url.wrong(
+            f"the namespace {'/' + namespace!r}, not letters, digits, _ and / as in /sim,"
+        )
     return Ros2Publisher(domain=int(domain) if domain else None, namespace=namespace)
 
 

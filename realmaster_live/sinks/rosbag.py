@@ -75,7 +75,8 @@ class RosBag:
             writer.open()
         except (OSError, rosbag2.WriterError) as error:
             raise RecordingError(
-                f"expected to make the new folder {self.folder}, got {error}: choose another name"
+                f"expected to make the new folder {self.folder}, got {str(error).rstrip('.')}: "
+                "choose another name"
             ) from error
         self._writer = writer
         messages.prepare()

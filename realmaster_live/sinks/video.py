@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,13 @@ class SideBySideVideo:
     Holds the camera whose chunk arrives first; chunks of other cameras are left out.
 
     Args:
-        path: the .mp4 to write; replaced if it is there.
+        path: the new .mp4 or .mkv to write.
         fps: pictures a second; in a run the engine's by default.
         captions: written into the two halves; None for bare pictures.
+        overwrite: replace a file that is there.
+
+    Raises:
+        ConfigError: the path has another ending.
     """
 
     def __init__(
@@ -47,13 +52,21 @@ class SideBySideVideo:
         fps: float | None = None,
         *,
         captions: tuple[str, str] | None = ("simulator", "realized"),
+        overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
+        if self.path.suffix not in CONTAINERS:
+            raise ConfigError(
+                f"expected a film that ends in {' or '.join(CONTAINERS)}, got {self.path}: name it "
+                "so"
+            )
         self.fps = fps
         self.captions = captions
         self._writer: PictureWriter | None = None
         self._camera: str | None = None
         self._entered = self._closed = False
+        self._is_taken = overwrite  # whether this film may write to its path
+        self._is_new = False
 
     def __repr__(self) -> str:
         """Say which file it writes."""
@@ -66,12 +79,12 @@ class SideBySideVideo:
         return (self._entered or self._writer is not None) and not self._closed
 
     def begin(self, run: RunInfo) -> None:
-        """Take the rate of the film from a run."""
-        self._entered = True
+        """Take the rate of the film from a run, and the name of the file."""
+        self._take()
         self.fps = run.spec.fps if self.fps is None else self.fps
 
     def __enter__(self) -> SideBySideVideo:
-        self._entered = True
+        self._take()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -99,10 +112,31 @@ class SideBySideVideo:
         self._writer.write(picture)
 
     def close(self) -> None:
-        """Finish the file; may be called twice."""
-        self._closed = True
+        """Finish the file; may be called twice. A film without pictures leaves none."""
         if self._writer is not None:
             self._writer.close()
+        elif self._is_new and not self._closed:
+            self.path.unlink(missing_ok=True)
+        self._closed = True
+
+    def _take(self) -> None:
+        """Make the file, empty, so that nothing else takes its name."""
+        self._entered = True
+        if self._is_taken:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(exist_ok=False)
+        except OSError as error:
+            if os.path.lexists(self.path):
+                raise RecordingError(
+                    f"expected to make the new film {self.path}, got one that exists: choose "
+                    "another name"
+                ) from error
+            raise RecordingError(
+                f"expected to write in {self.path.parent}, got {error}: choose another place"
+            ) from error
+        self._is_taken = self._is_new = True
 
     def _open(self, size: tuple[int, int]) -> PictureWriter:
         if self._closed:
@@ -114,10 +148,5 @@ class SideBySideVideo:
                 f"expected the pictures a second of {self.path}, got none: give fps, or give the "
                 "film to run()"
             )
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordingError(
-                f"expected to write in {self.path.parent}, got {error}: choose another place"
-            ) from error
+        self._take()
         return PictureWriter(self.path, size, self.fps, Pictures(preset="veryfast", crf=20))

@@ -8,6 +8,7 @@ docs/ways-out.md has the keys and a reader.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from realmaster_live.errors import ConfigError
@@ -20,14 +21,16 @@ from realmaster_live.sinks.urls import SinkUrl
 zmq = require("zmq", extra="zmq")
 
 VERSION = 1
+LAST_PORT = 65535  # ZeroMQ itself takes larger ones, modulo 65536
 WAITING_FRAMES = 16  # for each subscriber; further ones are dropped by ZeroMQ
-TRANSPORTS = ("tcp://", "ipc://")
+ENDPOINT = re.compile(r"ipc://.+|tcp://(?:.+):(\d{1,5}|\*)")
 
 
 def from_url(url: SinkUrl) -> ZeroMqPublisher:
     """Return the sink of `zmq://HOST:PORT` or `zmq:tcp://HOST:PORT`."""
     endpoint = f"tcp:{url.rest}" if url.rest.startswith("//") else url.rest
-    if not endpoint.startswith(TRANSPORTS):
+    found = ENDPOINT.fullmatch(endpoint)
+    if found is None or ((found[1] or "*") != "*" and int(found[1]) > LAST_PORT):
         raise url.wrong(f"{url.rest!r}")
     return ZeroMqPublisher(endpoint)
 
@@ -72,8 +75,8 @@ class ZeroMqPublisher:
         except zmq.ZMQError as error:
             socket.close()
             raise ConfigError(
-                f"expected a free address for ZeroMQ, got {error} at {self.endpoint}: choose "
-                "another port"
+                f"expected a free port of this machine for ZeroMQ, got {error.strerror} at "
+                f"{self.endpoint}: choose another port or address"
             ) from error
         self._socket = socket
 

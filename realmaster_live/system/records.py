@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from realmaster_live.errors import RealMasterError
 from realmaster_live.optional import require
-from realmaster_live.system.contents import classify_file
+from realmaster_live.system.contents import EMPTY, classify_file
 from realmaster_live.system.inside import open_regular
 from realmaster_live.system.texts import decode_text
 
@@ -66,6 +66,7 @@ def read_record(
             return decode(content, kind)
         except (OSError, ValueError) as problem:
             got, cure = classify_file(path, str(problem), remedy)
+            cure = remedy if got == EMPTY else cure
             raise error(f"expected {what} in {path}, got {got}: {cure}") from problem
 
 

@@ -39,6 +39,15 @@ def parse_toml(content: bytes) -> dict[str, Any]:
     return tables
 
 
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return the tables of a TOML file; OSError or ValueError where it is none."""
+    with Path(path).open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
+    return parse_toml(content)
+
+
 def _parsed(parse: Callable[[str], Any], content: bytes) -> Any:
     """Return what a parser makes of text; ValueError that names another file in its place."""
     try:
@@ -79,7 +88,8 @@ def read_object(
                 raise ValueError(f"a {type(value).__name__} instead of an object")
         except (OSError, ValueError) as problem:
             got, cure = classify_content(content)
-            got, cure = (str(problem), remedy) if got == OTHER else (got, cure)
+            cure = remedy if got in (EMPTY, OTHER) else cure
+            got = str(problem) if got == OTHER else got
             raise error(f"expected {what} in {path}, got {got}: {cure}") from problem
     return value
 

@@ -219,3 +219,15 @@ def test_ctrl_c_ends_a_command_that_is_still_importing(module, argv, interrupt, 
         [sys.executable, "-m", "interrupting"], capture_output=True, text=True, cwd=tmp_path
     )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_usage_and_defaults_read_as_they_are_written(capsys):
+    for verb, words in (
+        (["gta-standin"], "realmaster gta-standin URL [RECORDING] [options]"),
+        (["pairs", "run"], "realmaster pairs run DATASET [SOURCE ...] [options]"),
+        (["dataset", "export"], "realmaster dataset export RECORDING ... [options]"),
+        (["gta-relay"], "Default: 127.0.0.1:8010."),
+    ):
+        with pytest.raises(SystemExit):
+            main([*verb, "--help"])
+        assert words in " ".join(capsys.readouterr().out.split())

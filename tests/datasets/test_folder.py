@@ -267,3 +267,11 @@ def test_a_full_disk_is_reported(drive, tmp_path, monkeypatch):
     monkeypatch.undo()
     assert coco.export(Selection(recordings=(folder,)), out, options=RESUME).frames == 8
     shutil.rmtree(out)
+
+
+def test_a_file_in_the_place_of_the_folder_is_one_sentence(drive, tmp_path):
+    out = tmp_path / "out"
+    out.write_text("precious")
+    with pytest.raises(ConfigError, match="expected a folder for the export, got a file at"):
+        coco.export(Selection(recordings=(drive("one", chunks=1),)), out)
+    assert out.read_text() == "precious"

@@ -273,3 +273,13 @@ def test_an_unwritable_folder_is_a_recording_error(tmp_path, spec):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match="record elsewhere"):
         Recorder(tmp_path / "file" / "drive", spec).open()
+
+
+def test_a_closed_recording_is_not_an_empty_one(recorded):
+    recording = Recording(recorded)
+    frames = recording.frames()
+    next(frames)
+    recording.close()
+    assert list(frames) == []  # closing ends what was begun
+    with pytest.raises(RecordingError, match=r"expected an open recording, got .*: open it again"):
+        next(iter(recording))

@@ -163,3 +163,18 @@ def test_a_lease_of_other_content_expires_like_any(content, tmp_path):
 @pytest.mark.parametrize(("frames", "clip"), [(81, 81), (80, 80), (82, 41), (200, 66), (5, 5)])
 def test_footage_is_divided_evenly_into_whole_clips(frames, clip):
     assert even_clip(frames) == clip
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_input_is_never_replaced_by_its_replay(tmp_path, overwrite):
+    out = tmp_path / "drive"
+    out.mkdir()
+    (out / "meta.json").write_text("{}")
+    for path in (out, tmp_path / "drive" / ".." / "drive", out / "film.mp4"):
+        footage = Footage(
+            kind="recording", name="drive", path=str(path), cameras={"front": (96, 64)},
+            fps=20.0, frames=9, sha256="ab", origin={}, options={},
+        )  # fmt: skip
+        realizing = Realizing(engine="identity")
+        with pytest.raises(ConfigError, match="expected --out apart from the inputs, got"):
+            plan([footage], out, Reading(), realizing, overwrite=overwrite)

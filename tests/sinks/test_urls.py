@@ -113,3 +113,26 @@ def test_help_is_quick_and_imports_none_of_them():
     heavy = {"av", "cv2", "cyclonedds", "rosbags", "foxglove", "rerun", "zmq", "opentelemetry",
              "prometheus_client", "aiohttp", "numpy"}  # fmt: skip
     assert not heavy & set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "url", ["zmq://127.0.0.1:99999", "zmq://127.0.0.1", "zmq:", "zmq:ipc://", "zmq://host:a"]
+)
+def test_zeromq_takes_a_port_that_there_is(url):
+    pytest.importorskip("zmq")
+    with pytest.raises(ConfigError, match="expected zmq://HOST:PORT, got"):
+        rm.open_sink(url)
+
+
+@pytest.mark.parametrize("url", ["zmq:tcp://*:5555", "zmq:tcp://[::1]:0", "zmq:ipc:///tmp/drive"])
+def test_zeromq_takes_its_own_endpoints(url):
+    pytest.importorskip("zmq")
+    rm.open_sink(url).close()
+
+
+def test_a_namespace_of_ros_is_checked_before_the_run():
+    pytest.importorskip("cyclonedds")
+    for namespace in ("a b", "1/x", "a//b", "a%"):
+        with pytest.raises(ConfigError, match="the namespace"):
+            rm.open_sink(f"ros2:/{namespace}")
+    rm.open_sink("ros2:42/sim/car_1").close()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.recording.streams import read_stream
 from realmaster_live.sinks.video import GAP_PX, SideBySideVideo
 
@@ -42,3 +42,34 @@ def test_an_unwritable_place_is_a_recording_error(tmp_path, chunk_at):
     with pytest.raises(RecordingError, match="another place"):
         video.write(chunk_at(0))
     video.close()
+
+
+def test_a_file_that_exists_is_kept(tmp_path, chunk_at):
+    path = tmp_path / "film.mp4"
+    path.write_text("precious")
+    with pytest.raises(RecordingError, match="exists: choose another name"):
+        SideBySideVideo(path, 20).write(chunk_at(0))
+    assert path.read_text() == "precious"
+    with SideBySideVideo(path, 20, overwrite=True) as video:
+        video.write(chunk_at(0))
+    assert len(list(read_stream(path, "sim"))) == 4
+
+
+def test_two_films_never_share_a_file(tmp_path, chunk_at):
+    path = tmp_path / "film.mp4"
+    with SideBySideVideo(path, 20) as video:
+        with pytest.raises(RecordingError, match="exists"), SideBySideVideo(path, 20):
+            pass
+        video.write(chunk_at(0))
+    assert len(list(read_stream(path, "sim"))) == 4
+
+
+def test_a_film_without_pictures_leaves_no_file(tmp_path):
+    with SideBySideVideo(tmp_path / "film.mp4", 20):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_ending_is_one_sentence():
+    with pytest.raises(ConfigError, match=r"expected a film that ends in .mp4 or .mkv, got a.txt"):
+        SideBySideVideo("a.txt")

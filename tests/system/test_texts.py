@@ -5,7 +5,7 @@ import codecs
 import pytest
 
 from realmaster_live.cli import main
-from realmaster_live.system.texts import decode_text, parse_json, parse_toml
+from realmaster_live.system.texts import MAX_BYTES, decode_text, parse_json, parse_toml, read_toml
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"ab" * 32 + b"\nsize 7\n"
 PAGE = b"<!DOCTYPE html><html><body>404</body></html>"
@@ -52,3 +52,13 @@ def test_commands_name_a_pointer_in_place_of_a_text(command, tmp_path, capsys):
     assert main([part.replace("FILE", str(path)) for part in command]) in (1, 2)
     error = capsys.readouterr().err
     assert "a Git LFS pointer (run git lfs pull)" in error and error.count("\n") == 1
+
+
+def test_a_file_without_an_end_is_not_read_to_it(tmp_path, capsys):
+    path = tmp_path / "huge.toml"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ValueError, match="more than 64 MiB"):
+        read_toml(path)
+    assert main(["attach", "--config", str(path)]) == 2
+    assert "got more than 64 MiB: correct that line" in capsys.readouterr().err

@@ -57,7 +57,8 @@ class ServingThread:
         if self._failed is not None:
             self.stop()
             raise ConfigError(
-                f"expected a free port for the view, got {self._failed}: choose another, or 0"
+                f"expected a free port of this machine for the view, got {self._failed}: choose "
+                "another port, or 0, or another address"
             ) from self._failed
 
     def stop(self) -> None:

@@ -11,7 +11,13 @@ import pytest
 from realmaster_live import SourceInfo
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.geometry import cam_to_world
-from realmaster_live.errors import BridgeError, ConfigError, FrameTimeout, SensorMismatch
+from realmaster_live.errors import (
+    BridgeError,
+    ConfigError,
+    ConnectError,
+    FrameTimeout,
+    SensorMismatch,
+)
 from realmaster_live.frames.chunk import LABEL_DTYPES
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.rig import Mount
@@ -239,3 +245,10 @@ def test_info_goes_through_json_and_says_what_matters(owner):
     camera = info.cameras["front"]
     assert (camera.width, camera.height, camera.labels) == (160, 96, ("depth",))
     assert f"{info.server}, {info.town}, closed" in repr(bridge)
+
+
+def test_a_closed_bridge_has_no_frames_to_begin_with(owner):
+    with attach(owner, labels=()) as bridge:
+        pass
+    with pytest.raises(ConnectError, match=r"expected an open bridge, got .*closed.*make another"):
+        next(bridge.frames())

@@ -65,6 +65,8 @@ def test_frames_carry_what_the_game_sent(scheme, quirk, recording):
     with game(scheme, recording, *quirks) as url, GtavBridge(url, fps=10, **OWN_SIZE) as bridge:
         frames = take(bridge, 8)
     assert isinstance(bridge, Bridge)
+    with pytest.raises(ConnectError, match=r"expected an open bridge, got .*closed"):
+        take(bridge, 1)
     for frame in frames:
         number = number_of(frame)
         np.testing.assert_array_equal(frame.image, picture(number))
