@@ -71,7 +71,8 @@ def test_an_engine_takes_what_was_predicted(precision):
                 meter.restart()
                 before = meter.bytes
                 run()
-                assert told.stages[name] == pytest.approx(meter.peak - before, rel=0.1), name
+                # some CPUs' bfloat16 convolutions answer channels last, which costs a copy more
+                assert 0.85 < told.stages[name] / (meter.peak - before) < 1.1, name
 
 
 @pytest.mark.slow

@@ -184,7 +184,7 @@ def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precisi
 
 def test_a_model_without_its_prompts_is_refused(tiny_model, manifest):
     manifest["prompts"] = []
-    with pytest.raises(BuildError, match="expected prompts with a model of profile tiny"):
+    with pytest.raises(BuildError, match="expected prompts for a model of profile tiny"):
         read_prompts(tiny_model, manifest)
     manifest["profile"]["text_width"] = 0
     assert read_prompts(tiny_model, manifest) == {}
