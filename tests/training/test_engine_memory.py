@@ -37,8 +37,9 @@ def filmed(engine, index):
     )
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_an_engine_takes_what_was_predicted(precision):
+@pytest.mark.parametrize(("precision", "most_copies"), [("fp32", 0.0), ("bf16", 0.15)])
+def test_an_engine_takes_what_was_predicted(precision, most_copies):
+    """On some CPUs bfloat16 convolutions answer channels last, which costs copies."""
     torch.manual_seed(0)
     networks = make("taew2_1"), InContextTransformer(PROFILE)
     prompts = {"clear": np.zeros((TEXT, PROFILE.text_width), np.float32)}
@@ -71,8 +72,8 @@ def test_an_engine_takes_what_was_predicted(precision):
                 meter.restart()
                 before = meter.bytes
                 run()
-                # some CPUs' bfloat16 convolutions answer channels last, which costs a copy more
-                assert 0.85 < told.stages[name] / (meter.peak - before) < 1.1, name
+                share = (meter.peak - before) / told.stages[name]
+                assert 0.9 < share < 1.1 + most_copies, name
 
 
 @pytest.mark.slow
