@@ -10,10 +10,11 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 _ROOT = "realmaster_live."
 # (old package, new package): the modules that kept their names
@@ -147,6 +148,24 @@ def _table() -> Iterator[tuple[str, str]]:
 
 MOVED: Mapping[str, str] = dict(_table())
 """Full old path -> full new path."""
+
+
+def moved_names(module: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module that stays while some of its public names moved.
+
+    Args:
+        module: its full name.
+        homes: moved name -> full name of the module that defines it now.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        message = f"{module}.{name} is now {homes[name]}.{name}: import it from there"
+        warnings.warn(message, DeprecationWarning, stacklevel=2)
+        return getattr(importlib.import_module(homes[name]), name)
+
+    return __getattr__
 
 
 class _Finder(MetaPathFinder):

@@ -42,6 +42,15 @@ def test_every_old_path_is_the_new_module_and_says_so_once() -> None:
         assert warned[0].startswith(f"{old} is {MOVED[old]} now"), warned
 
 
+def test_a_name_that_moved_out_of_a_module_that_stayed_says_where_it_is() -> None:
+    from realmaster_live.replay import footage, kinds
+
+    with pytest.warns(DeprecationWarning, match=r"find_footage is now .*\.replay\.kinds\.find_foot"):
+        assert footage.find_footage is kinds.find_footage
+    with pytest.raises(AttributeError, match="footage' has no attribute 'find_films'"):
+        _ = footage.find_films
+
+
 def test_every_new_path_exists_and_no_old_one_hides_a_module() -> None:
     for old, new in MOVED.items():
         assert importlib.util.find_spec(new) is not None, f"{new}, where {old} moved"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
+from realmaster_live.moved import moved_names
 from realmaster_live.system.contents import sha256_of
 
 Size = tuple[int, int]  # width, height
@@ -107,3 +108,6 @@ def hash_files(*paths: Path) -> str:
     for path in paths:
         digest.update(os.fsencode(path.name) + bytes.fromhex(sha256_of(path, error=PairError)))
     return digest.hexdigest()
+
+
+__getattr__ = moved_names(__name__, {"find_footage": "realmaster_live.replay.kinds"})
