@@ -45,7 +45,7 @@ def test_every_old_path_is_the_new_module_and_says_so_once() -> None:
 def test_a_name_that_moved_out_of_a_module_that_stayed_says_where_it_is() -> None:
     from realmaster_live.replay import footage, kinds
 
-    with pytest.warns(DeprecationWarning, match=r"find_footage is now .*\.replay\.kinds\.find_foot"):
+    with pytest.warns(DeprecationWarning, match=r"now .*\.replay\.kinds\.find_footage"):
         assert footage.find_footage is kinds.find_footage
     with pytest.raises(AttributeError, match="footage' has no attribute 'find_films'"):
         _ = footage.find_films
