@@ -9,7 +9,7 @@ from latent_clips import LatentClip, LatentClips
 from tiny_wan import make_wan
 
 from realmaster_live.engines.noise import ChunkNoise
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.model.lora_files import load, read_facts
 from realmaster_live.training.distillation.dmd2 import DMD2Config
 from realmaster_live.training.distillation.networks import Teacher, open_networks
@@ -101,7 +101,7 @@ def test_a_flow_that_starts_at_the_render_is_distilled_to_one_step(recipe, teach
 
 def test_guidance_needs_the_empty_prompt(recipe, teacher, tmp_path):
     data = Data(training=clips(range(4)), validation=clips([9]), sha256="")
-    with pytest.raises(ConfigError, match="expected an embedding of the empty prompt"):
+    with pytest.raises(PairError, match="expected the embedding of the empty prompt"):
         distill(recipe, data, teacher, tmp_path)
 
 
