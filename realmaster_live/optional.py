@@ -36,13 +36,16 @@ def pip_command(extra: str) -> str:
     """
     import json  # these cost more than all the rest of a command line's start
     import shlex
-    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.metadata import distributions
     from urllib.parse import unquote, urlsplit
 
-    try:
-        origin = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
-    except (PackageNotFoundError, ValueError):  # run from a folder without being installed
+    # a checkout's own .egg-info, first where it is the working folder, remembers nothing
+    remembered = (each.read_text("direct_url.json") for each in distributions(name=DISTRIBUTION))
+    text = next(filter(None, remembered), None)
+    if text is None and (CHECKOUT / "pyproject.toml").is_file():
         origin = {"url": CHECKOUT.as_uri(), "dir_info": {"editable": True}}
+    else:
+        origin = json.loads(text or "{}")
     url = str(origin.get("url", ""))
     if "dir_info" in origin:
         folder = Path(unquote(urlsplit(url).path))

@@ -41,20 +41,19 @@ DISTRIBUTIONS = {  # of modules that are named otherwise
 
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
-    """Let the installation remember another origin; None for one that was never installed."""
+    """Let installations remember other origins; None for one that remembers nothing."""
 
-    def remember(origin):
+    def remember(*origins):
         class Distribution:
+            def __init__(self, origin):
+                self.origin = origin
+
             def read_text(self, name):
                 assert name == "direct_url.json"
-                return origin and json.dumps(origin)
+                return self.origin and json.dumps(self.origin)
 
-        def find(name):
-            if origin is None:
-                raise metadata.PackageNotFoundError(name)
-            return Distribution()
-
-        monkeypatch.setattr(metadata, "distribution", find)
+        found = [Distribution(origin) for origin in origins]
+        monkeypatch.setattr(metadata, "distributions", lambda name: found)
 
     return remember
 
@@ -66,11 +65,13 @@ def folder(path, **info):
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
-def test_each_origin_has_its_command(extra, installed, tmp_path):
-    installed({})
-    assert pip_command(extra) == f"pip install 'realmaster-live[{extra}]'"
+def test_each_origin_has_its_command(extra, installed, tmp_path, monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(optional, "CHECKOUT", tmp_path / "site-packages")
+        installed(None)
+        assert pip_command(extra) == f"pip install 'realmaster-live[{extra}]'"
     here = tmp_path / "a checkout"
-    installed(folder(here, editable=True))
+    installed(None, folder(here, editable=True))  # the first is the working folder's .egg-info
     assert shlex.split(pip_command(extra)) == ["pip", "install", "-e", f"{here}[{extra}]"]
     plain = tmp_path / "plain"
     installed(folder(plain))
@@ -83,7 +84,7 @@ def test_each_origin_has_its_command(extra, installed, tmp_path):
     assert shlex.split(pip_command(extra)) == ["pip", "install", wanted]
     installed({"url": "file:///tmp/a.whl", "archive_info": {}})
     assert pip_command(extra) == f"pip install 'realmaster-live[{extra}] @ file:///tmp/a.whl'"
-    installed(None)
+    installed()
     command = shlex.split(pip_command(extra))
     assert command == ["pip", "install", "-e", f"{optional.CHECKOUT}[{extra}]"]
 

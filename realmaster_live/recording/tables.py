@@ -151,7 +151,9 @@ def read_table(folder: Path, name: str) -> Any:
         )
     try:
         with files.open(path) as file:
-            table = _completed(parquet.read_table(file, partitioning=None), SCHEMAS[name])
+            # in this thread: pyarrow's own may abort the process when it ends (arrow#34314)
+            table = parquet.read_table(file, partitioning=None, use_threads=False, pre_buffer=False)
+            table = _completed(table, SCHEMAS[name])
             table.validate(full=True)
             return checked_rows(table, name, folder / path)
     except DAMAGED as error:

@@ -1,8 +1,9 @@
 """An orderly end for a process that is sent a signal: signals unwind the stack, clean-up runs.
 
 Only a signal whose action is still the default one is taken over: it then raises SystemExit with
-128 + its number in the main thread, so `with` and `finally` run. A program's own handlers and
-ignored signals stay as they are. The last one who lets go puts the defaults back.
+128 + its number in the main thread, so `with` and `finally` run; further ones do not interrupt that
+clean-up. A program's own handlers and ignored signals stay as they are. The last one who lets go
+puts the defaults back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 _FATAL = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 _lock = threading.RLock()
 _holders: list[object] = []
+_unwinding = threading.Event()  # set from the first signal on, until all holders let go
 
 
 class ExitGuard:
@@ -87,6 +89,7 @@ def _release(holder: object) -> None:
         if holder in _holders:
             _holders.remove(holder)
         if not _holders and _in_main_thread():
+            _unwinding.clear()
             for number in _FATAL:
                 if signal.getsignal(number) is _unwind:
                     signal.signal(number, signal.SIG_DFL)
@@ -96,7 +99,9 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
     if not _holders:  # let go in another thread, which may not change handlers: act as the default
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
-    raise SystemExit(128 + number)
+    if not _unwinding.is_set():  # a second signal must not break off the clean-up of the first
+        _unwinding.set()
+        raise SystemExit(128 + number)
 
 
 def _in_main_thread() -> bool:

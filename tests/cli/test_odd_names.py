@@ -68,7 +68,7 @@ def test_footage_of_any_name_is_replayed_into_any_name(name, film, capsys):
     shutil.copy(film, Path(f"{name}.mp4"))
     write_pictures(Path(f"{name}-pictures"), [SIZE] * 4)
     for source, flags in ((f"{name}.mp4", ()), (f"{name}-pictures", ("--fps", "20"))):
-        out, beside = f"{name}-of-{source}", f"{name}-side.mp4"
+        out, beside = f"{name}-of-{source}", f"{name}-side-{len(flags)}.mp4"
         words = [*REPLAY, *flags, f"--out={out}", f"--video={beside}", "--", source]
         assert main(words) == 0, capsys.readouterr().err
         assert verify(Path(out)).is_whole

@@ -133,7 +133,8 @@ def read_table(path: Path, schema: Any, *, remedy: str) -> Any:
     """
     with open_regular(path, error=PairError) as file:
         try:
-            table = parquet.read_table(file, partitioning=None)
+            # in this thread: pyarrow's own may abort the process when it ends (arrow#34314)
+            table = parquet.read_table(file, partitioning=None, use_threads=False, pre_buffer=False)
             kept = [entry for entry in schema if entry.name in table.column_names]
             columns = pa.schema(kept, metadata=table.schema.metadata)
             return table.select(columns.names).cast(columns)

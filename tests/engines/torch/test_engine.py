@@ -293,7 +293,7 @@ def test_runs_chunks_of_several_latent_frames():
         with TorchEngine(networks, **given, **options) as engine:
             parts = [noisy(index).frames[:, :32, :48] for index in range(chunks)]
             clips = [np.tile(frames, (3, 1, 1, 1)) for frames in parts]
-            return [engine._advance(frames) for frames in clips]
+            return [engine._advance([frames])[0] for frames in clips]
 
     base = pictures()
     assert base[0].shape == (12, 32, 48, 3)

@@ -75,7 +75,7 @@ def test_passes_write_their_own_rows_and_concatenate_nothing():
     networks = random_networks(profile, torch.device("cpu"))
     with TorchEngine(networks, width=96, height=64, threads=1) as engine:
         for _ in range(3):
-            engine._advance(np.zeros((4, 64, 96, 3), np.uint8))
+            engine._advance([np.zeros((4, 64, 96, 3), np.uint8)])
         expert, store = engine._stages.experts[0], engine._stages.buffers.states[0].store
         with CopyCounter() as counter:
             expert.predict(engine._stages.buffers.noise.clone(), 1.0, store.past_tokens)
