@@ -42,6 +42,7 @@ def pip_command(extra: str) -> str:
     # a checkout's own .egg-info, first where it is the working folder, remembers nothing
     remembered = (each.read_text("direct_url.json") for each in distributions(name=DISTRIBUTION))
     text = next(filter(None, remembered), None)
+    origin: dict[str, Any]
     if text is None and (CHECKOUT / "pyproject.toml").is_file():
         origin = {"url": CHECKOUT.as_uri(), "dir_info": {"editable": True}}
     else:
