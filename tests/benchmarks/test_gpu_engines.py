@@ -35,6 +35,7 @@ def test_times_what_fits_into_the_time_and_says_what_is_left(tmp_path):
     assert table.count("\n| ") == len(data["rows"]) + 2
 
 
+@pytest.mark.slow
 def test_a_variant_that_fails_is_a_row(tmp_path):
     data, _ = run(tmp_path, "--modes", "eager", "--sizes", "100x64")
     failed = [row for row in data["rows"] if row.get("mode") == "eager"]

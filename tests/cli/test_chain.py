@@ -222,6 +222,7 @@ def test_only_a_recorded_scene_can_be_traced(town_with_a_car, tmp_path, capsys):
     assert main(["truth", str(folder), "--every", "0"]) == 2
 
 
+@pytest.mark.slow
 def test_bench_prints_and_keeps_its_figures(tmp_path, capsys):
     out = tmp_path / "bench.json"
     flags = ["--sizes", "64x32", "--seconds", "0.8", "--engine", "identity", "--out", str(out)]

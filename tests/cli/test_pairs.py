@@ -142,6 +142,7 @@ def footage_and_recipe(tmp_path):
     return tmp_path / "pairs", recipe
 
 
+@pytest.mark.slow
 def test_run_goes_from_pairs_to_shards_and_makes_nothing_twice(
     footage_and_recipe, tmp_path, capsys
 ):

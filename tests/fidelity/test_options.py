@@ -65,6 +65,7 @@ def test_wrong_flags_are_refused():
         wrapped("--fidelity", "score", "--thresholds", "edges=high")
 
 
+@pytest.mark.slow
 @pytest.mark.carla
 def test_a_live_drive_is_judged_locked_and_recorded(tmp_path):
     """What the shipped model makes of a town passes, and its trust reaches whoever reads."""

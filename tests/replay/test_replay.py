@@ -78,6 +78,7 @@ def test_poses_and_labels_beside_pictures_are_taken(tmp_path):
     np.testing.assert_allclose(frames[2].labels["depth"], 9.0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_bits_as_one_and_none_twice(tmp_path):
     inputs = inputs_of(tmp_path / "in", 4)
     for workers in ("1", "2"):

@@ -82,6 +82,7 @@ by = "seed"
 """
 
 
+@pytest.mark.slow
 def test_a_dataset_of_pairs_trains_it_as_well(tmp_path, base, capsys):
     """Its pictures are written beside the run, once, and latents alone are refused."""
     for seed in (3, 900):

@@ -39,6 +39,7 @@ def weights(folder):
     }
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_a_straight_one_bit_for_bit(recipe, pairs, tmp_path):
     straight, parted = tmp_path / "straight", tmp_path / "parted"
     assert fit(recipe, pairs, straight)

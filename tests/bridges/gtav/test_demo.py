@@ -5,10 +5,12 @@ import sys
 
 import cv2
 import numpy as np
+import pytest
 
 from realmaster_live.recording import Recording
 
 
+@pytest.mark.slow
 def test_the_demo_runs_on_a_game_and_leaves_everything_behind(tmp_path):
     command = [sys.executable, "-m", "realmaster_live", "demo", "--bridge", "gtav"]
     command += ["--out", tmp_path, "--seconds", "1.6", "--size", "128x64", "--engine", "identity"]

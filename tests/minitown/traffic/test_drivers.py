@@ -21,6 +21,7 @@ def off_lane(world, actor):
     return min((abs(p.offset) for p in places if p.key in route), default=math.inf)
 
 
+@pytest.mark.slow
 def test_a_minute_of_traffic_keeps_lanes_distances_and_lights():
     world = World(make_network(7), seed=7)
     vehicles, walkers = populate(world, 25, 20, seed=1)

@@ -74,6 +74,7 @@ def stopping_after(steps):
     return lambda: next(asked) >= steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dmd2", "self-forcing"])
 def test_a_parted_run_equals_a_straight_one_bit_for_bit(
     method, recipe, base, data_of, textured, tmp_path
@@ -99,6 +100,7 @@ def test_a_parted_run_equals_a_straight_one_bit_for_bit(
     assert handed[0].read_bytes() == handed[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_judges_step_in_their_ratio_however_many_batches_a_step_takes(
     recipe, base, data_of, textured, tmp_path, monkeypatch
 ):
@@ -154,6 +156,7 @@ def test_an_adapter_goes_on_from_the_teachers_and_its_file_gives_the_student(
     assert any(each.up.abs().max() > 0 for each in loaded.low_ranks.values())
 
 
+@pytest.mark.slow
 def test_the_best_student_that_passes_is_handed_on(recipe, base, data_of, textured, tmp_path):
     """At a ruinous rate the first look is the best one: it stays."""
     options = dataclasses.replace(
@@ -180,6 +183,7 @@ def mean_share(verdict):
     return sum(shares) / len(shares)
 
 
+@pytest.mark.slow
 def test_strict_makes_a_failing_gate_the_exit_status(base, shards, tmp_path, capsys):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(

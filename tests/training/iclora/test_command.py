@@ -38,6 +38,7 @@ def write_recipe(path, recipe):
     return str(path)
 
 
+@pytest.mark.slow
 def test_fit_trains_an_adapter_from_shards(recipe_of, shards, base, tmp_path, monkeypatch):
     """One command, twice: the second finds the run finished and changes nothing."""
     recipe = recipe_of(validation={"every": 2, "clips": 1, "chunks": 2})
