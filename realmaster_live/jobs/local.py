@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import sys
 import threading
 import traceback
 from contextlib import suppress
@@ -67,9 +66,6 @@ class LocalWorker:
 def _main(task: Task, errors: Connection) -> None:
     """Work; the error that ends it is sent to the parent.
 
-    The process ends here, without the interpreter's own end: threads of native libraries that are
-    still waiting then (pyarrow's, for one) abort it now and then, after all its work is done.
-
     SIGTERM is an orderly end: the lease is given back, and no attempt is counted. Ctrl-C reaches
     the whole process group, so it is left to the parent, which ends its workers by SIGTERM.
     """
@@ -89,10 +85,6 @@ def _main(task: Task, errors: Connection) -> None:
                     f"({error}): see where it came from\n{traceback.format_exc()}"
                 )
             )
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _end_with_parent() -> None:

@@ -14,6 +14,7 @@ from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
 from realmaster_live.recording.files import in_one_line, mapped, replacing
+from realmaster_live.system.arrow_memory import in_arrow_memory
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import SafeFolder
 
@@ -151,8 +152,7 @@ def read_table(folder: Path, name: str) -> Any:
         )
     try:
         with files.open(path) as file:
-            # in this thread: pyarrow's own may abort the process when it ends (arrow#34314)
-            table = parquet.read_table(file, partitioning=None, use_threads=False, pre_buffer=False)
+            table = parquet.read_table(in_arrow_memory(file), partitioning=None)
             table = _completed(table, SCHEMAS[name])
             table.validate(full=True)
             return checked_rows(table, name, folder / path)

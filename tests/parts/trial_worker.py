@@ -50,4 +50,3 @@ def main(dataset: str, point: str, victim: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    os._exit(0)  # as the workers of a job end: threads of pyarrow abort an orderly end now and then

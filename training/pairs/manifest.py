@@ -18,6 +18,7 @@ from typing import Any
 from realmaster_live.errors import PairError
 from realmaster_live.jobs.work import DONE, FAILED, QUARANTINED, Status, reason_of
 from realmaster_live.optional import require
+from realmaster_live.system.arrow_memory import in_arrow_memory
 from realmaster_live.system.atomic_files import replacing
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import open_regular
@@ -133,8 +134,7 @@ def read_table(path: Path, schema: Any, *, remedy: str) -> Any:
     """
     with open_regular(path, error=PairError) as file:
         try:
-            # in this thread: pyarrow's own may abort the process when it ends (arrow#34314)
-            table = parquet.read_table(file, partitioning=None, use_threads=False, pre_buffer=False)
+            table = parquet.read_table(in_arrow_memory(file), partitioning=None)
             kept = [entry for entry in schema if entry.name in table.column_names]
             columns = pa.schema(kept, metadata=table.schema.metadata)
             return table.select(columns.names).cast(columns)
