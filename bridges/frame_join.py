@@ -115,7 +115,7 @@ class FrameJoin:
     def _missing(self, frame_id: int, timeout_s: float) -> str:
         return (
             f"expected frame {frame_id} of {', '.join(self._waiting)} within {timeout_s:g} s, got "
-            f"nothing from {', '.join(self._silent(frame_id))}: raise timeout_s"
+            f"nothing from {', '.join(self._silent(frame_id))}: raise timeout_s (--timeout)"
         )
 
 

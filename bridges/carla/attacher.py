@@ -11,10 +11,12 @@ from realmaster_live.bridges.carla import diagnosis
 from realmaster_live.bridges.carla.attachment import Attachment, Detached
 from realmaster_live.bridges.carla.camera import open_cameras, source_info
 from realmaster_live.bridges.carla.ego import find_camera, find_ego, name_of, successor_role
+from realmaster_live.bridges.carla.ego_sensors import EgoSensors
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.bridges.carla.tick_reader import TickReader
 from realmaster_live.errors import BridgeError, SensorMismatch
 from realmaster_live.frames.rig import Rig
+from realmaster_live.frames.rig_sensors import RigSensor
 from realmaster_live.frames.source_info import SourceInfo
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class AttachOptions:
     adopt: int | None
     fixed_delta_s: float | None
     object_range_m: float | None
+    sensors: tuple[RigSensor, ...] = ()
 
 
 class Attacher:
@@ -117,12 +120,17 @@ class Attacher:
         cameras = open_cameras(
             session, options.rig, ego=ego, adopted=adopted, every_tick=reader.we_tick
         )
-        reader.attachment = Attachment(session, ego, cameras, object_range_m=options.object_range_m)
+        step_s = session.world.get_settings().fixed_delta_seconds or None
+        sensors = EgoSensors(session, ego, options.sensors, step_s=step_s)
+        reader.attachment = Attachment(
+            session, ego, cameras, object_range_m=options.object_range_m, sensors=sensors
+        )
         info = source_info(session, ego, cameras, we_tick=reader.we_tick)
         reader.pause(0.0)  # closed meanwhile: nobody else closes this attachment
         if reader.we_tick:
             reader.settle()
-        return replace(info, object_range_m=options.object_range_m)
+        reader.await_sensors()
+        return replace(info, object_range_m=options.object_range_m, sensors=sensors.infos)
 
     def _wait_for_ego(self, wanted: str | int | None) -> Any:
         """Return the ego; one that is not there yet is waited for, unless an id was given."""

@@ -5,6 +5,7 @@ client threads -> FrameJoin (by frame number) -> frames_of(): decode, pose, labe
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import time
@@ -13,15 +14,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from realmaster_live.bridges.carla.camera import CameraSet, check_same_view
+from realmaster_live.bridges.carla.ego_sensors import EgoSensors
 from realmaster_live.bridges.carla.geometry import body_to_world, cam_to_world
 from realmaster_live.bridges.carla.images import LABEL_DECODERS, rgb
+from realmaster_live.bridges.carla.measurements import state_of
 from realmaster_live.bridges.carla.objects import SceneWatch, Tick
 from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.bridges.frame_join import FrameJoin
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.ego import EgoState
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.source_info import SourceInfo
+
+log = logging.getLogger(__name__)
 
 WORLD = "world"  # the sender of each tick's state
 WORLD_TICKS = 64  # capacity: states come every tick, long before the pictures, and are small
@@ -46,6 +52,7 @@ class Attachment:
         ego: the vehicle or walker that carries the cameras; None where an adopted one stands alone.
         cameras: spawned or adopted in this episode.
         object_range_m: how far frames report objects; None for none at all.
+        sensors: what else measures on the ego.
     """
 
     def __init__(
@@ -55,8 +62,9 @@ class Attachment:
         cameras: Mapping[str, CameraSet],
         *,
         object_range_m: float | None,
+        sensors: EgoSensors | None = None,
     ) -> None:
-        self.ego, self.cameras = ego, cameras
+        self.ego, self.cameras, self.sensors = ego, cameras, sensors
         self.every_tick = all(camera.every_tick for camera in cameras.values())
         self.progress = progress = Progress(last_tick_at=time.monotonic())
         self._session = session
@@ -64,13 +72,13 @@ class Attachment:
         self.has_delivered = False  # a frame of all cameras
         self._watch = watch = self._watch_scene(object_range_m)
         self._present: set[int] = set()  # those of our actors that a state has shown
-        sensors = {
+        pictures = {
             _sender(camera.name, name): sensor
             for camera in cameras.values()
             for name, sensor in camera.sensors.items()
         }
-        self.join = join = FrameJoin((WORLD, *sensors), capacities={WORLD: WORLD_TICKS})
-        self.actors = [*([] if ego is None else [ego]), *sensors.values()]
+        self.join = join = FrameJoin((WORLD, *pictures), capacities={WORLD: WORLD_TICKS})
+        self.actors = [*([] if ego is None else [ego]), *pictures.values()]
 
         def keep_tick(snapshot: Any) -> None:
             progress.ticks += 1
@@ -78,10 +86,11 @@ class Attachment:
             deltas = (*progress.deltas_s, float(snapshot.timestamp.delta_seconds))
             progress.deltas_s = deltas[-MEASURED_TICKS:]
             tick = Tick(snapshot, {}) if watch is None else watch.observe(snapshot)
-            join.put(WORLD, snapshot.frame, tick)
+            control = _control_at(snapshot, ego, session.world)
+            join.put(WORLD, snapshot.frame, tick._replace(control=control))
 
         session.watch(keep_tick)
-        for name, sensor in sensors.items():
+        for name, sensor in pictures.items():
             session.listen(sensor, _store(join, name))
 
     def abandon(self) -> None:
@@ -133,6 +142,7 @@ class Attachment:
         tick: Tick = items[WORLD]
         ego = None if self.ego is None else tick.snapshot.find(self.ego.id)
         ego_to_world = None if ego is None else body_to_world(ego.get_transform().get_matrix())
+        state = None if ego is None else self._state(ego, frame_id, tick)
         objects: tuple[SceneObject, ...] | None = None
         for camera in self.cameras.values():
             picture, arrived_at = items[_sender(camera.name, "rgb")]
@@ -154,7 +164,14 @@ class Attachment:
                 ego_to_world=ego_to_world,
                 objects=objects,
                 source=source,
+                ego=state,
             )
+
+    def _state(self, ego: Any, frame_id: int, tick: Tick) -> EgoState:
+        """Return what the ego did and measured at a tick."""
+        measured = {} if self.sensors is None else self.sensors.at(frame_id)
+        now_s = tick.snapshot.timestamp.elapsed_seconds
+        return state_of(ego, frame_id, now_s, tick.control, **measured)
 
     def _watch_scene(self, range_m: float | None) -> SceneWatch | None:
         if range_m is None:
@@ -178,6 +195,21 @@ class Detached(Exception):
     def __init__(self, actor: Any | None) -> None:
         super().__init__()
         self.actor = actor
+
+
+def _control_at(snapshot: Any, ego: Any | None, world: Any) -> Any | None:
+    """Return the ego's control in a tick; None where the world has moved on meanwhile.
+
+    CARLA's snapshots lack it, and a vehicle reports its newest one only.
+    """
+    if ego is None or not hasattr(ego, "get_control"):
+        return None
+    try:
+        control = ego.get_control()
+        return control if world.get_snapshot().frame == snapshot.frame else None
+    except RuntimeError as error:  # the episode ended under it
+        log.debug("the ego's control in frame %d: %s", snapshot.frame, error)
+        return None
 
 
 def _sender(camera: str, sensor: str) -> str:

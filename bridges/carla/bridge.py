@@ -22,12 +22,15 @@ from realmaster_live.bridges.carla.tick_reader import TickReader
 from realmaster_live.bridges.frame_join import BridgeClosed, StepCounter
 from realmaster_live.errors import ConfigError, ConnectError
 from realmaster_live.frames.chunk import Frame
-from realmaster_live.frames.rig import DEFAULT_LABELS, Mount, Rig, RigCamera
+from realmaster_live.frames.rig import DEFAULT_LABELS, Mount, Rig, RigCamera, label_names
+from realmaster_live.frames.rig_sensors import RigSensor, rig_sensors
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.system.termination import ExitGuard, deferred_signals
 
 log = logging.getLogger(__name__)
 
+MIN_STEP_S, MAX_STEP_S = 1e-3, 1.0  # simulated seconds a tick
+MOST_TIMEOUT_S = 1e6  # the client counts milliseconds
 WEATHER_EVERY_S = 0.5  # of the simulation clock: asking the server for it is a call of its own
 
 
@@ -51,13 +54,16 @@ class CarlaBridge:
         synchronous: True: we own the tick, the world runs at `fixed_delta_s` and each frame is the
             one our tick made. False: somebody else ticks or the world runs freely, nothing is
             changed, and frames lost on the way are counted in `Frame.dropped_before`.
-        fixed_delta_s: simulated seconds a tick while we own it.
+        fixed_delta_s: simulated seconds a tick while we own it, up to 1.
         timeout_s: longest wait for the server and for a frame.
         name: of the camera, as in `Frame.camera`.
         rig: several cameras, to spawn instead of the one that the arguments above describe. Each
             tick then gives one frame a camera, all of one number, in the rig's order.
         objects: whether frames hold the objects around them; costs about a millisecond a tick.
         object_range_m: how far from the first camera objects are reported; the ego never is.
+        sensors: what else measures on the ego, out of `imu`, `gnss`, `collision`, `lane_invasion`,
+            `lidar`, `semantic_lidar` and `radar`, or as RigSensors with places and attributes;
+            each frame holds their readings in `Frame.ego`. Those of the rig come on top.
     """
 
     def __init__(
@@ -79,18 +85,36 @@ class CarlaBridge:
         rig: Rig | None = None,
         objects: bool = True,
         object_range_m: float = RANGE_M,
+        sensors: Sequence[str | RigSensor] = (),
     ) -> None:
         if rig is not None and adopt is not None:
             raise ConfigError(
-                f"expected a rig or a camera to adopt, got both: leave out adopt={adopt}"
+                f"expected a rig or a camera to adopt, got both: leave out adopt={adopt} (--camera)"
             )
+        if synchronous and not MIN_STEP_S <= fixed_delta_s <= MAX_STEP_S:
+            got = (
+                f"{1 / fixed_delta_s:g} ({fixed_delta_s:g} s)"
+                if fixed_delta_s > 0
+                else f"{fixed_delta_s:g} s"
+            )
+            raise ConfigError(
+                f"expected from {1 / MAX_STEP_S:g} to {1 / MIN_STEP_S:g} frames a second (--fps; "
+                f"fixed_delta_s from {MAX_STEP_S:g} down to {MIN_STEP_S:g}), got {got}: 20 is usual"
+            )
+        if not 0 < timeout_s <= MOST_TIMEOUT_S:
+            raise ConfigError(
+                f"expected a timeout_s above 0 and up to {MOST_TIMEOUT_S:g} s, got {timeout_s!r}: "
+                "10 is usual"
+            )
+        if rig is not None and not isinstance(rig, Rig):
+            raise ConfigError(f"expected a Rig, got {rig!r}: give Rig.load of a file")
         only = RigCamera(
             name=name,
             width=width,
             height=height,
             fov_deg=fov_deg,
             mount=mount or Mount(),
-            labels=tuple(labels),
+            labels=label_names(labels),
         )
         self.timeout_s = timeout_s
         options = AttachOptions(
@@ -99,8 +123,10 @@ class CarlaBridge:
             adopt=adopt,
             fixed_delta_s=fixed_delta_s if synchronous else None,
             object_range_m=object_range_m if objects else None,
+            sensors=rig_sensors((*(rig.sensors if rig is not None else ()), *sensors)),
         )
         self._info = SourceInfo(simulator="carla", server=f"{host}:{port}")
+        self._opendrive: dict[str, str] = {}
         self._weather_at_s = -math.inf
         self._counts = {"captured": 0, "lost": 0}
         self._session = CarlaSession(host, port, timeout_s)
@@ -113,6 +139,7 @@ class CarlaBridge:
             warn_of_leftovers(self._session)
             self._step_s = options.fixed_delta_s or self._reader.measure_step()
             self._info = replace(found, fps=self.fps)
+            self._keep_road_map()
         except BaseException:
             self.close()
             raise
@@ -126,6 +153,11 @@ class CarlaBridge:
     def ego(self) -> Any | None:
         """The actor that carries the cameras; None where an adopted one stands alone."""
         return self._attached.ego
+
+    @property
+    def session(self) -> CarlaSession:
+        """The client and its world, for whoever drives the ego."""
+        return self._session
 
     @property
     def fps(self) -> float:
@@ -154,6 +186,7 @@ class CarlaBridge:
                 except Detached as detached:
                     found = self._attacher.reattach(detached.actor)
                     self._info = replace(found, fps=self.fps)
+                    self._keep_road_map()
                     reattached = True
                     continue
                 lost = max(steps.missed(frame_id), int(reattached))
@@ -181,6 +214,18 @@ class CarlaBridge:
     def info(self) -> SourceInfo:
         """What a recording stores about the world and the cameras, as they were last seen."""
         return replace(self._info, counts=dict(self._counts))
+
+    @property
+    def opendrive(self) -> Mapping[str, str]:
+        """Town -> OpenDRIVE text of its roads, of the towns that were met; recorders store it."""
+        return dict(self._opendrive)
+
+    def _keep_road_map(self) -> None:
+        """Ask for the roads of the loaded town; a world without them is driven all the same."""
+        try:
+            self._opendrive[self._info.town] = self._session.world.get_map().to_opendrive()
+        except RuntimeError as error:  # of the client
+            log.warning("the roads of %s are not recorded: %s", self._info.town, error)
 
     def __repr__(self) -> str:
         """Say where it is attached, to what and with which cameras."""

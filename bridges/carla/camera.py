@@ -75,7 +75,7 @@ def open_cameras(
         if every_tick and float(tick_s) != 0.0:
             raise SensorMismatch(
                 f"expected a camera that draws every tick, got sensor_tick={tick_s} on camera "
-                f"{adopted.id}: use synchronous=False for it"
+                f"{adopted.id}: use synchronous=False (--passive) for it"
             )
         return {only.name: adopt_camera(session, adopted, name=only.name, labels=only.labels)}
     return {camera.name: spawn_camera(session, ego, camera) for camera in rig.cameras}

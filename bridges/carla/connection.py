@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from realmaster_live.errors import ConnectError
+from realmaster_live.errors import ConnectError, reason
 from realmaster_live.optional import require
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ def connect(host: str, port: int, timeout_s: float) -> tuple[Any, Any, Versions]
         socket.create_connection((host, port), timeout_s).close()
     except OSError as error:
         raise ConnectError(
-            f"expected a CARLA server at {host}:{port} within {timeout_s:g} s, got {error}: start "
+            f"expected a CARLA server at {host}:{port} within {timeout_s:g} s, got "
+            f"{reason(error)}: start "
             "CarlaUE4.sh, or `realmaster minitown`, or give its host and port"
         ) from error
     client = carla.Client(host, port, WORKER_THREADS)

@@ -31,7 +31,8 @@ def find_ego(world: Any, ego: str | int | None) -> Any:
     if not found:
         wanted = "any vehicle" if ego is None else f"the vehicle {ego!r}"
         raise SensorMismatch(
-            f"expected {wanted}, got {inventory(actors)}: give ego= one of these, or spawn it first"
+            f"expected {wanted}, got {inventory(actors)}: give one of these as ego (--ego), or "
+            "spawn it first"
         )
     return found[0]
 
@@ -44,7 +45,7 @@ def find_camera(world: Any, camera_id: int) -> Any:
         got = "nothing of that id" if camera is None else f"a {camera.type_id}"
         raise SensorMismatch(
             f"expected an rgb camera with actor id {camera_id}, got {got} among "
-            f"{inventory(actors)}: give adopt= one of the cameras"
+            f"{inventory(actors)}: give one of the cameras as adopt (--camera)"
         )
     return camera
 

@@ -27,6 +27,7 @@ from realmaster_live.feeds.realizing import Realizing
 
 log = logging.getLogger(__name__)
 VARIABLE = "REALMASTER_INJECT"  # of the environment, JSON
+_Key = tuple[int, int]  # of the world, which each server draws at random, and of the actor
 HOOK = Path(__file__).with_name("injected")  # holds only the sitecustomize
 
 
@@ -70,6 +71,11 @@ def read_realizing(text: str) -> Realizing:
         ) from error
 
 
+def _key_of(actor: Any) -> _Key:
+    """Return what tells an actor from those of other servers, which have the same numbers."""
+    return int(actor.get_world().id), int(actor.id)
+
+
 class _Unpatched:
     """A carla sensor with the methods that its class had before it was patched."""
 
@@ -92,7 +98,8 @@ class Injection:
     def __init__(self, carla: Any, realizing: Realizing) -> None:
         self._carla, self._realizing = carla, realizing
         self._engines = realizing.engines()
-        self._cameras: dict[int, RealizedCamera] = {}
+        self._cameras: dict[_Key, RealizedCamera] = {}
+        self._folders: set[str] = set()  # names of those that recordings were begun in
         self._own = {
             "listen": carla.Sensor.listen,
             "stop": carla.Sensor.stop,
@@ -111,21 +118,20 @@ class Injection:
 
         def stop(sensor: Any) -> None:
             """Stop as carla does."""
-            camera = injection._cameras.get(sensor.id)
+            camera = injection._cameras.get(_key_of(sensor))
             (own["stop"].__get__(sensor) if camera is None else camera.stop)()
 
         def destroy(actor: Any) -> bool:
             """Destroy as carla does."""
-            camera = injection._cameras.pop(actor.id, None)
+            camera = injection._cameras.pop(_key_of(actor), None)
             if camera is None:
                 return bool(own["destroy"].__get__(actor)())
             return injection._destroy(actor.id, camera)
 
         def tick(world: Any, seconds: float = 10.0) -> int:
-            """Tick through a whole chunk."""
-            return tick_in_lockstep(
-                lambda: injection._tick(world, seconds), list(injection._cameras.values())
-            )
+            """Tick through a whole chunk of the cameras in this world."""
+            of_world = [one for (id_, _), one in injection._cameras.items() if id_ == world.id]
+            return tick_in_lockstep(lambda: injection._tick(world, seconds), of_world)
 
         self._carla.Sensor.listen, self._carla.Sensor.stop = listen, stop
         self._carla.Actor.destroy = destroy
@@ -135,9 +141,9 @@ class Injection:
 
     def camera(self, sensor: Any) -> RealizedCamera | None:
         """Return what realizes a sensor; None for one that is not chosen."""
-        known = self._cameras.get(sensor.id)
-        if known is not None:
-            return known
+        key = _key_of(sensor)
+        if key in self._cameras:
+            return self._cameras[key]
         choice = self._realizing.cameras
         if not choice.fits(sensor.type_id, sensor.attributes):
             return None
@@ -147,19 +153,30 @@ class Injection:
         unpatched = _Unpatched(sensor, self._own)
         width, height, fps = picture_format(unpatched)
         engine = self._engines.engine_for(*self._realizing.size_for(width, height), fps)
-        record = self._realizing.record
-        self._cameras[sensor.id] = RealizedCamera(
+        self._cameras[key] = RealizedCamera(
             unpatched,
             engine,
             policy=self._realizing.policy,
-            record=record and record / f"{role_of(sensor) or 'camera'}-{sensor.id}",
+            record=self._folder_for(sensor),
             on_destroy=lambda: self._engines.release(engine),
         )
-        return self._cameras[sensor.id]
+        return self._cameras[key]
+
+    def _folder_for(self, sensor: Any) -> Path | None:
+        """Return the folder of a camera's recording, which is no other camera's."""
+        if self._realizing.record is None:
+            return None
+        name = base = f"{role_of(sensor) or 'camera'}-{sensor.id}"
+        count = 1
+        while name in self._folders:  # the same number on another server
+            count += 1
+            name = f"{base}-{count}"
+        self._folders.add(name)
+        return self._realizing.record / name
 
     def close(self) -> None:
         """Stop all cameras, and say what each delivered."""
-        for number, camera in self._cameras.items():
+        for (_, number), camera in self._cameras.items():
             try:
                 camera.stop()
             except Exception:

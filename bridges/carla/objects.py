@@ -45,10 +45,14 @@ LEVEL = VEHICLES | {CLASS_IDS["traffic_sign"]}  # lights and walkers are always 
 
 
 class Tick(NamedTuple):
-    """One tick of the world: its snapshot, and what each traffic light showed, by actor id."""
+    """One tick of the world: its snapshot, and what each traffic light showed, by actor id.
+
+    `control` is the ego's; None where it is not known to be this very tick's.
+    """
 
     snapshot: Any
     lights: Mapping[int, str]
+    control: Any | None = None
 
 
 @dataclass(frozen=True, slots=True)

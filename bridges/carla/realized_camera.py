@@ -93,7 +93,7 @@ class RealizedCamera:
         self.stop()
         name = f"camera {self._camera.id}"
         role = role_of(self._camera)
-        log.warning("%s: %s", f"{name} ({role})" if role else name, self._told())
+        log.warning("%s: %s", f"{name} ({role})" if role else name, self._announcement())
 
         def deliver(image: Any, pixels: Pixels | None) -> None:
             if pixels is not None:
@@ -146,7 +146,7 @@ class RealizedCamera:
             self.stop()
         return getattr(self.__dict__["_camera"], name)
 
-    def _told(self) -> str:
+    def _announcement(self) -> str:
         """Return what the log says when the camera begins to listen."""
         spec, (width, height) = self._engine.spec, picture_size(self._camera.attributes)
         text = explained(self._policy, spec)
@@ -188,8 +188,7 @@ def picture_format(camera: Any) -> tuple[int, int, float]:
 
     A world without a fixed time step has no frame rate: 20 is what it is taken for.
     """
-    if camera.type_id != PICTURE_SENSOR:
-        raise _not_a_picture(camera)
+    _check_camera(camera)
     tick_s = _sensor_tick_s(camera) or camera.get_world().get_settings().fixed_delta_seconds
     return *picture_size(camera.attributes), 1.0 / (tick_s or 0.05)
 
@@ -198,16 +197,22 @@ def _sensor_tick_s(camera: Any) -> float:
     return float(camera.attributes.get("sensor_tick", 0.0))
 
 
-def _not_a_picture(camera: Any) -> ConfigError:
-    return ConfigError(
-        f"expected a {PICTURE_SENSOR}, got a {camera.type_id}: only colour can be realized"
-    )
+def _check_camera(camera: Any) -> None:
+    """Raise ConfigError for what is no rgb sensor of a carla client."""
+    got = getattr(camera, "type_id", None)
+    if got is None:
+        what = repr(camera) if camera is None or isinstance(camera, str | int) else type(camera)
+        raise ConfigError(
+            f"expected a spawned {PICTURE_SENSOR}, got {what}: give what world.spawn_actor "
+            "returned for it"
+        )
+    if got != PICTURE_SENSOR:
+        raise ConfigError(f"expected a {PICTURE_SENSOR}, got a {got}: only colour can be realized")
 
 
 def _check(camera: Any, policy: str) -> None:
     """Raise ConfigError for what cannot work, before anything is listened to."""
-    if camera.type_id != PICTURE_SENSOR:
-        raise _not_a_picture(camera)
+    _check_camera(camera)
     if policy == "lockstep" and _sensor_tick_s(camera):
         raise ConfigError(
             f"expected sensor_tick 0 for policy lockstep, got {_sensor_tick_s(camera):g}: let the "

@@ -67,6 +67,8 @@ class CarlaSession:
                 actor = self.world.spawn_actor(blueprint, transform, attach_to=parent)
                 self._spawned.append(actor)
         except RuntimeError as error:
+            if str(error).startswith("expected "):  # the embedded town's own sentence
+                raise BridgeError(str(error)) from error
             raise BridgeError(
                 f"expected to spawn {blueprint.id} on actor {parent.id}, got {error}: see that the "
                 "actor is still alive"

@@ -116,6 +116,24 @@ class TickReader:
                 self._attached.has_delivered = True
                 return
 
+    def await_sensors(self) -> None:
+        """Wait until each of the ego's sensors has delivered; those that do not are named."""
+        sensors = self._attached.sensors
+        deadline = time.monotonic() + self.timeout_s
+        while sensors is not None and (silent := sensors.silent()):
+            if time.monotonic() > deadline:
+                log.warning(
+                    "expected readings of %s within %g s, got none: they are recorded as missing "
+                    "until they come",
+                    ", ".join(silent),
+                    self.timeout_s,
+                )
+                return
+            if self.we_tick:
+                self.tick()
+            self.check()
+            self.pause(SETTLE_WAIT_S)
+
     def measure_step(self) -> float:
         """Return the simulated seconds from one frame to the next in a world that others tick."""
         fixed_s = self._session.world.get_settings().fixed_delta_seconds

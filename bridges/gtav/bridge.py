@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
@@ -44,6 +44,7 @@ from realmaster_live.bridges.gtav.receiver import Receiver
 from realmaster_live.bridges.gtav.weather import game_weather, weather_in_words
 from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
 from realmaster_live.frames.chunk import Chunk, Frame
+from realmaster_live.frames.rig import label_names
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
 from realmaster_live.optional import require
 from realmaster_live.system.termination import ExitGuard
@@ -92,7 +93,7 @@ class GtavBridge:
         rate: float | None = None,
         near_m: float | None = None,
         vfov_deg: float | None = None,
-        labels: tuple[str, ...] = LABELS,
+        labels: Sequence[str] = LABELS,
         game_size: tuple[int, int] | None = None,
         buffer_size: tuple[int, int] | None = None,
         scenario: Scenario | None = None,
@@ -102,11 +103,7 @@ class GtavBridge:
         hold_s: float = HOLD_S,
         name: str = "front",
     ) -> None:
-        if not set(labels) <= set(LABELS):
-            raise ConfigError(
-                f"expected labels among {', '.join(LABELS)}, which a game's harness can send, got "
-                f"{', '.join(labels)}: leave out the others"
-            )
+        labels = label_names(labels, LABELS)
         if min(width, height) < 1 or fps <= 0 or timeout_s <= 0:
             raise ConfigError(
                 f"expected a size, fps and timeout_s above 0, got {width}x{height}, {fps:g} and "
@@ -314,7 +311,7 @@ class GtavBridge:
         if near_m is None and self._near_used is None:
             log.warning(
                 "the near clip of the game's camera is not known: depth is computed with the "
-                "default of %g m; give near_m= (--near-m) if yours differs",
+                "default of %g m; give near_m (--near-m) if yours differs",
                 NEAR_M,
             )
         self._near_used = NEAR_M if near_m is None else near_m

@@ -204,7 +204,8 @@ class Receiver:
         got = f"nothing new, {stale} stale frames so far" if stale else "nothing"
         return (
             f"expected a fresh frame of {self._url} within {self._timeout_s:g} s, got {got}: see "
-            "that the game runs, is not paused and has no other client, or raise timeout_s"
+            "that the game runs, is not paused and has no other client, or allow more time "
+            "(--timeout)"
         )
 
 

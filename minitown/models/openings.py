@@ -75,19 +75,23 @@ def shop_front(seed: int) -> Pair:
     """Return two shop windows side by side with goods on shelves behind the glass."""
     rng = np.random.default_rng([seed, 82])
     size = SIZE_PX * 2
-    y, x = np.mgrid[:size, :size] / size
+    line = np.arange(size) / size  # across and down
     image = np.ones((size, size, 3)) * np.array([0.20, 0.18, 0.15])
-    image += (0.22 * np.exp(-(((y - 0.1) / 0.2) ** 2)))[..., None] * np.array([1.0, 0.9, 0.7])
+    glow = 0.22 * np.exp(-(((line - 0.1) / 0.2) ** 2))
+    image += glow[:, None, None] * np.array([1.0, 0.9, 0.7])
     for _ in range(90):
         cx, shelf = rng.uniform(0, 1), rng.choice([0.42, 0.62, 0.84])
         wide, high = rng.uniform(0.015, 0.05), rng.uniform(0.04, 0.14)
-        spot = (np.abs(x - cx) < wide) & (y < shelf) & (y > shelf - high)
-        image[spot] = rng.uniform(0.15, 0.7, 3) * rng.uniform(0.4, 0.9)
-    image[(y > 0.9)] = (0.16, 0.16, 0.17)
+        rows = np.flatnonzero((line < shelf) & (line > shelf - high))
+        columns = np.flatnonzero(np.abs(line - cx) < wide)
+        image[np.ix_(rows, columns)] = rng.uniform(0.15, 0.7, 3) * rng.uniform(0.4, 0.9)
+    image[line > 0.9] = (0.16, 0.16, 0.17)
     glass = np.ones((size, size))
-    for bar in (x % 0.5 < 0.018, x % 0.5 > 0.482, y < 0.02, y > 0.9, np.abs(y - 0.2) < 0.008):
-        image[bar] = (0.14, 0.14, 0.15)
-        glass[bar] = 0
+    posts = (line % 0.5 < 0.018) | (line % 0.5 > 0.482)
+    rails = (line < 0.02) | (line > 0.9) | (np.abs(line - 0.2) < 0.008)
+    for bars in (np.s_[:, posts], np.s_[rails]):
+        image[bars] = (0.14, 0.14, 0.15)
+        glass[bars] = 0
     return picture(image), _rough(glass, 0.6)
 
 

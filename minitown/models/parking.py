@@ -33,7 +33,7 @@ def park(
     rng: np.random.Generator,
 ) -> None:
     """Leave cars in some of the parking bays."""
-    taken = Ways(network.lanes)
+    taken = DrivenGround(network.lanes)
     places = [(road, start, side) for road in layout.streets.values()
               for start in bays(road) for side in (-1, 1)]  # fmt: skip
     wanted = min(MAX_PARKED, int(0.45 * len(places)))
@@ -51,7 +51,7 @@ def park(
             draw_parked(builder, name, paint, pose, instance)
 
 
-class Ways:
+class DrivenGround:
     """The ground that the widest vehicle takes on its way along every lane, ROOM_M round it."""
 
     def __init__(self, lanes: Mapping[LaneKey, Lane]) -> None:
@@ -59,7 +59,7 @@ class Ways:
         self._half = WIDEST.extent[0] + ROOM_M, WIDEST.extent[1] + ROOM_M
 
     def touches(self, box: Box) -> bool:
-        """Return whether a box stands in a way."""
+        """Return whether a box stands on it."""
         away = np.hypot(self._poses[:, 0] - box.x, self._poses[:, 1] - box.y)
         near = self._poses[away < math.hypot(*self._half) + box.radius]
         return any(overlap(Box(x, y, *self._half, yaw), box) for x, y, yaw in near.tolist())

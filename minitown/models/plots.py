@@ -160,7 +160,12 @@ def _fits(base: Array, outline: Array, outside: bool, taken: Sequence[Array]) ->
     within = inside(middle + (ring - middle) * 0.998, outline)
     if within.any() if outside else not within.all():
         return False
-    return all(_apart(base, other) for other in taken)
+    reach = np.linalg.norm(base - middle, axis=1).max()
+    for other in taken:
+        away = np.linalg.norm(other.mean(axis=0) - middle)
+        if away < reach + np.linalg.norm(other[2] - other[0]) and not _apart(base, other):
+            return False
+    return True
 
 
 def _garden(builder: Builder, pose: Array, plot: Plot, setback: float, ids: Iterator[int],

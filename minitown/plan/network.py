@@ -209,7 +209,10 @@ def _signals(layout: Layout) -> tuple[dict[int, Signal], dict[tuple[int, bool], 
 
 
 def _signs(layout: Layout) -> list[Sign]:
-    """Return a limit where each direction of a street begins, and yield signs of T junctions."""
+    """Return a limit where each direction of a street begins, and the signs of T junctions.
+
+    These are yield and stop signs in turn.
+    """
     signs: list[Sign] = []
     for street in layout.streets.values():
         for backwards in (False, True):
@@ -222,6 +225,7 @@ def _signs(layout: Layout) -> list[Sign]:
                     speed_limit=street.speed_limit,
                 )
             )
+    is_stop = False
     for junction in layout.junctions.values():
         phases = opposite_pairs(junction)
         for arm, phase in zip(junction.arms, phases, strict=True):
@@ -233,8 +237,10 @@ def _signs(layout: Layout) -> list[Sign]:
                         road=arm.street.id,
                         s=length - YIELD_BEFORE if arm.at_end else YIELD_BEFORE,
                         backwards=not arm.at_end,
+                        is_stop=is_stop,
                     )
                 )
+                is_stop = not is_stop
     return signs
 
 

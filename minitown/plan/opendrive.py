@@ -25,7 +25,7 @@ GEO_REFERENCE = (
     "+proj=tmerc +lat_0=49 +lon_0=8 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m "
     "+geoidgrids=egm96_15.gtx +vunits=m +no_defs"
 )
-LIGHT_TYPE, LIMIT_TYPE, YIELD_TYPE = "1000001", "274", "205"
+LIGHT_TYPE, LIMIT_TYPE, YIELD_TYPE, STOP_TYPE = "1000001", "274", "205", "206"
 CROSSWALK_WIDTH = 3.0
 
 
@@ -196,11 +196,14 @@ def _signal(group: Element, street: Street, at_end: bool, signal: Signal) -> Non
 
 def _sign(group: Element, street: Street, sign: Sign) -> None:
     limit = "" if sign.speed_limit is None else f"{sign.speed_limit * 3.6:.0f}"
+    name, kind = (f"Limit {limit}", LIMIT_TYPE) if limit else ("Yield", YIELD_TYPE)
+    if sign.is_stop:
+        name, kind = "Stop", STOP_TYPE
     values = {
-        "name": f"Limit {limit}" if limit else "Yield",
+        "name": name,
         "id": str(sign.id),
         "dynamic": "no",
-        "type": LIMIT_TYPE if limit else YIELD_TYPE,
+        "type": kind,
         "value": limit or "-1",
         "text": limit,
         "height": "0.64",

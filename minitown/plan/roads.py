@@ -54,11 +54,12 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A speed limit, or a yield sign where no arm lies opposite; in the map, not in the picture.
+    """A speed limit, or a yield or stop sign where no arm lies opposite; not in the picture.
 
     Attributes:
         road: OpenDRIVE road id. s: metres along it. backwards: whether it holds for the lanes that
-            run against the road. speed_limit: metres a second, None for a yield sign.
+            run against the road. speed_limit: metres a second, None for the others.
+        is_stop: whether it is a stop sign.
     """
 
     id: int
@@ -66,6 +67,7 @@ class Sign:
     s: float
     backwards: bool
     speed_limit: float | None = None
+    is_stop: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,15 +8,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from numpy.typing import NDArray
 
+from realmaster_live.errors import reason
 from realmaster_live.optional import require
 
 numba = require("numba", extra="minitown")
+events = require("numba.core.event", extra="minitown")
+Listener: Any = events.Listener
 log = logging.getLogger(__name__)
 
 # Everything of fastmath but the promise that no value is inf or nan: the sky's depth is inf.
@@ -25,6 +28,21 @@ FAST = {"nsz", "arcp", "contract", "afn", "reassoc"}
 Array = NDArray[Any]
 Scalar = Any  # a plain number or one of numpy's: compiled code takes both
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class _Telling(Listener):  # type: ignore[misc]
+    """Logs each kernel that is compiled, so that who waits for a start sees it go on."""
+
+    def on_start(self, event: Any) -> None:
+        function = event.data["dispatcher"].py_func  # numba's own are compiled like ours
+        if function.__module__.startswith("realmaster_live."):
+            log.info("compiling %s", function.__qualname__)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+events.register("numba:compile", _Telling())
 
 
 def kernel(function: Function) -> Function:
@@ -101,7 +119,38 @@ def _kept(compiled: Any) -> Any:
     if folder is not None:
         with _cached_in(folder):
             compiled.enable_caching()
+        _tolerate_damage(compiled._cache)
     return compiled
+
+
+def _tolerate_damage(cache: Any) -> None:
+    """Have what cannot be read from numba's cache compiled anew, and what cannot be kept lost.
+
+    Whatever an unpickler meets in a file that a full disk has cut, it may raise.
+    """
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*args: Any) -> Any:
+        try:
+            return load(*args)
+        except Exception as error:
+            _warn_once(f"read the compiled kernels in {cache.cache_path}", reason(error))
+            with suppress(OSError):
+                cache.flush()  # an empty index, so that they are kept again
+            return None
+
+    def save_overload(*args: Any) -> None:
+        try:
+            save(*args)
+        except OSError as error:
+            _warn_once(f"keep compiled kernels in {cache.cache_path}", reason(error))
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
+
+
+@functools.cache
+def _warn_once(wanted: str, got: str) -> None:
+    log.warning("expected to %s, got %s: they are compiled anew", wanted, got)
 
 
 @contextmanager

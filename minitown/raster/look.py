@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.errors import ConfigError
 from realmaster_live.minitown.raster import sky
 from realmaster_live.minitown.scene import Floats, Weather
 
@@ -102,6 +103,70 @@ LOOK_B = Look(
 )
 
 LOOKS = {look.name: look for look in (LOOK_A, LOOK_B)}
+DRAWN, ALIASED = "drawn-", "-aliased"  # what the names of other looks begin and end with
+
+
+def draw_look(seed: int) -> Look:
+    """Return a look that no model has been shown, between and beyond A and B."""
+    draw = np.random.default_rng((seed, 41))
+
+    def about(value: float, spread: float) -> float:
+        return float(value * np.exp(draw.uniform(-spread, spread)))
+
+    def mixed(own: float) -> Colour:
+        red, green, blue = (float(x) for x in draw.dirichlet((1.0, 1.0, 1.0)) * (1.0 - own))
+        return red, green, blue
+
+    rows = [mixed(own) for own in draw.uniform(0.75, 0.95, 3).tolist()]
+    palette = tuple(
+        tuple(x + (0.9 - sum(row) if place == n else 0.0) for place, x in enumerate(row))
+        for n, row in enumerate(rows)
+    )
+    shade = [float(x) for x in draw.uniform(0.94, 1.06, 3)]
+    return Look(
+        name=f"{DRAWN}{seed}",
+        sun=about(1.4, 0.3),
+        ambient=about(0.55, 0.25),
+        bounce=about(0.2, 0.6),
+        ambient_colour=(about(0.78, 0.12), about(0.9, 0.05), about(1.15, 0.12)),
+        zenith=(about(0.16, 0.4), about(0.36, 0.2), about(0.7, 0.2)),
+        horizon=(about(0.62, 0.12), about(0.73, 0.1), about(0.84, 0.1)),
+        specular=float(draw.uniform(0.1, 1.0)),
+        exposure=about(1.1, 0.15),
+        saturation=about(1.0, 0.3),
+        contrast=about(1.05, 0.12),
+        tint=(shade[0], shade[1], shade[2]),
+        texture_contrast=float(draw.uniform(0.6, 1.5)),
+        texture_scale=float(draw.uniform(0.7, 2.5)),
+        lod_bias=float(draw.uniform(-0.9, 1.0)),
+        palette=palette,  # type: ignore[arg-type]  # three rows of three
+        haze_per_m=float(draw.uniform(0.0, 0.0015)),
+        cloud_cover=float(draw.uniform(0.0, 0.2)),
+        sharpening=float(draw.uniform(0.0, 0.8)),
+        faceted=bool(draw.random() < 0.5),
+    )
+
+
+def look_named(name: str) -> Look:
+    """Return the look "A", "B" or "drawn-N" (`draw_look`), or "A-aliased": one sample a pixel.
+
+    Raises:
+        ConfigError: there is no such look.
+    """
+    base = name.removesuffix(ALIASED)
+    number = base.removeprefix(DRAWN)
+    if base in LOOKS:
+        look = LOOKS[base]
+    elif base != number and number.isascii() and number.isdigit():
+        look = draw_look(int(number))
+    else:
+        raise ConfigError(
+            f"expected the look {', '.join(LOOKS)} or {DRAWN}N, which is drawn at random from the "
+            f"number N, or one of these with {ALIASED} behind it, got {name!r}: choose one"
+        )
+    return look if base == name else replace(look, name=name, samples=1)
+
+
 NIGHT_AMBIENT = np.array([0.030, 0.040, 0.075])
 NIGHT_ZENITH = np.array([0.006, 0.010, 0.028])
 NIGHT_HORIZON = np.array([0.040, 0.042, 0.060])

@@ -42,10 +42,13 @@ def to_linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
+LINEAR_OF_BYTES = to_linear(np.arange(256) / 255.0)  # a look-up is several times quicker
+
+
 def halve(image: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the image (n, n, C) at half its size, averaged."""
-    n = len(image) // 2
-    return np.asarray(image.reshape(n, 2, n, 2, -1).mean(axis=(1, 3)))
+    upper, lower = image[0::2], image[1::2]
+    return (upper[:, 0::2] + upper[:, 1::2] + lower[:, 0::2] + lower[:, 1::2]) / 4.0
 
 
 def levels(material: Material) -> list[NDArray[np.uint8]]:
@@ -57,7 +60,7 @@ def levels(material: Material) -> list[NDArray[np.uint8]]:
     image = np.full((side, side, 4), material.roughness)
     image[..., :3] = 1.0
     if texture is not None:
-        image[..., :3] = to_linear(texture / 255.0)
+        image[..., :3] = LINEAR_OF_BYTES[texture]
     if rough is not None:
         step = max(len(rough) // side, 1)
         image[..., 3] = np.kron(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from realmaster_live.bridges.carla.wire import shapes
-from realmaster_live.errors import ActorError, RecordingError
+from realmaster_live.errors import ActorError, RecordingError, reason
 from realmaster_live.minitown.server.calls import Call, command, query
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.log_file import LogFrame, read_log
@@ -53,7 +53,7 @@ def _start(episode: Episode, name: Any, additional: Any = False) -> str:
         recorder = LogRecorder(path, episode.town.map_name)
     except (OSError, RecordingError, ValueError) as error:
         raise ActorError(
-            f"expected to write a log at {path}, got {error}: name another file"
+            f"expected to write a log at {path}, got {reason(error)}: name another file"
         ) from error
     episode.stop_recorder()
     episode.recorder = recorder

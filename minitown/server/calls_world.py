@@ -21,13 +21,14 @@ from realmaster_live.minitown.server.calls import (
 )
 from realmaster_live.minitown.server.episode import STATE_STREAM, Episode, TrafficManager
 from realmaster_live.minitown.server.sensors import GRAVITY
-from realmaster_live.minitown.server.towns import listed_maps, map_of_opendrive
+from realmaster_live.minitown.server.towns import OPTIMISED, listed_maps, map_of_opendrive
 from realmaster_live.minitown.server.wire_view import definitions
 from realmaster_live.minitown.traffic.settings import Settings
 
 WEATHER = tuple(Weather.__dataclass_fields__)
 MOST_MANAGERS = 64
 ANY_LABEL = (0, 255)  # CARLA's labels that ask for everything: None and Any
+PRESET = 10  # weather parameters, from the first, that are -1 where the map's own is asked for
 NAVIGATION = "Nav"  # the folder of navigation meshes
 SETTINGS = tuple(Settings.__dataclass_fields__)
 
@@ -118,8 +119,21 @@ def _set_weather(episode: Episode, values: Any) -> None:
     given = shapes.array(values, "weather", len(WEATHER))
     numbers = [shapes.number(item, "weather") for item in given[: len(WEATHER)]]
     weather = dict(zip(WEATHER, numbers, strict=True))
+    if all(number == -1.0 for number in numbers[:PRESET]):  # the client's preset "Default"
+        episode.world.weather = Weather()
+        return
     weather = {name: min(max(one, _least(name)), _most(name)) for name, one in weather.items()}
     episode.world.weather = Weather(**weather)
+
+
+def _map_layer(episode: Episode, layers: Any) -> None:
+    """Accept what changes nothing: as in CARLA, only maps of a name with "_Opt" have layers."""
+    shapes.whole(layers, "layers")
+    if episode.town.name.endswith(OPTIMISED):
+        raise ActorError(
+            f"expected no layers of {episode.town.name} to be loaded or unloaded, got a call for "
+            "them, which minitown does not do: use a full CARLA server for it"
+        )
 
 
 def _least(name: str) -> float:
@@ -199,6 +213,8 @@ CALLS: Mapping[str, Call] = {
     "get_actor_definitions": query(lambda episode: definitions(episode.layout)),
     "get_weather_parameters": query(_weather),
     "set_weather_parameters": command(_set_weather),
+    "load_map_layer": command(_map_layer),
+    "unload_map_layer": command(_map_layer),
     "get_imui_gravity": query(lambda episode: GRAVITY),
     "query_lights_state": query(lambda episode, client: []),
     "get_environment_objects": query(_environment_objects),

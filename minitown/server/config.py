@@ -26,7 +26,7 @@ class ServerConfig:
         opendrive: Serve the town that this OpenDRIVE file describes, in place of --seed.
         state_log: Append the scene of every tick to this file.
         raster: Send one fixed picture instead of drawing any.
-        look: The look of the pictures.
+        look: The look of the pictures: A, B, or drawn-N, drawn at random from the number N.
         antialiasing: Draw jagged edges, in two thirds of the time.
     """
 
@@ -40,15 +40,20 @@ class ServerConfig:
     opendrive: Path | None = None
     state_log: Path | None = None
     raster: bool = True
-    look: Literal["A", "B"] = "A"
+    look: str = "A"
     antialiasing: bool = True
 
     def __post_init__(self) -> None:
-        """Check the numbers, once; raises ConfigError."""
+        """Check the values, once; raises ConfigError."""
+        from realmaster_live.minitown.raster.look import (
+            look_named,
+        )  # numpy, which --help is without
+
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"expected a port from 0 to 65535, got {self.port}: give another")
         if not (math.isfinite(self.fps) and 0 < self.fps <= 1000):
             raise ConfigError(f"expected fps above 0, got {self.fps:g}: set another rate")
+        look_named(self.look)
         for name in ("vehicles", "walkers"):
             if not 0 <= getattr(self, name) <= 10_000:
                 raise ConfigError(

@@ -16,7 +16,6 @@ _VALUE = """
     get_vehicle_bone_world_transforms
 """
 _VOID = """
-    load_map_layer unload_map_layer
     enable_environment_objects
     set_wheel_steer_direction set_wheel_pitch_angle
     show_vehicle_debug_telemetry enable_carsim use_carsim_road enable_chrono_physics

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from realmaster_live.bridges.carla.wire.layouts import Layout, layout_of
 from realmaster_live.bridges.carla.wire.streams import Head, Token, message
@@ -17,6 +20,8 @@ from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
 from realmaster_live.minitown.server.readings import Readings, check_sensor
+from realmaster_live.minitown.server.scan_jobs import ScanJob, Scanners, cast
+from realmaster_live.minitown.server.scanners import WIRE_NAMES
 from realmaster_live.minitown.server.state import LoggedCamera, StateLog
 from realmaster_live.minitown.server.streams import Message, StreamHub
 from realmaster_live.minitown.server.towns import (
@@ -56,7 +61,7 @@ class Episode:
         self.config, self.hub = config, hub
         self.layout: Layout = layout_of(config.version)
         self._readings = Readings(self.layout, self.actor_array)
-        self.id = 0
+        self.id = 0  # until the world begins
         self.stream_port = 0
         self.sent_map: MapChoice | None = None  # of the OpenDRIVE that a client sent
         self.mode_changed = asyncio.Event()
@@ -65,6 +70,7 @@ class Episode:
         self.physics: dict[int, list[Any]] = {}
         self._streams: dict[int, int] = {}
         self._cameras: dict[int, Camera] = {}
+        self._scanners = Scanners(self.layout)
         self._due: dict[int, float] = {}
         self._next_stream = STATE_STREAM + 1
         self._drawing: asyncio.Task[None] | None = None
@@ -82,7 +88,7 @@ class Episode:
         extents = None
         if town.scene is not None:
             extents = {name: model.extent for name, model in town.scene.models.items()}
-        self.id += 1
+        self.id = secrets.randbits(63)  # as CARLA draws it: no two servers' worlds are the same
         world = World(
             town.network,
             seed=self.config.seed,
@@ -140,6 +146,9 @@ class Episode:
                 camera = make_camera(actor, stream, world.camera_view(actor.id))
                 check_room(camera, self._cameras.values())
                 self._cameras[actor.id] = camera
+            elif type_id in WIRE_NAMES:
+                self._scanners.add(actor, stream, is_drawn=self.town.scene is not None)
+                self._thread.submit(self._try_caster, self.town)
         except ActorError:
             world.destroy(actor.id)
             raise
@@ -161,6 +170,8 @@ class Episode:
         for gone in [one for one in self._streams if one not in self.world.actors]:
             self.hub.close(self._streams.pop(gone))
             self._cameras.pop(gone, None)
+            self._scanners.forget(gone)
+            self._readings.forget(gone)
             self._due.pop(gone, None)
 
     def stop_recorder(self) -> None:
@@ -199,9 +210,11 @@ class Episode:
             self.hub.publish(STATE_STREAM, Message(state), drop_if_busy=False)
             self._sense()
             job = self._shots()
+            scene = world.scene_state if job is None else lambda: job.state
+            scans = self._scanners.plan(world, scene, delta, self._is_wanted)
             await self._finish_drawing()
-            if job is not None and job.groups:
-                self._drawing = asyncio.create_task(self._draw(job))
+            if scans is not None or (job is not None and job.groups):
+                self._drawing = asyncio.create_task(self._draw(job, scans))
             return frame
 
     async def _finish_drawing(self) -> None:
@@ -276,12 +289,13 @@ class Episode:
             self._log.close()
 
     async def warm_up(self) -> None:
-        """Draw once, so that no client waits for the renderer to be compiled."""
+        """Draw and cast a ray once, so that no client waits for the kernels to be compiled."""
         camera = self.world.spectator
         view = self.world.camera_view(camera.id)
         loop = asyncio.get_running_loop()
         state = self.world.scene_state()
         await loop.run_in_executor(self._thread, lambda: self.town.renderer.render(state, view))
+        await loop.run_in_executor(self._thread, self._try_caster, self.town)
 
     def _is_due(self, actor: Actor) -> bool:
         """Return whether a sensor's own tick has come; a listened one counts on."""
@@ -296,7 +310,9 @@ class Episode:
         world = self.world
         for actor_id, stream in self._streams.items():
             sensor = world.actors[actor_id]
-            if actor_id in self._cameras or not self.hub.listened(stream):
+            if actor_id in self._cameras or actor_id in self._scanners:
+                continue
+            if not self.hub.listened(stream):
                 continue
             kind = sensor.type_id.rsplit(".", 1)[1]
             if kind == "collision":
@@ -330,14 +346,33 @@ class Episode:
             )
         return plan(looking, state, world.time_s, self.layout)
 
-    async def _draw(self, job: Job) -> None:
-        loop = asyncio.get_running_loop()
-        shots = [shot for group in job.groups for shot in group]
+    def _is_wanted(self, sensor: Actor, stream: int) -> bool:
+        """Return whether somebody listens to a sensor and its own tick has come."""
+        return self.hub.listened(stream) and self._is_due(sensor)
+
+    @staticmethod
+    def _try_caster(town: Town) -> None:
+        """Build a town's trees of triangles and cast a ray, on the thread that will cast them."""
         try:
-            await loop.run_in_executor(self._thread, draw, job, self.town.renderer)
-            for shot in shots:
-                busy = not self.sync
-                self.hub.publish(shot.camera.stream, shot.message, drop_if_busy=busy)
+            if town.caster is not None:
+                town.caster.cast(np.zeros(3), np.array([[0.0, 0.0, -1.0]]), 1.0)
+        except Exception:
+            log.exception("the town's rays cannot be cast")
+
+    async def _draw(self, job: Job | None, scans: ScanJob | None) -> None:
+        loop = asyncio.get_running_loop()
+        shots = [shot for group in job.groups for shot in group] if job is not None else []
+        busy = not self.sync
+        try:
+            if scans is not None:
+                town = self.town
+                found = await loop.run_in_executor(self._thread, lambda: cast(scans, town.caster))
+                for stream, scanned in found:
+                    self.hub.publish(stream, scanned, drop_if_busy=busy)
+            if job is not None and job.groups:
+                await loop.run_in_executor(self._thread, draw, job, self.town.renderer)
+                for shot in shots:
+                    self.hub.publish(shot.camera.stream, shot.message, drop_if_busy=busy)
         finally:
             for shot in shots:
                 shot.message.pending -= 1

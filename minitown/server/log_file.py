@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import RecordingError, reason
 from realmaster_live.minitown.transforms import Pose
 
 VERSION, MAGIC = 1, "CARLA_RECORDER"
@@ -137,7 +137,7 @@ def read_log(path: Path) -> tuple[LogHeader, list[LogFrame]]:
         reader = _Reader(path.read_bytes())
     except OSError as error:
         raise RecordingError(
-            f"expected a recorder log in {path}, got {error}: record it again"
+            f"expected a recorder log in {path}, got {reason(error)}: record it again"
         ) from error
     header = _header(reader, path)
     frames: list[LogFrame] = []

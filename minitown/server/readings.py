@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from realmaster_live.bridges.carla.wire.layouts import Layout
 from realmaster_live.errors import ActorError
@@ -28,6 +30,7 @@ class Readings:
 
     layout: Layout
     actor_array: Callable[[Actor], list[Any]]
+    _noise: dict[int, np.random.Generator] = field(default_factory=dict)  # by sensor
 
     def collisions(self, sensor: Actor, world: World) -> list[bytes]:
         """Return the bodies of the last tick's collisions of what a sensor is mounted on."""
@@ -45,14 +48,25 @@ class Readings:
         """Return what a GNSS, inertial or obstacle sensor has to say now."""
         kind = sensor.type_id.rsplit(".", 1)[1]
         if kind == "gnss":
-            return [sensors.gnss_body(sensor, town.origin, transverse=self.layout.transverse)]
+            noise, transverse = self._noise_of(sensor), self.layout.transverse
+            return [sensors.gnss_body(sensor, town.origin, noise, transverse=transverse)]
         if kind == "imu":
-            return [sensors.imu_body(sensor)]
+            return [sensors.imu_body(sensor, self._noise_of(sensor))]
         met = first_met(sensor, Sweep.of(sensor), town.triangles, world.actors.values())
         if met is None:
             return []
         other = self._other(met.actor, met.label)
         return [obstacle_body(self.actor_array(sensor), other, met.distance_m)]
+
+    def forget(self, sensor: int) -> None:
+        """Leave out a sensor that was destroyed."""
+        self._noise.pop(sensor, None)
+
+    def _noise_of(self, sensor: Actor) -> np.random.Generator:
+        if sensor.id not in self._noise:
+            seed = int(sensor.number("noise_seed", 0)) % 2**32
+            self._noise[sensor.id] = np.random.default_rng(seed)
+        return self._noise[sensor.id]
 
     def _other(self, actor: Actor | None, label: int) -> list[Any]:
         return thing_array(self.layout, label) if actor is None else self.actor_array(actor)

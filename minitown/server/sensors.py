@@ -36,9 +36,17 @@ def transverse_mercator(pose: Pose, origin: tuple[float, float]) -> tuple[float,
     return math.degrees(latitude), longitude, pose.z
 
 
-def gnss_body(sensor: Actor, origin: tuple[float, float], *, transverse: bool) -> bytes:
+def gnss_body(
+    sensor: Actor, origin: tuple[float, float], rng: np.random.Generator, *, transverse: bool
+) -> bytes:
     """Return a GNSS message's body; `origin` is the map's latitude and longitude."""
-    return pack((transverse_mercator if transverse else mercator)(sensor.pose, origin))
+    exact = (transverse_mercator if transverse else mercator)(sensor.pose, origin)
+    errors = [
+        sensor.number(f"noise_{axis}_bias", 0.0)
+        + float(rng.normal(0.0, abs(sensor.number(f"noise_{axis}_stddev", 0.0))))
+        for axis in ("lat", "lon", "alt")
+    ]
+    return pack([value + error for value, error in zip(exact, errors, strict=True)])
 
 
 def imu_reading(sensor: Actor) -> tuple[list[float], list[float], float]:
@@ -49,9 +57,18 @@ def imu_reading(sensor: Actor) -> tuple[list[float], list[float], float]:
     return felt.tolist(), turn.tolist(), math.radians((sensor.pose.yaw + 90.0) % 360.0)
 
 
-def imu_body(sensor: Actor) -> bytes:
+def imu_body(sensor: Actor, rng: np.random.Generator) -> bytes:
     """Return an inertial message's body."""
-    return pack(imu_reading(sensor))
+    felt, turn, compass = imu_reading(sensor)
+
+    def error(name: str) -> float:
+        return float(rng.normal(0.0, abs(sensor.number(name, 0.0))))
+
+    for n, axis in enumerate("xyz"):
+        felt[n] += error(f"noise_accel_stddev_{axis}")
+        turn[n] += sensor.number(f"noise_gyro_bias_{axis}", 0.0)
+        turn[n] += error(f"noise_gyro_stddev_{axis}")
+    return pack([felt, turn, compass])
 
 
 def collision_body(actor: list[Any], other: list[Any], impulse: tuple[float, ...]) -> bytes:

@@ -67,7 +67,7 @@ class StreamHub:
         self._limit = ConnectionLimit(affordable(MOST_SUBSCRIBERS))
         self._numbers = itertools.count(1)
         self._streams: dict[int, list[_Subscriber]] = {}
-        self._expected: dict[int, float] = {}
+        self._expected: list[tuple[int, float]] = []  # streams with subscribers on their way
         self._kept: dict[int, tuple[float, Message | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -90,8 +90,7 @@ class StreamHub:
 
     def expect(self, stream: int) -> None:
         """Note that a client is about to subscribe."""
-        if not self._streams.get(stream):
-            self._expected[stream] = asyncio.get_running_loop().time() + ARRIVAL_S
+        self._expected.append((stream, asyncio.get_running_loop().time() + ARRIVAL_S))
 
     def keep(self, stream: int) -> None:
         """Keep the newest message from now on for a client that is about to subscribe.
@@ -106,12 +105,14 @@ class StreamHub:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            self._expected = {
-                s: t for s, t in self._expected.items() if t > now and s in self._streams
-            }
+            self._expected = [
+                (stream, until)
+                for stream, until in self._expected
+                if until > now and stream in self._streams
+            ]
             if not self._expected:
                 return
-            await self._wait(max(self._expected.values()) - now)
+            await self._wait(max(until for _, until in self._expected) - now)
 
     async def drained(self) -> None:
         """Wait until no subscriber lags, at most `PATIENCE_S`: then the lagging ones are late.
@@ -219,7 +220,7 @@ class StreamHub:
     async def _feed(self, sock: socket.socket, stream: int, subscribers: list[_Subscriber]) -> None:
         subscriber = _Subscriber(sock)
         subscribers.append(subscriber)
-        self._expected.pop(stream, None)
+        self._arrived(stream)
         _, newest = self._kept.pop(stream, (0.0, None))
         if newest is not None:
             _hand(subscriber, newest)
@@ -237,6 +238,13 @@ class StreamHub:
                 message.pending -= 1
             subscriber.queue.clear()
             self._notify()
+
+    def _arrived(self, stream: int) -> None:
+        """Expect one subscriber less."""
+        for entry in self._expected:
+            if entry[0] == stream:
+                self._expected.remove(entry)
+                return
 
     async def _pump(self, subscriber: _Subscriber) -> None:
         loop = asyncio.get_running_loop()

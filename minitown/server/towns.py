@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from realmaster_live.errors import ActorError, ConfigError
 from realmaster_live.minitown.models.objects import EnvironmentObject, environment_objects
@@ -24,6 +24,9 @@ from realmaster_live.minitown.server.rays import Triangles, triangles_of
 from realmaster_live.system.contents import EMPTY, ENOUGH, OTHER, classify_content
 from realmaster_live.system.texts import read_text
 
+if TYPE_CHECKING:
+    from realmaster_live.minitown.raster.ray_caster import RayCaster
+
 LISTED = 10  # of our own towns in get_available_maps; any other number loads as well
 MINI = re.compile(r"MiniTown(\d{1,6})")
 # CARLA's maps as fixed seeds: another town, so that programs which ask for one by name run
@@ -35,6 +38,7 @@ OPENDRIVE_MAP = "OpenDriveMap"  # what clients load after they sent an OpenDRIVE
 OPTIMISED = "_Opt"  # CARLA's suffix of a map in layers
 _HEADER = re.compile(r'<header\b[^>]*\bname="([^"]{1,200})"')
 HEADER_CHARACTERS = 4096  # of an OpenDRIVE that hold its header
+_LAYOUT = re.compile(r"\A<\?xml[^>]*>\s*|(?<=>)\s+(?=<)")
 _ORIGIN = re.compile(r"\+lat_0=([-\d.]+)\s+\+lon_0=([-\d.]+)")
 
 
@@ -77,6 +81,15 @@ class Town:
         return None if self.scene is None else triangles_of(self.scene)
 
     @cached_property
+    def caster(self) -> RayCaster | None:
+        """What casts rays at all that is drawn; None when nothing is. Takes a moment to build."""
+        if self.scene is None:
+            return None
+        from realmaster_live.minitown.raster.ray_caster import RayCaster
+
+        return RayCaster(self.scene)
+
+    @cached_property
     def navigation(self) -> NavigationFile:
         """The navigation mesh as clients download it.
 
@@ -107,13 +120,12 @@ def load_town(name: str, *, drawn: bool = True, look: str = "A", antialiasing: b
         return Town(chosen.name, network, None, Blank())
     # numba and the meshes cost seconds to import: only who draws pays for them
     from realmaster_live.minitown.models.town import build_town
-    from realmaster_live.minitown.raster.look import LOOKS
+    from realmaster_live.minitown.raster.look import look_named
     from realmaster_live.minitown.raster.rasteriser import Rasteriser
 
-    if look not in LOOKS:
-        raise ConfigError(f"expected a look of {', '.join(LOOKS)}, got {look!r}: choose one")
+    drawing = look_named(look)
     scene = build_town(network)
-    drawing = LOOKS[look] if antialiasing else replace(LOOKS[look], samples=1)
+    drawing = drawing if antialiasing else replace(drawing, samples=1)
     renderer = Rasteriser(scene, look=drawing)
     return Town(chosen.name, network, scene, renderer, environment_objects(scene))
 
@@ -155,12 +167,17 @@ def map_of_opendrive(text: str) -> MapChoice:
         raise ActorError(f"expected the text of an OpenDRIVE, got {got}: {remedy}")
     header = _HEADER.search(text[:HEADER_CHARACTERS])
     mini = MINI.fullmatch(header[1]) if header else None
-    if mini and make_network(int(mini[1])).opendrive == text:
+    if mini and _content(make_network(int(mini[1])).opendrive) == _content(text):
         return map_of_seed(int(mini[1]))
     raise ActorError(
         "expected the OpenDRIVE of a town that minitown generates, got other roads, along which it "
         "cannot build: serve them by a full CARLA server, or load one of our towns"
     )
+
+
+def _content(text: str) -> str:
+    """Return XML without what editors and writers of XML change: its declaration and layout."""
+    return _LAYOUT.sub("", text.removeprefix("\ufeff").strip()).replace(" />", "/>")
 
 
 def map_of_file(path: Path) -> MapChoice:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.traffic.blueprint_attributes import BOOL, COLOR, FLOAT, INT, Blueprint
 
-LARGEST = 1e6
+LARGEST = 1e8  # a lidar has millions of points a second
 LONGEST = 1024  # characters of a value
 MOST_UNKNOWN = 64  # attributes that this library lacks: another release's log has some
 

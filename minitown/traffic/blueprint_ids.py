@@ -62,8 +62,31 @@ SPECIAL: Mapping[str, str] = {
     "vehicle.tesla.cybertruck": "electric",
     "vehicle.audi.etron": "electric",
     "vehicle.micro.microlino": "electric",
+    "vehicle.toyota.prius": "electric",
 }
 """CARLA's `special_type`."""
+
+SECOND_GENERATION = frozenset(
+    {
+        "vehicle.carlamotors.european_hgv",
+        "vehicle.carlamotors.firetruck",
+        "vehicle.dodge.charger_2020",
+        "vehicle.dodge.charger_police_2020",
+        "vehicle.ford.ambulance",
+        "vehicle.ford.crown",
+        "vehicle.lincoln.mkz_2020",
+        "vehicle.mercedes.coupe_2020",
+        "vehicle.mercedes.sprinter",
+        "vehicle.mini.cooper_s_2021",
+        "vehicle.mitsubishi.fusorosa",
+        "vehicle.nissan.patrol_2021",
+        "vehicle.tesla.cybertruck",
+        "vehicle.volkswagen.t2_2021",
+    }
+)
+"""CARLA's vehicles of `generation` 2, as its catalogue has them: with lights and doors, except:"""
+UNLIT = frozenset({"vehicle.carlamotors.european_hgv", "vehicle.tesla.cybertruck"})
+DOORLESS = frozenset({"vehicle.mitsubishi.fusorosa"})
 
 AMBIENT_WALKERS: Mapping[str, str] = {
     f"walker.pedestrian.{n + 1:04d}": f"walker_{'abcd'[n % 4]}" for n in range(16)

@@ -15,7 +15,15 @@ from realmaster_live.minitown.traffic.blueprint_attributes import (
     Blueprint,
     role,
 )
-from realmaster_live.minitown.traffic.blueprint_ids import PROPS, SPECIAL, VEHICLES, WALKERS
+from realmaster_live.minitown.traffic.blueprint_ids import (
+    DOORLESS,
+    PROPS,
+    SECOND_GENERATION,
+    SPECIAL,
+    UNLIT,
+    VEHICLES,
+    WALKERS,
+)
 from realmaster_live.minitown.traffic.sensor_blueprints import NOT_DONE, sensor_blueprints
 
 COLORS = (
@@ -27,6 +35,7 @@ COLORS = (
     "44,84,62",
     "196,158,60",
 )
+DRIVERS = ("1", "2", "3")  # of vehicles on two wheels; each is drawn with its own rider
 LIGHT = "traffic.traffic_light"
 SPECTATOR = "spectator"
 WALKER_CONTROLLER = "controller.ai.walker"
@@ -37,23 +46,33 @@ def _fixed(name: str, kind: str, value: str) -> Attribute:
     return Attribute(name, kind, value, (), modifiable=False)
 
 
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
 def _vehicle(name: str, model: str) -> Blueprint:
     body = BODIES[model]
     base = {"sedan": "car", "hatchback": "car", "suv": "car", "pickup": "truck"}.get(model, model)
+    is_new = name in SECOND_GENERATION
+    has_lights = is_new and name not in UNLIT
+    drivers = (Attribute("driver_id", INT, DRIVERS[0], DRIVERS),) if body.wheels == 2 else ()
     return Blueprint(
         id=name,
         model=model,
         attributes=(
             Attribute("color", COLOR, COLORS[0], COLORS),
+            *drivers,
             Attribute(
                 "role_name", STRING, "autopilot", ("autopilot", "scenario", "ego_vehicle", "hero")
             ),
             Attribute("sticky_control", BOOL, "True", ("True", "False")),
+            Attribute("terramechanics", BOOL, "false", ("false",)),
             _fixed("object_type", STRING, ""),
             _fixed("base_type", STRING, base),
             _fixed("special_type", STRING, SPECIAL.get(name, "")),
-            _fixed("has_lights", BOOL, "true" if body.wheels == 4 else "false"),
-            _fixed("generation", INT, "2"),
+            _fixed("has_dynamic_doors", BOOL, _truth(has_lights and name not in DOORLESS)),
+            _fixed("has_lights", BOOL, _truth(has_lights)),
+            _fixed("generation", INT, "2" if is_new else "1"),
             _fixed("number_of_wheels", INT, str(body.wheels)),
         ),
     )
@@ -71,6 +90,8 @@ def _walker(name: str, model: str) -> Blueprint:
             _fixed("gender", STRING, gender),
             _fixed("age", STRING, "adult"),
             _fixed("generation", INT, "2"),
+            _fixed("can_use_wheelchair", BOOL, "false"),
+            Attribute("use_wheelchair", BOOL, "false", ("false", "true")),  # never drawn
         ),
     )
 

@@ -52,10 +52,28 @@ _IMU = {
     **{f"noise_accel_stddev_{axis}": 0.0 for axis in "xyz"},
     **{f"noise_gyro_{kind}_{axis}": 0.0 for kind in ("bias", "stddev") for axis in "xyz"},
 }
+_RADIO: Mapping[str, float | bool | str] = {
+    "noise_seed": 0, "transmit_power": 21.5, "receiver_sensitivity": -99.0, "frequency_ghz": 5.9,
+    "combined_antenna_gain": 10.0, "scenario": "highway", "path_loss_model": "winner",
+    "path_loss_exponent": 2.7, "d_ref": 1.0, "filter_distance": 500.0, "use_etsi_fading": True,
+    "custom_fading_stddev": 0.0, "sensor_tick": 0.0,
+}  # fmt: skip
+_AWARENESS = {
+    "gen_cam_min": 0.1, "gen_cam_max": 1.0, "fixed_rate": False, "noise_head_stddev": 0.0,
+    "noise_head_bias": 0.0, "noise_yawrate_stddev": 0.0, "noise_yawrate_bias": 0.0,
+    "noise_vel_stddev_x": 0.0, **{f"noise_accel_stddev_{axis}": 0.0 for axis in "xyz"},
+}  # fmt: skip
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "exposure_mode": ("histogram", "manual"),
+    "scenario": ("highway", "rural", "urban"),
+    "path_loss_model": ("winner", "geometric"),
+}
 
 DONE: Mapping[str, Mapping[str, float | bool | str]] = {
     **{f"sensor.camera.{kind}": {**_IMAGE, **_LENS} for kind in CAMERAS},
     "sensor.camera.rgb": {**_IMAGE, **_LENS, **_FILM},
+    "sensor.lidar.ray_cast": _LIDAR,
+    "sensor.lidar.ray_cast_semantic": _SCAN,
     "sensor.other.collision": {},
     "sensor.other.gnss": {**_GNSS, "noise_seed": 0, "sensor_tick": 0.0},
     "sensor.other.imu": {**_IMU, "noise_seed": 0, "sensor_tick": 0.0},
@@ -64,20 +82,18 @@ DONE: Mapping[str, Mapping[str, float | bool | str]] = {
         "distance": 5.0, "hit_radius": 0.5, "only_dynamics": False, "debug_linetrace": False,
         "sensor_tick": 0.0,
     },
+    "sensor.other.radar": {
+        "horizontal_fov": 30.0, "vertical_fov": 30.0, "range": 100.0, "points_per_second": 1500,
+        "noise_seed": 0, "sensor_tick": 0.0,
+    },
 }  # fmt: skip
 NOT_DONE: Mapping[str, Mapping[str, float | bool | str]] = {
     "sensor.camera.cosmos_visualization": {**_IMAGE, **_LENS},
     "sensor.camera.dvs": {**_IMAGE, **_LENS, **_FILM, **_EVENTS},
     "sensor.camera.normals": {**_IMAGE, **_LENS},
-    "sensor.lidar.ray_cast": _LIDAR,
-    "sensor.lidar.ray_cast_semantic": _SCAN,
-    "sensor.other.radar": {
-        "horizontal_fov": 30.0, "vertical_fov": 30.0, "range": 100.0, "points_per_second": 1500,
-        "noise_seed": 0, "sensor_tick": 0.0,
-    },
     "sensor.other.rss": {},
-    "sensor.other.v2x": {"sensor_tick": 0.0},
-    "sensor.other.v2x_custom": {"sensor_tick": 0.0},
+    "sensor.other.v2x": {**_RADIO, **_AWARENESS, **_GNSS},
+    "sensor.other.v2x_custom": _RADIO,
 }  # fmt: skip
 """Sensors that programs find and set up, and that are refused when they are spawned."""
 
@@ -93,7 +109,7 @@ def sensor_blueprints() -> Iterator[Blueprint]:
 def _attribute(name: str, value: float | bool | str) -> Attribute:
     if isinstance(value, bool):
         return Attribute(name, BOOL, str(value), ("True", "False"))
-    if name == "exposure_mode":
-        return Attribute(name, STRING, str(value), ("histogram", "manual"))
+    if name in _CHOICES:
+        return Attribute(name, STRING, str(value), _CHOICES[name])
     kind = STRING if isinstance(value, str) else INT if isinstance(value, int) else FLOAT
     return Attribute(name, kind, str(value), (str(value),))

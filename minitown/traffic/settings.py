@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
-MIN_DELTA_S, MAX_DELTA_S = 1e-4, 1.0
+MIN_DELTA_S, MAX_DELTA_S = 1e-4, 10.0
+LONG_STEP_S, PART_S = 1.0, 0.1  # a longer step is driven in parts, of at most a tenth of a second
+
+
+def parts_of_step(delta_s: float) -> int:
+    """Return the number of equal parts in which a step is driven: a long one would skip bends."""
+    return 1 if delta_s <= LONG_STEP_S else math.ceil(delta_s / PART_S)
 
 
 @dataclass(frozen=True, kw_only=True)

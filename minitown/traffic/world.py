@@ -22,8 +22,8 @@ from realmaster_live.minitown.traffic.crowd import Crowd
 from realmaster_live.minitown.traffic.drivers import Traffic
 from realmaster_live.minitown.traffic.junctions import Junctions
 from realmaster_live.minitown.traffic.obstacles import Obstacles
-from realmaster_live.minitown.traffic.sensor_blueprints import NOT_DONE
-from realmaster_live.minitown.traffic.settings import Settings
+from realmaster_live.minitown.traffic.sensor_blueprints import DONE, NOT_DONE
+from realmaster_live.minitown.traffic.settings import Settings, parts_of_step
 from realmaster_live.minitown.traffic.signals import Signals
 from realmaster_live.minitown.traffic.vehicle import VehicleControl, change, velocity_of
 from realmaster_live.minitown.transforms import ZERO, Pose, Vector, compose, matrix, pose_of
@@ -109,7 +109,8 @@ class World:
         """
         if type_id in NOT_DONE:
             raise ActorError(
-                f"expected a sensor that minitown has, got {type_id}: use a full CARLA server"
+                f"expected a sensor that minitown has, got {type_id}: use one of "
+                f"{', '.join(DONE)}, or a full CARLA server"
             )
         if type_id not in LIBRARY or type_id in NOT_SPAWNABLE:
             raise ActorError(
@@ -231,9 +232,21 @@ class World:
             self.set_autopilot(actor_id, True)
 
     def step(self, dt: float) -> int:
-        """Move the world on by `dt` seconds; returns the new frame number."""
+        """Move the world on by `dt` seconds, in parts if long; returns the new frame number."""
         self.frame += 1
-        self.time_s += dt
+        self.collisions = []
+        begin, parts = self.time_s, parts_of_step(dt)
+        for part in range(1, parts + 1):
+            self.time_s = begin + dt * (part / parts)
+            self._advance(dt / parts)
+        for actor in self.actors.values():
+            vehicle = actor.vehicle
+            if vehicle is not None and vehicle.physics and not vehicle.sticky:
+                vehicle.control = VehicleControl()
+        return self.frame
+
+    def _advance(self, dt: float) -> None:
+        """Move everything on by `dt` seconds."""
         self.signals.step(dt)
         bodies = [actor for actor in self.actors.values() if actor.moves]
         self.traffic.step(bodies, self.time_s, self.weather.sun_altitude_angle)
@@ -257,7 +270,7 @@ class World:
             bodies += [a for a in self.actors.values() if a.moves and a.id not in before]
             before |= {a.id: (a.pose, a.velocity) for a in bodies if a.id not in before}
         poses = {key: pose for key, (pose, _) in before.items()}
-        self.collisions = stopped + collide(bodies, poses, dt)
+        self.collisions += stopped + collide(bodies, poses, dt)
         for actor in bodies:
             pose, velocity = before[actor.id]
             if actor.vehicle is not None:
@@ -265,7 +278,6 @@ class World:
             actor.velocity = velocity_of(pose, actor.pose, dt)
             actor.acceleration = change(velocity, actor.velocity, dt)
         self.mount()
-        return self.frame
 
     def mount(self) -> None:
         """Bring every mounted actor to where its parent is."""
@@ -348,8 +360,6 @@ class World:
             actor.angular_velocity = ZERO
             return
         pose, yaw_rate = vehicle.advance(actor.pose, dt)
-        if not vehicle.sticky:
-            vehicle.control = VehicleControl()
         actor.angular_velocity = (0.0, 0.0, yaw_rate)
         place = None if self.lane_map.flat else self.lane_map.nearest(pose.x, pose.y, pose.yaw)
         ground = self.lane_map.level if place is None else place.z

@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 
 from realmaster_live.minitown.raster.surfaces import to_linear
 from realmaster_live.minitown.scene import Floats, Material
+from realmaster_live.minitown.truth.weathering import heights
 
 GROUND_WORDS = ("asphalt", "pave", "plaza", "kerb", "gravel", "brick", "roof", "grass", "soil")
 BUMP = 0.012
-LEAF_TRANSMISSION = 0.9  # of the diffuse light, on principledthin's scale of 0 to 2
-WET_DARKENING, WET_ROUGHNESS = 0.45, 0.16
+LEAF_TRANSMISSION = 1.0  # of the diffuse light, on principledthin's scale of 0 to 2
+CROWN_GAIN = 2.3  # a crown is many leaves deep: light that leaves one meets the next
+GLASS_WORDS = ("windows", "curtain", "shop", "facade", "glass", "car_glass")
+GLASS_SPECULAR = 1.0  # Mitsuba's scale: a pane mirrors at both of its faces, twice a solid's
+WET_DARKENING, WET_ROUGHNESS = 0.5, 0.05
+DRYING = 0.3  # how much rougher than the puddles the highest places of a wet ground are
+LIT_WORDS = ("windows", "shop")
+PANE_ROUGHNESS, DARK_ROOM = 30, 0.28  # bytes; mean of a texture's colours
+ROOM_LIGHT = np.array([0.13, 0.10, 0.06])  # radiance of what is white in a lit room
 LAMP_RADIANCE = 2.2  # of emission 1, by day and night: a lamp that shows but does not blind
 
 
@@ -33,12 +41,14 @@ def base_colour(mi: Any, material: Material, dark: float) -> Any:
     plain = to_linear(np.asarray(material.base_color, np.float64)) * dark
     if material.texture is None:
         return {"type": "rgb", "value": [float(c) for c in plain]}
-    return bitmap(mi, to_linear(material.texture / 255.0) * plain)
+    return bitmap(mi, np.minimum(to_linear(material.texture / 255.0) * plain, 0.9))
 
 
 def surface(mi: Any, material: Material, *, wetness: float) -> Any:
     """Return a textured material as a Mitsuba BSDF; `wetness` 0..1 for what rain reaches."""
-    base = base_colour(mi, material, 1.0 - WET_DARKENING * wetness)
+    base = base_colour(
+        mi, material, CROWN_GAIN if material.cutout else 1.0 - WET_DARKENING * wetness
+    )
     if material.cutout:
         return mi.load_dict(
             {
@@ -49,11 +59,15 @@ def surface(mi: Any, material: Material, *, wetness: float) -> Any:
                 "eta": 1.33,
             }
         )
-    soak = 0.85 * wetness
+    soak = soaked(wetness)
+    roughness: Any
     if material.roughness_texture is not None:
         rough = material.roughness_texture.astype(np.float64) / 255.0
         rough = rough * (1 - soak) + WET_ROUGHNESS * soak
-        roughness: Any = bitmap(mi, np.maximum(rough, 0.05)[..., None])
+        roughness = bitmap(mi, np.maximum(rough, 0.05)[..., None])
+    elif soak and material.texture is not None and material.name.startswith(GROUND_WORDS):
+        wet = WET_ROUGHNESS + DRYING * heights(material)
+        roughness = bitmap(mi, (material.roughness * (1 - soak) + wet * soak)[..., None])
     else:
         roughness = max(material.roughness * (1 - soak) + WET_ROUGHNESS * soak, 0.05)
     described: dict[str, Any] = {
@@ -61,7 +75,7 @@ def surface(mi: Any, material: Material, *, wetness: float) -> Any:
         "base_color": base,
         "roughness": roughness,
         "metallic": float(material.metallic),
-        "specular": 0.5,
+        "specular": GLASS_SPECULAR if material.name.startswith(GLASS_WORDS) else 0.5,
     }
     if material.clearcoat:
         described |= {"clearcoat": float(material.clearcoat), "clearcoat_gloss": 0.96}
@@ -70,23 +84,40 @@ def surface(mi: Any, material: Material, *, wetness: float) -> Any:
         described = {
             "type": "bumpmap",
             "arbitrary": bitmap(mi, height),
-            "scale": BUMP * (1 - 0.7 * wetness),
+            "scale": BUMP * (1 - 0.9 * soak),
             "nested": described,
         }
     return mi.load_dict({"type": "twosided", "nested": described})
 
 
+def soaked(wetness: float) -> float:
+    """Return how far water covers the roughness of what is wet; half as wet as can be is enough."""
+    return 0.95 * min(1.6 * wetness, 1.0)
+
+
+def lights_up(material: Material) -> bool:
+    """Tell whether a material shines at night: lamps, and windows of rooms and shops."""
+    return any(material.emission) or material.name.startswith(LIT_WORDS)
+
+
 def glow(mi: Any, material: Material) -> Any:
-    """Return the material's light as an area emitter that is seen, but not sampled for light."""
+    """Return the material's light as an area emitter that is seen, but not sampled for light.
+
+    Of windows the panes shine in which the game shows curtains, blinds or goods.
+    """
     emission = np.asarray(material.emission, np.float64)
-    light = to_linear(emission if emission.any() else np.asarray(material.base_color, np.float64))
-    return mi.load_dict(
-        {
-            "type": "area",
-            "sampling_weight": 0.0,
-            "radiance": {"type": "rgb", "value": [float(c) for c in light * LAMP_RADIANCE]},
-        }
-    )
+    radiance: dict[str, Any]
+    if material.name.startswith(LIT_WORDS) and material.texture is not None:
+        assert material.roughness_texture is not None
+        picture = material.texture / 255.0
+        pane = material.roughness_texture < PANE_ROUGHNESS
+        shown = pane & (picture.mean(axis=-1) > DARK_ROOM)
+        radiance = bitmap(mi, to_linear(picture) * shown[..., None] * ROOM_LIGHT)
+    else:
+        colour = emission if emission.any() else np.asarray(material.base_color, np.float64)
+        light = to_linear(colour) * LAMP_RADIANCE
+        radiance = {"type": "rgb", "value": [float(c) for c in light]}
+    return mi.load_dict({"type": "area", "sampling_weight": 0.0, "radiance": radiance})
 
 
 def facing(
@@ -115,7 +146,7 @@ def traits(
     material: Material, *, colour: tuple[float, float, float], wetness: float
 ) -> tuple[float, ...]:
     """Return a material without texture as six numbers: colour, roughness, metallic, clearcoat."""
-    soak = 0.85 * wetness
+    soak = soaked(wetness)
     linear = to_linear(np.asarray(colour, np.float64)) * (1.0 - WET_DARKENING * wetness)
     rough = max(material.roughness * (1 - soak) + WET_ROUGHNESS * soak, 0.05)
     return (*(float(c) for c in linear), rough, material.metallic, material.clearcoat)

@@ -35,13 +35,13 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.network import make_network
-from realmaster_live.minitown.raster.look import LOOKS
+from realmaster_live.minitown.raster.look import look_named
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import CameraView, SceneState, Weather
 from realmaster_live.minitown.truth.drives import Drive, drive, plan_drive
 from realmaster_live.minitown.truth.lights_seen import is_readable, lights_seen
 from realmaster_live.minitown.truth.pair_labels import ClipLabels, written_whole
-from realmaster_live.minitown.truth.pathtrace import PathTracer
+from realmaster_live.minitown.truth.pathtrace import EDITION, PathTracer
 from realmaster_live.minitown.truth.prompts import AS_SIMULATED, PROMPTS, weather_for
 
 logger = logging.getLogger(__name__)
@@ -62,14 +62,14 @@ class Painters:
     def __init__(self, seed: int, *, spp: int, look: str = "A") -> None:
         self.scene = build_town(make_network(seed))
         self.spp, self.look = spp, look
-        self.rasteriser = Rasteriser(self.scene, look=LOOKS[look])
+        self.rasteriser = Rasteriser(self.scene, look=look_named(look))
         self.tracers: dict[bool, PathTracer] = {}
         self._rasterisers = {look: self.rasteriser}
 
     def in_look(self, look: str) -> Rasteriser:
         """Return the town as one look draws it."""
         if look not in self._rasterisers:
-            self._rasterisers[look] = Rasteriser(self.scene, look=LOOKS[look])
+            self._rasterisers[look] = Rasteriser(self.scene, look=look_named(look))
         return self._rasterisers[look]
 
     def truth(
@@ -140,6 +140,7 @@ def render_clip(
         "dt": dt,
         "spp": painters.spp,
         "look": painters.look,
+        "truth_edition": EDITION,
         "lights": lights,
         "wall_s": round(wall_s, 1),
         "complete": True,
@@ -233,6 +234,7 @@ def redraw(
     source: Path, out: Path, seeds: str | None, *, look: str, with_labels: bool = False
 ) -> None:
     """Draw the clips of a folder again that are not in `out` yet, town by town."""
+    look_named(look)  # or its error, before a town is built
     if source.resolve() == out.resolve():
         raise ConfigError(f"expected --out beside --truth-from, got {out} for both: name another")
     wanted = parse_range(seeds) if seeds else None
@@ -269,6 +271,7 @@ def render_pairs(
     Raises:
         ConfigError: a clip would have no path-traced frame.
     """
+    look_named(look)  # or its error, before a town is built
     if not 1 <= truth_every <= frames:
         raise ConfigError(
             f"expected --truth-every from 1 to the {frames} frames of a clip, got {truth_every}: "

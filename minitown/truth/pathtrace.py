@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +30,18 @@ from realmaster_live.minitown.scene import (
 )
 from realmaster_live.minitown.truth import brdfs, daylight, film
 from realmaster_live.minitown.truth.snow import snow_flakes, under_snow
+from realmaster_live.minitown.truth.weathering import weathered
 from realmaster_live.optional import require
 
 log = logging.getLogger(__name__)
+EDITION = 2  # of the photographs' look; a clip's JSON file names it, clips of 1 do not
 MIRROR = np.diag([1.0, -1.0, 1.0])
 OLDEST_LLVM = 16  # Mitsuba's generated code makes older ones abort the process
-MAX_DEPTH = 4  # bounces that a daylit street needs
+MAX_DEPTH = 5  # bounces that a shaded street needs
 FAR_M = 2000.0
 DRAW_DISTANCE_M = 300.0
 MAX_LAMPS = 14
+LAMP_POWER = 0.55  # radiant intensity of a lamp of gain 1
 SNOWFALL = 0.6  # share of the densest
 Colour = tuple[float, float, float]
 
@@ -110,6 +113,7 @@ class PathTracer:
         self._mi = load_mitsuba()
         self._oidn = require("pyoidn", extra="truth") if denoise else None
         self._snow = snow
+        scene = weathered(scene)
         self._scene = scene = under_snow(scene) if snow else scene
         self._spp = spp
         self._guide = Rasteriser(scene, shadow_size=0)
@@ -179,6 +183,8 @@ class PathTracer:
         wetness = max(weather.wetness, weather.precipitation_deposits, weather.precipitation)
         wetness = round(min(wetness, 100.0) / 5.0) / 20.0
         lamps_on = sky.lamps_on(weather)
+        if lamps_on:
+            state = self._with_headlights(state)
         if wetness != self._wetness or lamps_on != self._lamps_on:
             self._wetness, self._lamps_on = wetness, lamps_on
             self._bsdfs: dict[tuple[str, float], Any] = {}
@@ -196,9 +202,23 @@ class PathTracer:
             described |= self._spots(state, view)
         return self._mi.load_dict(described)
 
+    def _with_headlights(self, state: SceneState) -> SceneState:
+        """Return the state with every headlight on, whatever weather was simulated."""
+        having = {
+            name
+            for name, model in self._scene.models.items()
+            if any(mesh.part == "head_light" for mesh in model.meshes)
+        }
+        instances = tuple(
+            replace(each, lit=each.lit | {"head_light"}) if each.model in having else each
+            for each in state.instances
+        )
+        return replace(state, instances=instances)
+
     def _bsdf(self, group: Group) -> Any:
         """Return the kept BSDF of a group."""
-        key = (group.material if not group.lit else "", group.wetness)
+        plain = group.lit and self._scene.materials[group.material].texture is None
+        key = ("" if plain else group.material, group.wetness)
         if key not in self._bsdfs:
             material = self._scene.materials.get(key[0])
             self._bsdfs[key] = (
@@ -251,7 +271,7 @@ class PathTracer:
             flat = bool(np.mean(np.abs(mesh.normals[:, 2])) > 0.8)
             group, traits = self._group(
                 mesh,
-                lit=lamps_on and any(material.emission),
+                lit=lamps_on and brdfs.lights_up(material),
                 wetness=self._wetness if flat else 0.0,
                 paint=material.base_color,
             )
@@ -331,7 +351,7 @@ class PathTracer:
                 target=(position + direction).tolist(),
                 up=[1.0, 0.0, 0.0] if abs(direction[2]) > 0.9 else [0.0, 0.0, 1.0],
             )
-            intensity = [float(c) * lamp.gain * 0.35 for c in lamp.colour]
+            intensity = [float(c) * lamp.gain * LAMP_POWER for c in lamp.colour]
             made[f"lamp_{number}"] = {
                 "type": "spot",
                 "to_world": aim,

@@ -26,7 +26,8 @@ COVER = {  # share of a surface that lies under snow, by the start of its materi
     "gravel": 0.95,
     "forest": 0.9,
     "roof": 0.95,
-    "leaf": 0.6,
+    "leaf": 0.75,
+    "bark": 0.3,
 }
 DRIFTS = 0.25  # how much thicker or thinner the cover is from place to place
 

@@ -9,9 +9,11 @@ from realmaster_live.lazy import lazy_names
 if TYPE_CHECKING:
     from realmaster_live.frames.chunk import LABEL_DTYPES, Chunk, ChunkSpec, Frame
     from realmaster_live.frames.classes import CLASS_NAMES
+    from realmaster_live.frames.ego import EgoState, Sweep
     from realmaster_live.frames.objects import SceneObject
     from realmaster_live.frames.rig import Mount, Rig, RigCamera
-    from realmaster_live.frames.source_info import CameraInfo, SourceInfo
+    from realmaster_live.frames.rig_sensors import RigSensor
+    from realmaster_live.frames.source_info import CameraInfo, SensorInfo, SourceInfo
     from realmaster_live.frames.trust import FrameTrust, InstanceTrust
 
 _HOMES = {
@@ -20,14 +22,18 @@ _HOMES = {
     "CameraInfo": "realmaster_live.frames.source_info",
     "Chunk": "realmaster_live.frames.chunk",
     "ChunkSpec": "realmaster_live.frames.chunk",
+    "EgoState": "realmaster_live.frames.ego",
     "Frame": "realmaster_live.frames.chunk",
     "FrameTrust": "realmaster_live.frames.trust",
     "InstanceTrust": "realmaster_live.frames.trust",
     "Mount": "realmaster_live.frames.rig",
     "Rig": "realmaster_live.frames.rig",
     "RigCamera": "realmaster_live.frames.rig",
+    "RigSensor": "realmaster_live.frames.rig_sensors",
     "SceneObject": "realmaster_live.frames.objects",
+    "SensorInfo": "realmaster_live.frames.source_info",
     "SourceInfo": "realmaster_live.frames.source_info",
+    "Sweep": "realmaster_live.frames.ego",
 }
 __all__ = [
     "CLASS_NAMES",
@@ -35,14 +41,18 @@ __all__ = [
     "CameraInfo",
     "Chunk",
     "ChunkSpec",
+    "EgoState",
     "Frame",
     "FrameTrust",
     "InstanceTrust",
     "Mount",
     "Rig",
     "RigCamera",
+    "RigSensor",
     "SceneObject",
+    "SensorInfo",
     "SourceInfo",
+    "Sweep",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

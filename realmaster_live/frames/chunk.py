@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.frames.ego import EgoState
 from realmaster_live.frames.objects import SceneObject
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.frames.trust import FrameTrust
@@ -50,6 +51,7 @@ class Frame:
         objects: what stands and moves in the world, or the part of it that may be in view.
         source: the source as of this frame, with its town and weather; None where they never
             differ from the source's own `info`.
+        ego: what the vehicle that carries the camera did and measured; None where it is unknown.
     """
 
     camera: str
@@ -65,6 +67,7 @@ class Frame:
     ego_to_world: NDArray[np.float64] | None = None
     objects: tuple[SceneObject, ...] = ()
     source: SourceInfo | None = None
+    ego: EgoState | None = None
 
     def __repr__(self) -> str:
         """Show the camera, number, time, size, labels and objects."""
@@ -131,6 +134,7 @@ class Chunk:
         objects: one tuple a frame; empty where the source knows none.
         sources: one entry a frame; empty where the frames report none.
         trust: one entry a frame once a gate has judged the chunk; empty before.
+        egos: one entry a frame; empty where the source knows nothing of the vehicle.
     """
 
     index: int
@@ -158,12 +162,13 @@ class Chunk:
     objects: tuple[tuple[SceneObject, ...], ...] = field(metadata=_stacked("objects"), default=())
     sources: tuple[SourceInfo, ...] = field(metadata=_stacked("source"), default=())
     trust: tuple[FrameTrust, ...] = field(metadata={"stacked": True}, default=())
+    egos: tuple[EgoState, ...] = field(metadata=_stacked("ego"), default=())
 
     @classmethod
     def of(cls, frames: Sequence[Frame], *, index: int, dropped_before: int = 0) -> Chunk:
         """Return frames of one camera, its optics and labels unchanged, as a chunk.
 
-        What not every frame has (`ego_to_world`, `source`) the chunk has not either.
+        What not every frame has (`ego_to_world`, `source`, `ego`) the chunk has not either.
         """
         values: dict[str, Any] = {"index": index, "dropped_before": dropped_before}
         for one in fields(cls):
@@ -175,6 +180,7 @@ class Chunk:
                 else:
                     values[one.name] = found[0]
         values["sources"] = values["sources"] or ()
+        values["egos"] = values["egos"] or ()
         return cls(**values)
 
     def __post_init__(self) -> None:
@@ -202,7 +208,7 @@ class Chunk:
                     f"expected {name} of shape {shape}, got {getattr(self, name).shape}: "
                     "give one entry a frame"
                 )
-        for name in ("objects", "sources", "trust"):
+        for name in ("objects", "sources", "trust", "egos"):
             if len(getattr(self, name)) not in (0, time):
                 raise ValueError(
                     f"expected {name} of {time} frames or none, got {len(getattr(self, name))}: "

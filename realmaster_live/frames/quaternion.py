@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,19 +16,19 @@ def to_quaternion(rotation: NDArray[np.float64]) -> Quaternion:
     The largest component is computed first, so that nothing is divided by a small number
     (S. W. Shepperd, "Quaternion from rotation matrix", 1978).
     """
-    r = np.asarray(rotation, np.float64)
-    trace = r[0, 0] + r[1, 1] + r[2, 2]
+    rows = np.asarray(rotation, np.float64)[:3, :3].tolist()
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = rows  # plain numbers: a third of numpy's time
+    trace = xx + yy + zz
+    wx, wy, wz = zy - yz, xz - zx, yx - xy
+    symmetric_xy, symmetric_xz, symmetric_yz = xy + yx, xz + zx, yz + zy
     # four times the outer product of the quaternion with itself
-    products = np.array(
-        [
-            [1 + trace, r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]],
-            [0, 1 + 2 * r[0, 0] - trace, r[0, 1] + r[1, 0], r[0, 2] + r[2, 0]],
-            [0, 0, 1 + 2 * r[1, 1] - trace, r[1, 2] + r[2, 1]],
-            [0, 0, 0, 1 + 2 * r[2, 2] - trace],
-        ]
+    products = (
+        (1 + trace, wx, wy, wz),
+        (wx, 1 + 2 * xx - trace, symmetric_xy, symmetric_xz),
+        (wy, symmetric_xy, 1 + 2 * yy - trace, symmetric_yz),
+        (wz, symmetric_xz, symmetric_yz, 1 + 2 * zz - trace),
     )
-    products += np.triu(products, 1).T
-    row = products[int(np.argmax(np.diagonal(products)))]
-    unit = row / np.linalg.norm(row)
-    w, x, y, z = (unit if unit[0] >= 0 else -unit).tolist()
-    return w, x, y, z
+    largest = max(range(4), key=lambda index: products[index][index])
+    w, x, y, z = products[largest]
+    norm = math.copysign(math.hypot(w, x, y, z), w)
+    return w / norm, x / norm, y / norm, z / norm

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, reason
 from realmaster_live.frames.chunk import LABEL_DTYPES
+from realmaster_live.frames.rig_sensors import Place, RigSensor
 from realmaster_live.system.texts import read_toml
 
 DEFAULT_LABELS = ("depth", "semantic", "instance")
@@ -38,6 +39,7 @@ class RigCamera:
         width, height: pixels. fov_deg: horizontal field of view.
         mount: where it sits.
         labels: names out of LABEL_DTYPES.
+        spare: whether its chunks are the first to go when the engine is late and drops.
     """
 
     name: str
@@ -46,6 +48,7 @@ class RigCamera:
     fov_deg: float = 80.0
     mount: Mount = Mount()
     labels: tuple[str, ...] = DEFAULT_LABELS
+    spare: bool = False
 
     def __post_init__(self) -> None:
         """Check the values, once; raises ConfigError."""
@@ -59,20 +62,35 @@ class RigCamera:
                 f"expected camera {self.name!r} of 1 pixel or more and a field of view between 0 "
                 f"and 180 degrees, got {self.width}x{self.height} and {self.fov_deg:g}: change it"
             )
-        unknown = sorted(set(self.labels) - LABEL_DTYPES.keys())
-        if unknown:
-            raise ConfigError(
-                f"expected labels out of {', '.join(LABEL_DTYPES)}, got {', '.join(unknown)}: "
-                "leave the others out"
-            )
-        object.__setattr__(self, "labels", tuple(dict.fromkeys(self.labels)))
+        object.__setattr__(self, "labels", label_names(self.labels))
+
+
+def label_names(
+    labels: Sequence[str], known: Collection[str] = tuple(LABEL_DTYPES)
+) -> tuple[str, ...]:
+    """Return the names of labels, each once; ConfigError where they are not names of `known`."""
+    if isinstance(labels, str):
+        raise ConfigError(
+            f"expected a list of labels, got the text {labels!r}: write [{labels!r}]"
+            if labels in known
+            else f"expected a list of labels out of {', '.join(known)}, got the text {labels!r}: "
+            "write one"
+        )
+    unknown = [str(label) for label in labels if label not in known]
+    if unknown:
+        raise ConfigError(
+            f"expected labels out of {', '.join(known)}, got {', '.join(unknown)}: leave the "
+            "others out"
+        )
+    return tuple(dict.fromkeys(labels))
 
 
 @dataclass(frozen=True)
 class Rig:
-    """The cameras of one vehicle, in the order in which their frames come."""
+    """The cameras of one vehicle, in the order in which their frames come, and other sensors."""
 
     cameras: tuple[RigCamera, ...]
+    sensors: tuple[RigSensor, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that there are cameras, each with a name of its own; raises ConfigError."""
@@ -83,34 +101,53 @@ class Rig:
                 f"{', '.join(names) or 'none'}: give each one its own name"
             )
 
+    @property
+    def spare(self) -> list[str]:
+        """Names of the cameras whose chunks are the first to go."""
+        return [camera.name for camera in self.cameras if camera.spare]
+
     @classmethod
     def load(cls, path: str | Path) -> Rig:
         """Return the rig of a TOML file with one `[[camera]]` table a camera.
 
-        Its keys are those of RigCamera and of Mount. Raises ConfigError, naming the file and the
-        key, for what cannot be read, is unknown, or is of another type.
+        Its keys are those of RigCamera and of Mount. A `[[sensor]]` table has those of Mount,
+        `kind`, `name`, and the attributes of CARLA's blueprint. Raises ConfigError, naming the file
+        and the key, for what cannot be read, is unknown, or is of another type.
         """
         try:
             content = read_toml(path)
         except (OSError, ValueError) as error:
             raise ConfigError(
-                f"expected a rig file, got {error} from {path}: give a TOML file of [[camera]] "
-                "tables"
+                f"expected a rig file, got {reason(error)} from {path}: give a TOML file of "
+                "[[camera]] tables"
             ) from error
-        tables = content.pop("camera", [])
-        _refuse(content, "[[camera]] tables only", path)
+        tables, others = content.pop("camera", []), content.pop("sensor", [])
+        _refuse(content, "[[camera]] and [[sensor]] tables only", path)
+        if not isinstance(others, list) or not all(isinstance(one, dict) for one in others):
+            raise ConfigError(
+                f"expected [[sensor]] tables, got another sensor in {path}: write [[sensor]]"
+            )
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise ConfigError(
                 f"expected [[camera]] tables, got another camera in {path}: write [[camera]]"
             )
-        return cls(tuple(_camera(table, path) for table in tables))
+        cameras = tuple(_camera(table, path) for table in tables)
+        return cls(cameras, tuple(_sensor(table, path) for table in others))
 
 
 PLACE = tuple(field.name for field in fields(Mount))
+RATES = ("sensor_tick", "every", "fps")  # that a camera of a rig has not by itself
 OPTICS = tuple(field.name for field in fields(RigCamera) if field.name != "mount")
 
 
 def _camera(table: Mapping[str, Any], path: str | Path) -> RigCamera:
+    slower = [key for key in RATES if key in table]
+    if slower:
+        raise ConfigError(
+            f"expected cameras that all draw at every tick, got {slower[0]} in {path}: take it "
+            "out, as their chunks are realized together, or write spare = true for a camera whose "
+            "chunks may be left out"
+        )
     unknown = {key: table[key] for key in table if key not in OPTICS + PLACE}
     _refuse(unknown, f"a camera's keys among {', '.join(OPTICS + PLACE)}", path)
     mount = {key: _number(key, table[key], path) for key in PLACE if key in table}
@@ -124,6 +161,10 @@ def _camera(table: Mapping[str, Any], path: str | Path) -> RigCamera:
             )
     if "fov_deg" in values:
         values["fov_deg"] = _number("fov_deg", values["fov_deg"], path)
+    if not isinstance(values.get("spare", False), bool):
+        raise ConfigError(
+            f"expected true or false for spare, got {values['spare']!r} in {path}: change it"
+        )
     labels = values.get("labels", [])
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise ConfigError(
@@ -132,6 +173,24 @@ def _camera(table: Mapping[str, Any], path: str | Path) -> RigCamera:
     if "labels" in values:
         values["labels"] = tuple(labels)
     return RigCamera(**values, mount=Mount(**mount))
+
+
+def _sensor(table: Mapping[str, Any], path: str | Path) -> RigSensor:
+    kind, name = table.get("kind"), table.get("name", "")
+    if not isinstance(kind, str) or not isinstance(name, str):
+        raise ConfigError(
+            f"expected a kind and a name for every sensor, got {kind!r} and {name!r} in {path}: "
+            'write kind = "lidar"'
+        )
+    attributes = {key: table[key] for key in table if key not in ("kind", "name", *PLACE)}
+    for key, value in attributes.items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise ConfigError(
+                f"expected a number or a text for {key}, got {value!r} in {path}: change it"
+            )
+    place = Place(**{key: _number(key, table[key], path) for key in PLACE if key in table})
+    given = any(key in table for key in PLACE)
+    return RigSensor(kind=kind, name=name, place=place if given else None, attributes=attributes)
 
 
 def _number(key: str, value: object, path: str | Path) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -34,6 +34,8 @@ class RunInfo:
     Attributes:
         source: yields the frames. spec: the chunks of the first camera.
         engine: of the first camera. policy: what happens when the engine is late.
+        totals: returns stage of the loop -> how many samples there were so far, and their sum in
+            seconds; see `live.stats.STAGES`.
         shared: what the run's sinks make once for all of them, by what makes it; see `share`.
         controls: what may be changed of the engines while the run goes on; None where nothing may.
     """
@@ -43,6 +45,7 @@ class RunInfo:
     engine: EngineInfo = EngineInfo()
     policy: str = "block"
     controls: Controls | None = None
+    totals: Callable[[], Mapping[str, tuple[int, float]]] = dict
     shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def share(self, make: Callable[[], Made]) -> Made:

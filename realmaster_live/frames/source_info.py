@@ -47,6 +47,23 @@ class CameraInfo:
     actor: ActorInfo | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorInfo:
+    """One sensor of a source besides its cameras.
+
+    Attributes:
+        kind: "imu", "gnss", "lidar" and so on. type: the simulator's own name of it.
+        attributes: the simulator's own, by name.
+        sensor_to_ego: four rows of four numbers, metres, the sensor's axes (x forward, y left, z
+            up) to its vehicle's.
+    """
+
+    kind: str
+    type: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    sensor_to_ego: tuple[tuple[float, ...], ...] | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceInfo:
     """What a source is and does; complete once the source is closed.
@@ -59,7 +76,7 @@ class SourceInfo:
         route: a name of the drive's way through the town. seed: of the town or the scenario.
         weather: in words, or the simulator's own parameters by name.
         licence: of what the source gives.
-        cameras: by name, in the order of their frames.
+        cameras: by name, in the order of their frames. sensors: the others, by name.
         near_m: near clip of the camera, metres, that depth was computed with; None where depth
             needs none, or none was computed yet. near_is_default: nobody gave it, so the
             simulator's usual one was taken.
@@ -90,6 +107,7 @@ class SourceInfo:
     object_range_m: float | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    sensors: Mapping[str, SensorInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Name the town by its map where it has no name of its own."""
@@ -130,6 +148,10 @@ class SourceInfo:
                 }
             )
             for name, camera in values.get("cameras", {}).items()
+        }
+        values["sensors"] = {
+            name: SensorInfo(**{**sensor, "sensor_to_ego": _rows(sensor.get("sensor_to_ego"))})
+            for name, sensor in values.get("sensors", {}).items()
         }
         return cls(**values)
 
@@ -184,12 +206,20 @@ def _fits(name: str, value: Any) -> bool:
                 isinstance(one, Mapping) and isinstance(one.get("width"), int)
                 for one in value.values()
             )
+        case "sensors":
+            return isinstance(value, Mapping) and all(
+                isinstance(one, Mapping)
+                and isinstance(one.get("kind"), str)
+                and one.keys() <= _OF_SENSOR
+                for one in value.values()
+            )
     return isinstance(value, str)
 
 
 _FIELDS = {one.name for one in fields(SourceInfo)}
 # names of version 2 whose content other fields hold now
 _EARLIER = {"camera", "labels", "we_tick", "synchronous", "fixed_delta_s"}
+_OF_SENSOR = {one.name for one in fields(SensorInfo)}
 _OF_CAMERA = {one.name for one in fields(CameraInfo)}
 
 

@@ -80,6 +80,7 @@ def _value(name, number):
         "ego_to_world": np.eye(4) * (number + 100),
         "objects": (number,),
         "source": SourceInfo(town=f"Town{number}"),
+        "ego": f"ego {number}",
     }[name]
 
 

@@ -46,6 +46,12 @@ def test_what_is_left_out_has_a_default_and_whole_numbers_are_numbers(tmp_path):
         ("[[camera]]\nname = 'a'\nyaw_deg = 'left'", "a number for yaw_deg, got 'left'"),
         ("[[camera]]\nname = 'a'\nlabels = 'depth'", "write a list"),
         ("[[camera]]\nname = 'a'\nlabels = ['normals']", "got normals"),
+        ("[[camera]]\nname = 'a'\nsensor_tick = 0.2", "draw at every tick, got sensor_tick.*spare"),
+        ("[[camera]]\nname = 'a'\nevery = 4", "draw at every tick, got every in"),
+        (
+            "[[camera]]\nname = 'a'\n[[sensor]]\nkind = 'lidar'\nsensor_tick = 0.2",
+            "expected lidar to measure at every tick, got sensor_tick 0.2",
+        ),
         ("[[camera]]\nname = 'a/b'", "letters, digits"),
         ("[[camera]]\nname = 'a'\n[[camera]]\nname = 'a'", "different names, got a, a"),
     ],

@@ -20,7 +20,7 @@ from realmaster_live.bridges.carla.proxy.rpc_link import CONNECT_S, Peer, RpcLin
 from realmaster_live.bridges.carla.proxy.stream_hub import Deliver, StreamHub
 from realmaster_live.bridges.carla.wire.layouts import LAYOUTS, Layout
 from realmaster_live.bridges.carla.wire.listener import listening, listening_near
-from realmaster_live.errors import ConnectError
+from realmaster_live.errors import ConnectError, reason
 from realmaster_live.feeds.choice import PICTURE_SENSOR
 from realmaster_live.feeds.feed import CameraFeed
 from realmaster_live.feeds.lockstep import tick_through
@@ -272,6 +272,6 @@ def _ipv4(host: str) -> str:
         return socket.gethostbyname(host)
     except OSError as error:
         raise ConnectError(
-            f"expected a host with an IPv4 address, got {host!r} ({error}): give the address of "
-            "the CARLA server"
+            f"expected a host with an IPv4 address, got {host!r} ({reason(error)}): give the "
+            "address of the CARLA server"
         ) from error

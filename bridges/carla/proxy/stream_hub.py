@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from realmaster_live.bridges.carla.wire.streams import (
     read_head,
 )
 from realmaster_live.errors import WireFormatError
+from realmaster_live.feeds.buffers import BufferPool
 from realmaster_live.feeds.feed import Arrival, CameraFeed
 from realmaster_live.feeds.pixels import Pixels
 
@@ -32,28 +32,17 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0  # between attempts to reach a server that is gone
 CONNECT_S = 5.0
 MOST_BYTES = 1 << 30  # of a message
+PIECE = 1 << 18  # bytes of a message that are sent on at a time
 Buffer = NDArray[np.uint8]
 
 
-class BufferPool:
-    """Reuses the memory of messages that nobody refers to any more.
+class Picture(NamedTuple):
+    """What the first bytes of a colour picture's message tell."""
 
-    Fresh memory of a picture's size costs more than receiving the picture.
-    """
-
-    MOST = 12
-
-    def __init__(self) -> None:
-        self._buffers: list[Buffer] = []
-
-    def take(self, size: int) -> Buffer:
-        """Return (size,) uint8 that nobody else holds; its contents are left over."""
-        for at in range(len(self._buffers)):
-            unused = sys.getrefcount(self._buffers[at]) == 2  # the list, and this call
-            if unused and len(self._buffers[at]) == size:
-                return self._buffers[at]
-        self._buffers = [*self._buffers[1 - self.MOST :], np.empty(size, np.uint8)]
-        return self._buffers[-1]
+    head: Head
+    width: int
+    height: int
+    fov_deg: float
 
 
 class StreamHub:
@@ -93,7 +82,7 @@ class StreamHub:
         self._ended = threading.Event()
         self._first_s: float | None = None  # simulation clock of the first picture
         self._opening = self._over = False
-        self._pool = BufferPool()
+        self._pool = BufferPool(most=24)
         self._thread = threading.Thread(target=self._run, name=f"rm-stream-{number}", daemon=True)
 
     def add(self, sock: socket.socket) -> bool:
@@ -163,54 +152,85 @@ class StreamHub:
                 (size,) = LENGTH.unpack(length)
                 if not HEAD.size <= size <= MOST_BYTES:
                     raise WireFormatError(f"expected a message of a stream, got one of {size} B")
-                message = self._pool.take(LENGTH.size + size)
-                message[: LENGTH.size] = np.frombuffer(length, np.uint8)
-                if not _filled(server, message.data[LENGTH.size :]):
+                if not self._receive(server, LENGTH.size + size):
                     return
-                self._take(message)
-                del message  # so that the pool sees when nobody has it any more
 
-    def _take(self, message: Buffer) -> None:
-        head = read_head(message.data)
-        arrival = self._arrival(message, head)
-        if arrival is None or self.feed is None:
-            self._send((message,))
-            if arrival is not None:
-                self._prepare(arrival)
-        else:
-            self.feed.put(arrival)
+    def _receive(self, server: socket.socket, size: int) -> bool:
+        """Take a message of so many bytes but for its length; False when the server hangs up.
 
-    def _arrival(self, message: Buffer, head: Head) -> Arrival | None:
-        """Return a colour picture as a feed takes it; None for any other message."""
-        if head.sensor_type != self._picture_type or len(message) < PIXELS_AT:
-            return None
-        width, height, fov_deg = IMAGE.unpack_from(message.data, LENGTH.size + HEAD.size)
-        if len(message) != PIXELS_AT + width * height * 4 or not width * height:
-            return None
-        return Arrival(
-            payload=message,
-            pixels=message[PIXELS_AT:].reshape(height, width, 4),
-            frame_id=head.frame,
-            timestamp=head.time_s,
-            fov_deg=fov_deg,
-            cam_to_world=cam_to_world(unreal_matrix(head.pose[:3], head.pose[3:])),
+        A picture that is realized is read whole, everything else is sent on while it comes.
+        """
+        piece = self._pool.take(min(size, PIECE))
+        LENGTH.pack_into(piece.data, 0, size - LENGTH.size)
+        start = min(size, PIXELS_AT)
+        if not _filled(server, piece.data[LENGTH.size : start]):
+            return False
+        picture = self._picture(piece, size)
+        if picture is None or self.feed is None:
+            if not self._send_on(server, piece, start, size):
+                return False
+            if picture is not None:
+                self._prepare(picture)
+            return True
+        message = self._pool.take(size)
+        message[:start] = piece[:start]
+        if not _filled(server, message.data[start:]):
+            return False
+        head, width, height = picture.head, picture.width, picture.height
+        self.feed.put(
+            Arrival(
+                payload=message,
+                pixels=message[PIXELS_AT:].reshape(height, width, 4),
+                frame_id=head.frame,
+                timestamp=head.time_s,
+                fov_deg=picture.fov_deg,
+                cam_to_world=cam_to_world(unreal_matrix(head.pose[:3], head.pose[3:])),
+            )
         )
+        return True
 
-    def _prepare(self, arrival: Arrival) -> None:
+    def _send_on(self, server: socket.socket, piece: Buffer, start: int, size: int) -> bool:
+        """Send a message while it comes: pieces, of the first of which `start` bytes are there.
+
+        Pieces fit into the processor's caches, which a whole picture does not.
+        """
+        takers = [one for one in tuple(self._subscribers) if one.begin()]
+        while True:
+            if not _filled(server, piece.data[start:]):
+                for one in takers:  # half a message is none: they dial again
+                    one.close()
+                return False
+            size -= len(piece)
+            for one in takers:
+                one.add(piece, is_last=size == 0)
+            if size == 0:
+                return True
+            piece, start = self._pool.take(min(size, PIECE)), 0
+
+    def _picture(self, piece: Buffer, size: int) -> Picture | None:
+        """Return what the first bytes of a message tell of a colour picture; None for others."""
+        head = read_head(piece.data)
+        if head.sensor_type != self._picture_type or size < PIXELS_AT:
+            return None
+        width, height, fov_deg = IMAGE.unpack_from(piece.data, LENGTH.size + HEAD.size)
+        if size != PIXELS_AT + width * height * 4 or not width * height:
+            return None
+        return Picture(head, width, height, fov_deg)
+
+    def _prepare(self, picture: Picture) -> None:
         """Have the engine opened, once the second picture tells the frame rate."""
         if self._opening:
             return
         if self._first_s is None:
-            self._first_s = arrival.timestamp
+            self._first_s = picture.head.time_s
             return
         self._opening = True
-        height, width = arrival.pixels.shape[:2]
-        step_s = arrival.timestamp - self._first_s
+        step_s = picture.head.time_s - self._first_s
         fps = 1.0 / step_s if step_s > 0 else 20.0
 
         def work() -> None:
             try:
-                feed = self._open_feed(self, width, height, fps, self._deliver)
+                feed = self._open_feed(self, picture.width, picture.height, fps, self._deliver)
             except Exception:
                 log.exception("stream %d stays as drawn: its engine cannot be opened", self.number)
                 return
@@ -223,11 +243,13 @@ class StreamHub:
         threading.Thread(target=work, name=f"rm-open-{self.number}", daemon=True).start()
 
     def _deliver(self, message: Any, pixels: Pixels | None) -> None:
-        self._send((message,) if pixels is None else (message[:PIXELS_AT], pixels.reshape(-1)))
-
-    def _send(self, parts: tuple[Any, ...]) -> None:
-        for subscriber in tuple(self._subscribers):
-            subscriber.offer(parts)
+        takers = [one for one in tuple(self._subscribers) if one.begin()]
+        for one in takers:
+            if pixels is None:
+                one.add(message, is_last=True)
+            else:
+                one.add(message[:PIXELS_AT], is_last=False)
+                one.add(pixels.reshape(-1), is_last=True)
 
 
 Deliver = Callable[[Any, Pixels | None], None]

@@ -1,4 +1,4 @@
-"""The clients that listen to a stream of the proxy, each with its own thread and bounded queue."""
+"""The clients that listen to a stream of the proxy, each with a bounded queue of its own."""
 
 from __future__ import annotations
 
@@ -6,55 +6,84 @@ import logging
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 log = logging.getLogger(__name__)
-Parts = Sequence[Any]  # buffers that are sent one after another
 SEND_BUFFER = 8 << 20  # bytes: a 1280x720 image and then some
 MOST_WAITING = 2  # messages a subscriber may lag behind
 STALL_S = 0.5  # how long a stream waits for a subscriber that lags, once, before it loses messages
 LOOK_S = 0.5  # how often a silent connection is looked at
 
 
+class _Part(NamedTuple):
+    """What is left to send of a part of a message, and whether the message ends with it."""
+
+    data: memoryview
+    is_last: bool
+
+
 class Subscriber:
     """Sends messages to one client; never holds its stream up for longer than STALL_S.
 
-    A client that takes nothing for so long is late: it loses messages, and nobody waits for it,
+    What the socket takes at once is sent by whoever gives it, the rest by a thread of its own. A
+    client that takes nothing for so long is late: it loses messages, and nobody waits for it,
     until it has caught up.
+
+    Attributes:
+        dropped: messages that it lost. stalls: how often the stream waited STALL_S for it.
     """
 
     def __init__(
         self, sock: socket.socket, name: str, on_gone: Callable[[Subscriber], None]
     ) -> None:
-        self.dropped = 0
+        self.dropped = self.stalls = 0
         self._sock, self._name, self._on_gone = sock, name, on_gone
-        self._waiting: deque[Parts] = deque()
+        self._waiting: deque[_Part] = deque()
+        self._messages = 0  # that were begun and are not sent yet
         self._sending = self._late = self._gone = False
         self._changed = threading.Condition()
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         threading.Thread(target=self._run, name=f"rm-send-{name}", daemon=True).start()
 
-    def offer(self, parts: Parts) -> None:
-        """Queue a message; waits at most STALL_S where the client lags, then drops it."""
+    def begin(self) -> bool:
+        """Return whether the client gets the next message, whose parts `add` gives.
+
+        It waits at most STALL_S where the client lags, then leaves the message out.
+        """
         with self._changed:
-            if self._late and not self._waiting and not self._sending:
+            if self._late and not self._messages:
                 self._late = False
             if not self._late and not self._changed.wait_for(self._has_room, STALL_S):
                 self._late = True
+                self.stalls += 1
                 log.warning(
                     "%s read nothing for %g s: it loses messages until it does",
                     self._name,
                     STALL_S,
                 )
             if self._gone:
-                return
+                return False
             if self._late:
                 self.dropped += 1
+                return False
+            self._messages += 1
+            return True
+
+    def add(self, part: Any, *, is_last: bool) -> None:
+        """Send a buffer of the message that was begun; it must not change until it is sent."""
+        with self._changed:
+            if self._gone:
                 return
-            self._waiting.append(parts)
+            left = memoryview(part)
+            if not self._waiting and not self._sending:
+                left = self._sent_at_once(left)
+            if len(left):
+                self._waiting.append(_Part(left, is_last))
+            elif is_last:
+                self._messages -= 1
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -66,16 +95,39 @@ class Subscriber:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def _has_room(self) -> bool:
-        return self._gone or len(self._waiting) < MOST_WAITING
+        return self._gone or self._messages < MOST_WAITING
+
+    def _sent_at_once(self, data: memoryview) -> memoryview:
+        """Send as much as the socket takes without waiting; return what is left."""
+        try:
+            with self._not_waiting():
+                while len(data):
+                    data = data[self._sock.send(data) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            log.debug("%s went away: %r", self._name, error)
+            self._gone = True  # the thread sees it, and ends
+        return data
+
+    @contextmanager
+    def _not_waiting(self) -> Iterator[None]:
+        """Let the socket raise BlockingIOError rather than wait; only while nothing is sent."""
+        self._sock.setblocking(False)
+        try:
+            yield
+        finally:
+            self._sock.setblocking(True)
 
     def _run(self) -> None:
         try:
-            while (parts := self._next()) is not None:
-                for part in parts:
-                    self._sock.sendall(part)
+            while (part := self._next()) is not None:
+                self._sock.sendall(part.data)
                 with self._changed:
                     self._sending = False
+                    self._messages -= part.is_last
                     self._changed.notify_all()
+                del part  # so that its memory is used again
         except OSError as error:
             log.debug("%s went away: %r", self._name, error)
         finally:
@@ -83,8 +135,8 @@ class Subscriber:
             self._sock.close()
             self._on_gone(self)
 
-    def _next(self) -> Parts | None:
-        """Return the next message; None when the client has hung up, which is looked for too."""
+    def _next(self) -> _Part | None:
+        """Return the next part; None when the client has hung up, which is looked for too."""
         with self._changed:
             while not self._changed.wait_for(lambda: self._gone or self._waiting, LOOK_S):
                 if self._has_hung_up():
@@ -92,13 +144,12 @@ class Subscriber:
             if self._gone:
                 return None
             self._sending = True
-            parts = self._waiting.popleft()
-            self._changed.notify_all()
-            return parts
+            return self._waiting.popleft()
 
     def _has_hung_up(self) -> bool:
         """Return whether the client closed its end; after the stream id it never sends anything."""
         try:
-            return not self._sock.recv(64, socket.MSG_DONTWAIT)
+            with self._not_waiting():
+                return not self._sock.recv(64)
         except BlockingIOError:
             return False

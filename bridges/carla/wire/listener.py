@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from realmaster_live.errors import ConnectError
+from realmaster_live.errors import ConnectError, reason
 
 BACKLOG = 64  # clients whose connections wait to be accepted
 
@@ -18,7 +18,7 @@ def listening(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         sock.close()
         raise ConnectError(
-            f"expected a free port at {host}:{port}, got {error}: choose another --port"
+            f"expected a free port at {host}:{port}, got {reason(error)}: choose another --port"
         ) from error
     sock.listen(BACKLOG)
     return sock

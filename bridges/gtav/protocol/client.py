@@ -28,7 +28,7 @@ from realmaster_live.bridges.gtav.protocol.framing import (
 )
 from realmaster_live.bridges.gtav.protocol.message_codec import encode_message
 from realmaster_live.bridges.gtav.protocol.messages import Message
-from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout
+from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout, reason
 from realmaster_live.optional import require
 
 PORT = 8000
@@ -105,8 +105,8 @@ class TcpStream:
             self._socket = socket.create_connection((address.host, address.port), timeout_s)
         except OSError as error:
             raise ConnectError(
-                f"expected a game at {address}, got {error}: start the game with its capture "
-                "script, or `realmaster gta-standin`"
+                f"expected a game at {address}, got {reason(error)}: start the game with its "
+                "capture script, or `realmaster gta-standin`"
             ) from error
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)

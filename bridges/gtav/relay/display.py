@@ -9,7 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import ConfigError, ConnectError, MissingDependency, RecordingError
+from realmaster_live.errors import (
+    ConfigError,
+    ConnectError,
+    MissingDependency,
+    RecordingError,
+    reason,
+)
 from realmaster_live.optional import require
 
 PLACE = re.compile(r"(\d+)x(\d+)([+-]\d+)([+-]\d+)")
@@ -153,7 +159,7 @@ class FolderDisplay:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
-                f"expected a folder for realized pictures, got {error}: choose another"
+                f"expected a folder for realized pictures, got {reason(error)}: choose another"
             ) from error
         if any(self._folder.iterdir()):
             raise ConfigError(
@@ -169,8 +175,8 @@ class FolderDisplay:
             name.write_bytes(data.tobytes())
         except OSError as error:
             raise RecordingError(
-                f"expected to write {name}, got {error}: free some disk space or choose another "
-                "folder"
+                f"expected to write {name}, got {reason(error)}: free some disk space or choose "
+                "another folder"
             ) from error
         self._count += 1
 

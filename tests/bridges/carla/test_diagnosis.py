@@ -15,7 +15,7 @@ import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.connection import Lifeline
-from realmaster_live.errors import ConnectError, FrameTimeout, SensorMismatch
+from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout, SensorMismatch
 
 pytestmark = pytest.mark.carla
 
@@ -45,6 +45,26 @@ def test_no_rendering_mode_is_named(owner, synchronous):
     owner.world.apply_settings(settings)
     with pytest.raises(SensorMismatch, match="no-rendering mode"):
         attach(owner, synchronous=synchronous)
+
+
+@pytest.mark.parametrize("fixed_delta_s", [10000.0, 1.5, 0.0, -0.05, float("nan"), 1e-9])
+def test_a_step_that_no_server_takes_is_refused_before_it_is_asked_for(fixed_delta_s):
+    with pytest.raises(ConfigError, match=r"from 1 to 1000 frames a second \(--fps; fixed_delta"):
+        CarlaBridge("127.0.0.1", 21499, fixed_delta_s=fixed_delta_s)
+
+
+@pytest.mark.parametrize("labels", ["depth", "depth,semantic", ["normals"], [3]])
+def test_labels_are_a_list_of_names(labels):
+    with pytest.raises(ConfigError, match=r"expected (a list of )?labels"):
+        CarlaBridge("127.0.0.1", 21499, labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "flag"), [({"ego": "nobody"}, r"\(--ego\)"), ({"adopt": 10**6}, r"\(--camera\)")]
+)
+def test_what_is_not_there_names_the_flag_as_well(owner, options, flag):
+    with pytest.raises(SensorMismatch, match=flag):
+        attach(owner, timeout_s=1.0, **options)
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
@@ -313,3 +333,17 @@ def test_a_passive_bridge_takes_the_worlds_own_rate(owner, fixed_delta_s, sensor
     times = np.diff([frame.timestamp for frame in frames])
     steps = np.array([1 + frame.dropped_before for frame in frames[1:]]) / fps
     np.testing.assert_allclose(times, steps, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"fixed_delta_s": -1.0}, r"frames a second .*, got -1 s: 20 is usual"),
+        ({"fixed_delta_s": 1e4}, r"frames a second .*, got 0\.0001 \(10000 s\)"),
+        ({"timeout_s": -1.0}, "expected a timeout_s above 0 .*got -1"),
+        ({"rig": "rig.toml"}, r"expected a Rig, got 'rig\.toml': give Rig\.load"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_asked(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        CarlaBridge("127.0.0.1", 1, **wrong)

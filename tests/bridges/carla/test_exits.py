@@ -143,7 +143,7 @@ def test_signals_during_clean_up_wait_for_its_end():
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_the_death_of_the_server_ends_the_frames(doomed, synchronous):
     bridge = CarlaBridge(
-        doomed.host, doomed.port, labels=("depth",), synchronous=synchronous, timeout_s=3.0
+        doomed.host, doomed.port, labels=("depth",), synchronous=synchronous, timeout_s=10.0
     )
     frames = bridge.frames()
     for _ in range(3):
@@ -153,9 +153,8 @@ def test_the_death_of_the_server_ends_the_frames(doomed, synchronous):
     with pytest.raises(ConnectError, match="start it and attach again"):
         for _ in frames:
             pass
-    assert time.monotonic() - started < 6.0
     bridge.close()
-    assert time.monotonic() - started < 8.0
+    assert time.monotonic() - started < 9.0  # none of it waits for an answer
 
 
 @pytest.mark.parametrize("synchronous", [True, False])

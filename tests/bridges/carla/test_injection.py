@@ -98,6 +98,69 @@ def test_no_more_cameras_than_asked_for(blank_minitown, drawn):
     assert "stays as drawn: 1 are realized" in told
 
 
+TWO_SERVERS = """
+import queue, sys, carla
+clients = [carla.Client("127.0.0.1", int(port), 8) for port in sys.argv[1:3]]
+worlds = []
+for client in clients:
+    client.set_timeout(10.0)
+    worlds.append(client.get_world())
+assert worlds[0].id != worlds[1].id
+def camera(world, role):
+    blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
+    for key, value in (("image_size_x", 64), ("image_size_y", 32), ("role_name", role)):
+        blueprint.set_attribute(key, str(value))
+    return world.spawn_actor(blueprint, carla.Transform(carla.Location(z=30.0)))
+cameras = [camera(world, "twin") for world in worlds]
+while cameras[0].id != cameras[1].id:  # actors of two servers have the same numbers
+    late = cameras[0].id > cameras[1].id
+    cameras[late].destroy()
+    cameras[late] = camera(worlds[late], "twin")
+settings = [world.get_settings() for world in worlds]
+for world in worlds:
+    own = world.get_settings()
+    own.synchronous_mode, own.fixed_delta_seconds = True, 0.05
+    world.apply_settings(own)
+try:
+    images = [queue.Queue(), queue.Queue()]
+    for one, waiting in zip(cameras, images):
+        one.listen(waiting.put)
+    for _ in range(8):
+        for world, waiting in zip(worlds, images):  # each has its own clock
+            frame = world.tick()
+            while waiting.get(timeout=10.0).frame != frame:
+                pass
+    cameras[0].stop()
+    assert (cameras[0].is_listening(), cameras[1].is_listening()) == (False, True)
+    cameras[0].destroy()
+    frame = worlds[1].tick()
+    while images[1].get(timeout=10.0).frame != frame:
+        pass
+    assert cameras[1].destroy()
+finally:
+    for world, own in zip(worlds, settings):
+        world.apply_settings(own)
+print("both served", cameras[0].id)
+"""
+
+
+@pytest.mark.parametrize("policy", ["hold", "lockstep"])
+def test_cameras_of_two_servers_are_told_apart(blank_minitown, running, tmp_path, policy):
+    with running("--seed", "3", "--no-raster") as other:
+        options = ("--policy", policy, "--engine", "identity")
+        inject = (sys.executable, "-m", "realmaster_live", "inject", *options)
+        ports = (str(blank_minitown.port), str(other.port))
+        done = subprocess.run(
+            [*inject, "--", sys.executable, "-c", TWO_SERVERS, *ports],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr
+    (number,) = done.stdout.split()[2:]
+    assert done.stderr.count(f"camera {number}: ") == 2  # what each delivered
+
+
 def test_the_options_survive_the_environment(tmp_path):
     realizing = Realizing(
         engine="identity",

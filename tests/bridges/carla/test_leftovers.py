@@ -62,6 +62,9 @@ def test_a_killed_client_that_ticked_is_cleaned_up_after(owner, capsys):
         process.kill()
         process.wait()
     assert owner.world.get_settings().synchronous_mode
+    main(["doctor", "--host", owner.host, "--port", str(owner.port)])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "synchronous, but no tick came in 2 s" in told and "doctor --clean" in told
     assert main(["doctor", "--clean", "--host", owner.host, "--port", str(owner.port)]) == 0
     text = capsys.readouterr().out
     assert "it runs freely again" in text and "4 cameras of killed clients destroyed" in text
@@ -71,7 +74,7 @@ def test_a_killed_client_that_ticked_is_cleaned_up_after(owner, capsys):
 
 
 @pytest.mark.carla
-def test_a_killed_passive_clients_cameras_are_named_at_the_next_attach(owner, caplog):
+def test_a_killed_passive_clients_cameras_are_named_at_the_next_attach(owner, caplog, capsys):
     before = owner.state()
     with client(owner, ticks=False) as process:
         process.kill()
@@ -80,6 +83,9 @@ def test_a_killed_passive_clients_cameras_are_named_at_the_next_attach(owner, ca
         CarlaBridge(owner.host, owner.port, width=64, height=48, labels=(), timeout_s=30.0).close()
     (warning,) = [r.getMessage() for r in caplog.records if "killed" in r.getMessage()]
     assert "4 cameras of killed clients" in warning and f"--port {owner.port}" in warning
+    main(["doctor", "--host", owner.host, "--port", str(owner.port)])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "it runs freely, with 4 cameras of killed clients" in told and "doctor --clean" in told
     cleaning = clean(owner.host, owner.port)
     assert len(cleaning.done) == 1 and not cleaning.left
     assert owner.state() == before

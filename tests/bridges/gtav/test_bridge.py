@@ -206,11 +206,9 @@ def test_a_silent_game_is_a_timeout_of_one_sentence(scheme, recording):
     with (
         game(scheme, recording, "--quirk", "silent") as url,
         GtavBridge(url, fps=20, timeout_s=0.6, **OWN_SIZE) as bridge,
+        pytest.raises(FrameTimeout, match=r"within 0\.6 s, got nothing: see that the game"),
     ):
-        began = time.monotonic()
-        with pytest.raises(FrameTimeout, match=r"within 0\.6 s, got nothing: see that the game"):
-            next(bridge.frames())
-        assert time.monotonic() - began < 3.0
+        next(bridge.frames())
 
 
 def test_a_picture_of_another_size_says_so(recording):
@@ -386,7 +384,8 @@ def test_weather_is_a_name_a_prompt_or_the_games_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"labels": ("flow",)}, "among depth, semantic"),
+        ({"labels": "depth"}, "a list of labels, got the text 'depth'"),
+        ({"labels": ("flow",)}, "out of depth, semantic"),
         ({"fps": 0.0}, "fps and timeout_s above 0"),
         ({"width": 0}, "got 0x288"),
     ],
@@ -407,8 +406,6 @@ def test_driving_out_of_range_is_refused():
 
 def test_closing_ends_a_reader_that_waits():
     with scripted(lambda door, received: None) as (url, _):
-        bridge = GtavBridge(url, timeout_s=30.0)
+        bridge = GtavBridge(url, timeout_s=600.0)  # longer than a test may take
         threading.Timer(0.3, bridge.close).start()
-        began = time.monotonic()
         assert list(bridge.frames()) == []
-        assert time.monotonic() - began < 5.0

@@ -7,7 +7,7 @@ import pytest
 
 from realmaster_live.minitown.models.bodies import BODIES
 from realmaster_live.minitown.models.objects import environment_objects
-from realmaster_live.minitown.models.parking import Ways
+from realmaster_live.minitown.models.parking import DrivenGround
 from realmaster_live.minitown.models.town import build_town
 from realmaster_live.minitown.plan.boxes import Box, box_of, overlap
 from realmaster_live.minitown.plan.lanes import LaneMap
@@ -73,12 +73,12 @@ def test_a_bend_is_kept_free_farther_out_than_a_straight_street():
         Lane(key=(n, -1), centre=c, width=3.5, successors=())
         for n, c in enumerate((straight, bend))
     ]
-    ways = Ways({lane.key: lane for lane in lanes})
+    ground = DrivenGround({lane.key: lane for lane in lanes})
     parked = 1.75 + 1.12 - 0.06  # from the middle of the lane
-    assert not ways.touches(Box(30.0, parked, 2.75, 1.16, 0.0))
-    assert ways.touches(Box(30.0, parked - 0.4, 2.75, 1.16, 0.0))
+    assert not ground.touches(Box(30.0, parked, 2.75, 1.16, 0.0))
+    assert ground.touches(Box(30.0, parked - 0.4, 2.75, 1.16, 0.0))
     half = math.sqrt(0.5) * (12 + parked)
-    assert ways.touches(Box(60 + half, 12 - half, 2.75, 1.16, 45.0))
+    assert ground.touches(Box(60 + half, 12 - half, 2.75, 1.16, 45.0))
 
 
 @pytest.mark.slow

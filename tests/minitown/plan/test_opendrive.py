@@ -5,7 +5,7 @@ from realmaster_live.minitown.plan.network import make_network
 
 carla = pytest.importorskip("carla")
 pytestmark = pytest.mark.carla
-LIGHT, LIMIT, YIELD = "1000001", "274", "205"
+LIGHT, LIMIT, YIELD, STOP = "1000001", "274", "205", "206"
 
 
 @pytest.fixture(scope="module", params=(0, 7, 10))
@@ -92,13 +92,15 @@ def test_signals_are_landmarks_of_the_lanes_they_guard(town) -> None:
             assert lane.signal in ahead
 
 
-def test_limits_and_yield_signs_are_landmarks_of_their_lanes(town) -> None:
+def test_limits_yield_and_stop_signs_are_landmarks_of_their_lanes(town) -> None:
     network, town_map = town
     lights, limits, yields = (town_map.get_all_landmarks_of_type(t) for t in (LIGHT, LIMIT, YIELD))
     assert len(limits) == len(lights)  # both at each end of a street
-    assert yields  # every town has T junctions along its outer ring
+    stops = town_map.get_all_landmarks_of_type(STOP)
+    assert yields and stops  # every town has T junctions along its outer ring
+    met = set()
     ids = [mark.id for mark in town_map.get_all_landmarks()]
-    assert len(ids) == len(set(ids)) == len(lights) + len(limits) + len(yields)
+    assert len(ids) == len(set(ids)) == sum(map(len, (lights, limits, yields, stops)))
     for key, lane in network.lanes.items():
         if lane.junction >= 0:
             continue
@@ -107,6 +109,10 @@ def test_limits_and_yield_signs_are_landmarks_of_their_lanes(town) -> None:
         ahead = waypoint.get_landmarks_of_type(20.0, LIMIT, stop_at_junction=True)
         assert [mark.value for mark in ahead] == [round(lane.speed_limit * 3.6)]
         assert ahead[0].unit == "km/h"
+        for kind in (YIELD, STOP):  # where the lane ends at a junction
+            at_end = waypoint.get_landmarks_of_type(300.0, kind, stop_at_junction=True)
+            met |= {mark.id for mark in at_end}
+    assert met == {mark.id for mark in (*yields, *stops)}
 
 
 def test_crosswalks_lie_where_walkers_cross(town) -> None:

@@ -1,6 +1,7 @@
 """Kernels: where their machine code is kept, and how they are spread over the cores."""
 
 import os
+import resource
 import subprocess
 import sys
 
@@ -10,6 +11,8 @@ import pytest
 from realmaster_live.minitown.raster import compilation
 
 PROGRAM = """
+import logging, os
+logging.basicConfig(level=os.environ.get("LEVEL", "WARNING"))
 import numpy as np
 from realmaster_live.minitown.raster.overlays import sharpen
 picture = np.zeros((8, 8, 3), np.uint8)
@@ -20,7 +23,7 @@ print(out[4, 4, 0])
 """
 
 
-def start(**environment):
+def start(before=None, **environment):
     kept = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")}
     return subprocess.run(
         [sys.executable, "-c", PROGRAM],
@@ -28,6 +31,7 @@ def start(**environment):
         text=True,
         env={**kept, **environment},
         check=False,
+        preexec_fn=before,
     )
 
 
@@ -37,11 +41,43 @@ def test_compiled_kernels_lie_in_the_users_cache_folder(tmp_path):
     assert list(tmp_path.glob("realmaster-live/kernels/**/*.nbi"))
 
 
+def test_each_kernel_that_is_compiled_is_told_and_a_kept_one_is_not(tmp_path):
+    told = [
+        start(XDG_CACHE_HOME=str(tmp_path), LEVEL="INFO").stderr.count(":compiling sharpen")
+        for _ in range(2)
+    ]
+    assert told == [1, 0]
+
+
 @pytest.mark.parametrize("home", ["/proc/no-home", "/dev/null"])
 def test_without_a_writable_cache_folder_kernels_compile_anew(home):
     done = start(HOME=home)
     assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
     assert "NUMBA_CACHE_DIR" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "content"), [("nbc", None), ("nbi", b"garbage")])
+def test_damaged_kernels_are_compiled_anew_and_kept_again(kind, content, tmp_path):
+    start(XDG_CACHE_HOME=str(tmp_path))
+    files = list(tmp_path.rglob(f"*.{kind}"))
+    assert files
+    for file in files:
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    done = start(XDG_CACHE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
+    assert "compiled anew" in done.stderr and "Traceback" not in done.stderr
+    again = start(XDG_CACHE_HOME=str(tmp_path))
+    assert (again.returncode, again.stdout.strip(), again.stderr) == (0, "225", "")
+
+
+def test_kernels_that_a_full_disk_does_not_take_are_used_all_the_same(tmp_path):
+    def fill_the_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    done = start(fill_the_disk, XDG_CACHE_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
+    assert "expected to keep compiled kernels" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_cache_folder_that_is_named_is_taken(tmp_path, monkeypatch):

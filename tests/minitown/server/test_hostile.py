@@ -272,6 +272,35 @@ def test_a_tick_between_a_clients_question_and_its_subscription_reaches_it():
     asyncio.run(scene())
 
 
+def test_a_tick_waits_for_every_subscriber_on_its_way_to_a_stream_that_has_one(monkeypatch):
+    monkeypatch.setattr("realmaster_live.minitown.server.streams.ARRIVAL_S", 30.0)
+
+    async def scene():
+        hub = StreamHub()
+        hub.open(1)
+        ends = [socket.socketpair() for _ in range(3)]
+        for end in ends:
+            for side in end:
+                side.setblocking(False)
+        feeds = [asyncio.create_task(hub._feed(ends[0][1], 1, hub._streams[1]))]
+        await asyncio.sleep(0)
+        hub.expect(1)
+        hub.expect(1)
+        tick = asyncio.create_task(hub.arrivals())
+        for _, writer in ends[1:]:
+            await asyncio.sleep(0.01)
+            assert not tick.done()
+            feeds.append(asyncio.create_task(hub._feed(writer, 1, hub._streams[1])))
+        await asyncio.wait_for(tick, 5.0)
+        for reader, _ in ends:
+            reader.close()
+        await asyncio.gather(*feeds)
+        for _, writer in ends:
+            writer.close()
+
+    asyncio.run(scene())
+
+
 def test_nested_arrays_cost_what_was_sent_not_what_they_claim():
     claims = b"\xdc\x3f\x00" * MAX_DEPTH
     decoder = Decoder()

@@ -40,11 +40,56 @@ def test_attributes_of_sensors_are_found_and_sensors_that_are_not_done_refuse_at
     gnss, imu = library.find("sensor.other.gnss"), library.find("sensor.other.imu")
     gnss.set_attribute("noise_lat_stddev", "0.1")
     imu.set_attribute("noise_gyro_bias_z", "0.1")
-    lidar = library.find("sensor.lidar.ray_cast")
-    lidar.set_attribute("channels", "64")
-    for blueprint in (lidar, library.find("sensor.other.radar"), library.find("sensor.camera.dvs")):
+    v2x = library.find("sensor.other.v2x")
+    v2x.set_attribute("transmit_power", "20.0")
+    v2x.set_attribute("path_loss_model", "geometric")
+    rss, dvs = library.find("sensor.other.rss"), library.find("sensor.camera.dvs")
+    for blueprint in (v2x, rss, dvs):
         with pytest.raises(RuntimeError, match=blueprint.id):
             world.spawn_actor(blueprint, HIGH)
+
+
+VEHICLE_ATTRIBUTES = {
+    *("role_name", "color", "sticky_control", "terramechanics", "object_type", "base_type"),
+    *("special_type", "number_of_wheels", "generation", "has_dynamic_doors", "has_lights"),
+}
+
+
+def test_vehicles_have_the_attributes_that_carlas_catalogue_gives_them(blank_client):
+    library = blank_client.get_world().get_blueprint_library()
+    vehicles = list(library.filter("vehicle.*"))
+    for blueprint in vehicles:
+        names = {attribute.id for attribute in blueprint}
+        two_wheels = blueprint.get_attribute("number_of_wheels").as_int() == 2
+        assert names == VEHICLE_ATTRIBUTES | ({"driver_id"} if two_wheels else set())
+        if two_wheels:
+            drivers = blueprint.get_attribute("driver_id").recommended_values
+            blueprint.set_attribute("driver_id", drivers[-1])
+
+    def having(name):
+        return {one.id for one in vehicles if one.get_attribute(name).as_bool()}
+
+    new = {one.id for one in vehicles if one.get_attribute("generation").as_int() == 2}
+    assert len(new) == 14 and "vehicle.lincoln.mkz_2020" in new
+    assert "vehicle.lincoln.mkz_2017" not in new and "vehicle.tesla.model3" not in new
+    assert having("has_lights") == new - {
+        "vehicle.tesla.cybertruck",
+        "vehicle.carlamotors.european_hgv",
+    }
+    assert having("has_dynamic_doors") == having("has_lights") - {"vehicle.mitsubishi.fusorosa"}
+    # as ScenarioRunner looks for a parked car whose door opens
+    assert len(library.filter_by_attribute("has_dynamic_doors", "true")) == 11
+    assert len(library.filter_by_attribute("special_type", "electric")) == 5
+
+
+def test_walkers_may_be_asked_for_wheelchairs_as_generate_traffic_does(blank_client):
+    world = blank_client.get_world()
+    for blueprint in world.get_blueprint_library().filter("walker.pedestrian.*"):
+        assert not blueprint.get_attribute("can_use_wheelchair").as_bool()
+        blueprint.set_attribute("use_wheelchair", "true")
+    walker = world.spawn_actor(blueprint, HIGH)
+    assert walker.attributes["use_wheelchair"] == "true"
+    assert walker.destroy()
 
 
 def test_a_prop_is_seen_and_in_the_way(carla_client):

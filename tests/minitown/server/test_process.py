@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -131,6 +132,23 @@ def test_an_opendrive_becomes_its_town_or_one_sentence(tmp_path, capsys):
     ours = tmp_path / "ours.xodr"
     ours.write_text(make_network(12).opendrive, encoding="utf-8")
     assert map_of_file(ours) == map_of_seed(12)
+    text = make_network(12).opendrive
+    tree = ElementTree.fromstring(text)
+    ElementTree.indent(tree, "\t")
+    for number, same in enumerate(
+        (
+            text.replace("\n", "\r\n").encode(),
+            text.encode("utf-8-sig"),
+            text.encode("utf-16"),
+            text.strip().encode(),
+            f"{text}\n\n".encode(),
+            ElementTree.tostring(tree),
+            ElementTree.tostring(tree, "utf-8", xml_declaration=True),
+        )
+    ):
+        ours = tmp_path / f"saved-{number}.xodr"
+        ours.write_bytes(same)
+        assert map_of_file(ours) == map_of_seed(12), number
     others = {
         "changed.xodr": make_network(12).opendrive.replace("driving", "shoulder", 1).encode(),
         "other.xodr": b'<OpenDRIVE><header name="elsewhere"/></OpenDRIVE>',
@@ -148,3 +166,5 @@ def test_an_opendrive_becomes_its_town_or_one_sentence(tmp_path, capsys):
         assert name in error.splitlines()[-1] and "Traceback" not in error
         assert NAMED.get(name, "expected") in error
     assert main([*command, str(tmp_path / "absent.xodr")]) == 2
+    error = capsys.readouterr().err
+    assert "expected OpenDRIVE in " in error and "got no such file: name another" in error

@@ -1,9 +1,18 @@
 """Small programs of the kinds of CARLA's smoke tests, through the real client."""
 
+import queue
 import re
 import time
 
 import pytest
+
+from realmaster_live.errors import ActorError
+from realmaster_live.minitown.scene import Weather
+from realmaster_live.minitown.server.calls_world import CALLS
+from realmaster_live.minitown.server.config import ServerConfig
+from realmaster_live.minitown.server.episode import Episode
+from realmaster_live.minitown.server.streams import StreamHub
+from realmaster_live.minitown.server.towns import load_town
 
 carla = pytest.importorskip("carla")
 
@@ -112,5 +121,67 @@ def test_every_vehicle_that_is_pushed_at_a_wall_reports_a_collision(carla_client
         assert car.get_location().distance(pose.location) < 16.0
     told = {event.other_actor.type_id for events in heard.values() for event in events}
     assert "static.buildings" in told or "static.car" in told
+    for sensor in sensors:
+        sensor.stop()
+
+
+def test_weather_presets_hold_and_the_default_is_the_towns_own(blank_client):
+    world = blank_client.get_world()
+    world.set_weather(carla.WeatherParameters.Default)  # other tests may have changed it
+    own = world.get_weather()
+    assert own.sun_altitude_angle == Weather().sun_altitude_angle
+    assert own != carla.WeatherParameters.Default
+    presets = [name for name in dir(carla.WeatherParameters) if re.match("[A-Z].+", name)]
+    assert len(presets) > 20
+    for name in presets:
+        preset = getattr(carla.WeatherParameters, name)
+        world.set_weather(preset)
+        assert world.get_weather() == (own if name == "Default" else preset), name
+
+
+def test_layers_change_nothing_where_a_map_has_none(blank_client):
+    world = blank_client.get_world()
+    for layer in (carla.MapLayer.Buildings, carla.MapLayer.ParkedVehicles, carla.MapLayer.All):
+        world.unload_map_layer(layer)
+        world.load_map_layer(layer)
+
+
+def test_layers_of_a_map_that_has_them_at_carla_are_refused():
+    config = ServerConfig(raster=False, vehicles=0, walkers=0)
+    episode = Episode(config, load_town("Town03_Opt", drawn=False), StreamHub())
+    try:
+        for name in ("load_map_layer", "unload_map_layer"):
+            with pytest.raises(ActorError, match="Town03_Opt"):
+                CALLS[name].function(episode, 1)
+    finally:
+        episode.close()
+
+
+def test_scans_of_three_seconds_are_of_their_tick_and_have_its_pose(carla_client):
+    world = carla_client.get_world()
+    settings = world.get_settings()
+    settings.synchronous_mode, settings.fixed_delta_seconds = True, 3.0
+    world.apply_settings(settings)
+    library = world.get_blueprint_library()
+    model, start = library.find("vehicle.lincoln.mkz_2017"), world.get_map().get_spawn_points()[2]
+    car = world.spawn_actor(model, start)
+    lidar = library.find("sensor.lidar.ray_cast")
+    for name, value in {"channels": 16, "range": 100, "points_per_second": 5000}.items():
+        lidar.set_attribute(name, str(value))
+    camera = library.find("sensor.camera.depth")
+    camera.set_attribute("image_size_x", "96")
+    camera.set_attribute("image_size_y", "64")
+    heard = {"lidar": queue.Queue(), "depth": queue.Queue()}
+    place = carla.Transform(carla.Location(x=1.6, z=1.6))
+    sensors = [world.spawn_actor(blueprint, place, attach_to=car) for blueprint in (lidar, camera)]
+    for sensor, messages in zip(sensors, heard.values(), strict=True):
+        sensor.listen(messages.put)
+    for _ in range(3):
+        before = world.get_snapshot().timestamp.elapsed_seconds
+        frame = world.tick()
+        scan, picture = (messages.get(timeout=30) for messages in heard.values())
+        assert scan.frame == picture.frame == frame
+        assert scan.timestamp == pytest.approx(before + 3.0) and len(scan) > 1000
+        assert scan.transform == picture.transform == sensors[0].get_transform()
     for sensor in sensors:
         sensor.stop()

@@ -224,3 +224,28 @@ def test_label_code_is_carlas():
     label_bgr(semantic, instance, pixels)
     expected = [[0, 0, 1, 255], [0x12, 0x34, 14, 255], [0x71, 0xFF, 255, 255]]
     assert pixels[0].tolist() == expected
+
+
+def test_noise_and_bias_are_those_of_the_attributes_and_the_same_for_a_seed(blank_client):
+    world = blank_client.get_world()
+    go_sync(world)
+    car = car_at(world, 40.0, -25.0, 0.0)
+    noise = {"noise_accel_stddev_x": 0.5, "noise_gyro_bias_z": 0.25, "noise_gyro_stddev_z": 0.1}
+    imus = [listen(world, "sensor.other.imu", car, **noise, noise_seed=seed) for seed in (3, 3, 4)]
+    gnss = listen(world, "sensor.other.gnss", car, noise_lat_bias=0.5, noise_alt_stddev=2.0)
+    exact = listen(world, "sensor.other.gnss", car)
+    felt, turned, high = [], [], []
+    for _ in range(60):
+        world.tick()
+        first, same, other = (one.get(timeout=5) for one in imus)
+        assert first.accelerometer.x == same.accelerometer.x != other.accelerometer.x
+        assert first.accelerometer.y == pytest.approx(0.0, abs=0.05)
+        felt.append(first.accelerometer.x)
+        turned.append(first.gyroscope.z)
+        fix, truth = gnss.get(timeout=5), exact.get(timeout=5)
+        assert fix.latitude - truth.latitude == pytest.approx(0.5)
+        high.append(fix.altitude - truth.altitude)
+    assert np.std(felt) == pytest.approx(0.5, rel=0.4)
+    assert np.mean(turned) == pytest.approx(0.25, abs=0.06)
+    assert np.std(turned) == pytest.approx(0.1, rel=0.4)
+    assert np.std(high) == pytest.approx(2.0, rel=0.4)

@@ -2,13 +2,13 @@ import json
 
 import numpy as np
 import pytest
-
-pytest.importorskip("mitsuba")
-pytest.importorskip("pyoidn")
+from installed import needs
 
 from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.classes import CLASS_IDS
+
+pytestmark = needs("mitsuba", "pyoidn")
 
 FLAGS = ["--seeds", "1000", "--size", "96x64", "--spp", "1", "--drives", "1"]
 NAME = "town1000-0"

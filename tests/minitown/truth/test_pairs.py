@@ -3,13 +3,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-
-pytest.importorskip("mitsuba")
-pytest.importorskip("pyoidn")
+from installed import needs
 
 from realmaster_live.cli.command import parse
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.minitown.truth import pairs
+
+pytestmark = needs("mitsuba", "pyoidn")
 
 
 def render(*arguments):

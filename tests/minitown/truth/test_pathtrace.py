@@ -2,13 +2,13 @@ import dataclasses
 
 import numpy as np
 import pytest
-
-pytest.importorskip("mitsuba")
-pytest.importorskip("pyoidn")
+from installed import needs
 
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import Weather
 from realmaster_live.minitown.truth.pathtrace import PathTracer, newest_llvm
+
+pytestmark = needs("mitsuba", "pyoidn")
 
 NOON = Weather(sun_altitude_angle=60.0, sun_azimuth_angle=90.0, cloudiness=0.0)
 

@@ -5,11 +5,9 @@ import struct
 import threading
 from contextlib import contextmanager, suppress
 
-import numpy as np
 import pytest
 
 from realmaster_live.bridges.carla.proxy.server import CarlaProxy
-from realmaster_live.bridges.carla.proxy.stream_hub import BufferPool
 from realmaster_live.bridges.carla.wire.listener import listening
 from realmaster_live.bridges.carla.wire.rpc import (
     Decoder,
@@ -183,19 +181,3 @@ def test_a_stream_that_nobody_knows_stays_silent_and_open():
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
             client.recv(1)
-
-
-def test_memory_is_reused_only_when_nobody_has_it():
-    pool = BufferPool()
-    first = pool.take(100)
-    view = first[10:].reshape(9, 10)
-    second = pool.take(100)
-    assert not np.shares_memory(first, second)
-    del first
-    assert not np.shares_memory(view, pool.take(100))  # a view of it is enough
-    address = view.ctypes.data - 10
-    del view
-    assert pool.take(100).ctypes.data == address
-    assert len(pool.take(50)) == 50
-    assert len({pool.take(n).size for n in range(200, 260)}) == 60
-    assert len(pool._buffers) == BufferPool.MOST

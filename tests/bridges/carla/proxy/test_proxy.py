@@ -17,7 +17,6 @@ import pytest
 
 from realmaster_live.bridges.carla.images import bgra_view
 from realmaster_live.bridges.carla.proxy.server import CarlaProxy
-from realmaster_live.bridges.carla.proxy.subscribers import STALL_S
 from realmaster_live.errors import ConnectError
 from realmaster_live.feeds.realizing import Realizing
 
@@ -200,7 +199,7 @@ def test_all_streams_go_through_the_proxy_when_asked(owner):
         me.twin(depth).stop()
 
 
-def test_a_stalled_client_holds_the_simulator_for_the_stated_time_only(owner):
+def test_a_stalled_client_holds_the_simulator_once_only(owner):
     """A process that is stopped while it listens, as by a debugger."""
     program = (
         "import carla, sys; c = carla.Client('127.0.0.1', int(sys.argv[1]), 8); "
@@ -216,15 +215,14 @@ def test_a_stalled_client_holds_the_simulator_for_the_stated_time_only(owner):
         ) as child:
             assert child.stdout.readline() == "ready\n"
             owner.wait_until(lambda: me.told()["streams"][0]["subscribers"] == 2)
-            child.send_signal(signal.SIGSTOP)
-            waits = []
-            for _ in range(12):
-                began = time.monotonic()
-                take(images, me.world.tick(10.0))
-                waits.append(time.monotonic() - began)
-            assert sum(wait > STALL_S for wait in waits) <= 1, waits
-            assert me.told()["streams"][0]["dropped"] > 0
-            child.kill()
+            try:
+                child.send_signal(signal.SIGSTOP)
+                for _ in range(12):
+                    take(images, me.world.tick(10.0))
+                told = me.told()["streams"][0]
+            finally:
+                child.kill()
+            assert told["stalls"] == 1 and told["dropped"] > 0  # it was waited for once
         owner.wait_until(lambda: me.told()["streams"][0]["subscribers"] == 1)
         take(images, me.world.tick(5.0))
         camera.stop()

@@ -12,6 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 import numpy as np
 import pytest
 from footage import write_film
+from game_server import game
 
 from realmaster_live.bridges.gtav.bridge import GtavBridge
 from realmaster_live.bridges.gtav.camera import NEAR_M, cam_to_world, planar_depth_m
@@ -98,6 +99,13 @@ def served(scheme, *arguments):
         process.stdout.close()
 
 
+@contextmanager
+def playing(scheme, *arguments):
+    """Serve in this process."""
+    with game(scheme, *arguments) as url:
+        yield Address.parse(url)
+
+
 EVERY_OPTION = DatasetOptions(
     rate=200.0, frame=(WIDTH, HEIGHT),
     **dict.fromkeys(
@@ -163,7 +171,7 @@ QUIRKS = [[], ["split"], ["coalesced"], ["split", "coalesced"], ["jitter"], ["du
 @pytest.mark.parametrize("quirks", QUIRKS, ids="+".join)
 def test_harmless_quirks_lose_no_frame(quirks, recording):
     flags = [f"--quirk={name}" for name in quirks]
-    with served("deepgtav+tcp", recording, *flags) as (address, _), started(address) as stream:
+    with playing("deepgtav+tcp", recording, *flags) as address, started(address) as stream:
         for number, (fields, image) in enumerate(fresh(stream, FRAMES)):
             np.testing.assert_array_equal(image, picture(number))
             assert depth_ndc(fields, WIDTH, HEIGHT) is not None
@@ -171,7 +179,7 @@ def test_harmless_quirks_lose_no_frame(quirks, recording):
 
 def test_stale_frames_are_repeated_to_the_byte(recording):
     with (
-        served("deepgtav+tcp", recording, "--quirk=stale") as (address, _),
+        playing("deepgtav+tcp", recording, "--quirk=stale") as address,
         started(address) as stream,
     ):
         indices = [fields["index"] for fields, _ in fresh(stream, 9)]
@@ -179,7 +187,7 @@ def test_stale_frames_are_repeated_to_the_byte(recording):
 
 
 def test_a_client_is_left_in_mid_frame_and_may_come_again(recording):
-    with served("deepgtav+tcp", recording, "--quirk=disconnect") as (address, _):
+    with playing("deepgtav+tcp", recording, "--quirk=disconnect") as address:
         for _ in range(2):
             with started(address) as stream:
                 assert len(fresh(stream, 5)) == 5
@@ -189,7 +197,7 @@ def test_a_client_is_left_in_mid_frame_and_may_come_again(recording):
 
 def test_over_zeromq_json_that_is_cut_short_is_an_error(recording):
     with (
-        served("deepgtav+zmq", recording, "--quirk=disconnect") as (address, _),
+        playing("deepgtav+zmq", recording, "--quirk=disconnect") as address,
         started(address) as stream,
         pytest.raises(WireFormatError, match="JSON object"),
     ):
@@ -199,7 +207,7 @@ def test_over_zeromq_json_that_is_cut_short_is_an_error(recording):
 def test_a_picture_of_another_size_is_an_error(recording):
     for scheme in SCHEMES:
         with (
-            served(scheme, recording, "--quirk=other-size") as (address, _),
+            playing(scheme, recording, "--quirk=other-size") as address,
             started(address) as stream,
             pytest.raises(WireFormatError, match="picture of 65"),
         ):
@@ -208,7 +216,7 @@ def test_a_picture_of_another_size_is_an_error(recording):
 
 def test_a_server_that_says_nothing_is_a_timeout(recording):
     with (
-        served("deepgtav+tcp", recording, "--quirk=silent") as (address, _),
+        playing("deepgtav+tcp", recording, "--quirk=silent") as address,
         started(address) as stream,
         pytest.raises(FrameTimeout),
     ):
@@ -218,7 +226,7 @@ def test_a_server_that_says_nothing_is_a_timeout(recording):
 def test_a_second_client_is_hung_up_on(recording):
     slow = DatasetOptions(rate=5.0, frame=(WIDTH, HEIGHT))
     with (
-        served("deepgtav+tcp", recording, "--quirk=refuse-second") as (address, _),
+        playing("deepgtav+tcp", recording, "--quirk=refuse-second") as address,
         started(address, slow) as first,
     ):
         fresh(first, 1)
@@ -229,7 +237,7 @@ def test_a_second_client_is_hung_up_on(recording):
 
 def test_nothing_comes_before_a_start_nor_after_a_stop(recording):
     with (
-        served("deepgtav+tcp", recording) as (address, _),
+        playing("deepgtav+tcp", recording) as address,
         closing(connect(address, WIDTH, HEIGHT)) as stream,
     ):
         with pytest.raises(FrameTimeout):
@@ -244,7 +252,7 @@ def test_nothing_comes_before_a_start_nor_after_a_stop(recording):
 
 def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
     with (
-        served("deepgtav+zmq", recording) as (address, _),
+        playing("deepgtav+zmq", recording) as address,
         started(address, recording=False) as stream,
     ):
         for _ in range(3):
@@ -262,7 +270,7 @@ def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
 
 
 def test_a_message_above_the_games_buffer_ends_the_connection_only(recording):
-    with served("deepgtav+tcp", recording) as (address, _):
+    with playing("deepgtav+tcp", recording) as address:
         with closing(socket.create_connection((address.host, address.port), 5.0)) as rude:
             rude.sendall(framed(b"x" * 5000))
             assert rude.recv(1) == b""
@@ -272,7 +280,7 @@ def test_a_message_above_the_games_buffer_ends_the_connection_only(recording):
 
 def test_a_config_changes_rate_and_buffers(recording):
     both = DatasetOptions(rate=10.0, frame=(WIDTH, HEIGHT))
-    with served("deepgtav+tcp", recording) as (address, _), started(address, both) as stream:
+    with playing("deepgtav+tcp", recording) as address, started(address, both) as stream:
         before = time.monotonic()
         assert "DepthBuffer" not in fresh(stream, 4)[-1][0]
         assert time.monotonic() - before > 0.25
@@ -284,7 +292,7 @@ def test_pictures_and_buffers_may_be_of_two_sizes(recording):
     sizes = DatasetOptions(
         rate=100.0, frame=(32, 18), screen_resolution=(128, 72), depth_buffer=True
     )
-    with served("deepgtav+zmq", recording) as (address, _), started(address, sizes) as stream:
+    with playing("deepgtav+zmq", recording) as address, started(address, sizes) as stream:
         fields, image = fresh(stream, 1)[0]
         assert image.shape == (72, 128, 3)
         depth = planar_depth_m(depth_ndc(fields, 32, 18), NEAR_M)
@@ -337,7 +345,7 @@ def test_the_server_outlives_clients_that_send_anything(recording):
 def test_a_video_is_shown_without_labels(tmp_path):
     film = tmp_path / "drive.mp4"
     write_film(film, frames=8)
-    with served("deepgtav+zmq", film) as (address, _), started(address) as stream:
+    with playing("deepgtav+zmq", film) as address, started(address) as stream:
         for fields, image in fresh(stream, 5):
             assert image.shape == (HEIGHT, WIDTH, 3) and image.any()
             assert depth_ndc(fields, WIDTH, HEIGHT) is None
@@ -368,7 +376,7 @@ def test_the_command_line_says_what_is_wrong(capsys, recording):
 def test_every_requested_key_is_answered(scheme, tmp_path):
     film = tmp_path / "drive.mp4"
     write_film(film, frames=8)
-    with served(scheme, film) as (address, _), started(address, EVERY_OPTION) as stream:
+    with playing(scheme, film) as address, started(address, EVERY_OPTION) as stream:
         seen = []
         fields, _ = fresh(stream, 1, seen)[0]
         assert fields.keys() >= EVERY_KEY
@@ -385,7 +393,7 @@ def test_a_video_without_labels_is_no_stale_game(tmp_path):
     film = tmp_path / "drive.mp4"
     write_film(film, frames=30)
     with (
-        served("deepgtav+tcp", film) as (address, _),
+        playing("deepgtav+tcp", film) as address,
         GtavBridge(str(address), width=WIDTH, height=HEIGHT, fps=20) as bridge,
     ):
         assert next(bridge.frames()).labels == {}
