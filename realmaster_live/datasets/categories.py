@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,21 +39,20 @@ class Categories:
         """
         found = self.of_class.get(class_id)
         if found is None:
-            named = CLASS_NAMES[class_id] if class_id < len(CLASS_NAMES) else "unknown to CARLA"
-            lacking = [
-                name for number, name in enumerate(CLASS_NAMES) if number not in self.of_class
-            ]
-            raise RecordingError(
-                f"expected a category for each class in the map {self.name}, got class {class_id} "
-                f"({named}), found {count} times, without one: give a map that covers it with "
-                "--categories"
-                + (
-                    f'; this one lacks {", ".join(lacking)}, which "*" = "" leaves out'
-                    if lacking
-                    else ""
-                )
-            )
+            raise self._uncovered({class_id: count})
         return found
+
+    def _uncovered(self, counts: Mapping[int, int]) -> RecordingError:
+        listed = ", ".join(
+            f"class {number} "
+            f"({CLASS_NAMES[number] if number < len(CLASS_NAMES) else 'unknown to CARLA'}), "
+            f"found {count} times"
+            for number, count in counts.items()
+        )
+        return RecordingError(
+            f"expected a category for each class in the map {self.name}, got {listed}, without "
+            "one: name it below [classes] of a file for --categories, or give --unmapped"
+        )
 
     def table(self, labels: NDArray[np.uint8]) -> NDArray[np.int32]:
         """Return a table (256,) from class numbers to categories' numbers, -1 for no category.
@@ -60,13 +60,26 @@ class Categories:
         Raises:
             RecordingError: `labels` (H, W) hold one of CARLA's class numbers that is not covered.
         """
+        if not self._covered_up_to > int(labels.max(initial=0)):
+            counts = np.bincount(labels.ravel(), minlength=256)
+            present = {number: int(counts[number]) for number in np.flatnonzero(counts).tolist()}
+            lacking = {number: present[number] for number in present.keys() - self.of_class.keys()}
+            if lacking:
+                raise self._uncovered(dict(sorted(lacking.items())))
+        return self.numbers
+
+    @cached_property
+    def _covered_up_to(self) -> int:
+        """The first class number that is not covered: most labels hold none from there on."""
+        return next(number for number in range(257) if number not in self.of_class)
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int32]:
+        """A table (256,) from class numbers to categories' numbers, -1 for no category."""
         numbers = np.full(256, -1, np.int32)
         for class_id, category in self.of_class.items():
             if category:
                 numbers[class_id] = self.ids[category]
-        counts = np.bincount(labels.ravel(), minlength=256)
-        for present in np.flatnonzero(counts):
-            self.of(int(present), int(counts[present]))
         return numbers
 
 
@@ -86,11 +99,24 @@ _ROAD_USERS = {
     "traffic_light": "traffic light", "traffic_sign": "traffic sign",
 }  # fmt: skip
 # COCO's own names and numbers; traffic signs, which it lacks, get the unused number 91
-COCO = _categories(
-    "coco",
-    _ROAD_USERS,
-    {"person": 1, "bicycle": 2, "car": 3, "motorcycle": 4, "bus": 6, "train": 7, "truck": 8,
-     "traffic light": 10, "traffic sign": 91},
+_COCO_IDS = {
+    "person": 1, "bicycle": 2, "car": 3, "motorcycle": 4, "bus": 6, "train": 7, "truck": 8,
+    "traffic light": 10, "traffic sign": 91,
+}  # fmt: skip
+COCO = _categories("coco", _ROAD_USERS, _COCO_IDS)
+# what cannot be counted by the names and numbers of COCO panoptic, which has no poles
+COCO_PANOPTIC = _categories(
+    "coco panoptic",
+    {
+        **_ROAD_USERS, "road": "road", "road_line": "road", "sidewalk": "pavement-merged",
+        "ground": "pavement-merged", "building": "building-other-merged",
+        "wall": "wall-other-merged", "fence": "fence-merged", "guard_rail": "fence-merged",
+        "vegetation": "tree-merged", "terrain": "grass-merged", "sky": "sky-other-merged",
+        "water": "water-other", "bridge": "bridge", "rail_track": "railroad",
+    },
+    {**_COCO_IDS, "bridge": 95, "railroad": 147, "road": 149, "water-other": 178,
+     "tree-merged": 184, "fence-merged": 185, "sky-other-merged": 187, "pavement-merged": 191,
+     "grass-merged": 193, "building-other-merged": 197, "wall-other-merged": 199},
 )  # fmt: skip
 YOLO = _categories("yolo", _ROAD_USERS)
 # a rider with a two-wheeler is one Cyclist, a two-wheeler alone is Misc: see kitti.py

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.datasets.card import card_of
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.frames_csv import FRAMES, Row, row_of, table_of
 from realmaster_live.datasets.selection import Drive, Selection
 from realmaster_live.datasets.summary import DriveSummary, Summary, Tally
 from realmaster_live.datasets.written import LIST, WrittenFiles, remove_written
-from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.errors import ConfigError, RecordingError, reason
+from realmaster_live.recording.sample import Sample
 from realmaster_live.system.atomic_files import write_bytes
 from realmaster_live.system.texts import read_object
 
@@ -33,6 +36,8 @@ class ExportOptions:
         resume: keep the recordings that an earlier run finished, and export the others.
         overwrite: remove the files of an earlier export from the folder.
         categories: replaces the format's own categories.
+        unmapped: category of all classes that the categories do not name, "none" to leave them out;
+            without it, such a class is an error.
         quality: quality of JPEG files, 1 to 100.
         threads: number of threads that encode pictures.
     """
@@ -40,6 +45,7 @@ class ExportOptions:
     resume: bool = False
     overwrite: bool = False
     categories: Categories | None = None
+    unmapped: str | None = None
     quality: int = 95
     threads: int = 2
 
@@ -80,9 +86,11 @@ class ExportFolder:
         self.out = out
         self.export = export
         self.selection = selection
+        self._opened = tuple(drives)
         self._began_s = time.monotonic()
         self._settings = {**_settings(export, selection, options), "options": dict(settings or {})}
         self._drives: dict[str, DriveSummary] = {}
+        self._rows: list[Row] = []  # of frames.csv, of the recording that is being exported
         if options.resume and options.overwrite:
             raise ConfigError("expected resume or overwrite, got both: give one")
         self.written = self._prepare(drives, options)
@@ -171,37 +179,52 @@ class ExportFolder:
             yield None
             return
         tally = Tally()
+        self._rows = []
         yield tally
-        about = drive.recording.meta.about
-        engine_licence = about.engine_licence if self.selection.variant != "sim" else ""
-        licences = tuple(filter(None, (about.licence, engine_licence)))
+        self.write_text(_part(drive.name, "frames"), json.dumps(self._rows))
         damaged = drive.recording.damaged
         self._drives[drive.name] = tally.summary(
             split=drive.split,
             damaged=damaged,
-            licences=licences,
+            licences=drive.licences(self.selection.variant),
             fingerprint=drive.fingerprint,
             stems=tuple(drive.stems.values()),
             lenses=drive.lenses(),
         )
         self._write(complete=False)
 
+    def note(self, name: str, drive: Drive, sample: Sample) -> None:
+        """Add a picture to frames.csv under its own name in the data set."""
+        self.add_rows([row_of(name, drive, sample, self.selection.variant)])
+
+    def add_rows(self, rows: Iterable[Row]) -> None:
+        """Add pictures to frames.csv; `row_of` gives their rows."""
+        self._rows += rows
+
     def write_part(self, drive: Drive, part: Any) -> None:
         """Store what a recording adds to the files of the whole export, as JSON."""
-        self.write_text(f"{PARTS}/{drive.name}.json", json.dumps(part))
+        self.write_text(_part(drive.name), json.dumps(part))
 
     def parts(self) -> Iterator[tuple[DriveSummary, Any]]:
         """Yield the summary and the part of each finished recording, sorted by their names."""
         for name, drive in sorted(self._drives.items()):
-            path = self.out / PARTS / f"{name}.json"
-            yield drive, json.loads(path.read_text(encoding="utf-8"))
+            yield drive, self._read(_part(name))
+
+    def _read(self, name: str) -> Any:
+        path = self.out / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RecordingError(
+                f"expected what an earlier run noted in {path}, got {reason(error)}: {REMEDY}"
+            ) from error
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the export atomically."""
         _write_text(self.written.claim(self.out / name), text)
 
     def finish(self) -> Summary:
-        """Write README.md and export.json, and return the summary.
+        """Write frames.csv, README.md and export.json, and return the summary.
 
         Raises:
             RecordingError: no frame was written.
@@ -217,8 +240,9 @@ class ExportFolder:
             seconds=time.monotonic() - self._began_s,
         )
         summary.check()
-        lines = ["# Contents", "", *summary.lines(), "", "# Which labels are kept", "", *rule]
-        self.write_text(README, "\n".join(lines).replace("\n", "  \n") + "\n")
+        rows = (row for name in self._drives for row in self._read(_part(name, "frames")))
+        self.write_text(FRAMES, table_of(rows))
+        self.write_text(README, card_of(summary, self._opened, self.selection))
         self._write(complete=True)
         return summary
 
@@ -240,7 +264,14 @@ def _settings(export: str, selection: Selection, options: ExportOptions) -> dict
         "split": asdict(selection.split),
         "rules": rules,
         "categories": None if options.categories is None else asdict(options.categories),
+        "unmapped": options.unmapped,
+        **({} if selection.frames is None else {"frames": selection.frames.facts()}),
     }
+
+
+def _part(drive: str, suffix: str = "json") -> str:
+    """Return the name of the file that keeps what a recording adds; drives have no dots."""
+    return f"{PARTS}/{drive}.{suffix}"
 
 
 def _damaged(path: Path, got: str) -> ConfigError:

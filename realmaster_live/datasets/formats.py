@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 from realmaster_live.errors import MissingDependency
+from realmaster_live.optional import require
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,15 @@ class Format:
         module: name of the format's module in this package.
         contents: a description of what an export holds.
         settings: names of the arguments of `export` that only this format has.
+        mapped: whether CARLA's classes become categories, which the user may choose.
+        extra: of our distribution, which brings what the module imports.
     """
 
     module: str
     contents: str
     settings: tuple[str, ...] = ()
+    mapped: bool = False
+    extra: str = "export"
 
     def load(self) -> Any:
         """Return the imported module.
@@ -34,18 +38,34 @@ class Format:
         Raises:
             MissingDependency: a package that the format needs is not installed.
         """
-        return import_module(f"realmaster_live.datasets.{self.module}")
+        return require(f"realmaster_live.datasets.{self.module}", extra=self.extra)
 
 
 FORMATS: Mapping[str, Format] = {
-    "coco": Format("coco", "masks and boxes, one JSON file for each split", ("polygons",)),
-    "yolo": Format("yolo", "boxes or outlines, one text file for each picture", ("segments",)),
-    "kitti": Format("kitti", "2D and 3D boxes, calibration", ("suffix",)),
-    "cityscapes": Format("cityscapes", "semantic and instance maps, 34 ids"),
-    "nuscenes": Format("nuscenes", "v1.0 tables of all cameras, points from depth"),
+    "coco": Format(
+        "coco", "masks and boxes, one JSON file for each split", ("polygons",), mapped=True
+    ),
+    "panoptic": Format("panoptic", "COCO panoptic: a segment for every pixel", mapped=True),
+    "yolo": Format(
+        "yolo", "boxes or outlines, one text file for each picture", ("segments",), mapped=True
+    ),
+    "kitti": Format("kitti", "2D and 3D boxes, calibration", ("suffix",), mapped=True),
+    "kitti_tracking": Format(
+        "kitti_tracking", "tracks of 2D and 3D boxes", ("suffix",), mapped=True
+    ),
+    "kitti_odometry": Format("kitti_odometry", "sequences with camera poses", ("suffix",)),
+    "cityscapes": Format(
+        "cityscapes", "semantic and instance maps, 34 ids", ("polygons",), mapped=True
+    ),
+    "openlane": Format("openlane", "lane lines in 3D and in the picture"),
+    "culane": Format("culane", "the lines beside the camera's lane as points"),
+    "nuscenes": Format("nuscenes", "v1.0 tables of all cameras, points from depth", mapped=True),
     "webdataset": Format("webdataset_shards", "shards with every label", ("shard_bytes",)),
     "mcap": Format("mcap_log", "video, boxes and poses for Foxglove", ("depth",)),
     "lerobot": Format("lerobot", "v3.0 episodes of video, state and action"),
+    "arrow_123d": Format(
+        "arrow_123d", "123D logs of ego, boxes and cameras", mapped=True, extra="arrow-123d"
+    ),
 }
 
 

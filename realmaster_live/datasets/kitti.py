@@ -1,6 +1,7 @@
 """KITTI object detection: pictures, labels with 2D and 3D boxes, and calibration.
 
     out/training/{image_2,label_2,calib}/000000.*  out/ImageSets/train.txt  out/frames.csv
+    out/training/{velodyne,oxts}/000000.*  where a lidar and GNSS were recorded; see kitti_ego
 
 In a paired export image_2 holds the realized pictures, and image_2_sim the rendered ones.
 
@@ -12,13 +13,11 @@ The 2D box is that of the visible pixels.
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,9 @@ from numpy.typing import NDArray
 from realmaster_live.annotations import Annotation, Box
 from realmaster_live.annotations.masks import RIDER, TWO_WHEELERS
 from realmaster_live.datasets.categories import KITTI
+from realmaster_live.datasets.coverage import categories_for
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.kitti_ego import ego_files, lidar_of, mounts
 from realmaster_live.datasets.labels import Picture, labelled
 from realmaster_live.datasets.options import SPLITS
 from realmaster_live.datasets.pictures import PictureFiles
@@ -40,9 +41,6 @@ NEEDS: tuple[str, ...] = ("instance",)
 CYCLIST = "Cyclist"
 PARTLY_FROM, LARGELY_FROM = 0.1, 0.5  # occlusion from which an object has level 1 and level 2
 UNKNOWN = "-1 -1 -1 -1000 -1000 -1000 -10"
-CSV_HEADER = (
-    "number", "split", "recording", "camera", "frame_id", "timestamp", "town", "route", "weather",
-)  # fmt: skip
 
 
 def export(
@@ -68,33 +66,66 @@ def export(
         RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
-    categories = options.categories or KITTI
     drives = open_drives(selection, FORMAT, NEEDS)
+    categories = categories_for(drives, options, KITTI, NEEDS)
     folder = ExportFolder(out, FORMAT, drives, selection, options, {"suffix": suffix})
     training = out / "training"
     for drive in drives:
         with folder.drive(drive) as tally, PictureFiles.of(folder, options) as files:
             if tally is None:
                 continue
-            number = sum(len(part) for _, part in folder.parts())
-            rows: list[Any] = []
+            first = sum(len(names) for _, names in folder.parts())
+            names: list[str] = []
             for camera in drive.cameras:
                 for picture in labelled(drive, camera, selection, categories, tally):
-                    name = f"{number + len(rows):06d}"
+                    name = f"{first + len(names):06d}"
                     for kind, pixels in picture.views(selection.variant):
                         images = "image_2" if kind in (selection.variant, "real") else "image_2_sim"
                         files.write(training / images / f"{name}{suffix}", pixels)
                     frame = picture.sample.frame
                     files.write_text(training / f"label_2/{name}.txt", "".join(lines_of(picture)))
-                    files.write_text(training / f"calib/{name}.txt", _calibration(frame.intrinsics))
-                    origin = (drive.split, drive.name, camera, frame.frame_id, frame.timestamp)
-                    rows.append((name, *origin, *drive.conditions(picture.sample)))
-            folder.write_part(drive, rows)
+                    lidar = lidar_of(frame)
+                    calibration = _calibration(frame.intrinsics, mounts(frame, lidar))
+                    files.write_text(training / f"calib/{name}.txt", calibration)
+                    for file, content in ego_files(frame, name, lidar=lidar):
+                        files.write_bytes(training / file, content)
+                    folder.note(name, drive, picture.sample)
+                    names.append(name)
+            folder.write_part(drive, names)
     return _finish(folder)
 
 
 def lines_of(picture: Picture) -> Iterator[str]:
-    """Yield the lines of a label file.
+    """Yield the lines of a label file."""
+    for one in rows_of(picture):
+        if one.thing is None:
+            yield f"{dont_care(one.box)}\n"
+        else:
+            cut = f"{one.truncation:.2f} {one.occlusion_level}"
+            yield f"{one.category} {cut} {one.boxes}\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRow:
+    """An object of a label file.
+
+    Attributes:
+        category: KITTI's name. box: of the visible pixels.
+        thing: the object with its box in the world; None for DontCare.
+        truncation: 0 to 1. occlusion_level: 0 fully visible, 1 partly, 2 largely occluded.
+        boxes: alpha, 2D box, height, width, length, x, y, z and rotation_y as text.
+    """
+
+    category: str
+    box: Box
+    thing: SceneObject | None
+    truncation: float = 0.0
+    occlusion_level: int = 0
+    boxes: str = ""
+
+
+def rows_of(picture: Picture) -> Iterator[LabelRow]:
+    """Yield the objects of a picture.
 
     A rider and the two-wheeler below are one Cyclist with the two-wheeler's 3D box. It is kept if
     either of them is.
@@ -122,10 +153,16 @@ def lines_of(picture: Picture) -> Iterator[str]:
             box = _union(riders[one.mask_id], two_wheelers[one.mask_id].visible)
         assert box is not None
         if thing is None or label.fate == "ignore":
-            yield f"DontCare -1 -1 -10 {_corners(box)} {UNKNOWN}\n"
+            yield LabelRow(category="DontCare", box=box, thing=None)
         else:
-            cut = f"{one.truncation:.2f} {_level(one)}"
-            yield f"{category} {cut} {_boxes(box, thing, cam_to_world)}\n"
+            yield LabelRow(
+                category=category,
+                box=box,
+                thing=thing,
+                truncation=one.truncation,
+                occlusion_level=_level(one),
+                boxes=_boxes(box, thing, cam_to_world),
+            )
 
 
 def _union(one: Box | None, other: Box | None) -> Box | None:
@@ -138,6 +175,11 @@ def _union(one: Box | None, other: Box | None) -> Box | None:
 def _level(one: Annotation) -> int:
     """Return KITTI's occlusion level: 0 fully visible, 1 partly, 2 largely occluded."""
     return int(one.occlusion >= PARTLY_FROM) + int(one.occlusion >= LARGELY_FROM)
+
+
+def dont_care(box: Box) -> str:
+    """Return the fields of a region that neither trains nor tests a detector."""
+    return f"DontCare -1 -1 -10 {_corners(box)} {UNKNOWN}"
 
 
 def _corners(box: Box) -> str:
@@ -159,13 +201,14 @@ def _boxes(box: Box, thing: SceneObject, cam_to_world: NDArray[np.float64]) -> s
     )
 
 
-def _calibration(intrinsics: NDArray[np.float64]) -> str:
-    return calibration(tuple(intrinsics.ravel().tolist()))
+def _calibration(intrinsics: NDArray[np.float64], placed: Mapping[str, NDArray[np.float64]]) -> str:
+    rows = {**calibration_rows(tuple(intrinsics.ravel().tolist())), **as_rows(placed)}
+    return "".join(f"{name}: {numbers}\n" for name, numbers in rows.items())
 
 
 @lru_cache(maxsize=64)  # a camera's intrinsics rarely change
-def calibration(intrinsics: tuple[float, ...]) -> str:
-    """Return a calibration file for one camera, with a laser scanner's axes at its position.
+def calibration_rows(intrinsics: tuple[float, ...]) -> Mapping[str, str]:
+    """Return name -> numbers of a calibration file, with a laser scanner's axes at the camera.
 
     `intrinsics` are the nine values of K, row by row, in pixels.
     """
@@ -175,20 +218,22 @@ def calibration(intrinsics: tuple[float, ...]) -> str:
     to_camera = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]])
     rows = {f"P{number}": camera for number in range(4)}
     rows |= {"R0_rect": np.eye(3), "Tr_velo_to_cam": to_camera, "Tr_imu_to_velo": np.eye(3, 4)}
-    lines = (
-        f"{name}: {' '.join(f'{v:.12e}' for v in row.ravel())}\n" for name, row in rows.items()
-    )
-    return "".join(lines)
+    return as_rows(rows)
+
+
+def as_rows(matrices: Mapping[str, NDArray[np.float64]]) -> dict[str, str]:
+    """Return name -> numbers of a calibration file."""
+    return {
+        name: " ".join(f"{value:.12e}" for value in matrix.ravel())
+        for name, matrix in matrices.items()
+    }
 
 
 def _finish(folder: ExportFolder) -> Summary:
-    """Write the picture numbers of each split, and the origin of every number."""
-    rows = [row for _, part in folder.parts() for row in part]
+    """Write the picture numbers of each split."""
+    parts = list(folder.parts())
     for split in SPLITS:
-        numbers = sorted(row[0] for row in rows if row[1] == split)
+        numbers = sorted(name for drive, names in parts if drive.split == split for name in names)
         if numbers:
             folder.write_text(f"ImageSets/{split}.txt", "\n".join(numbers) + "\n")
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([CSV_HEADER, *sorted(rows)])
-    folder.write_text("frames.csv", table.getvalue())
     return folder.finish()

@@ -60,10 +60,15 @@ class Picture:
 
     def views(self, variant: Variant) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         """Yield "sim" or "real" with the picture (H, W, 3) uint8 sRGB; both for `paired`."""
-        for kind in PICTURES[variant]:
-            picture = self.sample.frame.image if kind == "sim" else self.sample.real
-            assert picture is not None
-            yield kind, picture
+        return views_of(self.sample, variant)
+
+
+def views_of(sample: Sample, variant: Variant) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield "sim" or "real" with a frame's picture (H, W, 3) uint8 sRGB; both for `paired`."""
+    for kind in PICTURES[variant]:
+        picture = sample.frame.image if kind == "sim" else sample.real
+        assert picture is not None
+        yield kind, picture
 
 
 def labelled(
@@ -114,3 +119,20 @@ def _labels(
         else:
             tally.dropped[reason] += 1
         yield Label(annotation=one, category=category, fate=fate, reason=reason)
+
+
+def kept_frames(
+    drive: Drive,
+    camera: str,
+    selection: Selection,
+    tally: Tally,
+    streams: Collection[str] = (),
+) -> Iterator[Sample]:
+    """Yield the frames of one camera that the rules keep, for formats without objects."""
+    for sample in prefetch(drive.samples(camera, selection, streams)):
+        left_out = exclusion_reason(sample, selection.rules)
+        if left_out:
+            tally.left_out[left_out] += 1
+        else:
+            tally.frames += 1
+            yield sample

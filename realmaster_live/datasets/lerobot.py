@@ -5,17 +5,18 @@
     videos/observation.images.front/chunk-000/file-000.mp4
 
 An episode is a part of a drive in which no camera misses a frame and the weather stays the same. A
-split is a range of episodes. `observation.state` is the vehicle's motion since the previous frame,
-and `action` is its motion to the next frame, because controls are not recorded. Cameras are named
-`observation.images.NAME`, with the suffix `_sim` or `_real` in a `paired` export. Boxes and masks
-are not exported.
+split is a range of episodes. `observation.state` is the vehicle's motion since the previous frame.
+`action` is what its pedals and wheel were told at the frame, and the state has its acceleration
+too, where all recordings have controls; otherwise `action` is its motion to the next frame. Cameras
+are named `observation.images.NAME`, with the suffix `_sim` or `_real` in a `paired` export. Boxes
+and masks are not exported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ from numpy.typing import NDArray
 from realmaster_live.datasets.ego import ego_to_world, steps_between
 from realmaster_live.datasets.episode_video import EpisodeVideo
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
+from realmaster_live.datasets.frames_csv import Row, row_of
+from realmaster_live.datasets.lerobot_controls import (
+    accelerations,
+    actions,
+    control_of,
+    has_controls,
+)
 from realmaster_live.datasets.lerobot_meta import VIDEO_PATH, Episode, Shape, place, write_meta
 from realmaster_live.datasets.lerobot_stats import ColourCounts
 from realmaster_live.datasets.options import SPLITS
@@ -32,10 +40,12 @@ from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_
 from realmaster_live.datasets.summary import Summary, Tally
 from realmaster_live.datasets.ticks import Tick, ticks
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.ego import EgoState
 
 FORMAT = "lerobot"
 NEEDS: tuple[str, ...] = ()
 MIN_FRAMES = 2  # of an episode, since a motion takes two frames
+UNKNOWN_CONTROL = "controls missing"
 TOLERANCE = 0.1  # accepted deviation of the time between two frames, as a share of it
 
 
@@ -50,7 +60,8 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     options = options or ExportOptions()
     drives = open_drives(selection, FORMAT, NEEDS)
     shape = _shape(drives, selection)
-    folder = ExportFolder(out, FORMAT, drives, selection, options)
+    settings = {"controls": shape.controls}
+    folder = ExportFolder(out, FORMAT, drives, selection, options, settings)
     for drive in drives:
         with folder.drive(drive) as tally:
             if tally is not None:
@@ -78,7 +89,7 @@ def _shape(drives: tuple[Drive, ...], selection: Selection) -> Shape:
                 f"expected recordings of the same cameras, sizes and frame rate, got {first[1]} in "
                 f"{first[0]} and {shape} in {name}: export them one by one, or choose --cameras"
             )
-    return first[1]
+    return replace(first[1], controls=all(map(has_controls, drives)))
 
 
 def _shape_of(drive: Drive, selection: Selection) -> Shape:
@@ -120,11 +131,15 @@ def _episodes(
     """Yield the episodes of a drive, with videos that are numbered from `begun` on."""
     episode: _EpisodeWriter | None = None
     for tick in ticks(drive, selection, left_out=tally.left_out):
-        if episode is not None and not episode.continues(tick):
+        is_known = not shape.controls or control_of(tick.samples[0].frame) is not None
+        if episode is not None and not (is_known and episode.continues(tick)):
             for done in episode.end(tally):
                 begun += 1
                 yield done
             episode = None
+        if not is_known:
+            tally.left_out[UNKNOWN_CONTROL] += len(tick.samples)
+            continue
         if episode is None:
             episode = _EpisodeWriter(drive, selection, shape, folder, begun)
         episode.add(tick)
@@ -139,17 +154,21 @@ class _EpisodeWriter:
         self, drive: Drive, selection: Selection, shape: Shape, folder: ExportFolder, number: int
     ) -> None:
         self._drive, self._selection, self._fps = drive, selection, shape.fps
+        self._is_driven = shape.controls
         self._number = number
         self._stretch = 0
         self._colours = {key: ColourCounts() for key in shape.sizes}
         self._poses: list[NDArray[np.float64]] = []
+        self._states: list[EgoState] = []
         self._frame_ids: list[int] = []
         self._timestamps: list[float] = []
+        self._folder, self._rows = folder, list[Row]()
+        self._films = {
+            key: VIDEO_PATH.format(video_key=key, **place(number)) for key in shape.sizes
+        }
         self._paths = {
-            key: folder.written.claim(
-                folder.out / VIDEO_PATH.format(video_key=key, **place(number)), again=True
-            )
-            for key in shape.sizes
+            key: folder.written.claim(folder.out / film, again=True)
+            for key, film in self._films.items()
         }
         self._stack = ExitStack()
         self._videos = {
@@ -172,11 +191,16 @@ class _EpisodeWriter:
         self._conditions = self._drive.conditions(first)
         for sample in tick.samples:
             for stream, key in _keys(sample.frame.camera, self._selection):
+                name = f"{self._films[key]}/{len(self._frame_ids):06d}"
+                self._rows.append(row_of(name, self._drive, sample, self._selection.variant))
                 picture = sample.frame.image if stream == "sim" else sample.real
                 assert picture is not None
                 self._videos[key].write(picture)
                 self._colours[key].add(picture)
         self._poses.append(ego_to_world(first))
+        control = control_of(first.frame)
+        if control is not None:
+            self._states.append(control)
         self._frame_ids.append(first.frame.frame_id)
         self._timestamps.append(first.frame.timestamp)
 
@@ -190,7 +214,12 @@ class _EpisodeWriter:
                 path.unlink()
             return
         tally.frames += pictures
-        state, action = _motion(np.array(self._poses), self._fps)
+        self._folder.add_rows(self._rows)
+        poses = np.array(self._poses)
+        state, action = _motion(poses, self._fps)
+        if self._is_driven:
+            state = np.concatenate([state, accelerations(self._states, poses)], axis=1)
+            action = actions(self._states)
         town, _, weather = self._conditions
         yield Episode(
             split=self._drive.split,

@@ -30,9 +30,12 @@ DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 STATE = ("speed_m_s", "yaw_rate_rad_s", "forward_m", "left_m", "yaw_rad")
 ACTION = ("forward_m", "left_m", "yaw_rad")
+# with recorded controls
+DRIVEN_STATE = (
+    *STATE, "acceleration_forward_m_s2", "acceleration_left_m_s2", "acceleration_up_m_s2",
+)  # fmt: skip
+DRIVEN_ACTION = ("throttle", "steer", "brake", "hand_brake", "reverse")
 TYPES = {
-    "observation.state": pa.list_(pa.float32(), len(STATE)),
-    "action": pa.list_(pa.float32(), len(ACTION)),
     "timestamp": pa.float32(),
     "frame_index": pa.int64(),
     "episode_index": pa.int64(),
@@ -49,7 +52,7 @@ class Episode:
 
     Attributes:
         split: the episode's split. task: a description of the task.
-        state, action: one row for each frame, with the columns STATE and ACTION.
+        state, action: one row for each frame, with the columns of its Shape.
         frame_ids, timestamps: the simulator's frame numbers and seconds.
         video: number of the video files that hold its pictures.
         colours: feature name -> (3, 256) counts of colour values.
@@ -73,10 +76,28 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What all episodes share: frames a second, and feature name -> (width, height)."""
+    """What all episodes share: frames a second, and feature name -> (width, height).
+
+    With `controls`, actions are what the vehicle was told, otherwise how it moved.
+    """
 
     fps: int
     sizes: Mapping[str, tuple[int, int]]
+    controls: bool = False
+
+    @property
+    def vectors(self) -> dict[str, tuple[str, ...]]:
+        """Feature name -> names of its columns."""
+        return {
+            "observation.state": DRIVEN_STATE if self.controls else STATE,
+            "action": DRIVEN_ACTION if self.controls else ACTION,
+        }
+
+    @property
+    def types(self) -> dict[str, Any]:
+        """Column of data/ -> its Arrow type."""
+        vectors = {n: pa.list_(pa.float32(), len(names)) for n, names in self.vectors.items()}
+        return {**vectors, **TYPES}
 
 
 def place(number: int) -> dict[str, int]:
@@ -97,8 +118,8 @@ def write_meta(folder: ExportFolder, episodes: Sequence[Episode], shape: Shape) 
     for number, episode in enumerate(episodes):
         values = _columns(episode, number, first, tasks.index(episode.task), shape.fps)
         columns.append(values)
-        arrays = [pa.array(_plain(values[name]), kind) for name, kind in TYPES.items()]
-        table = pa.Table.from_arrays(arrays, names=list(TYPES))
+        arrays = [pa.array(_plain(values[name]), kind) for name, kind in shape.types.items()]
+        table = pa.Table.from_arrays(arrays, names=list(shape.types))
         _write_table(place_of(DATA_PATH.format(**place(number))), table)
         rows.append(_episode_row(episode, number, first, values, shape))
         first += len(episode)
@@ -108,7 +129,7 @@ def write_meta(folder: ExportFolder, episodes: Sequence[Episode], shape: Shape) 
     numbers = training or range(len(episodes))
     stats: dict[str, Any] = {
         name: column_stats(np.concatenate([columns[number][name] for number in numbers]))
-        for name in TYPES
+        for name in shape.types
     }
     for key in shape.sizes:
         colours = [np.array(episodes[number].colours[key]) for number in numbers]
@@ -216,12 +237,11 @@ def _features(shape: Shape) -> dict[str, Any]:
     }
     vectors = {
         name: {"dtype": "float32", "shape": [len(names)], "names": list(names)}
-        for name, names in (("observation.state", STATE), ("action", ACTION))
+        for name, names in shape.vectors.items()
     }
     single = {
         name: {"dtype": str(kind.to_pandas_dtype()().dtype), "shape": [1], "names": None}
         for name, kind in TYPES.items()
-        if name not in vectors
     }
     return {**videos, **vectors, **single}
 

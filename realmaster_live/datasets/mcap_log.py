@@ -10,7 +10,12 @@
     /CAMERA/boxes             ImageAnnotations   boxes of the visible pixels
     /CAMERA/depth             RawImage           16UC1 millimetres, with the option `depth`
     /CAMERA/trust             JSON               the gate's scores, if there was a gate
-    /conditions               JSON               town, route and weather, when they change
+    /ego/state, /ego/imu      JSON               speed, controls and the inertial reading
+    /ego/location             LocationFix        the GNSS reading
+    /ego/events               JSON               collisions and crossed lines
+    /SENSOR                   PointCloud         each sweep of a lidar or radar
+    /conditions               JSON               town, route, weather, prompt and licence, when
+                                                 they change
 
 All times are the simulation's. If its clock jumps back because the world was reloaded, times
 continue one second later. A log contains every frame and every label, because the rules for labels
@@ -20,15 +25,18 @@ are meant for training.
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from realmaster_live.datasets.annex_b import PassThrough
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.selection import PICTURES, Conditions, Drive, Selection, open_drives
+from realmaster_live.datasets.frames_csv import facts_of_frame
+from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.datasets.ticks import MonotonicClock, in_stretches
 from realmaster_live.frames.classes import class_name
@@ -53,24 +61,31 @@ def export(
     """Write a selection as MCAP files; `depth` adds depth, about 2 bytes for each pixel.
 
     Raises:
-        ConfigError: the folder or the selection cannot be used.
+        ConfigError: the folder or the selection cannot be used, or a camera has no depth.
         RecordingError: a recording cannot be read, or the export cannot be written.
         MissingDependency: foxglove-sdk is not installed.
     """
     options = options or ExportOptions()
     require("foxglove", extra="export")
-    drives = open_drives(selection, FORMAT, NEEDS)
+    if depth:
+        drives = open_drives(selection, f"{FORMAT} with depth", (*NEEDS, "depth"))
+    else:
+        drives = open_drives(selection, FORMAT, NEEDS)
     folder = ExportFolder(out, FORMAT, drives, selection, options)
     for drive in drives:
         with folder.drive(drive) as tally:
             if tally is None:
                 continue
             path = folder.written.claim(out / drive.split / f"{drive.name}.mcap")
+            counts: Counter[str] = Counter()
             with part_of(path) as part:
                 log = _Log(drive, selection, options, depth=depth)
                 with log.opened(part):
                     for sample in log.samples():
                         log.write(sample)
+                        camera = sample.frame.camera
+                        folder.note(f"{drive.name}/{camera}/{counts[camera]:06d}", drive, sample)
+                        counts[camera] += 1
                         tally.frames += 1
                         visible = (one for one in sample.annotations if one.visible is not None)
                         tally.labels.update(class_name(one.class_id) for one in visible)
@@ -89,13 +104,13 @@ class _Log:
         self._log = FoxgloveLog()
         self._videos: dict[tuple[str, str], PassThrough] = {}
         self._streams: dict[str, list[str]] = {}
-        self._conditions: Conditions | None = None  # of the latest frame
+        self._conditions: dict[str, Any] = {}  # of the latest frame
         for camera in drive.cameras:
-            recorded = drive.recording.streams(camera)
-            self._streams[camera] = ["depth"] if depth and "depth" in recorded else []
+            self._streams[camera] = ["depth"] if depth else []
             for stream in PICTURES[selection.variant]:
                 video = PassThrough(drive.recording, camera, stream)
-                if selection.every == 1 and video.possible():
+                is_whole = selection.every == 1 and selection.frames is None
+                if is_whole and video.possible():
                     self._videos[camera, stream] = video
                 else:
                     self._streams[camera].append(stream)
@@ -124,11 +139,7 @@ class _Log:
     def samples(self) -> Iterator[Sample]:
         """Yield the frames of all cameras in order of a simulation clock that is made monotonic."""
         players = [
-            in_stretches(
-                self._drive.recording.samples(
-                    camera, streams=streams, every=self._selection.every, damaged="skip"
-                )
-            )
+            in_stretches(self._drive.decoded(camera, self._selection, streams))
             for camera, streams in self._streams.items()
         ]
         clock = MonotonicClock()
@@ -140,14 +151,17 @@ class _Log:
     def write(self, sample: Sample) -> None:
         """Write all messages of a frame."""
         frame, camera = sample.frame, sample.frame.camera
-        conditions = self._drive.conditions(sample)
+        conditions = facts_of_frame(self._drive, sample, self._selection.variant)
+        del conditions["trust"]  # has a topic of its own
         if conditions != self._conditions:
             self._conditions = conditions
-            self._log.log("/conditions", "", conditions._asdict, frame)
+            self._log.log("/conditions", "", conditions.copy, frame)
         kept = self._drive.recording.meta.cameras[camera]
         size = kept.width, kept.height
         self._log.pose(frame, size)
         self._log.things(frame)
+        if camera == self._drive.cameras[0]:
+            self._log.ego(frame)
         boxes = partial(messages.boxes, frame, sample.annotations, size)
         self._log.log(f"/{camera}/boxes", "ImageAnnotations", boxes, frame)
         for stream in PICTURES[self._selection.variant]:

@@ -31,6 +31,8 @@ def unique_names(sources: Sequence[tuple[str, ...]], separator: str) -> list[str
 
 def alike(name: str) -> str:
     """Return what two names share that are one on some disk: case and composition do not count."""
+    if name.isascii():
+        return name.lower()
     composed = unicodedata.normalize("NFC", name)
     return unicodedata.normalize("NFC", composed.casefold())
 

@@ -3,23 +3,28 @@
 Below out/sim and out/real:
 
     samples/CAM_FRONT/... sweeps/CAM_FRONT/...   pictures: key frames at 2 Hz, and those between
+    samples/LIDAR_TOP/... sweeps/LIDAR_TOP/...   a recorded lidar's points: see nuscenes_lidar, or
     samples/LIDAR_TOP/...                        points from the recorded depth: see nuscenes_points
+    can_bus/scene-2000_pose.json ...             what the vehicle did: see nuscenes_can_bus
     v1.0-realmaster/*.json                       tables, and splits.json
     maps/unmapped.png                            an empty map, which the devkit needs
+    maps/expansion/TOWN.json                     roads, lanes and crossings: see nuscenes_map
 
 A `paired` export has both roots with identical tables, so training on the other needs only another
 path. Labels that the rules ignore are left out, since nuScenes has no ignore label. A scene ends
 where frames are missing or the weather changes. A recording over several towns has a log for each.
-`num_lidar_pts` counts the points of LIDAR_TOP in a box that lie on the object's own pixels; without
-recorded depth there is no LIDAR_TOP, and the count is 0. Times are the date at which the recording
-began plus the simulation's clock, in microseconds.
+`num_lidar_pts` counts the points of LIDAR_TOP in a box, of those from depth only the ones that lie
+on the object's own pixels; without a recorded lidar or depth there is no LIDAR_TOP, and the count
+is 0. No tick without a sweep of a recorded lidar is a key frame. Times are the date at which the
+recording began plus the simulation's clock, in microseconds.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -28,9 +33,27 @@ import numpy as np
 
 from realmaster_live.annotations.masks import RIDER
 from realmaster_live.datasets.categories import Categories
+from realmaster_live.datasets.coverage import categories_for
 from realmaster_live.datasets.ego import Mounts, cam_to_ego, ego_to_world
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
-from realmaster_live.datasets.nuscenes_points import Points, as_scan_file, scan
+from realmaster_live.datasets.names import unique_names
+from realmaster_live.datasets.nuscenes_can_bus import CanBus, scene_name
+from realmaster_live.datasets.nuscenes_lidar import (
+    NO_SWEEP,
+    LidarMount,
+    points_in,
+    recorded_lidar,
+    scan_file,
+    sweep_of,
+)
+from realmaster_live.datasets.nuscenes_map import expansion_of
+from realmaster_live.datasets.nuscenes_points import (
+    SCANNER_TO_EGO,
+    Points,
+    as_scan_file,
+    points_on,
+    scan,
+)
 from realmaster_live.datasets.nuscenes_rows import LIDAR, SceneRows
 from realmaster_live.datasets.nuscenes_tables import TABLES, Rows, token_of, write_tables
 from realmaster_live.datasets.nuscenes_taxonomy import (
@@ -41,6 +64,7 @@ from realmaster_live.datasets.nuscenes_taxonomy import (
     channels,
 )
 from realmaster_live.datasets.pictures import PictureFiles
+from realmaster_live.datasets.road_map import road_map_of
 from realmaster_live.datasets.rules import judge, trust_by_mask
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_drives
 from realmaster_live.datasets.summary import Summary, Tally
@@ -63,15 +87,16 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     """
     options = options or ExportOptions()
     drives = open_drives(selection, FORMAT, NEEDS)
+    categories = categories_for(drives, options, NUSCENES, NEEDS)
     folder = ExportFolder(out, FORMAT, drives, selection, options)
     roots = _roots(selection, out)
-    categories = options.categories or NUSCENES
     begun = {time for _, part in folder.parts() for time in part.get("begun", ())}  # scenes
     with PictureFiles.of(folder, options) as pictures:
         for drive in drives:
             with folder.drive(drive) as tally:
                 if tally is not None:
-                    job = _Job(drive, selection, categories, roots, pictures, tally, begun)
+                    number = sum(len(part["scenes"]) for _, part in folder.parts())
+                    job = _Job(drive, folder, categories, roots, pictures, tally, begun, number)
                     scenes = job.run()
                     part = {"scenes": list(scenes), "begun": list(scenes.values())}
                     folder.write_part(drive, {**part, "rows": job.rows.tables})
@@ -81,6 +106,7 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
     splits: dict[str, list[str]] = {}
     for done, part in folder.parts():
         splits.setdefault(f"realmaster_{done.split}", []).extend(part["scenes"])
+    _write_maps(folder, drives, roots)
     for root in roots.values():
         rows = (part["rows"] for _, part in folder.parts())
         paths = {table: root / VERSION / f"{table}.json" for table in TABLES}
@@ -95,6 +121,23 @@ def export(selection: Selection, out: Path, *, options: ExportOptions | None = N
 def _roots(selection: Selection, out: Path) -> dict[str, Path]:
     """Return "sim" or "real" -> data root."""
     return {name: out / name for name in PICTURES[selection.variant]}
+
+
+def _write_maps(folder: ExportFolder, drives: Sequence[Drive], roots: Mapping[str, Path]) -> None:
+    """Write the map expansion of each town whose OpenDRIVE was recorded."""
+    towns = {drive.recording.meta.about.town: drive for drive in drives}
+    for town, drive in towns.items():
+        if town in drive.recording.opendrive:
+            text = json.dumps(expansion_of(road_map_of(drive), town))
+            for root in roots.values():
+                name = (root / f"maps/expansion/{map_name(town)}.json").relative_to(folder.out)
+                folder.write_text(name.as_posix(), text)
+
+
+def map_name(town: str) -> str:
+    """Return the name of a town's map, which is the location of its logs."""
+    (name,) = unique_names([(town or "unknown",)], "-")
+    return name
 
 
 def _common_rows(folder: ExportFolder, categories: Categories) -> dict[str, dict[str, Any]]:
@@ -117,27 +160,32 @@ class _Job:
     def __init__(
         self,
         drive: Drive,
-        selection: Selection,
+        folder: ExportFolder,
         categories: Categories,
         roots: Mapping[str, Path],
         pictures: PictureFiles,
         tally: Tally,
         begun: set[int],
+        number: int,
     ) -> None:
         self.rows = Rows()
         self._drive = drive
-        self._selection = selection
+        self._folder, self._selection = folder, folder.selection
         self._categories = categories
         self._roots = roots
         self._pictures = pictures
         self._tally = tally
         self._begun = begun
+        self._number = number  # of the drive's first scene
+        self._can = CanBus()
         self._scenes: dict[str, int] = {}
         self._mounts = Mounts()
         self._clock = MonotonicClock(_created_us(drive))
         self._channels: Mapping[str, str] = {}
         recorded = [set(drive.recording.streams(camera)) for camera in drive.cameras]
-        self._scans = all("depth" in streams for streams in recorded)
+        self._lidar = recorded_lidar(drive)
+        self._lidar_mount = LidarMount(self._lidar)
+        self._scans = not self._lidar and all("depth" in streams for streams in recorded)
 
     def run(self) -> dict[str, int]:
         """Export the recording; return scene -> time of its beginning in microseconds."""
@@ -148,7 +196,7 @@ class _Job:
             logfile=self._drive.name,
             vehicle="ego",
             date_captured=meta.created[:10],
-            location=meta.about.town or "unknown",
+            location=map_name(meta.about.town),
         )
         scene: SceneRows | None = None
         description = ""
@@ -157,8 +205,12 @@ class _Job:
             now = self._clock.at(tick.stretch, tick.samples[0].frame.timestamp)
             conditions = str(self._drive.conditions(tick.samples[0]))
             if scene is not None and (conditions != description or scene.ends_before(now)):
-                self._tally.labels += scene.finish(log=log, description=description)
+                self._finish(scene, log=log, description=description)
                 scene = None
+            is_swept = sweep_of(tick.samples[0].frame, self._lidar) is not None
+            if scene is None and self._lidar and not is_swept:
+                self._tally.left_out[NO_SWEEP] += len(tick.samples)
+                continue
             description = conditions
             if scene is None:
                 while now in self._begun:  # the devkit sorts scenes by time, so none may be equal
@@ -167,8 +219,16 @@ class _Job:
                 scene = self._begin(tick, now)
             self._add(scene, tick, now)
         if scene is not None:
-            self._tally.labels += scene.finish(log=log, description=description)
+            self._finish(scene, log=log, description=description)
         return self._scenes
+
+    def _finish(self, scene: SceneRows, *, log: str, description: str) -> None:
+        """Write a scene's rows and its CAN bus."""
+        self._tally.labels += scene.finish(log=log, description=description)
+        for file, content in self._can.files(scene.name):
+            for root in self._roots.values():
+                self._pictures.write_bytes(root / file, content)
+        self._can = CanBus()
 
     def _begin(self, tick: Tick, now: int) -> SceneRows:
         cameras = self._drive.cameras
@@ -179,28 +239,43 @@ class _Job:
                 self.rows.add(
                     "sensor", token_of("sensor", channel), channel=channel, modality="camera"
                 )
-            if self._scans:
+            if self._scans or self._lidar:
                 self.rows.add("sensor", token_of("sensor", LIDAR), channel=LIDAR, modality="lidar")
         kept = self._drive.recording.meta.cameras
         sizes = {self._channels[one]: (kept[one].width, kept[one].height) for one in cameras}
         name = f"scene-{self._drive.name}-{len(self._scenes):03d}"
+        if tick.samples[0].frame.ego is not None:
+            name = scene_name(self._number + len(self._scenes))
         self._scenes[name] = now
         self._begun.add(now)
         return SceneRows(self.rows, name, self._drive.name, {**sizes, LIDAR: (0, 0)})
 
     def _add(self, scene: SceneRows, tick: Tick, now: int) -> None:
-        key = scene.begin(tick.samples[0].frame.frame_id, now)
+        first = tick.samples[0].frame
+        sweep = sweep_of(first, self._lidar)
+        may_be_key = sweep is not None or not self._lidar
+        key = scene.begin(first.frame_id, now, may_be_key=may_be_key)
         for sample in tick.samples:
             channel, mount = self._channels[sample.frame.camera], self._mounts.of(sample)
             file = self._file(channel, now, key, "jpg")
             ego = ego_to_world(sample, mount)
             scene.add_picture(sample, channel=channel, mount=mount, ego=ego, file=file)
+            self._folder.note(file, self._drive, sample)
             for name, picture in (("sim", sample.frame.image), ("real", sample.real)):
                 if name in self._roots and picture is not None:
                     self._pictures.write(self._roots[name] / file, picture)
             self._tally.frames += 1
         if key:
             self._add_key(scene, tick, now)
+        ego = ego_to_world(tick.samples[0], self._mounts.of(tick.samples[0]))
+        if first.ego is not None:
+            self._can.add(first.ego, ego, now)
+        if sweep is not None:
+            file = self._file(LIDAR, now, key, "pcd.bin")
+            mount = self._lidar_mount.of(first, sweep, ego)
+            scene.add_scan(partial(points_in, sweep), mount=mount, ego=ego, file=file)
+            for root in self._roots.values():
+                self._pictures.write_bytes(root / file, scan_file(sweep))
 
     def _add_key(self, scene: SceneRows, tick: Tick, now: int) -> None:
         """Add boxes and points, which only key frames have."""
@@ -223,7 +298,12 @@ class _Job:
         first = tick.samples[0]
         ego = ego_to_world(first, self._mounts.of(first))
         file = self._file(LIDAR, now, True, "pcd.bin")
-        scene.add_scan(points, ego=ego, file=file)
+        scene.add_scan(
+            lambda thing, labels: points_on(thing, labels, points),
+            mount=SCANNER_TO_EGO,
+            ego=ego,
+            file=file,
+        )
         for root in self._roots.values():
             self._pictures.write_bytes(root / file, as_scan_file(points, ego))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import Annotation
 from realmaster_live.annotations.masks import RIDER
-from realmaster_live.datasets.nuscenes_points import SCANNER_TO_EGO, Points, points_on
 from realmaster_live.datasets.nuscenes_tables import Rows, token_of
 from realmaster_live.datasets.nuscenes_taxonomy import attribute, visibility
 from realmaster_live.frames.objects import SceneObject
@@ -75,14 +74,23 @@ class SceneRows:
         self._readings: dict[str, list[tuple[_Time, _Reading]]] = {channel: [] for channel in sizes}
         self._visible: dict[int, dict[int, _Visible]] = {}
 
+    @property
+    def name(self) -> str:
+        """The scene's name."""
+        return self._name
+
     def ends_before(self, microseconds: int) -> bool:
         """Return whether the gap up to a time is so long that another scene begins there."""
         return microseconds - self._times[-1].microseconds > KEY_PERIOD_US + CLOCK_SLACK_US
 
-    def begin(self, frame_id: int, microseconds: int) -> bool:
-        """Begin a tick; return whether it is a sample (a key frame) rather than a sweep."""
+    def begin(self, frame_id: int, microseconds: int, *, may_be_key: bool = True) -> bool:
+        """Begin a tick; return whether it is a sample (a key frame) rather than a sweep.
+
+        One that may not be, for its lidar is missing, leaves it to the next.
+        """
         last = next((one.microseconds for one in reversed(self._times) if one.key), None)
         key = last is None or microseconds - last >= KEY_PERIOD_US - CLOCK_SLACK_US
+        key = key and may_be_key
         self._times.append(_Time(frame_id=frame_id, microseconds=microseconds, key=key))
         return key
 
@@ -96,12 +104,22 @@ class SceneRows:
         calibration = self._calibration(channel, mount, sample.frame.intrinsics)
         self._add(channel, _Reading(ego=ego, calibration=calibration, file=file))
 
-    def add_scan(self, points: Points, *, ego: Matrix, file: str) -> None:
-        """Add the points of a key frame, stored in `file`; call it after `add_visible`."""
-        calibration = self._calibration(LIDAR, SCANNER_TO_EGO, None)
+    def add_scan(
+        self,
+        count: Callable[[SceneObject, Collection[int]], int],
+        *,
+        mount: Matrix,
+        ego: Matrix,
+        file: str,
+    ) -> None:
+        """Add the points of a tick, stored in `file`; of a key frame after `add_visible`.
+
+        `count` returns how many of them are on an object, whose instance labels it gets too.
+        """
+        calibration = self._calibration(LIDAR, mount, None)
         self._add(LIDAR, _Reading(ego=ego, calibration=calibration, file=file))
         for one in self._visible.get(len(self._times) - 1, {}).values():
-            one.points = points_on(one.thing, one.labels, points)
+            one.points = count(one.thing, one.labels)
 
     def _add(self, channel: str, reading: _Reading) -> None:
         self._readings[channel].append((self._times[-1], reading))

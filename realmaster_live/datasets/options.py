@@ -96,9 +96,14 @@ class Rules:
         for name in ("min_trust", "min_frame_trust", "max_occlusion", "max_truncation"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ConfigError(f"expected {name} from 0 to 1, got {value}: give a share")
+                flag = f"--{name.replace('_', '-')}"
+                raise ConfigError(
+                    f"expected {name} ({flag}) from 0 to 1, got {value}: give a share"
+                )
         if self.min_pixels < 0:
-            raise ConfigError(f"expected min_pixels of 0 or more, got {self.min_pixels}: raise it")
+            raise ConfigError(
+                f"expected min_pixels (--min-pixels) of 0 or more, got {self.min_pixels}: raise it"
+            )
 
     def in_words(self) -> tuple[str, ...]:
         """Return the rule as sentences, for a dataset's README."""

@@ -14,6 +14,7 @@ from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.written import WrittenFiles
 from realmaster_live.errors import RecordingError
 from realmaster_live.system.pictures import encode
+from realmaster_live.system.png import encode_png
 
 QUEUED = 8  # files that may wait to be written, for each thread
 
@@ -52,10 +53,15 @@ class PictureFiles:
     def write(self, path: Path, picture: NDArray[Any]) -> None:
         """Queue a picture (H, W, 3) uint8 sRGB, or a map (H, W) uint8 or uint16, to be written.
 
+        A PNG may have a fourth channel, its opacity.
+
         Raises:
             RecordingError: an earlier file could not be written, or this one was written before.
         """
-        self._submit(path, lambda: encode(picture, path.suffix, self._quality))
+        if path.suffix == ".png":
+            self._submit(path, lambda: encode_png(picture))
+        else:
+            self._submit(path, lambda: encode(picture, path.suffix, self._quality))
 
     def write_text(self, path: Path, text: str) -> None:
         """Queue a small file to be written.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,3 +28,25 @@ def as_polygons(
         np.round((part.reshape(-1, 2) + 0.5) / UPSAMPLING + at, 2).ravel().tolist()
         for part in found
     ]
+
+
+def part_outlines(mask: NDArray[Any]) -> list[NDArray[np.int32]]:
+    """Return the outline (N, 2) of each part of a mask (H, W), holes filled.
+
+    The points are columns and rows of pixels on the border of the part.
+    """
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [part.reshape(-1, 2) for part in found]
+
+
+def joined_outline(mask: NDArray[Any]) -> NDArray[np.int32]:
+    """Return one outline (N, 2) of a whole mask (H, W), as `part_outlines` gives them.
+
+    Parts are joined by lines that run there and back, so they enclose no area. Holes are filled.
+    """
+    parts = part_outlines(mask)
+    if len(parts) == 1:
+        return parts[0]
+    closed = [np.concatenate([part, part[:1]]) for part in parts]
+    reversed_outline = [part[:1] for part in parts[-2:0:-1]]
+    return np.concatenate([*closed, *reversed_outline])

@@ -74,7 +74,11 @@ def trust_by_mask(trust: FrameTrust | None) -> Mapping[int, float]:
 
 def exclusion_reason(sample: Sample, rules: Rules) -> str:
     """Return the reason why a picture is left out, or "" if it is kept."""
-    trust = sample.trust
+    return distrust_of(sample.trust, rules)
+
+
+def distrust_of(trust: FrameTrust | None, rules: Rules) -> str:
+    """Return the reason why a picture with this trust is left out, or "" if it is kept."""
     if trust is None:
         return ""
     if trust.verdict == "quarantined":

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from realmaster_live.datasets.formats import possible_formats
+from realmaster_live.datasets.frame_ranges import FrameRanges
 from realmaster_live.datasets.names import unique_names
+from realmaster_live.datasets.needed_sensors import check_sensors
 from realmaster_live.datasets.options import Rules, Split, SplitRule
 from realmaster_live.datasets.splits import assign_splits
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.recording import Recording
 from realmaster_live.recording.calibration import CALIBRATION, describe_lens
 from realmaster_live.recording.sample import Sample
@@ -38,6 +43,8 @@ class Selection:
         every: takes every n-th frame of a camera.
         variant: the rendered pictures, the realized ones, or both with one set of labels.
         split: how recordings are split. rules: which labels are kept.
+        sensors: what every recording must have readings of, by name or kind.
+        frames: which frames of each recording; None for all.
     """
 
     recordings: tuple[Path, ...]
@@ -46,6 +53,8 @@ class Selection:
     variant: Variant = "sim"
     split: SplitRule = field(default_factory=SplitRule)
     rules: Rules = field(default_factory=Rules)
+    sensors: tuple[str, ...] = ()
+    frames: FrameRanges | None = None
 
     def __post_init__(self) -> None:
         """Refuse a selection that cannot give any frame."""
@@ -122,6 +131,12 @@ class Drive:
         route = self.recording.meta.about.route
         return Conditions(town=source.town, route=route, weather=source.weather_words)
 
+    def licences(self, variant: Variant) -> tuple[str, ...]:
+        """Return the licence of the recording, and of the engine if its pictures are exported."""
+        about = self.recording.meta.about
+        engine = about.engine_licence if variant != "sim" else ""
+        return tuple(filter(None, (about.licence, engine)))
+
     def samples(
         self, camera: str, selection: Selection, streams: Collection[str] = ()
     ) -> Iterator[Sample]:
@@ -129,8 +144,20 @@ class Drive:
 
         Damaged segments are logged and skipped.
         """
-        wanted = {*PICTURES[selection.variant], *streams}
-        return self.recording.samples(camera, streams=wanted, every=selection.every, damaged="skip")
+        return self.decoded(camera, selection, {*PICTURES[selection.variant], *streams})
+
+    def decoded(
+        self, camera: str, selection: Selection, streams: Collection[str]
+    ) -> Iterator[Sample]:
+        """Yield the selected frames of a camera with these streams alone, pictures included."""
+        chosen = selection.frames
+        return self.recording.samples(
+            camera,
+            streams=streams,
+            every=selection.every,
+            frames=None if chosen is None else chosen.of[self.recording.folder.resolve()],
+            damaged="skip",
+        )
 
 
 def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) -> tuple[Drive, ...]:
@@ -145,15 +172,40 @@ def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) ->
         RecordingError: a recording cannot be read.
         ConfigError: a camera or a stream was not recorded, or the splits cannot be made.
     """
-    recordings = _scenes(selection)
+    drives = drives_of(selection)
+    for drive in drives:
+        check_sensors(drive.name, drive.recording, selection.sensors, export)
+        for camera in drive.cameras:
+            recorded = drive.recording.streams(camera)
+            _check_streams(drive.name, camera, recorded, selection, export, needs)
+    return drives
+
+
+def drives_of(selection: Selection, *, verify: bool = True) -> tuple[Drive, ...]:
+    """Return the recordings of a selection with their splits, whatever streams they have.
+
+    Args:
+        selection: the selection to open.
+        verify: compare each file with its hash on first use, as Recording does.
+
+    Raises:
+        RecordingError: a recording cannot be read.
+        ConfigError: a camera was not recorded, the splits cannot be made, or the file of frames
+            names other recordings, or frames that a recording does not have.
+    """
+    if selection.frames is not None:
+        selection.frames.check(selection.recordings)
+    recordings = _scenes(selection, verify=verify)
+    if selection.frames is not None:
+        _check_numbers(selection.frames, recordings.values())
     splits = assign_splits(
         {name: recording.meta.about for name, recording in recordings.items()}, selection.split
     )
-    keys = []
-    for name, recording in recordings.items():
-        for camera in _cameras(name, recording, selection.cameras):
-            _check_streams(name, camera, recording.streams(camera), selection, export, needs)
-            keys.append((name, camera))
+    keys = [
+        (name, camera)
+        for name, recording in recordings.items()
+        for camera in _cameras(name, recording, selection.cameras)
+    ]
     stems = dict(zip(keys, unique_names(keys, "_"), strict=True))
     return tuple(
         Drive(
@@ -166,14 +218,29 @@ def open_drives(selection: Selection, export: str, needs: Sequence[str] = ()) ->
     )
 
 
-def _scenes(selection: Selection) -> dict[str, Recording]:
+def _scenes(selection: Selection, *, verify: bool) -> dict[str, Recording]:
     """Return name -> recording; a recording over several towns is split into its scenes."""
     parts: dict[tuple[str, ...], Recording] = {}
     for name, folder in _named(selection.recordings).items():
-        scenes = Recording(folder, verify=True).scenes(by_weather=selection.split.by == "weather")
+        scenes = Recording(folder, verify=verify).scenes(by_weather=selection.split.by == "weather")
         for number, scene in enumerate(scenes, start=1):
             parts[(name, str(number)) if len(scenes) > 1 else (name,)] = scene
     return dict(zip(unique_names(list(parts), "-"), parts.values(), strict=True))
+
+
+def _check_numbers(frames: FrameRanges, scenes: Iterable[Recording]) -> None:
+    """Refuse frames that are not there; those of a damaged recording are not known."""
+    numbers: dict[Path, list[NDArray[np.int64]]] = {}
+    damaged: set[Path] = set()
+    for scene in scenes:
+        try:
+            found = scene.table("frames")["frame_id"].to_numpy()
+            numbers.setdefault(scene.folder, []).append(found)
+        except RecordingError:
+            damaged.add(scene.folder)
+    for folder, parts in numbers.items():
+        if folder not in damaged:
+            frames.check_numbers(folder, np.concatenate(parts))
 
 
 def _named(folders: tuple[Path, ...]) -> dict[str, Path]:

@@ -6,10 +6,12 @@ So an export never overwrites a file that is not its own, and replacing it remov
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 import re
+import weakref
 from pathlib import Path
-from typing import Literal
 
 from realmaster_live.datasets.names import alike
 from realmaster_live.errors import ConfigError, RecordingError
@@ -33,14 +35,20 @@ class WrittenFiles:
 
     def __init__(self, out: Path, *, resume: bool) -> None:
         self._out = out
-        self._folder = SafeFolder(out, error=RecordingError, names=ANY_SCRIPT)
+        self._folder = SafeFolder(out, error=RecordingError, names=ANY_SCRIPT, remember=True)
         # hashes: a path itself takes three times the memory
         self._earlier = set(map(_hash, _listed(out))) if resume else set()
         self._claimed: set[int] = set()
-        self._parents: set[Path] = set()
+        self._parents: set[str] = set()
         self._list = self._folder.target(LIST)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if resume else os.O_TRUNC)
+        try:
+            self._file = os.open(self._list, flags, 0o666)
+        except OSError as error:
+            raise self._unwritten(error) from error
+        weakref.finalize(self, os.close, self._file)
         if not resume:
-            self._write("w", TITLE)
+            self._add(TITLE)
 
     def claim(self, path: Path, *, again: bool = False) -> Path:
         """List a file that is going to be written, and return its path.
@@ -57,15 +65,14 @@ class WrittenFiles:
         name = inside.as_posix()
         key = self.claim_name(name, again=again)
         place = self._folder.target(name)
-        for parent in inside.parents:
-            self._check_parent(self._out / parent)
+        self._check_parents(inside)
         if key not in self._earlier:
             if place.exists():
                 raise RecordingError(
                     f"expected to write {path}, got a file there that no export wrote: move it "
                     "away, or export into another folder"
                 )
-            self._write("a", f"{name}\n")
+            self._add(f"{name}\n")
             self._earlier.add(key)
         return place
 
@@ -84,23 +91,32 @@ class WrittenFiles:
         self._claimed.add(key)
         return key
 
-    def _write(self, mode: Literal["w", "a"], text: str) -> None:
+    def _add(self, text: str) -> None:
+        """Extend the list; it reaches the operating system before the file does."""
+        data = text.encode()
         try:
-            with self._list.open(mode, encoding="utf-8") as file:
-                file.write(text)
+            if os.write(self._file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            raise RecordingError(
-                f"expected to write {self._list}, got {error.strerror}: free some disk space or "
-                "export elsewhere"
-            ) from error
+            raise self._unwritten(error) from error
 
-    def _check_parent(self, folder: Path) -> None:
-        if folder not in self._parents and folder.exists() and not folder.is_dir():
-            raise RecordingError(
-                f"expected a folder at {folder}, got {kind_of(folder)}: move it away, or export "
-                "into another folder"
-            )
-        self._parents.add(folder)
+    def _unwritten(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"expected to write {self._list}, got {error.strerror}: free some disk space or "
+            "export elsewhere"
+        )
+
+    def _check_parents(self, inside: Path) -> None:
+        if str(inside.parent) in self._parents:
+            return
+        for parent in inside.parents:
+            folder = self._out / parent
+            if folder.exists() and not folder.is_dir():
+                raise RecordingError(
+                    f"expected a folder at {folder}, got {kind_of(folder)}: move it away, or "
+                    "export into another folder"
+                )
+        self._parents.add(str(inside.parent))
 
 
 def remove_written(out: Path) -> None:

@@ -21,16 +21,15 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations import pixels_of
 from realmaster_live.datasets.categories import YOLO, Categories
+from realmaster_live.datasets.coverage import categories_for
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.labels import Label, labelled
 from realmaster_live.datasets.options import SPLITS, Split
 from realmaster_live.datasets.pictures import PictureFiles
+from realmaster_live.datasets.polygons import joined_outline
 from realmaster_live.datasets.selection import PICTURES, Selection, open_drives
 from realmaster_live.datasets.summary import Summary
 from realmaster_live.errors import ConfigError
-from realmaster_live.optional import require
-
-cv2 = require("cv2", extra="live")
 
 FORMAT = "yolo"
 NEEDS: tuple[str, ...] = ("instance",)
@@ -58,13 +57,14 @@ def export(
         RecordingError: a recording cannot be read, or the export cannot be written.
     """
     options = options or ExportOptions()
-    categories = options.categories or YOLO
-    if sorted(categories.ids.values()) != list(range(len(categories.ids))):
+    given = options.categories or YOLO
+    if sorted(given.ids.values()) != list(range(len(given.ids))):
         raise ConfigError(
-            f"expected category numbers from 0 on without a gap in {categories.name}, got "
-            f"{sorted(categories.ids.values())}: leave [ids] out"
+            f"expected category numbers from 0 on without a gap in {given.name}, got "
+            f"{sorted(given.ids.values())}: leave [ids] out"
         )
     drives = open_drives(selection, FORMAT, NEEDS)
+    categories = categories_for(drives, options, YOLO, NEEDS)
     folder = ExportFolder(out, FORMAT, drives, selection, options, {"segments": segments})
     streams = ("instance",) if segments else ()
     for drive in drives:
@@ -79,6 +79,7 @@ def export(
                         f"{categories.ids[label.category]} {_numbers(label, size, instance)}\n"
                         for label in picture.kept
                     ]
+                    folder.note(picture.stem, drive, picture.sample)
                     for kind, pixels in picture.views(selection.variant):
                         name = f"{kind}/{drive.split}/{picture.stem}"
                         files.write(out / f"images/{name}.jpg", pixels)
@@ -99,20 +100,8 @@ def _numbers(label: Label, size: tuple[int, int], instance: NDArray[Any] | None)
         points = np.array([middle, extent])
     else:
         at, mask = pixels_of(label.annotation, np.asarray(instance, np.int32))
-        points = outline(mask) + at
+        points = joined_outline(mask) + 0.5 + at
     return " ".join(f"{value:.6f}" for value in (points / size).ravel())
-
-
-def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the outline (N, 2) of a mask (H, W), x and y in pixels, through pixel centres.
-
-    Parts are joined by lines that run there and back, so they enclose no area.
-    """
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    parts = [part.reshape(-1, 2) for part in found]
-    closed = [np.concatenate([part, part[:1]]) for part in parts]
-    reversed_outline = [part[:1] for part in parts[-2:0:-1]]
-    return np.asarray(np.concatenate([*closed, *reversed_outline]) + 0.5)
 
 
 def _yaml(kind: str, summary: Summary, categories: Categories) -> str:

@@ -7,6 +7,7 @@ own with x to the right, y down and z forward, which is Foxglove's convention to
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ CONDITIONS_SCHEMA = {
 }
 
 
+@cache  # it is asked for with every value
 def messages() -> Any:
     """Return Foxglove's message classes."""
     return require("foxglove.messages", extra="export")
@@ -85,18 +87,17 @@ def transforms(frame: Frame) -> Any:
     else:
         mount = np.linalg.inv(frame.ego_to_world) @ frame.cam_to_world
         chain = [(WORLD, EGO, frame.ego_to_world), (EGO, frame.camera, mount)]
-    schemas = messages()
-    return schemas.FrameTransforms(
-        transforms=[
-            schemas.FrameTransform(
-                timestamp=stamp(frame),
-                parent_frame_id=parent,
-                child_frame_id=child,
-                translation=_vector(matrix[:3, 3]),
-                rotation=_rotation(matrix),
-            )
-            for parent, child, matrix in chain
-        ]
+    return messages().FrameTransforms(transforms=[transform(frame, *link) for link in chain])
+
+
+def transform(frame: Frame, parent: str, child: str, matrix: NDArray[np.float64]) -> Any:
+    """Return a FrameTransform; `matrix` (4, 4) takes points of the child's axes to the parent's."""
+    return messages().FrameTransform(
+        timestamp=stamp(frame),
+        parent_frame_id=parent,
+        child_frame_id=child,
+        translation=_vector(matrix[:3, 3]),
+        rotation=_rotation(matrix),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.ego import EgoState
 from realmaster_live.frames.trust import FrameTrust
 from realmaster_live.messages import foxglove as messages
+from realmaster_live.messages import foxglove_ego as ego
 from realmaster_live.optional import require
 
 
@@ -38,6 +41,26 @@ class FoxgloveLog:
         """Log a gate's scores and verdict."""
         self.log(f"/{frame.camera}/trust", "", lambda: messages.trust_of(frame, trust), frame)
 
+    def ego(self, frame: Frame) -> None:
+        """Log what the vehicle did and measured at a frame's tick; nothing where it is unknown."""
+        state = frame.ego
+        if state is None:
+            return
+        self.log("/ego/state", "", lambda: ego.state(state), frame)
+        if state.imu is not None:
+            self.log("/ego/imu", "", lambda: ego.imu(state), frame)
+        if state.gnss is not None:
+            self.log("/ego/location", "LocationFix", lambda: ego.location(frame, state), frame)
+        for event in ego.events(state):
+            self.log("/ego/events", "", partial(dict, event), frame)
+        for name in state.sweeps:
+            self._sweep(name, frame, state)
+
+    def _sweep(self, name: str, frame: Frame, state: EgoState) -> None:
+        read = cache(lambda: state.sweeps[name])  # from its file, where it comes from a recording
+        self.log("/tf", "FrameTransforms", lambda: ego.place(frame, name, read()), frame)
+        self.log(f"/{name}", "PointCloud", lambda: ego.cloud(frame, name, read()), frame)
+
     def log(self, topic: str, kind: str, make: Callable[[], Any], frame: Frame) -> None:
         """Log a message; `kind` is the name of Foxglove's schema, or "" for our own JSON."""
         channel = self._channel(topic, kind)
@@ -56,4 +79,6 @@ class FoxgloveLog:
 
 
 def _schema_of(topic: str) -> dict[str, Any]:
+    if topic in ego.JSON_SCHEMAS:
+        return ego.JSON_SCHEMAS[topic]
     return messages.CONDITIONS_SCHEMA if topic == "/conditions" else messages.TRUST_SCHEMA

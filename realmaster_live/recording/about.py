@@ -91,8 +91,9 @@ class Meta:
         frames: of all cameras; 0 until complete. lost_frames: missing between them.
         segments: names of the finished ones. rotation: when a segment ends.
         towns, weathers: of its segments' first frames, each once, in the order in which they came.
+        road_maps: town -> name of its OpenDRIVE file, where the source gave it; see `road_maps`.
         class_map: what the class numbers mean.
-        created: UTC. software: our version. host: the machine.
+        created: UTC. software: our version. host: the machine, and the memory used once complete.
         repaired: UTC, when an interrupted recording was finished; "" for others.
     """
 
@@ -107,6 +108,7 @@ class Meta:
     rotation: Mapping[str, Any] = field(default_factory=dict)
     towns: tuple[str, ...] = ()
     weathers: tuple[str, ...] = ()
+    road_maps: Mapping[str, str] = field(default_factory=dict)
     class_map: str = CLASS_MAP
     software: str = field(default_factory=lambda: f"realmaster-live {version('realmaster-live')}")
     host: Mapping[str, Any] = field(default_factory=describe_host)
@@ -167,6 +169,9 @@ def _check_names(meta: Meta) -> None:
             known = stream in PACKINGS or stream in ("sim", "real")
             if not known or file not in {f"{stream}{kind}" for kind in kinds}:
                 raise ValueError(f"the stream {stream!r} of {name} in a file {file!r}")
+    for name in meta.road_maps.values():
+        if re.fullmatch(r"[0-9a-f]{16}\.xodr", name) is None:
+            raise ValueError(f"a road map {name!r}")
     for segment in meta.segments:
         if re.fullmatch(r"[0-9]{6,12}", segment) is None:
             raise ValueError(f"a segment {segment!r}")

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import RecordingError, reason
+from realmaster_live.optional import require
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import SafeFolder, open_regular
 from realmaster_live.system.texts import read_object
+
+msgspec = require("msgspec", extra="live")
 
 PART = ".part"  # suffix of an unfinished file; a later write replaces it
 T = TypeVar("T")
@@ -78,7 +79,8 @@ def as_described(content: Mapping[str, Any], kind: type[T]) -> T:
         ValueError: a value is missing or of another type; the message names its key.
     """
     try:
-        return msgspec.convert(content, kind)
+        converted: T = msgspec.convert(content, kind)
+        return converted
     except RecursionError as error:
         raise ValueError("values nested too deep") from error
     except msgspec.ValidationError as error:
@@ -98,7 +100,8 @@ def mapped(path: Path) -> mmap.mmap | bytes:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise RecordingError(
-            f"expected to read {path}, got {error}: check the disk, or restore the file from a copy"
+            f"expected to read {path}, got {reason(error)}: check the disk, or restore the file "
+            "from a copy"
         ) from error
 
 
@@ -110,7 +113,7 @@ def in_one_line(problem: object) -> str:
 def unwritable(path: Path, error: Exception) -> RecordingError:
     """Return the error of a file that cannot be written."""
     return RecordingError(
-        f"expected to write {path}, got {error}: free some disk space or record elsewhere"
+        f"expected to write {path}, got {reason(error)}: free some disk space or record elsewhere"
     )
 
 

@@ -69,13 +69,17 @@ class H264File:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def write(self, picture: NDArray[np.uint8]) -> None:
-        """Append one picture."""
+    def write(self, picture: NDArray[np.uint8]) -> bytes:
+        """Append one picture; return what the encoder gave out, in Annex B.
+
+        That is the picture's packet, key frames with their parameter sets, unless the encoder's
+        options let it hold pictures back.
+        """
         frame = self._convert(picture)
         frame.pts = self._pictures
         frame.time_base = self._step
         self._pictures += 1
-        self._mux(frame)
+        return self._mux(frame)
 
     def close(self) -> None:
         """Finish the file; may be called twice."""
@@ -91,12 +95,17 @@ class H264File:
             except (av.FFmpegError, OSError) as error:
                 raise unwritable(self._path, error) from error
 
-    def _mux(self, frame: Any | None) -> None:
+    def _mux(self, frame: Any | None) -> bytes:
+        given = []
         try:
             for packet in self._stream.encode(frame):
+                if packet.is_keyframe:  # the container has them once, in its header
+                    given.append(bytes(self._stream.codec_context.extradata or b""))
+                given.append(bytes(packet))
                 self._container.mux(packet)
         except (av.FFmpegError, OSError) as error:
             raise unwritable(self._path, error) from error
+        return b"".join(given)
 
 
 class H264Encoder:

@@ -60,6 +60,39 @@ class LabelWriter:
 
 
 _OPTIONS = ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+_READING = ipc.IpcReadOptions(use_threads=False)  # a batch is one buffer: a quarter faster
+
+
+class LabelFile:
+    """An open file of labels, any of which can be read.
+
+    Args:
+        path: the .arrow that a LabelWriter wrote. label: its name.
+
+    Raises:
+        RecordingError: it is damaged.
+    """
+
+    def __init__(self, path: Path, label: str) -> None:
+        self._path, self._label = path, label
+        with _errors_of(path):
+            content = mapped(path)
+            self._batches = _whole(pa.BufferReader(pa.py_buffer(content))) if content else None
+
+    def picture(self, place: int) -> NDArray[Any] | None:
+        """Return the label at an index; None if the file ends before.
+
+        Raises:
+            RecordingError: it is damaged there.
+        """
+        if self._batches is None:  # of a killed process: read from its beginning
+            return next(read_label(self._path, self._label, [place]), None)
+        if place >= self._batches.num_record_batches:
+            return None
+        packing = PACKINGS[self._label]
+        with _errors_of(self._path):
+            label: NDArray[Any] = packing.unpack(_columns(self._batches.get_batch(place), packing))
+        return label
 
 
 def read_label(path: Path, label: str, wanted: Sequence[int] | None = None) -> Iterator[Any]:
@@ -154,7 +187,7 @@ def _batches(path: Path, wanted: Sequence[int] | None) -> Iterator[Any]:
             yield reader.get_batch(place)
         return
     file.seek(_MAGIC_BYTES)
-    batches = iter(ipc.open_stream(file))
+    batches = iter(ipc.open_stream(file, options=_READING))
     if wanted is None:
         yield from batches
         return
@@ -168,6 +201,6 @@ def _batches(path: Path, wanted: Sequence[int] | None) -> Iterator[Any]:
 def _whole(file: Any) -> Any | None:
     """Return the reader of a file that was closed."""
     try:
-        return ipc.open_file(file)
+        return ipc.open_file(file, options=_READING)
     except pa.ArrowException:
         return None

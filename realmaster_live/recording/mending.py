@@ -20,6 +20,8 @@ from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.aside import Aside
+from realmaster_live.recording.ego_schemas import EGO_SCHEMAS
+from realmaster_live.recording.mending_ego import mend_ego
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.readable import Readable
 from realmaster_live.recording.reading import Segment
@@ -83,7 +85,9 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
         OSError: likewise.
     """
     was_closed = is_finished(folder)  # only its segment.json may be damaged
-    tables, problems = _read_tables(folder)
+    tables, problems = _read_tables(folder, SCHEMAS)
+    ego, problems_of_ego = _read_tables(folder, EGO_SCHEMAS)
+    problems |= problems_of_ego
     frames = tables["frames"]
     segment = Segment(folder, meta, named=False, verify=False)
     cameras = {name: _judge(segment, meta, name, frames) for name in meta.cameras}
@@ -110,13 +114,16 @@ def mend_segment(folder: Path, meta: Meta, aside: Aside) -> Mended:
             if not place.exists():
                 keep_table(place.parent, name, tables[name])
         keep_table(folder, name, kept[name])
+    others = mend_ego(folder, ego, aside)
     if was_closed:
         aside.move(folder / SEGMENT, "it could not be read and was rebuilt", is_loss=False)
     streams = {name: camera.streams for name, camera in cameras.items() if camera.keep}
     unknown = {name: _unknown_classes(folder / name, files) for name, files in streams.items()}
     spans = spans_of(kept["frames"], unknown)
     SegmentInfo(
-        cameras=spans, files=stored_files(folder, streams), source=_source(meta, [*spans.values()])
+        cameras=spans,
+        files=stored_files(folder, streams, others),
+        source=_source(meta, [*spans.values()]),
     ).write(folder)
     return Mended(frames=len(kept["frames"]), cut=len(frames) - len(kept["frames"]))
 
@@ -128,12 +135,12 @@ def _source(meta: Meta, spans: Sequence[CameraSpan]) -> SourceInfo | None:
     return meta.about.source.in_conditions(spans[0].town, spans[0].weather)
 
 
-def _read_tables(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _read_tables(folder: Path, schemas: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the tables as far as they are readable, and the problems of those that are damaged."""
     tables, problems = {}, {}
-    for name in SCHEMAS:
+    for name, schema in schemas.items():
         journal, table = folder / f"{name}.arrows", folder / f"{name}.parquet"
-        tables[name] = SCHEMAS[name].empty_table()
+        tables[name] = schema.empty_table()
         try:
             if has_table(folder, name):
                 tables[name] = read_table(folder, name)

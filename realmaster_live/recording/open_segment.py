@@ -15,7 +15,9 @@ from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import About
+from realmaster_live.recording.ego_writer import EgoWriter
 from realmaster_live.recording.files import unwritable
+from realmaster_live.recording.film_packets import FilmPackets, Films, Packets
 from realmaster_live.recording.labels import LabelWriter
 from realmaster_live.recording.rows import frame_rows, object_rows, trust_rows
 from realmaster_live.recording.segment import SegmentInfo, spans_of, stored_files
@@ -32,6 +34,7 @@ class OpenSegment:
         about: of its first frame, for the rows. fps: of the videos' clocks.
         pictures: how they are encoded.
         pool: does the encoding and annotating.
+        films: told the packets of its films.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class OpenSegment:
         fps: float,
         pictures: Pictures,
         pool: ThreadPoolExecutor,
+        films: Films,
     ) -> None:
         self.folder = folder
         self.began_s: float | None = None
@@ -51,6 +55,7 @@ class OpenSegment:
         self.source: SourceInfo | None = None
         """What its first frame came from."""
         self._about, self._fps, self._pictures, self._pool = about, fps, pictures, pool
+        self._films = films
         self._writers: dict[str, dict[str, PictureWriter | LabelWriter]] = {}
         self._streams: dict[str, Mapping[str, str]] = {}
         self._counts: dict[str, int] = {}
@@ -60,6 +65,7 @@ class OpenSegment:
         except OSError as error:
             raise unwritable(folder, error) from error
         self._journals = {name: open_journal(folder, name) for name in SCHEMAS}
+        self._ego = EgoWriter(folder)
 
     def write(self, chunk: Chunk, streams: Mapping[str, str]) -> None:
         """Append one chunk, whose every frame has a source.
@@ -71,14 +77,17 @@ class OpenSegment:
             self.began_s = float(chunk.timestamps[0])
             self.source = chunk.sources[0]
         marks: list[tuple[Annotation, ...]] = [()] * len(chunk)
+        films: dict[str, Packets] = {}
         has_things = bool(chunk.objects) or "instance" in chunk.labels
         self._in_parallel(
             [
-                *(_appending(writer, pictures_of(chunk, name)) for name, writer in writers.items()),
+                *(_appending(chunk, name, writer, films) for name, writer in writers.items()),
                 *(_annotating(chunk, row, marks) for row in range(len(chunk)) if has_things),
+                *([lambda: self._ego.write(chunk)] if chunk.egos else []),
             ]
         )
         count = self._counts[chunk.camera]
+        self._note_packets(chunk, films, first=count)
         journals = self._journals
         if any(marks):
             journals["objects"].write(object_rows(chunk, marks))
@@ -101,7 +110,8 @@ class OpenSegment:
     def close_files(self) -> None:
         """Finish videos and journals; may be called twice."""
         writers = [writer for of_camera in self._writers.values() for writer in of_camera.values()]
-        self._in_parallel([item.close for item in (*writers, *self._journals.values())])
+        closing = (*writers, *self._journals.values(), self._ego)
+        self._in_parallel([item.close for item in closing])
 
     def finish(self) -> None:
         """Turn the journals into tables and write segment.json, after `close_files`."""
@@ -114,10 +124,11 @@ class OpenSegment:
             frames = read_journal(self.folder / "frames.arrows")
             for name in SCHEMAS:
                 keep_table(self.folder, name)
+            self._ego.finish()
             unknown = {camera: tuple(sorted(ids)) for camera, ids in self._unknown.items()}
             info = SegmentInfo(
                 cameras=spans_of(frames, unknown),
-                files=stored_files(self.folder, self._streams),
+                files=stored_files(self.folder, self._streams, self._ego.files),
                 source=self.source,
             )
             info.write(self.folder)
@@ -142,6 +153,16 @@ class OpenSegment:
             writers[name] = open_stream(folder / file, name, size, self._fps, self._pictures)
         return writers
 
+    def _note_packets(self, chunk: Chunk, films: Mapping[str, Packets], *, first: int) -> None:
+        if self._pictures.lossless:
+            return  # few decoders play it
+        for stream, file in self._streams[chunk.camera].items():
+            if stream not in films:
+                continue
+            path = self.folder / chunk.camera / file
+            made = FilmPackets(film=path, first=first, packets=films[stream])
+            self._films.put(pictures_of(chunk, stream), made)
+
     def _note_classes(self, chunk: Chunk) -> None:
         semantic = chunk.labels.get("semantic")
         if semantic is not None and int(semantic.max()) >= len(CLASS_NAMES):
@@ -165,10 +186,20 @@ def pictures_of(chunk: Chunk, stream: str) -> Any:
     return chunk.frames if stream == "real" else chunk.labels[stream]
 
 
-def _appending(writer: PictureWriter | LabelWriter, pictures: Any) -> Callable[[], None]:
+def _appending(
+    chunk: Chunk,
+    stream: str,
+    writer: PictureWriter | LabelWriter,
+    films: dict[str, Packets],  # is given the packets of a film
+) -> Callable[[], None]:
+    pictures = pictures_of(chunk, stream)
+
     def append() -> None:
-        for picture in pictures:
-            writer.write(picture)
+        if isinstance(writer, PictureWriter):
+            films[stream] = tuple(writer.write(picture) for picture in pictures)
+        else:
+            for picture in pictures:
+                writer.write(picture)
 
     return append
 

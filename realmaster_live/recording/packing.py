@@ -56,11 +56,10 @@ def pack_depth(depth: NDArray[np.float32]) -> Columns:
 
 def unpack_depth(columns: Columns) -> NDArray[np.float32]:
     """Return (H, W) float32 metres."""
-    code: NDArray[np.uint32] = columns["b"].astype(np.uint32)
+    metres: NDArray[np.float32] = columns["b"].astype(np.float32)  # which counts to 2**24
     for name in "gr":
-        code <<= np.uint32(8)
-        code |= columns[name]
-    metres: NDArray[np.float32] = code.astype(np.float32)
+        metres *= np.float32(256)
+        metres += columns[name]
     metres *= DEPTH_STEP_M
     return metres
 

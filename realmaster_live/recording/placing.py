@@ -15,8 +15,10 @@ from realmaster_live.recording.about import META, SCENE, Meta
 from realmaster_live.recording.calibration import CALIBRATION
 from realmaster_live.recording.files import PART
 from realmaster_live.recording.lock import LOCK
+from realmaster_live.recording.road_maps import FOLDER as ROAD_MAPS
 from realmaster_live.recording.segment import SEGMENT, SEGMENTS, segment_folders
-from realmaster_live.recording.tables import SCHEMAS
+from realmaster_live.recording.sweeps import sweep_files
+from realmaster_live.recording.tables import ALL_SCHEMAS
 from realmaster_live.system.inside import SafeFolder, kind_of
 
 BEFORE = {LOCK, SCENE}  # what may be in the folder of a new recording
@@ -66,7 +68,7 @@ def remove_recording(folder: Path) -> None:
             f"expected the segments themselves in {folder}, got a link: remove the recording by "
             "hand, or name another folder"
         )
-    tables = [f"{name}.{kind}" for name in SCHEMAS for kind in ("parquet", "arrows")]
+    tables = [f"{name}.{kind}" for name in ALL_SCHEMAS for kind in ("parquet", "arrows")]
     streams = [
         f"{camera}/{file}"
         for camera, facts in meta.cameras.items()
@@ -74,7 +76,8 @@ def remove_recording(folder: Path) -> None:
     ]
     for segment in segment_folders(folder):
         inside = SafeFolder(segment, error=RecordingError)
-        for name in (*tables, *streams, SEGMENT):
+        sweeps = sweep_files(segment)
+        for name in (*tables, *streams, *sweeps, SEGMENT):
             with contextlib.suppress(RecordingError):  # a link: nothing is removed through it
                 inside.target(name).unlink(missing_ok=True)
                 inside.target(name + PART).unlink(missing_ok=True)
@@ -82,6 +85,10 @@ def remove_recording(folder: Path) -> None:
             _remove_empty(segment / camera)
         _remove_empty(segment)
     _remove_empty(folder / SEGMENTS)
+    for name in meta.road_maps.values():
+        with contextlib.suppress(RecordingError):
+            root.target(f"{ROAD_MAPS}/{name}").unlink(missing_ok=True)
+    _remove_empty(folder / ROAD_MAPS)
     (folder / CALIBRATION).unlink(missing_ok=True)
     (folder / META).unlink()
 

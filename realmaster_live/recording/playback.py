@@ -6,13 +6,14 @@ import contextlib
 import copy
 import heapq
 import logging
+import operator
 import time
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,19 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.source_info import CameraInfo, SourceInfo
+from realmaster_live.recording import sensor_readings
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.camera_rows import CameraRows
+from realmaster_live.recording.choice import chosen
+from realmaster_live.recording.excerpt import Excerpt
 from realmaster_live.recording.packing import PACKINGS
+from realmaster_live.recording.random_access import RandomAccess, frame_places
 from realmaster_live.recording.reading import SceneFacts, Segment, open_segments
+from realmaster_live.recording.road_maps import read_road_maps
 from realmaster_live.recording.sample import Sample
-from realmaster_live.recording.tables import SCHEMAS, pa
+from realmaster_live.recording.scenes import scene_facts, scene_parts
+from realmaster_live.recording.tables import ALL_SCHEMAS, pa
 
 log = logging.getLogger(__name__)
 Damaged = Literal["raise", "skip"]
@@ -63,15 +70,16 @@ class Recording:
         self.folder = Path(folder)
         self.meta = Meta.read(self.folder)
         self.pace = pace
-        self.cameras = _chosen("cameras", cameras, tuple(self.meta.cameras))
+        self.cameras = chosen("cameras", cameras, tuple(self.meta.cameras))
         recorded = [
             name
             for name in PACKINGS
             if any(name in self.meta.cameras[camera].streams for camera in self.cameras)
         ]
-        self.labels = _chosen("labels", labels, tuple(recorded))
+        self.labels = chosen("labels", labels, tuple(recorded))
         self.damaged: dict[str, str] = {}  # segment that was skipped -> reason
         self._closed = False
+        self._random = RandomAccess()
         self._segments = open_segments(self.folder, self.meta, verify=verify)
 
     def __enter__(self) -> Recording:
@@ -83,6 +91,31 @@ class Recording:
     def __len__(self) -> int:
         """Return the number of frames of all cameras."""
         return sum(segment.count(camera) for segment in self._segments for camera in self.cameras)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> Excerpt: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Sample | Excerpt:
+        """Return what was recorded of a frame, in the order of `frames`, or a slice of them.
+
+        Negative indices count from the end. A slice decodes each frame when it is asked for.
+
+        Raises:
+            IndexError: there are fewer frames.
+            RecordingError: a file is damaged, or the recording was closed before.
+        """
+        if isinstance(index, slice):
+            return Excerpt(self._sample_at, range(len(self))[index], self)
+        return self._sample_at(operator.index(index))
+
+    def _sample_at(self, index: int) -> Sample:
+        self._check_open()
+        number, camera, row = self._places[index].tolist()
+        name = self.cameras[camera]
+        recorded = self.streams(name)
+        wanted = [one for one in recorded if one in ("sim", "real") or one in self.labels]
+        return self._random.sample(self._segments[number], name, row, wanted)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield what `frames` does."""
@@ -121,23 +154,7 @@ class Recording:
         A recording goes on when another town is loaded; each scene is a recording with the facts of
         its own town. `by_weather` cuts it where the weather changes, too.
         """
-        parts: list[tuple[SceneFacts, list[Segment]]] = []
-        before: SceneFacts | None = None
-        unknown: list[Segment] = []  # empty or damaged: they go with what comes before them
-        for segment in self._segments:
-            facts = _facts_of(segment, self.cameras)
-            if facts is None:
-                (parts[-1][1] if parts else unknown).append(segment)
-                continue
-            same = before is not None and before.continues_in(facts)
-            if by_weather and before is not None and before.weather != facts.weather:
-                same = False
-            if same:
-                parts[-1][1].append(segment)
-            else:
-                parts.append((facts, [*unknown, segment]))
-                unknown = []
-            before = facts
+        parts = scene_parts(self._segments, self.cameras, by_weather=by_weather)
         if len(parts) <= 1:
             return (self,)
         return tuple(self._part(facts, segments) for facts, segments in parts)
@@ -146,8 +163,9 @@ class Recording:
         about = self.meta.about
         part = copy.copy(self)
         part._segments = segments
+        part.__dict__.pop("_places", None)  # those of the whole
         part.damaged = {}
-        source = next(one.source for one in segments if _facts_of(one, self.cameras))
+        source = next(one.source for one in segments if scene_facts(one, self.cameras))
         source = source.in_conditions(facts.town, facts.weather)
         part.meta = replace(
             self.meta,
@@ -158,25 +176,64 @@ class Recording:
         return part
 
     @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        """(N, 3) segment, camera and row of every frame, in the order of `frames`."""
+        return frame_places(self._segments, self.cameras)
+
+    @cached_property
     def calibration(self) -> dict[str, Any]:
         """Camera name -> size, K, distortion and where it sits, as in calib.json."""
         return read_calibration(self.folder)
+
+    @cached_property
+    def opendrive(self) -> dict[str, str]:
+        """Town -> OpenDRIVE text of its roads, for the towns whose source gave it."""
+        return read_road_maps(self.folder, self.meta)
 
     def streams(self, camera: str) -> tuple[str, ...]:
         """Return what was recorded of a camera: "sim", "real" and labels."""
         self._check_camera(camera)
         return tuple(self.meta.cameras[camera].streams)
 
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """Its segments in order; of a scene, those of the scene."""
+        return tuple(self._segments)
+
     def segment_folders(self) -> list[Path]:
         """Return the folders of its segments, in order; of a scene, those of the scene."""
         return [segment.folder for segment in self._segments]
 
     def table(self, name: str, camera: str | None = None) -> Any:
-        """Return "frames", "objects" or "trust" of all segments as one pyarrow Table."""
+        """Return a table of all segments as one pyarrow Table.
+
+        Args:
+            name: "frames", "objects" or "trust", or of the vehicle "ego" or "events".
+            camera: whose rows; None for all. The vehicle's tables have none.
+        """
         if camera is not None:
             self._check_camera(camera)
         tables = [segment.rows(name, camera) for segment in self._segments]
-        return pa.concat_tables([SCHEMAS[name].empty_table(), *tables])
+        return pa.concat_tables([ALL_SCHEMAS[name].empty_table(), *tables])
+
+    @property
+    def sensor_counts(self) -> dict[str, int]:
+        """What `sensors` takes -> how many readings of it were recorded."""
+        return sensor_readings.count_readings(self._segments)
+
+    def sensors(self, name: str) -> Iterator[tuple[int, Any]]:
+        """Yield (frame number, reading) of one sensor in order; a missing reading is left out.
+
+        Args:
+            name: "control", "imu", "gnss", "collision", "lane_invasion", or a lidar's or radar's
+                name; the readings are those of `frames.ego`.
+
+        Raises:
+            ConfigError: it was not recorded; the message says how to record it.
+            RecordingError: a file is damaged.
+        """
+        sensor_readings.check_recorded(name, self._segments, self.folder)
+        return sensor_readings.readings(name, self._segments)
 
     def frames(self) -> Iterator[Frame]:
         """Yield the frames tick by tick; `captured_at` is the time at which each is yielded.
@@ -184,10 +241,7 @@ class Recording:
         Raises:
             RecordingError: a file is damaged, or the recording was closed before.
         """
-        if self._closed:
-            raise RecordingError(
-                f"expected an open recording, got {self.folder}, which was closed: open it again"
-            )
+        self._check_open()
         began_s, last_s = None, 0.0  # host clock minus simulation clock; of the frame before
         with ExitStack() as stack:
             players = [stack.enter_context(closing(self._played(name))) for name in self.cameras]
@@ -208,6 +262,7 @@ class Recording:
         *,
         streams: Collection[str] | None = None,
         every: int = 1,
+        frames: Sequence[tuple[int, int]] | None = None,
         damaged: Damaged = "raise",
     ) -> Iterator[Sample]:
         """Yield what was recorded of one camera, in order.
@@ -217,14 +272,16 @@ class Recording:
             streams: what to decode, among "sim", "real" and labels; None for all. The others are
                 not decoded: without "sim" a frame's image is (0, 0, 3).
             every: take every n-th frame; losses before the skipped ones are added to the next.
+            frames: of those, take the ones whose numbers are in these ranges, both ends included;
+                segments without any are not opened.
             damaged: "skip" continues with the next segment, warns, and records the reason in
                 `damaged`.
         """
         self._check_camera(camera)
-        decoded = _chosen("streams", streams, self.streams(camera))
+        decoded = chosen("streams", streams, self.streams(camera))
         if every < 1:
             raise ConfigError(f"expected every of 1 or more, got {every}: raise it")
-        return self._samples(camera, decoded, every, damaged, self._segments)
+        return self._samples(camera, decoded, every, frames, damaged, self._segments)
 
     def pairs(
         self, camera: str | None = None
@@ -245,7 +302,7 @@ class Recording:
 
     def pictures(self, camera: str, stream: str, wanted: range) -> Iterator[NDArray[Any]]:
         """Yield one stream's pictures or labels at ascending indices among a camera's frames."""
-        _chosen("streams", [stream], self.streams(camera))
+        chosen("streams", [stream], self.streams(camera))
         first = 0
         for segment in self._segments:
             if first >= wanted.stop:
@@ -263,8 +320,9 @@ class Recording:
             segment.check(self.cameras)
 
     def close(self) -> None:
-        """End `frames`; may be called twice."""
+        """End `frames`, and close what was opened for single ones; may be called twice."""
         self._closed = True
+        self._random.close()
 
     def _played(self, camera: str) -> Generator[tuple[_Order, Frame], None, None]:
         """Yield the frames of a camera, each with what orders it among those of all cameras.
@@ -275,7 +333,7 @@ class Recording:
         recorded = self.streams(camera)
         streams = ["sim", *(name for name in self.labels if name in recorded)]
         for number, segment in enumerate(self._segments):
-            for sample in self._samples(camera, streams, 1, "raise", [segment]):
+            for sample in self._samples(camera, streams, 1, None, "raise", [segment]):
                 frame = sample.frame
                 yield (number, frame.timestamp, frame.frame_id, order), frame
 
@@ -284,6 +342,7 @@ class Recording:
         camera: str,
         streams: Collection[str],
         every: int,
+        frames: Sequence[tuple[int, int]] | None,
         damaged: Damaged,
         segments: Sequence[Segment],
     ) -> Iterator[Sample]:
@@ -292,6 +351,8 @@ class Recording:
             try:
                 rows = CameraRows.read(segment, camera)
                 places = np.arange(-passed % every, len(rows), every)
+                if frames is not None:
+                    places = places[_in_ranges(rows.frame_ids[places], frames)]
                 losses = np.cumsum(rows.dropped)
                 reported = 0
                 images = segment.pictures(camera, streams, [int(rows.pictures[i]) for i in places])
@@ -309,27 +370,19 @@ class Recording:
                 with contextlib.suppress(RecordingError):  # the number is unknown
                     lost += segment.count(camera)
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RecordingError(
+                f"expected an open recording, got {self.folder}, which was closed: open it again"
+            )
+
     def _check_camera(self, camera: str) -> None:
-        _chosen("cameras", [camera], tuple(self.meta.cameras))
+        chosen("cameras", [camera], tuple(self.meta.cameras))
 
 
-def _facts_of(segment: Segment, cameras: Collection[str]) -> SceneFacts | None:
-    """Return where a segment was recorded; None where it is empty or damaged."""
-    try:
-        return segment.scene(cameras)
-    except RecordingError as error:
-        log.debug("%s", error)  # raised again when its frames are read
-        return None
-
-
-def _chosen(
-    what: str, requested: Collection[str] | None, recorded: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Return what was requested, in the order in which it was recorded."""
-    unknown = sorted(set(requested or ()) - set(recorded))
-    if unknown:
-        raise ConfigError(
-            f"expected {what} among {', '.join(recorded) or 'none'}, which were recorded, got "
-            f"{', '.join(unknown)}: leave them out or record again with them"
-        )
-    return recorded if requested is None else tuple(n for n in recorded if n in requested)
+def _in_ranges(numbers: NDArray[np.int64], ranges: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """Return which numbers are in one of the ranges, both ends included."""
+    found = np.zeros(len(numbers), np.bool_)
+    for first, last in ranges:
+        found |= (numbers >= first) & (numbers <= last)
+    return found

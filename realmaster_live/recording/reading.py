@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from realmaster_live.errors import RecordingError
+from realmaster_live.frames.ego import EgoState
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import About, Meta
+from realmaster_live.recording.ego_rows import read_states, read_weathers
+from realmaster_live.recording.ego_schemas import EGO_SCHEMAS
 from realmaster_live.recording.readable import Readable, unopened
 from realmaster_live.recording.segment import (
     SEGMENT,
@@ -24,7 +28,21 @@ from realmaster_live.recording.segment import (
     spans_of,
 )
 from realmaster_live.recording.streams import count, decodable, read_stream
-from realmaster_live.recording.tables import SCHEMAS, compute, has_table, read_table, unusable
+from realmaster_live.recording.sweeps import (
+    SUFFIX,
+    StoredSweeps,
+    SweepFile,
+    is_sweep_file,
+    sweep_files,
+)
+from realmaster_live.recording.tables import (
+    ALL_SCHEMAS,
+    SCHEMAS,
+    compute,
+    has_table,
+    read_table,
+    unusable,
+)
 from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.inside import SafeFolder
 
@@ -107,7 +125,8 @@ class Segment:
 
     def rows(self, name: str, camera: str | None = None) -> Any:
         """Return a table, of one camera or of all."""
-        self._check(f"{name}.parquet")
+        if name in SCHEMAS or f"{name}.parquet" in self._kept_files:
+            self._check(f"{name}.parquet")
         table = self.read(name)
         if camera is not None:
             table = table.filter(compute.equal(table["camera"], camera))
@@ -118,9 +137,44 @@ class Segment:
     def read(self, name: str) -> Any:
         """Return a table of all cameras without comparing it with its hash."""
         self._check_place()
-        if not is_finished(self.folder) and not has_table(self.folder, name):
-            return SCHEMAS[name].empty_table()  # killed before it was begun
+        is_optional = name in EGO_SCHEMAS and f"{name}.parquet" not in self._kept_files
+        if (is_optional or not is_finished(self.folder)) and not has_table(self.folder, name):
+            return ALL_SCHEMAS[name].empty_table()  # not recorded, or killed before it was begun
         return read_table(self.folder, name)
+
+    @cached_property
+    def states(self) -> Mapping[int, EgoState]:
+        """The vehicle's state by frame id; empty where it was not recorded."""
+        found = read_states(self.rows("ego"), self.rows("events"))
+        sweeps = self.sweeps
+        if not sweeps:
+            return found
+        return {
+            number: replace(state, sweeps=StoredSweeps(sweeps, number))
+            for number, state in found.items()
+        }
+
+    @cached_property
+    def sweeps(self) -> Mapping[str, SweepFile]:
+        """The files of lidars' and radars' sweeps, by the sensors' names."""
+        names = {one.removesuffix(SUFFIX) for one in self._kept_files if is_sweep_file(one)}
+        names |= {one.removesuffix(SUFFIX) for one in sweep_files(self.folder)}
+        return {
+            name: SweepFile(self.folder / file, partial(self._check, file))
+            for name in sorted(names)
+            for file in [f"{name}{SUFFIX}"]
+        }
+
+    @cached_property
+    def weathers(self) -> Mapping[int, Mapping[str, float]]:
+        """The weather's parameters by frame id, where they were recorded."""
+        return read_weathers(self.rows("ego"))
+
+    @property
+    def _kept_files(self) -> Mapping[str, Any]:
+        """The files that the segment's own description lists."""
+        info = self.info
+        return {} if info is None else info.files
 
     def count(self, camera: str) -> int:
         """Return how many frames of a camera all its files have.
@@ -144,8 +198,10 @@ class Segment:
 
     def check(self, cameras: Collection[str]) -> None:
         """Compare every file of some cameras with its hash; RecordingError names the first."""
-        for name in SCHEMAS:
+        for name in ALL_SCHEMAS:
             self.rows(name)
+        for name in self.sweeps:
+            self._check(f"{name}{SUFFIX}")
         for camera in cameras:
             if self.info is not None and camera in self.info.cameras:
                 for file in self._meta.cameras[camera].streams.values():
@@ -162,14 +218,10 @@ class Segment:
         Raises:
             RecordingError: a file of a finished segment is missing, damaged or too short.
         """
-        files = self._meta.cameras[camera].streams
         if not streams or not places:
             yield from ({} for _ in places)
             return
-        for name in streams:
-            self._check(f"{camera}/{files[name]}")
-        paths = {name: self._files.file(f"{camera}/{files[name]}") for name in streams}
-        facts = self._meta.cameras[camera]
+        paths = {name: self.path(camera, name) for name in streams}
         wanted = None if places[-1] == len(places) - 1 else places
         with ExitStack() as stack:
             readers = {
@@ -179,18 +231,11 @@ class Segment:
             for place in places:
                 images = {name: next(reader, None) for name, reader in readers.items()}
                 for name, image in images.items():
-                    if image is not None and image.shape[:2] != (facts.height, facts.width):
-                        height, width = image.shape[:2]
-                        raise RecordingError(
-                            f"expected pictures of {facts.width}x{facts.height} in {paths[name]}, "
-                            f"got {width}x{height}: restore the file from a copy or record again"
-                        )
+                    if image is not None:
+                        self.check_size(image, camera, paths[name])
                 short = [name for name, image in images.items() if image is None]
                 if short and self.info is not None:
-                    raise RecordingError(
-                        f"expected a picture at {place} in {paths[short[0]]}, got its end: "
-                        "restore the file from a copy or record again"
-                    )
+                    raise too_short(paths[short[0]], place)
                 if short:
                     log.warning(
                         "%s of %s was cut short: %d of %d frames are there",
@@ -201,6 +246,31 @@ class Segment:
                     )
                     return
                 yield images
+
+    def path(self, camera: str, stream: str) -> Path:
+        """Return the file of a stream, compared with its hash before its first use.
+
+        Raises:
+            RecordingError: it is missing, or not as it was recorded.
+        """
+        file = f"{camera}/{self._meta.cameras[camera].streams[stream]}"
+        self._check(file)
+        return self._files.file(file)
+
+    def check_size(self, image: Any, camera: str, path: Path) -> None:
+        """Refuse a picture or label, (H, W, ...), of another size than the camera's."""
+        facts = self._meta.cameras[camera]
+        if image.shape[:2] != (facts.height, facts.width):
+            height, width = image.shape[:2]
+            raise RecordingError(
+                f"expected pictures of {facts.width}x{facts.height} in {path}, got "
+                f"{width}x{height}: restore the file from a copy or record again"
+            )
+
+    @property
+    def fps(self) -> float:
+        """Frame rate of its films' clock."""
+        return self._meta.spec.fps
 
     def _reader(
         self, path: Path, name: str, wanted: Sequence[int] | None
@@ -277,6 +347,14 @@ class Segment:
         self._checked.add(file)
 
 
+def too_short(path: Path, place: int) -> RecordingError:
+    """Return the error of a file that ends before a picture that should be in it."""
+    return RecordingError(
+        f"expected a picture at {place} in {path}, got its end: restore the file from a copy or "
+        "record again"
+    )
+
+
 def open_segments(folder: Path, meta: Meta, *, verify: bool = True) -> list[Segment]:
     """Return the segments of a recording in order: all that are there or should be.
 
@@ -294,4 +372,4 @@ def is_ours(folder: Path, meta: Meta) -> bool:
     """Return whether a folder with a segment's name is one: empty, or with a segment's files."""
     if folder.name in meta.segments or is_finished(folder):
         return True
-    return any(has_table(folder, name) for name in SCHEMAS) or not any(folder.iterdir())
+    return any(has_table(folder, name) for name in ALL_SCHEMAS) or not any(folder.iterdir())

@@ -11,20 +11,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.errors import ConfigError, RecordingError, reason
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import About, Camera, Meta
 from realmaster_live.recording.calibration import calibrate, write_calibration
 from realmaster_live.recording.files import unwritable
+from realmaster_live.recording.film_packets import Films
 from realmaster_live.recording.lock import Lock
 from realmaster_live.recording.open_segment import OpenSegment
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.placing import check_place, remove_recording
+from realmaster_live.recording.road_maps import keep_road_map
 from realmaster_live.recording.segment import SEGMENTS, segment_name
 from realmaster_live.recording.streams import file_of
 from realmaster_live.recording.videos import Pictures, Preset
+from realmaster_live.system.host import memory_used
 from realmaster_live.system.inside import plain_name
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class Recorder:
         segment_s: simulated seconds after which a new segment begins.
         segment_bytes: size after which it begins earlier.
         lossless: keep every bit of the pictures, at about ten times the size; labels always are.
+        opendrive: town -> OpenDRIVE text, for towns whose roads the run's source does not know.
         container: of the pictures. preset, crf: x264's effort and quality, lower is better.
 
     Raises:
@@ -69,6 +73,7 @@ class Recorder:
         segment_s: float = 60.0,
         segment_bytes: int = 2 * 2**30,
         lossless: bool = False,
+        opendrive: Mapping[str, str] | None = None,
         container: Literal["mp4", "mkv"] = "mp4",
         preset: Preset = "ultrafast",
         crf: int = 18,
@@ -82,6 +87,8 @@ class Recorder:
         self.frames = 0
         self._spec, self._given, self._overwrite = spec, about or About(), overwrite
         self._run: RunInfo | None = None
+        self._films = Films()
+        self._opendrive = dict(opendrive or {})
         self._source = SourceInfo()  # of the latest chunk
         self._pictures = Pictures(container=container, lossless=lossless, preset=preset, crf=crf)
         self._segment_s, self._segment_bytes = segment_s, segment_bytes
@@ -130,6 +137,7 @@ class Recorder:
         """Open the recorder for a run, whose source, engine and chunks it will describe."""
         self.open()
         self._run = run
+        self._films = run.share(Films)
 
     def write(self, chunk: Chunk) -> None:
         """Append one chunk; returns when it is encoded and handed to the operating system."""
@@ -189,6 +197,7 @@ class Recorder:
             complete=True,
             frames=self.frames,
             lost_frames=self._lost_frames,
+            host={**self._meta.host, **memory_used()},
         )
         self._meta.write(self.folder)
 
@@ -266,6 +275,10 @@ class Recorder:
         first = chunk.sources[0]
         assert self._meta is not None  # every camera was met before
         meta = self._meta.with_conditions(first.town, first.weather_words)
+        maps = {} if self._run is None else getattr(self._run.source, "opendrive", {})
+        road_map = maps.get(first.town) or self._opendrive.get(first.town)
+        if road_map and first.town not in meta.road_maps:
+            meta = keep_road_map(meta, self.folder, first.town, road_map)
         if meta != self._meta:
             self._meta = meta
             meta.write(self.folder)
@@ -275,6 +288,7 @@ class Recorder:
             fps=self._chunk_spec().fps,
             pictures=self._pictures,
             pool=self._pool,
+            films=self._films,
         )
 
     def _is_another_world(self, segment: OpenSegment, chunk: Chunk) -> bool:
@@ -378,5 +392,5 @@ class Recorder:
                 raise
         except OSError as error:
             raise RecordingError(
-                f"expected to write in {self.folder}, got {error}: record elsewhere"
+                f"expected to write in {self.folder}, got {reason(error)}: record elsewhere"
             ) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,3 +36,29 @@ class Sample:
     chunk_start: bool
     prompt: str | None
     seed: int | None
+
+    def __repr__(self) -> str:
+        """Show the frame, and what was recorded besides it."""
+        real = "not realized or not read" if self.real is None else "realized"
+        trust = "not judged" if self.trust is None else f"trust {self.trust.score:.2f}"
+        return f"Sample({self.frame!r}, {real}, {len(self.annotations)} annotations, {trust})"
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The rendered picture, (H, W, 3) uint8 sRGB."""
+        return self.frame.image
+
+    @property
+    def labels(self) -> Mapping[str, NDArray[Any]]:
+        """The requested labels by name."""
+        return self.frame.labels
+
+    @property
+    def frame_id(self) -> int:
+        """The simulator's number of the frame."""
+        return self.frame.frame_id
+
+    @property
+    def timestamp(self) -> float:
+        """Simulation clock, seconds."""
+        return self.frame.timestamp

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -135,9 +135,14 @@ def is_finished(folder: Path) -> bool:
     return os.path.lexists(folder / SEGMENT)
 
 
-def stored_files(folder: Path, streams: Mapping[str, Mapping[str, str]]) -> dict[str, StoredFile]:
-    """Return path within the segment -> size and hash, of its tables and cameras' streams."""
-    names = [f"{table}.parquet" for table in SCHEMAS]
+def stored_files(
+    folder: Path, streams: Mapping[str, Mapping[str, str]], others: Iterable[str] = ()
+) -> dict[str, StoredFile]:
+    """Return path within the segment -> size and hash, of its tables and cameras' streams.
+
+    `others` are the names of what only some recordings have.
+    """
+    names = [*(f"{table}.parquet" for table in SCHEMAS), *others]
     names += [f"{camera}/{file}" for camera, files in streams.items() for file in files.values()]
     return {
         name: StoredFile(

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from realmaster_live.recording.decoders import read_pictures
 from realmaster_live.recording.labels import LabelWriter, count_labels, cut_labels, read_label
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.readable import Readable
@@ -50,7 +51,7 @@ def read_stream(
     """
     if stream in PACKINGS:
         return read_label(path, stream, wanted)
-    return read_video(path, wanted, fps)
+    return read_video(path) if wanted is None else read_pictures(path, wanted, fps)
 
 
 def count(path: Path) -> Readable:

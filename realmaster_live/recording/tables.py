@@ -13,6 +13,7 @@ from typing import Any, Literal
 from realmaster_live.errors import RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.batches import BatchFile
+from realmaster_live.recording.ego_schemas import EGO_SCHEMAS
 from realmaster_live.recording.files import in_one_line, mapped, replacing
 from realmaster_live.system.arrow_memory import in_arrow_memory
 from realmaster_live.system.contents import classify_file
@@ -116,13 +117,16 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     ),
     "objects": (*(name for name, _ in _KEY), "class_id", "mask_id", "pixels"),
     "trust": tuple(name for name, _ in _KEY),
+    "ego": ("frame_id", "timestamp"),
+    "events": ("frame_id", "kind"),
 }
+ALL_SCHEMAS: Mapping[str, Any] = {**SCHEMAS, **EGO_SCHEMAS}
 ADDED = ("town", "weather")  # columns that version 2 of the format had not
 
 
 def open_journal(folder: Path, name: str) -> BatchFile:
-    """Begin one table of an open segment: `folder` is the segment's, `name` one of SCHEMAS."""
-    return BatchFile(_journal(folder, name), lambda file: ipc.new_stream(file, SCHEMAS[name]))
+    """Begin one table of an open segment: `folder` is the segment's, `name` one of ALL_SCHEMAS."""
+    return BatchFile(_journal(folder, name), lambda file: ipc.new_stream(file, ALL_SCHEMAS[name]))
 
 
 def keep_table(folder: Path, name: str, table: Any | None = None) -> Path:
@@ -153,7 +157,7 @@ def read_table(folder: Path, name: str) -> Any:
     try:
         with files.open(path) as file:
             table = parquet.read_table(in_arrow_memory(file), partitioning=None)
-            table = _completed(table, SCHEMAS[name])
+            table = _completed(table, ALL_SCHEMAS[name])
             table.validate(full=True)
             return checked_rows(table, name, folder / path)
     except DAMAGED as error:
@@ -200,7 +204,7 @@ def read_journal(path: Path, *, tolerate: Tolerated = "nothing") -> Any:
     Raises:
         RecordingError: it is no regular file, or it is damaged in another way.
     """
-    batches, schema = [], SCHEMAS[path.stem]
+    batches, schema = [], ALL_SCHEMAS[path.stem]
     content = mapped(path)  # of a file, Arrow would take memory for as much as a header claims
     if not content:  # nothing had reached the disk
         return schema.empty_table()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +18,10 @@ from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.files import PART
 from realmaster_live.recording.lock import is_locked
 from realmaster_live.recording.reading import Segment, open_segments
+from realmaster_live.recording.road_maps import read_road_maps
 from realmaster_live.recording.segment import SEGMENTS, SegmentInfo
-from realmaster_live.recording.tables import SCHEMAS
+from realmaster_live.recording.sweeps import SUFFIX, count_sweeps, sweep_files
+from realmaster_live.recording.tables import ALL_SCHEMAS, SCHEMAS, has_table
 from realmaster_live.system.contents import sha256_of
 from realmaster_live.system.inside import SafeFolder, regular_files
 
@@ -32,6 +36,7 @@ class SegmentFinding:
         state: "open" segments were never closed, "damaged" ones are not as they were recorded.
         frames: camera -> rows that have a picture in every stream.
         pictures: camera -> stream -> pictures in its file. rows: table -> rows.
+        sweeps: lidar or radar -> sweeps in its file. missing: sensor -> ticks without its reading.
         lost_frames: missing before and between its frames, as counted while recording.
         bytes: of all its files. problems: one sentence each.
     """
@@ -41,6 +46,8 @@ class SegmentFinding:
     frames: Mapping[str, int] = field(default_factory=dict)
     pictures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    sweeps: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
     lost_frames: int = 0
     bytes: int = 0
     problems: tuple[str, ...] = ()
@@ -89,6 +96,10 @@ class Findings:
             for camera, streams in segment.pictures.items():
                 counts = "  ".join(f"{name} {number}" for name, number in streams.items())
                 lines.append(f"      {camera}: {segment.frames.get(camera, 0)} frames;  {counts}")
+            if segment.sweeps or segment.missing:
+                found = [f"{name} {number} sweeps" for name, number in segment.sweeps.items()]
+                found += [f"{name} missing {n} times" for name, n in segment.missing.items()]
+                lines.append(f"      sensors: {', '.join(found)}")
             lines += [f"    ! {problem}" for problem in segment.problems]
         lines += [f"! {problem}" for problem in self.problems]
         lines += [f"- {note}" for note in self.notes]
@@ -122,6 +133,10 @@ def verify(folder: str | Path, *, decode: bool = False) -> Findings:
     try:
         missing = meta.cameras.keys() - read_calibration(folder).keys()
         problems += [f"calib.json has nothing about {camera}" for camera in sorted(missing)]
+    except RecordingError as error:
+        problems.append(str(error))
+    try:
+        read_road_maps(folder, meta)
     except RecordingError as error:
         problems.append(str(error))
     lost, kept = _set_aside(folder)
@@ -197,6 +212,8 @@ def _check_segment(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding
             for path in regular_files(folder)
             if path.name.endswith(PART)
         ]
+    sweeps, unreadable = _sweeps(segment)
+    problems += unreadable
     problems += _orphan_rows(tables) + _uncovered(info, tables)
     if problems and state == "whole":
         state = "damaged"
@@ -207,6 +224,8 @@ def _check_segment(segment: Segment, meta: Meta, decode: bool) -> SegmentFinding
         frames=frames,
         pictures=pictures,
         rows={name: len(table) for name, table in tables.items()},
+        sweeps=sweeps,
+        missing=_missing_readings(tables),
         lost_frames=sum(dropped),
         bytes=sum(path.stat().st_size for path in regular_files(folder)),
         problems=tuple(problems),
@@ -260,12 +279,32 @@ def _altered(folder: Path, info: SegmentInfo) -> list[str]:
 
 def _tables(segment: Segment) -> tuple[dict[str, Any], list[str]]:
     tables, problems = {}, []
-    for name in SCHEMAS:
+    for name in ALL_SCHEMAS:
         try:
-            tables[name] = segment.read(name)
+            if name in SCHEMAS or has_table(segment.folder, name):
+                tables[name] = segment.read(name)
         except RecordingError as error:
             problems.append(str(error))
     return tables, problems
+
+
+def _sweeps(segment: Segment) -> tuple[dict[str, int], list[str]]:
+    """Return sensor -> sweeps, of the files that can be opened, and what is wrong with them."""
+    counts, problems = {}, []
+    for file in sweep_files(segment.folder):
+        readable = count_sweeps(segment.folder / file)
+        if readable.opened:
+            counts[file.removesuffix(SUFFIX)] = readable.pictures
+        if readable.problem:
+            problems.append(f"{file} cannot be read to its end: {readable.problem}")
+    return counts, problems
+
+
+def _missing_readings(tables: Mapping[str, Any]) -> dict[str, int]:
+    if "ego" not in tables:
+        return {}
+    names = chain.from_iterable(row or () for row in tables["ego"]["missing"].to_pylist())
+    return dict(Counter(names))
 
 
 def _missing_pictures(info: SegmentInfo, pictures: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.optional import require
 from realmaster_live.recording.files import replacing, unplayable
 from realmaster_live.recording.h264 import H264File
@@ -31,6 +31,8 @@ UNPLAYABLE = (av.FFmpegError, OSError, ValueError, IndexError, TypeError, Arithm
 DECODING = {"max_pixels": str(2**27)}  # a damaged header may claim any size
 FORMATS: Mapping[str, str] = {".mp4": "mp4", ".mkv": "matroska"}
 Preset = Literal["ultrafast", "superfast", "veryfast", "medium"]
+PRESETS: tuple[str, ...] = get_args(Preset)
+WORST_CRF = 51
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,20 @@ class Pictures:
     lossless: bool = False
     preset: Preset = "ultrafast"
     crf: int = 18
+
+    def __post_init__(self) -> None:
+        """Check the values, once; raises ConfigError."""
+        for name, known in (("container", ("mp4", "mkv")), ("preset", PRESETS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f"expected a {name} among {', '.join(known)}, got {value!r}: choose one"
+                )
+        if not isinstance(self.crf, int) or not 0 <= self.crf <= WORST_CRF:
+            raise ConfigError(
+                f"expected a crf from 0 to {WORST_CRF}, got {self.crf!r}: 18 is usual, and lower "
+                "is better"
+            )
 
 
 class PictureWriter(H264File):
@@ -73,21 +89,15 @@ class PictureWriter(H264File):
         )
 
 
-def read_video(
-    path: Path,
-    wanted: Sequence[int] | None = None,  # ascending indices of pictures; all by default
-    fps: float = 0.0,  # frame rate of the file's clock, needed with `wanted`
-) -> Iterator[NDArray[np.uint8]]:
+def read_video(path: Path) -> Iterator[NDArray[np.uint8]]:
     """Yield the (H, W, 3) sRGB pictures of a file that PictureWriter wrote.
-
-    Decoding begins at the key frame before the first one wanted.
 
     Raises:
         RecordingError: it cannot be played, or only up to some picture.
     """
     converter = av.video.reformatter.VideoReformatter()
-    for frame in _frames(path, wanted, fps):
-        yield _to_rgb(frame, converter)
+    for frame in _frames(path):
+        yield to_rgb(frame, converter)
 
 
 def count_pictures(path: Path) -> Readable:
@@ -109,10 +119,10 @@ def cut_video(path: Path, count: int) -> None:
     options = dict(CONTAINERS[path.suffix])
     with replacing(path, *UNPLAYABLE) as part:
         with (
-            _opened(path) as old,
+            open_video(path) as old,
             av.open(part.absolute(), "w", format=FORMATS[path.suffix], options=options) as new,
         ):
-            stream = _film(old)
+            stream = film_of(old)
             copied = new.add_stream_from_template(stream)
             packets = (packet for packet in old.demux(stream) if packet.size)
             for packet in itertools.islice(packets, count):
@@ -125,7 +135,7 @@ def cut_video(path: Path, count: int) -> None:
             )
 
 
-def _opened(path: Path, suffix: str = "") -> Any:
+def open_video(path: Path, suffix: str = "") -> Any:
     """Open a video by its absolute path, as the container that its suffix names."""
     check_regular(path, error=RecordingError)
     return av.open(
@@ -135,7 +145,7 @@ def _opened(path: Path, suffix: str = "") -> Any:
     )
 
 
-def _film(container: Any) -> Any:
+def film_of(container: Any) -> Any:
     """Return the video stream; ValueError where there is none that can be decoded."""
     streams = container.streams.video
     if not streams or streams[0].codec_context is None:
@@ -148,8 +158,8 @@ def _counted(path: Path, pictures_of: Callable[[Any], Iterator[Any]], suffix: st
     try:
         if check_regular(path, error=RecordingError).st_size == 0:
             return EMPTY
-        with _opened(path, suffix) as container:
-            _film(container)
+        with open_video(path, suffix) as container:
+            film_of(container)
             opened = True
             for _ in pictures_of(container):
                 count += 1
@@ -164,13 +174,13 @@ def _problem(path: Path, error: Exception) -> str:
 
 
 def _packets(container: Any) -> Iterator[Any]:
-    for packet in container.demux(_film(container)):
+    for packet in container.demux(film_of(container)):
         if packet.size and not packet.is_corrupt:
             yield packet
 
 
 def _flawless(container: Any) -> Iterator[Any]:
-    stream = _film(container)
+    stream = film_of(container)
     stream.codec_context.options = {"err_detect": "crccheck+explode", **DECODING}
     for frame in container.decode(stream):
         if frame.is_corrupt:
@@ -178,7 +188,8 @@ def _flawless(container: Any) -> Iterator[Any]:
         yield frame
 
 
-def _to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
+def to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
+    """Return a decoded frame as (H, W, 3) sRGB; `converter` is a VideoReformatter."""
     if not frame.format.is_rgb:
         frame = converter.reformat(
             frame,
@@ -191,25 +202,11 @@ def _to_rgb(frame: Any, converter: Any) -> NDArray[np.uint8]:
     return picture
 
 
-def _frames(path: Path, wanted: Sequence[int] | None, fps: float) -> Iterator[Any]:
-    """Yield decoded frames; a picture's index follows from its presentation time."""
+def _frames(path: Path) -> Iterator[Any]:
     try:
-        with _opened(path) as container:
-            stream = _film(container)
+        with open_video(path) as container:
+            stream = film_of(container)
             stream.codec_context.options = dict(DECODING)
-            if wanted is None:
-                yield from container.decode(stream)
-                return
-            pace = float(stream.time_base) * fps  # pictures a unit of the container's time
-            if wanted[0] > 0:
-                container.seek(int(wanted[0] / pace), stream=stream)
-            waiting = set(wanted)
-            for frame in container.decode(stream):
-                place = round(frame.pts * pace)
-                if place in waiting:
-                    waiting.remove(place)
-                    yield frame
-                if not waiting:
-                    return
+            yield from container.decode(stream)
     except UNPLAYABLE as error:
         raise unplayable(path, error) from error

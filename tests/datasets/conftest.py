@@ -1,11 +1,12 @@
 """Drives to export: drawn ones whose truth is known, and one through the embedded town."""
 
+import shutil
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import pytest
-from driven_scene import FPS, SIZE, driven_chunk
+from driven_scene import FPS, ROADS, SIZE, driven_chunk
 
 from realmaster_live import Chunk, ChunkSpec
 from realmaster_live.frames.trust import InstanceTrust
@@ -14,31 +15,45 @@ from realmaster_live.recording import About, Recorder
 TOWN_SIZE = (320, 180)
 
 
+@pytest.fixture(scope="session")
+def drives_once(tmp_path_factory):
+    """What was recorded for some test of this process, by what was asked for."""
+    return {}, tmp_path_factory.mktemp("drives")
+
+
 @pytest.fixture
-def drive(tmp_path):
-    """The function that records a drawn drive below the test's own folder.
+def drive(drives_once, tmp_path):
+    """The function that leaves a drawn drive below the test's own folder.
 
     `low` lowers the trust in one thing, by mask_id; `labels` are those to record; other options
     are About's.
     """
+    known, root = drives_once
 
-    def record(name="drive", *, town="Town01", chunks=2, cameras=("front",), low=None,
-               labels=None, segment_s=60.0, verdict="passed", realized=True, **about):  # fmt: skip
-        width, height = SIZE
-        spec = ChunkSpec(frames=4, height=height, width=width, fps=FPS)
-        about = About(town=town, **about)
-        folder = tmp_path / name
-        with Recorder(folder, spec, about=about, segment_s=segment_s) as recorder:
-            for index in range(chunks):
-                for camera in cameras:
-                    chunk = driven_chunk(index, camera, labels=labels, trust=low and 0.9)
-                    chunk = distrusted(chunk, low, verdict) if low else chunk
-                    if not realized:
-                        chunk = replace(chunk, frames=chunk.rendered, rendered=None)
-                    recorder.write(chunk)
-        return folder
+    def copy(name="drive", **options):
+        asked = name, repr(sorted(options.items()))
+        if asked not in known:
+            known[asked] = record(root / str(len(known)) / name, **options)
+        return shutil.copytree(known[asked], tmp_path / name)
 
-    return record
+    return copy
+
+
+def record(folder, *, town="Town01", chunks=2, cameras=("front",), low=None, labels=None,
+           segment_s=60.0, verdict="passed", realized=True, roads=True, **about):  # fmt: skip
+    width, height = SIZE
+    spec = ChunkSpec(frames=4, height=height, width=width, fps=FPS)
+    about = About(town=town, **about)
+    opendrive = {town: ROADS} if roads else {}
+    with Recorder(folder, spec, about=about, segment_s=segment_s, opendrive=opendrive) as recorder:
+        for index in range(chunks):
+            for camera in cameras:
+                chunk = driven_chunk(index, camera, labels=labels, trust=low and 0.9)
+                chunk = distrusted(chunk, low, verdict) if low else chunk
+                if not realized:
+                    chunk = replace(chunk, frames=chunk.rendered, rendered=None)
+                recorder.write(chunk)
+    return folder
 
 
 def distrusted(chunk, mask_id, verdict):
@@ -48,6 +63,13 @@ def distrusted(chunk, mask_id, verdict):
     )
     trust = tuple(replace(one, instances=(low,), verdict=verdict) for one in chunk.trust)
     return replace(chunk, trust=trust)
+
+
+@pytest.fixture
+def spec_of_drives():
+    """The chunks of a drawn drive."""
+    width, height = SIZE
+    return ChunkSpec(frames=4, height=height, width=width, fps=FPS)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +88,10 @@ def town_drive(running, made_once):
             running("--seed", "7", "--vehicles", "30", "--walkers", "30") as town,
             CarlaBridge(town.host, town.port, ego=pick_ego(town.port), **options) as bridge,
             Recorder(
-                folder / "minitown", spec, about=About(source=bridge.info, seed=7)
+                folder / "minitown",
+                spec,
+                about=About(source=bridge.info, seed=7),
+                opendrive=bridge.opendrive,
             ) as recorder,
         ):
             frames = bridge.frames()

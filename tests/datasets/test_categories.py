@@ -1,8 +1,11 @@
 """Words for CARLA's classes, and maps of the user's own."""
 
+import re
+
 import numpy as np
 import pytest
 
+from realmaster_live.datasets import Selection, cityscapes, coco, panoptic
 from realmaster_live.datasets.categories import (
     CITYSCAPES,
     CITYSCAPES_LABELS,
@@ -11,6 +14,7 @@ from realmaster_live.datasets.categories import (
     YOLO,
     read_categories,
 )
+from realmaster_live.datasets.folder import ExportOptions
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
 
@@ -102,10 +106,35 @@ def test_a_star_stands_for_all_other_classes(tmp_path):
     assert read_categories(path).of(CLASS_IDS["road"]) == "other"
 
 
-def test_an_error_lists_all_that_a_map_lacks(tmp_path):
+def test_all_recorded_classes_without_a_category_are_named_at_once(drive, tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text('[classes]\ncar = "vehicle"\ntruck = "vehicle"\n')
-    with pytest.raises(RecordingError, match=r"got class 12 \(pedestrian\)") as error:
-        read_categories(path).of(CLASS_IDS["pedestrian"])
-    assert "rider" in str(error.value) and "truck," not in str(error.value)
-    assert '"*" = ""' in str(error.value)
+    path.write_text('[classes]\ncar = "car"\nroad = "road"\n')
+    options = ExportOptions(categories=read_categories(path))
+    selection = Selection(recordings=(drive(chunks=1),))
+    for export, reads_pixels in ((coco.export, False), (panoptic.export, True)):
+        with pytest.raises(RecordingError) as caught:
+            export(selection, tmp_path / "out", options=options)
+        words = str(caught.value)
+        for name in ("pedestrian", "rider", "bicycle", "traffic_light"):
+            assert re.search(rf"{name} \(\d+ objects", words), words
+        assert bool(re.search(r"sky \(\d+ pixels\)", words)) == reads_pixels
+        assert "car (" not in words and "--unmapped" in words
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("rest", "names"), [("thing", {"car", "thing"}), ("none", {"car"})])
+def test_the_rest_gets_one_category_or_none(drive, tmp_path, rest, names):
+    path = tmp_path / "mine.toml"
+    path.write_text('[classes]\ncar = "car"\n')
+    options = ExportOptions(categories=read_categories(path), unmapped=rest)
+    summary = coco.export(
+        Selection(recordings=(drive(chunks=1),)), tmp_path / "out", options=options
+    )
+    assert set(summary.total("labels")) == names
+
+
+def test_cityscapes_takes_only_its_own_names_for_the_rest(drive, tmp_path):
+    selection = Selection(recordings=(drive(chunks=1),))
+    with pytest.raises(ConfigError, match=r"--unmapped with one of unlabeled, .* got 'thing'"):
+        cityscapes.export(selection, tmp_path / "out", options=ExportOptions(unmapped="thing"))
+    cityscapes.export(selection, tmp_path / "out", options=ExportOptions(unmapped="static"))

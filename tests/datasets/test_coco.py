@@ -8,7 +8,7 @@ import pytest
 
 from realmaster_live.annotations import pixels_of
 from realmaster_live.datasets import Rules, Selection, SplitRule, coco
-from realmaster_live.datasets.rle import encode_rle
+from realmaster_live.datasets.rle import encode_masks, encode_parts
 from realmaster_live.recording import Recording
 
 pytest.importorskip("pycocotools")
@@ -20,8 +20,8 @@ from pycocotools.cocoeval import COCOeval
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def opened(out, split="train"):
-    return COCO(str(out / f"annotations/instances_{split}.json"))
+def opened(out, split="train", kind="instances"):
+    return COCO(str(out / f"annotations/{kind}_{split}.json"))
 
 
 class CocoDetection:
@@ -70,9 +70,10 @@ def test_masks_and_boxes_are_those_of_the_recording(town_drive, tmp_path):
 
 def test_polygons_cover_the_masks_of_what_is_kept(drive, tmp_path):
     folder = drive(chunks=1, low=111, licence="CC-BY-4.0")
-    coco.export(Selection(recordings=(folder,)), tmp_path / "rle")
-    coco.export(Selection(recordings=(folder,)), tmp_path / "polygons", polygons=True)
-    masks, outlines = opened(tmp_path / "rle"), opened(tmp_path / "polygons")
+    coco.export(Selection(recordings=(folder,)), tmp_path / "out", polygons=True)
+    masks, outlines = opened(tmp_path / "out"), opened(tmp_path / "out", kind="polygons")
+    assert masks.dataset["images"] == outlines.dataset["images"]
+    assert all(isinstance(row["segmentation"], dict) for row in masks.anns.values())
     ignored = 0
     for number, row in outlines.anns.items():
         whole = masks.annToMask(masks.anns[number])
@@ -177,12 +178,32 @@ def test_a_rider_is_a_person_and_the_bicycle_below_a_bicycle(drive, tmp_path):
 def test_runs_are_cocos(seed):
     random = np.random.default_rng(seed)
     height, width = random.integers(1, 12, 2)
-    whole = np.zeros((height, width), bool)
-    top, left = random.integers(0, height), random.integers(0, width)
-    part = random.random((height - top, width - left)) < (0.5, 0.97, 1.0)[seed % 3]
-    part.flat[0] = True
-    whole[top:, left:] = part
-    found = encode_rle(part, (int(left), int(top)), (int(width), int(height)))
-    expected = coco_mask.encode(np.asfortranarray(whole.astype(np.uint8)))
-    assert found["size"] == [height, width]
-    assert found["counts"] == expected["counts"].decode()
+    parts, expected = [], []
+    for number in range(4):
+        whole = np.zeros((height, width), bool)
+        top, left = random.integers(0, height), random.integers(0, width)
+        top = 0 if number % 2 else top  # so high that runs go on in the next column
+        part = random.random((height - top, width - left)) < (0.5, 0.97, 1.0)[seed % 3]
+        part.flat[0] = True
+        whole[top:, left:] = part
+        parts.append((part, (int(left), int(top))))
+        expected.append(coco_mask.encode(np.asfortranarray(whole.astype(np.uint8))))
+    found = encode_parts(parts, (int(width), int(height)))
+    for code, wanted in zip(found, expected, strict=True):
+        assert code["size"] == [height, width]
+        assert code["counts"] == wanted["counts"].decode()
+    assert encode_parts([], (4, 4)) == []
+
+
+def test_all_masks_of_a_label_are_found_in_one_pass():
+    random = np.random.default_rng(5)
+    label = np.repeat(random.integers(0, 9, (15, 10)), 3, axis=1).astype(np.int32) << 16
+    wanted = set(np.unique(label).tolist()) - {0}
+    found = encode_masks(label, wanted)
+    assert set(found) == wanted and set(encode_masks(label, {65536})) == {65536}
+    for value, code in found.items():
+        expected = coco_mask.encode(np.asfortranarray((label == value).astype(np.uint8)))
+        assert code["counts"] == expected["counts"].decode()
+    assert encode_masks(np.zeros((4, 4), np.int32), {7}) == {}
+    whole = encode_masks(np.full((4, 4), 7, np.int32), {7})[7]
+    assert coco_mask.decode({**whole, "counts": whole["counts"].encode()}).all()

@@ -32,7 +32,7 @@ def test_its_exports_are_commands():
                 if line.startswith("realmaster dataset"):
                     parse(shlex.split(line)[1:])
                     found += 1
-    assert found == 2
+    assert found == 6
 
 
 @pytest.mark.slow
@@ -45,12 +45,13 @@ def test_its_commands_and_python_run_as_written(tmp_path):
     paths = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
     for language, block in sorted(BLOCKS, key=lambda one: one[0] != "toml"):
         if language == "toml":
-            (tmp_path / "mine.toml").write_text(block)
+            named = re.match(r"# (\w+\.toml)\n", block)
+            (tmp_path / (named[1] if named else "mine.toml")).write_text(block)
             continue
         command = ["bash", "-ec", block] if language == "bash" else [sys.executable, "-c", block]
         done = subprocess.run(
             command, cwd=tmp_path, env={**os.environ, "PATH": paths}, capture_output=True, text=True
         )
         assert done.returncode == 0, (block, done.stderr[-2000:])
-    for name in ("coco", "coco-in-python", "mine"):
+    for name in ("coco", "coco-in-python", "mine", "nights"):
         assert (tmp_path / "data" / name / "README.md").is_file()

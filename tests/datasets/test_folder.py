@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from installed_formats import INSTALLED
 
 from realmaster_live.datasets import Rules, Selection, SplitRule, cityscapes, coco, kitti, yolo
 from realmaster_live.datasets.folder import ExportOptions
-from realmaster_live.datasets.formats import FORMATS
 from realmaster_live.errors import ConfigError, RecordingError
 
 RESUME, OVERWRITE = ExportOptions(resume=True), ExportOptions(overwrite=True)
@@ -82,12 +82,12 @@ def test_a_folder_that_holds_something_is_refused(drive, tmp_path):
         yolo.export(selection, out, options=ExportOptions(resume=True, overwrite=True))
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", INSTALLED)
 def test_replacing_an_export_removes_what_it_wrote_and_nothing_else(drive, tmp_path, name):
     """Another format is written over it, so that every file of the first one has to go."""
     pytest.importorskip("foxglove") if name == "mcap" else None
     selection, out = Selection(recordings=(drive("K\u00f6ln", chunks=2),)), tmp_path / "out"
-    FORMATS[name].load().export(selection, out)
+    INSTALLED[name].load().export(selection, out)
     ours = files_of(out)
     for place in ("notes.txt", "a/b/notes.txt", f"{max(ours, key=len)}.bak"):
         (out / place).parent.mkdir(parents=True, exist_ok=True)
@@ -105,12 +105,12 @@ def test_replacing_an_export_removes_what_it_wrote_and_nothing_else(drive, tmp_p
     assert (tmp_path / "K\u00f6ln/meta.json").is_file()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", INSTALLED)
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])
 def test_a_foreign_file_in_the_way_stays(drive, tmp_path, name, kind):
     pytest.importorskip("foxglove") if name == "mcap" else None
     selection, out = Selection(recordings=(drive(chunks=1),)), tmp_path / "out"
-    format_ = FORMATS[name].load()
+    format_ = INSTALLED[name].load()
     format_.export(selection, tmp_path / "fresh")
     kitti.export(selection, out) if name != "kitti" else coco.export(selection, out)
     path = out / max(files_of(tmp_path / "fresh") - files_of(out), key=len)
@@ -201,7 +201,7 @@ def test_missing_streams_are_reported_with_what_they_are_needed_for(drive, tmp_p
         ConfigError, match="got no instance: record with --labels instance"
     ) as error:
         coco.export(Selection(recordings=(folder,)), tmp_path / "out")
-    assert "suffice for webdataset, mcap, lerobot" in str(error.value)
+    assert "suffice for kitti_odometry, openlane, culane, " in str(error.value)
     with pytest.raises(ConfigError, match="record with --labels semantic,instance"):
         cityscapes.export(Selection(recordings=(folder,)), tmp_path / "out")
     bare = drive("bare", realized=False, chunks=1)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from realmaster_live.datasets import Selection, SplitRule, kitti
+from realmaster_live.datasets.frames_csv import HEADER
 from realmaster_live.recording import Recording
 
 
@@ -153,7 +154,7 @@ def test_numbers_run_on_and_pairs_lie_beside_each_other(drive, tmp_path):
     ]
     assert names[0] == names[1] and len(names[0]) == 24
     rows = (out / "frames.csv").read_text().splitlines()
-    assert rows[0].split(",") == [*kitti.CSV_HEADER] and rows[9].split(",")[:4] == [
+    assert rows[0].split(",") == list(HEADER) and rows[9].split(",")[:4] == [
         "000008",
         "val",
         "one",

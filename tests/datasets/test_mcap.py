@@ -1,6 +1,8 @@
 """MCAP exports, read back by mcap and decoded by the schemas that they carry."""
 
 import shutil
+import subprocess
+import sys
 
 import av
 import cv2
@@ -9,6 +11,7 @@ import pytest
 from driven_scene import intrinsics, record_drive, record_reloaded
 
 from realmaster_live.datasets import Selection, SplitRule, mcap_log
+from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
 
 reader = pytest.importorskip("mcap.reader")
@@ -111,6 +114,13 @@ def test_boxes_depth_lens_and_trust_are_those_of_the_recording(drive, log):
     assert log["/front/trust"][0][1]["lights"] is None
 
 
+def test_depth_that_was_not_recorded_is_refused(tmp_path):
+    bare = record_drive(tmp_path / "bare", labels=("instance",), chunks=1)
+    with pytest.raises(ConfigError, match=r"to mcap with depth, got no depth: .*--labels depth"):
+        mcap_log.export(Selection(recordings=(bare,)), tmp_path / "out", depth=True)
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_cannot_be_handed_on_is_encoded_anew(drive, tmp_path):
     lossless = record_drive(tmp_path / "exact", lossless=True, container="mkv", chunks=2)
     mcap_log.export(Selection(recordings=(lossless,)), tmp_path / "out")
@@ -153,3 +163,16 @@ def test_times_rise_where_the_world_was_loaded_anew(tmp_path):
         assert len(times) == 2 * 12
         assert times == sorted(times) and len(set(times)) == 12
         assert (np.diff(sorted(set(times))) == 50_000_000).all()
+
+
+def test_rerun_reads_it(drive, tmp_path):
+    pytest.importorskip("rerun")
+    out = tmp_path / "drive.rrd"
+    mcap_log.export(Selection(recordings=(drive,), variant="paired"), tmp_path / "out")
+    (log,) = (tmp_path / "out").rglob("*.mcap")
+    rerun = [sys.executable, "-m", "rerun"]
+    done = subprocess.run([*rerun, "mcap", "convert", log, "-o", out], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    shown = subprocess.run([*rerun, "rrd", "print", "-vv", out], capture_output=True, text=True)
+    for name in ("/front/sim", "/front/real", "/front/boxes", "Pinhole", "VideoStream:sample"):
+        assert name in shown.stdout

@@ -1,10 +1,7 @@
 """nuScenes exports: every token leads somewhere, and the devkit itself finds the boxes."""
 
 import json
-import os
 import subprocess
-import sys
-import venv
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from devkit_python import devkit_python
 from driven_scene import SIZE, YAWS_DEG, driven_chunk, mount, record_drive, record_reloaded
 
 from realmaster_live import ChunkSpec
@@ -343,21 +341,6 @@ def test_quaternions_turn_as_their_matrix_does():
         turned = point + 2 * np.cross(vector, np.cross(vector, point) + w * point)
         assert turned == pytest.approx(axes @ point)
     assert to_quaternion(np.diag([-1.0, -1.0, 1.0])) == pytest.approx((0, 0, 0, 1))
-
-
-def devkit_python(tmp_path_factory) -> str:
-    """An interpreter with nuscenes-devkit, which needs an older numpy than ours."""
-    named = os.environ.get("REALMASTER_NUSCENES_PYTHON")
-    if named:
-        return named
-    folder = tmp_path_factory.mktemp("devkit")
-    venv.create(folder, with_pip=True)
-    python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
-    pip = [python, "-m", "pip", "install", "-q", "nuscenes-devkit==1.2.0"]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"nuscenes-devkit cannot be installed here: {done.stderr.strip()[-300:]}")
-    return python
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import yaml
 from realmaster_live.annotations import pixels_of
 from realmaster_live.datasets import Selection, SplitRule, yolo
 from realmaster_live.datasets.categories import YOLO
-from realmaster_live.datasets.yolo import outline
+from realmaster_live.datasets.polygons import joined_outline
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
 
@@ -107,7 +107,7 @@ def test_parts_are_joined_by_lines_that_enclose_nothing():
     mask = np.zeros((40, 40), bool)
     mask[2:8, 2:8] = mask[30:38, 4:10] = mask[10:16, 30:38] = True
     drawn = np.zeros(mask.shape, np.uint8)
-    cv2.fillPoly(drawn, [(outline(mask) - 0.5).astype(np.int32)], 1)
+    cv2.fillPoly(drawn, [joined_outline(mask)], 1)
     assert (drawn[mask] == 1).all()
     assert (drawn > 0).sum() < mask.sum() + 120  # the lines themselves, a pixel wide
 

@@ -14,6 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from damage import cases, changed, wrong_json
+from sensor_states import with_states
 from street import make_chunk
 
 from realmaster_live import ChunkSpec
@@ -25,7 +26,8 @@ from realmaster_live.recording.calibration import read_calibration
 from realmaster_live.recording.labels import count_labels, read_label
 from realmaster_live.recording.segment import SegmentInfo
 from realmaster_live.recording.streams import decodable
-from realmaster_live.recording.tables import SCHEMAS, read_table
+from realmaster_live.recording.sweeps import SweepFile, count_sweeps
+from realmaster_live.recording.tables import ALL_SCHEMAS, read_table
 
 SPEC = ChunkSpec(frames=4, height=32, width=48, fps=20)
 SEGMENT = "segments/000000"
@@ -34,7 +36,7 @@ SEGMENT = "segments/000000"
 def recorded(folder: Path, *, killed: bool) -> Path:
     with Recorder(folder, SPEC) as drive:
         for index in range(2):
-            drive.write(make_chunk(index, size=(48, 32)))
+            drive.write(with_states(make_chunk(index, size=(48, 32))))
         if killed:
             drive._segment.close_files()
             shutil.copytree(folder, folder.parent / f"{folder.name}-killed")
@@ -127,8 +129,10 @@ def play(folder: Path) -> None:
             assert sample.frame.image.shape == (32, 48, 3)
     _ = recording.calibration
     assert len(recording) >= 0
-    for _ in Recording(folder, verify=False).frames():
-        pass
+    for frame in Recording(folder, verify=False).frames():
+        assert frame.ego is None or all(len(one) >= 0 for one in frame.ego.sweeps.values())
+    for name in recording.sensor_counts:
+        assert list(recording.sensors(name)) is not None
 
 
 def check(folder: Path) -> None:
@@ -136,18 +140,21 @@ def check(folder: Path) -> None:
     assert read_notes(folder) is not None
 
 
+SWEEPS = ["lidar.arrow", "radar.arrow"]
 STREAMS = ["sim.mp4", "real.mp4", "depth.arrow", "semantic.arrow", "flow.arrow"]
 FILES = {
     "whole": [
         "meta.json",
         "calib.json",
         f"{SEGMENT}/segment.json",
-        *(f"{SEGMENT}/{name}.parquet" for name in SCHEMAS),
+        *(f"{SEGMENT}/{name}.parquet" for name in ALL_SCHEMAS),
+        *(f"{SEGMENT}/{name}" for name in SWEEPS),
         *(f"{SEGMENT}/front/{name}" for name in STREAMS),
     ],
     "killed": [
         "meta.json",
-        *(f"{SEGMENT}/{name}.arrows" for name in ("frames", "objects")),
+        *(f"{SEGMENT}/{name}.arrows" for name in ("frames", "objects", "ego", "events")),
+        *(f"{SEGMENT}/{name}" for name in SWEEPS),
         *(f"{SEGMENT}/front/{name}" for name in STREAMS),
     ],
 }
@@ -191,6 +198,9 @@ def read_parts(folder: Path, file: str) -> None:
         read_calibration(folder)
     elif file == "segment.json":
         SegmentInfo.read(folder)
+    elif file in SWEEPS:
+        assert count_sweeps(path).pictures >= 0
+        assert all(one.points.shape == (len(one), 3) for one in SweepFile(path))
     elif path.suffix == ".arrow":
         assert count_labels(path).pictures >= 0
         for label in read_label(path, path.stem):
@@ -205,6 +215,7 @@ def read_parts(folder: Path, file: str) -> None:
 
 PARTS = ["meta.json", "calib.json", "segment.json", "frames.parquet", "objects.parquet"]
 PARTS += ["frames.arrows", "sim.mp4", "depth.arrow", "instance.arrow"]
+PARTS += ["ego.parquet", "events.parquet", "lidar.arrow"]
 
 
 def bytes_of(file: str, whole: Path, killed: Path) -> bytes:

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import av
 import numpy as np
 import pyarrow.parquet
 import pytest
+from street import SIZE, make_chunk
 
-from realmaster_live import SourceInfo
+from realmaster_live import ChunkSpec, SourceInfo
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.protocols import Sink, Source
 from realmaster_live.recording import About, Recorder, Recording
@@ -28,12 +30,20 @@ ABOUT = About(
 )
 
 
-@pytest.fixture
-def recorded(tmp_path, spec, chunk_at):
-    with Recorder(tmp_path / "drive", spec, about=ABOUT) as recorder:
+@pytest.fixture(scope="module")
+def recorded_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recorded") / "drive"
+    spec = ChunkSpec(frames=4, height=SIZE[1], width=SIZE[0], fps=20)
+    with Recorder(folder, spec, about=ABOUT) as recorder:
         for index in range(6):
-            recorder.write(chunk_at(index))
-    return tmp_path / "drive"
+            recorder.write(make_chunk(index))
+    return folder
+
+
+@pytest.fixture
+def recorded(recorded_once, tmp_path):
+    """A copy of one's own."""
+    return shutil.copytree(recorded_once, tmp_path / "drive")
 
 
 def test_everything_that_was_written_comes_back(recorded, chunk_at):
@@ -95,7 +105,7 @@ def test_meta_says_where_it_comes_from(recorded, spec):
     assert meta.about == ABOUT
     assert meta.spec == spec
     assert meta.software.startswith("realmaster-live ")
-    assert meta.host["cores"] == os.cpu_count()
+    assert meta.host["cores"] == os.cpu_count() and meta.host["peak_memory_mib"] > 10
     assert (meta.about.town, meta.about.weather) == ("Street", "clear")
     segment = json.loads((recorded / SEGMENT / "segment.json").read_text())
     for file, kept in segment["files"].items():
@@ -283,3 +293,18 @@ def test_a_closed_recording_is_not_an_empty_one(recorded):
     assert list(frames) == []  # closing ends what was begun
     with pytest.raises(RecordingError, match=r"expected an open recording, got .*: open it again"):
         next(iter(recording))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crf": 99}, "expected a crf from 0 to 51, got 99"),
+        ({"crf": "18"}, "expected a crf from 0 to 51, got '18'"),
+        ({"preset": "slowest"}, "expected a preset among ultrafast, .*, got 'slowest'"),
+        ({"container": "avi"}, "expected a container among mp4, mkv, got 'avi'"),
+    ],
+)
+def test_wrong_settings_of_the_films_are_refused_at_once(tmp_path, wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        Recorder(tmp_path / "drive", **wrong)
+    assert not (tmp_path / "drive").exists()

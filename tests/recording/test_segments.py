@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,9 +57,15 @@ def record(folder: Path, chunks=12, **options) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("recorded") / "drive")
+
+
 @pytest.fixture
-def rig(tmp_path):
-    return record(tmp_path / "drive")
+def rig(recorded, tmp_path):
+    """A copy of one's own."""
+    return shutil.copytree(recorded, tmp_path / "drive")
 
 
 def test_segments_rotate_by_the_simulation_clock_and_hold_whole_moments(rig):
@@ -86,8 +93,8 @@ def test_segments_rotate_by_size(tmp_path):
         Recorder(tmp_path / "other", SPEC, segment_s=0)
 
 
-def test_many_segments_play_like_one(tmp_path):
-    many = Recording(record(tmp_path / "many"))
+def test_many_segments_play_like_one(recorded, tmp_path):
+    many = Recording(recorded)
     with Recorder(tmp_path / "one", SPEC) as drive:
         for index in range(12):
             for chunk in chunks_of(index):
@@ -398,8 +405,10 @@ def test_a_full_disk_ends_in_one_sentence_and_can_be_repaired(limit, tmp_path):
     assert len(Recording(folder)) == before
 
 
-def test_the_documented_snippets_run(rig, monkeypatch):
-    monkeypatch.chdir(rig.parent)
+def test_the_documented_snippets_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("WITH_SENSORS", "1")
+    record(tmp_path / "drive")
+    monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[2] / "docs" / "recording.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     for snippet in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
@@ -407,6 +416,7 @@ def test_the_documented_snippets_run(rig, monkeypatch):
     np.testing.assert_array_equal(names["classes"], make_chunk(3).labels["semantic"][0])
     assert names["objects"].num_rows == 96
     assert names["sample"].frame.frame_id == 1045
+    assert names["last"].frame_id == 1047 and len(names["some"]) == 0
 
 
 def test_info_states_what_was_recorded(rig, capsys):

@@ -1,0 +1,1 @@
+"""Recipes of drives: what `realmaster dataset collect` records, one drive after another."""
