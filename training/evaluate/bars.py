@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from realmaster_live.training.evaluate.clips import TRAINED_LOOK
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
@@ -48,37 +50,61 @@ class Bar:
         }
 
 
+def _near_truth(
+    what: str, realized: Mapping[str, float], decibels: float, features: float, *, most: float
+) -> tuple[Bar, Bar]:
+    """Return the bars of feature distance and PSNR beside those of one kind of render."""
+    return (
+        Bar(
+            name=f"feature distance relative to {what}'s",
+            value=realized["features"] / features,
+            bar=most,
+            at_most=True,
+            note=f"{realized['features']:.3f} of {features:.3f}",
+        ),
+        Bar(
+            name=f"PSNR over {what}",
+            value=realized["psnr_db"] - decibels,
+            bar=8.0,
+            unit="dB",
+            note=f"{decibels:.2f} -> {realized['psnr_db']:.2f}",
+        ),
+    )
+
+
 def bars_of(result: Mapping[str, Any]) -> list[Bar]:
     """Return all bars, from the metrics of `evaluate`."""
     render, realized = result["render"], result["realized"]
-    gain = realized["psnr_db"] - render["psnr_db"]
     warp, rollout, lights = result["warp"], result["drift"], result["lights"]
-    other, prompted = result.get("look_b"), result.get("prompted", {})
+    looks, prompted = result.get("looks", {}), result.get("prompted", {})
+    aliased = looks.get(f"{TRAINED_LOOK}-aliased")
     bars = [
-        Bar(
-            name="feature distance relative to the render's",
-            value=realized["features"] / render["features"],
-            bar=0.5,
-            at_most=True,
-            note=f"{realized['features']:.3f} of {render['features']:.3f}",
+        *_near_truth("the render", realized, render["psnr_db"], render["features"], most=0.7),
+        *(
+            _near_truth(
+                "the aliased render",
+                realized,
+                *(aliased[key] for key in ("render_db", "render_features")),
+                most=0.5,
+            )
+            if aliased
+            else ()
         ),
-        Bar(
-            name="PSNR over the render",
-            value=gain,
-            bar=8.0,
-            unit="dB",
-            note=f"{render['psnr_db']:.2f} -> {realized['psnr_db']:.2f}",
-        ),
-        Bar(
-            name="gain in look B relative to look A",
-            value=other["gain_db"] / other["gain_a_db"] if other else None,
-            bar=2 / 3,
-            note=(
-                f"{other['gain_db']:+.2f} against {other['gain_a_db']:+.2f} dB on the same "
-                f"{other['clips']} clips; {other['render_db']:.2f} -> {other['realized_db']:.2f}"
-                if other
-                else "no clips of look B"
-            ),
+        *(
+            Bar(
+                name=f"gain in look {look} relative to look {TRAINED_LOOK}",
+                value=figures["gain_db"] / figures["gain_a_db"] if figures else None,
+                bar=0.7,
+                note=(
+                    f"{figures['gain_db']:+.2f} against {figures['gain_a_db']:+.2f} dB on the same "
+                    f"{figures['clips']} clips; {figures['render_db']:.2f} -> "
+                    f"{figures['realized_db']:.2f}"
+                    if figures
+                    else f"no clips of look {look}"
+                ),
+            )
+            for look, figures in ({"B": None} | looks).items()
+            if figures is not aliased or figures is None
         ),
         Bar(
             name="flow-warp error relative to the truth's",
@@ -112,12 +138,12 @@ def bars_of(result: Mapping[str, Any]) -> list[Bar]:
                     else "no clips with this prompt"
                 ),
             )
-            for prompt in ("rain", "snow")
+            for prompt in ("rain", "snow", "fog", "night")
         ),
         Bar(
             name="traffic lights kept",
             value=None if lights["kept"] is None else 100.0 * lights["kept"],
-            bar=95.0,
+            bar=99.0,
             unit="%",
             note=f"{lights['judged']} judged of {lights['readable']} readable",
         ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from realmaster_live.errors import PairError
-from realmaster_live.training.data import HELD_OUT_FROM, Clip, Split, read_clip
+from realmaster_live.training.data import HELD_OUT_FROM, Clip, Split, clip_files, read_clip
 from realmaster_live.training.pack import unpack
 
 TRAINED_LOOK = "A"
@@ -39,7 +39,7 @@ def gather(folders: Sequence[Path], split: Split) -> list[Clip]:
     Raises PairError if there is none.
     """
     found: dict[tuple[str, str], Clip] = {}
-    for path in (path for folder in folders for path in sorted(folder.glob("*.json"))):
+    for path in (path for folder in folders for path in clip_files(folder)):
         clip = read_clip(path)
         if clip.split == split:
             found.setdefault((clip.name, look_of(clip)), clip)

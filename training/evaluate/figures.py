@@ -5,7 +5,7 @@ Legend: T frames, H W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,38 +120,65 @@ def plain_figures(
     return result
 
 
-def gains_of(clips: Sequence[Clip], realize: Realize) -> dict[str, dict[str, float]]:
-    """Return clip name -> mean PSNR in dB of its rendered and of its realized frames."""
-    gains = {}
-    for clip in clips:
-        pictures = pictures_of(clip, realize(clip, AS_SIMULATED))
-        gains[clip.name] = {
-            name: float(np.mean(psnr(pictures[name], pictures["truth"])))
-            for name in ("render", "realized")
-        }
-    return gains
+def other_looks(
+    clips: Sequence[Clip], others: Sequence[Clip], realize: Realize, network: Network
+) -> dict[str, dict[str, Any]]:
+    """Return the figures of every look but the trained one, of the drives that exist in both.
+
+    `gain_db` is the PSNR that the engine adds in that look, `gain_a_db` what it adds to the same
+    drives in the trained one; `render_features` is the render's feature distance to the truth.
+    """
+    by_name = {clip.name: clip for clip in clips}
+    looks: dict[str, list[Clip]] = {}
+    for clip in others:
+        if clip.name in by_name:
+            looks.setdefault(look_of(clip), []).append(clip)
+    if not looks:
+        return {}
+    trained = {
+        name: _picture_figures(by_name[name], realize, network)
+        for name in {clip.name for alike in looks.values() for clip in alike}
+    }
+    return {look: _look_figures(alike, trained, realize, network) for look, alike in looks.items()}
 
 
-def other_look(clips: Sequence[Clip], other: Sequence[Clip], realize: Realize) -> dict[str, Any]:
-    """Return the PSNR gain in a look that was never trained on, and in the one that was."""
-    names = {clip.name for clip in clips} & {clip.name for clip in other}
-    trained_gains, other_gains = (
-        gains_of([clip for clip in some if clip.name in names], realize) for some in (clips, other)
+def _look_figures(
+    clips: Sequence[Clip],
+    trained: Mapping[str, Mapping[str, float]],
+    realize: Realize,
+    network: Network,
+) -> dict[str, Any]:
+    found = {clip.name: _picture_figures(clip, realize, network) for clip in clips}
+
+    def mean(figures: Mapping[str, Mapping[str, float]], key: str) -> float:
+        return float(np.mean([figures[name][key] for name in found]))
+
+    gain, trained_gain = (
+        mean(figures, "realized_db") - mean(figures, "render_db") for figures in (found, trained)
     )
-
-    def mean(gains: dict[str, dict[str, float]], key: str) -> float:
-        return round(float(np.mean([entry[key] for entry in gains.values()])), 4)
-
     return {
-        "clips": len(names),
-        "render_db": mean(other_gains, "render"),
-        "realized_db": mean(other_gains, "realized"),
-        "gain_db": round(mean(other_gains, "realized") - mean(other_gains, "render"), 4),
-        "gain_a_db": round(mean(trained_gains, "realized") - mean(trained_gains, "render"), 4),
+        "clips": len(found),
+        "render_db": round(mean(found, "render_db"), 4),
+        "realized_db": round(mean(found, "realized_db"), 4),
+        "render_features": round(mean(found, "render_features"), 4),
+        "gain_db": round(gain, 4),
+        "gain_a_db": round(trained_gain, 4),
         "psnr_db_by_clip": {
-            name: {key: round(value, 2) for key, value in entry.items()}
-            for name, entry in other_gains.items()
+            name: {key: round(entry[f"{key}_db"], 2) for key in ("render", "realized")}
+            for name, entry in found.items()
         },
+    }
+
+
+def _picture_figures(clip: Clip, realize: Realize, network: Network) -> dict[str, float]:
+    """Return one clip's mean PSNR in dB, and the feature distance of its render."""
+    pictures = pictures_of(clip, realize(clip, AS_SIMULATED))
+    with torch.no_grad():
+        taps = [network(crops(pictures[name]))[0] for name in ("render", "truth")]
+    return {
+        "render_db": float(np.mean(psnr(pictures["render"], pictures["truth"]))),
+        "realized_db": float(np.mean(psnr(pictures["realized"], pictures["truth"]))),
+        "render_features": float(feature_distance(*taps)),
     }
 
 

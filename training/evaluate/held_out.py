@@ -6,6 +6,7 @@ where its traffic lights are.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine, PromptedEngine
+from realmaster_live.system.atomic_files import write_text
 from realmaster_live.training.data import AS_SIMULATED
 from realmaster_live.training.evaluate.bars import bars_of
 from realmaster_live.training.evaluate.clips import TRAINED_LOOK, gather, look_of
 from realmaster_live.training.evaluate.figures import (
     light_figures,
     light_rows,
-    other_look,
+    other_looks,
     pictures_of,
     plain_figures,
     realizer,
@@ -31,7 +33,7 @@ from realmaster_live.training.evaluate.figures import (
 from realmaster_live.training.evaluate.mobilenet import mobilenet
 from realmaster_live.training.evaluate.pictures import crops, write_sheet
 from realmaster_live.training.evaluate.prompted import PromptClassifier, prompted_figures
-from realmaster_live.training.evaluate.rollout import drift
+from realmaster_live.training.evaluate.rollout import ROLLOUT_S, Kept, drift, drift_plot
 
 SHEET_ROWS = 12
 LABELS = ("render", "realized", "truth")
@@ -44,11 +46,13 @@ def evaluate(
     out_dir: Path | str | None = None,
     max_clips: int | None = None,
     classifier: Path | None = None,
+    rollout_s: float = ROLLOUT_S,
+    engine_key: str | None = None,
 ) -> dict[str, Any]:
     """Return metrics of render and realized frames against the truth of held-out clips.
 
-    Clips with a prompt have separate metrics (`prompted`), and so have clips of look B (`look_b`)
-    if the same drives exist in look A. `bars` lists the targets of the embedded model.
+    Clips with a prompt have separate metrics (`prompted`), and so has each other look (`looks`) of
+    drives that exist in look A. `bars` lists the targets of the embedded model.
 
     Args:
         engine: the engine to evaluate.
@@ -57,6 +61,9 @@ def evaluate(
         max_clips: limits the clips without a prompt.
         classifier: the file of a prompt classifier. If it does not exist, a classifier is trained
             on the folders' training clips of the same prompts and stored there.
+        rollout_s: seconds over which drift is measured.
+        engine_key: names the engine's files and options. With it, a rollout that is stopped goes
+            on from `out_dir` in the next call.
 
     Raises:
         PairError: there is no held-out clip of look A without a prompt.
@@ -75,12 +82,19 @@ def evaluate(
     longest = max(clips, key=len)
     if isinstance(engine, PromptedEngine):
         engine.set_prompt(AS_SIMULATED)
-    result["drift"] = {key: round(v, 3) for key, v in drift(engine, longest).items()}
+    kept = None
+    if out_dir is not None and engine_key is not None:
+        content = hashlib.sha256(np.ascontiguousarray(longest.sim).tobytes()).hexdigest()
+        key = f"{engine_key}, {longest.name} {content[:16]}, {rollout_s} s"
+        kept = Kept(path=Path(out_dir) / "rollout.npz", key=key)
+    drifted = drift(engine, longest, rollout_s, kept)
+    curve = drifted.pop("curve")
+    result["drift"] = {key: round(v, 3) for key, v in drifted.items()}
+    result["drift"]["curve"] = {key: [round(v, 3) for v in each] for key, each in curve.items()}
     other = [
         clip for clip in found if look_of(clip) != TRAINED_LOOK and clip.prompt == AS_SIMULATED
     ]
-    if {clip.name for clip in other} & {clip.name for clip in clips}:
-        result["look_b"] = other_look(clips, other, realize)
+    result["looks"] = other_looks(clips, other, realize, network)
     result["lights"] = light_figures(trained if max_clips is None else clips, realize)
     prompted = [clip for clip in trained if clip.prompt != AS_SIMULATED]
     if prompted and isinstance(engine, PromptedEngine):
@@ -108,5 +122,6 @@ def evaluate(
         rows = light_rows(trained, realize, SHEET_ROWS)
         if rows:
             write_sheet(out / "lights.jpg", rows, LABELS)
+        write_text(out / "drift.svg", drift_plot(result["drift"]["curve"]))
         (out / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
     return result

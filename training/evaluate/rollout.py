@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import PairError
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import Engine, RememberingEngine
+from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.plots import line_plot
 from realmaster_live.training.data import Clip
 from realmaster_live.training.evaluate.metrics import psnr
 from realmaster_live.training.evaluate.pictures import as_chunk
 
 ROLLOUT_S = 60.0
+KEEP_EVERY_S = 30.0  # of wall time, so that a rollout that is stopped loses no more
+MEMORY = "engine."  # before the names of the engine's arrays in the file
 
 
-def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, float]:
+@dataclass(kw_only=True)
+class Progress:
+    """How far a rollout has come.
+
+    Attributes:
+        passage: the next one. chunks: realized so far. waiting: frames realized of the next
+            passage, (T, H, W, 3). means, contrasts: of each forward passage's channels, levels.
+        psnr_db: of the first, and then of the last passage.
+    """
+
+    passage: int = 0
+    chunks: int = 0
+    waiting: NDArray[np.uint8]
+    means: list[NDArray[np.float64]] = field(default_factory=list)
+    contrasts: list[NDArray[np.float64]] = field(default_factory=list)
+    psnr_db: list[float] = field(default_factory=list)
+
+
+def drift(
+    engine: Engine, clip: Clip, seconds: float = ROLLOUT_S, kept: Kept | None = None
+) -> dict[str, Any]:
     """Play a clip forwards and backwards for `seconds`; compare its passages with the first one.
 
     Only forward passages are compared, since they show the same frames in the same order. The
     result holds the PSNR (dB) of the first and of the last passage, the largest shift of a
     channel's mean in levels and in percent of the first passage's, and that of its contrast
     (standard deviation) in percent. Figures that begin with `worst_` are the largest of all
-    passages; the others are of the last one.
+    passages; the others are of the last one. `curve` holds, for each forward passage, when it
+    ended in seconds, and both percentages. A rollout that was stopped goes on from what was kept.
     """
     spec = engine.spec
     length = len(clip) // spec.frames * spec.frames
@@ -38,28 +67,38 @@ def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, f
     passages = max(3, int(seconds * spec.fps) // length | 1)
     engine.reset()
     spans = chunk_spans(spec, passages * length + spec.frames)  # chunks may end behind a passage
-    chunks, waiting = 0, np.empty((0, *clip.sim.shape[1:]), np.uint8)
-    means, contrasts, first_and_last = [], [], []
-    for passage in range(passages):
-        while len(waiting) < length:
-            span = spans[chunks]
+    now = Progress(waiting=np.empty((0, *clip.sim.shape[1:]), np.uint8))
+    if kept is not None:
+        now = kept.read(engine, now)
+    while now.passage < passages:
+        while len(now.waiting) < length:
+            span = spans[now.chunks]
             times = there_and_back[np.arange(span.start, span.stop) % len(there_and_back)]
-            chunk = as_chunk(clip.sim[times], chunks, span.start, spec.fps)
-            waiting = np.concatenate((waiting, engine.realize(chunk).frames))
-            chunks += 1
-        made, waiting = waiting[:length], waiting[length:]
-        if passage % 2 == 0:
-            means.append(made.mean((0, 1, 2)))
-            contrasts.append(made.std((0, 1, 2)))
-        if passage in (0, passages - 1):
-            first_and_last.append(float(np.mean(psnr(made, truth))))
-    means_percent, contrast_percent = percent_of_first(means), percent_of_first(contrasts)
+            chunk = as_chunk(clip.sim[times], now.chunks, span.start, spec.fps)
+            now.waiting = np.concatenate((now.waiting, engine.realize(chunk).frames))
+            now.chunks += 1
+        made, now.waiting = now.waiting[:length], now.waiting[length:]
+        if now.passage % 2 == 0:
+            now.means.append(made.mean((0, 1, 2)))
+            now.contrasts.append(made.std((0, 1, 2)))
+        if now.passage in (0, passages - 1):
+            now.psnr_db.append(float(np.mean(psnr(made, truth))))
+        now.passage += 1
+        if kept is not None:
+            kept.write(engine, now, is_last=now.passage == passages)
+    means_percent, contrast_percent = map(percent_of_first, (now.means, now.contrasts))
+    curve = {
+        "seconds": [(2 * n + 1) * length / spec.fps for n in range(len(now.means))],
+        "colour_percent": means_percent,
+        "contrast_percent": contrast_percent,
+    }
     return {
-        "chunks": chunks,
+        "curve": curve,
+        "chunks": now.chunks,
         "seconds": passages * length / spec.fps,
-        "first_passage_db": first_and_last[0],
-        "last_passage_db": first_and_last[1],
-        "colour_shift_levels": float(np.abs(means[-1] - means[0]).max()),
+        "first_passage_db": now.psnr_db[0],
+        "last_passage_db": now.psnr_db[1],
+        "colour_shift_levels": float(np.abs(now.means[-1] - now.means[0]).max()),
         "colour_percent": means_percent[-1],
         "contrast_percent": contrast_percent[-1],
         "worst_colour_percent": max(means_percent),
@@ -67,6 +106,60 @@ def drift(engine: Engine, clip: Clip, seconds: float = ROLLOUT_S) -> dict[str, f
     }
 
 
+@dataclass(kw_only=True)
+class Kept:
+    """Keeps a rollout's progress and the engine's memory in a file, every half a minute.
+
+    Attributes:
+        path: of the file (.npz). key: all that the rollout depends on, in words.
+    """
+
+    path: Path
+    key: str
+    _written_at: float = field(default_factory=time.monotonic)
+
+    def read(self, engine: Engine, fresh: Progress) -> Progress:
+        """Return what was kept and have the engine recall its memory; else what is fresh."""
+        if not isinstance(engine, RememberingEngine) or not self.path.is_file():
+            return fresh
+        with np.load(self.path) as file:
+            kept = dict(file)
+        if str(kept["key"]) != self.key:
+            return fresh
+        engine.recall(
+            {name.removeprefix(MEMORY): x for name, x in kept.items() if name.startswith(MEMORY)}
+        )
+        return Progress(
+            passage=int(kept["passage"]),
+            chunks=int(kept["chunks"]),
+            waiting=kept["waiting"],
+            means=list(kept["means"]),
+            contrasts=list(kept["contrasts"]),
+            psnr_db=kept["psnr_db"].tolist(),
+        )
+
+    def write(self, engine: Engine, now: Progress, *, is_last: bool) -> None:
+        """Keep the progress, if it is time or the last passage, and the engine can be stored."""
+        if not isinstance(engine, RememberingEngine):
+            return
+        if not is_last and time.monotonic() - self._written_at < KEEP_EVERY_S:
+            return
+        memory = {f"{MEMORY}{name}": array for name, array in engine.memory().items()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.path, sync=False) as part, part.open("wb") as file:
+            np.savez(file, key=np.array(self.key), **vars(now), **memory)  # type: ignore[arg-type]
+        self._written_at = time.monotonic()
+
+
 def percent_of_first(values: Sequence[NDArray[np.float64]]) -> list[float]:
     """Return each entry's largest change from the first, in percent of the first."""
     return [float(100.0 * (np.abs(value - values[0]) / values[0]).max()) for value in values]
+
+
+def drift_plot(curve: Mapping[str, Sequence[float]]) -> str:
+    """Return a drift's `curve` as SVG."""
+    lines = {name: (curve["seconds"], curve[f"{name}_percent"]) for name in ("colour", "contrast")}
+    plot = line_plot(
+        lines, title="Drift from the first passage, percent", across="second", from_zero=True
+    )
+    return plot.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)

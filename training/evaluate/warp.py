@@ -66,8 +66,15 @@ def warp_error(frames: Bytes, motion: Motion) -> list[float]:
 
 
 def remap(image: NDArray[np.float32], at: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return an image (H, W, C) sampled bilinearly at (H, W, 2) pixels, mirrored at the border."""
-    read = cv2.remap(
-        image, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    """Return an image (H, W, C) sampled bilinearly at (H, W, 2) pixels, mirrored at the border.
+
+    Places farther out than one mirror image are read at its end, and unknown ones (NaN) at 0: the
+    sky's come from infinite depths, and OpenCV would mirror them billions of times.
+    """
+    height, width = image.shape[:2]
+    x, y = (
+        np.nan_to_num(at[..., axis], nan=0.0).clip(1 - size, 2 * (size - 1))
+        for axis, size in enumerate((width, height))
     )
+    read = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(read, np.float32)

@@ -7,8 +7,9 @@ from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.training.data import Clip
+from realmaster_live.training.evaluate import rollout
 from realmaster_live.training.evaluate.pictures import realize_frames
-from realmaster_live.training.evaluate.rollout import drift
+from realmaster_live.training.evaluate.rollout import Kept, drift, drift_plot
 
 SPEC = ChunkSpec(frames=4, height=32, width=32, fps=20.0)
 
@@ -41,6 +42,9 @@ def test_an_engine_without_memory_does_not_drift(clip):
     assert figures["seconds"] == pytest.approx(60.0, rel=0.01)
     assert figures["worst_colour_percent"] == figures["worst_contrast_percent"] == 0.0
     assert figures["first_passage_db"] == figures["last_passage_db"]
+    curve = figures["curve"]
+    assert curve["seconds"][:2] == pytest.approx([0.4, 1.2]) and not any(curve["colour_percent"])
+    assert drift_plot(curve).count("<polyline") == 2
 
 
 @pytest.mark.parametrize("first", [1, 3])
@@ -65,3 +69,39 @@ def test_what_darkens_drifts_as_far_as_computed(clip):
     assert figures["contrast_percent"] == pytest.approx(expected, abs=0.6)
     assert figures["worst_colour_percent"] == figures["colour_percent"]
     assert figures["last_passage_db"] < figures["first_passage_db"] - 10
+
+
+class Remembering(Darkening):
+    """The same, with a memory that can be stored; stops after some chunks where it is told to."""
+
+    def __init__(self, most=None):
+        super().__init__()
+        self.most = most
+
+    def realize(self, chunk):
+        if self.chunks == self.most:
+            raise KeyboardInterrupt
+        return super().realize(chunk)
+
+    def memory(self):
+        return {"chunks": np.array(self.chunks)}
+
+    def recall(self, memory):
+        self.chunks = int(memory["chunks"])
+
+
+def test_a_rollout_that_was_stopped_goes_on_with_the_engines_memory(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(rollout, "KEEP_EVERY_S", 0.0)
+    kept = Kept(path=tmp_path / "out" / "rollout.npz", key="engine, clip, 60 s")
+    with pytest.raises(KeyboardInterrupt):
+        drift(Remembering(most=101), clip, kept=kept)
+    engine = Remembering()
+    whole = drift(Darkening(), clip)
+    found = drift(engine, clip, kept=kept)
+    assert found == whole and engine.chunks == whole["chunks"]
+    again = Remembering(most=whole["chunks"])  # it has nothing left to realize
+    assert drift(again, clip, kept=kept) == whole
+    with pytest.raises(KeyboardInterrupt):  # another rollout begins anew
+        drift(Remembering(most=0), clip, kept=dataclasses.replace(kept, key="another engine"))
+    without = Kept(path=tmp_path / "none.npz", key="")
+    assert drift(Darkening(), clip, kept=without) == whole and not without.path.exists()

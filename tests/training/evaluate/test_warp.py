@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from realmaster_live.training.evaluate.warp import Motion, motion_of, warp_error
+from realmaster_live.training.evaluate.warp import Motion, motion_of, remap, warp_error
 
 
 def sliding(frames=3, step=3):
@@ -42,3 +42,14 @@ def test_only_valid_pixels_count():
     assert warp_error(frames, Motion(before=still, valid=left)) == [0.0]
     assert warp_error(frames, Motion(before=still, valid=~left)) == [3.0]
     assert warp_error(frames, Motion(before=still, valid=left & ~left)) == [0.0]
+
+
+def test_places_that_are_far_out_or_unknown_are_read_at_once():
+    """OpenCV mirrors a coordinate of 2^31 a hundred million times, at each pixel of a sky."""
+    image = np.arange(24, dtype=np.float32).reshape(4, 6, 1)
+    at = np.full((4, 6, 2), 3e9, np.float32)
+    at[0, :3] = np.array([np.nan, -np.inf, np.inf])[:, None]
+    at[1] = [[-1, 0], [0, -1], [6, 0], [0, 4], [2.5, 1], [5, 3]]
+    found = remap(image, at)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found[1], [1, 6, 4, 12, 8.5, 23])

@@ -1,0 +1,1 @@
+"""Measures that an evaluation may have beside the usual ones, by networks and other means."""
