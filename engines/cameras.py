@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from realmaster_live.engines.load import load_engine
+from realmaster_live.engines.siblings import SiblingRig
 from realmaster_live.protocols import PromptedEngine, SharingEngine
 
 Size = tuple[int, int]  # width and height in pixels
@@ -16,6 +17,7 @@ def load_engines(
     sizes: Mapping[str, Size],
     *,
     together: bool = True,
+    spare: Collection[str] = (),
     wrap: Callable[[PromptedEngine], Any] = lambda engine: engine,
     **options: Any,
 ) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def load_engines(
         name: of the engine, as for `load_engine`.
         sizes: camera -> its size.
         together: whether the cameras of a size are realized together. With `guidance` none are.
+        spare: cameras that have an engine each in any case, as `run` may leave them out.
         wrap: makes of each engine what is returned; closing that closes the engine.
         **options: those of `load_engine`.
 
@@ -41,17 +44,19 @@ def load_engines(
     try:
         for (width, height), cameras in groups.items():
             options |= {"width": width, "height": height}
+            first: Any = None  # whose weights the others of this size share
             if together and options.get("guidance") is None:
-                rig = load_engine(name, cameras=len(cameras), **options)
-                engines |= dict.fromkeys(cameras, _wrapped(rig, wrap))
-                continue
-            first = load_engine(name, **options)
-            engines[cameras[0]] = _wrapped(first, wrap)
-            for camera in cameras[1:]:
-                if isinstance(first, SharingEngine):
-                    other: PromptedEngine = first.sibling()
+                rig = [camera for camera in cameras if camera not in spare]
+                if rig:
+                    first = load_engine(name, cameras=len(rig), **options)
+                    engines |= dict.fromkeys(rig, _wrapped(first, wrap))
+                cameras = [camera for camera in cameras if camera in spare]
+            for camera in cameras:
+                is_batch = getattr(first, "cameras", 1) > 1 and not isinstance(first, SiblingRig)
+                if isinstance(first, SharingEngine) and not is_batch:
+                    other: Any = first.sibling()
                 else:
-                    other = load_engine(name, **options)
+                    other = first = load_engine(name, **options)
                 engines[camera] = _wrapped(other, wrap)
     except BaseException:
         close_engines(engines)

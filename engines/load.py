@@ -136,15 +136,17 @@ def load_engine(
         check_none(for_torch, f"an export ({name}), whose graphs are fixed")
         from realmaster_live.engines.onnx_engine import OnnxEngine
 
+        on_cpu = device in (None, "cpu")
+        cores = threads or os.cpu_count() or 1
+        at_once = min(cameras, cores) if on_cpu else 1
         exported = OnnxEngine(
             folder,
-            threads=threads,
+            threads=cores // at_once if on_cpu else threads,
             device=device or "cpu",
             recompute_reference=recompute_reference,
             **options,
         )
-        cores = (threads or os.cpu_count() or 1) if exported.device == "cpu" else 1
-        return exported if cameras == 1 else SiblingRig(exported, cameras, at_once=cores)
+        return exported if cameras == 1 else SiblingRig(exported, cameras, at_once=at_once)
     if (folder / MANIFEST).is_file():
         fixed = for_torch | {"recompute_reference": recompute_reference}
         check_none(fixed, f"a build ({name}), whose plans are fixed")

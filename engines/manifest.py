@@ -27,6 +27,7 @@ from realmaster_live.system.texts import read_object
 FORMAT = 1
 SHA256 = re.compile(r"[0-9a-f]{64}")
 MANIFEST = "manifest.json"
+WEIGHTS_FILE = "weights.bin"  # the weights of all graphs of an export
 PROMPT_PAIRS_FILE = "prompts.npy"  # (P, L, 2, 1, heads, M, head width) float32
 GRAPHS = ("encode", "context", "denoise", "decode")
 OUTPUTS = {"encode": 3, "context": 1, "denoise": 2, "decode": 2}

@@ -35,6 +35,15 @@ class ChunkNoise:
         """Start over: `take` returns the first chunk's noise next."""
         self._chunk = 0
 
+    @property
+    def chunk(self) -> int:
+        """The number of the chunk that is next, over the period after which the noise repeats."""
+        return self._chunk
+
+    def go_to(self, chunk: int) -> None:
+        """Have `take` return this chunk's noise next; `chunk` is as the property says it."""
+        self._chunk = chunk
+
     def reseed(self, seed: int) -> None:
         """Draw from another seed; `take` goes on with the chunk that is next."""
         if seed != self.seed:

@@ -6,7 +6,7 @@ Legend: T frames of a chunk, H W pixels, N tokens of a chunk, P tokens of the pa
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
@@ -17,7 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
-from realmaster_live.engines.manifest import check_graphs, graphs_of, read_manifest, read_prompts
+from realmaster_live.engines.manifest import (
+    WEIGHTS_FILE,
+    check_graphs,
+    graphs_of,
+    read_manifest,
+    read_prompts,
+)
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_sessions import choose_providers, open_sessions
 from realmaster_live.engines.past import Past
@@ -28,12 +34,14 @@ from realmaster_live.model.profile import Profile
 from realmaster_live.model.rope import rope_tables
 from realmaster_live.optional import require
 from realmaster_live.prompts import AS_SIMULATED, Fade, check_prompt, with_prompt
+from realmaster_live.system.host import available_bytes
 
 NOTHING_REALIZED = (
     "expected a chunk that was realized just before, got none since the last reset: call realize "
     "first"
 )
 EXACT_BITS = 7  # of weights; with 8, x86 processors without VNNI saturate sums of two products
+WIDENED = 6  # times the stored bytes: two graphs with weights in float32, packed as they are loaded
 STAGES = ("encode", "context", "denoise", "decode", "commit")
 
 
@@ -62,7 +70,7 @@ class OnnxEngine:
         prompt: str | None = None,
         device: str = "cpu",
         providers: Sequence[str] = (),
-        lean: bool = False,
+        lean: bool | None = None,
     ) -> None:
         """Load the graphs of `folder`, by default those of the embedded model.
 
@@ -70,7 +78,8 @@ class OnnxEngine:
         result, to measure what the cache saves. `prompt` is the first prompt (None: the model's
         default). `device` cuda uses ONNX Runtime's CUDA provider; `providers` are preferred to it,
         such as TensorrtExecutionProvider. `lean` casts weights to float32 in every pass rather than
-        once at the start, which is slower and needs a third of the memory.
+        once at the start, which is slower and needs a third of the memory or less. By default, it
+        is chosen on a CPU whose free memory does not hold them.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -89,7 +98,7 @@ class OnnxEngine:
             graphs_of(profile),
             threads=threads,
             providers=choose_providers(device, providers),
-            lean=lean,
+            lean=self._is_too_large() if lean is None else lean,
             fused=self.manifest.get("weight_bits", 8) <= EXACT_BITS,
         )
         self.prompts = read_prompts(self._folder, self.manifest)
@@ -125,6 +134,11 @@ class OnnxEngine:
         self._fade_start = self._shown
         self._prompt = self._prompt_inputs()
         self.reset()
+
+    def _is_too_large(self) -> bool:
+        """Return whether the weights in float32 do not fit in the memory that is free."""
+        stored = int(self.manifest["files"].get(WEIGHTS_FILE, {}).get("bytes", 0))
+        return self.device == "cpu" and WIDENED * stored > available_bytes()
 
     def __repr__(self) -> str:
         """Return text that names model, size, steps and device."""
@@ -222,6 +236,26 @@ class OnnxEngine:
                 self._place_past()
         realized = chunk.with_frames(frames.numpy()[-len(chunk) :])
         return replace(with_prompt(realized, self._fade), seed=seed)
+
+    def memory(self) -> dict[str, NDArray[Any]]:
+        """Return all that later chunks depend on besides the prompt and the seed."""
+        return {
+            "encoder": self._encoder_memory.numpy(),
+            "decoder": self._decoder_memory.numpy(),
+            "next": np.array([self._noise.chunk, self._due]),
+            **self._past.parts(),
+        }
+
+    def recall(self, memory: Mapping[str, NDArray[Any]]) -> None:
+        """Go on as if the chunks before `memory` had just been realized."""
+        self.reset()
+        self._encoder_memory, self._decoder_memory = (
+            self._value(np.ascontiguousarray(memory[name])) for name in ("encoder", "decoder")
+        )
+        chunk, self._due = map(int, memory["next"])
+        self._noise.go_to(chunk)
+        self._past.refill(memory)
+        self._place_past()
 
     def sibling(self) -> OnnxEngine:
         """Return an engine for another camera: it shares the sessions and has its own past."""

@@ -28,7 +28,7 @@ def choose_providers(device: str, wanted: Sequence[str]) -> list[str]:
     if missing:
         raise EngineError(
             f"expected {missing[0]} in ONNX Runtime {runtime.__version__}, got "
-            f"{', '.join(there)}: use device='cpu', or pip install onnxruntime-gpu"
+            f"{', '.join(there)}: use device='cpu' (--device cpu), or pip install onnxruntime-gpu"
         )
     return chosen
 
@@ -58,6 +58,7 @@ def open_sessions(
     options.log_severity_level = 3
     if lean:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_cpu_mem_arena = False  # it would keep every weight that a pass widens
     # Spinning idle threads would take the cores from the other sessions and the simulator.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not fused:

@@ -5,6 +5,8 @@ Legend: N tokens of a chunk, P tokens of the past, L layers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,3 +42,15 @@ class Past:
         """Return the kept chunks' times relative to the present one, in `concatenated`'s order."""
         sink = [-float(self._ring_size + len(self._sink) - i) for i in range(len(self._sink))]
         return sink + [-float(len(self._ring) - i) for i in range(len(self._ring))]
+
+    def parts(self) -> dict[str, NDArray[np.float32]]:
+        """Return what is kept, each chunk by its place, for `refill`."""
+        named = {"sink": self._sink, "ring": self._ring}
+        return {f"{name}{n}": kv for name, kept in named.items() for n, kv in enumerate(kept)}
+
+    def refill(self, parts: Mapping[str, NDArray[np.float32]]) -> None:
+        """Keep exactly what `parts` of such a past returned."""
+        self._sink, self._ring = (
+            [parts[f"{name}{n}"] for n in range(size) if f"{name}{n}" in parts]
+            for name, size in (("sink", self._sink_size), ("ring", self._ring_size))
+        )

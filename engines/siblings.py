@@ -106,6 +106,10 @@ class SiblingRig:
         for engine in self.engines:
             engine.reset()
 
+    def sibling(self) -> OneCamera:
+        """Return an engine for one more camera, which is realized apart from these."""
+        return self.engines[0].sibling()
+
     def close(self) -> None:
         """Close all siblings; may be called twice."""
         if self._pool is not None:

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realmaster_live.errors import PairError
+from realmaster_live.errors import PairError, reason
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, open_regular
 from realmaster_live.system.records import decode, encode
@@ -108,7 +108,7 @@ def read_clip(path: Path) -> Clip:
         )
     except (OSError, ValueError) as error:
         raise PairError(
-            f"expected {stem.name}.sim.npy and .truth.npy beside {path}, got {error}: "
+            f"expected {stem.name}.sim.npy and .truth.npy beside {path}, got {reason(error)}: "
             "render the clip again"
         ) from error
     if sim.shape != truth.shape or sim.ndim != 4 or sim.dtype != np.uint8:
@@ -127,9 +127,25 @@ def read_clip(path: Path) -> Clip:
     )
 
 
+def clip_files(folder: Path | str) -> list[Path]:
+    """Return the JSON files of a folder's finished clips, sorted by name.
+
+    Raises:
+        PairError: the folder is not there or cannot be read.
+    """
+    try:
+        paths = sorted(Path(folder).iterdir())
+    except OSError as error:
+        raise PairError(
+            f"expected a folder of pairs at {folder}, got {reason(error)}: name the folder that "
+            "realmaster pairs render wrote"
+        ) from error
+    return [path for path in paths if path.suffix == ".json"]
+
+
 def find_clips(folder: Path | str, split: Split) -> list[Clip]:
-    """Return a folder's finished clips of one split, sorted by name."""
-    clips = [read_clip(path) for path in sorted(Path(folder).glob("*.json"))]
+    """Return a folder's finished clips of one split, sorted by name; PairError without any."""
+    clips = [read_clip(path) for path in clip_files(folder)]
     wanted = [clip for clip in clips if clip.split == split]
     if not wanted:
         raise PairError(

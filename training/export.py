@@ -18,6 +18,7 @@ from realmaster_live.errors import BuildError, ConfigError
 from realmaster_live.model.autoencoder_files import WAN
 from realmaster_live.model.checkpoint import FACTS, LATENTS_OF, save_checkpoint
 from realmaster_live.model.importing import LICENCES
+from realmaster_live.model.lora_facts import LoraFacts
 from realmaster_live.model.lora_files import load, save
 from realmaster_live.model.lora_keys import Scheme
 from realmaster_live.prompts import PROMPTS_FILE
@@ -48,6 +49,7 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     Raises:
         BuildError: the adapter was trained on other weights, or the model has no autoencoder.
     """
+    lora = source.lora_facts  # reads the base too, so before a second one is in memory
     base = source.read()
     if base.autoencoder is None:
         raise BuildError(
@@ -67,12 +69,11 @@ def merge(source: Teacher, folder: Path, *, strength: float = 1.0) -> None:
     for beside in (LICENCES, WAN):
         if (source.base / beside).is_dir():
             shutil.copytree(source.base / beside, folder / beside, dirs_exist_ok=True)
-    write_json(folder / FACTS, merged_facts(source, base, strength))
+    write_json(folder / FACTS, merged_facts(source, base, lora, strength))
 
 
-def merged_facts(source: Teacher, base: Base, strength: float) -> dict[str, Any]:
+def merged_facts(source: Teacher, base: Base, lora: LoraFacts, strength: float) -> dict[str, Any]:
     """Return the base's facts, with its hash, the licence, and the adapter's facts."""
-    lora = source.lora_facts
     facts = {
         **source.facts(),
         LATENTS_OF: sorted(base.latents_of),
@@ -94,6 +95,7 @@ def write_loras(source: Teacher, folder: Path) -> list[Path]:
         raise ConfigError(
             "expected --adapter FILE to export --to lora, got a checkpoint alone: give the adapter"
         )
+    facts = source.lora_facts
     base = source.read()
     check_adapter(source.adapter, base)
     adapter = load(source.adapter, base.transformer)
@@ -101,7 +103,7 @@ def write_loras(source: Teacher, folder: Path) -> list[Path]:
     paths = []
     for scheme in get_args(Scheme):
         paths.append(folder / f"{source.adapter.stem}.{scheme}.safetensors")
-        save(paths[-1], adapter, scheme=scheme, facts=source.lora_facts)
+        save(paths[-1], adapter, scheme=scheme, facts=facts)
     return paths
 
 

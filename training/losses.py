@@ -33,6 +33,21 @@ def temporal_l1(error: Tensor) -> Tensor:  # (B, T, H, W, 3)
     return (error[:, 1:] - error[:, :-1]).abs().mean()
 
 
+def light_l1(error: Tensor, size: int = 32) -> Tensor:  # (B, T, H, W, 3)
+    """Return the mean |change| from frame to frame of the error's means of `size` x `size` areas.
+
+    It is the step of the light beyond the truth's: what shows as a pulse where a chunk begins and
+    the light is guessed anew, and what `temporal_l1` hardly sees among the changes of detail. The
+    whole picture's mean counts as much as the areas'.
+    """
+    batch, time, height, width, _ = error.shape
+    planes = error.flatten(0, 1).movedim(-1, 1)
+    areas = functional.avg_pool2d(planes, (min(size, height), min(size, width)))
+    areas = torch.unflatten(areas, 0, (batch, time))
+    steps = areas[:, 1:] - areas[:, :-1]
+    return steps.abs().mean() + steps.mean((-2, -1)).abs().mean()
+
+
 def pyramid_l1(error: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
     """Return the sum over `levels` halvings of the mean |2 x 2 average| of the error.
 

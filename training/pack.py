@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.training.data import clip_files
 
 KINDS: Mapping[str, int] = {"sim": 95, "truth": 90}  # WebP quality; the render is an input
 
@@ -51,7 +52,7 @@ def files_of(description: Path) -> Iterator[tuple[str, bytes]]:
 
 def pack(data: Path, out: Path, *, shard_mb: float) -> list[Path]:
     """Write all finished clips of a folder into shards of about `shard_mb`; return the shards."""
-    descriptions = sorted(data.glob("*.json"))
+    descriptions = clip_files(data)
     if not descriptions:
         raise PairError(f"expected finished clips in {data}, got none: make pairs there")
     out.mkdir(parents=True, exist_ok=True)

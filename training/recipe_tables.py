@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, reason
 from realmaster_live.system.texts import parse_toml
 
 WHOLE = "the recipe"  # where the keys are that stand in no table
@@ -23,7 +23,9 @@ def read_table(path: Path | str, remedy: str = "start from embedded.toml") -> di
     try:
         return parse_toml(Path(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigError(f"expected a recipe in TOML at {path}, got {error}: {remedy}") from error
+        raise ConfigError(
+            f"expected a recipe in TOML at {path}, got {reason(error)}: {remedy}"
+        ) from error
 
 
 def build(kind: type[T], table: Mapping[str, Any], where: str = WHOLE, begin: T | None = None) -> T:

@@ -29,11 +29,13 @@ from realmaster_live.engines.export.quantize import (
     agreement,
     check_agreement,
     choose,
+    denoiser,
     quantize,
 )
-from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE, describe_files
+from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE, WEIGHTS_FILE, describe_files
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.program.weight_file import SMALL, WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.onnx_sessions import open_sessions
+from realmaster_live.engines.program.weight_file import SMALL, WeightFile
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.opening import check_finite
 from realmaster_live.errors import BuildError
@@ -44,16 +46,31 @@ from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.prompts import NEGATIVE, PROMPTS_FILE, PromptTable
 from realmaster_live.system.atomic_files import write_text
+from realmaster_live.system.contents import sha256_of
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
 STEP_CHOICES = (1, 2, 4)
 EXAMPLE_ROWS, EXAMPLE_COLUMNS = 4, 6  # tokens of the pictures that graphs are traced on
+CHECKPOINT_FILES = (
+    *("profile.json", "transformer.safetensors", "autoencoder.safetensors"),
+    PROMPTS_FILE,
+)
 LICENCE = "Apache-2.0"  # for a checkpoint whose facts name no licence: the package's own
+LARGE_BYTES = 2**30  # weights that are compared without a copy of them in float32
 TOLERANCE = 2e-3  # maximum difference of latents between torch and ONNX Runtime
 Answers = dict[str, tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]]
 Precision = Literal["float16", "int8"]  # how the weights are stored; int8 also computes in integers
+
+
+def checkpoint_hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of a checkpoint that its graphs are made of, by name."""
+    return {
+        name: sha256_of(folder / name, error=BuildError)
+        for name in CHECKPOINT_FILES
+        if (folder / name).is_file()
+    }
 
 
 def round_weights(module: nn.Module) -> None:
@@ -95,13 +112,21 @@ def answers(graphs: Sequence[Graph]) -> Answers:
     return found
 
 
-def parity(expected: Answers, folder: Path) -> dict[str, float]:
-    """Return each output's maximum difference between torch and ONNX Runtime (bytes: levels)."""
+def parity(expected: Answers, folder: Path, *, lean: bool = False) -> dict[str, float]:
+    """Return each output's maximum difference between torch and ONNX Runtime (bytes: levels).
+
+    `lean` needs less memory, as in `open_sessions`.
+    """
     figures = {}
     for graph, (inputs, outputs) in expected.items():
-        session = onnxruntime.InferenceSession(
-            folder / f"{graph}.onnx", providers=["CPUExecutionProvider"]
-        )
+        [session] = open_sessions(
+            folder,
+            [graph],
+            threads=0,
+            providers=["CPUExecutionProvider"],
+            lean=lean,
+            fused=False,
+        ).values()
         got = session.run(list(outputs), inputs)
         for (name, left), right in zip(outputs.items(), got, strict=True):
             difference = np.abs(left.astype(np.float64) - right.astype(np.float64)).max()
@@ -186,11 +211,14 @@ def export(
     if precision == "int8":
         models = {graph.name: to_onnx(graph) for graph in graphs}
         figures = check_export(expected, models)
-        models = quantize(models, samples)
+        models = quantize(models, samples, denoiser(transformer))
     with WeightFile(out / WEIGHTS_FILE) as weights:
         for graph in graphs:
-            model = models[graph.name] if precision == "int8" else to_onnx(graph)
-            weights.move_weights(model)
+            if precision == "int8":
+                model = models[graph.name]
+                weights.move_weights(model)
+            else:
+                model = to_onnx(graph, weights)
             onnx.save(model, out / f"{graph.name}.onnx")
             logger.info("exported %s: %d nodes", graph.name, len(model.graph.node))
             del model  # free its memory before the next one is made
@@ -199,7 +227,8 @@ def export(
     if pairs:
         np.save(out / PROMPT_PAIRS_FILE, np.stack(list(pairs.values())))
     if precision == "float16":
-        figures = parity(expected, out)
+        is_large = (out / WEIGHTS_FILE).stat().st_size > LARGE_BYTES
+        figures = parity(expected, out, lean=is_large)
         check_parity(figures)
     if facts is None:
         path = checkpoint / "facts.json"
@@ -214,6 +243,7 @@ def export(
         check_agreement(found, mean_levels)
         manifest["parity"] |= {name: float(f"{value:.3g}") for name, value in found.items()}
         manifest["calibration_clips"] = len(samples)
+    manifest["checkpoint"] = checkpoint_hashes(checkpoint)
     write_manifest(out, manifest)
     return manifest
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import onnx
+import onnx_ir
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from realmaster_live.engines.manifest import graphs_of
+from realmaster_live.engines.manifest import WEIGHTS_FILE, graphs_of
+from realmaster_live.engines.program.weight_file import SMALL, WeightFile
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empty_memories
 from realmaster_live.model.dit import InContextTransformer
@@ -224,8 +226,11 @@ def example_graphs(
     return [graph for graph in graphs if graph.name in graphs_of(profile)]
 
 
-def to_onnx(graph: Graph) -> onnx.ModelProto:
-    """Return a graph's ONNX model, traced by torch's dynamo exporter."""
+def to_onnx(graph: Graph, weights: WeightFile | None = None) -> onnx.ModelProto:
+    """Return a graph's ONNX model, traced by torch's dynamo exporter.
+
+    Large weights are moved to `weights`, if it is given, before the model is serialized.
+    """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about deprecations in its own code
         program = torch.onnx.export(
@@ -242,7 +247,11 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
         raise BuildError(
             f"expected an ONNX program of {graph.name}, got none: check the torch version"
         )
+    if weights is not None:
+        move_traced(program.model, weights)
     model: onnx.ModelProto = program.model_proto
+    if weights is not None:
+        weights.move_weights(model)
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -254,3 +263,25 @@ def to_onnx(graph: Graph) -> onnx.ModelProto:
             "write the operation without an assignment in place"
         )
     return model
+
+
+def move_traced(model: onnx_ir.Model, weights: WeightFile) -> None:
+    """Move the large float32 weights of a traced model into a file, as float16.
+
+    They are torch's own tensors, so no second copy of them is made. The casts to float32 are added
+    to the serialized model, by `WeightFile.move_weights`.
+    """
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or tensor.dtype != onnx_ir.DataType.FLOAT or tensor.size < SMALL:
+            continue
+        half = tensor.numpy().astype("<f2")
+        offset, length = weights.place(half.tobytes())
+        value.const_value = onnx_ir.ExternalTensor(
+            WEIGHTS_FILE,
+            offset,
+            length,
+            onnx_ir.DataType.FLOAT16,
+            shape=onnx_ir.Shape(half.shape),
+            name=tensor.name or "",
+        )

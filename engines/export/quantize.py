@@ -1,9 +1,11 @@
 """Quantizes float32 graphs, so that their matrix products and convolutions compute in int8.
 
 The transformer's products use dynamic quantization, in which activations are scaled at run time.
-The autoencoder's convolutions use static scales that are calibrated on clips. The decoder's last
-layers, which write pixels, stay float32: they have only a few thousand weights and would cause
-nearly all of the quality loss.
+The autoencoder's convolutions use static scales that are calibrated on clips, those of the decoder
+on the latents that the model itself makes: a model that was trained on its pictures makes others
+than the encoder makes of the truth, and what lies outside of the scales is cut off. The decoder's
+last layers, which write pixels, stay float32: they have only a few thousand weights and would
+cause nearly all of the quality loss.
 
 Legend: T frames of a chunk, H W pixels.
 """
@@ -16,12 +18,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -31,10 +35,15 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from realmaster_live.engines.noise import draw
 from realmaster_live.engines.program.rehearsal import noise_chunk
 from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.in_context import rope_at
+from realmaster_live.model.sampling import euler_step, flow_start, sigmas
+from realmaster_live.model.whole_clip import predict_clip
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
@@ -46,10 +55,12 @@ MEAN_LEVELS = 2.0  # default limit of int8 pictures' mean difference from torch'
 Frames = NDArray[np.uint8]  # (T, H, W, 3)
 Graphs = dict[str, onnx.ModelProto]
 Inputs = dict[str, NDArray[Any]]
+Latent = NDArray[np.float32]  # (1, C, H / 16, W / 16)
+Denoise = Callable[[Latent, str], Latent]  # of a render's latent and a prompt's name
 
 
 class Sample(Protocol):
-    """A clip for calibration; without a truth, the decoder gets the latents of the render."""
+    """A clip for calibration; the truth, if there is one, judges what int8 costs."""
 
     @property
     def sim(self) -> Frames:
@@ -87,22 +98,58 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
 def choose(
     samples: Sequence[Sample], most: int = CLIPS, *, precision: str = "int8"
 ) -> list[Sample]:
-    """Return at most `most` samples, evenly spaced; raise BuildError if there are none."""
+    """Return at most `most` samples, of all prompts alike and evenly spaced among each one's.
+
+    Raises:
+        BuildError: there are none.
+    """
     if not samples:
         raise BuildError(
             f"expected clips to calibrate {precision} on, got none: give --calibrate a folder of "
             "pairs, or a .npy of frames (T, H, W, 3)"
         )
-    places = np.unique(np.linspace(0, len(samples) - 1, most).round().astype(int))
-    return [samples[place] for place in places]
+    alike: dict[str, list[Sample]] = {}
+    for sample in samples:
+        alike.setdefault(sample.prompt, []).append(sample)
+    chosen = []
+    for index, group in enumerate(alike.values()):
+        share = most // len(alike) + (index < most % len(alike))
+        places = np.linspace(0, len(group) - 1, share).round().astype(int)
+        chosen += [group[place] for place in np.unique(places)]
+    return chosen
+
+
+def denoiser(transformer: InContextTransformer) -> Denoise:
+    """Return a function that gives the latent a model makes of a render's, without a past."""
+    profile = transformer.profile
+    levels = sigmas(profile.steps, profile.shift)
+
+    @torch.no_grad()
+    def denoise(reference: Latent, prompt: str) -> Latent:
+        source = torch.from_numpy(reference)
+        rows, columns = (side // profile.patch for side in reference.shape[-2:])
+        rope = rope_at(profile, (0.0,), rows, columns)
+        names = profile.prompts
+        text = transformer.prompt_embedding[[names.index(prompt)]] if prompt in names else None
+        pairs = None if text is None else transformer.prompt(text)
+        x = flow_start(profile, torch.from_numpy(draw(reference.shape, 0)), source)
+        for t, t_next in pairwise(levels):
+            x0 = predict_clip(transformer, x, torch.full((1,), t), rope, source, pairs)
+            x = euler_step(x, x0, t, t_next)
+        return np.asarray(x.numpy())
+
+    return denoise
 
 
 def calibration_inputs(
-    encode: onnx.ModelProto, decode: onnx.ModelProto, samples: Sequence[Sample]
+    encode: onnx.ModelProto,
+    decode: onnx.ModelProto,
+    samples: Sequence[Sample],
+    denoise: Denoise,
 ) -> dict[str, list[Inputs]]:
     """Return inputs of `encode` and `decode` for each sample's first chunks, carrying the memory.
 
-    The decoder gets the truth's latents, which are the target of denoising.
+    The decoder gets the latents that `denoise` makes, under each sample's prompt.
     """
     sessions = {
         name: onnxruntime.InferenceSession(
@@ -117,31 +164,25 @@ def calibration_inputs(
     found: dict[str, list[Inputs]] = {"encode": [], "decode": []}
     for sample in samples:
         _, height, width, _ = sample.sim.shape
-        empty, empty_decoder = (
+        encoder_memory, decoder_memory = (
             np.zeros((1, takes["memory"][1], height // 8, width // 8), np.float32)
             for takes in (shapes, wanted)
         )
-        films = {"sim": sample.sim}
-        if sample.truth is not None:
-            films["truth"] = sample.truth
-        memories = {**dict.fromkeys(films, empty), "decode": empty_decoder}
         for start in range(0, min(len(sample.sim) // size, CHUNKS) * size, size):
-            guides, latents = {}, {}
-            for kind, film in films.items():
-                frames = np.ascontiguousarray(film[start : start + size])
-                inputs = {"frames": frames, "memory": memories[kind]}
-                outputs = sessions["encode"].run(["guide", "latent", "next_memory"], inputs)
-                guides[kind], latents[kind], memories[kind] = outputs
-                if kind == "sim":
-                    found["encode"].append(inputs)
-            latent = latents.get("truth", latents["sim"])
-            inputs = {"latent": latent, "memory": memories["decode"]}
+            frames = np.ascontiguousarray(sample.sim[start : start + size])
+            inputs = {"frames": frames, "memory": encoder_memory}
+            found["encode"].append(inputs)
+            guide, reference, encoder_memory = sessions["encode"].run(
+                ["guide", "latent", "next_memory"], inputs
+            )
+            latent = denoise(reference, sample.prompt)
+            inputs = {"latent": latent, "memory": decoder_memory}
             if "guide" in wanted:
-                inputs["guide"] = guides["sim"]
+                inputs["guide"] = guide
             if "noise" in wanted:  # zero noise draws no drops or flakes
                 inputs["noise"] = np.zeros_like(latent)
             found["decode"].append(inputs)
-            memories["decode"] = sessions["decode"].run(["next_memory"], inputs)[0]
+            decoder_memory = sessions["decode"].run(["next_memory"], inputs)[0]
     return found
 
 
@@ -211,9 +252,9 @@ def quantize_convolutions(
         return onnx.load(after)
 
 
-def quantize(graphs: Graphs, samples: Sequence[Sample]) -> Graphs:
+def quantize(graphs: Graphs, samples: Sequence[Sample], denoise: Denoise) -> Graphs:
     """Return the four graphs in int8, calibrated on the samples."""
-    inputs = calibration_inputs(graphs["encode"], graphs["decode"], samples)
+    inputs = calibration_inputs(graphs["encode"], graphs["decode"], samples, denoise)
     return {
         name: quantize_convolutions(model, inputs[name])
         if name in inputs

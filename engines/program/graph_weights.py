@@ -15,7 +15,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from realmaster_live.engines.program.weight_file import HALF_SUFFIX, WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.manifest import WEIGHTS_FILE
+from realmaster_live.engines.program.weight_file import HALF_SUFFIX, WeightFile
 
 STORED_DTYPE = "stored"  # external-data key: a weight's type in the file, if it differs
 MIN_EXTERNAL_BYTES = 1024  # smaller tensors stay inside their graph

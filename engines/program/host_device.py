@@ -41,6 +41,7 @@ class HostDevice:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_cpu_mem_arena = False  # it would keep every weight that a pass widens
         self._program = program
         self.noise = ChunkNoise(program.latent.at(0), seed)
         self._sessions = {

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-WEIGHTS_FILE = "weights.bin"
+from realmaster_live.engines.manifest import WEIGHTS_FILE
+
 SMALL = 1024  # initializers with fewer values stay float32 inside the graph
 HALF_SUFFIX = ".float16"  # suffix of the names that an export gives to stored weights
 ALIGNMENT = 4096  # alignment in bytes of each tensor in the file, for memory mapping
@@ -46,21 +47,26 @@ class WeightFile:
     def move_weights(self, model: onnx.ModelProto) -> None:
         """Move a graph's large initializers into this file; float32 becomes float16 and a Cast.
 
-        Those of int8 are stored as they are; others stay in the graph.
+        Those of int8 are stored as they are, and those of float16 are in the file already; others
+        stay in the graph.
         """
         graph = model.graph
         kept, casts = [], []
         while graph.initializer:  # it is emptied on the way, so no weight is in memory twice
             tensor = graph.initializer.pop(0)
+            is_moved = tensor.data_location == TensorProto.EXTERNAL
             size = np.prod(tensor.dims)
             if size >= SMALL and tensor.data_type == TensorProto.INT8:
                 raw = numpy_helper.to_array(tensor).tobytes()
                 kept.append(self.moved(tensor.name, tensor.data_type, tensor.dims, raw))
-            elif size >= SMALL and tensor.data_type == TensorProto.FLOAT:
-                half = numpy_helper.to_array(tensor).astype("<f2")
+            elif is_moved or (size >= SMALL and tensor.data_type == TensorProto.FLOAT):
+                if not is_moved:
+                    half = numpy_helper.to_array(tensor).astype("<f2").tobytes()
+                    tensor = self.moved(tensor.name, TensorProto.FLOAT16, tensor.dims, half)
                 name = f"{tensor.name}{HALF_SUFFIX}"
-                kept.append(self.moved(name, TensorProto.FLOAT16, tensor.dims, half.tobytes()))
                 casts.append(helper.make_node("Cast", [name], [tensor.name], to=TensorProto.FLOAT))
+                tensor.name = name
+                kept.append(tensor)
             else:
                 kept.append(tensor)
         nodes = [*casts, *graph.node]

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.engines.export.export import STEP_CHOICES, export
+from realmaster_live.engines.export.export import STEP_CHOICES, checkpoint_hashes, export
 from realmaster_live.engines.manifest import describe_files
 from realmaster_live.engines.manifest import read_manifest as read_export
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
@@ -54,10 +54,6 @@ logger = logging.getLogger(__name__)
 
 PREPARED_FOLDER, MERGED_FOLDER = "prepared", "merged"
 SOURCE_FILE = "source.json"
-CHECKPOINT_FILES = (
-    *("profile.json", "transformer.safetensors", "autoencoder.safetensors"),
-    PROMPTS_FILE,
-)
 
 
 def build(request: BuildRequest, report: Callable[[str], None] = logger.info) -> dict[str, Any]:
@@ -164,6 +160,10 @@ def check_request(request: BuildRequest) -> Profile:
             f"expected steps among {', '.join(map(str, STEP_CHOICES))}, got {request.steps}: "
             "choose one of them"
         )
+    if request.adapter and request.graphs is not None:
+        raise ConfigError(
+            "expected --adapter or --graphs, got both: export the merged weights first"
+        )
     for file, _ in request.adapter:
         if not file.is_file():
             raise ConfigError(f"expected a LoRA file at {file}, got none: check the path")
@@ -209,11 +209,7 @@ def memory_needed(request: BuildRequest, profile: Profile) -> int:
 def _source(request: BuildRequest) -> dict[str, Any]:
     """Return the hashes of the graphs' sources: checkpoint and LoRAs."""
     return {
-        "checkpoint": {
-            name: sha256_of(request.checkpoint / name, error=BuildError)
-            for name in CHECKPOINT_FILES
-            if (request.checkpoint / name).is_file()
-        },
+        "checkpoint": checkpoint_hashes(request.checkpoint),
         "loras": [
             {"file": path.name, "sha256": sha256_of(path, error=BuildError), "strength": strength}
             for path, strength in request.adapter
@@ -227,12 +223,17 @@ def _export(
     exported: Path,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Return the export's manifest; an unchanged export is kept."""
+    """Return the export's manifest; an unchanged export is kept, and one that is given is taken."""
     note = exported / SOURCE_FILE
     kept = _kept_manifest(exported, source)
     if kept is not None:
         report("kept the exported graphs: checkpoint and LoRAs are unchanged")
         return kept
+    if request.graphs is not None:
+        manifest = _take(request.graphs, source, exported)
+        note.write_text(json.dumps(source))
+        report(f"took the graphs in {request.graphs}")
+        return manifest
     folder = request.checkpoint
     if request.adapter:
         folder = request.out / MERGED_FOLDER
@@ -243,6 +244,19 @@ def _export(
     note.write_text(json.dumps(source))
     count = sum(name.endswith(".onnx") for name in manifest["files"])
     report(f"exported {count} graphs in {time.monotonic() - started:.0f} s")
+    return manifest
+
+
+def _take(graphs: Path, source: Mapping[str, Any], exported: Path) -> dict[str, Any]:
+    """Copy an export that is whole and of the request's checkpoint; return its manifest."""
+    manifest = read_export(graphs)
+    for fact, wanted in (("checkpoint", source["checkpoint"]), ("precision", "float16")):
+        if manifest.get(fact) != wanted:
+            raise ConfigError(
+                f"expected graphs of the checkpoint in float16 in {graphs}, got another {fact}: "
+                "export the checkpoint --to onnx, or leave --graphs out"
+            )
+    shutil.copytree(graphs, exported, dirs_exist_ok=True)
     return manifest
 
 

@@ -15,6 +15,8 @@ class BuildRequest:
         checkpoint: The folder of a model.
         out: Folder for the plans, their graphs and what they are checked by.
         size: Size of the pictures, such as 832x480.
+        graphs: The ONNX graphs of this checkpoint, as export --to onnx wrote them. Without it, they
+            are exported first.
         profile: Refuse a checkpoint of another profile than this.
         steps: Denoising steps of a chunk: 1, 2 or 4. Without it, the model's own.
         adapter: Merge this LoRA file first, with this strength. This may be repeated.
@@ -25,6 +27,7 @@ class BuildRequest:
     checkpoint: Path
     out: Path
     size: tuple[int, int]
+    graphs: Path | None = None
     profile: str | None = None
     steps: int | None = None
     adapter: tuple[tuple[Path, float], ...] = ()

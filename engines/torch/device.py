@@ -43,7 +43,8 @@ def find_device(name: str) -> torch.device:
     if index >= count:
         raise EngineError(
             f"expected CUDA device {index}, got {count} devices that torch {torch.__version__} "
-            "sees: use device='cpu', or install an NVIDIA driver and a CUDA build of torch"
+            "sees: use device='cpu' (--device cpu), or install an NVIDIA driver and a CUDA build "
+            "of torch"
         )
     return torch.device("cuda", index)
 

@@ -18,9 +18,8 @@ from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_IDS
 from realmaster_live.live.wrapper import (
     EngineWrapper,
-    innermost,
+    realized_again,
     realized_together,
-    retrying,
 )
 from realmaster_live.protocols import Engine
 
@@ -70,13 +69,7 @@ class SafetyLock(EngineWrapper):
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Return the chunk realized from another seed, with locked colours."""
-        engine = retrying(self.engine)
-        if engine is None:
-            raise ConfigError(
-                "expected an engine that can realize a chunk again, got "
-                f"{type(innermost(self.engine)).__name__}: leave 'retry' out"
-            )
-        return self.lock(engine.realize_again(chunk, seed))
+        return self.lock(realized_again(self.engine, chunk, seed))
 
     def _check(self, chunk: Chunk) -> None:
         if not {"semantic", "instance"} & chunk.labels.keys():

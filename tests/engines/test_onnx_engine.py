@@ -12,6 +12,7 @@ from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 from realmaster_live.engines.past import Past
+from realmaster_live.engines.program.rehearsal import noise_chunk
 from realmaster_live.engines.sizes import fitting_sizes
 from realmaster_live.errors import BuildError, ConfigError, EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
@@ -19,7 +20,7 @@ from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import to_bytes, to_cells
-from realmaster_live.protocols import Engine
+from realmaster_live.protocols import Engine, RememberingEngine
 from realmaster_live.training.latents import Rollout, prompt_kv
 
 WIDTH, HEIGHT = 96, 64
@@ -187,6 +188,19 @@ def test_fitting_sizes():
     assert fitting_sizes(10, 33) == [(32, 32), (32, 64)]
 
 
+def test_another_engine_goes_on_where_a_memory_was_taken(engine, tiny_model, tmp_path):
+    assert isinstance(engine, RememberingEngine)
+    run(engine, 3)
+    np.savez(tmp_path / "memory.npz", **engine.memory())
+    wanted = [engine.realize(make_chunk(index)).frames for index in (3, 4)]
+    with OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, threads=1) as other:
+        run(other, 1)  # of which nothing may be left
+        with np.load(tmp_path / "memory.npz") as memory:
+            other.recall(dict(memory))
+        for index, frames in zip((3, 4), wanted, strict=True):
+            np.testing.assert_array_equal(other.realize(make_chunk(index)).frames, frames)
+
+
 def test_past_keeps_the_sink_and_the_newest():
     past = Past(layers=1, heads=1, head_width=2, ring=2, sink=1)
     assert past.concatenated().shape == (1, 2, 1, 1, 0, 2)
@@ -210,3 +224,24 @@ def test_a_provider_that_is_not_there_is_named(tiny_model):
         OnnxEngine(tiny_model, device="warp", **options)
     with pytest.raises(EngineError, match="expected TensorrtExecutionProvider"):
         OnnxEngine(tiny_model, providers=["TensorrtExecutionProvider"], **options)
+
+
+def test_weights_that_memory_does_not_hold_are_widened_in_every_pass(tiny_model, monkeypatch):
+    from realmaster_live.engines import onnx_engine
+
+    size = {"width": WIDTH, "height": HEIGHT}
+    opened, real = [], onnx_engine.open_sessions
+
+    def note(*arguments, lean, **others):
+        opened.append(lean)
+        return real(*arguments, lean=lean, **others)
+
+    monkeypatch.setattr(onnx_engine, "open_sessions", note)
+    with OnnxEngine(tiny_model, **size) as engine:
+        chunk = noise_chunk(engine.spec, 0)
+        frames = engine.realize(chunk).frames
+    monkeypatch.setattr(onnx_engine, "available_bytes", lambda: 0)
+    with OnnxEngine(tiny_model, **size) as engine:
+        lean = engine.realize(chunk).frames
+    assert opened == [False, True]
+    assert np.abs(lean.astype(int) - frames.astype(int)).max() <= 1

@@ -82,6 +82,17 @@ def test_cameras_of_one_size_have_one_engine(tiny_model):
         engines["back"].realize(make_chunk(0, size=(64, 32)))
 
 
+def test_spare_cameras_are_apart_from_the_rig(tiny_model):
+    sizes = {"front": SIZE, "back": SIZE, "left": SIZE, "right": SIZE}
+    engines = load_engines(str(tiny_model), sizes, threads=1, spare=["left", "right"])
+    assert list(engines) == list(sizes)
+    assert engines["front"] is engines["back"] and engines["front"].cameras == 2
+    assert len({id(one) for one in engines.values()}) == 3
+    weights = {id(engines["left"]._sessions), id(engines["right"]._sessions)}
+    assert weights == {id(engines["front"].engines[0]._sessions)}
+    close_engines(engines)
+
+
 def test_apart_they_have_an_engine_each_that_share_the_weights(tiny_model):
     engines = load_engines(
         str(tiny_model),

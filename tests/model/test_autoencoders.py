@@ -1,6 +1,5 @@
 """Every autoencoder in chunks is the same network over the whole clip, in torch and in ONNX."""
 
-import diffusers
 import onnxruntime
 import pytest
 import torch
@@ -145,6 +144,8 @@ def test_a_new_head_changes_nothing_and_a_trained_one_is_read_back(tmp_path):
 
 @pytest.mark.parametrize("name", WAN_CONFIGS)
 def test_wan_is_diffusers(name):
+    import diffusers
+
     autoencoder = make(name)
     theirs = diffusers.AutoencoderKLWan(**WAN_CONFIGS[name]).eval()
     theirs.load_state_dict(autoencoder.state_dict())

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from installed import needs
 from tiny_umt5 import save_encoder
 
 from realmaster_live.model.text_encoder import embed_prompts, embed_text
 
-pytest.importorskip("transformers")
+pytestmark = needs("transformers")
 
 TEXTS = ["rain falls", "snow falls on the road"]
 

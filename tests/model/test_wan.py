@@ -5,7 +5,6 @@ import dataclasses
 
 import pytest
 import torch
-from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import WAN_1_3B
@@ -20,6 +19,8 @@ TIMES = (0.0,)  # of one chunk, which holds all frames
 
 @pytest.fixture(scope="module")
 def theirs():
+    from diffusers import WanTransformer3DModel
+
     torch.manual_seed(0)
     model = WanTransformer3DModel(
         patch_size=(1, 2, 2),

@@ -6,6 +6,7 @@ import torch
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.training.data import crop_batch, find_clips, step_rng, take
+from realmaster_live.training.evaluate.clips import gather
 from realmaster_live.training.recipe import load_recipe, parse_recipe
 
 EMBEDDED_RECIPE = "training/recipes/embedded.toml"
@@ -72,3 +73,16 @@ def test_shipped_recipe_is_readable(pytestconfig):
     recipe = load_recipe(pytestconfig.rootpath / EMBEDDED_RECIPE)
     for stage in (recipe.autoencoder, recipe.decoder):
         assert stage.height % 32 == stage.width % 32 == 0
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(name, tmp_path):
+    (tmp_path / "file").write_text("")
+    for find in (
+        lambda path: find_clips(path, "training"),
+        lambda path: gather([path], "training"),
+    ):
+        with pytest.raises(
+            PairError, match=r"expected a folder of pairs at .*, got (No such|Not a)"
+        ):
+            find(tmp_path / name)

@@ -6,6 +6,7 @@ from realmaster_live.training.losses import (
     gradient_l1,
     huber,
     l1,
+    light_l1,
     psnr,
     pyramid_l1,
     temporal_l1,
@@ -36,6 +37,14 @@ def test_temporal_by_hand():
     got = picture([[[0.0, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]], frames=2)
     assert temporal_l1(got).item() == pytest.approx(0.5)
     assert temporal_l1(picture([[[3.0, 1.0]], [[3.0, 1.0]]], frames=2)).item() == 0.0
+
+
+def test_light_by_hand():
+    step = picture([[[0.0, 0.0], [0.0, 0.0]], [[1.0, 1.0], [1.0, 1.0]]], frames=2)
+    assert light_l1(step, size=1).item() == pytest.approx(2.0)  # of the areas, and of the mean
+    swap = picture([[[1.0, -1.0], [0.0, 0.0]], [[-1.0, 1.0], [0.0, 0.0]]], frames=2)
+    assert light_l1(swap, size=1).item() == pytest.approx(1.0)  # the mean stays
+    assert light_l1(swap, size=2).item() == 0.0  # detail that moves is no step of the light
 
 
 def test_pyramid_by_hand():

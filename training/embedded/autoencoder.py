@@ -28,6 +28,7 @@ from realmaster_live.training.losses import (
     chroma_l1,
     gradient_l1,
     l1,
+    light_l1,
     psnr,
     pyramid_l1,
     temporal_l1,
@@ -50,6 +51,7 @@ def picture_loss(error: Tensor, recipe: StageRecipe) -> Tensor:
         l1(error)
         + recipe.gradient_weight * gradient_l1(error)
         + recipe.temporal_weight * temporal_l1(error)
+        + (recipe.light_weight * light_l1(error) if recipe.light_weight else 0.0)
         + recipe.pyramid_weight * pyramid_l1(error)
         + recipe.chroma_weight * chroma_l1(error)
     )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from realmaster_live.errors import PairError
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import to_pixels
 from realmaster_live.training.data import random_corner, step_rng, torch_rng
@@ -37,7 +38,7 @@ from realmaster_live.training.loop import autocast
 from realmaster_live.training.losses import feature_distance, huber, psnr
 
 LATENT_WEIGHT = 0.02  # weight of a loss that keeps latents near the autoencoder's
-FEATURE_FRAMES, FEATURE_WINDOW = 2, (112, 160)  # VGG loss: frames, rows x columns
+FEATURE_FRAMES = 1  # whole frames of a sample that the VGG loss sees
 LAST_STEP_SHARE = 0.75  # share of samples whose gradient goes through the last denoise step
 
 
@@ -58,6 +59,13 @@ class JointStage:
         long_enough(inputs.sequences, self.stage.chunks)  # or its error
         self.chunks = 1  # single chunks are trained on too
         self.sequences = [*inputs.sequences]
+        self.falling = [s for s in self.sequences if s.clip.calm is not None]
+        if self.stage.falling_share and not self.falling:
+            raise PairError(
+                f"expected clips in rain or snow for falling_share = {self.stage.falling_share:g}, "
+                f"got none among {len(inputs.sequences)} sequences: render some with --prompts "
+                "rain,snow, or set falling_share to 0"
+            )
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, list[str]]:
         """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8, prompts."""
@@ -65,9 +73,8 @@ class JointStage:
         chunks = 1 if rng.random() < stage.single_share else stage.chunks
         usable = [sequence for sequence in self.sequences if len(sequence) >= chunks]
         if rng.random() < stage.falling_share:
-            falling = [s for s in self.sequences if s.clip.calm is not None]
-            chunks = min(chunks, max(map(len, falling)))
-            usable = [sequence for sequence in falling if len(sequence) >= chunks]
+            chunks = min(chunks, max(map(len, self.falling)))
+            usable = [sequence for sequence in self.falling if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
         latents, sims, truths, names = [], [], [], []
         for sequence in draw_alike(usable, rng, stage.batch):
@@ -125,13 +132,9 @@ class JointStage:
         return {"loss": loss, **figures}
 
     def features(self, rng: np.random.Generator, got: Tensor, wanted: Tensor) -> Tensor:
-        """Return the VGG distance (Johnson et al. 2016) of a window of a few random frames."""
-        _, time, height, width, _ = got.shape
-        rows, columns = min(FEATURE_WINDOW[0], height), min(FEATURE_WINDOW[1], width)
-        top = random_corner(rng, height, rows, 1)
-        left = random_corner(rng, width, columns, 1)
-        times = sorted(rng.choice(time, FEATURE_FRAMES, replace=False).tolist())
-        seen = [x[:, times, top : top + rows, left : left + columns] for x in (got, wanted)]
+        """Return the VGG distance (Johnson et al. 2016) of random frames."""
+        times = sorted(rng.choice(got.shape[1], FEATURE_FRAMES, replace=False).tolist())
+        seen = [x[:, times] for x in (got, wanted)]
         with autocast(self.recipe):
             maps = vgg()(torch.cat(seen).flatten(0, 1))
         halves = [x.float().chunk(2) for x in maps]

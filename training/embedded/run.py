@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from realmaster_live.engines.export.restore import restore
 from realmaster_live.errors import PairError
 from realmaster_live.model.checkpoint import load_checkpoint, load_into, save_checkpoint
 from realmaster_live.model.dit import InContextTransformer
@@ -98,10 +99,13 @@ class Run:
         return facts
 
     def restore(self, checkpoint: Path) -> None:
-        """Load a checkpoint into the networks; parameters that it lacks keep initial values."""
-        for own, read in zip(
-            (self.autoencoder, self.transformer), load_checkpoint(checkpoint), strict=True
-        ):
+        """Load a checkpoint, or what an export holds of one, into the networks.
+
+        Parameters that it lacks keep initial values.
+        """
+        exported = (checkpoint / "manifest.json").exists()
+        found = restore(checkpoint) if exported else load_checkpoint(checkpoint)
+        for own, read in zip((self.autoencoder, self.transformer), found, strict=True):
             load_into(own, {**own.state_dict(), **read.state_dict()}, source=str(checkpoint))
 
     def clips_of(self, name: str) -> list[Clip]:
@@ -283,8 +287,8 @@ def fit(
 ) -> bool:
     """Start or resume the training run in `out`; return False if it was stopped.
 
-    A new run starts from the weights of the checkpoint `start`, if given. Where `stop` returns
-    true, the run saves and ends within a step.
+    A new run starts from the weights of the checkpoint or export `start`, if given. Where `stop`
+    returns true, the run saves and ends within a step.
     """
     return Run(
         recipe, Path(data), Path(out), Path(start) if start else None, accepted, stop

@@ -19,13 +19,21 @@ def palette(frames: Frames) -> NDArray[np.float64]:  # (T, 6)
 
 
 def palette_drift(source: Frames, made: Frames) -> float:
-    """Return how far the made clip's palette wanders where its source's does not, in L*a*b*.
+    """Return how far the made clip's palette wanders where its source's does not; see `wander`."""
+    return wander(palette(source), palette(made))
+
+
+def wander(
+    source: NDArray[np.float64],  # (T, 6)
+    made: NDArray[np.float64],  # (T, 6)
+) -> float:
+    """Return how far a palette wanders where its source's does not, in L*a*b*.
 
     What the source's own changes explain is taken off first: a curve turns the camera to the sun
     in both, by another gain in each. Left is, of each of the six figures, the standard deviation
     over t of made - gain * source, the gain by least squares within 0 and MOST_GAIN; the largest
     of the six counts.
     """
-    x, y = (p - p.mean(0) for p in (palette(source), palette(made)))
+    x, y = (p - p.mean(0) for p in (source, made))
     gain = (x * y).sum(0) / np.maximum((x * x).sum(0), 1e-9)
     return float((y - gain.clip(0, MOST_GAIN) * x).std(0).max())

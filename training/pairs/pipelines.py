@@ -47,10 +47,10 @@ class Weights:
             raise ConfigError(f"expected offload in {', '.join(OFFLOADS)}, got {self.offload!r}")
 
 
-def load_pipeline(name: str, weights: Weights, *, float32: str = "") -> Any:
+def load_pipeline(name: str, weights: Weights, *, float32: str = "", **components: Any) -> Any:
     """Return the pipeline class `name` of diffusers with its weights, ready to be called.
 
-    `float32` names a component that keeps full precision.
+    `float32` names a component that keeps full precision; `components` are loaded already.
 
     Raises:
         ConfigError: the weights are not here and cannot be fetched.
@@ -72,6 +72,7 @@ def load_pipeline(name: str, weights: Weights, *, float32: str = "") -> Any:
             revision=weights.revision or None,
             dtype={"default": dtype, float32: torch.float32} if float32 else dtype,
             local_files_only=bool(weights.folder),
+            **components,
         )
     except OSError as error:  # every error of the hub and of a folder's files is one
         raise ConfigError(missing_weights(weights, error)) from error

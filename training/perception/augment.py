@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from realmaster_live.errors import PairError
 from realmaster_live.training.data import step_rng
 from realmaster_live.training.perception.boxes import Boxes, cropped
-from realmaster_live.training.perception.examples import Example
+from realmaster_live.training.perception.controls import AUGMENTED, strong_colours
+from realmaster_live.training.perception.examples import SIM, Example
 from realmaster_live.training.perception.groups import GROUP_INDEX
 
 CROP = (144, 256)  # height and width in pixels
@@ -45,6 +46,11 @@ class Batch:
     depth: NDArray[np.float32] | None = None
 
 
+def source_of(variant: str) -> str:
+    """Return the variant whose stored pictures a variant's crops are cut from."""
+    return SIM if variant == AUGMENTED else variant
+
+
 def draw_batch(
     examples: Sequence[Example],
     variants: Sequence[str],
@@ -63,7 +69,8 @@ def draw_batch(
     pictures, groups, boxes, depths = [], [], [], []
     for index in range(batch):
         example = examples[int(rng.integers(len(examples)))]
-        picture = example.pictures[variants[(index + step) % len(variants)]]
+        variant = variants[(index + step) % len(variants)]
+        picture = example.pictures[source_of(variant)]
         labels = example.groups
         if labels is None or example.boxes is None:
             raise PairError(
@@ -75,7 +82,11 @@ def draw_batch(
         contrast = 1.0 + rng.uniform(-CONTRAST, CONTRAST)
         shift = rng.uniform(-BRIGHTNESS, BRIGHTNESS)
         pixels = _cut(picture, window, crop, mirror, cv2.INTER_LINEAR).astype(np.float32) / 255
-        pictures.append((pixels - 0.5) * np.float32(contrast) + np.float32(0.5 + shift))
+        varied = np.float32(contrast) * (pixels - 0.5) + np.float32(0.5 + shift)
+        crop_pixels = np.asarray(varied, np.float32)
+        if variant == AUGMENTED:  # by draws of their own, so that the crops are the same
+            crop_pixels = strong_colours(crop_pixels, step_rng(seed + 1, step * batch + index))
+        pictures.append(crop_pixels)
         groups.append(_cut(labels, window, crop, mirror, cv2.INTER_NEAREST))
         left, top, width, _ = window
         boxes.append(

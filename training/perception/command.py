@@ -2,6 +2,8 @@
 
 Networks with the same initial weights take the same steps on the same frames: as rendered (sim), as
 the engine realizes them (real), on half of each (mixed), and path-traced (truth, the upper bound).
+Two controls say what colours alone would bring: renders under strong augmentation of their colours
+(augmented), and renders with a map of colours that is fitted to the truth (mapped).
 All are tested on path-traced frames of other towns, and on a user's photographs. Finished results
 are stored in --out: run the same command to resume.
 """
@@ -17,16 +19,19 @@ from typing import Any
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.fidelity.judge import Judge
+from realmaster_live.system.atomic_files import write_text
 from realmaster_live.training.data import HELD_OUT_FROM
+from realmaster_live.training.perception.controls import MAPPED, with_mapped
 from realmaster_live.training.perception.examples import (
     REAL,
     SIM,
     TRUTH,
     Example,
+    labelled,
     labelled_clips,
     read_examples,
 )
-from realmaster_live.training.perception.figures import Comparison, bars, compare
+from realmaster_live.training.perception.figures import Comparison, as_page, bars, compare
 from realmaster_live.training.perception.judge import JudgeFigures, export_judge, judge_figures
 from realmaster_live.training.perception.judge_network import JUDGE_CROP, JudgeTask
 from realmaster_live.training.perception.real_sets import read_real_set
@@ -52,6 +57,12 @@ def chosen(names: Sequence[str], known: Sequence[str], flag: str) -> Sequence[st
     return names or known
 
 
+def read_plain(study: Study, folders: Sequence[Path]) -> list[Example]:
+    """Return the folders' examples, rendered and path-traced; no engine is loaded."""
+    its = read_examples(labelled_clips(folders), study.per_clip)
+    return [example for of_clip in its for example in of_clip]
+
+
 def read_realized(study: Study, folders: Sequence[Path]) -> list[Example]:
     """Return the folders' examples with frames that the engine realized."""
     clips = labelled_clips(folders)
@@ -68,8 +79,7 @@ def read_realized(study: Study, folders: Sequence[Path]) -> list[Example]:
 
 def read_tests(study: Study, seen: set[int]) -> list[TestSet]:
     """Return the test sets: the path-traced frames, then a user's photographs."""
-    clips = labelled_clips(study.test)
-    examples = [each for its in read_examples(clips, study.per_clip) for each in its]
+    examples = read_plain(study, study.test)
     check_unseen(seen, examples)
     towns = TestSet(name=UNSEEN_TOWNS, examples=examples, variant=TRUTH)
     names = [folder.resolve().name for folder in study.real_set]
@@ -113,9 +123,12 @@ def evaluate(study: Study) -> list[Comparison]:
     tasks = chosen(study.tasks, list(MEASURES), "--tasks")
     variants = chosen(study.variants, list(VARIANTS), "--variants")
     training = Training(steps=study.steps)
-    examples = read_realized(study, study.train)
+    is_realized = any(REAL in VARIANTS[variant] for variant in variants)
+    examples = (read_realized if is_realized else read_plain)(study, study.train)
+    if MAPPED in variants:
+        examples = with_mapped(examples)
     towns = {example.seed for example in examples}
-    if min(towns) < HELD_OUT_FROM:
+    if is_realized and min(towns) < HELD_OUT_FROM:
         logger.warning(
             "the engine may have been trained on town %d, which makes it look better than it is: "
             "use seeds from %d on",
@@ -146,10 +159,15 @@ def evaluate(study: Study) -> list[Comparison]:
         "test_towns": sorted({example.seed for example in tests[0].examples}),
         "frames": {"train": len(examples), **{test.name: len(test.examples) for test in tests}},
         "engine": study.engine,
+        "labelled": {test.name: labelled(test.examples) for test in tests},
         "comparisons": [comparison.facts() for comparison in comparisons],
         "bars": [asdict(bar) for bar in bars(comparisons[0])] if comparisons else [],
     }
-    (study.out / "perception.json").write_text(json.dumps(facts, indent=1) + "\n")
+    write_text(study.out / "perception.json", json.dumps(facts, indent=1) + "\n")
+    tables = [as_page(each, facts["labelled"][each.test]) for each in comparisons]
+    write_text(
+        study.out / "perception.md", "\n\n".join("\n".join(lines) for lines in tables) + "\n"
+    )
     write_report(
         study.out / "report.html",
         comparisons=comparisons,

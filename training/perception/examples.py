@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import PairError
+from realmaster_live.training.data import clip_files
 from realmaster_live.training.perception.boxes import Boxes, boxes_of_masks
-from realmaster_live.training.perception.groups import FROM_CARLA
+from realmaster_live.training.perception.groups import DETECTED, FROM_CARLA, NAMES
 
 SIM, REAL, TRUTH = "sim", "real", "truth"
 
@@ -77,7 +78,7 @@ def labelled_clips(folders: Sequence[Path]) -> list[LabelledClip]:
     found = [
         LabelledClip(path=path, facts=json.loads(path.read_text()))
         for folder in folders
-        for path in sorted(folder.glob("*.json"))
+        for path in clip_files(folder)
     ]
     clips = [clip for clip in found if clip.file("labels.npz").is_file()]
     if not clips:
@@ -91,6 +92,25 @@ def labelled_clips(folders: Sequence[Path]) -> list[LabelledClip]:
 def read_examples(clips: Sequence[LabelledClip], max_frames: int) -> list[list[Example]]:
     """Return, for each clip, up to `max_frames` of its path-traced frames as examples."""
     return [_examples_of(clip, clip.traced(max_frames)) for clip in clips]
+
+
+def labelled(examples: Sequence[Example]) -> dict[str, dict[str, float]]:
+    """Return how much of each class there is to be judged by.
+
+    `pixels` holds each group's share of all labelled pixels in percent, `boxes` the number of boxes
+    of each detected kind that are large enough to count.
+    """
+    counts, boxes = np.zeros(256), np.zeros(len(DETECTED), np.int64)
+    for example in examples:
+        if example.groups is not None:
+            counts += np.bincount(example.groups.ravel(), minlength=256)
+        if example.boxes is not None:
+            boxes += np.bincount(example.boxes.kinds[~example.boxes.hard], minlength=len(DETECTED))
+    shares = 100 * counts[: len(NAMES)] / max(1.0, counts[: len(NAMES)].sum())
+    return {
+        "pixels": {name: float(x) for name, x in zip(NAMES, shares, strict=True) if x},
+        "boxes": {name: float(x) for name, x in zip(DETECTED, boxes, strict=True)},
+    }
 
 
 def _examples_of(clip: LabelledClip, wanted: Sequence[tuple[int, int]]) -> list[Example]:

@@ -66,6 +66,7 @@ class Comparison:
         means: variant -> mIoU or mAP in percent. classes: variant -> class -> percent.
         gains: variant -> difference from the sim variant in percentage points.
         recovered: variant -> (mean - sim) / (truth - sim); NaN where there is no gap.
+        recovered_intervals: variant -> its 95 percent interval; NaN where it has no bounds.
     """
 
     task: str
@@ -74,6 +75,7 @@ class Comparison:
     classes: Mapping[str, Mapping[str, Estimate]]
     gains: Mapping[str, Estimate]
     recovered: Mapping[str, float]
+    recovered_intervals: Mapping[str, tuple[float, float]]
 
     def facts(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -87,6 +89,10 @@ class Comparison:
             "mean": {name: both(value) for name, value in self.means.items()},
             "gain": {name: both(value) for name, value in self.gains.items()},
             "recovered": {name: round(value, 4) for name, value in self.recovered.items()},
+            "recovered_95": {
+                name: [round(bound, 4) for bound in bounds]
+                for name, bounds in self.recovered_intervals.items()
+            },
             "classes": {
                 name: {each: both(value) for each, value in classes.items()}
                 for name, classes in self.classes.items()
@@ -111,11 +117,12 @@ def compare(results: Sequence[Mapping[str, Any]], task: str, test: str) -> Compa
         }
         for name in variants
     }
-    gains = {
-        name: estimate([a - b for a, b in zip(means[name], means[SIM], strict=True)])
+    differences = {
+        name: [a - b for a, b in zip(means[name], means[SIM], strict=True)]
         for name in variants
         if name != SIM and SIM in variants
     }
+    gains = {name: estimate(values) for name, values in differences.items()}
     gap = gains[TRUTH].mean if TRUTH in gains else math.nan
     return Comparison(
         task=task,
@@ -126,7 +133,32 @@ def compare(results: Sequence[Mapping[str, Any]], task: str, test: str) -> Compa
         recovered={
             name: gains[name].mean / gap if gap > 0 else math.nan for name in gains if name != TRUTH
         },
+        recovered_intervals={
+            name: share_interval(differences[name], differences[TRUTH])
+            for name in gains
+            if name != TRUTH and TRUTH in gains
+        },
     )
+
+
+def share_interval(gains: Sequence[float], gaps: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 percent interval of mean gain over mean gap, paired by seed.
+
+    By Fieller's theorem (1954, eq. 6). NaN for one seed, and where the gap may be 0: the share then
+    has no bounds.
+    """
+    count = len(gains)
+    if count < 2:
+        return math.nan, math.nan
+    covariance = np.cov(np.stack([gains, gaps]), ddof=1) / count
+    (gain_variance, both), (_, gap_variance) = covariance.tolist()
+    gain, gap, t2 = float(np.mean(gains)), float(np.mean(gaps)), student(count - 1) ** 2
+    a = gap**2 - t2 * gap_variance
+    b = gain * gap - t2 * both
+    root = b**2 - a * (gain**2 - t2 * gain_variance)
+    if a <= 0 or gap <= 0 or root < 0:
+        return math.nan, math.nan
+    return (b - math.sqrt(root)) / a, (b + math.sqrt(root)) / a
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +202,24 @@ def as_cells(comparison: Comparison) -> list[list[str]]:
         [f"mean {measure}", *map(str, comparison.means.values())],
         ["over sim, points", *(_signed(comparison.gains.get(name)) for name in variants)],
         ["gap recovered", *(_percent(comparison.recovered.get(name)) for name in variants)],
+        ["its interval", *(_bounds(comparison.recovered_intervals.get(name)) for name in variants)],
     ]
+
+
+def as_page(comparison: Comparison, labelled: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return the lines of a table of Markdown, with how much of each class there is to judge by.
+
+    `labelled` is of `examples.labelled`.
+    """
+    head, *rows = as_cells(comparison)
+    if comparison.task == SEGMENTATION:
+        title, amounts = "of all pixels", {k: f"{v:.2g} %" for k, v in labelled["pixels"].items()}
+    else:
+        title, amounts = "boxes", {k: f"{v:.0f}" for k, v in labelled["boxes"].items()}
+    lines = [f"| {' | '.join([head[0], title, *head[1:]])} |", "|---" * (len(head) + 1) + "|"]
+    for name, *cells in rows:
+        lines.append(f"| {' | '.join([name, amounts.get(name, ''), *cells])} |")
+    return lines
 
 
 def as_text(comparison: Comparison) -> str:
@@ -198,3 +247,9 @@ def _signed(value: Estimate | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{100 * value:.0f} %"
+
+
+def _bounds(values: tuple[float, float] | None) -> str:
+    if values is None or math.isnan(values[0]):
+        return ""
+    return f"{100 * values[0]:.0f} to {100 * values[1]:.0f} %"

@@ -145,7 +145,7 @@ def _table(comparison: Comparison) -> str:
     head, *rows = as_cells(comparison)
     lines = [f"<h3>On {html.escape(comparison.test)}</h3><div class=scroll><table>"]
     lines.append("<tr>" + "".join(f"<th>{html.escape(cell)}</th>" for cell in head) + "</tr>")
-    classes = len(rows) - 3
+    classes = len(comparison.classes[next(iter(comparison.means))])
     for place, row in enumerate(rows):
         kind = ' class="sum"' if place >= classes else ""
         lines.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>")

@@ -19,7 +19,8 @@ from torch import nn
 from realmaster_live.errors import ConfigError
 from realmaster_live.system.atomic_files import write_json
 from realmaster_live.training.loop import mixed
-from realmaster_live.training.perception.augment import CROP, draw_batch
+from realmaster_live.training.perception.augment import CROP, draw_batch, source_of
+from realmaster_live.training.perception.controls import AUGMENTED, MAPPED
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
 from realmaster_live.training.perception.study import STEPS
 from realmaster_live.training.perception.tasks import Task, TestSet, Trainable, mean
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 VARIANTS: Mapping[str, tuple[str, ...]] = {
     SIM: (SIM,),
+    AUGMENTED: (AUGMENTED,),
+    MAPPED: (MAPPED,),
     REAL: (REAL,),
     "mixed": (SIM, REAL),  # half of every batch each
     TRUTH: (TRUTH,),
@@ -126,12 +129,16 @@ def train(
     return network.eval(), curve
 
 
-def fingerprint(examples: Sequence[Example]) -> str:
-    """Return a hash of the examples' pictures and labels."""
+def fingerprint(examples: Sequence[Example], variants: Sequence[str]) -> str:
+    """Return a hash of the labels and of the pictures that these variants are made of.
+
+    So a network that saw no realized frame is kept when the engine's weights change.
+    """
     digest = hashlib.sha256()
     for example in examples:
         digest.update(example.name.encode())
-        for variant, picture in sorted(example.pictures.items()):
+        for variant in variants:
+            picture = example.pictures[source_of(variant)]
             digest.update(variant.encode() + picture.tobytes())
         if example.groups is not None:
             digest.update(example.groups.tobytes())
@@ -150,13 +157,16 @@ def run_or_read(
 ) -> dict[str, Any]:
     """Return a run's result, read from its folder or computed and stored there.
 
-    A network is trained again if the options or the training examples have changed, and tested
-    again if a test set has.
+    A network is trained again if the options, the labels or the pictures of its own variant have
+    changed, and tested again if a test set has.
     """
     run_folder = folder / run.name
     path = run_folder / "result.json"
     result: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    key = {"options": asdict(options), "examples": fingerprint(examples)}
+    key = {
+        "options": asdict(options),
+        "examples": fingerprint(examples, VARIANTS[run.variant]),
+    }
     if result.get("key") == key:
         network = read_network(run, task, folder)
     else:
@@ -176,7 +186,7 @@ def run_or_read(
         weights = {name: value.contiguous() for name, value in network.state_dict().items()}
         save_file(weights, run_folder / NETWORK)
     for test in tests:
-        content = fingerprint(test.examples)
+        content = fingerprint(test.examples, [test.variant])
         stored = result["tests"].get(test.name, {})
         if stored.get("examples") != content:
             figures = task.figures(network, test)

@@ -2,10 +2,12 @@
 
 A step runs in a process of its own, as a user would type it, with its output in a log of its own.
 A step that fails ends the chain; one whose software is not installed is skipped with the reason.
+The outcomes are kept in the folder, so a stopped chain continues after its last whole step.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import subprocess
@@ -16,13 +18,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.system.atomic_files import write_json
 
 PASSED, FAILED, SKIPPED = "PASS", "FAIL", "SKIP"
 POLL_S = 0.2  # between two readings of a step's memory
 LAST_LINES = 3  # lines of a failed step's log that are shown
 LOGS = "logs"
+STATE = "rehearsal.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +41,14 @@ class Step:
         command: the arguments of `realmaster`, as typed in a shell in the rehearsal's folder.
         makes: files or folders in that folder that must exist afterwards.
         needs: the module that the step cannot run without; "" for none.
+        resumes: whether the command continues in what it left behind when it was stopped.
     """
 
     name: str
     command: str
     makes: tuple[str, ...] = ()
     needs: str = ""
+    resumes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +69,59 @@ class Outcome:
     reason: str = ""
 
 
+class State(msgspec.Struct, kw_only=True):
+    """What the folder of a rehearsal says about it.
+
+    Attributes:
+        settings: the options of the command. outcomes: those of all whole steps, in order.
+    """
+
+    settings: dict[str, Any]
+    outcomes: list[Outcome] = []
+
+
+def open_state(folder: Path, settings: dict[str, Any]) -> State:
+    """Return the state of a rehearsal: a new one for a new or empty folder.
+
+    Raises:
+        ConfigError: if the folder holds other things, or a rehearsal with other settings.
+    """
+    path = folder / STATE
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(
+                f"expected a new or an empty folder for --out, or one of a rehearsal to continue, "
+                f"got {folder}: name another one"
+            )
+        return State(settings=settings)
+    try:
+        state = msgspec.json.decode(path.read_bytes(), type=State)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}): name another folder") from error
+    if state.settings != settings:
+        raise ConfigError(
+            f"expected the settings of the rehearsal in {folder} ({_listed(state.settings)}), got "
+            f"{_listed(settings)}: repeat those, or name another folder"
+        )
+    return state
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
 def run_chain(
-    steps: Sequence[Step], folder: Path, report: Callable[[Outcome], None]
+    steps: Sequence[Step], folder: Path, state: State, report: Callable[[Outcome], None]
 ) -> list[Outcome]:
-    """Run the steps in a folder until one fails; `report` is called with each outcome at once."""
+    """Run the steps that are left until one fails; `report` is called with each outcome at once."""
     logs = folder / LOGS
     logs.mkdir(parents=True, exist_ok=True)
+    whole = {each.step.name: each for each in state.outcomes}
     outcomes = []
     for number, step in enumerate(steps):
+        if step.name in whole:
+            outcomes.append(whole[step.name])
+            continue
         if step.needs and find_spec(step.needs) is None:
             outcome = Outcome(step=step, result=SKIPPED, reason=f"{step.needs} is not installed")
         else:
@@ -77,12 +131,22 @@ def run_chain(
         report(outcome)
         if outcome.result == FAILED:
             break
+        state.outcomes.append(outcome)
+        write_state(folder, state)
     return outcomes
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Write the state into the folder of the rehearsal."""
+    write_json(folder / STATE, msgspec.to_builtins(state))
 
 
 def run_step(step: Step, folder: Path, log: Path) -> Outcome:
     """Run one command in a folder, with its output in a log."""
     made = [folder / place for place in step.makes]
+    if not step.resumes:
+        for path in made:
+            _move_aside(path)
     command = [sys.executable, "-m", "realmaster_live", *shlex.split(step.command)]
     with log.open("w", encoding="utf-8") as output:
         print(f"$ realmaster {step.command}", file=output, flush=True)
@@ -111,6 +175,13 @@ def run_step(step: Step, folder: Path, log: Path) -> Outcome:
         result=FAILED if reason else PASSED,
         reason=reason,
     )
+
+
+def _move_aside(path: Path) -> None:
+    """Rename what a step that was stopped left behind."""
+    if path.exists():
+        free = (path.with_name(f"{path.name}.stopped-{k}") for k in itertools.count(1))
+        path.rename(next(place for place in free if not place.exists()))
 
 
 class MemoryWatch:
@@ -184,11 +255,3 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def check_out(folder: Path) -> None:
-    """Raise ConfigError unless the folder of a rehearsal is new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"expected a new or an empty folder for --out, got {folder}: name another one"
-        )

@@ -14,6 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from realmaster_live.training.pairs.rules import RULES
 from realmaster_live.training.recipe_tables import to_toml
 from realmaster_live.training.rehearsal.chain import Step
@@ -119,19 +121,22 @@ class Rehearsal:
             ),
             Step(
                 name="pairs",
-                command=f"pairs run SET drive-01 drive-02 --recipe {RECIPES['pairs']}",
+                command=f"pairs run SET drive-01 drive-02 --recipe {RECIPES['pairs']} --no-pilot",
                 makes=("SET",),
+                resumes=True,
             ),
             Step(
                 name="fit",
                 command=f"fit {RECIPES['fit']} --data SET --out TEACHER --base {WAN} {device}",
                 makes=("TEACHER/adapter.safetensors",),
+                resumes=True,
             ),
             Step(
                 name="distill",
                 command=f"distill {RECIPES['distill']} --data SET "
                 f"--teacher {WAN}+TEACHER/adapter.safetensors --out STUDENT {device}",
                 makes=(ADAPTER,),
+                resumes=True,
             ),
             Step(
                 name="model import",
@@ -152,9 +157,8 @@ class Rehearsal:
             ),
             Step(
                 name="build",
-                command="build --checkpoint EXPORTED/checkpoint --out PLANS --size {}x{}".format(
-                    *self.size
-                ),
+                command="build --checkpoint EXPORTED/checkpoint --graphs EXPORTED/onnx "
+                "--out PLANS --size {}x{}".format(*self.size),
                 makes=("PLANS",),
                 needs="tensorrt_rtx",
             ),
@@ -178,3 +182,14 @@ def merged(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, 
         inner = isinstance(value, Mapping)
         result[key] = merged(table.get(key, {}), value) if inner else value
     return result
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Return whether a device has instructions for products in bfloat16.
+
+    A processor without them takes six times as long as in float32 (AVX2, 1024x1536 by 1536x8960).
+    """
+    if device != "cpu":
+        return True
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

@@ -20,8 +20,9 @@ from realmaster_live.engines.export.export import (
     round_weights,
 )
 from realmaster_live.engines.export.graphs import OPSET, example_graphs
+from realmaster_live.engines.manifest import WEIGHTS_FILE
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.program.weight_file import WEIGHTS_FILE, WeightFile
+from realmaster_live.engines.program.weight_file import WeightFile
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from realmaster_live.cli import main
 from realmaster_live.cli.export import read_clips
@@ -13,15 +14,20 @@ from realmaster_live.engines.export.quantize import (
     Rendered,
     check_agreement,
     choose,
+    denoiser,
     realize,
 )
+from realmaster_live.engines.manifest import WEIGHTS_FILE
+from realmaster_live.engines.noise import draw
 from realmaster_live.engines.onnx_engine import OnnxEngine
-from realmaster_live.engines.program.weight_file import WEIGHTS_FILE
 from realmaster_live.errors import BuildError
+from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.profile import TINY
+from realmaster_live.model.sampling import sigmas
+from realmaster_live.training.latents import Rollout, prompt_kv
 
 WIDTH, HEIGHT = 96, 64
-# Random weights make latents unlike those of the pictures that the decoder was calibrated on.
-LEVELS = 8.0
+LEVELS = 2.0
 NAMES = ("encode", "context", "denoise", "decode")
 
 
@@ -50,6 +56,24 @@ def int8_model(tiny_checkpoint, film, tmp_path_factory):
         mean_levels=LEVELS,
     )
     return out
+
+
+def test_the_decoder_is_calibrated_on_the_latents_that_the_model_makes():
+    """Those of a first chunk, under each prompt; the truth's are others after joint training."""
+    torch.manual_seed(0)
+    transformer = InContextTransformer(TINY)
+    for parameter in transformer.parameters():  # a new one returns the reference
+        torch.nn.init.normal_(parameter, std=0.1)
+    reference = torch.randn(1, TINY.latent_channels, 4, 6)
+    noise = torch.from_numpy(draw(tuple(reference.shape), 0))
+    made = []
+    with torch.no_grad():
+        for name in TINY.prompts[:2]:
+            rollout = Rollout(transformer, sigmas(TINY.steps, TINY.shift))
+            wanted, _ = rollout.chunk(reference, noise, prompt_kv(transformer, [name]))
+            made.append(denoiser(transformer)(reference.numpy(), name))
+            np.testing.assert_allclose(made[-1], wanted.numpy(), atol=1e-5)
+    assert np.abs(made[0] - made[1]).max() > 1e-3
 
 
 def realized(folder, film):
@@ -202,3 +226,12 @@ def test_samples_lie_evenly():
     places = [next(i for i, film in enumerate(films) if film is got) for got in chosen]
     assert places == [0, 5, 10, 15, 20]
     assert len(choose(films[:2], 5)) == 2
+
+
+def test_every_prompt_is_calibrated_on(film):
+    """A folder has few clips of the night, whose latents are unlike all others."""
+    prompts = ["as simulated"] * 30 + ["night", "rain", "rain", "rain"]
+    samples = [Rendered(sim=film, prompt=prompt) for prompt in prompts]
+    chosen = choose(samples, 8)
+    assert [one.prompt for one in chosen] == ["as simulated"] * 3 + ["night"] + ["rain"] * 2
+    assert {one.prompt for one in choose(samples, 2)} == {"as simulated", "night"}

@@ -94,6 +94,26 @@ def test_builds_and_keeps_what_did_not_change(tiny_checkpoint, out):
     assert not any("kept, nothing changed" in line for line in lines)
 
 
+def test_graphs_of_the_same_checkpoint_are_taken(tmp_path, tiny_checkpoint, tiny_model):
+    request = request_for(tiny_checkpoint, tmp_path / "build", graphs=tiny_model)
+    source, lines = module._source(request), []
+    exported = tmp_path / "build" / GRAPHS_FOLDER
+    manifest = module._export(request, source, exported, lines.append)
+    assert manifest == json.loads((tiny_model / "manifest.json").read_text())
+    assert lines == [f"took the graphs in {tiny_model}"]
+    module._export(request, source, exported, lines.append)
+    assert lines[1].startswith("kept the exported graphs")
+    other = {**source, "checkpoint": {"profile.json": "0" * 64}}
+    with pytest.raises(ConfigError, match="got another checkpoint: export the checkpoint --to"):
+        module._export(request, other, tmp_path / "other", lines.append)
+    adapter = tmp_path / "adapter.safetensors"
+    both = request_for(
+        tiny_checkpoint, tmp_path / "build", graphs=tiny_model, adapter=((adapter, 1.0),)
+    )
+    with pytest.raises(ConfigError, match="expected --adapter or --graphs, got both"):
+        module.check_request(both)
+
+
 def test_an_engine_without_a_gpu_says_what_runs_instead(tiny_checkpoint, out):
     pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
     from realmaster_live.engines.tensorrt.cuda_driver import find_gpu

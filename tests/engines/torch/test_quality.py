@@ -18,7 +18,8 @@ from realmaster_live.model.rope import rope_tables
 from realmaster_live.model.whole_clip import guided, predict_clip, reference_pairs
 
 CPU = torch.device("cpu")
-SIZE = {"width": 96, "height": 64, "threads": 1}
+WIDTH, HEIGHT = 64, 32
+SIZE = {"width": WIDTH, "height": HEIGHT, "threads": 1}
 SMALL_WAN = replace(
     WAN_1_3B, name="small-wan", width=48, layers=2, heads=2, hidden=64, text_width=12,
     frequency_width=16,
@@ -32,7 +33,7 @@ PROMPTS = {
 
 def clip_of(frames):
     chunk = make_chunk(0)
-    shape = (frames, 64, 96, 3)
+    shape = (frames, HEIGHT, WIDTH, 3)
     pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return replace(
         chunk,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from realmaster_live.errors import PairError
 from realmaster_live.model.precipitation import GREY, KINDS, Precipitation
 from realmaster_live.training.data import find_clips
 from realmaster_live.training.embedded.precipitation import OPACITY, opacity, with_precipitation
@@ -115,3 +116,10 @@ def test_training_sees_the_calm_truth_and_measures_what_falls(recipe, rainy, tmp
     parts["loss"].backward()
     assert all(p.grad is None for p in run.autoencoder.encoder.parameters())
     assert any(p.grad is not None for p in run.autoencoder.decoder.parameters())
+
+
+def test_training_on_what_falls_wants_a_clip_of_it(recipe, pairs, tmp_path):
+    joint = dataclasses.replace(recipe.joint, falling_share=0.5)
+    run = Run(dataclasses.replace(recipe, joint=joint), pairs, tmp_path / "run")
+    with pytest.raises(PairError, match=r"falling_share = 0.5, got none .* --prompts rain,snow"):
+        run.stage("joint", find_clips(pairs, "training"))

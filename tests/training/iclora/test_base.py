@@ -2,7 +2,6 @@ import json
 
 import pytest
 import torch
-from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from latent_clips import write_base
 
 from realmaster_live.errors import BuildError, ConfigError
@@ -15,6 +14,8 @@ from realmaster_live.training.iclora.int8 import Int8Linear
 @pytest.fixture(scope="module")
 def wan(tmp_path_factory):
     """A folder as a diffusers pipeline is on disk, with a tiny transformer of random weights."""
+    from diffusers import WanTransformer3DModel
+
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("wan")
     model = WanTransformer3DModel(

@@ -3,7 +3,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLWan
 from latent_clips import LatentClips, make_clips, write_base
 from street import make_chunk
 
@@ -106,6 +105,8 @@ def test_a_grid_has_the_last_frame_of_every_part():
 
 
 def test_wan_latents_are_decoded_by_the_autoencoder_beside_the_transformer(tmp_path):
+    from diffusers import AutoencoderKLWan
+
     torch.manual_seed(0)
     vae = AutoencoderKLWan(base_dim=8, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
                            attn_scales=[], temperal_downsample=[False, True, True])  # fmt: skip

@@ -11,7 +11,6 @@ import cv2
 import pytest
 import torch
 import trained_child
-from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from latent_clips import make_clips
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -196,6 +195,8 @@ def test_the_adapter_file_says_what_it_is_and_holds_the_averages(recipe_of, data
 @pytest.fixture(scope="module")
 def wan(tmp_path_factory):
     """A diffusers folder of a tiny Wan of random weights, and clips with embedded captions."""
+    from diffusers import WanTransformer3DModel
+
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("wan")
     WanTransformer3DModel(

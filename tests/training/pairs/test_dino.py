@@ -6,7 +6,6 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 from panned_scene import photoreal, scene
-from transformers import ViTConfig, ViTModel
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.training.pairs.dino import MEAN, STD, DinoKeys, load_dino
@@ -19,6 +18,8 @@ WIDTH, DEPTH, PATCH, SIDE = 128, 3, 16, 224
 @pytest.fixture(scope="module")
 def vit():
     """A ViT of random weights by transformers."""
+    from transformers import ViTConfig, ViTModel
+
     torch.manual_seed(0)
     config = ViTConfig(
         hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=2,

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKLWan
 from footage import write_film, write_recording
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -29,6 +28,8 @@ SMALL = PlanConfig(frames=9, fps=20.0, size="keep", prompt="rain falls")
 @pytest.fixture(scope="session")
 def wan(tmp_path_factory):
     """A Wan autoencoder of random weights, as in a pipeline's folder."""
+    from diffusers import AutoencoderKLWan
+
     torch.manual_seed(0)
     vae = AutoencoderKLWan(
         base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
@@ -67,6 +68,8 @@ def run(config, job, tmp_path):
 
 
 def test_wan_latents_are_those_of_diffusers_normalised(wan, job, tmp_path):
+    from diffusers import AutoencoderKLWan
+
     tensors, written, facts = run(EncodeConfig(autoencoder=str(wan)), job, tmp_path)
     vae = AutoencoderKLWan.from_pretrained(wan, subfolder="vae")
     mean, std = (

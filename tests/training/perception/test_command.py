@@ -36,6 +36,9 @@ def study(*flags):
     return parse(["evaluate", "perception", *flags])[1]
 
 
+ALL = ["sim", "augmented", "mapped", "real", "mixed", "truth"]
+
+
 @pytest.mark.slow
 def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path, capsys):
     assert main(["evaluate", "perception", *asked(folders, tmp_path)]) == 0
@@ -45,18 +48,45 @@ def test_all_variants_are_trained_tested_and_reported_and_kept(folders, tmp_path
     facts = json.loads((tmp_path / "perception.json").read_text())
     assert facts["frames"]["train"] == 3 and facts["test_towns"] == [3000]
     first = facts["comparisons"][0]
-    assert list(first["mean"]) == ["sim", "real", "mixed", "truth"]
+    assert list(first["mean"]) == ALL
+    amounts = facts["labelled"]["path-traced, other towns"]
+    assert sum(amounts["pixels"].values()) == pytest.approx(100) and amounts["boxes"]["vehicle"] > 0
+    tables = (tmp_path / "perception.md").read_text()
+    assert "| IoU, percent | of all pixels | sim | augmented |" in tables
+    assert "| vehicle | 2 |" in tables.partition("| AP50, percent | boxes |")[2]
     # the identity engine's frames are the renders: nothing is gained, in no seed
     assert first["gain"]["real"] == first["gain"]["mixed"] == [0.0, 0.0]
     assert set(first["classes"]["sim"]) == {"road", "building", "sky", "pedestrian", "vehicle"}
     page = (tmp_path / "report.html").read_text()
-    assert page.count("data:image/jpeg") == 3 * 4 + 6 + 6  # three frames, one test picture each
+    assert page.count("data:image/jpeg") == 3 * 4 + 8 + 8  # three frames, one test picture each
     assert "<svg" in page and "http" not in page
     runs = sorted((tmp_path / "runs").glob("*/result.json"))
-    assert len(runs) == 2 * 4 * 2
+    assert len(runs) == 2 * 6 * 2
     trained = [path.with_name("network.safetensors").stat().st_mtime_ns for path in runs]
     assert main(["evaluate", "perception", *asked(folders, tmp_path)]) == 0
     assert [p.with_name("network.safetensors").stat().st_mtime_ns for p in runs] == trained
+
+
+def test_other_weights_of_the_engine_leave_the_arms_that_it_has_no_part_in(folders, tmp_path):
+    few = ("--tasks", "segmentation", "--seeds", "1", "--variants")
+    plain, every = ("sim,augmented,mapped,truth",), (",".join(ALL),)
+    evaluate(study(*asked(folders, tmp_path, *few, *plain)))
+    assert not (tmp_path / "realized").exists(), "nothing was realized for nothing"
+    [comparison] = evaluate(study(*asked(folders, tmp_path, *few, *every)))
+    assert list(comparison.means) == ALL
+
+    def trained():
+        paths = {name: tmp_path / "runs" / f"segmentation-{name}-0" for name in ALL}
+        return {n: (p / "network.safetensors").stat().st_mtime_ns for n, p in paths.items()}
+
+    before = trained()
+    for path in tmp_path.glob("realized/*/*.npz"):  # as if other weights had made them
+        with np.load(path) as kept:
+            darker = {name: picture // 2 for name, picture in kept.items()}
+        np.savez(path, **darker)
+    evaluate(study(*asked(folders, tmp_path, *few, *every)))
+    after = trained()
+    assert [name for name in ALL if after[name] != before[name]] == ["real", "mixed"]
 
 
 @pytest.mark.slow

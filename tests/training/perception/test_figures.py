@@ -7,6 +7,7 @@ from realmaster_live.training.perception.figures import (
     bars,
     compare,
     estimate,
+    share_interval,
     student,
 )
 
@@ -85,3 +86,22 @@ def test_there_is_no_share_of_a_gap_that_is_not_there():
     text = as_text(comparison)
     assert "gap recovered" in text and "there is no gap" in text and "nan" not in text
     assert "-0.0" not in str(estimate([-0.01, -0.02]))
+
+
+def test_the_share_of_the_gap_has_fiellers_interval():
+    gains, gaps = [6.0, 7.0, 8.0, 7.0, 6.5], [9.0, 10.5, 10.0, 9.5, 10.0]
+    low, high = share_interval(gains, gaps)
+    share = sum(gains) / sum(gaps)
+    assert low < share < high < 1
+    # the bounds are where the mean of gain - share * gap is just significant
+    for bound in (low, high):
+        rest = [a - bound * b for a, b in zip(gains, gaps, strict=True)]
+        found = estimate(rest)
+        assert abs(found.mean) == pytest.approx(found.half_width, rel=1e-6)
+    assert share_interval([2.0, 2.0, 2.0], [4.0, 4.0, 4.0]) == pytest.approx((0.5, 0.5))
+    for unbounded in (share_interval([1.0], [2.0]), share_interval([1.0, 2.0], [-1.0, 1.5])):
+        assert all(math.isnan(bound) for bound in unbounded)
+    comparison = compare(RESULTS, "segmentation", TEST)
+    low, high = comparison.recovered_intervals["real"]
+    assert low <= comparison.recovered["real"] <= high
+    assert "its interval" in as_text(comparison)

@@ -46,6 +46,20 @@ def test_intersection_over_union_of_counts_by_hand():
     assert intersection_over_union(confusion(predicted, labels, merged))["vehicle"] == 0.0
 
 
+def test_intersection_over_union_is_that_of_torchmetrics():
+    library = pytest.importorskip("torchmetrics.functional.classification")
+    draw = np.random.default_rng(0)
+    labels, predicted = draw.integers(0, len(NAMES) - 1, (2, 40, 60)).astype(np.uint8)
+    labels[draw.random(labels.shape) < 0.1] = IGNORE
+    wanted = library.multiclass_jaccard_index(
+        torch.from_numpy(predicted.astype(np.int64)), torch.from_numpy(labels.astype(np.int64)),
+        num_classes=len(NAMES), average="none", ignore_index=IGNORE,
+    )  # fmt: skip
+    found = intersection_over_union(confusion(predicted, labels))
+    assert NAMES[-1] not in found, "nothing is labelled so"
+    assert list(found.values()) == pytest.approx((100 * wanted[:-1]).tolist(), rel=1e-5)
+
+
 def test_networks_answer_on_pictures_of_any_size_and_are_small():
     segmenter, detector = Segmenter(len(NAMES)).eval(), Detector(3).eval()
     for network in (segmenter, detector):

@@ -16,8 +16,10 @@ from realmaster_live.training.rehearsal.chain import (
     LOGS,
     PASSED,
     SKIPPED,
+    STATE,
+    State,
     Step,
-    check_out,
+    open_state,
     run_chain,
     table,
 )
@@ -34,7 +36,7 @@ def test_a_chain_ends_with_the_first_step_that_fails(tmp_path):
         Step(name="never", command="--version"),
     ]
     seen = []
-    outcomes = run_chain(steps, tmp_path, seen.append)
+    outcomes = run_chain(steps, tmp_path, State(settings={}), seen.append)
     assert seen == outcomes
     assert [each.result for each in outcomes] == [PASSED, SKIPPED, FAILED]
     assert outcomes[0].seconds > 0
@@ -52,12 +54,12 @@ def test_a_step_that_makes_nothing_has_failed_and_one_that_does_is_weighed(tmp_p
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "file").write_bytes(bytes(1234))
     nothing = Step(name="nothing", command="--version", makes=("absent",))
-    [outcome] = run_chain([nothing], tmp_path, lambda outcome: None)
+    [outcome] = run_chain([nothing], tmp_path, State(settings={}), print)
     assert (outcome.result, outcome.reason) == (
         FAILED, f"it ended with status 0 but did not make {tmp_path / 'absent'}",
     )  # fmt: skip
-    help_text = Step(name="something", command="record --help", makes=("made",))
-    [outcome] = run_chain([help_text], tmp_path, lambda outcome: None)
+    help_text = Step(name="something", command="record --help", makes=("made",), resumes=True)
+    [outcome] = run_chain([help_text], tmp_path, State(settings={}), print)
     assert (outcome.result, outcome.written_bytes) == (PASSED, 1234)
 
 
@@ -65,10 +67,10 @@ def test_a_terminated_chain_ends_its_step(tmp_path):
     program = (
         "import sys; from pathlib import Path\n"
         "from realmaster_live.system.termination import termination_raises\n"
-        "from realmaster_live.training.rehearsal.chain import Step, run_chain\n"
+        "from realmaster_live.training.rehearsal.chain import State, Step, run_chain\n"
         "step = Step(name='town', command='minitown --port 0 --no-raster')\n"
         "with termination_raises():\n"
-        "    run_chain([step], Path(sys.argv[1]), print)\n"
+        "    run_chain([step], Path(sys.argv[1]), State(settings={}), print)\n"
     )
     chain = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
     log = tmp_path / LOGS / "00-town.log"
@@ -82,11 +84,31 @@ def test_a_terminated_chain_ends_its_step(tmp_path):
 
 
 def test_a_rehearsal_starts_in_a_folder_of_its_own(tmp_path):
-    check_out(tmp_path)
-    check_out(tmp_path / "new")
+    assert open_state(tmp_path, {}).outcomes == open_state(tmp_path / "new", {}).outcomes == []
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="expected a new or an empty folder for --out"):
-        check_out(tmp_path)
+        open_state(tmp_path, {})
+
+
+def test_a_stopped_chain_continues_and_keeps_what_was_left_behind(tmp_path):
+    steps = [
+        Step(name="version", command="--version"),
+        Step(name="wrong", command="no-such-verb", makes=("made",)),
+    ]
+    settings = {"scale": "tiny"}
+    run_chain(steps, tmp_path, open_state(tmp_path, settings), print)
+    (tmp_path / "made").mkdir()
+    seen = []
+    mended = [steps[0], Step(name="wrong", command="--version", makes=("made",))]
+    outcomes = run_chain(mended, tmp_path, open_state(tmp_path, settings), seen.append)
+    assert [each.step.name for each in outcomes] == ["version", "wrong"]
+    assert seen == outcomes[1:]
+    assert (tmp_path / "made.stopped-1").is_dir() and not (tmp_path / "made").exists()
+    with pytest.raises(ConfigError, match=r"settings of the rehearsal in .*scale tiny.*scale full"):
+        open_state(tmp_path, {"scale": "full"})
+    (tmp_path / STATE).write_text("{")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        open_state(tmp_path, settings)
 
 
 def test_overrides_leave_the_rest_of_a_recipe():
