@@ -8,6 +8,7 @@ from realmaster_live.lazy import lazy_names
 from realmaster_live.moved import follow_moves
 
 if TYPE_CHECKING:
+    import realmaster_live.datasets as datasets  # noqa: F401
     from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.bridges.gtav.bridge import GtavBridge
     from realmaster_live.engines.load import load_engine
@@ -60,5 +61,5 @@ __all__ = [
     "run",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, modules=("datasets",))
 follow_moves()

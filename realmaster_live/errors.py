@@ -77,3 +77,8 @@ class ConfigError(RealMasterError, ValueError):
 
 class MissingDependency(RealMasterError, ImportError):
     """An optional package is not installed."""
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, as messages say it: without an error number, on one line."""
+    return str(getattr(error, "strerror", None) or " ".join(str(error).split()))

@@ -12,20 +12,31 @@ DISTRIBUTION = "realmaster-live"
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+OWN = __name__.partition(".")[0]
+
+
 def require(module: str, *, extra: str) -> Any:
-    """Return the imported `module`; raise MissingDependency naming the pip command of `extra`."""
+    """Return the imported `module`, or one of our own all of whose packages `extra` brings.
+
+    Raises:
+        MissingDependency: a package does not import; the message is the pip command of `extra`.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise missing(module, extra=extra, error=error) from error
+        cause = error.__cause__ if isinstance(error, MissingDependency) else error
+        wrong = str(getattr(cause, "name", None) or module)
+        if not isinstance(cause, ImportError) or wrong.partition(".")[0] == OWN:
+            raise  # a fault of ours, or a sentence that says more
+        raise missing(wrong, extra=extra, error=cause) from cause
 
 
 def missing(module: str, *, extra: str, error: ImportError) -> MissingDependency:
-    """Return the error for a package that does not import."""
-    return MissingDependency(
-        f"expected the package {module!r}, which is not installed or does not import "
-        f"({error}): run {pip_command(extra)}"
-    )
+    """Return the error for a module, of whatever package, that does not import."""
+    package = module.partition(".")[0]
+    is_absent = isinstance(error, ModuleNotFoundError) and error.name == package
+    got = "none" if is_absent else f"one that does not import ({error})"
+    return MissingDependency(f"expected the package {package}, got {got}: run {pip_command(extra)}")
 
 
 def pip_command(extra: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, Self, runtime_checkable
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
 from realmaster_live.frames.run_info import RunInfo
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @runtime_checkable
@@ -104,6 +107,17 @@ class SeededEngine(Engine, Protocol):
 
     def set_seed(self, seed: int) -> None:
         """Draw from another seed from the next chunk on."""
+
+
+@runtime_checkable
+class RememberingEngine(Engine, Protocol):
+    """An engine whose past can be stored, so that a long rollout goes on in another process."""
+
+    def memory(self) -> Mapping[str, NDArray[Any]]:
+        """Return all that later chunks depend on besides the prompt and the seed."""
+
+    def recall(self, memory: Mapping[str, NDArray[Any]]) -> None:
+        """Go on as if the chunks before `memory` had just been realized."""
 
 
 @runtime_checkable

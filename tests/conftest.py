@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import functools
+import gc
 import os
 import re
 import signal
@@ -27,9 +29,64 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 LONG = {"soak": 4 * 3600, "slow": 900}  # seconds that a test of a marker may take
 
+# Files that run in one process, by what they name: packages whose import takes seconds and
+# hundreds of megabytes, a drawn town, which takes seconds to start, and an exported model.
+PACKAGES = "diffusers|peft|transformers|wan_folder|tiny_editors|tiny_umt5|tiny_vace|tiny_wan"
+TOGETHER = {
+    "packages": rf"^\s*(from|import) ({PACKAGES})\b",
+    "drawn town": r"^\s*def .*\b(minitown|carla_client|drawn_owner|drawn_car)\b",
+    "exported model": r"\btiny_model\b",
+}
+TESTS = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let each process of a run of everything begin to collect at another folder.
+
+    pytest compiles a test file where that was not done before, and keeps the result: so they
+    divide this work.
+    """
+    gc.disable()  # until all is imported: nothing of it becomes garbage
+    worker = getattr(config, "workerinput", None)
+    if worker is None or [Path(each).resolve() for each in config.args] != [TESTS]:
+        return
+    places = sorted(str(path) for path in TESTS.iterdir() if path.name[0] not in "._")
+    first = len(places) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    config.args[:] = places[first:] + places[:first]
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector of garbage pass over what was imported."""
+    gc.enable()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give a file to one process, as loadfile does, and files that share something to the same."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(super()._split_scope(nodeid))
+
+    return ByFile(config, log)
+
+
+@functools.cache
+def scope_of(file: str) -> str:
+    """Return the name of the files that are to run in one process with a file."""
+    text = (TESTS.parent / file).read_text(encoding="utf-8")
+    kinds = (kind for kind, pattern in TOGETHER.items() if re.search(pattern, text, re.MULTILINE))
+    return next(kinds, file)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give long tests their time."""
+    """Give long tests their time, and put files in the same order in all processes."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: str(item.path))
     for item in items:
         for marker, limit_s in LONG.items():
             if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
@@ -196,7 +253,7 @@ def chunk_at():
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(made_once):
-    """A checkpoint of random weights in which every part has a say in the answer."""
+    """A checkpoint of random weights, all different, in which every part has a say."""
     torch = pytest.importorskip("torch")
     from realmaster_live.model.checkpoint import save_checkpoint
     from realmaster_live.model.dit import InContextTransformer
@@ -209,8 +266,8 @@ def tiny_checkpoint(made_once):
         with torch.no_grad():
             for module in (autoencoder, transformer):
                 for parameter in module.parameters():
-                    if not parameter.any():
-                        parameter.copy_(0.1 * torch.randn(parameter.shape))
+                    is_constant = bool(parameter.min() == parameter.max())
+                    parameter.add_((0.1 if is_constant else 0.01) * torch.randn(parameter.shape))
             autoencoder.latents_mean.normal_(std=0.05)
             autoencoder.latents_std.uniform_(0.2, 0.5)
         save_checkpoint(folder, autoencoder, transformer)

@@ -50,6 +50,9 @@ def test_dir_of_a_public_package_shows_its_names(package: str) -> None:
     shown, public = json.loads(done.stdout)
     assert public
     assert set(public) <= set(shown)
+    others = {name for name in set(shown) - set(public) if not name.startswith("__")}
+    assert not others & {"TYPE_CHECKING", "annotations", "lazy", "lazy_names", "moved", "_HOMES"}
+    assert not {name for name in others if name.startswith("follow")}
 
 
 @pytest.mark.parametrize("package", PUBLIC)

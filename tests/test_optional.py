@@ -14,8 +14,10 @@ import pytest
 
 from realmaster_live import optional
 from realmaster_live.cli.verbs import all_verbs
+from realmaster_live.datasets.formats import FORMATS
 from realmaster_live.errors import MissingDependency
 from realmaster_live.optional import pip_command, require
+from realmaster_live.sinks.urls import SCHEMES
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -113,6 +115,78 @@ def test_a_missing_package_names_its_extra_and_no_other(extra):
     assert re.findall(r"\[([\w-]+)\]", message) == [extra]
 
 
+def test_a_package_is_named_and_no_module_of_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingDependency, match=r"expected the package nowhere, got none: run pip"):
+        require("nowhere.at.all", extra="export")
+    (tmp_path / "broken_one").mkdir()
+    (tmp_path / "broken_one/__init__.py").write_text("from json import no_such_name")
+    with pytest.raises(
+        MissingDependency, match=r"json, got one that does not import \(cannot .*pip"
+    ):
+        require("broken_one", extra="export")
+    (tmp_path / "needs_more.py").write_text("import nowhere.else_")
+    with pytest.raises(MissingDependency, match=r"expected the package nowhere, got none"):
+        require("needs_more", extra="export")
+
+
+SINKS = {
+    "ros2": "ros2:", "rosbag": "rosbag:b", "mcap": "mcap:f.mcap", "foxglove": "foxglove:",
+    "rerun": "rerun:", "rtsp": "rtsp://h/x", "srt": "srt://h:1", "rtmp": "rtmp://h/a/k",
+    "camera": "camera:", "zmq": "zmq://h:1", "video": "video:a.mp4",
+}  # fmt: skip
+DOORS = {
+    **{f"rm.open_sink({url!r})": SCHEMES[scheme].extra for scheme, url in SINKS.items()},
+    **{f"formats.FORMATS[{name!r}].load()": one.extra for name, one in FORMATS.items()},
+    "rm.Recorder('x')": "live",
+    "rm.Recording('x')": "live",
+    "rm.LiveView()": "live",
+    "rm.load_engine()": "live",
+    "rm.CarlaBridge()": "carla",
+    "rm.GtavBridge()": "gta",
+    "rm.datasets.FrameDataset('x')": "torch",
+    "rm.datasets.hugging_face('x')": "huggingface",
+    "recording.Recorder('x')": "live",
+    "recipe.Recipe()": "live",
+}
+BARE = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in ("realmaster_live", "numpy"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Nothing())
+from importlib import import_module as get
+
+import realmaster_live as rm
+from realmaster_live.datasets import formats
+door = sys.argv[1]
+try:
+    recording = get("realmaster_live.recording") if door.startswith("recording") else None
+    recipe = get("realmaster_live.collect.recipe") if door.startswith("recipe") else None
+    eval(door)
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_every_sink_is_tried_bare():
+    assert SINKS.keys() == SCHEMES.keys() - {"shm"}  # which needs nothing
+
+
+@pytest.mark.parametrize(("door", "extra"), DOORS.items())
+def test_a_bare_installation_names_one_command(door, extra):
+    done = subprocess.run([sys.executable, "-c", BARE, door], capture_output=True, text=True)
+    said = done.stdout.strip()
+    assert re.fullmatch(
+        r"MissingDependency expected the package \w+, got none: run pip .*", said
+    ), said + done.stderr
+    assert re.findall(r"\[([\w-]+)\]", said) == [extra]
+
+
 def members(extra):
     """Return the distributions that an extra installs, those of extras within it too."""
     found = set()
@@ -130,7 +204,8 @@ def requirements():
         for path in (ROOT / top).rglob("*.py"):
             if any(parent.is_symlink() for parent in path.parents):
                 continue
-            for node in ast.walk(ast.parse(path.read_text())):
+            text = path.read_text(encoding="utf-8")
+            for node in ast.walk(ast.parse(text)) if "require(" in text else ():
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "require":
                     module, (extra,) = node.args[0], [k.value for k in node.keywords]
                     if isinstance(module, ast.Constant):

@@ -49,6 +49,7 @@ def test_wheel_holds_the_data_files(wheel_names: list[str]) -> None:
     packed = {name for name in wheel_names if name.startswith("realmaster_live/engines/weights/")}
     assert len(packed) == len(weights)
     assert "realmaster_live/fidelity/judge.onnx" in wheel_names
-    page = ROOT / "realmaster_live" / "sinks" / "viewer" / "static"
-    packed = {name for name in wheel_names if name.startswith("realmaster_live/sinks/viewer/sta")}
-    assert packed == {f"realmaster_live/sinks/viewer/static/{path.name}" for path in page.iterdir()}
+    for folder in ("sinks/viewer/static", "datasets/view/static"):
+        packed = {name for name in wheel_names if name.startswith(f"realmaster_live/{folder}/")}
+        page = ROOT / "realmaster_live" / folder
+        assert packed == {f"realmaster_live/{folder}/{path.name}" for path in page.iterdir()}

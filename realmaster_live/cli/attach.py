@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from realmaster_live.cli.values import (
     Port,
     Rate,
     Seconds,
+    Sensors,
     Value,
     read_ego,
 )
@@ -27,6 +28,7 @@ from realmaster_live.errors import ConfigError
 from realmaster_live.sinks.opening import (
     DisplayOptions,
     RecordingOptions,
+    check_outputs,
     open_displays,
     open_recorder,
 )
@@ -36,8 +38,9 @@ if TYPE_CHECKING:
     from realmaster_live.bridges.carla.bridge import CarlaBridge
     from realmaster_live.bridges.gtav.bridge import GtavBridge
     from realmaster_live.frames.rig import Rig
+    from realmaster_live.frames.route import Route
     from realmaster_live.frames.source_info import CameraInfo
-    from realmaster_live.protocols import PromptedEngine
+    from realmaster_live.protocols import PromptedEngine, Source
 
 DEFAULT_SIZE = (512, 288)
 Ego = Annotated[
@@ -63,6 +66,9 @@ class World:
             field of view; without it, what the relay reports, or else 59.
         labels: Labels to capture, out of depth, semantic, instance and flow, or none. Without it,
             depth, semantic and instance.
+        sensors: Sensors on the vehicle to record, out of imu, gnss, collision, lane_invasion,
+            lidar, semantic_lidar and radar, or none. Without it, the first four where a recording
+            is made. A --rig file may have [[sensor]] tables with places and attributes.
         objects: Leave out the objects around the vehicle.
         policy: What happens when the engine is late: block makes the simulator wait, drop_oldest
             drops chunks. Without it, drop_oldest with --passive and --gta, else block.
@@ -71,6 +77,11 @@ class World:
         engine: What realizes the frames: embedded, identity, or the folder of an exported model, a
             build or a checkpoint.
         prompt: The weather or look to show, such as rain. Without it, what the simulator shows.
+        route: Drive the vehicle along this route, and stop where it ends: a file with a place x,y
+            on each line, places such as "10,20;30,40" in the simulator's metres, or numbers of the
+            map's spawn points such as 3..17. It is the recording's route for splits.
+        seed: Seed of the town or scenario, as a fact of the recording for splits.
+        licence: Licence of what is recorded, as a fact of the recording.
     """
 
     host: str | None = None
@@ -83,12 +94,16 @@ class World:
     fps: Rate = 20.0
     fov_deg: Degrees | None = None
     labels: Labels | None = None
+    sensors: Sensors | None = None
     objects: bool = True
     policy: Literal["block", "drop_oldest"] | None = None
     timeout: Seconds = 10.0
     size: tuple[int, int] | None = None
     engine: Annotated[str, Flag(metavar="NAME|DIR")] = "embedded"
     prompt: str | None = None
+    route: Annotated[str | None, Flag(metavar="FILE|X,Y;...|N..N")] = None
+    seed: int | None = None
+    licence: Annotated[str | None, Flag(metavar="TEXT", formerly="license")] = None
     running: EngineOptions = field(default_factory=EngineOptions)
     game: Game = field(default_factory=Game)
     fidelity: Fidelity = field(default_factory=Fidelity)
@@ -124,15 +139,18 @@ def run(options: World) -> int:
     from realmaster_live.protocols import Sink
 
     check_simulator(options.game, options)
+    check_outputs(options.display)
     is_game = options.game.gta is not None
     policy = options.policy or ("drop_oldest" if options.passive or is_game else "block")
+    route = _route(options)
     with ExitStack() as stack:
         observer = options.telemetry.open(stack)
         bridge = _game(options) if is_game else _carla(options)
         stack.enter_context(bridge)
         info = bridge.info
         fps = options.fps if isinstance(bridge, Sink) else bridge.fps
-        engines = _load_engines(stack, options, info.cameras, observer.engine, fps=fps)
+        spare = [] if options.rig is None else _rig(options).spare
+        engines = _load_engines(stack, options, info.cameras, observer.engine, fps=fps, spare=spare)
         sinks = open_displays(stack, options.display, observer.say)
         if options.record is not None:
             recorder = open_recorder(stack, options.record, options.recording)
@@ -142,15 +160,41 @@ def run(options: World) -> int:
             sinks.append(bridge)  # it sends realized frames on to where they can be shown
         run_with_progress(
             info.map,
-            bridge,
+            _described(bridge, options, route),
             engines,
             sinks,
             policy=policy,
             seconds=options.seconds,
             on_progress=observer.progress(),
             show=not observer.is_logging,
+            spare=spare,
         )
     return 0
+
+
+def _route(options: World) -> Route | None:
+    """Return the route of --route, before anything is opened."""
+    from realmaster_live.frames.route import read_route
+
+    return None if options.route is None else read_route(options.route)
+
+
+def _described(bridge: CarlaBridge | GtavBridge, options: World, route: Route | None) -> Source:
+    """Return the source with its driver and with the facts that options give."""
+    from realmaster_live.live.described import DescribedSource, Facts
+
+    source: Source = bridge
+    if route is not None:
+        from realmaster_live.bridges.carla.bridge import CarlaBridge
+        from realmaster_live.bridges.carla.route_driver import RouteSource
+
+        assert isinstance(bridge, CarlaBridge)  # check_simulator: a game has no routes
+        source = driven = RouteSource(bridge, route)
+        print(f"route {route.name}: {driven.length_m:.0f} m")
+    facts = Facts(
+        route=None if route is None else route.name, seed=options.seed, licence=options.licence
+    )
+    return source if facts == Facts() else DescribedSource(source, facts)
 
 
 def _game(options: World) -> GtavBridge:
@@ -179,7 +223,19 @@ def _carla(options: World) -> CarlaBridge:
         fixed_delta_s=1.0 / options.fps,
         timeout_s=options.timeout,
         objects=options.objects,
+        sensors=_sensors(options, rig),
     )
+
+
+def _sensors(options: World, rig: Rig) -> tuple[str, ...]:
+    """Return the sensors besides the rig's: those given, or the usual ones of a recording."""
+    from realmaster_live.frames.rig_sensors import USUAL_SENSORS
+
+    if options.sensors is not None:
+        return options.sensors
+    if options.record is None or options.camera is not None:
+        return ()  # a camera that is somebody's own need not be on a vehicle
+    return tuple(kind for kind in USUAL_SENSORS if kind not in {one.name for one in rig.sensors})
 
 
 def _rig(options: World) -> Rig:
@@ -215,6 +271,7 @@ def _load_engines(
     observed: Callable[[PromptedEngine], PromptedEngine],
     *,
     fps: float,
+    spare: Sequence[str],
 ) -> dict[str, Any]:
     """Return camera -> its engine, shared by those of its size; print each; `stack` closes them."""
     from realmaster_live.engines.cameras import close_engines, load_engines
@@ -224,6 +281,7 @@ def _load_engines(
         options.engine,
         {name: (camera.width, camera.height) for name, camera in cameras.items()},
         together=options.fidelity.fidelity is None,  # the gate judges each camera's chunk alone
+        spare=spare,
         wrap=lambda engine: observed(wrap(engine, options.fidelity)),
         fps=fps,
         prompt=options.prompt,

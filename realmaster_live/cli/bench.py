@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from realmaster_live.cli.values import Count, Flag
 from realmaster_live.demo import settings
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, reason
 from realmaster_live.optional import require
 
 NETWORKS = ("embedded", "mid-size")
@@ -45,7 +45,7 @@ def run(options: Bench) -> int:
             options.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise ConfigError(
-                f"expected to write {options.out}, got {error}: choose another --out"
+                f"expected to write {options.out}, got {reason(error)}: choose another --out"
             ) from error
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,30 @@ ABOUT = "Makes the cameras of a running driving simulator photoreal."
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Run the verb of a command line; returns 0, or 1 for a fault, 2 for a wrong use."""
+    """Run the verb of a command line; returns 0, or 1 for a fault, 2 for a wrong use.
+
+    Where nobody reads the output any more, as after `| head`, it ends without a word.
+    """
+    try:
+        try:
+            return _run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout.fileno()):
+            raise  # another pipe broke
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
+        return FAULT
+
+
+def _is_unread(pipe: int) -> bool:
+    """Return whether the reading end of a pipe is closed."""
+    poller = select.poll()
+    poller.register(pipe, 0)  # errors are always told
+    return any(event & select.POLLERR for _, event in poller.poll(0))
+
+
+def _run(argv: Sequence[str]) -> int:
     try:
         verb, options = parse(argv)
         try:
@@ -35,12 +60,14 @@ def run_command(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[Verb, Any]:
-    """Return the verb of a command line and its options; --help and --version end the process.
+    """Return the verb of a command line and its options; help and --version end the process.
 
     Raises:
         ConfigError: there is no such verb, or an option is wrong.
     """
     arguments, name = _with_new_verbs(list(argv)), []
+    if arguments[:1] == ["help"]:
+        arguments = [*_with_new_verbs(arguments[1:]), "--help"]
     verb = Verb(summary=ABOUT, verbs=VERBS)
     tables = [VERBS.keys()]
     while arguments and arguments[0] in verb.verbs:
@@ -52,11 +79,28 @@ def parse(argv: Sequence[str]) -> tuple[Verb, Any]:
 
         sys.stdout.write(f"{version('realmaster-live')}\n")
         raise SystemExit(0)
+    if verb.formerly and arguments and not nearest(arguments[0], {*verb.verbs, "--help", "help"}):
+        _note(
+            " ".join(
+                [
+                    *name,
+                ]
+            ),
+            " ".join(
+                [
+                    *name,
+                    verb.formerly,
+                ]
+            ),
+        )
+        name.append(verb.formerly)
+        verb = verb.verbs[name[-1]]
+        tables.append(verb.verbs.keys())
     if verb.options:
         return verb, read_options(
             verb.cls, arguments, verb=name, tables=tables, epilog=_list_of(verb.verbs)
         )
-    if arguments[:1] in (["--help"], ["-h"]):
+    if arguments[:1] in (["--help"], ["-h"], ["help"]):
         sys.stdout.write(overview(name, verb))
         raise SystemExit(0)
     program = " ".join(("realmaster", *name))
@@ -99,12 +143,13 @@ def _with_new_verbs(arguments: list[str]) -> list[str]:
     """Put the new name of a verb in the place of an earlier one, and say so."""
     for old, new in RENAMED.items():
         if tuple(arguments[: len(old)]) == old:
-            sys.stderr.write(
-                f"realmaster: note: realmaster {' '.join(old)} is now called realmaster "
-                f"{' '.join(new)}\n"
-            )
+            _note(" ".join(old), " ".join(new))
             return [*new, *arguments[len(old) :]]
     return arguments
+
+
+def _note(old: str, new: str) -> None:
+    sys.stderr.write(f"realmaster: note: realmaster {old} is now called realmaster {new}\n")
 
 
 def _complain(error: RealMasterError, status: int) -> int:

@@ -10,12 +10,15 @@ to = "coco"
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from realmaster_live.cli.values import nearest
+from realmaster_live.cli.verbs import RENAMED, VERBS, Verb
 from realmaster_live.errors import ConfigError
 from realmaster_live.system.texts import read_toml
+
+RENAMED_TABLES = {".".join(old): ".".join(new) for old, new in RENAMED.items()}
 
 
 def read_table(
@@ -24,6 +27,7 @@ def read_table(
     *,
     keys: Collection[str],
     tables: Sequence[Collection[str]],
+    renamed: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the options in a verb's table: switches as they are, all other values as texts.
 
@@ -32,6 +36,7 @@ def read_table(
         verb: whose table to read, ("dataset", "export"); a file without it gives no options.
         keys: all keys that may be in the table.
         tables: the tables that may be in the file, in the first verb's table, and so on.
+        renamed: earlier key -> the one that it is now.
 
     Raises:
         ConfigError: the file cannot be read, or holds a name that is not known.
@@ -52,20 +57,41 @@ def read_table(
                     f"expected [{key}] to be a table in {path}, got {table!r}: put its options "
                     f"below a line [{key}]"
                 )
+            if where and not isinstance(table, dict) and not _has_options(verb[:depth]):
+                raise ConfigError(
+                    f"expected only tables in [{where}] of {path}, got {key!r}: put it below a "
+                    f"line [{'.'.join(verb[: depth + 1])}]"
+                )
             if depth == 0 or isinstance(table, dict):
-                _check(key, tables[depth], f"table of {where}" if where else "table", path)
+                kind = f"table of {where}" if where else "table"
+                _check(key, tables[depth], kind, path, {} if where else RENAMED_TABLES)
         content = content.get(name, {})
     options = {}
     for key, value in content.items():
         if key not in tables[len(verb)]:
-            _check(key, keys, f"option of {' '.join(verb)}", path)
+            _check(key, keys, f"option of {' '.join(verb)}", path, renamed)
             options[key] = _text(key, value, path)
     return options
 
 
-def _check(name: str, known: Collection[str], kind: str, path: str) -> None:
+def _has_options(verb: Sequence[str]) -> bool:
+    """Return whether a verb has options of its own, beside the verbs below it."""
+    found = Verb(verbs=VERBS)
+    for name in verb:
+        found = found.verbs[name]
+    return bool(found.options)
+
+
+def _check(
+    name: str, known: Collection[str], kind: str, path: str, renamed: Mapping[str, str]
+) -> None:
     if name in known:
         return
+    if name in renamed:
+        raise ConfigError(
+            f"expected a known {kind} in {path}, got {name!r}, which is now called "
+            f"{renamed[name]}: rename it"
+        )
     near = nearest(name, known)
     advice = f"did you mean {near}?" if near else f"use one of {', '.join(sorted(known))}"
     raise ConfigError(f"expected a known {kind} in {path}, got {name!r}: {advice}")

@@ -61,6 +61,7 @@ def _facts(recording: Recording) -> list[tuple[str, object]]:
                 f"{lost} lost; {', '.join(camera.streams)}",
             )
         )
+    facts.append(("sensors", _sensors(recording) or "none recorded"))
     counts = Counter(recording.table("objects")["class"].to_pylist())
     listed = ", ".join(f"{count} {name}" for name, count in counts.most_common())
     facts.append(("in view", listed or "nothing"))
@@ -68,6 +69,15 @@ def _facts(recording: Recording) -> list[tuple[str, object]]:
     listed = ", ".join(f"{count} {name}" for name, count in judged.most_common())
     facts.append(("judged", listed or "no frame"))
     return facts
+
+
+def _sensors(recording: Recording) -> str:
+    """Return the sensors with their readings, and how often one did not deliver."""
+    missing = Counter(n for names in recording.table("ego")["missing"].to_pylist() for n in names)
+    return ", ".join(
+        f"{count} {name}" + (f" ({missing[name]} missing)" if missing[name] else "")
+        for name, count in recording.sensor_counts.items()
+    )
 
 
 def _in_order(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""`realmaster evaluate`: measure a model on held-out clips."""
+"""`realmaster evaluate embedded`: measure a model on held-out clips of the embedded town."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from realmaster_live.cli.values import Count, Flag, Natural
+from realmaster_live.cli.values import Count, Flag, Natural, Seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,8 @@ class Evaluate:
         clips: Use at most this many clips.
         classifier: Classifier of prompts (.npz). One is trained on the training clips and written
             here if there is none yet.
+        rollout: Seconds of play without a reset over which drift is measured. A rollout that is
+            stopped goes on from --out.
     """
 
     engine: Annotated[str, Flag(positional=True)] = "embedded"
@@ -37,6 +39,7 @@ class Evaluate:
     threads: Natural = 0
     clips: Count | None = None
     classifier: Annotated[Path | None, Flag(metavar="FILE")] = None
+    rollout: Seconds = 60.0
 
 
 def run(options: Evaluate) -> int:
@@ -47,6 +50,7 @@ def run(options: Evaluate) -> int:
     from realmaster_live.training.evaluate.bars import bars_of, table
     from realmaster_live.training.evaluate.clips import gather, unpacked
     from realmaster_live.training.evaluate.held_out import evaluate
+    from realmaster_live.training.perception.realized import engine_key
     from realmaster_live.training.session import use_threads
 
     with unpacked(options.data) as folders:
@@ -66,6 +70,8 @@ def run(options: Evaluate) -> int:
                 out_dir=options.out,
                 max_clips=options.clips,
                 classifier=options.classifier,
+                rollout_s=options.rollout,
+                engine_key=f"{engine_key(options.engine)}, steps {options.steps}",
             )
     sys.stdout.write(json.dumps(result, indent=2) + "\n\n" + table(bars_of(result)) + "\n")
     return 0

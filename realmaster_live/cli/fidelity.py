@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from realmaster_live.cli.values import Count, Flag, Names, Value, read_numbers
+from realmaster_live.cli.values import Count, Flag, Names, Value, number, read_numbers
 from realmaster_live.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class Fidelity:
         judge: Judge with a network as well: the word embedded, or an ONNX file.
         lock: Keep the rendered colours of traffic lights, traffic signs and lane paint.
         lock_classes: Keep the rendered colours of these classes instead.
+        steady: The share of what was added to a surface a frame earlier that is kept, where the
+            label depth or flow leads to it. Without it, 0.9 for the embedded model, which pulses
+            at the borders of its chunks, and 0 for others.
     """
 
     fidelity: Annotated[Names | None, Flag(metavar="ACTION,...")] = None
@@ -41,6 +44,7 @@ class Fidelity:
     judge: Annotated[str | None, Flag(metavar="FILE")] = None
     lock: bool = False
     lock_classes: Annotated[Names | None, Flag(metavar="CLASS,...")] = None
+    steady: Annotated[float, number(float, least=0, most=0.99, metavar="SHARE")] | None = None
 
     @property
     def is_given(self) -> bool:
@@ -49,13 +53,17 @@ class Fidelity:
 
 
 def wrap(engine: PromptedEngine, options: Fidelity) -> PromptedEngine:
-    """Return the engine inside the lock and the gate that are asked for.
+    """Return the engine inside what fades and steadies it, and the lock and gate asked for.
 
     The options may have been through JSON, as a job's for its workers are.
 
     Raises:
         ConfigError: options of the gate without --fidelity, or a value of theirs is wrong.
     """
+    from realmaster_live.fidelity.dissolve import dissolving
+    from realmaster_live.fidelity.steady import steadied
+
+    engine = steadied(dissolving(engine), options.steady)
     if options.lock or options.lock_classes:
         from realmaster_live.fidelity.lock import LOCKED, SafetyLock
 
@@ -73,9 +81,12 @@ def wrap(engine: PromptedEngine, options: Fidelity) -> PromptedEngine:
     known = [one.name for one in fields(Thresholds)]
     unknown = [name for name in options.thresholds if name not in known]
     if unknown:
+        remedy = "correct it"
+        if "least_px" in unknown:  # its earlier name
+            remedy = "least_px is now called min_pixels"
         raise ConfigError(
             f"expected scores among {', '.join(known)} in --thresholds, got {', '.join(unknown)}: "
-            "correct it"
+            f"{remedy}"
         )
     changes: dict[str, Any] = {
         name: int(value) if name == "min_pixels" else value

@@ -29,7 +29,7 @@ class Fit:
         data: A folder of pairs; of decoder also a dataset that realmaster pairs run made; of
             ic-lora a dataset or its shards.
         out: Folder of the run.
-        start: A checkpoint whose weights a new run of stages begins with.
+        start: A checkpoint or an export whose weights a new run of stages begins with.
         base: The model that ic-lora trains an adapter of, or the checkpoint that gets the head.
     """
 

@@ -20,6 +20,8 @@ CARLA_ONLY = {
     "camera": "--camera",
     "passive": "--passive",
     "objects": "--no-objects",
+    "sensors": "--sensors",
+    "route": "--route",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -37,16 +38,39 @@ class GtaStandin:
 
 def run(options: GtaStandin) -> int:
     """Serve until the recording ends, or Ctrl-C."""
+    import logging
+
+    from realmaster_live.minitown.server.parent import exit_with_parent
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("numba").setLevel(logging.WARNING)
+    if options.exit_with_parent is not None:
+        exit_with_parent(options.exit_with_parent)
+    sent = serve(options, lambda where: print(f"ready on {where}", flush=True))
+    print(f"sent {sent} frames", flush=True)
+    return 0
+
+
+def serve(
+    options: GtaStandin,
+    tell: Callable[[str], object],
+    is_finished: Callable[[], bool] = lambda: False,
+) -> int:
+    """Serve until the recording ends or `is_finished`; return how many frames were sent.
+
+    `tell` is called with HOST:PORT once clients may connect.
+
+    Raises:
+        ConfigError: both a recording and a town are given, or the URL is none. ConnectError: the
+            port is taken. RecordingError: the recording cannot be read.
+    """
     from contextlib import closing
 
     from realmaster_live.bridges.gtav.protocol.client import Address
     from realmaster_live.bridges.gtav.protocol.server import open_server
     from realmaster_live.bridges.gtav.standin.server import StandinServer
     from realmaster_live.bridges.gtav.standin.stage import GameStage, RecordedStage
-    from realmaster_live.minitown.server.parent import exit_with_parent
 
-    if options.exit_with_parent is not None:
-        exit_with_parent(options.exit_with_parent)
     if options.recording is not None and options.town is not None:
         raise ConfigError("expected RECORDING or --town, got both: leave one out")
     address = Address.parse(options.url)
@@ -64,8 +88,7 @@ def run(options: GtaStandin) -> int:
         source = open_footage(footage, reading)
         stage = RecordedStage(source.frames(), on_close=source.close)
     with closing(stage), closing(open_server(address)) as server:
-        print(f"ready on {address.host}:{server.port}", flush=True)
         standin = StandinServer(server, stage, options.behaviour)
-        standin.serve()
-        print(f"sent {standin.sent} frames", flush=True)
-    return 0
+        tell(f"{address.host}:{server.port}")
+        standin.serve(is_finished)
+        return standin.sent

@@ -21,7 +21,7 @@ class Inject(RealizingOptions):
         command: The program and its arguments, after --.
     """
 
-    command: Annotated[tuple[str, ...], Flag(positional=True)] = field()
+    command: Annotated[tuple[str, ...], Flag(positional=True, after_dashes=True)] = field()
 
 
 def run(options: Inject) -> int:

@@ -7,6 +7,7 @@ a group of flags. The help is what the class's docstring says of the field below
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import re
@@ -75,6 +76,11 @@ class Option:
 
 def options_of(cls: type) -> tuple[Option, ...]:
     """Return the options of a dataclass and of the dataclasses that it holds."""
+    return _known_options(cls)
+
+
+@functools.cache
+def _known_options(cls: type) -> tuple[Option, ...]:
     return tuple(_options(cls, (), "", {}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from realmaster_live.cli.values import Count, Flag, Seconds
 
@@ -22,7 +22,8 @@ class Render:
         size: Size of the pictures.
         dt: Seconds between frames.
         spp: Path-traced samples of each pixel.
-        look: The game's look.
+        look: The game's look: A, which models are trained on, B, or drawn-N, which is drawn at
+            random from the number N. With -aliased behind it, a pixel has one sample.
         prompts: Weathers such as rain,snow, or all; the drives of a town take them in turn.
         with_lights: Take the first drives of each town on which traffic lights are readable.
         truth_every: Path-trace every n-th frame only.
@@ -38,7 +39,7 @@ class Render:
     size: tuple[int, int] = (512, 288)
     dt: Seconds = 0.05
     spp: Count = 12
-    look: Literal["A", "B"] = "A"
+    look: Annotated[str, Flag(metavar="LOOK")] = "A"
     prompts: Annotated[str, Flag(metavar="NAME,...")] = "as simulated"
     with_lights: bool = False
     truth_every: Count = 1

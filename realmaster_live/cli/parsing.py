@@ -65,7 +65,9 @@ def read_options(
     if config is not None:
         known = {option.key: option for option in options}
         known |= {f"no-{option.key}": option for option in options if option.value is None}
-        for key, texts in read_table(config[-1], verb, keys=known, tables=tables).items():
+        renamed = {one.flag.formerly: one.key for one in options if one.flag.formerly}
+        content = read_table(config[-1], verb, keys=known, tables=tables, renamed=renamed)
+        for key, texts in content.items():
             option = known[key]
             values[option.path] = _read(option, texts, f"{key} in {config[-1]}", key=key)
     for option in options:
@@ -89,8 +91,9 @@ def make_parser(cls: type, options: Sequence[Option], verb: Sequence[str]) -> Pa
         add_help=False,
     )
     arguments = [option for option in options if option.flag.positional]
-    words = [_usage(option) for option in arguments]
-    parser.usage = " ".join((parser.prog, *words, "[options]"))
+    words = [_usage(option) for option in arguments if not option.flag.after_dashes]
+    last = [_usage(option) for option in arguments if option.flag.after_dashes]
+    parser.usage = " ".join((parser.prog, *words, "[options]", *(["--", *last] if last else [])))
     if arguments:
         group = parser.add_argument_group("arguments")
         for option in arguments:

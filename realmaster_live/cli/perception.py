@@ -21,8 +21,10 @@ class Perception(Study):
 
     The same networks with the same first weights take the same steps on the same frames as rendered
     (sim), as the engine realizes them (real), on half of each (mixed), and path-traced (truth: as
-    good as it can get). All are tested on path-traced frames of other towns, and on a user's
-    photographs. What is finished is kept in --out: run the command again to go on.
+    good as it can get). Two controls show what colours alone bring: renders under strong colour
+    augmentation (augmented), and with a map of colours fitted to the truth (mapped). All are tested
+    on path-traced frames of other towns, and on a user's photographs. What is finished is kept in
+    --out: run the command again to go on.
 
     Attributes:
         judge_out: Train the judge of the fidelity gate instead, and write it to this ONNX file.

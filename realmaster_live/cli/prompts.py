@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from realmaster_live.cli.values import Flag
-from realmaster_live.errors import BuildError, ConfigError
+from realmaster_live.errors import BuildError, ConfigError, reason
 from realmaster_live.optional import require
 
 TRAINED = "trained with the model"
@@ -92,6 +92,6 @@ def _read(path: Path) -> dict[str, list[str]]:
         fields: dict[str, list[str]] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise BuildError(
-            f"expected JSON in {path}, got {error}: train or export the model again"
+            f"expected JSON in {path}, got {reason(error)}: train or export the model again"
         ) from error
     return fields

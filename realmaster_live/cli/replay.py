@@ -12,7 +12,7 @@ from realmaster_live.cli.values import Address, Flag, Labels, Rate, Shard
 from realmaster_live.cli.workers import WorkerOptions
 from realmaster_live.engines.options import QualityOptions
 from realmaster_live.errors import ConfigError
-from realmaster_live.sinks.opening import DisplayOptions
+from realmaster_live.sinks.opening import DisplayOptions, check_outputs
 from realmaster_live.telemetry.options import TelemetryOptions
 
 
@@ -76,6 +76,7 @@ def run(options: Replay) -> int:
     from realmaster_live.replay.kinds import find_footage
 
     _check(options)
+    check_outputs(options.display)
     reading = Reading(
         fps=options.fps, labels=options.labels, size=options.size, server=options.carla
     )

@@ -40,6 +40,7 @@ class Flag:
     Attributes:
         name: Of the flag without its dashes, where it is not the field's.
         positional: An argument without a flag.
+        after_dashes: Of a positional one: usage lines show it last, after "--".
         several: The flag takes several values at once; any flag of many may also be repeated.
         hidden: Not for people: help and completion leave it out.
         metavar: What stands for the text in a usage line.
@@ -49,6 +50,7 @@ class Flag:
 
     name: str = ""
     positional: bool = False
+    after_dashes: bool = False
     several: bool = False
     hidden: bool = False
     metavar: str = ""
@@ -128,6 +130,16 @@ def read_labels(text: str) -> tuple[str, ...]:
     if not LABEL_DTYPES.keys() >= set(names):
         raise ValueError(text)
     return names
+
+
+def read_sensors(text: str) -> tuple[str, ...]:
+    """Return the sensors of text such as imu,lidar; none gives none."""
+    from realmaster_live.frames.rig_sensors import SENSOR_KINDS
+
+    names = read_names(text)
+    if not SENSOR_KINDS.keys() >= set(names):
+        raise ValueError(text)
+    return tuple(dict.fromkeys(names))
 
 
 def read_numbers(text: str) -> dict[str, float]:
@@ -210,6 +222,15 @@ Labels = Annotated[
         read=read_labels,
         expected="labels out of depth, semantic, instance and flow, or none",
         metavar="LABEL,...",
+    ),
+]
+Sensors = Annotated[
+    tuple[str, ...],
+    Value(
+        read=read_sensors,
+        expected="sensors out of imu, gnss, collision, lane_invasion, lidar, semantic_lidar and "
+        "radar, or none",
+        metavar="SENSOR,...",
     ),
 ]
 Shard = Annotated[

@@ -18,6 +18,7 @@ class Verb:
         run: Name of the function there, which takes the options and returns the exit status.
         extra: The extra of the distribution that brings what the verb imports.
         summary: For a verb that only holds others.
+        formerly: The verb below it whose options were its own before it only held others.
         verbs: The verbs below it, by name.
     """
 
@@ -26,6 +27,7 @@ class Verb:
     run: str = "run"
     extra: str = "live"
     summary: str = ""
+    formerly: str = ""
     verbs: Mapping[str, Verb] = field(default_factory=dict)
 
     @property
@@ -48,7 +50,10 @@ def _stage(options: str) -> Verb:
 
 
 DATASET = {
+    "collect": Verb(module="dataset_collect", options="Collect", extra="demo"),
     "info": Verb(module="dataset_info", options="Info"),
+    "stats": Verb(module="dataset_stats", options="Stats"),
+    "view": Verb(module="dataset_view", options="View"),
     "verify": Verb(module="dataset_verify", options="Verify"),
     "repair": Verb(module="dataset_repair", options="Repair"),
     "export": Verb(module="dataset_export", options="Export"),
@@ -83,7 +88,9 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         "demo": Verb(module="demo", options="Demo", extra="demo"),
     },
     "data": {
-        "dataset": Verb(summary="Look at, verify, repair and export recordings.", verbs=DATASET),
+        "dataset": Verb(
+            summary="Collect, view, count, verify, repair and export recordings.", verbs=DATASET
+        ),
     },
     "train": {
         "model": Verb(summary="Make checkpoints of Wan's weights, and look at them.", verbs=MODEL),
@@ -94,10 +101,25 @@ GROUPS: Mapping[str, Mapping[str, Verb]] = {
         "build": Verb(module="build", options="Build", extra="training"),
         "prompts": Verb(module="prompts", options="Prompts", extra="training"),
         "evaluate": Verb(
-            module="evaluate",
-            options="Evaluate",
-            extra="evaluate",
-            verbs={"perception": Verb(module="perception", options="Perception", extra="export")},
+            summary="Measure models, and films of recordings and clips.",
+            formerly="embedded",
+            verbs={
+                "embedded": Verb(module="evaluate", options="Evaluate", extra="evaluate"),
+                "recording": Verb(
+                    module="evaluate_films",
+                    options="EvaluateRecording",
+                    run="run_recording",
+                    extra="export",
+                ),
+                "clip": Verb(
+                    module="evaluate_films", options="EvaluateClip", run="run_clip", extra="export"
+                ),
+                "weather": Verb(
+                    module="evaluate_weather", options="EvaluateWeather", extra="evaluate"
+                ),
+                "looks": Verb(module="evaluate_looks", options="EvaluateLooks", extra="demo"),
+                "perception": Verb(module="perception", options="Perception", extra="export"),
+            },
         ),
     },
     "tools": {

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from realmaster_live.demo.contact_sheet import contact_sheet
+from realmaster_live.demo.live_size import HEADROOM, live_engine
 from realmaster_live.demo.local_town import local_game, local_town, pick_ego
 from realmaster_live.demo.report import Report, write_report
 from realmaster_live.demo.settings import Demo
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import RecordingError, reason
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.classes import colourize
 from realmaster_live.live.progress import console, run_with_progress, tracked
@@ -68,7 +69,7 @@ def run_demo(demo: Demo) -> Stats:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecordingError(
-            f"expected to write in {demo.out}, got {error}: choose another --out"
+            f"expected to write in {demo.out}, got {reason(error)}: choose another --out"
         ) from error
     engine = _load(demo)
     try:
@@ -101,10 +102,36 @@ def run_demo(demo: Demo) -> Stats:
 
 
 def _load(demo: Demo) -> Engine:
+    """Return the engine, of a size that runs live where none was chosen."""
     from realmaster_live.engines.load import load_engine
+    from realmaster_live.fidelity.dissolve import dissolving
+    from realmaster_live.fidelity.steady import steadied
 
-    width, height = demo.size
-    return load_engine(demo.engine, width=width, height=height, fps=demo.rate, prompt=demo.prompt)
+    def load(size: tuple[int, int]) -> Engine:
+        width, height = size
+        engine = load_engine(
+            demo.engine, width=width, height=height, fps=demo.rate, prompt=demo.prompt
+        )
+        return steadied(dissolving(engine))
+
+    if demo.size is not None:
+        return load(demo.size)
+    engine, speeds = live_engine(load, demo.rate)
+    if len(speeds) > 1:
+        console(stderr=True).print(_explained(speeds, demo.rate), highlight=False)
+    return engine
+
+
+def _explained(speeds: Mapping[tuple[int, int], float], rate: float) -> str:
+    """Return why the demo runs at the last of some sizes."""
+    *larger, (width, height) = speeds
+    slow = " and ".join(f"{speeds[size]:.0f} at {size[0]}x{size[1]}" for size in larger)
+    is_live = speeds[width, height] >= HEADROOM * rate
+    return (
+        f"the engine alone realizes {slow} frames a second here, too few for {rate:.0f} beside the "
+        f"town: the demo runs at {width}x{height}{'' if is_live else ', slower than live'}; --size "
+        "WxH sets another size"
+    )
 
 
 def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]]:
@@ -112,7 +139,8 @@ def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]
     (folder / SCENE).unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         attach = _attach_game if demo.bridge == "gtav" else _attach_town
-        source, policy = attach(demo, folder, stack)
+        size = engine.spec.width, engine.spec.height
+        source, policy = attach(demo, size, folder, stack)
         recorder = Recorder(folder, about=About(seed=demo.seed), overwrite=True)
         stats = run_with_progress(
             "realizing",
@@ -125,11 +153,13 @@ def _drive(demo: Demo, engine: Engine, folder: Path) -> tuple[Stats, list[float]
     return stats, ages.ages_ms
 
 
-def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
+def _attach_town(
+    demo: Demo, size: tuple[int, int], folder: Path, stack: contextlib.ExitStack
+) -> Attached:
     """Start the town as a CARLA server, whose tick is ours."""
     from realmaster_live.bridges.carla.bridge import CarlaBridge
 
-    width, height = demo.size
+    width, height = size
     port = stack.enter_context(
         local_town(seed=demo.seed, vehicles=VEHICLES, walkers=WALKERS, state_log=folder / SCENE)
     )
@@ -145,13 +175,15 @@ def _attach_town(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attac
     return bridge, "block"
 
 
-def _attach_game(demo: Demo, folder: Path, stack: contextlib.ExitStack) -> Attached:
+def _attach_game(
+    demo: Demo, size: tuple[int, int], folder: Path, stack: contextlib.ExitStack
+) -> Attached:
     """Start the town in GTA-V's place, which goes on whether we keep up or not."""
     from realmaster_live.bridges.gtav.bridge import GtavBridge
     from realmaster_live.bridges.gtav.camera import NEAR_M
     from realmaster_live.bridges.gtav.protocol.messages import Scenario
 
-    width, height = demo.size
+    width, height = size
     url = stack.enter_context(local_game(seed=demo.seed))
     bridge = stack.enter_context(
         GtavBridge(

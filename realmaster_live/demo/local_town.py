@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,8 @@ from realmaster_live.errors import ConnectError
 from realmaster_live.optional import require
 
 READY = re.compile(r"ready on [\w.]+:(\d+)")
-START_S = 180.0  # the first start compiles the rasteriser
+SILENT_S = 180.0  # a first start compiles the rasteriser, and says so kernel by kernel
+LOOK_S = 0.5
 STOP_S = 10.0
 CARS = ("lincoln", "tesla.model3", "audi", "mercedes.coupe", "nissan", "citroen", "mini")
 
@@ -93,18 +95,38 @@ def pick_ego(port: int, *, host: str = "127.0.0.1", timeout_s: float = 20.0) -> 
 
 def _wait_until_ready(process: subprocess.Popen[str], errors: IO[str], verb: str) -> int:
     assert process.stdout is not None
-    late = threading.Timer(START_S, process.kill)
-    late.start()
+    is_over, is_silent = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        said, since = 0, time.monotonic()
+        while not is_over.wait(LOOK_S):
+            size = os.fstat(errors.fileno()).st_size
+            if size != said:
+                said, since = size, time.monotonic()
+            elif time.monotonic() - since > SILENT_S:
+                is_silent.set()
+                process.kill()
+                return
+
+    watching = threading.Thread(target=watch, name="rm-town-start", daemon=True)
+    watching.start()
     try:
         for line in process.stdout:
             found = READY.search(line)
             if found:
                 return int(found[1])
     finally:
-        late.cancel()
+        is_over.set()
+        watching.join()
     process.wait()
     errors.seek(0)
     last = (errors.read().strip().splitlines() or ["nothing"])[-1]
+    if is_silent.is_set():
+        raise ConnectError(
+            f"expected the embedded town to start, got nothing for {SILENT_S:.0f} s after "
+            f"{last!r}: run the command again, which goes on where this start ended, or stop what "
+            "else uses the processor"
+        )
     raise ConnectError(
         f"expected the embedded town to start, got exit status {process.returncode} and {last!r}: "
         f"run realmaster {verb} to see why"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import RecordingError, reason
 from realmaster_live.live.stats import STAGES, Stats
 from realmaster_live.recording import Meta
 from realmaster_live.sinks.drawing import Picture, jpeg_bytes
@@ -66,7 +66,8 @@ def write_report(path: Path, report: Report) -> None:
         path.write_text(render(report), encoding="utf-8")
     except OSError as error:
         raise RecordingError(
-            f"expected to write {path}, got {error}: free some disk space or choose another place"
+            f"expected to write {path}, got {reason(error)}: free some disk space or choose "
+            "another place"
         ) from error
 
 

@@ -28,7 +28,8 @@ class Demo:
             GTA-V behind a capture harness, which does not wait.
         seconds: Seconds of driving, in simulated time.
         fps: Frames a second. Without it, 20, and 10 of the game.
-        size: Size of the pictures.
+        size: Size of the pictures. Without it, the largest of 512x288, 384x224 and 256x160 whose
+            engine leaves room on this machine for the town beside it.
         engine: What realizes the frames: embedded, identity, or the folder of an exported model, a
             build or a checkpoint.
         prompt: The weather or look to show, such as rain. Without it, what the town shows.
@@ -39,7 +40,7 @@ class Demo:
     bridge: Literal["carla", "gtav"] = "carla"
     seconds: float = 20.0
     fps: float | None = None
-    size: tuple[int, int] = (512, 288)
+    size: tuple[int, int] | None = None
     engine: str = "embedded"
     prompt: str | None = None
     seed: int = 25

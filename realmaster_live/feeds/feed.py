@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.bridges.frame_join import StepCounter
 from realmaster_live.errors import FrameTimeout
+from realmaster_live.feeds.buffers import BufferPool
 from realmaster_live.feeds.figures import FeedFigures
 from realmaster_live.feeds.pixels import Pixels, camera_picture, engine_frames
 from realmaster_live.feeds.policies import policy_of
@@ -113,6 +114,7 @@ class CameraFeed:
         self._chunks: deque[_Group] = deque()
         self._at_work = _Group(0)  # at the engine; delivered as drawn if the engine fails
         self._held: _Held | None = None
+        self._pool = BufferPool()  # for the pictures that are delivered
         self._newest = self._delivered = -1  # frame numbers
         self._finishing = False
         self._busy_since: float | None = None
@@ -286,7 +288,8 @@ class CameraFeed:
     def _hold(self, arrival: Arrival, frame: Pixels) -> _Held:
         """Make a realized frame the newest photoreal pixels."""
         height, width = arrival.pixels.shape[:2]
-        self._held = _Held(arrival.frame_id, camera_picture(frame, width, height))
+        picture = camera_picture(frame, width, height, out=self._pool.take(height, width, 4))
+        self._held = _Held(arrival.frame_id, picture)
         return self._held
 
     def _chunk(self, group: _Group, index: int) -> Chunk:

@@ -42,6 +42,7 @@ class OneFrameEngine(EngineWrapper):
             objects=(),
             sources=(),
             ego_to_world=None,
+            egos=(),
         )
         realized = self.engine.realize(copies)
         self._size = self.engine.spec.frames

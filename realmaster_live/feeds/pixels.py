@@ -25,19 +25,21 @@ def engine_frames(pictures: Sequence[Pixels], width: int, height: int) -> Pixels
     return frames
 
 
-def camera_picture(frame: Pixels, width: int, height: int) -> Pixels:
+def camera_picture(frame: Pixels, width: int, height: int, *, out: Pixels | None = None) -> Pixels:
     """Return a realized frame, (h, w, 3) RGB, as a camera of this size has it.
 
-    It is (height, width, 4) BGRA, opaque.
+    It is (height, width, 4) BGRA, opaque; `out` is the memory for it.
     """
-    picture: Pixels = cv2.cvtColor(frame, cv2.COLOR_RGB2BGRA)
-    return _scaled(picture, width, height)
+    if frame.shape[:2] == (height, width):
+        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2BGRA, dst=out), np.uint8)
+    return _scaled(cv2.cvtColor(frame, cv2.COLOR_RGB2BGRA), width, height, out=out)
 
 
-def _scaled(picture: Pixels, width: int, height: int) -> Pixels:
+def _scaled(picture: Pixels, width: int, height: int, *, out: Pixels | None = None) -> Pixels:
     while picture.shape[0] >= 2 * height and picture.shape[1] >= 2 * width:
         half = picture.shape[1] // 2, picture.shape[0] // 2
-        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+        last = out if half == (width, height) else None
+        picture = cv2.resize(picture, half, dst=last, interpolation=cv2.INTER_AREA)
     if picture.shape[:2] == (height, width):
         return picture
-    return np.asarray(cv2.resize(picture, (width, height)), np.uint8)
+    return np.asarray(cv2.resize(picture, (width, height), dst=out), np.uint8)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.optional import require
 
 
 class Chunker:
@@ -113,7 +114,7 @@ def _alike(frame: Frame, last: Frame) -> bool:
 
 def _resized(frame: Frame, width: int, height: int) -> Frame:
     """Return `frame` at another size: the picture by area, labels by nearest neighbour."""
-    import cv2  # only who asks for resizing needs OpenCV
+    cv2 = require("cv2", extra="live")  # only who asks for resizing needs OpenCV
 
     across = width / frame.image.shape[1]
     down = height / frame.image.shape[0]

@@ -12,7 +12,8 @@ thread.
 
 What the cameras of one tick showed stays together: the queues hold the chunks of all cameras at the
 same ticks as one item. Each camera has an engine of its own, or several of one size have a
-RigEngine, which realizes their chunks together.
+RigEngine, which realizes their chunks together. Where chunks may be dropped, those of spare cameras
+go first.
 """
 
 from __future__ import annotations
@@ -20,14 +21,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from itertools import islice
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.run_info import RunInfo
+from realmaster_live.live.arguments import (
+    check_engines,
+    check_limits,
+    check_sinks,
+    check_source,
+    check_spare,
+)
+from realmaster_live.live.budget import SpareCameras, Waiting, inherit
 from realmaster_live.live.chunker import Chunker
 from realmaster_live.live.controls import EngineControls
 from realmaster_live.live.engine_info import engine_info
@@ -45,7 +53,6 @@ CLOCK_NOISE_S = 1e-3  # sums of a simulator's time steps are not exact
 
 _Chunks = tuple[Chunk, ...]  # of all cameras, at the same ticks
 _WithCameras = tuple[Engine | RigEngine, tuple[str, ...]]  # by name; none is one of any name
-_Waiting = tuple[float, _Chunks]  # since when (host monotonic clock, s), and what
 
 
 def run(
@@ -60,6 +67,7 @@ def run(
     on_progress: Callable[[Stats], None] | None = None,
     resize: bool = False,
     frame_step: int = 1,
+    spare: Collection[str] = (),
 ) -> Stats:
     """Realize everything that `source` gives and hand it to every sink; blocks until the end.
 
@@ -90,21 +98,27 @@ def run(
             run fails.
         resize: scale frames of another size to the engine's.
         frame_step: what the source's frame numbers grow by from one frame to the next.
+        spare: cameras, each with an engine of its own, whose chunks are left out and counted under
+            "drop_oldest" whenever later ones wait for the engine already.
 
     Raises:
-        ConfigError: an option is out of range, or a frame does not fit the engine.
+        ConfigError: an option is out of range, an argument is no source, engine or sink, or a frame
+            does not fit the engine.
         Exception: the first one that the source, the engine or a sink raised.
     """
+    check_source(source)
+    check_engines(engine)
+    check_sinks(sinks)
     engines = _with_cameras(engine)
     with ExitStack() as exits:
         for sink in sinks:
             is_source = id(sink) == id(source)  # a bridge may be both
             if not is_source and not getattr(sink, "is_open", False):
                 exits.callback(sink.close)
-        if max_frames is not None and max_frames < 1:
-            raise ConfigError(
-                f"expected max_frames of 1 or more, got {max_frames}: or leave it out"
-            )
+        check_limits(max_frames, seconds)
+        check_spare(spare, engine)
+        if spare and policy == "block":
+            log.warning("policy block leaves out nothing: spare cameras are realized like others")
         controls = EngineControls([one for one, _ in engines])
         exits.callback(controls.close)
         loop = _Loop(
@@ -112,17 +126,18 @@ def run(
             engines,
             sinks,
             chunker=_rig_chunker(engine, resize=resize, frame_step=frame_step),
-            inbox=BoundedQueue(queue_chunks, policy, inherit=_inherit),
+            inbox=BoundedQueue(queue_chunks, policy, inherit=inherit),
             outbox=BoundedQueue(queue_chunks, "block"),
             max_frames=max_frames,
             seconds=seconds,
             on_progress=on_progress,
             controls=controls,
+            spare=SpareCameras(spare if policy == "drop_oldest" else ()),
         )
         with termination_raises():
             for one, _ in engines:
                 one.reset()  # an earlier run's frames are not before this one's
-            _begin(sinks, source, engines[0][0], policy, controls)
+            _begin(sinks, source, engines[0][0], policy, controls, loop.meter)
             loop.run()
     return loop.meter.stats()
 
@@ -137,12 +152,13 @@ class _Loop:
         sinks: Sequence[Sink],
         *,
         chunker: RigChunker,
-        inbox: BoundedQueue[_Waiting],
+        inbox: BoundedQueue[Waiting],
         outbox: BoundedQueue[_Chunks],
         max_frames: int | None,
         seconds: float | None,
         on_progress: Callable[[Stats], None] | None,
         controls: EngineControls,
+        spare: SpareCameras,
     ) -> None:
         self.source = source
         self.engines = engines
@@ -154,6 +170,7 @@ class _Loop:
         self.seconds = seconds
         self.on_progress = on_progress
         self.controls = controls
+        self.spare = spare
         self.meter = Meter({"engine": inbox, "sinks": outbox})
         self._next_index: dict[str, int] = {}
         self._threads = [
@@ -247,7 +264,10 @@ class _Loop:
             since, chunks = waiting
             self.controls.apply()
             self.meter.sample("queue", time.monotonic() - since)
-            self.outbox.put(self._realized(chunks))
+            kept = self.spare.kept(chunks, is_late=len(self.inbox) > 0)
+            left_out = sum(map(len, chunks)) - sum(map(len, kept))
+            self.meter.count(dropped_chunks=len(chunks) - len(kept), dropped_frames=left_out)
+            self.outbox.put(self._realized(kept))
             if self.on_progress is not None and time.monotonic() - reported > PROGRESS_EVERY_S:
                 reported = time.monotonic()
                 self.on_progress(self.meter.stats())
@@ -257,9 +277,10 @@ class _Loop:
         given = {chunk.camera: chunk for chunk in chunks}
         realized: dict[str, Chunk] = {}
         for engine, cameras in self.engines:
-            mine = [given[camera] for camera in cameras or given]
-            made = self._realized_by(engine, mine)
-            realized |= {chunk.camera: chunk for chunk in made}
+            mine = [given[camera] for camera in cameras or given if camera in given]
+            if mine:
+                made = self._realized_by(engine, mine)
+                realized |= {chunk.camera: chunk for chunk in made}
         return tuple(realized[camera] for camera in given)
 
     def _realized_by(self, engine: Engine | RigEngine, chunks: Sequence[Chunk]) -> _Chunks:
@@ -356,6 +377,7 @@ def _begin(
     engine: Engine | RigEngine,
     policy: Policy,
     controls: EngineControls,
+    meter: Meter,
 ) -> None:
     """Describe the run to each sink that has a `begin`."""
     info = RunInfo(
@@ -364,20 +386,11 @@ def _begin(
         engine=engine_info(engine),
         policy=policy,
         controls=controls,
+        totals=meter.totals,
     )
     for sink in sinks:
         if isinstance(sink, RunSink):
             sink.begin(info)
-
-
-def _inherit(dropped: _Waiting, following: _Waiting) -> _Waiting:
-    """Let the chunks after dropped ones say how many frames are missing before them."""
-    missing = {chunk.camera: chunk.dropped_before + len(chunk) for chunk in dropped[1]}
-    since, chunks = following
-    return since, tuple(
-        replace(chunk, dropped_before=chunk.dropped_before + missing[chunk.camera])
-        for chunk in chunks
-    )
 
 
 def _generator(frames: Iterator[Frame]) -> Generator[Frame, None, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Self
 
@@ -113,6 +113,7 @@ def run_with_progress(
     quiet: bool = False,
     on_progress: Callable[[Stats], None] | None = None,
     show: bool = True,
+    spare: Collection[str] = (),
 ) -> Stats:
     """Run the loop behind a bar; print the figures however it ends, unless `quiet`.
 
@@ -141,6 +142,7 @@ def run_with_progress(
                 seconds=seconds,
                 on_progress=update,
                 resize=resize,
+                spare=spare,
             )
         finally:
             if bar.stats.captured and not quiet:

@@ -113,6 +113,7 @@ class Meter:
         self._samples: dict[str, deque[float]] = {
             stage: deque(maxlen=MOST_SAMPLES) for stage in STAGES
         }
+        self._totals = dict.fromkeys(STAGES, (0, 0.0))
         self._began: float | None = None
         self._latest = 0.0
 
@@ -126,6 +127,13 @@ class Meter:
         """Add durations of one stage."""
         with self._lock:
             self._samples[stage].extend(1e3 * value for value in seconds)
+            count, total_s = self._totals[stage]
+            self._totals[stage] = count + len(seconds), total_s + sum(seconds)
+
+    def totals(self) -> dict[str, tuple[int, float]]:
+        """Return stage -> how many samples there were so far, and their sum in seconds."""
+        with self._lock:
+            return dict(self._totals)
 
     def settle(self) -> None:
         """Count what no sink took and nothing dropped; called once the run has ended."""

@@ -78,3 +78,14 @@ def retrying(engine: Engine) -> RetryingEngine | None:
     """Return the engine if it, and the one inside it, can realize a chunk again; else None."""
     able = isinstance(engine, RetryingEngine) and isinstance(innermost(engine), RetryingEngine)
     return engine if able and isinstance(engine, RetryingEngine) else None
+
+
+def realized_again(engine: Engine, chunk: Chunk, seed: int) -> Chunk:
+    """Return a chunk realized from another seed; ConfigError for an engine that cannot do it."""
+    able = retrying(engine)
+    if able is None:
+        raise ConfigError(
+            "expected an engine that can realize a chunk again, got "
+            f"{type(innermost(engine)).__name__}: leave 'retry' out"
+        )
+    return able.realize_again(chunk, seed)

@@ -83,8 +83,8 @@ def logged_ego(actors: Sequence[LoggedActor], ego: str | int | None, at_s: float
         listed = ", ".join(map(str, here[:LISTED])) or "nobody"
         more = f" and {len(here) - LISTED} more" if len(here) > LISTED else ""
         raise SensorMismatch(
-            f"expected {wanted} in the log at {at_s:g} s, got {listed}{more}: give ego= one of "
-            "these, or another start"
+            f"expected {wanted} in the log at {at_s:g} s, got {listed}{more}: name one of these "
+            "behind ?ego=, or another start"
         )
     return found[0]
 

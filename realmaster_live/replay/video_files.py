@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import PairError
+from realmaster_live.errors import PairError, reason
 from realmaster_live.optional import require
 from realmaster_live.replay.video_colour import (
     UNSPECIFIED,
@@ -266,7 +266,7 @@ def _unplayable(path: Path, got: object) -> PairError:
         content, remedy = classify_content(file.read(ENOUGH))
     if content != OTHER:
         return PairError(f"expected a playable video in {path}, got {content}: {remedy}")
-    text = getattr(got, "strerror", None) or " ".join(str(got).split())
+    text = reason(got) if isinstance(got, BaseException) else str(got)
     return PairError(
         f"expected a playable video in {path}, got {text}: restore the file from a copy or leave "
         "it out"

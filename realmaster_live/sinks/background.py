@@ -12,19 +12,19 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.live.queue import BoundedQueue, Policy, QueueClosed
 from realmaster_live.live.stats import Latency
-from realmaster_live.protocols import RunSink, Sink
+from realmaster_live.protocols import Sink
 
 log = logging.getLogger(__name__)
 
 CLOSE_S = {"block": 60.0, "drop_oldest": 5.0}  # how long the end of a run waits for a sink
-NICENESS = 10  # of a sink's thread on Linux: the simulator and the engine come first
+NICENESS = 10  # of a live sink's thread on Linux: the simulator and the engine come first
 LATENCIES = 1024
 
 Span = Callable[[str, Chunk], AbstractContextManager[object]]
@@ -61,11 +61,28 @@ class SinkFigures:
         return f"{self.name}: {', '.join(parts)}"
 
 
+@runtime_checkable
+class OpenableSink(Sink, Protocol):
+    """A sink that holds nothing until it is opened."""
+
+    def open(self) -> None:
+        """Take what the sink writes to; called once, before anything else, on the run's thread."""
+
+
+@runtime_checkable
+class BeginningSink(Sink, Protocol):
+    """A sink that is given a description of the run."""
+
+    def begin(self, run: RunInfo) -> None:
+        """Take it; called before the run's first chunk."""
+
+
 class BackgroundSink:
     """A sink that runs on its own thread, behind a bounded queue with a stated policy.
 
-    What the sink raises while it writes is counted, named once in the log, and ends nothing. What
-    it raises while it is opened (`with`, or `begin` before a run's first chunk) is raised here.
+    What the sink raises while it writes is counted, named once in the log, and ends nothing. It is
+    opened once, by `with`, `begin` or the first chunk, and what it raises then is raised here; if
+    it was opened, it is closed once.
 
     Args:
         sink: which one; it is called by one thread at a time.
@@ -87,13 +104,10 @@ class BackgroundSink:
         self._counts = dict.fromkeys(("written", "dropped", "failed"), 0)
         self._seconds: deque[float] = deque(maxlen=LATENCIES)
         self._error = ""
-        self._entered = self._closed = False
+        self._opened = self._closed = False
 
     def __enter__(self) -> Self:
-        self._check_open()
-        if isinstance(self.sink, AbstractContextManager):
-            self.sink.__enter__()
-        self._entered = True
+        self._open()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -106,7 +120,7 @@ class BackgroundSink:
     @property
     def is_open(self) -> bool:
         """Whether it was opened and not closed yet."""
-        return (self._entered or self._thread is not None) and not self._closed
+        return self._opened and not self._closed
 
     @property
     def figures(self) -> SinkFigures:
@@ -122,9 +136,8 @@ class BackgroundSink:
 
     def begin(self, run: RunInfo) -> None:
         """Open the sink on the caller's thread; raises what it raises."""
-        self._check_open()
-        self._entered = True
-        if isinstance(self.sink, RunSink):
+        self._open()
+        if isinstance(self.sink, BeginningSink):
             self.sink.begin(run)
         self._start(cameras=len(run.source_info.cameras))
 
@@ -146,7 +159,8 @@ class BackgroundSink:
             return
         self._closed = True
         if self._thread is None or self._queue is None:
-            self._guarded(self.sink.close)
+            if self._opened or not isinstance(self.sink, OpenableSink):
+                self._guarded(self.sink.close)
             return
         self._queue.finish()
         self._thread.join(CLOSE_S[self.policy])
@@ -154,16 +168,23 @@ class BackgroundSink:
             self._counts["dropped"] += sum(map(len, self._queue.close()))
             log.warning("%s did not end in %g s: left as it is", self.name, CLOSE_S[self.policy])
 
-    def _check_open(self) -> None:
+    def _open(self) -> None:
         if self._closed:
             raise ConfigError(
                 f"expected a sink that was not closed, got {self.name}: open a new one"
             )
+        if self._opened:
+            return
+        if isinstance(self.sink, AbstractContextManager):
+            self.sink.__enter__()
+        elif isinstance(self.sink, OpenableSink):
+            self.sink.open()
+        self._opened = True
 
     def _start(self, cameras: int = 1) -> None:
         if self._thread is not None:
             return
-        self._check_open()
+        self._open()
         self._queue = BoundedQueue(self._queue_chunks * max(1, cameras), self.policy)
         name = f"rm-{self.name}"
         self._thread = threading.Thread(target=self._work, args=(self._queue,), name=name)
@@ -171,7 +192,8 @@ class BackgroundSink:
         self._thread.start()
 
     def _work(self, queue: BoundedQueue[Chunk]) -> None:
-        if sys.platform == "linux":  # elsewhere the priority is the whole process's
+        # Elsewhere the priority is the whole process's. The loop waits for a sink that blocks.
+        if sys.platform == "linux" and self.policy == "drop_oldest":
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         with contextlib.suppress(QueueClosed):

@@ -15,6 +15,8 @@ Picture = NDArray[np.uint8]  # (H, W, 3) sRGB
 INK = (28, 32, 38)
 NEAR_M = 2.0  # where the depth colours begin; they end at the far plane, in equal ratios
 FAR_M = 250.0
+FAST_PX = 24.0  # a frame: the motion with the lightest colour
+NOTHING = (24, 26, 30)  # where a label has no value
 _BASE_PX = 22.0  # height of OpenCV's font at scale 1
 
 
@@ -59,8 +61,30 @@ def instance_colors(instance: NDArray[np.int32]) -> Picture:
     """Return (H, W) ids as colours that differ between neighbours; no object is dark."""
     hue = (instance.astype(np.int64) * 2654435761 % 2**32) / 2**32
     colors = _mapped(hue, cv2.COLORMAP_HSV)
-    colors[instance == 0] = (24, 26, 30)
+    colors[instance == 0] = NOTHING
     return colors
+
+
+def flow_colors(flow: NDArray[np.float32]) -> Picture:
+    """Return (H, W, 2) pixels of motion as colours: the hue is the direction, the light how far.
+
+    What moves by FAST_PX or more is brightest.
+    """
+    across, down = (np.nan_to_num(flow[..., axis].astype(np.float64)) for axis in (0, 1))
+    hue = np.degrees(np.arctan2(down, across)) % 360 / 2  # OpenCV's hues end at 180
+    speed = np.sqrt(np.clip(np.hypot(across, down) / FAST_PX, 0.0, 1.0))
+    whole = np.stack([hue, np.full_like(hue, 210.0), 255 * speed], axis=-1)
+    colors: Picture = cv2.cvtColor(np.rint(whole).astype(np.uint8), cv2.COLOR_HSV2RGB)
+    return colors
+
+
+def trust_colors(trust: NDArray[np.float32]) -> Picture:
+    """Return (H, W) scores as colours, from red for 0 over yellow to green for 1; NaN is dark."""
+    score = np.clip(np.nan_to_num(trust.astype(np.float64)), 0.0, 1.0)
+    red, green = np.clip(2 - 2 * score, 0, 1), np.clip(2 * score, 0, 1)
+    colors = np.stack([60 + 180 * red, 50 + 160 * green, np.full_like(score, 60.0)], axis=-1)
+    colors[np.isnan(trust)] = NOTHING
+    return np.rint(colors).astype(np.uint8)
 
 
 def _mapped(values: NDArray[Any], colormap: int) -> Picture:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, reason
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.messages.foxglove import NANOSECONDS
@@ -47,19 +47,6 @@ class FoxgloveServer:
         self._topics = FoxgloveTopics()
         self._encodings = Encodings()
         self._server: Any = None
-        self._closed = False
-
-    def __enter__(self) -> FoxgloveServer:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it serves."""
-        return self._server is not None and not self._closed
 
     def open(self) -> None:
         """Serve from now on.
@@ -67,8 +54,6 @@ class FoxgloveServer:
         Raises:
             ConfigError: the port cannot be taken.
         """
-        if self._server is not None:
-            return
         try:
             self._server = foxglove.start_server(
                 name="realmaster_live",
@@ -80,25 +65,21 @@ class FoxgloveServer:
             )
         except (OSError, RuntimeError) as error:
             raise ConfigError(
-                f"expected a free port of this machine for Foxglove, got {error} at "
+                f"expected a free port of this machine for Foxglove, got {reason(error)} at "
                 f"{self._host}:{self._port}: choose another port or address"
             ) from error
         self.url = f"ws://{self._host}:{self._server.port}"
         log.warning("Foxglove: open a connection to %s", self.url)
 
     def begin(self, run: RunInfo) -> None:
-        """Serve where it does not yet, and share the run's videos."""
-        self.open()
+        """Share the run's videos."""
         self._encodings = Encodings.of(run)
 
     def write(self, chunk: Chunk) -> None:
         """Send one chunk to the viewers."""
-        self.open()
         self._topics.write(chunk, self._encodings)
         self._server.broadcast_time(round(float(chunk.timestamps[-1]) * NANOSECONDS))
 
     def close(self) -> None:
-        """Stop serving; may be called twice."""
-        if self.is_open:
-            self._closed = True
-            self._server.stop()
+        """Stop serving."""
+        self._server.stop()

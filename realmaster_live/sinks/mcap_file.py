@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from realmaster_live.errors import RecordingError
+from realmaster_live.errors import RecordingError, reason
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.optional import require
-from realmaster_live.sinks.encoding import Encodings
+from realmaster_live.sinks.encoding import FilmOrOwn
 from realmaster_live.sinks.foxglove_topics import FoxgloveTopics
 from realmaster_live.sinks.urls import SinkUrl
 
@@ -25,6 +25,7 @@ def from_url(url: SinkUrl) -> McapFile:
 class McapFile:
     """A sink that writes an MCAP file with Foxglove's schemas, chunk by chunk.
 
+    Its video is that of the run's recording, if a Recorder stands before it in the run's list.
     A killed process leaves a file without an index that `mcap recover` completes.
 
     Args:
@@ -34,21 +35,8 @@ class McapFile:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._topics = FoxgloveTopics()
-        self._encodings = Encodings()
+        self._video = FilmOrOwn()
         self._writer: Any = None
-        self._closed = False
-
-    def __enter__(self) -> McapFile:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed yet."""
-        return self._writer is not None and not self._closed
 
     def open(self) -> None:
         """Make the file.
@@ -56,8 +44,6 @@ class McapFile:
         Raises:
             RecordingError: it exists, or cannot be made.
         """
-        if self._writer is not None:
-            return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = foxglove.open_mcap(
@@ -67,13 +53,13 @@ class McapFile:
             )
         except (OSError, RuntimeError) as error:
             raise RecordingError(
-                f"expected to make the new file {self.path}, got {error}: choose another name"
+                f"expected to make the new file {self.path}, got {reason(error)}: choose another "
+                "name"
             ) from error
 
     def begin(self, run: RunInfo) -> None:
-        """Make the file, and note what the run is."""
-        self.open()
-        self._encodings = Encodings.of(run)
+        """Note what the run is."""
+        self._video = FilmOrOwn(run)
         source = run.source_info
         facts = {
             "town": source.town,
@@ -87,12 +73,9 @@ class McapFile:
 
     def write(self, chunk: Chunk) -> None:
         """Append one chunk; what it holds is in the file when this returns."""
-        self.open()
-        self._topics.write(chunk, self._encodings)
+        self._topics.write(chunk, self._video)
         self._writer.flush()
 
     def close(self) -> None:
-        """Finish the file; may be called twice."""
-        if self.is_open:
-            self._closed = True
-            self._writer.close()
+        """Finish the file."""
+        self._writer.close()

@@ -116,6 +116,16 @@ def open_sink(url: str) -> BackgroundSink:
     return BackgroundSink(parsed.make(), name=parsed.name, policy=parsed.kind.policy)
 
 
+def check_outputs(display: DisplayOptions) -> None:
+    """Make the sink of each URL, and open none: what is wrong shows before anything is started.
+
+    Raises:
+        ConfigError, MissingDependency: as `open_sink` does.
+    """
+    for url in display.to:
+        open_sink(url)
+
+
 def say_on_stderr(line: str) -> None:
     """Print a line for people, beside a progress bar."""
     from realmaster_live.live.progress import console

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, reason
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.optional import require
@@ -85,12 +85,6 @@ class StreamPush:
         self._begun_at: float | None = None  # host monotonic clock, seconds
         self._last = -LEAST  # time of the last packet, in units of CLOCK
         self._failed_at = -AGAIN_S
-        self._begun = self._closed = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was begun and not closed yet."""
-        return self._begun and not self._closed
 
     def begin(self, run: RunInfo) -> None:
         """Connect.
@@ -98,7 +92,6 @@ class StreamPush:
         Raises:
             ConfigError: the server refuses, or is not there.
         """
-        self._begun = True
         self._encodings = Encodings.of(run)
         cameras = run.source_info.cameras
         if self.camera is not None and cameras and self.camera not in cameras:
@@ -135,8 +128,7 @@ class StreamPush:
             raise self._refused(error) from error
 
     def close(self) -> None:
-        """Say goodbye to the server; may be called twice."""
-        self._closed = True
+        """Say goodbye to the server."""
         self._disconnect()
 
     def _connect(self, size: tuple[int, int]) -> None:
@@ -187,8 +179,7 @@ class StreamPush:
                 relay.close()
 
     def _refused(self, error: Exception) -> ConfigError:
-        reason = getattr(error, "strerror", None) or str(error)
         return ConfigError(
             f"expected a server that takes a stream at {self.name}, got "
-            f"{reason.replace(self.url, self.name)}: start it, or correct the address"
+            f"{reason(error).replace(self.url, self.name)}: start it, or correct the address"
         )

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.errors import ConfigError, RecordingError, reason
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.classes import PALETTE, class_name
 from realmaster_live.frames.quaternion import to_quaternion
@@ -79,20 +79,7 @@ class RerunSink:
         self._encodings = Encodings()
         self._stream: Any = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._closed = False
         self._first = ""  # camera, with whose frames the boxes are logged
-
-    def __enter__(self) -> RerunSink:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed yet."""
-        return self._stream is not None and not self._closed
 
     def open(self) -> None:
         """Make the file, or reach the viewer.
@@ -101,8 +88,6 @@ class RerunSink:
             RecordingError: the file exists, or cannot be made.
             ConfigError: there is no viewer, or none can be started.
         """
-        if self._stream is not None:
-            return
         address = self._start() if self._viewer else self._address
         stream = rr.RecordingStream("realmaster_live")
         if address is not None:
@@ -119,14 +104,12 @@ class RerunSink:
         stream.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
 
     def begin(self, run: RunInfo) -> None:
-        """Open it where it is not open, and share the run's JPEG files."""
+        """Share the run's JPEG files, and lay the viewer out for its cameras."""
         self._encodings = Encodings.of(run)
-        self.open()
         self._stream.send_blueprint(_layout(tuple(run.source_info.cameras)))
 
     def write(self, chunk: Chunk) -> None:
         """Log one chunk."""
-        self.open()
         self._first = self._first or chunk.camera
         for row in range(len(chunk)):
             frame = chunk.frame(row)
@@ -145,12 +128,9 @@ class RerunSink:
                 self._stream.log(f"trust/{frame.camera}", score)
 
     def close(self) -> None:
-        """Finish the file, or leave the viewer; may be called twice."""
-        self._closed = True
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.flush(timeout_sec=START_S)
-            stream.disconnect()
+        """Finish the file, or leave the viewer."""
+        self._stream.flush(timeout_sec=START_S)
+        self._stream.disconnect()
         if self._viewer == "browser":
             self._end()
 
@@ -162,7 +142,7 @@ class RerunSink:
             stream.save(file)
         except (OSError, RuntimeError) as error:
             raise RecordingError(
-                f"expected to make the new file {file}, got {error}: choose another name"
+                f"expected to make the new file {file}, got {reason(error)}: choose another name"
             ) from error
 
     def _start(self) -> tuple[str, int]:

@@ -73,19 +73,6 @@ class Ros2Publisher:
         self._clock = ""  # the camera whose frames move /clock on: the first
         self._opened_at = 0.0
         self._is_alone = True
-        self._closed = False
-
-    def __enter__(self) -> Ros2Publisher:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed yet."""
-        return self._participant is not None and not self._closed
 
     def open(self) -> None:
         """Join the domain.
@@ -93,8 +80,6 @@ class Ros2Publisher:
         Raises:
             ConfigError: DDS finds no network interface, or its configuration is wrong.
         """
-        if self._participant is not None:
-            return
         domain = _domain_of_environment() if self._domain is None else self._domain
         try:
             self._participant = dds_domain.DomainParticipant(domain)
@@ -109,14 +94,12 @@ class Ros2Publisher:
         self._opened_at = time.monotonic()
 
     def begin(self, run: RunInfo) -> None:
-        """Join the domain, and take the vehicle's role from the source."""
+        """Take the vehicle's role from the source."""
         self._encodings = Encodings.of(run)
         self.names = messages.Names.of(run.source_info, self._namespace)
-        self.open()
 
     def write(self, chunk: Chunk) -> None:
         """Publish every frame of a chunk."""
-        self.open()
         self._clock = self._clock or chunk.camera
         for row in range(len(chunk)):
             frame = chunk.frame(row)
@@ -128,8 +111,7 @@ class Ros2Publisher:
         self._say_alone()
 
     def close(self) -> None:
-        """Leave the domain; may be called twice."""
-        self._closed = True
+        """Leave the domain."""
         self._writers.clear()
         self._participant = None
 

@@ -44,19 +44,6 @@ class RosBag:
         self._writer: Any = None
         self._connections: dict[str, Any] = {}
         self._clock = ""  # the camera whose frames move /clock on: the first
-        self._closed = False
-
-    def __enter__(self) -> RosBag:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed yet."""
-        return self._writer is not None and not self._closed
 
     def open(self) -> None:
         """Make the folder.
@@ -64,8 +51,6 @@ class RosBag:
         Raises:
             RecordingError: it exists, or cannot be made.
         """
-        if self._writer is not None:
-            return
         try:
             writer = rosbag2.Writer(
                 self.folder,
@@ -82,14 +67,12 @@ class RosBag:
         messages.prepare()
 
     def begin(self, run: RunInfo) -> None:
-        """Make the folder, and take the vehicle's role from the source."""
+        """Take the vehicle's role from the source."""
         self._encodings = Encodings.of(run)
         self._names = messages.Names.of(run.source_info)
-        self.open()
 
     def write(self, chunk: Chunk) -> None:
         """Append every frame of a chunk."""
-        self.open()
         self._clock = self._clock or chunk.camera
         for row, jpeg in enumerate(self._encodings.jpeg(chunk)):
             frame = chunk.frame(row)
@@ -102,10 +85,8 @@ class RosBag:
             self._append(topic, messages.COMPRESSED, picture, frame)
 
     def close(self) -> None:
-        """Finish the bag; may be called twice."""
-        if self.is_open:
-            self._closed = True
-            self._writer.close()
+        """Finish the bag."""
+        self._writer.close()
 
     def _append(self, topic: str, kind: str, message: Any, frame: Frame) -> None:
         if topic not in self._connections:

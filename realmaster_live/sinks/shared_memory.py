@@ -60,12 +60,6 @@ class SharedMemoryRing:
     def __init__(self, name: str) -> None:
         self.name = name
         self._rings: dict[str, _Ring] = {}
-        self._opened = self._closed = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was begun and not closed yet."""
-        return self._opened and not self._closed
 
     def begin(self, run: RunInfo) -> None:
         """Make the memory of every camera that the source names.
@@ -73,21 +67,18 @@ class SharedMemoryRing:
         Raises:
             ConfigError: another process has memory of that name.
         """
-        self._opened = True
         for camera, info in run.source_info.cameras.items():
             self._ring(camera, (info.width, info.height))
 
     def write(self, chunk: Chunk) -> None:
         """Write every frame of a chunk."""
-        self._opened = True
         height, width = chunk.frames.shape[1:3]
         ring = self._ring(chunk.camera, (width, height))
         for row in range(len(chunk)):
             ring.write(chunk.frame(row))
 
     def close(self) -> None:
-        """Remove the memory; who has it open reads on. May be called twice."""
-        self._closed = True
+        """Remove the memory; who has it open reads on."""
         for ring in self._rings.values():
             ring.close()
         self._rings.clear()

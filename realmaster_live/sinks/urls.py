@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from realmaster_live.errors import ConfigError
+from realmaster_live.optional import require
 
 if TYPE_CHECKING:
-    from realmaster_live.protocols import RunSink
+    from realmaster_live.sinks.background import BeginningSink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class SinkUrl:
     @classmethod
     def parse(cls, text: str) -> SinkUrl:
         """Return the parts of a URL; ConfigError, which lists all schemes, where it is none."""
-        scheme, colon, rest = text.partition(":")
+        scheme, colon, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
         if not colon or scheme not in SCHEMES or "\0" in text:
             raise ConfigError(f"expected a URL such as {FORMS}, got {text!r}: give one of them")
         return cls(text=text, scheme=scheme, rest=rest)
@@ -99,10 +99,10 @@ class SinkUrl:
             raise self.wrong(f"{number!r} for a port")
         return given.removeprefix("[").removesuffix("]") or host, int(number)
 
-    def make(self) -> RunSink:
+    def make(self) -> BeginningSink:
         """Return its sink, which is not open yet; MissingDependency names the extra it needs."""
-        module = importlib.import_module(f"realmaster_live.sinks.{self.kind.module}")
-        sink: RunSink = module.from_url(self)
+        module = require(f"realmaster_live.sinks.{self.kind.module}", extra=self.kind.extra)
+        sink: BeginningSink = module.from_url(self)
         return sink
 
     def wrong(self, got: str) -> ConfigError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.errors import ConfigError, RecordingError, reason
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.recording.videos import CONTAINERS, Pictures, PictureWriter
@@ -134,7 +134,8 @@ class SideBySideVideo:
                     "another name"
                 ) from error
             raise RecordingError(
-                f"expected to write in {self.path.parent}, got {error}: choose another place"
+                f"expected to write in {self.path.parent}, got {reason(error)}: choose another "
+                "place"
             ) from error
         self._is_taken = self._is_new = True
 

@@ -35,12 +35,6 @@ class VirtualCamera:
         self._output: Any = None
         self._fps = 20.0
         self._last_write: float | None = None
-        self._begun = self._closed = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was begun and not closed yet."""
-        return self._begun and not self._closed
 
     def begin(self, run: RunInfo) -> None:
         """Take the device.
@@ -48,7 +42,6 @@ class VirtualCamera:
         Raises:
             ConfigError: there is none.
         """
-        self._begun = True
         self._fps = run.spec.fps
         first = next(iter(run.source_info.cameras.values()), run.spec)
         self._open(first.width, first.height)
@@ -68,8 +61,7 @@ class VirtualCamera:
             self._output.send(picture)
 
     def close(self) -> None:
-        """Release the device; may be called twice."""
-        self._closed = True
+        """Release the device."""
         if self._output is not None:
             self._output.close()
             self._output = None

@@ -46,19 +46,6 @@ class ZeroMqPublisher:
         self.endpoint = endpoint
         self._socket: Any = None
         self._encodings = Encodings()
-        self._closed = False
-
-    def __enter__(self) -> ZeroMqPublisher:
-        self.open()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it was opened and not closed yet."""
-        return self._socket is not None and not self._closed
 
     def open(self) -> None:
         """Bind the socket.
@@ -66,8 +53,6 @@ class ZeroMqPublisher:
         Raises:
             ConfigError: the address cannot be taken.
         """
-        if self._socket is not None:
-            return
         socket = zmq.Context.instance().socket(zmq.PUB)
         socket.sndhwm, socket.linger = WAITING_FRAMES, 0
         try:
@@ -81,13 +66,11 @@ class ZeroMqPublisher:
         self._socket = socket
 
     def begin(self, run: RunInfo) -> None:
-        """Bind the socket where it is not bound, and share the run's JPEG files."""
+        """Share the run's JPEG files."""
         self._encodings = Encodings.of(run)
-        self.open()
 
     def write(self, chunk: Chunk) -> None:
         """Publish every frame of a chunk."""
-        self.open()
         height, width = chunk.frames.shape[1:3]
         for row, picture in enumerate(self._encodings.jpeg(chunk)):
             frame = chunk.frame(row)
@@ -107,7 +90,5 @@ class ZeroMqPublisher:
             self._socket.send_multipart(parts, copy=False)
 
     def close(self) -> None:
-        """Close the socket; may be called twice."""
-        self._closed = True
-        if self._socket is not None:
-            self._socket.close()
+        """Close the socket."""
+        self._socket.close()

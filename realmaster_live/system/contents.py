@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
-from realmaster_live.errors import RealMasterError
+from realmaster_live.errors import RealMasterError, reason
 from realmaster_live.system.inside import open_regular
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -42,6 +42,6 @@ def sha256_of(path: Path, *, error: type[RealMasterError] = RealMasterError) -> 
             return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as problem:
             raise error(
-                f"expected to read {path}, got {problem}: check the disk, or restore the file from "
-                "a copy"
+                f"expected to read {path}, got {reason(problem)}: check the disk, or restore the "
+                "file from a copy"
             ) from problem

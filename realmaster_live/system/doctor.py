@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from realmaster_live.errors import ConnectError, MissingDependency
+from realmaster_live.errors import ConnectError, MissingDependency, reason
 from realmaster_live.optional import pip_command
 from realmaster_live.system.host import describe_host
 from realmaster_live.system.nvidia import query_gpus
 
 SERVER_TIMEOUT_S = 2.0
+TICK_WAIT_S = 2.0
 WORLD_TIMEOUT_S = 10.0  # a large map takes its time
 State = Literal["ok", "missing", "absent"]  # absent: only a special use needs it
 PACKAGES = {  # extra -> (distribution, what it is for)
@@ -129,16 +130,21 @@ def _carla_server(host: str, port: int) -> Finding:
             group="simulator",
             name="server",
             state="absent",
-            detail=f"none at {host}:{port} ({error})",
+            detail=f"none at {host}:{port} ({reason(error)})",
             remedy="start CARLA, or realmaster minitown",
         )
     from realmaster_live.bridges.carla.connection import connect, open_world
+    from realmaster_live.bridges.carla.diagnosis import clean_command
 
+    remedy = ""
     try:
         _, client, versions = connect(host, port, SERVER_TIMEOUT_S)
         client.set_timeout(WORLD_TIMEOUT_S)
         world = open_world(client, host, port, WORLD_TIMEOUT_S)
-        detail = f"CARLA {versions.server} answers at {host}:{port}: {_described(world)}"
+        text, is_left_behind = _described(world)
+        detail = f"CARLA {versions.server} answers at {host}:{port}: {text}"
+        if is_left_behind:
+            remedy = f"if killed clients left that: {clean_command(host, port)}"
     except MissingDependency:
         detail = f"{host}:{port} is open; the carla package would tell whether CARLA answers there"
     except ConnectError as error:
@@ -149,13 +155,24 @@ def _carla_server(host: str, port: int) -> Finding:
             detail=str(error),
             remedy="wait until it has started, or give another --host and --port",
         )
-    return Finding(group="simulator", name="server", state="ok", detail=detail)
+    return Finding(group="simulator", name="server", state="ok", detail=detail, remedy=remedy)
 
 
-def _described(world: Any) -> str:
-    """Return the map that is loaded, and who makes the world tick."""
-    ticked = "a client ticks it" if world.get_settings().synchronous_mode else "it runs freely"
-    return f"episode {world.id}, map {world.get_map().name}, {ticked}"
+def _described(world: Any) -> tuple[str, bool]:
+    """Return map, ticks and cameras of killed clients, and whether there is something to clean."""
+    from realmaster_live.bridges.carla.leftovers import our_sensors
+
+    ticked, stands_still = "it runs freely", False
+    if world.get_settings().synchronous_mode:
+        ticked = "a client ticks it"
+        try:
+            world.wait_for_tick(TICK_WAIT_S)
+        except RuntimeError:
+            ticked, stands_still = f"synchronous, but no tick came in {TICK_WAIT_S:g} s", True
+    orphans = len(our_sensors(world).orphans)
+    cameras = f", with {orphans} cameras of killed clients" if orphans else ""
+    text = f"episode {world.id}, map {world.get_map().name}, {ticked}{cameras}"
+    return text, stands_still or orphans > 0
 
 
 def _weights() -> Iterator[Finding]:

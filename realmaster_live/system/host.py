@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
+
+from realmaster_live.system.nvidia import query_gpus
 
 
 def describe_host() -> dict[str, Any]:
@@ -19,6 +22,30 @@ def describe_host() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def available_bytes() -> int:
+    """Return the memory that programs can still take; no limit where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return sys.maxsize
+
+
+def memory_used() -> dict[str, Any]:
+    """Return the most memory that this process has held, and what the GPUs hold now, in MiB."""
+    found: dict[str, Any] = {}
+    if sys.platform != "win32":
+        import resource
+
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found["peak_memory_mib"] = round(kilobytes / (1024 if sys.platform != "darwin" else 2**20))
+    gpus = [row[0] for row in query_gpus("memory.used") if row and row[0].isdigit()]
+    return found | ({"gpu_memory_mib": [int(each) for each in gpus]} if gpus else {})
 
 
 def _cpu_name() -> str:

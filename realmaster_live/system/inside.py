@@ -18,6 +18,7 @@ place inside the folder, and refused if it leads out.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -51,6 +52,7 @@ class SafeFolder:
         folder: where to look; it need not exist yet. It may itself be a link.
         error: raised, with one sentence, for a path that is unsafe or missing.
         names: what each part of a name matches.
+        remember: look at a folder above a target once, for the writer of thousands of files.
     """
 
     def __init__(
@@ -59,11 +61,14 @@ class SafeFolder:
         *,
         error: type[RealMasterError],
         names: re.Pattern[str] = PLAIN,
+        remember: bool = False,
     ) -> None:
         self.path = Path(folder).absolute()
         self._real = Path(os.path.realpath(self.path))
         self._error = error
         self._names = names
+        self._remember = remember
+        self._linkless: set[Path] = set()
 
     def exists(self, name: str) -> bool:
         """Return whether the name exists, a broken link included."""
@@ -101,19 +106,28 @@ class SafeFolder:
 
     def target(self, name: str) -> Path:
         """Return the absolute path of a file to write or replace: no part of it may be a link."""
-        path = self.path
-        for part in self._checked(name).parts:
-            path /= part
-            if path.is_symlink():
+        path = self.path / self._checked(name)
+        if path.parent not in self._linkless:
+            for folder in reversed(path.parents[: len(path.parts) - len(self.path.parts) - 1]):
+                self._check_linkless(folder, path)
+            if self._remember and path.parent.is_dir():
+                self._linkless.add(path.parent)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                self._check_linkless(path, path)
+            if not stat.S_ISREG(mode):
                 raise self._error(
-                    f"expected to write {self.path / name}, got a link at {path}: nothing is "
-                    "written through links, so put the files themselves there"
+                    f"expected to write {path}, got {_kind(mode)} in its place: move it away"
                 )
-        if os.path.lexists(path) and not path.is_file():
-            raise self._error(
-                f"expected to write {path}, got {kind_of(path)} in its place: move it away"
-            )
         return path
+
+    def _check_linkless(self, part: Path, target: Path) -> None:
+        if part.is_symlink():
+            raise self._error(
+                f"expected to write {target}, got a link at {part}: nothing is written through "
+                "links, so put the files themselves there"
+            )
 
     def _checked(self, name: str) -> Path:
         parts = name.split("/") if isinstance(name, str) else []

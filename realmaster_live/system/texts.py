@@ -96,6 +96,8 @@ def read_object(
 
 def read_text(path: Path, *, what: str, remedy: str, error: type[RealMasterError]) -> str:
     """Return the text of a regular file; the arguments are those of `read_object`."""
+    if not os.path.lexists(path):
+        raise error(f"expected {what} in {path}, got no such file: {remedy}")
     with open_regular(path, error=error) as file:
         try:
             return decode_text(file.read(MAX_BYTES))

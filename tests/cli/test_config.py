@@ -52,7 +52,7 @@ def test_verbs_below_others_have_tables_below_theirs(tmp_path):
         [attach]
         no-objects = true
         thresholds = { edges = 0.8 }
-        [evaluate]
+        [evaluate.embedded]
         data = ["x"]
         """,
     )
@@ -64,7 +64,7 @@ def test_verbs_below_others_have_tables_below_theirs(tmp_path):
     assert export.cameras == ("front", "back")
     _, options = parse(["attach", "--config", path])
     assert not options.objects and options.fidelity.thresholds == {"edges": 0.8}
-    assert len(parse(["evaluate", "--out", "d", "--config", path])[1].data) == 1
+    assert len(parse(["evaluate", "embedded", "--out", "d", "--config", path])[1].data) == 1
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,10 @@ def test_verbs_below_others_have_tables_below_theirs(tmp_path):
         ("[dataset]\nexprt = 1\n[dataset.exprt]", "expected TOML"),
         ("[dataset.exprt]\nto = 1", "did you mean export"),
         ("[attach]\nsize = '512'", "512x288"),
+        ("[attach]\nleast = { edges = 0.8 }", "got 'least', which is now called thresholds"),
+        ("[gta-replay]\nx = 1", "'gta-replay', which is now called gta-standin"),
+        ("[dataset]\nto = 1", r"put it below a line \[dataset\.info\]"),
+        ("[truth]\nevery = 1", r"'truth', which is now called minitown\.truth"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, message):
@@ -94,3 +98,9 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.toml"):
         parse(["attach", "--config", str(tmp_path / "none.toml")])
+
+
+def test_earlier_names_of_other_verbs_are_named(tmp_path):
+    path = write(tmp_path, "[build]\nlora = ['a.safetensors']")
+    with pytest.raises(ConfigError, match="'lora', which is now called adapter"):
+        parse(["build", "--checkpoint", "c", "--out", "o", "--size", "96x64", "--config", path])

@@ -24,7 +24,7 @@ def test_the_help_lists_the_table_of_formats(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     for name, one in FORMATS.items():
         assert f"{name}: {one.contents}" in shown
-    assert "COCO: write outlines in place of run-length masks" in shown
+    assert "COCO: write a second file of each split with outlines in place of run-" in shown
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,22 @@ def test_categories_of_ones_own(towns, tmp_path, capsys):
     path.write_text('[classes]\ncar = "vehicle"\n')
     command = ["dataset", "export", *towns, "--to", "coco", "--out", str(tmp_path / "out")]
     assert main([*command, "--categories", str(path)]) == 1
-    assert "in the map mine.toml, got class 12 (pedestrian)" in capsys.readouterr().err
+    assert "in the map mine.toml, got 4 without one: traffic_light (" in capsys.readouterr().err
+    assert main([*command, "--categories", str(path), "--unmapped", "none"]) == 0
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--to", "pascal"], "one of coco, yolo"),
+        (["--to", "pascal"], "one of coco, panoptic"),
         (["--to", "coco", "--split", "0.8,x"], "for --split, got '0.8,x'"),
         (["--to", "coco", "--split", "0.5,0.2"], "add up to 1"),
-        (["--to", "coco", "--min-trust", "7"], "from 0 to 1"),
+        (["--to", "coco", "--min-trust", "7"], "min_trust (--min-trust) from 0 to 1"),
         (["--to", "coco", "--cameras", "roof"], "cameras among front"),
+        (["--to", "yolo", "--polygons"], "--polygons with --to coco, cityscapes, got it with yolo"),
+        (["--to", "coco", "--depth"], "expected --depth with --to mcap, got it with coco: leave"),
+        (["--to", "coco", "--pictures", "jpg"], "--to kitti, kitti_tracking, kitti_odometry, got"),
+        (["--to", "mcap", "--unmapped", "x"], "nuscenes, arrow_123d, got it with mcap: leave it"),
         (["--to", "coco", "--split-by", "route", "--split", "0.5,0.3,0.2", "--val", "x"], "got x"),
     ],
 )

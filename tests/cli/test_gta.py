@@ -62,7 +62,7 @@ def test_record_keeps_what_a_relayed_game_showed(drive, tmp_path):
         (["--gta", "device://0", "--passive", "--rig", "r"], "expected no --rig, --passive with"),
         (["--near-m", "0.2"], "expected no --near-m without --gta"),
         (["--gta", "http://x"], "expected deepgtav+tcp://host:port"),
-        (["--gta", "deepgtav+tcp://x", "--labels", "flow"], "labels among depth, semantic"),
+        (["--gta", "deepgtav+tcp://x", "--labels", "flow"], "labels out of depth, semantic"),
     ],
 )
 def test_flags_of_one_simulator_are_not_for_the_other(arguments, message, capsys):

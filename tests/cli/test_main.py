@@ -80,6 +80,7 @@ def test_help_is_whole_sentences_and_defaults_are_values(name):
         (["attach", "--size"], "a value after --size, got none"),
         (["attach", "--size", "big"], "a size such as 512x288 for --size, got 'big'"),
         (["attach", "--labels", "normals"], "labels out of"),
+        (["help", "fly"], "got 'fly'"),
         (["attach", "--seconds", "-1"], "a number above 0"),
         (["attach", "--seconds", "nan"], "a number above 0"),
         (["attach", "--fps", "inf"], "a number above 0"),
@@ -103,6 +104,59 @@ def test_a_wrong_use_is_one_line_and_status_2(arguments, words, capsys):
     assert words in fails(arguments, capsys)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "same"),
+    [
+        (["help"], ["--help"]),
+        (["help", "attach"], ["attach", "--help"]),
+        (["help", "dataset", "export"], ["dataset", "export", "--help"]),
+        (["dataset", "help"], ["dataset", "--help"]),
+        (["help", "help"], ["--help"]),
+    ],
+)
+def test_help_is_a_word_as_well(arguments, same, capsys):
+    shown = []
+    for words in (arguments, same):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1] != ""
+
+
+def test_the_program_to_inject_into_is_shown_where_it_is_written(capsys):
+    with pytest.raises(SystemExit):
+        main(["inject", "--help"])
+    usage = capsys.readouterr().out.splitlines()[0]
+    assert usage == "usage: realmaster inject [options] -- COMMAND ..."
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fit", "none.toml"],
+        ["distill", "none.toml"],
+        ["pairs", "run", "data", "--recipe", "none.toml"],
+        ["record", "drive", "--rig", "none.toml"],
+        ["record", "drive", "--rig", "."],
+        ["attach", "--config", "none.toml"],
+        ["replay", "none.mp4", "--out", "drive"],
+        ["evaluate", "embedded", "none", "--data", "none", "--out", "e"],
+        ["model", "info", "none"],
+        ["dataset", "verify", "none"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_is_not_there_is_named_without_an_error_number(
+    arguments, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) in (1, 2)
+    error = capsys.readouterr().err
+    assert error.startswith("realmaster: error: expected ") and error.count("\n") == 1
+    assert "Errno" not in error
+
+
 def test_values_are_read():
     _, options = parse(["attach", "--ego", "17", "--labels", "none", "--camera", "4"])
     assert (options.ego, options.labels, options.camera) == (17, (), 4)
@@ -111,7 +165,7 @@ def test_values_are_read():
     assert options.sizes == ((256, 144), (512, 288)) and not options.alone
     _, options = parse(["replay", "a", "--out", "x", "b", "--no-quiet", "--workers=2"])
     assert options.inputs == ("a", "b") and options.pool.workers == 2
-    _, options = parse(["evaluate", "--data", "a", "b", "--data", "c", "--out", "d"])
+    _, options = parse(["evaluate", "embedded", "--data", "a", "b", "--data", "c", "--out", "d"])
     assert [path.name for path in options.data] == ["a", "b", "c"]
     _, options = parse(["prompts", "DIR", "--prompt", "rain, heavy", "--prompt", "fog"])
     assert options.prompt == ("rain, heavy", "fog")
@@ -124,6 +178,11 @@ def test_values_are_read():
     [
         (["truth", "drive"], "realmaster minitown truth", ["minitown", "truth", "drive"]),
         (["gta-replay", "tcp://x"], "realmaster gta-standin", ["gta-standin", "tcp://x"]),
+        (
+            ["evaluate", "identity", "--data", "a", "--out", "b"],
+            "realmaster evaluate embedded",
+            ["evaluate", "embedded", "identity", "--data", "a", "--out", "b"],
+        ),
         (["bench", "--no-compare"], "--no-alone", ["bench", "--no-alone"]),
         (
             [*BUILD, "--lora", "a.safetensors", "--lora=b.safetensors:0.5"],
@@ -167,19 +226,21 @@ def test_the_program_is_installed_and_imports_little():
     assert not loaded & set(BLOCKED)
 
 
-@pytest.mark.parametrize(("verb", "extra"), [("fit", "training"), ("evaluate", "evaluate")])
+@pytest.mark.parametrize(
+    ("verb", "extra"), [("fit", "training"), ("evaluate embedded", "evaluate")]
+)
 def test_a_missing_package_is_one_line_with_its_command(verb, extra, tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("")
-    flags = {"fit": [str(recipe)], "evaluate": ["--data", "a", "--out", "b"]}[verb]
+    flags = {"fit": [str(recipe)], "evaluate embedded": ["--data", "a", "--out", "b"]}[verb]
     script = (
         "import sys; sys.modules['torch'] = None\n"
-        f"from realmaster_live.cli import main; sys.exit(main({[verb, *flags]}))"
+        f"from realmaster_live.cli import main; sys.exit(main({[*verb.split(), *flags]}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "the package 'torch'" in done.stderr and f"[{extra}]" in done.stderr
+    assert "the package torch," in done.stderr and f"[{extra}]" in done.stderr
 
 
 INTERRUPTING = """
@@ -231,3 +292,12 @@ def test_usage_and_defaults_read_as_they_are_written(capsys):
         with pytest.raises(SystemExit):
             main([*verb, "--help"])
         assert words in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["attach", "--help"], ["--version"]])
+def test_output_that_nobody_reads_ends_without_a_word(arguments):
+    program = [sys.executable, "-m", "realmaster_live", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode in (0, 1)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from driven_scene import record_drive
 from footage import write_film, write_pictures
+from installed_formats import INSTALLED
 from street import SIZE
 
 from realmaster_live.cli import main
-from realmaster_live.datasets.formats import FORMATS
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
 from realmaster_live.recording import Recording, repair, verify
 
@@ -52,7 +52,7 @@ def test_a_recording_of_any_name_is_looked_at_and_exported(name, drive, capsys):
     assert names_here() == {name, f"{name}-out"}
 
 
-@pytest.mark.parametrize("to", sorted(set(FORMATS) - {"coco"}))
+@pytest.mark.parametrize("to", sorted(set(INSTALLED) - {"coco"}))
 def test_every_format_takes_names_that_are_addresses_elsewhere(to, drive, capsys):
     pytest.importorskip("foxglove") if to == "mcap" else None
     for name in ("concat:a|b", "%03d"):

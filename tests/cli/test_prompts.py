@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from installed import needs
 from street import make_chunk
 from tiny_umt5 import WIDTH, save_encoder
 
@@ -15,7 +16,7 @@ from realmaster_live.model.profile import TINY
 from realmaster_live.model.random_weights import random_networks
 from realmaster_live.prompts import PRESETS, PROMPTS_FILE, PromptTable
 
-pytest.importorskip("transformers")
+pytestmark = needs("transformers")
 
 TEXT = "snow falls on the road"
 

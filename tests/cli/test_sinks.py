@@ -74,3 +74,12 @@ def test_a_taken_port_ends_it_before_it_attaches(verb, tmp_path, capsys):
         assert main([verb, *folder, "--port", "1", "--metrics", port]) == 2
     assert "expected a free port for the metrics" in capsys.readouterr().err
     assert not (tmp_path / "drive").exists()
+
+
+@pytest.mark.parametrize("verb", ["attach", "replay"])
+def test_a_wrong_url_ends_it_before_it_attaches(verb, tmp_path, capsys):
+    """No simulator and no recording are there, and neither is missed."""
+    place = {"attach": ("--port", "1"), "replay": (str(tmp_path),)}[verb]
+    for url, got in (("shm:a/b", "the name 'a/b'"), ("ros2:999", "the domain '999'")):
+        assert main([verb, *place, "--engine", "identity", "--to", url]) == 2
+        assert f"got {got}" in capsys.readouterr().err

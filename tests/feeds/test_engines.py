@@ -1,5 +1,7 @@
 """Engines of several cameras, of single frames, and of two passes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from realmaster_live.feeds.one_frame import OneFrameEngine, one_frame
 from realmaster_live.feeds.realizing import Realizing, engine_under, rounded
 from realmaster_live.feeds.shared_engines import SharedEngines
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.ego import EgoState
 from realmaster_live.protocols import SharingEngine
 from realmaster_live.recording import Recording
 
@@ -73,9 +76,13 @@ def test_engines_that_cannot_share_are_loaded_again_and_named(negative, caplog):
 def test_single_frames_through_an_engine_of_chunks(negative):
     engine = OneFrameEngine(negative(first=1, frames=4))
     assert (engine.spec.frames, engine.spec.first_frames) == (1, 1)
-    frame = np.full((1, 8, 16, 3), 9, np.uint8)
+    frame, still = np.full((1, 8, 16, 3), 9, np.uint8), np.zeros(3)
+    ego = EgoState(
+        frame_id=0, timestamp=0.0, velocity=still, acceleration=still, angular_velocity=still
+    )
     for _ in range(2):
-        assert engine.realize(chunk_of(frame)).frames.tolist() == (255 - frame).tolist()
+        realized = engine.realize(replace(chunk_of(frame), egos=(ego,)))
+        assert realized.frames.tolist() == (255 - frame).tolist() and realized.egos == (ego,)
     assert [len(chunk) for chunk in engine.engine.chunks] == [1, 4]
     engine.reset()
     engine.realize(chunk_of(frame))

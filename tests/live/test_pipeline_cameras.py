@@ -1,5 +1,6 @@
 """The live loop with the cameras of a rig: one engine each, whole ticks through the queues."""
 
+import threading
 import time
 from dataclasses import replace
 
@@ -76,6 +77,30 @@ class Counting:
         self.closed += 1
 
 
+class Ticks(Rig):
+    """A rig that says when all of its ticks were given."""
+
+    def __init__(self, count, **options):
+        super().__init__(count, **options)
+        self.given = threading.Event()
+
+    def frames(self):
+        yield from super().frames()
+        self.given.set()
+
+
+class Late(Counting):
+    """An engine that waits until all ticks were given."""
+
+    def __init__(self, camera, given):
+        super().__init__(camera)
+        self.given = given
+
+    def realize(self, chunk):
+        assert self.given.wait(60.0)
+        return super().realize(chunk)
+
+
 class Collector:
     def __init__(self):
         self.chunks = []
@@ -144,9 +169,10 @@ def test_a_tick_that_lacks_a_camera_is_a_gap_of_all():
 
 
 def test_drop_oldest_drops_whole_ticks_and_each_camera_says_how_many():
-    rigged = engines(every_s=0.01)
+    ticks = Ticks(100)
+    rigged = engines() | {"front": Late("front", ticks.given)}
     sink = Collector()
-    stats = run(Rig(100, every_s=0.002), rigged, [sink], policy="drop_oldest", queue_chunks=1)
+    stats = run(ticks, rigged, [sink], policy="drop_oldest", queue_chunks=1)
     ids = [number for tick in ticks_of(sink.chunks) for number in tick]
     assert ids == sorted(ids) and ids[-1] == 99
     assert stats.dropped_chunks > 0 and stats.dropped_chunks % 3 == 0
@@ -241,3 +267,38 @@ def test_an_engine_for_another_number_of_cameras_is_refused():
     for cameras in (("left",), ("left", "right", "front")):
         with pytest.raises(ConfigError, match=rf"{len(cameras)} cameras \(.*, got one for 2: load"):
             run(Rig(8), dict.fromkeys(cameras, Together("left", "right")), [Collector()])
+
+
+def test_spare_cameras_go_first_when_the_engine_is_late():
+    """The front camera's chunks are all there; those of the left one only when nothing waits."""
+    cameras, sink = ("front", "left"), Collector()
+    ticks = Ticks(16, cameras=cameras)
+    stats = run(
+        ticks,
+        {"front": Late("front", ticks.given), "left": Counting("left")},
+        [sink],
+        policy="drop_oldest",
+        queue_chunks=4,
+        spare=["left"],
+    )
+    taken = {name: sink.of(name) for name in cameras}
+    assert [chunk.index for chunk in taken["front"]] == [0, 1, 2, 3]
+    assert taken["left"][-1].index == 3 and len(taken["left"]) < 4
+    missing = sum(chunk.dropped_before for chunk in taken["left"])
+    assert missing == 4 * (4 - len(taken["left"])) == stats.dropped_frames
+    assert not any(chunk.dropped_before for chunk in taken["front"])
+    assert taken["left"][-1].frames.max() == 1  # its engine began anew
+    assert stats.captured == stats.realized + stats.dropped_frames
+
+
+def test_no_camera_is_spare_unless_it_has_its_own_engine_beside_others():
+    engines = {"front": Counting("front"), "left": Counting("left")}
+    for spare, got in (("left", "left"), (["left", "front"], "front, left"), (["back"], "back")):
+        with pytest.raises(ConfigError, match=f"some of front, left, got {got}: leave one"):
+            run(Rig(4), engines, [], spare=spare)
+    with pytest.raises(ConfigError, match="some of a rig, got left"):
+        run(Rig(4), engines["front"], [], spare=["left"])
+    both = Counting("front")
+    both.cameras = 2
+    with pytest.raises(ConfigError, match="its own for the spare camera 'left', got one for 2"):
+        run(Rig(4), {"front": both, "left": both, "right": Counting("right")}, [], spare=["left"])

@@ -1,5 +1,6 @@
 """A street of boxes that is driven through: every label follows from the same rays."""
 
+import functools
 import time
 from dataclasses import replace
 
@@ -27,6 +28,21 @@ THINGS = (
     (16, "traffic_light", "traffic.traffic_light", (0.6, 0.6, 1.6), (22.0, 4.0, 3.6), 0, 0.0, "red", False),  # noqa: E501
     (17, "truck", "vehicle.carlamotors.carlacola", (6.0, 2.6, 3.0), (-11.0, -0.5, 1.5), 0, 8.0, "", False),  # noqa: E501
 )  # fmt: skip
+
+# a straight road along x with a lane of 3.5 m on each side of a yellow line at y = 1.75
+LANE = (
+    '<lane id="{}" type="driving" level="false"><width sOffset="0" a="3.5" b="0" c="0" d="0"/>'
+    '<roadMark sOffset="0" type="solid" color="white" width="0.15"/></lane>'
+)
+ROADS = f"""<?xml version="1.0"?>
+<OpenDRIVE><header revMajor="1" revMinor="4" name="street"/>
+<road name="street" length="200" id="1" junction="-1"><link/><planView>
+<geometry s="0" x="-50" y="1.75" hdg="0" length="200"><line/></geometry></planView>
+<lanes><laneSection s="0"><left>{LANE.format(1)}</left><center>
+<lane id="0" type="none" level="false">
+<roadMark sOffset="0" type="broken" color="yellow" width="0.15"/></lane></center>
+<right>{LANE.format(-1)}</right></laneSection></lanes></road></OpenDRIVE>
+"""
 
 
 def pose(yaw_deg, place):
@@ -78,8 +94,12 @@ def mount(camera):
     return turned
 
 
+@functools.lru_cache(maxsize=256)
 def look(camera, seconds, size=SIZE):
-    """Return cam_to_world, picture and labels, by slabs along every pixel's ray."""
+    """Return cam_to_world, picture and labels, by slabs along every pixel's ray.
+
+    Drawn once: the arrays are read-only.
+    """
     width, height = size
     cam_to_world = ego_at(seconds) @ mount(camera)
     rows, columns = np.mgrid[0:height, 0:width] + 0.5
@@ -114,6 +134,8 @@ def look(camera, seconds, size=SIZE):
         "semantic": semantic,
         "instance": instance,
     }
+    for array in (cam_to_world, picture, *labels.values()):
+        array.setflags(write=False)
     return cam_to_world, picture, labels
 
 
@@ -175,11 +197,14 @@ def record_drive(
     """A drive of 4 frames a chunk; gaps: chunk index -> frames lost before it in all cameras."""
     spec = ChunkSpec(frames=4, width=size[0], height=size[1], fps=FPS)
     about = About(
-        source=SourceInfo.of({"map": f"Carla/Maps/{town}"}), seed=3, route="round", weather="noon"
+        source=SourceInfo.of({"map": f"Carla/Maps/{town}"}),
+        seed=3,
+        route="round",
+        weather=how.pop("weather", "noon"),
     )
     labels = how.pop("labels", None)
     lost = 0
-    with Recorder(folder, spec, about=about, **how) as recorder:
+    with Recorder(folder, spec, about=about, opendrive={town: ROADS}, **how) as recorder:
         for index in range(chunks):
             here = (gaps or {}).get(index, 0)
             lost += here

@@ -1,7 +1,8 @@
-"""`realmaster gta-standin` as a process of its own, with a recording whose every value is known."""
+"""`realmaster gta-standin`, with a recording whose every value is known: a process or a thread."""
 
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from realmaster_live.bridges.gtav.protocol.client import Address
 from realmaster_live.bridges.gtav.protocol.framing import framed, image_body
 from realmaster_live.bridges.gtav.protocol.message_codec import decode_message
 from realmaster_live.bridges.gtav.protocol.server import TcpServer
+from realmaster_live.cli.command import parse
+from realmaster_live.cli.gta_standin import serve
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recorder
 
@@ -84,9 +87,19 @@ def verb(*arguments):
 
 @contextmanager
 def game(scheme, recording, *arguments):
-    """Serve a recording in the game's place; yields the URL."""
-    with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording, *arguments) as (port, _):
-        yield f"{scheme}://127.0.0.1:{port}"
+    """Serve a recording in the game's place, on a thread of this process; yields the URL."""
+    _, options = parse(
+        ["gta-standin", f"{scheme}://127.0.0.1:0", str(recording), *map(str, arguments)]
+    )
+    places, over = queue.Queue(), threading.Event()
+    thread = threading.Thread(target=serve, args=(options, places.put, over.is_set), name="standin")
+    thread.start()
+    try:
+        yield f"{scheme}://{places.get(timeout=10)}"
+    finally:
+        over.set()
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 @contextmanager

@@ -54,6 +54,7 @@ def main(port: int, policy: str, all_streams: bool, choice: dict) -> None:
                 {
                     "subscribers": len(hub._subscribers),
                     "dropped": sum(one.dropped for one in list(hub._subscribers)),
+                    "stalls": sum(one.stalls for one in list(hub._subscribers)),
                     "feed": None if hub.feed is None else asdict(hub.feed.figures),
                 }
                 for hub in list(proxy._hubs.values())

@@ -1,6 +1,6 @@
 """Records a drive of two cameras in a process of its own, which dies by SIGKILL where asked to.
 
-    python recorded_drive.py FOLDER POINT [CHUNKS]
+    [WITH_SENSORS=1] python recorded_drive.py FOLDER POINT [CHUNKS]
 
 POINT: "never"; "chunk N" right after a chunk; "encoding" while one is encoded; "closing" between
 the videos' end and the tables; "tables" after the first of them; "hashing" before segment.json;
@@ -14,6 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
+from sensor_states import with_states
 from street import make_chunk
 
 from realmaster_live import ChunkSpec
@@ -32,7 +33,8 @@ def die(*_: object, **__: object) -> None:
 def chunks_of(index: int):
     """Yield one chunk of each camera at the same ticks."""
     for camera, size in CAMERAS.items():
-        yield dataclasses.replace(make_chunk(index, size=size), camera=camera)
+        chunk = dataclasses.replace(make_chunk(index, size=size), camera=camera)
+        yield with_states(chunk) if "WITH_SENSORS" in os.environ else chunk
 
 
 def arm(point: str) -> None:

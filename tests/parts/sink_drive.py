@@ -31,7 +31,7 @@ def run_info(*cameras):
 
 
 def drive(sink, chunks=5, cameras=("front",), pause_s=0.0, trust=None):
-    """Hand a sink a whole run, and return its chunks."""
+    """Hand a sink a whole run, each moment when it has taken the one before; return its chunks."""
     written = []
     sink.begin(run_info(*cameras))
     try:
@@ -41,7 +41,16 @@ def drive(sink, chunks=5, cameras=("front",), pause_s=0.0, trust=None):
                 chunk = replace(driven_chunk(index, camera, trust=trust), captured_at=captured_at)
                 sink.write(chunk)
                 written.append(chunk)
+            wait_until_taken(sink)
             time.sleep(pause_s)
     finally:
         sink.close()
     return written
+
+
+def wait_until_taken(sink):
+    """Wait until nothing is left in a sink's queue."""
+    deadline = time.monotonic() + 30.0
+    while getattr(sink, "figures", None) and sink.figures.waiting:
+        assert time.monotonic() < deadline, "the sink takes nothing"
+        time.sleep(0.002)

@@ -1,5 +1,6 @@
 """A drawn street with labels: what tests of recordings and sinks write down."""
 
+import functools
 import time
 
 import numpy as np
@@ -9,8 +10,12 @@ from realmaster_live import Chunk
 SIZE = (96, 64)  # width, height
 
 
+@functools.lru_cache(maxsize=256)
 def street(number, size=SIZE):
-    """Picture and labels of one frame: a road, a sky, and a car that drives to the right."""
+    """Picture and labels of one frame: a road, a sky, and a car that drives to the right.
+
+    Drawn once: the arrays are read-only.
+    """
     width, height = size
     rows, columns = np.mgrid[0:height, 0:width]
     horizon = height // 2
@@ -24,12 +29,15 @@ def street(number, size=SIZE):
     image[car] = (200, 20, 30)
     depth[car] = 12.5 + 0.01 * columns[car]
     semantic[car] = 14
-    return image, {
+    labels = {
         "depth": depth.astype(np.float32),
         "semantic": semantic,
         "instance": np.where(car, 14 << 16 | 4711, 0).astype(np.int32),
         "flow": np.where(car[..., None], [2.0, -0.3], 0.0).astype(np.float32),
     }
+    for array in (image, *labels.values()):
+        array.setflags(write=False)
+    return image, labels
 
 
 def make_chunk(index, *, frames=4, labels=("depth", "semantic", "instance", "flow"), size=SIZE):

@@ -3,7 +3,6 @@
 import json
 
 import torch
-from diffusers import AutoencoderKLWan, WanTransformer3DModel
 from tiny_autoencoders import WAN_CONFIGS
 
 from realmaster_live.training.rehearsal.folders import TINY
@@ -13,6 +12,8 @@ CARD = "---\nlicense: apache-2.0\n---\n# A tiny model\n"
 
 def make_folder(folder, *, latents="wan2.1", experts=1, dtype=torch.float32, shard="10GB", seed=0):
     """Write a pipeline and return its folder."""
+    from diffusers import AutoencoderKLWan, WanTransformer3DModel
+
     channels = WAN_CONFIGS[latents]["z_dim"]
     torch.manual_seed(seed)
     for name in ("transformer", "transformer_2")[:experts]:

@@ -10,6 +10,8 @@ import pytest
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.cli import main
 from realmaster_live.engines.load import load_engine
+from realmaster_live.fidelity.dissolve import dissolving
+from realmaster_live.fidelity.steady import steadied
 from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.live.pipeline import run
 from realmaster_live.recording import Recorder, Recording
@@ -58,7 +60,7 @@ def hero(carla_client):
 
 
 def drive(server, folder, *, frames, lost=(), prompts=None, seed=0) -> None:
-    engine = load_engine("embedded", width=WIDTH, height=HEIGHT, seed=seed)
+    engine = steadied(dissolving(load_engine("embedded", width=WIDTH, height=HEIGHT, seed=seed)))
     with contextlib.ExitStack() as stack:
         bridge = stack.enter_context(
             CarlaBridge(server.host, server.port, ego="hero", width=WIDTH, height=HEIGHT)

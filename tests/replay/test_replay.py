@@ -104,14 +104,23 @@ def test_pictures_are_held_to_the_labels_by_workers_as_alone(tmp_path):
 
 def killed_midway(arguments, out, at: int) -> None:
     """Run replay in a process group of its own, and kill all of it once `at` segments are begun."""
-    process = subprocess.Popen([*REALMASTER, *arguments], start_new_session=True)
-    deadline = time.monotonic() + 60
-    while len(list(out.parent.rglob("real.*"))) < at:
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen([*REALMASTER, *arguments], start_new_session=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while segments_below(out.parent) < at:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.002)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def segments_below(folder) -> int:
+    """Count the segments; 0 where a folder is renamed while it is listed."""
+    try:
+        return len(list(folder.rglob("real.*")))
+    except FileNotFoundError:
+        return 0
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -21,13 +21,13 @@ class Gate:
     """A sink that waits where it is told to, and remembers what it got."""
 
     def __init__(self, fails_at=()):
-        self.open, self.closed = threading.Event(), 0
+        self.released, self.closed = threading.Event(), 0
         self.got, self.threads, self.fails_at = [], set(), fails_at
         self.entered = threading.Event()
 
     def write(self, chunk):
         self.entered.set()
-        assert self.open.wait(30)
+        assert self.released.wait(30)
         self.threads.add(threading.current_thread().name)
         if chunk.index in self.fails_at:
             raise ValueError(f"chunk {chunk.index}")
@@ -51,7 +51,7 @@ def test_the_oldest_chunks_go_and_are_counted():
         for index in range(1, 6):
             sink.write(make_chunk(index))  # never waits
         assert sink.figures.waiting == 2
-        gate.open.set()
+        gate.released.set()
     assert gate.got == [0, 4, 5] and gate.closed == 1
     figures = sink.figures
     assert (figures.written, figures.dropped, figures.failed) == (12, 12, 0)
@@ -66,7 +66,7 @@ def test_a_file_waits_and_drops_nothing():
         writing.start()
         writing.join(0.3)
         assert writing.is_alive()  # one is written, two wait, the next has no room
-        gate.open.set()
+        gate.released.set()
         writing.join(30)
     assert gate.got == [0, 1, 2, 3, 4, 5] and sink.figures.dropped == 0
 
@@ -80,14 +80,14 @@ def test_room_is_for_every_camera():
     for index in range(1, 7):
         sink.write(make_chunk(index))
     assert sink.figures.dropped == 0
-    gate.open.set()
+    gate.released.set()
     sink.close()
     assert len(gate.got) == 7
 
 
 def test_what_it_raises_is_named_once_and_ends_nothing(caplog):
     gate = Gate(fails_at=(1, 3))
-    gate.open.set()
+    gate.released.set()
     with caplog.at_level(logging.WARNING), around(gate, "block") as sink:
         for index in range(5):
             sink.write(make_chunk(index))
@@ -103,8 +103,8 @@ def test_a_run_goes_on_beside_a_sink_that_fails(tmp_path):
     from realmaster_live.engines.identity_engine import IdentityEngine
 
     gate, other = Gate(fails_at=range(100)), Gate()
-    gate.open.set()
-    other.open.set()
+    gate.released.set()
+    other.released.set()
     frames = [make_chunk(index).frame(row) for index in range(3) for row in range(4)]
 
     class Street:
@@ -123,19 +123,19 @@ def test_a_run_goes_on_beside_a_sink_that_fails(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have a priority of their own there")
-def test_its_thread_is_named_and_gives_way_to_the_engine():
+def test_its_thread_is_named_and_gives_way_to_the_loop_unless_that_waits_for_it():
     seen = {}
 
-    class Niceness(Gate):
+    class Priority(Gate):
         def write(self, chunk):
-            seen[threading.current_thread().name] = os.getpriority(
-                os.PRIO_PROCESS, threading.get_native_id()
-            )
+            native = threading.get_native_id()
+            seen[threading.current_thread().name] = os.getpriority(os.PRIO_PROCESS, native)
 
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    with around(Niceness()) as sink:
-        sink.write(make_chunk(0))
-    assert seen == {"rm-gate:": background.NICENESS}
+    for policy, expected in (("drop_oldest", own + background.NICENESS), ("block", own)):
+        with around(Priority(), policy) as sink:
+            sink.write(make_chunk(0))
+        assert seen == {"rm-gate:": min(19, expected)}
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
     assert "rm-gate:" not in {thread.name for thread in threading.enumerate()}
 
@@ -150,7 +150,7 @@ def test_one_that_never_ends_is_left_behind(monkeypatch, caplog):
         assert gate.entered.wait(10)
     assert "did not end in 0.2 s" in caplog.text
     assert sink.figures.dropped == 8  # what still waited
-    gate.open.set()
+    gate.released.set()
 
 
 def test_what_opening_raises_is_raised():
@@ -179,7 +179,7 @@ def test_the_last_chunk_is_not_kept_alive():
     import weakref
 
     gate = Gate()
-    gate.open.set()
+    gate.released.set()
     with around(gate) as sink:
         chunk = make_chunk(0)
         pictures = weakref.ref(chunk.frames)

@@ -1,7 +1,10 @@
 import cv2
 import numpy as np
+import pytest
 
 from realmaster_live.sinks import drawing
+
+SCORES = np.array([[0, 0.5, 1, np.nan]], np.float32)
 
 
 def test_text_fits_the_width_that_was_computed():
@@ -40,3 +43,18 @@ def test_pictures_are_encoded_in_their_own_colours():
         decoded = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         assert decoded[..., 2].min() > 230
         assert decoded[..., 0].max() < 20
+
+
+def test_flow_has_a_colour_for_each_direction_and_light_for_how_far():
+    flow = np.array([[[0, 0], [24, 0], [-24, 0], [6, 0], [0, 24]]], np.float32)
+    still, right, left, slow, down = drawing.flow_colors(flow)[0].astype(int)
+    assert (still == 0).all()
+    assert right.argmax() == 0 and left.argmax() != 0 and abs(right - left).max() > 150
+    assert abs(down - right).max() > 80
+    assert slow.max() == pytest.approx(right.max() / 2, abs=2)
+
+
+def test_trust_goes_from_red_over_yellow_to_green():
+    bad, half, good, unknown = drawing.trust_colors(SCORES)[0].tolist()
+    assert bad == [240, 50, 60] and half == [240, 210, 60] and good == [60, 210, 60]
+    assert max(unknown) < 40

@@ -4,10 +4,10 @@ import gc
 import io
 import threading
 
-import av
 import numpy as np
 import pytest
 from driven_scene import driven_chunk
+from h264_pictures import decoded
 from PIL import Image
 from sink_drive import run_info
 from street import make_chunk
@@ -15,16 +15,6 @@ from street import make_chunk
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.h264 import H264Encoder
 from realmaster_live.sinks.encoding import Encodings, pictures_of
-
-
-def decoded(packets):
-    codec = av.CodecContext.create("h264", "r")
-    frames = [frame for data in packets for frame in codec.decode(av.Packet(data))]
-    frames += codec.decode(None)
-    return [
-        frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG").to_ndarray()
-        for frame in frames
-    ]
 
 
 def test_the_sinks_of_a_run_share_one_and_other_runs_do_not():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -10,18 +11,20 @@ import sys
 import time
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from driven_scene import driven_chunk, intrinsics, objects_at
+from h264_pictures import decoded
 from sink_drive import drive, run_info
 
 import realmaster_live as rm
 from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.messages.foxglove_ego import JSON_SCHEMAS
 
 pytest.importorskip("foxglove")
 content = pytest.importorskip("mcap_content")
 aiohttp = pytest.importorskip("aiohttp")
+foxglove_layout = pytest.importorskip("realmaster_live.sinks.foxglove_layout").foxglove_layout
 
 SCRIPT = """
 import os, signal, sys
@@ -29,6 +32,7 @@ from driven_scene import driven_chunk
 from sink_drive import run_info
 import realmaster_live as rm
 sink = rm.open_sink(f"mcap:{sys.argv[1]}").sink
+sink.open()
 sink.begin(run_info("front"))
 for index in range(3):
     sink.write(driven_chunk(index))
@@ -36,14 +40,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def decoded(packets):
-    codec = av.CodecContext.create("h264", "r")
-    frames = [frame for data in packets for frame in codec.decode(av.Packet(data))]
-    frames += codec.decode(None)
-    return [
-        frame.reformat(format="rgb24", src_colorspace="ITU709", src_color_range="MPEG").to_ndarray()
-        for frame in frames
-    ]
+def test_the_documented_layout_is_what_is_made():
+    kept = Path(__file__, "../../../docs/foxglove-layout.json").resolve().read_text()
+    assert json.loads(kept) == json.loads(foxglove_layout())
+    with pytest.raises(ConfigError, match=r"got 'front': give a list, as \['front'\]"):
+        foxglove_layout("front")
 
 
 def test_the_file_holds_the_drive(tmp_path):
@@ -57,6 +58,10 @@ def test_the_file_holds_the_drive(tmp_path):
         for topic in ("calibration", "sim", "real", "trust"):
             assert [at for at, _ in found[f"/{camera}/{topic}"]] == times
     assert [at for at, _ in found["/things"]] == times
+    shown = set(re.findall(r'"(/[^".]+)(?:\.(\w+))?"', foxglove_layout(["front", "back"])))
+    assert {topic for topic, field in shown if not field} <= set(found)
+    for topic, field in shown:
+        assert not field or field in JSON_SCHEMAS[topic]["properties"]
     for stream, truth in (("real", "frames"), ("sim", "rendered")):
         pictures = decoded([message.data for _, message in found[f"/front/{stream}"]])
         assert len(pictures) == 20

@@ -1,5 +1,6 @@
 """Rerun's file, read back, and viewers that are and are not there."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -7,13 +8,13 @@ import urllib.request
 from collections import Counter
 
 import pytest
+from installed import needs
 from sink_drive import drive, run_info
 
 import realmaster_live as rm
 from realmaster_live.errors import ConfigError, RecordingError
 
-pytest.importorskip("rerun")
-module = pytest.importorskip("realmaster_live.sinks.rerun")
+pytestmark = needs("rerun")
 
 
 def free_port():
@@ -54,8 +55,11 @@ def test_no_viewer_is_one_sentence():
 
 
 def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
-    sink = module.RerunSink(viewer="browser", ports=(free_port(), free_port()))
-    with sink:
+    from realmaster_live.sinks.rerun import RerunSink
+
+    sink = RerunSink(viewer="browser", ports=(free_port(), free_port()))
+    sink.open()
+    with contextlib.closing(sink):
         with urllib.request.urlopen(sink.url, timeout=10) as page:
             assert b"<title>Rerun" in page.read()
         import psutil
@@ -66,7 +70,7 @@ def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
             one.laddr.ip for member in family for one in member.net_connections() if not one.raddr
         )
         assert set(hosts) == {"127.0.0.1"}
-        other = module.RerunSink(viewer="browser", ports=sink._ports)
+        other = RerunSink(viewer="browser", ports=sink._ports)
         with pytest.raises(ConfigError, match="free for Rerun's viewer"):
             other.open()
         sink.begin(run_info())

@@ -1,5 +1,6 @@
 """The ring in shared memory: whole frames only, and names that are in use or left over."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -83,30 +84,31 @@ def test_every_frame_can_be_read():
 
 
 def test_a_reader_never_takes_half_a_frame_for_a_whole_one():
-    sink = rm.open_sink(f"shm:{NAME}").sink
-    sink.begin(run_info("front"))
     chunk = driven_chunk(0)
     plain = [chunk.with_frames(np.broadcast_to(np.uint8(n), chunk.frames.shape)) for n in range(50)]
-    done = threading.Event()
+    enough, written = threading.Event(), 0
 
     def write():
-        for _ in range(6):
-            for one in plain:
-                sink.write(one)
-        done.set()
+        nonlocal written
+        while not enough.is_set():
+            sink.write(plain[written % len(plain)])
+            written += 1
 
-    reader, seen = Reader(f"{NAME}-front"), 0
-    writer = threading.Thread(target=write)
-    writer.start()
-    while not done.is_set():
-        found = reader.slot(reader.written() - 1)
-        if found is not None:
-            seen += 1
-            assert found[1].min() == found[1].max()
-    writer.join()
-    assert seen > 20 and reader.written() == 1200 and reader.slots == SLOTS
-    reader.close()
-    sink.close()
+    with contextlib.closing(rm.open_sink(f"shm:{NAME}").sink) as sink:
+        sink.begin(run_info("front"))
+        with contextlib.closing(Reader(f"{NAME}-front")) as reader:
+            writer = threading.Thread(target=write)
+            writer.start()
+            spreads, seen = set(), 0
+            while seen < 20:
+                found = reader.slot(reader.written() - 1)
+                if found is not None:
+                    seen += 1
+                    spreads.add(int(found[1].max()) - int(found[1].min()))
+            enough.set()
+            writer.join()
+            assert spreads == {0}
+            assert reader.written() == 4 * written and reader.slots == SLOTS
 
 
 def test_a_name_in_use_is_one_sentence_and_stays():

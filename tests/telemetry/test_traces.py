@@ -101,9 +101,9 @@ def test_what_fails_is_in_its_span(observed):
 def test_spans_of_the_past_are_not_kept(observed):
     observer, _ = observed
     chunks = observer._traces
+    one = replace(driven_chunk(0), captured_at=np.zeros(4))
     for index in range(traces.KEPT + 10):
-        chunk = replace(driven_chunk(0), index=index, captured_at=np.zeros(4))
-        chunks.begin(chunk)
+        chunks.begin(replace(one, index=index))
     assert len(chunks._spans) == traces.KEPT
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 SECONDS = 300
+Totals = Callable[[], Mapping[str, tuple[int, float]]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Second:
             the view left out.
         realized_ms: from capture to the view, median, None where nothing came.
         shown_ms: from capture to the screen, median. worst_ms: the longest.
+        stages_ms: stage of the loop -> its mean; without those of which nothing was measured.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Second:
     realized_ms: float | None
     shown_ms: float | None
     worst_ms: float | None
+    stages_ms: Mapping[str, float]
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -63,6 +66,13 @@ class Figures:
         self._clock, self._began = clock, clock()
         self._done: deque[Second] = deque(maxlen=SECONDS)
         self._now = _Second(number=0)
+        self._totals: Totals = dict
+        self._before: Mapping[str, tuple[int, float]] = {}
+
+    def begin(self, totals: Totals) -> None:
+        """Take the times of the loop's stages from `RunInfo.totals`, from now on."""
+        with self._lock:
+            self._totals, self._before = totals, totals()
 
     def realized(self, latency_s: float, lost: int) -> None:
         """Note that frames came to the view, so long after their capture, and what was lost."""
@@ -93,13 +103,24 @@ class Figures:
         """Return the present second; those that have gone by are finished."""
         number = int(self._clock() - self._began)
         while self._now.number < number:
-            self._done.append(_finished(self._now))
+            self._done.append(_finished(self._now, self._stages_ms()))
             skipped = max(self._now.number + 1, number - SECONDS)
             self._now = _Second(number=skipped)
         return self._now
 
+    def _stages_ms(self) -> dict[str, float]:
+        """Return the stages' means since the last call."""
+        now, before = self._totals(), self._before
+        self._before = now
+        found = {}
+        for stage, (count, total_s) in now.items():
+            earlier, earlier_s = before.get(stage, (0, 0.0))
+            if count > earlier:
+                found[stage] = round(1e3 * (total_s - earlier_s) / (count - earlier), 1)
+        return found
 
-def _finished(second: _Second) -> Second:
+
+def _finished(second: _Second, stages_ms: Mapping[str, float]) -> Second:
     return Second(
         number=second.number,
         shown=second.shown,
@@ -108,6 +129,7 @@ def _finished(second: _Second) -> Second:
         realized_ms=_median(second.realized_ms),
         shown_ms=_median(second.shown_ms),
         worst_ms=round(max(second.shown_ms), 1) if second.shown_ms else None,
+        stages_ms=stages_ms,
     )
 
 

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from realmaster_live.annotations.annotate import Annotation, annotate
 from realmaster_live.frames.classes import PALETTE, class_name, colourize
-from realmaster_live.sinks.drawing import depth_colors, instance_colors
+from realmaster_live.sinks.drawing import (
+    depth_colors,
+    flow_colors,
+    instance_colors,
+    trust_colors,
+)
 from realmaster_live.sinks.viewer.shots import Shot
 
 Picture = NDArray[np.uint8]  # (H, W, 3) sRGB
@@ -21,6 +26,8 @@ LAYERS: Mapping[str, tuple[str, Callable[[Any], Picture]]] = {
     "classes": ("semantic", colourize),
     "instances": ("instance", instance_colors),
     "depth": ("depth", depth_colors),
+    "flow": ("flow", flow_colors),
+    "trust": ("trust", trust_colors),  # a recording's: (H, W) float32 scores, NaN where unknown
 }
 HIDDEN = 0.95  # things of which less can be seen get no box
 LIGHTS = {"red": "#ff5a52", "yellow": "#ffd24a", "green": "#4fdc7c"}
@@ -40,11 +47,7 @@ def draw_layer(shot: Shot, layer: str) -> Picture | None:
 
 
 def boxes_of(shot: Shot) -> list[dict[str, Any]]:
-    """Return the boxes of all things that can be seen, the farthest first, as JSON values.
-
-    `box` is left, top, right, bottom as shares of the picture; `text` says what it is and how far
-    away; `colour` is CARLA's for its class, brightened, or that of a traffic light.
-    """
+    """Return the boxes of all things that can be seen in a shot; see `boxes_in`."""
     width, height = shot.size
     found = annotate(
         shot.objects,
@@ -53,10 +56,20 @@ def boxes_of(shot: Shot) -> list[dict[str, Any]]:
         shot.chunk.intrinsics,
         (width, height),
     )
+    return boxes_in(found, (width, height))
+
+
+def boxes_in(found: Iterable[Annotation], size: tuple[int, int]) -> list[dict[str, Any]]:
+    """Return the boxes of annotated things that can be seen, the farthest first, as JSON values.
+
+    `box` is left, top, right, bottom as shares of the picture; `text` says what it is and how far
+    away; `colour` is CARLA's for its class, brightened, or that of a traffic light.
+    """
+    width, height = size
     boxes = []
-    for one in sorted(found, key=lambda one: -_distance(one)):
+    for one in visible_in(found):
         sides = one.visible or one.amodal
-        if sides is None or (one.visible is None and one.occlusion > HIDDEN):
+        if sides is None:
             continue
         left, top, right, bottom = np.clip(sides, 0, (width, height, width, height)).tolist()
         if right - left < 1 or bottom - top < 1:
@@ -66,10 +79,16 @@ def boxes_of(shot: Shot) -> list[dict[str, Any]]:
             {
                 "box": [round(share, 4) for share in shares],
                 "text": _text(one),
-                "colour": _colour(one),
+                "colour": colour_of(one),
             }
         )
     return boxes
+
+
+def visible_in(found: Iterable[Annotation]) -> list[Annotation]:
+    """Return the annotations of what can be seen, the farthest first."""
+    seen = [one for one in found if one.visible is not None or one.occlusion <= HIDDEN]
+    return sorted(seen, key=lambda one: -_distance(one))
 
 
 def _distance(one: Annotation) -> float:
@@ -85,7 +104,8 @@ def _text(one: Annotation) -> str:
     return " ".join(words)
 
 
-def _colour(one: Annotation) -> str:
+def colour_of(one: Annotation) -> str:
+    """Return the colour of a thing's class, brightened, or of a traffic light, as CSS."""
     if one.thing is not None and one.thing.light in LIGHTS:
         return LIGHTS[one.thing.light]
     number = one.class_id if one.class_id < len(PALETTE) else 0

@@ -67,6 +67,15 @@ class LiveView:
             token = secrets.token_urlsafe(TOKEN_BYTES)
         self._token = token
         self._screen = Screen(keep_chunks=keep_chunks, quality=quality)
+        if recordings is not None and Path(recordings).exists() and not Path(recordings).is_dir():
+            raise ConfigError(
+                f"expected a folder for recordings (--view-recordings), got the file {recordings}: "
+                "name a folder, which may be new"
+            )
+        if not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ConfigError(
+                f"expected a port from 0 to 65535 for the view, got {port!r}: 0 takes a free one"
+            )
         self._recordings = RecordingSwitch(None if recordings is None else Path(recordings))
         self._routes = Routes(self._screen, self._recordings, Access(token), self.stats)
         self._gathering = Gathering()
@@ -112,6 +121,7 @@ class LiveView:
             self.open()
             log.warning("live view: %s", self.url)  # at a level that a bare program shows
         self._gathering.expect(run.source_info.cameras)
+        self._screen.figures.begin(run.totals)
         self._routes.begin(run)
 
     @property

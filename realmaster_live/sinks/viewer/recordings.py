@@ -57,10 +57,10 @@ class RecordingSwitch:
 
     def stop(self) -> None:
         """End the recording, if there is one; returns when its files are whole."""
-        with self._lock:
+        with self._lock:  # until then, so that the end of a run waits for one stopped on the page
             current, self._current = self._current, None
-        if current is not None:
-            current.finish()
+            if current is not None:
+                current.finish()
 
     def write(self, chunk: Chunk) -> None:
         """Record one chunk if a recording is going on; never blocks."""
@@ -84,6 +84,8 @@ class _Recording:
     def __init__(self, folder: Path, run: RunInfo) -> None:
         self.folder = folder
         self.left_out = 0  # frames
+        self._is_whole = False
+        self._empty = ""  # what is said of a recording that got no frame
         self._sink = BackgroundSink(
             Recorder(folder), name="view-record", policy="block", queue_chunks=2 * MOST_WAITING
         )
@@ -96,7 +98,7 @@ class _Recording:
 
     @property
     def is_on(self) -> bool:
-        return self._sink.is_open and not self._sink.figures.error
+        return not self._is_whole and not self._sink.figures.error
 
     def write(self, chunk: Chunk) -> None:
         tick = int(chunk.frame_ids[0])
@@ -117,6 +119,10 @@ class _Recording:
 
     def finish(self) -> None:
         self._sink.close()
+        if not self._sink.figures.error and not self._sink.figures.written:
+            self.folder.rmdir()  # nothing was written into it
+            self._empty = "nothing was recorded, as no frame came before the stop: record longer"
+        self._is_whole = True
 
     def state(self) -> dict[str, Any]:
         if self.is_on:
@@ -124,7 +130,7 @@ class _Recording:
         figures = self._sink.figures
         return {
             "folder": str(self.folder),
-            "error": figures.error,
+            "error": figures.error or self._empty,
             "frames": figures.written,
             "left_out": self.left_out,
             "seconds": round(self._seconds, 1),

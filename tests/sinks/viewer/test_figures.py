@@ -44,3 +44,16 @@ def test_the_last_minutes_are_kept_also_over_a_long_pause(clock):
     assert len(seconds) == SECONDS
     assert [one.number for one in seconds] == list(range(10_001 - SECONDS, 10_001))
     assert seconds[-1].shown == 1
+
+
+def test_each_second_has_the_means_of_the_loops_stages(clock):
+    noted = Figures(clock)
+    totals = {"engine": (10, 5.0), "queue": (0, 0.0)}
+    noted.begin(lambda: dict(totals))
+    totals["engine"] = (12, 5.4)
+    clock.now += 1
+    (first,) = noted.since(0)
+    assert first.stages_ms == {"engine": 200.0}  # neither what was before nor what never was
+    totals |= {"engine": (13, 5.5), "queue": (1, 0.25)}
+    clock.now += 2
+    assert [one.stages_ms for one in noted.since(1)] == [{"engine": 100.0, "queue": 250.0}, {}]

@@ -28,13 +28,13 @@ def shot(chunk_at):
 
 
 def test_layers_are_those_of_the_labels():
-    assert layers_of(["depth", "flow", "semantic"]) == ["classes", "depth"]
+    assert layers_of(["depth", "flow", "semantic"]) == ["classes", "depth", "flow"]
     assert layers_of([]) == []
 
 
 def test_a_layer_has_the_size_of_the_picture(chunk_at):
     shot = Shot(chunk=chunk_at(0), row=0)
-    for layer in ("classes", "instances", "depth"):
+    for layer in ("classes", "instances", "depth", "flow"):
         assert draw_layer(shot, layer).shape == (64, 96, 3)
 
 

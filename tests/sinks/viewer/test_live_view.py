@@ -138,3 +138,9 @@ def test_closing_ends_the_threads_and_the_streams(chunk_at, client_of):
 def test_a_taken_port_is_a_config_error(client):
     with pytest.raises(ConfigError, match="free port"):
         LiveView(port=client.port).open()
+
+
+@pytest.mark.parametrize("port", [-1, 65536, "8000"])
+def test_a_port_that_is_none_is_refused_at_once(port):
+    with pytest.raises(ConfigError, match=r"expected a port from 0 to 65535 for the view, got"):
+        LiveView(port=port)

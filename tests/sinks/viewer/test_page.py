@@ -187,14 +187,15 @@ def test_the_run_is_changed_and_recorded_from_the_page(tmp_path):
                 "fetch('state.json').then(a => a.json())"
                 ".then(s => s.shows.prompt === 'night' && s.shows.weight === 1)"
             )
-            assert await page.run(f"{chip('#prompts', 'night')}.ariaPressed") == "true"
+            await page.until(f"{chip('#prompts', 'night')}.ariaPressed === 'true'")
             await page.run("document.querySelector('#dice').click()")
             await page.until("fetch('state.json').then(a => a.json()).then(s => s.shows.seed > 0)")
             await page.run("document.querySelector('#record').click()")
-            await page.until("document.querySelector('#recording').textContent.includes('frames')")
+            said = "document.querySelector('#recording').textContent"
+            await page.until(f"/[1-9][0-9]* frames/.test({said})")
             await picture_of(page, "controls")
             await page.run("document.querySelector('#record').click()")
-            await page.until("document.querySelector('#recording').textContent.startsWith('Saved')")
+            await page.until(f"{said}.startsWith('Saved')")
             assert "no adapter" in await page.run(
                 "document.querySelector('[data-lacks=strength]').textContent"
             )

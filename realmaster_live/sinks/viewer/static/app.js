@@ -18,7 +18,7 @@ stage.setWipe(Number(store("wipe", 50)));
 const pictures = new Pictures(find("peer"), onPicture, showTransport);
 pictures.isBehind = () => newest !== pictures.last.number;
 pictures.setMode(store("video", "auto"));
-const charts = new Charts(find("latency"), find("drops"));
+const charts = new Charts(find("latency"), find("drops"), find("stages"));
 const controls = new Controls(fail);
 const news = new News({
   state: onState,

@@ -2,6 +2,10 @@
 
 const SPAN = 300; // seconds
 const PAD = { left: 48, right: 6, top: 6, bottom: 17 };
+const STAGES = { // of the loop: colour, and the word for it
+  capture: ["blue", "capture"], queue: ["red", "queue"],
+  engine: ["amber", "engine"], deliver: ["teal", "delivery"],
+};
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
 
 /** Return a round number at or above `value`: 1, 2 or 5 times a power of ten. */
@@ -11,11 +15,12 @@ function roundUp(value) {
 }
 
 export class Charts {
-  constructor(latency, drops) {
+  constructor(latency, drops, stages) {
     this.seconds = [];
     this.charts = [
-      { canvas: latency, draw: (...all) => this.drawLatency(...all), say: saidLatency },
-      { canvas: drops, draw: (...all) => this.drawDrops(...all), say: saidDrops },
+      { canvas: latency, draw: (...all) => this.drawLatency(...all), say: saidLatency, has: isShown },
+      { canvas: drops, draw: (...all) => this.drawDrops(...all), say: saidDrops, has: isShown },
+      { canvas: stages, draw: (...all) => this.drawStages(...all), say: saidStages, has: isMeasured },
     ];
     for (const chart of this.charts) {
       chart.output = chart.canvas.closest("figure").querySelector("output");
@@ -53,7 +58,7 @@ export class Charts {
       const x = number => PAD.left + inner * (1 - (newest - number) / (span - 1));
       chart.draw(context, { width, height, x, span, step: inner / (span - 1) });
       this.drawMinutes(context, { height, x, newest, span });
-      const latest = this.seconds.findLast(one => one.shown) ?? this.seconds.at(-1);
+      const latest = this.seconds.findLast(chart.has) ?? this.seconds.at(-1);
       const shown = chart.at === null || chart.at === undefined ? latest
         : this.seconds.reduce((best, one) =>
           Math.abs(x(one.number) - chart.at) < Math.abs(x(best.number) - chart.at) ? one : best);
@@ -68,9 +73,9 @@ export class Charts {
   drawLatency(context, area) {
     const highest = Math.max(10, ...this.seconds.map(one => one.worst_ms ?? 0));
     const y = axis(context, area, roundUp(highest), length);
-    line(context, this.seconds, area.x, y, "worst_ms", colour("pale"), 1);
-    line(context, this.seconds, area.x, y, "realized_ms", colour("blue"), 1.5);
-    line(context, this.seconds, area.x, y, "shown_ms", colour("teal"), 1.8);
+    line(context, this.seconds, area.x, y, one => one.worst_ms, colour("pale"), 1);
+    line(context, this.seconds, area.x, y, one => one.realized_ms, colour("blue"), 1.5);
+    line(context, this.seconds, area.x, y, one => one.shown_ms, colour("teal"), 1.8);
   }
 
   drawDrops(context, area) {
@@ -86,7 +91,16 @@ export class Charts {
       bar(0, one.lost, "red");
       bar(one.lost, one.lost + one.dropped, "amber");
     }
-    line(context, this.seconds, area.x, y, "shown", colour("teal"), 1.8);
+    line(context, this.seconds, area.x, y, one => one.shown, colour("teal"), 1.8);
+  }
+
+  drawStages(context, area) {
+    const names = Object.keys(STAGES);
+    const times = this.seconds.flatMap(one => names.map(name => one.stages_ms[name] ?? 0));
+    const y = axis(context, area, roundUp(Math.max(10, ...times)), length);
+    for (const [name, [of]] of Object.entries(STAGES)) {
+      line(context, this.seconds, area.x, y, one => one.stages_ms[name] ?? null, colour(of), 1.6);
+    }
   }
 
   drawMinutes(context, { height, x, newest, span }) {
@@ -113,20 +127,23 @@ function axis(context, { width, height }, top, unit) {
   return y;
 }
 
-function line(context, seconds, x, y, name, stroke, width) {
+function line(context, seconds, x, y, value, stroke, width) {
   context.strokeStyle = stroke;
   context.lineWidth = width;
   context.lineJoin = "round";
   context.beginPath();
   let isDown = false;
   for (const one of seconds) {
-    if (one[name] === null) continue; // a chunk may take longer than a second
-    context[isDown ? "lineTo" : "moveTo"](x(one.number), y(one[name]));
+    const found = value(one);
+    if (found === null) continue; // a chunk may take longer than a second
+    context[isDown ? "lineTo" : "moveTo"](x(one.number), y(found));
     isDown = true;
   }
   context.stroke();
 }
 
+const isShown = one => one.shown > 0;
+const isMeasured = one => Object.keys(one.stages_ms).length > 0;
 const ago = (one, newest) => (one.number === newest ? "" : `${newest - one.number} s ago: `);
 const length = value => (value >= 1000 ? `${+(value / 1000).toFixed(1)} s` : `${Math.round(value)} ms`);
 const ms = value => (value === null ? "–" : length(value));
@@ -137,4 +154,10 @@ function saidLatency(one, newest) {
 
 function saidDrops(one, newest) {
   return `${ago(one, newest)}${one.shown} shown, ${one.lost + one.dropped} gone`;
+}
+
+function saidStages(one, newest) {
+  const parts = Object.entries(STAGES).filter(([name]) => name in one.stages_ms)
+    .map(([name, [, word]]) => `${word} ${ms(one.stages_ms[name])}`);
+  return ago(one, newest) + (parts.join(", ") || "–");
 }

@@ -156,11 +156,20 @@ export class Stage {
   }
 }
 
+/** Draw boxes with their texts, and lines such as those of a recording's boxes in space. */
 function drawAll(context, boxes, width, height, ratio) {
-  context.lineWidth = 1.6 * ratio;
   context.font = `500 ${11 * ratio}px system-ui, sans-serif`;
   context.textBaseline = "top";
-  for (const { box, text, colour } of boxes) {
+  for (const { box, text, colour, line, bold } of boxes) {
+    if (line) {
+      context.strokeStyle = colour;
+      context.lineWidth = (bold ? 2.4 : 1.2) * ratio;
+      context.beginPath();
+      line.forEach(([x, y], place) => context[place ? "lineTo" : "moveTo"](x * width, y * height));
+      context.stroke();
+      continue;
+    }
+    context.lineWidth = 1.6 * ratio;
     const [left, top, right, bottom] = [
       box[0] * width, box[1] * height, box[2] * width, box[3] * height];
     context.strokeStyle = colour;
