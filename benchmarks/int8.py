@@ -35,9 +35,11 @@ from realmaster_live.engines.export.quantize import (
     Graphs,
     calibration_inputs,
     choose,
+    denoiser,
     quantize_convolutions,
     quantize_products,
 )
+from realmaster_live.engines.export.restore import restore
 from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.training.data import Clip, find_clips
@@ -180,7 +182,8 @@ def build(model: Path, pairs: Path, root: Path, *, compute: bool) -> dict[str, V
         return variants
     exact = load()
     clips = choose(find_clips(pairs, "training"))
-    inputs = calibration_inputs(exact["encode"], exact["decode"], clips)
+    _, transformer = restore(model)
+    inputs = calibration_inputs(exact["encode"], exact["decode"], clips, denoiser(transformer))
     products = {name: quantize_products(exact[name]) for name in ("context", "denoise")}
     encode = quantize_convolutions(exact["encode"], inputs["encode"])
     decode = quantize_convolutions(exact["decode"], inputs["decode"], keep=None)

@@ -1,9 +1,11 @@
 """Measures the cost of recording: by stream, in the live loop, and over half an hour.
 
-Run `python benchmarks/recording.py [streams] [loop] [long] [--size WxH]`; all three by default.
+Run `python benchmarks/recording.py [streams] [log] [loop] [long] [--size WxH]`; all by default.
 
 streams  ms and kB per frame to write and read each stream, and to annotate; for labels also as
          lossless video (FFV1).
+log      CPU time of a recording and an MCAP file of the same drive: alone, both with one encode
+         of the pictures, as in a run, and both with one of their own.
 loop     frames per second of the live loop with the shipped model, with and without recording, in
          alternating rounds, and the CPU time of recording: with the model on all cores, and on one
          core with the others free.
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +35,16 @@ from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.demo.local_town import local_town, pick_ego
 from realmaster_live.engines.load import load_engine
 from realmaster_live.frames.chunk import Chunk, ChunkSpec, Frame
+from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.live.pipeline import run
 from realmaster_live.recording import Recorder, Recording, verify
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.streams import file_of, open_stream, read_stream
 from realmaster_live.recording.videos import Pictures
+from realmaster_live.sinks.mcap_file import McapFile
 from realmaster_live.system.host import describe_host
 
-PARTS = ("streams", "loop", "long")
+PARTS = ("streams", "log", "loop", "long")
 LABELS = ("depth", "semantic", "instance", "flow")
 LOOP_LABELS = ("depth", "semantic", "instance")  # what attach records by default
 FPS, FRAMES, ROUNDS = 20.0, 48, 6
@@ -161,6 +166,43 @@ def as_video(path: Path, label: str, arrays: Sequence[Any]) -> tuple[float, floa
     return spent_ms(write, count), spent_ms(read, count), path.stat().st_size / 1e3 / count
 
 
+def measure_log(frames: Sequence[Frame], folder: Path) -> None:
+    """Print the CPU time of a recording, of an MCAP file and of both."""
+    height, width = frames[0].image.shape[:2]
+    spec = ChunkSpec(frames=4, width=width, height=height, fps=FPS)
+    named = itertools.count()
+
+    def write(kinds: str, *, shared: bool = True) -> None:
+        run = RunInfo(source=Played(frames), spec=spec)
+        place = folder / f"log-{next(named)}"
+        sinks: list[Any] = []
+        if "r" in kinds:
+            sinks.append(Recorder(place))
+            sinks[-1].begin(run)
+        if "m" in kinds:
+            sinks.append(McapFile(place / "drive.mcap"))
+            sinks[-1].open()
+            sinks[-1].begin(run if shared else replace(run, shared={}))
+        for index in range(FRAMES // spec.frames):
+            chunk = small_chunk(index, frames, spec)
+            chunk = chunk.with_frames(255 - chunk.frames)
+            for sink in sinks:
+                sink.write(chunk)
+        for sink in sinks:
+            sink.close()
+
+    print(f"\n{width}x{height}, CPU time a frame of both pictures, three labels and all tables")
+    nothing = spent_ms(lambda: write(""), FRAMES)
+    for title, kinds, shared in (
+        ("recording", "r", True),
+        ("MCAP file", "m", True),
+        ("both, one encode", "rm", True),
+        ("both, an encode each", "rm", False),
+    ):
+        spent = spent_ms(partial(write, kinds, shared=shared), FRAMES) - nothing
+        print(f"{title:28}{spent:10.2f} ms", flush=True)
+
+
 def measure_loop(frames: Sequence[Frame], folder: Path, *, threads: int) -> None:
     """Print the live loop's rate with and without a recording; `threads` of the engine, 0: all."""
     height, width = frames[0].image.shape[:2]
@@ -252,9 +294,11 @@ def main() -> int:
     parts = options.parts or PARTS
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        frames = capture((width, height)) if {"streams", "loop"} & set(parts) else []
+        frames = capture((width, height)) if {"streams", "log", "loop"} & set(parts) else []
         if "streams" in parts:
             measure_streams(frames, folder)
+        if "log" in parts:
+            measure_log(frames, folder)
         if "loop" in parts:
             for threads in (0, 1):
                 measure_loop(frames, folder, threads=threads)
