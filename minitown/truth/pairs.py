@@ -4,9 +4,10 @@
 `realmaster pairs render --out DIR --look B --truth-from PAIRS` draws them again in another look.
 
 Each clip is `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8, and `<clip>.json`
-written last: a clip without it is not finished and is made again. The JSON lists the traffic lights
-of every frame too. With --truth-from, the clips of another folder are driven again and only their
-render is drawn: in another look, or to list the lights of clips that have no such list.
+written last: a clip without it is not finished and is made again. The JSON says of every frame
+where its camera looks and which traffic lights it shows. With --truth-from, the clips of another
+folder are driven again and only their render is drawn: in another look, or to list the lights of
+clips that have no such list.
 With --with-labels, `<clip>.labels.npz` holds every frame's labels (see `pair_labels`). With
 --truth-every N, only each N-th frame is path-traced: `truth` then holds those alone, and the JSON
 lists their places as `truth_frames`. Such clips are for `realmaster evaluate perception`; keep
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -88,6 +90,12 @@ class Painters:
         return tracer.with_precipitation(calm, shown), calm
 
 
+def yaw_deg(view: CameraView) -> float:
+    """Return where a camera looks, degrees from the world's x towards its y."""
+    x, y = view.cam_to_world[:2, 0]
+    return math.degrees(math.atan2(y, x))
+
+
 def write_facts(path: Path, facts: dict[str, Any]) -> None:
     """Write a clip's JSON: now the clip is finished."""
     with written_whole(path) as file:
@@ -116,11 +124,12 @@ def render_clip(
     truth = np.empty((len(traced), height, width, 3), np.uint8)
     calm = np.empty_like(truth)
     labels = ClipLabels(frames, height, width) if with_labels else None
-    lights = []
+    lights, yaws = [], []
     steps = drive(plan, frames=frames, width=width, height=height, dt=dt)
     for index, (state, view) in enumerate(steps):
         drawn = painters.rasteriser.render(state, view)
         sim[index] = drawn.rgb
+        yaws.append(round(yaw_deg(view), 2))
         lights.append(lights_seen(painters.scene.models, state, view, drawn.depth))
         if labels is not None:
             labels.put(index, drawn)
@@ -141,6 +150,7 @@ def render_clip(
         "spp": painters.spp,
         "look": painters.look,
         "truth_edition": EDITION,
+        "camera_yaw_deg": yaws,
         "lights": lights,
         "wall_s": round(wall_s, 1),
         "complete": True,
