@@ -6,13 +6,14 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.bridges.carla.geometry import cam_to_world, unreal_matrix
+from realmaster_live.bridges.carla.proxy.kernel_pipe import KernelPipe, open_pipe
 from realmaster_live.bridges.carla.proxy.routes import Stream
 from realmaster_live.bridges.carla.proxy.subscribers import SEND_BUFFER, Subscriber
 from realmaster_live.bridges.carla.wire.streams import (
@@ -79,6 +80,7 @@ class StreamHub:
         self._subscribers: list[Subscriber] = []
         self._lock = threading.Lock()
         self._server: socket.socket | None = None
+        self._pipe: KernelPipe | None = None
         self._ended = threading.Event()
         self._first_s: float | None = None  # simulation clock of the first picture
         self._opening = self._over = False
@@ -142,8 +144,12 @@ class StreamHub:
 
     def _relay(self, stream: Stream) -> None:
         """Read the stream until the server hangs up."""
-        with socket.create_connection((stream.host, stream.port), CONNECT_S) as server:
-            self._server = server
+        with ExitStack() as stack:
+            address = stream.host, stream.port
+            server = stack.enter_context(socket.create_connection(address, CONNECT_S))
+            self._server, self._pipe = server, open_pipe()
+            if self._pipe is not None:
+                stack.callback(self._pipe.close)
             server.settimeout(None)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SEND_BUFFER)
             server.sendall(LENGTH.pack(self.number))
@@ -190,22 +196,61 @@ class StreamHub:
         return True
 
     def _send_on(self, server: socket.socket, piece: Buffer, start: int, size: int) -> bool:
-        """Send a message while it comes: pieces, of the first of which `start` bytes are there.
+        """Send a message while it comes; the first `start` of its `size` bytes are in `piece`.
 
-        Pieces fit into the processor's caches, which a whole picture does not.
+        The kernel moves a large one to a single client. Otherwise it goes in pieces, which fit into
+        the processor's caches; a whole picture does not.
         """
         takers = [one for one in tuple(self._subscribers) if one.begin()]
-        while True:
+        left: int | None = size
+        if self._pipe is not None and len(takers) == 1 and size > PIECE:
+            left = self._move(self._pipe, server, takers[0], piece.data[:start], size)
+        while left:
+            if left != size:
+                piece, start = self._pool.take(min(left, PIECE)), 0
             if not _filled(server, piece.data[start:]):
-                for one in takers:  # half a message is none: they dial again
-                    one.close()
-                return False
-            size -= len(piece)
+                left = None
+                break
+            left -= len(piece)
             for one in takers:
-                one.add(piece, is_last=size == 0)
-            if size == 0:
-                return True
-            piece, start = self._pool.take(min(size, PIECE)), 0
+                one.add(piece, is_last=left == 0)
+        if left is None:
+            for one in takers:  # half a message is none: they dial again
+                one.close()
+        return left is not None
+
+    def _move(
+        self,
+        pipe: KernelPipe,
+        server: socket.socket,
+        taker: Subscriber,
+        first: memoryview,
+        size: int,
+    ) -> int | None:
+        """Move a message, of which the first bytes are here, as far as the client takes it at once.
+
+        Returns how many of its bytes are left with the server; None when that hangs up.
+        """
+        pipe.put(first)
+        left = size - len(first)
+        while left:
+            try:
+                count = pipe.fill(server, left)
+            except ConnectionError:
+                return None
+            except OSError as error:  # a system that cannot do this
+                log.debug("stream %d is copied: %r", self.number, error)
+                self._pipe = None
+                break
+            if not count:
+                return None
+            left -= count
+            taker.pass_on(pipe, is_last=left == 0)
+            if pipe.held:
+                break
+        if pipe.held:
+            taker.add(pipe.read(), is_last=left == 0)
+        return left
 
     def _picture(self, piece: Buffer, size: int) -> Picture | None:
         """Return what the first bytes of a message tell of a colour picture; None for others."""
@@ -259,7 +304,10 @@ OpenFeed = Callable[[StreamHub, int, int, float, Deliver], CameraFeed | None]
 def _filled(sock: socket.socket, view: memoryview) -> bool:
     """Fill `view` from the socket; return False when the peer has hung up."""
     while len(view):
-        count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
+        try:
+            count = sock.recv_into(view, len(view), socket.MSG_WAITALL)
+        except ConnectionError:  # it was killed: what is half here must not be taken for whole
+            return False
         if not count:
             return False
         view = view[count:]

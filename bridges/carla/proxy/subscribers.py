@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import selectors
 import socket
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
+
+from realmaster_live.bridges.carla.proxy.kernel_pipe import KernelPipe
 
 log = logging.getLogger(__name__)
 SEND_BUFFER = 8 << 20  # bytes: a 1280x720 image and then some
 MOST_WAITING = 2  # messages a subscriber may lag behind
-STALL_S = 0.5  # how long a stream waits for a subscriber that lags, once, before it loses messages
+STALL_S = 0.5  # how long a message waits for a subscriber that lags, once, before it loses messages
 LOOK_S = 0.5  # how often a silent connection is looked at
 
 
@@ -25,11 +29,11 @@ class _Part(NamedTuple):
 
 
 class Subscriber:
-    """Sends messages to one client; never holds its stream up for longer than STALL_S.
+    """Sends messages to one client; never holds its stream up for longer than STALL_S a message.
 
     What the socket takes at once is sent by whoever gives it, the rest by a thread of its own. A
-    client that takes nothing for so long is late: it loses messages, and nobody waits for it,
-    until it has caught up.
+    client that lags for so long is late: it loses messages, and nobody waits for it, until it has
+    caught up.
 
     Attributes:
         dropped: messages that it lost. stalls: how often the stream waited STALL_S for it.
@@ -42,34 +46,34 @@ class Subscriber:
         self._sock, self._name, self._on_gone = sock, name, on_gone
         self._waiting: deque[_Part] = deque()
         self._messages = 0  # that were begun and are not sent yet
-        self._sending = self._late = self._gone = False
+        self._sending = self._passing = self._late = self._gone = False
         self._changed = threading.Condition()
+        self._patience_s = STALL_S  # that is left for the message that was begun last
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        sock.setblocking(False)
+        self._room = selectors.DefaultSelector()
+        self._room.register(sock, selectors.EVENT_WRITE)
         threading.Thread(target=self._run, name=f"rm-send-{name}", daemon=True).start()
 
     def begin(self) -> bool:
-        """Return whether the client gets the next message, whose parts `add` gives.
+        """Return whether the client gets the next message, whose parts `add` and `pass_on` give.
 
         It waits at most STALL_S where the client lags, then leaves the message out.
         """
         with self._changed:
+            began = time.monotonic()
             if self._late and not self._messages:
                 self._late = False
             if not self._late and not self._changed.wait_for(self._has_room, STALL_S):
-                self._late = True
-                self.stalls += 1
-                log.warning(
-                    "%s read nothing for %g s: it loses messages until it does",
-                    self._name,
-                    STALL_S,
-                )
+                self._note_late()
             if self._gone:
                 return False
             if self._late:
                 self.dropped += 1
                 return False
             self._messages += 1
+            self._patience_s = STALL_S - (time.monotonic() - began)
             return True
 
     def add(self, part: Any, *, is_last: bool) -> None:
@@ -86,6 +90,30 @@ class Subscriber:
                 self._messages -= 1
             self._changed.notify_all()
 
+    def pass_on(self, pipe: KernelPipe, *, is_last: bool) -> None:
+        """Send what a pipe holds of the message that was begun.
+
+        What the client does not take stays in the pipe, for `add`: all of it where earlier parts
+        wait, otherwise what is left when the message has waited for STALL_S, and then it is late.
+        """
+        with self._changed:
+            if self._gone or self._waiting or self._sending:
+                return
+            self._sending = self._passing = True
+        try:
+            self._empty(pipe)
+        except OSError as error:
+            log.debug("%s went away: %r", self._name, error)
+            self._gone = True
+        finally:
+            with self._changed:
+                self._sending = self._passing = False
+                if pipe.held and not self._gone:
+                    self._note_late()
+                elif is_last:
+                    self._messages -= 1
+                self._changed.notify_all()
+
     def close(self) -> None:
         """Hang up; may be called twice."""
         with self._changed:
@@ -97,12 +125,27 @@ class Subscriber:
     def _has_room(self) -> bool:
         return self._gone or self._messages < MOST_WAITING
 
+    def _note_late(self) -> None:
+        self._late = True
+        self.stalls += 1
+        log.warning("%s lagged for %g s: it loses messages until it reads", self._name, STALL_S)
+
+    def _empty(self, pipe: KernelPipe) -> None:
+        """Send what the pipe holds, as far as the patience with this message goes."""
+        while pipe.held:
+            try:
+                pipe.empty_into(self._sock)
+            except BlockingIOError:
+                began = time.monotonic()
+                if self._patience_s <= 0 or not self._room.select(self._patience_s):
+                    return
+                self._patience_s -= time.monotonic() - began
+
     def _sent_at_once(self, data: memoryview) -> memoryview:
         """Send as much as the socket takes without waiting; return what is left."""
         try:
-            with self._not_waiting():
-                while len(data):
-                    data = data[self._sock.send(data) :]
+            while len(data):
+                data = data[self._sock.send(data) :]
         except BlockingIOError:
             pass
         except OSError as error:
@@ -110,30 +153,24 @@ class Subscriber:
             self._gone = True  # the thread sees it, and ends
         return data
 
-    @contextmanager
-    def _not_waiting(self) -> Iterator[None]:
-        """Let the socket raise BlockingIOError rather than wait; only while nothing is sent."""
-        self._sock.setblocking(False)
-        try:
-            yield
-        finally:
-            self._sock.setblocking(True)
-
     def _run(self) -> None:
         try:
             while (part := self._next()) is not None:
-                self._sock.sendall(part.data)
+                data = part.data
+                while len(data := self._sent_at_once(data)) and not self._gone:
+                    self._room.select(LOOK_S)
                 with self._changed:
                     self._sending = False
                     self._messages -= part.is_last
                     self._changed.notify_all()
-                del part  # so that its memory is used again
-        except OSError as error:
-            log.debug("%s went away: %r", self._name, error)
+                del part, data  # so that their memory is used again
         finally:
             self.close()
-            self._sock.close()
+            with self._changed:  # whoever passes on must not find another connection at this number
+                self._changed.wait_for(lambda: not self._passing)
             self._on_gone(self)
+            self._room.close()
+            self._sock.close()
 
     def _next(self) -> _Part | None:
         """Return the next part; None when the client has hung up, which is looked for too."""
@@ -149,7 +186,8 @@ class Subscriber:
     def _has_hung_up(self) -> bool:
         """Return whether the client closed its end; after the stream id it never sends anything."""
         try:
-            with self._not_waiting():
-                return not self._sock.recv(64)
+            return not self._sock.recv(64)
         except BlockingIOError:
             return False
+        except OSError:
+            return True
