@@ -3,13 +3,15 @@
 Tensors are made on torch's default device.
 
 A folder holds, for every clip, `<clip>.sim.npy` and `<clip>.truth.npy`, both (T, H, W, 3) uint8,
-and `<clip>.json` with at least `seed`; in rain or snow also `<clip>.calm.npy`, the truth
-without drops or flakes. The seed decides a clip's split: training, validation
-(for choices made during training) or held out (for the figures that are reported).
+and `<clip>.json` with at least `seed`; in rain or snow also `<clip>.calm.npy`, the truth without
+drops or flakes; and, where they were rendered, labels in `<clip>.labels.npz`. The seed decides a
+clip's split: training, validation (for choices made during training) or held out (for the figures
+that are reported).
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +43,7 @@ class Clip:
     sim: NDArray[np.uint8]  # (T, H, W, 3)
     truth: NDArray[np.uint8]  # (T, H, W, 3)
     calm: NDArray[np.uint8] | None = None  # (T, H, W, 3)
+    labels: Path | None = None  # the .npz file of `pairs render --with-labels`
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -73,6 +76,28 @@ class Clip:
         shown = self.truth if self.calm is None else self.calm
         render, truth = (torch.from_numpy(x).to(device) for x in (self.sim, shown))
         return render, truth
+
+    @cached_property
+    def classes(self) -> Tensor | None:
+        """Return the class of every pixel (T, H, W) uint8; None for a clip without labels.
+
+        Raises:
+            PairError: the labels cannot be read, or are of another size than the pictures.
+        """
+        if self.labels is None:
+            return None
+        try:
+            with np.load(self.labels) as file:
+                semantic = file["semantic"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            got, remedy = classify_file(self.labels, str(error), "render the clip again")
+            raise PairError(f"expected labels in {self.labels}, got {got}: {remedy}") from error
+        if semantic.shape != self.sim.shape[:3]:
+            raise PairError(
+                f"expected classes {self.sim.shape[:3]} in {self.labels}, got {semantic.shape}: "
+                "render the clip again"
+            )
+        return torch.from_numpy(semantic).to(torch.get_default_device())
 
 
 def open_array(path: Path) -> NDArray[Any]:
@@ -116,7 +141,7 @@ def read_clip(path: Path) -> Clip:
             f"expected two (T, H, W, 3) uint8 arrays of one shape for {stem.name}, got "
             f"{sim.shape} {sim.dtype} and {truth.shape} {truth.dtype}: render the clip again"
         )
-    still = stem.with_name(f"{stem.name}.calm.npy")
+    still, labels = (stem.with_name(f"{stem.name}.{kind}") for kind in ("calm.npy", "labels.npz"))
     return Clip(
         name=stem.name,
         seed=seed,
@@ -124,6 +149,7 @@ def read_clip(path: Path) -> Clip:
         sim=sim,
         truth=truth,
         calm=open_array(still) if still.exists() else None,
+        labels=labels if labels.exists() else None,
     )
 
 

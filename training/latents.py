@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from realmaster_live.errors import PairError
+from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.in_context import Rope, rope_at
@@ -22,6 +23,8 @@ from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
 from realmaster_live.training.data import Clip, random_corner, take
 from realmaster_live.training.experts import Network, commit
+
+UNKNOWN = len(CLASS_NAMES)  # the class of pixels of a clip without labels
 
 
 @dataclass(slots=True, kw_only=True)
@@ -160,22 +163,45 @@ def draw_window(
     )
 
 
+def box_of(sequence: LatentSequence, profile: Profile, window: Window) -> tuple[int, int, int, int]:
+    """Return top, left, height and width in pixels of a window, in the clip's own pictures."""
+    stride = profile.latent_stride
+    edge, width = window.left * stride, window.columns * stride
+    if sequence.mirror:  # the window is cropped before the picture is flipped
+        edge = sequence.clip.size[1] - edge - width
+    return window.top * stride, edge, window.rows * stride, width
+
+
 def pixels(
     sequence: LatentSequence, profile: Profile, window: Window, *, first: int, chunks: int
 ) -> tuple[Tensor, Tensor]:
     """Return render and truth (chunks * T, H, W, 3) uint8 of the area of a window."""
-    stride, time = profile.latent_stride, profile.chunk_frames
-    edge, width = window.left * stride, window.columns * stride
-    if sequence.mirror:  # the window is cropped before the picture is flipped
-        edge = sequence.clip.size[1] - edge - width
+    time = profile.chunk_frames
     sim, truth = take(
         sequence.clip,
         start=sequence.phase + first * time,
         frames=chunks * time,
-        box=(window.top * stride, edge, window.rows * stride, width),
+        box=box_of(sequence, profile, window),
         mirror=sequence.mirror,
     )
     return sim, truth
+
+
+def classes(
+    sequence: LatentSequence, profile: Profile, window: Window, *, first: int, chunks: int
+) -> Tensor:
+    """Return the classes (chunks * T, H, W) uint8 of the area of a window.
+
+    They are `UNKNOWN` for a clip without labels.
+    """
+    time = profile.chunk_frames
+    top, left, height, width = box_of(sequence, profile, window)
+    known = sequence.clip.classes
+    if known is None:
+        return torch.full((chunks * time, height, width), UNKNOWN, dtype=torch.uint8)
+    start = sequence.phase + first * time
+    area = known[start : start + chunks * time, top : top + height, left : left + width]
+    return area.flip(2) if sequence.mirror else area
 
 
 def prompt_kv(transformer: InContextTransformer, names: Sequence[str]) -> Tensor | None:

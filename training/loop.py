@@ -9,7 +9,8 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -79,6 +80,20 @@ def mixed(bfloat16: bool) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False)
 
 
+@contextmanager
+def frozen(*modules: nn.Module | None) -> Iterator[None]:
+    """Disable the gradients of the modules' parameters within a `with` block."""
+    parameters = [p for each in modules if each is not None for p in each.parameters()]
+    required = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in required:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in required:
+            parameter.requires_grad_(True)
+
+
 def alone(parameters: Sequence[nn.Parameter]) -> None:
     """Do nothing: a single process has the whole batch."""
 
@@ -87,7 +102,9 @@ class StageState:
     """Weights, averaged weights, optimizer moments, step and elapsed seconds of a stage.
 
     `weights_file` is the file of the trained weights in a saved state, `optimizer_file` that of
-    averaged weights and moments. `average` averages gradients over several processes.
+    averaged weights and moments. `average` averages gradients over several processes. `judges` are
+    the states of networks that the stage's loss trains itself, such as a discriminator, by name:
+    they are saved and restored with this one, and take `judge_steps` steps for each of its own.
     """
 
     def __init__(
@@ -98,8 +115,11 @@ class StageState:
         weights_file: str = WEIGHTS,
         optimizer_file: str = OPTIMIZER,
         average: Callable[[Sequence[nn.Parameter]], None] = alone,
+        judges: Mapping[str, StageState] | None = None,
+        judge_steps: int = 1,
     ) -> None:
         self.module, self.options = module, options
+        self.judges, self.judge_steps = dict(judges or {}), judge_steps
         self.weights_file, self.optimizer_file = weights_file, optimizer_file
         self.average = average
         self.parameters = {k: p for k, p in module.named_parameters() if p.requires_grad}
@@ -137,7 +157,13 @@ class StageState:
         for name, parameter in self.parameters.items():
             for kind, value in self.optimizer.state.get(parameter, {}).items():
                 moments[f"optimizer.{name}.{kind}"] = value
-        return {self.weights_file: {**self.parameters}, self.optimizer_file: moments}
+        files: dict[str, dict[str, Tensor]] = {
+            self.weights_file: {**self.parameters},
+            self.optimizer_file: moments,
+        }
+        for judge in self.judges.values():
+            files |= judge.files()
+        return files
 
     def save(self, folder: Path, facts: Mapping[str, Any]) -> None:
         """Write `step=N` into the folder of saved states."""
@@ -168,6 +194,8 @@ class StageState:
             }
             if entries:
                 self.optimizer.state[parameter] = entries
+        for judge in self.judges.values():
+            judge.load(state, {**numbers, "step": self.judge_steps * self.step})
 
     def use_averaged(self) -> dict[str, Tensor]:
         """Put the averaged weights into the module and return the trained ones."""
@@ -180,6 +208,12 @@ class StageState:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(weights[name])
+
+
+def judge_state(name: str, module: nn.Module, options: Optimization) -> StageState:
+    """Return the state of a judge, whose files in a saved state begin with its name."""
+    weights, optimizer = (f"{name}.{file}" for file in (WEIGHTS, OPTIMIZER))
+    return StageState(module, options, weights_file=weights, optimizer_file=optimizer)
 
 
 def differences(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, str]:

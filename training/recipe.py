@@ -44,6 +44,9 @@ class StageRecipe:
         pyramid_weight: weight of the pyramid loss.
         chroma_weight: weight of the colour loss.
         perceptual_weight: weight of the VGG feature loss (joint); 0 needs no pretrained network.
+        adversarial_weight: weight of a patch discriminator's verdict (joint); 0 trains none.
+        adversary_rate: the discriminator's learning rate.
+        adversary_penalty: weight of R1, the squared gradient of its verdict on the truth.
         plain_weight: weight of reconstruction without guidance (autoencoder).
         rollout_share: share of samples whose latents are the student's own (decoder).
         falling_share: share of steps on clips with rain or snow only (joint).
@@ -73,6 +76,9 @@ class StageRecipe:
     pyramid_weight: float = 0.3
     chroma_weight: float = 3.0
     perceptual_weight: float = 0.0
+    adversarial_weight: float = 0.0
+    adversary_rate: float = 2e-4
+    adversary_penalty: float = 1.0
     plain_weight: float = 0.5
     rollout_share: float = 0.75
     falling_share: float = 0.0
@@ -90,6 +96,20 @@ class StageRecipe:
             warm_up=self.warm_up,
             weight_decay=self.weight_decay,
             ema=self.ema,
+        )
+
+    @property
+    def adversary(self) -> Optimization:
+        """Return the options of the discriminator's optimizer."""
+        return Optimization(
+            steps=self.steps,
+            budget_s=self.budget_s,
+            learning_rate=self.adversary_rate,
+            warm_up=0,
+            schedule="constant",
+            weight_decay=0.0,
+            beta1=0.0,
+            beta2=0.99,
         )
 
 

@@ -8,14 +8,12 @@ Legend: n chunks, B samples. A batch's latents are (n, B, ...).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.training.data import step_rng, torch_rng
@@ -34,60 +32,9 @@ from realmaster_live.training.distillation.self_forcing import (
 from realmaster_live.training.distillation.views import prompt_kv
 from realmaster_live.training.experts import Network
 from realmaster_live.training.iclora.batches import Batches, LatentBatch, LatentPairs
-from realmaster_live.training.loop import OPTIMIZER, WEIGHTS, StageState, mixed
+from realmaster_live.training.loop import StageState, frozen, judge_state, mixed
 
 STUDENT, JUDGES = 31, 32  # ids of independent random streams
-
-
-class DistillState(StageState):
-    """The student's state, saved together with those of critic and discriminator.
-
-    Attributes:
-        judges: name -> state of critic and discriminator, which take `ratio` steps for each step of
-            the student.
-    """
-
-    def __init__(
-        self, student: nn.Module, recipe: DistillRecipe, judges: Mapping[str, nn.Module]
-    ) -> None:
-        super().__init__(student, recipe.student)
-        self.ratio = recipe.dmd2.critic_steps
-        self.judges = {
-            name: StageState(
-                module,
-                getattr(recipe, name),
-                weights_file=f"{name}.{WEIGHTS}",
-                optimizer_file=f"{name}.{OPTIMIZER}",
-            )
-            for name, module in judges.items()
-        }
-
-    def files(self) -> dict[str, dict[str, Tensor]]:
-        """Return the files of all states."""
-        files = super().files()
-        for judge in self.judges.values():
-            files |= judge.files()
-        return files
-
-    def load(self, state: Path, numbers: Mapping[str, Any]) -> None:
-        """Restore all states."""
-        super().load(state, numbers)
-        for judge in self.judges.values():
-            judge.load(state, {**numbers, "step": self.ratio * self.step})
-
-
-@contextmanager
-def frozen(*modules: nn.Module | None) -> Iterator[None]:
-    """Disable the gradients of the modules' parameters within a `with` block."""
-    parameters = [p for each in modules if each is not None for p in each.parameters()]
-    required = [parameter for parameter in parameters if parameter.requires_grad]
-    for parameter in required:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in required:
-            parameter.requires_grad_(True)
 
 
 class DistillStage:
@@ -117,8 +64,15 @@ class DistillStage:
             for seed in (2 * recipe.seed, 2 * recipe.seed + 1)
         )
         judges = {"critic": matching.critic, "discriminator": matching.discriminator}
-        self.state = DistillState(
-            student, recipe, {name: each for name, each in judges.items() if each is not None}
+        self.state = StageState(
+            student,
+            recipe.student,
+            judges={
+                name: judge_state(name, module, getattr(recipe, name))
+                for name, module in judges.items()
+                if module is not None
+            },
+            judge_steps=recipe.dmd2.critic_steps,
         )
         self._validate = validate
 
@@ -127,8 +81,8 @@ class DistillStage:
         figures: dict[str, Tensor] = {}
         count = self.recipe.student.accumulate
         if step % count == 0:
-            for index in range(self.state.ratio if self.state.judges else 0):
-                figures = self.train_judges(step // count * self.state.ratio + index)
+            for index in range(self.state.judge_steps if self.state.judges else 0):
+                figures = self.train_judges(step // count * self.state.judge_steps + index)
         terms, figures_of_batch = self.student_terms(step)
         return {
             "loss": torch.stack([*terms.values()]).sum(),

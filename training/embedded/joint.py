@@ -8,6 +8,8 @@ Legend: B sequences, K chunks, T frames of a chunk, H W pixels.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,11 @@ from realmaster_live.errors import PairError
 from realmaster_live.model.sampling import sigmas
 from realmaster_live.model.vae import to_pixels
 from realmaster_live.training.data import random_corner, step_rng, torch_rng
+from realmaster_live.training.embedded.adversary import (
+    PatchDiscriminator,
+    discriminator_loss,
+    fooling_loss,
+)
 from realmaster_live.training.embedded.autoencoder import (
     chunk_cells,
     decode_chunks,
@@ -28,18 +35,38 @@ from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.embedded.vgg import vgg
 from realmaster_live.training.latents import (
     Rollout,
+    classes,
     draw_alike,
     draw_window,
     long_enough,
     pixels,
     prompt_kv,
 )
-from realmaster_live.training.loop import autocast
+from realmaster_live.training.loop import StageState, autocast, frozen, judge_state
 from realmaster_live.training.losses import feature_distance, huber, psnr
 
 LATENT_WEIGHT = 0.02  # weight of a loss that keeps latents near the autoencoder's
 FEATURE_FRAMES = 1  # whole frames of a sample that the VGG loss sees
 LAST_STEP_SHARE = 0.75  # share of samples whose gradient goes through the last denoise step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Windows of sequences.
+
+    Attributes:
+        target: (K, B, C, h, w), latents of the truth.
+        sim: (B, K * T, H, W, 3) uint8, renders.
+        truth: of the renders' shape and dtype.
+        classes: (B, K * T, H, W) uint8; None where nobody judges by them.
+        prompts: one for each sequence.
+    """
+
+    target: Tensor
+    sim: Tensor
+    truth: Tensor
+    classes: Tensor | None
+    prompts: list[str]
 
 
 class JointStage:
@@ -57,6 +84,12 @@ class JointStage:
         for name, parameter in self.module.named_parameters():
             parameter.requires_grad_(not name.startswith(self.stage.frozen))
         long_enough(inputs.sequences, self.stage.chunks)  # or its error
+        self.judges: dict[str, StageState] = {}
+        if self.stage.adversarial_weight:
+            with torch.random.fork_rng():
+                torch.manual_seed(self.recipe.seed)
+                judge = PatchDiscriminator()
+            self.judges["adversary"] = judge_state("adversary", judge, self.stage.adversary)
         self.chunks = 1  # single chunks are trained on too
         self.sequences = [*inputs.sequences]
         self.falling = [s for s in self.sequences if s.clip.calm is not None]
@@ -67,8 +100,8 @@ class JointStage:
                 "rain,snow, or set falling_share to 0"
             )
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, list[str]]:
-        """Return targets (K, B, C, h, w), render and truth (B, K * T, H, W, 3) uint8, prompts."""
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """Return random windows of random sequences."""
         stage, profile = self.stage, self.transformer.profile
         chunks = 1 if rng.random() < stage.single_share else stage.chunks
         usable = [sequence for sequence in self.sequences if len(sequence) >= chunks]
@@ -76,7 +109,7 @@ class JointStage:
             chunks = min(chunks, max(map(len, self.falling)))
             usable = [sequence for sequence in self.falling if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
-        latents, sims, truths, names = [], [], [], []
+        latents, sims, truths, shown, names = [], [], [], [], []
         for sequence in draw_alike(usable, rng, stage.batch):
             first = random_corner(rng, len(sequence), chunks, 1)
             _, _, h, w = sequence.target.shape
@@ -91,23 +124,31 @@ class JointStage:
             sim, truth = pixels(sequence, profile, window, first=first, chunks=chunks)
             sims.append(randomize_look(sim, rng) if rng.random() < stage.varied_share else sim)
             truths.append(truth)
+            if self.judges:
+                shown.append(classes(sequence, profile, window, first=first, chunks=chunks))
             names.append(sequence.clip.prompt)
-        return torch.stack(latents, 1), torch.stack(sims), torch.stack(truths), names
+        return Batch(
+            target=torch.stack(latents, 1),
+            sim=torch.stack(sims),
+            truth=torch.stack(truths),
+            classes=torch.stack(shown) if shown else None,
+            prompts=names,
+        )
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the picture loss of a batch of rollouts."""
         stage, profile = self.stage, self.transformer.profile
         time = profile.chunk_frames
         rng = step_rng(self.recipe.seed, step, purpose=6)
-        target, sim, truth, names = self.batch(rng)
-        noise = torch.randn(target.shape, generator=torch_rng(rng))
+        batch = self.batch(rng)
+        noise = torch.randn(batch.target.shape, generator=torch_rng(rng))
         rollout = Rollout(self.transformer, sigmas(profile.steps, profile.shift))
         last = rng.random() < LAST_STEP_SHARE
         chosen = profile.steps - 1 if last else int(rng.integers(profile.steps))
-        guides, truths = (chunk_cells(x, time) for x in (sim, truth))
+        guides, truths = (chunk_cells(x, time) for x in (batch.sim, batch.truth))
         with autocast(self.recipe):
             latents = []
-            prompt = prompt_kv(self.transformer, names)
+            prompt = prompt_kv(self.transformer, batch.prompts)
             references = encode_chunks(self.autoencoder, guides, stage.batch)
             for reference, eps in zip(references, noise, strict=True):
                 _, x0 = rollout.chunk(reference.float(), eps, prompt, gradient_step=chosen)
@@ -116,29 +157,46 @@ class JointStage:
             chance = list(noise) if profile.falling else None
             got = decode_chunks(self.autoencoder, latents, guides, chance)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
-        wanted, cover = draw_precipitation(wanted, noise, names, time)
-        beside = huber(torch.stack(latents), target)
+        wanted, cover = draw_precipitation(wanted, noise, batch.prompts, time)
+        beside = huber(torch.stack(latents), batch.target)
         error = got - wanted
         loss = picture_loss(error, stage) + LATENT_WEIGHT * beside
         figures = {"latent_huber": beside}
         if cover.any():
             figures["falling"] = (error.abs().mean(-1) * cover).sum() / cover.sum()
             loss = loss + stage.falling_weight * figures["falling"]
-        if stage.perceptual_weight:
-            figures["features"] = self.features(rng, got, wanted)
-            loss = loss + stage.perceptual_weight * figures["features"]
+        if stage.perceptual_weight or self.judges:
+            terms = self.feature_terms(rng, got, wanted, batch.classes)
+            weights = {"features": stage.perceptual_weight, "fooling": stage.adversarial_weight}
+            loss = loss + sum(weights[name] * terms[name] for name in weights if name in terms)
+            figures |= terms
         with torch.no_grad():
             figures["db"] = psnr(error).mean()
         return {"loss": loss, **figures}
 
-    def features(self, rng: np.random.Generator, got: Tensor, wanted: Tensor) -> Tensor:
-        """Return the VGG distance (Johnson et al. 2016) of random frames."""
+    def feature_terms(
+        self, rng: np.random.Generator, got: Tensor, wanted: Tensor, shown: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Return losses on VGG's features of random frames, after a step of the discriminator.
+
+        `features` is the distance of Johnson et al. (2016), `fooling` the discriminator's verdict.
+        """
         times = sorted(rng.choice(got.shape[1], FEATURE_FRAMES, replace=False).tolist())
         seen = [x[:, times] for x in (got, wanted)]
         with autocast(self.recipe):
             maps = vgg()(torch.cat(seen).flatten(0, 1))
-        halves = [x.float().chunk(2) for x in maps]
-        return feature_distance(*zip(*halves, strict=True))
+        made, true = zip(*(x.float().chunk(2) for x in maps), strict=True)
+        terms = {"features": feature_distance(made, true)}
+        if shown is None:
+            return terms
+        state, class_map = self.judges["adversary"], shown[:, times].flatten(0, 1).long()
+        judge, penalty = state.module, self.stage.adversary_penalty
+        assert isinstance(judge, PatchDiscriminator)
+        lost = discriminator_loss(judge, true, made, class_map, penalty=penalty)
+        state.update(lost)
+        with frozen(judge):
+            terms["fooling"] = fooling_loss(judge, made, class_map)
+        return terms | {"adversary_loss": lost.detach()}
 
     def validate(self) -> dict[str, float]:
         """Return PSNR of validation rollouts."""

