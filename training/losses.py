@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+TINY = 1e-8  # added to a length, so that features of zero stay zero
+
 
 def l1(error: Tensor) -> Tensor:
     """Return mean |error|."""
@@ -77,16 +79,21 @@ def feature_distance(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
     channels, averaged over places, and summed over the maps (Zhang et al. 2018, eq. 1, with all
     channel weights 1: not comparable with the official LPIPS).
     """
-    distances = [
-        (unit(a) - unit(b)).square().sum(1).mean() for a, b in zip(left, right, strict=True)
-    ]
+    distances = [unit_distance(a, b).mean() for a, b in zip(left, right, strict=True)]
     return torch.stack(distances).sum()
+
+
+def unit_distance(a: Tensor, b: Tensor) -> Tensor:  # (N, C, h, w) twice -> (N, h, w)
+    """Return the sum of squared differences of `unit(a)` and `unit(b)`, without making them."""
+    one, other = (1.0 / (torch.linalg.vector_norm(x, dim=1) + TINY) for x in (a, b))
+    squares = [(x * x).sum(1) * scale.square() for x, scale in ((a, one), (b, other))]
+    return squares[0] + squares[1] - 2.0 * (a * b).sum(1) * one * other
 
 
 def unit(features: Tensor) -> Tensor:  # (N, C, h, w)
     """Return features of length 1 at every place."""
     length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    return features / (length + 1e-8)
+    return features / (length + TINY)
 
 
 def huber(got: Tensor, truth: Tensor, delta: float = 1.0) -> Tensor:

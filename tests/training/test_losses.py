@@ -10,6 +10,8 @@ from realmaster_live.training.losses import (
     psnr,
     pyramid_l1,
     temporal_l1,
+    unit,
+    unit_distance,
 )
 
 
@@ -69,3 +71,11 @@ def test_huber_by_hand():
 def test_psnr_by_hand():
     got = torch.tensor([[0.2, -0.2], [2.0, 2.0]])
     assert psnr(got).tolist() == pytest.approx([20.0, 0.0], abs=1e-4)
+
+
+def test_unit_distance_is_that_of_the_unit_features():
+    torch.manual_seed(0)
+    left, right = torch.rand(2, 5, 3, 4), torch.rand(2, 5, 3, 4)
+    left[0, :, 1, 1] = 0.0  # features of zero stay zero
+    expected = (unit(left) - unit(right)).square().sum(1)
+    torch.testing.assert_close(unit_distance(left, right), expected, rtol=1e-4, atol=1e-6)

@@ -46,7 +46,8 @@ from realmaster_live.training.loop import StageState, autocast, frozen, judge_st
 from realmaster_live.training.losses import feature_distance, huber, psnr
 
 LATENT_WEIGHT = 0.02  # weight of a loss that keeps latents near the autoencoder's
-FEATURE_FRAMES = 1  # whole frames of a sample that the VGG loss sees
+FEATURE_FRAMES = 1  # frames of a sample that the VGG losses see
+FEATURE_WIDTH = 192  # pixels of their width that they see, at full resolution
 LAST_STEP_SHARE = 0.75  # share of samples whose gradient goes through the last denoise step
 
 
@@ -182,20 +183,22 @@ class JointStage:
         `features` is the distance of Johnson et al. (2016), `fooling` the discriminator's verdict.
         """
         times = sorted(rng.choice(got.shape[1], FEATURE_FRAMES, replace=False).tolist())
-        seen = [x[:, times] for x in (got, wanted)]
+        wide = min(FEATURE_WIDTH, got.shape[3])
+        left = random_corner(rng, got.shape[3], wide, 1)
+        seen = [x[:, times, :, left : left + wide] for x in (got, wanted)]
         with autocast(self.recipe):
             maps = vgg()(torch.cat(seen).flatten(0, 1))
         made, true = zip(*(x.float().chunk(2) for x in maps), strict=True)
         terms = {"features": feature_distance(made, true)}
         if shown is None:
             return terms
-        state, class_map = self.judges["adversary"], shown[:, times].flatten(0, 1).long()
-        judge, penalty = state.module, self.stage.adversary_penalty
-        assert isinstance(judge, PatchDiscriminator)
-        lost = discriminator_loss(judge, true, made, class_map, penalty=penalty)
+        state, penalty = self.judges["adversary"], self.stage.adversary_penalty
+        class_map = shown[:, times, :, left : left + wide].flatten(0, 1).long()
+        with autocast(self.recipe):
+            lost = discriminator_loss(state.module, true, made, class_map, penalty=penalty)
         state.update(lost)
-        with frozen(judge):
-            terms["fooling"] = fooling_loss(judge, made, class_map)
+        with autocast(self.recipe), frozen(state.module):
+            terms["fooling"] = fooling_loss(state.module, made, class_map)
         return terms | {"adversary_loss": lost.detach()}
 
     def validate(self) -> dict[str, float]:
