@@ -252,7 +252,8 @@ def test_clips_of_one_chunk_and_of_several_sizes_are_learnt_from(recipe, pairs, 
     joint = run.stage("joint", find_clips(data, "training"))
     seen = set()
     for step in range(40):
-        target, sim, truth, _ = joint.batch(np.random.default_rng(step))
+        batch = joint.batch(np.random.default_rng(step))
+        target, sim, truth = batch.target, batch.sim, batch.truth
         assert sim.shape == truth.shape
         assert sim.shape[1] == 4 * len(target)
         assert tuple(sim.shape[2:4]) == tuple(16 * side for side in target.shape[3:])

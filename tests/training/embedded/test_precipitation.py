@@ -109,7 +109,7 @@ def test_training_sees_the_calm_truth_and_measures_what_falls(recipe, rainy, tmp
     joint = dataclasses.replace(recipe.joint, falling_share=1.0, frozen=("autoencoder.encoder",))
     run = Run(dataclasses.replace(recipe, joint=joint), rainy, tmp_path / "run")
     stage = run.stage("joint", clips)
-    *_, names = stage.batch(np.random.default_rng(0))
+    names = stage.batch(np.random.default_rng(0)).prompts
     assert set(names) == {"rain"}
     parts = stage.loss(0)
     assert parts["falling"] > 0
