@@ -87,7 +87,8 @@ def unit_distance(a: Tensor, b: Tensor) -> Tensor:  # (N, C, h, w) twice -> (N, 
     """Return the sum of squared differences of `unit(a)` and `unit(b)`, without making them."""
     one, other = (1.0 / (torch.linalg.vector_norm(x, dim=1) + TINY) for x in (a, b))
     squares = [(x * x).sum(1) * scale.square() for x, scale in ((a, one), (b, other))]
-    return squares[0] + squares[1] - 2.0 * (a * b).sum(1) * one * other
+    distance: Tensor = squares[0] + squares[1] - 2.0 * (a * b).sum(1) * one * other
+    return distance
 
 
 def unit(features: Tensor) -> Tensor:  # (N, C, h, w)
