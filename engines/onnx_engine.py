@@ -172,7 +172,7 @@ class OnnxEngine:
         self._due = spec.first_frames
         grid = spec.height // 8, spec.width // 8
         self._encoder_memory, self._decoder_memory = (
-            self._value(np.zeros((1, count, *grid), np.float32)) for count in self._memories
+            np.zeros((1, count, *grid), np.float32) for count in self._memories
         )
         self._past = Past(
             layers=profile.layers,
@@ -181,10 +181,8 @@ class OnnxEngine:
             ring=profile.ring,
             sink=profile.sink,
         )
-        # Of the last chunk: its guide, reference and context; the decoder's memory and the past
-        # as they were before it.
-        self._encoded: tuple[Any, Any, Any] | None = None
-        self._before: tuple[Any, Past]
+        # Both memories and the past, as they were before the last chunk.
+        self._before: tuple[NDArray[np.float32], NDArray[np.float32], Past] | None = None
         self.timings: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self._place_past()
 
@@ -193,55 +191,58 @@ class OnnxEngine:
         check_frames(chunk, self._spec, self._stride, self._due)
         if self._fade.step() and self.prompts:
             self._fade_on()
-        with self._timed("encode"):
-            guide, reference, self._encoder_memory = self._run(
-                "encode",
-                frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec))),
-                memory=self._encoder_memory,
-            )
-        with self._timed("context"):
-            context = None if self._recompute else self._run_context(reference)
-        self._encoded = guide, reference, context
-        self._before = self._decoder_memory, copy(self._past)
+        self._before = self._encoder_memory, self._decoder_memory, copy(self._past)
         self._due, self._taken = self._spec.frames, len(chunk)
         return self._realize_from(chunk, self._noise.take(), self._noise.seed)
 
     def realize_again(self, chunk: Chunk, seed: int) -> Chunk:
         """Realize the last chunk again, from the noise of another seed."""
-        if self._encoded is None:
+        if self._before is None:
             raise EngineError(NOTHING_REALIZED)
         check_frames(chunk, self._spec, self._stride, self._taken)
-        self._decoder_memory, past = self._before
+        self._encoder_memory, self._decoder_memory, past = self._before
         self._past = copy(past)
         self._place_past()
         return self._realize_from(chunk, self._noise.redraw(seed), seed)
 
     def _realize_from(self, chunk: Chunk, drawn: NDArray[np.float32], seed: int) -> Chunk:
-        """Realize the chunk that was encoded last from the given noise."""
-        assert self._encoded is not None
-        guide, reference, context = self._encoded
+        """Realize a chunk from the given noise.
+
+        Of a chunk only what the next one needs is kept, as every camera keeps it; and that outside
+        of the runtime's memory, where pieces that stay would be in the way of the next camera's.
+        """
+        with self._timed("encode"):
+            guide, reference, kept = self._run(
+                "encode",
+                frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec))),
+                memory=self._value(self._encoder_memory),
+            )
+            self._encoder_memory = _own(kept)
+        with self._timed("context"):
+            context = None if self._recompute else self._run_context(reference)
         noise = self._value(drawn)
         start = noise if self._profile.in_context else reference
         latent = self._sample(start, reference, context)
         with self._timed("decode"):
             beside = {"guide": guide} if self._guided else {}
             beside |= {"noise": noise} if self._falling else {}
-            frames, self._decoder_memory = self._run(
-                "decode", latent=latent, memory=self._decoder_memory, **beside
+            frames, kept = self._run(
+                "decode", latent=latent, memory=self._value(self._decoder_memory), **beside
             )
+            self._decoder_memory = _own(kept)
         with self._timed("commit"):
             if self._profile.ring + self._profile.sink:
                 _, kept = self._denoise(latent, 0.0, reference, context)
-                self._past.push(kept.numpy())
+                self._past.push(_own(kept))
                 self._place_past()
-        realized = chunk.with_frames(frames.numpy()[-len(chunk) :])
+        realized = chunk.with_frames(_own(frames)[-len(chunk) :])
         return replace(with_prompt(realized, self._fade), seed=seed)
 
     def memory(self) -> dict[str, NDArray[Any]]:
         """Return all that later chunks depend on besides the prompt and the seed."""
         return {
-            "encoder": self._encoder_memory.numpy(),
-            "decoder": self._decoder_memory.numpy(),
+            "encoder": self._encoder_memory,
+            "decoder": self._decoder_memory,
             "next": np.array([self._noise.chunk, self._due]),
             **self._past.parts(),
         }
@@ -250,7 +251,7 @@ class OnnxEngine:
         """Go on as if the chunks before `memory` had just been realized."""
         self.reset()
         self._encoder_memory, self._decoder_memory = (
-            self._value(np.ascontiguousarray(memory[name])) for name in ("encoder", "decoder")
+            np.ascontiguousarray(memory[name]) for name in ("encoder", "decoder")
         )
         chunk, self._due = map(int, memory["next"])
         self._noise.go_to(chunk)
@@ -353,3 +354,9 @@ class OnnxEngine:
         start = time.perf_counter()
         yield
         self.timings[stage].append(time.perf_counter() - start)
+
+
+def _own(value: Any) -> NDArray[Any]:
+    """Return a copy of what lies in the runtime's memory."""
+    copied: NDArray[Any] = value.numpy().copy()
+    return copied

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.optional import require
 from realmaster_live.system.inside import check_utf8
 
+log = logging.getLogger(__name__)
+AS_REQUESTED = 1  # an arena grows by what is asked for, not to the next power of two
 PROVIDERS = {
     "cpu": ("CPUExecutionProvider",),
     "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
@@ -44,9 +47,10 @@ def open_sessions(
 ) -> dict[str, Any]:
     """Return the sessions of the graphs in a folder, by name.
 
-    `threads` 0 takes all cores. `lean` leaves the graphs as they are. `fused` is whether quantized
-    convolutions compute in integers, which is exact on any processor if their weights use 7 bits;
-    otherwise they compute in float32 on rounded values, which is slower.
+    `threads` 0 takes all cores. On a CPU the sessions share one arena, as a model's graphs run one
+    after the other. `lean` leaves the graphs as they are, without an arena. `fused` is whether
+    quantized convolutions compute in integers, which is exact on any processor if their weights use
+    7 bits; otherwise they compute in float32 on rounded values, which is slower.
 
     Raises:
         BuildError: ONNX Runtime cannot load a graph.
@@ -59,6 +63,10 @@ def open_sessions(
     if lean:
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.enable_cpu_mem_arena = False  # it would keep every weight that a pass widens
+    elif tuple(providers) == PROVIDERS["cpu"]:
+        options.enable_mem_pattern = False  # the second pass would take a block of its own for it
+        renew_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     # Spinning idle threads would take the cores from the other sessions and the simulator.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not fused:
@@ -75,3 +83,23 @@ def open_sessions(
             f"expected graphs that ONNX Runtime {runtime.__version__} loads, got "
             f"{' '.join(str(error).split())} from {folder}: export the checkpoint again"
         ) from error
+    finally:
+        if not options.enable_mem_pattern:
+            renew_arena()  # so that theirs goes with them
+
+
+def renew_arena() -> None:
+    """Give the sessions that are opened next, and take memory from a shared arena, a new one.
+
+    The runtime lets go of the last one, which stays with its sessions.
+    """
+    runtime = require("onnxruntime", extra="live")
+    memory = runtime.OrtMemoryInfo(
+        "Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT
+    )
+    settings = {"arena_extend_strategy": AS_REQUESTED, "max_mem": 0}
+    settings |= dict.fromkeys(("initial_chunk_size_bytes", "max_dead_bytes_per_chunk"), -1)
+    try:
+        runtime.create_and_register_allocator(memory, runtime.OrtArenaCfg(settings))
+    except Exception as error:  # an older runtime, which keeps the first one
+        log.debug("the arena that there is stays in use: %s", error)

@@ -1,5 +1,9 @@
 """Engines for the cameras of a rig: loaded once for a size, by name."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from street import make_chunk
@@ -53,6 +57,41 @@ def test_siblings_make_the_pictures_of_separate_engines(tiny_model, at_once):
         ):
             rig.realize_together((*chunks[:2], chunks[2].last(2)))
     rig.close()
+
+
+MEMORY = """
+import json, os
+from pathlib import Path
+from realmaster_live.engines.load import load_engine
+from realmaster_live.engines.program.rehearsal import noise_chunk
+from realmaster_live.engines.siblings import SiblingRig
+
+def resident():
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+load_engine("embedded", width=64, height=64, threads=1).close()  # the libraries' own
+taken, start = [], resident()
+engine = load_engine("embedded", width=384, height=224, threads=1)
+chunk = noise_chunk(engine.spec, 0)
+for _ in range(3):
+    engine.realize(chunk)
+    taken.append(resident() - start)
+rig = SiblingRig(engine, 6)
+for _ in range(3):
+    rig.realize_together((chunk,) * 6)
+print(json.dumps([*taken, resident() - start]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_six_cameras_one_after_the_other_take_little_more_memory_than_one():
+    """All graphs and cameras use the same memory again; only what a camera remembers adds up."""
+    command = [sys.executable, "-c", MEMORY]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    first, _, third, six = json.loads(answer)
+    assert third < 1.15 * first
+    assert six < 1.7 * first
 
 
 def test_what_runs_where_is_said(tiny_model, tiny_checkpoint):
