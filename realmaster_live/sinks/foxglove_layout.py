@@ -1,15 +1,21 @@
-"""A layout for Foxglove's viewer: the pictures of each camera, the scene, speed and controls."""
+"""A layout for Foxglove's viewer: the pictures of each camera, the scene, speed and controls.
+
+It is in the form that the viewer exports and imports: a panel's settings by its id, whose first
+part is the panel's type, and a binary tree of splits whose leaves are these ids. Foxglove's SDK
+writes another form, for its viewer in notebooks only.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from realmaster_live.errors import ConfigError
-from realmaster_live.optional import require
 
-layouts = require("foxglove.layouts", extra="foxglove")
+TITLE = "foxglovePanelTitle"
 VEHICLE = {"speed": "speed, m/s", "throttle": "throttle", "brake": "brake", "steer": "steer"}
+PICTURES = {"sim": "render", "real": "realized"}
 
 
 def foxglove_layout(cameras: Sequence[str] = ("front",)) -> str:
@@ -20,48 +26,55 @@ def foxglove_layout(cameras: Sequence[str] = ("front",)) -> str:
     """
     if isinstance(cameras, str) or not cameras:
         raise ConfigError(f"expected names of cameras, got {cameras!r}: give a list, as ['front']")
-    scene = layouts.ThreeDeePanel(
-        title="Scene",
-        config=layouts.ThreeDeeConfig(
-            follow_tf="ego",
-            topics={"/things": layouts.BaseRendererSceneUpdateTopicSettings(visible=True)},
-        ),
-    )
-    vehicle = layouts.PlotPanel(
-        title="Vehicle",
-        config=layouts.PlotConfig(
-            paths=[
-                layouts.PlotSeries(value=f"/ego/state.{name}", label=label, enabled=True)
-                for name, label in VEHICLE.items()
-            ]
-        ),
-    )
-    pictures = _split("column", [_pictures(name) for name in cameras])
-    content = _split("row", [pictures, _split("column", [scene, vehicle])])
-    text: str = layouts.Layout(content=content).to_json()
-    return text
+    panels: dict[str, Any] = {
+        "3D!scene": {TITLE: "Scene", "followTf": "ego", "topics": {"/things": {"visible": True}}},
+        "Plot!vehicle": {
+            TITLE: "Vehicle",
+            "xAxisVal": "timestamp",
+            "isSynced": True,
+            "paths": [_series(name, label) for name, label in VEHICLE.items()],
+        },
+    }
+    rows = []
+    for camera in cameras:
+        row = {f"Image!{camera}-{which}": _picture(camera, which) for which in PICTURES}
+        panels |= row
+        rows.append(_split("row", list(row)))
+    data = _split("column", ["3D!scene", "Plot!vehicle"])
+    layout = {
+        "configById": panels,
+        "globalVariables": {},
+        "userNodes": {},
+        "playbackConfig": {"speed": 1},
+        "layout": _split("row", [_split("column", rows), data]),
+    }
+    return json.dumps(layout, indent=1)
 
 
-def _pictures(camera: str) -> Any:
-    """Return a camera's render and realized picture side by side."""
-    return _split(
-        "row",
-        [
-            layouts.ImagePanel(
-                title=f"{camera}, {title}",
-                config=layouts.ImageConfig(
-                    image_mode=layouts.ImageModeConfig(
-                        image_topic=f"/{camera}/{which}",
-                        calibration_topic=f"/{camera}/calibration",
-                        synchronize=False,
-                    )
-                ),
-            )
-            for which, title in (("sim", "render"), ("real", "realized"))
-        ],
-    )
+def _series(name: str, label: str) -> dict[str, Any]:
+    """Return a line of a plot."""
+    value = f"/ego/state.{name}"
+    return {"value": value, "label": label, "enabled": True, "timestampMethod": "receiveTime"}
 
 
-def _split(direction: str, panels: Sequence[Any]) -> Any:
-    items = [layouts.SplitItem(content=panel) for panel in panels]
-    return layouts.SplitContainer(direction=direction, items=items)
+def _picture(camera: str, which: str) -> dict[str, Any]:
+    """Return the settings of a panel with one of a camera's pictures."""
+    mode = {
+        "imageTopic": f"/{camera}/{which}",
+        "calibrationTopic": f"/{camera}/calibration",
+        "synchronize": False,
+    }
+    return {TITLE: f"{camera}, {PICTURES[which]}", "imageMode": mode}
+
+
+def _split(direction: str, parts: Sequence[Any]) -> Any:
+    """Return a tree in which the parts take equal room."""
+    first, *rest = parts
+    if not rest:
+        return first
+    return {
+        "first": first,
+        "second": _split(direction, rest),
+        "direction": direction,
+        "splitPercentage": 100 / len(parts),
+    }

@@ -20,11 +20,11 @@ from sink_drive import drive, run_info
 import realmaster_live as rm
 from realmaster_live.errors import ConfigError, RecordingError
 from realmaster_live.messages.foxglove_ego import JSON_SCHEMAS
+from realmaster_live.sinks.foxglove_layout import foxglove_layout
 
 pytest.importorskip("foxglove")
 content = pytest.importorskip("mcap_content")
 aiohttp = pytest.importorskip("aiohttp")
-foxglove_layout = pytest.importorskip("realmaster_live.sinks.foxglove_layout").foxglove_layout
 
 SCRIPT = """
 import os, signal, sys
@@ -45,6 +45,37 @@ def test_the_documented_layout_is_what_is_made():
     assert json.loads(kept) == json.loads(foxglove_layout())
     with pytest.raises(ConfigError, match=r"got 'front': give a list, as \['front'\]"):
         foxglove_layout("front")
+
+
+@pytest.mark.parametrize("cameras", [["front"], ["front", "left", "right"]])
+def test_a_layout_is_in_the_form_that_the_viewer_imports(cameras):
+    """As its exported files are: settings by id, and a binary tree of splits over these ids."""
+    layout = json.loads(foxglove_layout(cameras))
+    assert set(layout) == {
+        "configById", "globalVariables", "userNodes", "playbackConfig", "layout"
+    }  # fmt: skip
+    leaves = []
+
+    def walk(node, share):
+        if isinstance(node, str):
+            leaves.append((node, share))
+            return
+        assert set(node) == {"first", "second", "direction", "splitPercentage"}
+        assert node["direction"] in ("row", "column")
+        part = node["splitPercentage"] / 100
+        walk(node["first"], share * part)
+        walk(node["second"], share * (1 - part))
+
+    walk(layout["layout"], 1.0)
+    panels = layout["configById"]
+    assert sorted(name for name, _ in leaves) == sorted(panels)
+    assert {name.split("!")[0] for name in panels} == {"Image", "3D", "Plot"}
+    pictures = [share for name, share in leaves if name.startswith("Image!")]
+    assert np.allclose(pictures, 1 / (4 * len(cameras)))
+    shown = {panels[name]["imageMode"]["imageTopic"] for name in panels if "Image" in name}
+    assert shown == {f"/{camera}/{which}" for camera in cameras for which in ("sim", "real")}
+    for line in panels["Plot!vehicle"]["paths"]:  # one that lacks either is not drawn
+        assert line["enabled"] and line["timestampMethod"] == "receiveTime"
 
 
 def test_the_file_holds_the_drive(tmp_path):
