@@ -12,11 +12,12 @@ from realmaster_live.feeds.feed import Arrival, CameraFeed
 from realmaster_live.feeds.pixels import Pixels
 from realmaster_live.feeds.policies import POLICIES
 from realmaster_live.feeds.realizing import Realizing, engine_under
+from realmaster_live.feeds.shared_engines import SharedEngines
 from realmaster_live.protocols import Engine
 
 
 class ArrayFeed:
-    """Realizes one camera's arrays; the engine is opened with the first of them.
+    """Realizes one camera's arrays; the engine is opened with the first of them, or by `open`.
 
     Args:
         name: of the camera.
@@ -25,6 +26,7 @@ class ArrayFeed:
         deliver: called with the payload of `put` and its pixels, (H, W, 4) BGRA, or None for those
             that came.
         engine: realizes the pictures in place of the one that `realizing` names, and stays open.
+        engines: those of the agent's other cameras, whose weights are shared.
 
     Raises:
         ConfigError: the policy is `two_pass`.
@@ -39,6 +41,7 @@ class ArrayFeed:
         fps: float = 20.0,
         fov_deg: float = 90.0,
         engine: Engine | None = None,
+        engines: SharedEngines | None = None,
     ) -> None:
         if not POLICIES[realizing.policy].photoreal:
             raise ConfigError(
@@ -47,14 +50,14 @@ class ArrayFeed:
             )
         self.feed: CameraFeed | None = None
         self._name, self._realizing, self._deliver = name, realizing, deliver
-        self._fps, self._fov_deg, self._engine = fps, fov_deg, engine
-        self._engines = realizing.engines()
+        self._fps, self._fov_deg, self._given = fps, fov_deg, engine
+        self._engines = engines or realizing.engines()
+        self._engine: Engine | None = None  # of ours
 
     def put(self, payload: Any, pixels: Pixels, frame_id: int) -> CameraFeed:
         """Take a picture, (H, W, 4) uint8 BGRA, that nobody changes; returns the feed."""
-        if self.feed is None:
-            self.feed = self._open(pixels.shape[1], pixels.shape[0])
-        self.feed.put(
+        feed = self.feed or self.open(pixels.shape[1], pixels.shape[0])
+        feed.put(
             Arrival(
                 payload=payload,
                 pixels=pixels,
@@ -63,6 +66,22 @@ class ArrayFeed:
                 fov_deg=self._fov_deg,
                 cam_to_world=np.eye(4),
             )
+        )
+        return feed
+
+    def open(self, width: int, height: int) -> CameraFeed:
+        """Open the engine for pictures of this size, and return the feed."""
+        engine = self._given or self._engine
+        if engine is None:
+            size = self._realizing.size_for(width, height)
+            engine = self._engine = self._engines.engine_for(*size, self._fps)
+        policy = self._realizing.policy
+        self.feed = CameraFeed(
+            self._name,
+            engine_under(policy, engine),
+            self._deliver,
+            policy=policy,
+            listener="the agent",
         )
         return self.feed
 
@@ -75,12 +94,6 @@ class ArrayFeed:
     def close(self) -> None:
         """Deliver the pending pictures and close the engine; may be called twice."""
         self.restart()
-        self._engines.close()
-
-    def _open(self, width: int, height: int) -> CameraFeed:
-        if self._engine is None:
-            size = self._realizing.size_for(width, height)
-            self._engine = self._engines.engine_for(*size, self._fps)
-        policy = self._realizing.policy
-        engine = engine_under(policy, self._engine)
-        return CameraFeed(self._name, engine, self._deliver, policy=policy, listener="the agent")
+        if self._engine is not None:
+            self._engines.release(self._engine)
+            self._engine = None
