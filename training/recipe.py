@@ -30,7 +30,7 @@ class StageRecipe:
         width: crop width in pixels (pixel stages).
         whole_share: share of steps on whole pictures instead of crops (joint).
         chunks: consecutive chunks of a sample.
-        single_share: share of steps on single chunks without a past (distill, joint).
+        single_share: share of steps on single chunks without a past (joint).
         learning_rate: peak of the cosine schedule.
         warm_up: steps of linear warm-up.
         weight_decay: AdamW's.

@@ -33,21 +33,20 @@ class DistillStage:
     def __init__(self, inputs: StageInputs) -> None:
         self.inputs, self.recipe, self.stage = inputs, inputs.recipe, inputs.recipe.distill
         self.module = inputs.transformer
-        long_enough(inputs.sequences, self.stage.chunks)  # or its error
-        self.chunks = 1 if self.stage.single_share else self.stage.chunks
+        self.chunks = self.stage.chunks
         self.sequences = long_enough(inputs.sequences, self.chunks)
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the mean x0 loss over the chunks of a batch of rollouts."""
         stage, profile = self.stage, self.module.profile
         rng = step_rng(self.recipe.seed, step, purpose=3)
-        chunks = 1 if rng.random() < stage.single_share else stage.chunks
-        usable = [sequence for sequence in self.sequences if len(sequence) >= chunks]
         reference, target, names = latent_batch(
-            usable, rng, batch=stage.batch, chunks=chunks, patch=profile.patch
+            self.sequences, rng, batch=stage.batch, chunks=stage.chunks, patch=profile.patch
         )
-        noise = moving_noise(torch.randn(reference.shape[1:], generator=torch_rng(rng)), chunks)
-        steps = draw_steps(rng, chunks=chunks, steps=profile.steps, same=False)
+        noise = moving_noise(
+            torch.randn(reference.shape[1:], generator=torch_rng(rng)), stage.chunks
+        )
+        steps = draw_steps(rng, chunks=stage.chunks, steps=profile.steps, same=False)
         levels = sigmas(profile.steps, profile.shift)
         with autocast(self.recipe):
             prompt = prompt_kv(self.module, names)
