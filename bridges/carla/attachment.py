@@ -147,7 +147,8 @@ class Attachment:
         for camera in self.cameras.values():
             picture, arrived_at = items[_sender(camera.name, "rgb")]
             images = {name: items[_sender(camera.name, name)][0] for name in camera.sensors}
-            check_same_view(images)
+            times = camera.supersample
+            check_same_view(images, times)
             pose = cam_to_world(picture.transform.get_matrix())
             if objects is None:
                 objects = () if self._watch is None else self._watch.at(tick, pose[:3, 3])
@@ -156,8 +157,8 @@ class Attachment:
                 frame_id=frame_id,
                 timestamp=picture.timestamp,
                 captured_at=arrived_at,
-                image=rgb(picture),
-                intrinsics=pinhole(picture.width, picture.height, picture.fov),
+                image=rgb(picture, times),
+                intrinsics=pinhole(picture.width // times, picture.height // times, picture.fov),
                 cam_to_world=pose,
                 labels={name: LABEL_DECODERS[name](images[name]) for name in camera.labels},
                 dropped_before=dropped_before,

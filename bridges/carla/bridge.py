@@ -47,6 +47,9 @@ class CarlaBridge:
             `ego_vehicle`, else the first vehicle. One that is not there yet is waited for up to
             `timeout_s`, unless it was given by id.
         width: picture width in pixels. height: picture height. fov_deg: horizontal field of view.
+        supersample: how many times as wide and high the simulator draws our camera's picture, of
+            which each pixel is then a mean: 2 takes the jagged edges from a picture that the
+            simulator does not smooth. Labels keep the size that is given.
         mount: where our camera sits on the ego.
         labels: names out of `depth`, `semantic`, `instance`, `flow`; one camera each is spawned.
         adopt: actor id of the user's own rgb camera, to use instead of spawning one; its size,
@@ -75,6 +78,7 @@ class CarlaBridge:
         width: int = 512,
         height: int = 288,
         fov_deg: float = 80.0,
+        supersample: int = 1,
         mount: Mount | None = None,
         labels: Sequence[str] = DEFAULT_LABELS,
         adopt: int | None = None,
@@ -113,6 +117,7 @@ class CarlaBridge:
             width=width,
             height=height,
             fov_deg=fov_deg,
+            supersample=supersample,
             mount=mount or Mount(),
             labels=label_names(labels),
         )

@@ -48,6 +48,7 @@ class CameraSet:
         mount: where we put it; None for an adopted one.
         cam_to_ego: (4, 4) metres, camera axes to those of the vehicle that carries it; None for an
             adopted camera that no vehicle carries. An adopted camera's is as of the attach.
+        supersample: how many times as wide and high as its frames `picture` is.
     """
 
     name: str
@@ -56,6 +57,7 @@ class CameraSet:
     every_tick: bool
     mount: Mount | None
     cam_to_ego: Matrix | None
+    supersample: int = 1
 
     @property
     def sensors(self) -> dict[str, Any]:
@@ -94,7 +96,12 @@ def spawn_camera(session: CarlaSession, ego: Any, camera: RigCamera) -> CameraSe
     angles = (mount.pitch_deg, mount.yaw_deg, mount.roll_deg)
     transform = carla.Transform(carla.Location(*location), carla.Rotation(*angles))
     spawn = _Spawner(session, optics, transform, ego)
-    picture = spawn(PICTURE_SENSOR)
+    times = camera.supersample
+    finer = {
+        "image_size_x": str(times * camera.width),
+        "image_size_y": str(times * camera.height),
+    }
+    picture = _Spawner(session, optics | finer, transform, ego)(PICTURE_SENSOR)
     return CameraSet(
         name=camera.name,
         picture=picture,
@@ -102,6 +109,7 @@ def spawn_camera(session: CarlaSession, ego: Any, camera: RigCamera) -> CameraSe
         every_tick=True,
         mount=mount,
         cam_to_ego=cam_to_world(unreal_matrix(location, angles)),
+        supersample=times,
     )
 
 
@@ -142,15 +150,16 @@ def adopt_camera(
     )
 
 
-def check_same_view(images: Mapping[str, Any]) -> None:
+def check_same_view(images: Mapping[str, Any], supersample: int = 1) -> None:
     """Raise SensorMismatch unless all images of a frame show the same pixels of the same place."""
     picture = images["rgb"]
     place = np.array(picture.transform.get_matrix())
+    wanted = (picture.width // supersample, picture.height // supersample)
     for name, image in images.items():
-        size = (image.width, image.height)
-        if size != (picture.width, picture.height) or abs(image.fov - picture.fov) > 1e-3:
+        size = wanted if image is picture else (image.width, image.height)
+        if size != wanted or abs(image.fov - picture.fov) > 1e-3:
             raise SensorMismatch(
-                f"expected {name} of {picture.width}x{picture.height} at {picture.fov:g} degrees "
+                f"expected {name} of {wanted[0]}x{wanted[1]} at {picture.fov:g} degrees "
                 f"like its rgb camera, got {size[0]}x{size[1]} at {image.fov:g}: adopt a camera "
                 "whose size the label cameras can take"
             )
@@ -195,8 +204,8 @@ def _camera_info(camera: CameraSet) -> CameraInfo:
     """Return one camera; its lens attributes are Unreal's own, no distortion of OpenCV's."""
     attributes, pose = camera.picture.attributes, camera.cam_to_ego
     return CameraInfo(
-        width=int(attributes["image_size_x"]),
-        height=int(attributes["image_size_y"]),
+        width=int(attributes["image_size_x"]) // camera.supersample,
+        height=int(attributes["image_size_y"]) // camera.supersample,
         fov_deg=float(attributes["fov"]),
         labels=tuple(camera.labels),
         mount=None if camera.mount is None else asdict(camera.mount),

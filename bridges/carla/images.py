@@ -10,6 +10,7 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +22,16 @@ def bgra_view(image: Any) -> NDArray[np.uint8]:
     return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
 
 
-def rgb(image: Any) -> NDArray[np.uint8]:
-    """Return the picture, (H, W, 3) uint8 sRGB."""
+def rgb(image: Any, supersample: int = 1) -> NDArray[np.uint8]:
+    """Return the picture, (H, W, 3) uint8 sRGB.
+
+    With `supersample`, its sides are that many times shorter and each pixel is the mean of a
+    square of the image's, as games resolve samples: after their tone mapping.
+    """
     source = bgra_view(image)
+    if supersample > 1:
+        size = (image.width // supersample, image.height // supersample)
+        source = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
     picture = np.empty((*source.shape[:2], 3), np.uint8)
     for channel in range(3):  # six times as fast as one reversed slice
         picture[..., channel] = source[..., 2 - channel]

@@ -12,6 +12,7 @@ from realmaster_live.cli.displays import Displays, Telemetry
 from realmaster_live.cli.fidelity import Fidelity, wrap
 from realmaster_live.cli.game import Game, check_simulator, open_game
 from realmaster_live.cli.values import (
+    Count,
     Degrees,
     Flag,
     Labels,
@@ -64,6 +65,8 @@ class World:
         fps: Frames a second of simulated time. With --passive, the world's own count.
         fov_deg: Horizontal field of view of the camera. Without it, 80. Of a game, the vertical
             field of view; without it, what the relay reports, or else 59.
+        supersample: Have the simulator draw the picture this many times as wide and high, and take
+            means: 2 smooths jagged edges. Without it, 1. Labels keep the size of --size.
         labels: Labels to capture, out of depth, semantic, instance and flow, or none. Without it,
             depth, semantic and instance.
         sensors: Sensors on the vehicle to record, out of imu, gnss, collision, lane_invasion,
@@ -93,6 +96,7 @@ class World:
     seconds: Seconds | None = None
     fps: Rate = 20.0
     fov_deg: Degrees | None = None
+    supersample: Count | None = None
     labels: Labels | None = None
     sensors: Sensors | None = None
     objects: bool = True
@@ -245,6 +249,7 @@ def _rig(options: World) -> Rig:
     alone = {
         "--size": options.size,
         "--fov-deg": options.fov_deg,
+        "--supersample": options.supersample,
         "--labels": options.labels,
         "--camera": options.camera,
     }
@@ -259,9 +264,15 @@ def _rig(options: World) -> Rig:
     width, height = options.size or DEFAULT_SIZE
     labels = DEFAULT_LABELS if options.labels is None else options.labels
     fov_deg = 80.0 if options.fov_deg is None else options.fov_deg
-    return Rig(
-        (RigCamera(name="front", width=width, height=height, fov_deg=fov_deg, labels=labels),)
+    camera = RigCamera(
+        name="front",
+        width=width,
+        height=height,
+        fov_deg=fov_deg,
+        labels=labels,
+        supersample=options.supersample or 1,
     )
+    return Rig((camera,))
 
 
 def _load_engines(

@@ -21,6 +21,7 @@ CARLA_ONLY = {
     "passive": "--passive",
     "objects": "--no-objects",
     "sensors": "--sensors",
+    "supersample": "--supersample",
     "route": "--route",
 }
 

@@ -13,6 +13,7 @@ from realmaster_live.frames.rig_sensors import Place, RigSensor
 from realmaster_live.system.texts import read_toml
 
 DEFAULT_LABELS = ("depth", "semantic", "instance")
+MOST_SUPERSAMPLES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,8 @@ class RigCamera:
         mount: where it sits.
         labels: names out of LABEL_DTYPES.
         spare: whether its chunks are the first to go when the engine is late and drops.
+        supersample: how many times as wide and high the simulator draws its picture, of which
+            each pixel is then a mean; labels have the size that is given here.
     """
 
     name: str
@@ -49,6 +52,7 @@ class RigCamera:
     mount: Mount = Mount()
     labels: tuple[str, ...] = DEFAULT_LABELS
     spare: bool = False
+    supersample: int = 1
 
     def __post_init__(self) -> None:
         """Check the values, once; raises ConfigError."""
@@ -61,6 +65,11 @@ class RigCamera:
             raise ConfigError(
                 f"expected camera {self.name!r} of 1 pixel or more and a field of view between 0 "
                 f"and 180 degrees, got {self.width}x{self.height} and {self.fov_deg:g}: change it"
+            )
+        if not 1 <= self.supersample <= MOST_SUPERSAMPLES:
+            raise ConfigError(
+                f"expected supersample of camera {self.name!r} from 1 to {MOST_SUPERSAMPLES}, got "
+                f"{self.supersample}: 2 smooths jagged edges"
             )
         object.__setattr__(self, "labels", label_names(self.labels))
 
@@ -154,8 +163,8 @@ def _camera(table: Mapping[str, Any], path: str | Path) -> RigCamera:
     values: dict[str, Any] = {key: table[key] for key in OPTICS if key in table}
     if not isinstance(values.get("name"), str):
         raise ConfigError(f"expected a name for every camera, got none in {path}: add name")
-    for key, wanted in (("width", int), ("height", int)):
-        if type(values.get(key, 1)) is not wanted:
+    for key in ("width", "height", "supersample"):
+        if type(values.get(key, 1)) is not int:
             raise ConfigError(
                 f"expected a whole number for {key}, got {values[key]!r} in {path}: change it"
             )

@@ -56,6 +56,14 @@ def test_rgb_is_what_the_client_reads_pixel_by_pixel(image):
     np.testing.assert_array_equal(rgb(image), expected)
 
 
+def test_a_supersampled_picture_is_the_mean_of_its_squares(image):
+    pixels = bgra_view(image)[..., 2::-1].astype(np.float64)
+    expected = pixels.reshape(24, 2, 32, 2, 3).mean((1, 3))
+    got = rgb(image, 2)
+    assert got.dtype == np.uint8 and got.flags["C_CONTIGUOUS"]
+    assert np.abs(got - expected).max() <= 0.5
+
+
 def test_depth_follows_carlas_formula(image):
     expected = [(c.r + 256 * c.g + 65536 * c.b) / (2**24 - 1) * 1000.0 for c in image]
     depth = depth_m(image)
