@@ -39,16 +39,24 @@ LEAST = 90  # units of CLOCK from picture to picture: a millisecond, the finest 
 class Protocol:
     """How FFmpeg writes to a kind of server: its format, and the options of both.
 
-    PyAV's wheels are built without SRT, so the ffmpeg program sends it on.
+    PyAV's wheels are built without SRT, so the ffmpeg program sends it on. `timeout` names the
+    option for how long FFmpeg waits for the server, in microseconds; RTMP has none, and PyAV's own
+    is for reading only.
     """
 
     format: str
+    timeout: str = ""
     needs_ffmpeg: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 
+    def limited(self, seconds: float) -> dict[str, str]:
+        """Return the options with a limit on every wait for the server."""
+        limit = {self.timeout: str(round(1e6 * seconds))} if self.timeout else {}
+        return {**self.options, **limit}
+
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "rtsp": Protocol(format="rtsp", options={"rtsp_transport": "tcp"}),
+    "rtsp": Protocol(format="rtsp", options={"rtsp_transport": "tcp"}, timeout="timeout"),
     "srt": Protocol(format="nut", needs_ffmpeg=True, options={"flush_packets": "1"}),
     "rtmp": Protocol(format="flv", options={"flvflags": "no_duration_filesize"}),
 }
@@ -145,8 +153,7 @@ class StreamPush:
                     self._relay or self.url,
                     "w",
                     format=self._protocol.format,
-                    options=dict(self._protocol.options),
-                    timeout=None if self._relay else ANSWER_S,
+                    options=self._protocol.limited(ANSWER_S),
                 )
                 self._stream = self._container.add_stream_from_template(example.streams.video[0])
                 self._stream.time_base = CLOCK

@@ -98,6 +98,14 @@ def test_a_server_that_is_not_there_is_one_sentence(url):
         drive(rm.open_sink(url))
 
 
+def test_an_rtsp_server_that_says_nothing_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(push, "ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x"
+        with pytest.raises(ConfigError, match="expected a server that takes a stream at rtsp://"):
+            drive(rm.open_sink(url))
+
+
 @pytest.mark.skipif(FFMPEG is None, reason="SRT needs the ffmpeg program")
 def test_an_srt_server_that_is_not_there_is_one_sentence():
     with pytest.raises(ConfigError, match="expected a server that takes a stream at srt://"):

@@ -24,7 +24,7 @@ from realmaster_live.bridges.carla.wire.streams import (
     image_buffer,
     stamp_image,
 )
-from realmaster_live.errors import WireFormatError
+from realmaster_live.errors import ConnectError, WireFormatError
 from realmaster_live.feeds.realizing import Realizing
 
 TOKEN = Token(9, 2001)
@@ -144,6 +144,12 @@ def test_clients_are_turned_away_while_the_server_is_gone_and_served_again(caplo
         again = Scripted({"version": value("0.9.16"), "get_map_info": value("b")}, server.port)
         assert call(proxy.port, "get_map_info") == [encode_answer(0, value("b"))]
         again.close()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1", "nowhere.invalid"])
+def test_an_address_that_is_not_this_machines_is_one_sentence(host):
+    with pytest.raises(ConnectError, match=f"expected an IPv4 address of this machine .*'{host}'"):
+        CarlaProxy(("127.0.0.1", 2000), Realizing(engine="identity"), host=host, port=0)
 
 
 def image(frame: int) -> bytearray:
