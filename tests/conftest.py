@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from settled import actors_of
 from street import SIZE, make_chunk
 
 from realmaster_live import ChunkSpec
@@ -27,6 +28,7 @@ READY = re.compile(r"ready on ([\w.]+):(\d+)")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+COMPILING_S = 600  # a first test that needs a drawn town may wait for its renderer's compilation
 LONG = {"soak": 4 * 3600, "slow": 900}  # seconds that a test of a marker may take
 
 # Files that run in one process, by what they name: packages whose import takes seconds and
@@ -91,6 +93,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, limit_s in LONG.items():
             if item.get_closest_marker(marker) and not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(limit_s))
+        if "minitown" in item.fixturenames and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(COMPILING_S))
 
 
 def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -137,7 +141,7 @@ class MinitownServer:
         """Return a fresh carla.Client; eight workers, as one waits for the other in callbacks."""
         carla = pytest.importorskip("carla")
         client = carla.Client(self.host, self.port, 8)
-        client.set_timeout(10.0)
+        client.set_timeout(30.0)
         return client
 
 
@@ -165,11 +169,11 @@ def running_minitown(*options: str, port: int = 0) -> Iterator[MinitownServer]:
     finally:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        reader.join(5)
+        reader.join(60)
         process.stdout.close()
         process.stderr.close()
 
@@ -201,11 +205,11 @@ def restored(server: MinitownServer) -> Iterator:
     """Yield a client, and leave the world as it was: its settings, weather and actors."""
     client = server.client()
     world = client.get_world()
-    before = {actor.id for actor in _actors(world)}
+    before = {actor.id for actor in actors_of(world)}
     settings, weather = world.get_settings(), world.get_weather()
     yield client
     world = client.get_world()
-    extra = [actor for actor in _actors(world) if actor.id not in before]
+    extra = [actor for actor in actors_of(world) if actor.id not in before]
     for actor in extra:
         if actor.type_id.startswith("sensor.") and actor.is_listening():
             actor.stop()
@@ -213,14 +217,6 @@ def restored(server: MinitownServer) -> Iterator:
     world.set_weather(weather)
     world.apply_settings(settings)
     time.sleep(0.3)  # the client's threads end after stop()
-
-
-def _actors(world) -> Sequence:
-    if world.get_settings().synchronous_mode:
-        world.tick()
-    else:
-        world.wait_for_tick(5.0)
-    return list(world.get_actors())
 
 
 def _destroy(client, actors: Sequence) -> None:

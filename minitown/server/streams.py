@@ -24,7 +24,7 @@ QUEUE_LIMIT = 2  # messages a subscriber may lag behind a world that waits for i
 PATIENCE_S = 0.5  # how long ticks wait for a lagging subscriber, once, before it loses messages
 MOST_QUEUED = 64  # messages that a subscriber of a world that does not wait may lag behind
 RETRY_S = 0.2  # between attempts to accept while no descriptor is left
-ARRIVAL_S = 0.5  # how long a tick waits for a client that has just requested a stream
+ARRIVAL_S = 2.0  # how long a tick waits for a client that has just requested a stream
 DIAL_S = 5.0  # how long a client may take from asking for the state's stream to subscribing
 
 

@@ -4,12 +4,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import carla
 import pytest
+from settled import settle
+from waiting import until
 
 # In a process of its own: libcarla has crashed where one client of a process waited for a tick
 # while another loaded a world.
@@ -20,7 +21,7 @@ client = carla.Client(host, int(port), 1)
 client.set_timeout(30.0)
 getattr(client, call)(*names)
 """
-JOIN_S = 30.0  # longer than any timeout that the tests give a client
+JOIN_S = 60.0  # longer than any timeout that the tests give a client
 
 
 class Owner:
@@ -84,18 +85,37 @@ class Owner:
 
     def state(self) -> tuple:
         """Return what a bridge must leave behind: settings, and which actors there are."""
-        snapshot = self.world.wait_for_tick(5.0)  # the list of actors comes with the next state
-        self.world.wait_for_tick(5.0)
+        settle(self.world)
         settings = self.world.get_settings()
         names = [n for n in dir(settings) if not n.startswith("_")]
         values = {n: getattr(settings, n) for n in names}
-        return snapshot.id, values, sorted(actor.id for actor in self.world.get_actors())
+        actors = sorted(actor.id for actor in self.world.get_actors())
+        return self.world.get_snapshot().id, values, actors
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, "it did not happen in time"
-            time.sleep(0.005)
+    def finish_calls(self) -> None:
+        """Wait until the server has done what this client asked for and did not wait for.
+
+        Most calls that change an actor return before they are sent. A call with an answer comes
+        after them on the same connection; the ticks of other clients do not.
+        """
+        self.client.get_server_version()
+
+    def put(self, actor, place: carla.Transform) -> None:
+        """Move an actor before anything else happens."""
+        actor.set_transform(place)
+        self.finish_calls()
+
+    def steer(self, **control) -> None:
+        """Have the vehicle's controls in force before anything else happens."""
+        self.hero.apply_control(carla.VehicleControl(**control))
+        self.finish_calls()
+
+    def sensors(self, kind: str = "*") -> list:
+        """Return the sensors that there are as this client has heard of them so far."""
+        return list(self.world.get_actors().filter(f"sensor.{kind}"))
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        until(condition)
 
     @contextmanager
     def in_the_open(self) -> Iterator[None]:
@@ -130,7 +150,7 @@ class Owner:
 
         def work() -> None:
             while not stopped.wait(1.0 / rate_hz):
-                self.world.tick(5.0)
+                self.world.tick(30.0)
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -138,7 +158,7 @@ class Owner:
             yield
         finally:
             stopped.set()
-            thread.join(10.0)
+            thread.join(60)
 
     def close(self) -> None:
         self.world = self.client.get_world()
@@ -179,7 +199,7 @@ class DoomedTown:
 
     def client(self) -> carla.Client:
         client = carla.Client(self.host, self.port, 8)
-        client.set_timeout(10.0)
+        client.set_timeout(30.0)
         return client
 
     def kill(self) -> None:

@@ -17,10 +17,10 @@ def with_car(town: Any) -> Iterator[tuple[Any, Any]]:
         for place in world.get_map().get_spawn_points()
         if (car := world.try_spawn_actor(blueprint, place))
     )
-    world.wait_for_tick(5.0)
+    world.wait_for_tick(30.0)
     yield town, hero
     hero.destroy()
-    world.wait_for_tick(5.0)
+    world.wait_for_tick(30.0)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import time
 import cv2
 import numpy as np
 import pytest
+from settled import settle
+from waiting import until
 
 from realmaster_live.cli import main
 from realmaster_live.demo.demo import Demo
@@ -17,7 +19,7 @@ from realmaster_live.recording import Recording
 
 LONGEST_S = 400  # a cold start compiles the rasteriser, and the machine may be busy
 pytestmark = pytest.mark.timeout(2 * LONGEST_S)
-ATTACH = ("--engine", "identity", "--size", "128x64", "--timeout", "5")
+ATTACH = ("--engine", "identity", "--size", "128x64", "--timeout", "30")
 
 
 def realmaster(*arguments, **options):
@@ -47,20 +49,18 @@ def town_with_a_car(minitown, carla_client):
     blueprint.set_attribute("role_name", "hero")
     car = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[0])
     car.set_simulate_physics(False)
-    world.wait_for_tick(5.0)
+    world.wait_for_tick(30.0)
     yield minitown.port, world
 
 
 def sensors(world):
-    world.wait_for_tick(5.0)
+    settle(world)
     return list(world.get_actors().filter("sensor.*"))
 
 
-def until(condition, seconds=LONGEST_S):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def has_frames(folder):
+    """Whether a recording that goes on has frames on the disk."""
+    return any(path.stat().st_size > 20_000 for path in folder.rglob("frames.arrows"))
 
 
 def test_attach_records_and_replay_plays_it_again(town_with_a_car, tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_passive_leaves_the_clock_alone_and_counts_losses(town_with_a_car, tmp_p
 
 
 def test_an_ego_that_is_not_there_is_status_1(minitown, capsys):
-    flags = ["--port", str(minitown.port), *ATTACH, "--ego", "nobody"]
+    flags = ["--port", str(minitown.port), *ATTACH, "--ego", "nobody", "--timeout", "5"]
     assert main(["attach", *flags]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("realmaster: error: ")
@@ -133,8 +133,7 @@ def test_signals_restore_the_world_and_keep_the_recording(
     port, world = town_with_a_car
     folder = tmp_path / "drive"
     process = realmaster("record", folder, "--port", port, *ATTACH, stdout=subprocess.PIPE)
-    until(lambda: list(folder.rglob("frames.arrows")))
-    time.sleep(0.5)
+    until(lambda: has_frames(folder), seconds=LONGEST_S)
     process.send_signal(number)
     out, _ = ended(process)
     assert process.returncode == status
@@ -155,12 +154,11 @@ def test_a_server_that_dies_ends_the_run_and_the_recording_plays(running, tmp_pa
         process = realmaster(
             "record", folder, *flags, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        until(lambda: list(folder.rglob("frames.arrows")))
-        time.sleep(0.5)
+        until(lambda: has_frames(folder), seconds=LONGEST_S)
         town.process.kill()
         began = time.monotonic()
         _, error = ended(process)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < LONGEST_S / 2
     assert process.returncode == 1
     assert error.splitlines()[-1].startswith("realmaster: error: expected ")
     recording = Recording(folder)

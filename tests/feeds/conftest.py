@@ -25,7 +25,7 @@ class Negative:
         self.gate.set()
 
     def realize(self, chunk: Chunk) -> Chunk:
-        assert self.gate.wait(10.0)
+        assert self.gate.wait(60)
         self.chunks.append(chunk)
         return chunk.with_frames(255 - chunk.frames)
 
@@ -54,7 +54,7 @@ class Listener:
 
     def wait(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.got) >= count, 10.0), self.got
+            assert self.changed.wait_for(lambda: len(self.got) >= count, 60.0), self.got
 
 
 def arrival(number: int, *, size=(WIDTH, HEIGHT)) -> Arrival:

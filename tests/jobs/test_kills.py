@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trial_worker
 from trial_dataset import calls, make_dataset, worker
+from waiting import until
 
 from realmaster_live.jobs.leases import LEASES, hold
 from realmaster_live.jobs.work import DONE, QUARANTINED
@@ -31,10 +32,7 @@ def start(dataset: Path, point: str = "never", victim: str = "c01") -> subproces
 
 
 def await_call(dataset: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not calls(dataset):
-        assert time.monotonic() < deadline, "no worker began a clip"
-        time.sleep(0.02)
+    until(lambda: calls(dataset), "no worker began a clip")
 
 
 def check_whole(dataset: Path) -> None:
@@ -51,7 +49,7 @@ def check_whole(dataset: Path) -> None:
 @pytest.mark.parametrize("point", [p for p in trial_worker.POINTS if p != "never"])
 def test_a_worker_that_is_killed_loses_only_what_was_not_committed(point, tmp_path):
     dataset = make_dataset(tmp_path / "set")
-    assert start(dataset, point).wait(30) == -signal.SIGKILL
+    assert start(dataset, point).wait(60) == -signal.SIGKILL
     committed = {row.clip_id for row in rows(dataset, "copies")}
     assert committed == {"c00"}, "the clip before the victim is committed, the victim is not"
     before = calls(dataset)
@@ -69,7 +67,7 @@ def test_a_worker_that_is_killed_loses_only_what_was_not_committed(point, tmp_pa
 @pytest.mark.parametrize("point", ["before write", "before rename", "before row", "in the row"])
 def test_what_a_killed_worker_leaves_behind_is_garbage(point, tmp_path):
     dataset = make_dataset(tmp_path / "set")
-    assert start(dataset, point).wait(30) == -signal.SIGKILL
+    assert start(dataset, point).wait(60) == -signal.SIGKILL
     for path in stage_folder(dataset, "copies").iterdir():
         os.utime(path, (0, 0))  # long ago: a young unfinished file may belong to a living worker
     found = find_garbage(Chain(dataset))
@@ -86,20 +84,20 @@ def test_what_a_killed_worker_leaves_behind_is_garbage(point, tmp_path):
 def test_a_clip_that_kills_its_worker_again_and_again_is_given_up(tmp_path):
     dataset = make_dataset(tmp_path / "set")
     for _ in range(3):
-        assert start(dataset, "before write").wait(30) == -signal.SIGKILL
-    assert start(dataset, "before write").wait(30) == 0
+        assert start(dataset, "before write").wait(60) == -signal.SIGKILL
+    assert start(dataset, "before write").wait(60) == 0
     states = {name: row.status for name, row in Chain(dataset).rows("copies").items()}
     assert states == dict.fromkeys(CLIPS, DONE) | {"c01": QUARANTINED}
     assert "killed" in Chain(dataset).rows("copies")["c01"].error
 
 
 def test_a_worker_that_was_asleep_finds_its_lease_taken_and_its_work_done(tmp_path):
-    dataset = make_dataset(tmp_path / "set", wait_s=0.3, run={"lease_s": 0.6})
+    dataset = make_dataset(tmp_path / "set", wait_s=1.5, run={"lease_s": 1.5})
     sleeper = start(dataset)
     try:
         await_call(dataset)
         sleeper.send_signal(signal.SIGSTOP)
-        time.sleep(1.0)
+        time.sleep(2.0)  # longer than the lease
         held = {path.stem for path in (dataset / LEASES).glob("*.json")}
         assert len(held) == 1
         worker(dataset).run()
@@ -107,7 +105,7 @@ def test_a_worker_that_was_asleep_finds_its_lease_taken_and_its_work_done(tmp_pa
         made = {row.key: row for row in rows(dataset, "copies")}
     finally:
         sleeper.send_signal(signal.SIGCONT)
-    assert sleeper.wait(30) == 0
+    assert sleeper.wait(60) == 0
     check_whole(dataset)
     assert {row.key: row for row in rows(dataset, "copies")} == made, "the sleeper wrote a row"
     assert len(calls(dataset)) == len(CLIPS) + 1, "one clip was tried twice, by both"
@@ -116,13 +114,13 @@ def test_a_worker_that_was_asleep_finds_its_lease_taken_and_its_work_done(tmp_pa
 def test_two_workers_never_make_the_same_clip(tmp_path):
     dataset = make_dataset(tmp_path / "set", wait_s=0.05)
     processes = [start(dataset), start(dataset)]
-    assert [process.wait(30) for process in processes] == [0, 0]
+    assert [process.wait(60) for process in processes] == [0, 0]
     check_whole(dataset)
     assert sorted(calls(dataset)) == CLIPS
 
 
 def test_sigterm_gives_the_lease_back_and_counts_no_attempt(tmp_path):
-    dataset = make_dataset(tmp_path / "set", wait_s=30.0)
+    dataset = make_dataset(tmp_path / "set", wait_s=60.0)
     command = [sys.executable, "-m", "realmaster_live", "pairs", "work", str(dataset)]
     parts = str(Path(trial_worker.__file__).parent)
     process = subprocess.Popen(
@@ -132,7 +130,7 @@ def test_sigterm_gives_the_lease_back_and_counts_no_attempt(tmp_path):
         await_call(dataset)
     finally:
         process.terminate()
-    assert process.wait(10) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
     assert not list((dataset / LEASES).glob("*.json"))
     assert not rows(dataset, "copies")
     assert not list(dataset.rglob(".*.part*"))

@@ -108,7 +108,7 @@ def test_a_rig_beside_viewers_takes_no_more_with_time(running, minutes, tmp_path
             done.set()
             recorder.kill()
             for viewer in viewers:
-                viewer.join(10)
+                viewer.join(60)
     assert sum(received) > 1e5 * minutes
     figures = np.array(history)  # (times, processes, 3)
     warm = int(WARM_UP * len(figures))

@@ -25,7 +25,7 @@ class Hold:
 
     def wait(self):
         self.reached.set()
-        self.over.wait(10.0)
+        self.over.wait(60)
 
 
 class MovingBar:
@@ -48,7 +48,7 @@ class MovingBar:
                     self.closed.wait()
                     return
                 if number == 8 and self.hold is not None:
-                    self.hold.reached.wait(10.0)
+                    self.hold.reached.wait(60)
                 time.sleep(self.every_s)
                 image = np.zeros((8, 16, 3), np.uint8)
                 image[:, number % 16] = 255
@@ -410,6 +410,6 @@ def test_signals_close_everything(number, code, tmp_path):
     ) as process:
         assert process.stdout.readline() == "chunk 0\n"
         process.send_signal(number)
-        rest, _ = process.communicate(timeout=20)
+        rest, _ = process.communicate(timeout=60)
     assert rest.endswith("closed\n")
     assert process.returncode == code

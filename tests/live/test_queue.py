@@ -22,7 +22,7 @@ def test_block_waits_for_room():
     thread.join(0.05)
     assert thread.is_alive()
     assert queue.get() == 1
-    thread.join(2)
+    thread.join(60)
     assert not thread.is_alive()
     assert queue.get() == 2
 
@@ -58,7 +58,7 @@ def test_close_wakes_both_ends(work):
     thread.join(0.05)
     assert thread.is_alive()
     queue.close()
-    thread.join(2)
+    thread.join(60)
     assert woken == [True]
     assert queue.closed
 

@@ -44,7 +44,7 @@ def synchronous(client) -> dict:
     try:
         for _ in range(12):
             frame = world.tick()
-            while images.get(timeout=5.0).frame != frame:
+            while images.get(timeout=30).frame != frame:
                 pass
             frames.append(frame)
     finally:
@@ -65,7 +65,7 @@ def manual_control(client) -> dict:
     try:
         while len(seen) < 20:
             car.apply_control(carla.VehicleControl(throttle=0.8))
-            world.wait_for_tick(5.0)
+            world.wait_for_tick(30.0)
             if "image" in latest:
                 image = latest["image"]
                 image.convert(carla.ColorConverter.Raw)
@@ -113,7 +113,7 @@ def recorder(client) -> dict:
     car = car_in(world)
     client.start_recorder("ways-in.log")
     for _ in range(5):
-        world.wait_for_tick(5.0)
+        world.wait_for_tick(30.0)
     client.stop_recorder()
     told = client.show_recorder_file_info("ways-in.log", False)
     car.destroy()
@@ -124,7 +124,7 @@ def two_clients(client) -> dict:
     """One client ticks, another one reads the first one's camera."""
     world = client.get_world()
     other = carla.Client("127.0.0.1", int(sys.argv[2]), 8)
-    other.set_timeout(10.0)
+    other.set_timeout(60.0)
     car = car_in(world)
     camera = camera_on(world, car)
     set_synchronous(world, True)
@@ -133,11 +133,10 @@ def two_clients(client) -> dict:
         world.tick()
         same = other.get_world().get_actor(camera.id)
         same.listen(images.put)
-        time.sleep(0.3)
         got = 0
         for _ in range(6):
             frame = world.tick()
-            while images.get(timeout=5.0).frame != frame:
+            while images.get(timeout=30).frame != frame:
                 pass
             got += 1
         same.stop()
@@ -158,6 +157,6 @@ KINDS = {
 
 if __name__ == "__main__":
     own = carla.Client("127.0.0.1", int(sys.argv[2]), 8)
-    own.set_timeout(10.0)
+    own.set_timeout(60.0)
     print(json.dumps(KINDS[sys.argv[1]](own)), flush=True)
     time.sleep(0.3)  # the client's threads end after stop()

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import numpy as np
@@ -95,10 +94,10 @@ def game(scheme, recording, *arguments):
     thread = threading.Thread(target=serve, args=(options, places.put, over.is_set), name="standin")
     thread.start()
     try:
-        yield f"{scheme}://{places.get(timeout=10)}"
+        yield f"{scheme}://{places.get(timeout=30)}"
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -132,10 +131,3 @@ def still(server, number, fields=None):
         rng = np.random.default_rng(number)
         image = rng.integers(0, 256, (8, 12, 3), np.uint8)
         server.write(encode_pair(image, {"index": number, **(fields or {})}))
-
-
-def until(condition):
-    deadline = time.monotonic() + 10.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from driven_scene import FPS, SIZE, driven_chunk
+from waiting import until
 
 from realmaster_live import ChunkSpec, SourceInfo
 from realmaster_live.frames.run_info import RunInfo
@@ -41,16 +42,9 @@ def drive(sink, chunks=5, cameras=("front",), pause_s=0.0, trust=None):
                 chunk = replace(driven_chunk(index, camera, trust=trust), captured_at=captured_at)
                 sink.write(chunk)
                 written.append(chunk)
-            wait_until_taken(sink)
+            if hasattr(sink, "figures"):
+                until(lambda: not sink.figures.waiting, "the sink takes nothing")
             time.sleep(pause_s)
     finally:
         sink.close()
     return written
-
-
-def wait_until_taken(sink):
-    """Wait until nothing is left in a sink's queue."""
-    deadline = time.monotonic() + 30.0
-    while getattr(sink, "figures", None) and sink.figures.waiting:
-        assert time.monotonic() < deadline, "the sink takes nothing"
-        time.sleep(0.002)

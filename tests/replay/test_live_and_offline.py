@@ -56,7 +56,7 @@ def hero(carla_client):
     blueprint.set_attribute("role_name", "hero")
     car = world.spawn_actor(blueprint, world.get_map().get_spawn_points()[3])
     car.enable_constant_velocity(carla.Vector3D(6.0, 0.0, 0.0))
-    world.wait_for_tick(5.0)
+    world.wait_for_tick(30.0)
 
 
 def drive(server, folder, *, frames, lost=(), prompts=None, seed=0) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from footage import write_film, write_pictures, write_recording
 from street import SIZE
+from waiting import until
 
 from realmaster_live.cli import main
 from realmaster_live.jobs.leases import hold
@@ -147,10 +148,7 @@ def test_sigterm_leaves_nothing_behind_and_counts_no_attempt(tmp_path):
     (tmp_path / "a").mkdir()
     out = tmp_path / "a" / "out"
     process = subprocess.Popen([*REALMASTER, *source, "--out", str(out), *FLAGS])
-    deadline = time.monotonic() + 60
-    while not list(out.parent.rglob("real.*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: list(out.parent.rglob("real.*")))
     process.terminate()
     assert process.wait(60) == 128 + signal.SIGTERM
     assert not list(out.rglob("*.part"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from driven_scene import SIZE, driven_chunk
 from sink_drive import drive, run_info
+from waiting import until
 
 import realmaster_live as rm
 
@@ -59,9 +60,7 @@ def test_shared_memory_is_read(tmp_path):
     sink.begin(run_info("front"))
     for index in range(3):
         sink.write(driven_chunk(index))
-    deadline = time.monotonic() + 10
-    while sink.figures.written < 12 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: sink.figures.written == 12)
     width, height = SIZE
     last = driven_chunk(2)
     lines = lines_of(run(block, tmp_path))

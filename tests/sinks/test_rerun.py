@@ -60,7 +60,7 @@ def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
     sink = RerunSink(viewer="browser", ports=(free_port(), free_port()))
     sink.open()
     with contextlib.closing(sink):
-        with urllib.request.urlopen(sink.url, timeout=10) as page:
+        with urllib.request.urlopen(sink.url, timeout=60) as page:
             assert b"<title>Rerun" in page.read()
         import psutil
 
@@ -75,5 +75,5 @@ def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
             other.open()
         sink.begin(run_info())
     assert sink._process.poll() is not None
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive

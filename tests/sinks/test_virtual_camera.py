@@ -54,8 +54,7 @@ def test_the_first_cameras_pictures_are_shown_in_order_and_spread(kept):
     for (_, shown), wanted in zip(kept, front, strict=True):
         np.testing.assert_array_equal(shown, wanted)
     times = [at for at, _ in kept[4:]]
-    gaps = np.diff(times).reshape(-1)
-    assert min(gaps[:3]) > 0.05  # not four at once
+    assert times[3] - times[0] > 0.1  # not four at once
 
 
 def test_a_device_that_is_not_there_is_one_sentence(kept):

@@ -42,6 +42,7 @@ def scene(drawn_owner):
         place.z = start.location.z + height if kind.startswith("walker") else start.location.z
         actor.set_transform(carla.Transform(place, facing))
         actors[name] = actor
+    drawn_owner.finish_calls()
     options = {"host": drawn_owner.host, "port": drawn_owner.port, "ego": hero.id}
     mount = Mount(x=0.5, z=1.8)
     width, height = SIZE

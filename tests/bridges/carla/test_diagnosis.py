@@ -21,7 +21,7 @@ pytestmark = pytest.mark.carla
 
 
 def attach(owner, **options) -> CarlaBridge:
-    options = {"timeout_s": 20.0, "width": 64, "height": 48, "labels": (), **options}
+    options = {"timeout_s": 30.0, "width": 64, "height": 48, "labels": (), **options}
     return CarlaBridge(owner.host, owner.port, **options)
 
 
@@ -128,6 +128,7 @@ def test_frames_continue_with_a_respawned_ego(owner, synchronous, ego):
         later = next(frame for frame in frames if bridge.ego.id != old)
         assert later.dropped_before > 0
         assert bridge.ego.id == hero.id
+        owner.wait_until(lambda: owner.world.get_snapshot().find(hero.id) is not None)
         at = owner.world.get_snapshot().find(hero.id).get_transform().location
         place = next(itertools.islice(frames, 5, None)).ego_to_world[:2, 3]
         np.testing.assert_allclose(place, (at.x, -at.y), atol=0.5)
@@ -142,6 +143,7 @@ def test_frames_continue_where_somebody_destroys_our_cameras(owner, synchronous)
         frames = bridge.frames()
         next(frames)
         old = bridge.cameras["front"].picture.id
+        owner.wait_until(lambda: old in {sensor.id for sensor in owner.sensors()})
         owner.world.get_actors().find(old).destroy()
         later = next(frame for frame in frames if bridge.cameras["front"].picture.id != old)
         assert later.dropped_before > 0 and bridge.ego.id == owner.hero.id
@@ -226,7 +228,7 @@ def test_a_stalled_server_is_named(doomed, synchronous):
 
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_a_killed_server_is_noticed_long_before_the_timeout(doomed, synchronous):
-    timeout_s = 15.0
+    timeout_s = 20.0
     with attach(doomed, synchronous=synchronous, timeout_s=timeout_s) as bridge:
         frames = bridge.frames()
         next(frames)
@@ -235,7 +237,7 @@ def test_a_killed_server_is_noticed_long_before_the_timeout(doomed, synchronous)
         began = time.monotonic()
         with pytest.raises(ConnectError, match="start it and attach again"):
             until_it_ends(frames)
-        assert time.monotonic() - began < timeout_s - 3.0  # the call itself takes all of it
+        assert time.monotonic() - began < timeout_s - 4.0  # the call itself takes all of it
 
 
 def test_a_shut_stream_port_is_named(blank_minitown):
@@ -245,7 +247,7 @@ def test_a_shut_stream_port_is_named(blank_minitown):
         forwarded("127.0.0.2", blank_minitown),  # this address has no stream port
         pytest.raises(ConnectError, match=expected),
     ):
-        CarlaBridge("127.0.0.2", port, timeout_s=2.0)
+        CarlaBridge("127.0.0.2", port, timeout_s=8.0)
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
@@ -253,7 +255,7 @@ def test_a_stream_port_that_is_shut_while_running_is_named(owner, synchronous):
     before, far = owner.state(), "127.0.0.3"
     with forwarded(far, owner.town):
         with forwarded(far, owner.town, after=1):
-            options = {"width": 64, "height": 48, "labels": (), "timeout_s": 3.0}
+            options = {"width": 64, "height": 48, "labels": (), "timeout_s": 8.0}
             bridge = CarlaBridge(far, owner.port, synchronous=synchronous, **options)
             frames = bridge.frames()
             next(frames)
@@ -300,7 +302,7 @@ def test_a_lifeline_opens_again_where_the_server_hangs_up_on_idle_clients():
     with socket.create_server(("127.0.0.1", 0)) as server:
         lifeline = Lifeline(*server.getsockname())
         server.accept()[0].close()
-        deadline = time.monotonic() + 10.0
+        deadline = time.monotonic() + 60.0
         assert lifeline.is_up()
         second = server.accept()[0]
         assert lifeline.is_up()

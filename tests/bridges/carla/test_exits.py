@@ -22,7 +22,7 @@ CLIENT = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 from realmaster_live.bridges.carla.bridge import CarlaBridge
-bridge = CarlaBridge("{host}", {port}, width=160, height=96, timeout_s=8.0)
+bridge = CarlaBridge("{host}", {port}, width=160, height=96, timeout_s=30.0)
 {setup}
 for count, frame in enumerate(bridge.frames()):
     if count == 3:
@@ -43,7 +43,7 @@ def run_client(owner, *, setup: str = "", then: str = "pass", kill: int | None =
             settings = owner.world.get_settings()
             assert settings.synchronous_mode and settings.fixed_delta_seconds == 0.05
             process.send_signal(kill)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     finally:
         process.kill()
         process.communicate()
@@ -94,7 +94,7 @@ def test_a_program_with_its_own_handler_keeps_it(owner):
     def mine(number, frame):
         raise SystemExit(42)
     signal.signal(signal.SIGTERM, mine)
-    bridge = CarlaBridge(bridge._session.host, bridge._session.port, labels=(), timeout_s=8.0)
+    bridge = CarlaBridge(bridge._session.host, bridge._session.port, labels=(), timeout_s=30.0)
     assert signal.getsignal(signal.SIGTERM) is mine
     """
     assert run_client(owner, setup=setup, kill=signal.SIGTERM) == 42
@@ -118,7 +118,7 @@ def test_guards_put_the_defaults_back_after_the_last_one():
 
 def test_a_closed_bridge_gives_the_signals_back(owner):
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    with CarlaBridge(owner.host, owner.port, labels=(), timeout_s=8.0):
+    with CarlaBridge(owner.host, owner.port, labels=(), timeout_s=30.0):
         assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
@@ -143,7 +143,7 @@ def test_signals_during_clean_up_wait_for_its_end():
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_the_death_of_the_server_ends_the_frames(doomed, synchronous):
     bridge = CarlaBridge(
-        doomed.host, doomed.port, labels=("depth",), synchronous=synchronous, timeout_s=10.0
+        doomed.host, doomed.port, labels=("depth",), synchronous=synchronous, timeout_s=20.0
     )
     frames = bridge.frames()
     for _ in range(3):
@@ -154,13 +154,13 @@ def test_the_death_of_the_server_ends_the_frames(doomed, synchronous):
         for _ in frames:
             pass
     bridge.close()
-    assert time.monotonic() - started < 9.0  # none of it waits for an answer
+    assert time.monotonic() - started < 16.0  # none of it waits for an answer
 
 
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_frames_continue_in_the_world_that_somebody_else_loads(owner, synchronous):
     with CarlaBridge(
-        owner.host, owner.port, ego="hero", synchronous=synchronous, timeout_s=8.0
+        owner.host, owner.port, ego="hero", synchronous=synchronous, timeout_s=30.0
     ) as bridge:
         frames = bridge.frames()
         old = [next(frames) for _ in range(3)]
@@ -171,12 +171,12 @@ def test_frames_continue_in_the_world_that_somebody_else_loads(owner, synchronou
         assert cut and bridge.cameras["front"].picture is not old_camera
         assert bridge.ego.id == owner.hero.id
         assert new[-1].timestamp != old[-1].timestamp
-    assert not owner.world.get_actors().filter("sensor.*")
+    owner.wait_until(lambda: not owner.sensors())
     assert not owner.world.get_settings().synchronous_mode
 
 
 def test_a_loaded_world_without_the_vehicle_is_an_error(owner):
-    with CarlaBridge(owner.host, owner.port, ego="hero", labels=(), timeout_s=1.5) as bridge:
+    with CarlaBridge(owner.host, owner.port, ego="hero", labels=(), timeout_s=5.0) as bridge:
         frames = bridge.frames()
         next(frames)
         reload(owner, vehicle=False)
@@ -225,8 +225,8 @@ def test_another_release_is_refused_by_its_answer_to_version_alone():
         thread = threading.Thread(target=answer, args=(server,), daemon=True)
         thread.start()
         with pytest.raises(ConnectError, match=r"got 0\.9\.13: start a server of release 0\.9\."):
-            CarlaBridge(port=server.getsockname()[1], timeout_s=3.0)
-        thread.join(3.0)
+            CarlaBridge(port=server.getsockname()[1], timeout_s=30.0)
+        thread.join(60)
     assert asked == ["version"]
 
 

@@ -105,7 +105,7 @@ def test_a_living_client_keeps_its_cameras_and_its_ticks(owner, ticks):
         assert any("on elsewhere: left, since only that host" in text for text in cleaning.left)
         assert ("may be pausing" in " ".join(cleaning.left)) is ticks
         assert owner.world.get_settings().synchronous_mode is ticks
-        assert len(our_sensors(owner.world).owned) == 4
+        owner.wait_until(lambda: len(our_sensors(owner.world).owned) == 4)
         far.destroy()
         process.stdin.write("end\n")
         process.stdin.flush()

@@ -23,7 +23,7 @@ SLACK_PX = 2.0
 @contextmanager
 def attached(owner, **options) -> Iterator[CarlaBridge]:
     options = {"width": WIDTH, "height": HEIGHT, "labels": ("instance",), **options}
-    with CarlaBridge(owner.host, owner.port, ego=owner.hero.id, timeout_s=10.0, **options) as one:
+    with CarlaBridge(owner.host, owner.port, ego=owner.hero.id, timeout_s=30.0, **options) as one:
         yield one
 
 
@@ -56,18 +56,13 @@ def standing(
             owner.wait_until(lambda: owner.world.get_snapshot().find(actor.id) is None)
 
 
-def put(owner, actor, place: carla.Transform) -> None:
-    """Move an actor before anything else happens."""
-    owner.client.apply_batch_sync([carla.command.ApplyTransform(actor.id, place)])
-
-
 @contextmanager
 def elsewhere(owner, place: carla.Transform) -> Iterator[None]:
     """Put the vehicle somewhere else meanwhile."""
     start = owner.hero.get_transform()
 
     def go(to: carla.Transform) -> None:
-        put(owner, owner.hero, to)
+        owner.put(owner.hero, to)
         owner.wait_until(lambda: owner.hero.get_location().distance(to.location) < 0.5)
 
     owner.hero.set_simulate_physics(False)
@@ -77,6 +72,7 @@ def elsewhere(owner, place: carla.Transform) -> Iterator[None]:
     finally:
         go(start)
         owner.hero.set_simulate_physics(True)
+        owner.finish_calls()
 
 
 def the(frame, object_id: int):
@@ -168,8 +164,9 @@ def test_each_head_of_a_traffic_light_is_boxed_and_says_what_it_shows(drawn_owne
         frames = bridge.frames()
         for state in (carla.TrafficLightState.Red, carla.TrafficLightState.Green):
             light.set_state(state)
+            owner.finish_calls()
             frame = list(islice(frames, 2))[-1]
-            assert light.state == state
+            owner.wait_until(lambda state=state: light.state == state)
             heads = [one for one in frame.objects if one.mask_id == light.id & 0xFFFF]
             shown.append([one.light for one in heads])
     light.freeze(False)
@@ -214,56 +211,65 @@ def test_a_parked_car_is_boxed_along_its_own_axes(drawn_owner):
 
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_boxes_are_of_the_very_frame_at_speed(drawn_owner, synchronous):
-    owner, ticks, frames = drawn_owner, {}, []
+    owner, ticks, enough = drawn_owner, {}, 8 if synchronous else 2
     with (
         owner.in_the_open(),
         standing(owner, "vehicle.tesla.model3", 14.0, -11.0, 90.0) as car,
         attached(owner, synchronous=synchronous) as bridge,
     ):
         watch = owner.world.on_tick(lambda tick: ticks.update({tick.frame: tick}))
-        start = car.get_transform().location
-        middle = car.bounding_box.location
+        start = car.get_transform()
         car.enable_constant_velocity(carla.Vector3D(15.0, 0.0, 0.0))
-        for frame in islice(bridge.frames(), 300):
-            frames.append(frame)
-            place = the(frame, car.id).object_to_world[:3, 3]
-            if math.hypot(place[0] - start.x, place[1] + start.y) > 22.0:
+        seen, frames = 0, bridge.frames()
+        for _ in range(20):  # a slow machine sees little of a car that passes once
+            passing = []
+            for frame in frames:
+                passing.append(frame)
+                place = the(frame, car.id).object_to_world[:3, 3]
+                if math.hypot(place[0] - start.location.x, place[1] + start.location.y) > 22.0:
+                    break
+            owner.wait_until(lambda last=frame: max(ticks, default=0) >= last.frame_id)
+            seen += sum(is_boxed_at_speed(frame, car, ticks) for frame in passing)
+            if seen >= enough:
                 break
+            owner.put(car, start)
+            next(frame for frame in frames if frame.frame_id > passing[-1].frame_id + 2)
         owner.world.remove_on_tick(watch)
         car.disable_constant_velocity()
-    seen = 0
-    for frame in frames:
-        one, tick = the(frame, car.id), ticks.get(frame.frame_id)
-        box = outline(frame, one)
-        if tick is None or box[0] < 1 or box[2] > 285:  # a tree stands to the right
-            continue
-        place = tick.find(car.id).get_transform()
-        truth = place.transform(carla.Location(middle))  # which changes what it is given
-        np.testing.assert_allclose(
-            one.object_to_world[:3, 3], (truth.x, -truth.y, truth.z), atol=1e-3
-        )
-        mask = bounds(mask_of(frame, one.class_id, one.mask_id))
-        assert sticks_out(mask, box) < SLACK_PX
-        assert sticks_out(box, mask) < 8  # the tick before would be 0.75 m, some 17 pixels off
-        assert one.velocity @ one.object_to_world[:3, 0] == pytest.approx(15.0, rel=0.01)
-        seen += 1
-    assert seen >= (8 if synchronous else 2)
+    assert seen >= enough
+
+
+def is_boxed_at_speed(frame, car, ticks) -> bool:
+    """Check a frame's box of a car of 15 m/s; return whether it could be checked."""
+    one, tick = the(frame, car.id), ticks.get(frame.frame_id)
+    box = outline(frame, one)
+    if tick is None or box[0] < 1 or box[2] > 285:  # a tree stands to the right
+        return False
+    place = tick.find(car.id).get_transform()
+    truth = place.transform(carla.Location(car.bounding_box.location))  # changes what it is given
+    np.testing.assert_allclose(one.object_to_world[:3, 3], (truth.x, -truth.y, truth.z), atol=1e-3)
+    mask = bounds(mask_of(frame, one.class_id, one.mask_id))
+    assert sticks_out(mask, box) < SLACK_PX
+    assert sticks_out(box, mask) < 8  # the tick before would be 0.75 m, some 17 pixels off
+    assert one.velocity @ one.object_to_world[:3, 0] == pytest.approx(15.0, rel=0.01)
+    return True
 
 
 def test_what_moves_without_a_velocity_gets_one(owner):
     with standing(owner, "vehicle.tesla.model3", 15.0) as car, attached(owner) as bridge:
         car.set_simulate_physics(False)
+        owner.finish_calls()
         place, reported, speeds = car.get_transform(), [], []
         for frame in islice(bridge.frames(), 6):
             one = the(frame, car.id)
             speeds.append(np.linalg.norm(one.velocity))
             reported.append(car.get_velocity().length())
             place.location.x += 0.4
-            put(owner, car, place)
+            owner.put(car, place)
         assert max(reported) == 0.0
         np.testing.assert_allclose(speeds[2:], 8.0, rtol=1e-3)
         place.location.x += 50.0
-        put(owner, car, place)
+        owner.put(car, place)
         frame = next(iter(bridge.frames()))
         assert not the(frame, car.id).velocity.any()  # put elsewhere, not driven
 
@@ -326,7 +332,7 @@ def test_a_light_that_may_have_changed_since_its_tick_is_not_reported(owner):
 @pytest.mark.parametrize("synchronous", [True, False])
 def test_things_of_a_world_that_somebody_else_loads(owner, synchronous):
     with CarlaBridge(
-        owner.host, owner.port, ego="hero", synchronous=synchronous, labels=(), timeout_s=8.0
+        owner.host, owner.port, ego="hero", synchronous=synchronous, labels=(), timeout_s=30.0
     ) as bridge:
         frames = bridge.frames()
         list(islice(frames, 3))

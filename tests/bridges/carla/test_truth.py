@@ -26,11 +26,10 @@ def drive(drawn_owner):
         height=HEIGHT,
         labels=("depth", "semantic", "instance", "flow"),
     ) as bridge:
-        control = owner.carla.VehicleControl(throttle=0.7, steer=0.25)
-        owner.hero.apply_control(control)
+        owner.steer(throttle=0.7, steer=0.25)
         frames = list(islice(bridge.frames(), 28))
-    owner.hero.apply_control(owner.carla.VehicleControl(brake=1.0))
-    owner.hero.set_transform(start)
+    owner.steer(brake=1.0)
+    owner.put(owner.hero, start)
     assert np.linalg.norm(frames[-1].cam_to_world[:3, 3] - frames[0].cam_to_world[:3, 3]) > 1.0
     turned = frames[0].cam_to_world[:3, 2] @ frames[-1].cam_to_world[:3, 2]
     assert turned < np.cos(np.radians(2.0))

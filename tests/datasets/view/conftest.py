@@ -24,7 +24,7 @@ class Client:
     def ask(self, method, path, body=None, **headers):
         """Return status and content."""
         place = self.view.url.removeprefix("http://").partition("/")[0]
-        with closing(http.client.HTTPConnection(place, timeout=20)) as connection:
+        with closing(http.client.HTTPConnection(place, timeout=60)) as connection:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read()

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from driven_scene import SIZE, realized
+from waiting import until
 
 from realmaster_live import Recording
 from realmaster_live.cli import main
@@ -35,12 +35,8 @@ def mosaic(client, path):
 
 def checked(client):
     """Return what is damaged once all files were compared."""
-    for _ in range(200):
-        found = client.json("/damaged.json")
-        if found["checked"]:
-            return found["damaged"]
-        time.sleep(0.05)
-    raise AssertionError("never checked")
+    found = until(lambda: (now := client.json("/damaged.json"))["checked"] and now)
+    return found["damaged"]
 
 
 def test_the_timeline_is_that_of_the_recording(client):
@@ -257,10 +253,10 @@ def test_the_command_serves_until_it_is_interrupted(drives):
     ) as one:
         try:
             address = one.stdout.readline().strip()
-            with urllib.request.urlopen(f"{address}drives.json", timeout=20) as answer:
+            with urllib.request.urlopen(f"{address}drives.json", timeout=60) as answer:
                 names = [drive["name"] for drive in json.load(answer)["drives"]]
             one.send_signal(signal.SIGINT)
-            assert one.wait(20) == 0
+            assert one.wait(60) == 0
         finally:
             one.kill()
         assert names == ["one", "two"] and one.stderr.read() == ""

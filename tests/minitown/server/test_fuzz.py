@@ -8,6 +8,7 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import until
 
 from realmaster_live.bridges.carla.wire.rpc import Request, encode_request
 from realmaster_live.minitown.server.rpc import CALLS
@@ -40,7 +41,7 @@ GARBAGE = {
 
 
 def connect(server, offset=0):
-    return socket.create_connection((server.host, server.port + offset), timeout=5.0)
+    return socket.create_connection((server.host, server.port + offset), timeout=30.0)
 
 
 def ask(server, name, args):
@@ -57,7 +58,7 @@ def ask(server, name, args):
 
 
 def closed(sock):
-    """Return whether the server hangs up on us, within five seconds."""
+    """Return whether the server hangs up on us, within the socket's time."""
     try:
         while sock.recv(1 << 16):
             pass
@@ -114,16 +115,15 @@ def test_stream_port_survives_strangers(blank_client, blank_minitown):
         sock.settimeout(0.3)
         with pytest.raises(TimeoutError):
             sock.recv(1)  # kept open and idle: a client would dial again at once
-    assert blank_client.get_world().wait_for_tick(5.0).frame > 0
+    assert blank_client.get_world().wait_for_tick(30.0).frame > 0
 
 
 def test_a_subscriber_that_never_reads_does_not_stop_the_others(blank_client, blank_minitown):
     world = blank_client.get_world()
     with connect(blank_minitown, 1) as sock:
         sock.sendall(struct.pack("<I", 1))
-        first = world.wait_for_tick(5.0).frame
-        time.sleep(1.0)
-        assert world.wait_for_tick(5.0).frame - first > 10
+        first = world.wait_for_tick(30.0).frame
+        until(lambda: world.get_snapshot().frame - first > 10)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -154,4 +154,4 @@ def test_random_arguments_are_answered(blank_minitown, name, args):
 def test_town_is_still_whole(blank_client):
     world = blank_client.get_world()
     assert world.get_map().get_spawn_points()
-    assert world.wait_for_tick(5.0).frame > 0
+    assert world.wait_for_tick(30.0).frame > 0

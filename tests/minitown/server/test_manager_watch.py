@@ -45,13 +45,13 @@ async def watched(*, synchronous=True, answers=True):
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        await asyncio.wait(handlers, timeout=5) if handlers else None
+        await asyncio.wait(handlers, timeout=60) if handlers else None
         episode.close()
         server.close()
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

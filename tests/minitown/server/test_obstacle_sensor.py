@@ -125,7 +125,7 @@ def test_the_client_hears_of_obstacles(carla_client):
     heard = queue.Queue()
     sensor.listen(heard.put)
     frames = [world.tick() for _ in range(6)]
-    events = [heard.get(timeout=5) for _ in range(3)]
+    events = [heard.get(timeout=30) for _ in range(3)]
     for event in events:
         assert event.other_actor.type_id == "static.buildings"
         assert (event.other_actor.id, event.other_actor.semantic_tags) == (0, [3])

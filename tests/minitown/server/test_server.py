@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 import pytest
+from settled import settle
+from waiting import until
 
 carla = pytest.importorskip("carla")
 
@@ -45,6 +47,17 @@ def camera(world, kind, parent=None, mount=MOUNT, size=SIZE, fov=77.0, tick=0.0)
     return actor, images
 
 
+def until_silent(world, images):
+    """Tick until no image comes any more: `stop` returns before the server has heard of it."""
+    for _ in range(20):
+        world.tick()
+        try:
+            images.get(timeout=0.5)
+        except queue.Empty:
+            return
+    raise AssertionError("a stopped camera goes on")
+
+
 def pixels(image):
     return np.frombuffer(image.raw_data, np.uint8).reshape(image.height, image.width, 4)
 
@@ -60,17 +73,17 @@ def test_first_contact(blank_client):
     assert world.wait_for_tick().frame <= world.wait_for_tick().frame
     frames = []
     callback = world.on_tick(lambda snapshot: frames.append(snapshot.frame))
-    time.sleep(0.6)
+    until(lambda: len(frames) > 5)
     world.remove_on_tick(callback)
-    assert len(frames) > 5 and np.all(np.diff(frames) == 1)
+    assert np.all(np.diff(frames) == 1)
 
 
 def test_free_running_keeps_its_rate(blank_client):
     world = blank_client.get_world()
-    first = world.wait_for_tick()
-    time.sleep(2.0)
-    last = world.wait_for_tick()
-    assert (last.frame - first.frame) / 2.0 == pytest.approx(20.0, abs=4.0)
+    settle(world)  # states that came late come at once
+    began, first = time.monotonic(), world.wait_for_tick()
+    last = until(lambda: (now := world.get_snapshot()).frame >= first.frame + 40 and now)
+    assert time.monotonic() - began > 0.8 * 40 / 20.0  # and longer where the machine is slow
     simulated = last.timestamp.elapsed_seconds - first.timestamp.elapsed_seconds
     assert simulated == pytest.approx(0.05 * (last.frame - first.frame), abs=1e-6)
 
@@ -116,7 +129,7 @@ def test_one_image_per_camera_and_tick_with_its_frame_and_pose(carla_client):
         snapshot = world.get_snapshot()
         assert snapshot.frame == frame
         for actor, images in cameras.values():
-            image = images.get(timeout=10)
+            image = images.get(timeout=30)
             assert image.frame == frame and images.empty()
             assert image.timestamp == pytest.approx(snapshot.timestamp.elapsed_seconds)
             assert (image.width, image.height) == SIZE and image.fov == pytest.approx(77.0)
@@ -138,7 +151,7 @@ def test_pictures_mean_what_carla_means(carla_client):
     images = [camera(world, kind, vehicle, down, (160, 160), 60.0)[1] for kind in KINDS]
     for _ in range(2):
         world.tick()
-        rgb, depth, semantic, instance = (pixels(one.get(timeout=10)) for one in images)
+        rgb, depth, semantic, instance = (pixels(one.get(timeout=30)) for one in images)
     roof = 2 * vehicle.bounding_box.extent.z
     code = depth[80, 80].astype(float) @ (65536.0, 256.0, 1.0, 0.0) / (2**24 - 1) * 1000.0
     assert code == pytest.approx(height - roof, abs=0.2)
@@ -156,7 +169,7 @@ def test_equal_cameras_give_one_scene(carla_client):
     first, second = (camera(world, "rgb", mount=stand)[1] for _ in range(2))
     other = camera(world, "rgb", mount=stand, fov=40.0)[1]
     world.tick()
-    a, b, c = (one.get(timeout=10) for one in (first, second, other))
+    a, b, c = (one.get(timeout=30) for one in (first, second, other))
     assert bytes(a.raw_data) == bytes(b.raw_data) != bytes(c.raw_data)
 
 
@@ -166,16 +179,12 @@ def test_sensor_tick_and_no_rendering(blank_client):
     _, every = camera(world, "rgb")
     _, third = camera(world, "rgb", tick=0.15)
     frames = [world.tick() for _ in range(9)]
-    time.sleep(0.3)
-    assert [every.get(timeout=5).frame for _ in frames] == frames
-    assert third.qsize() == 3
-    assert np.diff([third.get().frame for _ in range(3)]).tolist() == [3, 3]
+    assert [every.get(timeout=30).frame for _ in frames] == frames
+    assert np.diff([third.get(timeout=30).frame for _ in range(3)]).tolist() == [3, 3]
+    assert third.empty()
     settings = world.get_settings()
     settings.no_rendering_mode = True
     world.apply_settings(settings)
-    time.sleep(0.3)
-    while not every.empty():
-        every.get()
     for _ in range(3):
         world.tick()
     time.sleep(0.3)
@@ -185,11 +194,10 @@ def test_sensor_tick_and_no_rendering(blank_client):
 def test_asynchronous_images_are_complete_and_in_order(carla_client):
     world = carla_client.get_world()
     actor, images = camera(world, "rgb")
-    time.sleep(2.0)
+    got = [images.get(timeout=60) for _ in range(12)]
     actor.stop()
-    time.sleep(0.3)
-    frames = [images.get().frame for _ in range(images.qsize())]
-    assert len(frames) > 5 and np.all(np.diff(frames) == 1)
+    assert all(len(image.raw_data) == 4 * SIZE[0] * SIZE[1] for image in got)
+    assert np.all(np.diff([image.frame for image in got]) > 0)  # a client that is busy misses some
 
 
 def test_two_clients_share_a_camera(blank_minitown, blank_client):
@@ -197,18 +205,20 @@ def test_two_clients_share_a_camera(blank_minitown, blank_client):
     go_sync(world)
     actor, mine = camera(world, "rgb")
     world.tick()
-    mine.get(timeout=5)
+    mine.get(timeout=30)
     theirs = queue.Queue()
     other = blank_minitown.client().get_world()
     twin = other.get_actor(actor.id)
     twin.listen(theirs.put)
     frame = world.tick()
-    a, b = mine.get(timeout=5), theirs.get(timeout=5)
+    a, b = mine.get(timeout=30), theirs.get(timeout=30)
     assert a.frame == b.frame == frame and bytes(a.raw_data) == bytes(b.raw_data)
     twin.stop()
-    time.sleep(0.3)
+    until_silent(world, theirs)
+    while mine.get(timeout=30).frame < world.get_snapshot().frame:
+        pass
     frame = world.tick()
-    assert mine.get(timeout=5).frame == frame and theirs.empty()
+    assert mine.get(timeout=30).frame == frame and theirs.empty()
 
 
 def test_stopped_and_restarted_camera(blank_client):
@@ -217,15 +227,12 @@ def test_stopped_and_restarted_camera(blank_client):
     actor, images = camera(world, "rgb")
     assert actor.is_listening()
     world.tick()
-    images.get(timeout=5)
+    images.get(timeout=30)
     actor.stop()
-    time.sleep(0.3)
-    world.tick()
-    time.sleep(0.2)
-    assert images.empty()
+    until_silent(world, images)
     actor.listen(images.put)
     frame = world.tick()
-    assert images.get(timeout=5).frame == frame
+    assert images.get(timeout=30).frame == frame
 
 
 def test_batch_with_future_actor(blank_client):

@@ -37,7 +37,7 @@ class Copies:
         if config.journal:
             with Path(config.journal).open("a") as file:
                 file.write(f"{name} {os.getpid()}\n")
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 60.0
         while config.together > 1 and len(self._callers()) < config.together:
             if time.monotonic() > deadline:
                 raise PairError(f"expected {config.together} processes at work, got fewer: wait")

@@ -3,7 +3,6 @@
 import http.client
 import json
 import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -28,7 +27,7 @@ class Client:
         return int(self.place.rpartition(":")[2])
 
     def connect(self):
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
 
     def ask(self, method, path, body=None, **headers):
         """Return status, headers and content."""
@@ -48,20 +47,6 @@ class Client:
         headers = {"Content-Type": "application/json"} | headers
         status, _, content = self.ask("POST", path, json.dumps(values), **headers)
         return status, json.loads(content) if content.startswith(b"{") else content
-
-
-def until(condition, seconds=10.0):
-    """Wait until `condition()` is true; return what it gives."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return value
-
-
-@pytest.fixture(name="until")
-def until_():
-    return until
 
 
 @pytest.fixture

@@ -45,6 +45,16 @@ async def picture_of(page, name=None):
     return image[top:bottom, left:right].astype(int)
 
 
+async def shown(page, is_so, name=None):
+    """Wait until the first camera's cell shows something; return its screenshot."""
+    for _ in range(200):
+        image = await picture_of(page, name)
+        if is_so(image):
+            return image
+        await asyncio.sleep(0.1)
+    raise AssertionError("the page never shows it")
+
+
 def columns(image, colour):
     """Return the shares of the columns, from the left, that hold a colour."""
     held = np.flatnonzero((abs(image - colour).max(axis=2) < 16).any(axis=0))
@@ -63,25 +73,19 @@ def test_the_page_moves_and_is_wiped(feeding, tmp_path, kind):
             await page.open(feeding.url)
             await page.until("document.querySelectorAll('.camera canvas').length >= 4")
             await page.until(f"{KIND} === '{kind}'")
-            numbers = set()
-            for _ in range(30):
-                numbers.add(await page.run(NUMBER))
-                await asyncio.sleep(0.1)
-            assert len(numbers) > 3, "the figures stand still"
-            images = [await picture_of(page, f"desktop-{kind}")]
             for _ in range(3):
-                await asyncio.sleep(0.3)
-                images.append(await picture_of(page))
-            assert any(abs(images[0] - image).max() > 60 for image in images[1:]), "still"
-            assert columns(images[0], SKY)[1] <= 0.52 <= columns(images[0], REALIZED)[0] + 0.04
+                await page.until(f"{NUMBER} !== '{await page.run(NUMBER)}'")
+            first = await picture_of(page, f"desktop-{kind}")
+            assert columns(first, SKY)[1] <= 0.52 <= columns(first, REALIZED)[0] + 0.04
+            await shown(page, lambda image: abs(first - image).max() > 60)  # it moves
             x, y, width = await page.run(MIDDLE)
             await page.drag((x, y), (x + 0.3 * width, y))
-            image = await picture_of(page)
+            image = await shown(page, lambda image: columns(image, SKY)[1] > 0.7)
             assert columns(image, SKY)[1] == pytest.approx(0.8, abs=0.03)
             assert columns(image, REALIZED)[0] == pytest.approx(0.8, abs=0.03)
             await page.run("document.querySelector('.divider').focus()")
             await page.call("Input.dispatchKeyEvent", type="keyDown", key="Home")
-            assert columns(await picture_of(page), SKY) == (1.0, 0.0)
+            await shown(page, lambda image: columns(image, SKY) == (1.0, 0.0))
             assert page.errors == []
 
     asyncio.run(look())
@@ -97,7 +101,7 @@ def test_a_phone_shows_all_of_it(feeding, tmp_path):
             x, y, width = await page.run(MIDDLE)
             assert width == 360  # the whole screen's
             await page.drag((x, y), (x - 0.3 * width, y), touch=True)
-            image = await picture_of(page, "phone")
+            image = await shown(page, lambda image: columns(image, REALIZED)[0] < 0.3, "phone")
             assert columns(image, REALIZED)[0] == pytest.approx(0.2, abs=0.03)
             small = await page.run(
                 "[...document.querySelectorAll('#tools button, .chips button')]"
@@ -129,15 +133,10 @@ def test_labels_and_every_camera_are_shown(feeding, tmp_path):
             await page.until(drawn)
             sky, road = (70, 130, 180), (128, 64, 128)  # CARLA's colours of the classes
 
-            async def has_colours():
-                image = await picture_of(page, "grid")
+            def has_colours(image):
                 return columns(image, sky)[1] > 0.9 and columns(image, road)[1] > 0.9
 
-            for _ in range(50):
-                if await has_colours():
-                    break
-                await asyncio.sleep(0.1)
-            assert await has_colours()
+            await shown(page, has_colours, "grid")
             await page.run(f"{chip('#layers', 'None')}.click()")
             await page.run("document.querySelector('#boxes').click()")
             await page.until(f"!({drawn})")

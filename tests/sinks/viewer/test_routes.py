@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 import pytest
+from waiting import until
 
 from realmaster_live import Frame, Recording, load_engine
 from realmaster_live.errors import ConfigError
@@ -65,7 +66,7 @@ def running(client_of):
     return start
 
 
-def test_the_state_says_what_there_is_to_watch(running, until):
+def test_the_state_says_what_there_is_to_watch(running):
     with running("identity") as client:
         until(lambda: len(client.json("/state.json")["cameras"]) == 2)
         state = client.json("/state.json")
@@ -80,7 +81,7 @@ def test_the_state_says_what_there_is_to_watch(running, until):
         assert "--view-recordings DIR" in state["recording"]["why_not"]
 
 
-def test_the_look_fades_to_another_prompt_and_the_seed_changes(running, until):
+def test_the_look_fades_to_another_prompt_and_the_seed_changes(running):
     with running("embedded") as client:
         assert "night" in client.json("/state.json")["controls"]["prompts"]
         status, answer = client.post("/prompt", {"prompt": "night", "fade_s": 0.8})
@@ -146,7 +147,7 @@ def test_without_a_run_nothing_is_changed(client):
     assert client.json("/state.json")["controls"] is None
 
 
-def test_a_snapshot_is_both_pictures_bit_for_bit(view, client, rig_at, until):
+def test_a_snapshot_is_both_pictures_bit_for_bit(view, client, rig_at):
     assert client.get("/snapshot.png")[0] == 404  # there is no picture yet
     for chunk in rig_at(0) + rig_at(1):
         view.write(chunk)
@@ -168,7 +169,7 @@ def test_what_cannot_be_watched_is_refused(view, client, chunk_at, path):
     assert status == 400 and content.startswith(b"expected ")
 
 
-def test_the_page_records_from_one_tick_to_another(running, until, tmp_path):
+def test_the_page_records_from_one_tick_to_another(running, tmp_path):
     with running("identity", recordings=tmp_path / "drives") as client:
         assert not (tmp_path / "drives").exists()  # nothing was asked for
         status, state = client.post("/recording", {"on": True})

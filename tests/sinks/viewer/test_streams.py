@@ -4,6 +4,7 @@ import time
 from contextlib import closing
 
 import pytest
+from waiting import until
 
 from realmaster_live.sinks.viewer.mosaic import Watch
 from realmaster_live.sinks.viewer.streams import MOST_READERS
@@ -21,7 +22,7 @@ def events_of(response, count):
     return events
 
 
-def test_events_carry_the_state_and_the_seconds(feeding, client, until):
+def test_events_carry_the_state_and_the_seconds(feeding, client):
     until(lambda: feeding.shown > 4)
     with closing(client.connect()) as link:
         link.request("GET", "/events")
@@ -35,7 +36,7 @@ def test_events_carry_the_state_and_the_seconds(feeding, client, until):
     assert any(one["shown"] for one in seconds)
 
 
-def test_boxes_come_with_their_moments_number(feeding, client, until):
+def test_boxes_come_with_their_moments_number(feeding, client):
     until(lambda: feeding.shown > 4)
     with closing(client.connect()) as link:
         link.request("GET", "/events?boxes=front&boxes=rear")
@@ -49,7 +50,7 @@ def test_boxes_come_with_their_moments_number(feeding, client, until):
         assert box["text"].startswith("car ")
 
 
-def test_a_browser_that_never_reads_slows_nothing(view, client, chunk_at, until):
+def test_a_browser_that_never_reads_slows_nothing(view, client, chunk_at):
     with socket.create_connection(("127.0.0.1", client.port)) as link:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         link.sendall(b"GET /live.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -62,7 +63,7 @@ def test_a_browser_that_never_reads_slows_nothing(view, client, chunk_at, until)
         assert len(view._screen._drawn[1]) <= 1  # and what is kept is one picture
 
 
-def test_all_pages_that_watch_the_same_share_one_picture(feeding, client, until):
+def test_all_pages_that_watch_the_same_share_one_picture(feeding, client):
     until(lambda: feeding.shown > 4)
     links = [client.connect() for _ in range(3)]
     for link in links:
@@ -75,7 +76,7 @@ def test_all_pages_that_watch_the_same_share_one_picture(feeding, client, until)
 
 
 @pytest.mark.parametrize("path", ["/live.mjpg", "/events"])
-def test_too_many_readers_are_refused_and_those_who_left_do_not_count(view, client, path, until):
+def test_too_many_readers_are_refused_and_those_who_left_do_not_count(view, client, path):
     links = [client.connect() for _ in range(MOST_READERS)]
     for link in links:
         link.request("GET", path)
@@ -89,4 +90,4 @@ def test_too_many_readers_are_refused_and_those_who_left_do_not_count(view, clie
             link.request("GET", path)
             return link.getresponse().status == 200
 
-    until(is_answered, seconds=20)
+    until(is_answered)

@@ -113,7 +113,7 @@ def test_of_an_unknown_version_every_byte_is_forwarded(caplog):
 def test_what_is_no_carla_protocol_is_forwarded_both_ways(caplog):
     with (
         scripted() as (server, proxy),
-        socket.create_connection(("127.0.0.1", proxy.port), 5.0) as sock,
+        socket.create_connection(("127.0.0.1", proxy.port), 30.0) as sock,
     ):
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert sock.recv(64) == b"what?"
@@ -125,7 +125,7 @@ def test_a_large_answer_arrives_whole():
     big = value("x" * (20 << 20))
     with (
         scripted(get_map_data=big) as (_, proxy),
-        socket.create_connection(("127.0.0.1", proxy.port), 5.0) as sock,
+        socket.create_connection(("127.0.0.1", proxy.port), 30.0) as sock,
     ):
         sock.sendall(encode_request(Request(1, "get_map_data", False, [])))
         expected, got = encode_answer(1, big), bytearray()
@@ -138,7 +138,7 @@ def test_clients_are_turned_away_while_the_server_is_gone_and_served_again(caplo
     with scripted(get_map_info=value("a")) as (server, proxy):
         assert call(proxy.port, "get_map_info") == [encode_answer(0, value("a"))]
         server.close()
-        with socket.create_connection(("127.0.0.1", proxy.port), 5.0) as sock:
+        with socket.create_connection(("127.0.0.1", proxy.port), 30.0) as sock:
             assert sock.recv(1) == b""
         assert "no server at 127.0.0.1" in caplog.text
         again = Scripted({"version": value("0.9.16"), "get_map_info": value("b")}, server.port)
@@ -164,7 +164,7 @@ def test_a_stream_goes_on_when_its_server_comes_back():
     actor = [*ACTOR[:5], Token(9, streams.getsockname()[1]).pack()]
     with scripted(spawn_actor=value(actor)) as (_, proxy):
         call(proxy.port, "spawn_actor")
-        with socket.create_connection(("127.0.0.1", proxy.stream_port), 10.0) as client:
+        with socket.create_connection(("127.0.0.1", proxy.stream_port), 30.0) as client:
             client.sendall(struct.pack("<I", 9))
             for frame in (1, 2):
                 source, _ = streams.accept()
@@ -181,7 +181,7 @@ def test_a_stream_goes_on_when_its_server_comes_back():
 def test_a_stream_that_nobody_knows_stays_silent_and_open():
     with (
         scripted() as (_, proxy),
-        socket.create_connection(("127.0.0.1", proxy.stream_port), 5.0) as client,
+        socket.create_connection(("127.0.0.1", proxy.stream_port), 30.0) as client,
     ):
         client.sendall(struct.pack("<I", 77))
         client.settimeout(0.3)

@@ -30,7 +30,7 @@ class Behind:
     def __init__(self, owner, child: subprocess.Popen, port: int) -> None:
         self.owner, self.child, self.port = owner, child, port
         self.client = carla.Client("127.0.0.1", port, 8)
-        self.client.set_timeout(10.0)
+        self.client.set_timeout(30.0)
         self.world = self.client.get_world()
         self.spawned: list = []
         self.twins: dict = {}  # a sensor that nobody holds stops
@@ -55,11 +55,16 @@ class Behind:
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline())
 
+    def subscribers(self) -> int:
+        """Return how many clients the first stream has."""
+        streams = self.told()["streams"]
+        return streams[0]["subscribers"] if streams else 0
+
     def until_realized(self) -> None:
         """Tick until the engines are open."""
 
         def ready() -> bool:
-            self.world.tick(5.0)
+            self.world.tick(30.0)
             streams = self.told()["streams"]
             return bool(streams) and all(one["feed"] for one in streams)
 
@@ -80,7 +85,7 @@ def behind(owner, policy: str = "hold", *, all_streams: bool = False, **choice):
                 camera.destroy()
             time.sleep(0.3)  # the client's threads end after stop()
             child.stdin.close()
-            assert child.wait(10.0) == 0
+            assert child.wait(60) == 0
         finally:
             child.kill()
 
@@ -92,7 +97,7 @@ def listen(camera) -> queue.Queue:
 
 
 def take(images: queue.Queue, frame: int):
-    while (image := images.get(timeout=5.0)).frame != frame:
+    while (image := images.get(timeout=30)).frame != frame:
         assert image.frame < frame
     return image
 
@@ -102,9 +107,8 @@ def test_cameras_are_photoreal_and_everything_else_is_the_servers(owner):
         rgb, depth = me.camera(), me.camera("depth")
         images, depths = listen(rgb), listen(depth)
         plain, plain_depths = listen(me.twin(rgb)), listen(me.twin(depth))
-        time.sleep(0.2)
         me.until_realized()
-        frames = [me.world.tick(5.0) for _ in range(6)]
+        frames = [me.world.tick(30.0) for _ in range(6)]
         for frame in frames[:-2]:
             image, drawn = take(images, frame), take(plain, frame)
             np.testing.assert_array_equal(
@@ -126,11 +130,10 @@ def test_a_tick_in_lockstep_runs_through_the_chunk(owner):
         camera = me.camera()
         images = listen(camera)
         plain = listen(me.twin(camera))
-        time.sleep(0.2)
         me.until_realized()
-        before = me.world.tick(5.0)
+        before = me.world.tick(30.0)
         for _ in range(3):
-            frame = me.world.tick(5.0)
+            frame = me.world.tick(30.0)
             assert frame == before + 2
             before = frame
             expected = 255 - bgra_view(take(plain, frame))[..., :3]
@@ -146,9 +149,10 @@ def test_a_strict_client_never_starves_and_several_share_one_camera(owner):
         other = Behind(owner, me.child, me.port)
         same = other.world.get_actor(camera.id)
         others = listen(same)
-        time.sleep(0.2)
+        owner.wait_until(lambda: me.subscribers() == 2)
+        me.until_realized()
         for _ in range(30):
-            frame = me.world.tick(5.0)
+            frame = me.world.tick(30.0)
             mine, theirs = take(images, frame), take(others, frame)
             assert bytes(mine.raw_data) == bytes(theirs.raw_data)
         told = me.told()
@@ -157,13 +161,12 @@ def test_a_strict_client_never_starves_and_several_share_one_camera(owner):
         feed = told["streams"][0]["feed"]
         assert feed["dropped"] == 0 < feed["realized"]
         same.stop()
-        frame = me.world.tick(5.0)
+        frame = me.world.tick(30.0)
         take(images, frame)
         camera.stop()
         owner.wait_until(lambda: me.told() == {"streams": [], "engines": [True]})
         again = listen(camera)  # and once more
-        time.sleep(0.2)
-        take(again, me.world.tick(5.0))
+        take(again, me.world.tick(30.0))
         camera.stop()
 
 
@@ -171,10 +174,9 @@ def test_only_chosen_cameras_are_realized(owner):
     with behind(owner, roles=["front"], count=1) as me, owner.synchronous():
         front, rear = me.camera(), me.camera(role_name="rear")
         queues = listen(front), listen(rear)
-        time.sleep(0.2)
 
         def ready() -> bool:
-            frame = me.world.tick(5.0)
+            frame = me.world.tick(30.0)
             pixels = [bgra_view(image := take(one, frame)) for one in queues]
             del image
             return not np.array_equal(*pixels)
@@ -189,9 +191,8 @@ def test_all_streams_go_through_the_proxy_when_asked(owner):
     with behind(owner, all_streams=True) as me, owner.synchronous():
         depth = me.camera("depth")
         images, plain = listen(depth), listen(me.twin(depth))
-        time.sleep(0.2)
         for _ in range(5):
-            frame = me.world.tick(5.0)
+            frame = me.world.tick(30.0)
             mine, theirs = take(images, frame), take(plain, frame)
             assert bytes(mine.raw_data) == bytes(theirs.raw_data)
         assert len(me.told()["streams"]) == 2  # the world's state is the other one
@@ -203,7 +204,7 @@ def test_a_stalled_client_holds_the_simulator_once_only(owner):
     """A process that is stopped while it listens, as by a debugger."""
     program = (
         "import carla, sys; c = carla.Client('127.0.0.1', int(sys.argv[1]), 8); "
-        "c.set_timeout(10.0); s = c.get_world().get_actor(int(sys.argv[2])); "
+        "c.set_timeout(30.0); s = c.get_world().get_actor(int(sys.argv[2])); "
         "s.listen(lambda i: None); print('ready', flush=True); sys.stdin.read()"
     )
     with behind(owner) as me, owner.synchronous():
@@ -214,17 +215,17 @@ def test_a_stalled_client_holds_the_simulator_once_only(owner):
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
             assert child.stdout.readline() == "ready\n"
-            owner.wait_until(lambda: me.told()["streams"][0]["subscribers"] == 2)
+            owner.wait_until(lambda: me.subscribers() == 2)
             try:
                 child.send_signal(signal.SIGSTOP)
                 for _ in range(12):
-                    take(images, me.world.tick(10.0))
+                    take(images, me.world.tick(30.0))
                 told = me.told()["streams"][0]
             finally:
                 child.kill()
             assert told["stalls"] == 1 and told["dropped"] > 0  # it was waited for once
-        owner.wait_until(lambda: me.told()["streams"][0]["subscribers"] == 1)
-        take(images, me.world.tick(5.0))
+        owner.wait_until(lambda: me.subscribers() == 1)
+        take(images, me.world.tick(30.0))
         camera.stop()
 
 
@@ -232,10 +233,10 @@ def version_at(port: int) -> str:
     """Return the answer to `version`, by a client in a process of its own."""
     code = (
         "import carla, sys; c = carla.Client('127.0.0.1', int(sys.argv[1]), 1); "
-        "c.set_timeout(2.0); print(c.get_server_version())"
+        "c.set_timeout(30.0); print(c.get_server_version())"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(port)], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code, str(port)], capture_output=True, text=True, timeout=90
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -264,4 +265,4 @@ def test_the_command_serves_and_ends_in_order(blank_minitown):
         assert line.startswith("proxy ready on 127.0.0.1:"), child.stderr.read()
         assert version_at(int(line.split()[3].rpartition(":")[2])) == "0.9.16"
         child.terminate()
-        assert child.wait(10.0) == 128 + 15
+        assert child.wait(60) == 128 + 15

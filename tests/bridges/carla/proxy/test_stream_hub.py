@@ -45,7 +45,7 @@ def read(sock: socket.socket, count: int) -> bytes:
 def pair() -> tuple[socket.socket, socket.socket]:
     """Return the two ends of a TCP connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        ours = socket.create_connection(listener.getsockname(), timeout=10.0)
+        ours = socket.create_connection(listener.getsockname(), timeout=30.0)
         its, _ = listener.accept()
     return ours, its
 
@@ -55,7 +55,7 @@ def serving(count: int = 2):
     """Give a hub, its server's listener, the server's end of its connection, and its clients."""
     ended = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
-        listener.settimeout(10.0)
+        listener.settimeout(30.0)
         hub = StreamHub(
             7,
             lambda: Stream(host="127.0.0.1", port=listener.getsockname()[1]),
@@ -71,7 +71,7 @@ def serving(count: int = 2):
         assert server.recv(4) == struct.pack("<I", 7)
         yield hub, listener, server, clients
         hub.close()
-        assert ended.wait(10.0)
+        assert ended.wait(60)
 
 
 @pytest.mark.parametrize("count", [1, 2])

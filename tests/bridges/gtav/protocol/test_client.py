@@ -25,7 +25,7 @@ def of_server(server, scheme):
     return local(scheme, server.port)
 
 
-def messages_at(server, count, within_s=5.0):
+def messages_at(server, count, within_s=60.0):
     bodies, until = [], time.monotonic() + within_s
     while len(bodies) < count and time.monotonic() < until:
         bodies += server.receive(0.1)
@@ -38,10 +38,10 @@ def test_messages_go_out_and_frames_come_back(scheme):
         with closing(connect(of_server(server, scheme), 7, 5)) as stream:
             stream.send(Start())
             assert messages_at(server, 1) == [Start()]
-            assert server.has_room(1.0)
+            assert server.has_room(30.0)
             for number in range(3):
                 assert server.send(image_body(RGB + np.uint8(number)), b'{"index": %d}' % number)
-                frame = stream.receive(5.0)
+                frame = stream.receive(30.0)
                 assert frame.fields == {"index": number}
                 np.testing.assert_array_equal(frame.image, RGB + np.uint8(number))
             stream.send(Commands(throttle=1.0, brake=0.0, steering=0.25))
@@ -68,33 +68,33 @@ def test_a_silent_peer_is_waited_for_no_longer_than_said(scheme):
 def test_a_frame_that_trickles_is_a_timeout_and_comes_whole_later():
     server = open_server(local("deepgtav+tcp"))
     with closing(server), closing(connect(of_server(server, "deepgtav+tcp"), 7, 5)) as stream:
-        server.receive(1.0)
+        server.receive(30.0)
         data = framed(image_body(RGB)) + framed(b"{}")
         server.write(data[:50])
         with pytest.raises(FrameTimeout):
             stream.receive(0.1)
         server.write(data[50:])
-        np.testing.assert_array_equal(stream.receive(2.0).image, RGB)
+        np.testing.assert_array_equal(stream.receive(30.0).image, RGB)
 
 
 def test_a_peer_that_leaves_in_mid_frame_is_gone():
     server = open_server(local("deepgtav+tcp"))
     with closing(server), closing(connect(of_server(server, "deepgtav+tcp"), 7, 5)) as stream:
-        server.receive(1.0)
+        server.receive(30.0)
         server.write(framed(image_body(RGB))[:50])
         server.drop()
         with pytest.raises(ConnectError, match="connect again"):
-            stream.receive(2.0)
+            stream.receive(30.0)
         assert not server.write(b"more")
 
 
 def test_bytes_that_are_no_frames_end_the_stream():
     server = open_server(local("deepgtav+tcp"))
     with closing(server), closing(connect(of_server(server, "deepgtav+tcp"), 7, 5)) as stream:
-        server.receive(1.0)
+        server.receive(30.0)
         server.write(b"HTTP/1.1 400 Bad Request\r\n")
         with pytest.raises(WireFormatError, match="picture of 7x5"):
-            stream.receive(2.0)
+            stream.receive(30.0)
 
 
 def test_over_zeromq_a_picture_of_another_size_is_refused_and_halves_are_left_out():
@@ -102,29 +102,29 @@ def test_over_zeromq_a_picture_of_another_size_is_refused_and_halves_are_left_ou
     with closing(server), closing(connect(of_server(server, "deepgtav+zmq"), 7, 5)) as stream:
         server.send(b'{"index": 1}', b'{"index": 2}')
         server.send(image_body(RGB), b'{"index": 3}')
-        assert stream.receive(5.0).fields == {"index": 3}
+        assert stream.receive(30.0).fields == {"index": 3}
         assert stream.orphans == 2
         server.send(image_body(RGB), image_body(RGB + np.uint8(1)))
         server.send(b'{"index": 4}', image_body(RGB))
-        frame = stream.receive(5.0)
+        frame = stream.receive(30.0)
         np.testing.assert_array_equal(frame.image, RGB + np.uint8(1))
         assert frame.fields == {"index": 4} and stream.orphans == 3
         server.send(b"{}", image_body(RGB)[:-1])
-        assert stream.receive(5.0).fields == {}
+        assert stream.receive(30.0).fields == {}
         with pytest.raises(WireFormatError, match="picture of 7x5"):
-            stream.receive(5.0)
+            stream.receive(30.0)
 
 
 def test_over_zeromq_commands_go_out_while_another_thread_waits_for_a_frame():
     server = open_server(local("deepgtav+zmq"))
     with closing(server), closing(connect(of_server(server, "deepgtav+zmq"), 7, 5)) as stream:
-        waiting = threading.Thread(target=lambda: stream.receive(10.0), name="waiting")
+        waiting = threading.Thread(target=lambda: stream.receive(30.0), name="waiting")
         waiting.start()
         for number in range(50):
             stream.send(SetWeather(weather=str(number)))
         assert [message.weather for message in messages_at(server, 50)] == list(map(str, range(50)))
         server.send(image_body(RGB), b"{}")
-        waiting.join(10.0)
+        waiting.join(60)
         assert not waiting.is_alive()
 
 
@@ -143,14 +143,14 @@ def test_a_close_ends_a_wait_in_another_thread():
         waiting.start()
         time.sleep(0.1)
         stream.close()
-        waiting.join(5.0)
+        waiting.join(60)
         assert errors
 
 
 def test_a_second_client_waits_or_is_hung_up_on():
     server = open_server(local("deepgtav+tcp"))
     with closing(server), closing(connect(of_server(server, "deepgtav+tcp"), 7, 5)):
-        server.receive(1.0)
+        server.receive(30.0)
         second = connect(of_server(server, "deepgtav+tcp"), 7, 5)
         with closing(second):
             server.receive(0.0)
@@ -159,7 +159,7 @@ def test_a_second_client_waits_or_is_hung_up_on():
             server.refuse_second = True
             server.receive(0.0)
             with pytest.raises(ConnectError):
-                second.receive(2.0)
+                second.receive(30.0)
         assert server.clients == 1
 
 
@@ -183,13 +183,13 @@ def test_a_clients_message_of_more_than_the_games_buffer_is_refused():
             messages_at(server, 1)
         assert not server.connected
         with pytest.raises(ConnectError):
-            stream.receive(2.0)
+            stream.receive(30.0)
 
 
 def test_a_client_that_reads_nothing_is_dropped():
     server = open_server(local("deepgtav+tcp"), timeout_s=0.2)
     with closing(server), closing(connect(of_server(server, "deepgtav+tcp"), 7, 5)):
-        server.receive(1.0)
+        server.receive(30.0)
         big, sent = bytes(32 << 20), True
         while sent:
             sent = server.send(big, b"{}")
@@ -210,7 +210,7 @@ def test_a_port_where_nobody_listens_is_reported():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(ConnectError, match="expected a game at deepgtav"):
-        connect(local("deepgtav+tcp", port), 7, 5, timeout_s=1.0)
+        connect(local("deepgtav+tcp", port), 7, 5, timeout_s=30.0)
 
 
 def test_urls():

@@ -20,9 +20,9 @@ from game_server import (
     record_drive,
     scripted,
     still,
-    until,
     verb,
 )
+from waiting import until
 
 from realmaster_live.bridges.gtav.bridge import GtavBridge
 from realmaster_live.bridges.gtav.camera import SKY_M
@@ -100,7 +100,7 @@ def test_realized_chunks_come_back_and_are_shown(recording, tmp_path):
         )
         kept = Collector()
         run(bridge, IdentityEngine(spec), [kept, bridge], max_frames=24)
-        deadline = time.monotonic() + 20.0
+        deadline = time.monotonic() + 60.0
         while len(list(shown.glob("*.png"))) < 8 and time.monotonic() < deadline:
             time.sleep(0.05)
         process.terminate()
@@ -149,7 +149,7 @@ def test_what_a_client_says_is_passed_on_but_not_what_it_wants_to_receive():
         stream.send(Commands(throttle=1.0, brake=0.0, steering=0.5))
         stream.send(Config(scenario=Scenario(weather="RAIN"), dataset=DatasetOptions(rate=1.0)))
         until(lambda: len(received) == 3)
-        assert stream.receive(5.0).fields["speed"] == 3.0
+        assert stream.receive(30.0).fields["speed"] == 3.0
     assert received[0].dataset.rate == 100.0  # the relay's own start
     assert received[1:3] == [
         Commands(throttle=1.0, brake=0.0, steering=0.5),
@@ -160,11 +160,11 @@ def test_what_a_client_says_is_passed_on_but_not_what_it_wants_to_receive():
 def test_stamps_hold_the_count_and_the_time():
     with scripted(ever_new) as (url, _), relay_of(url, near_m=0.2) as (relay, stream):
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
-        stamps = [read_stamp(stream.receive(5.0).fields) for _ in range(5)]
+        stamps = [read_stamp(stream.receive(30.0).fields) for _ in range(5)]
         until(lambda: relay.counts["sent"] >= 5)
     assert all(after.index > before.index for before, after in itertools.pairwise(stamps))
     assert all(after.time_s > before.time_s for before, after in itertools.pairwise(stamps))
-    assert 0 <= time.monotonic() - stamps[-1].time_s < 5
+    assert 0 <= time.monotonic() - stamps[-1].time_s < 60
     assert (stamps[0].near_m, stamps[0].source_size) == (0.2, (12, 8))
     assert not stamps[0].takes_realized  # nothing to show it on
 
@@ -184,24 +184,24 @@ def test_a_client_that_sleeps_gets_the_newest_frame():
 
     with scripted(flood) as (url, _), relay_of(url) as (relay, stream):
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
-        stream.receive(5.0)
+        stream.receive(30.0)
         until(lambda: relay.counts["overtaken"] > 50)
-        while time.monotonic() - read_stamp(stream.receive(5.0).fields).time_s > 0.5:
+        while time.monotonic() - read_stamp(stream.receive(30.0).fields).time_s > 2.0:
             pass  # what the sockets hold; then comes what is new
 
 
 def test_one_client_after_the_other_and_rubbish_in_between(caplog):
     with scripted(ever_new) as (url, _), relay_of(url) as (relay, first):
         first.send(Start(dataset=DatasetOptions(frame=(12, 8))))
-        first.receive(5.0)
+        first.receive(30.0)
         first.send(b"RMC1 no chunk")
         first.send(b"{}")
-        first.receive(5.0)
+        first.receive(30.0)
         first.close()
         address = Address(scheme="deepgtav+tcp", host="127.0.0.1", port=relay.port)
         with contextlib.closing(connect(address, *SMALL)) as second:
             second.send(Start())  # no size: the relay's own
-            assert second.receive(5.0).bgr.shape == (SMALL[1], SMALL[0], 3)
+            assert second.receive(30.0).bgr.shape == (SMALL[1], SMALL[0], 3)
     assert "expected a realized chunk" in caplog.text
     assert "expected one of the messages" in caplog.text
 
@@ -248,11 +248,11 @@ def test_a_hostile_client_costs_only_itself(caplog):
         for body in HOSTILE:
             stream.send(body)
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
-        assert stream.receive(5.0).bgr.shape == (8, 12, 3)
+        assert stream.receive(30.0).bgr.shape == (8, 12, 3)
         good = {"shape": [2, 8, 12, 3], "timestamps": [0.0, 0.05]}
         stream.send(chunk_body(json.dumps(good), bytes(2 * 8 * 12 * 3)))
         until(lambda: display.pictures == [(8, 12, 3)] * 2)
-        assert stream.receive(5.0).bgr.shape == (8, 12, 3)
+        assert stream.receive(30.0).bgr.shape == (8, 12, 3)
         assert working.is_alive()
         relay.close()
         working.join()
@@ -267,7 +267,7 @@ def test_a_client_that_says_nothing_loses_its_turn():
             second.send(Start(dataset=DatasetOptions(frame=(12, 8))))
             assert second.receive(10.0).bgr.shape == (8, 12, 3)
             with pytest.raises(ConnectError):
-                silent.receive(5.0)
+                silent.receive(30.0)
 
 
 def test_a_game_that_was_away_is_found_again(caplog):
@@ -280,7 +280,7 @@ def test_a_game_that_was_away_is_found_again(caplog):
     with scripted(leaves) as (url, _), relay_of(url) as (_, stream):
         stream.send(Start(dataset=DatasetOptions(frame=(12, 8))))
         until(lambda: "connected again" in caplog.text)
-        stream.receive(5.0)
+        stream.receive(30.0)
 
 
 def test_the_end_of_a_video_ends_the_relay(tmp_path):

@@ -138,7 +138,7 @@ def fresh(stream, count, seen=None):
     """
     found = []
     while len(found) < count:
-        frame = stream.receive(20.0)
+        frame = stream.receive(30.0)
         if seen is not None:
             seen.append(frame.fields)
         if "CameraPosition" in frame.fields:
@@ -160,7 +160,7 @@ def test_a_recording_comes_out_as_it_went_in(scheme, recording):
             depth = planar_depth_m(depth_ndc(fields, WIDTH, HEIGHT), NEAR_M)
             np.testing.assert_allclose(depth, DEPTH, rtol=2e-3)
             assert set(np.unique(stencil(fields, WIDTH, HEIGHT))) == {1, 7}
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         stale = sum("CameraPosition" not in fields for fields in seen)
         assert process.stdout.read() == f"sent {FRAMES + stale} frames\n"
 
@@ -192,7 +192,7 @@ def test_a_client_is_left_in_mid_frame_and_may_come_again(recording):
             with started(address) as stream:
                 assert len(fresh(stream, 5)) == 5
                 with pytest.raises(ConnectError):
-                    stream.receive(10.0)
+                    stream.receive(30.0)
 
 
 def test_over_zeromq_json_that_is_cut_short_is_an_error(recording):
@@ -211,7 +211,7 @@ def test_a_picture_of_another_size_is_an_error(recording):
             started(address) as stream,
             pytest.raises(WireFormatError, match="picture of 65"),
         ):
-            stream.receive(10.0)
+            stream.receive(30.0)
 
 
 def test_a_server_that_says_nothing_is_a_timeout(recording):
@@ -231,7 +231,7 @@ def test_a_second_client_is_hung_up_on(recording):
     ):
         fresh(first, 1)
         with closing(connect(address, WIDTH, HEIGHT)) as second, pytest.raises(ConnectError):
-            second.receive(5.0)
+            second.receive(30.0)
         fresh(first, 1)
 
 
@@ -256,7 +256,7 @@ def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
         started(address, recording=False) as stream,
     ):
         for _ in range(3):
-            frame = stream.receive(10.0)
+            frame = stream.receive(30.0)
             assert not frame.image.any()
             assert frame.fields["DepthBuffer"] == [] == frame.fields["StencilBuffer"]
             assert depth_ndc(frame.fields, WIDTH, HEIGHT) is None
@@ -265,13 +265,13 @@ def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
         assert fields["index"] == 0
         np.testing.assert_array_equal(image, picture(0))
         stream.send(StopRecording())
-        while stream.receive(10.0).fields["index"]:
+        while stream.receive(30.0).fields["index"]:
             pass
 
 
 def test_a_message_above_the_games_buffer_ends_the_connection_only(recording):
     with playing("deepgtav+tcp", recording) as address:
-        with closing(socket.create_connection((address.host, address.port), 5.0)) as rude:
+        with closing(socket.create_connection((address.host, address.port), 30.0)) as rude:
             rude.sendall(framed(b"x" * 5000))
             assert rude.recv(1) == b""
         with started(address) as stream:
@@ -335,7 +335,7 @@ def test_the_server_outlives_clients_that_send_anything(recording):
         for number in range(40):
             noise = bytearray(start if number % 2 else rng.bytes(60))
             noise[int(rng.integers(len(noise)))] ^= 1 << int(rng.integers(8))
-            with closing(socket.create_connection((address.host, address.port), 5.0)) as rude:
+            with closing(socket.create_connection((address.host, address.port), 30.0)) as rude:
                 rude.sendall(noise[: int(rng.integers(1, len(noise)))])
         with started(address) as stream:
             assert len(fresh(stream, 2)) == 2
@@ -421,7 +421,7 @@ def test_a_silent_client_loses_its_turn_to_one_that_waits():
             server.receive(0.1)
         server.serving = False
         silent.sendall(framed(b"{}"))
-        assert server.receive(5.0) == [b"{}"]
+        assert server.receive(30.0) == [b"{}"]
         assert server.receive(0.0) == [] and server.connected  # nobody waits
         waiting = stack.enter_context(socket.create_connection(here))
         while server.connected:
@@ -432,7 +432,7 @@ def test_a_silent_client_loses_its_turn_to_one_that_waits():
         server.serving = True  # who is sent frames keeps its turn
         third = stack.enter_context(socket.create_connection(here))
         waiting.sendall(framed(b"{}"))
-        assert server.receive(5.0) == [b"{}"]
+        assert server.receive(30.0) == [b"{}"]
         assert server.receive(0.0) == [] and server.clients == 2
         third.close()
 
