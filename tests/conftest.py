@@ -33,7 +33,7 @@ LONG = {"soak": 4 * 3600, "slow": 900}  # seconds that a test of a marker may ta
 
 # Files that run in one process, by what they name: packages whose import takes seconds and
 # hundreds of megabytes, a drawn town, which takes seconds to start, and an exported model.
-PACKAGES = "diffusers|peft|transformers|wan_folder|tiny_editors|tiny_umt5|tiny_vace|tiny_wan"
+PACKAGES = "diffusers|peft|transformers|lora_samples|wan_folder|tiny_(editors|umt5|vace|wan)"
 TOGETHER = {
     "packages": rf"^\s*(from|import) ({PACKAGES})\b",
     "drawn town": r"^\s*def .*\b(minitown|carla_client|drawn_owner|drawn_car)\b",

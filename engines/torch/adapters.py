@@ -98,3 +98,18 @@ def summed(parts: Sequence[LowRank]) -> LowRank:
     down = torch.cat([part.down for part in parts])
     up = torch.cat([part.up * part.factor for part in parts], 1)
     return LowRank(down, up, alpha=float(len(down)))
+
+
+def why_fixed(adapters: Sequence[Adapter], precision: str) -> str:
+    """Return why the strength of an engine's adapters cannot be set; "" if it can."""
+    if precision == "fp8":
+        return (
+            "expected precision bf16 or fp32 to set a strength, got fp8, whose weights hold the "
+            "adapters: make the engine again with another strength"
+        )
+    if not adapters:
+        return (
+            "expected an engine with an adapter to set a strength, got none: make the engine with "
+            "an adapter"
+        )
+    return ""

@@ -30,7 +30,7 @@ from realmaster_live.engines.sizes import (
     spec_of,
     spec_text,
 )
-from realmaster_live.engines.torch.adapters import Adapters
+from realmaster_live.engines.torch.adapters import Adapters, why_fixed
 from realmaster_live.engines.torch.cuda_graphs import Graphs, record_stages
 from realmaster_live.engines.torch.device import (
     attention_kernels,
@@ -214,17 +214,7 @@ class TorchEngine:
     @property
     def fixed_strength(self) -> str:
         """Why the strength cannot be set; "" if it can."""
-        if self._opened.precision == "fp8":
-            return (
-                "expected precision bf16 or fp32 to set a strength, got fp8, whose weights hold "
-                "the adapters: make the engine again with another strength"
-            )
-        if not self._adapters():
-            return (
-                "expected an engine with an adapter to set a strength, got none: make the engine "
-                "with an adapter"
-            )
-        return ""
+        return why_fixed(self._adapters(), self._opened.precision)
 
     def set_strength(self, strength: float) -> None:
         """Merge the adapters with another factor on their strengths, from the next chunk on."""

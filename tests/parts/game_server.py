@@ -1,5 +1,6 @@
 """`realmaster gta-standin`, with a recording whose every value is known: a process or a thread."""
 
+import itertools
 import json
 import os
 import queue
@@ -22,6 +23,8 @@ from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recorder
 
 WIDTH, HEIGHT = 65, 36  # rows of 195 bytes, padded to 196
+SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")
+OWN_SIZE = {"width": WIDTH, "height": HEIGHT, "game_size": (WIDTH, HEIGHT), "near_m": 0.15}
 STEP_M = 0.25  # the camera's way from one frame to the next
 DEPTH = np.linspace(2.0, 900.0, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
 SEMANTIC = np.where(DEPTH < 100, 12, 11).astype(np.uint8)  # a pedestrian before the sky
@@ -43,6 +46,11 @@ def pose(number):
 def number_of(frame):
     """Return which frame of the recording this is."""
     return round(frame.cam_to_world[0, 3] / STEP_M)
+
+
+def take(bridge, count):
+    """Return a bridge's next frames."""
+    return list(itertools.islice(bridge.frames(), count))
 
 
 def record_drive(folder, frames):

@@ -37,6 +37,15 @@ def chunks_of(index: int):
         yield with_states(chunk) if "WITH_SENSORS" in os.environ else chunk
 
 
+def record(folder: Path, chunks: int = 12) -> Path:
+    """Record both cameras in segments of a second."""
+    with Recorder(folder, SPEC, segment_s=SEGMENT_S) as drive:
+        for index in range(chunks):
+            for chunk in chunks_of(index):
+                drive.write(chunk)
+    return folder
+
+
 def arm(point: str) -> None:
     """Let the process die at a point of its first rotation."""
     if point == "closing":

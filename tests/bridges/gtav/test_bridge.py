@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import socket
 import threading
 import time
 
@@ -11,16 +10,17 @@ import pytest
 from game_server import (
     DEPTH,
     HEIGHT,
+    OWN_SIZE,
+    SCHEMES,
     SEMANTIC,
     WIDTH,
     game,
     number_of,
     picture,
     pose,
-    record_drive,
     scripted,
     still,
-    verb,
+    take,
 )
 from waiting import until
 
@@ -39,21 +39,9 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     TeleportToLocation,
 )
 from realmaster_live.bridges.gtav.weather import game_weather, weather_in_words
-from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout, WireFormatError
+from realmaster_live.errors import ConfigError, ConnectError, WireFormatError
 from realmaster_live.prompts import PRESETS
 from realmaster_live.protocols import Bridge
-
-SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")
-OWN_SIZE = {"width": WIDTH, "height": HEIGHT, "game_size": (WIDTH, HEIGHT), "near_m": 0.15}
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    return record_drive(tmp_path_factory.mktemp("drive"), 400)
-
-
-def take(bridge, count):
-    return list(itertools.islice(bridge.frames(), count))
 
 
 @pytest.mark.parametrize(
@@ -123,94 +111,6 @@ def test_repeated_pictures_are_stale(recording):
     assert counts["stale"] >= counts["received"] // 4 > 0
 
 
-def test_a_game_that_only_repeats_itself_is_reported_as_stale():
-    with (
-        scripted(lambda door, received: still(door, 1)) as (url, _),
-        GtavBridge(url, fps=20, width=12, height=8, timeout_s=2.0) as bridge,
-        pytest.raises(FrameTimeout, match=r"nothing new, \d+ stale frames so far"),
-    ):
-        take(bridge, 2)
-
-
-def test_empty_annotations_are_no_frames():
-    def script(door, received):
-        still(door, len(received) + time.monotonic_ns(), {"speed": []})
-
-    with (
-        scripted(script) as (url, _),
-        GtavBridge(url, fps=20, width=12, height=8, timeout_s=2.0) as bridge,
-        pytest.raises(FrameTimeout, match="stale"),
-    ):
-        take(bridge, 1)
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_game_that_leaves_in_mid_frame_is_found_again(scheme, recording, caplog):
-    with (
-        game(scheme, recording, "--quirk", "disconnect") as url,
-        GtavBridge(url, fps=20, **OWN_SIZE) as bridge,
-    ):
-        frames = take(bridge, 12)
-        assert bridge.counts["reconnects"] >= 1
-    gaps = [frame for frame in frames if frame.dropped_before]
-    assert gaps
-    numbers = [frame.frame_id for frame in frames]
-    assert [frame.dropped_before for frame in frames[1:]] == [
-        after - before - 1 for before, after in itertools.pairwise(numbers)
-    ]
-    assert "the connection was lost" in caplog.text and "connected again" in caplog.text
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_game_that_does_not_come_back_is_given_up(scheme, recording):
-    with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording) as (port, process):
-        url = f"{scheme}://127.0.0.1:{port}"
-        with GtavBridge(url, fps=20, reconnect_s=0.5, **OWN_SIZE) as bridge:
-            frames = bridge.frames()
-            next(frames)
-            process.kill()
-            with pytest.raises(ConnectError, match=r"to come back within [\d.]+ s, got nothing"):
-                for _ in frames:
-                    pass
-            with pytest.raises(ConnectError, match="got none at the moment"):
-                bridge.drive(0.0, 1.0, 0.0)
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_game_that_is_started_again_gets_the_start_message(scheme, recording):
-    with verb("gta-standin", f"{scheme}://127.0.0.1:0", recording) as (port, process):
-        url = f"{scheme}://127.0.0.1:{port}"
-        with GtavBridge(url, fps=20, timeout_s=30.0, **OWN_SIZE) as bridge:
-            frames = bridge.frames()
-            before = next(frames)
-            process.kill()
-            process.wait()
-            with verb("gta-standin", url, recording):
-                gap = next(frame for frame in frames if frame.dropped_before)
-    assert number_of(gap) < 40  # of the new game, which begins anew
-    assert gap.frame_id > before.frame_id + 1
-    assert bridge.counts["reconnects"] == 1
-
-
-def test_without_reconnecting_a_lost_connection_is_an_error(recording):
-    with (
-        game("deepgtav+tcp", recording, "--quirk", "disconnect") as url,
-        GtavBridge(url, fps=20, reconnect_s=0.0, **OWN_SIZE) as bridge,
-        pytest.raises(ConnectError, match="connect again"),
-    ):
-        take(bridge, 50)
-
-
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_silent_game_is_a_timeout_of_one_sentence(scheme, recording):
-    with (
-        game(scheme, recording, "--quirk", "silent") as url,
-        GtavBridge(url, fps=20, timeout_s=0.6, **OWN_SIZE) as bridge,
-        pytest.raises(FrameTimeout, match=r"within 0\.6 s, got nothing: see that the game"),
-    ):
-        next(bridge.frames())
-
-
 def test_a_picture_of_another_size_says_so(recording):
     with (
         game("deepgtav+tcp", recording, "--quirk", "other-size") as url,
@@ -218,13 +118,6 @@ def test_a_picture_of_another_size_says_so(recording):
         pytest.raises(WireFormatError, match="expected a picture of 60x34"),
     ):
         take(bridge, 1)
-
-
-def test_nobody_there_is_reported_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with pytest.raises(ConnectError, match=f"expected a game at deepgtav\\+tcp://127.0.0.1:{port}"):
-        GtavBridge(f"deepgtav+tcp://127.0.0.1:{port}")
 
 
 def test_depth_without_a_near_clip_names_the_default_once(recording, caplog):
@@ -402,10 +295,3 @@ def test_driving_out_of_range_is_refused():
         pytest.raises(ConfigError, match="clip them"),
     ):
         bridge.drive(1.5, 0.0, 0.0)
-
-
-def test_closing_ends_a_reader_that_waits():
-    with scripted(lambda door, received: None) as (url, _):
-        bridge = GtavBridge(url, timeout_s=600.0)  # longer than a test may take
-        threading.Timer(0.3, bridge.close).start()
-        assert list(bridge.frames()) == []

@@ -1,24 +1,28 @@
 """The stand-in for the game as a process of its own, over both transports."""
 
 import json
-import os
-import re
 import socket
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing
 
 import numpy as np
 import pytest
 from footage import write_film
-from game_server import game
+from game_client import FRAMES, fresh, playing, served, started
+from game_server import (
+    DEPTH,
+    HEIGHT,
+    SCHEMES,
+    STEP_M,
+    WIDTH,
+    picture,
+    pose,
+)
 
 from realmaster_live.bridges.gtav.bridge import GtavBridge
 from realmaster_live.bridges.gtav.camera import NEAR_M, cam_to_world, planar_depth_m
-from realmaster_live.bridges.gtav.protocol.client import Address, connect
-from realmaster_live.bridges.gtav.protocol.framing import depth_ndc, framed, stencil
-from realmaster_live.bridges.gtav.protocol.message_codec import encode_message
+from realmaster_live.bridges.gtav.protocol.client import connect
+from realmaster_live.bridges.gtav.protocol.framing import depth_ndc, stencil
 from realmaster_live.bridges.gtav.protocol.messages import (
     Commands,
     Config,
@@ -28,82 +32,15 @@ from realmaster_live.bridges.gtav.protocol.messages import (
     SetWeather,
     Start,
     StartRecording,
-    Stop,
     StopRecording,
 )
-from realmaster_live.bridges.gtav.protocol.server import TcpServer
 from realmaster_live.bridges.gtav.standin.behaviour import QUIRKS as QUIRKS_OF_SERVER
 from realmaster_live.bridges.gtav.standin.stage import game_fields
 from realmaster_live.bridges.gtav.standin.town import TownStage
 from realmaster_live.cli import main
-from realmaster_live.errors import ConnectError, FrameTimeout, WireFormatError
-from realmaster_live.frames.chunk import Chunk, ChunkSpec
-from realmaster_live.recording import Recorder
+from realmaster_live.errors import FrameTimeout, WireFormatError
 
-SCHEMES = ("deepgtav+tcp", "deepgtav+zmq")
-WIDTH, HEIGHT, FRAMES = 65, 36, 16  # rows of 195 bytes, padded to 196
-FOCAL = 50.0
-FAST = DatasetOptions(
-    rate=200.0, frame=(WIDTH, HEIGHT), speed=True, depth_buffer=True, stencil_buffer=True
-)
-
-
-def picture(number):
-    return np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-
-
-def pose(number):
-    return cam_to_world([2.0 * number, -3.0, 30.0], [1.0, 2.0, 40.0])
-
-
-DEPTH = np.linspace(2.0, 900.0, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
-SEMANTIC = np.where(DEPTH < 100, 12, 11).astype(np.uint8)  # a pedestrian before the sky
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    """Return a recording whose pixels, depths and poses are known."""
-    folder = tmp_path_factory.mktemp("recording")
-    spec = ChunkSpec(frames=4, width=WIDTH, height=HEIGHT, fps=20.0)
-    with Recorder(folder, spec, lossless=True) as recorder:
-        for index in range(FRAMES // 4):
-            numbers = range(4 * index, 4 * index + 4)
-            frames = np.stack([picture(number) for number in numbers])
-            chunk = Chunk(
-                index=index,
-                camera="front",
-                frames=frames,
-                frame_ids=np.array(numbers, np.int64),
-                timestamps=np.array(numbers) / 20.0,
-                captured_at=np.array(numbers) / 20.0,
-                intrinsics=np.array([[FOCAL, 0, 32.5], [0, FOCAL, 18], [0, 0, 1.0]]),
-                cam_to_world=np.stack([pose(number) for number in numbers]),
-                labels={"depth": np.stack([DEPTH] * 4), "semantic": np.stack([SEMANTIC] * 4)},
-            )
-            recorder.write(chunk.with_frames(frames))
-    return folder
-
-
-@contextmanager
-def served(scheme, *arguments):
-    command = [sys.executable, "-m", "realmaster_live", "gta-standin", f"{scheme}://127.0.0.1:0"]
-    command += [*map(str, arguments), "--exit-with-parent", str(os.getpid())]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    try:
-        found = re.search(r"ready on [\d.]+:(\d+)", process.stdout.readline())
-        assert found is not None
-        yield Address(scheme=scheme, host="127.0.0.1", port=int(found[1])), process
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-@contextmanager
-def playing(scheme, *arguments):
-    """Serve in this process."""
-    with game(scheme, *arguments) as url:
-        yield Address.parse(url)
+FOCAL = HEIGHT / 2 / np.tan(np.radians(59.0 / 2))
 
 
 EVERY_OPTION = DatasetOptions(
@@ -122,30 +59,6 @@ EVERY_KEY = {
 }  # fmt: skip
 
 
-@contextmanager
-def started(address, dataset=FAST, *, recording=True):
-    with closing(connect(address, *dataset.picture_size())) as stream:
-        stream.send(Start(scenario=Scenario(driving_mode=(786603, 15.0)), dataset=dataset))
-        if recording and address.scheme == "deepgtav+zmq":
-            stream.send(StartRecording())
-        yield stream
-
-
-def fresh(stream, count, seen=None):
-    """Return so many recorded frames' fields and pictures, those before the recording left out.
-
-    `seen` collects the fields of all.
-    """
-    found = []
-    while len(found) < count:
-        frame = stream.receive(30.0)
-        if seen is not None:
-            seen.append(frame.fields)
-        if "CameraPosition" in frame.fields:
-            found.append((dict(frame.fields), frame.image))
-    return found
-
-
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_recording_comes_out_as_it_went_in(scheme, recording):
     with served(scheme, recording) as (address, process), started(address) as stream:
@@ -154,7 +67,7 @@ def test_a_recording_comes_out_as_it_went_in(scheme, recording):
             np.testing.assert_array_equal(image, picture(number))
             assert fields["index"] == number
             assert fields["focalLen"] == pytest.approx(FOCAL)
-            assert fields["speed"] == pytest.approx(0.0 if number == 0 else 40.0)
+            assert fields["speed"] == pytest.approx(0.0 if number == 0 else 20 * STEP_M)
             place = cam_to_world(fields["CameraPosition"], fields["CameraAngle"])
             np.testing.assert_allclose(place, pose(number), atol=1e-9)
             depth = planar_depth_m(depth_ndc(fields, WIDTH, HEIGHT), NEAR_M)
@@ -186,15 +99,6 @@ def test_stale_frames_are_repeated_to_the_byte(recording):
     assert indices == [0, 1, 1, 2, 3, 3, 4, 5, 5]
 
 
-def test_a_client_is_left_in_mid_frame_and_may_come_again(recording):
-    with playing("deepgtav+tcp", recording, "--quirk=disconnect") as address:
-        for _ in range(2):
-            with started(address) as stream:
-                assert len(fresh(stream, 5)) == 5
-                with pytest.raises(ConnectError):
-                    stream.receive(30.0)
-
-
 def test_over_zeromq_json_that_is_cut_short_is_an_error(recording):
     with (
         playing("deepgtav+zmq", recording, "--quirk=disconnect") as address,
@@ -223,33 +127,6 @@ def test_a_server_that_says_nothing_is_a_timeout(recording):
         stream.receive(0.5)
 
 
-def test_a_second_client_is_hung_up_on(recording):
-    slow = DatasetOptions(rate=5.0, frame=(WIDTH, HEIGHT))
-    with (
-        playing("deepgtav+tcp", recording, "--quirk=refuse-second") as address,
-        started(address, slow) as first,
-    ):
-        fresh(first, 1)
-        with closing(connect(address, WIDTH, HEIGHT)) as second, pytest.raises(ConnectError):
-            second.receive(30.0)
-        fresh(first, 1)
-
-
-def test_nothing_comes_before_a_start_nor_after_a_stop(recording):
-    with (
-        playing("deepgtav+tcp", recording) as address,
-        closing(connect(address, WIDTH, HEIGHT)) as stream,
-    ):
-        with pytest.raises(FrameTimeout):
-            stream.receive(0.3)
-        stream.send(Start(dataset=DatasetOptions(rate=20.0, frame=(WIDTH, HEIGHT))))
-        fresh(stream, 2)
-        stream.send(Stop())
-        with pytest.raises(FrameTimeout):
-            for _ in range(FRAMES):
-                stream.receive(0.3)
-
-
 def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
     with (
         playing("deepgtav+zmq", recording) as address,
@@ -267,15 +144,6 @@ def test_before_the_recording_frames_are_stale_and_annotations_empty(recording):
         stream.send(StopRecording())
         while stream.receive(30.0).fields["index"]:
             pass
-
-
-def test_a_message_above_the_games_buffer_ends_the_connection_only(recording):
-    with playing("deepgtav+tcp", recording) as address:
-        with closing(socket.create_connection((address.host, address.port), 30.0)) as rude:
-            rude.sendall(framed(b"x" * 5000))
-            assert rude.recv(1) == b""
-        with started(address) as stream:
-            assert len(fresh(stream, 2)) == 2
 
 
 def test_a_config_changes_rate_and_buffers(recording):
@@ -326,20 +194,6 @@ def test_the_town_drives_and_hears():
     assert all(thing["classID"] == 0 for thing in last["vehicles"])
     assert seen[-1][1].std() > 20  # a picture of a street
     assert abs(fog[1].mean() - seen[-1][1].mean()) > 2  # in another weather
-
-
-def test_the_server_outlives_clients_that_send_anything(recording):
-    rng = np.random.default_rng(11)
-    start = framed(encode_message(Start(dataset=FAST)))
-    with served("deepgtav+tcp", recording) as (address, process):
-        for number in range(40):
-            noise = bytearray(start if number % 2 else rng.bytes(60))
-            noise[int(rng.integers(len(noise)))] ^= 1 << int(rng.integers(8))
-            with closing(socket.create_connection((address.host, address.port), 30.0)) as rude:
-                rude.sendall(noise[: int(rng.integers(1, len(noise)))])
-        with started(address) as stream:
-            assert len(fresh(stream, 2)) == 2
-        assert process.poll() is None
 
 
 def test_a_video_is_shown_without_labels(tmp_path):
@@ -397,44 +251,6 @@ def test_a_video_without_labels_is_no_stale_game(tmp_path):
         GtavBridge(str(address), width=WIDTH, height=HEIGHT, fps=20) as bridge,
     ):
         assert next(bridge.frames()).labels == {}
-
-
-def test_a_bad_message_costs_only_itself(recording, capfd):
-    start = encode_message(Start(scenario=Scenario(weather="CLEAR"), dataset=FAST))
-    scalar = start.replace(b'"drivingMode": -1', b'"drivingMode": 786603')
-    bad = [b"{}", b'{"commands": {"throttle": NaN, "brake": 0, "steering": 0}}', b"\xff"]
-    with (
-        served("deepgtav+tcp", recording) as (address, _),
-        closing(connect(address, WIDTH, HEIGHT)) as stream,
-    ):
-        stream._socket.sendall(b"".join(map(framed, [bad[0], scalar, *bad[1:]])))  # one segment
-        assert len(fresh(stream, 2)) == 2
-    assert capfd.readouterr().err.count("left out what a client sent") == 3
-
-
-def test_a_silent_client_loses_its_turn_to_one_that_waits():
-    address = Address.parse("deepgtav+tcp://127.0.0.1:0")
-    with closing(TcpServer(address, idle_s=0.0)) as server, ExitStack() as stack:
-        here = ("127.0.0.1", server.port)
-        silent = stack.enter_context(socket.create_connection(here))
-        while not server.connected:
-            server.receive(0.1)
-        server.serving = False
-        silent.sendall(framed(b"{}"))
-        assert server.receive(30.0) == [b"{}"]
-        assert server.receive(0.0) == [] and server.connected  # nobody waits
-        waiting = stack.enter_context(socket.create_connection(here))
-        while server.connected:
-            server.receive(0.1)
-        assert silent.recv(1) == b""
-        while not server.connected:
-            server.receive(0.1)
-        server.serving = True  # who is sent frames keeps its turn
-        third = stack.enter_context(socket.create_connection(here))
-        waiting.sendall(framed(b"{}"))
-        assert server.receive(30.0) == [b"{}"]
-        assert server.receive(0.0) == [] and server.clients == 2
-        third.close()
 
 
 @pytest.mark.slow
