@@ -24,7 +24,7 @@ from realmaster_live.protocols import Sink
 log = logging.getLogger(__name__)
 
 CLOSE_S = {"block": 60.0, "drop_oldest": 5.0}  # how long the end of a run waits for a sink
-NICENESS = 10  # of a live sink's thread on Linux: the simulator and the engine come first
+NICENESS = 10  # more of a live sink's thread on Linux: the simulator and the engine come first
 LATENCIES = 1024
 
 Span = Callable[[str, Chunk], AbstractContextManager[object]]
@@ -195,7 +195,9 @@ class BackgroundSink:
         # Elsewhere the priority is the whole process's. The loop waits for a sink that blocks.
         if sys.platform == "linux" and self.policy == "drop_oldest":
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+                native = threading.get_native_id()
+                own = os.getpriority(os.PRIO_PROCESS, native)  # the run's, which may be nice itself
+                os.setpriority(os.PRIO_PROCESS, native, min(19, own + NICENESS))
         with contextlib.suppress(QueueClosed):
             while (chunk := queue.get()) is not None:
                 began = time.monotonic()
