@@ -130,7 +130,7 @@ def _run(options: Films, sources: Sequence[DriveSource]) -> int:
     from realmaster_live.training.evaluate.drives.films import other_films
     from realmaster_live.training.evaluate.drives.gallery import write_gallery
     from realmaster_live.training.evaluate.drives.loading import Models, load_measures
-    from realmaster_live.training.evaluate.drives.page import as_text, write_page
+    from realmaster_live.training.evaluate.drives.page import as_text, write_report
     from realmaster_live.training.evaluate.drives.run import evaluate_drives
     from realmaster_live.training.evaluate.drives.shown import Shown
     from realmaster_live.training.evaluate.measures.vlm import VlmClient
@@ -182,7 +182,7 @@ def _run(options: Films, sources: Sequence[DriveSource]) -> int:
     )
     facts = evaluation.facts() | {"made": {name: dict(each) for name, each in made.facts.items()}}
     write_json(options.out / "evaluation.json", facts)
-    write_page(options.out / "report.html", evaluation, shown)
+    write_report(options.out / "report.html", evaluation, shown)
     if options.gallery is not None:
         write_gallery(options.gallery, evaluation, shown, title=options.gallery.name)
     sys.stdout.write(as_text(evaluation) + f"\n\nreport: {options.out / 'report.html'}\n")

@@ -100,7 +100,7 @@ def _measure(look: str, engine: Engine, options: EvaluateLooks) -> Look:
     from realmaster_live.training.evaluate.drives.kept_looks import Look
     from realmaster_live.training.evaluate.drives.loading import Models, load_measures
     from realmaster_live.training.evaluate.drives.looks import slug
-    from realmaster_live.training.evaluate.drives.page import write_page
+    from realmaster_live.training.evaluate.drives.page import write_report
     from realmaster_live.training.evaluate.drives.run import evaluate_drives
     from realmaster_live.training.evaluate.drives.shown import Shown
     from realmaster_live.training.evaluate.drives.sources import RealizedDrive
@@ -113,7 +113,7 @@ def _measure(look: str, engine: Engine, options: EvaluateLooks) -> Look:
     measures = load_measures(Models(real=options.real))
     evaluation = evaluate_drives(sources, measures=measures, watch=shown.add)
     write_gallery(options.out / slug(look), evaluation, shown, title=look)
-    write_page(options.out / f"{slug(look)}.html", evaluation, shown)
+    write_report(options.out / f"{slug(look)}.html", evaluation, shown)
     sys.stderr.write(f"{look}: measured {sum(map(len, sources))} frames\n")
     return Look.of(evaluation, shown)
 

@@ -7,17 +7,16 @@ from html import escape
 
 from realmaster_live.datasets.statistics import Distribution, Statistics
 from realmaster_live.frames.classes import CLASS_IDS, PALETTE
+from realmaster_live.system.pages import page, table
 from realmaster_live.system.plots import bar_plot
 
 BAR = 24  # characters
-STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#22272e;margin:2rem auto;max-width:960px;
-padding:0 1rem}h1{font-size:1.5rem}.plots{display:grid;gap:1.2rem;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,760px),1fr))}
-figure{margin:0;border:1px solid #e2e5e9;border-radius:8px;padding:.8rem;min-width:0}
-.plot{overflow-x:auto}svg{width:100%;min-width:36rem;height:auto;display:block}
-p{color:#5a616b;overflow-wrap:anywhere}
-details{font-size:.85rem}td{padding:.05rem .8rem .05rem 0}td+td{text-align:right}
-.damaged{color:#a32d22}"""
+STYLE = """
+.plots { display: grid; gap: 1.2rem; margin-top: 1.2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 760px), 1fr)); }
+figure { margin: 0; min-width: 0; } .plot { overflow-x: auto; } svg { min-width: 36rem; }
+details { font-size: .85rem; }
+"""
 
 
 def lines_of(statistics: Statistics) -> Iterator[str]:
@@ -41,18 +40,14 @@ def lines_of(statistics: Statistics) -> Iterator[str]:
 
 def page_of(statistics: Statistics) -> str:
     """Return the statistics as an HTML page."""
-    damaged = "".join(
-        f'<p class="damaged">left out: {escape(why)}</p>' for why in statistics.damaged.values()
+    left_out = "".join(
+        f'<p class="worse">left out: {escape(why)}</p>' for why in statistics.damaged.values()
     )
     names = ", ".join(str(folder) for folder in statistics.recordings)
     figures = "".join(_figure(one) for one in statistics.distributions)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>What the recordings hold</title><style>{STYLE}</style></head><body>"
-        f"<h1>What the recordings hold</h1><p>{escape(_summary(statistics))}: {escape(names)}</p>"
-        f'{damaged}<div class="plots">{figures}</div></body></html>\n'
-    )
+    title = "What the recordings hold"
+    about = f'<h1>{title}</h1><p class="note">{escape(_summary(statistics))}: {escape(names)}</p>'
+    return page(title, f'{about}{left_out}<div class="plots">{figures}</div>', style=STYLE)
 
 
 def _summary(found: Statistics) -> str:
@@ -71,11 +66,10 @@ def _figure(one: Distribution) -> str:
     }
     plot = bar_plot(one.counts, title=f"{one.title} ({one.of})", across=one.across, colours=colours)
     total = sum(one.counts.values()) or 1
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{count:,}</td><td>{count / total:.1%}</td></tr>"
-        for name, count in one.counts.items()
-    )
+    rows = [
+        (escape(name), f"{count:,}", f"{count / total:.1%}") for name, count in one.counts.items()
+    ]
     return (
         f'<figure><div class="plot">{plot}</div>'
-        f"<details><summary>Numbers</summary><table>{rows}</table></details></figure>"
+        f"<details><summary>Numbers</summary>{table(rows)}</details></figure>"
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from realmaster_live.system.pages import aligned
 from realmaster_live.training.evaluate.clips import TRAINED_LOOK
 
 
@@ -158,8 +159,4 @@ def table(bars: Sequence[Bar]) -> str:
         value = "-" if bar.value is None else f"{bar.value:.3g}"
         limit = f"{'<=' if bar.at_most else '>='} {bar.bar:.3g} {bar.unit}".strip()
         rows.append((bar.name, f"{value} {bar.unit}".strip(), limit, bar.verdict, bar.note))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
-        for row in rows
-    )
+    return "\n".join(aligned(rows, left=5))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import PairError
 from realmaster_live.frames.classes import PALETTE
 from realmaster_live.training.perception.groups import IGNORE, NAMES, carla_numbers
 
-QUALITY, LINE = 82, 2  # of a JPEG; pixels
+LINE = 2  # pixels
 KIND_COLOURS = ((60, 160, 255), (255, 70, 90), (255, 200, 40))  # as groups.DETECTED
 COLOURS: NDArray[np.uint8] = np.zeros((256, 3), np.uint8)
 COLOURS[: len(NAMES)] = [PALETTE[numbers[0]] for numbers in carla_numbers().values()]
@@ -34,14 +31,3 @@ def with_boxes(
     for (left, top, right, bottom), kind in zip(corners.round().astype(int), kinds, strict=True):
         cv2.rectangle(shown, (left, top), (right - 1, bottom - 1), KIND_COLOURS[int(kind)], LINE)
     return shown
-
-
-def as_image(picture: NDArray[np.uint8], label: str) -> str:
-    """Return a picture (H, W, 3) RGB as an inline HTML image."""
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    )
-    if not done:
-        raise PairError(f"expected a picture to encode, got {picture.shape}: check the clips")
-    text = base64.b64encode(data.tobytes()).decode()
-    return f'<img alt="{label}" src="data:image/jpeg;base64,{text}">'

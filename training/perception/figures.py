@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from realmaster_live.system.pages import aligned
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH
 from realmaster_live.training.perception.runs import VARIANTS
 from realmaster_live.training.perception.tasks import MEASURES, SEGMENTATION, mean
@@ -225,14 +226,10 @@ def as_page(comparison: Comparison, labelled: Mapping[str, Mapping[str, float]])
 def as_text(comparison: Comparison) -> str:
     """Return the table that the command line prints."""
     rows = as_cells(comparison)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         [
             f"{comparison.task} on {comparison.test}",
-            *(
-                "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-                for row in rows
-            ),
+            *aligned(rows, left=0),
             *(
                 f"{'reached' if bar.reached else 'MISSED'}: {bar.text}: {bar.figure}"
                 for bar in bars(comparison)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from realmaster_live.system.pages import embedded, page
 from realmaster_live.training.perception.curves import curves
 from realmaster_live.training.perception.detection import detect
-from realmaster_live.training.perception.drawing import as_image, coloured, with_boxes
+from realmaster_live.training.perception.drawing import coloured, with_boxes
 from realmaster_live.training.perception.examples import REAL, SIM, TRUTH, Example
 from realmaster_live.training.perception.figures import Comparison, as_cells, bars
 from realmaster_live.training.perception.runs import Run, Training, read_network
@@ -19,17 +20,9 @@ from realmaster_live.training.perception.tasks import DETECTION, SEGMENTATION, T
 SHOWN_EXAMPLES, SHOWN_TESTS = 4, 5
 MIN_SCORE = 0.3  # boxes with lower scores are not drawn
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1f24; max-width: 1500px;
-  margin: 24px auto; padding: 0 20px; }
-h1 { font-size: 24px; } h2 { font-size: 19px; margin-top: 36px; }
-table { border-collapse: collapse; } td, th { padding: 3px 12px; text-align: right;
-  border-bottom: 1px solid #e3e6ea; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-tr.sum td { font-weight: 600; } .reached { color: #21793f; } .missed { color: #b3261e; }
+body { max-width: 1500px; } svg { max-width: 680px; } tr.sum td { font-weight: 600; }
+td, th { white-space: nowrap; }
 .rows { display: grid; gap: 4px; } .rows span { font-weight: 600; font-size: 13px; }
-img { width: 100%; display: block; } svg { max-width: 680px; display: block; }
-svg text { font: 12px system-ui, sans-serif; } .grid { stroke: #e3e6ea; }
-.scroll { overflow-x: auto; } p.note { color: #5a616b; max-width: 80ch; }
 """
 
 
@@ -85,12 +78,8 @@ def write_report(
                 ]
                 heads = ["tested on", "labels", *(f"trained on {v}" for v in variants)]
                 parts += [f"<h3>{html.escape(test.name)}, seed 0</h3>", _sheet(heads, rows)]
-    text = "\n".join(parts)
-    path.write_text(
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Does it help perception?'
-        f"</title>\n<style>{STYLE}</style>\n<body>\n{text}\n</body></html>\n",
-        encoding="utf-8",
-    )
+    page_text = page("Does it help perception?", "\n".join(parts), style=STYLE)
+    path.write_text(page_text, encoding="utf-8")
 
 
 def variants_of(examples: Sequence[Example]) -> list[str]:
@@ -110,8 +99,8 @@ def _things(example: Example) -> int:
 
 
 def _inputs(example: Example, variants: Sequence[str]) -> list[str]:
-    cells = [as_image(example.pictures[name], name) for name in variants]
-    return [*cells, as_image(_labels(example, example.pictures[variants[0]]), "labels")]
+    cells = [embedded(example.pictures[name], name) for name in variants]
+    return [*cells, embedded(_labels(example, example.pictures[variants[0]]), "labels")]
 
 
 def _labels(example: Example, picture: Any) -> Any:
@@ -129,7 +118,7 @@ def _answers(task: str, example: Example, test: TestSet, networks: Mapping[str, 
     if task == DETECTION and example.boxes is not None:
         easy = ~example.boxes.hard
         labels = with_boxes(picture, example.boxes.corners[easy], example.boxes.kinds[easy])
-    cells = [as_image(picture, example.name), as_image(labels, "labels")]
+    cells = [embedded(picture, example.name), embedded(labels, "labels")]
     for name, network in networks.items():
         if task == SEGMENTATION:
             predicted = coloured(segment(network, picture))
@@ -137,7 +126,7 @@ def _answers(task: str, example: Example, test: TestSet, networks: Mapping[str, 
             found = detect(network, picture)
             confident = found.scores > MIN_SCORE
             predicted = with_boxes(picture, found.corners[confident], found.kinds[confident])
-        cells.append(as_image(predicted, f"trained on {name}"))
+        cells.append(embedded(predicted, f"trained on {name}"))
     return cells
 
 
@@ -151,7 +140,7 @@ def _table(comparison: Comparison) -> str:
         lines.append(f"<tr{kind}>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>")
     lines.append("</table></div>")
     lines += [
-        f'<p class="{"reached" if bar.reached else "missed"}">'
+        f'<p class="{"better" if bar.reached else "worse"}">'
         f"{'Reached' if bar.reached else 'Missed'}: {bar.text}: {bar.figure}</p>"
         for bar in bars(comparison)
     ]

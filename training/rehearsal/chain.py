@@ -24,6 +24,7 @@ import msgspec
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.system.atomic_files import write_json
+from realmaster_live.system.pages import aligned
 
 PASSED, FAILED, SKIPPED = "PASS", "FAIL", "SKIP"
 POLL_S = 0.2  # between two readings of a step's memory
@@ -244,14 +245,5 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
                 each.result + (f" ({each.reason})" if each.reason else ""),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return [
-        "  ".join(
-            [
-                row[0].ljust(widths[0]),
-                *(cell.rjust(width) for cell, width in zip(row[1:4], widths[1:], strict=True)),
-                row[4],
-            ]
-        ).rstrip()
-        for row in rows
-    ]
+    columns = [row[:4] for row in rows]
+    return [f"{line}  {row[4]}".rstrip() for line, row in zip(aligned(columns), rows, strict=True)]

@@ -7,9 +7,10 @@ from html import escape
 from pathlib import Path
 
 from realmaster_live.system.atomic_files import write_json, write_text
+from realmaster_live.system.pages import aligned, page
 from realmaster_live.training.evaluate.drives.films import REALIZED, RENDER
 from realmaster_live.training.evaluate.drives.kept_looks import Look
-from realmaster_live.training.evaluate.drives.page import SCRIPT, STYLE, better, cell
+from realmaster_live.training.evaluate.drives.page import SCRIPT, STYLE, cell, row_of, table_of
 from realmaster_live.training.evaluate.drives.summary import Figure
 
 NAMES = (
@@ -32,12 +33,11 @@ def figures_of(looks: Looks, figures: Sequence[Figure]) -> list[Figure]:
 def write_looks(folder: Path, looks: Looks, figures: Sequence[Figure]) -> None:
     """Write report.html and looks.json."""
     write_json(folder / "looks.json", {name: each.facts for name, each in looks.items()})
-    write_text(folder / "report.html", page(looks, figures))
+    write_text(folder / "report.html", page_of(looks, figures))
 
 
-def page(looks: Looks, figures: Sequence[Figure]) -> str:
+def page_of(looks: Looks, figures: Sequence[Figure]) -> str:
     """Return the page as HTML: a table of all looks, and of each a film and a slider."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in looks)
     rows = []
     for figure in figures_of(looks, figures):
         cells = []
@@ -45,23 +45,18 @@ def page(looks: Looks, figures: Sequence[Figure]) -> str:
             value, render = each.value(REALIZED, figure), each.value(RENDER, figure)
             note = "" if render is None else f"render {render.value:.3g}"
             cells.append(cell(figure, value, note))
-        meaning = f"<small>{escape(figure.meaning)}; {better(figure)}</small>"
-        rows.append(f"<tr><td>{escape(figure.name)}{meaning}</td>{''.join(cells)}</tr>")
+        rows.append(row_of(figure, cells))
     shown = []
     for name, each in looks.items():
         report = f"{slug(name)}.html"
         shown.append(f'<h2>{escape(name)} <a href="{report}">report</a></h2>{each.shown}')
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Other simulators</title><style>{STYLE}</style></head><body>"
+    body = (
         "<h1>One model, four simulators</h1>"
         '<p class="note">The realized films of the same towns, each as another game draws it. In '
         "brackets are 95 percent intervals; coloured figures differ from the render's on the same "
-        "frames.</p>"
-        f'<div class="scroll"><table><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
-        f"{''.join(shown)}<script>{SCRIPT}</script></body></html>\n"
+        f"frames.</p>{table_of(looks, rows)}{''.join(shown)}"
     )
+    return page("Other simulators", body, style=STYLE, script=SCRIPT)
 
 
 def slug(name: str) -> str:
@@ -75,8 +70,4 @@ def as_text(looks: Looks, figures: Sequence[Figure]) -> str:
     for figure in figures_of(looks, figures):
         values = [each.value(REALIZED, figure) for each in looks.values()]
         rows.append([figure.name, *("" if v is None else f"{v.value:.3f}" for v in values)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    )
+    return "\n".join(aligned(rows))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 
-from realmaster_live.errors import PairError, reason
+from realmaster_live.errors import PairError
+from realmaster_live.system.pages import aligned, page, write_page
 from realmaster_live.system.plots import PALETTE, interval_plot
 from realmaster_live.training.evaluate.drives.over_time import plots
 from realmaster_live.training.evaluate.drives.run import Evaluation
@@ -22,21 +23,10 @@ GLANCE = (
     "lights read right", "identity",
 )  # fmt: skip
 STYLE = """
-body { font: 15px/1.55 system-ui, sans-serif; color: #1c2026; background: #fafafa;
-  max-width: 76rem; margin: 0 auto; padding: 2rem 1.5rem 4rem; }
-h1 { font-size: 1.8rem; margin: 0; } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-.note { color: #5a616b; max-width: 86ch; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-td, th { text-align: right; padding: .3rem .9rem; border-bottom: 1px solid #e3e5e8;
-  min-width: 9.5rem; }
-td:first-child, th:first-child { text-align: left; padding-left: 0; width: 26rem; }
+td, th { min-width: 9.5rem; } td:first-child, th:first-child { width: 26rem; }
 td span { color: #7a828b; font-size: .85em; white-space: nowrap; display: block; }
 td small { display: block; color: #7a828b; max-width: 46ch; }
-.better { color: #21793f; } .worse { color: #b3261e; }
-svg { width: 100%; height: auto; background: #fff; border: 1px solid #e3e5e8; border-radius: 6px;
-  margin-bottom: .8rem; }
-video, img { width: 100%; display: block; border-radius: 4px; }
+svg { margin-bottom: .8rem; }
 .wipe { position: relative; margin-bottom: 1rem; --at: 50%; }
 .wipe img { display: none; } .wipe img.left, .wipe img.right { display: block; }
 .wipe img.right { position: absolute; inset: 0; clip-path: inset(0 0 0 var(--at)); }
@@ -64,22 +54,16 @@ for (const group of document.querySelectorAll('.wipes')) group.addEventListener(
 """
 
 
-def write_page(path: Path, evaluation: Evaluation, shown: Shown) -> None:
+def write_report(path: Path, evaluation: Evaluation, shown: Shown) -> None:
     """Write the page.
 
     Raises:
         PairError: it cannot be written.
     """
-    try:
-        path.write_text(page(evaluation, shown), encoding="utf-8")
-    except OSError as error:
-        raise PairError(
-            f"expected to write {path}, got {reason(error)}: free some disk space or choose "
-            "another place"
-        ) from error
+    write_page(path, page_of(evaluation, shown), error=PairError)
 
 
-def page(evaluation: Evaluation, shown: Shown) -> str:
+def page_of(evaluation: Evaluation, shown: Shown) -> str:
     """Return the page as HTML."""
     drives = ", ".join(f"{each.name} ({len(each.starts)} frames)" for each in evaluation.drives)
     drawn = "blocks of one second"
@@ -101,12 +85,7 @@ def page(evaluation: Evaluation, shown: Shown) -> str:
         _list("Measured with", evaluation.models),
         _list("Not measured", evaluation.skipped),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Evaluation</title><style>{STYLE}</style></head><body>{''.join(parts)}"
-        f"<script>{SCRIPT}</script></body></html>\n"
-    )
+    return page("Evaluation", "".join(parts), style=STYLE, script=SCRIPT)
 
 
 def _glance(evaluation: Evaluation) -> str:
@@ -132,16 +111,22 @@ def _table(evaluation: Evaluation, group: str) -> str:
     for figure in (each for each in evaluation.figures if each.group == group):
         found = {name: evaluation.values[name].get(figure.name) for name in evaluation.methods}
         if any(found.values()):
-            cells = "".join(cell(figure, value) for value in found.values())
-            meaning = f"<small>{escape(figure.meaning)}; {better(figure)}</small>"
-            rows.append(f"<tr><td>{escape(figure.name)}{meaning}</td>{cells}</tr>")
+            rows.append(row_of(figure, [cell(figure, value) for value in found.values()]))
     if not rows:
         return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in evaluation.methods)
-    return (
-        f'<h2>{escape(group.capitalize())}</h2><div class="scroll"><table><tr><th></th>{head}</tr>'
-        f"{''.join(rows)}</table></div>"
-    )
+    return f"<h2>{escape(group.capitalize())}</h2>{table_of(evaluation.methods, rows)}"
+
+
+def row_of(figure: Figure, cells: Iterable[str]) -> str:
+    """Return a figure's row: its name and meaning, then its cells."""
+    meaning = f"<small>{escape(figure.meaning)}; {better(figure)}</small>"
+    return f"<tr><td>{escape(figure.name)}{meaning}</td>{''.join(cells)}</tr>"
+
+
+def table_of(names: Iterable[str], rows: Iterable[str]) -> str:
+    """Return the table of rows with a column for each name."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    return f'<div class="scroll"><table><tr><th></th>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def better(figure: Figure) -> str:
@@ -188,9 +173,6 @@ def as_text(evaluation: Evaluation) -> str:
         values = [evaluation.values[name].get(figure.name) for name in evaluation.methods]
         if any(values):
             rows.append([figure.name, *("" if v is None else f"{v.value:.3f}" for v in values)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*lines, *(f"not measured: {k} ({v})" for k, v in evaluation.skipped.items())])
+    return "\n".join(
+        [*aligned(rows), *(f"not measured: {k} ({v})" for k, v in evaluation.skipped.items())]
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 
 from realmaster_live.recording.sample import Sample
 from realmaster_live.recording.videos import Pictures, PictureWriter
+from realmaster_live.system.pages import data_url, embedded
+from realmaster_live.system.pictures import encode
 from realmaster_live.training.evaluate.drives.films import REALIZED, RENDER, Picture
-from realmaster_live.training.perception.drawing import as_image
 
 FILM_S, FILM_WIDTH, MOST_ACROSS = 8.0, 1536, 3
 LETTERS = 0.6  # size of a film's name
@@ -103,12 +103,9 @@ def film(shown: Shown) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         write_film(path, shown)
-        encoded = base64.b64encode(path.read_bytes()).decode()
-    poster = as_image(shown.film[len(shown.film) // 2], "").partition('src="')[2].rpartition('"')[0]
-    return (
-        f'<video controls loop muted playsinline poster="{poster}" '
-        f'src="data:video/mp4;base64,{encoded}"></video>'
-    )
+        content = data_url(path.read_bytes(), "video/mp4")
+    middle = data_url(encode(shown.film[len(shown.film) // 2], ".jpg", 85), "image/jpeg")
+    return f'<video controls loop muted playsinline poster="{middle}" src="{content}"></video>'
 
 
 def shown_over(moment: Mapping[str, Picture]) -> str:
@@ -138,7 +135,7 @@ def wipes(shown: Shown, most: int = WIPES) -> str:
 
 def _wipe(moment: Mapping[str, Picture], over: str) -> str:
     images = "".join(
-        as_image(picture, escape(name)).replace(
+        embedded(picture, name).replace(
             "<img ", f'<img data-film="{escape(name)}" class="{_side(name, over)}" ', 1
         )
         for name, picture in moment.items()
