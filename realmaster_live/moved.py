@@ -98,7 +98,7 @@ _NEW_NAMES: Mapping[str, str] = {
     "bridges.minitown.raster_kernels": "minitown.raster.kernels",
     "bridges.minitown.traffic": "minitown.traffic.drivers",
     "cli.outputs": "sinks.opening",
-    "datasets.ahead": "datasets.prefetch",
+    "datasets.ahead": "datasets.labels",
     "datasets.mcap_messages": "messages.foxglove",
     "datasets.moments": "datasets.ticks",
     "datasets.nuscenes_words": "datasets.nuscenes_taxonomy",

@@ -15,7 +15,6 @@ from torch import nn
 from realmaster_live.engines.options import MOST_STEPS, Precision
 from realmaster_live.engines.torch.adapters import Adapters, attach_files
 from realmaster_live.engines.torch.device import check_precision, device_text, find_device
-from realmaster_live.engines.torch.known_prompts import known_prompts
 from realmaster_live.errors import BuildError, EngineError
 from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.autoencoders.opening import check_latents
@@ -26,10 +25,43 @@ from realmaster_live.model.networks import Networks, check_experts, expert_at
 from realmaster_live.model.precision import mix_precision
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
-from realmaster_live.prompts import PromptTable
+from realmaster_live.prompts import PROMPTS_FILE, PromptTable
 from realmaster_live.system.contents import sha256_of
 
 WEIGHTS_SHARE = 0.7  # of the free memory that weights may take
+
+
+def learnt_prompts(transformer: InContextTransformer) -> PromptTable:
+    """Return the embeddings that were learnt with a model; empty where there are none."""
+    names = transformer.profile.prompts
+    if not names:
+        return PromptTable({})
+    values = transformer.prompt_embedding.detach().float().cpu().numpy()
+    return PromptTable(dict(zip(names, values, strict=True)))
+
+
+def known_prompts(
+    transformer: InContextTransformer,
+    checkpoint: Path | None,
+    given: Mapping[str, NDArray[np.float32]],
+) -> PromptTable:
+    """Return the learnt prompts, those stored beside a checkpoint, and the given ones, merged."""
+    path = None if checkpoint is None else checkpoint / PROMPTS_FILE
+    kept = PromptTable.load(path) if path is not None and path.exists() else PromptTable({})
+    known = PromptTable({**learnt_prompts(transformer), **kept, **given}, texts=kept.texts)
+    width = transformer.profile.text_width
+    for name, embedding in known.items():
+        if embedding.ndim != 2 or embedding.shape[1] != width:
+            raise EngineError(
+                f"expected embeddings (tokens, {width}), got {embedding.shape} of {name!r}: "
+                "use the text encoder that the model was trained with"
+            )
+    if width and not known:
+        raise EngineError(
+            f"expected embeddings of prompts for {transformer.profile.name}, got none: embed some "
+            f"with realmaster prompts CHECKPOINT --encoder ENCODER, which writes {PROMPTS_FILE}"
+        )
+    return known
 
 
 @dataclass(frozen=True, kw_only=True)

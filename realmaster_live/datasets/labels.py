@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import deque
+from collections.abc import Collection, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +14,33 @@ from numpy.typing import NDArray
 from realmaster_live.annotations import Annotation
 from realmaster_live.datasets.categories import Categories
 from realmaster_live.datasets.options import Fate
-from realmaster_live.datasets.prefetch import prefetch
 from realmaster_live.datasets.rules import exclusion_reason, judge, trust_by_mask
 from realmaster_live.datasets.selection import PICTURES, Drive, Selection, Variant
 from realmaster_live.datasets.summary import Tally
 from realmaster_live.recording.sample import Sample
+
+Item = TypeVar("Item")
+COUNT = 8  # largest number of items that are made in advance
+
+
+def prefetch(items: Generator[Item] | Iterator[Item], count: int = COUNT) -> Iterator[Item]:
+    """Yield `items` in order; a thread of its own makes up to `count` of them in advance.
+
+    `items` is closed with this iterator, in that thread.
+    """
+    waiting: deque[Future[Item | None]] = deque()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="rm-prefetch")
+    try:
+        waiting.extend(pool.submit(next, items, None) for _ in range(count))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, items, None))
+            yield item
+    finally:
+        for future in waiting:
+            future.cancel()
+        if isinstance(items, Generator):
+            pool.submit(items.close).result()
+        pool.shutdown()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ and masks are not exported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,15 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.datasets.ego import ego_to_world, steps_between
-from realmaster_live.datasets.episode_video import EpisodeVideo
 from realmaster_live.datasets.folder import ExportFolder, ExportOptions
 from realmaster_live.datasets.frames_csv import Row, row_of
-from realmaster_live.datasets.lerobot_controls import (
-    accelerations,
-    actions,
-    control_of,
-    has_controls,
-)
 from realmaster_live.datasets.lerobot_meta import VIDEO_PATH, Episode, Shape, place, write_meta
 from realmaster_live.datasets.lerobot_stats import ColourCounts
 from realmaster_live.datasets.options import SPLITS
@@ -40,13 +33,71 @@ from realmaster_live.datasets.selection import PICTURES, Drive, Selection, open_
 from realmaster_live.datasets.summary import Summary, Tally
 from realmaster_live.datasets.ticks import Tick, ticks
 from realmaster_live.errors import ConfigError
+from realmaster_live.frames.chunk import Frame
 from realmaster_live.frames.ego import EgoState
+from realmaster_live.recording.files import unwritable
+from realmaster_live.recording.h264 import H264File
 
 FORMAT = "lerobot"
 NEEDS: tuple[str, ...] = ()
 MIN_FRAMES = 2  # of an episode, since a motion takes two frames
 UNKNOWN_CONTROL = "controls missing"
 TOLERANCE = 0.1  # accepted deviation of the time between two frames, as a share of it
+
+
+GROUP = 4  # pictures between key frames: training reads single frames at random
+CRF = 20
+
+
+def has_controls(drive: Drive) -> bool:
+    """Return whether controls of a drive were recorded."""
+    throttle = drive.recording.table("ego")["throttle"]
+    return bool(len(throttle) > throttle.null_count)
+
+
+def control_of(frame: Frame) -> EgoState | None:
+    """Return a frame's state if its control is known at this very frame."""
+    return frame.ego if frame.ego is not None and frame.ego.control is not None else None
+
+
+def actions(states: Sequence[EgoState]) -> NDArray[np.float64]:
+    """Return rows (T, 5) of the columns DRIVEN_ACTION."""
+    rows = [
+        (control.throttle, control.steer, control.brake, control.hand_brake, control.reverse)
+        for state in states
+        if (control := state.control) is not None
+    ]
+    return np.array(rows, np.float64)
+
+
+def accelerations(states: Sequence[EgoState], poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (T, 3) accelerations without gravity in the axes of the vehicle, (T, 4, 4) poses."""
+    world = np.array([state.acceleration for state in states])
+    return np.asarray(np.einsum("tji,tj->ti", poses[:, :3, :3], world))
+
+
+class EpisodeVideo(H264File):
+    """An H.264 file in 4:2:0 whose picture number n is shown at n / fps seconds.
+
+    Args:
+        path: the .mp4 file to write. size: (width, height) in pixels, even. fps: frames a second.
+    """
+
+    codec, pixel_format = "h264", "yuv420p"
+
+    def __init__(self, path: Path, size: tuple[int, int], fps: int) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
+        super().__init__(
+            path,
+            size,
+            fps,
+            key_every=GROUP,
+            x264={"crf": str(CRF), "preset": "veryfast", "bf": "0"},
+            container={"movflags": "+faststart"},
+        )
 
 
 def export(selection: Selection, out: Path, *, options: ExportOptions | None = None) -> Summary:

@@ -21,7 +21,7 @@ from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.recording.about import Meta
 from realmaster_live.recording.aside import Aside
 from realmaster_live.recording.ego_schemas import EGO_SCHEMAS
-from realmaster_live.recording.mending_ego import mend_ego
+from realmaster_live.recording.files import replacing
 from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.readable import Readable
 from realmaster_live.recording.reading import Segment
@@ -34,6 +34,7 @@ from realmaster_live.recording.segment import (
     stored_files,
 )
 from realmaster_live.recording.streams import count, cut, read_stream
+from realmaster_live.recording.sweeps import count_sweeps, finish_sweeps, is_whole, sweep_files
 from realmaster_live.recording.tables import (
     SCHEMAS,
     compute,
@@ -44,6 +45,35 @@ from realmaster_live.recording.tables import (
     read_table,
 )
 from realmaster_live.recording.videos import FRAGMENT_S
+
+
+def mend_ego(folder: Path, tables: Mapping[str, Any], aside: Aside) -> tuple[str, ...]:
+    """Finish the files in their place; return the names of those that the segment keeps.
+
+    Raises:
+        RecordingError: something cannot be written.
+        OSError: likewise.
+    """
+    kept = []
+    for name in EGO_SCHEMAS:
+        if has_table(folder, name):
+            keep_table(folder, name, tables[name])
+            kept.append(f"{name}.parquet")
+    for name in sweep_files(folder):
+        path = folder / name
+        readable = count_sweeps(path)
+        if not readable.pictures:
+            why = readable.problem or "nothing had reached the disk"
+            aside.move(path, f"no sweep of it can be read: {why}", is_loss=not readable.opened)
+            continue
+        if readable.problem or not is_whole(path):
+            if readable.problem:
+                why = f"only {readable.pictures} sweeps could be read: {readable.problem}"
+                aside.keep(path, why, is_loss=True)
+            with replacing(path) as part:
+                finish_sweeps(path, part)
+        kept.append(name)
+    return tuple(kept)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ import pytest
 from driven_scene import EGO_SPEED, FPS, record_drive
 
 from realmaster_live.datasets import Selection, SplitRule, lerobot
-from realmaster_live.datasets.episode_video import GROUP
 from realmaster_live.datasets.folder import ExportOptions
+from realmaster_live.datasets.lerobot import GROUP
 from realmaster_live.errors import ConfigError
 from realmaster_live.recording import Recording
 

@@ -10,7 +10,7 @@ from driven_scene import record_drive
 from realmaster_live.bridges.gtav.readers import layout
 from realmaster_live.bridges.gtav.readers.drive import ReadOptions
 from realmaster_live.bridges.gtav.readers.files import damaged, read_lines, read_raw
-from realmaster_live.bridges.gtav.readers.yaml_file import read_yaml
+from realmaster_live.bridges.gtav.readers.sailvos import read_yaml
 from realmaster_live.cli import main
 from realmaster_live.cli.calibration import read_clips
 from realmaster_live.datasets.annex_b import can_copy

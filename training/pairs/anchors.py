@@ -124,7 +124,7 @@ class AnchorsStage:
             "max_shift_px": config.max_shift_px,
             "min_edge_f1": config.min_edge_f1,
         }
-        if self.kind.module:
+        if self.kind.form is not None:
             parameters |= {
                 "prompt": config.prompt,
                 "seed": config.seed,
@@ -156,7 +156,7 @@ class AnchorsStage:
     @property
     def tries(self) -> int:
         """Return how many seeds are tried; one for an editor without randomness."""
-        return self.config.tries if self.kind.module else 1
+        return self.config.tries if self.kind.form is not None else 1
 
     def run(self, job: Job, target: Path) -> Mapping[str, Value]:
         """Write the edited frames (count * H, W, 3); PairError where no seed aligns."""
@@ -188,7 +188,7 @@ class AnchorsStage:
 
     def _editor(self, clip: Clip, indices: Sequence[int], frames: NDArray[np.uint8]) -> Editor:
         """Return the editor; the truth's frames are one of their own for every clip."""
-        if not self.kind.module:
+        if self.kind.form is None:
             return PathTracedEditor(frames, sources.read_truth(clip)[indices])
         if self._loaded is None:
             self._loaded = load_editor(

@@ -70,7 +70,7 @@ def anchors(config: AnchorsConfig) -> Iterator[Check]:
         kind = find_editor(config.editor, config.accept_licence)
     except ConfigError:
         return
-    if kind.module:
+    if kind.form is not None:
         yield lambda: check_pipeline(
             config.model or kind.model, config.folder, config.revision,
             licence=config.licence or kind.licence,

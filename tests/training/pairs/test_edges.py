@@ -9,8 +9,14 @@ from panned_scene import scene, write_scene
 
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.training.evaluate.warp import motion_of
-from realmaster_live.training.pairs.edges import EdgesConfig, canny, make, thresholds
-from realmaster_live.training.pairs.exact_edges import depth_edges, instance_edges
+from realmaster_live.training.pairs.edges import (
+    EdgesConfig,
+    canny,
+    depth_edges,
+    instance_edges,
+    make,
+    thresholds,
+)
 from realmaster_live.training.pairs.manifest import read_clips
 from realmaster_live.training.pairs.plan import PlanConfig, plan
 from realmaster_live.training.pairs.sources import read_label

@@ -10,11 +10,14 @@ from tiny_editors import PictureProcessor, qwen_parts, save_klein, save_kontext,
 
 from realmaster_live.errors import ConfigError, MissingDependency, PairError
 from realmaster_live.training.pairs.editors import EDITORS, find_editor, load_editor
+from realmaster_live.training.pairs.editors.forms import KONTEXT, QWEN
 from realmaster_live.training.pairs.editors.path_traced import PathTracedEditor
-from realmaster_live.training.pairs.editors.pictures import resized, working_size
-from realmaster_live.training.pairs.editors.pipeline_editor import PipelineEditor
+from realmaster_live.training.pairs.editors.pipeline_editor import (
+    PipelineEditor,
+    resized,
+    working_size,
+)
 from realmaster_live.training.pairs.editors.protocol import Editor
-from realmaster_live.training.pairs.editors.qwen import FORM as QWEN
 from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
 
 HEIGHT, WIDTH = 90, 160  # 90 is no multiple of 16: the answer is resized back
@@ -106,7 +109,7 @@ def test_path_traced_answers_a_frame_with_its_truth() -> None:
 def test_licences_are_asked_for_where_they_bind() -> None:
     with pytest.raises(ConfigError, match=r"FLUX\.1 \[dev\] Non-Commercial License.*flux-1-dev"):
         find_editor("flux1-kontext-dev")
-    assert find_editor("flux1-kontext-dev", "flux-1-dev-non-commercial").module == "kontext"
+    assert find_editor("flux1-kontext-dev", "flux-1-dev-non-commercial").form is KONTEXT
     for name, kind in EDITORS.items():
         assert bool(kind.accept) == ("non-commercial" in kind.licence.lower()), name
 

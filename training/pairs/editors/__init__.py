@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 from dataclasses import dataclass
 
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
+from realmaster_live.training.pairs.editors.forms import FLUX2, KONTEXT, QWEN
 from realmaster_live.training.pairs.editors.pipeline_editor import Form, PipelineEditor
 from realmaster_live.training.pairs.editors.protocol import Editor
 from realmaster_live.training.pairs.pipelines import Weights, load_pipeline
@@ -18,7 +18,7 @@ class EditorKind:
     """An editor, before it is loaded.
 
     Attributes:
-        module: of this package, whose FORM says how it is called; "" takes the source's own
+        form: how its pipeline is called; None takes the source's own frames.
         model: id of its weights on the hub.
         licence: of the weights.
         accept: what a recipe must write into `accept_licence`, where that is asked.
@@ -26,7 +26,7 @@ class EditorKind:
         guidance: guidance scale that its makers advise.
     """
 
-    module: str
+    form: Form | None = None
     model: str = ""
     licence: str = ""
     accept: str = ""
@@ -36,27 +36,27 @@ class EditorKind:
 
 EDITORS = {
     "qwen-image-edit-2511": EditorKind(
-        module="qwen", model="Qwen/Qwen-Image-Edit-2511", licence="Apache-2.0", steps=50, guidance=4
+        form=QWEN, model="Qwen/Qwen-Image-Edit-2511", licence="Apache-2.0", steps=50, guidance=4
     ),
     "qwen-image-edit-2509": EditorKind(
-        module="qwen", model="Qwen/Qwen-Image-Edit-2509", licence="Apache-2.0", steps=50, guidance=4
+        form=QWEN, model="Qwen/Qwen-Image-Edit-2509", licence="Apache-2.0", steps=50, guidance=4
     ),
     "flux2-klein-4b": EditorKind(
-        module="flux2",
+        form=FLUX2,
         model="black-forest-labs/FLUX.2-klein-4B",
         licence="Apache-2.0",
         steps=4,
         guidance=1,
     ),
     "flux1-kontext-dev": EditorKind(
-        module="kontext",
+        form=KONTEXT,
         model="black-forest-labs/FLUX.1-Kontext-dev",
         licence="FLUX.1 [dev] Non-Commercial License",
         accept="flux-1-dev-non-commercial",
         steps=28,
         guidance=2.5,
     ),
-    "path-traced": EditorKind(module=""),
+    "path-traced": EditorKind(),
 }
 
 
@@ -86,8 +86,8 @@ def load_editor(
     pixels: int,
 ) -> Editor:
     """Return an editor with its networks loaded; see AnchorsConfig for the options."""
-    module = importlib.import_module(f"realmaster_live.training.pairs.editors.{kind.module}")
-    form: Form = module.FORM
+    form = kind.form
+    assert form is not None, "the source's own frames need no networks"
     if form.needs is not None:
         needed, extra = form.needs
         require(needed, extra=extra)
