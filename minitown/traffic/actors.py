@@ -28,7 +28,6 @@ from realmaster_live.minitown.transforms import ZERO, Pose, Vector
 
 LIGHT_EXTENT = (0.3, 0.3, 2.2)
 
-
 LARGEST = 1e8  # a lidar has millions of points a second
 LONGEST = 1024  # characters of a value
 MOST_UNKNOWN = 64  # attributes that this library lacks: another release's log has some

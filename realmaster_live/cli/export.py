@@ -8,12 +8,42 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from realmaster_live.cli.calibration import read_clips
 from realmaster_live.cli.values import Flag
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import BuildError, ConfigError, PairError
 from realmaster_live.optional import require
+from realmaster_live.system.contents import classify_file
+
+if TYPE_CHECKING:
+    from realmaster_live.engines.export.quantize import Sample
+
+
+def read_clips(path: Path) -> Sequence[Sample]:
+    """Return the training clips of a folder, or else those that validate, or a file's frames."""
+    import numpy as np
+
+    from realmaster_live.engines.export.quantize import Rendered
+    from realmaster_live.training.data import find_clips
+
+    if path.is_dir():
+        try:
+            return find_clips(path, "training")
+        except PairError:
+            return find_clips(path, "validation")
+    try:
+        frames = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        got, remedy = classify_file(path, str(error), "give one of them")
+        raise BuildError(
+            f"expected a folder of pairs or a .npy at {path}, got {got}: {remedy}"
+        ) from error
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise BuildError(
+            f"expected frames (T, H, W, 3) uint8 in {path}, got {frames.shape} {frames.dtype}: "
+            "save RGB pictures as bytes"
+        )
+    return [Rendered(sim=frames)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,6 @@ MIN_FRAMES = 2  # of an episode, since a motion takes two frames
 UNKNOWN_CONTROL = "controls missing"
 TOLERANCE = 0.1  # accepted deviation of the time between two frames, as a share of it
 
-
 GROUP = 4  # pictures between key frames: training reads single frames at random
 CRF = 20
 

@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import time
+from functools import cache
 from typing import Any
 
 from realmaster_live.errors import ConfigError
@@ -23,8 +24,8 @@ from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.messages import ros2 as messages
+from realmaster_live.messages.ros2 import typestore
 from realmaster_live.optional import require
-from realmaster_live.sinks.dds_types import dds_type, sample
 from realmaster_live.sinks.encoding import Encodings
 from realmaster_live.sinks.urls import SinkUrl
 
@@ -40,6 +41,51 @@ BLOCKING_NS = 100_000_000  # how long a write may wait for a slow reader
 LAST_DOMAIN = 232
 NAMESPACE = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", re.ASCII)
 ALONE_S = 5.0  # without a reader, after which the log says so
+
+idl = require("cyclonedds.idl", extra="ros2")
+types = require("cyclonedds.idl.types", extra="ros2")
+interfaces = require("rosbags.interfaces", extra="ros2")
+
+Node = interfaces.Nodetype
+BASES = {"string": str, "bool": bool, "float32": types.float32, "float64": types.float64}
+BASES |= {f"{sign}int{bits}": getattr(types, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)}  # noqa: E501  # fmt: skip
+
+
+@cache
+def dds_type(name: str) -> Any:
+    """Return the type of a message such as "sensor_msgs/msg/Image"; `sample` fills it."""
+    package, folder, short = name.split("/")
+    made = idl.make_idl_struct(
+        f"{short}_",
+        f"{package}.{folder}.dds_.{short}_",
+        {field: _field(kind) for field, kind in typestore().fielddefs[name][1]},
+    )
+    made.serialize = _ready_cdr
+    return made
+
+
+def sample(name: str, cdr: bytes) -> Any:
+    """Return a sample of a message in CDR, for a DataWriter of its type."""
+    made = object.__new__(dds_type(name))
+    made.cdr = cdr
+    return made
+
+
+def _field(kind: Any) -> Any:
+    node, content = kind
+    if node == Node.BASE:
+        return BASES[content[0]]
+    if node == Node.NAME:
+        return dds_type(content)
+    inner, length = content
+    if node == Node.ARRAY:
+        return types.array[_field(inner), length]
+    return types.sequence[_field(inner)]
+
+
+def _ready_cdr(self: Any, *arguments: object, **options: object) -> bytes:
+    cdr: bytes = self.cdr
+    return cdr
 
 
 def from_url(url: SinkUrl) -> Ros2Publisher:

@@ -12,7 +12,7 @@ from realmaster_live.bridges.gtav.readers.drive import ReadOptions
 from realmaster_live.bridges.gtav.readers.files import damaged, read_lines, read_raw
 from realmaster_live.bridges.gtav.readers.sailvos import read_yaml
 from realmaster_live.cli import main
-from realmaster_live.cli.calibration import read_clips
+from realmaster_live.cli.export import read_clips
 from realmaster_live.datasets.annex_b import can_copy
 from realmaster_live.errors import PairError, RealMasterError
 from realmaster_live.prompts import PromptTable

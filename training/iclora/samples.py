@@ -6,6 +6,7 @@ height and width.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +16,65 @@ import torch
 from torch import Tensor
 
 from realmaster_live.engines.noise import ChunkNoise
+from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.sampling import euler_step, flow_start, sigmas
 from realmaster_live.system.pictures import write_picture
-from realmaster_live.training.guided_rollout import GuidedRollout
+from realmaster_live.training.distillation.losses import guided
+from realmaster_live.training.experts import Network, commit
 from realmaster_live.training.iclora.base import Base
 from realmaster_live.training.iclora.batches import LatentBatch, LatentPair, LatentPairs, cut
 from realmaster_live.training.iclora.conditions import SampleDraws
 from realmaster_live.training.iclora.pictures import grid, painter_of
 from realmaster_live.training.iclora.stage import IcLoraStage, LossBins, prompt_keys
-from realmaster_live.training.latents import Rollout
+from realmaster_live.training.latents import Rollout, ropes
 from realmaster_live.training.loop import mixed
 
 LEVELS = tuple((i + 0.5) / 5 for i in range(5))  # noise levels of the validation loss
+
+
+class GuidedRollout:
+    """A network over consecutive chunks under guidance.
+
+    Args:
+        network: the network.
+        levels: its noise levels, from 1 to 0.
+        prompts: keys and values of the prompt, then of the empty one.
+        guidance: 1 is none (Ho and Salimans 2022, eq. 6).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        levels: Sequence[float],
+        prompts: tuple[Tensor, Tensor],
+        guidance: float,
+    ) -> None:
+        self.network, self.levels = network, list(levels)
+        self.prompts, self.guidance = prompts, guidance
+        self.caches = [RingCache(network.profile) for _ in prompts]
+
+    @torch.no_grad()
+    def chunk(self, reference: Tensor, noise: Tensor) -> Tensor:  # latents (B, C, F, h, w)
+        """Return the clean latent of the next chunk."""
+        network, profile = self.network, self.network.profile
+        rows, columns = (side // profile.patch for side in reference.shape[-2:])
+        rope = ropes(profile, rows, columns)
+        seen = []
+        for cache, prompt in zip(self.caches, self.prompts, strict=True):
+            context = network.context(reference, rope, prompt)
+            turns = ropes(profile, rows, columns, tuple(cache.times()))
+            seen.append((reference, context, cache.past(context), rope, turns, prompt))
+        x_t = flow_start(profile, noise, reference)
+        for t, t_next in zip(self.levels[:-1], self.levels[1:], strict=True):
+            time = torch.full((len(reference),), t)
+            with_prompt, without = (network.denoise(x_t, time, *each)[0].float() for each in seen)
+            x0 = guided(with_prompt, without, self.guidance, "standard")
+            x_t = euler_step(x_t, x0, t, t_next)
+        for cache, each in zip(self.caches, seen, strict=True):
+            cache.push(commit(network, x_t, *each))
+        return x_t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

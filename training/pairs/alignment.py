@@ -12,6 +12,27 @@ EDGE_SHARE = 0.1  # of the pixels, whose gradient may start an edge
 TOLERANCE_PX = 2  # as published edge scores allow
 BLUR_PX = 1.0  # of gradient maps, standard deviation: fine texture is not layout
 
+Frames = NDArray[np.uint8]  # (T, H, W, 3) RGB
+
+
+def edge_agreement(source: Frames, made: Frames) -> list[float]:
+    """Return each frame's F1 of Canny edges of source and made clip, 2 pixels of tolerance."""
+    return [edge_f1(edges(x), edges(y)) for x, y in zip(source, made, strict=True)]
+
+
+def clip_shift(source: Frames, made: Frames) -> float:
+    """Return the shift of the made clip against its source in pixels: the median over frames.
+
+    By phase correlation of gradients, see `global_shift`. Frames without edges, in the
+    source or in the clip, have no shift and do not count.
+    """
+    shifts = [
+        global_shift(x, y)
+        for x, y in zip(source, made, strict=True)
+        if edges(x).any() and edges(y).any()
+    ]
+    return float(np.hypot(*np.median(shifts, axis=0))) if shifts else 0.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:

@@ -32,7 +32,6 @@ from realmaster_live.training.pairs.vace import depth_control
 SPREAD = 0.33  # of Canny's two thresholds about the median brightness
 LEAST_THRESHOLD = 20.0  # levels; below it, a night's noise would be edges
 
-
 Edges = NDArray[np.bool_]  # (T, H, W)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.system.contents import sha256_of
 from realmaster_live.training.pairs import sources, videos
-from realmaster_live.training.pairs.agreement import clip_shift, edge_agreement
+from realmaster_live.training.pairs.alignment import clip_shift, edge_agreement
 from realmaster_live.training.pairs.identity import ArcFace, Detector, Recogniser, YuNet, compare
 from realmaster_live.training.pairs.palette import palette_drift
 from realmaster_live.training.pairs.people import people_in, person_likeness

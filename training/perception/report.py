@@ -27,7 +27,6 @@ td, th { white-space: nowrap; }
 .rows { display: grid; gap: 4px; } .rows span { font-weight: 600; font-size: 13px; }
 """
 
-
 CURVE_COLOURS: Mapping[str, str] = {
     SIM: "#7a7f87",
     REAL: "#1f6fd1",

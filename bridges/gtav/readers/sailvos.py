@@ -41,7 +41,6 @@ LICENCE = "SAIL-VOS 3D: non-commercial use only; GTA-V footage, after Rockstar G
 SCALE, OFFSET = 6.0, 4e-5  # of stored depth: buffer = stored / SCALE - OFFSET
 SKY = 24e-5
 
-
 MAX_BYTES = 64 << 10  # a camera's file has about one
 MAX_DEPTH = 8
 MAX_ALIASES = 16  # each may multiply the size of the one before it
