@@ -16,7 +16,7 @@ FUNCTION = """\
 _realmaster() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= word
   local words="%(verbs)s --help --version" values=
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     case "$verb $word" in
 %(path)s
       *) break ;;

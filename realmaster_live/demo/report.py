@@ -86,7 +86,8 @@ def latency_plot(ages_ms: Sequence[float]) -> str:
     for share in (50, 95):
         value = float(np.percentile(ages_ms, share))
         lines[f"p{share} {value:.0f} ms"] = frames, [value] * len(ages_ms)
-    return line_plot(lines, title="milliseconds", across="frame", from_zero=True)
+    whole = "{:.0f}".format
+    return line_plot(lines, title="milliseconds", across="frame", from_zero=True, tick_text=whole)
 
 
 def _cards(stats: Stats) -> str:

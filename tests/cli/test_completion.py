@@ -66,11 +66,31 @@ def test_values(script, tmp_path):
     assert replies(script, "replay", "ri", folder=tmp_path) <= {"rig.toml"}
 
 
-def test_zsh_has_the_same_script(script, capsys):
+IN_ZSH = """
+autoload -U compinit && compinit -u -d '{folder}/dump'
+{text}
+words=(realmaster {words}) COMP_WORDS=(realmaster {words}) COMP_CWORD={place}
+CURRENT=$((COMP_CWORD + 1))
+compgen -F _realmaster -- '{last}'
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("re",), {*VERBS, "--help", "--version"}),
+        (("dataset", "exp"), {*DATASET, "--help"}),
+        (("attach", "--policy", "dr"), {"block", "drop_oldest"}),
+    ],
+)
+def test_zsh_completes_by_the_same_script(script, words, expected, tmp_path, capsys):
+    """It leaves out itself what does not begin as the last word does."""
     assert main(["completion", "zsh"]) == 0
     text = capsys.readouterr().out
-    assert text.endswith(script.read_text()) and "bashcompinit" in text
-    if shutil.which("zsh"):
-        program = "autoload -U compinit && compinit -u\n" + text
-        done = subprocess.run(["zsh", "-fc", program], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+    assert text.endswith(script.read_text())
+    program = IN_ZSH.format(
+        folder=tmp_path, text=text, words=" ".join(words), place=len(words), last=words[-1]
+    )
+    done = subprocess.run(["zsh", "-fc", program], capture_output=True, text=True)
+    assert set(done.stdout.splitlines()) == expected and not done.stderr

@@ -61,9 +61,9 @@ def test_the_plot_has_one_point_a_frame_within_its_frame():
     across, up = zip(*(map(float, point.split(",")) for point in points), strict=True)
     assert list(across) == sorted(across)
     assert min(up) >= 0
-    assert max(up) <= 220
-    assert "p50 49 ms" in plot
-    assert "2000" in plot
+    assert max(up) <= float(re.search(r'viewBox="0 0 \d+ (\d+)"', plot)[1])
+    assert "p50 49 ms" in plot and "p95 1623 ms" in plot
+    assert ">1900<" in plot
     assert "No frame" in latency_plot([])
 
 
