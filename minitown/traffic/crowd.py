@@ -33,7 +33,7 @@ class Crowd:
         self._lights = {
             crossing: {
                 lane_map.tracks[before].lane.signal
-                for way in junctions.ways_over[crossing]
+                for way in junctions.paths_over[crossing]
                 for at, s in junctions.along[way]
                 if at == crossing and s < lane_map.tracks[way].length / 2
                 for before in lane_map.predecessors[way]

@@ -36,7 +36,7 @@ DARK_SUN_DEG = 5.0  # sun altitude below which drivers switch their lamps on
 
 @dataclass(slots=True)
 class Driver:
-    """One driver's state: its lanes, its place on the first of them, the ways that it holds."""
+    """One driver's state: its lanes, its place on the first, the paths that it holds at junctions."""
 
     actor: Actor
     route: list[LaneKey]
@@ -86,7 +86,7 @@ class Traffic:
         for driver in self.drivers.values():
             self._locate(driver)
         bodies = list(bodies)
-        self.junctions.block(self._bystander_ways(bodies))
+        self.junctions.block(self._occupied_by_others(bodies))
         scene = look(bodies, {key: driver.route[0] for key, driver in self.drivers.items()})
         on_lane: dict[LaneKey, list[Driver]] = defaultdict(list)
         for driver in self.drivers.values():
@@ -128,8 +128,8 @@ class Traffic:
             self.junctions.leave(driver.actor.id, driver.last)
             driver.last = None
 
-    def _bystander_ways(self, bodies: Iterable[Actor]) -> set[LaneKey]:
-        """Return the junctions' ways on which vehicles are that the town does not drive."""
+    def _occupied_by_others(self, bodies: Iterable[Actor]) -> set[LaneKey]:
+        """Return the paths through junctions on which vehicles are that the town does not drive."""
         found: set[LaneKey] = set()
         for actor in bodies:
             if actor.vehicle is None or actor.id in self.drivers:
@@ -137,14 +137,14 @@ class Traffic:
             reach = actor.extent[1] + 1.5
             places = self.lane_map.places(actor.pose.x, actor.pose.y)
             found |= {
-                p.key for p in places if abs(p.offset) < reach and p.key in self.junctions.ways
+                p.key for p in places if abs(p.offset) < reach and p.key in self.junctions.paths
             }
             speed = actor.vehicle.speed
             for place in places:
                 one = self.lane_map.tracks[place.key]
                 aligned = math.cos(math.radians(place.yaw_deg - actor.pose.yaw)) > 0.7
                 if abs(place.offset) < 1.5 and aligned and one.length - place.s < 2.5 * speed:
-                    found |= set(one.lane.successors) & self.junctions.ways
+                    found |= set(one.lane.successors) & self.junctions.paths
         return found
 
     def _drive(self, driver: Driver, scene: Scene, on_lane: Mapping[LaneKey, list[Driver]]) -> None:
@@ -175,7 +175,7 @@ class Traffic:
 
     def _line(self, driver: Driver, on_lane: Mapping[LaneKey, list[Driver]]) -> float | None:
         """Return metres from the front bumper to the line to stop at, None when free to go."""
-        if len(driver.route) < 2 or driver.route[1] not in self.junctions.ways:
+        if len(driver.route) < 2 or driver.route[1] not in self.junctions.paths:
             return None
         here, way = self.lane_map.tracks[driver.route[0]], driver.route[1]
         actor = driver.actor

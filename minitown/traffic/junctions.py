@@ -1,4 +1,4 @@
-"""Right of way: which ways through a junction exclude each other, and who holds them now.
+"""Right of way: which paths through a junction exclude each other, and who holds them now.
 
 A driver goes into a junction only when it holds its way: no holder or bystander is on a way that
 crosses it, nobody walks on a crossing that it passes, and its own exit has room. So whoever is
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from realmaster_live.minitown.plan.lanes import LaneMap
 from realmaster_live.minitown.plan.roads import LaneKey, RoadNetwork
 
-CLEARANCE = 2.8  # metres between centre lines below which two ways exclude each other
+CLEARANCE = 2.8  # metres between centre lines below which two paths exclude each other
 LONG_CLEARANCE = 6.0  # the same when one of the two vehicles is long: its ends swing out
 PATIENCE_S = 4.0  # how long a driver lets crossing traffic go first
 CROSSING_REACH = 15.0  # metres of the lanes before and behind a junction whose crossings count
@@ -34,14 +34,14 @@ class Junctions:
     """Holds of every junction lane, and walkers on every crossing."""
 
     def __init__(self, network: RoadNetwork, lane_map: LaneMap) -> None:
-        self.ways = {key for key, lane in network.lanes.items() if lane.junction >= 0}
+        self.paths = {key for key, lane in network.lanes.items() if lane.junction >= 0}
         crossings_of = _crossings_of(network, lane_map)
-        self.along = {way: _along(way, crossings_of, lane_map) for way in self.ways}
-        self.ways_over: dict[int, set[LaneKey]] = defaultdict(set)
-        for way in self.ways:
+        self.along = {way: _along(way, crossings_of, lane_map) for way in self.paths}
+        self.paths_over: dict[int, set[LaneKey]] = defaultdict(set)
+        for way in self.paths:
             for crossing, _ in self.along[way]:
-                self.ways_over[crossing].add(way)
-        gaps = _gaps(network, lane_map, self.ways)
+                self.paths_over[crossing].add(way)
+        gaps = _gaps(network, lane_map, self.paths)
         self.conflicts, self.long_conflicts = (
             {
                 way: frozenset(w for w, gap in near.items() if gap < least)
@@ -87,16 +87,16 @@ class Junctions:
         """Give the way back."""
         self.holders[way].discard(actor)
 
-    def block(self, ways: Iterable[LaneKey]) -> None:
-        """Block the ways on which vehicles are that hold none, for this tick."""
-        self.blocked = set(ways)
+    def block(self, paths: Iterable[LaneKey]) -> None:
+        """Block the paths on which vehicles are that hold none, for this tick."""
+        self.blocked = set(paths)
 
     def may_walk(self, crossing: int) -> bool:
         """Return whether no vehicle holds, blocks or claims a way over the crossing."""
-        ways = self.ways_over[crossing]
-        if any(self.holders[way] or way in self.blocked for way in ways):
+        paths = self.paths_over[crossing]
+        if any(self.holders[way] or way in self.blocked for way in paths):
             return False
-        return not any(claim.way in ways for claim in self.claims.values())
+        return not any(claim.way in paths for claim in self.claims.values())
 
 
 def _along(
@@ -152,15 +152,15 @@ def _meeting(points: NDArray[np.float64], ends: NDArray[np.float64]) -> float | 
 
 
 def _gaps(
-    network: RoadNetwork, lane_map: LaneMap, ways: set[LaneKey]
+    network: RoadNetwork, lane_map: LaneMap, paths: set[LaneKey]
 ) -> dict[LaneKey, dict[LaneKey, float]]:
     """Return for each way its distance, metres, to every other way of its junction.
 
     Ways that start at the same lane are left out: there one car simply follows another.
     """
-    found: dict[LaneKey, dict[LaneKey, float]] = {way: {} for way in sorted(ways)}
-    for a in ways:
-        for b in ways:
+    found: dict[LaneKey, dict[LaneKey, float]] = {way: {} for way in sorted(paths)}
+    for a in paths:
+        for b in paths:
             if a >= b or network.lanes[a].junction != network.lanes[b].junction:
                 continue
             if set(lane_map.predecessors[a]) & set(lane_map.predecessors[b]):

@@ -80,19 +80,8 @@ def parse(argv: Sequence[str]) -> tuple[Verb, Any]:
         sys.stdout.write(f"{version('realmaster-live')}\n")
         raise SystemExit(0)
     if verb.formerly and arguments and not nearest(arguments[0], {*verb.verbs, "--help", "help"}):
-        _note(
-            " ".join(
-                [
-                    *name,
-                ]
-            ),
-            " ".join(
-                [
-                    *name,
-                    verb.formerly,
-                ]
-            ),
-        )
+        old = " ".join(name)
+        _note(old, f"{old} {verb.formerly}")
         name.append(verb.formerly)
         verb = verb.verbs[name[-1]]
         tables.append(verb.verbs.keys())

@@ -53,12 +53,12 @@ def run(options: GtaStandin) -> int:
 
 def serve(
     options: GtaStandin,
-    tell: Callable[[str], object],
+    on_ready: Callable[[str], object],
     is_finished: Callable[[], bool] = lambda: False,
 ) -> int:
     """Serve until the recording ends or `is_finished`; return how many frames were sent.
 
-    `tell` is called with HOST:PORT once clients may connect.
+    `on_ready` is called with HOST:PORT once clients may connect.
 
     Raises:
         ConfigError: both a recording and a town are given, or the URL is none. ConnectError: the
@@ -89,6 +89,6 @@ def serve(
         stage = RecordedStage(source.frames(), on_close=source.close)
     with closing(stage), closing(open_server(address)) as server:
         standin = StandinServer(server, stage, options.behaviour)
-        tell(f"{address.host}:{server.port}")
+        on_ready(f"{address.host}:{server.port}")
         standin.serve(is_finished)
         return standin.sent

@@ -146,9 +146,9 @@ def transforms(frame: Frame, names: Names) -> Any:
     return _type(TF)(transforms=[_transform(frame, *link) for link in chain])
 
 
-def facts(frame: Frame, names: Names, *, tells_time: bool) -> Iterator[tuple[str, str, Any]]:
-    """Yield topic, type and message of all but the picture of a frame; /clock if `tells_time`."""
-    if tells_time:
+def facts(frame: Frame, names: Names, *, with_clock: bool) -> Iterator[tuple[str, str, Any]]:
+    """Yield topic, type and message of all but the picture of a frame; /clock if `with_clock`."""
+    if with_clock:
         yield "/clock", CLOCK, clock(frame)
     yield "/tf", TF, transforms(frame, names)
     yield names.topic(frame.camera, "camera_info"), CAMERA_INFO, camera_info(frame, names)

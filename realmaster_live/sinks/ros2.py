@@ -150,7 +150,7 @@ class Ros2Publisher:
         for row in range(len(chunk)):
             frame = chunk.frame(row)
             for topic, kind, message in messages.facts(
-                frame, self.names, tells_time=chunk.camera == self._clock
+                frame, self.names, with_clock=chunk.camera == self._clock
             ):
                 self._publish(topic, kind, message)
             self._publish_picture(frame, chunk, row)

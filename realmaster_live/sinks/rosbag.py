@@ -77,7 +77,7 @@ class RosBag:
         for row, jpeg in enumerate(self._encodings.jpeg(chunk)):
             frame = chunk.frame(row)
             for topic, kind, message in messages.facts(
-                frame, self._names, tells_time=chunk.camera == self._clock
+                frame, self._names, with_clock=chunk.camera == self._clock
             ):
                 self._append(topic, kind, message, frame)
             topic = self._names.topic(frame.camera, "image/compressed")

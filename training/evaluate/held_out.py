@@ -33,7 +33,7 @@ from realmaster_live.training.evaluate.figures import (
 from realmaster_live.training.evaluate.mobilenet import mobilenet
 from realmaster_live.training.evaluate.pictures import crops, write_sheet
 from realmaster_live.training.evaluate.prompted import PromptClassifier, prompted_figures
-from realmaster_live.training.evaluate.rollout import ROLLOUT_S, Kept, drift, drift_plot
+from realmaster_live.training.evaluate.rollout import ROLLOUT_S, RolloutFile, drift, drift_plot
 
 SHEET_ROWS = 12
 LABELS = ("render", "realized", "truth")
@@ -82,12 +82,12 @@ def evaluate(
     longest = max(clips, key=len)
     if isinstance(engine, PromptedEngine):
         engine.set_prompt(AS_SIMULATED)
-    kept = None
+    file = None
     if out_dir is not None and engine_key is not None:
         content = hashlib.sha256(np.ascontiguousarray(longest.sim).tobytes()).hexdigest()
         key = f"{engine_key}, {longest.name} {content[:16]}, {rollout_s} s"
-        kept = Kept(path=Path(out_dir) / "rollout.npz", key=key)
-    drifted = drift(engine, longest, rollout_s, kept)
+        file = RolloutFile(path=Path(out_dir) / "rollout.npz", key=key)
+    drifted = drift(engine, longest, rollout_s, file)
     curve = drifted.pop("curve")
     result["drift"] = {key: round(v, 3) for key, v in drifted.items()}
     result["drift"]["curve"] = {key: [round(v, 3) for v in each] for key, each in curve.items()}

@@ -44,7 +44,7 @@ class Progress:
 
 
 def drift(
-    engine: Engine, clip: Clip, seconds: float = ROLLOUT_S, kept: Kept | None = None
+    engine: Engine, clip: Clip, seconds: float = ROLLOUT_S, file: RolloutFile | None = None
 ) -> dict[str, Any]:
     """Play a clip forwards and backwards for `seconds`; compare its passages with the first one.
 
@@ -53,7 +53,7 @@ def drift(
     channel's mean in levels and in percent of the first passage's, and that of its contrast
     (standard deviation) in percent. Figures that begin with `worst_` are the largest of all
     passages; the others are of the last one. `curve` holds, for each forward passage, when it
-    ended in seconds, and both percentages. A rollout that was stopped goes on from what was kept.
+    ended in seconds, and both percentages. A rollout that was stopped goes on from what was stored.
     """
     spec = engine.spec
     length = len(clip) // spec.frames * spec.frames
@@ -68,8 +68,8 @@ def drift(
     engine.reset()
     spans = chunk_spans(spec, passages * length + spec.frames)  # chunks may end behind a passage
     now = Progress(waiting=np.empty((0, *clip.sim.shape[1:]), np.uint8))
-    if kept is not None:
-        now = kept.read(engine, now)
+    if file is not None:
+        now = file.read(engine, now)
     while now.passage < passages:
         while len(now.waiting) < length:
             span = spans[now.chunks]
@@ -84,8 +84,8 @@ def drift(
         if now.passage in (0, passages - 1):
             now.psnr_db.append(float(np.mean(psnr(made, truth))))
         now.passage += 1
-        if kept is not None:
-            kept.write(engine, now, is_last=now.passage == passages)
+        if file is not None:
+            file.write(engine, now, is_last=now.passage == passages)
     means_percent, contrast_percent = map(percent_of_first, (now.means, now.contrasts))
     curve = {
         "seconds": [(2 * n + 1) * length / spec.fps for n in range(len(now.means))],
@@ -107,8 +107,8 @@ def drift(
 
 
 @dataclass(kw_only=True)
-class Kept:
-    """Keeps a rollout's progress and the engine's memory in a file, every half a minute.
+class RolloutFile:
+    """The file of a rollout's progress and the engine's memory, written every half a minute.
 
     Attributes:
         path: of the file (.npz). key: all that the rollout depends on, in words.

@@ -15,7 +15,7 @@ from realmaster_live.recording.packing import PACKINGS
 from realmaster_live.recording.random_access import RandomAccess
 from realmaster_live.recording.sample import Sample
 from realmaster_live.sinks.viewer.layers import LAYERS
-from realmaster_live.sinks.viewer.shots import Moment, Shot
+from realmaster_live.sinks.viewer.shots import Shot, TickShots
 
 TRUST = "trust"
 
@@ -55,7 +55,7 @@ class TickReader:
             if (row := _row(part, camera, place)) >= 0
         }
 
-    def shots(self, tick: int, cameras: Sequence[str], layer: str) -> Moment:
+    def shots(self, tick: int, cameras: Sequence[str], layer: str) -> TickShots:
         """Return the pictures of some cameras at a tick, and the label of a layer, or ""."""
         label = "instance" if layer == TRUST else LAYERS[layer][0] if layer else ""
         found = self.samples(tick, cameras, ("sim", "real", label))

@@ -33,7 +33,7 @@ class Second:
 
     Attributes:
         number: seconds since the view was made.
-        shown: moments that were shown. lost: frames lost before the view. dropped: moments that
+        shown: ticks that were shown. lost: frames lost before the view. dropped: ticks that
             the view left out.
         realized_ms: from capture to the view, median, None where nothing came.
         shown_ms: from capture to the screen, median. worst_ms: the longest.
@@ -82,14 +82,14 @@ class Figures:
             second.lost += lost
 
     def shown(self, latency_s: float) -> None:
-        """Note that a moment is shown, so long after its capture."""
+        """Note that a tick is shown, so long after its capture."""
         with self._lock:
             second = self._second()
             second.shown += 1
             second.shown_ms.append(1e3 * latency_s)
 
     def dropped(self, count: int) -> None:
-        """Note that moments were left out."""
+        """Note that ticks were left out."""
         with self._lock:
             self._second().dropped += count
 

@@ -79,7 +79,7 @@ class LiveView:
         self._recordings = RecordingSwitch(None if recordings is None else Path(recordings))
         self._routes = Routes(self._screen, self._recordings, Access(token), self.stats)
         self._gathering = Gathering()
-        self._last_moments: float | None = None
+        self._last_ticks: float | None = None
         self._where = host, port
         self._server: ServingThread | None = None
         self._closed = False
@@ -141,11 +141,11 @@ class LiveView:
         now = time.monotonic()
         self.lost += chunk.dropped_before
         self._screen.figures.realized(now - float(np.max(chunk.captured_at)), chunk.dropped_before)
-        moments = self._gathering.add(chunk)
-        if moments:
-            since = now - self._last_moments if self._last_moments is not None else 0.0
-            self._last_moments = now
-            self._screen.put(moments, since / len(moments))
+        ticks = self._gathering.add(chunk)
+        if ticks:
+            since = now - self._last_ticks if self._last_ticks is not None else 0.0
+            self._last_ticks = now
+            self._screen.put(ticks, since / len(ticks))
 
     def stats(self) -> dict[str, Any]:
         """Return the figures of the page."""

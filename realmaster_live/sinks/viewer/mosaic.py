@@ -1,8 +1,8 @@
-"""One picture with everything that a page shows at a moment, so that nothing in it can diverge.
+"""One picture with everything that a page shows at a tick, so that nothing in it can diverge.
 
 A row for each camera; its columns are what the simulator drew, what was realized and, if one is
 watched, a layer of labels. All cells are of one size. A page may ask for a strip of squares below
-them, from which it reads the moment's number also after a video codec.
+them, from which it reads the tick's number also after a video codec.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from realmaster_live.errors import ConfigError
 from realmaster_live.optional import require
 from realmaster_live.sinks.viewer.layers import LAYERS, draw_layer
-from realmaster_live.sinks.viewer.shots import Moment, Shot
+from realmaster_live.sinks.viewer.shots import Shot, TickShots
 
 cv2 = require("cv2", extra="live")
 
@@ -28,7 +28,7 @@ MOST_PIXELS = 1_600_000  # of a whole mosaic; larger ones are scaled down
 MOST_CAMERAS = 16
 STRIP_PX = 8  # a square's side
 STRIP_BITS = 32  # eight of the watch's stamp, twenty of the number, four to check them by
-NUMBERS = 1 << 20  # after so many moments the strip begins anew
+NUMBERS = 1 << 20  # after so many ticks the strip begins anew
 DARK, LIGHT = 16, 235
 
 
@@ -39,7 +39,7 @@ class Watch:
     Attributes:
         cameras: their names; empty for the first one.
         layer: a name of LAYERS, or "".
-        strip: whether the moment's number is drawn below the pictures.
+        strip: whether the tick's number is drawn below the pictures.
         full: whether large pictures keep their size.
     """
 
@@ -78,15 +78,15 @@ class Watch:
         text = "\n".join((*self.cameras, self.layer)).encode()
         return sum((place + 1) * byte for place, byte in enumerate(text)) % 256
 
-    def shots(self, moment: Moment) -> list[Shot | None]:
+    def shots(self, tick: TickShots) -> list[Shot | None]:
         """Return the shots that are watched, None for a camera that is not there."""
-        names = self.cameras or tuple(moment)[:1]
-        return [moment.get(name) for name in names]
+        names = self.cameras or tuple(tick)[:1]
+        return [tick.get(name) for name in names]
 
 
-def compose(moment: Moment, watch: Watch, number: int) -> Picture:
-    """Return the mosaic of a moment, (rows * h, columns * w, 3), with or without its strip."""
-    shots = watch.shots(moment)
+def compose(tick: TickShots, watch: Watch, number: int) -> Picture:
+    """Return the mosaic of a tick, (rows * h, columns * w, 3), with or without its strip."""
+    shots = watch.shots(tick)
     width, height = _cell(shots, watch)
     columns = 2 + bool(watch.layer)
     rows = max(1, len(shots))

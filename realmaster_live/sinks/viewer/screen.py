@@ -1,4 +1,4 @@
-"""What is on the screen now: the moments of a run, shown one after another at an even pace."""
+"""What is on the screen now: the ticks of a run, shown one after another at an even pace."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from realmaster_live.sinks.playout import Playout
 from realmaster_live.sinks.viewer.figures import Figures
 from realmaster_live.sinks.viewer.layers import boxes_of
 from realmaster_live.sinks.viewer.mosaic import Picture, Watch, compose
-from realmaster_live.sinks.viewer.shots import Moment, Shot
+from realmaster_live.sinks.viewer.shots import Shot, TickShots
 
 LEAST_S = 0.25  # over which a rate can be told
 THREADS = 2  # that draw and encode, for all pages together
 
 
 class Screen:
-    """The present moment, its number, and its pictures, each made once for all pages that watch it.
+    """The present tick, its number, and its pictures, each made once for all pages that watch it.
 
     `put` may be called by any thread and never blocks; the rest belongs to the server's event loop.
 
     Args:
-        keep_chunks: how many chunks' moments may wait to be shown; beyond that the oldest go.
+        keep_chunks: how many chunks' ticks may wait to be shown; beyond that the oldest go.
         quality: of JPEG pictures.
 
     Attributes:
-        now: the latest shot of every camera. number: of the moment; it grows by one.
+        now: the latest shot of every camera. number: of the tick; it grows by one.
         figures: of the last minutes.
     """
 
     def __init__(self, *, keep_chunks: int = 2, quality: int = 80) -> None:
-        self.now: Moment = {}
+        self.now: TickShots = {}
         self.number = 0
         self.figures = Figures()
         self._quality = quality
-        self._playout: Playout[Moment] = Playout(keep_chunks=keep_chunks)
+        self._playout: Playout[TickShots] = Playout(keep_chunks=keep_chunks)
         self._times: deque[float] = deque(maxlen=40)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._filled, self._moved = asyncio.Event(), asyncio.Event()
@@ -49,18 +49,18 @@ class Screen:
 
     @property
     def shown(self) -> int:
-        """How many moments were shown so far."""
+        """How many ticks were shown so far."""
         return self._playout.shown
 
     @property
     def dropped(self) -> int:
-        """How many moments were left out so far."""
+        """How many ticks were left out so far."""
         return self._playout.dropped
 
-    def put(self, moments: Sequence[Moment], duration_s: float) -> None:
-        """Let moments follow those that wait, each to be shown for so long."""
+    def put(self, ticks: Sequence[TickShots], duration_s: float) -> None:
+        """Let ticks follow those that wait, each to be shown for so long."""
         before = self._playout.dropped
-        self._playout.put(moments, duration_s)
+        self._playout.put(ticks, duration_s)
         if self._playout.dropped > before:
             self.figures.dropped(self._playout.dropped - before)
         loop = self._loop
@@ -69,7 +69,7 @@ class Screen:
                 loop.call_soon_threadsafe(self._filled.set)
 
     async def play(self) -> None:
-        """Move on to the next moment whenever its time has come, for ever."""
+        """Move on to the next tick whenever its time has come, for ever."""
         self._loop = asyncio.get_running_loop()
         while True:
             self._filled.clear()
@@ -77,12 +77,12 @@ class Screen:
             if following is None:
                 await self._filled.wait()
                 continue
-            moment, duration_s = following
-            self._show(moment)
+            tick, duration_s = following
+            self._show(tick)
             await asyncio.sleep(duration_s)
 
     async def after(self, number: int, timeout_s: float) -> bool:
-        """Wait for another moment than `number`; return whether there is one in time."""
+        """Wait for another tick than `number`; return whether there is one in time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while self.number == number:
@@ -110,12 +110,12 @@ class Screen:
         return encoded
 
     async def boxes(self, cameras: Sequence[str]) -> dict[str, Any]:
-        """Return camera -> the boxes of what can be seen, and the moment's number."""
+        """Return camera -> the boxes of what can be seen, and the tick's number."""
         number, shots = self.number, [self.now[name] for name in cameras if name in self.now]
         return {"number": number, "cameras": await self._in_pool(_boxes, shots)}
 
     def stats(self) -> dict[str, Any]:
-        """Return the figures of the present moment."""
+        """Return the figures of the present tick."""
         times = list(self._times)
         spent = times[-1] - times[0] if times else 0.0
         first = next(iter(self.now.values()), None)
@@ -131,11 +131,11 @@ class Screen:
         """End the drawing threads."""
         self._pool.shutdown(cancel_futures=True)
 
-    def _show(self, moment: Moment) -> None:
-        self.now = {**self.now, **moment}
+    def _show(self, tick: TickShots) -> None:
+        self.now = {**self.now, **tick}
         self.number += 1
         self._times.append(time.monotonic())
-        first = next(iter(moment.values()))
+        first = next(iter(tick.values()))
         self.figures.shown(self._times[-1] - first.captured_at)
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
@@ -144,12 +144,12 @@ class Screen:
         return asyncio.get_running_loop().run_in_executor(self._pool, work, *values)
 
 
-def _jpeg(moment: Moment, watch: Watch, number: int, quality: int) -> bytes:
-    return jpeg_bytes(compose(moment, watch, number), quality=quality)
+def _jpeg(tick: TickShots, watch: Watch, number: int, quality: int) -> bytes:
+    return jpeg_bytes(compose(tick, watch, number), quality=quality)
 
 
-def _png(moment: Moment, watch: Watch, number: int) -> bytes:
-    return png_bytes(compose(moment, watch, number))
+def _png(tick: TickShots, watch: Watch, number: int) -> bytes:
+    return png_bytes(compose(tick, watch, number))
 
 
 def _boxes(shots: Sequence[Shot]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Shots and moments: what the view shows at once, out of chunks that arrive camera by camera."""
+"""What the view shows at once: the shots of a tick, out of chunks that come camera by camera."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Shot:
         return self.chunk.objects[self.row] if self.chunk.objects else ()
 
 
-Moment = Mapping[str, Shot]  # by camera: the frames of one tick
+TickShots = Mapping[str, Shot]  # by camera: the frames of one tick
 
 
 class Gathering:
@@ -76,9 +76,9 @@ class Gathering:
         self.cameras = dict.fromkeys(cameras)
         self._tick = {}
 
-    def add(self, chunk: Chunk) -> list[Moment]:
-        """Return the moments that are complete with this chunk, the earliest first."""
-        done: list[Moment] = []
+    def add(self, chunk: Chunk) -> list[TickShots]:
+        """Return the ticks that are complete with this chunk, the earliest first."""
+        done: list[TickShots] = []
         if any(
             other.camera == chunk.camera or other.frame_ids[0] != chunk.frame_ids[0]
             for other in self._tick.values()
@@ -90,7 +90,7 @@ class Gathering:
             done += self._finish()
         return done
 
-    def _finish(self) -> list[Moment]:
+    def _finish(self) -> list[TickShots]:
         tick, self._tick = self._tick, {}
         length = max(len(chunk) for chunk in tick.values())
         return [

@@ -40,7 +40,7 @@ class Streams:
         self._readers = {"pictures": 0, "events": 0}
 
     async def pictures(self, request: Any) -> Any:
-        """Send each moment's mosaic as multipart JPEG: `camera`s, a `layer`, and its strip."""
+        """Send each tick's mosaic as multipart JPEG: `camera`s, a `layer`, and its strip."""
         watch = watch_of(request)
         response = web.StreamResponse(
             headers={"Content-Type": f"multipart/x-mixed-replace; boundary={BOUNDARY}"}

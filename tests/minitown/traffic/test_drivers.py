@@ -38,7 +38,7 @@ def test_a_minute_of_traffic_keeps_lanes_distances_and_lights():
             travelled += actor.vehicle.speed * DT
             standing[actor_id] = standing[actor_id] + 1 if actor.vehicle.speed < 0.1 else 0
             before, now = on_lane.get(actor_id), driver.route[0]
-            if before and now != before and now in world.junctions.ways:
+            if before and now != before and now in world.junctions.paths:
                 signal = world.network.lanes[before].signal
                 # the bumper crossed the line some time ago: a car's half length and 4 m/s
                 light = world.signals.lights.get(signal)

@@ -10,31 +10,31 @@ from realmaster_live.sinks.viewer.shots import Shot
 
 
 @pytest.fixture
-def moment(rig_at):
+def tick(rig_at):
     return {chunk.camera: Shot(chunk=chunk, row=1) for chunk in rig_at(3)}
 
 
-def test_without_a_strip_it_is_both_pictures_as_they_are(moment):
-    picture = compose(moment, Watch(), 5)
-    front = moment["front"]
+def test_without_a_strip_it_is_both_pictures_as_they_are(tick):
+    picture = compose(tick, Watch(), 5)
+    front = tick["front"]
     assert np.array_equal(picture, np.concatenate([front.rendered, front.realized], axis=1))
 
 
-def test_a_row_for_each_camera_and_a_column_for_the_layer(moment):
-    picture = compose(moment, Watch(cameras=("left", "front"), layer="classes"), 5)
+def test_a_row_for_each_camera_and_a_column_for_the_layer(tick):
+    picture = compose(tick, Watch(cameras=("left", "front"), layer="classes"), 5)
     assert picture.shape == (128, 288, 3)
-    left, front = moment["left"], moment["front"]
+    left, front = tick["left"], tick["front"]
     assert np.array_equal(picture[:64, 96:192], left.realized)
     assert np.array_equal(picture[64:, :96], front.rendered)
     assert np.array_equal(picture[:64, 192:], colourize(left.labels["semantic"]))
-    depth = compose(moment, Watch(layer="depth"), 5)
+    depth = compose(tick, Watch(layer="depth"), 5)
     assert np.array_equal(depth[:, 192:], depth_colors(front.labels["depth"]))
 
 
 @pytest.mark.parametrize("number", [0, 1, 77, NUMBERS - 1, NUMBERS + 3])
-def test_the_strip_encodes_the_moment_and_the_watch(moment, number):
+def test_the_strip_encodes_the_moment_and_the_watch(tick, number):
     watch = Watch(cameras=("front", "left"), layer="depth", strip=True)
-    picture = compose(moment, watch, number)
+    picture = compose(tick, watch, number)
     assert picture.shape[1] >= 32 * STRIP_PX and picture.shape[0] % 2 == 0
     assert strip_of(picture) == (watch.stamp, number % NUMBERS, True)
     other = Watch(cameras=("left", "front"), layer="depth", strip=True)
@@ -48,23 +48,23 @@ def test_a_picture_without_a_strip_is_not_taken_for_one():
 
 def test_large_mosaics_are_scaled_down_and_keep_their_shape(chunk_at):
     chunk = chunk_at(0, size=(1280, 720), labels=("depth",))
-    moment = {"front": Shot(chunk=chunk, row=0)}
-    picture = compose(moment, Watch(layer="depth", strip=True), 1)
+    tick = {"front": Shot(chunk=chunk, row=0)}
+    picture = compose(tick, Watch(layer="depth", strip=True), 1)
     height, width = picture.shape[0] - STRIP_PX, picture.shape[1] // 3
     assert picture.shape[0] * picture.shape[1] < 1.02 * MOST_PIXELS
     assert width / height == pytest.approx(1280 / 720, rel=0.01)
-    assert compose(moment, Watch(full=True), 1).shape == (720, 2560, 3)
+    assert compose(tick, Watch(full=True), 1).shape == (720, 2560, 3)
 
 
-def test_a_camera_that_is_not_there_is_black(moment):
-    picture = compose(moment, Watch(cameras=("front", "rear")), 1)
+def test_a_camera_that_is_not_there_is_black(tick):
+    picture = compose(tick, Watch(cameras=("front", "rear")), 1)
     assert picture[:64].any() and not picture[64:].any()
     assert compose({}, Watch(strip=True), 1)[:-STRIP_PX].max() == 0
 
 
 def test_a_label_that_a_camera_lacks_leaves_its_cell_black(chunk_at):
-    moment = {"front": Shot(chunk=chunk_at(0, labels=("depth",)), row=0)}
-    assert not compose(moment, Watch(layer="classes"), 1)[:, 192:].any()
+    tick = {"front": Shot(chunk=chunk_at(0, labels=("depth",)), row=0)}
+    assert not compose(tick, Watch(layer="classes"), 1)[:, 192:].any()
 
 
 @pytest.mark.parametrize(

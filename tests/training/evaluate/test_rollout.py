@@ -9,7 +9,7 @@ from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.training.data import Clip
 from realmaster_live.training.evaluate import rollout
 from realmaster_live.training.evaluate.pictures import realize_frames
-from realmaster_live.training.evaluate.rollout import Kept, drift, drift_plot
+from realmaster_live.training.evaluate.rollout import RolloutFile, drift, drift_plot
 
 SPEC = ChunkSpec(frames=4, height=32, width=32, fps=20.0)
 
@@ -92,7 +92,7 @@ class Remembering(Darkening):
 
 def test_a_rollout_that_was_stopped_goes_on_with_the_engines_memory(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(rollout, "KEEP_EVERY_S", 0.0)
-    kept = Kept(path=tmp_path / "out" / "rollout.npz", key="engine, clip, 60 s")
+    kept = RolloutFile(path=tmp_path / "out" / "rollout.npz", key="engine, clip, 60 s")
     with pytest.raises(KeyboardInterrupt):
         drift(Remembering(most=101), clip, kept=kept)
     engine = Remembering()
@@ -103,5 +103,5 @@ def test_a_rollout_that_was_stopped_goes_on_with_the_engines_memory(clip, tmp_pa
     assert drift(again, clip, kept=kept) == whole
     with pytest.raises(KeyboardInterrupt):  # another rollout begins anew
         drift(Remembering(most=0), clip, kept=dataclasses.replace(kept, key="another engine"))
-    without = Kept(path=tmp_path / "none.npz", key="")
+    without = RolloutFile(path=tmp_path / "none.npz", key="")
     assert drift(Darkening(), clip, kept=without) == whole and not without.path.exists()

@@ -145,14 +145,14 @@ def _by_frame_id(folder: Path, size: tuple[int, int]) -> Maker:
             "an engine first"
         )
     samples = recording.samples(camera, streams=("real",))
-    ahead: list[Sample] = []
+    latest: list[Sample] = []
 
     def same(sample: Sample) -> Picture | None:
-        while not ahead or ahead[0].frame_id < sample.frame_id:
+        while not latest or latest[0].frame_id < sample.frame_id:
             following = next(samples, None)
             if following is None:
                 return None
-            ahead[:] = [following]
-        return ahead[0].real if ahead[0].frame_id == sample.frame_id else None
+            latest[:] = [following]
+        return latest[0].real if latest[0].frame_id == sample.frame_id else None
 
     return same

@@ -21,11 +21,11 @@ def write_gallery(folder: Path, evaluation: Evaluation, shown: Shown, *, title: 
     folder.mkdir(parents=True, exist_ok=True)
     write_film(folder / FILM, shown)
     wipes = []
-    for number, moment in enumerate(shown.wipes()[:PICTURES]):
+    for number, still in enumerate(shown.wipes()[:PICTURES]):
         pair = []
-        for side, name in (("before", RENDER), ("after", shown_over(moment))):
+        for side, name in (("before", RENDER), ("after", shown_over(still))):
             file = f"{number}-{side}.jpg"
-            write_picture(folder / file, moment[name], quality=QUALITY)
+            write_picture(folder / file, still[name], quality=QUALITY)
             pair.append({"file": file, "film": name})
         wipes.append(pair)
     write_json(

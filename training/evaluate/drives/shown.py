@@ -31,12 +31,12 @@ class Shown:
     Attributes:
         fps: frame rate of its film.
         film: the first seconds, all methods beside each other.
-        moments: pictures by method, evenly over the drive.
+        stills: pictures by method, evenly over the drive.
     """
 
     fps: float
     film: list[Picture] = field(default_factory=list)
-    moments: list[Mapping[str, Picture]] = field(default_factory=list)
+    stills: list[Mapping[str, Picture]] = field(default_factory=list)
     _name: str | None = None
     _index: int = 0
     _gap: int = 1
@@ -49,16 +49,16 @@ class Shown:
         if self._index < FILM_S * self.fps:
             self.film.append(beside(pictures))
         if self._index % self._gap == 0:
-            self.moments.append(dict(pictures))
-            if len(self.moments) == 4 * WIPES:  # the drive is longer than it looked
-                self.moments[:] = self.moments[::2]
+            self.stills.append(dict(pictures))
+            if len(self.stills) == 4 * WIPES:  # the drive is longer than it looked
+                self.stills[:] = self.stills[::2]
                 self._gap *= 2
         self._index += 1
 
     def wipes(self) -> list[Mapping[str, Picture]]:
-        """Return a few of the moments, none at the drive's very ends."""
-        places = np.linspace(0, len(self.moments) - 1, WIPES + 2)[1:-1].round().astype(int)
-        return [self.moments[place] for place in dict.fromkeys(places.tolist())]
+        """Return a few of the stills, none at the drive's very ends."""
+        places = np.linspace(0, len(self.stills) - 1, WIPES + 2)[1:-1].round().astype(int)
+        return [self.stills[place] for place in dict.fromkeys(places.tolist())]
 
 
 def beside(pictures: Mapping[str, Picture]) -> Picture:
@@ -108,37 +108,37 @@ def film(shown: Shown) -> str:
     return f'<video controls loop muted playsinline poster="{middle}" src="{content}"></video>'
 
 
-def shown_over(moment: Mapping[str, Picture]) -> str:
+def shown_over(still: Mapping[str, Picture]) -> str:
     """Return which film a slider shows over the render: the realized one, or the last."""
-    return REALIZED if REALIZED in moment else list(moment)[-1]
+    return REALIZED if REALIZED in still else list(still)[-1]
 
 
 def wipes(shown: Shown, most: int = WIPES) -> str:
-    """Return moments as HTML, each with a slider between two films, and lists to choose them."""
-    moments = shown.wipes()[:most]
-    if not moments:
+    """Return stills as HTML, each with a slider between two films, and lists to choose them."""
+    stills = shown.wipes()[:most]
+    if not stills:
         return ""
-    over = shown_over(moments[0])
+    over = shown_over(stills[0])
     chosen = []
     for side, film_name in (("left", RENDER), ("right", over)):
         options = "".join(
             f"<option{' selected' if name == film_name else ''}>{escape(name)}</option>"
-            for name in moments[0]
+            for name in stills[0]
         )
         chosen.append(f'<select data-side="{side}" aria-label="{side} film">{options}</select>')
-    found = "".join(_wipe(moment, over) for moment in moments)
+    found = "".join(_wipe(still, over) for still in stills)
     return (
         f'<div class="wipes"><p class="note">{" to ".join(chosen)}</p>'
         f'<div class="grid">{found}</div></div>'
     )
 
 
-def _wipe(moment: Mapping[str, Picture], over: str) -> str:
+def _wipe(still: Mapping[str, Picture], over: str) -> str:
     images = "".join(
         embedded(picture, name).replace(
             "<img ", f'<img data-film="{escape(name)}" class="{_side(name, over)}" ', 1
         )
-        for name, picture in moment.items()
+        for name, picture in still.items()
     )
     return (
         f'<div class="wipe">{images}<i></i><b>{RENDER}</b><b>{escape(over)}</b>'

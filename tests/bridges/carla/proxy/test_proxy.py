@@ -49,7 +49,7 @@ class Behind:
         """Return the camera as a client past the proxy knows it."""
         return self.twins.setdefault(camera.id, self.owner.world.get_actor(camera.id))
 
-    def told(self) -> dict:
+    def status(self) -> dict:
         """Return what the proxy's streams and engines do."""
         self.child.stdin.write("?\n")
         self.child.stdin.flush()
@@ -57,7 +57,7 @@ class Behind:
 
     def subscribers(self) -> int:
         """Return how many clients the first stream has."""
-        streams = self.told()["streams"]
+        streams = self.status()["streams"]
         return streams[0]["subscribers"] if streams else 0
 
     def until_realized(self) -> None:
@@ -65,7 +65,7 @@ class Behind:
 
         def ready() -> bool:
             self.world.tick(30.0)
-            streams = self.told()["streams"]
+            streams = self.status()["streams"]
             return bool(streams) and all(one["feed"] for one in streams)
 
         self.owner.wait_until(ready)
@@ -119,7 +119,7 @@ def test_cameras_are_photoreal_and_everything_else_is_the_servers(owner):
             assert image.transform.get_matrix() == drawn.transform.get_matrix()
             mine, theirs = take(depths, frame), take(plain_depths, frame)
             assert bytes(mine.raw_data) == bytes(theirs.raw_data)
-        assert len(me.told()["streams"]) == 1  # depth goes past the proxy
+        assert len(me.status()["streams"]) == 1  # depth goes past the proxy
         assert me.world.get_map().name == owner.world.get_map().name
         for camera in (rgb, depth, me.twin(rgb), me.twin(depth)):
             camera.stop()
@@ -155,16 +155,16 @@ def test_a_strict_client_never_starves_and_several_share_one_camera(owner):
             frame = me.world.tick(30.0)
             mine, theirs = take(images, frame), take(others, frame)
             assert bytes(mine.raw_data) == bytes(theirs.raw_data)
-        told = me.told()
-        assert len(told["streams"]) == len(told["engines"]) == 1
-        assert told["streams"][0]["subscribers"] == 2
-        feed = told["streams"][0]["feed"]
+        status = me.status()
+        assert len(status["streams"]) == len(status["engines"]) == 1
+        assert status["streams"][0]["subscribers"] == 2
+        feed = status["streams"][0]["feed"]
         assert feed["dropped"] == 0 < feed["realized"]
         same.stop()
         frame = me.world.tick(30.0)
         take(images, frame)
         camera.stop()
-        owner.wait_until(lambda: me.told() == {"streams": [], "engines": [True]})
+        owner.wait_until(lambda: me.status() == {"streams": [], "engines": [True]})
         again = listen(camera)  # and once more
         take(again, me.world.tick(30.0))
         camera.stop()
@@ -182,7 +182,7 @@ def test_only_chosen_cameras_are_realized(owner):
             return not np.array_equal(*pixels)
 
         owner.wait_until(ready)
-        assert me.told()["engines"] == [False]
+        assert me.status()["engines"] == [False]
         front.stop()
         rear.stop()
 
@@ -195,7 +195,7 @@ def test_all_streams_go_through_the_proxy_when_asked(owner):
             frame = me.world.tick(30.0)
             mine, theirs = take(images, frame), take(plain, frame)
             assert bytes(mine.raw_data) == bytes(theirs.raw_data)
-        assert len(me.told()["streams"]) == 2  # the world's state is the other one
+        assert len(me.status()["streams"]) == 2  # the world's state is the other one
         depth.stop()
         me.twin(depth).stop()
 
@@ -220,10 +220,10 @@ def test_a_stalled_client_holds_the_simulator_once_only(owner):
                 child.send_signal(signal.SIGSTOP)
                 for _ in range(12):
                     take(images, me.world.tick(30.0))
-                told = me.told()["streams"][0]
+                status = me.status()["streams"][0]
             finally:
                 child.kill()
-            assert told["stalls"] == 1 and told["dropped"] > 0  # it was waited for once
+            assert status["stalls"] == 1 and status["dropped"] > 0  # it was waited for once
         owner.wait_until(lambda: me.subscribers() == 1)
         take(images, me.world.tick(30.0))
         camera.stop()
