@@ -36,7 +36,7 @@ DARK_SUN_DEG = 5.0  # sun altitude below which drivers switch their lamps on
 
 @dataclass(slots=True)
 class Driver:
-    """One driver's state: its lanes, its place on the first, the paths that it holds at junctions."""
+    """One driver: its lanes, its place on the first, the paths that it holds at junctions."""
 
     actor: Actor
     route: list[LaneKey]
