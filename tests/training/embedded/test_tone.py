@@ -2,10 +2,10 @@ import copy
 
 import numpy as np
 import torch
+from refit_tone import Sums, chunks_of, refit_tone
 
 from realmaster_live.training.data import find_clips
 from realmaster_live.training.embedded.run import Run
-from realmaster_live.training.embedded.tone import Sums, chunks_of, refit_tone
 
 
 def test_the_normal_equations_find_the_weights_and_a_ridge_holds_them():
