@@ -92,16 +92,16 @@ class Remembering(Darkening):
 
 def test_a_rollout_that_was_stopped_goes_on_with_the_engines_memory(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(rollout, "KEEP_EVERY_S", 0.0)
-    kept = RolloutFile(path=tmp_path / "out" / "rollout.npz", key="engine, clip, 60 s")
+    stored = RolloutFile(path=tmp_path / "out" / "rollout.npz", key="engine, clip, 60 s")
     with pytest.raises(KeyboardInterrupt):
-        drift(Remembering(most=101), clip, kept=kept)
+        drift(Remembering(most=101), clip, file=stored)
     engine = Remembering()
     whole = drift(Darkening(), clip)
-    found = drift(engine, clip, kept=kept)
+    found = drift(engine, clip, file=stored)
     assert found == whole and engine.chunks == whole["chunks"]
     again = Remembering(most=whole["chunks"])  # it has nothing left to realize
-    assert drift(again, clip, kept=kept) == whole
+    assert drift(again, clip, file=stored) == whole
     with pytest.raises(KeyboardInterrupt):  # another rollout begins anew
-        drift(Remembering(most=0), clip, kept=dataclasses.replace(kept, key="another engine"))
+        drift(Remembering(most=0), clip, file=dataclasses.replace(stored, key="another engine"))
     without = RolloutFile(path=tmp_path / "none.npz", key="")
-    assert drift(Darkening(), clip, kept=without) == whole and not without.path.exists()
+    assert drift(Darkening(), clip, file=without) == whole and not without.path.exists()
