@@ -167,7 +167,7 @@ class Wrapper:
         self._sensors: list = []
 
     def tick(self) -> int:
-        frame = self._world.tick(5.0)
+        frame = self._world.tick(30.0)
         for sensor in self._sensors:
             if isinstance(sensor, Speedometer):
                 sensor.tick(frame)
@@ -203,7 +203,7 @@ class Wrapper:
         for sensor in self._sensors:
             sensor.stop()
             sensor.destroy()
-        self._world.tick(5.0)
+        self._world.tick(30.0)
 
 
 class Camera:
