@@ -45,12 +45,13 @@ class Attacher:
 
     def __init__(self, session: CarlaSession, reader: TickReader, options: AttachOptions) -> None:
         self._session, self._reader, self._options = session, reader, options
+        self._ego: Any | None = None  # of the newest attempt; None where a camera stands alone
 
     def attach(self) -> SourceInfo:
         """Attach to the loaded world for the first time; return what is attached to."""
         try:
             return self._attach(self._options.ego)
-        except Detached as detached:  # another client loaded a world meanwhile
+        except Detached as detached:  # another client loaded a world or destroyed the ego meanwhile
             return self.reattach(detached.actor)
 
     def reattach(self, lost: Any | None) -> SourceInfo:
@@ -71,10 +72,9 @@ class Attacher:
         After a reload the ego is found by the rule that found the first one; in the same world it
         must have the role of the one that was destroyed.
         """
-        attached, options = self._reader.attachment, self._options
+        ego, options = self._ego, self._options
         wanted = options.ego
-        ego = None if attached is None else attached.ego
-        error = None if lost is None else diagnosis.actor_destroyed(attached, lost)
+        error = None if lost is None else diagnosis.actor_destroyed(ego, lost)
         if lost is None or error is None:
             log.warning("another client loaded a world: attaching again")
         elif lost is ego:
@@ -96,11 +96,23 @@ class Attacher:
 
     def _attach(self, wanted: str | int | None, *, tick_is_ours: bool = False) -> SourceInfo:
         """Attach to the loaded world; see `_open`."""
+        self._ego = None
         try:
             return self._open(wanted, tick_is_ours=tick_is_ours)
+        except BridgeError:
+            self._check_ego()  # nothing can be spawned on one that is gone
+            raise
         except RuntimeError as error:  # of the client
             self._reader.check()
+            self._check_ego()
             raise self._reader.explain() from error
+
+    def _check_ego(self) -> None:
+        """Raise Detached where the server no longer has the ego, which no tick need have shown."""
+        session, ego = self._session, self._ego
+        if ego is not None and session.is_reachable():
+            if session.has(ego, diagnosis.ANSWER_S) is False:
+                raise Detached(ego)
 
     def _open(self, wanted: str | int | None, *, tick_is_ours: bool) -> SourceInfo:
         """Find or spawn the cameras, take the tick if asked to, and wait until all deliver."""
@@ -113,6 +125,7 @@ class Attacher:
             self._see_first_tick()
         adopted = None if options.adopt is None else find_camera(session.world, options.adopt)
         ego = self._wait_for_ego(wanted) if adopted is None else adopted.parent
+        self._ego = ego
         if options.fixed_delta_s is not None:
             session.change_settings(
                 synchronous_mode=True, fixed_delta_seconds=options.fixed_delta_s

@@ -71,7 +71,8 @@ class Attachment:
         self._abandoned = False
         self.has_delivered = False  # a frame of all cameras
         self._watch = watch = self._watch_scene(object_range_m)
-        self._present: set[int] = set()  # those of our actors that a state has shown
+        # those of our actors that a state has shown, as it has of an ego that was found
+        self._present: set[int] = set() if ego is None else {ego.id}
         pictures = {
             _sender(camera.name, name): sensor
             for camera in cameras.values()

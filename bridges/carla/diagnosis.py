@@ -66,7 +66,7 @@ def explain(
     except RuntimeError:
         return server_gone(session)
     if lost is not None:
-        return actor_destroyed(attachment, lost)
+        return actor_destroyed(None if attachment is None else attachment.ego, lost)
     stood_still = attachment is None or (
         WORLD in silent
         if we_tick  # and the wait began after our tick was answered
@@ -105,10 +105,9 @@ def nobody_ticks(session: CarlaSession, waited_s: float) -> FrameTimeout:
     )
 
 
-def actor_destroyed(attachment: Attachment | None, actor: Any) -> SensorMismatch:
-    """Return the error for an ego or a camera that another client destroyed."""
-    is_ego = attachment is not None and actor is attachment.ego
-    kind = str(actor.type_id).partition(".")[0] if is_ego else "camera"
+def actor_destroyed(ego: Any | None, actor: Any) -> SensorMismatch:
+    """Return the error for the ego, or a camera on it, that another client destroyed."""
+    kind = str(actor.type_id).partition(".")[0] if actor is ego else "camera"
     return SensorMismatch(
         f"expected {kind} {name_of(actor)} to stay, got it destroyed by another client, and no "
         f"other that takes its place: spawn a {kind} and attach again"

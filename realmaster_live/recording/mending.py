@@ -97,6 +97,7 @@ class _Camera:
         keep: frames. rows: that are in order from the first on.
         streams: stream -> file, of those that are kept.
         found: stream -> how far its file can be read, of the files that are there.
+        gone: streams whose files are not there, although all are made before the first row.
         is_loss: more is lost than a killed process costs.
     """
 
@@ -104,6 +105,7 @@ class _Camera:
     rows: int
     streams: Mapping[str, str]
     found: Mapping[str, Readable]
+    gone: tuple[str, ...]
     is_loss: bool
 
 
@@ -208,13 +210,14 @@ def _judge(segment: Segment, meta: Meta, name: str, frames: Any) -> _Camera:
         keep = min([longest, *(number for number in counts.values() if number >= longest - behind)])
     good = {**films, **labels}
     kept = {stream: file for stream, file in files.items() if good.get(stream, -1) >= keep}
-    is_loss = any(
+    gone = tuple(name for name in meta.cameras[name].streams if rows and name not in files)
+    is_loss = bool(gone) or any(
         not readable.opened
         or readable.pictures > min(rows + chunk, keep + tail)
         or (keep and stream not in kept)
         for stream, readable in found.items()
     )
-    return _Camera(keep=keep, rows=rows, streams=kept, found=found, is_loss=is_loss)
+    return _Camera(keep=keep, rows=rows, streams=kept, found=found, gone=gone, is_loss=is_loss)
 
 
 def _set_all_aside(
@@ -226,6 +229,11 @@ def _set_all_aside(
         else f"{stream} of {camera} cannot be opened"
         for camera, facts in cameras.items()
         for stream, readable in facts.found.items()
+    ]
+    counts += [
+        f"{stream} of {camera} is not there"
+        for camera, facts in cameras.items()
+        for stream in facts.gone
     ]
     why = "; ".join(
         ["no frame has a row and a picture in its streams", *counts, *problems.values()]

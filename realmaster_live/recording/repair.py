@@ -56,8 +56,8 @@ def repair(folder: str | Path) -> Repaired:
     A segment whose files differ from what its segment.json says stays as it is too.
 
     Raises:
-        RecordingError: the folder holds no recording, a process still writes it, its segments are
-            behind a link, or the disk is full.
+        RecordingError: the folder holds no recording, a process still writes it, its segments or
+            the cameras in them are behind a link, or the disk is full.
     """
     folder = Path(folder).absolute()
     meta = Meta.read(folder)
@@ -67,7 +67,7 @@ def repair(folder: str | Path) -> Repaired:
             for segment in segment_folders(folder):
                 if not _is_open(segment, meta):
                     continue
-                _check_no_link(segment)
+                _check_no_link(segment, meta)
                 mended = mend_segment(segment, meta, aside)
                 names = (segment.name,)
                 done = replace(
@@ -122,12 +122,13 @@ def _is_open(segment: Path, meta: Meta) -> bool:
     return any(has_table(segment, name) for name in SCHEMAS) and _info(segment) is None
 
 
-def _check_no_link(segment: Path) -> None:
-    for path in (segment.parent, segment):
+def _check_no_link(segment: Path, meta: Meta) -> None:
+    for path in (segment.parent, segment, *(segment / camera for camera in meta.cameras)):
         if path.is_symlink():
             raise RecordingError(
                 f"expected the segments themselves in {segment.parent.parent}, got a link at "
-                f"{path}: nothing is written through links, so move {SEGMENTS} back to repair it"
+                f"{path}: nothing is written through links, so move its target back there to "
+                "repair it"
             )
 
 

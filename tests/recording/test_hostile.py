@@ -143,6 +143,41 @@ def test_what_a_repair_cuts_is_kept_beside(drive):
     assert "holds what a repair cut" in findings.notes[0]
 
 
+@pytest.mark.parametrize("camera", ["front", "left"])
+def test_a_camera_whose_files_are_gone_is_a_loss(camera, rig, tmp_path):
+    folder = shutil.copytree(rig, tmp_path / "drive")
+    segment = folder / "segments" / "000001"
+    cameras = sorted(path.name for path in segment.iterdir() if path.is_dir())
+    assert len(cameras) == 2
+    shutil.rmtree(segment / cameras[camera != "front"])
+    (segment / "segment.json").write_text("{")
+    repair(folder)
+    problems = " ".join(verify(folder).problems)
+    assert "of its" in problems and "rows belong to no frame that is kept" in problems
+
+
+def test_a_recording_whose_every_stream_is_gone_is_not_whole(drive, capsys):
+    shutil.rmtree(drive / "segments" / "000000" / "front")
+    before = contents(drive)
+    assert main(["dataset", "repair", str(drive)]) == 1
+    assert "sim of front is not there" in capsys.readouterr().out
+    assert {path.name for path in drive.rglob("frames.arrows")}
+    assert len(contents(drive) & before) >= len(before) - 1  # meta.json says what there is now
+    assert main(["dataset", "verify", str(drive)]) == 1
+
+
+@pytest.mark.parametrize("place", ["inside", "outside"])
+def test_a_camera_moved_to_another_disk_is_not_set_aside(place, drive, tmp_path):
+    front = drive / "segments" / "000000" / "front"
+    target = front.with_name("front-2") if place == "inside" else tmp_path / "disk"
+    front.rename(target)
+    front.symlink_to(target)
+    before = contents(tmp_path)
+    with pytest.raises(RecordingError, match="nothing is written through links"):
+        repair(drive)
+    assert contents(tmp_path) == before
+
+
 def test_a_damaged_segment_json_is_made_anew_from_its_files(rig, tmp_path, capsys):
     folder = shutil.copytree(rig, tmp_path / "drive")
     old = json.loads((folder / "segments" / "000001" / "segment.json").read_text())

@@ -15,6 +15,7 @@ import pytest
 
 from realmaster_live.bridges.carla.bridge import CarlaBridge
 from realmaster_live.bridges.carla.connection import Lifeline
+from realmaster_live.bridges.carla.session import CarlaSession
 from realmaster_live.errors import ConfigError, ConnectError, FrameTimeout, SensorMismatch
 
 pytestmark = pytest.mark.carla
@@ -103,6 +104,35 @@ def test_an_ego_destroyed_while_its_images_are_drawn_is_noticed(drawn_owner, aga
         later = next(frame for frame in frames if bridge.ego.id != star.id)
         assert later.dropped_before > 0 and bridge.ego.id == second.id
         second.destroy()
+
+
+@pytest.mark.parametrize("again", [True, False])
+@pytest.mark.parametrize("synchronous", [True, False])
+@pytest.mark.parametrize("step", ["spawn", "listen"])
+def test_an_ego_destroyed_while_we_attach_is_named_or_followed(
+    owner, step, synchronous, again, monkeypatch
+):
+    star = owner.spawn_vehicle("star")
+    whole = getattr(CarlaSession, step)
+    second = []
+
+    def destroy_first(session, *arguments):
+        monkeypatch.setattr(CarlaSession, step, whole)
+        star.destroy()
+        if again:
+            second.append(owner.respawn("star"))
+        return whole(session, *arguments)
+
+    monkeypatch.setattr(CarlaSession, step, destroy_first)
+    options = {"ego": "star", "synchronous": synchronous, "timeout_s": 5.0}
+    if not again:
+        with pytest.raises(SensorMismatch, match=rf"vehicle {star.id} .*'star'.*destroyed"):
+            attach(owner, **options).close()
+        return
+    with attach(owner, **options) as bridge:
+        assert bridge.ego.id == second[0].id
+        assert next(bridge.frames()).image.any()
+    second[0].destroy()
 
 
 def test_an_ego_by_id_has_no_successor(owner):
