@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import ConfigError, RecordingError
+from realmaster_live.errors import ConfigError, RecordingError, reason
 from realmaster_live.frames.classes import CLASS_IDS, CLASS_NAMES
 from realmaster_live.system.texts import read_toml
 
@@ -214,9 +214,11 @@ def read_categories(path: Path, known: Mapping[str, int] | None = None) -> Categ
     try:
         content = read_toml(path)
         classes, ids = dict(content.pop("classes")), content.pop("ids", known)
+        ids = None if ids is None else dict(ids)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        got = "none" if isinstance(error, KeyError) else reason(error)
         raise ConfigError(
-            f"expected a table [classes] of CARLA's classes in {path}, got {error!r}: write "
+            f"expected a table [classes] of CARLA's classes in {path}, got {got}: write "
             'car = "car" below it'
         ) from error
     if content:

@@ -140,7 +140,8 @@ class ExportFolder:
                 name: DriveSummary(**drive) for name, drive in content["recordings"].items()
             }
         except (AttributeError, KeyError, TypeError) as error:
-            raise _damaged(self.out / INDEX, repr(error)) from error
+            what = "recordings" if isinstance(error, KeyError) else reason(error)
+            raise _damaged(self.out / INDEX, f"no list of them ({what})") from error
         names = {drive.name: drive for drive in drives}
         for name, done in self._drives.items():
             candidates = drives if name not in names else ()

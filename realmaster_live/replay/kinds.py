@@ -20,6 +20,7 @@ from realmaster_live.replay.picture_source import describe_pictures, picture_fra
 from realmaster_live.replay.recording_source import describe_recording, open_recording
 from realmaster_live.replay.video_files import SUFFIXES
 from realmaster_live.replay.video_source import describe_video, video_frames
+from realmaster_live.system.inside import kind_of
 
 LOG = "carla-log:"
 
@@ -42,7 +43,12 @@ def find_footage(text: str, reading: Reading) -> list[Footage]:
         return _in_folder(path, reading)
     if path.suffix == ".pz" and path.is_file():
         return _games(path, reading)
-    got = f"a file of another kind, {path.name}" if path.exists() else "nothing there"
+    if path.is_file():
+        got = f"a file of another kind, {path.name}"
+    elif path.is_symlink() and not path.exists():
+        got = "a link to nothing"
+    else:
+        got = kind_of(path) if path.exists() else "nothing there"
     raise RecordingError(
         f"expected a recording (a folder with {META}), a video ({', '.join(SUFFIXES)}), a folder "
         f"of pictures, a game's recording or a log at {path}, got {got}: name another"

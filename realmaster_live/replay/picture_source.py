@@ -26,6 +26,7 @@ from realmaster_live.replay.picture_files import list_pictures
 from realmaster_live.replay.sidecar import POSES, read_sidecar
 from realmaster_live.system.arrays import read_array
 from realmaster_live.system.colour_profiles import colours_of
+from realmaster_live.system.contents import classify_file
 from realmaster_live.system.pictures import read_map, read_picture
 
 log = logging.getLogger(__name__)
@@ -150,13 +151,14 @@ def _label_files(folder: Path, pictures: list[Path]) -> list[Path]:
 
 def _read_label(path: Path, name: str, image: NDArray[np.uint8]) -> NDArray[np.generic]:
     shape = (*image.shape[:2], *((2,) if name == "flow" else ()))
-    got = "another kind of file"
+    got, cure = "another kind of file", f"write it again, as .npy of {LABEL_DTYPES[name]}"
     if path.suffix == ".png" and name == "semantic":
         label = read_map(path, "grey")
     elif path.suffix == ".npy":
         label = read_array(path, error=PairError, remedy="write it again")
     else:
         label = np.empty(0)
+        got, cure = classify_file(path, got, cure)
     wanted = np.dtype(LABEL_DTYPES[name])
     if label.size:
         got = f"an array of {label.shape}"
@@ -165,7 +167,7 @@ def _read_label(path: Path, name: str, image: NDArray[np.uint8]) -> NDArray[np.g
         if not got:
             return np.asarray(label, wanted)
     raise PairError(
-        f"expected the {name} of {shape} in {path}, got {got}: write it again, as .npy of {wanted}"
+        f"expected the {name} of {shape} in {path}, got {got}: {cure}"
     )
 
 

@@ -227,7 +227,8 @@ def _facts(path: Path, version: tuple[int, int]) -> tuple[VideoFacts, list[int]]
         raise refuse_colours(path, problem) from problem
     times = np.array(stamps) * unit
     fps = constant_rate(times, unit, declared) or typical_rate(times, unit, declared)
-    missing = round(duration * fps) - len(stamps)
+    # some containers count their duration from 0, others from the first frame
+    missing = min(round(duration * fps) - len(stamps), round((duration - times[-1]) * fps) - 1)
     facts = VideoFacts(
         width=size[orientation.transposed],
         height=size[not orientation.transposed],

@@ -61,9 +61,11 @@ def typical_rate(
 ) -> float:
     """Return the rate of most steps of a film of variable rate, a standard one where that fits."""
     steps = np.diff(times)
-    step = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.0
-    if step == 0.0:
+    steps = steps[steps > 0]
+    if not len(steps):
         return next((rate for rate in declared if rate > 0), 0.0)
+    # one step may be rounded to two whole numbers of units
+    step = float(steps[np.abs(steps - np.median(steps)) < 1.001 * unit + 1e-9].mean())
     for rate in (nearest_standard(1 / step), *declared):
         if rate > 0 and abs(1 / rate - step) < 0.5001 * unit + 1e-9:
             return rate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from realmaster_live.replay.footage import FOV_DEG, Footage, Reading, hash_files
 from realmaster_live.replay.sidecar import read_sidecar
 from realmaster_live.replay.video_rate import sampled
 
+log = logging.getLogger(__name__)
+
 CAMERA = "front"
 
 
@@ -26,6 +29,14 @@ def describe_video(path: Path, reading: Reading) -> Footage:
     """
     facts, given = video_files.describe(path), read_sidecar(path)
     fps = reading.fps or facts.fps
+    if facts.missing:
+        log.warning(
+            "expected %d frames in %s by its duration, got %d: it is damaged or cut short, and "
+            "what is there is replayed; restore it from a copy for the rest",
+            len(facts.times) + facts.missing,
+            path,
+            len(facts.times),
+        )
     return Footage(
         kind="video",
         name=path.stem,

@@ -21,8 +21,10 @@ def classify_content(data: bytes) -> tuple[str, str]:
         return EMPTY, "restore the file or leave it out"
     if start.startswith(LFS_POINTER):
         return "a Git LFS pointer", "run git lfs pull"
-    if start.startswith((b"<!doctype html", b"<html")):
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "an HTML page", "download the file itself"
+    if start.startswith((b"<?xml", b"<error", b"<!--")):
+        return "an XML page", "download the file itself"
     return OTHER, "restore the file or leave it out"
 
 

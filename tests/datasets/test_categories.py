@@ -72,7 +72,9 @@ def test_a_map_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "a table .classes."),
+        ("", "a table .classes.*, got none: write"),
+        ('ids = 3\n[classes]\ncar = "x"\n', "a table .classes."),
+        ("version https://git-lfs.github.com/spec/v1\n", r"got a Git LFS pointer \(run"),
         ("[classes", "a table .classes."),
         ('[classes]\ncarr = "x"\n', "got 'carr'"),
         ('[classes]\ncar = "x"\n[id]\nx = 1\n', "got id: remove"),

@@ -208,6 +208,27 @@ def test_a_label_that_is_no_such_array_is_refused(name, folder):
         play(folder)
 
 
+@pytest.mark.parametrize("label", ["instance", "depth", "semantic", "flow"])
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_a_pointer_in_place_of_a_label_is_named(label, suffix, folder):
+    (folder / label).mkdir(exist_ok=True)
+    for picture in folder.glob("*.png"):
+        place = (folder / label / picture.name).with_suffix(suffix)
+        place.write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 4\n")
+    with pytest.raises(PairError, match="a Git LFS pointer: run git lfs pull"):
+        play(folder)
+
+
+@pytest.mark.parametrize(
+    ("made", "got"),
+    [(os.mkfifo, "a FIFO"), (lambda path: path.symlink_to(path), "a link to nothing")],
+)
+def test_a_film_that_is_no_file_is_named_by_its_kind(made, got, tmp_path):
+    made(tmp_path / "film.mp4")
+    with pytest.raises(RealMasterError, match=f"got {got}: name another"):
+        find_footage(str(tmp_path / "film.mp4"), Reading())
+
+
 def test_class_numbers_have_to_fit(folder):
     (folder / "semantic").mkdir()
     for index in range(4):

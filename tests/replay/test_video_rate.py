@@ -17,8 +17,8 @@ NTSC = {
 RATES = [*NTSC.values(), *map(Fraction, (10, 15, 24, 25, 30, 50, 60, 120))]
 
 
-def film_of(path, rate, count, *, vfr=None):
-    """Write `count` small frames at a rate, or at the given milliseconds."""
+def film_of(path, rate, count, *, first=0):
+    """Write `count` small frames at a rate, the first one as if it had that number."""
     codec = "libvpx-vp9" if path.suffix == ".webm" else "libx264"
     with av.open(path, "w") as container:
         stream = container.add_stream(codec, rate=rate)
@@ -27,7 +27,7 @@ def film_of(path, rate, count, *, vfr=None):
             stream.options = {"deadline": "realtime", "cpu-used": "8"}
         for index in range(count):
             frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), index % 200, np.uint8))
-            frame.pts, frame.time_base = index, 1 / Fraction(rate)
+            frame.pts, frame.time_base = first + index, 1 / Fraction(rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -93,3 +93,26 @@ def test_another_rate_resamples_a_film_of_milliseconds(tmp_path):
     (film,) = find_footage(str(path), reading)
     levels = [int(f.image[0, 0, 0]) for f in open_footage(film, reading).frames()]
     assert levels == pytest.approx(list(range(0, 60, 3)), abs=2)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
+def test_a_film_that_begins_late_lacks_nothing(suffix, tmp_path, caplog):
+    path = film_of(tmp_path / f"late.{suffix}", 30, 60, first=3000)
+    (film,) = find_footage(str(path), Reading())
+    assert (film.fps, film.frames, describe(path).missing) == (30, 60, 0)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("first", [0, 300])
+def test_a_film_that_is_cut_short_says_so(first, tmp_path, caplog):
+    path = film_of(tmp_path / "whole.mkv", 30, 600, first=first)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (film,) = find_footage(str(cut), Reading())
+    assert 0 < film.frames < 590
+    assert f"got {film.frames}: it is damaged or cut short" in caplog.text
+
+
+def test_steps_rounded_to_milliseconds_have_their_mean():
+    exact = np.cumsum([1 / 15] * 20 + [1 / 30] * 15)
+    assert typical_rate(np.round(exact, 3), 0.001) == 15

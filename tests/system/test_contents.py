@@ -23,6 +23,7 @@ from realmaster_live.system.records import read_record
 PLACED = {
     "a Git LFS pointer: run git lfs pull": b"version https://git-lfs.github.com/spec/v1\nsize 4\n",
     "an HTML page: download the file itself": b"\n<!DOCTYPE html><html>404</html>",
+    "an XML page: download the file itself": b'<?xml version="1.0"?><Error>AccessDenied</Error>',
 }
 
 
