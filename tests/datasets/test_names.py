@@ -46,6 +46,12 @@ def test_names_are_unlike_whatever_was_replaced(sources):
     assert backwards == names[::-1]  # by the sources alone
 
 
+def test_no_name_is_a_device_of_windows():
+    names = unique_names([("con",), ("Aux",), ("lpt3",), ("com10",), ("console",)], "_")
+    assert names[3:] == ["com10", "console"]
+    assert all(name[:4] in ("con-", "Aux-", "lpt3") and "-" in name for name in names[:3])
+
+
 def test_names_that_need_no_care_stay():
     assert unique_names([("drive-01",), ("Fahrt_Köln",)], "-") == ["drive-01", "Fahrt_Köln"]
 

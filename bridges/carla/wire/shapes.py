@@ -27,8 +27,13 @@ LONGEST_TEXT = 1024  # characters of a name or an attribute's value
 
 def number(item: Any, what: str, largest: float = LARGEST) -> float:
     """Return a float within -largest..largest; raise WireFormatError otherwise."""
-    if isinstance(item, (int, float)) and not isinstance(item, bool) and abs(item) <= largest:
-        return float(item)
+    if isinstance(item, (int, float)) and not isinstance(item, bool):
+        if abs(item) <= largest:
+            return float(item)
+        raise WireFormatError(
+            f"expected a number within -{largest:g}..{largest:g} for {what}, got {_shown(item)}: "
+            "give one in that range"
+        )
     raise _unexpected(f"a number within -{largest:g}..{largest:g}", what, item)
 
 

@@ -37,6 +37,12 @@ def test_bad_arrays_are_named(check, item):
         check(item)
 
 
+@pytest.mark.parametrize("item", [math.inf, math.nan, -3e38, 2**64 - 1])
+def test_a_number_out_of_range_is_no_matter_of_the_version(item):
+    with pytest.raises(WireFormatError, match=r"for speed, got .*: give one in that range"):
+        shapes.number(item, "speed")
+
+
 def test_boxes_follow_the_version():
     args = ((0.0, 0.0, 0.7), (2.0, 1.0, 0.7))
     assert shapes.box(layout_of("0.9.15"), *args, actor=9) == [[0, 0, 0.7], [2, 1, 0.7], [0, 0, 0]]
