@@ -110,9 +110,10 @@ class Attacher:
     def _check_ego(self) -> None:
         """Raise Detached where the server no longer has the ego, which no tick need have shown."""
         session, ego = self._session, self._ego
-        if ego is not None and session.is_reachable():
-            if session.has(ego, diagnosis.ANSWER_S) is False:
-                raise Detached(ego)
+        if ego is None or not session.is_reachable():
+            return
+        if session.has(ego, diagnosis.ANSWER_S) is False:
+            raise Detached(ego)
 
     def _open(self, wanted: str | int | None, *, tick_is_ours: bool) -> SourceInfo:
         """Find or spawn the cameras, take the tick if asked to, and wait until all deliver."""

@@ -21,7 +21,6 @@ from realmaster_live.recording.lock import Lock
 from realmaster_live.recording.mending import mend_segment
 from realmaster_live.recording.reading import is_ours
 from realmaster_live.recording.segment import (
-    SEGMENTS,
     SegmentInfo,
     is_finished,
     segment_folders,

@@ -166,9 +166,7 @@ def _read_label(path: Path, name: str, image: NDArray[np.uint8]) -> NDArray[np.g
         got = _problem(label, wanted)
         if not got:
             return np.asarray(label, wanted)
-    raise PairError(
-        f"expected the {name} of {shape} in {path}, got {got}: {cure}"
-    )
+    raise PairError(f"expected the {name} of {shape} in {path}, got {got}: {cure}")
 
 
 def _problem(label: NDArray[Any], wanted: np.dtype[Any]) -> str:
