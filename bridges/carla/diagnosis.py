@@ -107,7 +107,8 @@ def nobody_ticks(session: CarlaSession, waited_s: float) -> FrameTimeout:
 
 def actor_destroyed(ego: Any | None, actor: Any) -> SensorMismatch:
     """Return the error for the ego, or a camera on it, that another client destroyed."""
-    kind = str(actor.type_id).partition(".")[0] if actor is ego else "camera"
+    is_ego = ego is not None and actor is ego
+    kind = str(actor.type_id).partition(".")[0] if is_ego else "camera"
     return SensorMismatch(
         f"expected {kind} {name_of(actor)} to stay, got it destroyed by another client, and no "
         f"other that takes its place: spawn a {kind} and attach again"
