@@ -1,5 +1,6 @@
 """A client's own state of the world may be some ticks old: wait until it is up to date."""
 
+import queue
 from collections.abc import Sequence
 
 from waiting import until
@@ -19,3 +20,14 @@ def actors_of(world) -> Sequence:
     """Return all actors of a world that nobody else ticks."""
     settle(world)
     return list(world.get_actors())
+
+
+def until_silent(world, images):
+    """Tick until no image comes any more: `stop` returns before the server has heard of it."""
+    for _ in range(20):
+        world.tick()
+        try:
+            images.get(timeout=0.5)
+        except queue.Empty:
+            return
+    raise AssertionError("a stopped camera goes on")

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from settled import settle
+from settled import settle, until_silent
 from waiting import until
 
 carla = pytest.importorskip("carla")
@@ -45,17 +45,6 @@ def camera(world, kind, parent=None, mount=MOUNT, size=SIZE, fov=77.0, tick=0.0)
     actor.listen(images.put)
     images.sensor = actor  # a sensor that nobody holds stops
     return actor, images
-
-
-def until_silent(world, images):
-    """Tick until no image comes any more: `stop` returns before the server has heard of it."""
-    for _ in range(20):
-        world.tick()
-        try:
-            images.get(timeout=0.5)
-        except queue.Empty:
-            return
-    raise AssertionError("a stopped camera goes on")
 
 
 def pixels(image):
