@@ -50,26 +50,6 @@ def light_l1(error: Tensor, size: int = 32) -> Tensor:  # (B, T, H, W, 3)
     return steps.abs().mean() + steps.mean((-2, -1)).abs().mean()
 
 
-def line_l1(error: Tensor, length: int = 96, window: int = 17) -> Tensor:  # (B, T, H, W, 3)
-    """Return the mean |means along horizontal and vertical lines, less their moving average|.
-
-    Lines that stick to the screen, as layers that unfold features into pixels draw them on plain
-    surfaces, are faint beside a texture and vanish in `l1`, but not in means over `length` pixels
-    of a line and over all frames. The moving average spans `window` neighbouring lines.
-    """
-    planes = error.mean(1).movedim(-1, 1)
-    height, width = planes.shape[-2:]
-    rows = functional.avg_pool2d(planes, (1, min(length, width)))
-    columns = functional.avg_pool2d(planes, (min(length, height), 1)).transpose(-2, -1)
-    total = error.new_zeros(())
-    for means in (rows, columns):  # (B, 3, lines, parts)
-        profiles = means.transpose(-2, -1).flatten(0, 2)
-        around = functional.pad(profiles, (window // 2, window // 2), "replicate")
-        moving = functional.avg_pool1d(around, window, 1)
-        total = total + (profiles - moving).abs().mean()
-    return total
-
-
 def pyramid_l1(error: Tensor, levels: int = 3) -> Tensor:  # (B, T, H, W, 3)
     """Return the sum over `levels` halvings of the mean |2 x 2 average| of the error.
 

@@ -41,7 +41,6 @@ class StageRecipe:
         gradient_weight: weight of the gradient loss.
         temporal_weight: weight of the temporal loss.
         light_weight: weight of the step of the light from frame to frame.
-        line_weight: weight of straight lines that stick to the screen.
         pyramid_weight: weight of the pyramid loss.
         chroma_weight: weight of the colour loss.
         perceptual_weight: weight of the VGG feature loss (joint); 0 needs no pretrained network.
@@ -74,7 +73,6 @@ class StageRecipe:
     gradient_weight: float = 0.5
     temporal_weight: float = 0.1
     light_weight: float = 0.0
-    line_weight: float = 0.0
     pyramid_weight: float = 0.3
     chroma_weight: float = 3.0
     perceptual_weight: float = 0.0

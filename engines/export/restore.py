@@ -164,8 +164,11 @@ def _fill(network: torch.nn.Module, kind: str, found: Mapping[str, NDArray[np.fl
     """Load what was found; only what makes prompts may be missing."""
     own = network.state_dict()
     parameters = {name for name, _ in network.named_parameters()}
-    read = {name: torch.from_numpy(found[f"{kind}.{name}"].reshape(own[name].shape).copy())
-            for name in own if f"{kind}.{name}" in found}  # fmt: skip
+    read = {}
+    for name, value in own.items():
+        if f"{kind}.{name}" in found:
+            shape = (-1, *value.shape[1:]) if value.ndim else ()
+            read[name] = torch.from_numpy(found[f"{kind}.{name}"].reshape(shape).copy())
     lacking = sorted(name for name in parameters - read.keys() if not makes_prompts(name))
     if lacking:
         raise BuildError(

@@ -116,6 +116,29 @@ class Encoder(nn.Module):
         return self.out(torch.relu(self.deep(x))), kept
 
 
+def repeated(x: Tensor, times: int) -> Tensor:  # (B, C, h, w) -> (B, C, times h, times w)
+    """Return features with each place repeated `times` times along both sides."""
+    return (
+        nn.functional.interpolate(x, scale_factor=float(times), mode="nearest") if times > 1 else x
+    )
+
+
+def without_unfolding(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Return an autoencoder's tensors with those of the former, unfolding layers averaged.
+
+    A layer that unfolded features into blocks of n places has n times as many outputs; the mean of
+    a block is what it makes of plain surfaces, without the lines.
+    """
+    expected, given = module.state_dict(), dict(tensors)
+    for layer in ("decoder.up", "decoder.spread"):
+        for name in (f"{layer}.weight", f"{layer}.bias"):
+            if name in given and name in expected:
+                rows, wanted = len(given[name]), len(expected[name])
+                if rows > wanted and rows % wanted == 0:
+                    given[name] = torch.unflatten(given[name], 0, (wanted, -1)).mean(1)
+    return given
+
+
 class GuidedDecoder(nn.Module):
     """Decodes latents to photoreal frames, guided by the rendered frames.
 
@@ -123,7 +146,8 @@ class GuidedDecoder(nn.Module):
     pixel times a gain plus a residual, both predicted at half resolution. So paint and text stay
     sharp, and a game's jagged edges can be smoothed. Light and tint, which vary slowly over a
     picture, also come directly from the latents, as one gain and one offset per colour and latent
-    position (after Gharbi et al. 2017, section 3.2).
+    position (after Gharbi et al. 2017, section 3.2). From one resolution to the next, features are
+    repeated and not unfolded: unfolding rules plain surfaces with lines.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -133,13 +157,13 @@ class GuidedDecoder(nn.Module):
         fine, middle, deep, half = profile.fine, profile.middle, profile.deep, profile.half
         self.lift = nn.Conv2d(profile.latent_channels, deep, 3, padding=1)
         self.deep = Residual(deep)
-        self.up = nn.Conv2d(deep, self.rise**2 * middle, 1)
+        self.up = nn.Conv2d(deep, middle, 1)
         self.guide = Fold(CELL_CHANNELS, fine, reach=3)
         self.guide_down = Fold(fine, 2 * fine)
         self.guide_mix = nn.Conv2d(2 * fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
         self.middle = Residual(middle)
-        self.spread = nn.Conv2d(middle, self.frames * 4 * fine, 1)
+        self.spread = nn.Conv2d(middle, self.frames * fine, 1)
         self.fine1 = Residual(fine)
         self.half_spread = nn.Conv2d(fine, half, 1)
         self.half_guide = nn.Conv2d(CELL_CHANNELS, half, 3, padding=1)
@@ -165,15 +189,15 @@ class GuidedDecoder(nn.Module):
         the picture. Without `noise` no precipitation is drawn.
         """
         x = self.up(torch.relu(self.deep(self.lift(latent))))
-        x = nn.functional.pixel_shuffle(x, self.rise) if self.rise > 1 else x
+        x = repeated(x, self.rise)
         guide = torch.relu(self.guide(cells))
         below = torch.relu(self.guide_down(guide))
         x = x + self.guide_mix(torch.unflatten(below, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
         x = self.middle(self.recall(x, memory))
         x = torch.unflatten(self.spread(torch.relu(x)), 1, (self.frames, -1)).flatten(0, 1)
-        x = torch.relu(self.fine1(guide + nn.functional.pixel_shuffle(x, 2)))
-        x = nn.functional.interpolate(self.half_spread(x), scale_factor=2.0, mode="nearest")
+        x = torch.relu(self.fine1(guide + repeated(x, 2)))
+        x = repeated(self.half_spread(x), 2)
         x = torch.relu(x + self.half_guide(cells))
         x = torch.relu(self.half_mix(x))
         frames = cells + cells * self.gain(x) + self.rest(x)

@@ -7,7 +7,6 @@ from realmaster_live.training.losses import (
     huber,
     l1,
     light_l1,
-    line_l1,
     psnr,
     pyramid_l1,
     temporal_l1,
@@ -80,18 +79,3 @@ def test_unit_distance_is_that_of_the_unit_features():
     left[0, :, 1, 1] = 0.0  # features of zero stay zero
     expected = (unit(left) - unit(right)).square().sum(1)
     torch.testing.assert_close(unit_distance(left, right), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_lines_are_found_below_a_texture_and_smooth_errors_are_none():
-    generator = torch.Generator().manual_seed(0)
-    texture = 0.2 * torch.randn(1, 8, 96, 96, 3, generator=generator)
-    phases = torch.arange(96) % 4
-    lines = 0.05 * (2.0 * (phases < 2) - 1.0)[:, None, None].expand(96, 96, 3)
-    plain = float(line_l1(texture))
-    ruled = float(line_l1(texture + lines))
-    assert plain < 0.02 and ruled - plain > 0.03  # of 0.05
-    assert float(line_l1(texture + lines.transpose(0, 1))) - plain > 0.03
-    ramp = torch.linspace(-1, 1, 96)[:, None, None].expand(96, 96, 3)
-    assert float(line_l1(ramp.expand(1, 2, 96, 96, 3))) < 0.02  # at its ends alone
-    moving = torch.stack([lines.roll(t, 0) for t in range(4)])[None]
-    assert float(line_l1(moving)) < 1e-3  # what moves with the picture does not stick to it

@@ -29,7 +29,6 @@ from realmaster_live.training.losses import (
     gradient_l1,
     l1,
     light_l1,
-    line_l1,
     psnr,
     pyramid_l1,
     temporal_l1,
@@ -53,7 +52,6 @@ def picture_loss(error: Tensor, recipe: StageRecipe) -> Tensor:
         + recipe.gradient_weight * gradient_l1(error)
         + recipe.temporal_weight * temporal_l1(error)
         + (recipe.light_weight * light_l1(error) if recipe.light_weight else 0.0)
-        + (recipe.line_weight * line_l1(error) if recipe.line_weight else 0.0)
         + recipe.pyramid_weight * pyramid_l1(error)
         + recipe.chroma_weight * chroma_l1(error)
     )
