@@ -1,6 +1,10 @@
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
 
+from realmaster_live.model.checkpoint import load_checkpoint, save_checkpoint
+from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import TINY
 from realmaster_live.model.vae import (
     Fold,
@@ -132,3 +136,31 @@ def test_tones_are_smooth_and_shared_by_the_frames_of_a_chunk():
     assert torch.equal(pixels[0, 0, 0, 0], pixels[0, 0, 1, 1])  # a cell's pixels share one tone
     expected = model.decoder.tone(latent)[1, 3:, 0, 0]  # the corner is not mixed with others
     torch.testing.assert_close(pixels[1, 0, 0, 0], expected)
+
+
+def test_weights_of_unfolding_layers_are_averaged_and_rule_nothing(tmp_path):
+    """A plain latent and a plain render make a plain picture, in any phase of any block."""
+    torch.manual_seed(0)
+    autoencoder, transformer = StreamingAutoencoder(TINY), InContextTransformer(TINY)
+    for layer in (autoencoder.decoder.rest, autoencoder.decoder.gain):
+        nn.init.normal_(layer.weight, std=0.05)
+    save_checkpoint(tmp_path, autoencoder, transformer)
+    path = tmp_path / "autoencoder.safetensors"
+    former = load_file(path)
+    for name in ("decoder.up", "decoder.spread"):
+        for kind in ("weight", "bias"):
+            one = former[f"{name}.{kind}"]
+            spread = 0.1 * torch.randn(len(one), 4, *one.shape[1:])
+            spread -= spread.mean(1, keepdim=True)
+            former[f"{name}.{kind}"] = (one[:, None] + spread).flatten(0, 1).contiguous()
+    save_file(former, path)
+    loaded, _ = load_checkpoint(tmp_path)
+    for name, tensor in autoencoder.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+    latent = torch.randn(1, TINY.latent_channels, 1, 1).expand(1, -1, 12, 12)
+    cells = torch.full((TINY.chunk_frames, 12, 96, 96), 0.25)
+    memory = torch.zeros(1, TINY.memory, 24, 24)
+    with torch.no_grad():
+        plain, _ = loaded.decode(latent, cells, memory)
+    middle = plain[:, :, 40:56, 40:56]  # far from the borders
+    assert float((middle - middle[..., :1, :1]).abs().max()) < 1e-4
