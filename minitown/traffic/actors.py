@@ -46,7 +46,8 @@ def checked(blueprint: Blueprint, given: Mapping[str, str]) -> dict[str, str]:
         )
     for name, text in given.items():
         if len(text) > LONGEST or len(name) > LONGEST or not _fits(kinds.get(name, ""), text):
-            kind = {INT: "a number", FLOAT: "a number", BOOL: "a bool", COLOR: "a colour r,g,b"}
+            number = f"a number within -{LARGEST:g}..{LARGEST:g}"
+            kind = {INT: number, FLOAT: number, BOOL: "a bool", COLOR: "a colour r,g,b"}
             raise ActorError(
                 f"expected {kind.get(kinds.get(name, ''), f'at most {LONGEST} characters')} for "
                 f"{name[:40]} of {blueprint.id}, got {text[:40]!r}: set another value"

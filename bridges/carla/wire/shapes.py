@@ -53,9 +53,14 @@ def flag(item: Any, what: str) -> bool:
 
 def text(item: Any, what: str, longest: int = LONGEST_TEXT) -> str:
     """Return a str of at most `longest` characters; raise WireFormatError otherwise."""
-    if isinstance(item, str) and len(item) <= longest:
-        return item
-    raise _unexpected(f"a string of at most {longest} characters", what, item)
+    if not isinstance(item, str):
+        raise _unexpected("a string", what, item)
+    if len(item) > longest:
+        raise WireFormatError(
+            f"expected a string of at most {longest} characters for {what}, got one of "
+            f"{len(item)}: give a shorter one"
+        )
+    return item
 
 
 def array(item: Any, what: str, at_least: int = 0, at_most: int | None = None) -> list[Any]:

@@ -43,6 +43,13 @@ def test_a_number_out_of_range_is_no_matter_of_the_version(item):
         shapes.number(item, "speed")
 
 
+def test_a_text_that_is_too_long_is_no_matter_of_the_version():
+    with pytest.raises(WireFormatError, match=r"got one of 9999: give a shorter one"):
+        shapes.text("x" * 9999, "map name")
+    with pytest.raises(WireFormatError, match=r"a string for map name, got 3: use a client"):
+        shapes.text(3, "map name")
+
+
 def test_boxes_follow_the_version():
     args = ((0.0, 0.0, 0.7), (2.0, 1.0, 0.7))
     assert shapes.box(layout_of("0.9.15"), *args, actor=9) == [[0, 0, 0.7], [2, 1, 0.7], [0, 0, 0]]
