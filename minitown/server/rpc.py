@@ -32,10 +32,12 @@ from realmaster_live.minitown.server.calls import CONNECTION, PEER, Call
 from realmaster_live.minitown.server.connections import MOST_CALLERS, ConnectionLimit, affordable
 from realmaster_live.minitown.server.declined import DECLINED
 from realmaster_live.minitown.server.episode import Episode
+from realmaster_live.minitown.server.held_requests import HeldRequests
 
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 18  # bytes read at a time
+LOAD = "load_new_episode"
 MOST_WARNINGS = 256  # unknown calls that are logged, each once
 MAX_PENDING = 64 << 20  # bytes of requests that have not come whole yet, all clients together
 CALLS: Mapping[str, Call] = {
@@ -94,14 +96,14 @@ class RpcServer:
             log.warning("refused a client: %d others are connected already", self._limit.most)
             writer.transport.abort()
             return
-        decoder = Decoder()
+        decoder, held = Decoder(), HeldRequests()
         self._decoders[number] = decoder
         try:
-            while data := await reader.read(CHUNK):
+            while data := await self._read(reader, writer, held):
                 for request in decoder.feed(data):
                     self._limit.keep(number)
-                    writer.write(await self._answer(request))
-                    await writer.drain()  # a client that does not read its answers gets no more
+                    if not held.takes(request):
+                        await self._serve(request, writer, held)
                 self._check_pending(decoder)
         except WireFormatError as error:
             log.warning("connection %d is closed: %s", number, error)
@@ -115,6 +117,35 @@ class RpcServer:
             self._forget_managers(number)
             with contextlib.suppress(OSError):
                 writer.close()
+
+    async def _read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, held: HeldRequests
+    ) -> bytes:
+        """Return what a client sends next; requests that wait are answered before too long."""
+        try:
+            async with asyncio.timeout(held.timeout_s):
+                return await reader.read(CHUNK)
+        except TimeoutError:
+            for request in held.released():
+                await self._serve(request, writer, held)
+        return await reader.read(CHUNK)
+
+    async def _serve(
+        self, request: Request, writer: asyncio.StreamWriter, held: HeldRequests
+    ) -> None:
+        """Answer a request, and those that waited for it."""
+        before = None if self.episode is None else self.episode.world
+        writer.write(await self._answer(request))
+        await writer.drain()  # a client that does not read its answers gets no more
+        is_new = self.episode is not None and self.episode.world is not before
+        if request.name == LOAD and is_new and self._has_manager(CONNECTION.get()):
+            held.begin()
+        for waiting in held.released(request.name):
+            await self._serve(waiting, writer, held)
+
+    def _has_manager(self, connection: int) -> bool:
+        managers = self.episode.traffic_managers if self.episode is not None else {}
+        return any(one.connection == connection for one in managers.values())
 
     def _check_pending(self, decoder: Decoder) -> None:
         """Raise WireFormatError where unfinished requests of all clients hold too much."""
