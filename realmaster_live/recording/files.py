@@ -112,8 +112,10 @@ def in_one_line(problem: object) -> str:
 
 def unwritable(path: Path, error: Exception) -> RecordingError:
     """Return the error of a file that cannot be written."""
+    is_denied = isinstance(error, PermissionError)
+    remedy = "change its permissions" if is_denied else "free some disk space"
     return RecordingError(
-        f"expected to write {path}, got {reason(error)}: free some disk space or record elsewhere"
+        f"expected to write {path}, got {reason(error)}: {remedy} or record elsewhere"
     )
 
 

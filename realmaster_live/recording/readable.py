@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from realmaster_live.errors import reason
+
 
 @dataclass(frozen=True, kw_only=True)
 class Readable:
@@ -25,4 +27,4 @@ EMPTY = Readable(pictures=0)  # an empty file: nothing had reached the disk
 
 def unopened(error: Exception) -> Readable:
     """Return the result for a file that cannot be opened."""
-    return Readable(pictures=0, opened=False, problem=str(error))
+    return Readable(pictures=0, opened=False, problem=reason(error))

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from hashlib import sha256
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -14,6 +15,8 @@ from street import make_chunk
 from realmaster_live.cli import main
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording import Recorder, Recording, repair, verify
+from realmaster_live.recording.files import unwritable
+from realmaster_live.recording.readable import unopened
 from realmaster_live.recording.videos import decodable_pictures
 
 LABELS = {"depth", "semantic", "instance", "flow"}
@@ -386,6 +389,14 @@ def test_pictures_of_another_size_are_refused(finished, tmp_path):
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(RecordingError, match="expected pictures of 96x4096"):
         list(Recording(folder).frames())
+
+
+def test_what_may_not_be_opened_or_written_says_so():
+    denied = PermissionError(13, "Permission denied", "drive/sim.mp4")
+    assert unopened(denied).problem == "Permission denied"
+    assert "got Permission denied: change its permissions" in str(unwritable(Path("a"), denied))
+    full = OSError(28, "No space left on device")
+    assert "got No space left on device: free some" in str(unwritable(Path("a"), full))
 
 
 def test_a_folder_that_is_removed_while_it_is_recorded_ends_in_one_sentence(tmp_path):
