@@ -10,9 +10,10 @@ import ctypes
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from realmaster_live.optional import require
 
 DEPTH_SCALE_M = np.float32(1000.0 / (2**24 - 1))  # 24 bits span a kilometre
 
@@ -30,6 +31,7 @@ def rgb(image: Any, supersample: int = 1) -> NDArray[np.uint8]:
     """
     source = bgra_view(image)
     if supersample > 1:
+        cv2 = require("cv2", extra="live")
         size = (image.width // supersample, image.height // supersample)
         source = np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
     picture = np.empty((*source.shape[:2], 3), np.uint8)
