@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 
-from realmaster_live.bridges.carla.wire.listener import listening, listening_near
+from realmaster_live.bridges.carla.wire.listener import listening_pair
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.episode import Episode
 from realmaster_live.minitown.server.manager_watch import watch_managers
@@ -30,9 +30,8 @@ def run(config: ServerConfig) -> None:
 
 async def serve(config: ServerConfig) -> None:
     """Serve a town until the task is cancelled or a signal comes."""
-    rpc_socket = listening(config.host, config.port)
+    rpc_socket, stream_socket = listening_pair(config.host, config.port)
     port = rpc_socket.getsockname()[1]
-    stream_socket = listening_near(config.host, port + 1)
     stream_socket.setblocking(False)
     stop = asyncio.Event()
     _stop_on_signals(stop)

@@ -19,7 +19,7 @@ from realmaster_live.bridges.carla.proxy.routes import Routes, Stream
 from realmaster_live.bridges.carla.proxy.rpc_link import CONNECT_S, Peer, RpcLink
 from realmaster_live.bridges.carla.proxy.stream_hub import Deliver, StreamHub
 from realmaster_live.bridges.carla.wire.layouts import LAYOUTS, Layout
-from realmaster_live.bridges.carla.wire.listener import listening, listening_near
+from realmaster_live.bridges.carla.wire.listener import listening_pair
 from realmaster_live.errors import ConnectError, reason
 from realmaster_live.feeds.choice import PICTURE_SENSOR
 from realmaster_live.feeds.feed import CameraFeed
@@ -66,9 +66,8 @@ class CarlaProxy:
         self._server, self._realizing, self._all_streams = server, realizing, all_streams
         self._engines = realizing.engines()
         address = _ipv4(server[0])
-        self._listener = listening(host, port)
+        self._listener, self._stream_listener = listening_pair(host, port)
         self.host, self.port = host, self._listener.getsockname()[1]
-        self._stream_listener = listening_near(host, self.port + 1)
         self.stream_port = self._stream_listener.getsockname()[1]
         if server[1] == self.port and (address.startswith("127.") or address == host):
             self._listener.close()

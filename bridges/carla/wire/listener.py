@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import suppress
 
 from realmaster_live.errors import ConnectError, reason
 
+TRIES = 20  # to find two free ports, one after the other
 BACKLOG = 64  # clients whose connections wait to be accepted
 
 
@@ -30,9 +32,17 @@ def listening(host: str, port: int) -> socket.socket:
     return sock
 
 
-def listening_near(host: str, port: int) -> socket.socket:
-    """Listen on the port, or on any other when it is taken: tokens name the port to clients."""
-    try:
-        return listening(host, port)
-    except ConnectError:
-        return listening(host, 0)
+def listening_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Return a listening socket for calls and one for streams, on the next port if it is free.
+
+    Where `port` is 0, a port is sought whose next one is free too. Otherwise streams take any other
+    port where the next one is taken: tokens name it to clients.
+    """
+    for _ in range(1 if port else TRIES):
+        calls = listening(host, port)
+        with suppress(ConnectError):
+            return calls, listening(host, calls.getsockname()[1] + 1)
+        if not port:
+            calls.close()
+    calls = listening(host, 0) if not port else calls
+    return calls, listening(host, 0)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import struct
+from contextlib import ExitStack
 
 import msgpack
 import pytest
@@ -180,21 +181,24 @@ def test_a_batch_and_a_list_of_ids_have_limits(call):
 
 
 def test_idle_connections_make_room_for_new_ones(town):
-    idle = [
-        socket.create_connection((town.host, town.port), timeout=60.0)
-        for _ in range(connections.MOST_CALLERS + 40)
-    ]
-    listeners = [
-        socket.create_connection((town.host, town.port + 1), timeout=60.0)
-        for _ in range(connections.MOST_SUBSCRIBERS + 40)
-    ]
-    caller = Caller(town)
-    assert caller("version") == "0.9.16"
-    token = caller("get_episode_info")[1][0]
-    stream = listen(town, token)
-    assert stream.recv(4)
-    for sock in (*idle, *listeners, caller.sock, stream):
-        sock.close()
+    with ExitStack() as stack:
+
+        def dial(port: int) -> None:
+            stack.enter_context(socket.create_connection((town.host, port), timeout=60.0))
+
+        first = Caller(town)
+        stack.enter_context(first.sock)
+        _, stream_port = struct.unpack_from("<IH", first("get_episode_info")[1][0])
+        for _ in range(connections.MOST_CALLERS + 40):
+            dial(town.port)
+        for _ in range(connections.MOST_SUBSCRIBERS + 40):
+            dial(stream_port)
+        caller = Caller(town)
+        stack.enter_context(caller.sock)
+        assert caller("version") == "0.9.16"
+        token = caller("get_episode_info")[1][0]
+        stream = stack.enter_context(listen(town, token))
+        assert stream.recv(4)
 
 
 def test_the_longest_idle_connection_goes_first_and_busy_ones_stay():

@@ -53,7 +53,7 @@ class Scripted:
 
     def _serve(self, sock: socket.socket) -> None:
         decoder = Decoder()
-        with sock:
+        with sock, suppress(OSError):  # `close` takes the socket away
             try:
                 while data := sock.recv(1 << 16):
                     self.heard += data
@@ -65,8 +65,6 @@ class Scripted:
             except WireFormatError:  # it is no CARLA client
                 sock.sendall(b"what?")
                 sock.recv(1)
-            except OSError:
-                return
 
     def close(self) -> None:
         for sock in (self._listener, *self._clients):
