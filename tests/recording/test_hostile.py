@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 from hashlib import sha256
-from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
@@ -15,8 +14,6 @@ from street import make_chunk
 from realmaster_live.cli import main
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording import Recorder, Recording, repair, verify
-from realmaster_live.recording.files import unwritable
-from realmaster_live.recording.readable import unopened
 from realmaster_live.recording.videos import decodable_pictures
 
 LABELS = {"depth", "semantic", "instance", "flow"}
@@ -389,43 +386,3 @@ def test_pictures_of_another_size_are_refused(finished, tmp_path):
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(RecordingError, match="expected pictures of 96x4096"):
         list(Recording(folder).frames())
-
-
-def test_what_may_not_be_opened_or_written_says_so():
-    denied = PermissionError(13, "Permission denied", "drive/sim.mp4")
-    assert unopened(denied).problem == "Permission denied"
-    assert "got Permission denied: change its permissions" in str(unwritable(Path("a"), denied))
-    full = OSError(28, "No space left on device")
-    assert "got No space left on device: free some" in str(unwritable(Path("a"), full))
-
-
-def test_a_folder_that_is_removed_while_it_is_recorded_ends_in_one_sentence(tmp_path):
-    folder = tmp_path / "drive"
-    recorder = Recorder(folder, SPEC)
-    recorder.write(make_chunk(0))
-    shutil.rmtree(folder)
-    with pytest.raises(RecordingError) as caught:
-        for index in range(1, 9):
-            recorder.write(make_chunk(index))
-        recorder.close()
-    assert "\n" not in str(caught.value)
-    recorder.close()
-
-
-def test_a_folder_that_is_removed_before_the_end_ends_in_one_sentence(tmp_path):
-    folder = tmp_path / "drive"
-    recorder = Recorder(folder, SPEC)
-    for index in range(3):
-        recorder.write(make_chunk(index))
-    shutil.rmtree(folder)
-    with pytest.raises(RecordingError, match="it was removed while it was recorded"):
-        recorder.close()
-
-
-def test_a_read_only_disk_ends_in_one_sentence(monkeypatch, tmp_path):
-    def refuse(self, *_, **__):
-        raise OSError(30, "Read-only file system", str(self))
-
-    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
-    with pytest.raises(RecordingError, match="Read-only file system"):
-        Recorder(tmp_path / "drive", SPEC).open()

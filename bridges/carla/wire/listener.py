@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from contextlib import suppress
 
 from realmaster_live.errors import ConnectError, reason
 
@@ -38,11 +37,12 @@ def listening_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     Where `port` is 0, a port is sought whose next one is free too. Otherwise streams take any other
     port where the next one is taken: tokens name it to clients.
     """
-    for _ in range(1 if port else TRIES):
+    for left in reversed(range(TRIES)):
         calls = listening(host, port)
-        with suppress(ConnectError):
+        try:
             return calls, listening(host, calls.getsockname()[1] + 1)
-        if not port:
+        except ConnectError:
+            if port or not left:
+                break
             calls.close()
-    calls = listening(host, 0) if not port else calls
     return calls, listening(host, 0)
