@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import logging
+import shutil
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -22,13 +24,14 @@ from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.optional import require
 from realmaster_live.recording.h264 import H264Encoder
 from realmaster_live.sinks.encoding import X264, Encodings
-from realmaster_live.sinks.ffmpeg_relay import FfmpegRelay
+from realmaster_live.sinks.relay import Relay
 from realmaster_live.sinks.urls import SinkUrl
 
 av = require("av", extra="live")
 log = logging.getLogger(__name__)
 
-ANSWER_S = 5.0  # how long a server may take to accept, and to take a packet
+ANSWER_S = 4.0  # how long a server may take to accept, and to take a picture
+START_S = 30.0  # how long the relay may take to start, on a busy machine
 AGAIN_S = 2.0  # how long a lost server is left alone
 GREY_PICTURES = 12  # that ffmpeg looks at before it connects
 CLOCK = Fraction(1, 90_000)  # of the stream, seconds
@@ -37,28 +40,48 @@ LEAST = 90  # units of CLOCK from picture to picture: a millisecond, the finest 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How FFmpeg writes to a kind of server: its format, and the options of both.
+    """How FFmpeg writes to a kind of server.
 
-    PyAV's wheels are built without SRT, so the ffmpeg program sends it on. `timeout` names the
-    option for how long FFmpeg waits for the server, in microseconds; RTMP has none, and PyAV's own
-    is for reading only.
+    Attributes:
+        form: of the stream. options: of the form and of the connection.
+        grey: pictures that go ahead of the first real one, so that the relay connects.
+        has_program: whether the ffmpeg program sends it on, as PyAV's wheels cannot.
     """
 
-    format: str
-    timeout: str = ""
-    needs_ffmpeg: bool = False
+    form: str
     options: Mapping[str, str] = field(default_factory=dict)
+    grey: int = 1
+    has_program: bool = False
 
-    def limited(self, seconds: float) -> dict[str, str]:
-        """Return the options with a limit on every wait for the server."""
-        limit = {self.timeout: str(round(1e6 * seconds))} if self.timeout else {}
-        return {**self.options, **limit}
+    def command(self, url: str) -> Sequence[str]:
+        """Return the command of the relay to a server; ConfigError where there is no ffmpeg."""
+        if not self.has_program:
+            options = [f"{name}={value}" for name, value in self.options.items()]
+            remux = (sys.executable, "-m", "realmaster_live.sinks.remux")
+            return (*remux, url, self.form, f"{ANSWER_S:g}", *options)
+        program = shutil.which("ffmpeg")
+        if program is None:
+            raise ConfigError(
+                f"expected the program ffmpeg for {url.partition(':')[0]}, which PyAV's wheels are "
+                "built without, got none: install ffmpeg"
+            )
+        options = [part for name, value in self.options.items() for part in (f"-{name}", value)]
+        return (program, *FFMPEG, "-f", self.form, *options, url)
 
 
+FFMPEG = (
+    *("-hide_banner", "-nostats", "-probesize", "32", "-analyzeduration", "0"),
+    *("-fflags", "nobuffer", "-f", "nut", "-i", "pipe:0", "-c", "copy", "-flush_packets", "1"),
+)
 PROTOCOLS: Mapping[str, Protocol] = {
-    "rtsp": Protocol(format="rtsp", options={"rtsp_transport": "tcp"}, timeout="timeout"),
-    "srt": Protocol(format="nut", needs_ffmpeg=True, options={"flush_packets": "1"}),
-    "rtmp": Protocol(format="flv", options={"flvflags": "no_duration_filesize"}),
+    "rtsp": Protocol(form="rtsp", options={"rtsp_transport": "tcp"}),
+    "srt": Protocol(
+        form="mpegts",
+        options={"rw_timeout": str(round(1e6 * ANSWER_S))},
+        grey=GREY_PICTURES,
+        has_program=True,
+    ),
+    "rtmp": Protocol(form="flv", options={"flvflags": "no_duration_filesize"}),
 }
 
 
@@ -89,7 +112,7 @@ class StreamPush:
         self._encodings = Encodings()
         self._container: Any = None
         self._stream: Any = None
-        self._relay: FfmpegRelay | None = None
+        self._relay: Relay | None = None
         self._begun_at: float | None = None  # host monotonic clock, seconds
         self._last = -LEAST  # time of the last packet, in units of CLOCK
         self._failed_at = -AGAIN_S
@@ -128,8 +151,6 @@ class StreamPush:
             for row, data in enumerate(self._encodings.h264(chunk)):
                 since_s = float(chunk.captured_at[row]) - self._begun_at
                 self._send(data, since_s, is_key=row == 0)
-            if self._relay is not None:
-                self._relay.drain()
         except (av.FFmpegError, OSError) as error:
             self._failed_at = time.monotonic()
             self._disconnect()
@@ -142,26 +163,22 @@ class StreamPush:
     def _connect(self, size: tuple[int, int]) -> None:
         """Open the connection, with the parameters that the encoder's pictures will have."""
         width, height = size
-        grey = np.full((GREY_PICTURES, height, width, 3), 128, np.uint8)
-        head = H264Encoder(size, self._encodings.fps, x264=X264).encode(grey)
+        fps = self._encodings.fps
+        grey = np.full((self._protocol.grey, height, width, 3), 128, np.uint8)
+        head = H264Encoder(size, fps, x264=X264).encode(grey)
         self._begun_at, self._last = None, -LEAST
         try:
-            if self._protocol.needs_ffmpeg:
-                self._relay = FfmpegRelay(self.url)
+            self._relay = Relay(self._protocol.command(self.url))
             with av.open(io.BytesIO(head[0]), format="h264") as example:
                 self._container = av.open(
-                    self._relay or self.url,
-                    "w",
-                    format=self._protocol.format,
-                    options=self._protocol.limited(ANSWER_S),
+                    self._relay, "w", format="nut", options={"flush_packets": "1"}
                 )
                 self._stream = self._container.add_stream_from_template(example.streams.video[0])
                 self._stream.time_base = CLOCK
                 self._container.start_encoding()
-            if self._relay is not None:
-                for row, data in enumerate(head):  # without pictures it does not connect
-                    self._send(data, row / self._encodings.fps, is_key=row == 0)
-                self._relay.wait_until_connected(ANSWER_S)
+            for row, data in enumerate(head):
+                self._send(data, row / fps, is_key=row == 0)
+            self._relay.wait_until_connected(START_S + ANSWER_S)
         except (av.FFmpegError, OSError) as error:
             self._failed_at = time.monotonic()
             self._disconnect()

@@ -2,19 +2,24 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from driven_scene import SIZE, driven_chunk
 from sink_drive import drive, run_info
+from waiting import until
 
 import realmaster_live as rm
 from realmaster_live.errors import ConfigError
-from realmaster_live.sinks import ffmpeg_relay, push
+from realmaster_live.sinks import push
 
 RECEIVER = Path(__file__).parent.parent / "parts" / "stream_receiver.py"
 FFMPEG = shutil.which("ffmpeg")
@@ -96,12 +101,56 @@ def test_a_server_that_is_not_there_is_one_sentence(url):
         drive(rm.open_sink(url))
 
 
-def test_an_rtsp_server_that_says_nothing_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(push, "ANSWER_S", 0.5)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/x"
-        with pytest.raises(ConfigError, match="expected a server that takes a stream at rtsp://"):
+def turns_until(thread):
+    """Return how often this thread gets its turn until another ends, of a hundred a second."""
+    thread.start()
+    turns = 0
+    while thread.is_alive():
+        thread.join(0.01)
+        turns += 1
+    return turns
+
+
+@pytest.mark.parametrize("url", ["rtsp://127.0.0.1:{}/x", "rtmp://127.0.0.1:{}/a/b"])
+def test_a_server_that_says_nothing_is_one_sentence_and_holds_up_nothing_else(monkeypatch, url):
+    monkeypatch.setattr(push, "ANSWER_S", 1.0)
+    said = []
+
+    def opening():
+        with pytest.raises(ConfigError) as raised:
             drive(rm.open_sink(url))
+        said.append(str(raised.value))
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = url.format(silent.getsockname()[1])
+        assert turns_until(threading.Thread(target=opening)) > 20
+    assert said[0].startswith("expected a server that takes a stream at rt")
+    assert "got no answer: start it, or correct the address" in said[0]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="stops a process with a signal of POSIX")
+@pytest.mark.parametrize("scheme", ["rtsp", "rtmp"])
+def test_a_server_that_reads_no_more_holds_up_nothing_else(monkeypatch, caplog, scheme):
+    monkeypatch.setattr(push, "ANSWER_S", 1.0)
+    url = SERVERS[scheme][0].format(free_port())
+    process = receiver(scheme, url, 10_000)
+    noise = np.random.default_rng(0).integers(0, 256, (4, 576, 1024, 3), np.uint8)
+    try:
+        sink = opened(url, process)
+        sink.write(driven_chunk(0))
+        until(lambda: sink.figures.written == 4, "the sink takes nothing")
+        process.send_signal(signal.SIGSTOP)
+        index = 1
+        while not sink.figures.failed:  # until the buffers of both systems are full
+            sink.write(replace(driven_chunk(index), frames=noise.copy(), labels={}))
+            index += 1
+            time.sleep(0.002)
+        sink.close()
+        assert "got no answer" in sink.figures.error
+        assert "left as it is" not in caplog.text
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.skipif(FFMPEG is None, reason="SRT needs the ffmpeg program")
@@ -111,7 +160,7 @@ def test_an_srt_server_that_is_not_there_is_one_sentence():
 
 
 def test_srt_without_ffmpeg_is_one_sentence(monkeypatch):
-    monkeypatch.setattr(ffmpeg_relay.shutil, "which", lambda name: None)
+    monkeypatch.setattr(push.shutil, "which", lambda name: None)
     with pytest.raises(ConfigError, match="expected the program ffmpeg for srt"):
         drive(rm.open_sink("srt://127.0.0.1:9"))
 
