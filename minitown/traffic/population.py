@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from realmaster_live.minitown.models.bodies import BODIES, WALKER_CENTRE
@@ -17,20 +19,33 @@ MODEL_SHARES = {
     "sedan": 0.27, "hatchback": 0.24, "suv": 0.18, "van": 0.08, "pickup": 0.07, "truck": 0.03,
     "bus": 0.03, "motorcycle": 0.05, "bicycle": 0.05,
 }  # fmt: skip
+MANY_TWO_WHEELERS = MODEL_SHARES | {"motorcycle": 0.3, "bicycle": 0.3}
 SPAWN_GAP_M = 3.0  # kept free before and behind an ambient vehicle when it is spawned
 
 
-def populate(world: World, vehicles: int, walkers: int, seed: int) -> tuple[list[int], list[int]]:
-    """Spawn up to these numbers of vehicles and walkers, as room allows; return their ids."""
+def populate(
+    world: World,
+    vehicles: int,
+    walkers: int,
+    seed: int,
+    model_shares: Mapping[str, float] = MODEL_SHARES,
+) -> tuple[list[int], list[int]]:
+    """Spawn up to these numbers of vehicles and walkers, as room allows; return their ids.
+
+    `model_shares` says how often each model of vehicle is drawn, of any sum.
+    """
     rng = np.random.default_rng([world.network.seed, seed, 2])
-    return _spawn_vehicles(world, vehicles, rng), _spawn_walkers(world, walkers, rng)
+    placed = _spawn_vehicles(world, vehicles, rng, model_shares)
+    return placed, _spawn_walkers(world, walkers, rng)
 
 
-def _spawn_vehicles(world: World, count: int, rng: np.random.Generator) -> list[int]:
+def _spawn_vehicles(
+    world: World, count: int, rng: np.random.Generator, model_shares: Mapping[str, float]
+) -> list[int]:
     by_model: dict[str, list[str]] = {}
     for type_id, model in AMBIENT_VEHICLES.items():
         by_model.setdefault(model, []).append(type_id)
-    models, shares = list(MODEL_SHARES), np.array(list(MODEL_SHARES.values()))
+    models, shares = list(model_shares), np.array(list(model_shares.values()))
     points = world.network.starts
     placed: list[int] = []
     for n in rng.permutation(len(points)):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.scene import CameraView, SceneState, Weather
-from realmaster_live.minitown.traffic.population import populate
+from realmaster_live.minitown.traffic.population import MANY_TWO_WHEELERS, MODEL_SHARES, populate
 from realmaster_live.minitown.traffic.world import World
 from realmaster_live.minitown.transforms import Pose
 from realmaster_live.minitown.truth.prompts import AS_SIMULATED
+
+Moment: TypeAlias = tuple[SceneState, CameraView]
 
 WARM_UP_S = (4.0, 14.0)  # a drive starts after the traffic has spread out
 VEHICLES, WALKERS = 34, 40
@@ -30,6 +33,7 @@ class Drive:
     warm_up_s: float
     mount: Pose
     fov_deg: float
+    two_wheelers: bool = False  # in every second place of the traffic
 
     @property
     def name(self) -> str:
@@ -75,12 +79,13 @@ def draw_weather(rng: np.random.Generator) -> Weather:
 
 def drive(
     drive_plan: Drive, *, frames: int, width: int, height: int, dt: float
-) -> Iterator[tuple[SceneState, CameraView]]:
+) -> Iterator[Moment]:
     """Yield what a front camera sees on `frames` ticks of `dt` seconds; the ego drives itself."""
     world = World(make_network(drive_plan.seed), seed=drive_plan.number)
     world.weather = drive_plan.weather
     ego = world.spawn_ego(drive_plan.spawn_index)
-    populate(world, VEHICLES, WALKERS, drive_plan.number)
+    shares = MANY_TWO_WHEELERS if drive_plan.two_wheelers else MODEL_SHARES
+    populate(world, VEHICLES, WALKERS, drive_plan.number, shares)
     size = {"image_size_x": str(width), "image_size_y": str(height), "fov": str(drive_plan.fov_deg)}
     camera = world.spawn("sensor.camera.rgb", drive_plan.mount, attributes=size, parent=ego.id)
     for _ in range(round(drive_plan.warm_up_s / dt)):

@@ -63,12 +63,15 @@ def lights_seen(
     return seen
 
 
-def is_readable(light: dict[str, Any]) -> bool:
-    """Return whether a light of `lights_seen` shows enough pixels to tell its colour."""
+def lamp_size(light: Mapping[str, Any]) -> float:
+    """Return the lesser side of a light's lit lamp, in pixels."""
     left, top, right, bottom = light["lamps"][light["state"]]
-    return bool(min(right - left, bottom - top) >= READABLE_PX) and (
-        light["visible"] >= READABLE_SHARE
-    )
+    return float(min(right - left, bottom - top))
+
+
+def is_readable(light: Mapping[str, Any]) -> bool:
+    """Return whether a light of `lights_seen` shows enough pixels to tell its colour."""
+    return lamp_size(light) >= READABLE_PX and bool(light["visible"] >= READABLE_SHARE)
 
 
 def heads(

@@ -8,6 +8,7 @@ written last: a clip without it is not finished and is made again. The JSON says
 where its camera looks and which traffic lights it shows. With --truth-from, the clips of another
 folder are driven again and only their render is drawn: in another look, or to list the lights of
 clips that have no such list.
+With --showing, a drive starts where it shows most of a kind of thing (see `showing`).
 With --with-labels, `<clip>.labels.npz` holds every frame's labels (see `pair_labels`). With
 --truth-every N, only each N-th frame is path-traced: `truth` then holds those alone, and the JSON
 lists their places as `truth_frames`. Such clips are for `realmaster evaluate perception`; keep
@@ -25,9 +26,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,16 @@ from realmaster_live.minitown.plan.network import make_network
 from realmaster_live.minitown.raster.look import look_named
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import CameraView, SceneState, Weather
-from realmaster_live.minitown.truth.drives import Drive, drive, plan_drive
-from realmaster_live.minitown.truth.lights_seen import is_readable, lights_seen
+from realmaster_live.minitown.truth.drives import Drive, Moment, drive, plan_drive
+from realmaster_live.minitown.truth.lights_seen import lights_seen
 from realmaster_live.minitown.truth.pair_labels import ClipLabels, written_whole
 from realmaster_live.minitown.truth.pathtrace import EDITION, PathTracer
 from realmaster_live.minitown.truth.prompts import AS_SIMULATED, PROMPTS, weather_for
+from realmaster_live.minitown.truth.showing import KINDS, showing
 
 logger = logging.getLogger(__name__)
 
-MOST_DRIVES = 100  # tried of a town in search of traffic lights
+MOST_DRIVES = 100  # tried of a town in search of things to show
 SAME_DRIVE_LEVELS = 0.5  # a render of the same moment differs by rounding only
 
 
@@ -104,6 +105,7 @@ def write_facts(path: Path, facts: dict[str, Any]) -> None:
 
 def render_clip(
     plan: Drive,
+    moments: Iterable[Moment],
     painters: Painters,
     out: Path,
     *,
@@ -114,7 +116,7 @@ def render_clip(
     truth_every: int = 1,
     with_labels: bool = False,
 ) -> None:
-    """Draw one drive in both looks and write its files.
+    """Draw the `frames` moments of one drive in both looks and write the clip's files.
 
     The last of every `truth_every` frames is traced: frame 9, 19 and so on with 10.
     """
@@ -125,8 +127,7 @@ def render_clip(
     calm = np.empty_like(truth)
     labels = ClipLabels(frames, height, width) if with_labels else None
     lights, yaws = [], []
-    steps = drive(plan, frames=frames, width=width, height=height, dt=dt)
-    for index, (state, view) in enumerate(steps):
+    for index, (state, view) in enumerate(moments):
         drawn = painters.rasteriser.render(state, view)
         sim[index] = drawn.rgb
         yaws.append(round(yaw_deg(view), 2))
@@ -170,6 +171,8 @@ def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: boo
     facts = json.loads(source.read_text())
     name, frames, (width, height) = source.stem, facts["frames"], facts["size"]
     plan = plan_drive(facts["seed"], facts["number"], facts.get("prompt", AS_SIMULATED))
+    shown = {key: facts[key] for key in ("warm_up_s", "two_wheelers") if key in facts}
+    plan = replace(plan, **shown)
     known = np.load(source.with_name(f"{name}.sim.npy"), mmap_mode="r")
     sim = np.empty((frames, height, width, 3), np.uint8)
     labels = ClipLabels(frames, height, width) if with_labels else None
@@ -225,19 +228,15 @@ def parse_prompts(text: str) -> list[str]:
     return names
 
 
-def drives_with_lights(seed: int, frames: int, width: int, height: int, dt: float) -> Iterator[int]:
-    """Yield the numbers of a town's drives that begin and end with a light that can be read."""
-    painters = Painters(seed, spp=0)
-    for number in range(MOST_DRIVES):
-        readable = []
-        steps = drive(plan_drive(seed, number), frames=frames, width=width, height=height, dt=dt)
-        for index, (state, view) in enumerate(steps):
-            if index in (0, frames - 1):
-                depth = painters.rasteriser.render(state, view).depth
-                lights = lights_seen(painters.scene.models, state, view, depth)
-                readable.append(any(is_readable(light) for light in lights))
-        if all(readable):
-            yield number
+def parse_kinds(text: str | None) -> list[str]:
+    """Return the kinds of things of "lights,walkers"; none of None."""
+    names = [name.strip() for name in text.split(",")] if text is not None else []
+    for name in names:
+        if name not in KINDS:
+            raise ConfigError(
+                f"expected --showing with {', '.join(KINDS)}, got {name!r}: name those"
+            )
+    return names
 
 
 def redraw(
@@ -272,11 +271,13 @@ def render_pairs(
     spp: int,
     look: str,
     prompts: Sequence[str],
-    with_lights: bool,
+    kinds: Sequence[str],
     truth_every: int,
     with_labels: bool,
 ) -> None:
-    """Make every clip that is not there yet; the drives of a town take the prompts in turn.
+    """Make every clip that is not there yet.
+
+    The drives of a town take the prompts in turn, and the kinds of things that they are to show.
 
     Raises:
         ConfigError: a clip would have no path-traced frame.
@@ -288,25 +289,33 @@ def render_pairs(
             "each clip needs a truth"
         )
     out.mkdir(parents=True, exist_ok=True)
-    width, height = size
+    shape: dict[str, Any] = {"frames": frames, "width": size[0], "height": size[1], "dt": dt}
     for seed in seeds:
-        numbers: Iterable[int] = range(drives)
-        if with_lights:
-            numbers = islice(drives_with_lights(seed, frames, width, height, dt), drives)
-        plans = [plan_drive(seed, n, prompts[(seed + n) % len(prompts)]) for n in numbers]
-        missing = [plan for plan in plans if not (out / f"{plan.name}.json").exists()]
-        if not missing:
-            continue
-        painters = Painters(seed, spp=spp, look=look)
-        for plan in missing:
+        painters, made = None, 0
+        for number in range(MOST_DRIVES if kinds else drives):
+            if made == drives:
+                break
+            plan = plan_drive(seed, number, prompts[(seed + number) % len(prompts)])
+            if (out / f"{plan.name}.json").exists():
+                made += 1
+                continue
+            painters = painters or Painters(seed, spp=spp, look=look)
+            moments: Iterable[Moment] | None = drive(plan, **shape)
+            if kinds:
+                kind = kinds[made % len(kinds)]
+                plan, moments = showing(
+                    plan, kind, painters.scene.models, painters.rasteriser, **shape
+                )
+            if moments is None:
+                logger.info("%s: shows no %s", plan.name, kind)
+                continue
             render_clip(
                 plan,
+                moments,
                 painters,
                 out,
-                frames=frames,
-                width=width,
-                height=height,
-                dt=dt,
+                **shape,
                 truth_every=truth_every,
                 with_labels=with_labels,
             )
+            made += 1

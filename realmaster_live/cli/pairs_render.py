@@ -25,7 +25,8 @@ class Render:
         look: The game's look: A, which models are trained on, B, or drawn-N, which is drawn at
             random from the number N. With -aliased behind it, a pixel has one sample.
         prompts: Weathers such as rain,snow, or all; the drives of a town take them in turn.
-        with_lights: Take the first drives of each town on which traffic lights are readable.
+        showing: Start each drive where it shows most of a kind of thing: lights, walkers,
+            two-wheelers or signs; the drives of a town take them in turn.
         truth_every: Path-trace every n-th frame only.
         with_labels: Write the labels of every frame beside its clip.
         truth_from: Draw the clips of this folder again and share their path-traced frames. Of the
@@ -41,7 +42,7 @@ class Render:
     spp: Count = 12
     look: Annotated[str, Flag(metavar="LOOK")] = "A"
     prompts: Annotated[str, Flag(metavar="NAME,...")] = "as simulated"
-    with_lights: bool = False
+    showing: Annotated[str | None, Flag(metavar="KIND,...")] = None
     truth_every: Count = 1
     with_labels: bool = False
     truth_from: Annotated[Path | None, Flag(metavar="DIR")] = None
@@ -50,6 +51,7 @@ class Render:
 def run(options: Render) -> int:
     """Make every clip that is not there yet."""
     from realmaster_live.minitown.truth.pairs import (
+        parse_kinds,
         parse_prompts,
         parse_range,
         redraw,
@@ -77,7 +79,7 @@ def run(options: Render) -> int:
         spp=options.spp,
         look=options.look,
         prompts=parse_prompts(options.prompts),
-        with_lights=options.with_lights,
+        kinds=parse_kinds(options.showing),
         truth_every=options.truth_every,
         with_labels=options.with_labels,
     )

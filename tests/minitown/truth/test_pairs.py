@@ -30,6 +30,9 @@ def test_seeds_and_sizes_are_read_or_refused():
     assert pairs.parse_range("0:3") == range(3)
     assert pairs.parse_range("7") == range(7, 8)
     assert parse(["pairs", "render", "--out", "x", "--size", "96x54"])[1].size == (96, 54)
+    assert pairs.parse_kinds("lights, signs") == ["lights", "signs"] and not pairs.parse_kinds(None)
+    with pytest.raises(ConfigError, match=r"two-wheelers.*'dogs'"):
+        pairs.parse_kinds("lights,dogs")
     with pytest.raises(ConfigError, match="0:24"):
         pairs.parse_range("a:b")
     with pytest.raises(ConfigError, match="512x288"):
@@ -161,14 +164,3 @@ def test_a_drive_that_changed_is_not_given_an_old_truth(tmp_path):
         render(*redrawn, "--seeds", "3")
     with pytest.raises(ConfigError, match="--out"):
         render("--out", str(tmp_path / "a"), "--truth-from", str(tmp_path / "a"))
-
-
-@pytest.mark.slow
-def test_drives_with_lights_begin_and_end_with_one_that_can_be_read():
-    frames, size = 2, {"width": 512, "height": 288}
-    number = next(pairs.drives_with_lights(1010, frames, *size.values(), dt=0.05))
-    painters = pairs.Painters(1010, spp=0)
-    for state, view in pairs.drive(pairs.plan_drive(1010, number), frames=frames, dt=0.05, **size):
-        depth = painters.rasteriser.render(state, view).depth
-        lights = pairs.lights_seen(painters.scene.models, state, view, depth)
-        assert any(pairs.is_readable(light) for light in lights)

@@ -34,7 +34,7 @@ def test_truth_ranks_before_realized_before_render_before_noise(tmp_path):
 
     render_pairs(
         tmp_path / "pairs", seeds=TOWNS, drives=1, frames=FRAMES, size=SIZE, dt=0.1, spp=8,
-        look="A", prompts=["as simulated"], with_lights=False, truth_every=1, with_labels=False,
+        look="A", prompts=["as simulated"], kinds=[], truth_every=1, with_labels=False,
     )  # fmt: skip
     clips = [read_clip(path) for path in sorted((tmp_path / "pairs").glob("*.json"))]
     (tmp_path / "real").mkdir()
