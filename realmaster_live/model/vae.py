@@ -123,22 +123,6 @@ def repeated(x: Tensor, times: int) -> Tensor:  # (B, C, h, w) -> (B, C, times h
     )
 
 
-def without_unfolding(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Return an autoencoder's tensors with those of the former, unfolding layers averaged.
-
-    A layer that unfolded features into blocks of n places has n times as many outputs; the mean of
-    a block is what it makes of plain surfaces, without the lines.
-    """
-    expected, given = module.state_dict(), dict(tensors)
-    for layer in ("decoder.up", "decoder.spread"):
-        for name in (f"{layer}.weight", f"{layer}.bias"):
-            if name in given and name in expected:
-                rows, wanted = len(given[name]), len(expected[name])
-                if rows > wanted and rows % wanted == 0:
-                    given[name] = torch.unflatten(given[name], 0, (wanted, -1)).mean(1)
-    return given
-
-
 class GuidedDecoder(nn.Module):
     """Decodes latents to photoreal frames, guided by the rendered frames.
 
@@ -147,7 +131,8 @@ class GuidedDecoder(nn.Module):
     sharp, and a game's jagged edges can be smoothed. Light and tint, which vary slowly over a
     picture, also come directly from the latents, as one gain and one offset per colour and latent
     position (after Gharbi et al. 2017, section 3.2). From one resolution to the next, features are
-    repeated and not unfolded: unfolding rules plain surfaces with lines.
+    repeated and not unfolded: unfolding rules plain surfaces with lines. What the latents bring is
+    the same for the frames of a chunk; only the render moves.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -163,7 +148,7 @@ class GuidedDecoder(nn.Module):
         self.guide_mix = nn.Conv2d(2 * fine * self.frames, middle, 1)
         self.recall = Residual(middle, profile.memory)
         self.middle = Residual(middle)
-        self.spread = nn.Conv2d(middle, self.frames * fine, 1)
+        self.spread = nn.Conv2d(middle, fine, 1)
         self.fine1 = Residual(fine)
         self.half_spread = nn.Conv2d(fine, half, 1)
         self.half_guide = nn.Conv2d(CELL_CHANNELS, half, 3, padding=1)
@@ -195,7 +180,7 @@ class GuidedDecoder(nn.Module):
         x = x + self.guide_mix(torch.unflatten(below, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
         x = self.middle(self.recall(x, memory))
-        x = torch.unflatten(self.spread(torch.relu(x)), 1, (self.frames, -1)).flatten(0, 1)
+        x = self.every_frame(self.spread(torch.relu(x)))
         x = torch.relu(self.fine1(guide + repeated(x, 2)))
         x = repeated(self.half_spread(x), 2)
         x = torch.relu(x + self.half_guide(cells))
@@ -207,13 +192,17 @@ class GuidedDecoder(nn.Module):
             frames = self.falling(frames, latent, noise)
         return frames, kept
 
+    def every_frame(self, x: Tensor) -> Tensor:  # (B, C, h, w) -> (B * T, C, h, w), or (1, ...)
+        """Return a chunk's features for each of its frames; those of one chunk broadcast."""
+        return x.repeat_interleave(self.frames, 0) if len(x) > 1 else x
+
     def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 12, H / 2, W / 2)
         """Return smooth gains and offsets, the same for all frames of a chunk."""
         smooth = nn.functional.interpolate(
             self.tone(latent), scale_factor=self.stride / CELL, mode="bilinear", align_corners=False
         )
-        every = smooth.repeat_interleave(self.frames, 0) if len(latent) > 1 else smooth
-        gain, offset = (half.repeat(1, CELL * CELL, 1, 1) for half in every.chunk(2, 1))
+        tones = self.every_frame(smooth).chunk(2, 1)
+        gain, offset = (half.repeat(1, CELL * CELL, 1, 1) for half in tones)
         return gain, offset
 
 
@@ -288,3 +277,22 @@ class StreamingAutoencoder(Autoencoder):
     def frames_of(self, latent: Tensor) -> list[Tensor]:
         """Split a chunk's latent by latent frame."""
         return [latent] if latent.ndim == 4 else list(latent.unbind(2))
+
+
+def averaged(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Return an autoencoder's tensors with layers of a former, larger form averaged.
+
+    A layer that unfolded features into blocks of n places had n times as many outputs, and the
+    decoder's `spread` as many again for each frame of a chunk. The mean over places and frames is
+    what it made of plain surfaces, without lines and without change from frame to frame.
+    """
+    if not isinstance(module, StreamingAutoencoder):
+        return tensors
+    expected, given = module.state_dict(), dict(tensors)
+    for layer, frames in (("decoder.up", 1), ("decoder.spread", module.decoder.frames)):
+        for name in (f"{layer}.weight", f"{layer}.bias"):
+            tensor, outputs = given.get(name), len(expected[name])
+            if tensor is None or len(tensor) == outputs or len(tensor) % (frames * outputs):
+                continue
+            given[name] = torch.unflatten(tensor, 0, (frames, outputs, -1)).mean((0, 2))
+    return given
