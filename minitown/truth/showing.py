@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.minitown.models.bodies import BICYCLE, MOTORCYCLE
+from realmaster_live.minitown.models.people import PEDESTRIAN, RIDER
 from realmaster_live.minitown.raster.rasteriser import Rasteriser
 from realmaster_live.minitown.scene import Model
 from realmaster_live.minitown.truth.drives import Drive, Moment, drive
@@ -18,10 +19,10 @@ SEARCH_S = 15.0  # of a drive are looked at
 EVERY_S = 0.5
 LEAST_SHARE = 5e-4  # of a picture's pixels, or a kind does not count as shown
 LIGHTS, TWO_WHEELERS = "lights", "two-wheelers"
-CLASSES: Mapping[str, tuple[str, ...]] = {
-    "walkers": ("pedestrian", "rider"),
-    TWO_WHEELERS: ("motorcycle", "bicycle"),
-    "signs": ("traffic_sign",),
+CLASSES: Mapping[str, tuple[int, ...]] = {  # CARLA's
+    "walkers": (PEDESTRIAN, RIDER),
+    TWO_WHEELERS: (MOTORCYCLE, BICYCLE),
+    "signs": (8,),
 }
 KINDS = (LIGHTS, *CLASSES)
 
@@ -63,7 +64,7 @@ def amount(kind: str, models: Mapping[str, Model], rasteriser: Rasteriser, momen
     state, view = moment
     drawn = rasteriser.render(state, view)
     if kind != LIGHTS:
-        pixels = np.isin(drawn.semantic, [CLASS_IDS[name] for name in CLASSES[kind]])
+        pixels = np.isin(drawn.semantic, CLASSES[kind])
         return float(pixels.sum()) if pixels.mean() >= LEAST_SHARE else 0.0
     lights = lights_seen(models, state, view, drawn.depth)
     return max((lamp_size(light) for light in lights if is_readable(light)), default=0.0)
