@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ MOST_SIDE, QUALITY = 1024, 90  # pixels and of a JPEG, as pictures are sent
 MOST_TOKENS = 400  # of an answer
 TIMEOUT_S = (10.0, 180.0)  # to connect, and between two bytes
 BUSY, PATIENCE = (429, 503), 4  # statuses that charge nothing, and how often they are waited for
+LONGEST_PAUSE_S = 30.0
+MOST_UNANSWERED = 3  # new questions in a row, before no more are sent: each may be charged
 RESAMPLES = 1000
 PHOTOGRAPH = Figure(
     name="judged a photograph", group="judge", better="higher",
@@ -158,18 +161,29 @@ class VlmClient:
                     f"been charged, so delete {path} to ask again"
                 ) from error
             if answer.status_code in BUSY and attempt + 1 < PATIENCE:
-                time.sleep(min(float(answer.headers.get("Retry-After", 2**attempt)), 30.0))
+                time.sleep(pause_s(answer.headers.get("Retry-After", ""), attempt))
                 continue
             break
         if answer.status_code >= 400:
+            words = " ".join(answer.text.split())[:200]
+            remedy = f"it may have been charged, so delete {path} to ask again"
             if answer.status_code < 500 or answer.status_code in BUSY:
                 path.unlink()  # refused, so not charged
-            words = " ".join(answer.text.split())[:200]
+                remedy = f"check --vlm-model and the key in {KEY}"
             raise PairError(
                 f"expected an answer of {self.url}, got status {answer.status_code} ({words}): "
-                f"check --vlm-model and the key in {KEY}"
+                f"{remedy}"
             )
         return answer
+
+
+def pause_s(wanted: str, attempt: int) -> float:
+    """Return how long to wait for a busy service, which may say so in seconds."""
+    try:
+        seconds = float(wanted)
+    except ValueError:  # a date, or nothing
+        seconds = math.nan
+    return min(seconds if seconds >= 0 else 2.0**attempt, LONGEST_PAUSE_S)
 
 
 def was_not_sent(error: Exception) -> bool:
@@ -230,6 +244,8 @@ class VlmMeasure:
     def values(self, methods: Sequence[str]) -> tuple[Found, Mapping[str, str]]:
         """Ask what was not asked before, and return the scores.
 
+        After MOST_UNANSWERED new questions in a row without an answer no more are sent.
+
         Raises:
             ConfigError: there would be more new questions than allowed.
         """
@@ -245,13 +261,26 @@ class VlmMeasure:
         scored = {
             film: np.full((3, len(moments)), np.nan) for film in self._questions
         }  # NaN where nothing is known
+        unanswered, unsent = 0, 0
         for film, bodies in self._questions.items():
             for place, block in enumerate(moments):
-                if block in bodies:
-                    try:
-                        scored[film][:, place] = scores(self.client.ask(bodies[block]))
-                    except PairError as error:
-                        skipped[f"question {place} about {film}"] = str(error)
+                if block not in bodies:
+                    continue
+                is_new = not self.client.is_known(bodies[block])
+                if is_new and unanswered == MOST_UNANSWERED:
+                    unsent += 1
+                    continue
+                try:
+                    scored[film][:, place] = scores(self.client.ask(bodies[block]))
+                    unanswered = 0 if is_new else unanswered
+                except PairError as error:
+                    unanswered += is_new
+                    skipped[f"question {place} about {film}"] = str(error)
+        if unsent:
+            skipped[f"{unsent} more questions"] = (
+                f"not sent, after {MOST_UNANSWERED} in a row without an answer: run the same "
+                "command again when the service answers"
+            )
         found = {}
         for method in methods:
             films = [each for film, each in scored.items() if method_of(film) == method]

@@ -11,7 +11,7 @@ import pytest
 from realmaster_live.errors import ConfigError
 from realmaster_live.training.evaluate.drives.films import RENDER
 from realmaster_live.training.evaluate.measures.rubric import read_verdict
-from realmaster_live.training.evaluate.measures.vlm import KEY, VlmClient, VlmMeasure
+from realmaster_live.training.evaluate.measures.vlm import KEY, VlmClient, VlmMeasure, pause_s
 
 GOOD = {"photograph": 2, "materials": 1, "light": 0, "shapes": 0, "objects": 1, "text": 0}
 
@@ -119,6 +119,32 @@ def test_a_refusal_is_not_charged_and_a_busy_service_is_waited_for(service, tmp_
     _, skipped = asked(service, tmp_path, moments=1)
     assert len(service.questions) == 3 and "status 401" in skipped["question 0 about film"]
     assert asked(service, tmp_path, moments=1)[1] == {} and len(service.questions) == 4
+
+
+def test_a_service_that_never_answers_is_not_asked_everything(service, tmp_path):
+    """Each question that times out may be charged, and waits for minutes."""
+    service.answers = [json.dumps(GOOD), None, None, None]
+    _, skipped = asked(service, tmp_path, moments=5)
+    assert len(service.questions) == 4
+    assert skipped["6 more questions"].startswith("not sent, after 3 in a row")
+    _, again = asked(service, tmp_path, moments=5)  # what may have been charged stops nothing
+    assert len(service.questions) == 10 and len(again) == 3
+
+
+def test_a_fault_of_the_service_may_have_been_charged(service, tmp_path):
+    service.answers = [(500, "oops")]
+    _, skipped = asked(service, tmp_path, moments=1)
+    [path] = [p for p in tmp_path.iterdir() if json.loads(p.read_text())["answer"] is None]
+    assert "status 500 (" in skipped["question 0 about render"]
+    assert f"delete {path} to ask again" in skipped["question 0 about render"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seconds"),
+    [("7", 7.0), ("900", 30.0), ("Wed, 21 Oct 2026 07:28:00 GMT", 4.0), ("", 4.0), ("-3", 4.0)],
+)
+def test_a_busy_service_says_how_long_to_wait_in_several_ways(wanted, seconds):
+    assert pause_s(wanted, attempt=2) == seconds
 
 
 def test_more_questions_than_allowed_are_refused_before_any_is_asked(service, tmp_path):
