@@ -26,8 +26,11 @@ class EvaluateWeather:
         prompts: Which ones. Without it, all that the engine and the classifier know.
         data: Folders of path-traced pairs under prompts, to train the classifier on.
         classifier: Classifier of weathers (.npz). It is written here if there is none yet.
+        truth: Folders of labelled pairs of towns that were not trained on, of the same drives as
+            simulated and under each prompt. What their path-traced truth loses too counts as the
+            weather's own, not as a fault.
         fade: Chunks of the cross-fade.
-        most_loss: How much agreement with the labels a weather may lose.
+        most_loss: How much agreement with the labels a weather may lose, beyond the truth's own.
         seconds: Only the first seconds of the drive.
         camera: Which camera. Without it, the recording's first.
         threads: Threads of the processor; 0 takes all cores.
@@ -39,6 +42,7 @@ class EvaluateWeather:
     prompts: Names = ()
     data: Annotated[tuple[Path, ...], Flag(several=True)] = ()
     classifier: Annotated[Path | None, Flag(metavar="FILE")] = None
+    truth: Annotated[tuple[Path, ...], Flag(several=True)] = ()
     fade: Natural = 16
     most_loss: float = 0.1
     seconds: Seconds | None = None
@@ -61,30 +65,34 @@ def run(options: EvaluateWeather) -> int:
     from realmaster_live.training.evaluate.weather import figures
     from realmaster_live.training.evaluate.weather.command import choose_prompts, get_judge
     from realmaster_live.training.evaluate.weather.films import Films
+    from realmaster_live.training.evaluate.weather.truth import measure_hidden, read_pairs
     from realmaster_live.training.session import use_threads
 
     use_threads(options.threads)
     source = RecordedDrive(options.drive, options.camera)
     judge = get_judge(options.data, options.classifier)
+    pairs = read_pairs(options.truth) if options.truth else {}
     width, height = source.size
     engine = load_engine(
         options.engine, width=width, height=height, fps=source.fps, threads=options.threads
     )
     with closing(engine), Films(folder=options.out / "films", fps=source.fps) as films:
         prompts = choose_prompts(options.prompts, engine, judge)
+        live, labels_judge = steadied(dissolving(engine)), Judge()
+        hidden = measure_hidden(live, pairs, prompts, labels_judge, print)
         found = figures.measure_weathers(
-            steadied(dissolving(engine)),
+            live,
             source,
             prompts,
             judge,
             fade=options.fade,
             seconds=options.seconds,
-            labels_judge=Judge(),
+            labels_judge=labels_judge,
             watch=films.add,
             report=print,
         )
         films.write_sheet(options.out / "weather.jpg")
-    reached = figures.bars(found, options.most_loss)
+    reached = figures.bars(found, hidden, options.most_loss)
     facts = {
         "drive": source.name,
         "frames": first_frames(options.seconds, source.fps, len(source)),
@@ -92,10 +100,13 @@ def run(options: EvaluateWeather) -> int:
         "fade_chunks": options.fade,
         "classifier_clips": judge.classifier.counts,
         "prompts": {name: each.facts() for name, each in found.items()},
+        "beyond_the_truth": {name: each.facts() for name, each in hidden.items()},
         "bars": [bar.facts() for bar in reached],
     }
     write_json(options.out / "weather.json", facts)
     lines = figures.table(found)
+    if hidden:
+        lines += ["", *figures.hidden_table(hidden)]
     write_text(options.out / "weather.md", "\n".join(lines) + "\n")
     sys.stdout.write("\n".join([*lines, "", bars.table(reached)]) + f"\n\nfilms: {films.folder}\n")
     return 0

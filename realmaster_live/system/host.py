@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -46,6 +47,15 @@ def memory_used() -> dict[str, Any]:
         found["peak_memory_mib"] = round(kilobytes / (1024 if sys.platform != "darwin" else 2**20))
     gpus = [row[0] for row in query_gpus("memory.used") if row and row[0].isdigit()]
     return found | ({"gpu_memory_mib": [int(each) for each in gpus]} if gpus else {})
+
+
+def resident_mib() -> float:
+    """Return the memory that this process holds now, MiB; NaN where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # not Linux
+        return math.nan
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _cpu_name() -> str:

@@ -126,6 +126,15 @@ def bars_of(result: Mapping[str, Any]) -> list[Bar]:
             )
             for what, key in (("mean colour", "colour"), ("contrast", "contrast"))
         ),
+        Bar(
+            name=f"trend of mean colour in {rollout['seconds']:.0f} s",
+            value=abs(rollout["percent_a_minute"]) * rollout["seconds"] / 60.0,
+            bar=1.0,
+            at_most=True,
+            unit="%",
+            note=f"{rollout['percent_a_minute']:+.3f} % a minute, from "
+            f"{rollout['percent_a_minute_low']} to {rollout['percent_a_minute_high']}",
+        ),
         *(
             Bar(
                 name=f"{prompt} recognised",

@@ -89,7 +89,8 @@ def evaluate(
         file = RolloutFile(path=Path(out_dir) / "rollout.npz", key=key)
     drifted = drift(engine, longest, rollout_s, file)
     curve = drifted.pop("curve")
-    result["drift"] = {key: round(v, 3) for key, v in drifted.items()}
+    # JSON has no NaN: what is not known is null
+    result["drift"] = {k: None if np.isnan(v) else round(v, 3) for k, v in drifted.items()}
     result["drift"]["curve"] = {key: [round(v, 3) for v in each] for key, each in curve.items()}
     other = [
         clip for clip in found if look_of(clip) != TRAINED_LOOK and clip.prompt == AS_SIMULATED

@@ -1,4 +1,7 @@
-"""Drift over a long rollout: a clip is played forwards and backwards without a reset."""
+"""Drift over a long rollout: a clip is played forwards and backwards without a reset.
+
+Legend: P forward passages, R resamples.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,17 @@ from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine, RememberingEngine
 from realmaster_live.system.atomic_files import replacing
+from realmaster_live.system.host import resident_mib
 from realmaster_live.system.plots import line_plot
 from realmaster_live.training.data import Clip
+from realmaster_live.training.evaluate.drives.summary import RESAMPLES, blocks, interval, resampled
 from realmaster_live.training.evaluate.metrics import psnr
 from realmaster_live.training.evaluate.pictures import as_chunk
+from realmaster_live.training.pairs.palette import palette, wander
 
 ROLLOUT_S = 60.0
+PART_S = 60.0  # the beginning and the end that are compared
+BLOCK_S = 10.0  # of passages that are drawn together: neighbouring ones are alike
 KEEP_EVERY_S = 30.0  # of wall time, so that a rollout that is stopped loses no more
 MEMORY = "engine."  # before the names of the engine's arrays in the file
 
@@ -32,6 +40,8 @@ class Progress:
     Attributes:
         passage: the next one. chunks: realized so far. waiting: frames realized of the next
             passage, (T, H, W, 3). means, contrasts: of each forward passage's channels, levels.
+        palettes: of each forward passage, see `palette`. changes: mean change from frame to frame
+            inside its chunks and across their borders, levels. memory_mib: of the process then.
         psnr_db: of the first, and then of the last passage.
     """
 
@@ -40,6 +50,9 @@ class Progress:
     waiting: NDArray[np.uint8]
     means: list[NDArray[np.float64]] = field(default_factory=list)
     contrasts: list[NDArray[np.float64]] = field(default_factory=list)
+    palettes: list[NDArray[np.float64]] = field(default_factory=list)
+    changes: list[NDArray[np.float64]] = field(default_factory=list)
+    memory_mib: list[float] = field(default_factory=list)
     psnr_db: list[float] = field(default_factory=list)
 
 
@@ -52,8 +65,11 @@ def drift(
     result holds the PSNR (dB) of the first and of the last passage, the largest shift of a
     channel's mean in levels and in percent of the first passage's, and that of its contrast
     (standard deviation) in percent. Figures that begin with `worst_` are the largest of all
-    passages; the others are of the last one. `curve` holds, for each forward passage, when it
-    ended in seconds, and both percentages. A rollout that was stopped goes on from what was stored.
+    passages; the others are of the last one. `percent_a_minute` is the steepest slope of a
+    channel's mean, with its interval; `palette_drift` is how far the passages' palettes wander, in
+    L*a*b*. Flicker (change inside of chunks over the render's), seam ratio and memory are those
+    of the first and of the last minute. `curve` holds, for each forward passage, when it ended in
+    seconds, and both percentages. A rollout that was stopped goes on from what was stored.
     """
     spec = engine.spec
     length = len(clip) // spec.frames * spec.frames
@@ -65,6 +81,8 @@ def drift(
     truth = np.asarray(clip.truth[:length])
     # an odd number, so that the last passage is a forward one
     passages = max(3, int(seconds * spec.fps) // length | 1)
+    # a passage begins at any multiple of the length, which is one of the chunk's
+    is_border = (np.arange(1, length) - spec.first_frames) % spec.frames == 0
     engine.reset()
     spans = chunk_spans(spec, passages * length + spec.frames)  # chunks may end behind a passage
     now = Progress(waiting=np.empty((0, *clip.sim.shape[1:]), np.uint8))
@@ -81,14 +99,20 @@ def drift(
         if now.passage % 2 == 0:
             now.means.append(made.mean((0, 1, 2)))
             now.contrasts.append(made.std((0, 1, 2)))
+            now.palettes.append(palette(made).mean(0))
+            now.changes.append(changes_of(made, is_border))
+            now.memory_mib.append(resident_mib())
         if now.passage in (0, passages - 1):
             now.psnr_db.append(float(np.mean(psnr(made, truth))))
         now.passage += 1
         if file is not None:
             file.write(engine, now, is_last=now.passage == passages)
     means_percent, contrast_percent = map(percent_of_first, (now.means, now.contrasts))
+    ended_s = (2 * np.arange(len(now.means)) + 1) * length / spec.fps
+    slope, (low, high) = percent_a_minute(ended_s, np.array(now.means))
+    inside = changes_of(np.asarray(clip.sim[:length]), is_border)[0]
     curve = {
-        "seconds": [(2 * n + 1) * length / spec.fps for n in range(len(now.means))],
+        "seconds": ended_s.tolist(),
         "colour_percent": means_percent,
         "contrast_percent": contrast_percent,
     }
@@ -103,7 +127,63 @@ def drift(
         "contrast_percent": contrast_percent[-1],
         "worst_colour_percent": max(means_percent),
         "worst_contrast_percent": max(contrast_percent),
+        "percent_a_minute": slope,
+        "percent_a_minute_low": low,
+        "percent_a_minute_high": high,
+        "palette_drift": wander(np.zeros((len(now.palettes), 6)), np.array(now.palettes)),
+        **_part("first", ended_s < PART_S, now, inside),
+        **_part("last", ended_s > ended_s[-1] - PART_S, now, inside),
     }
+
+
+def _part(
+    name: str,
+    chosen: NDArray[np.bool_],  # (P,)
+    now: Progress,
+    render_change: float,
+) -> dict[str, float]:
+    """Return flicker, seam ratio and memory of some passages."""
+    inside, across = np.array(now.changes)[chosen].mean(0)
+    return {
+        f"{name}_flicker_ratio": float(inside / render_change) if render_change else np.nan,
+        f"{name}_seam_ratio": float(across / inside) if inside else np.nan,
+        f"{name}_memory_mib": float(np.array(now.memory_mib)[chosen].mean()),
+    }
+
+
+def changes_of(
+    frames: NDArray[np.uint8],  # (T, H, W, 3)
+    is_border: NDArray[np.bool_],  # (T - 1,) whether a chunk begins behind each frame but the last
+) -> NDArray[np.float64]:
+    """Return the mean change from frame to frame, inside chunks and across their borders, levels.
+
+    NaN where there is none.
+    """
+    change = np.abs(np.diff(frames.astype(np.int16), axis=0)).mean((1, 2, 3))
+    parts = change[~is_border], change[is_border]
+    return np.array([part.mean() if part.size else np.nan for part in parts])
+
+
+def percent_a_minute(
+    seconds: NDArray[np.float64],  # (P,)
+    means: NDArray[np.float64],  # (P, 3)
+) -> tuple[float, tuple[float, float]]:
+    """Return the steepest slope of a channel's mean, percent of its mean, and its interval.
+
+    The interval holds 95 percent of the slopes of resampled blocks of BLOCK_S (see `summarize`),
+    NaN where there is one block.
+    """
+    one = np.zeros(len(seconds), np.int64)  # drive
+    size = max(1, round(BLOCK_S / float(seconds[1] - seconds[0])))
+    owners = blocks(one, size)
+    weights = resampled(owners, one, np.random.default_rng(0), RESAMPLES)[:, owners]  # (R, P)
+    weights = weights / weights.sum(1, keepdims=True)
+    minutes, percent = seconds / 60.0, 100.0 * means / means.mean(0)
+    apart = minutes - (weights @ minutes)[:, None]  # (R, P)
+    spread = (weights * apart**2).sum(1)
+    slopes = (weights * apart) @ percent / np.where(spread > 0, spread, np.nan)[:, None]  # (R, 3)
+    steepest = int(np.abs(slopes[0]).argmax())
+    return float(slopes[0, steepest]), interval(slopes[1:, steepest])
 
 
 @dataclass(kw_only=True)
@@ -135,6 +215,9 @@ class RolloutFile:
             waiting=kept["waiting"],
             means=list(kept["means"]),
             contrasts=list(kept["contrasts"]),
+            palettes=list(kept["palettes"]),
+            changes=list(kept["changes"]),
+            memory_mib=kept["memory_mib"].tolist(),
             psnr_db=kept["psnr_db"].tolist(),
         )
 

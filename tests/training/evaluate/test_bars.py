@@ -12,6 +12,9 @@ RESULT = {
         "worst_colour_percent": 2.0,
         "contrast_percent": 9.0,
         "worst_contrast_percent": 11.0,
+        "percent_a_minute": -1.5,
+        "percent_a_minute_low": -1.75,
+        "percent_a_minute_high": -1.25,
     },
     "lights": {"kept": 0.96, "judged": 50, "readable": 60},
     "looks": {
@@ -60,6 +63,7 @@ def test_every_bar_is_held_to_its_limit():
         "flow-warp error relative to the truth's": (pytest.approx(1.25), "passed"),
         "drift of mean colour in 60 s": (2.0, "passed"),
         "drift of contrast in 60 s": (11.0, "missed"),
+        "trend of mean colour in 60 s": (1.5, "missed"),
         "rain recognised": (100.0, "passed"),
         "snow recognised": (None, "not measured"),
         "fog recognised": (None, "not measured"),

@@ -18,6 +18,7 @@ from realmaster_live.training.evaluate.drives.films import first_frames
 from realmaster_live.training.evaluate.drives.sources import DriveSource
 from realmaster_live.training.evaluate.weather.judging import WeatherJudge
 from realmaster_live.training.evaluate.weather.passes import TRUST, Change, Pass, run
+from realmaster_live.training.evaluate.weather.truth import Hidden
 
 LEAST_RECOGNISED = 0.9
 LEAST_CHUNKS = 4  # before a change and after it
@@ -149,12 +150,13 @@ def _share(named: Sequence[str], prompt: str) -> float:
     return float(np.mean([each == prompt for each in named]))
 
 
-def bars(found: Mapping[str, Weather], most_loss: float) -> list[Bar]:
-    """Return what each weather has to reach, and whether it does."""
+def bars(found: Mapping[str, Weather], hidden: Mapping[str, Hidden], most_loss: float) -> list[Bar]:
+    """Return what each weather has to reach, and whether it does.
+
+    What the path-traced truth loses too is no fault, where it was measured.
+    """
     made = []
     for prompt, each in found.items():
-        known = {name: value for name, value in each.loss.items() if not math.isnan(value)}
-        worst = max(known, key=lambda name: known[name]) if known else ""
         made += [
             Bar(
                 name=f"{prompt}: recognised, less false alarms",
@@ -163,13 +165,7 @@ def bars(found: Mapping[str, Weather], most_loss: float) -> list[Bar]:
                 note=f"{each.recognised:.2f} after, {each.before:.2f} before"
                 + ("" if math.isnan(each.truth) else f"; truth of other towns {each.truth:.2f}"),
             ),
-            Bar(
-                name=f"{prompt}: loss of agreement with labels",
-                value=known[worst] if known else None,
-                bar=most_loss,
-                at_most=True,
-                note=f"largest of all scores: {worst}" if known else "the drive has no labels",
-            ),
+            _loss_bar(prompt, each.loss, hidden.get(prompt), most_loss),
             Bar(
                 name=f"{prompt}: largest seam of the change",
                 value=each.seam,
@@ -179,6 +175,30 @@ def bars(found: Mapping[str, Weather], most_loss: float) -> list[Bar]:
             ),
         ]
     return made
+
+
+def _loss_bar(
+    prompt: str, loss: Mapping[str, float], hidden: Hidden | None, most_loss: float
+) -> Bar:
+    """Return the bar of the score that loses most: beyond the truth, or in the drive alone."""
+    beyond = {} if hidden is None else hidden.beyond
+    faults = {name: value for name, value in loss.items() if not math.isnan(value)}
+    faults |= {name: value.value for name, value in beyond.items()}
+    worst = max(faults, key=lambda name: faults[name], default="")
+    note = f"{worst} in the drive; what the truth loses is not known"
+    if hidden is not None and worst in beyond:
+        low, high = beyond[worst].interval
+        note = (
+            f"{worst}, {low:.2f} to {high:.2f} of {hidden.clips} clips: realized "
+            f"{hidden.realized[worst]:.2f}, truth {hidden.truth[worst]:.2f}"
+        )
+    return Bar(
+        name=f"{prompt}: loss of agreement with labels",
+        value=faults.get(worst),
+        bar=most_loss,
+        at_most=True,
+        note=note if faults else "the drive has no labels",
+    )
 
 
 def table(found: Mapping[str, Weather]) -> list[str]:
@@ -192,6 +212,26 @@ def table(found: Mapping[str, Weather]) -> list[str]:
         cells += [f"{each.trust[name]:.2f} ({-each.loss[name]:+.2f})" for name in shown]
         cells += [f"{each.seam:.2f}", f"{each.mean:.2f}, {each.ordinary:.2f}", f"{each.cut:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def hidden_table(hidden: Mapping[str, Hidden]) -> list[str]:
+    """Return the lines of a table of Markdown: what realized pictures lose, and truth."""
+    shown = [name for name in TRUST if any(name in each.beyond for each in hidden.values())]
+    heads = ["prompt", *(name.replace("_", " ") for name in shown), "most beyond the truth's"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for prompt, each in hidden.items():
+        cells = [
+            f"{-each.realized[name]:+.2f} (truth {-each.truth[name]:+.2f})"
+            if name in each.beyond
+            else ""
+            for name in shown
+        ]
+        worst = max(each.beyond, key=lambda name: each.beyond[name].value, default="")
+        if worst:
+            value, (low, high) = each.beyond[worst].value, each.beyond[worst].interval
+            cells.append(f"{value:.2f} [{low:.2f}, {high:.2f}], {worst.replace('_', ' ')}")
+        lines.append(f"| {' | '.join([prompt, *cells])} |")
     return lines
 
 

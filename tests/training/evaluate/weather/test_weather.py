@@ -7,46 +7,16 @@ import numpy as np
 import pytest
 import torch
 from driven_scene import record_drive
+from prompted_dimmer import DARK, Dimmer
 
 from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError, PairError
 from realmaster_live.frames.chunk import ChunkSpec
-from realmaster_live.prompts import Fade, with_prompt
 from realmaster_live.training.data import Clip
 from realmaster_live.training.evaluate.drives.sources import RecordedDrive
 from realmaster_live.training.evaluate.weather import figures, judging
 from realmaster_live.training.evaluate.weather.films import Films
 from realmaster_live.training.evaluate.weather.passes import Change, chunks
-
-DARK = {"as simulated": 1.0, "night": 0.4, "fog": 1.3}
-
-
-class Dimmer:
-    """An engine that scales brightness by its prompt, cross-faded by chunks."""
-
-    def __init__(self, spec, wrong=False):
-        self.spec, self.wrong = spec, wrong
-        self.prompts = dict.fromkeys(DARK)
-        self.reset()
-
-    def reset(self):
-        self.fade, self.before = Fade("as simulated"), "as simulated"
-
-    def set_prompt(self, prompt, fade_chunks=0):
-        self.before = self.fade.prompt
-        self.fade.start(prompt, fade_chunks)
-
-    def realize(self, chunk):
-        self.fade.step()
-        share = self.fade.weight
-        gain = DARK[self.fade.prompt] * share + DARK[self.before] * (1 - share)
-        frames = (chunk.frames * gain).clip(0, 255).astype(np.uint8)
-        if self.wrong and share == 1 and self.fade.prompt != "as simulated":
-            frames = np.roll(frames, 40, axis=2)  # what labels say is elsewhere
-        return with_prompt(chunk.with_frames(frames), self.fade)
-
-    def close(self):
-        pass
 
 
 def clip(prompt, seed, gain):
@@ -118,10 +88,10 @@ def test_a_faded_change_has_no_seam_and_a_sudden_one_has(night, folder):
 
 
 def test_a_weather_that_moves_things_misses_its_bar(source, judge, night):
-    reached = figures.bars({"night": measured(source, judge, wrong=True)}, 0.1)
+    reached = figures.bars({"night": measured(source, judge, wrong=True)}, {}, 0.1)
     loss = next(bar for bar in reached if "loss" in bar.name)
     assert loss.verdict == "missed" and loss.value > 0.1
-    kept = figures.bars({"night": night}, 0.1)
+    kept = figures.bars({"night": night}, {}, 0.1)
     assert next(bar for bar in kept if "loss" in bar.name).verdict == "passed"
 
 
@@ -164,5 +134,5 @@ def test_without_a_classifier_it_says_how_to_get_one(source, tmp_path, capsys, o
 
 def test_a_loss_that_nothing_says_is_not_measured(night):
     bare = replace(night, loss={"edges": float("nan")})
-    [bar] = [bar for bar in figures.bars({"night": bare}, 0.1) if "loss" in bar.name]
+    [bar] = [bar for bar in figures.bars({"night": bare}, {}, 0.1) if "loss" in bar.name]
     assert bar.verdict == "not measured"
