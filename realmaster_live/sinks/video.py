@@ -150,4 +150,4 @@ class SideBySideVideo:
                 "film to run()"
             )
         self._take()
-        return PictureWriter(self.path, size, self.fps, Pictures(preset="veryfast", crf=20))
+        return PictureWriter(self.path, size, self.fps, Pictures(preset="ultrafast", crf=22))
