@@ -50,6 +50,8 @@ from realmaster_live.training.evaluate.pictures import realize_frames
 
 MARK = "ablations"  # of a page's table
 STEPS = (1, 2, 4, 8)
+LEAST_CHANGE = 0.25  # of the render's from frame to frame: over less, a seam ratio says nothing
+SEAMS = ("seam ratio", "warp seam ratio")
 FIGURES = (
     ("flicker ratio", "flicker"), ("warp ratio", "warp"), ("seam ratio", "seam"),
     ("warp seam ratio", "warp seam"), ("edge F1", "edge F1"), ("structure distance", "structure"),
@@ -91,7 +93,7 @@ def edit(folder: Path, *, profile: Mapping[str, Any] | None = None, **changes: A
     path.write_text(json.dumps(manifest | changes))
 
 
-def more_steps(folder: Path, steps: int) -> None:
+def take_steps(folder: Path, steps: int) -> None:
     """Add the noise levels of a number of steps, and take it."""
     manifest = json.loads((folder / MANIFEST).read_text())
     levels = sigmas(steps, manifest["profile"]["shift"])
@@ -122,7 +124,7 @@ def variants(manifest: dict[str, Any]) -> list[Variant]:
     shipped, ring = manifest["steps"], manifest["profile"]["ring"]
     chosen = [Variant(name=f"shipped: {shipped} steps, ring {ring}, guided")]
     chosen += [
-        Variant(name=f"{steps} step{'s' * (steps > 1)}", change=lambda f, n=steps: more_steps(f, n))
+        Variant(name=f"{steps} step{'s' * (steps > 1)}", change=lambda f, n=steps: take_steps(f, n))
         for steps in STEPS
         if steps != shipped
     ]
@@ -308,8 +310,9 @@ def main() -> None:
     chunk_s = spent[chosen[0].name]["chunk_s"]
     for name in ("render", *(each.name for each in chosen)):
         values = figures[name]
+        is_still = values["flicker ratio"] < LEAST_CHANGE
         rows[name] = {
-            short: values.get(figure, "")
+            short: "" if is_still and figure in SEAMS else values.get(figure, "")
             for figure, short in FIGURES
             if any(figure in each for each in figures.values())
         }

@@ -36,6 +36,7 @@ MOST_BYTES = 1_500_000  # of all files
 FILM_BYTES, SHEET_BYTES = 350_000, 160_000  # of an animation, and of a picture
 FILM_S, FILM_FPS, FILM_WIDTH = 3.0, 10.0, 1080
 TILE_WIDTH, GAP = 420, 6  # pixels of a picture in a sheet, and between two
+MOST_ACROSS = 4  # pictures in a row
 QUALITIES = range(80, 14, -5)  # tried from the first on, until a file is small enough
 LOOK_FIGURES = (
     "flicker ratio", "warp ratio", "seam ratio", "edge F1", "structure distance", "mIoU",
@@ -54,7 +55,7 @@ def drive(report: Path, out: Path) -> list[str]:
     animate(out / "drive.avif", frames, fps)
     pairs = [[(one["film"], read_picture(report / one["file"])) for one in pair]
              for pair in facts["wipes"]]  # fmt: skip
-    sheet(out / "drive.jpg", [tile for pair in pairs for tile in pair], columns=2)
+    sheet(out / "drive.jpg", [tile for pair in pairs for tile in pair], most_across=2)
     methods = facts["methods"]
     rows = [
         [f"{figure['name']}, {figure['better']}"]
@@ -86,7 +87,7 @@ def looks(report: Path, out: Path) -> list[str]:
         [before, after] = _read(folder / "gallery.json")["wipes"][0]
         tiles += [(f"{name}: {one['film']}", read_picture(folder / one["file"]))
                   for one in (before, after)]  # fmt: skip
-    sheet(out / "looks.jpg", tiles, columns=4)
+    sheet(out / "looks.jpg", tiles)
     figures = dict.fromkeys(f for each in found.values() for f in each["methods"]["realized"])
     rows = [[name, *(_against(each["methods"], name) for each in found.values())]
             for name in figures if name in LOOK_FIGURES]  # fmt: skip
@@ -122,20 +123,20 @@ def weather(report: Path, out: Path) -> list[str]:
     frames = films[fade]
     animate(out / "weather.avif", frames[:: max(1, len(frames) // 30)], FILM_FPS)
     tiles = [(prompt, last) for prompt, (_, last) in ends.items()]
-    sheet(out / "weather.jpg", tiles, columns=min(4, len(tiles)))
+    sheet(out / "weather.jpg", tiles)
     rows = []
     for prompt, each in facts["prompts"].items():
-        known = {name: value for name, value in each["loss"].items() if value is not None}
-        worst = max(known, key=lambda name: known[name], default="")
+        beyond = facts.get("beyond_the_truth", {}).get(prompt, {}).get("beyond", {})
         rows.append(
             [
                 prompt, f"{100 * each['recognised']:.0f} %", f"{100 * each['before']:.0f} %",
-                f"{known[worst]:.2f} ({worst.replace('_', ' ')})" if worst else "",
+                _largest(each["loss"]),
+                _largest({name: found["value"] for name, found in beyond.items()}),
                 f"{each['seam']:.2f}", f"{each['ordinary']:.2f}",
             ]
         )  # fmt: skip
     heads = ["prompt", "recognised", "falsely before", "largest loss of a label's score"]
-    heads += ["largest seam of the change", "largest ordinary seam"]
+    heads += ["beyond the truth's", "largest seam of the change", "largest ordinary seam"]
     return [
         f"The change to {fade} in mid-drive, and the end of each drive: `realmaster evaluate "
         f"weather`. {facts['frames']} frames.",
@@ -161,7 +162,7 @@ def ablations(report: Path, out: Path) -> list[str]:
         if path.is_file():
             frames, _ = film(path, seconds=math.inf, fps=2.0)
             tiles.append((name.partition(":")[0], frames[len(frames) // 2]))
-    sheet(out / "ablations.jpg", tiles, columns=3)
+    sheet(out / "ablations.jpg", tiles)
     columns = [name for name in VARIANT_COLUMNS if any(name in found[each] for each in chosen)]
     rows = [[name, *(_plain(found[name].get(column, "")) for column in columns)] for name in chosen]
     return [
@@ -207,12 +208,16 @@ def animate(path: Path, frames: Sequence[Picture], fps: float) -> None:
     raise SystemExit(f"expected {path} under {FILM_BYTES} bytes, got more: shorten the film")
 
 
-def sheet(path: Path, tiles: Iterable[tuple[str, Picture]], *, columns: int) -> None:
+def sheet(
+    path: Path, tiles: Iterable[tuple[str, Picture]], *, most_across: int = MOST_ACROSS
+) -> None:
     """Write pictures with their names in rows, of at most SHEET_BYTES."""
     drawn = [named(scaled(picture, TILE_WIDTH), name) for name, picture in tiles]
     height = max(each.shape[0] for each in drawn)
     drawn = [cv2.copyMakeBorder(each, 0, height - len(each) + GAP, 0, GAP, cv2.BORDER_CONSTANT,
                                 value=(255, 255, 255)) for each in drawn]  # fmt: skip
+    # rows as long as fit and as full as can be
+    columns = min(range(most_across, 1, -1), key=lambda n: (-len(drawn) % n, -n))
     drawn += [np.full_like(drawn[0], 255)] * (-len(drawn) % columns)
     whole = np.concatenate(
         [np.concatenate(drawn[n : n + columns], 1) for n in range(0, len(drawn), columns)]
@@ -258,6 +263,13 @@ def _against(methods: Mapping[str, Any], figure: str) -> str:
     if realized is None:
         return ""
     return f"{realized['value']:.3g}" + ("" if render is None else f" ({render['value']:.3g})")
+
+
+def _largest(scores: Mapping[str, float | None]) -> str:
+    """Return the largest score with its name; nothing where none is known."""
+    known = {name: value for name, value in scores.items() if value is not None}
+    worst = max(known, key=lambda name: known[name], default="")
+    return f"{known[worst]:.2f} ({worst.replace('_', ' ')})" if worst else ""
 
 
 def _plain(value: float | str) -> str:

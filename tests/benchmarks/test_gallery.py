@@ -68,7 +68,9 @@ def reports(tmp_path_factory):
         loss={"edges": 0.05, "depth_order": 0.21, "lights": float("nan")}, seam=1.1, ordinary=1.2,
         mean=1.0, cut=9.0,
     ).facts()  # fmt: skip
+    beyond = {"edges": {"value": 0.02, "interval": (0.0, 0.04)}}
     facts = {"frames": 100, "prompts": {"rain": one, "light snow": one}}
+    facts["beyond_the_truth"] = {"rain": {"beyond": beyond}}
     (tmp_path / "weather").mkdir()
     (tmp_path / "weather" / "weather.json").write_text(json.dumps(facts))
     both = [np.concatenate([picture(n), picture(n, 200)], 1) for n in range(100)]
@@ -102,7 +104,8 @@ def test_one_command_makes_the_page_of_all_reports(reports, monkeypatch, capsys)
     assert text.endswith("The end.\n") and "town 7, 100 frames" in text
     assert "| flicker ratio, lower is better | 1 | 1 | **0.75** [0.5, 1.5] |" in text
     assert "| flicker ratio | 0.5 (1) | 0.625 (1) | 0.75 (1) | 0.875 (1) |" in text
-    assert "| rain | 90 % | 10 % | 0.21 (depth order) | 1.10 | 1.20 |" in text
+    assert "| rain | 90 % | 10 % | 0.21 (depth order) | 0.02 (edges) | 1.10 | 1.20 |" in text
+    assert "| light snow | 90 % | 10 % | 0.21 (depth order) |  | 1.10 | 1.20 |" in text
     assert "| plain decoder | 0.177 | 0.93 |" in text and "| variant | flicker | time |" in text
     pictures = sorted(path.name for path in (page.parent / "gallery").iterdir())
     for name in pictures:
