@@ -39,11 +39,13 @@ from realmaster_live.engines.program.weight_file import SMALL, WeightFile
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.engines.torch.opening import check_finite
 from realmaster_live.errors import BuildError
+from realmaster_live.model.autoencoders.interface import Autoencoder
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.cost import PROMPT_TOKENS
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import sigmas
+from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.prompts import NEGATIVE, PROMPTS_FILE, PromptTable
 from realmaster_live.system.atomic_files import write_text
 from realmaster_live.system.contents import sha256_of
@@ -203,6 +205,7 @@ def export(
     round_weights(autoencoder)
     round_weights(transformer)
     pairs = prompt_pairs(transformer, checkpoint)
+    constants = {"precipitation": precipitation_of(autoencoder)}  # graphs hold them without names
     tokens = next(iter(pairs.values())).shape[4] if pairs else PROMPT_TOKENS
     graphs = example_graphs(autoencoder, transformer, height, width, prompt_tokens=tokens)
     expected = answers(graphs)
@@ -233,7 +236,7 @@ def export(
     if facts is None:
         path = checkpoint / "facts.json"
         facts = json.loads(path.read_text()) if path.exists() else {}
-    manifest = describe(profile, out, names, list(pairs), figures, facts, precision)
+    manifest = describe(profile, out, names, list(pairs), figures, facts, precision) | constants
     if precision == "int8":
         with tempfile.TemporaryDirectory(dir=out) as unchecked:
             for name in manifest["files"]:
@@ -246,6 +249,14 @@ def export(
     manifest["checkpoint"] = checkpoint_hashes(checkpoint)
     write_manifest(out, manifest)
     return manifest
+
+
+def precipitation_of(autoencoder: Autoencoder) -> dict[str, list[float]]:
+    """Return thresholds and greys of drops and flakes; nothing of a decoder that draws none."""
+    if not isinstance(autoencoder, StreamingAutoencoder) or not autoencoder.profile.falling:
+        return {}
+    falling = autoencoder.decoder.falling
+    return {name: getattr(falling, name).tolist() for name in ("threshold", "grey")}
 
 
 def write_manifest(out: Path, manifest: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -48,7 +48,8 @@ from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
 WEIGHT_BITS = 7
-LAST = re.compile(r"decoder\.(gain|rest|tone|falling)\b")  # the decoder's layers that write pixels
+LAST = re.compile(r"decoder\.(tone|falling)\b")  # the decoder's small layers, kept in float32
+WRITES = re.compile(r"decoder\.write\b")  # the decoder's layer that writes pixels
 CLIPS, CHUNKS = 8, 2  # for calibration: number of clips, and of chunks at the beginning of each
 MEAN_LEVELS = 2.0  # default limit of int8 pictures' mean difference from torch's in float32
 
@@ -221,35 +222,52 @@ def quantize_products(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(after)
 
 
+def convolutions(model: onnx.ModelProto, weights: re.Pattern[str] | None) -> set[str]:
+    """Return the names of the convolutions whose weights' names match."""
+    return {
+        node.name
+        for node in model.graph.node
+        if weights is not None and node.op_type == "Conv" and weights.search(node.input[1])
+    }
+
+
+def after(model: onnx.ModelProto, names: Iterable[str]) -> set[str]:
+    """Return the names of these nodes, and of all nodes that compute with their outputs."""
+    found, tensors = set(names), set()
+    for node in model.graph.node:  # sorted: a node comes after those whose outputs it takes
+        if node.name in found or tensors.intersection(node.input):
+            found.add(node.name)
+            tensors.update(node.output)
+    return found
+
+
 def quantize_convolutions(
     model: onnx.ModelProto, inputs: Sequence[Inputs], *, keep: re.Pattern[str] | None = LAST
 ) -> onnx.ModelProto:
     """Return a graph whose convolutions compute in int8, with static scales from calibration.
 
-    Convolutions whose weights match `keep` are not quantized. Weights use 7 of the 8 bits, for the
+    So do rectifiers, sums and repetitions of features between them. Convolutions whose weights
+    match `keep`, and what comes after them, are not quantized. Weights use 7 of the 8 bits, for the
     reason that `quantize_products` gives.
     """
-    kept = [
-        node.name
-        for node in model.graph.node
-        if keep is not None and node.op_type == "Conv" and keep.search(node.input[1])
-    ]
+    kept, writes = (convolutions(model, pattern) for pattern in (keep, WRITES))
+    excluded = after(model, kept) | after(model, writes) - writes
     with tempfile.TemporaryDirectory() as folder, without_advice():
-        before, after = Path(folder, "before.onnx"), Path(folder, "after.onnx")
+        before, quantized = Path(folder, "before.onnx"), Path(folder, "after.onnx")
         onnx.save(model, before)
         quantize_static(
             before,
-            after,
+            quantized,
             Calibration(inputs),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv"],
-            nodes_to_exclude=kept,
+            op_types_to_quantize=["Conv", "Relu", "Resize", "Add"],
+            nodes_to_exclude=sorted(excluded),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        return onnx.load(after)
+        return onnx.load(quantized)
 
 
 def quantize(graphs: Graphs, samples: Sequence[Sample], denoise: Denoise) -> Graphs:

@@ -23,7 +23,7 @@ from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_into
 from realmaster_live.model.dit import Block, InContextTransformer
 from realmaster_live.model.profile import Profile
-from realmaster_live.model.vae import StreamingAutoencoder
+from realmaster_live.model.vae import StreamingAutoencoder, in_present_form
 
 GRAPHS = ("encode", "context", "denoise", "decode")
 PRODUCTS = ("MatMul", "MatMulInteger")
@@ -114,17 +114,6 @@ def stream_of(graph: onnx.ModelProto) -> list[NDArray[np.float32]]:
     return [value for value in added if value.ndim == 1 and value.size > 1]
 
 
-def precipitation_of(decode: onnx.ModelProto) -> Arrays:
-    """Return thresholds and greys of drops and flakes, which the graph holds as single numbers."""
-    held = Initializers(decode)
-    found: dict[str, list[NDArray[np.float32]]] = {"threshold": [], "grey": []}
-    for node in decode.graph.node:
-        for kind, name in zip(("grey", "threshold"), node.input, strict=False):
-            if node.op_type == "Sub" and name in held and held.read(name).ndim == 0:
-                found[kind].append(held.read(name))
-    return {f"autoencoder.decoder.falling.{kind}": np.stack(v) for kind, v in found.items() if v}
-
-
 def restore(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
     """Return the networks of an export, in evaluation mode.
 
@@ -143,7 +132,9 @@ def restore(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
     found: Arrays = {}
     for graph in graphs.values():
         found = weights_of(graph) | found
-    found |= statistics_of(graphs["encode"]) | precipitation_of(graphs["decode"])
+    found |= statistics_of(graphs["encode"])
+    for name, values in manifest.get("precipitation", {}).items():
+        found[f"autoencoder.decoder.falling.{name}"] = np.array(values, np.float32)
     streams = [*stream_of(graphs["context"]), *stream_of(graphs["denoise"])]
     if streams:
         found["transformer.stream_embedding"] = np.stack(streams)
@@ -164,11 +155,16 @@ def _fill(network: torch.nn.Module, kind: str, found: Mapping[str, NDArray[np.fl
     """Load what was found; only what makes prompts may be missing."""
     own = network.state_dict()
     parameters = {name for name, _ in network.named_parameters()}
+    given = {
+        name.removeprefix(f"{kind}."): torch.from_numpy(value.copy())
+        for name, value in found.items()
+        if name.startswith(f"{kind}.")
+    }
+    given = in_present_form(given, network)
     read = {}
     for name, value in own.items():
-        if f"{kind}.{name}" in found:
-            shape = (-1, *value.shape[1:]) if value.ndim else ()
-            read[name] = torch.from_numpy(found[f"{kind}.{name}"].reshape(shape).copy())
+        if name in given:
+            read[name] = given[name].reshape((-1, *value.shape[1:]) if value.ndim else ())
     lacking = sorted(name for name in parameters - read.keys() if not makes_prompts(name))
     if lacking:
         raise BuildError(

@@ -18,7 +18,7 @@ from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.networks import Networks, check_experts
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.tensor_files import check_tensors
-from realmaster_live.model.vae import averaged
+from realmaster_live.model.vae import in_present_form
 from realmaster_live.system.atomic_files import replacing, write_text
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, check_utf8
@@ -52,9 +52,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, source: str) -> None:
     """Copy tensors into a module, or replace its meta tensors by them.
 
-    Names and shapes must match exactly, but for layers of a former form (`averaged`).
+    Names and shapes must match exactly, but for layers of a former form (`in_present_form`).
     """
-    tensors = averaged(tensors, module)
+    tensors = in_present_form(tensors, module)
     check_tensors(module, tensors, source=source, remedy="use the profile that it was trained for")
     expected = module.state_dict()
     on_meta = any(tensor.is_meta for tensor in expected.values())

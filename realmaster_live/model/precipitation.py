@@ -127,8 +127,11 @@ class Precipitation(nn.Module):
             align_corners=False,
         )
         every = gates.repeat_interleave(self.frames, 0) if len(latent) > 1 else gates
-        for kind in range(len(KINDS)):
-            gate = every[:, kind : kind + 1].to(frames.dtype)
-            cover = self.cover(kind, noise).to(frames.dtype) * gate
-            frames = frames + (self.grey[kind] - frames) * cover.repeat_interleave(3, 1)
-        return frames
+        drops, flakes = (
+            self.cover(kind, noise).to(frames.dtype) * every[:, kind : kind + 1].to(frames.dtype)
+            for kind in range(len(KINDS))
+        )
+        clear = (1.0 - drops) * (1.0 - flakes)  # flakes lie over drops
+        drawn = self.grey[0] * (drops - drops * flakes) + self.grey[1] * flakes
+        pixels = torch.unflatten(frames, 1, (-1, 3))  # of a cell, and colours
+        return (pixels * clear[:, :, None] + drawn[:, :, None]).flatten(1, 2)

@@ -55,5 +55,6 @@ def fill(network: nn.Module, generator: torch.Generator) -> None:
         if isinstance(module, Block):
             module.scale_shift_table[:, (2, 5)] = 0.5  # the gates, as before training
         if isinstance(module, GuidedDecoder):
-            for layer in (module.rest, module.gain, module.tone):
+            for layer in (module.write, module.tone):
                 layer.weight.mul_(LAST_GAIN)
+            module.write_as_rendered()

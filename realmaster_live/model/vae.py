@@ -118,9 +118,14 @@ class Encoder(nn.Module):
 
 def repeated(x: Tensor, times: int) -> Tensor:  # (B, C, h, w) -> (B, C, times h, times w)
     """Return features with each place repeated `times` times along both sides."""
-    return (
-        nn.functional.interpolate(x, scale_factor=float(times), mode="nearest") if times > 1 else x
+    if times == 1:
+        return x
+    batch, channels, rows, columns = x.shape
+    # As planes of one channel: ONNX Runtime repeats channels-last many times more slowly.
+    planes = nn.functional.interpolate(
+        x.reshape(batch * channels, 1, rows, columns), scale_factor=float(times), mode="nearest"
     )
+    return planes.reshape(batch, channels, times * rows, times * columns)
 
 
 class GuidedDecoder(nn.Module):
@@ -153,13 +158,13 @@ class GuidedDecoder(nn.Module):
         self.half_spread = nn.Conv2d(fine, half, 1)
         self.half_guide = nn.Conv2d(CELL_CHANNELS, half, 3, padding=1)
         self.half_mix = nn.Conv2d(half, half, 3, padding=1)
-        self.rest = nn.Conv2d(half, CELL_CHANNELS, 3, padding=1)
-        self.gain = nn.Conv2d(half, CELL_CHANNELS, 1)
+        self.write = nn.Conv2d(half, 2 * CELL_CHANNELS, 3, padding=1)  # residual, gain
         self.tone = nn.Conv2d(profile.latent_channels, 6, 1)
-        for layer in (self.rest, self.gain, self.tone):
+        for layer in (self.write, self.tone):
             nn.init.zeros_(layer.weight)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
+        self.write_as_rendered()
         if profile.falling:
             self.falling = Precipitation(
                 profile.latent_channels, profile.latent_stride, self.frames
@@ -185,21 +190,32 @@ class GuidedDecoder(nn.Module):
         x = repeated(self.half_spread(x), 2)
         x = torch.relu(x + self.half_guide(cells))
         x = torch.relu(self.half_mix(x))
-        frames = cells + cells * self.gain(x) + self.rest(x)
+        residual, gain = self.write(x).chunk(2, 1)
+        frames = cells * gain + residual
         gain, offset = self.tones(latent)
-        frames = frames + frames * gain + offset
+        frames = frames * gain + offset
         if noise is not None:
             frames = self.falling(frames, latent, noise)
         return frames, kept
+
+    @torch.no_grad()
+    def write_as_rendered(self) -> None:
+        """Set the biases by which pixels are written to no residual and a gain of 1."""
+        assert self.write.bias is not None
+        self.write.bias.copy_(torch.tensor([0.0, 1.0]).repeat_interleave(CELL_CHANNELS))
 
     def every_frame(self, x: Tensor) -> Tensor:  # (B, C, h, w) -> (B * T, C, h, w), or (1, ...)
         """Return a chunk's features for each of its frames; those of one chunk broadcast."""
         return x.repeat_interleave(self.frames, 0) if len(x) > 1 else x
 
     def tones(self, latent: Tensor) -> tuple[Tensor, Tensor]:  # -> 2 x (B * T, 12, H / 2, W / 2)
-        """Return smooth gains and offsets, the same for all frames of a chunk."""
+        """Return smooth gains, around 1, and offsets, the same for all frames of a chunk."""
+        gain, offset = self.tone(latent).chunk(2, 1)
         smooth = nn.functional.interpolate(
-            self.tone(latent), scale_factor=self.stride / CELL, mode="bilinear", align_corners=False
+            torch.cat([gain + 1.0, offset], 1),
+            scale_factor=self.stride / CELL,
+            mode="bilinear",
+            align_corners=False,
         )
         tones = self.every_frame(smooth).chunk(2, 1)
         gain, offset = (half.repeat(1, CELL * CELL, 1, 1) for half in tones)
@@ -279,12 +295,13 @@ class StreamingAutoencoder(Autoencoder):
         return [latent] if latent.ndim == 4 else list(latent.unbind(2))
 
 
-def averaged(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
-    """Return an autoencoder's tensors with layers of a former, larger form averaged.
+def in_present_form(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]:
+    """Return an autoencoder's tensors with those of former layers in the form of the present ones.
 
     A layer that unfolded features into blocks of n places had n times as many outputs, and the
     decoder's `spread` as many again for each frame of a chunk. The mean over places and frames is
-    what it made of plain surfaces, without lines and without change from frame to frame.
+    what it made of plain surfaces, without lines and without change from frame to frame. Residual
+    and gain, which one layer writes, were written by two, the gain by 1 x 1 weights and less 1.
     """
     if not isinstance(module, StreamingAutoencoder):
         return tensors
@@ -295,4 +312,12 @@ def averaged(tensors: dict[str, Tensor], module: nn.Module) -> dict[str, Tensor]
             if tensor is None or len(tensor) == outputs or len(tensor) % (frames * outputs):
                 continue
             given[name] = torch.unflatten(tensor, 0, (frames, outputs, -1)).mean((0, 2))
+    former = [
+        f"decoder.{layer}.{kind}" for layer in ("rest", "gain") for kind in ("weight", "bias")
+    ]
+    if all(name in given for name in former):
+        rest, rest_bias, gain, gain_bias = (given.pop(name) for name in former)
+        wide = nn.functional.pad(gain, (1, 1, 1, 1))
+        given["decoder.write.weight"] = torch.cat([rest, wide])
+        given["decoder.write.bias"] = torch.cat([rest_bias, gain_bias + 1.0])
     return given

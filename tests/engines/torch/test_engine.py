@@ -107,10 +107,10 @@ def test_weights_that_are_no_numbers_are_build_errors(tiny_checkpoint, tmp_path,
     folder = tmp_path / "copy"
     shutil.copytree(tiny_checkpoint, folder)
     tensors = read_tensors(folder / AUTOENCODER_FILE)
-    tensors["decoder.rest.weight"].view(-1)[3] = value
+    tensors["decoder.write.weight"].view(-1)[3] = value
     write_tensors(folder / AUTOENCODER_FILE, tensors)
     with pytest.raises(
-        BuildError, match=r"finite .* got 1 of .* autoencoder\.decoder\.rest\.weight"
+        BuildError, match=r"finite .* got 1 of .* autoencoder\.decoder\.write\.weight"
     ):
         TorchEngine(folder, **SIZE)
 
