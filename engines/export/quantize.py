@@ -233,7 +233,8 @@ def convolutions(model: onnx.ModelProto, weights: re.Pattern[str] | None) -> set
 
 def after(model: onnx.ModelProto, names: Iterable[str]) -> set[str]:
     """Return the names of these nodes, and of all nodes that compute with their outputs."""
-    found, tensors = set(names), set()
+    found = set(names)
+    tensors: set[str] = set()
     for node in model.graph.node:  # sorted: a node comes after those whose outputs it takes
         if node.name in found or tensors.intersection(node.input):
             found.add(node.name)
