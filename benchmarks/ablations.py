@@ -122,7 +122,7 @@ def without_guide(folder: Path) -> None:
 def variants(manifest: dict[str, Any]) -> list[Variant]:
     """Return the ablations of an export; the first is the model as it is shipped."""
     shipped, ring = manifest["steps"], manifest["profile"]["ring"]
-    chosen = [Variant(name=f"shipped: {shipped} steps, ring {ring}, guided")]
+    chosen = [Variant(name=f"shipped: {shipped} step{'s' * (shipped > 1)}, ring {ring}, guided")]
     chosen += [
         Variant(name=f"{steps} step{'s' * (steps > 1)}", change=lambda f, n=steps: take_steps(f, n))
         for steps in STEPS

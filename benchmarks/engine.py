@@ -2,7 +2,8 @@
 
 Run `python benchmarks/engine.py [FOLDER]`. With `--torch` the torch engine, eager and with random
 weights of the same profile, is timed in the same run; the last column is the ratio of its time to
-ONNX Runtime's.
+ONNX Runtime's. With `--against FOLDER` another export realizes the same chunks in turn, each with
+its own number of steps, and the median ratios of its times to the first one's are printed instead.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 from realmaster_live.frames.chunk import Chunk
 
 SIZES = ((384, 224), (448, 256), (512, 288))
+WARM = 3  # chunks that are not counted
 
 
 def chunk_of(engine: Any, index: int, seed: int) -> Chunk:
@@ -39,7 +41,7 @@ def chunk_of(engine: Any, index: int, seed: int) -> Chunk:
     )
 
 
-def measure(engine: Any, chunks: int, warm: int = 3) -> dict[str, float]:
+def measure(engine: Any, chunks: int, warm: int = WARM) -> dict[str, float]:
     """Return the median milliseconds of each stage, and of the whole chunk as `chunk`."""
     for index in range(warm + chunks):
         engine.realize(chunk_of(engine, index, seed=index))
@@ -47,6 +49,27 @@ def measure(engine: Any, chunks: int, warm: int = 3) -> dict[str, float]:
     whole = [sum(parts) for parts in zip(*times.values(), strict=True)]
     figures = {stage: 1e3 * statistics.median(seconds) for stage, seconds in times.items()}
     return {**figures, "chunk": 1e3 * statistics.median(whole)}
+
+
+def against(arguments: argparse.Namespace) -> None:
+    """Print, for each size, the ratios of another export's times to the first one's."""
+    print(f"{'size':>9}" + "".join(f"{name:>9}" for name in (*STAGES, "chunk")) + "  times as long")
+    for width, height in SIZES:
+        options = {"width": width, "height": height, "threads": arguments.threads}
+        with (
+            OnnxEngine(arguments.folder, steps=arguments.steps, **options) as first,
+            OnnxEngine(arguments.against, steps=arguments.steps, **options) as other,
+        ):
+            for index in range(WARM + arguments.chunks):
+                for engine in (first, other):
+                    engine.realize(chunk_of(engine, index, seed=index))
+            times = [
+                np.array([engine.timings[stage][WARM:] for stage in STAGES])
+                for engine in (first, other)
+            ]
+        whole = [np.concatenate([each, each.sum(0)[None]]) for each in times]
+        ratios = np.median(whole[1] / whole[0], axis=1)
+        print(f"{width:>5}x{height}" + "".join(f"{ratio:>9.2f}" for ratio in ratios))
 
 
 def torch_chunk(
@@ -77,11 +100,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--torch", action="store_true", help="also time torch, eager on the CPU")
+    parser.add_argument("--against", metavar="FOLDER", help="another export, timed in turn")
     arguments = parser.parse_args()
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"threads {arguments.threads or os.cpu_count()}; medians of {arguments.chunks} chunks, ms"
     )
+    if arguments.against:
+        against(arguments)
+        return
     print(
         f"{'size':>9}"
         + "".join(f"{name:>9}" for name in (*STAGES, "chunk"))

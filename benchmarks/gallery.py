@@ -43,7 +43,7 @@ LOOK_FIGURES = (
     "depth SI-RMSE", "thing recall",
 )  # fmt: skip
 VARIANTS = (  # of the ablations, by the beginning of their names
-    "shipped", "1 step", "8 steps", "ring 0", "one frame a chunk", "plain decoder", "steadied",
+    "shipped", "2 steps", "8 steps", "ring 0", "one frame a chunk", "plain decoder", "steadied",
 )  # fmt: skip
 VARIANT_COLUMNS = ("flicker", "warp", "warp seam", "edge F1", "semantics", "PSNR, dB", "time")
 

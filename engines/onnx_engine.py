@@ -143,7 +143,7 @@ class OnnxEngine:
     def __repr__(self) -> str:
         """Return text that names model, size, steps and device."""
         size, steps = spec_text(self._spec), len(self._sigmas) - 1
-        return f"OnnxEngine({self.name}, {size}, {steps} steps, {self.device})"
+        return f"OnnxEngine({self.name}, {size}, {steps} step{'s' * (steps != 1)}, {self.device})"
 
     @property
     def spec(self) -> ChunkSpec:

@@ -136,7 +136,7 @@ def test_a_byte_order_mark_is_no_damage(encoding, folder):
     text = (folder / "manifest.json").read_text()
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").write_text(text, encoding)
-    assert read_manifest(folder)["steps"] == 2
+    assert read_manifest(folder) == json.loads(text)
 
 
 def test_swapped_graphs_are_refused(folder):
