@@ -144,6 +144,7 @@ def load_engine(
             threads=cores // at_once if on_cpu else threads,
             device=device or "cpu",
             recompute_reference=recompute_reference,
+            decodes_at_once=max(1, at_once // 2) if cameras > 1 else None,
             **options,
         )
         return exported if cameras == 1 else SiblingRig(exported, cameras, at_once=at_once)

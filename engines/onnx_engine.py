@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,7 @@ class OnnxEngine:
         device: str = "cpu",
         providers: Sequence[str] = (),
         lean: bool | None = None,
+        decodes_at_once: int | None = None,
     ) -> None:
         """Load the graphs of `folder`, by default those of the embedded model.
 
@@ -79,7 +81,9 @@ class OnnxEngine:
         default). `device` cuda uses ONNX Runtime's CUDA provider; `providers` are preferred to it,
         such as TensorrtExecutionProvider. `lean` casts weights to float32 in every pass rather than
         once at the start, which is slower and needs a third of the memory or less. By default, it
-        is chosen on a CPU whose free memory does not hold them.
+        is chosen on a CPU whose free memory does not hold them. `decodes_at_once` is how many of an
+        engine and its siblings may decode at the same time, which takes four times the memory of
+        everything else.
         """
         runtime = require("onnxruntime", extra="live")
         self._runtime = runtime
@@ -92,6 +96,9 @@ class OnnxEngine:
         self._spec = spec_of(profile, width, height, fps)
         self._sigmas = self._choose_sigmas(steps)
         self._due = self._taken = 0  # frames of the next chunk and of the last one
+        self._may_decode: AbstractContextManager[object] = (
+            nullcontext() if decodes_at_once is None else Semaphore(decodes_at_once)
+        )
         self._recompute = recompute_reference
         self._sessions = open_sessions(
             self._folder,
@@ -223,7 +230,7 @@ class OnnxEngine:
         noise = self._value(drawn)
         start = noise if self._profile.in_context else reference
         latent = self._sample(start, reference, context)
-        with self._timed("decode"):
+        with self._may_decode, self._timed("decode"):
             beside = {"guide": guide} if self._guided else {}
             beside |= {"noise": noise} if self._falling else {}
             frames, kept = self._run(
