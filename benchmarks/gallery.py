@@ -36,7 +36,7 @@ MOST_BYTES = 1_500_000  # of all files
 FILM_BYTES, SHEET_BYTES = 350_000, 160_000  # of an animation, and of a picture
 FILM_S, FILM_FPS, FILM_WIDTH = 3.0, 10.0, 1080
 TILE_WIDTH, GAP = 420, 6  # pixels of a picture in a sheet, and between two
-MOST_ACROSS = 4  # pictures in a row
+MOST_ACROSS = 3  # pictures in a row: more are too small for their names
 QUALITIES = range(80, 14, -5)  # tried from the first on, until a file is small enough
 LOOK_FIGURES = (
     "flicker ratio", "warp ratio", "seam ratio", "edge F1", "structure distance", "mIoU",
@@ -87,7 +87,7 @@ def looks(report: Path, out: Path) -> list[str]:
         [before, after] = _read(folder / "gallery.json")["wipes"][0]
         tiles += [(f"{name}: {one['film']}", read_picture(folder / one["file"]))
                   for one in (before, after)]  # fmt: skip
-    sheet(out / "looks.jpg", tiles)
+    sheet(out / "looks.jpg", tiles, most_across=2)
     figures = dict.fromkeys(f for each in found.values() for f in each["methods"]["realized"])
     rows = [[name, *(_against(each["methods"], name) for each in found.values())]
             for name in figures if name in LOOK_FIGURES]  # fmt: skip
