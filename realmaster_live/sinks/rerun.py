@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 
 HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
 START_S = 10.0
+ANSWER_S = 2.0  # how long a viewer may take to greet
+SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # an empty frame of that type (RFC 9113, 6.5)
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS  # of a client (RFC 9113, 3.4)
 STREAMS: tuple[Which, Which] = ("sim", "real")
 
 
@@ -225,7 +228,7 @@ def _boxes(frame: Frame) -> Any:
 def _wait_for(address: tuple[str, int], process: subprocess.Popen[bytes] | None) -> None:
     """Wait until a viewer answers; raise ConfigError where none does."""
     deadline = time.monotonic() + (START_S if process is not None else 0.0)
-    while not _answers(address):
+    while not _is_viewer(address):
         ended = process is not None and process.poll() is not None
         if ended or time.monotonic() > deadline:
             remedy = "use rerun:serve or rerun:FILE.rrd where there is no screen"
@@ -234,6 +237,16 @@ def _wait_for(address: tuple[str, int], process: subprocess.Popen[bytes] | None)
                 f"{remedy}"
             )
         time.sleep(0.1)
+
+
+def _is_viewer(address: tuple[str, int]) -> bool:
+    """Return whether something at an address greets as gRPC does, with HTTP/2's settings."""
+    try:
+        with socket.create_connection(address, ANSWER_S) as one:
+            one.sendall(GREETING)
+            return one.recv(len(SETTINGS))[3:4] == SETTINGS[3:4]
+    except OSError:
+        return False
 
 
 def _answers(address: tuple[str, int]) -> bool:

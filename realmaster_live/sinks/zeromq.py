@@ -8,6 +8,7 @@ docs/ways-out.md has the keys and a reader.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from typing import Any
 
@@ -19,6 +20,7 @@ from realmaster_live.sinks.encoding import Encodings
 from realmaster_live.sinks.urls import SinkUrl
 
 zmq = require("zmq", extra="zmq")
+log = logging.getLogger(__name__)
 
 VERSION = 1
 LAST_PORT = 65535  # ZeroMQ itself takes larger ones, modulo 65536
@@ -64,6 +66,8 @@ class ZeroMqPublisher:
                 f"{self.endpoint}: choose another port or address"
             ) from error
         self._socket = socket
+        if self.endpoint.endswith((":*", ":0")):
+            log.warning("ZeroMQ: connect to %s", socket.last_endpoint.decode())
 
     def begin(self, run: RunInfo) -> None:
         """Share the run's JPEG files."""

@@ -77,3 +77,13 @@ def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
     assert sink._process.poll() is not None
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
+
+
+def test_a_server_that_is_no_viewer_or_says_nothing_is_one_sentence(monkeypatch):
+    from realmaster_live.sinks import rerun
+
+    monkeypatch.setattr(rerun, "ANSWER_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rerun:127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=r"expected a Rerun viewer at .*, got none"):
+            drive(rm.open_sink(url))

@@ -1,5 +1,6 @@
 """The URLs of --to: each scheme's module, its pip command, and what is wrong with others."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -127,6 +128,13 @@ def test_zeromq_takes_a_port_that_there_is(url):
 def test_zeromq_takes_its_own_endpoints(url):
     pytest.importorskip("zmq")
     rm.open_sink(url).close()
+
+
+def test_a_port_that_the_system_chose_for_zeromq_is_said(caplog):
+    pytest.importorskip("zmq")
+    with rm.open_sink("zmq://127.0.0.1:0"):
+        found = re.search(r"ZeroMQ: connect to tcp://127\.0\.0\.1:(\d+)", caplog.text)
+        assert found is not None and int(found[1]) > 0
 
 
 def test_a_namespace_of_ros_is_checked_before_the_run():
