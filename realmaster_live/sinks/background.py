@@ -104,6 +104,7 @@ class BackgroundSink:
         self._counts = dict.fromkeys(("written", "dropped", "failed"), 0)
         self._seconds: deque[float] = deque(maxlen=LATENCIES)
         self._error = ""
+        self._in_hand = 0  # frames of the chunk that the sink is writing
         self._opened = self._closed = False
 
     def __enter__(self) -> Self:
@@ -166,6 +167,8 @@ class BackgroundSink:
         self._thread.join(CLOSE_S[self.policy])
         if self._thread.is_alive():
             self._counts["dropped"] += sum(map(len, self._queue.close()))
+            self._counts["failed"] += self._in_hand
+            self._error = self._error or f"it did not end in {CLOSE_S[self.policy]:g} s"
             log.warning("%s did not end in %g s: left as it is", self.name, CLOSE_S[self.policy])
 
     def _open(self) -> None:
@@ -200,9 +203,10 @@ class BackgroundSink:
                 os.setpriority(os.PRIO_PROCESS, native, min(19, own + NICENESS))
         with contextlib.suppress(QueueClosed):
             while (chunk := queue.get()) is not None:
-                began = time.monotonic()
+                began, self._in_hand = time.monotonic(), len(chunk)
                 with self.span(self.name, chunk):
                     taken = self._guarded(self.sink.write, chunk)
+                self._in_hand = 0
                 self._seconds.append(time.monotonic() - began)
                 self._counts["written" if taken else "failed"] += len(chunk)
                 del chunk  # its pictures are not kept while the next one is waited for

@@ -150,6 +150,8 @@ def test_one_that_never_ends_is_left_behind(monkeypatch, caplog):
         assert gate.entered.wait(60)
     assert "did not end in 0.2 s" in caplog.text
     assert sink.figures.dropped == 8  # what still waited
+    assert sink.figures.failed == 4  # what it never took
+    assert "4 failed (it did not end in 0.2 s)" in str(sink.figures)
     gate.released.set()
 
 

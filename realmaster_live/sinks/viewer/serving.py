@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from realmaster_live.errors import ConfigError
+from realmaster_live.errors import ConfigError, reason
 from realmaster_live.optional import require
 from realmaster_live.sinks.viewer.access import HOSTS, http_log
 
@@ -57,8 +57,8 @@ class ServingThread:
         if self._failed is not None:
             self.stop()
             raise ConfigError(
-                f"expected a free port of this machine for the view, got {self._failed}: choose "
-                "another port, or 0, or another address"
+                f"expected a free port of this machine for the view, got {reason(self._failed)}: "
+                "choose another port, or 0, or another address"
             ) from self._failed
 
     def stop(self) -> None:
