@@ -228,9 +228,10 @@ def hidden_table(hidden: Mapping[str, Hidden]) -> list[str]:
             for name in shown
         ]
         worst = max(each.beyond, key=lambda name: each.beyond[name].value, default="")
+        cells.append("")
         if worst:
             value, (low, high) = each.beyond[worst].value, each.beyond[worst].interval
-            cells.append(f"{value:.2f} [{low:.2f}, {high:.2f}], {worst.replace('_', ' ')}")
+            cells[-1] = f"{value:.2f} [{low:.2f}, {high:.2f}], {worst.replace('_', ' ')}"
         lines.append(f"| {' | '.join([prompt, *cells])} |")
     return lines
 

@@ -96,7 +96,9 @@ def test_losses_are_those_computed_by_hand():
     assert found.beyond["edges"].interval == pytest.approx((0.2, 0.2))
     gaining = [(scores(0.8), scores(0.9), scores(0.95), scores(0.85))] * 6
     assert hidden(gaining).beyond["edges"].value == pytest.approx(0.05), "a gain is no excuse"
-    assert not hidden(rows[:5]).beyond, "five clips say too little"
+    few = hidden(rows[:5])
+    assert not few.beyond, "five clips say too little"
+    assert figures.hidden_table({"night": few})[-1] == "| night |  |"
 
 
 def test_a_score_that_no_truth_says_is_held_to_the_bar_as_it_is(drive):
