@@ -38,7 +38,8 @@ blueprint = require("rerun.blueprint", extra="rerun")
 log = logging.getLogger(__name__)
 
 HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
-START_S = 10.0
+START_S = 60.0  # how long a viewer may take to start; one that ends is noticed at once
+END_S = 10.0  # for what is still on its way, and for the viewer's end
 ANSWER_S = 2.0  # how long a viewer may take to greet
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # an empty frame of that type (RFC 9113, 6.5)
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS  # of a client (RFC 9113, 3.4)
@@ -132,7 +133,7 @@ class RerunSink:
 
     def close(self) -> None:
         """Finish the file, or leave the viewer."""
-        self._stream.flush(timeout_sec=START_S)
+        self._stream.flush(timeout_sec=END_S)
         self._stream.disconnect()
         if self._viewer == "browser":
             self._end()
@@ -181,7 +182,7 @@ class RerunSink:
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-        process.wait(START_S)
+        process.wait(END_S)
 
     def _log_camera(self, frame: Frame) -> None:
         height, width = frame.image.shape[:2]
