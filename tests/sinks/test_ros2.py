@@ -14,6 +14,7 @@ import pytest
 from driven_scene import SIZE, driven_chunk, intrinsics
 from PIL import Image
 from sink_drive import drive, run_info
+from waiting import until
 
 import realmaster_live as rm
 from realmaster_live.errors import ConfigError, RecordingError
@@ -67,6 +68,8 @@ def test_another_process_gets_every_stamp_and_picture(domain):
         while reader.poll() is None and time.monotonic() < deadline:
             chunks.append(driven_chunk(len(chunks)))
             sink.write(chunks[-1])
+            written = sum(map(len, chunks))  # what comes too fast is left out
+            until(lambda: sink.figures.written == written)  # noqa: B023
             time.sleep(0.1)
     finally:
         reader.kill()
