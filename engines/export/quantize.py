@@ -3,9 +3,9 @@
 The transformer's products use dynamic quantization, in which activations are scaled at run time.
 The autoencoder's convolutions use static scales that are calibrated on clips, those of the decoder
 on the latents that the model itself makes: a model that was trained on its pictures makes others
-than the encoder makes of the truth, and what lies outside of the scales is cut off. The decoder's
-last layers, which write pixels, stay float32: they have only a few thousand weights and would
-cause nearly all of the quality loss.
+than the encoder makes of the truth, and what lies outside of the scales is cut off. Features stay
+in 8 bits from convolution to convolution. The decoder's sums with the render, its tone and its
+precipitation stay float32: they are small, and rounding them would show in the pictures.
 
 Legend: T frames of a chunk, H W pixels.
 """

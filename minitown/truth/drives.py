@@ -33,7 +33,7 @@ class Drive:
     warm_up_s: float
     mount: Pose
     fov_deg: float
-    two_wheelers: bool = False  # in every second place of the traffic
+    two_wheelers: bool = False  # two of five vehicles of the traffic
 
     @property
     def name(self) -> str:

@@ -42,7 +42,7 @@ def showing(
 
     Every half second of the drive's first 15 s is looked at. `kind` is one of KINDS: "lights" looks
     for the largest lamp that can be read, the others for the most pixels of their classes; for
-    "two-wheelers", every second vehicle of the traffic is one. Without any, the moments are None.
+    "two-wheelers", two of five vehicles of the traffic are some. Without any, the moments are None.
     """
     plan = replace(plan, two_wheelers=kind == TWO_WHEELERS)
     best, found, start = 0.0, None, 0

@@ -166,3 +166,24 @@ def test_weights_of_unfolding_layers_are_averaged_and_rule_nothing(tmp_path):
         plain, _ = loaded.decode(latent, cells, memory)
     middle = plain[:, :, 40:56, 40:56]  # far from the borders
     assert float((middle - middle[..., :1, :1]).abs().max()) < 1e-4
+
+
+def test_residual_and_gain_of_two_layers_become_one(tmp_path):
+    torch.manual_seed(0)
+    autoencoder, transformer = StreamingAutoencoder(TINY), InContextTransformer(TINY)
+    write = autoencoder.decoder.write
+    nn.init.normal_(write.weight, std=0.05)
+    nn.init.normal_(write.bias, std=0.05)
+    gain = torch.randn(12, TINY.half, 1, 1)
+    with torch.no_grad():  # what a layer of 1 x 1 weights could do
+        write.weight[12:] = nn.functional.pad(gain, (1, 1, 1, 1))
+    save_checkpoint(tmp_path, autoencoder, transformer)
+    path = tmp_path / "autoencoder.safetensors"
+    former = load_file(path)
+    rest, bias = former.pop("decoder.write.weight"), former.pop("decoder.write.bias")
+    former["decoder.rest.weight"], former["decoder.gain.weight"] = rest[:12].clone(), gain
+    former["decoder.rest.bias"], former["decoder.gain.bias"] = bias[:12].clone(), bias[12:] - 1.0
+    save_file(former, path)
+    loaded, _ = load_checkpoint(tmp_path)
+    for name, tensor in autoencoder.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], tensor, msg=name)

@@ -11,9 +11,12 @@ from realmaster_live.cli.export import read_clips
 from realmaster_live.engines.export.export import export
 from realmaster_live.engines.export.quantize import (
     LAST,
+    WRITES,
     Rendered,
+    after,
     check_agreement,
     choose,
+    convolutions,
     denoiser,
     realize,
 )
@@ -120,6 +123,11 @@ def test_weights_are_bytes_once_and_the_last_layers_are_not(int8_model, tiny_mod
         last = [kind for tensor, kind in kinds.items() if LAST.search(tensor)]
         assert bool(last) == (name == "decode")
         assert onnx.TensorProto.INT8 not in last
+    decode = onnx.load(int8_model / "decode.onnx", load_external_data=False)
+    assert not any(node.op_type == "Relu" for node in decode.graph.node)  # all are within scales
+    written = after(decode, convolutions(decode, WRITES))
+    steps = [node.op_type for node in decode.graph.node if node.name in written]
+    assert steps.count("QuantizeLinear") <= 1  # residual and gain; what is made of them is exact
     assert 0 < sum(length for _, length in stored) < total  # context and denoise share
     size = (int8_model / WEIGHTS_FILE).stat().st_size
     assert size < (tiny_model / WEIGHTS_FILE).stat().st_size
