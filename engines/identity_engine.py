@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from realmaster_live.engines.sizes import check_cameras, check_together, spec_text
+from realmaster_live.engines.sizes import check_cameras, check_fits, check_together, spec_text
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.prompts import AS_SIMULATED, check_prompt
+
+BYTES = 6  # a pixel: it and its copy
 
 
 class IdentityEngine:
@@ -15,6 +17,7 @@ class IdentityEngine:
 
     def __init__(self, spec: ChunkSpec, *, cameras: int = 1) -> None:
         check_cameras(cameras)
+        check_fits(spec, BYTES)
         self._spec, self.cameras = spec, cameras
 
     def __repr__(self) -> str:

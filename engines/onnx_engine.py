@@ -28,7 +28,7 @@ from realmaster_live.engines.manifest import (
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_sessions import choose_providers, open_sessions
 from realmaster_live.engines.past import Past
-from realmaster_live.engines.sizes import check_frames, filled, spec_of, spec_text
+from realmaster_live.engines.sizes import check_fits, check_frames, filled, spec_of, spec_text
 from realmaster_live.errors import EngineError
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.profile import Profile
@@ -94,6 +94,8 @@ class OnnxEngine:
         self._profile = profile = Profile.from_dict(self.manifest["profile"])
         self._stride = profile.token_stride
         self._spec = spec_of(profile, width, height, fps)
+        if device == "cpu":
+            check_fits(self._spec)
         self._sigmas = self._choose_sigmas(steps)
         self._due = self._taken = 0  # frames of the next chunk and of the last one
         self._may_decode: AbstractContextManager[object] = (

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.errors import EngineError
+from realmaster_live.errors import EngineError, OutOfMemory
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.profile import Profile
+from realmaster_live.system.host import total_bytes
+
+LEAST_BYTES = 100  # a pixel of a chunk, of any network on the CPU: the embedded one takes 150
 
 
 def fitting_sizes(width: int, height: int, stride: int = 32) -> list[tuple[int, int]]:
@@ -50,6 +53,17 @@ def spec_of(profile: Profile, width: int, height: int, fps: float) -> ChunkSpec:
         width=width,
         fps=fps,
     )
+
+
+def check_fits(spec: ChunkSpec, bytes_a_pixel: int = LEAST_BYTES) -> None:
+    """Raise OutOfMemory if a chunk's pixels need more than all the memory of this machine."""
+    least, total = spec.frames * spec.height * spec.width * bytes_a_pixel, total_bytes()
+    if least > total:
+        raise OutOfMemory(
+            f"expected pictures that fit in {total / 2**30:.0f} GiB of memory, got "
+            f"{spec.width}x{spec.height}, of which a chunk takes {least / 2**30:.0f} GiB or more: "
+            "use a smaller size"
+        )
 
 
 def spec_text(spec: ChunkSpec) -> str:

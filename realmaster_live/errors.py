@@ -56,7 +56,7 @@ class PlanMismatch(EngineError):
 
 
 class OutOfMemory(EngineError):
-    """The device has too little memory for the engine."""
+    """The device or the machine has too little memory for the engine."""
 
 
 class RecordingError(RealMasterError):

@@ -165,7 +165,7 @@ def check_prompt(name: str, known: Collection[str]) -> None:
     """Raise EngineError for a prompt that a model has no embedding of; it offers the nearest."""
     if name in known:
         return
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.4) or list(known)
+    near = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.4) or list(known)
     raise EngineError(
         f"expected a prompt that this model has an embedding of, got {name!r}: "
         f"use {' or '.join(map(repr, near))}"

@@ -10,7 +10,7 @@ import atexit
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from realmaster_live.bridges.carla.realized_camera import (
     tick_in_lockstep,
 )
 from realmaster_live.errors import ConfigError
-from realmaster_live.feeds.choice import CameraChoice
+from realmaster_live.feeds.choice import PICTURE_SENSOR, CameraChoice, picture_size
 from realmaster_live.feeds.realizing import Realizing
 
 log = logging.getLogger(__name__)
@@ -106,6 +106,9 @@ class Injection:
             "destroy": carla.Actor.destroy,
         }
         self._tick = carla.World.tick
+        self._batches = {
+            name: getattr(carla.Client, name) for name in ("apply_batch", "apply_batch_sync")
+        }
 
     def patch(self) -> None:
         """Put our methods in place of carla's."""
@@ -133,8 +136,18 @@ class Injection:
             of_world = [one for (id_, _), one in injection._cameras.items() if id_ == world.id]
             return tick_in_lockstep(lambda: injection._tick(world, seconds), of_world)
 
+        def batch(name: str) -> Callable[..., Any]:
+            def apply(client: Any, commands: Sequence[Any], *arguments: Any, **named: Any) -> Any:
+                """Apply as carla does; cameras that are destroyed need no engine any more."""
+                injection._leave_destroyed(client, commands)
+                return injection._batches[name](client, commands, *arguments, **named)
+
+            return apply
+
         self._carla.Sensor.listen, self._carla.Sensor.stop = listen, stop
         self._carla.Actor.destroy = destroy
+        for name in self._batches:
+            setattr(self._carla.Client, name, batch(name))
         if self._realizing.policy == "lockstep":
             self._carla.World.tick = tick
         atexit.register(self.close)
@@ -144,9 +157,15 @@ class Injection:
         key = _key_of(sensor)
         if key in self._cameras:
             return self._cameras[key]
+        if sensor.type_id != PICTURE_SENSOR:
+            return None
         choice = self._realizing.cameras
         if not choice.fits(sensor.type_id, sensor.attributes):
+            size, role = picture_size(sensor.attributes), role_of(sensor) or "no role"
+            about = f"{sensor.id} ({role}, {size[0]}x{size[1]})"
+            log.warning("camera %s stays as drawn: it is not chosen", about)
             return None
+        self._leave_dead()
         if not choice.has_room(len(self._cameras)):
             log.warning("camera %d stays as drawn: %d are realized", sensor.id, choice.count)
             return None
@@ -176,14 +195,33 @@ class Injection:
 
     def close(self) -> None:
         """Stop all cameras, and say what each delivered."""
-        for (_, number), camera in self._cameras.items():
-            try:
-                camera.stop()
-            except Exception:
-                log.exception("camera %d could not be stopped", number)
-            log.warning("camera %d: %s", number, camera.figures)
-        self._cameras.clear()
+        for key in list(self._cameras):
+            self._leave(key)
         self._engines.close()
+
+    def _leave(self, key: _Key) -> None:
+        """Stop realizing a camera, and say what it delivered."""
+        camera = self._cameras.pop(key)
+        try:
+            camera.close()
+        except Exception:
+            log.exception("camera %d could not be stopped", key[1])
+        log.warning("camera %d: %s", key[1], camera.figures)
+
+    def _leave_dead(self) -> None:
+        """Leave cameras that another world has taken the place of."""
+        for key in [key for key, one in self._cameras.items() if not one.camera.is_alive]:
+            self._leave(key)
+
+    def _leave_destroyed(self, client: Any, commands: Sequence[Any]) -> None:
+        """Leave cameras that commands of a batch destroy."""
+        kind = self._carla.command.DestroyActor
+        numbers = {one.actor_id for one in commands if isinstance(one, kind)}
+        if numbers & {number for _, number in self._cameras}:
+            world = int(client.get_world().id)
+            for number in numbers:
+                if (world, number) in self._cameras:
+                    self._leave((world, number))
 
     def _destroy(self, number: int, camera: RealizedCamera) -> bool:
         """Destroy a camera, and say what it delivered."""

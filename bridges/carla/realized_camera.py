@@ -89,7 +89,15 @@ class RealizedCamera:
         return self.figures.dropped
 
     def listen(self, callback: Callback) -> None:
-        """Deliver realized images to `callback` until `stop`; another call takes its place."""
+        """Deliver realized images to `callback` until `stop`; another call takes its place.
+
+        Raises:
+            TypeError: `callback` cannot be called, as of the client's own cameras.
+        """
+        if not callable(callback):
+            raise TypeError(
+                f"expected a callback that takes an image, got {callback!r}: give a function"
+            )
         self.stop()
         name = f"camera {self._camera.id}"
         role = role_of(self._camera)
@@ -130,21 +138,33 @@ class RealizedCamera:
         if isinstance(self._engine, TwoPass):
             self._engine.hand_over()
 
-    def destroy(self) -> bool:
-        """Stop, destroy the wrapped camera, and give the engine back where it is ours."""
+    def close(self) -> None:
+        """Stop, and give the engine back where it is ours; may be called twice."""
         try:
             self.stop()
         finally:
             self._on_destroy()
+
+    def destroy(self) -> bool:
+        """Close, and destroy the wrapped camera."""
+        try:
+            self.close()
+        finally:
             destroyed = bool(self._camera.destroy())
         return destroyed
 
+    def __repr__(self) -> str:
+        """Show the wrapped camera, as the client does, and the policy."""
+        return f"RealizedCamera({self._camera}, {self._policy})"
+
     def __getattr__(self, name: str) -> Any:
         """Return the wrapped camera's attribute; raise first what went wrong in the background."""
-        feed = self.__dict__.get("_feed")
+        if name in ("_camera", "_feed"):  # of a copy that is not made yet
+            raise AttributeError(name)
+        feed = self._feed
         if feed is not None and feed.error is not None:
             self.stop()
-        return getattr(self.__dict__["_camera"], name)
+        return getattr(self._camera, name)
 
     def _announcement(self) -> str:
         """Return what the log says when the camera begins to listen."""

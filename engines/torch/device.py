@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from realmaster_live.engines.sizes import fitting_sizes
+from realmaster_live.engines.sizes import check_fits, fitting_sizes
 from realmaster_live.errors import EngineError, OutOfMemory
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.cost import cost, engine_bytes
@@ -116,9 +116,9 @@ def check_precision(precision: str, device: torch.device) -> None:
 def check_memory(
     profile: Profile, spec: ChunkSpec, device: torch.device, precision: str, cameras: int = 1
 ) -> None:
-    """Raise OutOfMemory where an engine does not fit the free memory of a CUDA device."""
+    """Raise OutOfMemory where an engine does not fit a CUDA device's free memory, or our own."""
     if device.type != "cuda":
-        return
+        return check_fits(spec)
     free, _ = torch.cuda.mem_get_info(device)
     problem = too_little(profile, spec, precision, free, str(device), cameras)
     if problem is not None:

@@ -31,8 +31,10 @@ def run(options: Inject) -> int:
     program = shutil.which(options.command[0])
     if program is None:
         raise ConfigError(
-            f"expected a program after --, got {options.command[0]!r}, which is not found: write "
-            "realmaster inject [options] -- python their_script.py"
+            f"expected a program after --, got {options.command[0]!r}, which is not found or is no "
+            "program: write realmaster inject [options] -- python their_script.py"
         )
+    realizing = options.realizing()
+    realizing.check_engine()
     sys.stdout.flush()
-    os.execve(program, options.command, environment(options.realizing(), os.environ))
+    os.execve(program, options.command, environment(realizing, os.environ))

@@ -40,11 +40,13 @@ def run(options: Proxy) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     if options.exit_with_parent is not None:
         exit_with_parent(options.exit_with_parent)
+    realizing = options.realizing()
+    realizing.check_engine()
     with (
         termination_raises(),
         CarlaProxy(
             options.upstream,
-            options.realizing(),
+            realizing,
             host=options.host,
             port=options.port,
             all_streams=options.all_streams,

@@ -15,6 +15,7 @@ from realmaster_live.protocols import Engine
 
 Size = tuple[int, int]
 NAMED = ("embedded", "identity")  # engines that need no folder
+TRIAL_SIZE = (512, 288)
 STRIDE = 32  # pixels; sides that are multiples of it fit the embedded model
 
 
@@ -41,11 +42,20 @@ class Realizing:
     def __post_init__(self) -> None:
         """Check that the options go together; raises ConfigError."""
         check_record(self.policy, self.record)
+        if self.size is not None and not _is_size(self.size):
+            raise ConfigError(
+                f"expected size as (width, height) in pixels, got {self.size!r}: give two whole "
+                "numbers, such as (512, 288)"
+            )
         if self.engine not in NAMED and not Path(self.engine).is_dir():
             raise ConfigError(
                 f"expected {' or '.join(NAMED)} or the folder of an engine, got {self.engine!r}: "
                 "give the folder that an export, a training or a build wrote"
             )
+
+    def check_engine(self) -> None:
+        """Load the engine once, so that what is wrong shows early; raises what loading raises."""
+        self._load(*(self.size or TRIAL_SIZE), fps=20.0).close()
 
     def engines(self) -> SharedEngines:
         """Return what loads an engine for each camera."""
@@ -64,6 +74,14 @@ class Realizing:
 def rounded(side: int) -> int:
     """Return the multiple of 32 nearest to a side in pixels, the lower one of two, and not 0."""
     return max(STRIDE, (side + STRIDE // 2 - 1) // STRIDE * STRIDE)
+
+
+def _is_size(size: object) -> bool:
+    return (
+        isinstance(size, tuple | list)
+        and len(size) == 2
+        and all(isinstance(side, int) and side > 0 for side in size)
+    )
 
 
 def check_record(policy: str, record: object) -> None:

@@ -14,15 +14,21 @@ from realmaster_live.system.nvidia import query_gpus
 
 def describe_host() -> dict[str, Any]:
     """Return processor, cores, memory, system and Python version."""
+    memory = total_bytes()
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
-        if hasattr(os, "sysconf")
-        else None,
+        "memory_gib": None if memory == sys.maxsize else round(memory / 2**30, 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+def total_bytes() -> int:
+    """Return the memory of this machine; no limit where the system does not say."""
+    if not hasattr(os, "sysconf"):
+        return sys.maxsize
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def available_bytes() -> int:

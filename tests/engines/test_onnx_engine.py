@@ -14,7 +14,7 @@ from realmaster_live.engines.onnx_engine import STAGES, OnnxEngine
 from realmaster_live.engines.past import Past
 from realmaster_live.engines.program.rehearsal import noise_chunk
 from realmaster_live.engines.sizes import fitting_sizes
-from realmaster_live.errors import BuildError, ConfigError, EngineError
+from realmaster_live.errors import BuildError, ConfigError, EngineError, OutOfMemory
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.profile import TINY
@@ -128,6 +128,12 @@ def test_wrong_sizes_and_steps_are_refused(tiny_model):
         OnnxEngine(tiny_model, width=640, height=360)
     with pytest.raises(EngineError, match="steps among 1, 2, 4, got 3"):
         OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, steps=3)
+
+
+@pytest.mark.parametrize("name", ["embedded", "identity"])
+def test_pictures_that_no_memory_holds_are_refused(name):
+    with pytest.raises(OutOfMemory, match=r"got 262144x131072, of which .*: use a smaller size"):
+        load_engine(name, width=2**18, height=2**17)
 
 
 def test_closed_engine_says_so(tiny_model):

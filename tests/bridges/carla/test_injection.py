@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from realmaster_live.bridges.carla.injection import VARIABLE, environment, read_realizing
+from realmaster_live.cli import main
 from realmaster_live.errors import ConfigError
 from realmaster_live.feeds.choice import CameraChoice
 from realmaster_live.feeds.realizing import Realizing
@@ -83,6 +84,7 @@ def test_a_strict_program_sees_photoreal_cameras(blank_minitown, drawn):
     assert seen["rgb-front"][:-1] == [drawn["rgb-front"]] * (ticks - 1)
     assert seen["rgb-front"][-1] != drawn["rgb-front"]
     assert "(front): every image comes at once" in told
+    assert "(rear, 96x32) stays as drawn: it is not chosen" in told
     assert f"{ticks} of {ticks} images delivered, 1 of them photoreal" in told
 
 
@@ -160,6 +162,65 @@ def test_cameras_of_two_servers_are_told_apart(blank_minitown, running, tmp_path
     assert done.returncode == 0, done.stderr
     (number,) = done.stdout.split()[2:]
     assert done.stderr.count(f"camera {number}: ") == 2  # what each delivered
+
+
+EPISODES = """
+import queue, sys, carla
+client = carla.Client("127.0.0.1", int(sys.argv[1]), 8)
+client.set_timeout(60.0)
+world = client.get_world()
+settings = world.get_settings()
+settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
+world.apply_settings(settings)
+numbers = []
+try:
+    for apply in (client.apply_batch_sync, client.apply_batch, client.apply_batch_sync):
+        blueprint = world.get_blueprint_library().find("sensor.camera.rgb")
+        for key, value in (("image_size_x", 64), ("image_size_y", 32), ("role_name", "front")):
+            blueprint.set_attribute(key, str(value))
+        camera = world.spawn_actor(blueprint, carla.Transform(carla.Location(z=30.0)))
+        images = queue.Queue()
+        camera.listen(images.put)
+        frame = world.tick()
+        while images.get(timeout=60).frame != frame:
+            pass
+        numbers.append(camera.id)
+        apply([carla.command.DestroyActor(camera)])
+        world.tick()
+finally:
+    settings.synchronous_mode, settings.fixed_delta_seconds = False, None
+    world.apply_settings(settings)
+print(*numbers)
+"""
+
+
+def test_cameras_that_a_batch_destroys_make_room_for_others(blank_minitown):
+    options = ("--count", "1", "--engine", "identity")
+    inject = (sys.executable, "-m", "realmaster_live", "inject", *options)
+    command = (sys.executable, "-c", EPISODES, str(blank_minitown.port))
+    done = subprocess.run([*inject, "--", *command], capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    numbers = done.stdout.split()
+    assert len(numbers) == 3 and "stays as drawn" not in done.stderr
+    for number in numbers:
+        assert f"camera {number}: 1 of 1 images delivered" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--prompt", "sleet"), "expected a prompt"),
+        (("--size", "100x100"), "expected a width"),
+        (("--size", "32000x32000"), "expected pictures that fit"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["inject", "proxy"])
+def test_what_no_engine_can_do_ends_it_before_the_program_starts(verb, options, expected, capsys):
+    program = ("--", sys.executable, "-c", "print('started')") if verb == "inject" else ()
+    assert main([verb, *options, *program]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(f"realmaster: error: {expected}") and not said.out
+    assert said.err.count("\n") == 1
 
 
 def test_the_options_survive_the_environment(tmp_path):

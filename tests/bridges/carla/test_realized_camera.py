@@ -11,7 +11,7 @@ import pytest
 import realmaster_live
 from realmaster_live.bridges.carla.images import bgra_view, rgb
 from realmaster_live.bridges.carla.realized_camera import RealizedCamera, tick_in_lockstep
-from realmaster_live.errors import ConfigError, FrameTimeout
+from realmaster_live.errors import ConfigError, EngineError, FrameTimeout
 from realmaster_live.frames.chunk import Chunk, ChunkSpec
 from realmaster_live.recording import Recording
 
@@ -221,8 +221,34 @@ def test_everything_else_is_the_cameras(owner, camera):
     assert realmaster.attributes == camera.attributes
     assert realmaster.parent.id == owner.hero.id and realmaster.camera is camera
     assert not realmaster.is_listening()
+    assert str(camera) in repr(realmaster)
     with pytest.raises(AttributeError, match="no_such_thing"):
         realmaster.no_such_thing  # noqa: B018
+
+
+def test_what_is_no_callback_is_refused_and_the_listener_stays(owner, camera):
+    got: list = []
+    realmaster = RealizedCamera(camera, Negative())
+    realmaster.listen(got.append)
+    for other in (None, 3):
+        with pytest.raises(TypeError):
+            owner.spawn_camera(image_size_x=WIDTH, image_size_y=HEIGHT).listen(other)  # the same
+        with pytest.raises(TypeError, match="expected a callback"):
+            realmaster.listen(other)
+    before = len(got)
+    owner.wait_until(lambda: len(got) > before)
+    realmaster.stop()
+
+
+@pytest.mark.parametrize("size", ["512x288", (512,), (512.0, 288.0), (0, 32), 512])
+def test_what_is_no_size_is_refused(camera, size):
+    with pytest.raises(ConfigError, match=r"expected size as \(width, height\) in pixels, got"):
+        realmaster_live.realize(camera, size=size)
+
+
+def test_a_prompt_that_is_no_text_is_refused(camera):
+    with pytest.raises(EngineError, match=r"expected a prompt .* got 3: use"):
+        realmaster_live.realize(camera, prompt=3)
 
 
 def test_destroy_destroys_the_camera_and_only_our_own_engine(owner, camera):

@@ -131,8 +131,11 @@ def test_what_is_not_there_is_named(tiny_checkpoint, tmp_path, monkeypatch):
         check_precision("fp8", torch.device("cuda", 0))
 
 
-def test_too_large_a_picture_says_what_it_would_take(tiny_checkpoint):
+def test_too_large_a_picture_says_what_it_would_take(tiny_checkpoint, monkeypatch):
     side = 2**22  # 4 * 3 * side * side bytes of frames: more than any machine has
+    with pytest.raises(OutOfMemory, match=r"expected pictures that fit in \d+ GiB of memory, got"):
+        TorchEngine(tiny_checkpoint, width=side, height=side)
+    monkeypatch.setattr("realmaster_live.engines.sizes.total_bytes", lambda: 2**62)
     with pytest.raises(OutOfMemory, match=r"expected \d+ bytes more memory on cpu .* 2097152x2097"):
         TorchEngine(tiny_checkpoint, width=side, height=side)
 
