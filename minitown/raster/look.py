@@ -30,6 +30,7 @@ class Look:
         texture_contrast: 1 draws textures as they are, 0 only their mean colour.
         texture_scale: repeats of ground textures relative to the town's own.
         lod_bias: levels by which textures are blurred.
+        anisotropy: places along a slope at which a pixel reads a texture, at most; 1 blurs it.
         palette: matrix that mixes the linear red, green, blue of every surface; lamps keep theirs.
         haze_per_m: extinction of the air a metre, on top of the weather's.
         cloud_cover: share of the sky by which there are more clouds than the weather says.
@@ -54,6 +55,7 @@ class Look:
     texture_contrast: float = 1.0
     texture_scale: float = 1.0
     lod_bias: float = 0.0
+    anisotropy: int = 4
     palette: tuple[Colour, Colour, Colour] = NATURAL
     haze_per_m: float = 0.0
     cloud_cover: float = 0.0
@@ -95,6 +97,7 @@ LOOK_B = Look(
     texture_contrast=1.4,
     texture_scale=2.0,
     lod_bias=-0.8,
+    anisotropy=1,
     palette=((0.90, 0.12, 0.0), (0.08, 0.84, 0.06), (0.04, 0.08, 0.84)),
     haze_per_m=0.0008,
     cloud_cover=0.10,
@@ -144,6 +147,7 @@ def draw_look(seed: int) -> Look:
         cloud_cover=float(draw.uniform(0.0, 0.2)),
         sharpening=float(draw.uniform(0.0, 0.8)),
         faceted=bool(draw.random() < 0.5),
+        anisotropy=int(draw.integers(1, 6)),
     )
 
 
@@ -164,7 +168,7 @@ def look_named(name: str) -> Look:
             f"expected the look {', '.join(LOOKS)} or {DRAWN}N, which is drawn at random from the "
             f"number N, or one of these with {ALIASED} behind it, got {name!r}: choose one"
         )
-    return look if base == name else replace(look, name=name, samples=1)
+    return look if base == name else replace(look, name=name, samples=1, anisotropy=1)
 
 
 NIGHT_AMBIENT = np.array([0.030, 0.040, 0.075])
@@ -195,6 +199,7 @@ class Lighting(NamedTuple):
     contrast: np.float32
     texture_contrast: np.float32
     lod_bias: np.float32
+    anisotropy: int
     faceted: bool
 
 
@@ -250,5 +255,6 @@ def lighting(look: Look, weather: Weather) -> Lighting:
         contrast=np.float32(look.contrast),
         texture_contrast=np.float32(look.texture_contrast),
         lod_bias=np.float32(look.lod_bias),
+        anisotropy=look.anisotropy,
         faceted=look.faceted,
     )

@@ -130,13 +130,21 @@ def surface_at(
     wi: Scalar,
     wj: Scalar,
     wk: Scalar,
-    pixel_m: Scalar,
+    across: Scalar,
+    stretch: Scalar,
+    taps: int,
+    di: Scalar,
+    dj: Scalar,
+    dk: Scalar,
     out: Array,
 ) -> None:
     """Read the texture of triangle t into out (4,): colour (square root of linear), roughness.
 
-    pixel_m: what a pixel covers there, in metres. Without a texture, out becomes 1 and the
-    material's roughness.
+    A pixel covers `across` metres there, and `stretch` times as many along the slope, over which
+    the corners' shares change by di, dj, dk: the mean of that many `taps` along it is read, each of
+    a level so blurred that they lose or alias as little as they can (anisotropic filtering, as
+    Heckbert 1989, section 3.5.8, has it). Without a texture, out becomes 1 and the material's
+    roughness.
     """
     row = geometry.surface[t]
     number = row % len(surfaces.level)
@@ -149,7 +157,7 @@ def surface_at(
     repeat = surfaces.table[row, SCALE]
     u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
     v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
-    steps = geometry.density[t] * repeat * F(side) * pixel_m
+    steps = geometry.density[t] * repeat * F(side) * across * sqrt(stretch / F(taps))
     level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
     chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
     offset = surfaces.offset[number]
@@ -157,7 +165,15 @@ def surface_at(
     for _ in range(chosen):
         offset += n * n
         n >>= 1
-    texel(surfaces.texels, offset, n, u, v, out)
+    du = (di * uv[i, 0] + dj * uv[j, 0] + dk * uv[k, 0]) * repeat
+    dv = (di * uv[i, 1] + dj * uv[j, 1] + dk * uv[k, 1]) * repeat
+    r, g, b, rough = ZERO, ZERO, ZERO, ZERO
+    for tap in range(taps):
+        place = (F(tap) + HALF) / F(taps) - HALF
+        texel(surfaces.texels, offset, n, u + du * place, v + dv * place, out)
+        r, g, b, rough = r + out[0], g + out[1], b + out[2], rough + out[3]
+    share = ONE / F(taps)
+    out[0], out[1], out[2], out[3] = r * share, g * share, b * share, rough * share
     for c in range(3):
         mean = surfaces.mean[number, c]
         out[c] = mean + (out[c] - mean) * light.texture_contrast

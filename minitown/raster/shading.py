@@ -145,8 +145,36 @@ def shade(
                 slot = geometry.slot[t]
                 if table[row, PAINT] > 0 and slot >= 0:
                     r, g, b = paints[slot, 0], paints[slot, 1], paints[slot, 2]
-                pixel_m = z / (lens.focal * sqrt(max(nv, F(0.03))))
-                surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
+                across = z / lens.focal
+                stretch = ONE / max(nv, F(0.03))
+                taps = min(int(stretch + HALF), light.anisotropy)
+                di, dj, dk = ZERO, ZERO, ZERO
+                if taps > 1:
+                    along = across * stretch / sqrt(max(ONE - nv * nv, TINY))
+                    ei, ej, ek = weights(
+                        geometry,
+                        t,
+                        px + (vx - nv * nx) * along,
+                        py + (vy - nv * ny) * along,
+                        pz + (vz - nv * nz) * along,
+                    )
+                    di, dj, dk = ei - wi, ej - wj, ek - wk
+                surface_at(
+                    geometry,
+                    surfaces,
+                    light,
+                    t,
+                    wi,
+                    wj,
+                    wk,
+                    across,
+                    stretch,
+                    taps,
+                    di,
+                    dj,
+                    dk,
+                    tap,
+                )
                 r, g, b, rough = r * tap[0], g * tap[1], b * tap[2], tap[3]
                 r, g, b = r * r, g * g, b * b
                 wet = light.wetness * max(nz - F(0.6), ZERO) * F(2.5)
@@ -304,8 +332,23 @@ def guide(
                 nz * unit,
             )
             cosine = abs(facing) / sqrt(dx * dx + dy * dy + dz * dz)
-            pixel_m = z / (lens.focal * sqrt(max(cosine, F(0.03))))
-            surface_at(geometry, surfaces, light, t, wi, wj, wk, pixel_m, tap)
+            across, stretch = z / lens.focal, ONE / max(cosine, F(0.03))
+            surface_at(
+                geometry,
+                surfaces,
+                light,
+                t,
+                wi,
+                wj,
+                wk,
+                across,
+                stretch,
+                1,
+                ZERO,
+                ZERO,
+                ZERO,
+                tap,
+            )
             row = geometry.surface[t]
             slot = geometry.slot[t]
             for c in range(3):

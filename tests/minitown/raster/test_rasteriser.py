@@ -162,3 +162,18 @@ def test_antialiasing_leaves_the_labels_and_averages_samples_at_edges(street, fr
     assert 0.01 < changed.mean() < 0.5
     assert np.abs(smooth.rgb - mean)[changed].max() <= 2.0
     assert np.abs(once.rgb - mean)[changed].max() > 30.0
+
+
+def test_textures_along_a_slope_are_near_the_mean_of_many_samples(street, frame, camera):
+    view, strong = camera(), dataclasses.replace(LOOK_A, texture_contrast=2.0)
+    fine = Rasteriser(street, look=strong, shadow_size=256).render(frame(), finer(view, 8))
+    height, width = view.height, view.width
+    mean = fine.rgb.reshape(height, 8, width, 8, 3).astype(np.float32).mean((1, 3))
+
+    def error(places: int) -> float:
+        look = dataclasses.replace(strong, anisotropy=places)
+        seen = Rasteriser(street, look=look, shadow_size=256).render(frame(), view)
+        wall = seen.semantic == HOUSE  # bricks, seen along the street
+        return float(np.abs(seen.rgb[wall] - mean[wall]).mean())
+
+    assert error(4) < 0.9 * error(1)
