@@ -7,6 +7,7 @@ import re
 import select
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 # the GIL; on two cores four listening cameras then starve the calls that tick.
 WORKER_THREADS = 8
 PROBE_TIMEOUT_S = 1.0
+AGAIN_S = 0.5  # from one question for the world to the next
 HANG_UP_S = 0.2  # a proxy whose server is gone accepts a connection and hangs up at once
 
 
@@ -76,19 +78,25 @@ def check_versions(versions: Versions) -> None:
 def open_world(client: Any, host: str, port: int, timeout_s: float) -> Any:
     """Return the client's world; raise ConnectError, naming a stream port that is shut.
 
+    A server that answers that it is not ready yet is asked again until `timeout_s` is over.
+
     CARLA answers calls at its RPC port and sends states and images over a second one, which is the
     RPC port + 1 unless the server was started with another.
     """
-    try:
-        return client.get_world()
-    except RuntimeError as error:
-        shut = stream_port_shut(host, port)
-        if shut is not None:
-            raise shut from error
-        raise ConnectError(
-            f"expected a world at {host}:{port} within {timeout_s:g} s, got {error}: wait until "
-            "the map is loaded"
-        ) from error
+    deadline = time.monotonic() + timeout_s - AGAIN_S
+    while True:
+        try:
+            return client.get_world()
+        except RuntimeError as error:
+            shut = stream_port_shut(host, port)
+            if shut is not None:
+                raise shut from error
+            if time.monotonic() > deadline:
+                raise ConnectError(
+                    f"expected a world at {host}:{port} within {timeout_s:g} s, got {error}: wait "
+                    "until the map is loaded"
+                ) from error
+        time.sleep(AGAIN_S)
 
 
 def stream_port_shut(host: str, port: int) -> ConnectError | None:

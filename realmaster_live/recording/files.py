@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from realmaster_live.system.texts import read_object
 
 msgspec = require("msgspec", extra="live")
 
+NO_ROOM = 2**16  # bytes; a disk with less is full
 PART = ".part"  # suffix of an unfinished file; a later write replaces it
 T = TypeVar("T")
 
@@ -111,12 +114,12 @@ def in_one_line(problem: object) -> str:
 
 
 def unwritable(path: Path, error: Exception) -> RecordingError:
-    """Return the error of a file that cannot be written."""
+    """Return the error of a file that cannot be written; not every library says of a full disk."""
     is_denied = isinstance(error, PermissionError)
     remedy = "change its permissions" if is_denied else "free some disk space"
-    return RecordingError(
-        f"expected to write {path}, got {reason(error)}: {remedy} or record elsewhere"
-    )
+    is_silent = not isinstance(error, OSError) and shutil.disk_usage(path.parent).free < NO_ROOM
+    got = os.strerror(errno.ENOSPC) if is_silent else reason(error)
+    return RecordingError(f"expected to write {path}, got {got}: {remedy} or record elsewhere")
 
 
 def unplayable(path: Path, error: Exception) -> RecordingError:

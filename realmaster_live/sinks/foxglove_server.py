@@ -68,7 +68,8 @@ class FoxgloveServer:
                 f"expected a free port of this machine for Foxglove, got {reason(error)} at "
                 f"{self._host}:{self._port}: choose another port or address"
             ) from error
-        self.url = f"ws://{self._host}:{self._server.port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        self.url = f"ws://{host}:{self._server.port}"
         log.warning("Foxglove: open a connection to %s", self.url)
 
     def begin(self, run: RunInfo) -> None:

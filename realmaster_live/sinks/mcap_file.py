@@ -9,6 +9,7 @@ from realmaster_live.errors import RecordingError, reason
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.optional import require
+from realmaster_live.recording.files import unwritable
 from realmaster_live.sinks.encoding import FilmOrOwn
 from realmaster_live.sinks.foxglove_topics import FoxgloveTopics
 from realmaster_live.sinks.urls import SinkUrl
@@ -37,6 +38,7 @@ class McapFile:
         self._topics = FoxgloveTopics()
         self._video = FilmOrOwn()
         self._writer: Any = None
+        self._failure: RecordingError | None = None
 
     def open(self) -> None:
         """Make the file.
@@ -72,9 +74,19 @@ class McapFile:
         self._writer.write_metadata("recording", facts)
 
     def write(self, chunk: Chunk) -> None:
-        """Append one chunk; what it holds is in the file when this returns."""
+        """Append one chunk; what it holds is in the file when this returns.
+
+        Raises:
+            RecordingError: the disk is full; and again for every further chunk.
+        """
+        if self._failure is not None:
+            raise self._failure
         self._topics.write(chunk, self._video)
-        self._writer.flush()
+        try:
+            self._writer.flush()
+        except (OSError, RuntimeError) as error:
+            self._failure = unwritable(self.path, error)
+            raise self._failure from error
 
     def close(self) -> None:
         """Finish the file."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from realmaster_live.errors import reason
@@ -23,21 +21,27 @@ av = require("av", extra="live")
 PROBE = {"probesize": "32", "analyzeduration": "0"}  # the first picture tells everything
 
 
-@contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """End the process if the block takes longer, whatever holds the interpreter's lock."""
-    with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
-        yield
+class Watchdog:
+    """Ends the process when a block takes longer, whatever holds the interpreter's lock."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._nowhere = Path(os.devnull).open("w")  # for the traceback  # noqa: SIM115
+
+    def __enter__(self) -> None:
+        faulthandler.dump_traceback_later(self._limit_s, exit=True, file=self._nowhere)
+
+    def __exit__(self, *exception: object) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
 def pass_on(url: str, form: str, limit_s: float, options: dict[str, str]) -> None:
     """Send the stream of standard input to a server; raises what FFmpeg raises."""
+    watchdog = Watchdog(limit_s)
     with av.open("pipe:0", format="nut", options=PROBE) as given:
         pictures = given.demux(video=0)
         start = next(pictures).pts
-        with limited(limit_s):
+        with watchdog:
             taken = av.open(url, "w", format=form, options=options)
             stream = taken.add_stream_from_template(given.streams.video[0])
             taken.start_encoding()
@@ -46,9 +50,9 @@ def pass_on(url: str, form: str, limit_s: float, options: dict[str, str]) -> Non
             if packet.pts is not None:  # the last one is empty
                 packet.pts = packet.dts = packet.pts - start
                 packet.stream = stream
-                with limited(limit_s):
+                with watchdog:
                     taken.mux(packet)
-        with limited(limit_s):
+        with watchdog:
             taken.close()
 
 

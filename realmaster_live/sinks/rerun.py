@@ -30,6 +30,7 @@ from realmaster_live.frames.classes import PALETTE, class_name
 from realmaster_live.frames.quaternion import to_quaternion
 from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.optional import require
+from realmaster_live.recording.files import unwritable
 from realmaster_live.sinks.encoding import Encodings, Which
 from realmaster_live.sinks.urls import SinkUrl
 
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
 START_S = 60.0  # how long a viewer may take to start; one that ends is noticed at once
+STALL_S = 2.0  # how long a viewer may take for a chunk before it gets no more
 END_S = 10.0  # for what is still on its way, and for the viewer's end
 ANSWER_S = 2.0  # how long a viewer may take to greet
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # an empty frame of that type (RFC 9113, 6.5)
@@ -83,6 +85,7 @@ class RerunSink:
         self._encodings = Encodings()
         self._stream: Any = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_behind = False  # whether the last chunk is still on its way
         self._first = ""  # camera, with whose frames the boxes are logged
 
     def open(self) -> None:
@@ -113,7 +116,15 @@ class RerunSink:
         self._stream.send_blueprint(_layout(tuple(run.source_info.cameras)))
 
     def write(self, chunk: Chunk) -> None:
-        """Log one chunk."""
+        """Log one chunk; it is in the file or at the viewer when this returns.
+
+        Raises:
+            RecordingError: the disk is full.
+            ConfigError: the viewer is gone, or has not taken the chunk, or the one before, within
+                STALL_S; the SDK, which would keep all that comes, is then given no more.
+        """
+        if self._is_behind:
+            self._flush()
         self._first = self._first or chunk.camera
         for row in range(len(chunk)):
             frame = chunk.frame(row)
@@ -130,13 +141,29 @@ class RerunSink:
             if chunk.trust:
                 score = rr.Scalars(chunk.trust[row].score)
                 self._stream.log(f"trust/{frame.camera}", score)
+        self._flush()
 
     def close(self) -> None:
         """Finish the file, or leave the viewer."""
-        self._stream.flush(timeout_sec=END_S)
+        if not self._is_behind:
+            self._stream.flush(timeout_sec=END_S)
         self._stream.disconnect()
         if self._viewer == "browser":
             self._end()
+
+    def _flush(self) -> None:
+        """Wait until what was logged is in the file or at the viewer."""
+        self._is_behind = True
+        try:
+            self._stream.flush(timeout_sec=STALL_S)
+        except RuntimeError as error:
+            if self._file is not None:
+                raise unwritable(self._file, error) from error
+            raise ConfigError(
+                f"expected a Rerun viewer that takes a chunk within {STALL_S:g} s, got "
+                f"{reason(error)}: see that it runs and is not busy"
+            ) from error
+        self._is_behind = False
 
     def _save(self, stream: Any, file: Path) -> None:
         try:

@@ -15,6 +15,7 @@ from realmaster_live.frames.run_info import RunInfo
 from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.messages import ros2 as messages
 from realmaster_live.optional import require
+from realmaster_live.recording.files import unwritable
 from realmaster_live.sinks.encoding import Encodings
 from realmaster_live.sinks.urls import SinkUrl
 
@@ -30,8 +31,8 @@ def from_url(url: SinkUrl) -> RosBag:
 class RosBag:
     """A sink that writes a bag.
 
-    A killed process leaves the messages without the bag's metadata.yaml; `ros2 bag reindex` makes
-    it anew.
+    A killed process leaves the messages up to the last chunk, without the bag's metadata.yaml;
+    `ros2 bag reindex` makes it anew.
 
     Args:
         folder: a new folder.
@@ -43,6 +44,7 @@ class RosBag:
         self._encodings = Encodings()
         self._writer: Any = None
         self._connections: dict[str, Any] = {}
+        self._failure: RecordingError | None = None
         self._clock = ""  # the camera whose frames move /clock on: the first
 
     def open(self) -> None:
@@ -72,7 +74,13 @@ class RosBag:
         self._names = messages.Names.of(run.source_info)
 
     def write(self, chunk: Chunk) -> None:
-        """Append every frame of a chunk."""
+        """Append every frame of a chunk; they are in the file when this returns.
+
+        Raises:
+            RecordingError: the disk is full; and again for every further chunk.
+        """
+        if self._failure is not None:
+            raise self._failure
         self._clock = self._clock or chunk.camera
         for row, jpeg in enumerate(self._encodings.jpeg(chunk)):
             frame = chunk.frame(row)
@@ -83,6 +91,13 @@ class RosBag:
             topic = self._names.topic(frame.camera, "image/compressed")
             picture = messages.compressed_image(frame, self._names, jpeg)
             self._append(topic, messages.COMPRESSED, picture, frame)
+        storage = self._writer.storage  # which else waits for a mebibyte
+        try:
+            storage.close_chunk()
+            storage.bio.flush()
+        except OSError as error:
+            self._failure = unwritable(storage.path, error)
+            raise self._failure from error
 
     def close(self) -> None:
         """Finish the bag."""

@@ -1,20 +1,27 @@
 """Rerun's file, read back, and viewers that are and are not there."""
 
 import contextlib
+import os
+import signal
 import socket
 import subprocess
 import sys
 import urllib.request
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from driven_scene import driven_chunk
 from installed import needs
 from sink_drive import drive, run_info
+from waiting import until
 
 import realmaster_live as rm
 from realmaster_live.errors import ConfigError, RecordingError
 
 pytestmark = needs("rerun")
+NOISE = np.random.default_rng(0).integers(0, 256, (4, 288, 512, 3), np.uint8)  # fills buffers soon
 
 
 def free_port():
@@ -52,6 +59,48 @@ def test_a_file_that_exists_stays(tmp_path):
 def test_no_viewer_is_one_sentence():
     with pytest.raises(ConfigError, match="expected a Rerun viewer at"):
         drive(rm.open_sink(f"rerun:127.0.0.1:{free_port()}"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_viewer_that_stands_still_is_given_no_more_until_it_goes_on(monkeypatch):
+    from realmaster_live.sinks import rerun
+
+    monkeypatch.setattr(rerun, "STALL_S", 0.5)
+    port = free_port()
+    command = [sys.executable, "-m", "rerun", "--serve-grpc", "--bind", "127.0.0.1"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    viewer = subprocess.Popen([*command, "--port", str(port)], **quiet)
+    sink = rerun.RerunSink(address=("127.0.0.1", port))
+    try:
+        until(lambda: rerun._is_viewer(("127.0.0.1", port)), "the viewer does not start")
+        sink.open()
+        sink.begin(run_info())
+        chunk = driven_chunk(0, size=(512, 288))
+        chunk = replace(chunk, frames=NOISE, rendered=NOISE)
+        sink.write(chunk)
+        os.killpg(viewer.pid, signal.SIGSTOP)
+        refused, logged = 0, []
+        monkeypatch.setattr(sink, "_log_camera", logged.append)
+        while refused < 4:  # what the system's buffers take counts as taken
+            refused += not _takes(sink, chunk)
+        before = len(logged)
+        with pytest.raises(ConfigError, match=r"expected a Rerun viewer that takes a chunk within"):
+            sink.write(chunk)
+        assert len(logged) == before  # the SDK was not given it
+        os.killpg(viewer.pid, signal.SIGCONT)
+        until(lambda: _takes(sink, chunk), "the viewer takes nothing")
+        assert len(logged) > before
+        sink.close()
+    finally:
+        os.killpg(viewer.pid, signal.SIGKILL)
+        viewer.wait()
+
+
+def _takes(sink, chunk):
+    with contextlib.suppress(ConfigError):
+        sink.write(chunk)
+        return True
+    return False
 
 
 def test_a_page_is_served_to_this_machine_and_ends_with_the_sink():
