@@ -9,15 +9,20 @@ A view is a (3, 4) float32 matrix with rows right, up, forward that takes world 
 
 from __future__ import annotations
 
-from math import ceil, floor
-
 import numpy as np
 
-from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel, split_kernel
+from realmaster_live.minitown.raster.arithmetic import down, up
+from realmaster_live.minitown.raster.compilation import (
+    Array,
+    Scalar,
+    inlined,
+    making_kernel,
+    split_kernel,
+)
 
 NEAR_M = 0.1
 BLOCK = 1024  # vertices or triangles that one work item handles
-BANDS = 32  # horizontal bands, dealt to the threads in turn: sky and road cost differently
+BAND = 8  # rows; bands are dealt to the threads in turn: sky and road cost differently
 
 
 @split_kernel
@@ -123,9 +128,7 @@ def cull(
             if right < 0 or bottom < 0 or left >= width or top >= height:
                 continue
             half = np.float32(0.5)
-            if floor(left - half) == floor(right - half) or floor(top - half) == floor(
-                bottom - half
-            ):
+            if down(left - half) == down(right - half) or down(top - half) == down(bottom - half):
                 continue
             kept[blocks[b, 0] + whole] = t
             whole += 1
@@ -133,7 +136,7 @@ def cull(
         counts[b, 1] = crossing
 
 
-@kernel
+@making_kernel
 def clip_near(
     positions: Array,
     triangles: Array,
@@ -194,7 +197,7 @@ def clip_near(
     return count
 
 
-@kernel
+@inlined
 def fill_triangle(
     ax: float,
     ay: float,
@@ -206,61 +209,72 @@ def fill_triangle(
     cy: Scalar,
     cq: float,
     t: int,
-    width: int,
-    top: int,
-    bottom: int,
+    first: int,
+    step: int,
     nearness: Array,
     winner: Array,
 ) -> None:
-    """Put triangle t into the rows top <= y < bottom wherever it is nearer.
+    """Put triangle t into every `step`-th band of rows, from band `first` on, where it is nearer.
 
     The plane is set up in double precision: a road's corner near the camera lies 1e5 px away.
     """
+    height, width = nearness.shape
+    y0 = max(0, down(min(ay, by, cy) - 0.5))
+    y1 = min(height - 1, down(max(ay, by, cy) + 0.5))
+    band = y0 // BAND
+    band += (first - band) % step
+    if band * BAND > y1:
+        return
     abx, aby, acx, acy = bx - ax, by - ay, cx - ax, cy - ay
     area = np.float64(abx) * acy - np.float64(acx) * aby
     if abs(area) < 1e-6:
         return
     inverse = 1.0 / area
-    x0 = max(0, floor(min(ax, bx, cx) - 0.5))
-    x1 = min(width - 1, floor(max(ax, bx, cx) + 0.5))
-    y0 = max(top, floor(min(ay, by, cy) - 0.5))
-    y1 = min(bottom - 1, floor(max(ay, by, cy) + 0.5))
+    x0 = max(0, down(min(ax, bx, cx) - 0.5))
+    x1 = min(width - 1, down(max(ax, bx, cx) + 0.5))
     b_dx, b_dy = acy * inverse, -acx * inverse
     c_dx, c_dy = -aby * inverse, abx * inverse
     a_dx = -b_dx - c_dx
     q_dx = b_dx * (bq - aq) + c_dx * (cq - aq)
     fx = x0 + 0.5 - ax
-    for y in range(y0, y1 + 1):
-        fy = y + 0.5 - ay
-        wb = b_dx * fx + b_dy * fy
-        wc = c_dx * fx + c_dy * fy
-        wa = 1.0 - wb - wc
-        q = aq + wb * (bq - aq) + wc * (cq - aq)
-        low = 0.0
-        high = np.float64(x1 - x0)
-        if b_dx > 0:
-            low = max(low, -wb / b_dx)
-        elif b_dx < 0:
-            high = min(high, -wb / b_dx)
-        elif wb < 0:
-            continue
-        if c_dx > 0:
-            low = max(low, -wc / c_dx)
-        elif c_dx < 0:
-            high = min(high, -wc / c_dx)
-        elif wc < 0:
-            continue
-        if a_dx > 0:
-            low = max(low, -wa / a_dx)
-        elif a_dx < 0:
-            high = min(high, -wa / a_dx)
-        elif wa < 0:
-            continue
-        for x in range(ceil(low), floor(high) + 1):
-            here = np.float32(q + q_dx * x)
-            if here > nearness[y, x0 + x]:
-                nearness[y, x0 + x] = here
-                winner[y, x0 + x] = t
+    while band * BAND <= y1:
+        for y in range(max(band * BAND, y0), min(band * BAND + BAND - 1, y1) + 1):
+            fy = y + 0.5 - ay
+            wb = b_dx * fx + b_dy * fy
+            wc = c_dx * fx + c_dy * fy
+            wa = 1.0 - wb - wc
+            q = aq + wb * (bq - aq) + wc * (cq - aq)
+            low = 0.0
+            high = np.float64(x1 - x0)
+            if b_dx > 0:
+                low = max(low, -wb / b_dx)
+            elif b_dx < 0:
+                high = min(high, -wb / b_dx)
+            elif wb < 0:
+                continue
+            if c_dx > 0:
+                low = max(low, -wc / c_dx)
+            elif c_dx < 0:
+                high = min(high, -wc / c_dx)
+            elif wc < 0:
+                continue
+            if a_dx > 0:
+                low = max(low, -wa / a_dx)
+            elif a_dx < 0:
+                high = min(high, -wa / a_dx)
+            elif wa < 0:
+                continue
+            begin, end = up(low), down(high) + 1
+            if begin >= end:
+                continue
+            # slices and 32 bits, so that the compiler takes several pixels at once
+            near, won = nearness[y, x0 + begin : x0 + end], winner[y, x0 + begin : x0 + end]
+            for x in range(end - begin):
+                here = np.float32(q + q_dx * np.float64(np.int32(begin + x)))
+                is_nearer = here > near[x]
+                near[x] = here if is_nearer else near[x]
+                won[x] = np.int32(t) if is_nearer else won[x]
+        band += step
 
 
 @split_kernel
@@ -280,33 +294,24 @@ def fill(
     winner: Array,
 ) -> None:
     """Draw every listed triangle; nearness, winner: (H, W), `far` and -1 where nothing is."""
-    height, width = nearness.shape
-    for band in range(first, BANDS, step):
-        top, bottom = height * band // BANDS, height * (band + 1) // BANDS
-        for y in range(top, bottom):
-            for x in range(width):
-                nearness[y, x] = far
-                winner[y, x] = -1
-        for b in range(len(blocks)):
-            for n in range(blocks[b, 0], blocks[b, 0] + counts[b, 0]):
-                t = kept[n]
-                i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-                yi, yj, yk = screen[i, 1], screen[j, 1], screen[k, 1]
-                if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
-                    continue
-                fill_triangle(
-                    screen[i, 0], yi, screen[i, 2],
-                    screen[j, 0], yj, screen[j, 2],
-                    screen[k, 0], yk, screen[k, 2],
-                    t, width, top, bottom, nearness, winner,
-                )  # fmt: skip
-        for n in range(cuts):
-            yi, yj, yk = cut[n, 0, 1], cut[n, 1, 1], cut[n, 2, 1]
-            if max(yi, yj, yk) < top or min(yi, yj, yk) > bottom:
-                continue
+    height = len(nearness)
+    for band in range(first * BAND, height, step * BAND):
+        nearness[band : band + BAND] = far
+        winner[band : band + BAND] = -1
+    for b in range(len(blocks)):
+        for n in range(blocks[b, 0], blocks[b, 0] + counts[b, 0]):
+            t = kept[n]
+            i, j, k = triangles[t, 0], triangles[t, 1], triangles[t, 2]
             fill_triangle(
-                cut[n, 0, 0], yi, cut[n, 0, 2],
-                cut[n, 1, 0], yj, cut[n, 1, 2],
-                cut[n, 2, 0], yk, cut[n, 2, 2],
-                cut_source[n], width, top, bottom, nearness, winner,
+                screen[i, 0], screen[i, 1], screen[i, 2],
+                screen[j, 0], screen[j, 1], screen[j, 2],
+                screen[k, 0], screen[k, 1], screen[k, 2],
+                t, first, step, nearness, winner,
             )  # fmt: skip
+    for n in range(cuts):
+        fill_triangle(
+            cut[n, 0, 0], cut[n, 0, 1], cut[n, 0, 2],
+            cut[n, 1, 0], cut[n, 1, 1], cut[n, 1, 2],
+            cut[n, 2, 0], cut[n, 2, 1], cut[n, 2, 2],
+            cut_source[n], first, step, nearness, winner,
+        )  # fmt: skip

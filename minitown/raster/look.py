@@ -198,7 +198,7 @@ class Lighting(NamedTuple):
     saturation: np.float32
     contrast: np.float32
     texture_contrast: np.float32
-    lod_bias: np.float32
+    blur: np.float32  # how many times as coarse textures are read
     anisotropy: int
     faceted: bool
 
@@ -254,7 +254,7 @@ def lighting(look: Look, weather: Weather) -> Lighting:
         saturation=np.float32(look.saturation),
         contrast=np.float32(look.contrast),
         texture_contrast=np.float32(look.texture_contrast),
-        lod_bias=np.float32(look.lod_bias),
+        blur=np.float32(2.0 ** (0.3 + look.lod_bias)),
         anisotropy=look.anisotropy,
         faceted=look.faceted,
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from realmaster_live.minitown.raster.arithmetic import F
 from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel, split_kernel
 from realmaster_live.minitown.raster.geometry import Arrays
-from realmaster_live.minitown.raster.sampling import HALF, ONE, ZERO, F, Lens, weights
+from realmaster_live.minitown.raster.sampling import HALF, ONE, ZERO, Lens, weights
 
 
 @split_kernel

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from realmaster_live.minitown.raster.compilation import Array, Scalar, inlined, kernel, split_kernel
+from realmaster_live.minitown.raster.compilation import (
+    Array,
+    Scalar,
+    inlined,
+    kernel,
+    making_kernel,
+    split,
+)
 from realmaster_live.minitown.raster.trees import STACK, Forest
 
 BLOCK = 256  # rays that one thread takes at a time
@@ -106,7 +113,8 @@ def incidence(triangle: Array, direction: Array) -> float:
     return abs(x * direction[0] + y * direction[1] + z * direction[2]) / size if size > 0.0 else 0.0
 
 
-@split_kernel
+@split
+@making_kernel
 def cast(
     first: int,
     step: int,

@@ -5,11 +5,12 @@ Light is linear inside; colours are kept and shown as square roots (see surfaces
 
 from __future__ import annotations
 
-from math import floor, log2, sqrt
+from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from realmaster_live.minitown.raster.arithmetic import F, down, octaves
 from realmaster_live.minitown.raster.compilation import Array, Scalar, inlined
 from realmaster_live.minitown.raster.geometry import Arrays
 from realmaster_live.minitown.raster.look import Lighting
@@ -17,7 +18,6 @@ from realmaster_live.minitown.raster.sky import CLOUD_EDGE, CLOUD_SCALE, CLOUD_S
 from realmaster_live.minitown.raster.surfaces import ROUGH, SCALE, Surfaces
 from realmaster_live.minitown.scene import Floats
 
-F: Any = np.float32  # Any: compiled code mixes it with plain numbers
 # compiled code computes in double precision wherever an integer meets a float32: hence F() often
 ONE, TWO, HALF, ZERO, TINY = F(1.0), F(2.0), F(0.5), F(0.0), F(1e-12)
 
@@ -64,7 +64,7 @@ def sky_colour(
     if z > 0:
         k = F(CLOUD_SCALE * CLOUD_SIDE) / (max(z, F(1e-3)) + F(0.08))
         u, v = x * k, y * k
-        i, j = floor(u), floor(v)
+        i, j = down(u), down(v)
         fu, fv = F(u - F(i)), F(v - F(j))
         m = CLOUD_SIDE - 1
         n = (noise[j & m, i & m] * (ONE - fu) + noise[j & m, (i + 1) & m] * fu) * (ONE - fv) + (
@@ -79,12 +79,12 @@ def sky_colour(
 
 
 @inlined
-def texel(texels: Array, offset: int, n: int, u: Scalar, v: Scalar, out: Array) -> None:
-    """Read a texture level (n, n, 4) at uv, bilinear, tiling, v upwards, into out (4,) 0..1."""
+def texel(texels: Array, offset: int, n: int, u: Scalar, v: Scalar) -> tuple[Any, Any, Any, Any]:
+    """Return a texture level's (n, n, 4) four values 0..1 at uv: bilinear, tiling, v upwards."""
     size = F(n)
-    x = (u - F(floor(u))) * size - HALF
-    y = (ONE - (v - F(floor(v)))) * size - HALF
-    i, j = floor(x), floor(y)
+    x = (u - F(down(u))) * size - HALF
+    y = (ONE - (v - F(down(v)))) * size - HALF
+    i, j = down(x), down(y)
     fx, fy = x - F(i), y - F(j)
     m = n - 1
     a = offset + (j & m) * n + (i & m)
@@ -92,13 +92,16 @@ def texel(texels: Array, offset: int, n: int, u: Scalar, v: Scalar, out: Array) 
     c = offset + ((j + 1) & m) * n + (i & m)
     d = offset + ((j + 1) & m) * n + ((i + 1) & m)
     wa, wb, wc, wd = (ONE - fx) * (ONE - fy), fx * (ONE - fy), (ONE - fx) * fy, fx * fy
-    for k in range(4):
-        out[k] = (
+
+    def read(k: int) -> Any:
+        return (
             F(texels[a, k]) * wa
             + F(texels[b, k]) * wb
             + F(texels[c, k]) * wc
             + F(texels[d, k]) * wd
         ) * F(1 / 255)
+
+    return read(0), read(1), read(2), read(3)
 
 
 @inlined
@@ -136,47 +139,42 @@ def surface_at(
     di: Scalar,
     dj: Scalar,
     dk: Scalar,
-    out: Array,
-) -> None:
-    """Read the texture of triangle t into out (4,): colour (square root of linear), roughness.
+) -> tuple[Any, Any, Any, Any]:
+    """Return the texture of triangle t: colour (square root of linear) and roughness.
 
     A pixel covers `across` metres there, and `stretch` times as many along the slope, over which
     the corners' shares change by di, dj, dk: the mean of that many `taps` along it is read, each of
     a level so blurred that they lose or alias as little as they can (anisotropic filtering, as
-    Heckbert 1989, section 3.5.8, has it). Without a texture, out becomes 1 and the material's
+    Heckbert 1989, section 3.5.8, has it). Without a texture, the colour is 1, with the material's
     roughness.
     """
     row = geometry.surface[t]
     number = row % len(surfaces.level)
     side = surfaces.level[number, 0]
     if side == 0:
-        out[0], out[1], out[2], out[3] = ONE, ONE, ONE, surfaces.table[row, ROUGH]
-        return
+        return ONE, ONE, ONE, surfaces.table[row, ROUGH]
     uv = geometry.uvs
     i, j, k = geometry.triangles[t, 0], geometry.triangles[t, 1], geometry.triangles[t, 2]
     repeat = surfaces.table[row, SCALE]
     u = (wi * uv[i, 0] + wj * uv[j, 0] + wk * uv[k, 0]) * repeat
     v = (wi * uv[i, 1] + wj * uv[j, 1] + wk * uv[k, 1]) * repeat
-    steps = geometry.density[t] * repeat * F(side) * across * sqrt(stretch / F(taps))
-    level = log2(max(steps, F(0.5))) + F(0.3) + light.lod_bias
-    chosen = min(max(int(level), 0), surfaces.level[number, 1] - 1)
-    offset = surfaces.offset[number]
-    n = side
-    for _ in range(chosen):
-        offset += n * n
-        n >>= 1
+    steps = geometry.density[t] * repeat * F(side) * across * sqrt(stretch / F(taps)) * light.blur
+    n = side >> min(max(octaves(steps), 0), surfaces.level[number, 1] - 1)
+    # larger levels come first, each of a quarter of the texels of the one before
+    offset = surfaces.offset[number] + (side * side - n * n) * 4 // 3
     du = (di * uv[i, 0] + dj * uv[j, 0] + dk * uv[k, 0]) * repeat
     dv = (di * uv[i, 1] + dj * uv[j, 1] + dk * uv[k, 1]) * repeat
     r, g, b, rough = ZERO, ZERO, ZERO, ZERO
     for tap in range(taps):
         place = (F(tap) + HALF) / F(taps) - HALF
-        texel(surfaces.texels, offset, n, u + du * place, v + dv * place, out)
-        r, g, b, rough = r + out[0], g + out[1], b + out[2], rough + out[3]
+        tr, tg, tb, ta = texel(surfaces.texels, offset, n, u + du * place, v + dv * place)
+        r, g, b, rough = r + tr, g + tg, b + tb, rough + ta
     share = ONE / F(taps)
-    out[0], out[1], out[2], out[3] = r * share, g * share, b * share, rough * share
-    for c in range(3):
-        mean = surfaces.mean[number, c]
-        out[c] = mean + (out[c] - mean) * light.texture_contrast
+    mean, contrast = surfaces.mean, light.texture_contrast
+    r = mean[number, 0] + (r * share - mean[number, 0]) * contrast
+    g = mean[number, 1] + (g * share - mean[number, 1]) * contrast
+    b = mean[number, 2] + (b * share - mean[number, 2]) * contrast
+    return r, g, b, rough * share
 
 
 @inlined

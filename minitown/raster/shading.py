@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import exp, sqrt
+from math import sqrt
 
 import numpy as np
 
+from realmaster_live.minitown.raster.arithmetic import F, exponential
 from realmaster_live.minitown.raster.compilation import Array, split_kernel
 from realmaster_live.minitown.raster.geometry import Arrays
 from realmaster_live.minitown.raster.look import Lighting
@@ -15,7 +16,6 @@ from realmaster_live.minitown.raster.sampling import (
     TINY,
     TWO,
     ZERO,
-    F,
     Lens,
     ShadowMap,
     sky_colour,
@@ -62,15 +62,15 @@ def shade(
     """Fill the four buffers (H, W, ...) from the visibility buffer.
 
     `fine_nearness` and `fine_winner` (S H, S W) hold S x S samples a pixel. Where one of them shows
-    another triangle than the pixel's middle, the colour is the mean of all; elsewhere, and with
-    S = 1, the middle's. Depth and labels are always the middle's.
+    another triangle than the pixel's middle, the colour is the mean of all, each triangle's taken
+    once, in the middle of its samples; elsewhere, and with S = 1, the colour is the middle's. Depth
+    and labels are always the middle's.
     """
     height, width = nearness.shape
     times = fine_nearness.shape[0] // height
     view, eye = lens.rows, lens.eye
     sun = light.sun_direction
     table = surfaces.table
-    tap = np.zeros(4, np.float32)
     for y in range(first, height, step):
         for x in range(width):
             t = winner[y, x]
@@ -85,13 +85,25 @@ def shade(
             side = times if several else 1
             red, green, blue = ZERO, ZERO, ZERO
             for sample in range(side * side):
-                down, across = sample // side, sample % side
-                rx = (F(x) + (F(across) + HALF) / F(side) - lens.cx) / lens.focal
-                ry = (lens.cy - F(y) - (F(down) + HALF) / F(side)) / lens.focal
-                q = nearness[y, x]
+                count, sx, sy, q = ONE, HALF, HALF, nearness[y, x]
                 if several:
-                    t = fine_winner[times * y + down, times * x + across]
-                    q = fine_nearness[times * y + down, times * x + across]
+                    t = fine_winner[times * y + sample // times, times * x + sample % times]
+                    count, sx, sy, q = ZERO, ZERO, ZERO, ZERO
+                    for other in range(side * side):
+                        row, column = times * y + other // times, times * x + other % times
+                        if fine_winner[row, column] != t:
+                            continue
+                        if other < sample:  # this triangle is done
+                            break
+                        count += ONE
+                        sx += (F(other % times) + HALF) / F(times)
+                        sy += (F(other // times) + HALF) / F(times)
+                        q += fine_nearness[row, column]
+                    if count == 0:
+                        continue
+                    sx, sy, q = sx / count, sy / count, q / count
+                rx = (F(x) + sx - lens.cx) / lens.focal
+                ry = (lens.cy - F(y) - sy) / lens.focal
                 dx = view[0, 0] * rx + view[1, 0] * ry + view[2, 0]
                 dy = view[0, 1] * rx + view[1, 1] * ry + view[2, 1]
                 dz = view[0, 2] * rx + view[1, 2] * ry + view[2, 2]
@@ -99,7 +111,7 @@ def shade(
                 vx, vy, vz = -dx * inv, -dy * inv, -dz * inv
                 if t < 0:
                     r, g, b = sky_colour(-vx, -vy, -vz, light, noise)
-                    haze = ONE - exp(-light.fog_per_m * F(500.0))
+                    haze = ONE - exponential(-light.fog_per_m * F(500.0))
                     haze *= ONE - min(max(-vz, ZERO), ONE) * F(0.7)
                     r, g, b = tone(
                         r + (light.fog[0] - r) * haze,
@@ -107,7 +119,7 @@ def shade(
                         b + (light.fog[2] - b) * haze,
                         light,
                     )
-                    red, green, blue = red + r, green + g, blue + b
+                    red, green, blue = red + count * r, green + count * g, blue + count * b
                     continue
                 z = ONE / q
                 px, py, pz = eye[0] + dx * z, eye[1] + dy * z, eye[2] + dz * z
@@ -159,23 +171,10 @@ def shade(
                         pz + (vz - nv * nz) * along,
                     )
                     di, dj, dk = ei - wi, ej - wj, ek - wk
-                surface_at(
-                    geometry,
-                    surfaces,
-                    light,
-                    t,
-                    wi,
-                    wj,
-                    wk,
-                    across,
-                    stretch,
-                    taps,
-                    di,
-                    dj,
-                    dk,
-                    tap,
+                tr, tg, tb, rough = surface_at(
+                    geometry, surfaces, light, t, wi, wj, wk, across, stretch, taps, di, dj, dk
                 )
-                r, g, b, rough = r * tap[0], g * tap[1], b * tap[2], tap[3]
+                r, g, b = r * tr, g * tg, b * tb
                 r, g, b = r * r, g * g, b * b
                 wet = light.wetness * max(nz - F(0.6), ZERO) * F(2.5)
                 if wet > 0:
@@ -253,7 +252,9 @@ def shade(
                         hx, hy, hz = sun[0] + vx, sun[1] + vy, sun[2] + vz
                         nh = (nx * hx + ny * hy + nz * hz) / sqrt(hx * hx + hy * hy + hz * hz)
                         shine = gloss * gloss * F(160.0) + F(8.0)
-                        peak = exp((nh - ONE) * shine) * shine * F(0.02) * gloss * shade_free
+                        peak = (
+                            exponential((nh - ONE) * shine) * shine * F(0.02) * gloss * shade_free
+                        )
                         peak *= light.specular
                         cr += light.sun[0] * peak * tr
                         cg += light.sun[1] * peak * tg
@@ -263,14 +264,14 @@ def shade(
                     cg + table[row, GLOW + 1],
                     cb + table[row, GLOW + 2],
                 )
-                haze = ONE - exp(-light.fog_per_m * z / inv)
+                haze = ONE - exponential(-light.fog_per_m * z / inv)
                 r, g, b = tone(
                     cr + (light.fog[0] - cr) * haze,
                     cg + (light.fog[1] - cg) * haze,
                     cb + (light.fog[2] - cb) * haze,
                     light,
                 )
-                red, green, blue = red + r, green + g, blue + b
+                red, green, blue = red + count * r, green + count * g, blue + count * b
             share = ONE / F(side * side)
             rgb[y, x, 0], rgb[y, x, 1], rgb[y, x, 2] = red * share, green * share, blue * share
 
@@ -292,7 +293,6 @@ def guide(
     """Fill albedo (H, W, 3), linear, and world normals (H, W, 3): 0 at the sky."""
     height, width = nearness.shape
     rows, table = lens.rows, surfaces.table
-    tap = np.zeros(4, np.float32)
     for y in range(first, height, step):
         for x in range(width):
             t = winner[y, x]
@@ -333,21 +333,8 @@ def guide(
             )
             cosine = abs(facing) / sqrt(dx * dx + dy * dy + dz * dz)
             across, stretch = z / lens.focal, ONE / max(cosine, F(0.03))
-            surface_at(
-                geometry,
-                surfaces,
-                light,
-                t,
-                wi,
-                wj,
-                wk,
-                across,
-                stretch,
-                1,
-                ZERO,
-                ZERO,
-                ZERO,
-                tap,
+            tap = surface_at(
+                geometry, surfaces, light, t, wi, wj, wk, across, stretch, 1, ZERO, ZERO, ZERO
             )
             row = geometry.surface[t]
             slot = geometry.slot[t]

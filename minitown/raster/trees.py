@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.minitown.raster.compilation import Array, Scalar, inlined, kernel
+from realmaster_live.minitown.raster.compilation import Array, Scalar, inlined, making_kernel
 from realmaster_live.minitown.scene import Floats
 
 LEAF = 4  # triangles in a leaf, at most where they can be told apart
@@ -96,7 +96,7 @@ def _clear(boxes: Array) -> None:
             boxes[b, axis], boxes[b, axis + 3] = FARTHEST, -FARTHEST
 
 
-@kernel
+@making_kernel
 def build(low: Array, high: Array, middle: Array, order: Array, bounds: Array, links: Array) -> int:
     """Fill a tree's boxes and links, and sort `order` by its leaves; return the nodes' number."""
     todo = np.empty((2 * STACK, 4), np.int64)  # first, end, the parent to link or -1, depth

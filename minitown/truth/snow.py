@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.minitown.raster import sky
+from realmaster_live.minitown.raster.arithmetic import F
 from realmaster_live.minitown.raster.compilation import Array, Scalar, kernel
-from realmaster_live.minitown.raster.sampling import F
 from realmaster_live.minitown.scene import Material, StaticScene
 
 SNOW = np.array([0.94, 0.95, 0.98])  # sRGB

@@ -160,7 +160,9 @@ def test_antialiasing_leaves_the_labels_and_averages_samples_at_edges(street, fr
     mean = double.rgb.reshape(54, 2, 96, 2, 3).mean(axis=(1, 3))
     changed = (smooth.rgb != once.rgb).any(-1)
     assert 0.01 < changed.mean() < 0.5
-    assert np.abs(smooth.rgb - mean)[changed].max() <= 2.0
+    # each triangle's colour is taken once, in the middle of its samples
+    apart = np.abs(smooth.rgb - mean)[changed]
+    assert apart.mean() < 0.6 and apart.max() < 8.0
     assert np.abs(once.rgb - mean)[changed].max() > 30.0
 
 
