@@ -26,6 +26,8 @@ class ServerConfig:
         opendrive: Serve the town that this OpenDRIVE file describes, in place of --seed.
         state_log: Append the scene of every tick to this file.
         raster: Send one fixed picture instead of drawing any.
+        loop: Go to and fro over this many ticks once a camera looks, and draw each of them once:
+            for measuring what comes behind the simulator. 0 drives on.
         look: The look of the pictures: A, B, or drawn-N, drawn at random from the number N.
         antialiasing: Draw jagged edges, in two thirds of the time.
     """
@@ -40,6 +42,7 @@ class ServerConfig:
     opendrive: Path | None = None
     state_log: Path | None = None
     raster: bool = True
+    loop: int = 0
     look: str = "A"
     antialiasing: bool = True
 
@@ -54,7 +57,7 @@ class ServerConfig:
         if not (math.isfinite(self.fps) and 0 < self.fps <= 1000):
             raise ConfigError(f"expected fps above 0, got {self.fps:g}: set another rate")
         look_named(self.look)
-        for name in ("vehicles", "walkers"):
+        for name in ("vehicles", "walkers", "loop"):
             if not 0 <= getattr(self, name) <= 10_000:
                 raise ConfigError(
                     f"expected {name} from 0 to 10000, got {getattr(self, name)}: give fewer"

@@ -19,6 +19,7 @@ from realmaster_live.minitown.server.cameras import Camera, Job, check_room, dra
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.log_recorder import LogRecorder
 from realmaster_live.minitown.server.log_replayer import ReplayOptions
+from realmaster_live.minitown.server.loop import Loop
 from realmaster_live.minitown.server.readings import Readings, check_sensor
 from realmaster_live.minitown.server.scan_jobs import ScanJob, Scanners, cast
 from realmaster_live.minitown.server.scanners import WIRE_NAMES
@@ -101,7 +102,13 @@ class Episode:
         self._hero = four[0] if four else 0
         if self._hero:
             world.actors[self._hero].attributes["role_name"] = HERO
+        self._loop = Loop(world, self.config.loop)
         return world
+
+    @property
+    def _mover(self) -> World | Loop:
+        """What moves the world on, and says how it looks."""
+        return self._loop if self.config.loop and self._cameras else self.world
 
     @property
     def sync(self) -> bool:
@@ -201,7 +208,7 @@ class Episode:
                 await self.hub.arrivals()
                 await self.hub.drained()
             world, delta = self.world, self.delta_s
-            frame = world.step(delta)
+            frame = self._mover.step(delta)
             self._record(world, delta)
             if world.replayer is not None:
                 self._forget_gone()
@@ -210,7 +217,7 @@ class Episode:
             self.hub.publish(STATE_STREAM, Message(state), drop_if_busy=False)
             self._sense()
             job = self._shots()
-            scene = world.scene_state if job is None else lambda: job.state
+            scene = self._mover.scene_state if job is None else lambda: job.state
             scans = self._scanners.plan(world, scene, delta, self._is_wanted)
             await self._finish_drawing()
             if scans is not None or (job is not None and job.groups):
@@ -335,7 +342,7 @@ class Episode:
             looking = []
         if not looking and self._log is None:
             return None
-        state = world.scene_state()
+        state = self._mover.scene_state()
         if self._log is not None:
             self._log.append(
                 state,

@@ -20,6 +20,7 @@ from realmaster_live.minitown.scene import StaticScene
 from realmaster_live.minitown.server.cameras import Blank, Renderer
 from realmaster_live.minitown.server.config import ServerConfig
 from realmaster_live.minitown.server.detour import detour_file
+from realmaster_live.minitown.server.loop import Remembering
 from realmaster_live.minitown.server.rays import Triangles, triangles_of
 from realmaster_live.system.contents import EMPTY, ENOUGH, OTHER, classify_content
 from realmaster_live.system.texts import read_text
@@ -202,10 +203,11 @@ def listed_maps(current: str) -> list[str]:
 
 async def load_in_thread(name: str, config: ServerConfig) -> Town:
     """Build a town as the server's configuration has it, while the event loop goes on."""
-    return await asyncio.to_thread(
+    town = await asyncio.to_thread(
         load_town,
         name,
         drawn=config.raster,
         look=config.look,
         antialiasing=config.antialiasing,
     )
+    return replace(town, renderer=Remembering(town.renderer)) if config.loop else town

@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from realmaster_live.cli.values import Count, Flag
 from realmaster_live.demo import settings
 from realmaster_live.errors import ConfigError, reason
 from realmaster_live.optional import require
+
+if TYPE_CHECKING:
+    from realmaster_live.demo.bench import Result
 
 NETWORKS = ("embedded", "mid-size")
 
@@ -54,18 +57,46 @@ def measure_chain(options: Bench) -> Iterator[dict[str, Any]]:
     """Yield the figures of every size, printed."""
     from realmaster_live.demo.bench import run_bench
     from realmaster_live.live.progress import console, show_stats
+    from realmaster_live.system.host import describe_host
 
+    out = console()
+    host = describe_host()
+    kind = ", ".join(host["instructions"]) or "unknown instructions"
+    out.print(f"{host['cpu']} ({kind}), {host['cores']} cores", soft_wrap=True)
     for result in run_bench(options):
-        title = f"{result.width}x{result.height} {options.engine}"
-        show_stats(result.stats, title)
+        size = f"{result.width}x{result.height}"
+        for drawing, chain in result.chains.items():
+            show_stats(chain.stats, f"{size} {options.engine}, pictures drawn {drawing}")
+        show_chains(result)
         if result.ratio is not None:
-            console().print(
+            out.print(
                 f"the engine alone: {result.engine_ms:.1f} ms a chunk, "
                 f"{result.recomputed_ms:.1f} ms with its reference recomputed at every step: "
                 f"{result.ratio:.2f} times as long",
                 soft_wrap=True,
             )
         yield result.as_dict()
+
+
+def show_chains(result: Result) -> None:
+    """Print the rate of each chain, and what its parts take of the processor."""
+    from realmaster_live.demo.bench import DRAWINGS
+    from realmaster_live.live.progress import console, rich_table
+
+    table = rich_table.Table(box=None, pad_edge=False)
+    table.add_column(f"{result.width}x{result.height}, pictures drawn")
+    for title in ("frames/s", "town", "capture to recording"):
+        table.add_column(title, justify="right")
+    for drawing, chain in result.chains.items():
+        town = "unknown" if chain.town_ms is None else f"{chain.town_ms:.1f} ms"
+        row = f"{chain.stats.fps:.1f}", town, f"{chain.own_ms:.1f} ms"
+        table.add_row(DRAWINGS[drawing], *row)
+    out = console()
+    out.print(table)
+    out.print("ms: of one core, for a frame", style="dim")
+    if result.parts_ms:
+        parts = ", ".join(f"{name} {taken:.1f} ms" for name, taken in result.parts_ms.items())
+        out.print(f"each part alone: {parts}", soft_wrap=True)
 
 
 def compare(options: Bench) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from realmaster_live.errors import ConnectError
 from realmaster_live.optional import require
@@ -24,6 +24,13 @@ STOP_S = 10.0
 CARS = ("lincoln", "tesla.model3", "audi", "mercedes.coupe", "nissan", "citroen", "mini")
 
 
+class LocalTown(NamedTuple):
+    """A town in a process of its own."""
+
+    port: int
+    pid: int
+
+
 @contextmanager
 def local_town(
     *, seed: int, vehicles: int, walkers: int, port: int = 0, state_log: Path | None = None
@@ -33,11 +40,16 @@ def local_town(
     Raises:
         ConnectError: it did not start; the message holds the last line of its log.
     """
-    options = {"seed": seed, "vehicles": vehicles, "walkers": walkers, "port": port}
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    if state_log is not None:
-        arguments.append(f"--state-log={state_log}")
-    with _running("minitown", *arguments) as found:
+    log = [f"--state-log={state_log}"] if state_log is not None else []
+    with town_process(seed, f"--port={port}", *log, vehicles=vehicles, walkers=walkers) as town:
+        yield town.port
+
+
+@contextmanager
+def town_process(seed: int, *options: str, vehicles: int, walkers: int) -> Iterator[LocalTown]:
+    """Run minitown as `local_town` does, with more of its options."""
+    town = (f"--seed={seed}", f"--vehicles={vehicles}", f"--walkers={walkers}")
+    with _running("minitown", "--port=0", *town, *options) as found:
         yield found
 
 
@@ -49,19 +61,19 @@ def local_game(*, seed: int) -> Iterator[str]:
         ConnectError: it did not start; the message holds the last line of its log.
     """
     url = "deepgtav+tcp://127.0.0.1"
-    with _running("gta-standin", f"{url}:0", f"--town={seed}") as port:
-        yield f"{url}:{port}"
+    with _running("gta-standin", f"{url}:0", f"--town={seed}") as game:
+        yield f"{url}:{game.port}"
 
 
 @contextmanager
-def _running(verb: str, *arguments: str) -> Iterator[int]:
-    """Run `realmaster verb` as long as the context lasts; gives its port."""
+def _running(verb: str, *arguments: str) -> Iterator[LocalTown]:
+    """Run `realmaster verb` as long as the context lasts."""
     parent = f"--exit-with-parent={os.getpid()}"
     command = [sys.executable, "-m", "realmaster_live", verb, *arguments, parent]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
-            yield _wait_until_ready(process, errors, verb)
+            yield LocalTown(_wait_until_ready(process, errors, verb), process.pid)
         finally:
             _stop(process)
 

@@ -67,7 +67,9 @@ class Bench:
         engine: What realizes the frames: embedded, identity, or the folder of an exported model, a
             build or a checkpoint.
         seed: Which town is built.
-        alone: Time the engine alone as well, with and without its cached reference.
+        drawing: When the town draws its pictures: live, on the same cores as the rest, or before,
+            so that a loop of them is served in no time, as from a simulator on other hardware.
+        alone: Time every part alone as well, and the engine without its cached reference.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((512, 288),)
@@ -76,6 +78,7 @@ class Bench:
     engine: str = "embedded"
     running: EngineOptions = field(default_factory=EngineOptions)
     seed: int = 7
+    drawing: Literal["both", "live", "before"] = "both"
     alone: bool = True
 
     def __post_init__(self) -> None:

@@ -6,17 +6,28 @@ import math
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from realmaster_live.system.nvidia import query_gpus
 
+# Linux's flag -> name, of what the speed of a network depends on
+INSTRUCTIONS: Mapping[str, str] = {
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_vnni": "VNNI",
+    "avx_vnni": "VNNI",
+    "amx_int8": "AMX",
+}
+
 
 def describe_host() -> dict[str, Any]:
-    """Return processor, cores, memory, system and Python version."""
+    """Return processor, its instructions for arithmetic, cores, memory, system and Python."""
     memory = total_bytes()
     return {
-        "cpu": _cpu_name(),
+        "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
+        "instructions": _instructions(),
         "cores": os.cpu_count(),
         "memory_gib": None if memory == sys.maxsize else round(memory / 2**30, 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -64,10 +75,17 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _cpu_name() -> str:
+def _instructions() -> list[str]:
+    """Return which of INSTRUCTIONS the processor has; none where the system does not say."""
+    flags = _cpu_info("flags").split()
+    return list(dict.fromkeys(name for flag, name in INSTRUCTIONS.items() if flag in flags))
+
+
+def _cpu_info(key: str) -> str:
+    """Return what Linux says of the first core; "" elsewhere."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
+            if line.startswith(key):
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return ""

@@ -226,9 +226,16 @@ def test_bench_prints_and_keeps_its_figures(tmp_path, capsys):
     flags = ["--sizes", "64x32", "--seconds", "0.8", "--engine", "identity", "--out", str(out)]
     assert main(["bench", *flags]) == 0
     text = capsys.readouterr().out
-    assert "64x32 identity: 16 frames captured, 16 realized" in text
     (result,) = json.loads(out.read_text())
-    assert result["fps"] == pytest.approx(result["stats"]["realized"] / result["stats"]["wall_s"])
+    assert list(result["chains"]) == ["live", "before"]
+    for drawing, chain in result["chains"].items():
+        assert f"64x32 identity, pictures drawn {drawing}: 16 frames captured, 16 realized" in text
+        stats = chain["stats"]
+        assert chain["fps"] == pytest.approx(stats["realized"] / stats["wall_s"])
+        assert chain["town_ms"] > 0 and chain["own_ms"] > 0
+    assert "live, on the same cores" in text and "before, as by other hardware" in text
+    assert result["parts_ms"].keys() == {"capture", "recording"}
+    assert min(result["parts_ms"].values()) > 0
     assert result["ratio"] is None
 
 
@@ -236,7 +243,7 @@ def test_bench_prints_and_keeps_its_figures(tmp_path, capsys):
 def test_bench_measures_every_size_with_and_without_the_cache(tiny_model, tmp_path):
     out = tmp_path / "bench.json"
     flags = ["--sizes", "64x32,128x64", "--seconds", "0.8", "--engine", tiny_model, "--out", out]
-    process = realmaster("bench", *flags, stdout=subprocess.PIPE)
+    process = realmaster("bench", "--drawing", "before", *flags, stdout=subprocess.PIPE)
     text, _ = ended(process)
     assert process.returncode == 0
     assert text.count("16 frames captured, 16 realized") == 2
@@ -244,7 +251,9 @@ def test_bench_measures_every_size_with_and_without_the_cache(tiny_model, tmp_pa
     results = json.loads(out.read_text())
     assert [result["width"] for result in results] == [64, 128]
     for result in results:
-        assert result["stats"]["latency_ms"]["engine"]["count"] == 16 / 4
+        assert list(result["chains"]) == ["before"]
+        assert result["chains"]["before"]["stats"]["latency_ms"]["engine"]["count"] == 16 / 4
+        assert result["parts_ms"]["engine"] > 0
         assert result["ratio"] == pytest.approx(result["recomputed_ms"] / result["engine_ms"])
         assert 0 < result["engine_ms"] < 1e4
         assert result["host"]["cores"] == os.cpu_count()
