@@ -78,10 +78,9 @@ def shade(
             semantic[y, x] = geometry.semantic[t] if t >= 0 else SKY_LABEL
             instance[y, x] = geometry.instance[t] if t >= 0 else 0
             several = False
-            if times > 1:
-                for row in range(times * y, times * y + times):
-                    for column in range(times * x, times * x + times):
-                        several = several or fine_winner[row, column] != t
+            for row in range(times * y, times * y + times):
+                for column in range(times * x, times * x + times):
+                    several |= fine_winner[row, column] != t
             side = times if several else 1
             red, green, blue = ZERO, ZERO, ZERO
             for sample in range(side * side):
@@ -89,19 +88,19 @@ def shade(
                 if several:
                     t = fine_winner[times * y + sample // times, times * x + sample % times]
                     count, sx, sy, q = ZERO, ZERO, ZERO, ZERO
-                    for other in range(side * side):
-                        row, column = times * y + other // times, times * x + other % times
-                        if fine_winner[row, column] != t:
-                            continue
-                        if other < sample:  # this triangle is done
-                            break
-                        count += ONE
-                        sx += (F(other % times) + HALF) / F(times)
-                        sy += (F(other // times) + HALF) / F(times)
-                        q += fine_nearness[row, column]
-                    if count == 0:
+                    is_done, other = False, 0
+                    for row in range(times):
+                        for column in range(times):
+                            if fine_winner[times * y + row, times * x + column] == t:
+                                is_done |= other < sample
+                                count += ONE
+                                sx += F(column) + HALF
+                                sy += F(row) + HALF
+                                q += fine_nearness[times * y + row, times * x + column]
+                            other += 1
+                    if is_done:
                         continue
-                    sx, sy, q = sx / count, sy / count, q / count
+                    sx, sy, q = sx / (count * F(times)), sy / (count * F(times)), q / count
                 rx = (F(x) + sx - lens.cx) / lens.focal
                 ry = (lens.cy - F(y) - sy) / lens.focal
                 dx = view[0, 0] * rx + view[1, 0] * ry + view[2, 0]
