@@ -134,9 +134,10 @@ def _check_space(space: Any, key: tuple[str, ...]) -> None:
     for part in key:
         inner = getattr(found, "spaces", None)
         if not isinstance(inner, Mapping) or part not in inner:
+            where = "/".join(map(str, key))
             raise ConfigError(
-                f"expected a picture at {'/'.join(key)} in the observations, got {space}: give its "
-                "key"
+                f"expected a picture at {where} in dictionaries of observations, got {space}: give "
+                "its key"
             )
         found = inner[part]
     shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", None)

@@ -101,6 +101,8 @@ def test_hold_shows_the_newest_photoreal_picture_at_once():
 def test_pictures_that_are_none_are_refused():
     with pytest.raises(ConfigError, match="expected a picture at cameras/rear"):
         realized(Counting(nested=True), key=("cameras", "rear"))
+    with pytest.raises(ConfigError, match="expected a picture at 0 in dictionaries"):
+        realized(Counting(), key=(0,))
     with pytest.raises(ConfigError, match="expected a picture \\(H, W, 3\\) uint8 RGB"):
         realized(Counting(nested=True), key="cameras")
     with pytest.raises(ConfigError, match="expected policy hold, frame or lockstep, got 'delay'"):
