@@ -1,12 +1,12 @@
 """Measures whether sinks slow the live loop: its latencies with all of them on against none.
 
-Run `python benchmarks/sinks.py [--size WxH] [--rounds N] [--chunks N] [--share X]`.
+Run `python benchmarks/sinks.py [--size WxH] [--rounds N] [--chunks N] [--share X | --rate X]`.
 
 Frames of the embedded town, captured before, are played at a share of the rate that the shipped
-model can sustain alone, as a simulator would that leaves the machine some room. Rounds without and
-with sinks alternate in one process. A sample is the time from the end of a chunk's capture until
-the loop has handed it to all sinks: the wait for the engine, the engine, and the handing over. The
-second row is how late the capture thread itself comes to take a frame.
+model can sustain alone, or at a given one, as a simulator would that leaves the machine some room.
+Rounds without and with sinks alternate in one process. A sample is the time from the end of a
+chunk's capture until the loop has handed it to all sinks: the wait for the engine, the engine, and
+the handing over. The second row is how late the capture thread itself comes to take a frame.
 
 The sinks: files, servers without a viewer, topics without a subscriber, and an RTMP stream to a
 receiver in another process; not a virtual camera, which needs a device.
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--chunks", type=int, default=30)
     parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--rate", type=float, help="frames a second, in place of --share")
     options = parser.parse_args()
     logging.getLogger("realmaster_live").setLevel(logging.ERROR)
     width, height = map(int, options.size.split("x"))
@@ -125,7 +126,7 @@ def main() -> None:
     late: dict[bool, list[float]] = {False: [], True: []}
     with rm.load_engine(width=width, height=height, fps=20) as engine:
         alone = rm.run(Paced(frames, 0.0, 48), engine, [])
-        rate = options.share * alone.fps
+        rate = options.rate or options.share * alone.fps
         for number in range(2 * options.rounds):
             is_on = number % 2 == 1
             source, clock = Paced(frames, rate, count), Clock()
@@ -137,7 +138,10 @@ def main() -> None:
             for one in sinks if number == 2 * options.rounds - 1 else ():
                 print(f"  {one.figures}; {one.figures.latency_ms.p50:.1f} ms a chunk")
     host = describe_host()
-    print(f"{host['cpu']}, {host['cores']} cores; {width}x{height}, {rate:.1f} frames/s")
+    print(
+        f"{host['cpu']}, {host['cores']} cores; {width}x{height}, {rate:.1f} frames/s "
+        f"({alone.fps:.1f} alone), {len(samples[True])} chunks with sinks"
+    )
     for title, values in (("capture to all sinks", samples), ("lateness of capture", late)):
         for name in (50, 99):
             off, on = (1e3 * np.percentile(values[one], name) for one in (False, True))
