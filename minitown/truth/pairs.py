@@ -195,7 +195,9 @@ def redraw_clip(source: Path, painters: Painters, out: Path, *, with_labels: boo
     save_array(out / f"{name}.sim.npy", sim)
     if labels is not None:
         labels.save(out / f"{name}.labels.npz")
-    share(source.with_name(f"{name}.truth.npy"), out / f"{name}.truth.npy")
+    for kind in ("truth.npy", "calm.npy"):  # the latter of rain and snow
+        if (shared := source.with_name(f"{name}.{kind}")).exists():
+            share(shared, out / shared.name)
     write_facts(out / source.name, facts | {"look": painters.look, "lights": lights})
     logger.info("%s: %d frames in look %s", name, frames, painters.look)
 

@@ -128,14 +128,15 @@ def test_the_render_alone_is_drawn_again_in_another_look(tmp_path, monkeypatch):
         "--drives",
         "1",
     ]
-    render("--out", str(tmp_path / "a"), *arguments)
+    render("--out", str(tmp_path / "a"), *arguments, "--prompts", "rain")
     monkeypatch.setattr(pairs, "PathTracer", None)  # the truth is not traced again
     render("--out", str(tmp_path / "b"), "--look", "B", "--truth-from", str(tmp_path / "a"))
-    a, b = (np.load(tmp_path / name / "town1000-0.sim.npy") for name in "ab")
+    a, b = (np.load(tmp_path / name / "town1000-0-rain.sim.npy") for name in "ab")
     assert a.shape == b.shape and np.abs(a.astype(int) - b).mean() > 8
-    truths = [tmp_path / name / "town1000-0.truth.npy" for name in "ab"]
-    assert truths[0].read_bytes() == truths[1].read_bytes()
-    facts = [json.loads((tmp_path / name / "town1000-0.json").read_text()) for name in "ab"]
+    for kind in ("truth", "calm"):
+        traced = [tmp_path / name / f"town1000-0-rain.{kind}.npy" for name in "ab"]
+        assert traced[0].read_bytes() == traced[1].read_bytes()
+    facts = [json.loads((tmp_path / name / "town1000-0-rain.json").read_text()) for name in "ab"]
     assert [one["look"] for one in facts] == ["A", "B"]
     assert facts[0]["lights"] == facts[1]["lights"] and len(facts[0]["lights"]) == 2
 
