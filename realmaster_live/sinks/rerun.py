@@ -11,6 +11,7 @@ Timelines: `frame`, the simulator's number, and `simulated`, its clock.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -46,6 +47,17 @@ ANSWER_S = 2.0  # how long a viewer may take to greet
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # an empty frame of that type (RFC 9113, 6.5)
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS  # of a client (RFC 9113, 3.4)
 STREAMS: tuple[Which, Which] = ("sim", "real")
+
+
+def _abandon(stream: Any) -> None:
+    """Leave a stream as it is, also at the program's end.
+
+    The SDK's writer of files ends at its first error, and whoever ends its stream then may wait for
+    it without end: `disconnect`, the stream's last reference, or the SDK's own function at exit.
+    """
+    rr.unregister_shutdown()
+    for held in (stream, stream.inner):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
 
 
 def from_url(url: SinkUrl) -> RerunSink:
@@ -145,22 +157,27 @@ class RerunSink:
 
     def close(self) -> None:
         """Finish the file, or leave the viewer."""
-        if not self._is_behind:
-            self._stream.flush(timeout_sec=END_S)
-        self._stream.disconnect()
-        if self._viewer == "browser":
-            self._end()
+        try:
+            if not self._is_behind:
+                self._flush(END_S)
+        finally:
+            if self._file is not None and self._is_behind:
+                _abandon(self._stream)
+            else:
+                self._stream.disconnect()
+            if self._viewer == "browser":
+                self._end()
 
-    def _flush(self) -> None:
+    def _flush(self, seconds: float = STALL_S) -> None:
         """Wait until what was logged is in the file or at the viewer."""
         self._is_behind = True
         try:
-            self._stream.flush(timeout_sec=STALL_S)
+            self._stream.flush(timeout_sec=seconds)
         except RuntimeError as error:
             if self._file is not None:
                 raise unwritable(self._file, error) from error
             raise ConfigError(
-                f"expected a Rerun viewer that takes a chunk within {STALL_S:g} s, got "
+                f"expected a Rerun viewer that takes a chunk within {seconds:g} s, got "
                 f"{reason(error)}: see that it runs and is not busy"
             ) from error
         self._is_behind = False
