@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 HOST, PORT, WEB_PORT = "127.0.0.1", 9876, 9090
 START_S = 60.0  # how long a viewer may take to start; one that ends is noticed at once
 STALL_S = 2.0  # how long a viewer may take for a chunk before it gets no more
-END_S = 10.0  # for what is still on its way, and for the viewer's end
+END_S = 10.0  # how long a viewer may take to end
 ANSWER_S = 2.0  # how long a viewer may take to greet
 SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # an empty frame of that type (RFC 9113, 6.5)
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS  # of a client (RFC 9113, 3.4)
@@ -159,7 +159,7 @@ class RerunSink:
         """Finish the file, or leave the viewer."""
         try:
             if not self._is_behind:
-                self._flush(END_S)
+                self._flush()
         finally:
             if self._file is not None and self._is_behind:
                 _abandon(self._stream)
@@ -168,16 +168,16 @@ class RerunSink:
             if self._viewer == "browser":
                 self._end()
 
-    def _flush(self, seconds: float = STALL_S) -> None:
+    def _flush(self) -> None:
         """Wait until what was logged is in the file or at the viewer."""
         self._is_behind = True
         try:
-            self._stream.flush(timeout_sec=seconds)
+            self._stream.flush(timeout_sec=STALL_S)
         except RuntimeError as error:
             if self._file is not None:
                 raise unwritable(self._file, error) from error
             raise ConfigError(
-                f"expected a Rerun viewer that takes a chunk within {seconds:g} s, got "
+                f"expected a Rerun viewer that takes a chunk within {STALL_S:g} s, got "
                 f"{reason(error)}: see that it runs and is not busy"
             ) from error
         self._is_behind = False

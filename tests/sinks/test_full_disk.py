@@ -46,19 +46,3 @@ def test_frames_that_are_not_in_the_file_are_counted_and_named_once(url, tmp_pat
     assert "RecordingError: expected to write" in done.stdout
     assert "free some disk space or record elsewhere" in done.stdout
     assert done.stderr.count("failed and goes on") == 1
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
-@pytest.mark.slow
-@needs("rerun")
-def test_a_program_ends_whose_file_of_rerun_failed_after_its_last_look(tmp_path):
-    hasty = (
-        "from realmaster_live.sinks.rerun import RerunSink\nRerunSink._flush.__defaults__ = (0.0,)"
-    )
-    paths, url = [path for path in sys.path if path], f"rerun:{tmp_path / 'a.rrd'}"
-    program = f"import sys; sys.path[:0] = {paths!r}\n{hasty}\n{PROGRAM}"
-    done = subprocess.run(
-        [sys.executable, "-c", program, url, "60000"], capture_output=True, text=True, timeout=150
-    )
-    assert done.returncode == 0, done.stderr
-    assert "RecordingError: expected to write" in done.stdout
