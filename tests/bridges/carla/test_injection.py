@@ -16,8 +16,7 @@ from realmaster_live.feeds.realizing import Realizing
 
 pytestmark = pytest.mark.carla
 
-# What CARLA's synchronous example does, in short: it knows nothing of us.
-PROGRAM = """
+SYNCHRONOUS = """
 import json, queue, sys, time, carla
 client = carla.Client("127.0.0.1", int(sys.argv[1]), 8)
 client.set_timeout(60.0)
@@ -25,6 +24,11 @@ world = client.get_world()
 settings = world.get_settings()
 settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
 world.apply_settings(settings)
+"""
+# What CARLA's synchronous example does, in short: it knows nothing of us.
+PROGRAM = (
+    SYNCHRONOUS
+    + """
 cameras, seen = [], {}
 sums = lambda: seen.get("rgb-front", [])
 until = time.monotonic() + 90
@@ -57,6 +61,7 @@ finally:
 time.sleep(0.5)  # the client's threads end after stop(); without it a process may abort
 print(json.dumps(seen))
 """
+)
 
 
 def run(port: int, *options: str, ticks: int = 8) -> tuple[dict, str]:
@@ -164,14 +169,9 @@ def test_cameras_of_two_servers_are_told_apart(blank_minitown, running, tmp_path
     assert done.stderr.count(f"camera {number}: ") == 2  # what each delivered
 
 
-EPISODES = """
-import queue, sys, carla
-client = carla.Client("127.0.0.1", int(sys.argv[1]), 8)
-client.set_timeout(60.0)
-world = client.get_world()
-settings = world.get_settings()
-settings.synchronous_mode, settings.fixed_delta_seconds = True, 0.05
-world.apply_settings(settings)
+EPISODES = (
+    SYNCHRONOUS
+    + """
 numbers = []
 try:
     for apply in (client.apply_batch_sync, client.apply_batch, client.apply_batch_sync):
@@ -192,6 +192,7 @@ finally:
     world.apply_settings(settings)
 print(*numbers)
 """
+)
 
 
 def test_cameras_that_a_batch_destroys_make_room_for_others(blank_minitown):
