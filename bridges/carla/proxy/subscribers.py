@@ -33,7 +33,7 @@ class Subscriber:
 
     What the socket takes at once is sent by whoever gives it, the rest by a thread of its own. A
     client that lags for so long is late: it loses messages, and nobody waits for it, until it has
-    caught up.
+    caught up, so that the system's buffer, a third of which is free then, takes more at once.
 
     Attributes:
         dropped: messages that it lost. stalls: how often the stream waited STALL_S for it.
@@ -63,7 +63,7 @@ class Subscriber:
         """
         with self._changed:
             began = time.monotonic()
-            if self._late and not self._messages:
+            if self._late and self._has_caught_up():
                 self._late = False
             if not self._late and not self._changed.wait_for(self._has_room, STALL_S):
                 self._note_late()
@@ -124,6 +124,10 @@ class Subscriber:
 
     def _has_room(self) -> bool:
         return self._gone or self._messages < MOST_WAITING
+
+    def _has_caught_up(self) -> bool:
+        """Return whether all is sent and read so far that the next message would not wait again."""
+        return not (self._gone or self._messages) and bool(self._room.select(0))
 
     def _note_late(self) -> None:
         self._late = True

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import select
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ import pytest
 
 from realmaster_live.bridges.carla.proxy.routes import Stream
 from realmaster_live.bridges.carla.proxy.stream_hub import PIECE, StreamHub
-from realmaster_live.bridges.carla.proxy.subscribers import STALL_S
+from realmaster_live.bridges.carla.proxy.subscribers import Subscriber
 from realmaster_live.bridges.carla.wire.streams import HEAD
 
 SIZE = 3 * PIECE + 12345
@@ -175,24 +176,41 @@ def test_a_client_that_dies_in_the_midst_of_a_message_ends_the_hub(way):
 
 
 def test_a_client_that_stops_reading_holds_the_stream_up_once_and_gets_whole_messages(way):
-    with serving(1) as (hub, _, server, (client,)):
+    with serving(1) as (hub, listener, server, (client,)):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        sent = [message(4 << 20) for _ in range(12)]
+        sent = [message(4 << 20) for _ in range(12)] + [message(1000)]
         (subscriber,) = hub._subscribers
         for one in sent:  # all are taken from the server, whatever the client does
             server.sendall(one)
-        end = message(1000)
-        server.sendall(end)
-        deadline = time.monotonic() + 20 * STALL_S
-        while not subscriber.dropped:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        assert subscriber.stalls == 1
-        got = 0
-        while subscriber.dropped + got < len(sent) + 1:
+        server.close()
+        server = listener.accept()[0]  # so all were, before the client reads
+        assert server.recv(4) == struct.pack("<I", 7)
+        assert subscriber.stalls == 1 and 0 < subscriber.dropped < len(sent)
+        for _ in range(len(sent) - subscriber.dropped):
             head = read(client, 4)
-            size = struct.unpack("<I", head)[0]
-            whole = head + read(client, size)
-            assert whole in (*sent, end)
-            got += 1
-        assert subscriber.stalls == 1 and got > 0
+            whole = head + read(client, struct.unpack("<I", head)[0])
+            assert whole in sent
+        last = message(1000)
+        server.sendall(last)
+        assert read(client, len(last)) == last  # it has caught up
+        assert subscriber.stalls == 1
+        server.close()
+
+
+def test_a_client_that_reads_a_little_is_not_waited_for_again():
+    ours, its = pair()
+    gone = threading.Event()
+    with ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        subscriber = Subscriber(its, "a client", lambda one: gone.set())
+        while subscriber.begin():
+            subscriber.add(bytes(4 << 20), is_last=True)
+        assert subscriber.stalls == subscriber.dropped == 1
+        while subscriber._messages:  # the system's buffer takes all, and is full
+            assert ours.recv(1 << 16)
+            time.sleep(0.001)
+        has_begun = subscriber.begin()
+        assert subscriber.stalls == 1
+        assert not has_begun or select.select([], [its], [], 0)[1]
+        subscriber.close()
+    assert gone.wait(60)
