@@ -24,12 +24,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from realmaster_live.errors import PairError, reason
+from realmaster_live.frames.geometry import pinhole
+from realmaster_live.model.geometry_guide import geometry_of
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, open_regular
 from realmaster_live.system.records import decode, encode
 
 VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seed of each split
 Split = Literal["training", "validation", "held out"]
+DEFAULT_FOV_DEG = 80.0  # of clips that do not state their camera's: the mean of all drives
 AS_SIMULATED = "as simulated"  # the prompt of a clip whose truth has the simulated weather
 
 
@@ -86,18 +89,46 @@ class Clip:
         """
         if self.labels is None:
             return None
+        return torch.from_numpy(self.label("semantic")).to(torch.get_default_device())
+
+    @cached_property
+    def geometry(self) -> Tensor | None:
+        """Return the decoder's geometry (T, G, H / 2, W / 2) uint8; None without labels.
+
+        Raises:
+            PairError: as `classes` does.
+        """
+        if self.labels is None:
+            return None
+        known = {name: self.label(name) for name in ("depth", "semantic")}
+        made = geometry_of(known, self.intrinsics, self.sim.shape[:3])
+        return torch.from_numpy(made).to(torch.get_default_device())
+
+    @property
+    def intrinsics(self) -> NDArray[np.float64]:
+        """Return the camera's intrinsics (3, 3) in pixels."""
+        height, width = self.size
+        return pinhole(width, height, float(self.facts.get("fov_deg", DEFAULT_FOV_DEG)))
+
+    def label(self, name: str) -> NDArray[Any]:  # (T, H, W)
+        """Read one label of the clip's file.
+
+        Raises:
+            PairError: it cannot be read, or is of another size than the pictures.
+        """
+        assert self.labels is not None
         try:
             with np.load(self.labels) as file:
-                semantic = file["semantic"]
+                found: NDArray[Any] = file[name]
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             got, remedy = classify_file(self.labels, str(error), "render the clip again")
             raise PairError(f"expected labels in {self.labels}, got {got}: {remedy}") from error
-        if semantic.shape != self.sim.shape[:3]:
+        if found.shape != self.sim.shape[:3]:
             raise PairError(
-                f"expected classes {self.sim.shape[:3]} in {self.labels}, got {semantic.shape}: "
+                f"expected {name} {self.sim.shape[:3]} in {self.labels}, got {found.shape}: "
                 "render the clip again"
             )
-        return torch.from_numpy(semantic).to(torch.get_default_device())
+        return found
 
 
 def open_array(path: Path) -> NDArray[Any]:

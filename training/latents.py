@@ -17,6 +17,7 @@ from realmaster_live.errors import PairError
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.geometry_guide import CELL, CHANNELS, DEPTHS
 from realmaster_live.model.in_context import Rope, rope_at
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import euler_step, flow_start
@@ -202,6 +203,41 @@ def classes(
     start = sequence.phase + first * time
     area = known[start : start + chunks * time, top : top + height, left : left + width]
     return area.flip(2) if sequence.mirror else area
+
+
+def geometry(
+    sequence: LatentSequence, profile: Profile, window: Window, *, first: int, chunks: int
+) -> Tensor:
+    """Return the geometry (chunks * T, G, H / 2, W / 2) uint8 of the area of a window.
+
+    It is zero, which is unknown, for a clip without labels.
+    """
+    time = profile.chunk_frames
+    box = (side // CELL for side in box_of(sequence, profile, window))
+    top, left, height, width = box
+    known = sequence.clip.geometry
+    if known is None:
+        return torch.zeros(chunks * time, CHANNELS, height, width, dtype=torch.uint8)
+    start = sequence.phase + first * time
+    area = known[start : start + chunks * time, :, top : top + height, left : left + width]
+    return mirrored(area) if sequence.mirror else area
+
+
+def mirrored(shapes: Tensor) -> Tensor:
+    """Return the geometry (..., G, h, w) of pictures mirrored left to right."""
+    flipped = shapes.flip(-1)
+    flipped[..., DEPTHS.index("normal x"), :, :].neg_()  # of bytes: 256 - x, and 0 stays 0
+    return flipped
+
+
+def without(shapes: Tensor, *, depth: bool = False, classes: bool = False) -> Tensor:
+    """Return geometry (..., G, h, w) in which depth or classes are unknown."""
+    left = shapes.clone()
+    if depth:
+        left[..., : len(DEPTHS), :, :] = 0
+    if classes:
+        left[..., len(DEPTHS) :, :, :] = 0
+    return left
 
 
 def prompt_kv(transformer: InContextTransformer, names: Sequence[str]) -> Tensor | None:

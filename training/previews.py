@@ -36,6 +36,7 @@ def decode_clip(
     guide: NDArray[np.uint8],  # (n * T, H, W, 3)
     *,
     plain: bool = False,
+    geometry: Tensor | None = None,  # (n * T or more, G, H / 2, W / 2) uint8
 ) -> NDArray[np.uint8]:
     """Decode a clip's latents to frames, guided by the render unless `plain`."""
     time = autoencoder.profile.chunk_frames
@@ -43,10 +44,12 @@ def decode_clip(
     memory = autoencoder.empty_memory(1, height, width)
     frames = []
     for index, latent in enumerate(latents):
-        chunk = torch.from_numpy(np.array(guide[index * time : (index + 1) * time]))
+        span = slice(index * time, (index + 1) * time)
+        chunk = torch.from_numpy(np.array(guide[span]))
         cells = to_cells(chunk[None].to(latent.device))
         cells = torch.zeros_like(cells) if plain else cells
-        decoded, memory = autoencoder.decode(latent[None], cells, memory)
+        shapes = None if geometry is None else geometry[span]
+        decoded, memory = autoencoder.decode(latent[None], cells, memory, None, shapes)
         frames.append(to_bytes(decoded.float(), time)[0].cpu().numpy())
     return np.concatenate(frames)
 
@@ -86,6 +89,9 @@ def preview(
                 [clip.prompt],
             )[:, 0]
             results["realized"] = shown = decode_clip(autoencoder, made, sim)
+            if profile.geometry and clip.geometry is not None:
+                guided = decode_clip(autoencoder, made, sim, geometry=clip.geometry)
+                results["realized, geometry"] = shown = guided
             error = torch.nn.functional.mse_loss(made, target)
             figures.setdefault("latent_mse", []).append(float(error))
         for kind, frames in results.items():

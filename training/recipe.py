@@ -52,6 +52,7 @@ class StageRecipe:
         falling_share: share of steps on clips with rain or snow only (joint).
         varied_share: share of samples whose render gets a random look (joint).
         falling_weight: weight of the error on drops and flakes (joint).
+        geometry_dropout: share of samples without depth, and share without classes (joint).
         frozen: parts of the networks that are not trained, by prefixes of their parameters'
             names, such as "autoencoder.encoder" (joint).
     """
@@ -84,6 +85,7 @@ class StageRecipe:
     falling_share: float = 0.0
     varied_share: float = 0.0
     falling_weight: float = 1.0
+    geometry_dropout: float = 0.5
     frozen: tuple[str, ...] = ()
 
     @property

@@ -60,6 +60,7 @@ class Profile:
         deep: channels at a sixteenth.
         memory: channels, at an eighth, of the feature map carried from chunk to chunk.
         falling: whether the decoder has a `Precipitation` layer, which draws rain and snow.
+        geometry: whether the decoder is also guided by `model.geometry_guide`, where it is known.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Profile:
     deep: int = 192
     memory: int = 32
     falling: bool = False
+    geometry: bool = False
 
     @property
     def in_context(self) -> bool:
@@ -208,6 +210,7 @@ EMBEDDED = Profile(
     prompts=("as simulated", "clear", "rain", "snow", "fog", "night", "overcast"),
     prompt_tokens=4,
     falling=True,
+    geometry=True,
 )
 """The small model that is trained on minitown pairs and shipped with the package."""
 
@@ -228,6 +231,7 @@ TINY = Profile(
     deep=16,
     memory=8,
     falling=True,
+    geometry=True,
 )
 """The same network at a size for tests: a pass takes milliseconds."""
 

@@ -9,6 +9,8 @@ Legend: that of `realmaster_live.model.autoencoders.interface`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ from realmaster_live.model.autoencoders.interface import (
     MEMORY_STRIDE,
     Autoencoder,
 )
+from realmaster_live.model.geometry_guide import CHANNELS as GEOMETRY_CHANNELS
 from realmaster_live.model.precipitation import Precipitation
 from realmaster_live.model.profile import Profile
 
@@ -58,10 +61,11 @@ class Fold(nn.Conv2d):
     same sums but has several times faster gradients on a CPU.
     """
 
-    def __init__(self, inside: int, outside: int, factor: int = 2, reach: int = 1) -> None:
-        super().__init__(
-            inside, outside, factor * reach, stride=factor, padding=factor * (reach // 2)
-        )
+    def __init__(
+        self, inside: int, outside: int, factor: int = 2, reach: int = 1, *, bias: bool = True
+    ) -> None:
+        padding = factor * (reach // 2)
+        super().__init__(inside, outside, factor * reach, stride=factor, padding=padding, bias=bias)
         self.factor, self.reach = factor, reach
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,9 +137,11 @@ class GuidedDecoder(nn.Module):
 
     The latents determine appearance, the render determines geometry. Every pixel is the rendered
     pixel times a gain plus a residual, both predicted at half resolution. So paint and text stay
-    sharp, and a game's jagged edges can be smoothed. Light and tint, which vary slowly over a
-    picture, also come directly from the latents, as one gain and one offset per colour and latent
-    position (after Gharbi et al. 2017, section 3.2). From one resolution to the next, features are
+    sharp, and a game's jagged edges can be smoothed. With `Profile.geometry`, depth, normals and
+    classes guide it too, where the simulator tells them (`model.geometry_guide`). Light and tint,
+    which vary slowly over a picture, also come directly from the latents, as one gain and one
+    offset per colour and latent position (after Gharbi et al. 2017, section 3.2). From one
+    resolution to the next, features are
     repeated and not unfolded: unfolding rules plain surfaces with lines. What the latents bring is
     the same for the frames of a chunk; only the render moves.
     """
@@ -165,22 +171,37 @@ class GuidedDecoder(nn.Module):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
         self.write_as_rendered()
+        if profile.geometry:
+            self.fine_geometry = Fold(GEOMETRY_CHANNELS, fine, bias=False)
+            self.half_geometry = nn.Conv2d(GEOMETRY_CHANNELS, half, 1, bias=False)
+            nn.init.zeros_(self.fine_geometry.weight)
+            nn.init.zeros_(self.half_geometry.weight)
         if profile.falling:
             self.falling = Precipitation(
                 profile.latent_channels, profile.latent_stride, self.frames
             )
 
     def forward(
-        self, latent: Tensor, cells: Tensor, memory: Tensor, noise: Tensor | None = None
+        self,
+        latent: Tensor,
+        cells: Tensor,
+        memory: Tensor,
+        noise: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return cells of T / F frames and the next memory.
 
         `cells` holds the rendered frames; if it is all zero (mid grey), the latents alone determine
-        the picture. Without `noise` no precipitation is drawn.
+        the picture. Without `noise` no precipitation is drawn. `geometry` is in [0, 1]; zero and
+        None are the same.
         """
         x = self.up(torch.relu(self.deep(self.lift(latent))))
         x = repeated(x, self.rise)
-        guide = torch.relu(self.guide(cells))
+        guide, half = self.guide(cells), self.half_guide(cells)
+        if geometry is not None:
+            guide = guide + self.fine_geometry(geometry)
+            half = half + self.half_geometry(geometry)
+        guide = torch.relu(guide)
         below = torch.relu(self.guide_down(guide))
         x = x + self.guide_mix(torch.unflatten(below, 0, (-1, self.frames)).flatten(1, 2))
         kept = x[:, : self.kept]
@@ -188,7 +209,7 @@ class GuidedDecoder(nn.Module):
         x = self.every_frame(self.spread(torch.relu(x)))
         x = torch.relu(self.fine1(guide + repeated(x, 2)))
         x = repeated(self.half_spread(x), 2)
-        x = torch.relu(x + self.half_guide(cells))
+        x = torch.relu(x + half)
         x = torch.relu(self.half_mix(x))
         residual, gain = self.write(x).chunk(2, 1)
         frames = cells * gain + residual
@@ -260,11 +281,12 @@ class StreamingAutoencoder(Autoencoder):
         cells: Tensor | None,
         memory: Tensor,
         noise: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return cells of a chunk's frames and the next memory; the latent is normalised.
 
         `noise` is the noise that the latent was denoised from; only profiles with precipitation use
-        it.
+        it, and only those with geometry use that.
         """
         mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
         decoded = []
@@ -274,9 +296,14 @@ class StreamingAutoencoder(Autoencoder):
             rows, columns = (side * self.latent_stride // CELL for side in latent.shape[-2:])
             cells = latent.new_zeros(pictures, CELL_CHANNELS, rows, columns)
         drawn = noise if self.profile.falling else None
-        chance = [None] * len(latents) if drawn is None else self.frames_of(drawn)
-        for one, part, eps in zip(latents, self.steps(cells, len(memory)), chance, strict=True):
-            frames, memory = self.decoder(one * std + mean, part, memory, eps)
+        nothing = [None] * len(latents)
+        chance = nothing if drawn is None else self.frames_of(drawn)
+        shapes: Sequence[Tensor | None] = nothing
+        if geometry is not None and self.profile.geometry:
+            shapes = self.steps(geometry.to(cells.dtype) * (1.0 / 255.0), len(memory))
+        guides = self.steps(cells, len(memory))
+        for one, part, eps, shape in zip(latents, guides, chance, shapes, strict=True):
+            frames, memory = self.decoder(one * std + mean, part, memory, eps, shape)
             decoded.append(frames)
         if len(decoded) == 1:
             return decoded[0], memory

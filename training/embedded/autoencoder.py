@@ -62,15 +62,17 @@ def decode_chunks(
     latents: Sequence[Tensor],  # K of (B, C, H / 16, W / 16)
     guides: Sequence[Tensor],  # K tensors of cells
     noise: Sequence[Tensor] | None = None,  # K of the latents' shape
+    geometry: Sequence[Tensor] | None = None,  # K of (B * T, G, H / 2, W / 2) uint8
 ) -> Tensor:  # (B, K * T, H, W, 3)
     """Decode consecutive chunks, carrying the memory; without noise there is no precipitation."""
     time = autoencoder.profile.chunk_frames
     batch, _, h, w = latents[0].shape
     memory = autoencoder.empty_memory(batch, 16 * h, 16 * w)
     pictures = []
-    chance = [None] * len(latents) if noise is None else noise
-    for latent, guide, eps in zip(latents, guides, chance, strict=True):
-        cells, memory = autoencoder.decode(latent, guide, memory, eps)
+    nothing = [None] * len(latents)
+    chance, shapes = (nothing if x is None else x for x in (noise, geometry))
+    for latent, guide, eps, shape in zip(latents, guides, chance, shapes, strict=True):
+        cells, memory = autoencoder.decode(latent, guide, memory, eps, shape)
         pictures.append(to_pixels(cells.float(), time))
     return torch.cat(pictures, 1)
 

@@ -38,9 +38,11 @@ from realmaster_live.training.latents import (
     classes,
     draw_alike,
     draw_window,
+    geometry,
     long_enough,
     pixels,
     prompt_kv,
+    without,
 )
 from realmaster_live.training.loop import StageState, autocast, frozen, judge_state
 from realmaster_live.training.losses import feature_distance, huber, psnr
@@ -60,6 +62,7 @@ class Batch:
         sim: (B, K * T, H, W, 3) uint8, renders.
         truth: of the renders' shape and dtype.
         classes: (B, K * T, H, W) uint8; None where nobody judges by them.
+        geometry: (B, K * T, G, H / 2, W / 2) uint8; None for a decoder without it.
         prompts: one for each sequence.
     """
 
@@ -67,6 +70,7 @@ class Batch:
     sim: Tensor
     truth: Tensor
     classes: Tensor | None
+    geometry: Tensor | None
     prompts: list[str]
 
 
@@ -110,7 +114,7 @@ class JointStage:
             chunks = min(chunks, max(map(len, self.falling)))
             usable = [sequence for sequence in self.falling if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
-        latents, sims, truths, shown, names = [], [], [], [], []
+        latents, sims, truths, shown, shapes, names = [], [], [], [], [], []
         for sequence in draw_alike(usable, rng, stage.batch):
             first = random_corner(rng, len(sequence), chunks, 1)
             _, _, h, w = sequence.target.shape
@@ -127,14 +131,23 @@ class JointStage:
             truths.append(truth)
             if self.judges:
                 shown.append(classes(sequence, profile, window, first=first, chunks=chunks))
+            if profile.geometry:
+                known = geometry(sequence, profile, window, first=first, chunks=chunks)
+                shapes.append(self.partly(known, rng))
             names.append(sequence.clip.prompt)
         return Batch(
             target=torch.stack(latents, 1),
             sim=torch.stack(sims),
             truth=torch.stack(truths),
             classes=torch.stack(shown) if shown else None,
+            geometry=torch.stack(shapes) if shapes else None,
             prompts=names,
         )
+
+    def partly(self, known: Tensor, rng: np.random.Generator) -> Tensor:
+        """Return geometry with depth, classes or both dropped, each alone or both by chance."""
+        depth, classes = rng.random(2) < self.stage.geometry_dropout
+        return without(known, depth=bool(depth), classes=bool(classes))
 
     def loss(self, step: int) -> dict[str, Tensor]:
         """Return the picture loss of a batch of rollouts."""
@@ -156,7 +169,10 @@ class JointStage:
                 assert x0 is not None
                 latents.append(x0.float())
             chance = list(noise) if profile.falling else None
-            got = decode_chunks(self.autoencoder, latents, guides, chance)
+            shapes = None
+            if batch.geometry is not None:
+                shapes = [part.flatten(0, 1) for part in torch.split(batch.geometry, time, 1)]
+            got = decode_chunks(self.autoencoder, latents, guides, chance, shapes)
         wanted = torch.cat([to_pixels(x, time) for x in truths], 1)
         wanted, cover = draw_precipitation(wanted, noise, batch.prompts, time)
         beside = huber(torch.stack(latents), batch.target)

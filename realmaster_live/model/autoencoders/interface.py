@@ -60,11 +60,14 @@ class Autoencoder(nn.Module, ABC):
         cells: Tensor | None,
         memory: Tensor,
         noise: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the cells of a latent's frames, and the new memory.
 
         `cells` holds the rendered frames, or is None to decode without them. `noise` is the noise
-        that the latent was denoised from, for decoders that draw precipitation.
+        that the latent was denoised from, for decoders that draw precipitation. `geometry` (B * T,
+        G, H / 2, W / 2) uint8 is that of `model.geometry_guide`, for decoders that are guided by
+        it; None where it is unknown.
         """
 
 

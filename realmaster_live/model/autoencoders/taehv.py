@@ -245,6 +245,7 @@ class Taehv(Autoencoder):
         cells: Tensor | None,
         memory: Tensor,
         noise: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the cells of a latent's frames and the decoder's memory."""
         latents = split(latent)

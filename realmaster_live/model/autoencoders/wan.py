@@ -321,6 +321,7 @@ class WanAutoencoder(Autoencoder):
         cells: Tensor | None,
         memory: Tensor,
         noise: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the cells of a latent's frames and the decoder's memory."""
         raw = split(latent).transpose(1, 2) * self.latents_std + self.latents_mean
