@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.manifest import (
     WEIGHTS_FILE,
     check_graphs,
@@ -134,7 +135,7 @@ class OnnxEngine:
             {each.name: each.shape for each in self._sessions[name].get_inputs()}
             for name in ("encode", "decode")
         ]
-        self._guided = "guide" in inputs[1]
+        self._guided, self._shaped = (name in inputs[1] for name in ("guide", "geometry"))
         self._memories = [each["memory"][1] for each in inputs]  # channels
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         check_prompt(first, self.prompts or (AS_SIMULATED,))
@@ -223,7 +224,7 @@ class OnnxEngine:
         with self._timed("encode"):
             guide, reference, kept = self._run(
                 "encode",
-                frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec))),
+                frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec.frames))),
                 memory=self._value(self._encoder_memory),
             )
             self._encoder_memory = _own(kept)
@@ -235,6 +236,8 @@ class OnnxEngine:
         with self._may_decode, self._timed("decode"):
             beside = {"guide": guide} if self._guided else {}
             beside |= {"noise": noise} if self._falling else {}
+            if self._shaped:
+                beside["geometry"] = self._value(padded_geometry(chunk, self._spec.frames))
             frames, kept = self._run(
                 "decode", latent=latent, memory=self._value(self._decoder_memory), **beside
             )

@@ -106,9 +106,9 @@ def check_together(chunks: Sequence[Chunk], cameras: int) -> None:
             )
 
 
-def filled(frames: NDArray[np.uint8], spec: ChunkSpec) -> NDArray[np.uint8]:
-    """Return a chunk's frames; a short first chunk is padded with copies of its first frame."""
-    missing = spec.frames - len(frames)
+def filled(frames: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Return what a chunk has of each frame; of a short first chunk the first is repeated."""
+    missing = count - len(frames)
     return np.concatenate((np.repeat(frames[:1], missing, 0), frames)) if missing else frames
 
 

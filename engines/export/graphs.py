@@ -20,6 +20,7 @@ from realmaster_live.engines.program.weight_file import SMALL, WeightFile
 from realmaster_live.errors import BuildError
 from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empty_memories
 from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.geometry_guide import CHANNELS
 from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.vae import to_bytes, to_cells
 
@@ -87,7 +88,7 @@ class Denoise(nn.Module):
 
 
 class Decode(nn.Module):
-    """Latent, memory, guide and noise -> (T, H, W, 3) uint8, next memory."""
+    """Latent, memory, guide, noise and geometry -> (T, H, W, 3) uint8, next memory."""
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
@@ -99,9 +100,10 @@ class Decode(nn.Module):
         memory: Tensor,
         guide: Tensor | None = None,
         noise: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return the frames and the new memory; `noise` is for the precipitation layer."""
-        frames, next_memory = self.autoencoder.decode(latent, guide, memory, noise)
+        frames, next_memory = self.autoencoder.decode(latent, guide, memory, noise, geometry)
         return to_bytes(frames, len(frames))[0], next_memory
 
 
@@ -139,6 +141,13 @@ def example_graphs(
     tokens = profile.chunk_latents * rows * columns
     frames = torch.randint(
         0, 256, (profile.chunk_frames, height, width, 3), generator=generator, dtype=torch.uint8
+    )
+    shapes = torch.randint(
+        0,
+        256,
+        (profile.chunk_frames, CHANNELS, height // CELL, width // CELL),
+        generator=generator,
+        dtype=torch.uint8,
     )
     memories = [
         0.1 * noise(*empty.shape) for empty in empty_memories(autoencoder, 1, height, width)
@@ -213,12 +222,14 @@ def example_graphs(
                 "memory": memories[1],
                 **({"guide": to_cells(frames[None])} if autoencoder.guided else {}),
                 **({"noise": noise(*latent.shape)} if profile.falling else {}),
+                **({"geometry": shapes} if profile.geometry else {}),
             },
             dynamic_axes={
                 "latent": latent_axes,
                 "memory": memory_axes,
                 **({"guide": cell_axes} if autoencoder.guided else {}),
                 **({"noise": latent_axes} if profile.falling else {}),
+                **({"geometry": cell_axes} if profile.geometry else {}),
             },
             outputs=["frames", "next_memory"],
         ),

@@ -41,6 +41,7 @@ from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.model.dit import InContextTransformer
+from realmaster_live.model.geometry_guide import CELL, CHANNELS
 from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.sampling import euler_step, flow_start, sigmas
 from realmaster_live.model.whole_clip import predict_clip
@@ -75,6 +76,10 @@ class Sample(Protocol):
     def prompt(self) -> str:
         """The prompt whose weather the truth shows."""
 
+    @property
+    def geometry(self) -> Any:
+        """The geometry (T, G, H / 2, W / 2) uint8 of the frames, or None."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
@@ -83,6 +88,7 @@ class Rendered:
     sim: Frames
     truth: None = None
     prompt: str = AS_SIMULATED
+    geometry: None = None
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
@@ -162,6 +168,11 @@ def calibration_inputs(
         {value.name: value.shape for value in session.get_inputs()} for session in sessions.values()
     )
     size = shapes["frames"][0]
+    if "geometry" in wanted and all(sample.geometry is None for sample in samples):
+        raise BuildError(
+            "expected clips with labels to calibrate a decoder that depth and classes guide, "
+            "got none: render some with --with-labels, or use --precision float16"
+        )
     found: dict[str, list[Inputs]] = {"encode": [], "decode": []}
     for sample in samples:
         _, height, width, _ = sample.sim.shape
@@ -182,9 +193,19 @@ def calibration_inputs(
                 inputs["guide"] = guide
             if "noise" in wanted:  # zero noise draws no drops or flakes
                 inputs["noise"] = np.zeros_like(latent)
+            if "geometry" in wanted:
+                inputs["geometry"] = geometry_at(sample, start, size)
             found["decode"].append(inputs)
             decoder_memory = sessions["decode"].run(["next_memory"], inputs)[0]
     return found
+
+
+def geometry_at(sample: Sample, start: int, count: int) -> NDArray[np.uint8]:
+    """Return the geometry of some frames of a sample; zero, which is unknown, without labels."""
+    if sample.geometry is None:
+        _, height, width, _ = sample.sim.shape
+        return np.zeros((count, CHANNELS, height // CELL, width // CELL), np.uint8)
+    return np.ascontiguousarray(sample.geometry[start : start + count])
 
 
 @contextmanager
@@ -296,7 +317,8 @@ def realize(engine: PromptedEngine, sample: Sample, prompts: Sequence[str]) -> F
 
 
 def _chunk(engine: PromptedEngine, frames: Frames, index: int) -> Chunk:
-    return replace(noise_chunk(engine.spec, index), frames=np.ascontiguousarray(frames))
+    chunk = noise_chunk(engine.spec, index)
+    return replace(chunk, frames=np.ascontiguousarray(frames), labels={})
 
 
 def agreement(

@@ -102,6 +102,7 @@ def realize_on_host(
     device: HostDevice,
     frames: NDArray[np.uint8],  # (T, H, W, 3)
     *,
+    geometry: NDArray[np.uint8] | None = None,  # (T, G, H / 2, W / 2)
     reset: bool = False,
 ) -> NDArray[np.uint8]:
     """Return the frames (T, H, W, 3) that a program realizes; `reset` clears the past first."""
@@ -117,6 +118,8 @@ def realize_on_host(
     missing = port.at(0)[0] - len(frames)  # in a short first chunk
     whole = np.concatenate((np.repeat(frames[:1], missing, 0), frames))
     device.write("captured", whole)
+    if geometry is not None and "geometry" in program.external:
+        device.write("geometry", geometry)
     program.encode(device, 0)
     program.context(device, 0)
     return from_noise(program, device, whole.shape, device.noise.take())[missing:]

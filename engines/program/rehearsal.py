@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
@@ -22,6 +23,8 @@ from realmaster_live.engines.program.host_device import HostDevice, realize_on_h
 from realmaster_live.engines.program.prepare import prepare_graphs, sizes_of
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.classes import CLASS_NAMES
+from realmaster_live.frames.geometry import pinhole
 
 FIGURES = ("levels", "mean_levels")
 Realized = tuple[Chunk, NDArray[np.uint8]]  # a rendered chunk, and its realized frames
@@ -84,13 +87,20 @@ def _on_host(
             emulate=precision != "fp32",
         )
         program = ChunkProgram(prepared.ports, sizes)
+        port = next(each for each in prepared.ports["encode"].inputs if each.name == "frames")
         device = HostDevice(program, Path(folder))
         prompts = list(read_prompts(exported, manifest).values())
         if "prompt_kv" in program.external:
             device.set_external("prompt_kv", prompts[0])
         return differences(
             expected,
-            lambda chunk, reset: realize_on_host(program, device, chunk.frames, reset=reset),
+            lambda chunk, reset: realize_on_host(
+                program,
+                device,
+                chunk.frames,
+                geometry=padded_geometry(chunk, port.at(0)[0]),
+                reset=reset,
+            ),
         )
 
 
@@ -140,17 +150,21 @@ def check(figures: Mapping[str, float], most: tuple[float, float], precision: st
 
 
 def noise_chunk(spec: Any, index: int) -> Chunk:
-    """Return a chunk of random frames, seeded by its number."""
+    """Return a chunk of random frames, depths and classes, seeded by its number."""
     count = spec.frames if index else spec.first_frames
     shape = (count, spec.height, spec.width, 3)
+    rng = np.random.default_rng(index)
     return Chunk(
         index=index,
         camera="parity",
-        frames=np.random.default_rng(index).integers(0, 256, shape, np.uint8),
+        frames=rng.integers(0, 256, shape, np.uint8),
         frame_ids=np.arange(count) + index * count,
         timestamps=np.arange(count) / spec.fps,
         captured_at=np.zeros(count),
-        intrinsics=np.eye(3),
+        intrinsics=pinhole(spec.width, spec.height, 90.0),
         cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
-        labels={},
+        labels={
+            "depth": rng.uniform(1.0, 100.0, shape[:3]).astype(np.float32),
+            "semantic": rng.integers(0, len(CLASS_NAMES), shape[:3], np.uint8),
+        },
     )

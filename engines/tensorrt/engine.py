@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
@@ -199,7 +200,7 @@ class TrtEngine:
             self._collect()  # the last commit may still be reading the previous prompt
             with memory.current():
                 self._write_prompt(memory)
-        frames = self._advance(filled(chunk.frames, self._spec))
+        frames = self._advance(filled(chunk.frames, self._spec.frames), chunk)
         self._due, self._taken = self._spec.frames, len(chunk)
         return self._with_provenance(chunk, frames, self._noise.seed)
 
@@ -300,8 +301,8 @@ class TrtEngine:
         realized = chunk.with_frames(frames[-len(chunk) :])
         return replace(with_prompt(realized, self._fade), seed=seed)
 
-    def _advance(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the photoreal frames of a chunk and advance the state."""
+    def _advance(self, frames: NDArray[np.uint8], chunk: Chunk | None) -> NDArray[np.uint8]:
+        """Return the photoreal frames of a padded chunk and advance the state."""
         memory, program = self._opened(), self._program
         self._collect()
         with memory.current():
@@ -309,6 +310,9 @@ class TrtEngine:
                 self._launch("settle", memory)
                 program.advance()
             memory.write(memory.base + program.layout.offset("noise"), self._noise.take())
+            if chunk is not None and "geometry" in program.external:
+                shapes = padded_geometry(chunk, len(frames))
+                memory.write(memory.base + program.layout.offset("geometry"), shapes)
             memory.send(frames, memory.base + program.layout.offset("captured"))
             for stage in STAGES[:2]:
                 self._run(memory, stage)
@@ -350,7 +354,7 @@ class TrtEngine:
         spec = self._spec
         black = np.zeros((spec.frames, spec.height, spec.width, 3), np.uint8)
         for _ in range(len(self._program.slots.states()) + 1):  # `settle` of the last chunk
-            self._advance(black)
+            self._advance(black, None)
         self.reset()
 
     def _collect(self) -> None:

@@ -16,12 +16,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.store import Store
 from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
+from realmaster_live.model.geometry_guide import CHANNELS
 from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.profile import Profile
 
@@ -73,6 +75,10 @@ class Buffers:
         self.pending = False
         cells = (cameras * spec.frames, 12, spec.height // 2, spec.width // 2)
         self.guide = torch.zeros(cells, device=device)
+        self.geometry: Tensor | None = None
+        if profile.geometry:
+            shapes = (cells[0], CHANNELS, *cells[2:])
+            self.geometry = torch.zeros(shapes, dtype=torch.uint8, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
         tokens = profile.chunk_latents * rows * columns
         stores = [Store(profile, tokens, device, dtype, cameras) for _ in range(experts)]
@@ -109,11 +115,18 @@ class Buffers:
         for state in self.states:
             state.store.step()
 
-    def send(self, frames: Sequence[NDArray[np.uint8]]) -> None:
-        """Copy each camera's frames, and noise, to the device; return before the copy is done."""
+    def send(
+        self, frames: Sequence[NDArray[np.uint8]], geometry: Sequence[NDArray[np.uint8]] = ()
+    ) -> None:
+        """Copy each camera's frames and geometry, and noise, to the device.
+
+        It may return before the frames are copied. Without geometry that of the last chunk stays.
+        """
         self.noise.copy_(torch.from_numpy(self.draw.take()))
         for place, each in zip(self.sent.numpy(), frames, strict=True):
             place[...] = each
+        if self.geometry is not None and geometry:
+            self.geometry.copy_(torch.from_numpy(np.concatenate(geometry)))
         if self.frames is not self.sent:
             self.frames.copy_(self.sent, non_blocking=True)
 

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend
 
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.options import Precision
 from realmaster_live.engines.sizes import (
@@ -245,7 +246,10 @@ class TorchEngine:
         check_together(chunks, self.cameras)
         for chunk in chunks:
             check_frames(chunk, self._spec, self.profile.token_stride, self._due)
-        answers = self._advance([filled(chunk.frames, self._spec) for chunk in chunks])
+        count = self._spec.frames
+        frames = [filled(chunk.frames, count) for chunk in chunks]
+        shapes = [padded_geometry(chunk, count) for chunk in chunks if self.profile.geometry]
+        answers = self._advance(frames, shapes)
         self._due, self._taken = self._spec.frames, len(chunks[0])
         return tuple(
             self._with_provenance(chunk, frames, self.seed)
@@ -322,14 +326,16 @@ class TorchEngine:
         realized = chunk.with_frames(frames[-len(chunk) :])
         return replace(with_prompt(realized, self._fade), seed=seed)
 
-    def _advance(self, frames: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def _advance(
+        self, frames: Sequence[NDArray[np.uint8]], geometry: Sequence[NDArray[np.uint8]] = ()
+    ) -> NDArray[np.uint8]:
         """Return each camera's photoreal frames (B, T, H, W, 3) and advance the state."""
         stages = self._open_stages()
         with self._running():
             self._fade_on()
             with self._clock.timed("encode"):
                 self._settle()
-                stages.buffers.send(frames)
+                stages.buffers.send(frames, geometry)
                 self._run(("encode",), stages.encode)
             with self._clock.timed("context"):
                 if not self._recompute:

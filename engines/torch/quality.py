@@ -5,7 +5,7 @@ Legend: T frames of a clip, F its latent frames, C latent channels, M tokens of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.noise import draw
 from realmaster_live.engines.options import Precision
 from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
@@ -142,7 +143,11 @@ class QualityEngine:
         check_frames(chunk, self._spec, self.profile.token_stride, self._spec.frames)
         network = self._autoencoder
         whole = replace(self._spec, frames=self._latents * network.latent_frames)
-        frames = filled(chunk.frames, whole)
+        frames = filled(chunk.frames, whole.frames)
+        shapes = None
+        if self.profile.geometry:
+            padded = torch.from_numpy(padded_geometry(chunk, whole.frames))
+            shapes = torch.split(padded.to(self._opened.device), network.latent_frames)
         with self._running():
             cells = [
                 to_cells(torch.from_numpy(part)[None].to(self._opened.device))
@@ -151,7 +156,7 @@ class QualityEngine:
             reference = self._encode(cells)
             noise = torch.from_numpy(draw(tuple(reference.shape), self._seed)).to(reference)
             latent = self._sample(reference, noise)
-            decoded = self._decode(latent, cells, noise)
+            decoded = self._decode(latent, cells, noise, shapes)
         realized = chunk.with_frames(decoded[-len(chunk.frames) :])
         return replace(realized, prompt=self._prompt, prompt_weight=1.0, seed=self._seed)
 
@@ -198,14 +203,21 @@ class QualityEngine:
             latents.append(latent.float() if latent.ndim == 4 else latent[:, :, 0].float())
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2)
 
-    def _decode(self, latent: Tensor, cells: list[Tensor], noise: Tensor) -> NDArray[np.uint8]:
+    def _decode(
+        self,
+        latent: Tensor,
+        cells: list[Tensor],
+        noise: Tensor,
+        geometry: Sequence[Tensor] | None,
+    ) -> NDArray[np.uint8]:
         """Return the frames of a clip's latent, (T, H, W, 3)."""
         _, memory = self._memories()
         latents = [latent] if latent.ndim == 4 else latent.unbind(2)
         noises = [noise] if noise.ndim == 4 else noise.unbind(2)
+        shapes = [None] * len(cells) if geometry is None else geometry
         frames = []
-        for latent_frame, part, eps in zip(latents, cells, noises, strict=True):
-            decoded, memory = self._autoencoder.decode(latent_frame, part, memory, eps)
+        for latent_frame, part, eps, shape in zip(latents, cells, noises, shapes, strict=True):
+            decoded, memory = self._autoencoder.decode(latent_frame, part, memory, eps, shape)
             frames.append(to_bytes(decoded, self._autoencoder.latent_frames)[0].cpu())
         return torch.cat(frames).numpy()
 

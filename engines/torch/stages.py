@@ -125,6 +125,7 @@ class Stages:
                 buffers.guide[cells],
                 buffers.decoder_memory[part],
                 buffers.noise[part],
+                None if buffers.geometry is None else buffers.geometry[cells],
             )
             buffers.decoded[part].copy_(to_bytes(pictures, buffers.decoded.shape[1]))
             buffers.next_decoder_memory[part].copy_(memory)
