@@ -55,7 +55,8 @@ class OnnxEngine:
             clock; the stages are encode, context, denoise, decode and commit.
         name: "embedded" or the folder. device: "cpu" or "cuda".
         prompts: the keys and values of each of the model's prompts, by name.
-        manifest: the export's manifest: profile, prompts, training data and parity.
+        manifest: the export's manifest: prompts, training data, parity and files.
+        profile: the model's sizes.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class OnnxEngine:
         self.name = "embedded" if self._folder == EMBEDDED_FOLDER else str(folder)
         self.device = device
         self.manifest = read_manifest(self._folder)
-        self._profile = profile = Profile.from_dict(self.manifest["profile"])
+        self.profile = profile = Profile.from_dict(self.manifest["profile"])
         self._stride = profile.token_stride
         self._spec = spec_of(profile, width, height, fps)
         if device == "cpu":
@@ -178,7 +179,7 @@ class OnnxEngine:
     def reset(self) -> None:
         """Clear the past and the timings; the prompt stays."""
         self._noise.reset()
-        profile, spec = self._profile, self._spec
+        profile, spec = self.profile, self._spec
         self._due = spec.first_frames
         grid = spec.height // 8, spec.width // 8
         self._encoder_memory, self._decoder_memory = (
@@ -231,7 +232,7 @@ class OnnxEngine:
         with self._timed("context"):
             context = None if self._recompute else self._run_context(reference)
         noise = self._value(drawn)
-        start = noise if self._profile.in_context else reference
+        start = noise if self.profile.in_context else reference
         latent = self._sample(start, reference, context)
         with self._may_decode, self._timed("decode"):
             beside = {"guide": guide} if self._guided else {}
@@ -243,7 +244,7 @@ class OnnxEngine:
             )
             self._decoder_memory = _own(kept)
         with self._timed("commit"):
-            if self._profile.ring + self._profile.sink:
+            if self.profile.ring + self.profile.sink:
                 _, kept = self._denoise(latent, 0.0, reference, context)
                 self._past.push(_own(kept))
                 self._place_past()
@@ -311,7 +312,7 @@ class OnnxEngine:
 
     def _run_context(self, reference: Any) -> Any:
         """Return the reference's keys and values; None for a model without reference tokens."""
-        if not self._profile.in_context:
+        if not self.profile.in_context:
             return None
         rope = {"cos": self._cos, "sin": self._sin}
         return self._run("context", reference=reference, **rope, **self._prompt)[0]

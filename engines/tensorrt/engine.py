@@ -110,7 +110,9 @@ class TrtEngine:
         checked = {name: value for name, value in present.items() if name not in unchecked}
         check_fits(manifest, checked, self._folder)
         self._steps = steps or manifest["steps"]
-        profile = Profile.from_dict(manifest["profile"], source=f"the profile in {folder}")
+        self.profile = profile = Profile.from_dict(
+            manifest["profile"], source=f"the profile in {folder}"
+        )
         self._spec = spec_of(profile, manifest["width"], manifest["height"], fps)
         ports = {name: Ports.from_dict(each) for name, each in manifest["graphs"].items()}
         self._program = ChunkProgram(ports, self._sizes())

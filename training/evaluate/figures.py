@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.frames.chunk import ChunkSpec
+from realmaster_live.model.profile import Profile
 from realmaster_live.protocols import Engine, PromptedEngine
 from realmaster_live.training.data import AS_SIMULATED, HELD_OUT_FROM, Clip
 from realmaster_live.training.evaluate.clips import look_of
@@ -29,6 +30,12 @@ from realmaster_live.training.evaluate.pictures import crops, realize_frames
 from realmaster_live.training.evaluate.warp import motion_of, warp_error
 from realmaster_live.training.losses import feature_distance
 
+KNOWN: Mapping[str, tuple[str, ...]] = {
+    "nothing": (),
+    "depth": ("depth",),
+    "classes": ("semantic",),
+    "both": ("depth", "semantic"),
+}
 Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
 Network = Callable[[torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]
 
@@ -180,6 +187,41 @@ def _picture_figures(clip: Clip, realize: Realize, network: Network) -> dict[str
         "realized_db": float(np.mean(psnr(pictures["realized"], pictures["truth"]))),
         "render_features": float(feature_distance(*taps)),
     }
+
+
+def is_guided_by_geometry(engine: Engine) -> bool:
+    """Return whether an engine's model takes depth and classes."""
+    profile: Profile | None = getattr(engine, "profile", None)
+    return profile is not None and profile.geometry
+
+
+def geometry_figures(
+    clips: Sequence[Clip], engine: Engine, network: Network
+) -> dict[str, dict[str, float]]:
+    """Return what the simulator's labels bring to an engine that is guided by geometry.
+
+    PSNR in dB and feature distance of the clips with labels, without a prompt, if the engine is
+    told nothing, the depth, the classes, or both.
+    """
+    labelled = [clip for clip in clips if clip.labels is not None]
+    if isinstance(engine, PromptedEngine):
+        engine.set_prompt(AS_SIMULATED)
+    found = {}
+    for name, known in KNOWN.items() if labelled else ():
+        decibels, distances = [], []
+        for clip in labelled:
+            labels = {label: clip.label(label) for label in known}
+            made = realize_frames(engine, clip.sim, labels, clip.intrinsics)
+            truth = np.asarray(clip.truth[: len(made)])
+            with torch.no_grad():
+                taps = [network(crops(frames))[0] for frames in (made, truth)]
+            decibels += psnr(made, truth)
+            distances.append(float(feature_distance(*taps)))
+        found[name] = {
+            "psnr_db": round(float(np.mean(decibels)), 4),
+            "features": round(float(np.mean(distances)), 4),
+        }
+    return found
 
 
 def light_figures(clips: Sequence[Clip], realize: Realize) -> dict[str, Any]:

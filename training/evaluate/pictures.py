@@ -5,8 +5,9 @@ Legend: T frames, H W pixels, N crops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,9 +21,17 @@ from realmaster_live.protocols import Engine
 from realmaster_live.system.pictures import write_picture
 
 CROP = 224  # pixels, MobileNetV2's own input size
+Labels = Mapping[str, NDArray[Any]]
 
 
-def as_chunk(frames: NDArray[np.uint8], index: int, first: int, fps: float) -> Chunk:
+def as_chunk(
+    frames: NDArray[np.uint8],
+    index: int,
+    first: int,
+    fps: float,
+    labels: Labels | None = None,
+    intrinsics: NDArray[np.float64] | None = None,
+) -> Chunk:
     """Return frames, numbered from `first` on, as a chunk of a camera at the origin."""
     count = len(frames)
     numbers = np.arange(count) + first
@@ -33,13 +42,22 @@ def as_chunk(frames: NDArray[np.uint8], index: int, first: int, fps: float) -> C
         frame_ids=numbers,
         timestamps=numbers / fps,
         captured_at=np.zeros(count),
-        intrinsics=np.eye(3),
+        intrinsics=np.eye(3) if intrinsics is None else intrinsics,
         cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
+        labels=labels or {},
     )
 
 
-def realize_frames(engine: Engine, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def realize_frames(
+    engine: Engine,
+    frames: NDArray[np.uint8],
+    labels: Labels | None = None,
+    intrinsics: NDArray[np.float64] | None = None,
+) -> NDArray[np.uint8]:
     """Return a clip's whole chunks, joined (T, H, W, 3), as the engine realizes them from a reset.
+
+    An engine that is guided by geometry takes it from the labels, each (T, H, W), and the (3, 3)
+    intrinsics, where they are given.
 
     Raises:
         PairError: the clip is shorter than a chunk.
@@ -48,7 +66,9 @@ def realize_frames(engine: Engine, frames: NDArray[np.uint8]) -> NDArray[np.uint
     engine.reset()
     made: list[NDArray[np.uint8]] = []
     for index, span in enumerate(chunk_spans(spec, len(frames))):
-        made.append(engine.realize(as_chunk(frames[span], index, span.start, spec.fps)).frames)
+        known = {name: np.asarray(label[span]) for name, label in (labels or {}).items()}
+        chunk = as_chunk(frames[span], index, span.start, spec.fps, known, intrinsics)
+        made.append(engine.realize(chunk).frames)
     if not made:
         raise PairError(
             f"expected clips of at least a chunk of {spec.first_frames} frames, got one of "
