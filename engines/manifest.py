@@ -207,8 +207,9 @@ def _inputs(
             own: dict[str, Shape] = {"sample": latent, "timestep": (1,), "reference": latent}
             return {**own, **cached, **rope, **past, **prompt}
     guide: Shape = (None, None, None, None)
-    noise: dict[str, Shape] = {"noise": latent} if profile.falling else {}
-    return {"latent": latent, "guide": guide, "memory": memory, **noise}
+    beside: dict[str, Shape] = {"noise": latent} if profile.falling else {}
+    beside |= {"geometry": (profile.chunk_frames, None, None, None)} if profile.geometry else {}
+    return {"latent": latent, "guide": guide, "memory": memory, **beside}
 
 
 def _fits(found: tuple[Any, ...], expected: Shape) -> bool:

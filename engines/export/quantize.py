@@ -40,8 +40,10 @@ from realmaster_live.engines.program.rehearsal import noise_chunk
 from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.classes import CLASS_IDS
+from realmaster_live.frames.geometry import pinhole
 from realmaster_live.model.dit import InContextTransformer
-from realmaster_live.model.geometry_guide import CELL, CHANNELS
+from realmaster_live.model.geometry_guide import geometry_of
 from realmaster_live.model.in_context import rope_at
 from realmaster_live.model.sampling import euler_step, flow_start, sigmas
 from realmaster_live.model.whole_clip import predict_clip
@@ -52,6 +54,7 @@ WEIGHT_BITS = 7
 LAST = re.compile(r"decoder\.(tone|falling)\b")  # the decoder's small layers, kept in float32
 WRITES = re.compile(r"decoder\.write\b")  # the decoder's layer that writes pixels
 CLIPS, CHUNKS = 8, 2  # for calibration: number of clips, and of chunks at the beginning of each
+CAMERA_M, FAR_M = 1.5, 1000.0  # height of a camera over a road, and the depth of the sky
 MEAN_LEVELS = 2.0  # default limit of int8 pictures' mean difference from torch's in float32
 
 Frames = NDArray[np.uint8]  # (T, H, W, 3)
@@ -168,11 +171,6 @@ def calibration_inputs(
         {value.name: value.shape for value in session.get_inputs()} for session in sessions.values()
     )
     size = shapes["frames"][0]
-    if "geometry" in wanted and all(sample.geometry is None for sample in samples):
-        raise BuildError(
-            "expected clips with labels to calibrate a decoder that depth and classes guide, "
-            "got none: render some with --with-labels, or use --precision float16"
-        )
     found: dict[str, list[Inputs]] = {"encode": [], "decode": []}
     for sample in samples:
         _, height, width, _ = sample.sim.shape
@@ -194,18 +192,33 @@ def calibration_inputs(
             if "noise" in wanted:  # zero noise draws no drops or flakes
                 inputs["noise"] = np.zeros_like(latent)
             if "geometry" in wanted:
-                inputs["geometry"] = geometry_at(sample, start, size)
+                known = geometry_at(sample, start, size)
+                told = len(found["decode"]) % 2  # every other chunk: scales must do for both
+                inputs["geometry"] = known if told else np.zeros_like(known)
             found["decode"].append(inputs)
             decoder_memory = sessions["decode"].run(["next_memory"], inputs)[0]
     return found
 
 
 def geometry_at(sample: Sample, start: int, count: int) -> NDArray[np.uint8]:
-    """Return the geometry of some frames of a sample; zero, which is unknown, without labels."""
+    """Return the geometry of some frames of a sample; without labels, that of an empty road."""
     if sample.geometry is None:
-        _, height, width, _ = sample.sim.shape
-        return np.zeros((count, CHANNELS, height // CELL, width // CELL), np.uint8)
+        return empty_road(count, *sample.sim.shape[1:3])
     return np.ascontiguousarray(sample.geometry[start : start + count])
+
+
+def empty_road(count: int, height: int, width: int) -> NDArray[np.uint8]:
+    """Return the geometry of frames that show a road up to the horizon, and the sky."""
+    camera = pinhole(width, height, 80.0)
+    below = np.maximum(np.arange(height) + 0.5 - height / 2, 0.0)[:, None]  # pixels
+    with np.errstate(divide="ignore"):
+        depth = np.minimum(camera[1, 1] * CAMERA_M / below, FAR_M)
+    classes = np.where(below > 0, CLASS_IDS["road"], CLASS_IDS["sky"])
+    labels = {
+        name: np.broadcast_to(rows.astype(dtype), (count, height, width))
+        for name, rows, dtype in (("depth", depth, np.float32), ("semantic", classes, np.uint8))
+    }
+    return geometry_of(labels, camera, (count, height, width))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import Tensor
 
-from realmaster_live.engines.manifest import read_manifest, read_prompts
+from realmaster_live.engines.manifest import graphs_of, read_manifest, read_prompts
 from realmaster_live.engines.program.weight_file import HALF_SUFFIX
 from realmaster_live.errors import BuildError
 from realmaster_live.model.checkpoint import load_into
@@ -25,7 +25,7 @@ from realmaster_live.model.dit import Block, InContextTransformer
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.vae import StreamingAutoencoder, in_present_form
 
-GRAPHS = ("encode", "context", "denoise", "decode")
+STREAMS = ("context", "denoise")  # the graphs of reference and target
 PRODUCTS = ("MatMul", "MatMulInteger")
 BETWEEN = ("Cast", "Mul")  # what scales an integer product, before its bias is added
 PAIRS_TOLERANCE = 1e-3
@@ -128,15 +128,15 @@ def restore(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
             f"expected an export whose prompts were learnt with it, got {profile.name} in "
             f"{folder}: start from its checkpoint"
         )
-    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in GRAPHS}
+    graphs = {name: onnx.load(folder / f"{name}.onnx") for name in graphs_of(profile)}
     found: Arrays = {}
     for graph in graphs.values():
         found = weights_of(graph) | found
     found |= statistics_of(graphs["encode"])
     for name, values in manifest.get("precipitation", {}).items():
         found[f"autoencoder.decoder.falling.{name}"] = np.array(values, np.float32)
-    streams = [*stream_of(graphs["context"]), *stream_of(graphs["denoise"])]
-    if streams:
+    streams = [vector for name in STREAMS if name in graphs for vector in stream_of(graphs[name])]
+    if len(streams) == len(STREAMS):  # without a reference there is none to tell from the target
         found["transformer.stream_embedding"] = np.stack(streams)
     with torch.random.fork_rng(), torch.device("cpu"):
         torch.manual_seed(0)

@@ -68,6 +68,7 @@ class TrtEngine:
     Attributes:
         name: the build's folder. device: the GPU's index.
         manifest: the description of the model, and of what the plans were built for.
+        profile: the model's sizes.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ def geometry_of(
     Args:
         labels: of "depth" (T, H, W) in metres along the optical axis and "semantic" (T, H, W)
             uint8, CARLA's class numbers, those that are known. A cell has the labels of its first
-            pixel. A depth that is not finite or not positive is unknown.
+            pixel. A depth that is not a positive number is unknown; it may be infinite.
         intrinsics: (3, 3), pixels.
         shape: T, H and W; the sides are multiples of `CELL`.
     """
@@ -75,7 +75,7 @@ def _write_depth(
     rows, columns = depth.shape[1:]
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.float32(1.0) / depth.astype(np.float32)
-    known = np.isfinite(inverse) & (inverse >= 0)
+    known = np.isfinite(inverse) & (depth > 0)
     inverse[~known] = 0
     across, down = _slope(inverse, 2), _slope(inverse, 1)
     focal_x, focal_y, centre_x, centre_y = (

@@ -55,7 +55,7 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
     manifest["profile"] |= {"sink": sink, "ring": ring}
     program, device = make(tiny_model, manifest, tmp_path, steps=steps)
     with OnnxEngine(tiny_model, width=WIDTH, height=HEIGHT, steps=steps, threads=1) as truth:
-        truth._profile = dataclasses.replace(truth._profile, sink=sink, ring=ring)
+        truth.profile = dataclasses.replace(truth.profile, sink=sink, ring=ring)
         truth.reset()
         figures = differences(
             [realize_noise(truth, index) for index in range(sink + 2 * ring + 2)],
