@@ -136,7 +136,9 @@ def restore(folder: Path) -> tuple[StreamingAutoencoder, InContextTransformer]:
     for name, values in manifest.get("precipitation", {}).items():
         found[f"autoencoder.decoder.falling.{name}"] = np.array(values, np.float32)
     streams = [vector for name in STREAMS if name in graphs for vector in stream_of(graphs[name])]
-    if len(streams) == len(STREAMS):  # without a reference there is none to tell from the target
+    if len(streams) == 1:  # without reference tokens, which nothing marks then
+        streams = [np.zeros_like(streams[0]), *streams]
+    if streams:
         found["transformer.stream_embedding"] = np.stack(streams)
     with torch.random.fork_rng(), torch.device("cpu"):
         torch.manual_seed(0)

@@ -20,6 +20,7 @@ from realmaster_live.engines.export.export import (
     round_weights,
 )
 from realmaster_live.engines.export.graphs import OPSET, example_graphs
+from realmaster_live.engines.export.restore import makes_prompts, restore
 from realmaster_live.engines.manifest import WEIGHTS_FILE
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.weight_file import WeightFile
@@ -173,7 +174,11 @@ def test_one_step_from_the_render_runs_without_torch(tmp_path):
     profile = dataclasses.replace(
         TINY, flow_from="render", prediction="velocity", steps=1, ring=0, falling=False
     )
-    save_checkpoint(tmp_path / "model", *random_networks(profile, torch.device("cpu")))
+    networks = random_networks(profile, torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in (each for network in networks for each in network.parameters()):
+            parameter.add_(0.01 * torch.randn(parameter.shape))  # equal ones would be stored once
+    save_checkpoint(tmp_path / "model", *networks)
     manifest = export(tmp_path / "model", tmp_path / "out", height=64, width=96)
     assert "context.onnx" not in manifest["files"]
     size = {"width": 96, "height": 64, "threads": 1}
@@ -185,3 +190,8 @@ def test_one_step_from_the_render_runs_without_torch(tmp_path):
             chunk = make_chunk(index)
             one, other = (each.realize(chunk).frames.astype(int) for each in (ours, theirs))
             assert np.abs(one - other).max() <= 1
+    wanted = load_checkpoint(tmp_path / "model")[1].state_dict()
+    wanted["stream_embedding"][0] = 0  # the mark of reference tokens, of which there are none
+    for name, value in restore(tmp_path / "out")[1].state_dict().items():
+        if not makes_prompts(name):
+            torch.testing.assert_close(value, wanted[name], atol=1e-3, rtol=1e-2, msg=name)
