@@ -89,18 +89,21 @@ class Clip:
         """
         if self.labels is None:
             return None
-        return torch.from_numpy(self.label("semantic")).to(torch.get_default_device())
+        semantic = self.read_labels("semantic").get("semantic")
+        if semantic is None:
+            raise PairError(f"expected semantic in {self.labels}, got none: render the clip again")
+        return torch.from_numpy(semantic).to(torch.get_default_device())
 
     @cached_property
     def geometry(self) -> Tensor | None:
         """Return the decoder's geometry (T, G, H / 2, W / 2) uint8; None without labels.
 
         Raises:
-            PairError: as `classes` does.
+            PairError: the labels cannot be read, or are of another size than the pictures.
         """
         if self.labels is None:
             return None
-        known = {name: self.label(name) for name in ("depth", "semantic")}
+        known = self.read_labels("depth", "semantic")
         made = geometry_of(known, self.intrinsics, self.sim.shape[:3])
         return torch.from_numpy(made).to(torch.get_default_device())
 
@@ -110,24 +113,25 @@ class Clip:
         height, width = self.size
         return pinhole(width, height, float(self.facts.get("fov_deg", DEFAULT_FOV_DEG)))
 
-    def label(self, name: str) -> NDArray[Any]:  # (T, H, W)
-        """Read one label of the clip's file.
+    def read_labels(self, *names: str) -> dict[str, NDArray[Any]]:
+        """Return those of these labels that the clip's file holds, each (T, H, W).
 
         Raises:
-            PairError: it cannot be read, or is of another size than the pictures.
+            PairError: the file cannot be read, or a label is of another size than the pictures.
         """
         assert self.labels is not None
         try:
             with np.load(self.labels) as file:
-                found: NDArray[Any] = file[name]
+                found = {name: file[name] for name in names if name in file.files}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             got, remedy = classify_file(self.labels, str(error), "render the clip again")
             raise PairError(f"expected labels in {self.labels}, got {got}: {remedy}") from error
-        if found.shape != self.sim.shape[:3]:
-            raise PairError(
-                f"expected {name} {self.sim.shape[:3]} in {self.labels}, got {found.shape}: "
-                "render the clip again"
-            )
+        for name, label in found.items():
+            if label.shape != self.sim.shape[:3]:
+                raise PairError(
+                    f"expected {name} {self.sim.shape[:3]} in {self.labels}, got {label.shape}: "
+                    "render the clip again"
+                )
         return found
 
 

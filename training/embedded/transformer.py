@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from realmaster_live.model.sampling import add_noise
+from realmaster_live.model.sampling import add_noise, flow_start
 from realmaster_live.training.data import random_corner, step_rng, torch_rng
 from realmaster_live.training.embedded.stage_inputs import StageInputs
 from realmaster_live.training.latents import (
@@ -64,7 +64,7 @@ def latent_batch(
 
 
 class TransformerStage:
-    """Trains the transformer to predict the truth's latents from noise, reference and past."""
+    """Trains the transformer to predict the truth's latents from the flow, reference and past."""
 
     name = "transformer"
 
@@ -100,6 +100,7 @@ class TransformerStage:
         past_dropped = bool(rng.random() < stage.history_dropout)
         t = draw_timesteps(stage.batch, profile.shift, generator)
         eps = torch.randn(target[1].shape, generator=generator)
+        start = flow_start(profile, eps, reference[1])
         amount = stage.noise * torch.rand(stage.batch, 1, 1, 1, generator=generator)
         before = target[0] + amount * torch.randn(target[0].shape, generator=generator)
         with autocast(self.recipe):
@@ -108,7 +109,7 @@ class TransformerStage:
             past = empty_past(context) if past_dropped else self.past(reference[0], before, prompt)
             times = () if past_dropped else (-1.0,)
             x0, _ = model.denoise(
-                add_noise(target[1], eps, t),
+                add_noise(target[1], start, t),
                 t,
                 reference[1],
                 context,

@@ -210,7 +210,7 @@ def geometry_figures(
     for name, known in KNOWN.items() if labelled else ():
         decibels, distances = [], []
         for clip in labelled:
-            labels = {label: clip.label(label) for label in known}
+            labels = clip.read_labels(*known)
             made = realize_frames(engine, clip.sim, labels, clip.intrinsics)
             truth = np.asarray(clip.truth[: len(made)])
             with torch.no_grad():
