@@ -6,8 +6,9 @@ own with x to the right, y down and z forward, which is Foxglove's convention to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ WORLD, EGO = "map", "ego"
 NANOSECONDS = 1_000_000_000
 SHOWN_S = 0.25  # how long an object is shown without a newer message
 MILLIMETRES = 1000.0
+MOST_KINDS = 1024  # of things, whose messages are kept
 TRUST_SCHEMA = {
     "type": "object",
     "title": "realmaster.FrameTrust",
@@ -103,7 +105,8 @@ def transform(frame: Frame, parent: str, child: str, matrix: NDArray[np.float64]
 
 def scene(frame: Frame) -> Any:
     """Return a SceneUpdate with the box of every thing in view."""
-    return messages().SceneUpdate(entities=[_entity(frame, each) for each in frame.objects])
+    time = stamp(frame)
+    return messages().SceneUpdate(entities=[_entity(each, time) for each in frame.objects])
 
 
 def boxes(frame: Frame, annotations: Sequence[Annotation], size: tuple[int, int]) -> Any:
@@ -171,27 +174,24 @@ def trust_of(frame: Frame, trust: FrameTrust) -> dict[str, Any]:
     return {"frame_id": frame.frame_id, **trust_facts(trust)}
 
 
-def _entity(frame: Frame, thing: SceneObject) -> Any:
+def _entity(thing: SceneObject, time: Any) -> Any:
     schemas = messages()
     length, width, height = thing.size.tolist()
     pose = schemas.Pose(
         position=_vector(thing.object_to_world[:3, 3]),
         orientation=_rotation(thing.object_to_world),
     )
+    speed = round(math.hypot(*thing.velocity.tolist()), 3)
     return schemas.SceneEntity(
-        timestamp=stamp(frame),
+        timestamp=time,
         frame_id=WORLD,
         id=str(thing.object_id),
-        lifetime=schemas.Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS)),
-        metadata=_pairs(
-            {
-                "class": class_name(thing.class_id),
-                "type_id": thing.type_id,
-                "speed_m_s": round(float(np.linalg.norm(thing.velocity)), 3),
-                "light": thing.light,
-                "fixed": str(thing.fixed).lower(),
-            }
-        ),
+        lifetime=_lifetime(),
+        metadata=[
+            *_kind(thing.class_id, thing.type_id),
+            schemas.KeyValuePair(key="speed_m_s", value=str(speed)),
+            *_state(thing.light, thing.fixed),
+        ],
         cubes=[
             schemas.CubePrimitive(
                 pose=pose,
@@ -200,6 +200,21 @@ def _entity(frame: Frame, thing: SceneObject) -> Any:
             )
         ],
     )
+
+
+@cache
+def _lifetime() -> Any:
+    return messages().Duration(sec=0, nsec=int(SHOWN_S * NANOSECONDS))
+
+
+@lru_cache(maxsize=MOST_KINDS)
+def _kind(class_id: int, type_id: str) -> list[Any]:
+    return _pairs({"class": class_name(class_id), "type_id": type_id})
+
+
+@cache
+def _state(light: str, fixed: bool) -> list[Any]:
+    return _pairs({"light": light, "fixed": str(fixed).lower()})
 
 
 def _corners(annotation: Annotation) -> list[tuple[float, float]]:
@@ -223,6 +238,7 @@ def _rotation(matrix: NDArray[np.float64]) -> Any:
     return messages().Quaternion(x=x, y=y, z=z, w=w)
 
 
+@cache
 def _colour(class_id: int, alpha: float = 1.0) -> Any:
     known = class_id if class_id < len(PALETTE) else 0  # unlabelled
     red, green, blue = (PALETTE[known] / 255).tolist()

@@ -153,11 +153,11 @@ class _Converter:
         self._converter = av.video.reformatter.VideoReformatter()
 
     def __call__(self, picture: NDArray[np.uint8]) -> Any:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+        pixels = np.ascontiguousarray(picture)
         if self._format == "rgb24":
-            return frame
+            return av.VideoFrame.from_ndarray(pixels, format="rgb24")
         return self._converter.reformat(
-            frame,
+            av.VideoFrame.from_numpy_buffer(pixels, format="rgb24"),  # no copy, as this makes one
             format=self._format,
             dst_colorspace="ITU709",
             dst_color_range="MPEG",

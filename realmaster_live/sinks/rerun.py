@@ -259,12 +259,14 @@ def _layout(cameras: Sequence[str]) -> Any:
 
 def _boxes(frame: Frame) -> Any:
     things = frame.objects
-    quaternions = [to_quaternion(one.object_to_world) for one in things]
+    places = np.array([one.object_to_world for one in things]).reshape(-1, 4, 4)
+    turned = np.array([to_quaternion(one) for one in places]).reshape(-1, 4)
+    classes = np.array([one.class_id for one in things], np.intp)
     return rr.Boxes3D(
-        half_sizes=np.array([one.size / 2 for one in things]).reshape(-1, 3),
-        centers=np.array([one.object_to_world[:3, 3] for one in things]).reshape(-1, 3),
-        quaternions=[rr.Quaternion(xyzw=(x, y, z, w)) for w, x, y, z in quaternions],
-        colors=[PALETTE[one.class_id if one.class_id < len(PALETTE) else 0] for one in things],
+        half_sizes=np.array([one.size for one in things]).reshape(-1, 3) / 2,
+        centers=places[:, :3, 3],
+        quaternions=turned[:, [1, 2, 3, 0]],  # x, y, z, w
+        colors=PALETTE[np.where(classes < len(PALETTE), classes, 0)],
         labels=[class_name(one.class_id) for one in things],
         show_labels=False,
     )

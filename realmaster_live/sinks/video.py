@@ -25,12 +25,6 @@ def from_url(url: SinkUrl) -> SideBySideVideo:
     return SideBySideVideo(url.path)
 
 
-def side_by_side(rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return two pictures of one size, (H, W, 3) uint8, next to each other."""
-    gap = np.zeros((rendered.shape[0], GAP_PX, 3), np.uint8)
-    return np.concatenate([rendered, gap, realized], axis=1)
-
-
 class SideBySideVideo:
     """A sink that blocks while it encodes; the file plays in any browser.
 
@@ -63,6 +57,7 @@ class SideBySideVideo:
         self.fps = fps
         self.captions = captions
         self._writer: PictureWriter | None = None
+        self._picture: NDArray[np.uint8] | None = None  # again: fresh memory costs ten times a copy
         self._camera: str | None = None
         self._entered = self._closed = False
         self._is_taken = overwrite  # whether this film may write to its path
@@ -101,15 +96,18 @@ class SideBySideVideo:
 
     def add(self, rendered: NDArray[np.uint8], realized: NDArray[np.uint8]) -> None:
         """Append one frame, (H, W, 3) uint8 sRGB each."""
-        picture = side_by_side(rendered, realized)
-        height, width = picture.shape[:2]
-        if self.captions is not None:
-            left, right = self.captions
-            tag(picture, left)
-            tag(picture[:, rendered.shape[1] + GAP_PX :], right)
+        height, width, colours = rendered.shape
+        shape = height, 2 * width + GAP_PX, colours
+        if self._picture is None or self._picture.shape != shape:
+            self._picture = np.zeros(shape, np.uint8)
+        halves = self._picture[:, :width], self._picture[:, width + GAP_PX :]
+        for half, pixels in zip(halves, (rendered, realized), strict=True):
+            half[:] = pixels
+        for half, caption in zip(halves, self.captions or (), strict=False):
+            tag(half, caption)
         if self._writer is None:
-            self._writer = self._open((width, height))
-        self._writer.write(picture)
+            self._writer = self._open((shape[1], height))
+        self._writer.write(self._picture)
 
     def close(self) -> None:
         """Finish the file; may be called twice. A film without pictures leaves none."""
