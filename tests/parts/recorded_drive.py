@@ -1,7 +1,10 @@
 """Records a drive of two cameras in a process of its own, which dies by SIGKILL where asked to.
 
     [WITH_SENSORS=1] python recorded_drive.py FOLDER POINT [CHUNKS]
+    python recorded_drive.py
 
+The second reads FOLDER, POINT and CHUNKS from each line of standard input as a JSON list, runs them
+in a fork of what was imported once, and prints the fork's exit status.
 POINT: "never"; "chunk N" right after a chunk; "encoding" while one is encoded; "closing" between
 the videos' end and the tables; "tables" after the first of them; "hashing" before segment.json;
 "renaming" with segment.json written but not yet in place; "noting" before meta.json names it;
@@ -9,6 +12,7 @@ the videos' end and the tables; "tables" after the first of them; "hashing" befo
 """
 
 import dataclasses
+import json
 import os
 import signal
 import sys
@@ -102,6 +106,20 @@ def main(folder: Path, point: str, chunks: int) -> None:
                 die()
 
 
+def serve() -> None:
+    """Run what standard input asks for until it ends."""
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            folder, point, chunks = json.loads(line)
+            main(Path(folder), point, chunks)
+            return
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
     assert files.PART  # what a kill may leave behind
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 12)
+    if len(sys.argv) == 1:
+        serve()
+    else:
+        main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 12)
