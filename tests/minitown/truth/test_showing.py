@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def test_a_drive_ends_where_most_of_a_kind_is_seen(town, monkeypatch):
     monkeypatch.setattr(module, "SEARCH_S", 2.0)
     monkeypatch.setattr(module, "LEAST_SHARE", 0.0)
     models, rasteriser = town
-    plan = plan_drive(1000, 1)
+    plan = replace(plan_drive(1000, 3), warm_up_s=0.5)
     moments = list(drive(plan, **SHAPE | {"frames": 43}))
     seen = [amount("walkers", models, rasteriser, moment) for moment in moments[2::10]]
     found, shown = showing(plan, "walkers", models, rasteriser, **SHAPE)
@@ -36,7 +38,7 @@ def test_a_drive_ends_where_most_of_a_kind_is_seen(town, monkeypatch):
 def test_a_drive_that_shows_nothing_of_a_kind_is_told(town, monkeypatch):
     monkeypatch.setattr(module, "SEARCH_S", 0.0)
     models, rasteriser = town
-    plan = plan_drive(1000, 1)
+    plan = replace(plan_drive(1000, 3), warm_up_s=0.5)
     (moment,) = drive(plan, **SHAPE | {"frames": 1})
     none = [kind for kind in KINDS if not amount(kind, models, rasteriser, moment)]
     assert none  # or this drive says nothing
