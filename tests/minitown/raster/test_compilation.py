@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -35,17 +36,28 @@ def start(before=None, **environment):
     )
 
 
-def test_compiled_kernels_lie_in_the_users_cache_folder(tmp_path):
-    done = start(XDG_CACHE_HOME=str(tmp_path))
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A first start with an empty cache folder, and the folder after it."""
+    folder = tmp_path_factory.mktemp("kernels")
+    return start(XDG_CACHE_HOME=str(folder), LEVEL="INFO"), folder
+
+
+@pytest.fixture
+def kept(compiled, tmp_path):
+    """A copy of the folder of compiled kernels."""
+    return shutil.copytree(compiled[1], tmp_path / "kept")
+
+
+def test_compiled_kernels_lie_in_the_users_cache_folder(compiled):
+    done, folder = compiled
     assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
-    assert list(tmp_path.glob("realmaster-live/kernels/**/*.nbi"))
+    assert list(folder.glob("realmaster-live/kernels/**/*.nbi"))
 
 
-def test_each_kernel_that_is_compiled_is_told_and_a_kept_one_is_not(tmp_path):
-    told = [
-        start(XDG_CACHE_HOME=str(tmp_path), LEVEL="INFO").stderr.count(":compiling sharpen")
-        for _ in range(2)
-    ]
+def test_each_kernel_that_is_compiled_is_told_and_a_kept_one_is_not(compiled, kept):
+    again = start(XDG_CACHE_HOME=str(kept), LEVEL="INFO")
+    told = [done.stderr.count(":compiling sharpen") for done in (compiled[0], again)]
     assert told == [1, 0]
 
 
@@ -57,17 +69,16 @@ def test_without_a_writable_cache_folder_kernels_compile_anew(home):
 
 
 @pytest.mark.parametrize(("kind", "content"), [("nbc", None), ("nbi", b"garbage")])
-def test_damaged_kernels_are_compiled_anew_and_kept_again(kind, content, tmp_path):
-    start(XDG_CACHE_HOME=str(tmp_path))
-    files = list(tmp_path.rglob(f"*.{kind}"))
+def test_damaged_kernels_are_compiled_anew_and_kept_again(kind, content, kept):
+    files = list(kept.rglob(f"*.{kind}"))
     assert files
     for file in files:
         whole = file.read_bytes()
         file.write_bytes(whole[: len(whole) // 2] if content is None else content)
-    done = start(XDG_CACHE_HOME=str(tmp_path))
+    done = start(XDG_CACHE_HOME=str(kept))
     assert (done.returncode, done.stdout.strip()) == (0, "225"), done.stderr
     assert "compiled anew" in done.stderr and "Traceback" not in done.stderr
-    again = start(XDG_CACHE_HOME=str(tmp_path))
+    again = start(XDG_CACHE_HOME=str(kept))
     assert (again.returncode, again.stdout.strip(), again.stderr) == (0, "225", "")
 
 
