@@ -175,38 +175,43 @@ def mixed_log(running, tmp_path_factory):
         yield path, hero.id, way, traffic.get_location()
 
 
-@pytest.mark.parametrize("living", ["vehicle.tesla.model3", "vehicle.audi.a2"])
-@pytest.mark.parametrize("ego", ["", "&ego=hero", "&ego=traffic", "&ego=id"])
-def test_the_ego_is_the_logs_in_a_living_world(mixed_log, running, tmp_path, caplog, living, ego):
-    """Actors of the living world have the ids of the log's, of the same type or of another."""
-    path, hero_id, way, parked = mixed_log
+@pytest.fixture(scope="module", params=["vehicle.tesla.model3", "vehicle.audi.a2"])
+def living(request, mixed_log, running):
+    """A server with three vehicles of a type, one of which has the id of the log's hero."""
     with running("--seed", "7", "--vehicles", "0", "--walkers", "0", "--no-raster") as server:
         _, world, points = _synchronous(server)
         today = [
-            _spawn(world, living, role, points[place])
+            _spawn(world, request.param, role, points[place])
             for role, place in (("hero", 7), ("traffic", 9), ("traffic", 11))
         ]
-        assert hero_id in {actor.id for actor in today}
+        assert mixed_log[1] in {actor.id for actor in today}
         world.tick()
-        source = f"carla-log:{path}?port={server.port}{ego.replace('id', str(hero_id))}"
-        flags = ["--engine", "identity", "--size", "64x48", "--labels", "none", "--quiet"]
-        assert main(["replay", source, *flags, "--out", str(tmp_path / "out")]) == 0
-        assert "that are not in" in caplog.text
-        with Recording(tmp_path / "out") as recording:
-            places = [frame.ego_to_world[:2, 3] for frame in recording.frames()]
+        yield server, {actor.id for actor in today}
+
+
+@pytest.mark.parametrize("ego", ["", "&ego=hero", "&ego=traffic", "&ego=id"])
+def test_the_ego_is_the_logs_in_a_living_world(mixed_log, living, tmp_path, caplog, ego):
+    """Actors of the living world have the ids of the log's, of the same type or of another."""
+    (path, hero_id, way, parked), (server, today) = mixed_log, living
+    source = f"carla-log:{path}?port={server.port}{ego.replace('id', str(hero_id))}"
+    flags = ["--engine", "identity", "--size", "64x48", "--labels", "none", "--quiet"]
+    assert main(["replay", source, *flags, "--out", str(tmp_path / "out")]) == 0
+    assert "that are not in" in caplog.text
+    with Recording(tmp_path / "out") as recording:
+        places = [frame.ego_to_world[:2, 3] for frame in recording.frames()]
     for place, at in zip(places, way, strict=False):
         expected = parked if ego == "&ego=traffic" else at
         np.testing.assert_allclose(place, (expected.x, -expected.y), atol=0.3)
+    assert today <= {actor.id for actor in actors_of(server.client().get_world())}
 
 
-def test_an_ego_that_is_not_in_the_log_is_answered_with_who_is(mixed_log, running, capsys):
-    path, hero_id, _, _ = mixed_log
-    with running("--seed", "7", "--vehicles", "0", "--walkers", "0", "--no-raster") as server:
-        for ego in ("nobody", "99999"):
-            source = f"carla-log:{path}?port={server.port}&ego={ego}"
-            assert main(["replay", source, "--engine", "identity", "--out", "unused"]) == 1
-            error = capsys.readouterr().err
-            assert f"{hero_id} (vehicle.tesla.model3, 'hero')" in error and error.count("\n") == 1
+def test_an_ego_that_is_not_in_the_log_is_answered_with_who_is(mixed_log, living, capsys):
+    (path, hero_id, _, _), (server, _) = mixed_log, living
+    for ego in ("nobody", "99999"):
+        source = f"carla-log:{path}?port={server.port}&ego={ego}"
+        assert main(["replay", source, "--engine", "identity", "--out", "unused"]) == 1
+        error = capsys.readouterr().err
+        assert f"{hero_id} (vehicle.tesla.model3, 'hero')" in error and error.count("\n") == 1
 
 
 def _synchronous(server):
