@@ -186,14 +186,14 @@ def living(request, mixed_log, running):
         ]
         assert mixed_log[1] in {actor.id for actor in today}
         world.tick()
-        yield server, {actor.id for actor in today}
+        yield server.port, world, {actor.id for actor in today}
 
 
 @pytest.mark.parametrize("ego", ["", "&ego=hero", "&ego=traffic", "&ego=id"])
 def test_the_ego_is_the_logs_in_a_living_world(mixed_log, living, tmp_path, caplog, ego):
     """Actors of the living world have the ids of the log's, of the same type or of another."""
-    (path, hero_id, way, parked), (server, today) = mixed_log, living
-    source = f"carla-log:{path}?port={server.port}{ego.replace('id', str(hero_id))}"
+    (path, hero_id, way, parked), (port, world, today) = mixed_log, living
+    source = f"carla-log:{path}?port={port}{ego.replace('id', str(hero_id))}"
     flags = ["--engine", "identity", "--size", "64x48", "--labels", "none", "--quiet"]
     assert main(["replay", source, *flags, "--out", str(tmp_path / "out")]) == 0
     assert "that are not in" in caplog.text
@@ -202,13 +202,13 @@ def test_the_ego_is_the_logs_in_a_living_world(mixed_log, living, tmp_path, capl
     for place, at in zip(places, way, strict=False):
         expected = parked if ego == "&ego=traffic" else at
         np.testing.assert_allclose(place, (expected.x, -expected.y), atol=0.3)
-    assert today <= {actor.id for actor in actors_of(server.client().get_world())}
+    assert today <= {actor.id for actor in actors_of(world)}
 
 
 def test_an_ego_that_is_not_in_the_log_is_answered_with_who_is(mixed_log, living, capsys):
-    (path, hero_id, _, _), (server, _) = mixed_log, living
+    (path, hero_id, _, _), (port, *_) = mixed_log, living
     for ego in ("nobody", "99999"):
-        source = f"carla-log:{path}?port={server.port}&ego={ego}"
+        source = f"carla-log:{path}?port={port}&ego={ego}"
         assert main(["replay", source, "--engine", "identity", "--out", "unused"]) == 1
         error = capsys.readouterr().err
         assert f"{hero_id} (vehicle.tesla.model3, 'hero')" in error and error.count("\n") == 1
