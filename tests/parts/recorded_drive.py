@@ -1,10 +1,9 @@
-"""Records a drive of two cameras in a process of its own, which dies by SIGKILL where asked to.
+"""Records drives of two cameras in processes of their own, which die by SIGKILL where asked to.
 
-    [WITH_SENSORS=1] python recorded_drive.py FOLDER POINT [CHUNKS]
     python recorded_drive.py
 
-The second reads FOLDER, POINT and CHUNKS from each line of standard input as a JSON list, runs them
-in a fork of what was imported once, and prints the fork's exit status.
+It reads FOLDER, POINT, CHUNKS and whether there are sensors from each line of standard input, a
+JSON list, runs that in a fork of what it imported once, and prints the fork's exit status.
 POINT: "never"; "chunk N" right after a chunk; "encoding" while one is encoded; "closing" between
 the videos' end and the tables; "tables" after the first of them; "hashing" before segment.json;
 "renaming" with segment.json written but not yet in place; "noting" before meta.json names it;
@@ -34,18 +33,18 @@ def die(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def chunks_of(index: int):
+def chunks_of(index: int, *, sensors: bool = False):
     """Yield one chunk of each camera at the same ticks."""
     for camera, size in CAMERAS.items():
         chunk = dataclasses.replace(make_chunk(index, size=size), camera=camera)
-        yield with_states(chunk) if "WITH_SENSORS" in os.environ else chunk
+        yield with_states(chunk) if sensors else chunk
 
 
-def record(folder: Path, chunks: int = 12) -> Path:
+def record(folder: Path, chunks: int = 12, *, sensors: bool = False) -> Path:
     """Record both cameras in segments of a second."""
     with Recorder(folder, SPEC, segment_s=SEGMENT_S) as drive:
         for index in range(chunks):
-            for chunk in chunks_of(index):
+            for chunk in chunks_of(index, sensors=sensors):
                 drive.write(chunk)
     return folder
 
@@ -90,7 +89,7 @@ def arm_repair(renames: int) -> None:
     Path.replace = rename
 
 
-def main(folder: Path, point: str, chunks: int) -> None:
+def main(folder: Path, point: str, chunks: int, sensors: bool) -> None:
     if point.startswith("repairing"):
         arm_repair(int(point.split()[1]))
         repair(folder)
@@ -98,7 +97,7 @@ def main(folder: Path, point: str, chunks: int) -> None:
     arm(point)
     with Recorder(folder, SPEC, segment_s=SEGMENT_S) as drive:
         for index in range(chunks):
-            for chunk in chunks_of(index):
+            for chunk in chunks_of(index, sensors=sensors):
                 if point == "encoding" and index == 7 and chunk.camera == "rear":
                     open_segment.frame_rows = die  # its pictures are encoded, its rows are not
                 drive.write(chunk)
@@ -111,15 +110,12 @@ def serve() -> None:
     for line in sys.stdin:
         child = os.fork()
         if not child:
-            folder, point, chunks = json.loads(line)
-            main(Path(folder), point, chunks)
+            folder, *asked = json.loads(line)
+            main(Path(folder), *asked)
             return
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":
     assert files.PART  # what a kill may leave behind
-    if len(sys.argv) == 1:
-        serve()
-    else:
-        main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 12)
+    serve()

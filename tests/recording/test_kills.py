@@ -1,11 +1,8 @@
 """What a killed recorder leaves: real processes, real SIGKILL."""
 
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +15,6 @@ from realmaster_live.recording import Recording, repair, verify
 
 HALF_A_SECOND = 10  # frames, a camera
 KINDS = ("depth", "semantic", "instance", "flow")
-
-
-@pytest.fixture(scope="module")
-def drive():
-    """The function that records or repairs in a process of its own, and returns its exit status.
-
-    It is forked off one that has imported everything: each import would take as long as the drive.
-    """
-    script = Path(recorded_drive.__file__)
-    paths = os.pathsep.join([str(script.parent), os.environ.get("PYTHONPATH", "")])
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-    ) as server:
-
-        def status(folder: Path, point: str, chunks: int = 12) -> int:
-            print(json.dumps([str(folder), point, chunks]), file=server.stdin, flush=True)
-            return int(server.stdout.readline())
-
-        yield status
 
 
 def check_readable(folder: Path, at_least: int) -> int:
@@ -70,9 +44,9 @@ def check_readable(folder: Path, at_least: int) -> int:
 
 
 @pytest.mark.parametrize("point", [*POINTS, "chunk 0", "chunk 4", "chunk 6", "chunk 11"])
-def test_a_killed_recorder_loses_half_a_second_at_most(point, drive, tmp_path):
+def test_a_killed_recorder_loses_half_a_second_at_most(point, record_apart, tmp_path):
     folder = tmp_path / "drive"
-    assert drive(folder, point) == -signal.SIGKILL
+    assert record_apart(folder, point) == -signal.SIGKILL
     written = {"encoding": 28, "chunk 0": 4, "chunk 4": 20, "chunk 6": 28, "chunk 11": 48}
     at_least = max(0, written.get(point, 20) - HALF_A_SECOND)
     if point in POINTS and point != "encoding":
@@ -102,18 +76,18 @@ def test_a_killed_recorder_loses_half_a_second_at_most(point, drive, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def killed_drive(drive, tmp_path_factory):
+def killed_drive(record_apart, tmp_path_factory):
     """A recording of which the second segment is open; tests repair a copy of it."""
     folder = tmp_path_factory.mktemp("killed") / "drive"
-    assert drive(folder, "chunk 8") == -signal.SIGKILL
+    assert record_apart(folder, "chunk 8") == -signal.SIGKILL
     return folder
 
 
 @pytest.mark.parametrize("renames", [1, 3, 6, 10, 13, 14, 15, 16])
-def test_a_killed_repair_is_harmless(renames, drive, killed_drive, tmp_path):
+def test_a_killed_repair_is_harmless(renames, record_apart, killed_drive, tmp_path):
     folder = shutil.copytree(killed_drive, tmp_path / "drive")
     before = len(Recording(folder))
-    assert drive(folder, f"repairing {renames}") == -signal.SIGKILL
+    assert record_apart(folder, f"repairing {renames}") == -signal.SIGKILL
     assert len(Recording(folder)) == before
     repair(folder)
     assert len(Recording(folder)) == before
@@ -134,9 +108,9 @@ def test_the_command_line_verifies_and_repairs(killed_drive, tmp_path, capsys):
     assert "whole: everything that was recorded is there" in capsys.readouterr().out
 
 
-def test_a_process_that_is_killed_at_once_leaves_what_can_be_repaired(drive, tmp_path):
+def test_a_process_that_is_killed_at_once_leaves_what_can_be_repaired(record_apart, tmp_path):
     folder = tmp_path / "drive"
-    assert drive(folder, "chunk 0", 1) == -signal.SIGKILL
+    assert record_apart(folder, "chunk 0", 1) == -signal.SIGKILL
     for path in (folder / "segments" / "000000").glob("*/*"):
         path.write_bytes(b"")  # nothing had reached the disk
     assert verify(folder).frames == 0
@@ -147,9 +121,9 @@ def test_a_process_that_is_killed_at_once_leaves_what_can_be_repaired(drive, tmp
     assert verify(folder).is_whole
 
 
-def test_a_garbled_tail_is_cut(drive, tmp_path):
+def test_a_garbled_tail_is_cut(record_apart, tmp_path):
     folder = tmp_path / "drive"
-    assert drive(folder, "chunk 4") == -signal.SIGKILL
+    assert record_apart(folder, "chunk 4") == -signal.SIGKILL
     film = folder / "segments" / "000000" / "front" / "sim.mp4"
     content = film.read_bytes()
     film.write_bytes(content[:-20] + os.urandom(20))
@@ -163,9 +137,9 @@ def test_a_garbled_tail_is_cut(drive, tmp_path):
     check_readable(folder, 6)
 
 
-def test_what_is_whole_is_left_alone(drive, tmp_path):
+def test_what_is_whole_is_left_alone(record_apart, tmp_path):
     folder = tmp_path / "drive"
-    assert drive(folder, "never") == 0
+    assert record_apart(folder, "never") == 0
     copy = shutil.copytree(folder, tmp_path / "copy")
     done = repair(folder)
     assert not done.finished

@@ -3,10 +3,7 @@
 import pickle
 import random
 import signal
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,8 +12,6 @@ from recorded_drive import CAMERAS, SEGMENT_S, SPEC, chunks_of
 import realmaster_live as rm
 from realmaster_live.errors import RecordingError
 from realmaster_live.recording.random_access import RandomAccess
-
-PARTS = Path(__file__).parents[1] / "parts"
 
 
 @pytest.fixture(scope="module", params=["mp4", "mkv"])
@@ -134,9 +129,8 @@ def test_a_closed_recording_says_so(drive):
         recording[0]
 
 
-def test_a_killed_recording_ends_at_the_last_frame_that_all_files_have(tmp_path):
-    command = [sys.executable, str(PARTS / "recorded_drive.py"), str(tmp_path / "d"), "chunk 7"]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+def test_a_killed_recording_ends_at_the_last_frame_that_all_files_have(record_apart, tmp_path):
+    assert record_apart(tmp_path / "d", "chunk 7") == -signal.SIGKILL
     recording = rm.Recording(tmp_path / "d")
     played = list(recording)
     assert 0 < len(recording) == len(played)

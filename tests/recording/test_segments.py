@@ -216,8 +216,7 @@ def test_lossless_pictures_come_back_bit_by_bit(container, tmp_path):
 
 
 def test_the_documented_snippets_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("WITH_SENSORS", "1")
-    record(tmp_path / "drive")
+    record(tmp_path / "drive", sensors=True)
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[2] / "docs" / "recording.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}

@@ -1,10 +1,7 @@
 """What the vehicle did and measured: written once a tick, read back, killed, damaged, replayed."""
 
 import dataclasses
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,13 +115,11 @@ def test_a_replay_records_everything_again(drive, tmp_path):
 
 
 @pytest.mark.parametrize("point", ["encoding", "closing", "tables", "hashing", "chunk 6"])
-def test_a_killed_recorder_loses_no_more_of_the_sensors_than_of_the_films(point, tmp_path):
-    script = Path(__file__).parents[1] / "parts/recorded_drive.py"
-    paths = os.pathsep.join([str(script.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths, "WITH_SENSORS": "1"}
+def test_a_killed_recorder_loses_no_more_of_the_sensors_than_of_the_films(
+    point, record_apart, tmp_path
+):
     folder = tmp_path / "drive"
-    command = [sys.executable, str(script), str(folder), point, "12"]
-    assert subprocess.run(command, env=environment, timeout=60).returncode == -signal.SIGKILL
+    assert record_apart(folder, point, sensors=True) == -signal.SIGKILL
     for _ in range(2):  # as it was left, and repaired
         recording = Recording(folder)
         frames = list(recording)
