@@ -21,7 +21,7 @@ SHORTER = {
     "attach": ["--seconds", "0.4", "--engine", "identity", "--view-port", "0"],
     "record": ["--seconds", "0.4", "--engine", "identity"],
     "replay": ["--engine", "identity"],
-    "bench": "--seconds 0.4 --engine identity --sizes 64x32 --drawing before".split(),
+    "bench": ["--sizes", "64x32", "--drawing", "before", "--seconds", "0.4", "--engine=identity"],
     "doctor": [],
     "dataset": [],
 }
