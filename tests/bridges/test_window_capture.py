@@ -246,7 +246,9 @@ def test_a_video_is_a_device_at_its_own_pace(clip):
         counts = bridge.counts
     assert counts["received"] == 12
     reds = [int(frame.image[24, 32, 0]) for frame in frames]
-    assert reds == sorted(reds) and reds[-1] == pytest.approx(220, abs=6)
+    lost = counts["left_out"] + counts["overtaken"]  # where this machine was late
+    assert reds == sorted(reds) and len(set(reds)) >= 12 - lost
+    assert reds[-1] == pytest.approx(220, abs=6 + 20 * lost)
     assert max(int(frame.image[24, 32, 2]) for frame in frames) < 12
     assert all(b.frame_id == a.frame_id + 1 for a, b in itertools.pairwise(frames))
 
