@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
@@ -70,12 +71,16 @@ def test_equals_the_torch_network(engine, tiny_checkpoint):
     encoder_memory = decoder_memory = autoencoder.empty_memory(1, HEIGHT, WIDTH)
     prompt = prompt_kv(transformer, ["as simulated"]).detach()
     for index, got in enumerate(run(engine)):
-        cells = to_cells(torch.from_numpy(make_chunk(index).frames)[None])
+        chunk = make_chunk(index)
+        cells = to_cells(torch.from_numpy(chunk.frames)[None])
+        shapes = torch.from_numpy(padded_geometry(chunk, 4))
         with torch.no_grad():
             reference, encoder_memory = autoencoder.encode(cells, encoder_memory)
             noise = torch.from_numpy(draw.take())
             latent, _ = rollout.chunk(reference, noise, prompt)
-            decoded, decoder_memory = autoencoder.decode(latent, cells, decoder_memory, noise)
+            decoded, decoder_memory = autoencoder.decode(
+                latent, cells, decoder_memory, noise, shapes
+            )
         expected = to_bytes(decoded, 4)[0].numpy()
         difference = np.abs(got.astype(int) - expected.astype(int))
         assert difference.max() <= 2

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.chunk_program import (
@@ -59,7 +60,9 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
         truth.reset()
         figures = differences(
             [realize_noise(truth, index) for index in range(sink + 2 * ring + 2)],
-            lambda chunk, reset: realize_on_host(program, device, chunk.frames, reset=reset),
+            lambda chunk, reset: realize_on_host(
+                program, device, chunk.frames, geometry=padded_geometry(chunk, 4), reset=reset
+            ),
         )
     assert figures["levels"] <= 1.0
     assert figures["mean_levels"] < 0.01
@@ -167,7 +170,7 @@ def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precisi
     program, device = make(tiny_model, manifest, tmp_path, precision=precision)
     prompts = read_prompts(tiny_model, manifest)
     first, *_, last = prompts.values()
-    assert list(program.external) == ["prompt_kv"]
+    assert list(program.external) == ["prompt_kv", "geometry"]
     assert program.external["prompt_kv"].at(0) == first.shape
     assert program.layout.size("prompt_kv") == first.size * item
     frames = np.random.default_rng(0).integers(0, 256, (4, HEIGHT, WIDTH, 3), np.uint8)
@@ -178,8 +181,11 @@ def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precisi
     with OnnxEngine(
         tiny_model, width=WIDTH, height=HEIGHT, threads=1, prompt=list(prompts)[-1]
     ) as truth:
-        expected = truth.realize(noise_chunk(truth.spec, 0)).frames
-    assert np.abs(after.astype(int) - expected).max() <= GATES[precision][0]
+        chunk = noise_chunk(truth.spec, 0)
+        expected = truth.realize(chunk).frames
+    shapes = padded_geometry(chunk, 4)
+    got = realize_on_host(program, device, chunk.frames, geometry=shapes, reset=True)
+    assert np.abs(got.astype(int) - expected).max() <= GATES[precision][0]
 
 
 def test_a_model_without_its_prompts_is_refused(tiny_model, manifest):
