@@ -82,13 +82,22 @@ def test_scores_are_written_whatever_they_are_without_a_policy(town_drive, reali
 
 def test_retry_continues_from_the_first_attempt_that_passes(town_drive, realized):
     bad = spoil(realized[0], "blurred")
-    engine = Moody({0: bad, 1: bad, 2: realized[0].frames, 3: bad})
+    engine = Moody({0: bad, 1: bad ^ 1, 2: realized[0].frames, 3: bad})
     answer = FidelityGate(engine, policy=("retry",), attempts=4).realize(town_drive.chunks[0])
     assert engine.asked == [(0, 0), (0, 1), (0, 2)]
     assert answer.frames is realized[0].frames
     assert answer.seed == 2
     assert verdicts(answer) == ["retried"] * 4
     assert [trust.attempts for trust in answer.trust] == [3] * 4
+
+
+def test_retry_ends_where_another_seed_changes_nothing(town_drive, realized):
+    bad = spoil(realized[0], "blurred")
+    engine = Moody({0: bad, 1: bad.copy(), 2: realized[0].frames})
+    answer = FidelityGate(engine, policy=("retry",)).realize(town_drive.chunks[0])
+    assert engine.asked == [(0, 0), (0, 1), (0, 0)]
+    assert np.array_equal(answer.frames, bad)
+    assert [trust.attempts for trust in answer.trust] == [2] * 4
 
 
 def test_retry_goes_back_to_the_best_attempt(town_drive, realized):
