@@ -209,8 +209,6 @@ EMBEDDED = Profile(
     text_width=64,
     prompts=("as simulated", "clear", "rain", "snow", "fog", "night", "overcast"),
     prompt_tokens=4,
-    flow_from="render",
-    steps=1,
     falling=True,
     geometry=True,
 )
