@@ -57,7 +57,8 @@ def geometry_of(
     if "depth" in labels:
         _write_depth(found, labels["depth"][:, ::CELL, ::CELL], intrinsics)
     if "semantic" in labels:
-        group = GROUP_OF[labels["semantic"][:, ::CELL, ::CELL]]
+        first = labels["semantic"][:, ::CELL, ::CELL]
+        group = GROUP_OF[first.astype(np.uint8, copy=False)]
         for place in range(len(GROUPS)):
             np.multiply(group == place, np.uint8(255), out=found[:, len(DEPTHS) + place])
     return found

@@ -70,6 +70,15 @@ def test_every_class_has_one_group():
         assert (found[:, names.index(group), CLASS_IDS[name]] == 255).all()
 
 
+def test_classes_of_other_types_and_numbers_are_taken():
+    semantic = np.zeros(SHAPE, np.int32)
+    semantic[:, :, 10], semantic[:, :, 20], semantic[:, :, 30] = CLASS_IDS["road"], 255, -1
+    found = geometry_of({"semantic": semantic}, CAMERA, SHAPE)[:, len(DEPTHS) :]
+    names = list(GROUPS)
+    assert (found[:, names.index("road"), :, 5] == 255).all()
+    assert (found[:, names.index("other"), :, [10, 15]] == 255).all()
+
+
 @pytest.fixture
 def decoder():
     torch.manual_seed(0)
