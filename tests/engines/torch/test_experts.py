@@ -9,6 +9,7 @@ import torch
 from street import make_chunk
 
 from realmaster_live.engines.export.export import export
+from realmaster_live.engines.geometry import padded_geometry
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.torch.engine import TorchEngine
@@ -88,7 +89,8 @@ def rollout(profile, steps, prompt):
         x = noise = torch.from_numpy(draw.take())
         for which, t, t_next in zip(chosen, levels[:-1], levels[1:], strict=True):
             x = euler_step(x, run(x, t, which)[0], t, t_next)
-        cells, decoding = autoencoder.decode(x, guide, decoding, noise)
+        shapes = torch.from_numpy(padded_geometry(noisy(index), profile.chunk_frames))
+        cells, decoding = autoencoder.decode(x, guide, decoding, noise, shapes)
         kept = [run(x, 0.0, which)[1] for which in range(len(experts))]
         for cache, kv in zip(caches, kept, strict=True):
             cache.push(kv)
