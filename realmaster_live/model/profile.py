@@ -210,7 +210,6 @@ EMBEDDED = Profile(
     prompts=("as simulated", "clear", "rain", "snow", "fog", "night", "overcast"),
     prompt_tokens=4,
     falling=True,
-    geometry=True,
 )
 """The small model that is trained on minitown pairs and shipped with the package."""
 
