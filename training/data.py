@@ -123,7 +123,7 @@ class Clip:
         try:
             with np.load(self.labels) as file:
                 found = {name: file[name] for name in names if name in file.files}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             got, remedy = classify_file(self.labels, str(error), "render the clip again")
             raise PairError(f"expected labels in {self.labels}, got {got}: {remedy}") from error
         for name, label in found.items():

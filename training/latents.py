@@ -213,8 +213,7 @@ def geometry(
     It is zero, which is unknown, for a clip without labels.
     """
     time = profile.chunk_frames
-    box = (side // CELL for side in box_of(sequence, profile, window))
-    top, left, height, width = box
+    top, left, height, width = (side // CELL for side in box_of(sequence, profile, window))
     known = sequence.clip.geometry
     if known is None:
         return torch.zeros(chunks * time, CHANNELS, height, width, dtype=torch.uint8)

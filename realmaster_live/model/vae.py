@@ -141,9 +141,8 @@ class GuidedDecoder(nn.Module):
     classes guide it too, where the simulator tells them (`model.geometry_guide`). Light and tint,
     which vary slowly over a picture, also come directly from the latents, as one gain and one
     offset per colour and latent position (after Gharbi et al. 2017, section 3.2). From one
-    resolution to the next, features are
-    repeated and not unfolded: unfolding rules plain surfaces with lines. What the latents bring is
-    the same for the frames of a chunk; only the render moves.
+    resolution to the next, features are repeated and not unfolded: unfolding rules plain surfaces
+    with lines. What the latents bring is the same for the frames of a chunk; only the render moves.
     """
 
     def __init__(self, profile: Profile) -> None:

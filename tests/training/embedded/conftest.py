@@ -27,3 +27,13 @@ def vgg_package(tmp_path, monkeypatch):
     vgg.cache_clear()
     yield folder
     vgg.cache_clear()
+
+
+@pytest.fixture
+def linked_pairs(pairs, tmp_path):
+    """A folder of links to the session's pairs, to which a test may add files."""
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    for path in pairs.iterdir():
+        (folder / path.name).symlink_to(path)
+    return folder

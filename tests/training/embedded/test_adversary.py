@@ -103,13 +103,9 @@ def test_classes_decide_where_the_same_textures_are_both_true_and_made():
 
 
 @pytest.fixture
-def labelled(pairs, tmp_path):
+def labelled(linked_pairs):
     """The session's pairs with classes beside all training clips but one."""
-    folder = tmp_path / "labelled"
-    folder.mkdir()
-    for path in pairs.iterdir():
-        (folder / path.name).symlink_to(path)
-    rng = np.random.default_rng(0)
+    folder, rng = linked_pairs, np.random.default_rng(0)
     for clip in find_clips(folder, "training")[1:]:
         semantic = rng.integers(0, UNKNOWN, clip.sim.shape[:3]).astype(np.uint8)
         np.savez_compressed(folder / f"{clip.name}.labels.npz", semantic=semantic)

@@ -20,13 +20,9 @@ from realmaster_live.training.latents import draw_window, encode_clips, geometry
 
 
 @pytest.fixture
-def labelled(pairs, tmp_path):
+def labelled(linked_pairs):
     """The session's pairs, with depth and classes beside all clips but the first."""
-    folder = tmp_path / "labelled"
-    folder.mkdir()
-    for path in pairs.iterdir():
-        (folder / path.name).symlink_to(path)
-    rng = np.random.default_rng(0)
+    folder, rng = linked_pairs, np.random.default_rng(0)
     for path in sorted(folder.glob("*.json"))[1:]:
         facts = json.loads(path.read_text())
         path.unlink()
