@@ -46,7 +46,7 @@ from realmaster_live.training.evaluate.drives.films import OtherFilm, first_fram
 from realmaster_live.training.evaluate.drives.run import evaluate_drives
 from realmaster_live.training.evaluate.drives.sources import RecordedDrive
 from realmaster_live.training.evaluate.metrics import psnr
-from realmaster_live.training.evaluate.pictures import realize_frames
+from realmaster_live.training.evaluate.pictures import Known, realize_frames
 
 MARK = "ablations"  # of a page's table
 STEPS = (1, 2, 4, 8)
@@ -265,7 +265,7 @@ def truth_db(pairs: list[Path], chosen: list[Variant], export: Path) -> Iterator
                 engine = opened(variant, export, Path(folder), stack, width=width, height=height)
                 found = []
                 for clip in plain:
-                    made = realize_frames(engine, clip.sim)
+                    made = realize_frames(engine, clip.sim, Known.of(clip))
                     found += psnr(made, np.asarray(clip.truth[: len(made)]))
                 yield variant.name, float(np.mean(found))
 

@@ -35,7 +35,6 @@ from realmaster_live.engines.export.quantize import (
     Graphs,
     calibration_inputs,
     choose,
-    denoiser,
     quantize_convolutions,
     quantize_products,
 )
@@ -183,7 +182,7 @@ def build(model: Path, pairs: Path, root: Path, *, compute: bool) -> dict[str, V
     exact = load()
     clips = choose(find_clips(pairs, "training"))
     _, transformer = restore(model)
-    inputs = calibration_inputs(exact["encode"], exact["decode"], clips, denoiser(transformer))
+    inputs = calibration_inputs(exact["encode"], exact["decode"], clips, transformer)
     products = {name: quantize_products(exact[name]) for name in ("context", "denoise")}
     encode = quantize_convolutions(exact["encode"], inputs["encode"])
     decode = quantize_convolutions(exact["decode"], inputs["decode"], keep=None)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.errors import BuildError
+from realmaster_live.model.light_guide import LIGHTS
 from realmaster_live.model.profile import Profile
 from realmaster_live.system.arrays import read_array
 from realmaster_live.system.contents import classify_file, sha256_of
@@ -196,7 +197,10 @@ def _inputs(
         prompt = {"prompt_kv": (*pairs[:4], prompt_tokens, pairs[5])}
     match name:
         case "encode":
-            return {"frames": (profile.chunk_frames, height, width, 3), "memory": memory}
+            light: dict[str, Shape] = {}
+            if profile.light:
+                light = {"light": (1, len(LIGHTS), *latent[-2:])}
+            return {"frames": (profile.chunk_frames, height, width, 3), "memory": memory, **light}
         case "context":
             return {"reference": latent, **rope, **prompt}
         case "denoise":

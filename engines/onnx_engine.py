@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realmaster_live.engines.embedded import EMBEDDED_FOLDER
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of
 from realmaster_live.engines.manifest import (
     WEIGHTS_FILE,
     check_graphs,
@@ -136,7 +136,7 @@ class OnnxEngine:
             {each.name: each.shape for each in self._sessions[name].get_inputs()}
             for name in ("encode", "decode")
         ]
-        self._guided, self._shaped = (name in inputs[1] for name in ("guide", "geometry"))
+        self._guided = "guide" in inputs[1]
         self._memories = [each["memory"][1] for each in inputs]  # channels
         first = prompt or next(iter(self.prompts), AS_SIMULATED)
         check_prompt(first, self.prompts or (AS_SIMULATED,))
@@ -222,11 +222,16 @@ class OnnxEngine:
         Of a chunk only what the next one needs is kept, as every camera keeps it; and that outside
         of the runtime's memory, where pieces that stay would be in the way of the next camera's.
         """
+        guides = {
+            name: self._value(values)
+            for name, values in guides_of(chunk, self.profile, self._spec.frames).items()
+        }
         with self._timed("encode"):
             guide, reference, kept = self._run(
                 "encode",
                 frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec.frames))),
                 memory=self._value(self._encoder_memory),
+                **{name: guides.pop(name) for name in ("light",) if name in guides},
             )
             self._encoder_memory = _own(kept)
         with self._timed("context"):
@@ -235,10 +240,8 @@ class OnnxEngine:
         start = noise if self.profile.in_context else reference
         latent = self._sample(start, reference, context)
         with self._may_decode, self._timed("decode"):
-            beside = {"guide": guide} if self._guided else {}
+            beside = guides | ({"guide": guide} if self._guided else {})
             beside |= {"noise": noise} if self._falling else {}
-            if self._shaped:
-                beside["geometry"] = self._value(padded_geometry(chunk, self._spec.frames))
             frames, kept = self._run(
                 "decode", latent=latent, memory=self._value(self._decoder_memory), **beside
             )

@@ -12,7 +12,7 @@ that are reported).
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from torch import Tensor
 from realmaster_live.errors import PairError, reason
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.model.geometry_guide import geometry_of
+from realmaster_live.model.light_guide import LIGHTS, light_of
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, open_regular
 from realmaster_live.system.records import decode, encode
@@ -33,6 +34,7 @@ from realmaster_live.system.records import decode, encode
 VALIDATION_FROM, HELD_OUT_FROM = 900, 1000  # first seed of each split
 Split = Literal["training", "validation", "held out"]
 DEFAULT_FOV_DEG = 80.0  # of clips that do not state their camera's: the mean of all drives
+PITCH = 3  # its place among the numbers of a mount
 AS_SIMULATED = "as simulated"  # the prompt of a clip whose truth has the simulated weather
 
 
@@ -107,11 +109,29 @@ class Clip:
         made = geometry_of(known, self.intrinsics, self.sim.shape[:3])
         return torch.from_numpy(made).to(torch.get_default_device())
 
+    @cached_property
+    def poses(self) -> NDArray[np.float64] | None:
+        """Return the camera's pose at each frame, (T, 4, 4) without a place; None if unknown."""
+        return poses_of(self.facts)
+
+    @property
+    def weather(self) -> Mapping[str, float]:
+        """Return the simulated weather, which a prompt's truth does not show."""
+        found: Mapping[str, float] = self.facts.get("weather") or {}
+        return found
+
+    def light(self, frame: int, stride: int) -> NDArray[np.float32]:  # (L, H / s, W / s)
+        """Return the encoder's light at a frame; zero, which is unknown, without poses."""
+        height, width = self.size
+        if self.poses is None:
+            return np.zeros((len(LIGHTS), height // stride, width // stride), np.float32)
+        pose = self.poses[frame]
+        return light_of(self.weather, pose, self.intrinsics, self.size, stride)
+
     @property
     def intrinsics(self) -> NDArray[np.float64]:
         """Return the camera's intrinsics (3, 3) in pixels."""
-        height, width = self.size
-        return pinhole(width, height, float(self.facts.get("fov_deg", DEFAULT_FOV_DEG)))
+        return optics_of(self.facts, self.size)
 
     def read_labels(self, *names: str) -> dict[str, NDArray[Any]]:
         """Return those of these labels that the clip's file holds, each (T, H, W).
@@ -133,6 +153,31 @@ class Clip:
                     "render the clip again"
                 )
         return found
+
+
+def optics_of(facts: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the intrinsics (3, 3) of the camera of a clip of H x W pixels, from its facts."""
+    height, width = size
+    return pinhole(width, height, float(facts.get("fov_deg", DEFAULT_FOV_DEG)))
+
+
+def poses_of(facts: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """Return the camera's pose at each frame of a clip, (T, 4, 4), from its facts, or None."""
+    yaws, mount = facts.get("camera_yaw_deg"), facts.get("mount")
+    if not yaws or not mount:
+        return None
+    return np.stack([looking(yaw, mount[PITCH]) for yaw in yaws])
+
+
+def looking(yaw_deg: float, pitch_deg: float) -> NDArray[np.float64]:
+    """Return the (4, 4) camera-to-world of a level camera at the origin, by CARLA's angles."""
+    yaw, pitch = -np.radians(yaw_deg), np.radians(pitch_deg)
+    ahead = np.array([np.cos(yaw), np.sin(yaw), 0.0])
+    right = np.array([ahead[1], -ahead[0], 0.0])
+    looks = np.cos(pitch) * ahead + (0.0, 0.0, np.sin(pitch))
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(looks, right), looks], 1)
+    return pose
 
 
 def open_array(path: Path) -> NDArray[Any]:

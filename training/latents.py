@@ -19,6 +19,7 @@ from realmaster_live.model.cache import RingCache
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.geometry_guide import CELL, CHANNELS, DEPTHS
 from realmaster_live.model.in_context import Rope, rope_at
+from realmaster_live.model.light_guide import MIRRORED
 from realmaster_live.model.profile import Profile
 from realmaster_live.model.sampling import euler_step, flow_start
 from realmaster_live.model.vae import StreamingAutoencoder, to_cells
@@ -80,6 +81,10 @@ def encode_clip(
     count = (len(clip) - phase) // profile.chunk_frames
     _, height, width, _ = clip.sim.shape
     memory = autoencoder.empty_memory(2, height, width)
+    lights: Sequence[Tensor | None] = [None] * count
+    if profile.light:  # the truth is encoded without
+        told = clip_light(clip, profile, mirror=mirror, phase=phase, first=0, chunks=count)
+        lights = list(torch.stack((told, torch.zeros_like(told)), 1))
     latents = []
     for index in range(count):
         start = phase + index * profile.chunk_frames
@@ -91,7 +96,7 @@ def encode_clip(
             mirror=mirror,
         )
         cells = to_cells(torch.stack(pair))
-        latent, memory = autoencoder.encode(cells, memory)
+        latent, memory = autoencoder.encode(cells, memory, lights[index])
         latents.append(latent.float())
     both = torch.stack(latents)
     return LatentSequence(
@@ -220,6 +225,34 @@ def geometry(
     start = sequence.phase + first * time
     area = known[start : start + chunks * time, :, top : top + height, left : left + width]
     return mirrored(area) if sequence.mirror else area
+
+
+def light(
+    sequence: LatentSequence, profile: Profile, window: Window, *, first: int, chunks: int
+) -> Tensor:
+    """Return the light (chunks, L, h, w) of the area of a window; zero where it is unknown."""
+    known = clip_light(
+        sequence.clip,
+        profile,
+        mirror=sequence.mirror,
+        phase=sequence.phase,
+        first=first,
+        chunks=chunks,
+    )
+    return window.of(known)
+
+
+def clip_light(
+    clip: Clip, profile: Profile, *, mirror: bool, phase: int, first: int, chunks: int
+) -> Tensor:  # (chunks, L, h, w)
+    """Return the light at the last frame of each chunk."""
+    ends = range(phase + profile.chunk_frames - 1, len(clip), profile.chunk_frames)
+    wanted = ends[first : first + chunks]
+    known = np.stack([clip.light(end, profile.latent_stride) for end in wanted])
+    if mirror:
+        known = known[..., ::-1].copy()
+        known[:, MIRRORED] *= -1
+    return torch.from_numpy(known).to(torch.get_default_device())
 
 
 def mirrored(shapes: Tensor) -> Tensor:

@@ -53,6 +53,7 @@ class StageRecipe:
         varied_share: share of samples whose render gets a random look (joint).
         falling_weight: weight of the error on drops and flakes (joint).
         geometry_dropout: share of samples without depth, and share without classes (joint).
+        light_dropout: share of samples without light (joint).
         frozen: parts of the networks that are not trained, by prefixes of their parameters'
             names, such as "autoencoder.encoder" (joint).
     """
@@ -86,6 +87,7 @@ class StageRecipe:
     varied_share: float = 0.0
     falling_weight: float = 1.0
     geometry_dropout: float = 0.5
+    light_dropout: float = 0.3
     frozen: tuple[str, ...] = ()
 
     @property

@@ -29,7 +29,6 @@ from realmaster_live.engines.export.quantize import (
     agreement,
     check_agreement,
     choose,
-    denoiser,
     quantize,
 )
 from realmaster_live.engines.manifest import PROMPT_PAIRS_FILE, WEIGHTS_FILE, describe_files
@@ -214,7 +213,7 @@ def export(
     if precision == "int8":
         models = {graph.name: to_onnx(graph) for graph in graphs}
         figures = check_export(expected, models)
-        models = quantize(models, samples, denoiser(transformer))
+        models = quantize(models, samples, transformer)
     with WeightFile(out / WEIGHTS_FILE) as weights:
         for graph in graphs:
             if precision == "int8":

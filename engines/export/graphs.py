@@ -22,22 +22,25 @@ from realmaster_live.model.autoencoders.interface import CELL, Autoencoder, empt
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.geometry_guide import CHANNELS
 from realmaster_live.model.in_context import rope_at
+from realmaster_live.model.light_guide import LIGHTS
 from realmaster_live.model.vae import to_bytes, to_cells
 
 OPSET = 23  # the first with Attention, RMSNormalization and RotaryEmbedding
 
 
 class Encode(nn.Module):
-    """(T, H, W, 3) uint8, memory -> guide (T, 48, H/4, W/4), latent, next memory."""
+    """(T, H, W, 3) uint8, memory, light -> guide (T, 12, H/2, W/2), latent, next memory."""
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
         self.autoencoder = autoencoder
 
-    def forward(self, frames: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, frames: Tensor, memory: Tensor, light: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the guide (frames as cells, for `decode`), the latent and the new memory."""
         guide = to_cells(frames[None])
-        return guide, *self.autoencoder.encode(guide, memory)
+        return guide, *self.autoencoder.encode(guide, memory, light)
 
 
 class Context(nn.Module):
@@ -157,7 +160,9 @@ def example_graphs(
     past = tokens + rows  # not `tokens`, so that the exporter does not equate the two dimensions
     cos, sin = rope_at(profile, [0.0], rows, columns)
     past_cos, past_sin = (torch.cat((x, x[:rows])) for x in (cos, sin))
+    light = noise(1, len(LIGHTS), *latent.shape[-2:])
     r, c, p = Dim("rows", min=1, max=128), Dim("columns", min=1, max=128), Dim("past")
+    light_axes = {2: profile.patch * r, 3: profile.patch * c}
     cell_axes = {2: stride // CELL * r, 3: stride // CELL * c}
     memory_axes = {2: stride // 8 * r, 3: stride // 8 * c}
     latent_axes = {latent.ndim - 2: profile.patch * r, latent.ndim - 1: profile.patch * c}
@@ -169,8 +174,16 @@ def example_graphs(
         Graph(
             name="encode",
             module=Encode(autoencoder),
-            inputs={"frames": frames, "memory": memories[0]},
-            dynamic_axes={"frames": {1: stride * r, 2: stride * c}, "memory": memory_axes},
+            inputs={
+                "frames": frames,
+                "memory": memories[0],
+                **({"light": light} if profile.light else {}),
+            },
+            dynamic_axes={
+                "frames": {1: stride * r, 2: stride * c},
+                "memory": memory_axes,
+                **({"light": light_axes} if profile.light else {}),
+            },
             outputs=["guide", "latent", "next_memory"],
         ),
         Graph(

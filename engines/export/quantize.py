@@ -45,13 +45,14 @@ from realmaster_live.frames.geometry import pinhole
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.geometry_guide import geometry_of
 from realmaster_live.model.in_context import rope_at
+from realmaster_live.model.light_guide import LIGHTS
 from realmaster_live.model.sampling import euler_step, flow_start, sigmas
 from realmaster_live.model.whole_clip import predict_clip
 from realmaster_live.prompts import AS_SIMULATED
 from realmaster_live.protocols import PromptedEngine
 
 WEIGHT_BITS = 7
-LAST = re.compile(r"decoder\.(tone|falling)\b")  # the decoder's small layers, kept in float32
+LAST = re.compile(r"decoder\.(tone|falling)\b|\.light\b")  # small layers, kept in float32
 WRITES = re.compile(r"decoder\.write\b")  # the decoder's layer that writes pixels
 CLIPS, CHUNKS = 8, 2  # for calibration: number of clips, and of chunks at the beginning of each
 CAMERA_M, FAR_M = 1.5, 1000.0  # height of a camera over a road, and the depth of the sky
@@ -83,6 +84,9 @@ class Sample(Protocol):
     def geometry(self) -> Any:
         """The geometry (T, G, H / 2, W / 2) uint8 of the frames, or None."""
 
+    def light(self, frame: int, stride: int) -> NDArray[np.float32]:
+        """Return the light (L, H / s, W / s) at a frame; zero where it is unknown."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
@@ -92,6 +96,11 @@ class Rendered:
     truth: None = None
     prompt: str = AS_SIMULATED
     geometry: None = None
+
+    def light(self, frame: int, stride: int) -> NDArray[np.float32]:
+        """Return zeros: it is unknown."""
+        _, height, width, _ = self.sim.shape
+        return np.zeros((len(LIGHTS), height // stride, width // stride), np.float32)
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
@@ -155,12 +164,13 @@ def calibration_inputs(
     encode: onnx.ModelProto,
     decode: onnx.ModelProto,
     samples: Sequence[Sample],
-    denoise: Denoise,
+    transformer: InContextTransformer,
 ) -> dict[str, list[Inputs]]:
     """Return inputs of `encode` and `decode` for each sample's first chunks, carrying the memory.
 
-    The decoder gets the latents that `denoise` makes, under each sample's prompt.
+    The decoder gets the latents that the transformer makes, under each sample's prompt.
     """
+    denoise, stride = denoiser(transformer), transformer.profile.latent_stride
     sessions = {
         name: onnxruntime.InferenceSession(
             model.SerializeToString(), providers=["CPUExecutionProvider"]
@@ -180,7 +190,10 @@ def calibration_inputs(
         )
         for start in range(0, min(len(sample.sim) // size, CHUNKS) * size, size):
             frames = np.ascontiguousarray(sample.sim[start : start + size])
+            told = len(found["decode"]) % 2  # every other chunk: scales must do for both
             inputs = {"frames": frames, "memory": encoder_memory}
+            if "light" in shapes:
+                inputs["light"] = sample.light(start + size - 1, stride)[None] * np.float32(told)
             found["encode"].append(inputs)
             guide, reference, encoder_memory = sessions["encode"].run(
                 ["guide", "latent", "next_memory"], inputs
@@ -193,7 +206,6 @@ def calibration_inputs(
                 inputs["noise"] = np.zeros_like(latent)
             if "geometry" in wanted:
                 known = geometry_at(sample, start, size)
-                told = len(found["decode"]) % 2  # every other chunk: scales must do for both
                 inputs["geometry"] = known if told else np.zeros_like(known)
             found["decode"].append(inputs)
             decoder_memory = sessions["decode"].run(["next_memory"], inputs)[0]
@@ -305,9 +317,11 @@ def quantize_convolutions(
         return onnx.load(quantized)
 
 
-def quantize(graphs: Graphs, samples: Sequence[Sample], denoise: Denoise) -> Graphs:
+def quantize(
+    graphs: Graphs, samples: Sequence[Sample], transformer: InContextTransformer
+) -> Graphs:
     """Return the four graphs in int8, calibrated on the samples."""
-    inputs = calibration_inputs(graphs["encode"], graphs["decode"], samples, denoise)
+    inputs = calibration_inputs(graphs["encode"], graphs["decode"], samples, transformer)
     return {
         name: quantize_convolutions(model, inputs[name])
         if name in inputs

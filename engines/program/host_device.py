@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from realmaster_live.engines.guides import Guides
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.program.chunk_program import MEMORIES, ChunkProgram
 from realmaster_live.engines.program.graph_weights import round_to_bfloat16
@@ -59,7 +60,7 @@ class HostDevice:
         start = self._program.layout.offset(name)
         self.memory[start : start + values.nbytes] = np.frombuffer(values.tobytes(), np.uint8)
 
-    def set_external(self, name: str, values: NDArray[np.float32]) -> None:
+    def set_external(self, name: str, values: NDArray[Any]) -> None:
         """Set an external input of the program, converted to the input's type."""
         narrow = self._program.external[name].dtype == "bfloat16"
         self.write(name, round_to_bfloat16(values) if narrow else values)
@@ -102,7 +103,7 @@ def realize_on_host(
     device: HostDevice,
     frames: NDArray[np.uint8],  # (T, H, W, 3)
     *,
-    geometry: NDArray[np.uint8] | None = None,  # (T, G, H / 2, W / 2)
+    guides: Guides | None = None,
     reset: bool = False,
 ) -> NDArray[np.uint8]:
     """Return the frames (T, H, W, 3) that a program realizes; `reset` clears the past first."""
@@ -118,8 +119,8 @@ def realize_on_host(
     missing = port.at(0)[0] - len(frames)  # in a short first chunk
     whole = np.concatenate((np.repeat(frames[:1], missing, 0), frames))
     device.write("captured", whole)
-    if geometry is not None and "geometry" in program.external:
-        device.write("geometry", geometry)
+    for name, values in (guides or {}).items():
+        device.set_external(name, values)
     program.encode(device, 0)
     program.context(device, 0)
     return from_noise(program, device, whole.shape, device.noise.take())[missing:]

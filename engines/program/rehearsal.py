@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of
 from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.chunk_program import ChunkProgram, Sizes
@@ -25,6 +25,9 @@ from realmaster_live.errors import BuildError
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.frames.geometry import pinhole
+from realmaster_live.frames.source_info import SourceInfo
+from realmaster_live.model.light_guide import PERCENTAGES
+from realmaster_live.model.profile import Profile
 
 FIGURES = ("levels", "mean_levels")
 Realized = tuple[Chunk, NDArray[np.uint8]]  # a rendered chunk, and its realized frames
@@ -87,7 +90,7 @@ def _on_host(
             emulate=precision != "fp32",
         )
         program = ChunkProgram(prepared.ports, sizes)
-        port = next(each for each in prepared.ports["encode"].inputs if each.name == "frames")
+        profile = Profile.from_dict(manifest["profile"])
         device = HostDevice(program, Path(folder))
         prompts = list(read_prompts(exported, manifest).values())
         if "prompt_kv" in program.external:
@@ -98,7 +101,7 @@ def _on_host(
                 program,
                 device,
                 chunk.frames,
-                geometry=padded_geometry(chunk, port.at(0)[0]),
+                guides=guides_of(chunk, profile, profile.chunk_frames),
                 reset=reset,
             ),
         )
@@ -150,10 +153,14 @@ def check(figures: Mapping[str, float], most: tuple[float, float], precision: st
 
 
 def noise_chunk(spec: Any, index: int) -> Chunk:
-    """Return a chunk of random frames, depths and classes, seeded by its number."""
+    """Return a chunk of random frames, depths, classes and light, seeded by its number."""
     count = spec.frames if index else spec.first_frames
     shape = (count, spec.height, spec.width, 3)
     rng = np.random.default_rng(index)
+    angles = {"sun_azimuth_angle": 360.0, "sun_altitude_angle": 90.0}
+    weather = {name: most * rng.random() for name, most in angles.items()} | {
+        name: 100.0 * rng.random() for name in PERCENTAGES
+    }
     return Chunk(
         index=index,
         camera="parity",
@@ -167,4 +174,5 @@ def noise_chunk(spec: Any, index: int) -> Chunk:
             "depth": rng.uniform(1.0, 100.0, shape[:3]).astype(np.float32),
             "semantic": rng.integers(0, len(CLASS_NAMES), shape[:3], np.uint8),
         },
+        sources=(SourceInfo(weather=weather),) * count,
     )

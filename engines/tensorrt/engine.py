@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of
 from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
@@ -287,11 +287,14 @@ class TrtEngine:
 
     def _write_prompt(self, memory: CudaMemory) -> None:
         """Write the current prompt's keys and values to the buffer that the graphs read."""
-        port = self._program.external.get("prompt_kv")
-        if port is not None and self._shown is not None:
-            narrow = port.dtype == "bfloat16"
-            values = round_to_bfloat16(self._shown) if narrow else self._shown
-            memory.write(memory.base + self._program.layout.offset("prompt_kv"), values)
+        if "prompt_kv" in self._program.external and self._shown is not None:
+            self._write(memory, "prompt_kv", self._shown)
+
+    def _write(self, memory: CudaMemory, name: str, values: NDArray[Any]) -> None:
+        """Write an external input of the program, converted to the input's type."""
+        narrow = self._program.external[name].dtype == "bfloat16"
+        place = memory.base + self._program.layout.offset(name)
+        memory.write(place, round_to_bfloat16(values) if narrow else values)
 
     def _opened(self) -> CudaMemory:
         """Return the device memory; raise EngineError after `close`."""
@@ -313,9 +316,9 @@ class TrtEngine:
                 self._launch("settle", memory)
                 program.advance()
             memory.write(memory.base + program.layout.offset("noise"), self._noise.take())
-            if chunk is not None and "geometry" in program.external:
-                shapes = padded_geometry(chunk, len(frames))
-                memory.write(memory.base + program.layout.offset("geometry"), shapes)
+            if chunk is not None:
+                for name, values in guides_of(chunk, self.profile, len(frames)).items():
+                    self._write(memory, name, values)
             memory.send(frames, memory.base + program.layout.offset("captured"))
             for stage in STAGES[:2]:
                 self._run(memory, stage)

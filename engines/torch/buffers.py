@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from realmaster_live.engines.guides import Guides
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.slots import Slots
 from realmaster_live.engines.torch.store import Store
@@ -25,6 +26,7 @@ from realmaster_live.frames.chunk import ChunkSpec
 from realmaster_live.model.autoencoders.interface import Autoencoder, empty_memories
 from realmaster_live.model.geometry_guide import CHANNELS
 from realmaster_live.model.in_context import rope_at
+from realmaster_live.model.light_guide import LIGHTS
 from realmaster_live.model.profile import Profile
 
 
@@ -79,6 +81,10 @@ class Buffers:
         if profile.geometry:
             shapes = (cells[0], CHANNELS, *cells[2:])
             self.geometry = torch.zeros(shapes, dtype=torch.uint8, device=device)
+        self.light: Tensor | None = None
+        if profile.light:
+            grid = profile.latent_shape(spec.height, spec.width)[-2:]
+            self.light = torch.zeros(cameras, len(LIGHTS), *grid, device=device)
         rows, columns = spec.height // profile.token_stride, spec.width // profile.token_stride
         tokens = profile.chunk_latents * rows * columns
         stores = [Store(profile, tokens, device, dtype, cameras) for _ in range(experts)]
@@ -115,18 +121,17 @@ class Buffers:
         for state in self.states:
             state.store.step()
 
-    def send(
-        self, frames: Sequence[NDArray[np.uint8]], geometry: Sequence[NDArray[np.uint8]] = ()
-    ) -> None:
-        """Copy each camera's frames and geometry, and noise, to the device.
+    def send(self, frames: Sequence[NDArray[np.uint8]], guides: Sequence[Guides] = ()) -> None:
+        """Copy each camera's frames and guides, and noise, to the device.
 
-        It may return before the frames are copied. Without geometry that of the last chunk stays.
+        It may return before the frames are copied. Without guides those of the last chunk stay.
         """
         self.noise.copy_(torch.from_numpy(self.draw.take()))
         for place, each in zip(self.sent.numpy(), frames, strict=True):
             place[...] = each
-        if self.geometry is not None and geometry:
-            self.geometry.copy_(torch.from_numpy(np.concatenate(geometry)))
+        for name, place in (("geometry", self.geometry), ("light", self.light)):
+            if place is not None and guides:
+                place.copy_(torch.from_numpy(np.concatenate([each[name] for each in guides])))
         if self.frames is not self.sent:
             self.frames.copy_(self.sent, non_blocking=True)
 

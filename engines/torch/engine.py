@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend
 
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import Guides, guides_of
 from realmaster_live.engines.onnx_engine import NOTHING_REALIZED, STAGES
 from realmaster_live.engines.options import Precision
 from realmaster_live.engines.sizes import (
@@ -248,8 +248,8 @@ class TorchEngine:
             check_frames(chunk, self._spec, self.profile.token_stride, self._due)
         count = self._spec.frames
         frames = [filled(chunk.frames, count) for chunk in chunks]
-        shapes = [padded_geometry(chunk, count) for chunk in chunks if self.profile.geometry]
-        answers = self._advance(frames, shapes)
+        guides = [guides_of(chunk, self.profile, count) for chunk in chunks]
+        answers = self._advance(frames, guides)
         self._due, self._taken = self._spec.frames, len(chunks[0])
         return tuple(
             self._with_provenance(chunk, frames, self.seed)
@@ -327,7 +327,7 @@ class TorchEngine:
         return replace(with_prompt(realized, self._fade), seed=seed)
 
     def _advance(
-        self, frames: Sequence[NDArray[np.uint8]], geometry: Sequence[NDArray[np.uint8]] = ()
+        self, frames: Sequence[NDArray[np.uint8]], guides: Sequence[Guides] = ()
     ) -> NDArray[np.uint8]:
         """Return each camera's photoreal frames (B, T, H, W, 3) and advance the state."""
         stages = self._open_stages()
@@ -335,7 +335,7 @@ class TorchEngine:
             self._fade_on()
             with self._clock.timed("encode"):
                 self._settle()
-                stages.buffers.send(frames, geometry)
+                stages.buffers.send(frames, guides)
                 self._run(("encode",), stages.encode)
             with self._clock.timed("context"):
                 if not self._recompute:

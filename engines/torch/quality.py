@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of, light_at
 from realmaster_live.engines.noise import draw
 from realmaster_live.engines.options import Precision
 from realmaster_live.engines.sizes import check_frames, check_size, filled, spec_text
@@ -144,16 +144,22 @@ class QualityEngine:
         network = self._autoencoder
         whole = replace(self._spec, frames=self._latents * network.latent_frames)
         frames = filled(chunk.frames, whole.frames)
+        device, each = self._opened.device, network.latent_frames
         shapes = None
         if self.profile.geometry:
-            padded = torch.from_numpy(padded_geometry(chunk, whole.frames))
-            shapes = torch.split(padded.to(self._opened.device), network.latent_frames)
+            geometry = guides_of(chunk, self.profile, whole.frames)["geometry"]
+            shapes = torch.split(torch.from_numpy(geometry).to(device), each)
+        lights: list[Tensor | None] = [None] * self._latents
+        if self.profile.light:
+            ends = range(len(chunk) - 1 - each * (self._latents - 1), len(chunk), each)
+            known = np.stack([light_at(chunk, end, network.latent_stride) for end in ends])
+            lights = list(torch.split(torch.from_numpy(known).to(device), 1))
         with self._running():
             cells = [
                 to_cells(torch.from_numpy(part)[None].to(self._opened.device))
                 for part in np.split(frames, self._latents)
             ]
-            reference = self._encode(cells)
+            reference = self._encode(cells, lights)
             noise = torch.from_numpy(draw(tuple(reference.shape), self._seed)).to(reference)
             latent = self._sample(reference, noise)
             decoded = self._decode(latent, cells, noise, shapes)
@@ -194,12 +200,14 @@ class QualityEngine:
         encoder, decoder = (memory.to(opened.device, opened.dtype) for memory in memories)
         return encoder, decoder
 
-    def _encode(self, cells: list[Tensor]) -> Tensor:  # -> (1, C, F, h, w), or without F
+    def _encode(
+        self, cells: list[Tensor], lights: Sequence[Tensor | None]
+    ) -> Tensor:  # -> (1, C, F, h, w), or without F
         """Return the clip's latent, encoded frame by frame to save memory."""
         memory, _ = self._memories()
         latents = []
-        for part in cells:
-            latent, memory = self._autoencoder.encode(part, memory)
+        for part, light in zip(cells, lights, strict=True):
+            latent, memory = self._autoencoder.encode(part, memory, light)
             latents.append(latent.float() if latent.ndim == 4 else latent[:, :, 0].float())
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2)
 

@@ -100,7 +100,9 @@ class Stages:
         buffers.guide.copy_(to_cells(buffers.frames))
         for part, cells in self._parts:
             kept = buffers.encoder_memory[part]
-            reference, memory = self.autoencoder.encode(buffers.guide[cells], kept)
+            reference, memory = self.autoencoder.encode(
+                buffers.guide[cells], kept, None if buffers.light is None else buffers.light[part]
+            )
             buffers.reference[part].copy_(reference)
             kept.copy_(memory)
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 NIGHT_BELOW_DEG, FOG_FROM, RAIN_FROM, WET_FROM = 0.0, 30.0, 15.0, 40.0
 SKIES = ((70.0, "overcast"), (25.0, "cloudy"), (0.0, "clear"))  # by per cent of clouds
@@ -30,3 +34,18 @@ def _of_parameters(weather: Mapping[str, Any]) -> str:
     clouds = weather.get("cloudiness", 0.0)
     sky = next(word for least, word in SKIES if clouds >= least or least == 0.0)
     return f"wet {sky}" if weather.get("wetness", 0.0) >= WET_FROM else sky
+
+
+def sun_direction(weather: object) -> NDArray[np.float64] | None:  # (3,)
+    """Return the unit vector to the sun in our world's axes; None where its angles are unknown.
+
+    CARLA's azimuth turns as its yaw does, from x to its own y, which is our -y.
+    """
+    if not isinstance(weather, Mapping):
+        return None
+    angles = [weather.get(f"sun_{name}_angle", math.nan) for name in ("azimuth", "altitude")]
+    if not all(map(math.isfinite, angles)):
+        return None
+    azimuth, altitude = map(math.radians, angles)
+    level = math.cos(altitude)
+    return np.array([level * math.cos(azimuth), -level * math.sin(azimuth), math.sin(altitude)])

@@ -61,6 +61,7 @@ class Profile:
         memory: channels, at an eighth, of the feature map carried from chunk to chunk.
         falling: whether the decoder has a `Precipitation` layer, which draws rain and snow.
         geometry: whether the decoder is also guided by `model.geometry_guide`, where it is known.
+        light: whether the encoder is also guided by `model.light_guide`, where it is known.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Profile:
     memory: int = 32
     falling: bool = False
     geometry: bool = False
+    light: bool = False
 
     @property
     def in_context(self) -> bool:
@@ -231,6 +233,7 @@ TINY = Profile(
     memory=8,
     falling=True,
     geometry=True,
+    light=True,
 )
 """The same network at a size for tests: a pass takes milliseconds."""
 

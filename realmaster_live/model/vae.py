@@ -21,6 +21,7 @@ from realmaster_live.model.autoencoders.interface import (
     Autoencoder,
 )
 from realmaster_live.model.geometry_guide import CHANNELS as GEOMETRY_CHANNELS
+from realmaster_live.model.light_guide import LIGHTS
 from realmaster_live.model.precipitation import Precipitation
 from realmaster_live.model.profile import Profile
 
@@ -118,6 +119,21 @@ class Encoder(nn.Module):
         kept = x[:, : self.kept]
         x = self.down(torch.relu(self.recall(x, memory)))
         return self.out(torch.relu(self.deep(x))), kept
+
+
+class Light(nn.Module):
+    """What the light of `model.light_guide` adds to a normalised latent: nothing where unknown."""
+
+    def __init__(self, hidden: int, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(len(LIGHTS), hidden, 1, bias=False)
+        self.out = nn.Conv2d(hidden, channels, 1, bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, light: Tensor) -> Tensor:  # (B, L, H / s, W / s) -> (B, C, H / s, W / s)
+        """Return the sum for each latent position."""
+        out: Tensor = self.out(nn.functional.silu(self.mix(light)))
+        return out
 
 
 def repeated(x: Tensor, times: int) -> Tensor:  # (B, C, h, w) -> (B, C, times h, times w)
@@ -258,6 +274,8 @@ class StreamingAutoencoder(Autoencoder):
         self.guided = True
         self.encoder = Encoder(profile)
         self.decoder = GuidedDecoder(profile)
+        if profile.light:
+            self.light = Light(profile.deep, profile.latent_channels)
         self.register_buffer("latents_mean", torch.zeros(profile.latent_channels))
         self.register_buffer("latents_std", torch.ones(profile.latent_channels))
 
@@ -265,13 +283,19 @@ class StreamingAutoencoder(Autoencoder):
         """Return the memory after a reset, (B, M, H / 8, W / 8) zeros."""
         return torch.zeros(batch, self.profile.memory, height // 8, width // 8)
 
-    def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a chunk's normalised latent and the next memory."""
+    def encode(
+        self, cells: Tensor, memory: Tensor, light: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return a chunk's normalised latent and the next memory.
+
+        `light` is added to every latent frame; only profiles with light use it.
+        """
         latents = []
+        shift = self.light(light) if light is not None and self.profile.light else 0.0
         for part in self.steps(cells, len(memory)):
             raw, memory = self.encoder(part, memory)
             mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
-            latents.append((raw - mean) / std)
+            latents.append((raw - mean) / std + shift)
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2), memory
 
     def decode(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of
 from realmaster_live.engines.identity_engine import IdentityEngine
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
@@ -73,9 +73,9 @@ def test_equals_the_torch_network(engine, tiny_checkpoint):
     for index, got in enumerate(run(engine)):
         chunk = make_chunk(index)
         cells = to_cells(torch.from_numpy(chunk.frames)[None])
-        shapes = torch.from_numpy(padded_geometry(chunk, 4))
+        shapes, light = map(torch.from_numpy, guides_of(chunk, TINY, 4).values())
         with torch.no_grad():
-            reference, encoder_memory = autoencoder.encode(cells, encoder_memory)
+            reference, encoder_memory = autoencoder.encode(cells, encoder_memory, light)
             noise = torch.from_numpy(draw.take())
             latent, _ = rollout.chunk(reference, noise, prompt)
             decoded, decoder_memory = autoencoder.decode(

@@ -78,14 +78,18 @@ def decode_chunks(
 
 
 def encode_chunks(
-    autoencoder: StreamingAutoencoder, pictures: Sequence[Tensor], batch: int
+    autoencoder: StreamingAutoencoder,
+    pictures: Sequence[Tensor],  # K tensors of cells
+    batch: int,
+    lights: Sequence[Tensor] | None = None,  # K of (B, L, H / 16, W / 16)
 ) -> list[Tensor]:
     """Return the latents of consecutive chunks, carrying the memory from one to the next."""
     _, _, h, w = pictures[0].shape
     memory = autoencoder.empty_memory(batch, CELL * h, CELL * w)
     latents = []
-    for cells in pictures:
-        latent, memory = autoencoder.encode(cells, memory)
+    told = [None] * len(pictures) if lights is None else lights
+    for cells, light in zip(pictures, told, strict=True):
+        latent, memory = autoencoder.encode(cells, memory, light)
         latents.append(latent)
     return latents
 

@@ -39,6 +39,7 @@ from realmaster_live.training.latents import (
     draw_alike,
     draw_window,
     geometry,
+    light,
     long_enough,
     pixels,
     prompt_kv,
@@ -63,6 +64,7 @@ class Batch:
         truth: of the renders' shape and dtype.
         classes: (B, K * T, H, W) uint8; None where nobody judges by them.
         geometry: (B, K * T, G, H / 2, W / 2) uint8; None for a decoder without it.
+        light: (K, B, L, h, w); None for an encoder without it.
         prompts: one for each sequence.
     """
 
@@ -71,6 +73,7 @@ class Batch:
     truth: Tensor
     classes: Tensor | None
     geometry: Tensor | None
+    light: Tensor | None
     prompts: list[str]
 
 
@@ -114,7 +117,7 @@ class JointStage:
             chunks = min(chunks, max(map(len, self.falling)))
             usable = [sequence for sequence in self.falling if len(sequence) >= chunks]
         whole = rng.random() < stage.whole_share
-        latents, sims, truths, shown, shapes, names = [], [], [], [], [], []
+        latents, sims, truths, shown, shapes, lights, names = [], [], [], [], [], [], []
         for sequence in draw_alike(usable, rng, stage.batch):
             first = random_corner(rng, len(sequence), chunks, 1)
             _, _, h, w = sequence.target.shape
@@ -134,6 +137,9 @@ class JointStage:
             if profile.geometry:
                 known = geometry(sequence, profile, window, first=first, chunks=chunks)
                 shapes.append(self.partly(known, rng))
+            if profile.light:
+                told = light(sequence, profile, window, first=first, chunks=chunks)
+                lights.append(told * (rng.random() >= stage.light_dropout))
             names.append(sequence.clip.prompt)
         return Batch(
             target=torch.stack(latents, 1),
@@ -141,6 +147,7 @@ class JointStage:
             truth=torch.stack(truths),
             classes=torch.stack(shown) if shown else None,
             geometry=torch.stack(shapes) if shapes else None,
+            light=torch.stack(lights, 1) if lights else None,
             prompts=names,
         )
 
@@ -163,7 +170,8 @@ class JointStage:
         with autocast(self.recipe):
             latents = []
             prompt = prompt_kv(self.transformer, batch.prompts)
-            references = encode_chunks(self.autoencoder, guides, stage.batch)
+            lights = None if batch.light is None else list(batch.light)
+            references = encode_chunks(self.autoencoder, guides, stage.batch, lights)
             for reference, eps in zip(references, noise, strict=True):
                 _, x0 = rollout.chunk(reference.float(), eps, prompt, gradient_step=chosen)
                 assert x0 is not None

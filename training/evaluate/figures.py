@@ -26,16 +26,11 @@ from realmaster_live.training.evaluate.metrics import (
     sharpness,
     ssim,
 )
-from realmaster_live.training.evaluate.pictures import crops, realize_frames
+from realmaster_live.training.evaluate.pictures import Known, crops, realize_frames
 from realmaster_live.training.evaluate.warp import motion_of, warp_error
 from realmaster_live.training.losses import feature_distance
 
-KNOWN: Mapping[str, tuple[str, ...]] = {
-    "nothing": (),
-    "depth": ("depth",),
-    "classes": ("semantic",),
-    "both": ("depth", "semantic"),
-}
+LABELS = {"depth": "depth", "classes": "semantic"}  # of those that guide a decoder
 Realize = Callable[[Clip, str], NDArray[np.uint8]]  # a clip's frames under a prompt
 Network = Callable[[torch.Tensor], tuple[list[torch.Tensor], torch.Tensor]]
 
@@ -49,7 +44,7 @@ def realizer(engine: Engine) -> Realize:
         if key not in frames_by_key:
             if isinstance(engine, PromptedEngine):
                 engine.set_prompt(prompt)
-            frames_by_key[key] = realize_frames(engine, clip.sim)
+            frames_by_key[key] = realize_frames(engine, clip.sim, Known.of(clip))
         return frames_by_key[key]
 
     return realize
@@ -189,29 +184,41 @@ def _picture_figures(clip: Clip, realize: Realize, network: Network) -> dict[str
     }
 
 
-def is_guided_by_geometry(engine: Engine) -> bool:
-    """Return whether an engine's model takes depth and classes."""
+def guides_taken(engine: Engine) -> tuple[str, ...]:
+    """Return what guides an engine's model beside the frames: of light, depth and classes."""
     profile: Profile | None = getattr(engine, "profile", None)
-    return profile is not None and profile.geometry
+    if profile is None:
+        return ()
+    return (*(("light",) if profile.light else ()), *(LABELS if profile.geometry else ()))
 
 
-def geometry_figures(
+def guide_figures(
     clips: Sequence[Clip], engine: Engine, network: Network
 ) -> dict[str, dict[str, float]]:
-    """Return what the simulator's labels bring to an engine that is guided by geometry.
+    """Return what a simulator's knowledge brings to an engine that is guided by it.
 
-    PSNR in dB and feature distance of the clips with labels, without a prompt, if the engine is
-    told nothing, the depth, the classes, or both.
+    PSNR in dB and feature distance, without a prompt, if the engine is told nothing, each of what
+    it takes, or all of it; of the clips that have all of it.
     """
-    labelled = [clip for clip in clips if clip.labels is not None]
+    taken = guides_taken(engine)
+    whole = [
+        clip
+        for clip in clips
+        if (clip.labels is not None or "depth" not in taken)
+        and (clip.poses is not None or "light" not in taken)
+    ]
+    if not taken or not whole:
+        return {}
     if isinstance(engine, PromptedEngine):
         engine.set_prompt(AS_SIMULATED)
+    told: dict[str, tuple[str, ...]] = {"nothing": (), **{name: (name,) for name in taken}}
     found = {}
-    for name, known in KNOWN.items() if labelled else ():
+    for name, names in (told | ({"all": taken} if len(taken) > 1 else {})).items():
+        labels = [LABELS[each] for each in names if each in LABELS]
         decibels, distances = [], []
-        for clip in labelled:
-            labels = clip.read_labels(*known)
-            made = realize_frames(engine, clip.sim, labels, clip.intrinsics)
+        for clip in whole:
+            known = Known.of(clip, labels, light="light" in names)
+            made = realize_frames(engine, clip.sim, known)
             truth = np.asarray(clip.truth[: len(made)])
             with torch.no_grad():
                 taps = [network(crops(frames))[0] for frames in (made, truth)]

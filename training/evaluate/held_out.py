@@ -23,8 +23,7 @@ from realmaster_live.training.data import AS_SIMULATED
 from realmaster_live.training.evaluate.bars import bars_of
 from realmaster_live.training.evaluate.clips import TRAINED_LOOK, gather, look_of
 from realmaster_live.training.evaluate.figures import (
-    geometry_figures,
-    is_guided_by_geometry,
+    guide_figures,
     light_figures,
     light_rows,
     other_looks,
@@ -98,8 +97,7 @@ def evaluate(
         clip for clip in found if look_of(clip) != TRAINED_LOOK and clip.prompt == AS_SIMULATED
     ]
     result["looks"] = other_looks(clips, other, realize, network)
-    if is_guided_by_geometry(engine):
-        result["geometry"] = geometry_figures(clips, engine, network)
+    result["guides"] = guide_figures(clips, engine, network)
     result["lights"] = light_figures(trained if max_clips is None else clips, realize)
     prompted = [clip for clip in trained if clip.prompt != AS_SIMULATED]
     if prompted and isinstance(engine, PromptedEngine):

@@ -5,7 +5,8 @@ Legend: T frames, H W pixels, N crops.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,65 @@ from numpy.typing import NDArray
 from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import PairError
 from realmaster_live.frames.chunk import Chunk
+from realmaster_live.frames.source_info import SourceInfo
 from realmaster_live.protocols import Engine
 from realmaster_live.system.pictures import write_picture
+from realmaster_live.training.data import Clip, optics_of, poses_of
 
 CROP = 224  # pixels, MobileNetV2's own input size
 Labels = Mapping[str, NDArray[Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a simulator tells of a clip besides its pictures; all of it may be unknown.
+
+    Attributes:
+        labels: name -> (T, H, W).
+        intrinsics: (3, 3), pixels.
+        poses: (T, 4, 4), camera to world; None for a camera at the origin.
+        weather: CARLA's parameters by name.
+    """
+
+    labels: Labels = field(default_factory=dict)
+    intrinsics: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))
+    poses: NDArray[np.float64] | None = None
+    weather: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, clip: Clip, labels: Sequence[str] = (), *, light: bool = True) -> Known:
+        """Return these labels of a clip, as far as it has them, and its light."""
+        told = cls.stated(clip.facts, clip.size) if light else cls(intrinsics=clip.intrinsics)
+        if not labels or clip.labels is None:
+            return told
+        return replace(told, labels=clip.read_labels(*labels))
+
+    @classmethod
+    def stated(cls, facts: Mapping[str, Any], size: tuple[int, int]) -> Known:
+        """Return what the JSON file of a clip of H x W pixels states: optics, poses and weather."""
+        poses = poses_of(facts)
+        return cls(
+            intrinsics=optics_of(facts, size),
+            poses=poses,
+            weather={} if poses is None else facts.get("weather") or {},
+        )
+
+    def at(self, rows: slice | NDArray[np.int64]) -> Known:
+        """Return what is known of some frames."""
+        labels = {name: np.asarray(label[rows]) for name, label in self.labels.items()}
+        poses = None if self.poses is None else self.poses[rows]
+        return replace(self, labels=labels, poses=poses)
+
+
 def as_chunk(
-    frames: NDArray[np.uint8],
-    index: int,
-    first: int,
-    fps: float,
-    labels: Labels | None = None,
-    intrinsics: NDArray[np.float64] | None = None,
+    frames: NDArray[np.uint8], index: int, first: int, fps: float, known: Known | None = None
 ) -> Chunk:
-    """Return frames, numbered from `first` on, as a chunk of a camera at the origin."""
+    """Return frames, numbered from `first` on, as a chunk of one camera."""
     count = len(frames)
     numbers = np.arange(count) + first
+    known = known or Known()
+    poses = np.tile(np.eye(4), (count, 1, 1)) if known.poses is None else known.poses
+    source = SourceInfo(weather=known.weather)
     return Chunk(
         index=index,
         camera="held-out",
@@ -42,39 +84,53 @@ def as_chunk(
         frame_ids=numbers,
         timestamps=numbers / fps,
         captured_at=np.zeros(count),
-        intrinsics=np.eye(3) if intrinsics is None else intrinsics,
-        cam_to_world=np.tile(np.eye(4), (count, 1, 1)),
-        labels=labels or {},
+        intrinsics=known.intrinsics,
+        cam_to_world=poses,
+        labels=known.labels,
+        sources=(source,) * count,
     )
 
 
 def realize_frames(
-    engine: Engine,
-    frames: NDArray[np.uint8],
-    labels: Labels | None = None,
-    intrinsics: NDArray[np.float64] | None = None,
+    engine: Engine, frames: NDArray[np.uint8], known: Known | None = None
 ) -> NDArray[np.uint8]:
     """Return a clip's whole chunks, joined (T, H, W, 3), as the engine realizes them from a reset.
 
-    An engine that is guided by geometry takes it from the labels, each (T, H, W), and the (3, 3)
-    intrinsics, where they are given.
+    An engine that is guided by geometry or light takes it from what is known.
 
     Raises:
         PairError: the clip is shorter than a chunk.
     """
+    fps = engine.spec.fps
+
+    def cut(index: int, span: slice) -> Chunk:
+        part = None if known is None else known.at(span)
+        return as_chunk(frames[span], index, span.start, fps, part)
+
+    return realize_spans(engine, len(frames), cut)
+
+
+def realize_spans(
+    engine: Engine, count: int, cut: Callable[[int, slice], Chunk]
+) -> NDArray[np.uint8]:
+    """Return the whole chunks among `count` frames, realized from a reset and joined (T, H, W, 3).
+
+    `cut` returns a chunk for its index and its frames.
+
+    Raises:
+        PairError: there are fewer frames than a chunk.
+    """
     spec = engine.spec
     engine.reset()
-    made: list[NDArray[np.uint8]] = []
-    for index, span in enumerate(chunk_spans(spec, len(frames))):
-        known = {name: np.asarray(label[span]) for name, label in (labels or {}).items()}
-        chunk = as_chunk(frames[span], index, span.start, spec.fps, known, intrinsics)
-        made.append(engine.realize(chunk).frames)
-    if not made:
+    spans = chunk_spans(spec, count)
+    if not spans:
         raise PairError(
             f"expected clips of at least a chunk of {spec.first_frames} frames, got one of "
-            f"{len(frames)}: render longer clips"
+            f"{count}: render longer clips"
         )
-    return np.concatenate(made)
+    return np.concatenate(
+        [engine.realize(cut(index, span)).frames for index, span in enumerate(spans)]
+    )
 
 
 def crops(frames: NDArray[np.uint8]) -> torch.Tensor:  # (T, H, W, 3) -> (N, CROP, CROP, 3)

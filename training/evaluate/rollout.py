@@ -23,7 +23,7 @@ from realmaster_live.system.plots import line_plot
 from realmaster_live.training.data import Clip
 from realmaster_live.training.evaluate.drives.summary import RESAMPLES, blocks, interval, resampled
 from realmaster_live.training.evaluate.metrics import psnr
-from realmaster_live.training.evaluate.pictures import as_chunk
+from realmaster_live.training.evaluate.pictures import Known, as_chunk
 from realmaster_live.training.pairs.palette import palette, wander
 
 ROLLOUT_S = 60.0
@@ -84,6 +84,7 @@ def drift(
     # a passage begins at any multiple of the length, which is one of the chunk's
     is_border = (np.arange(1, length) - spec.first_frames) % spec.frames == 0
     engine.reset()
+    known = Known.of(clip)
     spans = chunk_spans(spec, passages * length + spec.frames)  # chunks may end behind a passage
     now = Progress(waiting=np.empty((0, *clip.sim.shape[1:]), np.uint8))
     if file is not None:
@@ -92,7 +93,7 @@ def drift(
         while len(now.waiting) < length:
             span = spans[now.chunks]
             times = there_and_back[np.arange(span.start, span.stop) % len(there_and_back)]
-            chunk = as_chunk(clip.sim[times], now.chunks, span.start, spec.fps)
+            chunk = as_chunk(clip.sim[times], now.chunks, span.start, spec.fps, known.at(times))
             now.waiting = np.concatenate((now.waiting, engine.realize(chunk).frames))
             now.chunks += 1
         made, now.waiting = now.waiting[:length], now.waiting[length:]

@@ -18,7 +18,7 @@ from realmaster_live.engines.load import load_engine
 from realmaster_live.errors import PairError
 from realmaster_live.protocols import Engine
 from realmaster_live.system.atomic_files import replacing
-from realmaster_live.training.evaluate.pictures import realize_frames
+from realmaster_live.training.evaluate.pictures import Known, realize_frames
 from realmaster_live.training.perception.examples import REAL, Example, LabelledClip
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _has_frames(path: Path, examples: Sequence[Example]) -> bool:
 
 def _realize(engine: Engine, clip: LabelledClip, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
     sim = np.load(clip.file("sim.npy"), mmap_mode="r")
-    made = realize_frames(engine, sim)
+    made = realize_frames(engine, sim, Known.stated(clip.facts, sim.shape[1:3]))
     if max(frames) >= len(made):
         raise PairError(
             f"expected frame {max(frames)} of {clip.path} in a whole chunk of {engine.spec.frames} "

@@ -50,8 +50,14 @@ class Autoencoder(nn.Module, ABC):
     decoder: nn.Module
 
     @abstractmethod
-    def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a chunk's latent, of any whole number of latent frames, and the new memory."""
+    def encode(
+        self, cells: Tensor, memory: Tensor, light: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return a chunk's latent, of any whole number of latent frames, and the new memory.
+
+        `light` (B, L, H / s, W / s) is that of `model.light_guide`, for encoders that are guided by
+        it; None where it is unknown.
+        """
 
     @abstractmethod
     def decode(

@@ -233,7 +233,9 @@ class Taehv(Autoencoder):
         self.encoder, self.decoder = Encoder(layout), Decoder(layout)
         self.encoder_memory, self.decoder_memory = self.encoder.memory, self.decoder.memory
 
-    def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, cells: Tensor, memory: Tensor, light: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the latent of a chunk and the encoder's memory."""
         pictures = planes(cells, self.layout.patch) * 0.5 + 0.5
         latents, kept = self.encoder(pictures, memory)

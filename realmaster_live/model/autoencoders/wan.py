@@ -307,7 +307,9 @@ class WanAutoencoder(Autoencoder):
             column = torch.tensor(values).reshape(-1, 1, 1, 1)
             self.register_buffer(f"latents_{name}", column, persistent=False)
 
-    def encode(self, cells: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, cells: Tensor, memory: Tensor, light: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the latent of a chunk and the encoder's memory."""
         pictures = planes(cells, self.layout.patch)
         patches = _swapped(pictures) if self.layout.patch > 1 else pictures

@@ -57,7 +57,7 @@ def test_states_are_inputs_and_outputs(graphs):
         )
         for name, model in graphs.items()
     }
-    assert sides["encode"] == (["frames", "memory"], ["guide", "latent", "next_memory"])
+    assert sides["encode"] == (["frames", "memory", "light"], ["guide", "latent", "next_memory"])
     assert sides["context"] == (["reference", "cos", "sin", "prompt_kv"], ["reference_kv"])
     assert sides["denoise"][1] == ["x0", "target_kv"]
     inputs = ["latent", "memory", "guide", "noise", "geometry"]

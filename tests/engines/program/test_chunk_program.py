@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of
 from realmaster_live.engines.manifest import read_prompts
 from realmaster_live.engines.onnx_engine import OnnxEngine
 from realmaster_live.engines.program.chunk_program import (
@@ -29,6 +29,7 @@ from realmaster_live.engines.program.rehearsal import (
 )
 from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.errors import BuildError
+from realmaster_live.model.profile import TINY
 
 WIDTH, HEIGHT = 96, 64
 
@@ -61,7 +62,7 @@ def test_answers_as_the_onnx_engine(tiny_model, manifest, tmp_path, sink, ring, 
         figures = differences(
             [realize_noise(truth, index) for index in range(sink + 2 * ring + 2)],
             lambda chunk, reset: realize_on_host(
-                program, device, chunk.frames, geometry=padded_geometry(chunk, 4), reset=reset
+                program, device, chunk.frames, guides=guides_of(chunk, TINY, 4), reset=reset
             ),
         )
     assert figures["levels"] <= 1.0
@@ -170,7 +171,7 @@ def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precisi
     program, device = make(tiny_model, manifest, tmp_path, precision=precision)
     prompts = read_prompts(tiny_model, manifest)
     first, *_, last = prompts.values()
-    assert list(program.external) == ["prompt_kv", "geometry"]
+    assert list(program.external) == ["light", "prompt_kv", "geometry"]
     assert program.external["prompt_kv"].at(0) == first.shape
     assert program.layout.size("prompt_kv") == first.size * item
     frames = np.random.default_rng(0).integers(0, 256, (4, HEIGHT, WIDTH, 3), np.uint8)
@@ -183,8 +184,8 @@ def test_a_prompt_is_the_callers_to_give(tiny_model, manifest, tmp_path, precisi
     ) as truth:
         chunk = noise_chunk(truth.spec, 0)
         expected = truth.realize(chunk).frames
-    shapes = padded_geometry(chunk, 4)
-    got = realize_on_host(program, device, chunk.frames, geometry=shapes, reset=True)
+    guides = guides_of(chunk, TINY, 4)
+    got = realize_on_host(program, device, chunk.frames, guides=guides, reset=True)
     assert np.abs(got.astype(int) - expected).max() <= GATES[precision][0]
 
 

@@ -9,7 +9,7 @@ import torch
 from street import make_chunk
 
 from realmaster_live.engines.export.export import export
-from realmaster_live.engines.geometry import padded_geometry
+from realmaster_live.engines.guides import guides_of
 from realmaster_live.engines.load import load_engine
 from realmaster_live.engines.noise import ChunkNoise
 from realmaster_live.engines.torch.engine import TorchEngine
@@ -73,7 +73,9 @@ def rollout(profile, steps, prompt):
     here = rope_at(profile, [0.0], ROWS, COLUMNS)
     for index in range(CHUNKS):
         guide = to_cells(torch.from_numpy(noisy(index).frames)[None])
-        reference, encoding = autoencoder.encode(guide, encoding)
+        known = guides_of(noisy(index), profile, profile.chunk_frames)
+        shapes, light = map(torch.from_numpy, known.values())
+        reference, encoding = autoencoder.encode(guide, encoding, light)
         contexts = [
             each.context(reference, here, text) for each, text in zip(experts, texts, strict=True)
         ]
@@ -89,7 +91,6 @@ def rollout(profile, steps, prompt):
         x = noise = torch.from_numpy(draw.take())
         for which, t, t_next in zip(chosen, levels[:-1], levels[1:], strict=True):
             x = euler_step(x, run(x, t, which)[0], t, t_next)
-        shapes = torch.from_numpy(padded_geometry(noisy(index), profile.chunk_frames))
         cells, decoding = autoencoder.decode(x, guide, decoding, noise, shapes)
         kept = [run(x, 0.0, which)[1] for which in range(len(experts))]
         for cache, kv in zip(caches, kept, strict=True):

@@ -14,7 +14,7 @@ import numpy as np
 
 from realmaster_live.engines.sizes import chunk_spans
 from realmaster_live.errors import ConfigError
-from realmaster_live.frames.chunk import Frame
+from realmaster_live.frames.chunk import Chunk, Frame
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.protocols import Engine
 from realmaster_live.recording import Recording
@@ -26,7 +26,7 @@ from realmaster_live.replay.kinds import find_footage, open_footage
 from realmaster_live.training.evaluate.drives.films import video_pictures
 from realmaster_live.training.evaluate.drives.live_figures import live_values
 from realmaster_live.training.evaluate.drives.summary import Value
-from realmaster_live.training.evaluate.pictures import realize_frames
+from realmaster_live.training.evaluate.pictures import realize_spans
 
 CLIP_CAMERA = "front"
 NO_NOTES: dict[str, Any] = {"annotations": (), "trust": None, "prompt": None, "seed": None}
@@ -195,7 +195,9 @@ class RealizedDrive:
     """
 
     def __init__(self, name: str, frames: Sequence[Frame], engine: Engine) -> None:
-        self._realized = realize_frames(engine, np.stack([each.image for each in frames]))
+        self._realized = realize_spans(
+            engine, len(frames), lambda index, span: Chunk.of(frames[span], index=index)
+        )
         self._frames = frames[: len(self._realized)]
         self._starts = {span.start for span in chunk_spans(engine.spec, len(frames))}
         height, width = self._realized.shape[1:3]

@@ -22,7 +22,7 @@ from realmaster_live.fidelity.measure import measure
 from realmaster_live.protocols import PromptedEngine
 from realmaster_live.training.data import AS_SIMULATED, VALIDATION_FROM
 from realmaster_live.training.evaluate.drives.summary import RESAMPLES, Value, interval
-from realmaster_live.training.evaluate.pictures import realize_frames
+from realmaster_live.training.evaluate.pictures import Known, realize_frames
 from realmaster_live.training.evaluate.weather.passes import LEAST_SCORED, TRUST
 from realmaster_live.training.perception.examples import LabelledClip, labelled_clips
 
@@ -153,7 +153,7 @@ def _scores(
         )
     [(frame, place)] = clip.traced(FRAMES)
     engine.set_prompt(prompt)
-    made = realize_frames(engine, sim)
+    made = realize_frames(engine, sim, Known.stated(clip.facts, wanted))
     if frame >= len(made):
         raise PairError(
             f"expected frame {frame} of {clip.path.name} in a whole chunk of {engine.spec.frames} "

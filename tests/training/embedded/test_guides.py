@@ -1,4 +1,4 @@
-"""The joint stage learns from depth and classes, and without them."""
+"""The joint stage learns from depth, classes and light, and without them."""
 
 import dataclasses
 import json
@@ -11,23 +11,26 @@ from realmaster_live.engines.torch.engine import TorchEngine
 from realmaster_live.frames.classes import CLASS_NAMES
 from realmaster_live.model.checkpoint import load_checkpoint
 from realmaster_live.model.geometry_guide import CHANNELS, DEPTHS, geometry_of
+from realmaster_live.model.light_guide import LIGHTS, MIRRORED
 from realmaster_live.model.vae import StreamingAutoencoder
 from realmaster_live.training.data import find_clips, step_rng
 from realmaster_live.training.embedded.joint import JointStage
 from realmaster_live.training.embedded.run import Run, fit
-from realmaster_live.training.evaluate.figures import geometry_figures
-from realmaster_live.training.latents import draw_window, encode_clips, geometry
+from realmaster_live.training.evaluate.figures import guide_figures
+from realmaster_live.training.latents import draw_window, encode_clips, geometry, light
 
 
 @pytest.fixture
 def labelled(linked_pairs):
-    """The session's pairs, with depth and classes beside all clips but the first."""
+    """The session's pairs, with depth, classes, a sun and poses of all clips but the first."""
     folder, rng = linked_pairs, np.random.default_rng(0)
     for path in sorted(folder.glob("*.json"))[1:]:
         facts = json.loads(path.read_text())
         path.unlink()
-        path.write_text(json.dumps(facts | {"fov_deg": 75.0}))
         time, height, width, _ = np.load(path.with_suffix(".sim.npy")).shape
+        sun = {"sun_azimuth_angle": 360 * rng.random(), "sun_altitude_angle": 60 * rng.random()}
+        camera = {"camera_yaw_deg": np.linspace(0, 9, time).tolist(), "mount": [0, 0, 2, -3, 0, 0]}
+        path.write_text(json.dumps(facts | {"fov_deg": 75.0, "weather": sun} | camera))
         rows = np.linspace(0.01, 0.2, height)[:, None] + rng.random() * np.linspace(0, 0.1, width)
         np.savez_compressed(
             path.with_suffix(".labels.npz"),
@@ -69,6 +72,40 @@ def test_a_clip_without_labels_is_unknown(labelled, recipe):
     window = draw_window(sequence, np.random.default_rng(0), rows=2, columns=2, step=1)
     found = geometry(sequence, recipe.profile, window, first=0, chunks=1)
     assert found.shape == (4, CHANNELS, 16, 16) and not found.any()
+    assert clip.poses is None
+    told = light(sequence, recipe.profile, window, first=0, chunks=1)
+    assert told.shape == (1, len(LIGHTS), 2, 2) and not told.any()
+
+
+def test_a_chunk_has_the_light_of_its_last_frame(labelled, recipe):
+    torch.manual_seed(0)
+    clip = find_clips(labelled, "training")[1]
+    autoencoder = StreamingAutoencoder(recipe.profile)
+    rng = np.random.default_rng(1)
+    [late, _, _, mirrored] = encode_clips(autoencoder, [clip], phases=(1, 0), mirrors=(False, True))
+    whole = draw_window(late, rng, rows=99, columns=99, step=1)
+    found = light(late, recipe.profile, whole, first=1, chunks=1).numpy()
+    assert np.array_equal(found[0], clip.light(8, 16))
+    flipped = light(mirrored, recipe.profile, whole, first=1, chunks=1).numpy()[0]
+    wanted = clip.light(7, 16)[..., ::-1].copy()
+    wanted[list(MIRRORED)] *= -1
+    assert np.array_equal(flipped, wanted)
+    window = draw_window(late, rng, rows=2, columns=3, step=1)
+    part = light(late, recipe.profile, window, first=1, chunks=1).numpy()
+    assert np.array_equal(part, window.of(torch.from_numpy(found)).numpy())
+
+
+def test_light_changes_the_latent_of_the_render_alone(labelled, recipe):
+    torch.manual_seed(0)
+    clip = find_clips(labelled, "training")[1]
+    autoencoder = StreamingAutoencoder(recipe.profile)
+    (before,) = encode_clips(autoencoder, [clip])
+    torch.nn.init.normal_(autoencoder.light.out.weight)
+    (told,) = encode_clips(autoencoder, [clip])
+    (untold,) = encode_clips(autoencoder, [dataclasses.replace(clip, facts={"seed": 1})])
+    assert torch.equal(before.reference, untold.reference)
+    assert (told.reference - before.reference).abs().max() > 1e-3
+    assert torch.equal(before.target, told.target)
 
 
 def joint_stage(labelled, recipe, out) -> JointStage:
@@ -78,24 +115,31 @@ def joint_stage(labelled, recipe, out) -> JointStage:
     return stage
 
 
-def test_depth_and_classes_are_dropped_each_by_itself(labelled, recipe, tmp_path):
-    joint = dataclasses.replace(recipe.joint, geometry_dropout=0.3, batch=4)
+def test_depth_classes_and_light_are_dropped_each_by_itself(labelled, recipe, tmp_path):
+    joint = dataclasses.replace(recipe.joint, geometry_dropout=0.3, light_dropout=0.4, batch=4)
     stage = joint_stage(labelled, dataclasses.replace(recipe, joint=joint), tmp_path / "run")
-    kinds = []
+    kinds, lit = [], []
     for step in range(150):
-        shapes = stage.batch(step_rng(0, step)).geometry
-        assert shapes is not None
+        batch = stage.batch(step_rng(0, step))
+        shapes = batch.geometry
+        assert shapes is not None and batch.light is not None
+        lit += [bool(one.any()) for one in batch.light.unbind(1)]
         for one in shapes:
             kinds.append((bool(one[:, 0].any()), bool(one[:, len(DEPTHS) :].any())))
     shares = np.array([kinds.count(kind) for kind in ((1, 1), (1, 0), (0, 1), (0, 0))]) / len(kinds)
     assert np.abs(shares - (0.49, 0.21, 0.21, 0.09)).max() < 0.06
+    assert np.mean(lit) == pytest.approx(0.6, abs=0.06)
 
 
 def test_training_guides_and_the_figures_tell_what_it_brings(labelled, recipe, tmp_path):
-    joint = dataclasses.replace(recipe.joint, geometry_dropout=0.0, learning_rate=2e-2)
+    joint = dataclasses.replace(
+        recipe.joint, geometry_dropout=0.0, light_dropout=0.0, learning_rate=2e-2
+    )
     recipe = dataclasses.replace(recipe, stages=("joint",), joint=joint)
     assert fit(recipe, labelled, tmp_path / "run")
-    decoder = load_checkpoint(tmp_path / "run" / "checkpoint")[0].decoder
+    autoencoder, _ = load_checkpoint(tmp_path / "run" / "checkpoint")
+    assert autoencoder.light.out.weight.abs().max() > 0
+    decoder = autoencoder.decoder
     assert decoder.fine_geometry.weight.abs().max() > 0
     assert decoder.half_geometry.weight.abs().max() > 0
     clips = find_clips(labelled, "held out")
@@ -110,10 +154,10 @@ def test_training_guides_and_the_figures_tell_what_it_brings(labelled, recipe, t
             "realmaster_live.training.evaluate.figures.crops", lambda x: torch.from_numpy(x)
         )
         with TorchEngine(tmp_path / "run" / "checkpoint", **size) as engine:
-            found = geometry_figures(clips, engine, network)
+            found = guide_figures(clips, engine, network)
             unlabelled = [dataclasses.replace(clip, labels=None) for clip in clips]
-            assert geometry_figures(unlabelled, engine, network) == {}
-    assert list(found) == ["nothing", "depth", "classes", "both"]
-    assert len({figures["psnr_db"] for figures in found.values()}) == 4
+            assert guide_figures(unlabelled, engine, network) == {}
+    assert list(found) == ["nothing", "light", "depth", "classes", "all"]
+    assert len({figures["psnr_db"] for figures in found.values()}) == 5
     for figures in found.values():
         assert 5.0 < figures["psnr_db"] < 60.0 and figures["features"] > 0
