@@ -111,7 +111,7 @@ class Weather:
     precipitation: float = 0.0
     precipitation_deposits: float = 0.0
     wind_intensity: float = 10.0
-    sun_azimuth_angle: float = -30.0
+    sun_azimuth_angle: float = 150.0
     sun_altitude_angle: float = 45.0
     fog_density: float = 0.0
     fog_distance: float = 0.75

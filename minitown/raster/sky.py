@@ -19,7 +19,8 @@ CLOUD_EDGE = 0.22  # softness of the clouds' borders, in units of the noise
 def sun_direction(weather: Weather) -> NDArray[np.float64]:
     """Return the unit vector (3,) towards the sun; altitude 90 is the zenith."""
     azimuth, altitude = radians(weather.sun_azimuth_angle), radians(weather.sun_altitude_angle)
-    return np.array([cos(altitude) * cos(azimuth), cos(altitude) * sin(azimuth), sin(altitude)])
+    level = cos(altitude)
+    return np.array([-level * cos(azimuth), -level * sin(azimuth), sin(altitude)])
 
 
 def day_share(weather: Weather) -> float:

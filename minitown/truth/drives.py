@@ -72,7 +72,7 @@ def draw_weather(rng: np.random.Generator) -> Weather:
         cloudiness=float(rng.uniform(*clouds.get(str(kind), (50, 95)))),
         precipitation_deposits=float(rng.uniform(30, 80)) if wet else 0.0,
         wetness=float(rng.uniform(40, 90)) if wet else 0.0,
-        sun_azimuth_angle=float(rng.uniform(0.0, 360.0)),
+        sun_azimuth_angle=float(rng.uniform(0.0, 360.0) + 180.0) % 360.0,
         sun_altitude_angle=float(rng.uniform(*altitude)),
     )
 

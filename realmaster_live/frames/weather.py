@@ -39,7 +39,8 @@ def _of_parameters(weather: Mapping[str, Any]) -> str:
 def sun_direction(weather: object) -> NDArray[np.float64] | None:  # (3,)
     """Return the unit vector to the sun in our world's axes; None where its angles are unknown.
 
-    CARLA's azimuth turns as its yaw does, from x to its own y, which is our -y.
+    CARLA turns the sun's light as if it were a camera of pitch -altitude and yaw azimuth, so the
+    sun stands opposite to the azimuth; its own y is our -y.
     """
     if not isinstance(weather, Mapping):
         return None
@@ -48,4 +49,4 @@ def sun_direction(weather: object) -> NDArray[np.float64] | None:  # (3,)
         return None
     azimuth, altitude = map(math.radians, angles)
     level = math.cos(altitude)
-    return np.array([level * math.cos(azimuth), -level * math.sin(azimuth), math.sin(altitude)])
+    return np.array([-level * math.cos(azimuth), level * math.sin(azimuth), math.sin(altitude)])

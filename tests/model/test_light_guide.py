@@ -17,7 +17,7 @@ from realmaster_live.training.data import looking
 
 SIZE, STRIDE = (96, 128), 16
 CAMERA = pinhole(SIZE[1], SIZE[0], 90.0)
-NOON = {"sun_azimuth_angle": 90.0, "sun_altitude_angle": 30.0}
+NOON = {"sun_azimuth_angle": 270.0, "sun_altitude_angle": 30.0}  # the sun stands at +y of CARLA
 
 
 def channel(light, name):
@@ -25,8 +25,8 @@ def channel(light, name):
 
 
 def ahead_of(yaw_deg, altitude_deg=0.0, **more):
-    """The light of a camera that looks towards the sun's azimuth."""
-    weather = {"sun_azimuth_angle": yaw_deg, "sun_altitude_angle": altitude_deg, **more}
+    """The light of a camera that looks towards the sun."""
+    weather = {"sun_azimuth_angle": yaw_deg + 180.0, "sun_altitude_angle": altitude_deg, **more}
     return light_of(weather, looking(yaw_deg, 0.0), CAMERA, SIZE, STRIDE)
 
 
@@ -44,8 +44,7 @@ def test_a_sun_ahead_is_forward_and_brightest_in_the_middle(yaw_deg):
     assert (rays[2, 0] > 0).all() and (rays[2, -1] < 0).all()
 
 
-def test_carlas_azimuth_grows_to_the_right():
-    """CARLA's yaw turns right seen from above, and so does its azimuth."""
+def test_the_sun_stands_opposite_to_carlas_azimuth_which_grows_to_the_right():
     pose = looking(0.0, 0.0)
     light = light_of({**NOON, "sun_altitude_angle": 0.0}, pose, CAMERA, SIZE, STRIDE)
     assert channel(light, "sun right") == pytest.approx(1.0, abs=1e-6)
@@ -64,7 +63,7 @@ def test_the_camera_of_the_bridge_is_that_of_the_clips():
 def test_only_the_angle_between_camera_and_sun_counts():
     light, turned = (
         light_of(
-            {**NOON, "sun_azimuth_angle": 90.0 + turn},
+            {**NOON, "sun_azimuth_angle": 270.0 + turn},
             looking(10.0 + turn, -3.0),
             CAMERA,
             SIZE,

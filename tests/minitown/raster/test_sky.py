@@ -13,7 +13,7 @@ CLEAR = Weather(cloudiness=0.0, sun_altitude_angle=50.0, sun_azimuth_angle=30.0)
 def test_the_sun_stands_where_carla_says():
     assert sky.sun_direction(Weather(sun_altitude_angle=90.0)) == pytest.approx([0, 0, 1])
     low = Weather(sun_altitude_angle=0.0, sun_azimuth_angle=90.0)
-    assert sky.sun_direction(low) == pytest.approx([0, 1, 0])
+    assert sky.sun_direction(low) == pytest.approx([0, -1, 0])  # opposite to the azimuth
 
 
 def test_clouds_cover_as_much_as_the_weather_says():
