@@ -117,7 +117,9 @@ def test_two_experts(tmp_path):
 
 
 def test_our_own_autoencoder(tmp_path, folder):
-    profile = replace(TINY, latent_channels=16, latent_stride=8, falling=False, geometry=False)
+    profile = replace(
+        TINY, latent_channels=16, latent_stride=8, falling=False, geometry=False, light=False
+    )
     save_checkpoint(tmp_path / "ours", *random_networks(profile, torch.device("cpu")))
     choice = f"ours:{tmp_path / 'ours'}"
     import_model(folder, tmp_path / "model", profile=PROFILE, autoencoder=choice)
