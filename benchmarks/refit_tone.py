@@ -97,7 +97,8 @@ def chunks_of(
             to_cells(torch.from_numpy(np.array(film[start : start + time]))[None])
             for film in (clip.sim, shown)
         )
-        reference, memories[0] = autoencoder.encode(render, memories[0])
+        light = torch.from_numpy(clip.light(start + time - 1, stride))[None]
+        reference, memories[0] = autoencoder.encode(render, memories[0], light)
         latent, _ = rollout.chunk(reference, noise, pairs)
         cells, memories[1] = toneless.decode(latent, render, memories[1])
         raw = latent * autoencoder.latents_std[:, None, None]

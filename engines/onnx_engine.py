@@ -222,11 +222,11 @@ class OnnxEngine:
         Of a chunk only what the next one needs is kept, as every camera keeps it; and that outside
         of the runtime's memory, where pieces that stay would be in the way of the next camera's.
         """
-        guides = {
-            name: self._value(values)
-            for name, values in guides_of(chunk, self.profile, self._spec.frames).items()
-        }
         with self._timed("encode"):
+            guides = {
+                name: self._value(values)
+                for name, values in guides_of(chunk, self.profile, self._spec.frames).items()
+            }
             guide, reference, kept = self._run(
                 "encode",
                 frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec.frames))),

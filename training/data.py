@@ -25,6 +25,7 @@ from torch import Tensor
 
 from realmaster_live.errors import PairError, reason
 from realmaster_live.frames.geometry import pinhole
+from realmaster_live.frames.weather import sun_direction
 from realmaster_live.model.geometry_guide import geometry_of
 from realmaster_live.model.light_guide import LIGHTS, light_of
 from realmaster_live.system.contents import classify_file
@@ -119,6 +120,11 @@ class Clip:
         """Return the simulated weather, which a prompt's truth does not show."""
         found: Mapping[str, float] = self.facts.get("weather") or {}
         return found
+
+    @property
+    def has_sun(self) -> bool:
+        """Return whether it is known where the sun stands in the pictures."""
+        return self.poses is not None and sun_direction(self.weather) is not None
 
     def light(self, frame: int, stride: int) -> NDArray[np.float32]:  # (L, H / s, W / s)
         """Return the encoder's light at a frame; zero, which is unknown, without poses."""

@@ -345,7 +345,7 @@ def realize(engine: PromptedEngine, sample: Sample, prompts: Sequence[str]) -> F
 
 def _chunk(engine: PromptedEngine, frames: Frames, index: int) -> Chunk:
     chunk = noise_chunk(engine.spec, index)
-    return replace(chunk, frames=np.ascontiguousarray(frames), labels={})
+    return replace(chunk, frames=np.ascontiguousarray(frames), labels={}, sources=())
 
 
 def agreement(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,7 +148,7 @@ def _frames(look: str, seed: int, options: EvaluateLooks, fps: float) -> Iterato
         number = np.asarray(drawn.instance, np.int32) & 0xFFFF  # labels have the class above it
         labels["instance"] = np.where(number > 0, drawn.semantic.astype(np.int32) << 16 | number, 0)
         pose = cam_to_world(view.cam_to_world)
-        yield _frame(index, fps, drawn.rgb, view.fov_deg, pose, labels)
+        yield _frame(index, fps, drawn.rgb, view.fov_deg, pose, labels, asdict(state.weather))
         before = state, view
 
 
@@ -174,10 +174,12 @@ def _frame(
     fov_deg: float,
     pose: NDArray[np.float64],  # (4, 4) camera to world
     labels: Mapping[str, NDArray[Any] | None],
+    weather: Mapping[str, float] | None = None,
 ) -> Frame:
-    """Return a frame with the labels that there are."""
+    """Return a frame with the labels that there are, and the weather where it is known."""
     from realmaster_live.frames.chunk import Frame
     from realmaster_live.frames.geometry import pinhole
+    from realmaster_live.frames.source_info import SourceInfo
 
     height, width = image.shape[:2]
     return Frame(
@@ -189,4 +191,5 @@ def _frame(
         intrinsics=pinhole(width, height, fov_deg),
         cam_to_world=pose,
         labels={name: label for name, label in labels.items() if label is not None},
+        source=SourceInfo(weather=weather) if weather else None,
     )

@@ -40,7 +40,7 @@ class OneFrameEngine(EngineWrapper):
             cam_to_world=np.repeat(chunk.cam_to_world, self._size, axis=0),
             labels={},
             objects=(),
-            sources=(),
+            sources=chunk.sources * self._size,
             ego_to_world=None,
             egos=(),
         )

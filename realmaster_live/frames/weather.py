@@ -1,4 +1,4 @@
-"""Weather in words, from the parameters of CARLA and the embedded town."""
+"""Weather in words and where the sun stands, from the parameters of CARLA and the embedded town."""
 
 from __future__ import annotations
 
@@ -39,14 +39,16 @@ def _of_parameters(weather: Mapping[str, Any]) -> str:
 def sun_direction(weather: object) -> NDArray[np.float64] | None:  # (3,)
     """Return the unit vector to the sun in our world's axes; None where its angles are unknown.
 
+    They are in CARLA's preset Default, whose every percentage is -1: the map's own weather.
     CARLA turns the sun's light as if it were a camera of pitch -altitude and yaw azimuth, so the
     sun stands opposite to the azimuth; its own y is our -y.
     """
-    if not isinstance(weather, Mapping):
+    if not isinstance(weather, Mapping) or weather.get("cloudiness") == -1.0:
         return None
-    angles = [weather.get(f"sun_{name}_angle", math.nan) for name in ("azimuth", "altitude")]
-    if not all(map(math.isfinite, angles)):
+    angles = [weather.get(f"sun_{name}_angle") for name in ("azimuth", "altitude")]
+    known = [one for one in angles if isinstance(one, int | float) and math.isfinite(one)]
+    if len(known) < len(angles):
         return None
-    azimuth, altitude = map(math.radians, angles)
+    azimuth, altitude = map(math.radians, known)
     level = math.cos(altitude)
     return np.array([-level * math.cos(azimuth), level * math.sin(azimuth), math.sin(altitude)])

@@ -39,6 +39,7 @@ MIRRORED: Final = tuple(LIGHTS.index(name) for name in ("ray right", "sun right"
 STEEP = 0.01  # of the horizontal part of where a camera looks; less has no direction
 
 
+@np.errstate(divide="ignore", invalid="ignore")  # what is not a number is unknown
 def light_of(
     weather: Mapping[str, float],
     cam_to_world: NDArray[np.float64],
@@ -62,16 +63,21 @@ def light_of(
     sun = sun_direction(weather)
     if sun is None:
         return found
-    level = level_axes(cam_to_world[:3, :3])
+    shares = [weather.get(name, 0.0) for name in PERCENTAGES]
+    if not all(isinstance(share, int | float) and np.isfinite(share) for share in shares):
+        return found
     u, v = ((np.arange(count) + 0.5) * stride for count in (columns, rows))
-    pixels = np.stack(np.broadcast_arrays(u, v[:, None], 1.0))  # (3, h, w)
-    rays = np.tensordot(level @ cam_to_world[:3, :3] @ np.linalg.inv(intrinsics), pixels, 1)
+    across = (u - intrinsics[0, 2]) / intrinsics[0, 0]
+    down = (v[:, None] - intrinsics[1, 2]) / intrinsics[1, 1]
+    seen = np.stack(np.broadcast_arrays(across, down, 1.0))  # (3, h, w) in the camera's axes
+    level = level_axes(cam_to_world[:3, :3])
+    rays = np.tensordot(level @ cam_to_world[:3, :3], seen, 1)
     rays /= np.linalg.norm(rays, axis=0)
     sun = level @ sun
     towards = np.tensordot(sun, rays, 1)
     lobes = [np.maximum(towards, 0.0) ** power for power in LOBES]
-    shares = [np.clip(weather.get(name, 0.0) / 100.0, 0.0, 1.0) for name in PERCENTAGES]
-    for place, value in enumerate((1.0, *rays, *sun, towards, *lobes, *shares)):
+    parts = np.clip(np.array(shares) / 100.0, 0.0, 1.0)
+    for place, value in enumerate((1.0, *rays, *sun, towards, *lobes, *parts)):
         found[place] = value
     return found if np.isfinite(found).all() else np.zeros_like(found)
 

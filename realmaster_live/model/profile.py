@@ -173,6 +173,11 @@ class Profile:
                 f"expected a width of {profile.heads} even heads in {source}, got "
                 f"{profile.width}: export the checkpoint again"
             )
+        if profile.autoencoder != "ours" and (profile.geometry or profile.light):
+            raise BuildError(
+                f"expected geometry or light in {source} with the autoencoder ours, got "
+                f"{profile.autoencoder}: leave them out"
+            )
         return profile
 
 

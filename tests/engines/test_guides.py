@@ -103,9 +103,14 @@ def test_the_sun_of_the_last_frame_counts_and_none_is_needed(name, tiny_model, t
         unknown = made(chunk)
         low, high = (made(in_weather(chunk, each)) for each in (LOW, HIGH))
         later = made(in_weather(chunk, LOW, LOW, LOW, HIGH))
+        poses = np.stack([*chunk.cam_to_world[:3], chunk.cam_to_world[0]])
+        turned = made(replace(in_weather(chunk, LOW), cam_to_world=poses))
+        still = made(replace(in_weather(chunk, LOW), cam_to_world=poses[[0, 0, 0, 0]]))
         words, other = (made(in_weather(chunk, each)) for each in ("night rain", {"wetness": 80.0}))
-    assert not np.array_equal(low, unknown) and not np.array_equal(low, high)
+    for one, two in ((low, unknown), (high, unknown), (low, high)):
+        assert np.abs(one.astype(int) - two).max() > 3 * LEVELS
     assert np.array_equal(later, high)
+    assert np.array_equal(turned, still) and not np.array_equal(turned, low)
     assert np.array_equal(words, unknown) and np.array_equal(other, unknown)
 
 

@@ -65,6 +65,14 @@ def test_profile_round_trip():
     assert Profile.from_dict(json.loads(json.dumps(TINY.as_dict()))) == TINY
 
 
+@pytest.mark.parametrize("guide", ["geometry", "light"])
+def test_only_our_own_autoencoder_is_guided(guide):
+    fields = replace(TINY, geometry=False, light=False).as_dict() | {guide: True}
+    assert Profile.from_dict(fields).name == "tiny"
+    with pytest.raises(BuildError, match="expected geometry or light in .*, got taehv"):
+        Profile.from_dict(fields | {"autoencoder": "taehv"})
+
+
 def test_every_expert_has_its_file(tmp_path):
     two = replace(TINY, name="tiny-two", experts=2, expert_boundary=0.875)
     networks = random_networks(two, torch.device("cpu"))

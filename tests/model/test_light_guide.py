@@ -1,10 +1,14 @@
 """The light of a picture: directions, angles between them, and what is unknown."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.weather import sun_direction
+from realmaster_live.minitown.raster import sky
+from realmaster_live.minitown.scene import Weather
 from realmaster_live.model.light_guide import (
     AXES,
     LIGHTS,
@@ -103,12 +107,30 @@ def test_percentages_are_shares():
         {"sun_azimuth_angle": 30.0, "cloudiness": 10.0},
         {**NOON, "sun_altitude_angle": float("nan")},
         {**NOON, "cloudiness": float("nan")},
+        {**NOON, "wetness": float("inf")},
+        {**NOON, "wetness": None},
+        {**NOON, "sun_altitude_angle": None},
+        {**NOON, "sun_azimuth_angle": "south"},
+        {"sun_azimuth_angle": -1.0, "sun_altitude_angle": -1.0, "cloudiness": -1.0},
     ],
 )
 def test_what_is_unknown_is_zero(weather):
     light = light_of(weather, looking(0.0, 0.0), CAMERA, SIZE, STRIDE)
     assert light.shape == (len(LIGHTS), 6, 8) and not light.any()
     assert sun_direction("a clear noon") is None
+
+
+@pytest.mark.parametrize(
+    ("pose", "camera"), [(np.zeros((4, 4)), CAMERA), (looking(0.0, 0.0), np.zeros((3, 3)))]
+)
+def test_a_camera_without_axes_or_optics_has_no_light(pose, camera):
+    assert not light_of(NOON, pose, camera, SIZE, STRIDE).any()
+
+
+def test_minitown_draws_the_sun_where_its_weather_says():
+    weather = Weather(sun_azimuth_angle=70.0, sun_altitude_angle=25.0)
+    ours = sky.sun_direction(weather) * (1, -1, 1)  # its world is CARLA's
+    np.testing.assert_allclose(sun_direction(asdict(weather)), ours, atol=1e-12)
 
 
 @pytest.mark.parametrize("pitch_deg", [-90.0, 90.0])

@@ -205,7 +205,7 @@ def guide_figures(
         clip
         for clip in clips
         if (clip.labels is not None or "depth" not in taken)
-        and (clip.poses is not None or "light" not in taken)
+        and ("light" not in taken or clip.has_sun)
     ]
     if not taken or not whole:
         return {}
