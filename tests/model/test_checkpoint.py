@@ -69,7 +69,7 @@ def test_profile_round_trip():
 def test_only_our_own_autoencoder_is_guided(guide):
     fields = replace(TINY, geometry=False, light=False).as_dict() | {guide: True}
     assert Profile.from_dict(fields).name == "tiny"
-    with pytest.raises(BuildError, match="expected geometry or light in .*, got taehv"):
+    with pytest.raises(BuildError, match=r"expected geometry or light in .*, got taehv"):
         Profile.from_dict(fields | {"autoencoder": "taehv"})
 
 
