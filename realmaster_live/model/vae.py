@@ -122,18 +122,27 @@ class Encoder(nn.Module):
 
 
 class Light(nn.Module):
-    """What the light of `model.light_guide` adds to a normalised latent: nothing where unknown."""
+    """What the light of `model.light_guide` adds to a normalised latent: nothing where unknown.
 
-    def __init__(self, hidden: int, channels: int) -> None:
+    It depends on what the place and the whole picture show: the sun alone says little of a place.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(len(LIGHTS), hidden, 1, bias=False)
-        self.out = nn.Conv2d(hidden, channels, 1, bias=False)
+        self.place = nn.Conv2d(channels + len(LIGHTS), hidden, 1)
+        self.whole = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.mix = nn.Conv2d(hidden, hidden, 1)
+        self.out = nn.Conv2d(hidden, channels, 1)
         nn.init.zeros_(self.out.weight)
+        assert self.out.bias is not None
+        nn.init.zeros_(self.out.bias)
 
-    def forward(self, light: Tensor) -> Tensor:  # (B, L, H / s, W / s) -> (B, C, H / s, W / s)
-        """Return the sum for each latent position."""
-        out: Tensor = self.out(nn.functional.silu(self.mix(light)))
-        return out
+    def forward(self, latent: Tensor, light: Tensor) -> Tensor:
+        """Return the sum (B, C, h, w) for a latent (B, C, h, w) and its light (B, L, h, w)."""
+        seen = self.place(torch.cat((latent, light.to(latent.dtype)), 1))
+        x = torch.relu(seen + self.whole(latent.mean((2, 3), keepdim=True)))
+        out: Tensor = self.out(torch.relu(self.mix(x)))
+        return out * light[:, :1]  # 1 where it is known
 
 
 def repeated(x: Tensor, times: int) -> Tensor:  # (B, C, h, w) -> (B, C, times h, times w)
@@ -275,7 +284,7 @@ class StreamingAutoencoder(Autoencoder):
         self.encoder = Encoder(profile)
         self.decoder = GuidedDecoder(profile)
         if profile.light:
-            self.light = Light(profile.deep, profile.latent_channels)
+            self.light = Light(profile.latent_channels, profile.middle)
         self.register_buffer("latents_mean", torch.zeros(profile.latent_channels))
         self.register_buffer("latents_std", torch.ones(profile.latent_channels))
 
@@ -291,11 +300,13 @@ class StreamingAutoencoder(Autoencoder):
         `light` is added to every latent frame; only profiles with light use it.
         """
         latents = []
-        shift = self.light(light) if light is not None and self.profile.light else 0.0
         for part in self.steps(cells, len(memory)):
             raw, memory = self.encoder(part, memory)
             mean, std = (x[:, None, None] for x in (self.latents_mean, self.latents_std))
-            latents.append((raw - mean) / std + shift)
+            latent = (raw - mean) / std
+            if light is not None and self.profile.light:
+                latent = latent + self.light(latent, light)
+            latents.append(latent)
         return latents[0] if len(latents) == 1 else torch.stack(latents, 2), memory
 
     def decode(
