@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from realmaster_live.engines.sizes import filled
 from realmaster_live.frames.chunk import Chunk
 from realmaster_live.model.geometry_guide import geometry_of
-from realmaster_live.model.light_guide import LIGHTS, light_of
+from realmaster_live.model.light_guide import light_of
 from realmaster_live.model.profile import Profile
 
 Guides = dict[str, NDArray[Any]]  # the names of the graphs' inputs
@@ -37,8 +37,6 @@ def guides_of(chunk: Chunk, profile: Profile, frames: int) -> Guides:
 
 def light_at(chunk: Chunk, row: int, stride: int) -> NDArray[np.float32]:
     """Return the light (L, H / s, W / s) of a chunk's frame `row`."""
-    height, width = size = chunk.frames.shape[1:3]
-    weather = chunk.sources[row].weather if chunk.sources else ""
-    if isinstance(weather, str):  # in words, which do not say where the sun stands
-        return np.zeros((len(LIGHTS), height // stride, width // stride), np.float32)
-    return light_of(weather, chunk.cam_to_world[row], chunk.intrinsics, size, stride)
+    height, width = chunk.frames.shape[1:3]
+    weather = chunk.sources[row].weather if chunk.sources else {}
+    return light_of(weather, chunk.cam_to_world[row], chunk.intrinsics, (height, width), stride)

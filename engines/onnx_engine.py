@@ -231,7 +231,7 @@ class OnnxEngine:
                 "encode",
                 frames=self._value(np.ascontiguousarray(filled(chunk.frames, self._spec.frames))),
                 memory=self._value(self._encoder_memory),
-                **{name: guides.pop(name) for name in ("light",) if name in guides},
+                **({"light": guides.pop("light")} if self.profile.light else {}),
             )
             self._encoder_memory = _own(kept)
         with self._timed("context"):

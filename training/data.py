@@ -27,7 +27,7 @@ from realmaster_live.errors import PairError, reason
 from realmaster_live.frames.geometry import pinhole
 from realmaster_live.frames.weather import sun_direction
 from realmaster_live.model.geometry_guide import geometry_of
-from realmaster_live.model.light_guide import LIGHTS, light_of
+from realmaster_live.model.light_guide import light_of
 from realmaster_live.system.contents import classify_file
 from realmaster_live.system.inside import check_regular, open_regular
 from realmaster_live.system.records import decode, encode
@@ -128,11 +128,9 @@ class Clip:
 
     def light(self, frame: int, stride: int) -> NDArray[np.float32]:  # (L, H / s, W / s)
         """Return the encoder's light at a frame; zero, which is unknown, without poses."""
-        height, width = self.size
         if self.poses is None:
-            return np.zeros((len(LIGHTS), height // stride, width // stride), np.float32)
-        pose = self.poses[frame]
-        return light_of(self.weather, pose, self.intrinsics, self.size, stride)
+            return light_of({}, np.eye(4), self.intrinsics, self.size, stride)
+        return light_of(self.weather, self.poses[frame], self.intrinsics, self.size, stride)
 
     @property
     def intrinsics(self) -> NDArray[np.float64]:

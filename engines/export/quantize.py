@@ -45,7 +45,7 @@ from realmaster_live.frames.geometry import pinhole
 from realmaster_live.model.dit import InContextTransformer
 from realmaster_live.model.geometry_guide import geometry_of
 from realmaster_live.model.in_context import rope_at
-from realmaster_live.model.light_guide import LIGHTS
+from realmaster_live.model.light_guide import light_of
 from realmaster_live.model.sampling import euler_step, flow_start, sigmas
 from realmaster_live.model.whole_clip import predict_clip
 from realmaster_live.prompts import AS_SIMULATED
@@ -100,7 +100,7 @@ class Rendered:
     def light(self, frame: int, stride: int) -> NDArray[np.float32]:
         """Return zeros: it is unknown."""
         _, height, width, _ = self.sim.shape
-        return np.zeros((len(LIGHTS), height // stride, width // stride), np.float32)
+        return light_of({}, np.eye(4), np.eye(3), (height, width), stride)
 
 
 class Calibration(CalibrationDataReader):  # type: ignore[misc]

@@ -41,7 +41,7 @@ STEEP = 0.01  # of the horizontal part of where a camera looks; less has no dire
 
 @np.errstate(divide="ignore", invalid="ignore")  # what is not a number is unknown
 def light_of(
-    weather: Mapping[str, float],
+    weather: str | Mapping[str, float],
     cam_to_world: NDArray[np.float64],
     intrinsics: NDArray[np.float64],
     size: tuple[int, int],
@@ -52,7 +52,8 @@ def light_of(
     It is zero where the sun's angles are unknown, or any number is not finite.
 
     Args:
-        weather: CARLA's parameters by name: angles in degrees, the others in per cent.
+        weather: CARLA's parameters by name: angles in degrees, the others in per cent. Words do not
+            say where the sun stands.
         cam_to_world: (4, 4), metres.
         intrinsics: (3, 3), pixels.
         size: H and W, multiples of `stride`.
@@ -61,7 +62,7 @@ def light_of(
     rows, columns = (side // stride for side in size)
     found = np.zeros((len(LIGHTS), rows, columns), np.float32)
     sun = sun_direction(weather)
-    if sun is None:
+    if sun is None or isinstance(weather, str):
         return found
     shares = [weather.get(name, 0.0) for name in PERCENTAGES]
     if not all(isinstance(share, int | float) and np.isfinite(share) for share in shares):

@@ -72,8 +72,10 @@ def with_realized(
 
 
 def _content(clip: LabelledClip) -> str:
-    """Return the first digits of the SHA-256 of a clip's render."""
-    return hashlib.sha256(clip.file("sim.npy").read_bytes()).hexdigest()[:12]
+    """Return the first digits of the SHA-256 of a clip's render and facts, which tell its light."""
+    digest = hashlib.sha256(clip.file("sim.npy").read_bytes())
+    digest.update(clip.path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _frame_numbers(examples: Sequence[Example]) -> list[int]:
